@@ -1,0 +1,14 @@
+//! When is a result right? Pure functions only: no I/O, no clock, no randomness.
+//!
+//! * [`merkle_sum`]: the tree over a range's leaves whose every node commits the sum of units and
+//!   failures below it, and its openings.
+//! * [`range`]: whether a manifest that a provider published is the one it submitted, and keeps to
+//!   the job's terms.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod merkle_sum;
+pub mod range;
+
+pub use merkle_sum::{MerkleSum, Opening, Root};
+pub use range::{RangeClaim, RangeError, check_manifest};
