@@ -1,0 +1,47 @@
+//! Generated from `contracts/artifacts/*.json` by `sol!`: one module per contract, because their
+//! artifacts repeat the structs of the interfaces they use.
+//!
+//! `job_book::JobBook::claimCall` is a call, `job_book::JobBook::RangeClaimed` an event,
+//! `job_book::IJobBook::Terms` a struct, `JobBook::BYTECODE` the init code without arguments.
+#![allow(missing_docs, clippy::too_many_arguments)]
+
+/// The one contract that holds money.
+pub mod ledger {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Ledger,
+        "../../contracts/artifacts/Ledger.json"
+    );
+}
+
+/// Who offers machines.
+pub mod registry {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Registry,
+        "../../contracts/artifacts/Registry.json"
+    );
+}
+
+/// Jobs and ranges.
+pub mod job_book {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        JobBook,
+        "../../contracts/artifacts/JobBook.json"
+    );
+}
+
+/// The native coin as an ERC-20 token.
+pub mod wgrain {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        WGrain,
+        "../../contracts/artifacts/WGrain.json"
+    );
+}
+
+pub use job_book::JobBook;
+pub use ledger::Ledger;
+pub use registry::Registry;
+pub use wgrain::WGrain;

@@ -1,0 +1,19 @@
+//! The contracts of tilth as Rust sees them: typed calls, events and errors made from the committed
+//! artifacts in `contracts/artifacts`, and the plan that puts them on a chain.
+//!
+//! No I/O: callers encode calls ([`SolCall::abi_encode`](alloy_sol_types::SolCall)), send them
+//! however they like, and decode what comes back.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod bindings;
+pub mod deployment;
+pub mod state;
+
+pub use bindings::{
+    JobBook, Ledger, Registry, WGrain,
+    job_book::IJobBook::{Job, Pace, Range, Terms},
+    registry::IRegistry::{Attributes, Provider, Standing},
+};
+pub use deployment::{Addresses, DeployParams, Step, plan};
+pub use state::{JobState, RangeState, Refusal};

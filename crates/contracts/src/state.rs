@@ -1,0 +1,145 @@
+//! The enumerations of the contracts, which ABI calls and events carry as `uint8`.
+
+use std::fmt;
+
+/// A number that is not a value of the enumeration: the chain runs other contracts than we were built with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{value} is not a {what}")]
+pub struct UnknownValue {
+    what: &'static str,
+    value: u8,
+}
+
+macro_rules! on_chain_enum {
+    ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$doc:meta])* $variant:ident = $value:literal => $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[$doc])* $variant = $value,)*
+        }
+
+        impl TryFrom<u8> for $name {
+            type Error = UnknownValue;
+
+            fn try_from(value: u8) -> Result<Self, UnknownValue> {
+                match value {
+                    $($value => Ok(Self::$variant),)*
+                    _ => Err(UnknownValue { what: $what, value }),
+                }
+            }
+        }
+
+        impl From<$name> for u8 {
+            fn from(value: $name) -> u8 {
+                value as u8
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text,)* })
+            }
+        }
+    };
+}
+
+on_chain_enum! {
+    /// `IJobBook.JobState`.
+    JobState, "job state" {
+        /// There is no such job.
+        None = 0 => "unknown",
+        /// Ranges can be claimed (or, when it is dry, after a top-up).
+        Open = 1 => "open",
+        /// Nothing can be claimed now; claimed ranges are still judged.
+        Draining = 2 => "draining",
+        /// Cancelled by the client, claimed ranges are still judged.
+        Cancelling = 3 => "cancelling",
+        /// Over.
+        Done = 4 => "done",
+        /// Over after a cancel.
+        Cancelled = 5 => "cancelled",
+    }
+}
+
+impl JobState {
+    /// Whether nothing can change any more.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled)
+    }
+}
+
+on_chain_enum! {
+    /// `IJobBook.RangeState`.
+    RangeState, "range state" {
+        /// There is no such range.
+        None = 0 => "unknown",
+        /// A provider works on it.
+        Claimed = 1 => "claimed",
+        /// Its results are handed in.
+        Submitted = 2 => "submitted",
+        /// Accepted and paid.
+        Settled = 3 => "settled",
+        /// Given back; its tasks go out again.
+        Released = 4 => "released",
+        /// Not handed in in time; its tasks go out again.
+        Expired = 5 => "expired",
+    }
+}
+
+on_chain_enum! {
+    /// `IJobBook.Refusal`: why a provider gets no range now.
+    Refusal, "claim refusal" {
+        /// It would get one.
+        None = 0 => "not refused",
+        /// There is no such job.
+        NoSuchJob = 1 => "there is no such job",
+        /// The job is draining, cancelled or over.
+        NotOpen = 2 => "the job gives out no more work",
+        /// Every task is claimed; some may come back.
+        NothingLeft = 3 => "every task is claimed",
+        /// The job's deadline is over.
+        DeadlinePassed = 4 => "the job's deadline is over",
+        /// The escrow pays for no further task until the client tops up.
+        Dry = 5 => "the job's escrow is used up",
+        /// The key belongs to no provider.
+        NotRegistered = 6 => "the provider is not registered",
+        /// The provider paused itself.
+        ProviderPaused = 7 => "the provider is paused",
+        /// Two ranges per slot are held already.
+        NoFreeSlot = 8 => "the provider holds as many ranges as its slots allow",
+        /// The stake carries no more unsettled work.
+        NoExposure = 9 => "the provider's stake carries no more unsettled work",
+        /// Class bits or video memory are missing.
+        NotQualified = 10 => "the provider's machine does not meet the job's requirements",
+        /// The job pays less than asked for.
+        PriceTooLow = 11 => "the job pays less than the provider asks for",
+        /// Zero tasks were asked for.
+        WantZero = 12 => "no tasks were asked for",
+    }
+}
+
+impl Refusal {
+    /// Whether the same claim can succeed later without the provider or the client doing anything.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::NothingLeft | Self::Dry | Self::NoFreeSlot | Self::NoExposure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_go_there_and_back() {
+        for value in 0..=u8::MAX {
+            if let Ok(state) = JobState::try_from(value) {
+                assert_eq!(u8::from(state), value);
+            } else {
+                assert!(value > 5);
+            }
+            assert_eq!(Refusal::try_from(value).is_ok(), value <= 12);
+            assert_eq!(RangeState::try_from(value).is_ok(), value <= 5);
+        }
+    }
+}
