@@ -1,0 +1,286 @@
+//! The store and its endpoint as one value: opening, who we are, closing.
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use iroh::{
+    Endpoint, RelayMode, SecretKey, Watcher,
+    endpoint::{PortmapperConfig, presets},
+    protocol::Router,
+};
+use iroh_blobs::{
+    BlobsProtocol,
+    api::Store,
+    store::{
+        GcConfig,
+        fs::{FsStore, options::Options},
+    },
+};
+use tilth_protocol::{Contact, ContentHash};
+use tracing::{info, warn};
+
+use crate::{
+    BlobsError,
+    dial::Dialer,
+    disk::{self, Disk},
+    door::Door,
+    holders::{EndpointKey, Liars},
+};
+
+/// How often idle connections are looked for.
+const SWEEP: Duration = Duration::from_secs(20);
+/// How long to wait for another store on the same folder to finish closing.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// How long to wait for the first local address of a socket bound to all interfaces.
+const ADDRESS_WAIT: Duration = Duration::from_secs(2);
+
+/// What a [`Blobs`] needs to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of the store; created if missing. One store at a time may use it.
+    pub dir: PathBuf,
+    /// Secret key of the endpoint (Ed25519 seed). The same key gives the same endpoint id.
+    pub secret: [u8; 32],
+    /// Where to listen (UDP). Port 0 takes a free one; `0.0.0.0` or `::` listens everywhere and
+    /// publishes the addresses of this machine's interfaces.
+    pub bind: SocketAddr,
+    /// Addresses to publish instead of the bound ones (a forwarded port on a router).
+    pub advertise: Vec<SocketAddr>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A configuration with default limits.
+    pub fn new(dir: impl Into<PathBuf>, secret: [u8; 32], bind: SocketAddr) -> Self {
+        Self { dir: dir.into(), secret, bind, advertise: Vec::new(), limits: Limits::default() }
+    }
+}
+
+/// Bounds on what a store and its endpoint take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest single blob put or fetched, in bytes.
+    pub max_blob_bytes: u64,
+    /// Bytes that always stay free on the disk.
+    pub disk_reserve: u64,
+    /// Most connections served at once.
+    pub max_connections: usize,
+    /// The longest time a transfer may stand still.
+    pub stall: Duration,
+    /// How often content without a tag is removed.
+    pub gc_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_blob_bytes: 16 << 30,
+            disk_reserve: 256 << 20,
+            max_connections: 256,
+            stall: Duration::from_secs(20),
+            gc_interval: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A content store with an endpoint that serves it. Cheap to clone; all clones are the same store.
+///
+/// When the last clone is dropped everything stops; [`Blobs::shutdown`] does the same and waits.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    disk: Disk,
+    limits: Limits,
+    router: Router,
+    dialer: Arc<Dialer>,
+    liars: Mutex<Liars>,
+    contact: Contact,
+    sweeper: tokio::task::AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.sweeper.abort();
+        // The store's own collector keeps it open; without this the folder would stay locked. When
+        // no runtime is left to do it, the process is ending and the lock goes with it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (store, router) = (self.store.clone(), self.router.clone());
+            runtime.spawn(async move {
+                let _ = router.shutdown().await;
+                let _ = store.shutdown().await;
+            });
+        }
+    }
+}
+
+impl Blobs {
+    /// Opens the store, cleans up after a crash, and starts serving.
+    ///
+    /// # Errors
+    /// [`BlobsError::Open`] for the folder, [`BlobsError::Bind`] for the socket,
+    /// [`BlobsError::DiskFull`] when less than the reserve is free.
+    pub async fn spawn(config: Config) -> Result<Self, BlobsError> {
+        let Config { dir, secret, bind, advertise, limits } = config;
+        let dir = std::path::absolute(&dir).map_err(|error| open_error(&dir, error))?;
+        std::fs::create_dir_all(&dir).map_err(|error| open_error(&dir, error))?;
+        let disk = Disk { dir: dir.clone(), reserve: limits.disk_reserve };
+        disk.admit(0)?;
+        let store = open_store(&dir, limits.gc_interval).await?;
+        sweep(&store, &dir).await?;
+
+        let bind_error = |detail: String| BlobsError::Bind { address: bind, detail };
+        let endpoint = Endpoint::builder(presets::Minimal)
+            .secret_key(SecretKey::from_bytes(&secret))
+            .relay_mode(RelayMode::Disabled)
+            .portmapper_config(PortmapperConfig::Disabled)
+            .clear_ip_transports()
+            .bind_addr(bind)
+            .map_err(|error| bind_error(error.to_string()))?
+            .bind()
+            .await
+            .map_err(|error| bind_error(format!("{error:#}")))?;
+        let addresses = if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
+        let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
+        let door = Door::new(BlobsProtocol::new(&store, None), limits.max_connections);
+        let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door).spawn();
+        let dialer = Arc::new(Dialer::new(endpoint));
+        let sweeper = tokio::spawn(close_idle(Arc::clone(&dialer))).abort_handle();
+        info!(dir = %dir.display(), addresses = ?contact.addresses, "content store is open");
+        let liars = Mutex::default();
+        let inner = Inner { store, disk, limits, router, dialer, liars, contact, sweeper };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Who we are and where we can be dialled.
+    pub fn contact(&self) -> Contact {
+        self.inner.contact.clone()
+    }
+
+    /// The bounds this store was started with.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Makes everything put, pinned or unpinned so far survive a kill.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn sync(&self) -> Result<(), BlobsError> {
+        let synced = self.store().sync_db().await;
+        synced.map_err(|error| self.disk().explain("syncing", error))
+    }
+
+    /// Stops serving, finishes writing and closes the store. Other clones fail from then on.
+    ///
+    /// # Errors
+    /// None of them matter for the content; they say what could not be closed in order.
+    pub async fn shutdown(&self) -> Result<(), BlobsError> {
+        self.inner.sweeper.abort();
+        let closing = |detail: String| BlobsError::Store { action: "closing", detail };
+        self.store().sync_db().await.map_err(|error| closing(error.to_string()))?;
+        self.inner.router.shutdown().await.map_err(|error| closing(error.to_string()))
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.inner.disk
+    }
+
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.inner.dialer
+    }
+
+    pub(crate) fn liars(&self) -> MutexGuard<'_, Liars> {
+        self.inner.liars.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn key(&self) -> EndpointKey {
+        self.inner.contact.endpoint
+    }
+}
+
+async fn close_idle(dialer: Arc<Dialer>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        dialer.close_idle(Instant::now());
+    }
+}
+
+fn open_error(dir: &std::path::Path, error: impl std::fmt::Display) -> BlobsError {
+    BlobsError::Open { dir: dir.to_owned(), detail: error.to_string(), in_use: false }
+}
+
+/// Opens the store, waiting a little for a predecessor that is still closing.
+async fn open_store(dir: &std::path::Path, gc: Duration) -> Result<Store, BlobsError> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        let mut options = Options::new(dir);
+        options.gc = Some(GcConfig { interval: gc, add_protected: None });
+        match FsStore::load_with_opts(dir.join("blobs.db"), options).await {
+            Ok(store) => return Ok(store.into()),
+            Err(error) => {
+                let detail = format!("{error:#}");
+                let in_use = detail.contains("already open");
+                if !in_use || Instant::now() > until {
+                    return Err(BlobsError::Open { dir: dir.to_owned(), detail, in_use });
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// Removes what a crash left behind.
+async fn sweep(store: &Store, dir: &std::path::Path) -> Result<(), BlobsError> {
+    let known = store.list().hashes().await.map_err(|error| open_error(dir, error))?;
+    let known: HashSet<_> = known.into_iter().map(|hash| ContentHash(*hash.as_bytes())).collect();
+    let dir = dir.to_owned();
+    let swept = tokio::task::spawn_blocking(move || {
+        disk::sweep_orphans(&dir.join("data"), &known);
+        disk::sweep_temporary(&dir.join("temp"));
+    });
+    if let Err(error) = swept.await {
+        warn!(%error, "cleaning up the content store failed");
+    }
+    Ok(())
+}
+
+/// The addresses others can dial: the bound socket, or this machine's interfaces if it is bound to
+/// all of them.
+async fn addresses(endpoint: &Endpoint) -> Vec<SocketAddr> {
+    let bound: Vec<_> = endpoint
+        .bound_sockets()
+        .into_iter()
+        .filter(|socket| !socket.ip().is_unspecified())
+        .collect();
+    if !bound.is_empty() {
+        return bound;
+    }
+    let mut watcher = endpoint.watch_addr();
+    let first = async {
+        loop {
+            let addresses: Vec<_> = watcher.get().ip_addrs().copied().collect();
+            if !addresses.is_empty() || watcher.updated().await.is_err() {
+                return addresses;
+            }
+        }
+    };
+    tokio::time::timeout(ADDRESS_WAIT, first).await.unwrap_or_else(|_| {
+        warn!("this machine has no address that others could dial");
+        Vec::new()
+    })
+}

@@ -1,0 +1,83 @@
+//! Connections to others, one per endpoint, reused until idle.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use iroh::{Endpoint, EndpointAddr, EndpointId, endpoint::Connection};
+use tilth_protocol::Contact;
+
+use crate::holders::EndpointKey;
+
+/// How long one dial may take. Loopback and LAN answer in milliseconds, other continents well below
+/// a second; a silent address costs all of it.
+const DIAL: Duration = Duration::from_secs(4);
+/// An unused connection is closed after this time.
+const IDLE: Duration = Duration::from_secs(60);
+/// Most connections kept.
+const MAX_KEPT: usize = 256;
+
+/// One endpoint's place: the lock is held while dialling, so that many fetches at once dial once.
+type Place = Arc<tokio::sync::Mutex<Option<Connection>>>;
+
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    endpoint: Endpoint,
+    places: Mutex<HashMap<EndpointKey, (Place, Instant)>>,
+}
+
+impl Dialer {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, places: Mutex::default() }
+    }
+
+    /// A live connection to a contact, or why there is none.
+    pub(crate) async fn connect(&self, contact: &Contact) -> Result<Connection, String> {
+        let id = EndpointId::from_bytes(&contact.endpoint).map_err(|error| error.to_string())?;
+        let place = self.place(contact.endpoint);
+        let mut kept = place.lock().await;
+        if let Some(connection) = kept.as_ref()
+            && connection.close_reason().is_none()
+        {
+            return Ok(connection.clone());
+        }
+        if contact.addresses.is_empty() {
+            return Err("the contact has no address".to_owned());
+        }
+        let address = contact
+            .addresses
+            .iter()
+            .fold(EndpointAddr::new(id), |address, socket| address.with_ip_addr(*socket));
+        let dial = self.endpoint.connect(address, iroh_blobs::ALPN);
+        let connection = tokio::time::timeout(DIAL, dial)
+            .await
+            .map_err(|_| format!("no answer within {} s", DIAL.as_secs()))?
+            .map_err(|error| format!("{error:#}"))?;
+        *kept = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Drops connections nobody used for a while.
+    pub(crate) fn close_idle(&self, now: Instant) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|_, (place, used)| {
+            Arc::strong_count(place) > 1 || now.saturating_duration_since(*used) < IDLE
+        });
+    }
+
+    fn place(&self, endpoint: EndpointKey) -> Place {
+        let now = Instant::now();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= MAX_KEPT && !places.contains_key(&endpoint) {
+            let oldest = places.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            if let Some(oldest) = oldest {
+                places.remove(&oldest);
+            }
+        }
+        let (place, used) = places.entry(endpoint).or_insert_with(|| (Place::default(), now));
+        *used = now;
+        Arc::clone(place)
+    }
+}

@@ -1,0 +1,157 @@
+//! What can go wrong with content, and what a person is told about it.
+
+use std::path::PathBuf;
+
+use tilth_protocol::{ContentHash, Problem};
+
+/// A failed operation on content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlobsError {
+    /// The store's folder cannot be used.
+    #[error("cannot open the content store in {dir}: {detail}")]
+    Open {
+        /// The folder.
+        dir: PathBuf,
+        /// The system's or the store's message.
+        detail: String,
+        /// Another process (or another store in this process) has it open.
+        in_use: bool,
+    },
+    /// The endpoint's socket cannot be opened.
+    #[error("cannot open a socket at {address}: {detail}")]
+    Bind {
+        /// The address asked for.
+        address: std::net::SocketAddr,
+        /// The system's message.
+        detail: String,
+    },
+    /// Too little room on the disk. Nothing was written.
+    #[error("{need} bytes are needed in {dir} and {free} are free ({reserve} stay reserved)")]
+    DiskFull {
+        /// The store's folder.
+        dir: PathBuf,
+        /// Bytes the operation needs.
+        need: u64,
+        /// Bytes free on that disk.
+        free: u64,
+        /// Bytes that are always left free.
+        reserve: u64,
+    },
+    /// The content is larger than allowed, or larger than it was announced to be.
+    #[error("{content} has {size} bytes, at most {max} are allowed")]
+    TooLarge {
+        /// Which content, for people ("content 12ab.." or "file x").
+        content: String,
+        /// Its size, as far as known; of a sequence the sum of what was looked at.
+        size: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// A sequence has too many parts or is not a list of hashes.
+    #[error("content {hash} is not a sequence of at most {max_items} hashes")]
+    NotASequence {
+        /// Which content.
+        hash: ContentHash,
+        /// Most parts the caller allows.
+        max_items: u32,
+    },
+    /// The store does not hold this content completely.
+    #[error("content {hash} is not here")]
+    NotHere {
+        /// Which content.
+        hash: ContentHash,
+    },
+    /// Nobody delivered the content before the deadline.
+    #[error("content {hash} could not be had from any of {holders} holders: {last}")]
+    Unavailable {
+        /// Which content.
+        hash: ContentHash,
+        /// How many holders were asked.
+        holders: usize,
+        /// What the last of them answered.
+        last: String,
+    },
+    /// The name cannot be a tag.
+    #[error("{name:?} cannot be a tag")]
+    BadTag {
+        /// The name.
+        name: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{action} {path}: {source}")]
+    File {
+        /// What was tried ("reading").
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The store itself failed.
+    #[error("the content store failed while {action}: {detail}")]
+    Store {
+        /// What was tried ("adding content").
+        action: &'static str,
+        /// The store's message.
+        detail: String,
+    },
+}
+
+impl BlobsError {
+    /// Whether trying the same again later can succeed without anybody changing anything here.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    /// The three-part message for people.
+    pub fn problem(&self) -> Problem {
+        let (what, advice) = match self {
+            Self::Open { in_use: true, .. } => (
+                "the content store is in use",
+                "stop the other tilth process that uses this folder, or choose another folder",
+            ),
+            Self::Open { .. } => (
+                "the content store cannot be opened",
+                "check that the folder exists on a local disk and may be written by this user",
+            ),
+            Self::Bind { .. } => (
+                "the data endpoint cannot be opened",
+                "choose another address or port 0, and check that this address belongs to this machine",
+            ),
+            Self::DiskFull { .. } => (
+                "the disk is full",
+                "make room on this disk or move the folder to a larger one; work goes on from where it stopped",
+            ),
+            Self::TooLarge { .. } => (
+                "content is larger than allowed",
+                "if it is your own file, make it smaller or raise the limit; if it came from somebody else, it was not stored",
+            ),
+            Self::NotASequence { .. } => (
+                "a result is not in the agreed form",
+                "nothing is wrong on this machine; the provider that published it should not be paid for it",
+            ),
+            Self::NotHere { .. } => (
+                "content is missing from the local store",
+                "fetch it again from the network, or put the file into the store again",
+            ),
+            Self::Unavailable { .. } => (
+                "content cannot be fetched",
+                "check that the machines that hold it are running and can be reached over UDP from here, then try again",
+            ),
+            Self::BadTag { .. } => (
+                "the name of a pin is not valid",
+                "use lower-case letters, digits, '.', '_', '-' and '/'",
+            ),
+            Self::File { .. } => (
+                "a file cannot be read or written",
+                "check that the path exists and that this user may use it",
+            ),
+            Self::Store { .. } => (
+                "the content store failed",
+                "check the disk (space, errors in the system log) and start the program again; what was synced is still there",
+            ),
+        };
+        Problem::new(what, self.to_string(), advice)
+    }
+}

@@ -1,0 +1,32 @@
+//! The data plane: put, get, pin and share content by its BLAKE3 hash.
+//!
+//! A role that moves data owns one [`Blobs`]: a store on disk and one iroh endpoint (QUIC) that
+//! serves what the store holds and fetches from others. Only direct addresses are dialled; no relay,
+//! name service or other infrastructure of third parties is ever contacted.
+//!
+//! What holds everywhere in this crate:
+//! - **Nothing larger than announced is stored.** [`Blobs::get`] knows the exact size and refuses a
+//!   holder that offers another one before the first byte is written; [`Blobs::get_sequence`] bounds
+//!   the number of children and the sum of their sizes.
+//! - **Everything stored was verified** against its hash, 16 KiB at a time, while it came in.
+//! - **Pinned content stays.** Every put and get names a [`Tag`]; content without a tag is collected.
+//! - **A crash loses nothing that was synced.** [`Blobs::sync`] returns when all earlier puts survive
+//!   a kill; without it they do so within half a second.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod blobs;
+mod dial;
+mod disk;
+mod door;
+mod error;
+mod fetch;
+mod holders;
+mod local;
+mod tag;
+mod transfer;
+
+pub use blobs::{Blobs, Config, Limits};
+pub use error::BlobsError;
+pub use fetch::SequenceBounds;
+pub use tag::Tag;

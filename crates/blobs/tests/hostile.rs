@@ -1,0 +1,145 @@
+//! Holders that lie, stand still, or are overrun.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use iroh::{
+    Endpoint, RelayMode, SecretKey,
+    endpoint::{Connection, presets},
+    protocol::{AcceptError, ProtocolHandler, Router},
+};
+use tilth_blobs::{Blobs, BlobsError, Config, Limits, SequenceBounds, Tag};
+use tilth_protocol::{Contact, ContentRef, JobId};
+
+const LOOPBACK: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// Answers every request with the same bytes, then keeps the stream open or ends it.
+#[derive(Clone, Debug)]
+struct Liar {
+    answer: Vec<u8>,
+    stand_still: bool,
+}
+
+impl ProtocolHandler for Liar {
+    async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
+        let mut open = Vec::new();
+        while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+            let _ = receive.read_to_end(1 << 20).await;
+            let _ = send.write_all(&self.answer).await;
+            if self.stand_still {
+                open.push(send);
+            } else {
+                let _ = send.finish();
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn serve(liar: Liar, key: u8) -> (Router, Contact) {
+    let endpoint = Endpoint::builder(presets::Minimal)
+        .secret_key(SecretKey::from_bytes(&[key; 32]))
+        .relay_mode(RelayMode::Disabled)
+        .clear_ip_transports()
+        .bind_addr(LOOPBACK)
+        .unwrap()
+        .bind()
+        .await
+        .unwrap();
+    let contact =
+        Contact { endpoint: *endpoint.id().as_bytes(), addresses: endpoint.bound_sockets() };
+    (Router::builder(endpoint).accept(iroh_blobs::ALPN, liar).spawn(), contact)
+}
+
+fn config(dir: &Path, key: u8) -> Config {
+    let limits =
+        Limits { disk_reserve: 1 << 20, stall: Duration::from_millis(300), ..Limits::default() };
+    Config { limits, ..Config::new(dir, [key; 32], LOOPBACK) }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+/// An answer: announced size, then bytes.
+fn answer(size: u64, bytes: &[u8]) -> Vec<u8> {
+    [&size.to_le_bytes(), bytes].concat()
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_not_stored_and_the_liar_is_not_asked_again() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tag = Tag::inputs(JobId(1));
+    let honest = Blobs::spawn(config(dirs.0.path(), 1)).await.unwrap();
+    let asker = Blobs::spawn(config(dirs.1.path(), 2)).await.unwrap();
+    let content = vec![7_u8; 10_000];
+    let blob = honest.put(content, &tag).await.unwrap();
+    let lie = Liar { answer: answer(blob.size, &vec![8; 10_000]), stand_still: false };
+    let (_router, liar) = serve(lie, 3).await;
+
+    let error = asker.get(blob, std::slice::from_ref(&liar), &tag, soon()).await.unwrap_err();
+    assert!(error.to_string().contains("wrong bytes"), "{error}");
+    assert!(!asker.has(blob.hash).await.unwrap());
+    // Remembered: not even dialled now, so the answer comes at once.
+    let error = asker.get(blob, std::slice::from_ref(&liar), &tag, soon()).await.unwrap_err();
+    assert!(error.to_string().contains("nobody answered"), "{error}");
+    // Next to an honest holder the liar does no harm.
+    asker.get(blob, &[liar, honest.contact()], &tag, soon()).await.unwrap();
+    assert_eq!(asker.read(blob.hash, blob.size).await.unwrap(), vec![7_u8; 10_000]);
+}
+
+#[tokio::test]
+async fn an_announced_flood_is_not_received() {
+    let dir = tempfile::tempdir().unwrap();
+    let tag = Tag::inputs(JobId(1));
+    let asker = Blobs::spawn(config(dir.path(), 2)).await.unwrap();
+    let flood = Liar { answer: answer(1 << 50, &vec![0; 1 << 20]), stand_still: false };
+    let (_router, liar) = serve(flood, 3).await;
+    let holders = [liar];
+    let blob = ContentRef::of(&[1; 1000]);
+    let error = asker.get(blob, &holders, &tag, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::TooLarge { .. }), "{error}");
+    let bounds = SequenceBounds { max_total_bytes: 1 << 20, max_items: 1000 };
+    let error = asker.get_sequence(blob.hash, bounds, &holders, &tag, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::NotASequence { .. }), "{error}");
+    let stored: u64 = std::fs::read_dir(dir.path().join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert_eq!(stored, 0);
+}
+
+#[tokio::test]
+async fn a_holder_that_stands_still_is_left_for_another() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tag = Tag::inputs(JobId(1));
+    let honest = Blobs::spawn(config(dirs.0.path(), 1)).await.unwrap();
+    let asker = Blobs::spawn(config(dirs.1.path(), 2)).await.unwrap();
+    let blob = honest.put(vec![7_u8; 100_000], &tag).await.unwrap();
+    let (_router, still) = serve(Liar { answer: answer(100_000, &[]), stand_still: true }, 3).await;
+    asker.get(blob, &[still, honest.contact()], &tag, soon()).await.unwrap();
+    assert!(asker.has(blob.hash).await.unwrap());
+}
+
+#[tokio::test]
+async fn more_connections_than_places_are_turned_away_until_there_is_room() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let tag = Tag::inputs(JobId(1));
+    let mut small = config(dirs[0].path(), 1);
+    small.limits.max_connections = 1;
+    let holder = Blobs::spawn(small).await.unwrap();
+    let blob = holder.put(vec![7_u8; 100_000], &tag).await.unwrap();
+    let first = Blobs::spawn(config(dirs[1].path(), 2)).await.unwrap();
+    let second = Blobs::spawn(config(dirs[2].path(), 3)).await.unwrap();
+    let holders = [holder.contact()];
+    first.get(blob, &holders, &tag, soon()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(500);
+    let error = second.get(blob, &holders, &tag, deadline).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    first.shutdown().await.unwrap();
+    second.get(blob, &holders, &tag, soon()).await.unwrap();
+}

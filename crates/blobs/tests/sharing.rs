@@ -1,0 +1,225 @@
+//! Content between two stores in one process, over real sockets on loopback.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tilth_blobs::{Blobs, BlobsError, Config, Limits, SequenceBounds, Tag};
+use tilth_protocol::{Contact, ContentHash, ContentRef, JobId};
+
+const LOOPBACK: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+fn config(dir: &Path, key: u8) -> Config {
+    let limits = Limits { disk_reserve: 1 << 20, ..Limits::default() };
+    Config { limits, ..Config::new(dir, [key; 32], LOOPBACK) }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn tag() -> Tag {
+    Tag::inputs(JobId(1))
+}
+
+/// Bytes that differ everywhere, so that no two groups have the same hash.
+fn bytes(len: usize) -> Bytes {
+    (0..len).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+/// Waits until a condition holds; a test never sleeps for a fixed time.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = soon();
+    while !holds().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn content_of_every_shape_arrives_intact_and_can_be_passed_on() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let a = Blobs::spawn(config(dirs[0].path(), 1)).await.unwrap();
+    let b = Blobs::spawn(config(dirs[1].path(), 2)).await.unwrap();
+    let c = Blobs::spawn(config(dirs[2].path(), 3)).await.unwrap();
+    for len in [0, 1, 32, 1024, 16_384, 16_385, 1_000_003] {
+        let content = bytes(len);
+        let blob = a.put(content.clone(), &tag()).await.unwrap();
+        assert_eq!(blob, ContentRef::of(&content));
+        b.get(blob, &[a.contact()], &tag(), soon()).await.unwrap();
+        // The one who fetched serves it to the next.
+        c.get(blob, &[b.contact()], &tag(), soon()).await.unwrap();
+        assert_eq!(c.read(blob.hash, blob.size).await.unwrap(), content);
+        let path = dirs[2].path().join("exported/file");
+        c.export(blob.hash, &path).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+        let again = c.put_file(&path, &tag()).await.unwrap();
+        assert_eq!(again, blob);
+    }
+    let missing = ContentHash([9; 32]);
+    assert!(matches!(c.read(missing, 10).await, Err(BlobsError::NotHere { .. })));
+    let one = ContentRef::of(&bytes(1024));
+    assert!(matches!(c.read(one.hash, 1023).await, Err(BlobsError::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn a_wrong_size_is_refused_before_anything_is_stored() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let a = Blobs::spawn(config(dirs.0.path(), 1)).await.unwrap();
+    let b = Blobs::spawn(config(dirs.1.path(), 2)).await.unwrap();
+    let blob = a.put(bytes(500_000), &tag()).await.unwrap();
+    for size in [0, 1, blob.size - 1, blob.size + 1, 1 << 40] {
+        let wrong = ContentRef { size, ..blob };
+        let started = Instant::now();
+        let error = b.get(wrong, &[a.contact()], &tag(), soon()).await.unwrap_err();
+        assert!(matches!(error, BlobsError::TooLarge { .. }), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(10), "nobody waits for another answer");
+        assert!(!b.has(blob.hash).await.unwrap());
+    }
+    // The holder told the truth and is still good for the right request.
+    b.get(blob, &[a.contact()], &tag(), soon()).await.unwrap();
+    let wrong = ContentRef { size: 7, ..blob };
+    let error = b.get(wrong, &[a.contact()], &tag(), soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::TooLarge { .. }), "also when it is here: {error}");
+}
+
+#[tokio::test]
+async fn content_that_appears_later_is_found_and_what_never_comes_ends_at_the_deadline() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let a = Blobs::spawn(config(dirs.0.path(), 1)).await.unwrap();
+    let b = Blobs::spawn(config(dirs.1.path(), 2)).await.unwrap();
+    let content = bytes(40_000);
+    let blob = ContentRef::of(&content);
+    let holders = [b.contact(), a.contact()];
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let error = b.get(blob, &holders, &tag(), deadline).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    assert!(error.to_string().contains("does not have it"), "{error}");
+
+    let put = async {
+        eventually("the asker is connected", async || true).await;
+        a.put(content.clone(), &tag()).await.unwrap();
+    };
+    let tag = tag();
+    let (got, ()) = tokio::join!(b.get(blob, &holders, &tag, soon()), put);
+    got.unwrap();
+
+    let nobody = b.get(ContentRef::of(b"x"), &[], &tag, soon()).await.unwrap_err();
+    assert!(nobody.to_string().contains("nobody is known"), "{nobody}");
+}
+
+#[tokio::test]
+async fn a_dead_holder_only_costs_time() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let a = Blobs::spawn(config(dirs.0.path(), 1)).await.unwrap();
+    let b = Blobs::spawn(config(dirs.1.path(), 2)).await.unwrap();
+    let blob = a.put(bytes(100_000), &tag()).await.unwrap();
+    let silent = std::net::UdpSocket::bind(LOOPBACK).unwrap();
+    let dead = Contact {
+        endpoint: *iroh::SecretKey::from_bytes(&[77; 32]).public().as_bytes(),
+        addresses: vec![silent.local_addr().unwrap()],
+    };
+    let nowhere = Contact { endpoint: [0xff; 32], addresses: Vec::new() };
+    b.get(blob, &[nowhere, dead, a.contact()], &tag(), soon()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sequence_comes_whole_within_its_bounds() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let a = Blobs::spawn(config(dirs.0.path(), 1)).await.unwrap();
+    let b = Blobs::spawn(config(dirs.1.path(), 2)).await.unwrap();
+    // With a repetition, an empty part, and parts that are already there.
+    let contents = [bytes(70_000), bytes(10), bytes(0), bytes(70_000), bytes(33_000)];
+    let parts = a.put_many(contents.clone(), &Tag::range(JobId(1), 0)).await.unwrap();
+    assert_eq!(parts, contents.iter().map(|c| ContentRef::of(c)).collect::<Vec<_>>());
+    let hashes: Vec<_> = parts.iter().map(|part| part.hash).collect();
+    let sequence = a.put_sequence(&hashes, &Tag::range(JobId(1), 0)).await.unwrap();
+    let total: u64 = parts.iter().map(|part| part.size).sum();
+    let holders = [a.contact()];
+    let tag = Tag::range(JobId(1), 0);
+
+    let bounds = SequenceBounds { max_total_bytes: total - 1, max_items: 5 };
+    let error = b.get_sequence(sequence, bounds, &holders, &tag, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::TooLarge { .. }), "{error}");
+    let bounds = SequenceBounds { max_total_bytes: total, max_items: 4 };
+    let error = b.get_sequence(sequence, bounds, &holders, &tag, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::NotASequence { .. }), "{error}");
+
+    let bounds = SequenceBounds { max_total_bytes: total, max_items: 5 };
+    b.get_sequence(sequence, bounds, &holders, &tag, soon()).await.unwrap();
+    assert_eq!(b.read_sequence(sequence, 5).await.unwrap(), hashes);
+    for (part, content) in parts.iter().zip(&contents) {
+        assert_eq!(b.read(part.hash, part.size).await.unwrap(), content);
+    }
+    // Again, with everything here and nobody to ask.
+    b.get_sequence(sequence, bounds, &[], &tag, soon()).await.unwrap();
+
+    let not_a_list = a.put(bytes(33), &tag).await.unwrap();
+    let error = b.get_sequence(not_a_list.hash, bounds, &holders, &tag, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::NotASequence { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn only_unpinned_content_is_collected() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), 1);
+    config.limits.gc_interval = Duration::from_millis(50);
+    let blobs = Blobs::spawn(config).await.unwrap();
+    let (one, twelve) = (Tag::inputs(JobId(1)), Tag::inputs(JobId(12)));
+    let kept = blobs.put(bytes(100_000), &twelve).await.unwrap();
+    let shared = blobs.put(bytes(50_000), &twelve).await.unwrap();
+    blobs.pin_also(shared.hash, &one).await.unwrap();
+    let lost = blobs.put(bytes(60_000), &one).await.unwrap();
+    let part = blobs.put(bytes(20_001), &Tag::range(JobId(12), 3)).await.unwrap();
+    let sequence = blobs.put_sequence(&[part.hash], &twelve).await.unwrap();
+    blobs.unpin(&Tag::range(JobId(12), 3)).await.unwrap();
+    blobs.unpin(&Tag::job(JobId(1))).await.unwrap();
+    eventually("the unpinned blob is gone", async || !blobs.has(lost.hash).await.unwrap()).await;
+    for hash in [kept.hash, shared.hash, sequence, part.hash] {
+        assert!(blobs.has(hash).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_store_can_be_opened_again_after_it_was_closed_or_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Blobs::spawn(config(dir.path(), 1)).await.unwrap();
+    let blob = first.put(bytes(20_000), &tag()).await.unwrap();
+    let id = first.contact().endpoint;
+    first.shutdown().await.unwrap();
+    let second = Blobs::spawn(config(dir.path(), 1)).await.unwrap();
+    assert_eq!(second.contact().endpoint, id, "the key decides who we are");
+    assert!(second.has(blob.hash).await.unwrap());
+
+    let error = Blobs::spawn(config(dir.path(), 2)).await.unwrap_err();
+    assert_eq!(error.problem().what, "the content store is in use", "{error}");
+
+    drop(second);
+    let third = Blobs::spawn(config(dir.path(), 1)).await.unwrap();
+    assert_eq!(third.read(blob.hash, 20_000).await.unwrap(), bytes(20_000));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_before_anything_is_written() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let a = Blobs::spawn(config(dirs.0.path(), 1)).await.unwrap();
+    let blob = a.put(bytes(100_000), &tag()).await.unwrap();
+    let mut full = config(dirs.1.path(), 2);
+    let stat = rustix::fs::statvfs(dirs.1.path()).unwrap();
+    // Everything but 64 MiB is reserved, so that the tests' own files do not matter.
+    full.limits.disk_reserve = (stat.f_bavail * stat.f_frsize).saturating_sub(64 << 20);
+    let b = Blobs::spawn(full).await.unwrap();
+    b.get(blob, &[a.contact()], &tag(), soon()).await.unwrap();
+    let sparse = dirs.0.path().join("large");
+    std::fs::File::create(&sparse).unwrap().set_len(1 << 40).unwrap();
+    let error = b.put_file(&sparse, &tag()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::TooLarge { .. }), "{error}");
+    std::fs::File::create(&sparse).unwrap().set_len(8 << 30).unwrap();
+    let error = b.put_file(&sparse, &tag()).await.unwrap_err();
+    assert_eq!(error.problem().what, "the disk is full", "{error}");
+    assert!(b.has(blob.hash).await.unwrap(), "the store goes on");
+}
