@@ -1,0 +1,364 @@
+//! An account that sends transactions: nonces, fees, waiting, sending again.
+//!
+//! Every transaction is simulated first, so a contract's refusal costs nothing and comes with its
+//! reason. Nonces are handed out one at a time and only used up by what the node accepted. While a
+//! transaction is in no block it is handed in again (the node may have restarted and lost it) and, if
+//! that takes long, with a higher fee under the same nonce, so that it happens at most once.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559, TxEnvelope},
+    eips::{BlockNumberOrTag, Encodable2718},
+    network::{TransactionBuilder, TxSignerSync},
+    primitives::{Address, B256, Bytes, TxKind, U256},
+    rpc::types::{TransactionReceipt, TransactionRequest},
+    signers::local::PrivateKeySigner,
+    sol_types::SolCall,
+};
+use tokio::sync::Mutex;
+use tracing::{debug, warn};
+
+use crate::{ChainError, Link, link::Fees};
+
+/// How long a transaction may take in all.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// First pause between two looks for a receipt; doubles up to [`LONGEST_LOOK`].
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+/// Longest pause between two looks, at a node on this machine and elsewhere.
+const LONGEST_LOOK: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// After so long in no block the transaction is handed in again unchanged.
+const HAND_IN_AGAIN: Duration = Duration::from_secs(3);
+/// After so long in no block the fee is raised.
+const RAISE: Duration = Duration::from_secs(24);
+/// How often a whole send starts over because another program used the nonce.
+const STARTS: u32 = 4;
+
+/// A key and the chain it acts on. Cheap to clone; clones share the nonce.
+#[derive(Clone, Debug)]
+pub struct Account {
+    link: Link,
+    signer: Arc<PrivateKeySigner>,
+    /// The next nonce, once known. Held while a transaction is handed in.
+    nonce: Arc<Mutex<Option<u64>>>,
+}
+
+/// One transaction to be.
+#[derive(Clone, Debug)]
+struct Order {
+    to: TxKind,
+    input: Bytes,
+    value: U256,
+    gas: u64,
+}
+
+/// A transaction that was handed in.
+struct Sent {
+    nonce: u64,
+    fees: Fees,
+    raw: Vec<u8>,
+    /// Hashes of all versions, the latest last.
+    hashes: Vec<B256>,
+}
+
+impl Account {
+    /// An account on a chain.
+    pub fn new(link: Link, signer: PrivateKeySigner) -> Self {
+        Self { link, signer: Arc::new(signer), nonce: Arc::default() }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// The chain it acts on.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Calls a contract function and waits until it is in a block.
+    ///
+    /// # Errors
+    /// As [`Account::send`].
+    pub async fn execute<C: SolCall>(
+        &self,
+        to: Address,
+        call: C,
+    ) -> Result<TransactionReceipt, ChainError> {
+        self.send(to, Bytes::from(call.abi_encode()), U256::ZERO).await
+    }
+
+    /// What a contract function would return if it were executed now.
+    ///
+    /// # Errors
+    /// As [`Link::read`].
+    pub async fn simulate<C: SolCall>(
+        &self,
+        to: Address,
+        call: C,
+    ) -> Result<C::Return, ChainError> {
+        let action = C::SIGNATURE;
+        let request = TransactionRequest::default()
+            .with_from(self.address())
+            .with_to(to)
+            .with_input(Bytes::from(call.abi_encode()));
+        let answer = self.link.simulate(action, request, BlockNumberOrTag::Latest).await?;
+        C::abi_decode_returns(&answer)
+            .map_err(|error| ChainError::BadAnswer { action, detail: error.to_string() })
+    }
+
+    /// Sends a transaction and waits until it is in a block.
+    ///
+    /// # Errors
+    /// [`ChainError::Reverted`] when the contract refuses (before sending, or in the block),
+    /// [`ChainError::NoGas`], [`ChainError::NotIncluded`] after three minutes, and those of [`Link`].
+    /// After [`ChainError::NotIncluded`] or [`ChainError::Unreachable`] the transaction may still
+    /// happen; look at the chain's state before sending it again.
+    pub async fn send(
+        &self,
+        to: Address,
+        input: Bytes,
+        value: U256,
+    ) -> Result<TransactionReceipt, ChainError> {
+        self.deliver(TxKind::Call(to), input, value).await
+    }
+
+    /// Creates a contract.
+    ///
+    /// # Errors
+    /// As [`Account::send`].
+    pub async fn create(&self, init_code: Bytes) -> Result<TransactionReceipt, ChainError> {
+        self.deliver(TxKind::Create, init_code, U256::ZERO).await
+    }
+
+    /// The nonce of the next transaction, as the chain sees it.
+    ///
+    /// # Errors
+    /// Those of [`Link`].
+    pub async fn next_nonce(&self) -> Result<u64, ChainError> {
+        self.link.nonce(self.address(), BlockNumberOrTag::Pending).await
+    }
+
+    async fn deliver(
+        &self,
+        to: TxKind,
+        input: Bytes,
+        value: U256,
+    ) -> Result<TransactionReceipt, ChainError> {
+        let mut request = TransactionRequest::default()
+            .with_from(self.address())
+            .with_input(input.clone())
+            .with_value(value);
+        request.to = Some(to);
+        let estimate = self.link.estimate(request).await.map_err(|error| self.name(error))?;
+        // State may move between simulation and block (another claim, a first write to a slot).
+        let gas = estimate.saturating_add(estimate / 4).saturating_add(30_000);
+        let order = Order { to, input, value, gas };
+        let deadline = Instant::now() + PATIENCE;
+        for _ in 0..STARTS {
+            let sent = self.hand_in(&order).await?;
+            match self.wait(&order, sent, deadline).await? {
+                Some(receipt) if receipt.status() => return Ok(receipt),
+                Some(receipt) => return Err(self.reason(&order, &receipt).await),
+                // Another program used the nonce, so ours can never happen: send it anew.
+                None => debug!(account = %self.address(), "nonce was used elsewhere, sending anew"),
+            }
+        }
+        Err(ChainError::Refused {
+            action: "sending a transaction",
+            code: 0,
+            message: "another program keeps using this account's nonces".to_owned(),
+        })
+    }
+
+    /// Signs with the next nonce and hands in; the nonce is used up only if the node took it.
+    async fn hand_in(&self, order: &Order) -> Result<Sent, ChainError> {
+        let fees = self.link.fees().await?;
+        let mut next = self.nonce.lock().await;
+        for _ in 0..STARTS {
+            let nonce = match *next {
+                Some(nonce) => nonce,
+                None => self.next_nonce().await?,
+            };
+            let (hash, raw) = self.sign(order, nonce, fees).await?;
+            match self.link.send_raw(&raw).await {
+                Ok(()) => {}
+                Err(error) if is_known(&error) => {}
+                Err(error) if is_stale(&error) => {
+                    *next = None;
+                    continue;
+                }
+                Err(error) => {
+                    // Nobody knows whether it arrived: the next one asks the chain.
+                    *next = None;
+                    return Err(self.name(error));
+                }
+            }
+            *next = Some(nonce.saturating_add(1));
+            return Ok(Sent { nonce, fees, raw, hashes: vec![hash] });
+        }
+        Err(ChainError::Refused {
+            action: "sending a transaction",
+            code: 0,
+            message: "the node refuses every nonce".to_owned(),
+        })
+    }
+
+    /// Waits for the receipt. `None`: the nonce was used by another transaction.
+    async fn wait(
+        &self,
+        order: &Order,
+        mut sent: Sent,
+        deadline: Instant,
+    ) -> Result<Option<TransactionReceipt>, ChainError> {
+        let began = Instant::now();
+        let longest = if self.link.is_local() { LONGEST_LOOK.0 } else { LONGEST_LOOK.1 };
+        let (mut handed_in, mut raised, mut look) = (began, began, FIRST_LOOK);
+        loop {
+            for hash in sent.hashes.iter().rev() {
+                if let Some(receipt) = self.link.receipt(*hash).await? {
+                    return Ok(Some(receipt));
+                }
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                *self.nonce.lock().await = None;
+                let hash = sent.hashes.last().copied().unwrap_or_default();
+                return Err(ChainError::NotIncluded { hash, waited: began.elapsed() });
+            }
+            if now.duration_since(handed_in) >= HAND_IN_AGAIN {
+                handed_in = now;
+                if self.is_overtaken(&sent).await? {
+                    *self.nonce.lock().await = None;
+                    return Ok(None);
+                }
+                if now.duration_since(raised) >= RAISE {
+                    raised = now;
+                    self.raise(order, &mut sent).await?;
+                }
+                if let Err(error) = self.link.send_raw(&sent.raw).await
+                    && !is_known(&error)
+                    && !is_stale(&error)
+                {
+                    warn!(account = %self.address(), %error, "handing in again failed");
+                }
+            }
+            tokio::time::sleep(look).await;
+            look = look.saturating_mul(2).min(longest);
+        }
+    }
+
+    /// Whether the nonce is used up although none of our versions is in a block.
+    async fn is_overtaken(&self, sent: &Sent) -> Result<bool, ChainError> {
+        let used = self.link.nonce(self.address(), BlockNumberOrTag::Latest).await?;
+        if used <= sent.nonce {
+            return Ok(false);
+        }
+        // Looked for once more: it may have got into a block between the two questions.
+        for hash in &sent.hashes {
+            if self.link.receipt(*hash).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Signs again with at least 20 % more fee; nodes ask for 10 %.
+    async fn raise(&self, order: &Order, sent: &mut Sent) -> Result<(), ChainError> {
+        let market = self.link.fees().await?;
+        let more = |fee: u128| fee.saturating_add(fee / 5).saturating_add(1);
+        sent.fees = Fees {
+            max: more(sent.fees.max).max(market.max),
+            priority: more(sent.fees.priority).max(market.priority),
+        };
+        sent.fees.max = sent.fees.max.max(sent.fees.priority);
+        let (hash, raw) = self.sign(order, sent.nonce, sent.fees).await?;
+        sent.hashes.push(hash);
+        sent.raw = raw;
+        Ok(())
+    }
+
+    async fn sign(
+        &self,
+        order: &Order,
+        nonce: u64,
+        fees: Fees,
+    ) -> Result<(B256, Vec<u8>), ChainError> {
+        let mut transaction = TxEip1559 {
+            chain_id: self.link.chain_id().await?,
+            nonce,
+            gas_limit: order.gas,
+            max_fee_per_gas: fees.max,
+            max_priority_fee_per_gas: fees.priority,
+            to: order.to,
+            value: order.value,
+            access_list: Default::default(),
+            input: order.input.clone(),
+        };
+        let signature = self
+            .signer
+            .sign_transaction_sync(&mut transaction)
+            .map_err(|error| ChainError::Signing(error.to_string()))?;
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        Ok((*envelope.tx_hash(), envelope.encoded_2718()))
+    }
+
+    /// Why a mined transaction failed: the same call at the end of that block usually fails alike.
+    async fn reason(&self, order: &Order, receipt: &TransactionReceipt) -> ChainError {
+        let action = "executing a transaction";
+        let mut request = TransactionRequest::default()
+            .with_from(self.address())
+            .with_input(order.input.clone())
+            .with_value(order.value)
+            .with_gas_limit(order.gas);
+        request.to = Some(order.to);
+        let block = receipt.block_number.map_or(BlockNumberOrTag::Latest, Into::into);
+        match self.link.simulate(action, request, block).await {
+            Err(error @ ChainError::Reverted { .. }) => error,
+            _ => {
+                let detail = format!("transaction {} failed", receipt.transaction_hash);
+                ChainError::Reverted {
+                    action,
+                    problem: tilth_protocol::Problem::new(
+                        "a transaction failed",
+                        detail,
+                        "somebody else acted at the same time; look at the current state and try again",
+                    ),
+                    data: Bytes::new(),
+                }
+            }
+        }
+    }
+
+    /// Names what every node says in its own words.
+    fn name(&self, error: ChainError) -> ChainError {
+        match error {
+            ChainError::Refused { message, .. }
+                if message.to_ascii_lowercase().contains("insufficient funds") =>
+            {
+                ChainError::NoGas { account: self.address(), detail: message }
+            }
+            error => error,
+        }
+    }
+}
+
+/// The node has this very transaction already.
+fn is_known(error: &ChainError) -> bool {
+    says(error, &["already known", "already imported", "known transaction"])
+}
+
+/// The nonce is not the next one (any more).
+fn is_stale(error: &ChainError) -> bool {
+    says(error, &["nonce too low", "nonce too high", "replacement transaction underpriced"])
+}
+
+fn says(error: &ChainError, words: &[&str]) -> bool {
+    let ChainError::Refused { message, .. } = error else { return false };
+    let message = message.to_ascii_lowercase();
+    words.iter().any(|word| message.contains(word))
+}

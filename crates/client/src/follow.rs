@@ -1,0 +1,215 @@
+//! Following the chain: every log once, in order, through outages.
+//!
+//! A [`Follow`] remembers the next block to read. It asks for the latest block first and then for
+//! logs up to it, so a log is never delivered twice and none is skipped, whatever fails in between.
+//! While the chain is away it keeps trying and says so.
+
+use std::time::{Duration, Instant};
+
+use alloy::{
+    primitives::{Address, B256},
+    rpc::types::{Filter, Log},
+};
+use tracing::warn;
+
+use crate::{ChainError, Link};
+
+/// Blocks asked for at once; halved when the node finds that too much.
+const STEP: u64 = 2_000;
+/// Pauses between looks, at a node on this machine: just after news, and without news.
+const LOCAL: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(250));
+/// The same at other nodes, which count every request.
+const REMOTE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
+/// Longest pause between attempts while the chain is away.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+/// An attempt may take so long before the chain counts as away.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What to follow.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Contracts whose logs are wanted; empty: all.
+    pub addresses: Vec<Address>,
+    /// First indexed argument, such as a job id or an owner.
+    pub subject: Option<B256>,
+    /// First block to read.
+    pub from_block: u64,
+    /// Blocks a log must have on top before it is delivered. 0 on a chain that does not reorganise.
+    pub confirmations: u64,
+}
+
+impl Scope {
+    /// Everything the given contracts say from a block on.
+    pub fn contracts(addresses: impl IntoIterator<Item = Address>, from_block: u64) -> Self {
+        Self { addresses: addresses.into_iter().collect(), from_block, ..Self::default() }
+    }
+
+    /// Only logs whose first indexed argument is this job.
+    #[must_use]
+    pub fn job(mut self, job: tilth_protocol::JobId) -> Self {
+        self.subject = Some(alloy::primitives::U256::from(job.0).into());
+        self
+    }
+}
+
+/// What happened on the chain, or to it.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Logs in chain order. All logs up to and including block `to` have been delivered now.
+    Logs {
+        /// The logs; empty when only the head was reached.
+        logs: Vec<Log>,
+        /// The last block read.
+        to: u64,
+        /// Whether that is the latest block: nothing older is still to come.
+        at_head: bool,
+    },
+    /// The chain does not answer. Said once per outage; following goes on.
+    Away {
+        /// The failure.
+        detail: String,
+    },
+    /// The chain answers again.
+    Back {
+        /// How long it was away.
+        after: Duration,
+    },
+    /// The chain is shorter than what was read before: it is another chain, or it lost blocks.
+    /// Following cannot go on from here.
+    Rewound {
+        /// Last block read.
+        expected: u64,
+        /// Latest block now.
+        found: u64,
+    },
+}
+
+/// An ordered reading of the chain's logs.
+#[derive(Debug)]
+pub struct Follow {
+    link: Link,
+    scope: Scope,
+    next: u64,
+    step: u64,
+    pause: Duration,
+    /// Whether the reader has been told that it has everything.
+    reached_head: bool,
+    /// Since when the chain is away, and whether that was said.
+    away: Option<Instant>,
+    outage_pause: Duration,
+    /// Whether to pause before the next look.
+    rest: bool,
+}
+
+impl Follow {
+    /// Begins to read at `scope.from_block`.
+    pub fn new(link: &Link, scope: Scope) -> Self {
+        let pause = pauses(link).0;
+        Self {
+            link: link.with_patience(PATIENCE),
+            next: scope.from_block,
+            scope,
+            step: STEP,
+            pause,
+            reached_head: false,
+            away: None,
+            outage_pause: pause,
+            rest: false,
+        }
+    }
+
+    /// The next block to be read: where another `Follow` would have to begin.
+    pub fn next_block(&self) -> u64 {
+        self.next
+    }
+
+    /// Waits for news. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> News {
+        loop {
+            if self.rest {
+                let pause = if self.away.is_some() { self.outage_pause } else { self.pause };
+                tokio::time::sleep(pause).await;
+            }
+            self.rest = true;
+            match self.look().await {
+                Ok(Some(news)) => return news,
+                Ok(None) => {}
+                Err(error) => {
+                    if let Some(news) = self.note_failure(&error) {
+                        return news;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One look at the chain.
+    async fn look(&mut self) -> Result<Option<News>, ChainError> {
+        let latest = self.link.block_number().await?;
+        if let Some(since) = self.away.take() {
+            self.rest = false;
+            self.outage_pause = pauses(&self.link).0;
+            return Ok(Some(News::Back { after: since.elapsed() }));
+        }
+        if self.next > 0 && latest < self.next - 1 {
+            return Ok(Some(News::Rewound { expected: self.next - 1, found: latest }));
+        }
+        let ready = latest.checked_sub(self.scope.confirmations);
+        let Some(ready) = ready.filter(|ready| *ready >= self.next) else {
+            self.pause = self.pause.saturating_mul(2).min(pauses(&self.link).1);
+            // The first look at a chain that has nothing to read yet is the head, too.
+            if !self.reached_head {
+                self.reached_head = true;
+                let to = self.next.saturating_sub(1);
+                return Ok(Some(News::Logs { logs: Vec::new(), to, at_head: true }));
+            }
+            return Ok(None);
+        };
+        let to = ready.min(self.next.saturating_add(self.step - 1));
+        let logs = match self.link.logs(&self.filter(to)).await {
+            Ok(logs) => logs,
+            Err(ChainError::Refused { message, .. }) if self.step > 1 => {
+                warn!(message, step = self.step, "the node refuses so many blocks at once");
+                self.step /= 2;
+                self.rest = false;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        self.next = to.saturating_add(1);
+        let at_head = to == ready;
+        // Behind the head there is more to read at once; at the head news come in clusters.
+        self.rest = at_head;
+        if logs.is_empty() && (self.reached_head || !at_head) {
+            self.pause = self.pause.saturating_mul(2).min(pauses(&self.link).1);
+            return Ok(None);
+        }
+        self.reached_head |= at_head;
+        self.pause = pauses(&self.link).0;
+        Ok(Some(News::Logs { logs, to, at_head }))
+    }
+
+    fn filter(&self, to: u64) -> Filter {
+        let mut filter = Filter::new().from_block(self.next).to_block(to);
+        if !self.scope.addresses.is_empty() {
+            filter = filter.address(self.scope.addresses.clone());
+        }
+        if let Some(subject) = self.scope.subject {
+            filter = filter.topic1(subject);
+        }
+        filter
+    }
+
+    fn note_failure(&mut self, error: &ChainError) -> Option<News> {
+        if self.away.is_some() {
+            self.outage_pause = self.outage_pause.saturating_mul(2).min(LONGEST_OUTAGE_PAUSE);
+            return None;
+        }
+        self.away = Some(Instant::now());
+        Some(News::Away { detail: error.to_string() })
+    }
+}
+
+fn pauses(link: &Link) -> (Duration, Duration) {
+    if link.is_local() { LOCAL } else { REMOTE }
+}
