@@ -1,0 +1,4 @@
+//! The provider.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+pub mod machine;

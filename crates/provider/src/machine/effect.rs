@@ -1,0 +1,167 @@
+//! What the machine wants done. An actor does it; nothing here happens by itself.
+
+use tilth_protocol::{JobId, Price, RangeId};
+
+use super::event::{Commitment, SlotId};
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Fetch spec, program and inputs, check and compile them.
+    /// First ask whether there is anything to be had, unless ranges of it are ours already.
+    /// Ends with `Fetched`, `FetchRefused` or `FetchFailed`.
+    Fetch {
+        /// The job.
+        job: JobId,
+        /// Whether ranges of it are ours already, from an earlier life.
+        holds: bool,
+        /// To be given back with a refusal.
+        epoch: u64,
+    },
+    /// Load the job on a slot and run one task, keeping its result for the day it is claimed.
+    /// Ends with `Calibrated` or `RunFailed`.
+    Calibrate {
+        /// A free slot.
+        slot: SlotId,
+        /// The job.
+        job: JobId,
+        /// The task.
+        index: u32,
+    },
+    /// Ask the chain for a range. Ends with `Claimed` or `ClaimRefused`.
+    Claim(Ask),
+    /// Run what the range's journal does not hold yet.
+    /// Ends with `RangeComplete` or `RunFailed`.
+    Run {
+        /// A free slot.
+        slot: SlotId,
+        /// The range.
+        range: RangeId,
+        /// First task.
+        from: u32,
+        /// Number of tasks.
+        count: u32,
+        /// Silence of the worker longer than this is taken for its death.
+        silence_ms: u64,
+    },
+    /// Stop what a slot runs. The slot still ends with its own event.
+    Abort {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// End a slot's worker, which has no more to do.
+    Unload {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// Hash the leaves, write the manifest, pin the outputs. Ends with `Stored` or `StoreFailed`.
+    Store {
+        /// The range.
+        range: RangeId,
+        /// First task.
+        from: u32,
+        /// Number of tasks.
+        count: u32,
+    },
+    /// Submit a range and, in the same transaction, ask for another.
+    /// Ends with `Submitted` or `SubmitFailed`; the ask ends with its own event, after that.
+    Submit {
+        /// The range.
+        range: RangeId,
+        /// What to say.
+        commitment: Commitment,
+        /// The ask.
+        ask: Option<Ask>,
+    },
+    /// Give a range back. Ends with `Released` or `ReleaseFailed`.
+    Release {
+        /// The range.
+        range: RangeId,
+    },
+    /// Have ranges paid whose window is over. Ends with `SettleEnded`.
+    Settle {
+        /// The job.
+        job: JobId,
+        /// Ranges of ours, at most [`BATCH`](super::BATCH).
+        seqs: Vec<u32>,
+    },
+    /// Take ranges from those who did not deliver. Ends with `ExpireEnded`.
+    Expire {
+        /// The job.
+        job: JobId,
+        /// Ranges of others, at most [`BATCH`](super::BATCH).
+        seqs: Vec<u32>,
+    },
+    /// Move what was earned to the owner's wallet. Ends with `WithdrawEnded`.
+    Withdraw,
+    /// Stop serving a range and delete its journal.
+    Discard {
+        /// The range.
+        range: RangeId,
+    },
+    /// Stop serving a job's inputs and delete its folder.
+    Forget {
+        /// The job.
+        job: JobId,
+    },
+    /// Something people may want to read.
+    Note(Note),
+}
+
+/// A question to the chain: may we have a range of this job?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The job.
+    pub job: JobId,
+    /// Most tasks we want, at least 1.
+    pub want: u32,
+    /// Least price we accept.
+    pub min_price: Price,
+    /// To be given back with a refusal, so that news that crossed it is not slept through.
+    pub epoch: u64,
+}
+
+/// Something people may want to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A job is left alone.
+    Ignored {
+        /// The job.
+        job: JobId,
+        /// Why.
+        why: Unfit,
+    },
+    /// A range of ours was taken from us.
+    Lost {
+        /// The range.
+        range: RangeId,
+    },
+    /// A range of ours is given back.
+    GaveUp {
+        /// The range.
+        range: RangeId,
+        /// Times its worker died.
+        deaths: u32,
+    },
+}
+
+/// Why a job is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It pays less per unit than the floor.
+    Price,
+    /// It asks for a device class we do not have.
+    Class,
+    /// It asks for more graphics memory than we have.
+    Vram,
+    /// It waits for another job.
+    Chained,
+    /// Its program or inputs cannot be used.
+    Inputs,
+    /// One task takes this machine longer than a range may take.
+    TooSlow,
+    /// Its tasks keep killing the worker.
+    Deadly,
+    /// The chain says so.
+    Chain,
+}

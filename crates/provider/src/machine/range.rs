@@ -1,0 +1,86 @@
+//! One range of ours.
+
+use super::event::{Claim, Commitment, Millis};
+
+/// Where a range of ours is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Claimed, on no slot.
+    Held,
+    /// On a slot.
+    Running,
+    /// Complete; being committed to.
+    Storing,
+    /// To be committed to, after a failure.
+    Complete,
+    /// Committed to.
+    Stored(Commitment),
+    /// The chain is being told.
+    Submitting(Commitment),
+    /// To be given back.
+    GivingUp,
+    /// Being given back.
+    Releasing,
+    /// The chain knows; can be settled when the window is over.
+    Submitted,
+    /// Paid; served for a while longer.
+    Settled,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub claim: Claim,
+    pub stage: Stage,
+    /// When it was submitted or settled, by stage.
+    pub since: Millis,
+    /// The next attempt at what is due comes no earlier.
+    pub not_before: Millis,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// Deaths of the worker in a row without a new leaf in between.
+    pub deaths: u32,
+    /// Leaves in the journal at the last death.
+    pub done: u32,
+    /// Whether a slot has begun with it.
+    pub begun: bool,
+}
+
+impl Range {
+    pub(super) fn new(claim: Claim) -> Self {
+        Self {
+            claim,
+            stage: Stage::Held,
+            since: claim.at,
+            not_before: 0,
+            failures: 0,
+            deaths: 0,
+            done: 0,
+            begun: false,
+        }
+    }
+
+    /// Whether the chain counts it as held by us.
+    pub(super) fn is_held(&self) -> bool {
+        !matches!(self.stage, Stage::Submitted | Stage::Settled)
+    }
+
+    /// Whether its submission is near, so that the next range is best asked for together with it.
+    pub(super) fn is_nearly_submitted(&self) -> bool {
+        matches!(self.stage, Stage::Storing | Stage::Stored(_))
+    }
+
+    /// Moves on to a new stage, with a clean record.
+    pub(super) fn enter(&mut self, stage: Stage, now: Millis) {
+        self.stage = stage;
+        self.since = now;
+        self.not_before = 0;
+        self.failures = 0;
+    }
+
+    /// Back to `stage` after a failed attempt, to be tried again after a pause.
+    pub(super) fn retry(&mut self, stage: Stage, now: Millis, pause: impl Fn(u32) -> Millis) {
+        self.stage = stage;
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.saturating_add(pause(self.failures));
+    }
+}

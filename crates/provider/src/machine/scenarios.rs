@@ -1,0 +1,302 @@
+//! Single decisions, told as short stories.
+
+use alloy_primitives::{Address, B256};
+use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+
+use super::{
+    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, MoveFailure, Note, Pace, Refusal,
+    Rules, RunTrouble, Terms, Trouble, Unfit,
+    sample::{self, START},
+};
+
+const JOB: JobId = JobId(1);
+
+fn range(seq: u32) -> RangeId {
+    RangeId { job: JOB, seq }
+}
+
+fn claim(seq: u32, from: u32, count: u32) -> Claim {
+    Claim { range: range(seq), from, count, at: START }
+}
+
+fn commitment() -> Commitment {
+    Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content: ContentHash([6; 32]) }
+}
+
+fn pace() -> Pace {
+    Pace { tasks: 1, units: 10, micros: 100_000, load_micros: 1_000_000 }
+}
+
+/// A machine that has been told of one job and has fetched it; and what it does then.
+fn fetched(rules: Rules, terms: Terms) -> (Machine, Vec<Effect>) {
+    let mut machine = Machine::new(rules);
+    machine.step(Event::CaughtUp, START);
+    let opened = ChainEvent::Opened { job: JOB, terms };
+    let effects = machine.step(Event::Chain(opened), START);
+    assert!(matches!(effects[..], [Effect::Fetch { job: JOB, holds: false, .. }]), "{effects:?}");
+    let effects = machine.step(Event::Fetched { job: JOB }, START);
+    (machine, effects)
+}
+
+fn calibrated(rules: Rules, terms: Terms) -> (Machine, Vec<Effect>) {
+    let (mut machine, effects) = fetched(rules, terms);
+    assert_eq!(effects, [Effect::Calibrate { slot: 0, job: JOB, index: 0 }]);
+    let effects = machine.step(Event::Calibrated { slot: 0, job: JOB, pace: pace() }, START);
+    (machine, effects)
+}
+
+/// Anything at all about a handful of jobs and ranges.
+pub(super) fn stray_event(n: u64) -> Event {
+    let job = JobId(n % 3);
+    let range = RangeId { job, seq: (n >> 4) as u32 % 4 };
+    let slot = (n >> 8) as u16 % 3;
+    let claim =
+        Claim { range, from: (n >> 12) as u32 % 8, count: 1 + (n >> 9) as u32 % 5, at: START };
+    let provider = Address::repeat_byte(1 + (n >> 7) as u8 % 2);
+    let trouble = [RunTrouble::Worker, RunTrouble::Local, RunTrouble::Aborted][n as usize % 3];
+    let why = [MoveFailure::Gone, MoveFailure::Later, MoveFailure::Refused][n as usize % 3];
+    match (n >> 24) % 22 {
+        0 => Event::CaughtUp,
+        1 => Event::Chain(ChainEvent::Opened { job, terms: sample::terms(10) }),
+        2 => Event::Chain(ChainEvent::Claimed { provider, claim }),
+        3 => Event::Chain(ChainEvent::Submitted { range, at: START }),
+        4 => Event::Chain(ChainEvent::Released { range }),
+        5 => Event::Chain(ChainEvent::Expired { range }),
+        6 => Event::Chain(ChainEvent::Settled { range, paid: Amount(u128::MAX) }),
+        7 => Event::Chain(ChainEvent::Closed { job }),
+        8 => Event::Fetched { job },
+        9 => Event::FetchFailed { job, trouble: Trouble::Passing },
+        10 => Event::Calibrated { slot, job, pace: Pace { micros: n, ..pace() } },
+        11 => Event::Claimed { claim },
+        12 => Event::ClaimRefused { job, epoch: n % 5, why: Refusal::NoWork },
+        13 => Event::RangeComplete { slot, range, pace: Some(Pace { tasks: 0, ..pace() }) },
+        14 => Event::RunFailed { slot, done: 0, trouble },
+        15 => Event::Stored { range, commitment: commitment() },
+        16 => Event::StoreFailed { range },
+        17 => Event::Submitted { range, at: START },
+        18 => Event::SubmitFailed { range, why },
+        19 => Event::ReleaseFailed { range, why },
+        20 => Event::SettleEnded { job, done: n & 1 == 0 },
+        _ => Event::Tick,
+    }
+}
+
+#[test]
+fn a_job_is_fetched_calibrated_claimed_run_stored_submitted_and_asked_for_again() {
+    let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(1_000));
+    // Half the range timeout less the time to load, at ten tasks a second.
+    let ask = Ask { job: JOB, want: 290, min_price: Price(10), epoch: 0 };
+    assert_eq!(effects, [Effect::Claim(ask)]);
+
+    let effects = machine.step(Event::Claimed { claim: claim(0, 0, 8) }, START);
+    let run = Effect::Run { slot: 0, range: range(0), from: 0, count: 8, silence_ms: 30_000 };
+    let Effect::Claim(ahead) = effects[1] else { panic!("{effects:?}") };
+    assert_eq!(effects[0], run);
+    assert_eq!(ahead.want, 282, "less what the slot still has to do");
+    machine.step(Event::Claimed { claim: claim(1, 8, 8) }, START);
+
+    let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+    let effects = machine.step(complete, START + 800);
+    assert_eq!(effects[0], Effect::Store { range: range(0), from: 0, count: 8 });
+    assert!(matches!(effects[1], Effect::Run { range: RangeId { seq: 1, .. }, .. }));
+    assert_eq!(effects.len(), 2, "the next ask travels with the submission: {effects:?}");
+
+    let stored = Event::Stored { range: range(0), commitment: commitment() };
+    let effects = machine.step(stored, START + 810);
+    assert!(matches!(effects[..], [Effect::Submit { ask: Some(_), .. }]), "{effects:?}");
+}
+
+#[test]
+fn jobs_that_do_not_fit_are_left_alone() {
+    let fits = sample::terms(10);
+    for (terms, why) in [
+        (Terms { price: Price(9), ..fits }, Unfit::Price),
+        (Terms { required_class: 0b11, ..fits }, Unfit::Class),
+        (Terms { min_vram_mib: 1, ..fits }, Unfit::Vram),
+        (Terms { chained: true, ..fits }, Unfit::Chained),
+    ] {
+        let mut machine = Machine::new(sample::rules(1));
+        machine.step(Event::CaughtUp, START);
+        let effects = machine.step(Event::Chain(ChainEvent::Opened { job: JOB, terms }), START);
+        let ignored = Effect::Note(Note::Ignored { job: JOB, why });
+        assert_eq!(effects, [ignored, Effect::Forget { job: JOB }]);
+        assert_eq!(machine.next_wake(), None);
+    }
+}
+
+#[test]
+fn a_job_whose_tasks_take_longer_than_a_range_may_is_left_alone() {
+    let (mut machine, _) = fetched(sample::rules(1), sample::terms(10));
+    let slow = Pace { micros: 60_000_000, ..pace() };
+    let effects = machine.step(Event::Calibrated { slot: 0, job: JOB, pace: slow }, START);
+    assert!(effects.contains(&Effect::Note(Note::Ignored { job: JOB, why: Unfit::TooSlow })));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Claim(_))));
+}
+
+#[test]
+fn a_dry_job_sleeps_until_it_is_topped_up() {
+    let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
+    let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
+    let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::NoFunds };
+    assert_eq!(machine.step(refused, START), []);
+    let later = START + 3_000_000;
+    assert_eq!(machine.step(Event::Tick, later), [], "no asking by the clock");
+    let topped_up = Event::Chain(ChainEvent::ToppedUp { job: JOB });
+    assert!(matches!(machine.step(topped_up, later)[..], [Effect::Claim(_)]));
+}
+
+#[test]
+fn a_refusal_that_crossed_the_news_is_not_slept_through() {
+    let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
+    let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
+    machine.step(Event::Chain(ChainEvent::ToppedUp { job: JOB }), START);
+    let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::NoFunds };
+    machine.step(refused, START);
+    let wake = machine.next_wake().unwrap();
+    assert!(wake <= START + 1_000);
+    assert!(matches!(machine.step(Event::Tick, wake)[..], [Effect::Claim(_)]));
+}
+
+#[test]
+fn a_range_that_kills_its_worker_twice_is_given_back_and_its_job_rests() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(10));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    let died = Event::RunFailed { slot: 0, done: 0, trouble: RunTrouble::Worker };
+    let effects = machine.step(died.clone(), START);
+    assert!(matches!(effects[..], [Effect::Run { .. }, ..]), "tried again: {effects:?}");
+    let effects = machine.step(died, START);
+    assert!(effects.contains(&Effect::Release { range: range(0) }), "{effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Run { .. })));
+}
+
+#[test]
+fn a_worker_that_dies_after_progress_is_forgiven() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(10));
+    machine.step(Event::Claimed { claim: claim(0, 0, 9) }, START);
+    for done in 1..6 {
+        let died = Event::RunFailed { slot: 0, done, trouble: RunTrouble::Worker };
+        let effects = machine.step(died, START);
+        assert!(matches!(effects[0], Effect::Run { .. }), "{effects:?}");
+    }
+}
+
+#[test]
+fn a_range_taken_from_us_while_it_runs_is_stopped_and_discarded() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(10));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    let effects = machine.step(Event::Chain(ChainEvent::Expired { range: range(0) }), START);
+    assert!(effects.contains(&Effect::Abort { slot: 0 }), "{effects:?}");
+    let aborted = Event::RunFailed { slot: 0, done: 1, trouble: RunTrouble::Aborted };
+    let effects = machine.step(aborted, START);
+    assert!(effects.contains(&Effect::Discard { range: range(0) }), "{effects:?}");
+}
+
+#[test]
+fn a_late_log_does_not_bring_a_returned_range_back() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(10));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    machine.step(Event::Released { range: range(0) }, START);
+    let owner = sample::rules(1).owner;
+    let log = ChainEvent::Claimed { provider: owner, claim: claim(0, 0, 2) };
+    machine.step(Event::Chain(log), START);
+    assert_eq!(machine.standing().held, 0);
+}
+
+#[test]
+fn ranges_of_an_earlier_life_are_run_without_calibration_and_submitted() {
+    let mut machine = Machine::new(sample::rules(1));
+    let owner = sample::rules(1).owner;
+    let opened = ChainEvent::Opened { job: JOB, terms: sample::terms(10) };
+    machine.step(Event::Chain(opened), START);
+    let log = ChainEvent::Claimed { provider: owner, claim: claim(0, 0, 10) };
+    machine.step(Event::Chain(log), START);
+    let effects = machine.step(Event::CaughtUp, START);
+    assert!(matches!(effects[..], [Effect::Fetch { holds: true, .. }]), "{effects:?}");
+    let effects = machine.step(Event::Fetched { job: JOB }, START);
+    assert!(matches!(effects[..], [Effect::Run { from: 0, count: 10, .. }]), "{effects:?}");
+}
+
+#[test]
+fn ranges_of_an_earlier_life_without_inputs_are_given_back() {
+    let mut machine = Machine::new(sample::rules(1));
+    let owner = sample::rules(1).owner;
+    machine.step(Event::Chain(ChainEvent::Opened { job: JOB, terms: sample::terms(10) }), START);
+    let log = ChainEvent::Claimed { provider: owner, claim: claim(0, 0, 10) };
+    machine.step(Event::Chain(log), START);
+    machine.step(Event::CaughtUp, START);
+    let failed = Event::FetchFailed { job: JOB, trouble: Trouble::Lasting };
+    let effects = machine.step(failed, START);
+    assert!(effects.contains(&Effect::Release { range: range(0) }), "{effects:?}");
+}
+
+#[test]
+fn unacknowledged_work_is_settled_after_its_window_and_served_for_a_while() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(2));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    machine.step(Event::RangeComplete { slot: 0, range: range(0), pace: None }, START);
+    machine.step(Event::Stored { range: range(0), commitment: commitment() }, START);
+    machine.step(Event::Submitted { range: range(0), at: START }, START);
+    let due = machine.next_wake().unwrap();
+    assert_eq!(due, START + 62_000);
+    let effects = machine.step(Event::Tick, due);
+    assert_eq!(effects, [Effect::Settle { job: JOB, seqs: vec![0] }]);
+    let settled = ChainEvent::Settled { range: range(0), paid: Amount(7_000) };
+    machine.step(Event::Chain(settled), due);
+    machine.step(Event::SettleEnded { job: JOB, done: true }, due);
+    assert_eq!(machine.standing().earned, Amount(7_000));
+    let effects = machine.step(Event::Tick, due + 60_000);
+    assert_eq!(effects, [Effect::Discard { range: range(0) }]);
+}
+
+#[test]
+fn earnings_are_withdrawn_above_the_threshold() {
+    let rules = Rules { withdraw_above: Some(Amount(10)), ..sample::rules(1) };
+    let (mut machine, _) = calibrated(rules, sample::terms(20));
+    for (seq, paid, withdraws) in [(0, 9, false), (1, 1, true), (2, 9, false)] {
+        machine.step(Event::Claimed { claim: claim(seq, seq, 1) }, START);
+        machine.step(Event::Submitted { range: range(seq), at: START }, START);
+        let settled = ChainEvent::Settled { range: range(seq), paid: Amount(paid) };
+        let effects = machine.step(Event::Chain(settled), START);
+        assert_eq!(effects.contains(&Effect::Withdraw), withdraws, "{effects:?}");
+        machine.step(Event::WithdrawEnded { done: true }, START);
+    }
+}
+
+#[test]
+fn draining_finishes_what_runs_gives_back_what_waits_and_asks_for_nothing() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    machine.step(Event::Claimed { claim: claim(1, 2, 2) }, START);
+    let effects = machine.step(Event::Drain, START);
+    assert_eq!(effects, [Effect::Release { range: range(1) }]);
+    machine.step(Event::Released { range: range(1) }, START);
+    let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+    let effects = machine.step(complete, START);
+    assert!(effects.contains(&Effect::Unload { slot: 0 }), "{effects:?}");
+    let stored = Event::Stored { range: range(0), commitment: commitment() };
+    let effects = machine.step(stored, START);
+    assert!(matches!(effects[..], [Effect::Submit { ask: None, .. }]), "{effects:?}");
+    machine.step(Event::Submitted { range: range(0), at: START }, START);
+    assert_eq!(machine.standing().held, 0);
+    assert_eq!(machine.standing().unsettled, 1);
+}
+
+#[test]
+fn a_better_paying_job_is_calibrated_in_between_and_then_preferred() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    machine.step(Event::ClaimRefused { job: JOB, epoch: 0, why: Refusal::Later }, START);
+    let better = JobId(2);
+    let terms = Terms { price: Price(500), ..sample::terms(100) };
+    let opened = ChainEvent::Opened { job: better, terms };
+    machine.step(Event::Chain(opened), START + 10_000);
+    let effects = machine.step(Event::Fetched { job: better }, START + 10_000);
+    assert_eq!(effects, [], "nothing is asked for ahead while a job waits to be measured");
+    let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+    let effects = machine.step(complete, START + 11_000);
+    assert!(effects.contains(&Effect::Calibrate { slot: 0, job: better, index: 0 }), "{effects:?}");
+    machine.step(Event::Calibrated { slot: 0, job: better, pace: pace() }, START + 12_000);
+    let stored = Event::Stored { range: range(0), commitment: commitment() };
+    let effects = machine.step(stored, START + 12_000);
+    assert!(matches!(effects[0], Effect::Submit { ask: None, .. }), "{effects:?}");
+}

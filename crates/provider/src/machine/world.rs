@@ -1,0 +1,643 @@
+//! A small world for the machine: a contract that enforces what the real one does, workers that die,
+//! transactions whose receipts are lost, logs that come late, other providers, a client, and crashes of
+//! the machine itself. Everything is drawn from one seed. Every effect is checked as it is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{Address, B256};
+use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+
+use super::{
+    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal,
+    Rules, RunTrouble, SlotId, Terms, Trouble,
+    sample::{self, START},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Claimed,
+    Submitted,
+    Settled,
+    Returned,
+}
+
+#[derive(Debug)]
+pub(super) struct WorldRange {
+    pub mine: bool,
+    pub state: State,
+    claim: Claim,
+    /// Set by others who will never submit.
+    vanished: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct WorldJob {
+    pub terms: Terms,
+    pub pieces: Vec<(u32, u32)>,
+    pub funded: bool,
+    pub cancelled: bool,
+    pub ranges: BTreeMap<u32, WorldRange>,
+    /// What the provider's disk holds; survives crashes.
+    fetched: bool,
+    calibrated: bool,
+    broken: bool,
+    deadly: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Later {
+    Answer(Event),
+    Transaction(Effect),
+    Log(ChainEvent),
+    Other(RangeId),
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub machine: Machine,
+    pub jobs: BTreeMap<JobId, WorldJob>,
+    pub now: Millis,
+    rules: Rules,
+    seed: u64,
+    serial: u64,
+    /// Chance of a fault, in percent.
+    pub trouble: u64,
+    todo: BTreeMap<(Millis, u64), Later>,
+    last_log: Millis,
+    past: Vec<ChainEvent>,
+    slots: Vec<Option<u64>>,
+    running: BTreeMap<SlotId, RangeId>,
+    complete: BTreeSet<RangeId>,
+    storing: BTreeSet<RangeId>,
+    submitting: BTreeSet<RangeId>,
+    /// Jobs with a settling (true) or expiring (false) transaction under way.
+    batches: BTreeSet<(JobId, bool)>,
+    /// What the machine has been told is submitted.
+    told_submitted: BTreeSet<RangeId>,
+    /// What the machine has been told is its own.
+    told_claimed: BTreeSet<RangeId>,
+    asks: usize,
+    asks_with_submission: usize,
+    pub effects: u64,
+    pub most_held: usize,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, slots: u16) -> Self {
+        let rules = sample::rules(slots);
+        Self {
+            machine: Machine::new(rules.clone()),
+            rules,
+            jobs: BTreeMap::new(),
+            now: START,
+            seed,
+            serial: 0,
+            trouble: 0,
+            todo: BTreeMap::new(),
+            last_log: START,
+            past: Vec::new(),
+            slots: vec![None; usize::from(slots)],
+            running: BTreeMap::new(),
+            complete: BTreeSet::new(),
+            storing: BTreeSet::new(),
+            submitting: BTreeSet::new(),
+            batches: BTreeSet::new(),
+            told_submitted: BTreeSet::new(),
+            told_claimed: BTreeSet::new(),
+            asks: 0,
+            asks_with_submission: 0,
+            effects: 0,
+            most_held: 0,
+        }
+    }
+
+    fn draw(&mut self, below: u64) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below.max(1)
+    }
+
+    fn fault(&mut self) -> bool {
+        self.draw(100) < self.trouble
+    }
+
+    fn later(&mut self, delay: u64, what: Later) -> u64 {
+        self.serial += 1;
+        self.todo.insert((self.now + delay, self.serial), what);
+        self.serial
+    }
+
+    /// A log, delivered after those before it.
+    fn log(&mut self, event: ChainEvent) {
+        self.past.push(event.clone());
+        let delay = self.draw(700);
+        self.last_log = self.last_log.max(self.now + delay);
+        self.serial += 1;
+        self.todo.insert((self.last_log, self.serial), Later::Log(event));
+    }
+
+    /// The machine begins, or begins again: everything that was under way in its process is lost.
+    pub(super) fn start(&mut self) {
+        self.machine = Machine::new(self.rules.clone());
+        self.todo.retain(|_, what| matches!(what, Later::Other(_)));
+        self.slots.fill(None);
+        self.running.clear();
+        self.storing.clear();
+        self.submitting.clear();
+        self.batches.clear();
+        self.told_submitted.clear();
+        self.told_claimed.clear();
+        (self.asks, self.asks_with_submission) = (0, 0);
+        for job in self.jobs.values_mut() {
+            job.calibrated = false;
+        }
+        for event in self.past.clone() {
+            self.tell(&event);
+            let effects = self.machine.step(Event::Chain(event), self.now);
+            let only_notes = |e: &Effect| matches!(e, Effect::Note(_) | Effect::Discard { .. });
+            assert!(effects.iter().all(only_notes), "decided before caught up: {effects:?}");
+            assert_eq!(self.machine.next_wake(), None);
+        }
+        self.step(Event::CaughtUp);
+    }
+
+    fn tell(&mut self, event: &ChainEvent) {
+        match event {
+            ChainEvent::Claimed { provider, claim } if *provider == self.rules.owner => {
+                self.told_claimed.insert(claim.range);
+            }
+            ChainEvent::Submitted { range, .. } => {
+                self.told_submitted.insert(*range);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn open(&mut self, terms: Terms) -> JobId {
+        let id = JobId(self.jobs.len() as u64 + 1);
+        let (broken, deadly) = (self.draw(100) < 8, self.draw(100) < 8);
+        let job = WorldJob {
+            terms,
+            pieces: vec![(0, terms.task_count)],
+            funded: self.draw(4) > 0,
+            cancelled: false,
+            ranges: BTreeMap::new(),
+            fetched: false,
+            calibrated: false,
+            broken: broken && self.trouble > 0,
+            deadly: deadly && self.trouble > 0,
+        };
+        self.jobs.insert(id, job);
+        self.log(ChainEvent::Opened { job: id, terms });
+        id
+    }
+
+    pub(super) fn cancel(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.cancelled = true;
+        self.log(ChainEvent::Closed { job: id });
+    }
+
+    pub(super) fn top_up(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.funded = true;
+        self.log(ChainEvent::ToppedUp { job: id });
+    }
+
+    /// Another provider takes a piece; some of those never come back.
+    pub(super) fn other_claims(&mut self, id: JobId) {
+        let now = self.now;
+        if self.jobs.get(&id).is_none_or(|job| now >= job.terms.deadline) {
+            return;
+        }
+        let want = 1 + self.draw(8) as u32;
+        if let Ok(claim) = self.give(id, want, false) {
+            let vanished = self.fault();
+            let delay = 100 + self.draw(4_000);
+            if let Some(range) = self.range_mut(claim.range) {
+                range.vanished = vanished;
+            }
+            if !vanished {
+                self.later(delay, Later::Other(claim.range));
+            }
+        }
+    }
+
+    /// The client accepts everything that is submitted.
+    pub(super) fn acknowledge(&mut self, id: JobId) {
+        let seqs: Vec<_> = self.jobs.get(&id).map_or(Vec::new(), |job| {
+            let submitted = job.ranges.iter().filter(|(_, r)| r.state == State::Submitted);
+            submitted.map(|(seq, _)| *seq).collect()
+        });
+        for seq in seqs {
+            self.pay(RangeId { job: id, seq });
+        }
+    }
+
+    fn pay(&mut self, id: RangeId) {
+        if let Some(range) = self.range_mut(id) {
+            range.state = State::Settled;
+        }
+        self.log(ChainEvent::Settled { range: id, paid: Amount(5) });
+    }
+
+    fn range_mut(&mut self, id: RangeId) -> Option<&mut WorldRange> {
+        self.jobs.get_mut(&id.job)?.ranges.get_mut(&id.seq)
+    }
+
+    pub(super) fn held_by_me(&self) -> usize {
+        let ranges = self.jobs.values().flat_map(|job| job.ranges.values());
+        ranges.filter(|range| range.mine && range.state == State::Claimed).count()
+    }
+
+    /// The contract's `claim`.
+    fn give(&mut self, id: JobId, want: u32, mine: bool) -> Result<Claim, Refusal> {
+        let (held, now) = (self.held_by_me(), self.now);
+        let capacity = self.rules.capacity();
+        let owner = self.rules.owner;
+        let job = self.jobs.get_mut(&id).ok_or(Refusal::Closed)?;
+        if job.cancelled || now >= job.terms.deadline {
+            return Err(Refusal::Closed);
+        }
+        if mine && held >= capacity {
+            return Err(Refusal::Later);
+        }
+        let Some((from, piece)) = job.pieces.pop() else { return Err(Refusal::NoWork) };
+        if !job.funded {
+            job.pieces.push((from, piece));
+            return Err(Refusal::NoFunds);
+        }
+        let count = want.min(piece).min((piece / 4).max(1));
+        if count < piece {
+            job.pieces.push((from + count, piece - count));
+        }
+        let seq = job.ranges.len() as u32;
+        let claim = Claim { range: RangeId { job: id, seq }, from, count, at: now };
+        let range = WorldRange { mine, state: State::Claimed, claim, vanished: false };
+        job.ranges.insert(seq, range);
+        let provider = if mine { owner } else { Address::repeat_byte(9) };
+        self.log(ChainEvent::Claimed { provider, claim });
+        self.most_held = self.most_held.max(self.held_by_me());
+        Ok(claim)
+    }
+
+    fn take_back(&mut self, id: RangeId) {
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let Some(range) = job.ranges.get_mut(&id.seq) else { return };
+        range.state = State::Returned;
+        job.pieces.push((range.claim.from, range.claim.count));
+    }
+
+    /// Lets the next thing happen, or waits for the machine's own time. False: nothing will happen.
+    pub(super) fn advance(&mut self) -> bool {
+        let next = self.todo.first_key_value().map(|(key, _)| *key);
+        match (next, self.machine.next_wake()) {
+            (None, None) => false,
+            (Some((time, _)), Some(wake)) if wake < time => self.tick(wake),
+            (None, Some(wake)) => self.tick(wake),
+            (Some(key), _) => {
+                self.now = self.now.max(key.0);
+                if let Some(what) = self.todo.remove(&key) {
+                    self.happen(what);
+                }
+                true
+            }
+        }
+    }
+
+    fn tick(&mut self, wake: Millis) -> bool {
+        assert!(wake >= self.now, "a wake-up in the past would spin");
+        self.now = wake;
+        self.step(Event::Tick);
+        true
+    }
+
+    fn happen(&mut self, what: Later) {
+        match what {
+            Later::Answer(event) => self.step(event),
+            Later::Log(event) => {
+                self.tell(&event);
+                self.step(Event::Chain(event));
+            }
+            Later::Other(range) => {
+                let now = self.now;
+                if let Some(state) = self.range_mut(range).filter(|r| r.state == State::Claimed) {
+                    state.state = State::Submitted;
+                    self.log(ChainEvent::Submitted { range, at: now });
+                }
+            }
+            Later::Transaction(effect) => self.transact(effect),
+        }
+    }
+
+    /// Carries out a transaction, or loses it, or loses only its receipt.
+    fn transact(&mut self, effect: Effect) {
+        let (lost, mute) = (self.fault(), self.fault());
+        match effect {
+            Effect::Claim(ask) => {
+                let given =
+                    if lost { Err(Refusal::Later) } else { self.give(ask.job, ask.want, true) };
+                self.asks -= 1;
+                self.answer_ask(&ask, if mute { Err(Refusal::Later) } else { given });
+            }
+            Effect::Submit { range, ask, .. } => {
+                self.submitting.remove(&range);
+                let (outcome, given) = self.carry_out_submission(range, ask, lost);
+                let answer = match outcome {
+                    Ok(at) if !mute => {
+                        self.told_submitted.insert(range);
+                        Event::Submitted { range, at }
+                    }
+                    Ok(_) => Event::SubmitFailed { range, why: MoveFailure::Later },
+                    Err(why) => Event::SubmitFailed { range, why },
+                };
+                self.step(answer);
+                if let Some(ask) = ask {
+                    self.asks_with_submission -= 1;
+                    self.answer_ask(&ask, if mute { Err(Refusal::Later) } else { given });
+                }
+            }
+            Effect::Release { range } => {
+                let ours = self.range_mut(range).is_some_and(|r| r.state == State::Claimed);
+                let answer = match (lost, ours) {
+                    (true, _) => Event::ReleaseFailed { range, why: MoveFailure::Later },
+                    (_, false) => Event::ReleaseFailed { range, why: MoveFailure::Gone },
+                    _ => {
+                        self.take_back(range);
+                        self.log(ChainEvent::Released { range });
+                        if mute {
+                            Event::ReleaseFailed { range, why: MoveFailure::Later }
+                        } else {
+                            Event::Released { range }
+                        }
+                    }
+                };
+                self.step(answer);
+            }
+            Effect::Settle { job, seqs } => {
+                for seq in seqs.into_iter().filter(|_| !lost) {
+                    let id = RangeId { job, seq };
+                    if self.range_mut(id).is_some_and(|range| range.state == State::Submitted) {
+                        self.pay(id);
+                    }
+                }
+                self.batches.remove(&(job, true));
+                self.step(Event::SettleEnded { job, done: !lost && !mute });
+            }
+            Effect::Expire { job, seqs } => {
+                for seq in seqs.into_iter().filter(|_| !lost) {
+                    let range = RangeId { job, seq };
+                    if self.range_mut(range).is_some_and(|r| r.state == State::Claimed) {
+                        self.take_back(range);
+                        self.log(ChainEvent::Expired { range });
+                    }
+                }
+                self.batches.remove(&(job, false));
+                self.step(Event::ExpireEnded { job, done: !lost && !mute });
+            }
+            other => panic!("{other:?} is no transaction"),
+        }
+    }
+
+    fn carry_out_submission(
+        &mut self,
+        range: RangeId,
+        ask: Option<Ask>,
+        lost: bool,
+    ) -> (Result<Millis, MoveFailure>, Result<Claim, Refusal>) {
+        let now = self.now;
+        if lost {
+            return (Err(MoveFailure::Later), Err(Refusal::Later));
+        }
+        match self.range_mut(range).map(|range| range.state) {
+            Some(State::Claimed) => {
+                if let Some(range) = self.range_mut(range) {
+                    range.state = State::Submitted;
+                }
+                self.log(ChainEvent::Submitted { range, at: now });
+                let ask = ask.map(|ask| self.give(ask.job, ask.want, true));
+                (Ok(now), ask.unwrap_or(Err(Refusal::Later)))
+            }
+            // An earlier submission had arrived and only its receipt was lost.
+            Some(State::Submitted | State::Settled) => (Ok(now), Err(Refusal::Later)),
+            _ => (Err(MoveFailure::Gone), Err(Refusal::Later)),
+        }
+    }
+
+    fn answer_ask(&mut self, ask: &Ask, given: Result<Claim, Refusal>) {
+        let answer = match given {
+            Ok(claim) => {
+                self.told_claimed.insert(claim.range);
+                Event::Claimed { claim }
+            }
+            Err(why) => Event::ClaimRefused { job: ask.job, epoch: ask.epoch, why },
+        };
+        self.step(answer);
+    }
+
+    pub(super) fn step(&mut self, event: Event) {
+        match &event {
+            Event::Calibrated { slot, job, .. } => {
+                self.slots[usize::from(*slot)] = None;
+                if let Some(job) = self.jobs.get_mut(job) {
+                    job.calibrated = true;
+                }
+            }
+            Event::RangeComplete { slot, range, .. } => {
+                self.slots[usize::from(*slot)] = None;
+                self.running.remove(slot);
+                self.complete.insert(*range);
+                // A measured range is as good as a calibration.
+                if let Some(job) = self.jobs.get_mut(&range.job) {
+                    job.calibrated = true;
+                }
+            }
+            Event::RunFailed { slot, .. } => {
+                self.slots[usize::from(*slot)] = None;
+                self.running.remove(slot);
+            }
+            Event::Stored { range, .. } | Event::StoreFailed { range } => {
+                self.storing.remove(range);
+            }
+            Event::FetchRefused { .. } | Event::FetchFailed { .. } => {}
+            _ => {}
+        }
+        let effects = self.machine.step(event, self.now);
+        if let Some(wake) = self.machine.next_wake() {
+            assert!(wake > self.now, "wake-up at {wake}, now {}", self.now);
+        }
+        for effect in effects {
+            self.effects += 1;
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let delay = 1 + self.draw(400);
+        match effect {
+            Effect::Fetch { job, holds, epoch } => self.fetch(job, holds, epoch, delay),
+            Effect::Calibrate { slot, job, index } => {
+                let state = &self.jobs[&job];
+                assert!(state.fetched, "calibrated without inputs");
+                assert!(index < state.terms.task_count);
+                let pace = Pace { tasks: 1, units: 7, micros: 90_000, load_micros: 50_000 };
+                let died = state.deadly || self.fault();
+                let answer = if died {
+                    Event::RunFailed { slot, done: 0, trouble: RunTrouble::Worker }
+                } else {
+                    Event::Calibrated { slot, job, pace }
+                };
+                self.occupy(slot, delay, answer);
+            }
+            Effect::Claim(ask) => {
+                self.check_ask(&ask);
+                self.asks += 1;
+                self.check_room();
+                self.later(delay, Later::Transaction(Effect::Claim(ask)));
+            }
+            Effect::Run { slot, range, from, count, silence_ms } => {
+                assert!(self.told_claimed.contains(&range), "ran {range} without a claim");
+                let claim = self.jobs[&range.job].ranges[&range.seq].claim;
+                assert_eq!((claim.from, claim.count), (from, count));
+                assert!(self.jobs[&range.job].fetched && silence_ms >= 1_000);
+                assert!(!self.running.values().any(|other| *other == range), "{range} runs twice");
+                self.running.insert(slot, range);
+                let answer = self.run_answer(slot, range, count);
+                self.occupy(slot, delay + u64::from(count) * 90, answer);
+            }
+            Effect::Abort { slot } => {
+                let serial = self.slots[usize::from(slot)].expect("aborted an idle slot");
+                self.todo.retain(|(_, other), _| *other != serial);
+                let trouble = RunTrouble::Aborted;
+                self.slots[usize::from(slot)] = None;
+                self.occupy(slot, delay, Event::RunFailed { slot, done: 0, trouble });
+            }
+            Effect::Unload { slot } => {
+                assert!(self.slots[usize::from(slot)].is_none(), "unloaded a busy slot");
+            }
+            Effect::Store { range, .. } => {
+                assert!(self.complete.contains(&range), "stored {range} before it was complete");
+                assert!(self.storing.insert(range), "stored {range} twice at a time");
+                let content = ContentHash([3; 32]);
+                let commitment = Commitment { root: B256::ZERO, units: 1, failures: 0, content };
+                let answer = if self.fault() {
+                    Event::StoreFailed { range }
+                } else {
+                    Event::Stored { range, commitment }
+                };
+                self.later(delay, Later::Answer(answer));
+            }
+            Effect::Submit { range, ask, .. } => {
+                assert!(self.complete.contains(&range) && !self.storing.contains(&range));
+                assert!(!self.told_submitted.contains(&range), "{range} submitted twice");
+                assert!(self.submitting.insert(range), "{range} submitted twice at a time");
+                if let Some(ask) = &ask {
+                    self.check_ask(ask);
+                    self.asks_with_submission += 1;
+                    self.check_room();
+                }
+                self.later(delay, Later::Transaction(effect));
+            }
+            Effect::Release { range } => {
+                assert!(!self.running.values().any(|other| *other == range));
+                assert!(!self.submitting.contains(&range) && !self.storing.contains(&range));
+                self.later(delay, Later::Transaction(effect));
+            }
+            Effect::Settle { job, ref seqs } => {
+                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
+                assert!(self.batches.insert((job, true)), "settles twice at a time");
+                for seq in seqs {
+                    let range = &self.jobs[&job].ranges[seq];
+                    assert!(range.mine && matches!(range.state, State::Submitted | State::Settled));
+                }
+                self.later(delay, Later::Transaction(effect));
+            }
+            Effect::Expire { job, ref seqs } => {
+                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
+                assert!(self.batches.insert((job, false)), "expires twice at a time");
+                let state = &self.jobs[&job];
+                for seq in seqs {
+                    let range = &state.ranges[seq];
+                    assert!(
+                        !range.mine && range.claim.at + state.terms.range_timeout_ms < self.now
+                    );
+                }
+                self.later(delay, Later::Transaction(effect));
+            }
+            Effect::Discard { range } => {
+                assert!(!self.running.values().any(|other| *other == range));
+                assert!(!self.storing.contains(&range));
+                self.complete.remove(&range);
+            }
+            Effect::Forget { job } => {
+                assert!(!self.running.values().any(|range| range.job == job));
+                self.complete.retain(|range| range.job != job);
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.fetched = false;
+                }
+            }
+            Effect::Withdraw => {
+                self.later(delay, Later::Answer(Event::WithdrawEnded { done: true }));
+            }
+            Effect::Note(_) => {}
+        }
+    }
+
+    fn fetch(&mut self, id: JobId, holds: bool, epoch: u64, delay: u64) {
+        let fault = self.fault();
+        let Some(job) = self.jobs.get_mut(&id) else { panic!("fetched an unknown job") };
+        assert!(holds || job.terms.price >= self.rules.price_floor, "fetched below the floor");
+        let answer = if !holds && !job.funded {
+            Event::FetchRefused { job: id, epoch, why: Refusal::NoFunds }
+        } else if job.broken {
+            Event::FetchFailed { job: id, trouble: Trouble::Lasting }
+        } else if fault {
+            Event::FetchFailed { job: id, trouble: Trouble::Passing }
+        } else {
+            job.fetched = true;
+            Event::Fetched { job: id }
+        };
+        self.later(delay, Later::Answer(answer));
+    }
+
+    fn run_answer(&mut self, slot: SlotId, range: RangeId, count: u32) -> Event {
+        let deadly = self.jobs[&range.job].deadly;
+        if self.complete.contains(&range) {
+            return Event::RangeComplete { slot, range, pace: None };
+        }
+        if deadly {
+            return Event::RunFailed { slot, done: 0, trouble: RunTrouble::Worker };
+        }
+        if self.fault() {
+            let done = self.draw(u64::from(count)) as u32;
+            let trouble = [RunTrouble::Worker, RunTrouble::Local][self.draw(2) as usize];
+            return Event::RunFailed { slot, done, trouble };
+        }
+        let micros = u64::from(count) * (80_000 + self.draw(20_000));
+        let pace = Pace { tasks: count, units: u64::from(count) * 7, micros, load_micros: 0 };
+        Event::RangeComplete { slot, range, pace: Some(pace) }
+    }
+
+    fn occupy(&mut self, slot: SlotId, delay: u64, answer: Event) {
+        assert!(self.slots[usize::from(slot)].is_none(), "slot {slot} got two things to do");
+        let serial = self.later(delay, Later::Answer(answer));
+        self.slots[usize::from(slot)] = Some(serial);
+    }
+
+    fn check_ask(&self, ask: &Ask) {
+        let job = &self.jobs[&ask.job];
+        assert!(job.terms.price >= self.rules.price_floor, "asked below the floor");
+        assert_eq!(job.terms.required_class & !self.rules.class_bits, 0, "asked of another class");
+        assert!(job.fetched && job.calibrated, "asked before the job was ready");
+        assert!(ask.want >= 1 && ask.min_price == Price(10));
+        assert!(self.now < job.terms.deadline);
+    }
+
+    fn check_room(&self) {
+        let taken = self.machine.held() - self.submitting.len().min(self.machine.held());
+        let asked = self.asks + self.asks_with_submission;
+        assert!(taken + asked <= self.rules.capacity() + 1, "{taken} held and {asked} asked for");
+    }
+}
