@@ -88,10 +88,13 @@ pub enum Event {
         /// What goes on chain.
         commitment: Commitment,
     },
-    /// They could not be stored (disk full, store closed); to be tried again.
+    /// They could not be stored.
     StoreFailed {
         /// The range.
         range: RangeId,
+        /// Whether leaves are missing or cannot be true, so that the range must be run again.
+        /// Otherwise (disk full, store closed) storing is tried again.
+        lost: bool,
     },
     /// The chain has our submission.
     Submitted {

@@ -72,7 +72,7 @@ pub(super) fn stray_event(n: u64) -> Event {
         13 => Event::RangeComplete { slot, range, pace: Some(Pace { tasks: 0, ..pace() }) },
         14 => Event::RunFailed { slot, done: 0, trouble },
         15 => Event::Stored { range, commitment: commitment() },
-        16 => Event::StoreFailed { range },
+        16 => Event::StoreFailed { range, lost: n & 1 == 0 },
         17 => Event::Submitted { range, at: START },
         18 => Event::SubmitFailed { range, why },
         19 => Event::ReleaseFailed { range, why },

@@ -66,13 +66,7 @@ impl Machine {
                 Some(_) => {}
                 None => out.push(Effect::Discard { range }),
             },
-            Event::StoreFailed { range } => match self.ranges.get_mut(&range) {
-                Some(range) if range.stage == Stage::Storing => {
-                    range.retry(Stage::Complete, now, |n| pause(LOCAL_PAUSE.0, n, LOCAL_PAUSE.1));
-                }
-                Some(_) => {}
-                None => out.push(Effect::Discard { range }),
-            },
+            Event::StoreFailed { range, lost } => self.store_failed(range, lost, now, out),
             Event::Submitted { range, at } => self.delivered(range, at, out),
             Event::SubmitFailed { range, why } => self.submit_failed(range, why, now, out),
             Event::Released { range } => self.returned(range, true, out),
@@ -275,6 +269,24 @@ impl Machine {
         if job.strikes >= MAX_STRIKES && job.unfit.is_none() {
             job.unfit = Some(Unfit::Deadly);
             out.push(Effect::Note(Note::Ignored { job: id, why: Unfit::Deadly }));
+        }
+    }
+
+    fn store_failed(&mut self, id: RangeId, lost: bool, now: Millis, out: &mut Vec<Effect>) {
+        let Some(range) = self.ranges.get_mut(&id) else {
+            out.push(Effect::Discard { range: id });
+            return;
+        };
+        match (range.stage, lost) {
+            (Stage::Storing, false) => {
+                range.retry(Stage::Complete, now, |n| pause(LOCAL_PAUSE.0, n, LOCAL_PAUSE.1));
+            }
+            (Stage::Storing, true) => {
+                // What the worker said cannot be true, which is as bad as its death.
+                range.stage = Stage::Running;
+                self.range_failed(id, 0, RunTrouble::Worker, now, out);
+            }
+            _ => {}
         }
     }
 

@@ -458,8 +458,11 @@ impl World {
                 self.slots[usize::from(*slot)] = None;
                 self.running.remove(slot);
             }
-            Event::Stored { range, .. } | Event::StoreFailed { range } => {
+            Event::Stored { range, .. } | Event::StoreFailed { range, .. } => {
                 self.storing.remove(range);
+                if matches!(&event, Event::StoreFailed { lost: true, .. }) {
+                    self.complete.remove(range);
+                }
             }
             Event::FetchRefused { .. } | Event::FetchFailed { .. } => {}
             _ => {}
@@ -523,7 +526,7 @@ impl World {
                 let content = ContentHash([3; 32]);
                 let commitment = Commitment { root: B256::ZERO, units: 1, failures: 0, content };
                 let answer = if self.fault() {
-                    Event::StoreFailed { range }
+                    Event::StoreFailed { range, lost: self.draw(3) == 0 }
                 } else {
                     Event::Stored { range, commitment }
                 };
