@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-import {MerkleSum} from "../libraries/MerkleSum.sol";
-
 /// @title Jobs and their ranges: who works on what, and who is paid.
 /// @notice A client opens a job of `taskCount` independent tasks and funds it. Providers claim ranges of tasks, submit the
 /// Merkle-sum root of their results, and are paid units x price when the client acknowledges or the window is over.
@@ -46,6 +44,23 @@ interface IJobBook {
         NotQualified,
         PriceTooLow,
         WantZero
+    }
+
+    /// @notice A field of `Terms`, for `BadTerms`.
+    enum Field {
+        SpecHash,
+        TaskCount,
+        UnitCap,
+        PrepareCap,
+        Price,
+        Window,
+        RangeTimeout,
+        TargetSeconds,
+        Parallelism,
+        FirstRange,
+        Deadline,
+        AfterJob,
+        Contact
     }
 
     /// @notice What the client offers.
@@ -192,14 +207,17 @@ interface IJobBook {
         uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint128 bond, uint128 escrow
     );
 
+    /// @notice Wrong constructor arguments: no treasury, no registry, a fee above the cap, or a ledger without a grant of at
+    /// most 96 bits for this contract.
+    error BadDeployment();
     /// @notice There is no such job.
     error NoSuchJob(uint64 jobId);
     /// @notice Only the client of the job may do this.
     error NotClient(uint64 jobId, address caller);
     /// @notice The job is already cancelled or over.
     error JobOver(uint64 jobId, JobState state);
-    /// @notice A field of the terms is outside its limits; `field` is its name.
-    error BadTerms(string field);
+    /// @notice A field of the terms is outside its limits.
+    error BadTerms(Field field);
     /// @notice The money does not fit: zero, or more than a job can hold.
     error BadFunds(uint256 funds);
     /// @notice No range for this provider now.
@@ -224,14 +242,6 @@ interface IJobBook {
     error NotFinished(uint64 jobId, uint32 unclaimed, uint32 outstanding);
     /// @notice Too little gas was sent to call the callback contract.
     error TooLittleGas(uint256 needed);
-    /// @notice The leaf is of another job.
-    error LeafOfAnotherJob(uint64 jobId, uint64 leafJob);
-    /// @notice The leaf's task is not at this position of the range.
-    error LeafMisplaced(uint32 index, uint32 position);
-    /// @notice The opening leads to another root.
-    error RootMismatch(bytes32 expected, bytes32 computed);
-    /// @notice The opening leads to another sum of units and failures than was submitted.
-    error TallyMismatch(uint128 expected, uint128 computed);
 
     function ledger() external view returns (address);
     function registry() external view returns (address);
@@ -290,23 +300,11 @@ interface IJobBook {
 
     function job(uint64 jobId) external view returns (Job memory);
     function range(uint64 jobId, uint32 seq) external view returns (Range memory);
-    /// @notice Several ranges in one call: `count` from `first` on, cut at the last one.
-    function rangesOf(uint64 jobId, uint32 first, uint32 count) external view returns (Range[] memory);
     function pace(uint64 jobId, address provider) external view returns (Pace memory);
     function resultRoot(uint64 jobId) external view returns (bytes32);
 
     /// @notice What a claim by this provider (owner account) with the largest `want` would get now.
     function claimable(uint64 jobId, address provider) external view returns (uint32 count, uint96 price, Refusal why);
-
-    /// @notice Checks that a leaf is what a submitted or settled range committed to. True, or reverts with the reason.
-    /// @param position place of the leaf in its range: 0.., the prepare leaf (if the job has one) is at 0
-    function checkLeaf(
-        uint64 jobId,
-        uint32 seq,
-        MerkleSum.Leaf calldata leaf,
-        uint32 position,
-        MerkleSum.Sibling[] calldata proof
-    ) external view returns (bool);
 }
 
 /// @title What a job's callback contract implements.

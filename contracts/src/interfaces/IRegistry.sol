@@ -102,6 +102,8 @@ interface IRegistry {
     error ExposureExceeded(address owner, uint128 room, uint128 value);
     /// @notice The provider already holds two ranges per slot.
     error NoFreeSlot(address owner, uint16 held);
+    /// @notice The ledger gave this contract no right to lock money, or a cap above 96 bits.
+    error BadLedger(address ledger);
     /// @notice The provider paused itself.
     error ProviderIsPaused(address owner);
 
@@ -160,17 +162,25 @@ interface IRegistry {
     /// @notice What a claim needs to know about the provider of a node key; number 0 when there is none.
     function standing(address node) external view returns (Standing memory);
 
+    /// @notice The same by owner account.
+    function standingOf(address owner) external view returns (Standing memory);
+
+    /// @notice The owner of a provider by number; zero when there is none.
+    function ownerOf(uint32 number) external view returns (address);
+
     /// @notice True when the provider has all class bits and enough video memory.
     function qualifies(uint32 number, uint64 requiredClass, uint32 minVramMib) external view returns (bool);
 
     /// @notice JobBook only: a range was claimed: one more held, its largest value exposed.
     function reserve(uint32 number, uint128 value) external;
 
-    /// @notice JobBook only: a range was submitted: one less held, the unused part of its value no longer exposed.
-    function submitted(uint32 number, uint128 unused) external;
+    /// @notice JobBook only: the provider of a node key submitted a range: one less held, the unused part of its value no
+    /// longer exposed. The caller checks that the range is that provider's.
+    /// @return standing after it
+    function submitted(address node, uint128 unused) external returns (Standing memory);
 
     /// @notice JobBook only: submitted work was settled: its value is no longer exposed.
-    function settled(uint32 number, uint128 value) external returns (address owner);
+    function settled(uint32 number, uint128 value) external;
 
     /// @notice JobBook only: a range was released or expired: one less held, its value no longer exposed, and `penalty`
     /// cut from the stake (active first, then leaving), half of it burned, the rest to `beneficiary`.

@@ -32,6 +32,24 @@ pub mod job_book {
     );
 }
 
+/// Compound questions about jobs.
+pub mod job_view {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        JobView,
+        "../../contracts/artifacts/JobView.json"
+    );
+}
+
+/// Example: adds up inline results of a job on chain.
+pub mod reduce_sum {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        ReduceSum,
+        "../../contracts/artifacts/ReduceSum.json"
+    );
+}
+
 /// The native coin as an ERC-20 token.
 pub mod wgrain {
     alloy_sol_types::sol!(
@@ -42,6 +60,8 @@ pub mod wgrain {
 }
 
 pub use job_book::JobBook;
+pub use job_view::JobView;
 pub use ledger::Ledger;
+pub use reduce_sum::ReduceSum;
 pub use registry::Registry;
 pub use wgrain::WGrain;

@@ -6,12 +6,15 @@
 use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
-use crate::bindings::{JobBook, Ledger, Registry, WGrain};
+use crate::bindings::{JobBook, JobView, Ledger, Registry, WGrain};
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
 pub const STEP_GAS_LIMIT: u64 = 10_000_000;
 
-/// Where the four contracts are.
+/// Largest cap of a module: the contracts keep amounts of jobs and stakes in 96 bits.
+pub const MAX_MODULE_CAP: u128 = (1 << 96) - 1;
+
+/// Where the contracts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Addresses {
     /// The payment token: WGRAIN on a tilth chain, any plain ERC-20 elsewhere.
@@ -22,6 +25,8 @@ pub struct Addresses {
     pub registry: Address,
     /// `JobBook`.
     pub job_book: Address,
+    /// `JobView`.
+    pub job_view: Address,
 }
 
 impl Addresses {
@@ -32,6 +37,7 @@ impl Addresses {
             ledger: address!("0x74696c7468000000000000000000000000001002"),
             registry: address!("0x74696c7468000000000000000000000000001003"),
             job_book: address!("0x74696c7468000000000000000000000000001004"),
+            job_view: address!("0x74696c7468000000000000000000000000001005"),
         }
     }
 
@@ -45,7 +51,7 @@ impl Addresses {
             address
         };
         let token = token.unwrap_or_else(&mut next);
-        Self { token, ledger: next(), registry: next(), job_book: next() }
+        Self { token, ledger: next(), registry: next(), job_book: next(), job_view: next() }
     }
 }
 
@@ -58,7 +64,8 @@ pub struct DeployParams {
     pub fee_bps: u16,
     /// An existing payment token; `None` deploys WGRAIN.
     pub token: Option<Address>,
-    /// Most that the Registry, and most that the JobBook, may have locked at once; base units.
+    /// Most that the Registry, and most that the JobBook, may have locked at once; base units,
+    /// at most [`MAX_MODULE_CAP`].
     pub module_cap: u128,
     /// Jobs worth at most this get the shortest challenge windows; base units.
     pub small_value: u128,
@@ -71,7 +78,7 @@ impl DeployParams {
             treasury,
             fee_bps: 100,
             token: None,
-            module_cap: u128::MAX,
+            module_cap: MAX_MODULE_CAP,
             small_value: 100 * tilth_protocol::amount::GRAIN,
         }
     }
@@ -92,7 +99,7 @@ pub struct Step {
 pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
     let with_args =
         |code: &Bytes, args: Vec<u8>| -> Bytes { [code.as_ref(), &args].concat().into() };
-    let mut steps = Vec::with_capacity(4);
+    let mut steps = Vec::with_capacity(5);
     if params.token.is_none() {
         let init_code = WGrain::BYTECODE.clone();
         steps.push(Step { name: "WGrain", address: addresses.token, init_code });
@@ -123,6 +130,11 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         name: "JobBook",
         address: addresses.job_book,
         init_code: with_args(&JobBook::BYTECODE, args.abi_encode_params()),
+    });
+    steps.push(Step {
+        name: "JobView",
+        address: addresses.job_view,
+        init_code: with_args(&JobView::BYTECODE, (addresses.job_book,).abi_encode_params()),
     });
     steps
 }

@@ -11,7 +11,7 @@ pub mod deployment;
 pub mod state;
 
 pub use bindings::{
-    JobBook, Ledger, Registry, WGrain,
+    JobBook, JobView, Ledger, ReduceSum, Registry, WGrain,
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Provider, Standing},
 };

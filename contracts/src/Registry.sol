@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {ILedger} from "./interfaces/ILedger.sol";
+import {IRegistry} from "./interfaces/IRegistry.sol";
+
+/// @title Who offers machines: keys, slots, attributes, stake.
+/// @dev Claim, submit and settle write one slot per provider (`Hot`). Exposure is allowed up to S*p*d/(1 - p*d) for
+/// stake S, audit rate p and detection d: a cheat that is caught with probability p*d and then loses its stake does not
+/// pay. With p = 1/2 and d = 1 that is 1.0 x stake. The bond of a range is a share of its value, so the stake that
+/// carries the exposure carries all bonds too; no separate book of bonds is needed.
+contract Registry is IRegistry {
+    using SafeCast for uint256;
+
+    /// @dev All that the JobBook's hot calls touch, one slot. Amounts of 96 bits hold 79 billion tokens of 18 decimals.
+    struct Hot {
+        uint96 stake;
+        uint96 exposure;
+        uint16 slots;
+        uint16 held;
+        bool paused;
+    }
+
+    struct NodeKey {
+        address owner;
+        uint32 number;
+    }
+
+    struct Cold {
+        address owner;
+        address node;
+        Attributes attributes;
+        bytes32 endpointId;
+        uint96 unbonding;
+        uint40 readyAt;
+    }
+
+    /// @inheritdoc IRegistry
+    uint256 public constant EXPOSURE_BPS = 10_000;
+    /// @inheritdoc IRegistry
+    /// @dev Longer than the longest window plus the longest range timeout of the JobBook (3 + 1 days).
+    uint40 public constant UNBONDING = 7 days;
+    /// @inheritdoc IRegistry
+    uint16 public constant MAX_SLOTS = 4096;
+    /// @inheritdoc IRegistry
+    uint256 public constant MAX_ENDPOINT_BYTES = 256;
+
+    uint256 private constant BPS = 10_000;
+
+    ILedger public immutable ledger;
+    address public immutable jobBook;
+
+    /// @inheritdoc IRegistry
+    uint32 public providerCount;
+
+    mapping(address node => NodeKey) private _nodes;
+    mapping(address owner => uint32 number) private _numbers;
+    mapping(uint32 number => Hot) private _hot;
+    mapping(uint32 number => Cold) private _cold;
+
+    modifier onlyJobBook() {
+        if (msg.sender != jobBook) revert NotJobBook(msg.sender);
+        _;
+    }
+
+    constructor(ILedger ledger_, address jobBook_) {
+        if (jobBook_ == address(0)) revert NotJobBook(jobBook_);
+        // With a cap of 96 bits no sum of stakes can overflow the narrow fields.
+        (uint128 cap,) = ledger_.module(address(this));
+        if (cap == 0 || cap > type(uint96).max) revert BadLedger(address(ledger_));
+        ledger = ledger_;
+        jobBook = jobBook_;
+    }
+
+    // ------------------------------------------------------------------ providers
+
+    /// @inheritdoc IRegistry
+    function register(
+        address node,
+        uint16 slots,
+        Attributes calldata attributes,
+        bytes32 endpointId,
+        bytes calldata endpoint,
+        uint128 stake
+    ) external returns (uint32 number) {
+        if (_numbers[msg.sender] != 0) revert AlreadyRegistered(msg.sender);
+        _checkSlots(slots);
+        number = ++providerCount;
+        _numbers[msg.sender] = number;
+        _hot[number] = Hot({stake: uint256(stake).toUint96(), exposure: 0, slots: slots, held: 0, paused: false});
+        Cold storage cold = _cold[number];
+        cold.owner = msg.sender;
+        cold.attributes = attributes;
+        _takeNode(node, msg.sender, number);
+        cold.node = node;
+        emit ProviderRegistered(msg.sender, number, node, slots, attributes, stake);
+        _setEndpoint(number, endpointId, endpoint);
+        if (stake != 0) ledger.lock(msg.sender, stake);
+    }
+
+    /// @inheritdoc IRegistry
+    function update(uint16 slots, Attributes calldata attributes) external {
+        uint32 number = _owned();
+        _checkSlots(slots);
+        _hot[number].slots = slots;
+        _cold[number].attributes = attributes;
+        emit ProviderUpdated(msg.sender, slots, attributes);
+    }
+
+    /// @inheritdoc IRegistry
+    function setEndpoint(bytes32 endpointId, bytes calldata endpoint) external {
+        _setEndpoint(_acting(), endpointId, endpoint);
+    }
+
+    /// @inheritdoc IRegistry
+    function setNode(address node) external {
+        uint32 number = _owned();
+        delete _nodes[_cold[number].node];
+        _takeNode(node, msg.sender, number);
+        _cold[number].node = node;
+        emit NodeChanged(msg.sender, node);
+    }
+
+    /// @inheritdoc IRegistry
+    function setPaused(bool paused) external {
+        uint32 number = _acting();
+        _hot[number].paused = paused;
+        emit PausedChanged(_cold[number].owner, paused);
+    }
+
+    // ------------------------------------------------------------------ stake
+
+    /// @inheritdoc IRegistry
+    function addStake(uint128 amount) external {
+        uint32 number = _owned();
+        if (amount == 0) revert BadAmount(amount);
+        uint96 stake = (uint256(_hot[number].stake) + amount).toUint96();
+        _hot[number].stake = stake;
+        emit StakeAdded(msg.sender, amount, stake);
+        ledger.lock(msg.sender, amount);
+    }
+
+    /// @inheritdoc IRegistry
+    function unstake(uint128 amount) external {
+        uint32 number = _owned();
+        if (amount == 0) revert BadAmount(amount);
+        Hot storage hot = _hot[number];
+        (uint96 stake, uint96 exposure) = (hot.stake, hot.exposure);
+        if (amount > stake) revert StakeTooLow(stake, amount);
+        // amount <= stake, which has 96 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint96 left = stake - uint96(amount);
+        if (_allowed(left) < exposure) revert StakeInUse(stake, amount, exposure);
+        hot.stake = left;
+        Cold storage cold = _cold[number];
+        uint96 unbonding = (uint256(cold.unbonding) + amount).toUint96();
+        uint40 readyAt = (block.timestamp + UNBONDING).toUint40();
+        (cold.unbonding, cold.readyAt) = (unbonding, readyAt);
+        emit UnstakeStarted(msg.sender, amount, left, unbonding, readyAt);
+    }
+
+    /// @inheritdoc IRegistry
+    function withdrawStake() external returns (uint128 amount) {
+        Cold storage cold = _cold[_owned()];
+        amount = cold.unbonding;
+        if (amount == 0 || block.timestamp < cold.readyAt) revert NotReady(cold.readyAt);
+        (cold.unbonding, cold.readyAt) = (0, 0);
+        emit StakeWithdrawn(msg.sender, amount);
+        ledger.unlock(msg.sender, amount);
+    }
+
+    // ------------------------------------------------------------------ JobBook
+
+    /// @inheritdoc IRegistry
+    function reserve(uint32 number, uint128 value) external onlyJobBook {
+        Hot memory hot = _hot[number];
+        if (hot.slots == 0) revert NotRegistered(address(0));
+        if (hot.paused) revert ProviderIsPaused(_cold[number].owner);
+        if (hot.held >= 2 * uint256(hot.slots)) revert NoFreeSlot(_cold[number].owner, hot.held);
+        uint128 room = _room(hot);
+        if (value > room) revert ExposureExceeded(_cold[number].owner, room, value);
+        // value <= room, which has 96 bits because EXPOSURE_BPS is 1.0 x a 96-bit stake.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        hot.exposure += uint96(value);
+        hot.held += 1;
+        _hot[number] = hot;
+    }
+
+    /// @inheritdoc IRegistry
+    function submitted(address node, uint128 unused) external onlyJobBook returns (Standing memory) {
+        NodeKey memory key = _nodes[node];
+        if (key.number == 0) revert NotRegistered(node);
+        Hot memory hot = _hot[key.number];
+        hot.held -= 1;
+        hot.exposure -= uint256(unused).toUint96();
+        _hot[key.number] = hot;
+        return _standing(key.owner, key.number, hot);
+    }
+
+    /// @inheritdoc IRegistry
+    function settled(uint32 number, uint128 value) external onlyJobBook {
+        _hot[number].exposure -= uint256(value).toUint96();
+    }
+
+    /// @inheritdoc IRegistry
+    function dropped(uint32 number, uint128 value, uint128 penalty, address beneficiary)
+        external
+        onlyJobBook
+        returns (address owner, uint128 cut)
+    {
+        Hot memory hot = _hot[number];
+        hot.held -= 1;
+        hot.exposure -= uint256(value).toUint96();
+        owner = _cold[number].owner;
+        if (penalty != 0) {
+            (hot.stake, cut) = _cut(number, owner, hot.stake, penalty, beneficiary);
+        }
+        _hot[number] = hot;
+    }
+
+    // ------------------------------------------------------------------ views
+
+    /// @inheritdoc IRegistry
+    function nodeOwner(address node) external view returns (address) {
+        return _nodes[node].owner;
+    }
+
+    /// @inheritdoc IRegistry
+    function provider(address owner) external view returns (Provider memory) {
+        return providerByNumber(_numbers[owner]);
+    }
+
+    /// @inheritdoc IRegistry
+    function providerByNumber(uint32 number) public view returns (Provider memory p) {
+        Cold storage cold = _cold[number];
+        if (cold.owner == address(0)) return p;
+        Hot memory hot = _hot[number];
+        p = Provider({
+            number: number,
+            owner: cold.owner,
+            node: cold.node,
+            slots: hot.slots,
+            held: hot.held,
+            paused: hot.paused,
+            stake: hot.stake,
+            exposure: hot.exposure,
+            unbonding: cold.unbonding,
+            unbondingReadyAt: cold.readyAt,
+            attributes: cold.attributes,
+            endpointId: cold.endpointId
+        });
+    }
+
+    /// @inheritdoc IRegistry
+    function standing(address node) external view returns (Standing memory s) {
+        NodeKey memory key = _nodes[node];
+        if (key.number == 0) return s;
+        return _standing(key.owner, key.number, _hot[key.number]);
+    }
+
+    /// @inheritdoc IRegistry
+    function standingOf(address owner) external view returns (Standing memory s) {
+        uint32 number = _numbers[owner];
+        if (number == 0) return s;
+        return _standing(owner, number, _hot[number]);
+    }
+
+    /// @inheritdoc IRegistry
+    function qualifies(uint32 number, uint64 requiredClass, uint32 minVramMib) external view returns (bool) {
+        Attributes storage a = _cold[number].attributes;
+        return a.classBits & requiredClass == requiredClass && a.vramMib >= minVramMib;
+    }
+
+    /// @inheritdoc IRegistry
+    function ownerOf(uint32 number) external view returns (address) {
+        return _cold[number].owner;
+    }
+
+    // ------------------------------------------------------------------ private
+
+    function _standing(address owner, uint32 number, Hot memory hot) private pure returns (Standing memory) {
+        return Standing({
+            number: number, owner: owner, slots: hot.slots, held: hot.held, paused: hot.paused, room: _room(hot)
+        });
+    }
+
+    /// @dev Value of unsettled work that a stake carries.
+    function _allowed(uint96 stake) private pure returns (uint256) {
+        return uint256(stake) * EXPOSURE_BPS / BPS;
+    }
+
+    /// @dev Exposure may be above what the stake carries after a cut; then there is no room.
+    function _room(Hot memory hot) private pure returns (uint128) {
+        uint256 allowed = _allowed(hot.stake);
+        return allowed > hot.exposure ? (allowed - hot.exposure).toUint128() : 0;
+    }
+
+    /// @dev Cuts `penalty` from active stake first, then from what is leaving. At least half is burned.
+    function _cut(uint32 number, address owner, uint96 stake, uint128 penalty, address beneficiary)
+        private
+        returns (uint96, uint128)
+    {
+        Cold storage cold = _cold[number];
+        uint96 unbonding = cold.unbonding;
+        uint256 reach = uint256(stake) + unbonding;
+        uint128 cut = penalty < reach ? penalty : reach.toUint128();
+        if (cut == 0) return (stake, 0);
+        uint256 fromStake = cut < stake ? cut : stake;
+        uint256 fromUnbonding = cut - fromStake;
+        stake -= fromStake.toUint96();
+        if (fromUnbonding != 0) {
+            unbonding -= fromUnbonding.toUint96();
+            cold.unbonding = unbonding;
+        }
+        uint128 toBeneficiary = cut / 2;
+        emit StakeSlashed(owner, beneficiary, toBeneficiary, cut - toBeneficiary, stake, unbonding);
+        ledger.slash(owner, beneficiary, toBeneficiary, cut - toBeneficiary);
+        return (stake, cut);
+    }
+
+    function _checkSlots(uint16 slots) private pure {
+        if (slots == 0 || slots > MAX_SLOTS) revert BadSlots(slots, MAX_SLOTS);
+    }
+
+    function _takeNode(address node, address owner, uint32 number) private {
+        if (node == address(0) || _nodes[node].number != 0) revert NodeTaken(node);
+        _nodes[node] = NodeKey({owner: owner, number: number});
+    }
+
+    function _setEndpoint(uint32 number, bytes32 endpointId, bytes calldata endpoint) private {
+        if (endpoint.length > MAX_ENDPOINT_BYTES) revert EndpointTooLong(endpoint.length, MAX_ENDPOINT_BYTES);
+        _cold[number].endpointId = endpointId;
+        emit EndpointChanged(_cold[number].owner, endpointId, endpoint);
+    }
+
+    /// @dev The number of the calling owner.
+    function _owned() private view returns (uint32 number) {
+        number = _numbers[msg.sender];
+        if (number == 0) revert NotRegistered(msg.sender);
+    }
+
+    /// @dev The number of the calling owner or node key.
+    function _acting() private view returns (uint32 number) {
+        // Its own registration first: somebody else may have named this account as node key.
+        number = _numbers[msg.sender];
+        if (number == 0) number = _nodes[msg.sender].number;
+        if (number == 0) revert NotRegistered(msg.sender);
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {IERC3009} from "./interfaces/IWGrain.sol";
+
+/// @title Wrapped Grain: the native coin of a tilth chain as an ERC-20 token.
+/// @notice One token is one coin held by this contract. Approvals by signature (ERC-2612) and transfers by signature
+/// (ERC-3009) let an account without coins for gas act through a relay.
+/// @dev Interface in one piece: IWGrain. Invariant: totalSupply() <= coins held here.
+contract WGrain is ERC20, ERC20Permit, IERC3009 {
+    /// @notice Coins behind burned tokens go here.
+    address public constant BURN_ACCOUNT = 0x000000000000000000000000000000000000dEaD;
+
+    bytes32 public constant TRANSFER_WITH_AUTHORIZATION_TYPEHASH = keccak256(
+        "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+    );
+    bytes32 public constant RECEIVE_WITH_AUTHORIZATION_TYPEHASH = keccak256(
+        "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+    );
+    bytes32 public constant CANCEL_AUTHORIZATION_TYPEHASH =
+        keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
+
+    event Deposit(address indexed account, uint256 amount);
+    event Withdrawal(address indexed account, uint256 amount);
+
+    error CoinTransferFailed(address to, uint256 amount);
+    error AuthorizationNotInTime(uint256 validAfter, uint256 validBefore);
+    error AuthorizationSpent(address authorizer, bytes32 nonce);
+    error BadSignature(address authorizer);
+    error NotReceiver(address to, address caller);
+
+    /// @inheritdoc IERC3009
+    mapping(address authorizer => mapping(bytes32 nonce => bool)) public authorizationState;
+
+    constructor() ERC20("Wrapped Grain", "WGRAIN") ERC20Permit("Wrapped Grain") {}
+
+    /// @notice Sending coins is the same as `deposit`.
+    receive() external payable {
+        deposit();
+    }
+
+    function deposit() public payable {
+        _mint(msg.sender, msg.value);
+        emit Deposit(msg.sender, msg.value);
+    }
+
+    function withdraw(uint256 amount) external {
+        _burn(msg.sender, amount);
+        emit Withdrawal(msg.sender, amount);
+        _sendCoins(msg.sender, amount);
+    }
+
+    function burn(uint256 amount) external {
+        _burn(msg.sender, amount);
+        _sendCoins(BURN_ACCOUNT, amount);
+    }
+
+    /// @inheritdoc IERC3009
+    function transferWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external {
+        bytes32 typed = keccak256(
+            abi.encode(TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce)
+        );
+        _authorize(from, validAfter, validBefore, nonce, typed, v, r, s);
+        _transfer(from, to, value);
+    }
+
+    /// @inheritdoc IERC3009
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external {
+        if (to != msg.sender) revert NotReceiver(to, msg.sender);
+        bytes32 typed =
+            keccak256(abi.encode(RECEIVE_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce));
+        _authorize(from, validAfter, validBefore, nonce, typed, v, r, s);
+        _transfer(from, to, value);
+    }
+
+    /// @inheritdoc IERC3009
+    function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external {
+        _spend(authorizer, nonce);
+        _checkSigner(authorizer, keccak256(abi.encode(CANCEL_AUTHORIZATION_TYPEHASH, authorizer, nonce)), v, r, s);
+        emit AuthorizationCanceled(authorizer, nonce);
+    }
+
+    function _authorize(
+        address from,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        bytes32 typed,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) private {
+        // Both bounds are exclusive, as ERC-3009 says.
+        if (block.timestamp <= validAfter || block.timestamp >= validBefore) {
+            revert AuthorizationNotInTime(validAfter, validBefore);
+        }
+        _spend(from, nonce);
+        _checkSigner(from, typed, v, r, s);
+        emit AuthorizationUsed(from, nonce);
+    }
+
+    function _spend(address authorizer, bytes32 nonce) private {
+        if (authorizationState[authorizer][nonce]) revert AuthorizationSpent(authorizer, nonce);
+        authorizationState[authorizer][nonce] = true;
+    }
+
+    function _checkSigner(address authorizer, bytes32 typed, uint8 v, bytes32 r, bytes32 s) private view {
+        (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecover(_hashTypedDataV4(typed), v, r, s);
+        if (failure != ECDSA.RecoverError.NoError || signer != authorizer) revert BadSignature(authorizer);
+    }
+
+    function _sendCoins(address to, uint256 amount) private {
+        (bool sent,) = to.call{value: amount}("");
+        if (!sent) revert CoinTransferFailed(to, amount);
+    }
+}
