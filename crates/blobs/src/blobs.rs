@@ -46,8 +46,9 @@ pub struct Config {
     pub dir: PathBuf,
     /// Secret key of the endpoint (Ed25519 seed). The same key gives the same endpoint id.
     pub secret: [u8; 32],
-    /// Where to listen (UDP). Port 0 takes a free one; `0.0.0.0` or `::` listens everywhere and
-    /// publishes the addresses of this machine's interfaces.
+    /// Where to listen (UDP). Port 0 takes a free one, and the same one again at the next start if it
+    /// is still free, because others remember where we were. `0.0.0.0` or `::` listens everywhere
+    /// and publishes the addresses of this machine's interfaces.
     pub bind: SocketAddr,
     /// Addresses to publish instead of the bound ones (a forwarded port on a router).
     pub advertise: Vec<SocketAddr>,
@@ -139,17 +140,7 @@ impl Blobs {
         let store = open_store(&dir, limits.gc_interval).await?;
         sweep(&store, &dir).await?;
 
-        let bind_error = |detail: String| BlobsError::Bind { address: bind, detail };
-        let endpoint = Endpoint::builder(presets::Minimal)
-            .secret_key(SecretKey::from_bytes(&secret))
-            .relay_mode(RelayMode::Disabled)
-            .portmapper_config(PortmapperConfig::Disabled)
-            .clear_ip_transports()
-            .bind_addr(bind)
-            .map_err(|error| bind_error(error.to_string()))?
-            .bind()
-            .await
-            .map_err(|error| bind_error(format!("{error:#}")))?;
+        let endpoint = listen(&dir, secret, bind).await?;
         let addresses = if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
         let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
         let door = Door::new(BlobsProtocol::new(&store, None), limits.max_connections);
@@ -211,6 +202,44 @@ impl Blobs {
     pub(crate) fn key(&self) -> EndpointKey {
         self.inner.contact.endpoint
     }
+}
+
+/// Opens the endpoint at the address asked for, or with port 0 at the last one of this folder.
+async fn listen(
+    dir: &std::path::Path,
+    secret: [u8; 32],
+    bind: SocketAddr,
+) -> Result<Endpoint, BlobsError> {
+    let note = dir.join("port");
+    let last = std::fs::read_to_string(&note).ok().and_then(|text| text.trim().parse().ok());
+    if bind.port() == 0
+        && let Some(port) = last
+        && let Ok(endpoint) = bind_endpoint(secret, SocketAddr::new(bind.ip(), port)).await
+    {
+        return Ok(endpoint);
+    }
+    let endpoint = bind_endpoint(secret, bind).await?;
+    let same_ip = |socket: &SocketAddr| socket.ip() == bind.ip();
+    if let Some(socket) = endpoint.bound_sockets().into_iter().find(same_ip)
+        && let Err(error) = std::fs::write(&note, socket.port().to_string())
+    {
+        warn!(%error, "the port cannot be remembered for the next start");
+    }
+    Ok(endpoint)
+}
+
+async fn bind_endpoint(secret: [u8; 32], bind: SocketAddr) -> Result<Endpoint, BlobsError> {
+    let bind_error = |detail: String| BlobsError::Bind { address: bind, detail };
+    Endpoint::builder(presets::Minimal)
+        .secret_key(SecretKey::from_bytes(&secret))
+        .relay_mode(RelayMode::Disabled)
+        .portmapper_config(PortmapperConfig::Disabled)
+        .clear_ip_transports()
+        .bind_addr(bind)
+        .map_err(|error| bind_error(error.to_string()))?
+        .bind()
+        .await
+        .map_err(|error| bind_error(format!("{error:#}")))
 }
 
 async fn close_idle(dialer: Arc<Dialer>) {

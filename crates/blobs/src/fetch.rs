@@ -10,7 +10,7 @@ use crate::{
     Blobs, BlobsError, Tag,
     holders::{Choice, Failure, Search},
     local::{iroh_hash, named},
-    transfer::{Receiver, TransferError},
+    transfer::{Allowed, Receiver, TransferError},
 };
 
 /// Bounds on a sequence that comes from outside.
@@ -25,21 +25,20 @@ pub struct SequenceBounds {
 /// What is being fetched.
 #[derive(Clone, Copy)]
 enum Want {
-    Blob(ContentRef),
+    Blob(ContentHash, Allowed),
     Sequence(ContentHash, SequenceBounds),
 }
 
 impl Want {
     fn hash(self) -> ContentHash {
         match self {
-            Self::Blob(blob) => blob.hash,
-            Self::Sequence(hash, _) => hash,
+            Self::Blob(hash, _) | Self::Sequence(hash, _) => hash,
         }
     }
 
     fn pin(self) -> HashAndFormat {
         match self {
-            Self::Blob(blob) => HashAndFormat::raw(iroh_hash(blob.hash)),
+            Self::Blob(hash, _) => HashAndFormat::raw(iroh_hash(hash)),
             Self::Sequence(hash, _) => HashAndFormat::hash_seq(iroh_hash(hash)),
         }
     }
@@ -64,11 +63,29 @@ impl Blobs {
         tag: &Tag,
         deadline: Instant,
     ) -> Result<(), BlobsError> {
-        if blob.size > self.limits().max_blob_bytes {
-            let max = self.limits().max_blob_bytes;
-            return Err(BlobsError::TooLarge { content: named(blob.hash), size: blob.size, max });
+        let max = self.limits().max_blob_bytes;
+        if blob.size > max {
+            let content = named(blob.hash);
+            return Err(BlobsError::TooLarge { content, size: blob.size, max });
         }
-        self.fetch(Want::Blob(blob), holders, tag, deadline).await
+        let want = Want::Blob(blob.hash, Allowed::Exactly(blob.size));
+        self.fetch(want, holders, tag, deadline).await
+    }
+
+    /// As [`Blobs::get`] when only a bound of the size is known (a job's spec).
+    ///
+    /// # Errors
+    /// As [`Blobs::get`].
+    pub async fn get_up_to(
+        &self,
+        hash: ContentHash,
+        max_bytes: u64,
+        holders: &[Contact],
+        tag: &Tag,
+        deadline: Instant,
+    ) -> Result<(), BlobsError> {
+        let max = max_bytes.min(self.limits().max_blob_bytes);
+        self.fetch(Want::Blob(hash, Allowed::UpTo(max)), holders, tag, deadline).await
     }
 
     /// Fetches a sequence with all its parts in one request and pins them together.
@@ -168,7 +185,7 @@ impl Blobs {
         let receiver =
             Receiver { store: self.store(), disk: self.disk(), stall: self.limits().stall };
         match want {
-            Want::Blob(blob) => receiver.blob(connection, blob).await,
+            Want::Blob(hash, allowed) => receiver.blob(connection, hash, allowed).await,
             Want::Sequence(hash, bounds) => receiver.sequence(connection, hash, bounds).await,
         }
     }
@@ -176,10 +193,11 @@ impl Blobs {
     /// Whether everything wanted is here; an error when it is here but is not what was wanted.
     async fn is_here(&self, want: Want) -> Result<bool, BlobsError> {
         match want {
-            Want::Blob(blob) => match self.size(blob.hash).await? {
-                Some(size) if size == blob.size => Ok(true),
+            Want::Blob(hash, allowed) => match self.size(hash).await? {
+                Some(size) if allowed.admits(size) => Ok(true),
                 Some(size) => {
-                    Err(BlobsError::TooLarge { content: named(blob.hash), size, max: blob.size })
+                    let (content, max) = (named(hash), allowed.max());
+                    Err(BlobsError::TooLarge { content, size, max })
                 }
                 None => Ok(false),
             },

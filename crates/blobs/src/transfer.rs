@@ -16,7 +16,7 @@ use iroh_blobs::{
     },
     protocol::{ChunkRanges, GetRequest},
 };
-use tilth_protocol::{ContentHash, ContentRef};
+use tilth_protocol::ContentHash;
 
 use crate::{BlobsError, SequenceBounds, disk::Disk, local::named};
 
@@ -35,6 +35,28 @@ pub(crate) enum TransferError {
     Local(BlobsError),
 }
 
+/// Which size a blob may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    Exactly(u64),
+    UpTo(u64),
+}
+
+impl Allowed {
+    pub(crate) fn admits(self, size: u64) -> bool {
+        match self {
+            Self::Exactly(exact) => size == exact,
+            Self::UpTo(max) => size <= max,
+        }
+    }
+
+    pub(crate) fn max(self) -> u64 {
+        match self {
+            Self::Exactly(max) | Self::UpTo(max) => max,
+        }
+    }
+}
+
 /// What a transfer needs from this side.
 pub(crate) struct Receiver<'a> {
     pub(crate) store: &'a Store,
@@ -44,13 +66,14 @@ pub(crate) struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
-    /// Fetches what is missing of one blob of known size.
+    /// Fetches what is missing of one blob of known or bounded size.
     pub(crate) async fn blob(
         &self,
         connection: Connection,
-        want: ContentRef,
+        want: ContentHash,
+        allowed: Allowed,
     ) -> Result<(), TransferError> {
-        let hash = Hash::from_bytes(want.hash.0);
+        let hash = Hash::from_bytes(want.0);
         let missing = self.missing(hash).await?;
         let request = GetRequest::blob_ranges(hash, missing);
         let start = match self.open(connection, request).await? {
@@ -58,10 +81,9 @@ impl Receiver<'_> {
             ConnectedNext::StartChild(_) | ConnectedNext::Closing(_) => return Ok(()),
         };
         let admit = |size| {
-            if size != want.size {
-                let error =
-                    BlobsError::TooLarge { content: named(want.hash), size, max: want.size };
-                return Err(TransferError::Unfit(error));
+            if !allowed.admits(size) {
+                let (content, max) = (named(want), allowed.max());
+                return Err(TransferError::Unfit(BlobsError::TooLarge { content, size, max }));
             }
             self.disk.admit(size).map_err(TransferError::Local)
         };

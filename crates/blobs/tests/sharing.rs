@@ -60,6 +60,12 @@ async fn content_of_every_shape_arrives_intact_and_can_be_passed_on() {
         let again = c.put_file(&path, &tag()).await.unwrap();
         assert_eq!(again, blob);
     }
+    let bounded = Blobs::spawn(config(&dirs[1].path().join("bounded"), 4)).await.unwrap();
+    let large = ContentRef::of(&bytes(16_385));
+    let holders = [c.contact()];
+    let error = bounded.get_up_to(large.hash, 16_384, &holders, &tag(), soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::TooLarge { .. }), "{error}");
+    bounded.get_up_to(large.hash, 16_385, &holders, &tag(), soon()).await.unwrap();
     let missing = ContentHash([9; 32]);
     assert!(matches!(c.read(missing, 10).await, Err(BlobsError::NotHere { .. })));
     let one = ContentRef::of(&bytes(1024));
@@ -189,10 +195,10 @@ async fn a_store_can_be_opened_again_after_it_was_closed_or_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let first = Blobs::spawn(config(dir.path(), 1)).await.unwrap();
     let blob = first.put(bytes(20_000), &tag()).await.unwrap();
-    let id = first.contact().endpoint;
+    let contact = first.contact();
     first.shutdown().await.unwrap();
     let second = Blobs::spawn(config(dir.path(), 1)).await.unwrap();
-    assert_eq!(second.contact().endpoint, id, "the key decides who we are");
+    assert_eq!(second.contact(), contact, "who remembers us finds us again");
     assert!(second.has(blob.hash).await.unwrap());
 
     let error = Blobs::spawn(config(dir.path(), 2)).await.unwrap_err();

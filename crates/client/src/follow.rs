@@ -10,7 +10,8 @@ use alloy::{
     primitives::{Address, B256},
     rpc::types::{Filter, Log},
 };
-use tracing::warn;
+use tokio::sync::mpsc;
+use tracing::debug;
 
 use crate::{ChainError, Link};
 
@@ -22,6 +23,8 @@ const LOCAL: (Duration, Duration) = (Duration::from_millis(25), Duration::from_m
 const REMOTE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
 /// Longest pause between attempts while the chain is away.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+/// Batches of news read ahead of their reader.
+const AHEAD: usize = 4;
 /// An attempt may take so long before the chain counts as away.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -101,6 +104,26 @@ pub struct Follow {
     rest: bool,
 }
 
+/// A [`Follow`] that reads in a task of its own. Dropping it stops the task.
+#[derive(Debug)]
+pub struct Following {
+    news: mpsc::Receiver<News>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Following {
+    /// Waits for news; can be cancelled without loss. `None` after [`News::Rewound`].
+    pub async fn next(&mut self) -> Option<News> {
+        self.news.recv().await
+    }
+}
+
 impl Follow {
     /// Begins to read at `scope.from_block`.
     pub fn new(link: &Link, scope: Scope) -> Self {
@@ -123,7 +146,23 @@ impl Follow {
         self.next
     }
 
-    /// Waits for news. Dropping the future loses nothing.
+    /// Reads in a task of its own, a few batches ahead of the reader.
+    pub fn spawn(mut self) -> Following {
+        let (send, news) = mpsc::channel(AHEAD);
+        let task = tokio::spawn(async move {
+            loop {
+                let news = self.next().await;
+                let last = matches!(news, News::Rewound { .. });
+                if send.send(news).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Following { news, task }
+    }
+
+    /// Waits for news. Dropping the future loses no news, only the look that was under way; next to
+    /// other work use [`Follow::spawn`].
     pub async fn next(&mut self) -> News {
         loop {
             if self.rest {
@@ -168,14 +207,15 @@ impl Follow {
         let to = ready.min(self.next.saturating_add(self.step - 1));
         let logs = match self.link.logs(&self.filter(to)).await {
             Ok(logs) => logs,
-            Err(ChainError::Refused { message, .. }) if self.step > 1 => {
-                warn!(message, step = self.step, "the node refuses so many blocks at once");
+            // Nodes say "too much at once" in many ways, also as a rate limit.
+            Err(error) if self.step > 1 => {
+                debug!(%error, step = self.step, "asking for fewer blocks at once");
                 self.step /= 2;
-                self.rest = false;
-                return Ok(None);
+                return Err(error);
             }
             Err(error) => return Err(error),
         };
+        self.step = self.step.saturating_mul(2).min(STEP);
         self.next = to.saturating_add(1);
         let at_head = to == ready;
         // Behind the head there is more to read at once; at the head news come in clusters.

@@ -168,7 +168,11 @@ impl PreparedJob {
 pub fn load(path: &Path) -> Result<PreparedJob, Problem> {
     let text = read_bounded(path, MAX_FILE_BYTES, "the job file")?;
     let text = String::from_utf8(text).map_err(|_| {
-        mistake(path, "it is not UTF-8 text".into(), "a job file is a TOML text; see docs/guide/client.md")
+        mistake(
+            path,
+            "it is not UTF-8 text".into(),
+            "a job file is a TOML text; see docs/guide/client.md",
+        )
     })?;
     let text: Text = toml::from_str(&text).map_err(|error| {
         mistake(path, error.to_string().trim_end().to_owned(), "correct the place shown")
@@ -226,7 +230,11 @@ fn prepare(path: &Path, folder: &Path, text: Text) -> Result<PreparedJob, Proble
         _ => None,
     };
     let task_count = text.tasks.or(tiles).ok_or_else(|| {
-        mistake(path, "`tasks` is missing".into(), "add `tasks = N`, the number of tasks of the job")
+        mistake(
+            path,
+            "`tasks` is missing".into(),
+            "add `tasks = N`, the number of tasks of the job",
+        )
     })?;
     let limits = Limits {
         unit_cap: units(path, "limits.gfuel-per-task", text.limits.gfuel_per_task)?,
@@ -244,7 +252,11 @@ fn prepare(path: &Path, folder: &Path, text: Text) -> Result<PreparedJob, Proble
         output,
     };
     spec.check().map_err(|error| {
-        mistake(path, error.to_string(), "bring the value into its bounds; see docs/guide/client.md")
+        mistake(
+            path,
+            error.to_string(),
+            "bring the value into its bounds; see docs/guide/client.md",
+        )
     })?;
     let offer = offer(path, &text.price, &text.verification, &text.schedule)?;
     let job = PreparedJob { spec, offer, files };
@@ -312,7 +324,8 @@ fn hash_file(path: &Path, what: &str) -> Result<ContentRef, Problem> {
     };
     let mut hasher = blake3::Hasher::new();
     let file = fs::File::open(path).map_err(unreadable)?;
-    let size = std::io::copy(&mut file.take(MAX_INPUT_BYTES + 1), &mut hasher).map_err(unreadable)?;
+    let size =
+        std::io::copy(&mut file.take(MAX_INPUT_BYTES + 1), &mut hasher).map_err(unreadable)?;
     if size > MAX_INPUT_BYTES {
         return Err(Problem::new(
             format!("{what} is too large"),

@@ -102,20 +102,28 @@ impl Keys {
     pub fn open_file(path: &Path) -> Result<PrivateKeySigner, Problem> {
         let shown = path.display();
         let unreadable = |detail: String| {
-            Problem::new("the key file cannot be used", detail, "name a file with a private key in hex")
+            Problem::new(
+                "the key file cannot be used",
+                detail,
+                "name a file with a private key in hex",
+            )
         };
-        let metadata = fs::metadata(path).map_err(|error| unreadable(format!("{shown}: {error}")))?;
+        let metadata =
+            fs::metadata(path).map_err(|error| unreadable(format!("{shown}: {error}")))?;
         if metadata.permissions().mode() & 0o077 != 0 {
             return Err(Problem::new(
                 "other users can read the key file",
                 format!("{shown} has mode {:o}", metadata.permissions().mode() & 0o777),
-                format!("if nobody has copied it, `chmod 600 {shown}`; otherwise move its money first"),
+                format!(
+                    "if nobody has copied it, `chmod 600 {shown}`; otherwise move its money first"
+                ),
             ));
         }
         if metadata.len() > 256 {
             return Err(unreadable(format!("{shown} has {} bytes", metadata.len())));
         }
-        let text = fs::read_to_string(path).map_err(|error| unreadable(format!("{shown}: {error}")))?;
+        let text =
+            fs::read_to_string(path).map_err(|error| unreadable(format!("{shown}: {error}")))?;
         // The parser's message may quote the text: leave it out, the text is a secret.
         text.trim()
             .parse::<B256>()

@@ -1,17 +1,38 @@
 //! Everything a user can do with tilth in code: talk to the chain, move money, submit jobs, follow
 //! them, fetch and check their results, and pay.
 //!
-//! Roles use the lower half ([`Link`], [`Account`], [`Follow`], [`money`]).
+//! Roles use the lower half: [`Link`] (a chain), [`Account`] (a key that sends transactions),
+//! [`Follow`] (every event once), [`money`]. Above it are [`job_file`], [`Jobs`] and [`Tending`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod account;
+pub mod attention;
 mod chain;
+pub mod chronicle;
+mod collect;
+mod contacts;
 mod follow;
+pub mod job_file;
+mod jobs;
+pub mod keys;
 mod link;
+pub mod merge;
+pub mod money;
+pub mod network;
 mod revert;
+mod tend;
+pub mod waiting;
 
 pub use account::Account;
 pub use chain::ChainError;
-pub use follow::{Follow, News, Scope};
+pub use chronicle::{Chronicle, RangeView, Share, Totals};
+pub use collect::{CollectError, collect};
+pub use contacts::Contacts;
+pub use follow::{Follow, Following, News, Scope};
+pub use jobs::{Agreed, JobError, Jobs, Listed};
+pub use keys::Keys;
 pub use link::{Fees, Link};
+pub use money::{Balances, MoneyError};
+pub use network::Network;
+pub use tend::{Progress, RefusedRange, Tend, Tending};

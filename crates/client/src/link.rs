@@ -103,8 +103,8 @@ impl Link {
     /// [`ChainError::NoContracts`], [`ChainError::Unreachable`].
     pub async fn check(&self) -> Result<u64, ChainError> {
         let chain_id = self.chain_id().await?;
-        let Addresses { token, ledger, registry, job_book } = self.inner.addresses;
-        for address in [token, ledger, registry, job_book] {
+        let Addresses { token, ledger, registry, job_book, job_view } = self.inner.addresses;
+        for address in [token, ledger, registry, job_book, job_view] {
             let provider = &self.inner.provider;
             let code = self
                 .ask("reading code", || async move { provider.get_code_at(address).await })

@@ -265,7 +265,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "x").unwrap();
-        let problem = merge(&spec(1, Output::Values), &file.join("below"), |_| ok(vec![])).unwrap_err();
+        let problem =
+            merge(&spec(1, Output::Values), &file.join("below"), |_| ok(vec![])).unwrap_err();
         assert!(problem.advice.contains("nothing is lost"));
     }
 }

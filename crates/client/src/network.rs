@@ -42,17 +42,31 @@ pub struct ContractAddresses {
     pub registry: Address,
     /// `JobBook`.
     pub job_book: Address,
+    /// `JobView`.
+    pub job_view: Address,
 }
 
 impl From<Addresses> for ContractAddresses {
     fn from(all: Addresses) -> Self {
-        Self { token: all.token, ledger: all.ledger, registry: all.registry, job_book: all.job_book }
+        Self {
+            token: all.token,
+            ledger: all.ledger,
+            registry: all.registry,
+            job_book: all.job_book,
+            job_view: all.job_view,
+        }
     }
 }
 
 impl From<ContractAddresses> for Addresses {
     fn from(all: ContractAddresses) -> Self {
-        Self { token: all.token, ledger: all.ledger, registry: all.registry, job_book: all.job_book }
+        Self {
+            token: all.token,
+            ledger: all.ledger,
+            registry: all.registry,
+            job_book: all.job_book,
+            job_view: all.job_view,
+        }
     }
 }
 
@@ -69,7 +83,8 @@ impl Network {
     pub fn load(dir: &Path) -> Result<Option<Self>, Problem> {
         let path = Self::path(dir);
         let advice = "mend or remove the file, then start the network again with `tilth up`";
-        let problem = |detail: String| Problem::new("the network file cannot be used", detail, advice);
+        let problem =
+            |detail: String| Problem::new("the network file cannot be used", detail, advice);
         let size = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

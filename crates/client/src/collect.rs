@@ -1,0 +1,97 @@
+//! One range's results: fetched, recomputed, and only then believed.
+
+use std::time::Instant;
+
+use tilth_blobs::{Blobs, BlobsError, SequenceBounds, Tag};
+use tilth_protocol::{Contact, ContentHash, JobSpec, Leaf, RangeManifest};
+use tilth_verification::{RangeClaim, check_manifest};
+
+/// Why a range's results are not here.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// They are not what the provider submitted: its fault, and never acknowledged.
+    #[error("{0}")]
+    Wrong(String),
+    /// They could not be had now.
+    #[error(transparent)]
+    Missing(BlobsError),
+}
+
+impl From<BlobsError> for CollectError {
+    fn from(error: BlobsError) -> Self {
+        match error {
+            BlobsError::TooLarge { .. } | BlobsError::NotASequence { .. } => {
+                Self::Wrong(error.to_string())
+            }
+            error => Self::Missing(error),
+        }
+    }
+}
+
+/// Number of leaves of a range.
+fn leaf_count(spec: &JobSpec, claim: &RangeClaim) -> u32 {
+    claim.count.saturating_add(u32::from(spec.limits.prepare_cap > 0))
+}
+
+/// Fetches a submitted range's content and checks it: bounds, manifest against root, sums, indices,
+/// caps and sizes, and every output blob against its leaf. What is here already is not fetched again.
+///
+/// # Errors
+/// [`CollectError::Wrong`] or [`CollectError::Missing`].
+pub async fn collect(
+    blobs: &Blobs,
+    spec: &JobSpec,
+    claim: &RangeClaim,
+    content: ContentHash,
+    holders: &[Contact],
+    deadline: Instant,
+) -> Result<Vec<Leaf>, CollectError> {
+    let leaves = leaf_count(spec, claim);
+    let manifest_bytes = RangeManifest::max_bytes(leaves) as u64;
+    let bounds = SequenceBounds {
+        max_total_bytes: u64::from(claim.count)
+            .saturating_mul(spec.limits.output_bytes)
+            .saturating_add(manifest_bytes),
+        max_items: leaves.saturating_add(1),
+    };
+    let tag = Tag::range(claim.range.job, claim.range.seq);
+    blobs.get_sequence(content, bounds, holders, &tag, deadline).await?;
+    let manifest = read(blobs, spec, claim, content).await?;
+    for leaf in &manifest.leaves {
+        let Some(hash) = leaf.blob() else { continue };
+        let size = blobs.size(hash).await?.ok_or(BlobsError::NotHere { hash })?;
+        if size != leaf.size {
+            let (index, claimed) = (leaf.index, leaf.size);
+            let detail =
+                format!("the output of task {index} has {size} bytes, {claimed} are claimed");
+            return Err(CollectError::Wrong(detail));
+        }
+    }
+    Ok(manifest.leaves)
+}
+
+/// Reads the manifest of a range whose content is here, checked against the chain's record.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn read(
+    blobs: &Blobs,
+    spec: &JobSpec,
+    claim: &RangeClaim,
+    content: ContentHash,
+) -> Result<RangeManifest, CollectError> {
+    let leaves = leaf_count(spec, claim);
+    let parts = blobs.read_sequence(content, leaves.saturating_add(1)).await?;
+    let Some((first, outputs)) = parts.split_first() else {
+        return Err(CollectError::Wrong("the content is empty".to_owned()));
+    };
+    let bytes = blobs.read(*first, RangeManifest::max_bytes(leaves) as u64).await?;
+    let wrong = |detail: String| CollectError::Wrong(detail);
+    let manifest =
+        RangeManifest::from_bytes(&bytes, leaves).map_err(|error| wrong(error.to_string()))?;
+    check_manifest(&manifest, claim, &spec.limits).map_err(|error| wrong(error.to_string()))?;
+    if !manifest.blobs().eq(outputs.iter().copied()) {
+        return Err(wrong("the published outputs are not those of the leaves".to_owned()));
+    }
+    Ok(manifest)
+}
