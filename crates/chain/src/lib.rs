@@ -1,0 +1,200 @@
+//! The EVM node: execution, state, pool, JSON-RPC, genesis and solo block production, as one value.
+//!
+//! ```no_run
+//! # async fn example(genesis: tilth_chain::Genesis) -> Result<(), tilth_chain::ChainError> {
+//! let chain = tilth_chain::spawn(tilth_chain::Config::in_memory(genesis)).await?;
+//! println!("JSON-RPC at {}", chain.rpc_url());
+//! chain.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod block;
+pub mod clock;
+pub mod config;
+pub mod execution;
+pub mod genesis;
+mod node;
+pub mod pool;
+mod rpc;
+mod solo;
+pub mod state;
+pub mod store;
+pub mod trie;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use tilth_protocol::Problem;
+use tilth_service::{OnFailure, Scope};
+
+pub use block::{ChainSpec, SealedHeader};
+pub use clock::Clock;
+pub use config::{Config, Limits, Production};
+pub use genesis::{Genesis, GenesisError, Predeploy};
+pub use node::NodeError;
+use node::{Node, chain_of_causes};
+use store::{Store, StoreOptions};
+
+/// Name of the database in a chain's folder.
+const DATABASE: &str = "chain.redb";
+
+/// How long a stop waits for requests and a block in progress.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// A running node. Dropping it stops everything it started; what was mined is on disk.
+#[derive(Debug)]
+pub struct Chain {
+    node: Arc<Node>,
+    server: rpc::Server,
+    scope: Scope,
+}
+
+/// Why a node could not start or make a block.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The folder could not be made.
+    #[error("the chain's folder {dir} could not be made")]
+    Folder {
+        /// The folder.
+        dir: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The chain itself.
+    #[error("the chain could not go on")]
+    Node(#[from] NodeError),
+    /// The RPC port.
+    #[error("JSON-RPC could not be served at {address}")]
+    Rpc {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl ChainError {
+    /// The error for a person.
+    pub fn problem(&self) -> Problem {
+        let advice = match self {
+            Self::Folder { .. } => "choose a folder this user can write to".to_owned(),
+            Self::Rpc { .. } => {
+                "choose another port, or stop the program that uses this one".to_owned()
+            }
+            Self::Node(NodeError::OtherGenesis { .. }) => {
+                "use the genesis the folder was made with, or start with a fresh folder".to_owned()
+            }
+            Self::Node(NodeError::Genesis(_)) => "correct the genesis".to_owned(),
+            Self::Node(NodeError::WrongState { .. }) => {
+                "the database is damaged; start with a fresh folder or a copy".to_owned()
+            }
+            Self::Node(NodeError::State(_) | NodeError::Execution(_)) => {
+                "check that the disk has room and that no other process uses the folder, then \
+                 start again"
+                    .to_owned()
+            }
+        };
+        let causes = std::error::Error::source(self).map(chain_of_causes).unwrap_or_default();
+        Problem::new(self.to_string(), causes, advice)
+    }
+}
+
+/// Opens or creates a chain and starts to serve and to mine it.
+pub async fn spawn(config: Config) -> Result<Chain, ChainError> {
+    let (rpc, production) = (config.rpc, config.production);
+    let opened = tokio::task::spawn_blocking(move || open(config)).await;
+    let node = Arc::new(opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?);
+    let server = rpc::serve(Arc::clone(&node), rpc)
+        .await
+        .map_err(|source| ChainError::Rpc { address: rpc, source })?;
+    let scope = Scope::new("chain");
+    let producer = solo::produce(Arc::clone(&node), production);
+    let stop = scope.token();
+    scope.spawn("producer", OnFailure::StopAll, async move {
+        tokio::select! {
+            () = producer => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    Ok(Chain { node, server, scope })
+}
+
+fn open(config: Config) -> Result<Node, ChainError> {
+    let options = StoreOptions {
+        cache_bytes: config.limits.database_cache_bytes,
+        history_blocks: config.limits.history_blocks,
+    };
+    let store = match &config.dir {
+        None => Store::in_memory(&options),
+        Some(dir) => {
+            make_folder(dir)?;
+            Store::open(&dir.join(DATABASE), &options)
+        }
+    }
+    .map_err(NodeError::State)?;
+    Ok(Node::open(store, &config.genesis, config.limits, config.clock, config.beneficiary)?)
+}
+
+fn make_folder(dir: &Path) -> Result<(), ChainError> {
+    std::fs::create_dir_all(dir)
+        .map_err(|source| ChainError::Folder { dir: dir.display().to_string(), source })
+}
+
+impl Chain {
+    /// Where JSON-RPC is served, with the port that was taken.
+    pub fn rpc_addr(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The URL for clients.
+    pub fn rpc_url(&self) -> String {
+        format!("http://{}", self.rpc_addr())
+    }
+
+    /// The last block.
+    pub fn head(&self) -> SealedHeader {
+        self.node.head().header.clone()
+    }
+
+    /// Makes one block now from what waits, empty if nothing does, and returns its header. Works
+    /// with every kind of production.
+    pub async fn mine(&self) -> Result<SealedHeader, ChainError> {
+        let made = solo::make_block(&self.node, true).await?;
+        Ok(made.map_or_else(|| self.head(), |head| head.header.clone()))
+    }
+
+    /// Waits until the head's number is at least `number`.
+    pub async fn reached(&self, number: u64) {
+        let mut heads = self.node.heads();
+        // The sender lives in the node, which `self` holds.
+        let _ = heads.wait_for(|head| *head >= number).await;
+    }
+
+    /// Transactions waiting in the pool.
+    pub fn waiting(&self) -> usize {
+        self.node.pool().len()
+    }
+
+    /// Stops serving and mining, waits for what is in progress, and closes the database.
+    pub async fn shutdown(self) {
+        let Self { node, server, scope } = self;
+        scope.shutdown(SHUTDOWN).await;
+        if tokio::time::timeout(SHUTDOWN, server.stop()).await.is_err() {
+            tracing::warn!("some requests did not end in time");
+        }
+        // A block or request on a thread of its own still holds the node; the database is closed,
+        // and the folder free for the next start, when the last of them lets go.
+        let closed = async {
+            while Arc::strong_count(&node) > 1 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(SHUTDOWN, closed).await.is_err() {
+            tracing::warn!("the database is still in use");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The chain as it runs: the head everybody reads, the pool, and the one place where blocks are
+//! made and stored.
+//!
+//! Order of a new block: executed, written to disk as a whole, then shown to readers, then taken
+//! out of the pool. So nothing is ever shown that a crash could take back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use alloy_consensus::{Transaction as _, transaction::SignerRecoverable};
+use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::{Address, B256, Bytes, map::AddressSet};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    block::{ChainSpec, SealedHeader, Transaction, chained_randomness},
+    clock::Clock,
+    config::Limits,
+    execution::{BlockAttributes, BlockBuilder, ExecutionError, Executed, Rejected},
+    genesis::{Genesis, GenesisError},
+    pool::{AdmissionRules, Pool, PoolError, Sender, admit},
+    state::{Advance, Commitment, StateCommitment, StateError, StateReader},
+    store::{Snapshot, Store},
+    trie::Trie,
+};
+
+/// The least gas a transaction can use: bounds how many candidates a block can hold.
+const TRANSACTION_GAS_MIN: u64 = 21_000;
+
+/// Candidates in a row that may not fit before a block is closed.
+const MISFITS_MAX: usize = 64;
+
+/// The last block and its state.
+#[derive(Debug)]
+pub struct Head {
+    /// Header and hash.
+    pub header: SealedHeader,
+    /// The chain and the state as of this block.
+    pub snapshot: Snapshot,
+    /// The account trie of this block.
+    pub accounts: Trie,
+}
+
+/// Why the node could not be opened or could not make a block.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The state or its database failed.
+    #[error("the chain's database failed")]
+    State(#[from] StateError),
+    /// A block could not be executed.
+    #[error("the block could not be executed")]
+    Execution(#[from] ExecutionError),
+    /// The genesis is not possible.
+    #[error("the genesis could not be made")]
+    Genesis(#[from] GenesisError),
+    /// The database belongs to another chain.
+    #[error("the database holds the chain with genesis {found}, the configuration makes {wanted}")]
+    OtherGenesis {
+        /// Hash of the stored block 0.
+        found: B256,
+        /// Hash of the configured one.
+        wanted: B256,
+    },
+    /// The stored state does not give the root in the last header.
+    #[error("the stored state of block {number} has root {found}, its header says {wanted}")]
+    WrongState {
+        /// The last block.
+        number: u64,
+        /// Root of what is stored.
+        found: B256,
+        /// Root in the header.
+        wanted: B256,
+    },
+}
+
+/// Why a raw transaction was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The bytes are not a transaction.
+    #[error("{0}")]
+    Malformed(String),
+    /// It is one, but not acceptable.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The state could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Blocks cannot be written at the moment, so nothing is taken.
+    #[error("the chain cannot make blocks: {0}")]
+    Halted(String),
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) spec: ChainSpec,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    beneficiary: Address,
+    store: Store,
+    /// Held while a block is made; the tries stand at the head.
+    commitment: Mutex<Commitment>,
+    pool: Mutex<Pool>,
+    head: RwLock<Arc<Head>>,
+    heads: watch::Sender<u64>,
+    /// Signalled when the pool has something new.
+    pub(crate) arrivals: Notify,
+    fault: Mutex<Option<String>>,
+}
+
+impl Node {
+    /// Opens the chain in `store`, writing the genesis if it is empty.
+    pub(crate) fn open(
+        store: Store,
+        genesis: &Genesis,
+        limits: Limits,
+        clock: Clock,
+        beneficiary: Address,
+    ) -> Result<Self, NodeError> {
+        let first = genesis.execute()?;
+        if store.head()?.is_none() {
+            store.commit(&first.block, &first.receipts, &first.diff)?;
+        }
+        let snapshot = store.snapshot()?;
+        let (found, wanted) = (snapshot.block_hash(0)?, first.block.header.hash());
+        if found != wanted {
+            return Err(NodeError::OtherGenesis { found, wanted });
+        }
+        let header = snapshot.head()?.ok_or(StateError::Damaged { what: "header" })?;
+        let commitment = Commitment::load(&snapshot)?;
+        let root = commitment.accounts().root();
+        if root != header.state_root {
+            let (number, wanted) = (header.number, header.state_root);
+            return Err(NodeError::WrongState { number, found: root, wanted });
+        }
+        let (heads, _) = watch::channel(header.number);
+        let head = Head { header, snapshot, accounts: commitment.accounts().clone() };
+        Ok(Self {
+            spec: genesis.spec(),
+            clock,
+            pool: Mutex::new(Pool::new(limits.pool.clone())),
+            limits,
+            beneficiary,
+            store,
+            commitment: Mutex::new(commitment),
+            head: RwLock::new(Arc::new(head)),
+            heads,
+            arrivals: Notify::new(),
+            fault: Mutex::new(None),
+        })
+    }
+
+    /// The last block.
+    pub(crate) fn head(&self) -> Arc<Head> {
+        Arc::clone(&self.head.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Numbers of new heads.
+    pub(crate) fn heads(&self) -> watch::Receiver<u64> {
+        self.heads.subscribe()
+    }
+
+    /// The pool. Hold it briefly: admission waits for it.
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Storage trie of an account at the head, if the head is still `head`.
+    pub(crate) fn storage_trie(&self, head: &Head, account: &B256) -> Result<Trie, StateError> {
+        let commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        if commitment.accounts().root() == head.header.state_root {
+            return commitment.storage_trie(account, &head.snapshot);
+        }
+        drop(commitment);
+        Commitment::default().storage_trie(account, &head.snapshot)
+    }
+
+    /// What the next block will be built with.
+    pub(crate) fn next_attributes(&self, parent: &SealedHeader) -> BlockAttributes {
+        BlockAttributes {
+            timestamp: self.clock.now().max(parent.timestamp),
+            beneficiary: self.beneficiary,
+            prev_randao: chained_randomness(parent),
+            gas_limit: parent.gas_limit,
+            extra_data: Bytes::from_static(b"tilth"),
+        }
+    }
+
+    /// Decodes a signed transaction, recovers its sender and puts it into the pool.
+    pub(crate) fn submit(&self, raw: &[u8]) -> Result<B256, SubmitError> {
+        if let Some(fault) = &*self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(SubmitError::Halted(fault.clone()));
+        }
+        if raw.len() > self.limits.transaction_bytes_max {
+            let (size, limit) = (raw.len(), self.limits.transaction_bytes_max);
+            return Err(PoolError::Oversized { size, limit }.into());
+        }
+        let envelope = alloy_consensus::TxEnvelope::decode_2718_exact(raw)
+            .map_err(|error| SubmitError::Malformed(error.to_string()))?;
+        let sender = envelope.recover_signer().map_err(|_| PoolError::InvalidSender)?;
+        let transaction = Transaction::new_unchecked(envelope, sender);
+        let hash = *transaction.inner().tx_hash();
+        let mut pool = self.pool();
+        // The head is read under the pool's lock: a block made meanwhile refreshes the pool after.
+        let head = self.head();
+        let account = self.sender(&head, sender)?;
+        admit(&transaction, account, &self.rules(&head.header))?;
+        pool.insert(transaction, account)?;
+        drop(pool);
+        self.arrivals.notify_one();
+        Ok(hash)
+    }
+
+    fn rules(&self, head: &SealedHeader) -> AdmissionRules {
+        AdmissionRules {
+            chain_id: self.spec.chain_id,
+            fork: self.spec.fork(head.number + 1, head.timestamp),
+            gas_limit: head.gas_limit,
+            bytes_max: self.limits.transaction_bytes_max,
+            tip_min: self.limits.tip_min,
+            allow_unprotected: self.limits.allow_unprotected,
+        }
+    }
+
+    fn sender(&self, head: &Head, address: Address) -> Result<Sender, StateError> {
+        let account = head.snapshot.account(&address)?.unwrap_or_default();
+        let code = head.snapshot.code(&account.code_hash)?;
+        Ok(Sender {
+            nonce: account.nonce,
+            balance: account.balance,
+            is_contract: !code.is_empty() && !code.is_eip7702(),
+        })
+    }
+
+    /// Whether transactions wait that a block could take now.
+    pub(crate) fn has_work(&self) -> bool {
+        let base_fee = self.spec.next_base_fee(&self.head().header);
+        self.pool().has_executable(base_fee)
+    }
+
+    /// Makes, stores and publishes the next block from what the pool holds. Without transactions
+    /// it makes an empty block only if `empty` says so. Blocks its thread.
+    pub(crate) fn produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
+        let made = self.try_produce(empty);
+        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        *fault = made.as_ref().err().map(chain_of_causes);
+        made
+    }
+
+    fn try_produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
+        let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        let parent = self.head();
+        let attributes = self.next_attributes(&parent.header);
+        let mut builder =
+            BlockBuilder::new(&self.spec, &parent.header, attributes, &parent.snapshot)?;
+        self.fill(&mut builder)?;
+        if builder.is_empty() && !empty {
+            return Ok(None);
+        }
+        let (executed, advance) = builder.seal(&mut *commitment, &parent.snapshot)?;
+        self.publish(&mut commitment, &executed, advance).map(Some)
+    }
+
+    /// Adds transactions from the pool until the block is full; drops those that are not valid.
+    fn fill<R: StateReader>(&self, builder: &mut BlockBuilder<'_, R>) -> Result<(), NodeError> {
+        let count = usize::try_from(builder.gas_left() / TRANSACTION_GAS_MIN).unwrap_or(usize::MAX);
+        let candidates = self.pool().best(builder.base_fee(), count);
+        let mut skipped = AddressSet::default();
+        let mut invalid = Vec::new();
+        let mut misfits = 0;
+        for pooled in candidates {
+            let sender = pooled.transaction.signer();
+            if builder.gas_left() < TRANSACTION_GAS_MIN || misfits >= MISFITS_MAX {
+                break;
+            }
+            if skipped.contains(&sender) {
+                continue;
+            }
+            match builder.add(pooled.transaction.clone())? {
+                Ok(()) => misfits = 0,
+                Err(Rejected::NoRoom { .. }) => {
+                    misfits += 1;
+                    skipped.insert(sender);
+                }
+                Err(Rejected::Invalid(reason)) => {
+                    let hash = pooled.transaction.inner().tx_hash();
+                    tracing::debug!(%hash, %reason, "transaction dropped from the pool");
+                    invalid.push((sender, pooled.transaction.nonce()));
+                    skipped.insert(sender);
+                }
+            }
+        }
+        let mut pool = self.pool();
+        for (sender, nonce) in invalid {
+            pool.remove(sender, nonce);
+        }
+        Ok(())
+    }
+
+    fn publish(
+        &self,
+        commitment: &mut Commitment,
+        executed: &Executed,
+        advance: Advance,
+    ) -> Result<Arc<Head>, NodeError> {
+        self.store.commit(&executed.block, &executed.receipts, &executed.diff)?;
+        commitment.adopt(advance);
+        let head = Arc::new(Head {
+            header: executed.block.header.clone(),
+            snapshot: self.store.snapshot()?,
+            accounts: commitment.accounts().clone(),
+        });
+        *self.head.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&head);
+        let mut pool = self.pool();
+        for account in executed.diff.accounts.values() {
+            if let Some(after) = &account.after {
+                pool.refresh(account.address, after.nonce);
+            }
+        }
+        drop(pool);
+        self.heads.send_replace(head.header.number);
+        tracing::debug!(
+            number = head.header.number,
+            transactions = executed.block.transactions.len(),
+            gas = head.header.gas_used,
+            "block"
+        );
+        Ok(head)
+    }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        text.push_str(": ");
+        text.push_str(&below.to_string());
+        cause = below.source();
+    }
+    text
+}

@@ -1,0 +1,201 @@
+//! JSON-RPC over HTTP: the server, and the table of methods.
+//!
+//! A method is one function in one of the files beside this one, and one line in [`methods`].
+//! *Quick* methods read a few records and run where they arrive; *heavy* ones (EVM execution, log
+//! queries) run on their own threads, a bounded number at a time, so that no request can keep
+//! blocks from being made.
+
+mod blocks;
+mod call;
+mod convert;
+mod error;
+mod fees;
+mod filters;
+mod logs;
+mod state;
+mod transactions;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use jsonrpsee::{
+    RpcModule,
+    server::{BatchRequestConfig, ServerConfig, ServerHandle},
+    types::{Params, params::ParamsSequence},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
+use tower_http::cors::{Any, CorsLayer};
+
+use self::{error::RpcError, filters::Filters};
+use crate::node::Node;
+
+/// What all methods work on.
+#[derive(Debug)]
+pub(crate) struct Rpc {
+    node: Arc<Node>,
+    filters: Mutex<Filters>,
+    permits: Arc<Semaphore>,
+}
+
+/// The running server; stops when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl Server {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops taking requests and waits until those under way are answered.
+    pub(crate) async fn stop(self) {
+        let handle = self.handle.clone();
+        drop(self);
+        handle.stopped().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error says that it has stopped already.
+        let _ = self.handle.stop();
+    }
+}
+
+/// Starts serving `node`.
+pub(crate) async fn serve(node: Arc<Node>, address: SocketAddr) -> std::io::Result<Server> {
+    let limits = node.limits.clone();
+    let config = ServerConfig::builder()
+        .http_only()
+        .max_connections(limits.connections_max)
+        .max_request_body_size(limits.request_bytes_max)
+        .max_response_body_size(limits.response_bytes_max)
+        .set_batch_request_config(BatchRequestConfig::Limit(limits.batch_max))
+        .build();
+    let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
+    let server = jsonrpsee::server::ServerBuilder::with_config(config)
+        .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
+        .build(address)
+        .await?;
+    let address = server.local_addr()?;
+    let rpc = Rpc {
+        filters: Mutex::new(Filters::new(limits.filters_max)),
+        permits: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
+        node,
+    };
+    let handle = server.start(methods(rpc));
+    Ok(Server { address, handle })
+}
+
+fn methods(rpc: Rpc) -> RpcModule<Rpc> {
+    let mut module = RpcModule::new(rpc);
+    let m = &mut module;
+    quick(m, "web3_clientVersion", state::client_version);
+    quick(m, "web3_sha3", state::sha3);
+    quick(m, "net_version", state::net_version);
+    quick(m, "net_listening", state::net_listening);
+    quick(m, "net_peerCount", state::net_peer_count);
+    quick(m, "eth_chainId", state::chain_id);
+    quick(m, "eth_syncing", state::syncing);
+    quick(m, "eth_accounts", state::accounts);
+    quick(m, "eth_blockNumber", blocks::block_number);
+    quick(m, "eth_getBlockByNumber", blocks::by_number);
+    quick(m, "eth_getBlockByHash", blocks::by_hash);
+    quick(m, "eth_getBlockTransactionCountByNumber", blocks::count_by_number);
+    quick(m, "eth_getBlockTransactionCountByHash", blocks::count_by_hash);
+    quick(m, "eth_getUncleCountByBlockNumber", blocks::uncles_by_number);
+    quick(m, "eth_getUncleCountByBlockHash", blocks::uncles_by_hash);
+    quick(m, "eth_getHeaderByNumber", blocks::header_by_number);
+    quick(m, "eth_getHeaderByHash", blocks::header_by_hash);
+    heavy(m, "eth_getBlockReceipts", transactions::block_receipts);
+    quick(m, "eth_getTransactionByHash", transactions::by_hash);
+    quick(m, "eth_getTransactionByBlockNumberAndIndex", transactions::by_number_and_index);
+    quick(m, "eth_getTransactionByBlockHashAndIndex", transactions::by_block_hash_and_index);
+    quick(m, "eth_getRawTransactionByHash", transactions::raw_by_hash);
+    quick(m, "eth_getTransactionReceipt", transactions::receipt);
+    quick(m, "eth_sendRawTransaction", transactions::send_raw);
+    quick(m, "eth_getBalance", state::balance);
+    quick(m, "eth_getTransactionCount", state::transaction_count);
+    quick(m, "eth_getCode", state::code);
+    quick(m, "eth_getStorageAt", state::storage_at);
+    heavy(m, "eth_getProof", state::proof);
+    heavy(m, "eth_call", call::call);
+    heavy(m, "eth_estimateGas", call::estimate_gas);
+    quick(m, "eth_gasPrice", fees::gas_price);
+    quick(m, "eth_maxPriorityFeePerGas", fees::max_priority_fee);
+    quick(m, "eth_blobBaseFee", fees::blob_base_fee);
+    heavy(m, "eth_feeHistory", fees::fee_history);
+    heavy(m, "eth_getLogs", logs::get_logs);
+    quick(m, "eth_newFilter", filters::new_filter);
+    quick(m, "eth_newBlockFilter", filters::new_block_filter);
+    quick(m, "eth_newPendingTransactionFilter", filters::new_pending_filter);
+    quick(m, "eth_uninstallFilter", filters::uninstall);
+    heavy(m, "eth_getFilterChanges", filters::changes);
+    heavy(m, "eth_getFilterLogs", filters::all_logs);
+    quick(m, "txpool_status", transactions::pool_status);
+    module
+}
+
+/// A method that answers at once.
+fn quick<T: Serialize + Clone + 'static>(
+    module: &mut RpcModule<Rpc>,
+    name: &'static str,
+    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
+) {
+    module
+        .register_method(name, move |params, rpc, _| method(rpc, Arguments::new(&params)))
+        .expect("each method is in the table once");
+}
+
+/// A method that may take long.
+fn heavy<T: Serialize + Clone + Send + 'static>(
+    module: &mut RpcModule<Rpc>,
+    name: &'static str,
+    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
+) {
+    module
+        .register_async_method(name, move |params, rpc, _| async move {
+            let permit = Arc::clone(&rpc.permits).acquire_owned().await;
+            let work = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                method(&rpc, Arguments::new(&params))
+            });
+            work.await.unwrap_or_else(|_| Err(RpcError::internal("the request was interrupted")))
+        })
+        .expect("each method is in the table once");
+}
+
+/// Positional arguments, read one after the other with geth's complaints.
+struct Arguments<'a> {
+    sequence: ParamsSequence<'a>,
+    position: usize,
+}
+
+impl<'a> Arguments<'a> {
+    fn new(params: &'a Params<'_>) -> Self {
+        Self { sequence: params.sequence(), position: 0 }
+    }
+
+    /// The next argument, which must be there.
+    fn required<T: DeserializeOwned>(&mut self) -> Result<T, RpcError> {
+        let position = self.position;
+        self.optional()?.ok_or_else(|| {
+            RpcError::invalid(format!("missing value for required argument {position}"))
+        })
+    }
+
+    /// The next argument, unless it is absent or null.
+    fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, RpcError> {
+        let position = self.position;
+        self.position += 1;
+        self.sequence.optional_next::<T>().map_err(|error| {
+            let detail = error.data().map_or("", |data| data.get()).trim_matches('"').to_owned();
+            RpcError::invalid(format!("invalid argument {position}: {detail}"))
+        })
+    }
+}

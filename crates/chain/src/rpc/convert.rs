@@ -1,0 +1,222 @@
+//! Finding blocks and states, and the chain's records in the dress of the RPC.
+
+use std::sync::Arc;
+
+use alloy_consensus::Transaction as _;
+use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
+use alloy_primitives::{Address, B256, U256};
+use alloy_rlp::Encodable;
+use alloy_rpc_types_eth::{
+    Block as RpcBlock, BlockTransactions, Header as RpcHeader, Log as RpcLog,
+    Transaction as RpcTransaction, TransactionReceipt,
+};
+use revm::bytecode::Bytecode;
+
+use super::{Rpc, error::RpcError};
+use crate::{
+    block::{ExecutedReceipt, SealedHeader, Transaction},
+    node::Head,
+    state::{AccountState, StateError, StateReader},
+    store::{HistoricState, Snapshot},
+};
+
+/// The state after one block, whether the last or an earlier one.
+pub(super) enum StateView<'a> {
+    Latest(&'a Snapshot),
+    Historic(HistoricState<'a>),
+}
+
+impl Rpc {
+    pub(super) fn head(&self) -> Arc<Head> {
+        self.node.head()
+    }
+}
+
+impl Head {
+    /// The number a tag or number means, if that block exists.
+    pub(super) fn resolve(&self, block: BlockNumberOrTag) -> Option<u64> {
+        match block {
+            // Blocks of a solo chain are final when they are made; pending shows the last one.
+            BlockNumberOrTag::Latest
+            | BlockNumberOrTag::Pending
+            | BlockNumberOrTag::Safe
+            | BlockNumberOrTag::Finalized => Some(self.header.number),
+            BlockNumberOrTag::Earliest => Some(0),
+            BlockNumberOrTag::Number(number) => (number <= self.header.number).then_some(number),
+        }
+    }
+
+    /// The number of a block given in any way.
+    pub(super) fn number_of(&self, block: Option<BlockId>) -> Result<Option<u64>, StateError> {
+        match block.unwrap_or_default() {
+            BlockId::Number(number) => Ok(self.resolve(number)),
+            BlockId::Hash(hash) => self.snapshot.number_of(&hash.block_hash),
+        }
+    }
+
+    /// The header of a block given in any way.
+    pub(super) fn header_of(&self, number: u64) -> Result<Option<SealedHeader>, StateError> {
+        if number == self.header.number {
+            return Ok(Some(self.header.clone()));
+        }
+        self.snapshot.header(number)
+    }
+
+    /// The block a state query names, and its state.
+    pub(super) fn state_of(
+        &self,
+        block: Option<BlockId>,
+    ) -> Result<(SealedHeader, StateView<'_>), RpcError> {
+        let number = self.number_of(block)?.ok_or_else(RpcError::header_not_found)?;
+        let header = self.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
+        let view = if number == self.header.number {
+            StateView::Latest(&self.snapshot)
+        } else {
+            StateView::Historic(self.snapshot.state_at(number)?)
+        };
+        Ok((header, view))
+    }
+}
+
+impl StateReader for StateView<'_> {
+    fn account(&self, address: &Address) -> Result<Option<AccountState>, StateError> {
+        match self {
+            Self::Latest(state) => state.account(address),
+            Self::Historic(state) => state.account(address),
+        }
+    }
+    fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
+        match self {
+            Self::Latest(state) => state.storage(address, slot),
+            Self::Historic(state) => state.storage(address, slot),
+        }
+    }
+    fn code(&self, hash: &B256) -> Result<Bytecode, StateError> {
+        match self {
+            Self::Latest(state) => state.code(hash),
+            Self::Historic(state) => state.code(hash),
+        }
+    }
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        match self {
+            Self::Latest(state) => state.block_hash(number),
+            Self::Historic(state) => state.block_hash(number),
+        }
+    }
+    fn storage_entries(&self, address: &Address) -> Result<Vec<(B256, U256)>, StateError> {
+        match self {
+            Self::Latest(state) => state.storage_entries(address),
+            Self::Historic(state) => state.storage_entries(address),
+        }
+    }
+}
+
+/// A mined transaction.
+pub(super) fn mined(
+    header: &SealedHeader,
+    index: usize,
+    transaction: Transaction,
+) -> RpcTransaction {
+    let effective = transaction.effective_gas_price(header.base_fee_per_gas);
+    RpcTransaction {
+        inner: transaction,
+        block_hash: Some(header.hash()),
+        block_number: Some(header.number),
+        transaction_index: Some(index as u64),
+        effective_gas_price: Some(effective),
+        block_timestamp: Some(header.timestamp),
+    }
+}
+
+/// A transaction that waits in the pool.
+pub(super) fn waiting(transaction: Transaction, base_fee: u64) -> RpcTransaction {
+    let effective = transaction.effective_gas_price(Some(base_fee));
+    RpcTransaction {
+        inner: transaction,
+        block_hash: None,
+        block_number: None,
+        transaction_index: None,
+        effective_gas_price: Some(effective),
+        block_timestamp: None,
+    }
+}
+
+/// A header with its hash and the size of its block in bytes.
+pub(super) fn header(header: &SealedHeader, transactions: &[Transaction]) -> RpcHeader {
+    let payload: usize = transactions.iter().map(|tx| tx.inner().network_len()).sum();
+    let list = alloy_rlp::Header { list: true, payload_length: payload }.length_with_payload();
+    // The header, the transactions, no ommers and no withdrawals.
+    let content = header.inner().length() + list + 2;
+    let size = alloy_rlp::Header { list: true, payload_length: content }.length_with_payload();
+    RpcHeader {
+        hash: header.hash(),
+        inner: header.inner().clone(),
+        total_difficulty: None,
+        size: Some(U256::from(size)),
+    }
+}
+
+/// A whole block.
+pub(super) fn block(
+    sealed: &SealedHeader,
+    transactions: Vec<Transaction>,
+    full: bool,
+) -> RpcBlock {
+    let header = header(sealed, &transactions);
+    let transactions = if full {
+        let of_block = |(index, tx)| mined(sealed, index, tx);
+        BlockTransactions::Full(transactions.into_iter().enumerate().map(of_block).collect())
+    } else {
+        BlockTransactions::Hashes(transactions.iter().map(|tx| *tx.inner().tx_hash()).collect())
+    };
+    RpcBlock::new(header, transactions).with_withdrawals(Some(Default::default()))
+}
+
+/// The logs of one transaction; `first` is the position in the block of its first log.
+pub(super) fn logs(
+    header: &SealedHeader,
+    index: usize,
+    hash: B256,
+    receipt: &ExecutedReceipt,
+    first: usize,
+) -> Vec<RpcLog> {
+    let log = |(position, log): (usize, &alloy_primitives::Log)| RpcLog {
+        inner: log.clone(),
+        block_hash: Some(header.hash()),
+        block_number: Some(header.number),
+        block_timestamp: Some(header.timestamp),
+        transaction_hash: Some(hash),
+        transaction_index: Some(index as u64),
+        log_index: Some((first + position) as u64),
+        removed: false,
+    };
+    receipt.logs.iter().enumerate().map(log).collect()
+}
+
+/// One receipt; `first_log` is the position in the block of its first log.
+pub(super) fn receipt(
+    header: &SealedHeader,
+    index: usize,
+    transaction: &Transaction,
+    receipt: &ExecutedReceipt,
+    first_log: usize,
+) -> TransactionReceipt {
+    let hash = *transaction.inner().tx_hash();
+    let created = transaction
+        .is_create()
+        .then(|| transaction.signer().create(transaction.nonce()));
+    TransactionReceipt {
+        inner: receipt.envelope_with(logs(header, index, hash, receipt, first_log)),
+        transaction_hash: hash,
+        transaction_index: Some(index as u64),
+        block_hash: Some(header.hash()),
+        block_number: Some(header.number),
+        gas_used: receipt.gas_used,
+        effective_gas_price: transaction.effective_gas_price(header.base_fee_per_gas),
+        blob_gas_used: None,
+        blob_gas_price: None,
+        from: transaction.signer(),
+        to: transaction.to(),
+        contract_address: created,
+    }
+}

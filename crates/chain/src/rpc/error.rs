@@ -1,0 +1,136 @@
+//! Errors as geth gives them: the only place that knows JSON-RPC codes.
+
+use alloy_primitives::{Bytes, hex};
+use jsonrpsee::types::{ErrorObjectOwned, error::INVALID_PARAMS_CODE};
+
+use crate::{
+    execution::ExecutionError,
+    node::{SubmitError, chain_of_causes},
+    state::StateError,
+};
+
+/// geth's code for everything without a code of its own.
+const SERVER_ERROR: i32 = -32000;
+/// An execution that reverted; the revert's bytes are the data.
+const REVERTED: i32 = 3;
+/// A query above the node's limits (EIP-1474).
+const LIMIT_EXCEEDED: i32 = -32005;
+
+/// What a method answers instead of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RpcError {
+    code: i32,
+    message: String,
+    data: Option<String>,
+}
+
+impl RpcError {
+    pub(crate) fn server(message: impl Into<String>) -> Self {
+        Self { code: SERVER_ERROR, message: message.into(), data: None }
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self { code: -32603, message: message.into(), data: None }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self { code: INVALID_PARAMS_CODE, message: message.into(), data: None }
+    }
+
+    pub(crate) fn limit(message: impl Into<String>) -> Self {
+        Self { code: LIMIT_EXCEEDED, message: message.into(), data: None }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn header_not_found() -> Self {
+        Self::server("header not found")
+    }
+
+    /// A reverted execution, with the reason in words if it is an `Error(string)` or a `Panic`.
+    pub(crate) fn reverted(output: &Bytes) -> Self {
+        let reason = reason_in_words(output);
+        let message = match reason {
+            Some(reason) => format!("execution reverted: {reason}"),
+            None => "execution reverted".to_owned(),
+        };
+        Self { code: REVERTED, message, data: Some(hex::encode_prefixed(output)) }
+    }
+}
+
+/// The string of `Error(string)`, or geth's words for a `Panic(uint256)`.
+fn reason_in_words(output: &[u8]) -> Option<String> {
+    let (selector, rest) = output.split_first_chunk::<4>()?;
+    match selector {
+        [0x08, 0xc3, 0x79, 0xa0] => {
+            let offset = word_as_usize(rest, 0)?;
+            let length = word_as_usize(rest, offset)?;
+            let start = offset.checked_add(32)?;
+            let text = rest.get(start..start.checked_add(length)?)?;
+            Some(String::from_utf8_lossy(text).into_owned())
+        }
+        [0x4e, 0x48, 0x7b, 0x71] => Some(match word_as_usize(rest, 0)? {
+            0x00 => "generic panic".to_owned(),
+            0x01 => "assert(false)".to_owned(),
+            0x11 => "arithmetic underflow or overflow".to_owned(),
+            0x12 => "division or modulo by zero".to_owned(),
+            0x21 => "enum overflow".to_owned(),
+            0x22 => "invalid encoded storage byte array accessed".to_owned(),
+            0x31 => "out-of-bounds array access; popping on an empty array".to_owned(),
+            0x32 => "out-of-bounds access of an array or bytesN".to_owned(),
+            0x41 => "out of memory".to_owned(),
+            0x51 => "uninitialized function".to_owned(),
+            other => format!("unknown panic code: {other:#x}"),
+        }),
+        _ => None,
+    }
+}
+
+fn word_as_usize(bytes: &[u8], at: usize) -> Option<usize> {
+    let word = bytes.get(at..at.checked_add(32)?)?;
+    let (high, low) = word.split_at(24);
+    if high.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    usize::try_from(u64::from_be_bytes(low.try_into().ok()?)).ok()
+}
+
+impl From<StateError> for RpcError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Pruned { .. } => Self::server(error.to_string()),
+            StateError::Database(_) | StateError::Damaged { .. } | StateError::MissingCode(_) => {
+                tracing::error!(cause = chain_of_causes(&error), "a request failed");
+                Self::internal(chain_of_causes(&error))
+            }
+        }
+    }
+}
+
+impl From<ExecutionError> for RpcError {
+    fn from(error: ExecutionError) -> Self {
+        match error {
+            ExecutionError::State(error) => error.into(),
+            other => Self::server(chain_of_causes(&other)),
+        }
+    }
+}
+
+impl From<SubmitError> for RpcError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::State(error) => error.into(),
+            SubmitError::Malformed(_) | SubmitError::Pool(_) | SubmitError::Halted(_) => {
+                Self::server(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<RpcError> for ErrorObjectOwned {
+    fn from(error: RpcError) -> Self {
+        Self::owned(error.code, error.message, error.data)
+    }
+}

@@ -1,0 +1,265 @@
+//! The state while a block executes: a reader below, the block's changes above.
+
+use std::fmt;
+
+use alloy_primitives::{
+    Address, B256, Bytes, U256, keccak256,
+    map::{AddressMap, B256Map, B256Set, HashMap, U256Map},
+};
+use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
+use revm::{
+    Database, DatabaseCommit,
+    bytecode::Bytecode,
+    state::{Account, AccountInfo},
+};
+
+use super::{AccountDiff, AccountState, SlotDiff, StateDiff, StateError, StateReader};
+
+/// The database the EVM runs on during one block. Reads fall through to the parent state and are
+/// remembered; commits stay here until [`Journal::into_diff`].
+pub struct Journal<R> {
+    parent: R,
+    accounts: AddressMap<Entry>,
+    codes: B256Map<Bytecode>,
+    deployed: B256Map<Bytes>,
+    block_hashes: HashMap<u64, B256>,
+    /// A read that failed where the EVM's interface cannot return an error.
+    failure: Option<StateError>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    original: Option<AccountState>,
+    /// The storage root in here is the original one until the trie has computed the new one.
+    current: Option<AccountState>,
+    slots: U256Map<SlotDiff>,
+    /// The account was destroyed or created anew: slots not in `slots` are zero now, whatever the
+    /// parent state has.
+    wiped: bool,
+}
+
+impl<R> fmt::Debug for Journal<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("accounts", &self.accounts.len()).finish_non_exhaustive()
+    }
+}
+
+impl<R: StateReader> Journal<R> {
+    /// A journal without changes on top of `parent`.
+    pub fn new(parent: R) -> Self {
+        Self {
+            parent,
+            accounts: AddressMap::default(),
+            codes: B256Map::default(),
+            deployed: B256Map::default(),
+            block_hashes: HashMap::default(),
+            failure: None,
+        }
+    }
+
+    /// The account as it stands now.
+    pub fn account(&mut self, address: Address) -> Result<Option<AccountState>, StateError> {
+        Ok(self.entry(address)?.current)
+    }
+
+    /// Sets an account outside of any transaction (genesis, withdrawals, overrides of a call).
+    pub fn set_account(
+        &mut self,
+        address: Address,
+        change: impl FnOnce(&mut AccountState),
+    ) -> Result<(), StateError> {
+        let entry = self.entry(address)?;
+        let mut account = entry.current.unwrap_or_default();
+        change(&mut account);
+        entry.current = Some(account);
+        Ok(())
+    }
+
+    /// Puts code under an account outside of any transaction.
+    pub fn set_code(&mut self, address: Address, code: Bytes) -> Result<(), StateError> {
+        let hash = if code.is_empty() { KECCAK_EMPTY } else { keccak256(&code) };
+        self.codes.insert(hash, Bytecode::new_raw(code.clone()));
+        if !code.is_empty() {
+            self.deployed.insert(hash, code);
+        }
+        self.set_account(address, |account| account.code_hash = hash)
+    }
+
+    /// Sets a storage slot outside of any transaction.
+    pub fn set_storage(
+        &mut self,
+        address: Address,
+        slot: U256,
+        value: U256,
+    ) -> Result<(), StateError> {
+        self.slot(address, slot)?.after = value;
+        Ok(())
+    }
+
+    /// Empties an account's storage outside of any transaction.
+    pub fn clear_storage(&mut self, address: Address) -> Result<(), StateError> {
+        let entry = self.entry(address)?;
+        entry.wiped = true;
+        for slot in entry.slots.values_mut() {
+            slot.after = U256::ZERO;
+        }
+        Ok(())
+    }
+
+    /// What all commits together changed.
+    pub fn into_diff(self) -> Result<StateDiff, StateError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let mut diff = StateDiff::default();
+        for (address, entry) in self.accounts {
+            let mut slots = entry
+                .slots
+                .iter()
+                .filter(|(_, slot)| entry.wiped || slot.before != slot.after)
+                .map(|(slot, change)| (keccak256(slot.to_be_bytes::<32>()), *change))
+                .collect::<std::collections::BTreeMap<_, _>>();
+            let had_storage = entry.original.is_some_and(|a| a.storage_root != EMPTY_ROOT_HASH);
+            if entry.wiped {
+                if had_storage {
+                    for (slot, before) in self.parent.storage_entries(&address)? {
+                        slots.entry(slot).or_insert(SlotDiff { before, after: U256::ZERO }).before =
+                            before;
+                    }
+                }
+                slots.retain(|_, slot| slot.before != slot.after);
+            }
+            if entry.original == entry.current && slots.is_empty() {
+                continue;
+            }
+            diff.accounts.insert(
+                keccak256(address),
+                AccountDiff { address, before: entry.original, after: entry.current, slots },
+            );
+        }
+        // Code that did not survive the block (init code of genesis, destroyed accounts) is left out.
+        let kept: B256Set = diff.accounts.values().filter_map(|a| Some(a.after?.code_hash)).collect();
+        diff.codes = self.deployed.into_iter().filter(|(hash, _)| kept.contains(hash)).collect();
+        Ok(diff)
+    }
+
+    fn entry(&mut self, address: Address) -> Result<&mut Entry, StateError> {
+        use alloy_primitives::map::Entry as Slot;
+        Ok(match self.accounts.entry(address) {
+            Slot::Occupied(entry) => entry.into_mut(),
+            Slot::Vacant(vacant) => {
+                let original = self.parent.account(&address)?;
+                vacant.insert(Entry {
+                    original,
+                    current: original,
+                    slots: U256Map::default(),
+                    wiped: false,
+                })
+            }
+        })
+    }
+
+    fn slot(&mut self, address: Address, slot: U256) -> Result<&mut SlotDiff, StateError> {
+        use alloy_primitives::map::Entry as Slot;
+        self.entry(address)?;
+        let entry = self.accounts.get_mut(&address).ok_or(StateError::Damaged { what: "journal" })?;
+        Ok(match entry.slots.entry(slot) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(vacant) => {
+                let has_storage =
+                    entry.original.is_some_and(|a| a.storage_root != EMPTY_ROOT_HASH);
+                let before = if entry.wiped || !has_storage {
+                    U256::ZERO
+                } else {
+                    self.parent.storage(&address, &slot)?
+                };
+                vacant.insert(SlotDiff { before, after: before })
+            }
+        })
+    }
+
+    fn apply(&mut self, address: Address, mut account: Account) -> Result<(), StateError> {
+        let code = account.info.code.take();
+        let entry = self.entry(address)?;
+        if account.is_selfdestructed() || account.is_created() {
+            entry.wiped = true;
+            for slot in entry.slots.values_mut() {
+                slot.after = U256::ZERO;
+            }
+        }
+        if account.is_selfdestructed() || account.is_empty() {
+            entry.current = None;
+            return Ok(());
+        }
+        let storage_root = entry.original.map_or(EMPTY_ROOT_HASH, |a| a.storage_root);
+        entry.current = Some(AccountState {
+            nonce: account.info.nonce,
+            balance: account.info.balance,
+            storage_root,
+            code_hash: account.info.code_hash,
+        });
+        let is_new_code = entry.original.is_none_or(|a| a.code_hash != account.info.code_hash);
+        if let Some(code) = code
+            && is_new_code
+            && !code.is_empty()
+        {
+            self.deployed.entry(account.info.code_hash).or_insert_with(|| code.original_bytes());
+            self.codes.entry(account.info.code_hash).or_insert(code);
+        }
+        for (slot, value) in account.storage {
+            if value.is_changed() {
+                self.slot(address, slot)?.after = value.present_value;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: StateReader> Database for Journal<R> {
+    type Error = StateError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        Ok(self.entry(address)?.current.map(|account| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            account_id: None,
+            code: None,
+        }))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {
+        if let Some(code) = self.codes.get(&code_hash) {
+            return Ok(code.clone());
+        }
+        let code = self.parent.code(&code_hash)?;
+        self.codes.insert(code_hash, code.clone());
+        Ok(code)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        Ok(self.slot(address, slot)?.after)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        if let Some(hash) = self.block_hashes.get(&number) {
+            return Ok(*hash);
+        }
+        let hash = self.parent.block_hash(number)?;
+        self.block_hashes.insert(number, hash);
+        Ok(hash)
+    }
+}
+
+impl<R: StateReader> DatabaseCommit for Journal<R> {
+    fn commit(&mut self, changes: AddressMap<Account>) {
+        for (address, account) in changes {
+            if account.is_touched()
+                && let Err(error) = self.apply(address, account)
+            {
+                // The account was read through `basic` before, so only a failing disk comes here.
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Everything the chain keeps, in one redb database with one crash-atomic transaction per block.
+//!
+//! What is written for a block appears as a whole or not at all, whenever the process dies: header,
+//! transactions, receipts, indices, the changed state, and for each changed value the one from
+//! before, from which old states are read ([`HistoricState`]). Readers work on snapshots and never
+//! wait for the writer. Tries are not stored; they are rebuilt from the state.
+
+mod history;
+mod snapshot;
+mod tables;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use alloy_primitives::{B256, U256, map::B256Map};
+use redb::{Database, ReadableDatabase, ReadableTable, backends::InMemoryBackend};
+use revm::bytecode::Bytecode;
+
+pub use history::HistoricState;
+pub use snapshot::Snapshot;
+
+use crate::{
+    block::{Block, ExecutedReceipt, encode_body},
+    state::{StateDiff, StateError},
+};
+use tables::*;
+
+/// Version of the layout below; a database of another version is refused.
+const LAYOUT: u64 = 1;
+
+/// Analysed code kept in memory.
+const CODES_MAX: usize = 512;
+
+/// The chain's database.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    codes: CodeCache,
+    history_blocks: u64,
+}
+
+/// Analysed code by hash, shared by all readers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CodeCache(Arc<Mutex<B256Map<Bytecode>>>);
+
+/// How the database is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Bytes of pages cached in memory.
+    pub cache_bytes: usize,
+    /// Blocks behind the head whose state stays readable.
+    pub history_blocks: u64,
+}
+
+impl Store {
+    /// Opens or creates the database file.
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StateError> {
+        let database = Database::builder()
+            .set_cache_size(options.cache_bytes)
+            .create(path)
+            .map_err(StateError::database)?;
+        Self::with_database(database, options)
+    }
+
+    /// A database in memory.
+    pub fn in_memory(options: &StoreOptions) -> Result<Self, StateError> {
+        let database = Database::builder()
+            .set_cache_size(options.cache_bytes)
+            .create_with_backend(InMemoryBackend::new())
+            .map_err(StateError::database)?;
+        Self::with_database(database, options)
+    }
+
+    fn with_database(database: Database, options: &StoreOptions) -> Result<Self, StateError> {
+        let store = Self {
+            database,
+            codes: CodeCache::default(),
+            history_blocks: options.history_blocks.max(1),
+        };
+        store.check_layout()?;
+        Ok(store)
+    }
+
+    fn check_layout(&self) -> Result<(), StateError> {
+        let transaction = self.database.begin_write().map_err(StateError::database)?;
+        {
+            let mut meta = transaction.open_table(META).map_err(StateError::database)?;
+            let found = meta.get("layout").map_err(StateError::database)?.map(|v| v.value());
+            match found {
+                Some(LAYOUT) => return Ok(()),
+                Some(_) => return Err(StateError::Damaged { what: "layout version" }),
+                None => meta.insert("layout", LAYOUT).map_err(StateError::database)?,
+            };
+        }
+        create_all(&transaction).map_err(|e| StateError::Database(Box::new(e)))?;
+        transaction.commit().map_err(StateError::database)
+    }
+
+    /// The number of the last block, or `None` in an empty database.
+    pub fn head(&self) -> Result<Option<u64>, StateError> {
+        let transaction = self.database.begin_read().map_err(StateError::database)?;
+        let headers = transaction.open_table(HEADERS).map_err(StateError::database)?;
+        let last = headers.last().map_err(StateError::database)?;
+        Ok(last.map(|(number, _)| number.value()))
+    }
+
+    /// A consistent view of everything as of now. Pages it sees are kept while it lives, so do not
+    /// hold one for longer than a request or a block.
+    pub fn snapshot(&self) -> Result<Snapshot, StateError> {
+        let transaction = self.database.begin_read().map_err(StateError::database)?;
+        Snapshot::new(&transaction, self.codes.clone())
+            .map_err(|e| StateError::Database(Box::new(e)))
+    }
+
+    /// Writes a block and its effects, all or nothing. Writing a block that is already there is a
+    /// no-op; any other block than the head's child is refused.
+    ///
+    /// # Errors
+    /// `StateError::Damaged` when the block is neither known nor the next one.
+    pub fn commit(
+        &self,
+        block: &Block,
+        receipts: &[ExecutedReceipt],
+        diff: &StateDiff,
+    ) -> Result<(), StateError> {
+        let number = block.header.number;
+        match self.head()? {
+            Some(head) if number <= head => {
+                let known = self.snapshot()?.hash_of(number)?;
+                return if known == Some(block.header.hash()) {
+                    Ok(())
+                } else {
+                    Err(StateError::Damaged { what: "sequence of blocks" })
+                };
+            }
+            Some(head) if number != head + 1 => {
+                return Err(StateError::Damaged { what: "sequence of blocks" });
+            }
+            _ => {}
+        }
+        self.write(block, receipts, diff).map_err(|e| StateError::Database(Box::new(e)))
+    }
+
+    fn write(
+        &self,
+        block: &Block,
+        receipts: &[ExecutedReceipt],
+        diff: &StateDiff,
+    ) -> Result<(), redb::Error> {
+        let number = block.header.number;
+        let transaction = self.database.begin_write()?;
+        {
+            let header = alloy_rlp::encode(block.header.inner());
+            transaction.open_table(HEADERS)?.insert(number, header.as_slice())?;
+            transaction.open_table(NUMBERS)?.insert(&block.header.hash().0, number)?;
+            let body = encode_body(&block.transactions);
+            transaction.open_table(BODIES)?.insert(number, body.as_slice())?;
+            let receipts_rlp = alloy_rlp::encode(receipts.to_vec());
+            transaction.open_table(RECEIPTS)?.insert(number, receipts_rlp.as_slice())?;
+            if !block.header.logs_bloom.is_zero() {
+                let bloom = &block.header.logs_bloom.0.0;
+                transaction.open_table(BLOOMS)?.insert(number, bloom)?;
+            }
+            let mut places = transaction.open_table(TRANSACTIONS)?;
+            for (index, tx) in (0u32..).zip(&block.transactions) {
+                places.insert(&tx.inner().tx_hash().0, (number, index))?;
+            }
+        }
+        write_state(&transaction, number, diff)?;
+        if let Some(expired) = number.checked_sub(self.history_blocks + 1) {
+            history::prune(&transaction, expired)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn write_state(
+    transaction: &redb::WriteTransaction,
+    number: u64,
+    diff: &StateDiff,
+) -> Result<(), redb::Error> {
+    let mut accounts = transaction.open_table(ACCOUNTS)?;
+    let mut storage = transaction.open_table(STORAGE)?;
+    let mut old_accounts = transaction.open_table(OLD_ACCOUNTS)?;
+    let mut old_storage = transaction.open_table(OLD_STORAGE)?;
+    let mut changed = Vec::new();
+    for (account, change) in &diff.accounts {
+        let before = change.before.map(alloy_rlp::encode).unwrap_or_default();
+        old_accounts.insert(&old_account_key(account, number), before.as_slice())?;
+        changed.extend_from_slice(account.as_slice());
+        let slot_count = change.slots.len() as u64;
+        changed.extend_from_slice(&slot_count.to_be_bytes());
+        match &change.after {
+            Some(after) => {
+                accounts.insert(&account.0, alloy_rlp::encode(after).as_slice())?;
+            }
+            None => {
+                accounts.remove(&account.0)?;
+            }
+        }
+        for (slot, value) in &change.slots {
+            let key = storage_key(account, slot);
+            changed.extend_from_slice(slot.as_slice());
+            let before = value.before.to_be_bytes_trimmed_vec();
+            old_storage.insert(&old_storage_key(&key, number), before.as_slice())?;
+            if value.after.is_zero() {
+                storage.remove(&key)?;
+            } else {
+                storage.insert(&key, value.after.to_be_bytes_trimmed_vec().as_slice())?;
+            }
+        }
+    }
+    transaction.open_table(CHANGED)?.insert(number, changed.as_slice())?;
+    let mut codes = transaction.open_table(CODES)?;
+    for (hash, code) in &diff.codes {
+        codes.insert(&hash.0, code.as_ref())?;
+    }
+    Ok(())
+}
+
+impl CodeCache {
+    fn get(&self, hash: &B256) -> Option<Bytecode> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+
+    fn put(&self, hash: B256, code: Bytecode) {
+        let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if codes.len() >= CODES_MAX {
+            // Rare, and any choice is right: the next read analyses the code again.
+            codes.clear();
+        }
+        codes.insert(hash, code);
+    }
+}
+
+fn value_from(bytes: &[u8]) -> Result<U256, StateError> {
+    U256::try_from_be_slice(bytes).ok_or(StateError::Damaged { what: "storage" })
+}

@@ -1,0 +1,193 @@
+//! A consistent, read-only view of the database.
+
+use std::ops::RangeInclusive;
+
+use alloy_consensus::Header;
+use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
+use alloy_trie::KECCAK_EMPTY;
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Value};
+use revm::bytecode::Bytecode;
+
+use super::{CodeCache, tables::*, value_from};
+use crate::{
+    block::{ExecutedReceipt, SealedHeader, Transaction, TransactionPlace, decode_body},
+    state::{AccountState, StateError, StateReader, TrieSource, decode_account},
+};
+
+/// The chain and the state after its last block, as of one moment. Cheap to make, safe to share.
+pub struct Snapshot {
+    headers: ReadOnlyTable<u64, &'static [u8]>,
+    numbers: ReadOnlyTable<&'static [u8; 32], u64>,
+    bodies: ReadOnlyTable<u64, &'static [u8]>,
+    receipts: ReadOnlyTable<u64, &'static [u8]>,
+    blooms: ReadOnlyTable<u64, &'static [u8; 256]>,
+    transactions: ReadOnlyTable<&'static [u8; 32], (u64, u32)>,
+    accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    storage: ReadOnlyTable<&'static [u8; 64], &'static [u8]>,
+    stored_codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    pub(super) old_accounts: ReadOnlyTable<&'static [u8; 40], &'static [u8]>,
+    pub(super) old_storage: ReadOnlyTable<&'static [u8; 72], &'static [u8]>,
+    pub(super) changed: ReadOnlyTable<u64, &'static [u8]>,
+    codes: CodeCache,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    pub(super) fn new(
+        transaction: &ReadTransaction,
+        codes: CodeCache,
+    ) -> Result<Self, redb::Error> {
+        Ok(Self {
+            headers: transaction.open_table(HEADERS)?,
+            numbers: transaction.open_table(NUMBERS)?,
+            bodies: transaction.open_table(BODIES)?,
+            receipts: transaction.open_table(RECEIPTS)?,
+            blooms: transaction.open_table(BLOOMS)?,
+            transactions: transaction.open_table(TRANSACTIONS)?,
+            accounts: transaction.open_table(ACCOUNTS)?,
+            storage: transaction.open_table(STORAGE)?,
+            stored_codes: transaction.open_table(CODES)?,
+            old_accounts: transaction.open_table(OLD_ACCOUNTS)?,
+            old_storage: transaction.open_table(OLD_STORAGE)?,
+            changed: transaction.open_table(CHANGED)?,
+            codes,
+        })
+    }
+
+    /// The last block's header.
+    pub fn head(&self) -> Result<Option<SealedHeader>, StateError> {
+        let last = self.headers.last().map_err(StateError::database)?;
+        last.map(|(_, header)| decode_header(header.value())).transpose()
+    }
+
+    /// A header by number.
+    pub fn header(&self, number: u64) -> Result<Option<SealedHeader>, StateError> {
+        read(&self.headers, number)?.map(|header| decode_header(header.value())).transpose()
+    }
+
+    /// Hash of the block with this number.
+    pub fn hash_of(&self, number: u64) -> Result<Option<B256>, StateError> {
+        Ok(self.header(number)?.map(|header| header.hash()))
+    }
+
+    /// Number of the block with this hash.
+    pub fn number_of(&self, hash: &B256) -> Result<Option<u64>, StateError> {
+        Ok(read(&self.numbers, &hash.0)?.map(|number| number.value()))
+    }
+
+    /// The transactions of a block.
+    pub fn transactions(&self, number: u64) -> Result<Option<Vec<Transaction>>, StateError> {
+        read(&self.bodies, number)?
+            .map(|body| decode_body(body.value()).ok_or(StateError::Damaged { what: "body" }))
+            .transpose()
+    }
+
+    /// The receipts of a block, in the order of its transactions.
+    pub fn receipts(&self, number: u64) -> Result<Option<Vec<ExecutedReceipt>>, StateError> {
+        let damaged = |_| StateError::Damaged { what: "receipts" };
+        read(&self.receipts, number)?
+            .map(|receipts| alloy_rlp::decode_exact(receipts.value()).map_err(damaged))
+            .transpose()
+    }
+
+    /// Where a transaction was mined.
+    pub fn place_of(&self, hash: &B256) -> Result<Option<TransactionPlace>, StateError> {
+        Ok(read(&self.transactions, &hash.0)?.map(|place| {
+            let (block, index) = place.value();
+            TransactionPlace { block, index }
+        }))
+    }
+
+    /// Blooms of the blocks in the range that have logs, ascending.
+    pub fn blooms(
+        &self,
+        range: RangeInclusive<u64>,
+    ) -> Result<impl Iterator<Item = Result<(u64, Bloom), StateError>> + use<>, StateError> {
+        let entries = self.blooms.range(range).map_err(StateError::database)?;
+        Ok(entries.map(|entry| {
+            let (number, bloom) = entry.map_err(StateError::database)?;
+            Ok((number.value(), Bloom::from(bloom.value())))
+        }))
+    }
+
+    pub(super) fn account_by_key(&self, key: &B256) -> Result<Option<AccountState>, StateError> {
+        read(&self.accounts, &key.0)?.map(|rlp| decode_account(rlp.value())).transpose()
+    }
+
+    pub(super) fn storage_by_key(&self, key: &[u8; 64]) -> Result<U256, StateError> {
+        read(&self.storage, key)?.map_or(Ok(U256::ZERO), |value| value_from(value.value()))
+    }
+}
+
+impl StateReader for Snapshot {
+    fn account(&self, address: &Address) -> Result<Option<AccountState>, StateError> {
+        self.account_by_key(&keccak256(address))
+    }
+
+    fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
+        let slot = keccak256(slot.to_be_bytes::<32>());
+        self.storage_by_key(&storage_key(&keccak256(address), &slot))
+    }
+
+    fn code(&self, hash: &B256) -> Result<Bytecode, StateError> {
+        if *hash == KECCAK_EMPTY || hash.is_zero() {
+            return Ok(Bytecode::default());
+        }
+        if let Some(code) = self.codes.get(hash) {
+            return Ok(code);
+        }
+        let stored = read(&self.stored_codes, &hash.0)?.ok_or(StateError::MissingCode(*hash))?;
+        let code = Bytecode::new_raw(Bytes::copy_from_slice(stored.value()));
+        self.codes.put(*hash, code.clone());
+        Ok(code)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        Ok(self.hash_of(number)?.unwrap_or_default())
+    }
+
+    fn storage_entries(&self, address: &Address) -> Result<Vec<(B256, U256)>, StateError> {
+        self.storage_leaves(&keccak256(address))
+    }
+}
+
+impl TrieSource for Snapshot {
+    fn account_leaves(&self) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        let mut leaves = Vec::new();
+        for entry in self.accounts.iter().map_err(StateError::database)? {
+            let (key, rlp) = entry.map_err(StateError::database)?;
+            leaves.push((B256::from(key.value()), rlp.value().to_vec()));
+        }
+        Ok(leaves)
+    }
+
+    fn storage_leaves(&self, account: &B256) -> Result<Vec<(B256, U256)>, StateError> {
+        let (first, last) =
+            (storage_key(account, &B256::ZERO), storage_key(account, &B256::repeat_byte(0xff)));
+        let mut leaves = Vec::new();
+        for entry in self.storage.range::<&[u8; 64]>(&first..=&last).map_err(StateError::database)? {
+            let (key, value) = entry.map_err(StateError::database)?;
+            leaves.push((B256::from_slice(&key.value()[32..]), value_from(value.value())?));
+        }
+        Ok(leaves)
+    }
+}
+
+fn read<'k, K: Key + 'static, V: Value + 'static>(
+    table: &ReadOnlyTable<K, V>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+) -> Result<Option<redb::AccessGuard<'static, V>>, StateError> {
+    table.get(key).map_err(StateError::database)
+}
+
+fn decode_header(rlp: &[u8]) -> Result<SealedHeader, StateError> {
+    let header: Header =
+        alloy_rlp::decode_exact(rlp).map_err(|_| StateError::Damaged { what: "header" })?;
+    // The stored bytes are the canonical encoding, so their hash is the block's.
+    Ok(SealedHeader::new_unchecked(header, keccak256(rlp)))
+}

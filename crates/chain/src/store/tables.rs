@@ -1,0 +1,72 @@
+//! The tables. Integers in keys are big-endian, so that ranges run in their order.
+
+use alloy_primitives::B256;
+use redb::{TableDefinition, WriteTransaction};
+
+/// Facts about the database itself.
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Block number to header, RLP.
+pub(super) const HEADERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("headers");
+/// Block hash to number.
+pub(super) const NUMBERS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("numbers");
+/// Block number to transactions with senders.
+pub(super) const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
+/// Block number to receipts.
+pub(super) const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
+/// Block number to logs bloom, only for blocks with logs: scanned by log queries.
+pub(super) const BLOOMS: TableDefinition<'_, u64, &[u8; 256]> = TableDefinition::new("blooms");
+/// Transaction hash to block number and position.
+pub(super) const TRANSACTIONS: TableDefinition<'_, &[u8; 32], (u64, u32)> =
+    TableDefinition::new("transactions");
+/// Hashed address to account, RLP: the state after the last block.
+pub(super) const ACCOUNTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("accounts");
+/// Hashed address and hashed slot to value, big-endian without leading zeros.
+pub(super) const STORAGE: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("storage");
+/// Code hash to code.
+pub(super) const CODES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("codes");
+/// Hashed address and block to the account before that block; empty if it did not exist.
+pub(super) const OLD_ACCOUNTS: TableDefinition<'_, &[u8; 40], &[u8]> =
+    TableDefinition::new("old_accounts");
+/// Storage key and block to the value before that block.
+pub(super) const OLD_STORAGE: TableDefinition<'_, &[u8; 72], &[u8]> =
+    TableDefinition::new("old_storage");
+/// Block to what it changed: (hashed address, count of slots as u64, hashed slots) and so on.
+pub(super) const CHANGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changed");
+
+/// Creates the tables, so that readers find them in an empty database.
+pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(HEADERS)?;
+    transaction.open_table(NUMBERS)?;
+    transaction.open_table(BODIES)?;
+    transaction.open_table(RECEIPTS)?;
+    transaction.open_table(BLOOMS)?;
+    transaction.open_table(TRANSACTIONS)?;
+    transaction.open_table(ACCOUNTS)?;
+    transaction.open_table(STORAGE)?;
+    transaction.open_table(CODES)?;
+    transaction.open_table(OLD_ACCOUNTS)?;
+    transaction.open_table(OLD_STORAGE)?;
+    transaction.open_table(CHANGED)?;
+    Ok(())
+}
+
+pub(super) fn storage_key(account: &B256, slot: &B256) -> [u8; 64] {
+    let mut key = [0; 64];
+    key[..32].copy_from_slice(account.as_slice());
+    key[32..].copy_from_slice(slot.as_slice());
+    key
+}
+
+pub(super) fn old_account_key(account: &B256, block: u64) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..32].copy_from_slice(account.as_slice());
+    key[32..].copy_from_slice(&block.to_be_bytes());
+    key
+}
+
+pub(super) fn old_storage_key(key: &[u8; 64], block: u64) -> [u8; 72] {
+    let mut old = [0; 72];
+    old[..64].copy_from_slice(key);
+    old[64..].copy_from_slice(&block.to_be_bytes());
+    old
+}

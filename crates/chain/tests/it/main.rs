@@ -1,0 +1,8 @@
+//! Integration tests: real clients against a real node.
+
+mod calls;
+mod contracts;
+mod durability;
+mod fixture;
+mod history;
+mod transactions;
