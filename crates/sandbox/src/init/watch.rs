@@ -1,0 +1,157 @@
+//! Sums up what the program's processes use, where no cgroup does it, and says when a bound is exceeded.
+//!
+//! Runs in the init process, which the program cannot see. Reads `/proc` of the machine.
+
+use std::{collections::HashSet, fs, time::Duration};
+
+use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
+
+use crate::{
+    Limits, Protection,
+    groups::Meters,
+    sys::Usage,
+    wire::{Exceeded, Plan},
+};
+
+/// How often the watch looks.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// Clock ticks of `/proc/PID/stat`; 100 per second on every architecture that Linux offers to programs.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// More processes than this are not looked at; limits on their number lie far below.
+const MAX_PROCESSES: usize = 4096;
+
+pub(crate) struct Watch<'a> {
+    limits: &'a Limits,
+    meters: &'a Meters<'a>,
+    /// The process all others descend from, itself not counted.
+    top: Pid,
+    sums_memory: bool,
+    seen: Usage,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(plan: &'a Plan, meters: &'a Meters<'a>, top: Pid) -> Self {
+        let sums_memory = !plan.protections.contains(&Protection::MemoryGroup);
+        Self { limits: &plan.limits, meters, top, sums_memory, seen: Usage::default() }
+    }
+
+    /// How often [`Watch::look`] is to be called; `None` when there is nothing to watch.
+    pub(crate) fn tick(&self) -> Option<Duration> {
+        (self.sums_memory || self.limits.cpu.is_some()).then_some(TICK)
+    }
+
+    /// Looks once.
+    pub(crate) fn look(&mut self) -> Option<Exceeded> {
+        let group_cpu = self.meters.cpu();
+        let mut memory: u64 = 0;
+        let mut cpu = Duration::ZERO;
+        if self.sums_memory || group_cpu.is_none() {
+            for pid in descendants(self.top) {
+                memory = memory.saturating_add(private_bytes(pid).unwrap_or(0));
+                cpu = cpu.saturating_add(cpu_time(pid).unwrap_or_default());
+            }
+        }
+        self.seen.cpu = self.seen.cpu.max(group_cpu.unwrap_or(cpu));
+        self.seen.max_rss_bytes = self.seen.max_rss_bytes.max(memory);
+        if self.sums_memory && memory > self.limits.memory_bytes {
+            return Some(Exceeded::Memory);
+        }
+        self.limits.cpu.filter(|&limit| self.seen.cpu > limit).map(|_| Exceeded::Cpu)
+    }
+
+    /// The most that was seen.
+    pub(crate) fn seen(&self) -> Usage {
+        let mut seen = self.seen;
+        seen.cpu = seen.cpu.max(self.meters.cpu().unwrap_or_default());
+        seen.max_rss_bytes = seen.max_rss_bytes.max(self.meters.peak_bytes().unwrap_or(0));
+        seen
+    }
+}
+
+/// All processes that descend from `top`, without itself.
+pub(crate) fn descendants(top: Pid) -> Vec<Pid> {
+    let mut found = Vec::new();
+    let mut known = HashSet::from([top]);
+    let mut open = vec![top];
+    while let Some(parent) = open.pop() {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { continue };
+        for task in tasks.flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in
+                children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+            {
+                if found.len() < MAX_PROCESSES && known.insert(child) {
+                    found.push(child);
+                    open.push(child);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Kills all descendants of `top`, and the process groups they have made.
+pub(crate) fn kill_descendants(top: Pid) -> usize {
+    let all = descendants(top);
+    for &pid in &all {
+        if let Ok(group) = getpgid(Some(pid))
+            && group != getpgrp()
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    all.len()
+}
+
+/// Anonymous and shared memory a process has touched, in bytes.
+fn private_bytes(pid: Pid) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| -> Option<u64> {
+        let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    field("RssAnon:")?.checked_add(field("RssShmem:")?)
+}
+
+/// CPU time of a process and of the children it has waited for.
+fn cpu_time(pid: Pid) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses, which may hold anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks: u64 =
+        fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Some(Duration::from_millis(ticks.saturating_mul(1000 / TICKS_PER_SECOND)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_measured() {
+        let me = rustix::process::getpid();
+        assert!(private_bytes(me).unwrap() > 10_000);
+        assert!(cpu_time(me).is_some());
+    }
+
+    #[test]
+    fn grandchildren_are_found() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "cat & cat"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let top = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let start = std::time::Instant::now();
+        while descendants(top).is_empty() {
+            assert!(start.elapsed() < Duration::from_secs(10), "no child was found");
+            std::thread::yield_now();
+        }
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}
