@@ -85,6 +85,11 @@ impl Environment {
         !(self.mean > 0.0) || self.intensity == 0.0
     }
 
+    /// Roughly the light that it sends to any point.
+    pub fn strength(&self) -> f32 {
+        self.mean * self.intensity * PI
+    }
+
     fn coordinates(&self, d: Vec3) -> (f32, f32) {
         let u = libm::atan2f(d.x, -d.z) * (0.5 * INV_PI) + 0.5 + self.turn;
         let v = libm::acosf(clamp(d.y, -1.0, 1.0)) * INV_PI;

@@ -8,7 +8,7 @@
 use crate::bvh::trace::{FILTERING, Hit, OPAQUE, Ray, Stack};
 use crate::environment::Environment;
 use crate::material::{Material, Surface};
-use crate::math::{Vec3, frame, max, min, vec3};
+use crate::math::{Vec3, clamp, frame, max, min, vec3};
 use crate::random::Sampler;
 use crate::scene::{Point, Scene};
 
@@ -42,6 +42,8 @@ struct Path {
     light: Vec3,
     /// Density with which the last surface chose the direction; zero after mirrors, glass and the camera.
     density: f32,
+    /// Share of light samples that went to the environment there.
+    share: f32,
     /// True once a surface has scattered that light sampling can serve.
     rough: bool,
 }
@@ -57,18 +59,21 @@ fn power(a: f32, b: f32) -> f32 {
 }
 
 impl Integrator<'_> {
-    /// Share of light samples that go to the environment.
-    fn environment_share(&self) -> f32 {
+    /// Share of the light samples taken at `p` that go to the environment.
+    fn environment_share(&self, p: Vec3) -> f32 {
         match (self.environment.is_dark(), self.scene.has_lights()) {
             (true, _) => 0.0,
             (false, false) => 1.0,
-            (false, true) => 0.65,
+            (false, true) => {
+                let (e, l) = (self.environment.strength(), self.scene.light_at(p));
+                clamp(e / (e + l), 0.1, 0.97)
+            }
         }
     }
 
     /// Radiance along a camera ray.
     pub fn radiance(&self, stack: &mut Stack, ray: Ray, sampler: &Sampler) -> Vec3 {
-        let mut path = Path { ray, weight: Vec3::ONE, light: Vec3::ZERO, density: 0.0, rough: false };
+        let mut path = Path { ray, weight: Vec3::ONE, light: Vec3::ZERO, density: 0.0, share: 0.0, rough: false };
         for bounce in 0..=self.max_bounces {
             let base = CAMERA_PAIRS + bounce * PAIRS_PER_BOUNCE;
             let (hit, mut point) = match self.meet(stack, &mut path, sampler, base) {
@@ -145,7 +150,7 @@ impl Integrator<'_> {
         if bounce == 0 {
             light = light * self.environment.background;
         } else if path.density > 0.0 {
-            let other = self.environment.density(path.ray.direction) * self.environment_share();
+            let other = self.environment.density(path.ray.direction) * path.share;
             light = light * power(path.density, other);
         }
         self.add(path, light, bounce);
@@ -158,7 +163,7 @@ impl Integrator<'_> {
         let mut light = path.weight * self.scene.emission(m, &point.uv);
         if path.density > 0.0 {
             let cos = max(-path.ray.direction.dot(point.flat), 1e-6);
-            let area = self.scene.light_density(m) * (1.0 - self.environment_share());
+            let area = self.scene.light_density(m) * (1.0 - path.share);
             light = light * power(path.density, area * hit.t * hit.t / cos);
         }
         self.add(path, light, bounce);
@@ -186,6 +191,7 @@ impl Integrator<'_> {
         out.z = max(out.z, 1e-4);
         let (pick, pick2) = sampler.pair(base + 2);
         let (u, v) = sampler.pair(base + 3);
+        path.share = self.environment_share(point.position);
         let glassy = s.glass > 0.0 && pick2 < s.glass;
         let scattered = if glassy {
             s.sample_glass(out, point.front, pick, u, v)
@@ -221,7 +227,7 @@ impl Integrator<'_> {
         sampler: &Sampler,
         base: u32,
     ) {
-        let share = self.environment_share();
+        let share = path.share;
         let (u, v) = sampler.pair(base);
         let (pick, _) = sampler.pair(base + 1);
         let (direction, distance, radiance, density) = if pick < share {

@@ -25,6 +25,9 @@ pub struct Scene {
     /// Cumulative share of each light, ending at 1.
     shares: Vec<f32>,
     light_power: f32,
+    /// Middle of the lights and the square of their reach from there.
+    light_centre: Vec3,
+    light_reach2: f32,
     /// True when some surface lets light through unbent.
     pub filters: bool,
 }
@@ -99,6 +102,8 @@ impl Scene {
             lights: Vec::new(),
             shares: Vec::new(),
             light_power: 0.0,
+            light_centre: Vec3::ZERO,
+            light_reach2: 0.0,
             filters,
         };
         scene.find_lights();
@@ -128,6 +133,14 @@ impl Scene {
                 }
             }
         }
+        let around = self.lights.iter().fold(Bounds::EMPTY, |b, l| {
+            b.with(l.corner).with(l.corner + l.edge1).with(l.corner + l.edge2)
+        });
+        if !self.lights.is_empty() {
+            self.light_centre = around.centre();
+            let half = (around.high - around.low) * 0.5;
+            self.light_reach2 = half.dot(half);
+        }
         let total: f64 = powers.iter().sum();
         let mut sum = 0.0;
         for p in powers {
@@ -140,6 +153,12 @@ impl Scene {
     /// True when some surface gives off light.
     pub fn has_lights(&self) -> bool {
         !self.lights.is_empty()
+    }
+
+    /// Roughly the light that all emissive triangles together send to a point.
+    pub fn light_at(&self, p: Vec3) -> f32 {
+        let way = p - self.light_centre;
+        self.light_power / max(max(way.dot(way), self.light_reach2), 1e-12)
     }
 
     /// A point on a light, drawn in proportion to power.

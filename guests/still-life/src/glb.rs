@@ -33,6 +33,17 @@ pub enum Wrap {
     Mirror = 1,
 }
 
+/// What of a shape is written besides positions and normals.
+#[derive(Clone, Copy, Default)]
+pub struct Parts {
+    /// Texture coordinates.
+    pub textured: bool,
+    /// Vertex colours.
+    pub coloured: bool,
+    /// Normals of 16 bits instead of 8, for what mirrors.
+    pub shiny: bool,
+}
+
 /// A file in the making.
 #[derive(Default)]
 pub struct Glb {
@@ -88,8 +99,8 @@ impl Glb {
         self.materials.len() - 1
     }
 
-    /// Adds a mesh and returns its number. Texture coordinates and colours are written when asked for.
-    pub fn mesh(&mut self, name: &str, shape: &Shape, material: usize, textured: bool, coloured: bool) -> usize {
+    /// Adds a mesh and returns its number.
+    pub fn mesh(&mut self, name: &str, shape: &Shape, material: usize, parts: Parts) -> usize {
         let size = shape.positions.iter().fold(1e-6, |m, p| max(m, p.abs().max_component()));
         let n = shape.positions.len();
         let short = |v: f32| ((v * 32_767.0 + if v < 0.0 { -0.5 } else { 0.5 }) as i16).to_le_bytes();
@@ -103,14 +114,27 @@ impl Glb {
         let round = |v: Vec3| json!([libm::roundf(v.x), libm::roundf(v.y), libm::roundf(v.z)]);
         self.accessors[position]["min"] = round(s.0);
         self.accessors[position]["max"] = round(s.1);
-        let bytes: Vec<u8> = shape.normals.iter().flat_map(|p| triple(*p)).collect();
-        let normal = self.accessor(&bytes, Some(8), 5122, "VEC3", n, true);
+        let normal = if parts.shiny {
+            let bytes: Vec<u8> = shape.normals.iter().flat_map(|p| triple(*p)).collect();
+            self.accessor(&bytes, Some(8), 5122, "VEC3", n, true)
+        } else {
+            let tiny = |v: f32| (v * 127.0 + if v < 0.0 { -0.5 } else { 0.5 }) as i8 as u8;
+            let bytes: Vec<u8> = shape.normals.iter().flat_map(|p| [tiny(p.x), tiny(p.y), tiny(p.z), 0]).collect();
+            self.accessor(&bytes, Some(4), 5120, "VEC3", n, true)
+        };
         let mut attributes = json!({"POSITION": position, "NORMAL": normal});
-        if textured {
-            let bytes: Vec<u8> = shape.coordinates.iter().flatten().flat_map(|c| c.to_le_bytes()).collect();
-            attributes["TEXCOORD_0"] = json!(self.accessor(&bytes, None, 5126, "VEC2", n, false));
+        if parts.textured {
+            let inside = shape.coordinates.iter().flatten().all(|c| (0.0..=1.0).contains(c));
+            let flat = shape.coordinates.iter().flatten();
+            attributes["TEXCOORD_0"] = json!(if inside {
+                let bytes: Vec<u8> = flat.flat_map(|c| ((c * 65_535.0 + 0.5) as u16).to_le_bytes()).collect();
+                self.accessor(&bytes, None, 5123, "VEC2", n, true)
+            } else {
+                let bytes: Vec<u8> = flat.flat_map(|c| c.to_le_bytes()).collect();
+                self.accessor(&bytes, None, 5126, "VEC2", n, false)
+            });
         }
-        if coloured {
+        if parts.coloured {
             let byte = |v: f32| (path_tracer::math::clamp(v, 0.0, 1.0) * 255.0 + 0.5) as u8;
             let bytes: Vec<u8> = shape.colours.iter().flat_map(|c| [byte(c.x), byte(c.y), byte(c.z), 255]).collect();
             attributes["COLOR_0"] = json!(self.accessor(&bytes, Some(4), 5121, "VEC4", n, true));

@@ -11,11 +11,16 @@ mod paint;
 mod shape;
 mod wheat;
 
-use glb::{Copy, Glb, Wrap};
+use glb::{Copy, Glb, Parts, Wrap};
 use noise::Stream;
 use path_tracer::math::{PI, Vec3, sqrt, vec3};
 use serde_json::{Value, json};
 use shape::{Shape, aim};
+
+const BARE: Parts = Parts { textured: false, coloured: false, shiny: false };
+const COLOURED: Parts = Parts { coloured: true, ..BARE };
+const TEXTURED: Parts = Parts { textured: true, ..BARE };
+const SHINY: Parts = Parts { shiny: true, ..BARE };
 
 const BOWL: Vec3 = vec3(0.135, 0.0012, 0.055);
 const VASE: Vec3 = vec3(-0.155, 0.0, -0.03);
@@ -69,27 +74,27 @@ fn about_y(angle: f32) -> [f32; 4] {
 }
 
 fn table(g: &mut Glb) {
-    let colour = g.texture(&paint::oak_colour(1536, 768).jpeg(true, 84), Wrap::Mirror);
-    let rough = g.texture(&paint::oak_roughness(768, 384).jpeg(false, 70), Wrap::Mirror);
-    let bumps = g.texture(&paint::oak_bumps(1024, 512).jpeg(false, 76), Wrap::Mirror);
+    let colour = g.texture(&paint::oak_colour(1280, 640).jpeg(true, 80), Wrap::Mirror);
+    let rough = g.texture(&paint::oak_roughness(640, 320).jpeg(false, 66), Wrap::Mirror);
+    let bumps = g.texture(&paint::oak_bumps(768, 384).jpeg(false, 74), Wrap::Mirror);
     let oak = g.material(json!({
         "name": "oiled oak",
         "pbrMetallicRoughness": {"baseColorTexture": {"index": colour}, "metallicFactor": 0.0,
             "metallicRoughnessTexture": {"index": rough}},
-        "normalTexture": {"index": bumps, "scale": 0.5}}));
+        "normalTexture": {"index": bumps, "scale": 0.22}}));
     for k in 0..6 {
         let width = 0.128;
         let offset = [0.37 * k as f32, 0.113 * (k * k) as f32 + 0.02 * k as f32];
-        let mesh = g.mesh("plank", &objects::plank(1.9, width, offset), oak, true, false);
+        let mesh = g.mesh("plank", &objects::plank(1.9, width, offset), oak, TEXTURED);
         g.place(mesh, &Copy::at(vec3(0.0, 0.0, 0.29 - k as f32 * (width + 0.0009))));
     }
 }
 
 fn linen(g: &mut Glb) {
-    let threads = 24.0;
-    let colour = g.texture(&paint::linen_colour(384, threads).jpeg(true, 80), Wrap::Repeat);
-    let bumps = g.texture(&paint::linen_bumps(384, threads).jpeg(false, 80), Wrap::Repeat);
-    let repeat = json!({"KHR_texture_transform": {"scale": [22.0, 16.0]}});
+    let threads = 18.0;
+    let colour = g.texture(&paint::linen_colour(256, threads).jpeg(true, 80), Wrap::Repeat);
+    let bumps = g.texture(&paint::linen_bumps(256, threads).jpeg(false, 80), Wrap::Repeat);
+    let repeat = json!({"KHR_texture_transform": {"scale": [28.0, 21.0]}});
     let linen = g.material(json!({
         "name": "linen",
         "pbrMetallicRoughness": {"baseColorTexture": {"index": colour, "extensions": repeat.clone()},
@@ -105,7 +110,7 @@ fn linen(g: &mut Glb) {
         let d = sqrt((x - lx) * (x - lx) + (z - lz) * (z - lz));
         noise::smooth(0.085, 0.045, d)
     };
-    let mesh = g.mesh("cloth", &objects::cloth(0.42, 0.31, flat), linen, true, true);
+    let mesh = g.mesh("cloth", &objects::cloth(0.42, 0.31, flat), linen, Parts { coloured: true, ..TEXTURED });
     g.place(mesh, &Copy { rotation: about_y(angle), ..Copy::at(centre) });
 }
 
@@ -115,7 +120,7 @@ fn vase(g: &mut Glb) {
         "name": "celadon",
         "pbrMetallicRoughness": {"baseColorTexture": {"index": colour}, "metallicFactor": 0.0, "roughnessFactor": 0.42},
         "extensions": {"KHR_materials_clearcoat": {"clearcoatFactor": 1.0, "clearcoatRoughnessFactor": 0.09}}}));
-    let mesh = g.mesh("vase", &objects::vase(), glaze, true, false);
+    let mesh = g.mesh("vase", &objects::vase(), glaze, Parts { textured: true, ..SHINY });
     g.place(mesh, &Copy { rotation: about_y(2.1), ..Copy::at(VASE) });
 }
 
@@ -135,7 +140,7 @@ fn wheat_in_vase(g: &mut Glb) {
     let dry = straw_material(g, "leaves", [0.70, 0.54, 0.28], 0.50);
     let ears: Vec<usize> = [(1, 19, 0.25), (2, 17, 0.55), (3, 21, 0.85), (4, 18, 0.05)]
         .iter()
-        .map(|&(seed, count, nod)| g.mesh("ear", &wheat::ear(seed, count, nod), husk, false, true))
+        .map(|&(seed, count, nod)| g.mesh("ear", &wheat::ear(seed, count, nod), husk, COLOURED))
         .collect();
     let mut random = Stream::new(77);
     let mut copies: Vec<Vec<Copy>> = ears.iter().map(|_| Vec::new()).collect();
@@ -184,9 +189,9 @@ fn wheat_in_vase(g: &mut Glb) {
         g.scatter(*mesh, copies);
     }
     lying_straw(&mut stalks);
-    let mesh = g.mesh("straw", &stalks, straw, false, true);
+    let mesh = g.mesh("straw", &stalks, straw, COLOURED);
     g.place(mesh, &Copy::at(Vec3::ZERO));
-    let mesh = g.mesh("leaves", &leaves, dry, false, true);
+    let mesh = g.mesh("leaves", &leaves, dry, COLOURED);
     g.place(mesh, &Copy::at(Vec3::ZERO));
 }
 
@@ -232,21 +237,21 @@ fn kernel_copy(random: &mut Stream, at: Vec3, normal: Vec3, tilt: f32) -> Copy {
 }
 
 fn bowl_of_grain(g: &mut Glb) {
-    let bumps = g.texture(&paint::hammered(1024, 512, 44, 17.0).jpeg(false, 88), Wrap::Repeat);
+    let bumps = g.texture(&paint::hammered(768, 384, 44, 17.0).jpeg(false, 86), Wrap::Repeat);
     let copper = g.material(json!({
         "name": "beaten copper",
         "pbrMetallicRoughness": {"baseColorFactor": [0.93, 0.53, 0.36, 1.0], "metallicFactor": 1.0, "roughnessFactor": 0.27},
         "normalTexture": {"index": bumps, "scale": 1.0}}));
-    let mesh = g.mesh("bowl", &objects::bowl(), copper, true, false);
+    let mesh = g.mesh("bowl", &objects::bowl(), copper, Parts { textured: true, ..SHINY });
     g.place(mesh, &Copy::at(BOWL));
     let bed = g.material(plain([0.20, 0.115, 0.045], 0.0, 1.0));
-    let mesh = g.mesh("bed", &objects::heap_bed(), bed, false, false);
+    let mesh = g.mesh("bed", &objects::heap_bed(), bed, BARE);
     g.place(mesh, &Copy::at(BOWL));
 
-    let mut m = plain([0.66, 0.395, 0.155], 0.0, 0.42);
+    let mut m = plain([0.86, 0.52, 0.19], 0.0, 0.40);
     m["name"] = json!("kernels");
     let skin = g.material(m);
-    let kernel = g.mesh("kernel", &wheat::kernel(), skin, false, true);
+    let kernel = g.mesh("kernel", &wheat::kernel(), skin, COLOURED);
     let mut random = Stream::new(5);
     let mut copies = Vec::new();
     for (layer, apart, tries) in [(-0.0024, 0.0036, 9000), (-0.0002, 0.0040, 9000), (0.0019, 0.0085, 2500)] {
@@ -290,7 +295,7 @@ fn coins(g: &mut Glb) {
     let mut m = plain([1.0, 0.71, 0.29], 1.0, 0.24);
     m["name"] = json!("gold");
     let gold = g.material(m);
-    let coin = g.mesh("coin", &objects::coin(), gold, false, false);
+    let coin = g.mesh("coin", &objects::coin(), gold, SHINY);
     let mut random = Stream::new(12);
     let mut copies = Vec::new();
     for k in 0..6 {
@@ -316,8 +321,8 @@ fn apples(g: &mut Glb) {
         "pbrMetallicRoughness": {"baseColorTexture": {"index": colour}, "metallicFactor": 0.0, "roughnessFactor": 0.38},
         "extensions": {"KHR_materials_clearcoat": {"clearcoatFactor": 0.6, "clearcoatRoughnessFactor": 0.16}}}));
     let bark = g.material(plain([0.16, 0.085, 0.035], 0.0, 0.8));
-    let apple = g.mesh("apple", &objects::apple(), skin, true, false);
-    let stalk = g.mesh("stalk", &objects::stalk(), bark, false, false);
+    let apple = g.mesh("apple", &objects::apple(), skin, Parts { textured: true, ..SHINY });
+    let stalk = g.mesh("stalk", &objects::stalk(), bark, BARE);
     let spots = [
         (vec3(-0.045, 0.0, 0.015), turn(about_y(0.6), about_x(0.14)), 1.0),
         (vec3(-0.272, 0.0, 0.052), turn(about_y(3.6), about_x(0.10)), 0.96),
@@ -333,10 +338,10 @@ fn apples(g: &mut Glb) {
 
 fn glass(g: &mut Glb) {
     let glass = g.material(json!({
-        "name": "glass",
-        "pbrMetallicRoughness": {"baseColorFactor": [0.97, 0.99, 0.98, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.0},
+        "name": "amber glass",
+        "pbrMetallicRoughness": {"baseColorFactor": [0.95, 0.74, 0.36, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.0},
         "extensions": {"KHR_materials_transmission": {"transmissionFactor": 1.0}, "KHR_materials_ior": {"ior": 1.5}}}));
-    let mesh = g.mesh("tumbler", &objects::tumbler(), glass, false, false);
+    let mesh = g.mesh("tumbler", &objects::tumbler(), glass, SHINY);
     g.place(mesh, &Copy::at(GLASS));
 }
 
@@ -349,18 +354,18 @@ fn candle(g: &mut Glb) {
     let mut m = plain([0.0, 0.0, 0.0], 0.0, 1.0);
     m["name"] = json!("flame");
     m["emissiveFactor"] = json!([1.0, 0.52, 0.16]);
-    m["extensions"] = json!({"KHR_materials_emissive_strength": {"emissiveStrength": 60.0}});
+    m["extensions"] = json!({"KHR_materials_emissive_strength": {"emissiveStrength": 26.0}});
     let fire = g.material(m);
     let brass = g.material(plain([0.87, 0.66, 0.34], 1.0, 0.30));
     let soot = g.material(plain([0.02, 0.015, 0.01], 0.0, 0.9));
     let tall = 0.095;
     let foot = CANDLE + vec3(0.0, 0.004, 0.0);
-    let mesh = g.mesh("saucer", &objects::saucer(), brass, false, false);
+    let mesh = g.mesh("saucer", &objects::saucer(), brass, SHINY);
     g.place(mesh, &Copy::at(CANDLE));
-    let mesh = g.mesh("candle", &objects::candle(tall), wax, false, false);
+    let mesh = g.mesh("candle", &objects::candle(tall), wax, BARE);
     g.place(mesh, &Copy::at(foot));
-    let mesh = g.mesh("wick", &objects::wick(), soot, false, false);
+    let mesh = g.mesh("wick", &objects::wick(), soot, BARE);
     g.place(mesh, &Copy::at(foot + vec3(0.0, tall - 0.009, 0.0)));
-    let mesh = g.mesh("flame", &objects::flame(), fire, false, false);
+    let mesh = g.mesh("flame", &objects::flame(), fire, BARE);
     g.place(mesh, &Copy::at(foot + vec3(0.0018, tall - 0.003, 0.0)));
 }
