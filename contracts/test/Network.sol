@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {T} from "./T.sol";
+import {JobBook} from "../src/JobBook.sol";
+import {JobView} from "../src/JobView.sol";
+import {Ledger} from "../src/Ledger.sol";
+import {Registry} from "../src/Registry.sol";
+import {WGrain} from "../src/WGrain.sol";
+import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {ILedger} from "../src/interfaces/ILedger.sol";
+import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {MerkleSum} from "../src/libraries/MerkleSum.sol";
+
+/// @dev All contracts as they are deployed, and short ways to do what clients and providers do.
+abstract contract Network is T {
+    uint256 internal constant SMALL = 100 ether;
+    uint128 internal constant CAP = type(uint96).max;
+    uint16 internal constant FEE_BPS = 100;
+    address internal constant TREASURY = address(0x7EA5);
+    address internal constant CLIENT = address(0xC11E);
+
+    WGrain internal token;
+    Ledger internal ledger;
+    Registry internal registry;
+    JobBook internal book;
+    JobView internal view_;
+
+    function setUp() public virtual {
+        vm.warp(1_800_000_000);
+        uint64 nonce = vm.getNonce(address(this));
+        address[4] memory at;
+        for (uint256 i = 0; i < 4; ++i) {
+            at[i] = vm.computeCreateAddress(address(this), nonce + i);
+        }
+        token = new WGrain();
+        ILedger.Grant[] memory grants = new ILedger.Grant[](2);
+        grants[0] = ILedger.Grant(at[2], CAP);
+        grants[1] = ILedger.Grant(at[3], CAP);
+        ledger = new Ledger(address(token), grants);
+        registry = new Registry(ledger, at[3]);
+        book = new JobBook(ledger, registry, TREASURY, FEE_BPS, SMALL);
+        view_ = new JobView(book);
+        ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
+        ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
+        fund(CLIENT, 1_000_000 ether);
+    }
+
+    /// @dev Gives an account free money in the ledger.
+    function fund(address who, uint128 amount) internal {
+        vm.deal(who, amount);
+        vm.prank(who);
+        ledger.depositNative{value: amount}(who);
+    }
+
+    function ownerOf(uint256 n) internal pure returns (address) {
+        return address(uint160(0xA000 + n));
+    }
+
+    function nodeOf(uint256 n) internal pure returns (address) {
+        return address(uint160(0xB000 + n));
+    }
+
+    function attributes() internal pure returns (IRegistry.Attributes memory) {
+        return IRegistry.Attributes({classBits: 3, memoryMib: 8192, vramMib: 4096, region: "eu"});
+    }
+
+    /// @dev Registers provider n with its own owner and node key.
+    function provider(uint256 n, uint16 slots, uint128 stake) internal returns (address owner) {
+        owner = ownerOf(n);
+        if (stake != 0) fund(owner, stake);
+        vm.prank(owner);
+        registry.register(nodeOf(n), slots, attributes(), bytes32(n + 1), hex"01", stake);
+    }
+
+    function terms() internal view returns (IJobBook.Terms memory t) {
+        t.specHash = keccak256("spec");
+        t.taskCount = 1000;
+        t.unitCap = 100;
+        t.price = 1e12;
+        t.window = 600;
+        t.rangeTimeout = 300;
+        t.targetSeconds = 60;
+        t.parallelism = 4;
+        t.firstRange = 8;
+        t.deadline = uint40(block.timestamp + 30 days);
+        t.contact = hex"c0ffee";
+    }
+
+    function openJob(IJobBook.Terms memory t, uint128 funds) internal returns (uint64) {
+        vm.prank(CLIENT);
+        return book.open(t, funds);
+    }
+
+    function claim(uint64 jobId, uint256 n, uint32 want) internal returns (uint32 seq, uint32 from, uint32 count) {
+        vm.prank(nodeOf(n));
+        return book.claim(jobId, want, 0);
+    }
+
+    function submit(uint64 jobId, uint256 n, uint32 seq, uint64 units, uint32 failures) internal {
+        vm.prank(nodeOf(n));
+        book.submit(jobId, seq, keccak256(abi.encode(jobId, seq)), units, failures, bytes32(uint256(1)));
+    }
+
+    function acknowledge(uint64 jobId, uint32 seq) internal {
+        vm.prank(CLIENT);
+        book.acknowledge(jobId, one(seq));
+    }
+
+    function one(uint32 seq) internal pure returns (uint32[] memory seqs) {
+        seqs = new uint32[](1);
+        seqs[0] = seq;
+    }
+
+    function free(address who) internal view returns (uint256) {
+        return ledger.account(who).free;
+    }
+
+    function locked(address who) internal view returns (uint256) {
+        return ledger.account(who).locked;
+    }
+
+    function refused(uint64 jobId, IJobBook.Refusal why) internal {
+        vm.expectRevert(abi.encodeWithSelector(IJobBook.ClaimRefused.selector, jobId, why));
+    }
+
+    /// @dev Leaves of a range whose tasks write their index as 4 bytes.
+    function leavesOf(uint64 jobId, uint32 from, uint32 count, uint64 units)
+        internal
+        pure
+        returns (MerkleSum.Leaf[] memory leaves)
+    {
+        leaves = new MerkleSum.Leaf[](count);
+        for (uint32 i = 0; i < count; ++i) {
+            leaves[i] = MerkleSum.Leaf({
+                job: jobId, index: from + i, status: 0, output: bytes32(bytes4(from + i)), size: 4, units: units
+            });
+        }
+    }
+}
