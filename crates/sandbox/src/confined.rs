@@ -101,7 +101,8 @@ impl Confined {
         }
     }
 
-    /// The last 16 KiB of what the program has written to stderr, as text. Untrusted: show it as such.
+    /// The last 16 KiB of what the program has written to stderr, as text. Control characters, with which it could play
+    /// with a terminal, are replaced; the words are still untrusted.
     #[must_use]
     pub fn stderr_tail(&self) -> String {
         self.stderr.text()
@@ -202,7 +203,11 @@ impl Tail {
 
     pub(crate) fn text(&self) -> String {
         let mut kept = lock(&self.kept);
-        String::from_utf8_lossy(kept.make_contiguous()).into_owned()
+        let text = String::from_utf8_lossy(kept.make_contiguous());
+        let plain = |c: char| {
+            if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }
+        };
+        text.chars().map(plain).collect()
     }
 
     /// Waits a little for what is still in the pipe.

@@ -207,9 +207,8 @@ impl Confinement {
         let path = program.path.canonicalize().map_err(unusable)?;
         let private = self.protections.contains(&Protection::PrivateFiles);
         let mut env = program.env.clone();
-        let mut code = Vec::new();
+        let code = self.code_of(&path)?;
         if private {
-            code = self.code_of(&path)?;
             env.push(("LD_LIBRARY_PATH".into(), "/lib".into()));
         }
         let exec = if private { Program::inside_path(&path) } else { path.clone() };
@@ -270,7 +269,7 @@ fn check(program: &Program, limits: &Limits) -> Result<(), SandboxError> {
             "memory, processes or open files are fewer than any program needs",
         ));
     }
-    let reserved = ["bin", "dev", "lib", "tmp"];
+    let reserved = ["bin", "dev", "lib", "lib64", "tmp"];
     for bind in program.read_only.iter().chain(&program.writable) {
         let top = top_folder(&bind.inside);
         if !is_plain(&bind.inside) || top.is_some_and(|top| reserved.contains(&top.as_str())) {

@@ -6,6 +6,7 @@
 //! version 2, below `tilth` at the top.
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
@@ -36,12 +37,13 @@ impl GroupPlaces {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let mounts = read("/proc/self/mountinfo");
         let own = read("/proc/self/cgroup");
-        let modern = modern_place(&mounts, &own, is_root);
+        // Only looked for when needed, because looking may change things.
+        let modern = LazyCell::new(|| modern_place(&mounts, &own, is_root));
         let mut places = BTreeMap::new();
         for (protection, legacy_name, modern_name) in CONTROLLERS {
             let place = match own_folder(&mounts, &own, Some(legacy_name)) {
                 Some(folder) => Ok(folder),
-                None => modern.clone().and_then(|place| has_controller(place, modern_name)),
+                None => (*modern).clone().and_then(|place| has_controller(place, modern_name)),
             };
             places.insert(protection, place);
         }

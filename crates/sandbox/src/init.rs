@@ -13,6 +13,7 @@
 pub(crate) mod cage;
 mod filter;
 mod privileges;
+mod rules;
 mod trial;
 mod watch;
 
@@ -85,6 +86,9 @@ pub fn init_main(args: &[OsString]) -> ExitCode {
 }
 
 fn monitor(name: &OsStr) -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("the init must be called before any thread is started"));
+    }
     sys::close_inherited()?;
     let control = connect(name)?;
     let plan = read_plan(&control)?;
@@ -326,6 +330,9 @@ fn give_up_rights(plan: &Plan, groups: Vec<File>, user: Option<u32>) -> Result<(
     // A change of user clears this, so it comes late.
     set_parent_process_death_signal(Some(Signal::KILL))
         .step(None, "tie the program to the warden")?;
+    if has(Protection::FileRules) {
+        rules::install(plan).step(Protection::FileRules, "set file rules")?;
+    }
     if has(Protection::CallFilter) {
         let signals = if has(Protection::OwnProcesses) {
             filter::Signals::Any

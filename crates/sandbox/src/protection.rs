@@ -3,12 +3,15 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tilth_protocol::Problem;
 
 /// One protection. The order is the order in which reports list them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Protection {
     /// A root folder of its own that holds the program, its libraries and what it was given, and nothing else.
     PrivateFiles,
+    /// Landlock rules: whatever else it could see, it can open only what it was given.
+    FileRules,
     /// A network namespace without any device, not even loopback.
     NoNetwork,
     /// A process namespace of its own: it sees, signals and traces nobody outside, and dies as a whole.
@@ -33,8 +36,9 @@ pub enum Protection {
 
 impl Protection {
     /// All protections, in report order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PrivateFiles,
+        Self::FileRules,
         Self::NoNetwork,
         Self::OwnProcesses,
         Self::OwnSystemNames,
@@ -52,6 +56,7 @@ impl Protection {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PrivateFiles => "private files",
+            Self::FileRules => "file rules",
             Self::NoNetwork => "no network",
             Self::OwnProcesses => "own processes",
             Self::OwnSystemNames => "own ipc and host name",
@@ -70,7 +75,10 @@ impl Protection {
     pub const fn consequence(self) -> &'static str {
         match self {
             Self::PrivateFiles => {
-                "a program that escapes its WebAssembly machine could read files of this user"
+                "only file rules, where they are in force, keep an escaped program from the files of this user"
+            }
+            Self::FileRules => {
+                "private files have no second wall behind them, and no substitute where they are missing"
             }
             Self::NoNetwork => {
                 "only the system call filter stands between an escaped program and the network"
@@ -109,6 +117,9 @@ impl Protection {
             Self::PrivateFiles | Self::NoNetwork | Self::OwnProcesses | Self::OwnSystemNames => {
                 "Allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1, \
                  kernel.apparmor_restrict_unprivileged_userns=0), or start the provider as root."
+            }
+            Self::FileRules => {
+                "Use Linux 5.13 or later with Landlock switched on (lsm=landlock,...)."
             }
             Self::OtherUser => {
                 "Run the provider as a user made for it alone, or as root, which gives each program an id of its own."
@@ -177,6 +188,14 @@ impl Measure {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         self.protection.advice()
+    }
+
+    /// What people are told when it is missing.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        let State::Missing { why } = &self.state else { return None };
+        let what = format!("this machine cannot give the sandbox {}", self.name());
+        Some(Problem::new(what, format!("{why}; {}", self.consequence()), self.advice()))
     }
 
     /// Whether it is in force.

@@ -11,7 +11,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::Path,
@@ -152,4 +152,80 @@ pub(crate) fn peer_of(stream: &UnixStream) -> io::Result<(i32, u32)> {
     };
     checked(result)?;
     Ok((peer.pid, peer.uid))
+}
+
+const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+const LANDLOCK_RULE_PATH_BENEATH: u32 = 1;
+
+/// The argument of `landlock_add_rule`, which the kernel's interface packs.
+#[repr(C, packed)]
+struct PathBeneath {
+    allowed: u64,
+    parent: i32,
+}
+
+/// The version of the kernel's Landlock interface, from 1; an error where it is absent or switched off.
+pub(crate) fn landlock_version() -> io::Result<u32> {
+    let none: *const u64 = std::ptr::null();
+    // SAFETY: with this flag and size 0 the kernel reads nothing.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            none,
+            0_usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(version).map_err(|_| io::Error::last_os_error())
+}
+
+/// Makes an empty set of rules that handles these rights of files, network and scope.
+pub(crate) fn landlock_create(version: u32, handled: [u64; 3]) -> io::Result<OwnedFd> {
+    // The argument has grown with the versions; older kernels refuse what they do not know.
+    let known: usize = match version {
+        0..=3 => 1,
+        4..=5 => 2,
+        _ => 3,
+    };
+    // SAFETY: handled is an array of three u64 laid out as the kernel's structure; at most that much is read.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            handled.as_ptr(),
+            known * size_of::<u64>(),
+            0_u32,
+        )
+    };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Allows these rights below a folder, or for a file.
+pub(crate) fn landlock_allow(
+    rules: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    allowed: u64,
+) -> io::Result<()> {
+    let rule = PathBeneath { allowed, parent: target.as_raw_fd() };
+    // SAFETY: rule has the layout that the kernel's interface states and lives through the call; both descriptors are
+    // borrowed for as long.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_add_rule,
+            rules.as_raw_fd(),
+            LANDLOCK_RULE_PATH_BENEATH,
+            &raw const rule,
+            0_u32,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Puts this thread under the rules for good.
+pub(crate) fn landlock_enforce(rules: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    let result =
+        unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0_u32) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

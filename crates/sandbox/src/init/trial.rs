@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     io::{self, Write},
     net::UdpSocket,
     path::Path,
@@ -21,6 +22,7 @@ pub(crate) struct Sight {
     root: Vec<String>,
     socket: bool,
     network_devices: bool,
+    foreign_files: bool,
 }
 
 impl Sight {
@@ -33,6 +35,9 @@ impl Sight {
         let mut broken = Vec::new();
         if let Some(odd) = self.root.iter().find(|&name| !root.contains(name)) {
             broken.push((Protection::PrivateFiles, format!("a trial program saw /{odd}")));
+        }
+        if self.foreign_files {
+            broken.push((Protection::FileRules, "a trial program could open /etc/passwd".into()));
         }
         if self.pid > 3 {
             broken.push((
@@ -77,6 +82,7 @@ pub(crate) fn look_around() -> io::Result<()> {
         root,
         socket: socket.is_ok(),
         network_devices,
+        foreign_files: File::open("/etc/passwd").is_ok(),
     };
     let mut line = serde_json::to_vec(&sight)?;
     line.push(b'\n');
