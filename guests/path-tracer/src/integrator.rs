@@ -17,7 +17,7 @@ const FAR: f32 = 1e28;
 /// Cut-outs or panes that one ray may pass.
 const MAX_LAYERS: u32 = 24;
 /// Bounces before Russian roulette.
-const ROULETTE_AFTER: u32 = 3;
+const ROULETTE_AFTER: u32 = 2;
 
 // Dimension pairs of a path: the first two belong to the camera, then four per bounce.
 const CAMERA_PAIRS: u32 = 2;

@@ -22,9 +22,9 @@ const COLOURED: Parts = Parts { coloured: true, ..BARE };
 const TEXTURED: Parts = Parts { textured: true, ..BARE };
 const SHINY: Parts = Parts { shiny: true, ..BARE };
 
-const BOWL: Vec3 = vec3(0.135, 0.0012, 0.055);
+const BOWL: Vec3 = vec3(0.135, 0.0012, 0.045);
 const VASE: Vec3 = vec3(-0.155, 0.0, -0.03);
-const COINS: Vec3 = vec3(-0.045, 0.0, 0.185);
+const COINS: Vec3 = vec3(-0.062, 0.0, 0.150);
 const CANDLE: Vec3 = vec3(0.325, 0.0, -0.095);
 const GLASS: Vec3 = vec3(0.035, 0.0, -0.115);
 
@@ -102,7 +102,7 @@ fn linen(g: &mut Glb) {
         "normalTexture": {"index": bumps, "scale": 0.8, "extensions": repeat}}));
     let angle = 0.28f32;
     let (s, c) = (libm::sinf(angle), libm::cosf(angle));
-    let centre = vec3(0.155, 0.0, 0.075);
+    let centre = vec3(0.155, 0.0, 0.058);
     let flat = move |x: f32, z: f32| {
         // Where the bowl's foot stands, seen from the cloth.
         let (bx, bz) = (BOWL.x - centre.x, BOWL.z - centre.z);
@@ -115,7 +115,7 @@ fn linen(g: &mut Glb) {
 }
 
 fn vase(g: &mut Glb) {
-    let colour = g.texture(&paint::glaze(768, 768).jpeg(true, 82), Wrap::Repeat);
+    let colour = g.texture(&paint::glaze(576, 512).jpeg(true, 78), Wrap::Repeat);
     let glaze = g.material(json!({
         "name": "celadon",
         "pbrMetallicRoughness": {"baseColorTexture": {"index": colour}, "metallicFactor": 0.0, "roughnessFactor": 0.42},
@@ -237,7 +237,7 @@ fn kernel_copy(random: &mut Stream, at: Vec3, normal: Vec3, tilt: f32) -> Copy {
 }
 
 fn bowl_of_grain(g: &mut Glb) {
-    let bumps = g.texture(&paint::hammered(768, 384, 44, 17.0).jpeg(false, 86), Wrap::Repeat);
+    let bumps = g.texture(&paint::hammered(768, 384, 28, 10.0).jpeg(false, 86), Wrap::Repeat);
     let copper = g.material(json!({
         "name": "beaten copper",
         "pbrMetallicRoughness": {"baseColorFactor": [0.93, 0.53, 0.36, 1.0], "metallicFactor": 1.0, "roughnessFactor": 0.27},
@@ -248,7 +248,7 @@ fn bowl_of_grain(g: &mut Glb) {
     let mesh = g.mesh("bed", &objects::heap_bed(), bed, BARE);
     g.place(mesh, &Copy::at(BOWL));
 
-    let mut m = plain([0.86, 0.52, 0.19], 0.0, 0.40);
+    let mut m = plain([0.84, 0.47, 0.15], 0.0, 0.40);
     m["name"] = json!("kernels");
     let skin = g.material(m);
     let kernel = g.mesh("kernel", &wheat::kernel(), skin, COLOURED);
@@ -273,10 +273,10 @@ fn spilled(random: &mut Stream, copies: &mut Vec<Copy>) {
     for _ in 0..900 {
         let a = 2.0 * PI * random.next();
         let r = 0.012 + 0.11 * random.next() * random.next();
-        let p = [-0.005 + 1.5 * r * libm::cosf(a), 0.205 + 0.75 * r * libm::sinf(a)];
+        let p = [-0.035 + 1.5 * r * libm::cosf(a), 0.175 + 0.75 * r * libm::sinf(a)];
         let near = |q: &[f32; 2], d: f32| (q[0] - p[0]) * (q[0] - p[0]) + (q[1] - p[1]) * (q[1] - p[1]) < d * d;
         let blocked = COIN_SPOTS.iter().any(|c| near(&[COINS.x + c[0], COINS.z + c[1]], 0.027));
-        let on_cloth = p[0] > -0.01 && p[1] < 0.235;
+        let on_cloth = p[0] > -0.045 && p[1] < 0.225;
         if points.len() < 84 && !blocked && !on_cloth && !points.iter().any(|q| near(q, 0.0058)) {
             points.push(p);
         }
@@ -292,7 +292,7 @@ fn spilled(random: &mut Stream, copies: &mut Vec<Copy>) {
 const COIN_SPOTS: [[f32; 2]; 4] = [[0.0, 0.0], [0.050, 0.020], [-0.052, 0.026], [0.008, 0.050]];
 
 fn coins(g: &mut Glb) {
-    let mut m = plain([1.0, 0.71, 0.29], 1.0, 0.24);
+    let mut m = plain([1.0, 0.62, 0.21], 1.0, 0.22);
     m["name"] = json!("gold");
     let gold = g.material(m);
     let coin = g.mesh("coin", &objects::coin(), gold, SHINY);
@@ -315,7 +315,7 @@ fn coins(g: &mut Glb) {
 }
 
 fn apples(g: &mut Glb) {
-    let colour = g.texture(&paint::apple(768, 512).jpeg(true, 82), Wrap::Repeat);
+    let colour = g.texture(&paint::apple(640, 384).jpeg(true, 78), Wrap::Repeat);
     let skin = g.material(json!({
         "name": "apple",
         "pbrMetallicRoughness": {"baseColorTexture": {"index": colour}, "metallicFactor": 0.0, "roughnessFactor": 0.38},
@@ -354,7 +354,7 @@ fn candle(g: &mut Glb) {
     let mut m = plain([0.0, 0.0, 0.0], 0.0, 1.0);
     m["name"] = json!("flame");
     m["emissiveFactor"] = json!([1.0, 0.52, 0.16]);
-    m["extensions"] = json!({"KHR_materials_emissive_strength": {"emissiveStrength": 26.0}});
+    m["extensions"] = json!({"KHR_materials_emissive_strength": {"emissiveStrength": 15.0}});
     let fire = g.material(m);
     let brass = g.material(plain([0.87, 0.66, 0.34], 1.0, 0.30));
     let soot = g.material(plain([0.02, 0.015, 0.01], 0.0, 0.9));

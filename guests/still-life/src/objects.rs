@@ -25,7 +25,7 @@ pub fn plank(length: f32, width: f32, offset: [f32; 2]) -> Shape {
             [half, -bevel - (x - 9.0) * (0.03 - bevel)]
         }
     };
-    let mut s = Shape::grid(24, 30, |u, v| {
+    let mut s = Shape::grid(12, 24, |u, v| {
         let [z, y] = outline(clamp(v, 0.0, 1.0));
         let x = (1.0 - u - 0.5) * length;
         // Hand-planed: not quite flat.
@@ -45,7 +45,7 @@ pub fn vase() -> Shape {
         [0.070, 0.132], [0.050, 0.157], [0.034, 0.172], [0.0285, 0.186], [0.031, 0.198], [0.0375, 0.2065],
         [0.0372, 0.2085], [0.0335, 0.2065], [0.0265, 0.197], [0.0245, 0.184], [0.029, 0.168], [0.03, 0.14], [0.0, 0.11],
     ];
-    Shape::grid(84, 100, |u, v| {
+    Shape::grid(72, 76, |u, v| {
         let [r, y] = spline(&outline, v);
         let a = 2.0 * PI * u;
         let rings = 0.00022 * noise(vec3(libm::cosf(a) * 0.4, y * 190.0, libm::sinf(a) * 0.4)) * smooth(0.0, 0.03, r);
@@ -58,8 +58,8 @@ pub fn vase() -> Shape {
 /// A beaten bowl on a foot ring.
 pub fn bowl() -> Shape {
     Shape::lathe(
-        100,
-        64,
+        80,
+        52,
         &[
             [0.0, 0.007], [0.026, 0.006], [0.034, 0.0], [0.038, 0.000], [0.041, 0.006], [0.062, 0.0165], [0.081, 0.036],
             [0.0925, 0.061], [0.0975, 0.0745], [0.0970, 0.0765], [0.0945, 0.0755], [0.0895, 0.062], [0.078, 0.038],
@@ -108,7 +108,7 @@ fn relief(x: f32, z: f32) -> f32 {
 /// A coin, 46 mm across, 3 mm thick, lying on the origin.
 pub fn coin() -> Shape {
     let radius = 0.023;
-    Shape::grid(150, 58, |u, v| {
+    Shape::grid(132, 50, |u, v| {
         let a = 2.0 * PI * u;
         let (c, s) = (libm::cosf(a), libm::sinf(a));
         let v = clamp(v, 0.0, 1.0);
@@ -132,7 +132,7 @@ pub fn coin() -> Shape {
                 smooth(0.0012, 0.0004, sqrt(along * along + away * away))
             };
             let ear = smooth(-0.0001, 0.0007, relief(r * c, r * s));
-            (r, 0.0024 + 0.00060 * rim + 0.00042 * beads * (1.0 - rim) + 0.00062 * ear)
+            (r, 0.0022 + 0.00080 * rim + 0.00060 * beads * (1.0 - rim) + 0.00105 * ear)
         };
         vec3(r * c, y, -r * s)
     })
@@ -167,8 +167,8 @@ pub fn stalk() -> Shape {
 /// A tumbler of thick glass.
 pub fn tumbler() -> Shape {
     Shape::lathe(
-        72,
-        64,
+        56,
+        52,
         &[
             [0.0, 0.0012], [0.018, 0.0010], [0.0260, 0.0], [0.0292, 0.0022], [0.0320, 0.022], [0.0345, 0.050],
             [0.0368, 0.078], [0.0382, 0.0975], [0.0376, 0.0990], [0.0366, 0.0978], [0.0352, 0.078], [0.0327, 0.050],
@@ -184,7 +184,7 @@ pub fn candle(height: f32) -> Shape {
         [0.0, 0.0], [0.020, 0.0], [0.0272, 0.0012], [0.0285, 0.006], [0.0287, h * 0.4], [0.0286, h * 0.75], [0.0285, h - 0.003],
         [0.0276, h], [0.0258, h - 0.0012], [0.0235, h - 0.0052], [0.014, h - 0.0082], [0.0, h - 0.0088],
     ];
-    Shape::grid(60, 44, |u, v| {
+    Shape::grid(48, 36, |u, v| {
         let [r, y] = spline(&outline, v);
         let a = 2.0 * PI * u;
         let (c, s) = (libm::cosf(a), libm::sinf(a));
@@ -207,8 +207,8 @@ pub fn flame() -> Shape {
 /// A saucer for the candle.
 pub fn saucer() -> Shape {
     Shape::lathe(
-        72,
-        36,
+        56,
+        30,
         &[
             [0.0, 0.0022], [0.026, 0.0020], [0.030, 0.0], [0.033, 0.0008], [0.044, 0.0050], [0.0525, 0.0110], [0.0535, 0.0132],
             [0.0518, 0.0136], [0.0430, 0.0080], [0.034, 0.0046], [0.02, 0.0040], [0.0, 0.0040],
@@ -218,7 +218,7 @@ pub fn saucer() -> Shape {
 
 /// A linen cloth; `flat` tells where things stand on it (1) or it may crease (0).
 pub fn cloth(width: f32, depth: f32, flat: impl Fn(f32, f32) -> f32) -> Shape {
-    let mut s = Shape::grid(112, 80, |u, v| {
+    let mut s = Shape::grid(84, 60, |u, v| {
         let (x, z) = ((u - 0.5) * width, (0.5 - v) * depth);
         let folds = fractal(vec3(x * 7.0 + 0.35 * z * 7.0, z * 3.2, 2.0), 2);
         let fine = fractal(vec3(x * 19.0, z * 16.0, 6.0), 3);

@@ -76,8 +76,8 @@ pub fn oak_colour(width: usize, height: usize) -> Paint {
         let (x, y) = (u * 0.6, v * 0.3);
         let (late, pore, fibre) = oak(x, y);
         let tone = 0.5 + 0.5 * noise(vec3(x * 5.0, y * 11.0, 9.0));
-        let early = vec3(0.40, 0.235, 0.120).lerp(vec3(0.46, 0.285, 0.155), tone);
-        let dark = vec3(0.235, 0.118, 0.052);
+        let early = vec3(0.36, 0.190, 0.082).lerp(vec3(0.43, 0.240, 0.112), tone);
+        let dark = vec3(0.185, 0.082, 0.032);
         let c = early.lerp(dark, late * 0.72) * (1.0 + 0.16 * fibre);
         c * (1.0 - 0.55 * pore)
     })
@@ -87,7 +87,7 @@ pub fn oak_colour(width: usize, height: usize) -> Paint {
 pub fn oak_roughness(width: usize, height: usize) -> Paint {
     Paint::new(width, height, |u, v| {
         let (late, pore, fibre) = oak(u * 0.6, v * 0.3);
-        vec3(1.0, clamp(0.50 - 0.12 * late + 0.35 * pore + 0.06 * fibre, 0.05, 1.0), 0.0)
+        vec3(1.0, clamp(0.60 - 0.10 * late + 0.35 * pore + 0.06 * fibre, 0.05, 1.0), 0.0)
     })
 }
 
@@ -168,6 +168,6 @@ pub fn hammered(width: usize, height: usize, across: i32, down: f32) -> Paint {
     Paint::bumps(width, height, |u, v| {
         let d = cells(u * across as f32, v * down, across);
         let scale = width as f32 / across as f32;
-        0.30 * scale * d * d
+        0.24 * scale * d * d
     })
 }

@@ -27,7 +27,7 @@ pub fn kernel() -> Shape {
 
 /// A husk with its grain inside: 11 mm, pointing up y, its back towards z.
 fn husk() -> Shape {
-    Shape::grid(8, 7, |u, v| {
+    Shape::grid(6, 6, |u, v| {
         let a = 2.0 * PI * u;
         let t = clamp(v, 0.0, 1.0);
         let w = libm::powf(max(libm::sinf(PI * libm::powf(t, 0.72)), 0.0), 0.85);
@@ -93,7 +93,7 @@ pub fn bow(a: Vec3, b: Vec3, c: Vec3, t: f32) -> Vec3 {
 
 /// A straw along a curve.
 pub fn straw(a: Vec3, b: Vec3, c: Vec3, thick: f32) -> Shape {
-    Shape::tube(6, 14, |t| bow(a, b, c, t), |t| thick * (1.0 - 0.35 * t))
+    Shape::tube(5, 11, |t| bow(a, b, c, t), |t| thick * (1.0 - 0.35 * t))
         .coloured(|p, uv| {
             let joint = libm::powf(max(libm::cosf((uv[1] - 0.42) * 9.0), 0.0), 60.0);
             vec3(1.0, 0.94, 0.76) * (0.92 + 0.08 * libm::sinf(p.y * 300.0)) * (1.0 - 0.35 * joint)
