@@ -1,5 +1,36 @@
-//! The provider.
+//! The provider: the agent that offers a machine, claims ranges of jobs, has them run in the sandbox,
+//! submits what came out, serves it, and is paid.
+//!
+//! Decisions are in [`machine`], a pure state machine; everything else carries out what it says:
+//! `agent` (the loop), `chain` (moves), `fetch` and `compile` (getting jobs ready), `slot` and `hand`
+//! (running ranges in workers), [`journal`] and `store` (results), `enroll` (registration and stake),
+//! `bookmark` and `folder` (what is remembered).
+//!
+//! A provider that is killed loses at most the tasks in flight: claims are read back from the chain,
+//! results from the journals, content from the store.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+mod agent;
+mod bookmark;
+mod chain;
+mod compile;
+mod config;
+mod enroll;
+mod error;
+mod fetch;
+mod folder;
+mod hand;
 pub mod journal;
 pub mod machine;
+mod news;
+mod provider;
+mod shop;
+mod slot;
+mod status;
+mod store;
+
+pub use config::{Config, GasReserve, Limits, Offer};
+pub use error::ProviderError;
+pub use provider::Provider;
+pub use status::{ChainStatus, SlotStatus, Status, Totals};

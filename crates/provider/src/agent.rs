@@ -1,0 +1,489 @@
+//! The agent: owns the machine, feeds it events, performs its effects. Decides nothing.
+//!
+//! One task runs [`Agent::work`]. Each effect that takes time is a task of its own in the provider's
+//! scope, or an order to a slot, and ends with the event that the machine waits for. Events come back
+//! through one bounded mailbox; the agent never waits for those who fill it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tilth_blobs::Tag;
+use tilth_client::News;
+use tilth_protocol::{JobId, RangeId};
+use tilth_service::{OnFailure, Spawner};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    ProviderError,
+    bookmark::Bookmark,
+    fetch::{self, FetchError},
+    folder::remove,
+    journal::Extent,
+    machine::{
+        Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, Note, Refusal, SlotId, Work,
+    },
+    news::{Heard, More, hear},
+    shop::Shop,
+    slot::{Order, Slot},
+    status::{ChainStatus, SlotStatus, Status},
+    store,
+};
+
+/// Events that may wait for the agent. Senders wait when it is full.
+pub(crate) const MAILBOX: usize = 256;
+/// Orders that may wait for a slot: an unload and what follows it.
+const ORDERS: usize = 4;
+/// Blocks read after which the bookmark is moved although nothing else happens.
+const MOVE_BOOKMARK: u64 = 1_000;
+
+/// What the handle tells the agent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Command {
+    /// Take no more work.
+    Drain,
+}
+
+/// The agent's side of a slot.
+struct Desk {
+    orders: mpsc::Sender<Order>,
+    abort: watch::Sender<Option<RangeId>>,
+    running: Option<RangeId>,
+}
+
+/// The agent's ears.
+pub(crate) struct Ears {
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+}
+
+pub(crate) struct Agent {
+    machine: Machine,
+    shop: Arc<Shop>,
+    bookmark: Bookmark,
+    tasks: Spawner,
+    events: mpsc::Sender<Event>,
+    status: watch::Sender<Status>,
+    desks: Vec<Desk>,
+    /// Tasks of ranges that are ours, for the totals.
+    counts: BTreeMap<RangeId, u32>,
+    caught_up: bool,
+    bookmark_at: u64,
+}
+
+impl Agent {
+    pub(crate) fn new(
+        machine: Machine,
+        shop: Arc<Shop>,
+        bookmark: Bookmark,
+        tasks: Spawner,
+        events: mpsc::Sender<Event>,
+        status: watch::Sender<Status>,
+    ) -> Self {
+        let bookmark_at = bookmark.next_block();
+        let slots = machine.work().count();
+        let mut agent = Self {
+            machine,
+            shop,
+            bookmark,
+            tasks,
+            events,
+            status,
+            desks: Vec::new(),
+            counts: BTreeMap::new(),
+            caught_up: false,
+            bookmark_at,
+        };
+        agent.desks = (0..slots).map(|slot| agent.open_slot(slot)).collect();
+        agent
+    }
+
+    fn open_slot(&self, slot: usize) -> Desk {
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let (abort, aborted) = watch::channel(None);
+        let slot = Slot {
+            id: SlotId::try_from(slot).unwrap_or(SlotId::MAX),
+            shop: Arc::clone(&self.shop),
+            orders: inbox,
+            aborted,
+            events: self.events.clone(),
+            loaded: None,
+        };
+        self.spawn(format!("slot {}", slot.id), slot.follow());
+        Desk { orders, abort, running: None }
+    }
+
+    /// Works until the scope stops or the chain turns out to be another one.
+    pub(crate) async fn work(mut self, mut ears: Ears) -> Result<(), ProviderError> {
+        let stop = self.tasks.token();
+        loop {
+            let wake = self.machine.next_wake();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(event) = ears.events.recv() => self.take(event)?,
+                Some(news) = ears.news.recv() => self.hear(news)?,
+                Some(Command::Drain) = ears.commands.recv() => {
+                    info!("taking no more work");
+                    self.take(Event::Drain)?;
+                    self.status.send_modify(|status| status.draining = true);
+                }
+                () = until(wake) => self.take(Event::Tick)?,
+            }
+            self.show();
+        }
+        self.save_bookmark();
+        Ok(())
+    }
+
+    /// One event, and whatever is waiting behind it need not be asked for one by one.
+    fn take(&mut self, event: Event) -> Result<(), ProviderError> {
+        if let Event::Calibrated { slot, .. }
+        | Event::RangeComplete { slot, .. }
+        | Event::RunFailed { slot, .. } = &event
+            && let Some(desk) = self.desks.get_mut(usize::from(*slot))
+        {
+            desk.running = None;
+        }
+        debug!(?event, "event");
+        for effect in self.machine.step(event, now()) {
+            self.perform(effect)?;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, news: News) -> Result<(), ProviderError> {
+        match news {
+            News::Logs { logs, to, at_head } => {
+                for heard in logs.iter().filter_map(hear) {
+                    self.heed(heard)?;
+                }
+                self.bookmark.read_up_to(to.saturating_add(1));
+                if at_head && !self.caught_up {
+                    self.caught_up = true;
+                    self.take(Event::CaughtUp)?;
+                    self.sweep();
+                    self.set_chain(ChainStatus::Here);
+                    info!(block = to, "up to date with the chain");
+                }
+                if self.bookmark.next_block() >= self.bookmark_at.saturating_add(MOVE_BOOKMARK) {
+                    self.save_bookmark();
+                }
+            }
+            News::Away { detail } => {
+                warn!(detail, "the chain does not answer; running ranges go on");
+                self.set_chain(ChainStatus::Away);
+            }
+            News::Back { after } => {
+                info!(away_ms = after.as_millis() as u64, "the chain answers again");
+                let here = if self.caught_up { ChainStatus::Here } else { ChainStatus::Reading };
+                self.set_chain(here);
+            }
+            News::Rewound { expected, found } => {
+                return Err(ProviderError::Stopped(format!(
+                    "the chain ends at block {found}, but block {expected} was read before: it is another chain, or it lost blocks"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn heed(&mut self, heard: Heard) -> Result<(), ProviderError> {
+        let job = heard.job();
+        if self.bookmark.is_counted(job) {
+            return Ok(());
+        }
+        let owner = self.shop.chain.owner.address();
+        match (&heard.event, heard.more) {
+            (_, More::Opened(opening)) => {
+                self.bookmark.opened(job, heard.block);
+                self.shop.opened(job, opening);
+            }
+            (ChainEvent::Claimed { provider, claim }, _) if *provider == owner => {
+                self.counts.insert(claim.range, claim.count);
+            }
+            (ChainEvent::Submitted { range, .. }, More::Submitted { provider, units })
+                if provider == owner =>
+            {
+                let tasks = self.counts.remove(range).unwrap_or(0);
+                self.bookmark.submitted(job, tasks, units);
+            }
+            (ChainEvent::Settled { paid, .. }, More::Settled { provider }) if provider == owner => {
+                self.bookmark.settled(job, *paid);
+            }
+            (ChainEvent::Released { range } | ChainEvent::Expired { range }, _) => {
+                self.counts.remove(range);
+            }
+            _ => {}
+        }
+        self.take(Event::Chain(heard.event))
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), ProviderError> {
+        debug!(?effect, "effect");
+        match effect {
+            Effect::Fetch { job, holds, epoch } => self.fetch(job, holds, epoch),
+            Effect::Calibrate { slot, job, index } => {
+                self.order(slot, Order::Calibrate { job, index })?;
+            }
+            Effect::Run { slot, range, from, count, silence_ms } => {
+                let silence = Duration::from_millis(silence_ms);
+                self.order(slot, Order::Run { range, from, count, silence })?;
+                if let Some(desk) = self.desks.get_mut(usize::from(slot)) {
+                    desk.running = Some(range);
+                }
+            }
+            Effect::Abort { slot } => {
+                if let Some(desk) = self.desks.get(usize::from(slot)) {
+                    desk.abort.send_replace(desk.running);
+                }
+            }
+            Effect::Unload { slot } => self.order(slot, Order::Unload)?,
+            Effect::Claim(ask) => {
+                let chain = self.shop.chain.clone();
+                self.answer(format!("claim {}", ask.job), async move {
+                    answer_to(&ask, chain.claim(&ask).await)
+                });
+            }
+            Effect::Store { range, from, count } => self.store(range, from, count),
+            Effect::Submit { range, commitment, ask } => self.submit(range, commitment, ask),
+            Effect::Release { range } => {
+                let chain = self.shop.chain.clone();
+                self.answer(format!("release {range}"), async move {
+                    match chain.release(range).await {
+                        Ok(()) => Event::Released { range },
+                        Err(why) => Event::ReleaseFailed { range, why },
+                    }
+                });
+            }
+            Effect::Settle { job, seqs } => {
+                let chain = self.shop.chain.clone();
+                self.answer(format!("settle {job}"), async move {
+                    Event::SettleEnded { job, done: chain.settle(job, seqs).await }
+                });
+            }
+            Effect::Expire { job, seqs } => {
+                let chain = self.shop.chain.clone();
+                self.answer(format!("expire {job}"), async move {
+                    Event::ExpireEnded { job, done: chain.expire(job, seqs).await }
+                });
+            }
+            Effect::Withdraw => {
+                let chain = self.shop.chain.clone();
+                self.answer("withdraw".into(), async move {
+                    Event::WithdrawEnded { done: chain.withdraw().await }
+                });
+            }
+            Effect::Discard { range } => self.discard(range),
+            Effect::Forget { job } => self.forget(job),
+            Effect::Note(note) => tell(&note),
+        }
+        Ok(())
+    }
+
+    fn order(&self, slot: SlotId, order: Order) -> Result<(), ProviderError> {
+        let sent = self.desks.get(usize::from(slot)).map(|desk| desk.orders.try_send(order));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            _ => Err(ProviderError::Stopped(format!("slot {slot} takes no orders"))),
+        }
+    }
+
+    fn fetch(&self, job: JobId, holds: bool, epoch: u64) {
+        let shop = Arc::clone(&self.shop);
+        self.answer(format!("fetch {job}"), async move {
+            match fetch::fetch(&shop, job, holds).await {
+                Ok(()) => Event::Fetched { job },
+                Err(error) => {
+                    fetch::report(job, &error);
+                    match error {
+                        FetchError::Refused(why) => Event::FetchRefused { job, epoch, why },
+                        error => Event::FetchFailed { job, trouble: error.trouble() },
+                    }
+                }
+            }
+        });
+    }
+
+    fn store(&self, range: RangeId, from: u32, count: u32) {
+        let shop = Arc::clone(&self.shop);
+        self.answer(format!("store {range}"), async move {
+            let extent = Extent { range, from, count, prepare: false };
+            match store::store(&shop, extent).await {
+                Ok(commitment) => Event::Stored { range, commitment },
+                Err(error) => {
+                    let lost = error.is_lost();
+                    warn!(%range, %error, lost, "a range cannot be stored");
+                    if lost && let Err(error) = remove(&shop.folder.journal(range)) {
+                        warn!(%range, %error, "its journal cannot be removed");
+                    }
+                    Event::StoreFailed { range, lost }
+                }
+            }
+        });
+    }
+
+    fn submit(&self, range: RangeId, commitment: Commitment, ask: Option<Ask>) {
+        let chain = self.shop.chain.clone();
+        let events = self.events.clone();
+        self.spawn(format!("submit {range}"), async move {
+            let (submitted, given) = chain.submit(range, &commitment, ask.as_ref()).await;
+            let event = match submitted {
+                Ok(at) => {
+                    let Commitment { units, failures, .. } = commitment;
+                    info!(%range, units, failures, "submitted a range");
+                    Event::Submitted { range, at }
+                }
+                Err(why) => Event::SubmitFailed { range, why },
+            };
+            // A closed mailbox means that the provider stops.
+            let _ = events.send(event).await;
+            if let Some(ask) = ask {
+                let given = given.unwrap_or(Err(Refusal::Later));
+                let _ = events.send(answer_to(&ask, given)).await;
+            }
+        });
+    }
+
+    fn discard(&self, range: RangeId) {
+        let shop = Arc::clone(&self.shop);
+        self.spawn(format!("discard {range}"), async move {
+            if let Err(error) = shop.blobs.unpin(&Tag::range(range.job, range.seq)).await {
+                warn!(%range, %error, "a range's content stays pinned until its job is forgotten");
+            }
+            if let Err(error) = remove(&shop.folder.journal(range)) {
+                warn!(%range, %error, "a journal cannot be removed");
+            }
+        });
+    }
+
+    fn forget(&mut self, job: JobId) {
+        self.bookmark.over(job);
+        self.save_bookmark();
+        self.shop.forget(job);
+        self.clear(job);
+    }
+
+    /// Removes a job's files and pins.
+    fn clear(&self, job: JobId) {
+        let shop = Arc::clone(&self.shop);
+        self.spawn(format!("clear {job}"), async move {
+            if let Err(error) = shop.blobs.unpin(&Tag::job(job)).await {
+                // The folder stays as the reminder; the next start tries again.
+                warn!(%job, %error, "a job's content cannot be unpinned");
+                return;
+            }
+            if let Err(error) = remove(&shop.folder.job(job)) {
+                warn!(%job, %error, "a job's folder cannot be removed");
+            }
+        });
+    }
+
+    /// Removes what jobs of an earlier life have left.
+    fn sweep(&self) {
+        let known: BTreeSet<_> = self.machine.jobs().collect();
+        match self.shop.folder.jobs() {
+            Ok(jobs) => jobs.into_iter().filter(|job| !known.contains(job)).for_each(|job| {
+                debug!(%job, "removing what is left of a job");
+                self.clear(job);
+            }),
+            Err(error) => warn!(%error, "old jobs' folders cannot be listed"),
+        }
+    }
+
+    /// Starts a task that ends with an event.
+    fn answer(&self, name: String, future: impl Future<Output = Event> + Send + 'static) {
+        let events = self.events.clone();
+        self.spawn(name, async move {
+            let event = future.await;
+            // A closed mailbox means that the provider stops.
+            let _ = events.send(event).await;
+        });
+    }
+
+    /// Starts a task that ends with the provider. A panic in it would leave the machine waiting for an
+    /// answer for ever, so it stops everything and is seen.
+    fn spawn(&self, name: String, future: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.tasks.token();
+        let started = self.tasks.spawn(name, OnFailure::StopAll, async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = future => {}
+            }
+        });
+        if !started {
+            debug!("nothing is started any more, the provider stops");
+        }
+    }
+
+    fn set_chain(&self, chain: ChainStatus) {
+        self.status.send_modify(|status| status.chain = chain);
+    }
+
+    /// Shows what has changed.
+    fn show(&self) {
+        let standing = self.machine.standing();
+        let slots: Vec<_> = self.machine.work().map(slot_status).collect();
+        let totals = self.bookmark.totals();
+        self.status.send_if_modified(|status| {
+            let before = status.clone();
+            status.slots.clone_from(&slots);
+            status.held = standing.held;
+            status.unsettled = standing.unsettled;
+            status.jobs = standing.jobs;
+            status.pending = standing.pending;
+            status.totals = totals;
+            *status != before
+        });
+    }
+
+    fn save_bookmark(&mut self) {
+        self.bookmark_at = self.bookmark.next_block();
+        if let Err(error) = self.bookmark.save(&self.shop.folder.bookmark()) {
+            error!(%error, "the bookmark cannot be written; the next start reads more of the chain");
+        }
+    }
+}
+
+fn answer_to(ask: &Ask, given: Result<crate::machine::Claim, Refusal>) -> Event {
+    match given {
+        Ok(claim) => {
+            info!(range = %claim.range, from = claim.from, count = claim.count, "claimed a range");
+            Event::Claimed { claim }
+        }
+        Err(why) => Event::ClaimRefused { job: ask.job, epoch: ask.epoch, why },
+    }
+}
+
+fn slot_status(work: Work) -> SlotStatus {
+    match work {
+        Work::Idle => SlotStatus::Idle,
+        Work::Calibrating(job) => SlotStatus::Calibrating { job },
+        Work::Running(range, since_ms) => SlotStatus::Running { range, since_ms },
+    }
+}
+
+fn tell(note: &Note) {
+    match note {
+        Note::Ignored { job, why } => info!(%job, ?why, "leaving a job alone"),
+        Note::Lost { range } => warn!(%range, "a range was taken from us: its time was over"),
+        Note::GaveUp { range, deaths } => warn!(%range, deaths, "giving a range back"),
+    }
+}
+
+/// The one place that reads the clock.
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Waits until a time; for ever without one.
+async fn until(time: Option<Millis>) {
+    match time {
+        Some(time) => tokio::time::sleep(Duration::from_millis(time.saturating_sub(now()))).await,
+        None => std::future::pending().await,
+    }
+}

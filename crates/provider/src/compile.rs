@@ -1,0 +1,177 @@
+//! Compiling programs: in a confined child of their own, for a small program can take a compiler a long
+//! time and a lot of memory. Done once per program and engine.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::Duration,
+};
+
+use rustix::fs::OFlags;
+use tilth_protocol::{
+    ContentHash, Problem,
+    worker::{FromWorker, read_frame},
+};
+use tilth_sandbox::{Bind, How, Limits as Cage, Program, SandboxError};
+use tokio::{io::AsyncReadExt, time::timeout};
+use tracing::info;
+
+use crate::{
+    folder::{publish, remove},
+    hand::describe,
+    shop::Shop,
+};
+
+/// Most bytes of a compiled program.
+const MAX_ARTIFACT_BYTES: u64 = 256 << 20;
+/// Most bytes of what the compiling child says.
+const MAX_SAID_BYTES: u64 = 64 << 10;
+/// How long the child's end is waited for after its output has ended.
+const END: Duration = Duration::from_secs(10);
+
+/// Why there is no compiled program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CompileError {
+    /// The program is refused, or takes more to compile than it may.
+    #[error("the program cannot be compiled: {0}")]
+    Program(String),
+    /// The compiling child could not be started.
+    #[error(transparent)]
+    Start(#[from] SandboxError),
+    /// Files cannot be read or written.
+    #[error("compiling: {0}")]
+    File(#[from] io::Error),
+}
+
+/// Makes sure that there is a compiled program. `source` is readable by everybody.
+pub(crate) async fn compile(
+    shop: &Shop,
+    source: &Path,
+    hash: ContentHash,
+) -> Result<(), CompileError> {
+    let artifact = shop.folder.artifact(&shop.engine, hash);
+    if artifact.exists() {
+        return Ok(());
+    }
+    let bench = shop.folder.work().join(format!("compile-{hash}"));
+    remove(&bench)?;
+    fs::create_dir(&bench)?;
+    let outcome = run_child(shop, source, &bench, hash).await;
+    let kept = match outcome {
+        Ok(()) => take_artifact(&bench.join("artifact"), &artifact),
+        Err(error) => Err(error),
+    };
+    remove(&bench)?;
+    kept?;
+    info!(program = %hash.short(), "compiled a program");
+    Ok(())
+}
+
+async fn run_child(
+    shop: &Shop,
+    source: &Path,
+    bench: &Path,
+    hash: ContentHash,
+) -> Result<(), CompileError> {
+    let input = Bind::new(source, "/program");
+    let output = Bind::new(bench, "/out");
+    let mut program = Program::new(&shop.worker.program);
+    let inside = |bind| shop.confinement.path_inside(bind).to_owned();
+    program.args = shop.worker.args.clone();
+    program.args.push("compile".into());
+    program.args.push(inside(&input).into());
+    program.args.push(inside(&output).join("artifact").into());
+    program.read_only.push(input);
+    program.writable = Some(output);
+    let time = shop.limits.compile_time;
+    let cage = Cage {
+        memory_bytes: shop.limits.compile_memory,
+        cpu: Some(time),
+        file_bytes: MAX_ARTIFACT_BYTES,
+        ..Cage::default()
+    };
+    let mut child = shop.confinement.spawn(&program, &cage).await?;
+    drop(child.stdin.take());
+    let mut said = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        let heard = timeout(time, stdout.take(MAX_SAID_BYTES).read_to_end(&mut said)).await;
+        match heard {
+            Ok(read) => drop(read?),
+            Err(_) => {
+                let text = format!("{} takes longer than {} s", hash.short(), time.as_secs());
+                return Err(CompileError::Program(text));
+            }
+        }
+    }
+    let Ok(ended) = timeout(END, child.wait()).await else {
+        return Err(CompileError::Program("the compiler does not end".into()));
+    };
+    let ended = ended?;
+    if ended.how == How::Exited(0) {
+        return Ok(());
+    }
+    let words = refusal(&said).map_or_else(
+        || format!("{}: {}", describe(ended.how), child.stderr_tail().trim()),
+        |problem| problem.to_string(),
+    );
+    Err(CompileError::Program(words.chars().take(2_000).collect()))
+}
+
+/// The child's own reason, if it gave one.
+fn refusal(mut said: &[u8]) -> Option<Problem> {
+    while let Ok(Some(frame)) = read_frame::<FromWorker>(&mut said) {
+        if let FromWorker::Failed(problem) = frame {
+            return Some(problem);
+        }
+    }
+    None
+}
+
+/// Copies what the child has written to where it is used. The child is not trusted with file kinds,
+/// sizes and links; what the machine code does is confined to the same program's worker.
+fn take_artifact(written: &Path, artifact: &Path) -> Result<(), CompileError> {
+    // What the child left there may be a link or a pipe.
+    let careful = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(careful).open(written)?;
+    let data = file.metadata()?;
+    if !data.is_file() || data.len() == 0 || data.len() > MAX_ARTIFACT_BYTES {
+        return Err(CompileError::Program("the compiler left no usable artifact".into()));
+    }
+    let partial = artifact.with_extension("partial");
+    let mut copy = File::create(&partial)?;
+    io::copy(&mut file.take(MAX_ARTIFACT_BYTES), &mut copy)?;
+    copy.sync_all()?;
+    publish(&partial)?;
+    fs::rename(partial, artifact)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_files_of_bounded_size_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (written, artifact) = (dir.path().join("written"), dir.path().join("artifact"));
+        assert!(take_artifact(&written, &artifact).is_err(), "nothing there");
+        std::os::unix::fs::symlink("/etc/passwd", &written).unwrap();
+        assert!(take_artifact(&written, &artifact).is_err(), "a link");
+        fs::remove_file(&written).unwrap();
+        fs::write(&written, []).unwrap();
+        assert!(take_artifact(&written, &artifact).is_err(), "empty");
+        let huge = File::create(&written).unwrap();
+        huge.set_len(MAX_ARTIFACT_BYTES + 1).unwrap();
+        assert!(take_artifact(&written, &artifact).is_err(), "huge");
+        fs::remove_file(&written).unwrap();
+        fs::create_dir(&written).unwrap();
+        assert!(take_artifact(&written, &artifact).is_err(), "a folder");
+        fs::remove_dir(&written).unwrap();
+        assert!(!artifact.exists());
+        fs::write(&written, "code").unwrap();
+        take_artifact(&written, &artifact).unwrap();
+        assert_eq!(fs::read(&artifact).unwrap(), b"code");
+    }
+}

@@ -1,0 +1,127 @@
+//! What a provider is told at its start. Immutable afterwards.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use alloy::signers::local::PrivateKeySigner;
+use tilth_client::Network;
+use tilth_protocol::{Amount, Price, amount::GRAIN};
+use tilth_sandbox::CommandLine;
+
+/// Everything a [`Provider`](crate::Provider) needs.
+#[derive(Clone)]
+pub struct Config {
+    /// Its folder: journals, content, compiled programs. Created if missing; one provider at a time.
+    pub dir: PathBuf,
+    /// The chain and its contracts.
+    pub network: Network,
+    /// Key of the account that owns the stake and is paid.
+    pub owner: PrivateKeySigner,
+    /// Key that claims and submits. Holds only a little native coin, for gas.
+    pub node: PrivateKeySigner,
+    /// What is offered.
+    pub offer: Offer,
+    /// What may be used.
+    pub limits: Limits,
+    /// Starts a worker (`tilth worker`).
+    pub worker: CommandLine,
+    /// Starts the sandbox's init (`tilth sandbox-init`).
+    pub sandbox_init: CommandLine,
+    /// Where the data endpoint listens (UDP); port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Addresses to publish instead of the bound ones.
+    pub advertise: Vec<SocketAddr>,
+    /// How long results are served after they were paid.
+    pub retention: Duration,
+    /// Earnings move to the owner's wallet whenever so much has come in; `None` leaves them in the
+    /// Ledger.
+    pub withdraw_above: Option<Amount>,
+    /// Native coin that the owner keeps on the node's key.
+    pub gas: GasReserve,
+}
+
+/// What a provider offers on chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Ranges worked on at the same time, at least 1.
+    pub slots: u16,
+    /// Stake to have at least; missing stake is deposited and locked at the start.
+    pub stake: Amount,
+    /// Least price of a unit.
+    pub price_floor: Price,
+    /// Device class bits.
+    pub class_bits: u64,
+    /// Graphics memory of the largest card, MiB.
+    pub vram_mib: u32,
+    /// Short region name, at most 8 ASCII characters.
+    pub region: String,
+}
+
+/// What a provider may use of its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of one worker, in bytes. Jobs whose tasks and files need more are left alone.
+    pub memory_per_slot: u64,
+    /// Disk for programs and inputs of all jobs together, in bytes.
+    pub disk: u64,
+    /// Memory for compiling a program, in bytes.
+    pub compile_memory: u64,
+    /// Longest time for compiling a program.
+    pub compile_time: Duration,
+}
+
+/// When and with how much the node's key is refilled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GasReserve {
+    /// Refilled below this.
+    pub least: Amount,
+    /// Up to this.
+    pub full: Amount,
+}
+
+impl Default for Offer {
+    /// One slot, 100 GRAIN at stake, any price.
+    fn default() -> Self {
+        Self {
+            slots: 1,
+            stake: Amount(100 * GRAIN),
+            price_floor: Price(1),
+            class_bits: 0,
+            vram_mib: 0,
+            region: String::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    /// 2 GiB of memory per slot, 20 GiB of disk, 2 GiB and two minutes for compiling.
+    fn default() -> Self {
+        Self {
+            memory_per_slot: 2 << 30,
+            disk: 20 << 30,
+            compile_memory: 2 << 30,
+            compile_time: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Default for GasReserve {
+    /// Refilled to 1 GRAIN below a fifth of it: thousands of ranges on a tilth chain.
+    fn default() -> Self {
+        Self { least: Amount(GRAIN / 5), full: Amount(GRAIN) }
+    }
+}
+
+impl fmt::Debug for Config {
+    /// Keys are shown as their addresses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("dir", &self.dir)
+            .field("network", &self.network)
+            .field("owner", &self.owner.address())
+            .field("node", &self.node.address())
+            .field("offer", &self.offer)
+            .field("limits", &self.limits)
+            .field("bind", &self.bind)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+//! A provider's folder on disk.
+//!
+//! ```text
+//! lock                     held while a provider runs
+//! endpoint.key             32 secret bytes: the same endpoint id in every life
+//! bookmark.json            how far the chain has been read
+//! content/                 the content store
+//! artifacts/ENGINE/HASH    compiled programs
+//! jobs/ID/program, inputs/NAME, ranges/SEQ.journal
+//! work/                    scratch, emptied at start
+//! ```
+//!
+//! What a worker gets to see is readable by everybody, for it runs as another user; the rest is not.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tilth_protocol::{ContentHash, JobId, RangeId};
+
+use crate::ProviderError;
+
+/// The folder, locked.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates what is missing and takes the lock.
+    pub(crate) fn open(root: &Path) -> Result<Self, ProviderError> {
+        let fail = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| ProviderError::Folder { action, path, source }
+        };
+        let root = std::path::absolute(root).map_err(fail("cannot find", root))?;
+        for part in ["content", "artifacts", "jobs", "work"] {
+            let path = root.join(part);
+            fs::create_dir_all(&path).map_err(fail("cannot create", &path))?;
+        }
+        let path = root.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(fail("cannot open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ProviderError::InUse { path: root }),
+            Err(TryLockError::Error(error)) => return Err(fail("cannot lock", &path)(error)),
+        }
+        let folder = Self { root, _lock: lock };
+        let work = folder.work();
+        empty(&work).map_err(fail("cannot empty", &work))?;
+        Ok(folder)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn content(&self) -> PathBuf {
+        self.root.join("content")
+    }
+
+    pub(crate) fn bookmark(&self) -> PathBuf {
+        self.root.join("bookmark.json")
+    }
+
+    pub(crate) fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+
+    pub(crate) fn job(&self, job: JobId) -> PathBuf {
+        self.root.join("jobs").join(job.to_string())
+    }
+
+    pub(crate) fn program(&self, job: JobId) -> PathBuf {
+        self.job(job).join("program")
+    }
+
+    pub(crate) fn inputs(&self, job: JobId) -> PathBuf {
+        self.job(job).join("inputs")
+    }
+
+    pub(crate) fn journal(&self, range: RangeId) -> PathBuf {
+        self.job(range.job).join("ranges").join(format!("{}.journal", range.seq))
+    }
+
+    /// Where a compiled program lies. Another engine has another folder.
+    pub(crate) fn artifact(&self, engine: &str, program: ContentHash) -> PathBuf {
+        self.artifacts(engine).join(program.to_string())
+    }
+
+    fn artifacts(&self, engine: &str) -> PathBuf {
+        self.root.join("artifacts").join(ContentHash::of(engine.as_bytes()).short())
+    }
+
+    /// Removes what other engines have compiled.
+    pub(crate) fn keep_artifacts_of(&self, engine: &str) -> io::Result<()> {
+        let keep = self.artifacts(engine);
+        for entry in fs::read_dir(self.root.join("artifacts"))? {
+            let path = entry?.path();
+            if path != keep {
+                fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path))?;
+            }
+        }
+        fs::create_dir_all(keep)
+    }
+
+    /// Jobs that have a folder.
+    pub(crate) fn jobs(&self) -> io::Result<Vec<JobId>> {
+        let mut jobs = Vec::new();
+        for entry in fs::read_dir(self.root.join("jobs"))? {
+            if let Some(job) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+                jobs.push(job);
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The endpoint's secret key, made at the first start.
+    pub(crate) fn endpoint_secret(&self) -> Result<[u8; 32], ProviderError> {
+        let path = self.root.join("endpoint.key");
+        let secret = read_secret(&path).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => make_secret(&path),
+            _ => Err(error),
+        });
+        secret.map_err(|source| ProviderError::Folder { action: "cannot use", path, source })
+    }
+}
+
+fn read_secret(path: &Path) -> io::Result<[u8; 32]> {
+    let mut secret = [0; 32];
+    File::open(path)?.read_exact(&mut secret)?;
+    Ok(secret)
+}
+
+fn make_secret(path: &Path) -> io::Result<[u8; 32]> {
+    let secret = read_secret(Path::new("/dev/urandom"))?;
+    let partial = path.with_extension("partial");
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
+    file.write_all(&secret)?;
+    file.sync_all()?;
+    fs::rename(partial, path)?;
+    Ok(secret)
+}
+
+/// Removes everything inside a folder.
+fn empty(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.symlink_metadata()?.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file or folder; one that is not there is as good as removed.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    removed.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// Lets every user read a file (or enter a folder).
+pub(crate) fn publish(path: &Path) -> io::Result<()> {
+    let mode = if path.metadata()?.is_dir() { 0o755 } else { 0o644 };
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Writes a file that is whole or not there, readable by everybody.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    fs::write(&partial, bytes)?;
+    publish(&partial)?;
+    fs::rename(partial, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_provider_and_one_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let secret = folder.endpoint_secret().unwrap();
+        let second = Folder::open(dir.path());
+        assert!(matches!(second, Err(ProviderError::InUse { .. })), "{second:?}");
+        fs::write(folder.work().join("rest"), "x").unwrap();
+        drop(folder);
+        let folder = Folder::open(dir.path()).unwrap();
+        assert_eq!(folder.endpoint_secret().unwrap(), secret);
+        assert_ne!(secret, [0; 32]);
+        assert_eq!(fs::read_dir(folder.work()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn artifacts_of_other_engines_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let (old, new) = (folder.artifact("one", ContentHash([1; 32])), "two");
+        folder.keep_artifacts_of("one").unwrap();
+        fs::write(&old, "code").unwrap();
+        folder.keep_artifacts_of("one").unwrap();
+        assert!(old.exists());
+        folder.keep_artifacts_of(new).unwrap();
+        assert!(!old.exists());
+    }
+}

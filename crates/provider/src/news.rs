@@ -1,0 +1,199 @@
+//! The contracts' logs in the words of the machine. Pure.
+
+use alloy::{rpc::types::Log, sol_types::SolEventInterface};
+use tilth_contracts::{JobBook::JobBookEvents, Terms as Offered};
+use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
+
+use crate::machine::{ChainEvent, Claim, Millis, Terms};
+
+/// One log that concerns providers.
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    /// For the machine.
+    pub(crate) event: ChainEvent,
+    /// The block it is in.
+    pub(crate) block: u64,
+    /// What only the log says.
+    pub(crate) more: More,
+}
+
+/// What a log says that the machine need not know.
+#[derive(Clone, Debug)]
+pub(crate) enum More {
+    /// Nothing.
+    Nothing,
+    /// Where and what a new job's spec is.
+    Opened(Opening),
+    /// What was submitted, and by whom.
+    Submitted {
+        /// The owner account.
+        provider: alloy_primitives::Address,
+        /// Its units.
+        units: u64,
+    },
+    /// Who was paid.
+    Settled {
+        /// The owner account.
+        provider: alloy_primitives::Address,
+    },
+}
+
+/// What is needed to fetch a job and to check that its spec is what the chain was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) spec: ContentHash,
+    pub(crate) task_count: u32,
+    pub(crate) unit_cap: u64,
+    pub(crate) prepare_cap: u64,
+    pub(crate) range_timeout_ms: u64,
+    /// Encoded contact of whoever serves the spec.
+    pub(crate) contact: Vec<u8>,
+}
+
+impl Heard {
+    /// The job it is about.
+    pub(crate) fn job(&self) -> JobId {
+        match &self.event {
+            ChainEvent::Opened { job, .. }
+            | ChainEvent::ToppedUp { job }
+            | ChainEvent::Closed { job } => *job,
+            ChainEvent::Claimed { claim, .. } => claim.range.job,
+            ChainEvent::Submitted { range, .. }
+            | ChainEvent::Released { range }
+            | ChainEvent::Expired { range }
+            | ChainEvent::Settled { range, .. } => range.job,
+        }
+    }
+}
+
+/// Reads a log of the `JobBook`. `None`: it does not concern providers.
+pub(crate) fn hear(log: &Log) -> Option<Heard> {
+    let event = JobBookEvents::decode_log(&log.inner).ok()?.data;
+    let block = log.block_number?;
+    let nothing = |event| Some(Heard { event, block, more: More::Nothing });
+    match event {
+        JobBookEvents::JobOpened(e) => {
+            let job = JobId(e.jobId);
+            let opening = Opening {
+                spec: ContentHash(e.terms.specHash.0),
+                task_count: e.terms.taskCount,
+                unit_cap: e.terms.unitCap,
+                prepare_cap: e.terms.prepareCap,
+                range_timeout_ms: seconds(e.terms.rangeTimeout.into()),
+                contact: e.terms.contact.to_vec(),
+            };
+            let event = ChainEvent::Opened { job, terms: terms(&e.terms) };
+            Some(Heard { event, block, more: More::Opened(opening) })
+        }
+        JobBookEvents::JobFunded(e) => nothing(ChainEvent::ToppedUp { job: JobId(e.jobId) }),
+        JobBookEvents::JobDraining(e) => nothing(ChainEvent::Closed { job: JobId(e.jobId) }),
+        JobBookEvents::JobCancelled(e) => nothing(ChainEvent::Closed { job: JobId(e.jobId) }),
+        JobBookEvents::JobDone(e) => nothing(ChainEvent::Closed { job: JobId(e.jobId) }),
+        JobBookEvents::RangeClaimed(e) => {
+            let claim = Claim {
+                range: range(e.jobId, e.seq),
+                from: e.from,
+                count: e.count,
+                at: seconds(e.at.to::<u64>()),
+            };
+            nothing(ChainEvent::Claimed { provider: e.provider, claim })
+        }
+        JobBookEvents::RangeSubmitted(e) => {
+            let at = seconds(e.at.to::<u64>());
+            let event = ChainEvent::Submitted { range: range(e.jobId, e.seq), at };
+            let more = More::Submitted { provider: e.provider, units: e.units };
+            Some(Heard { event, block, more })
+        }
+        JobBookEvents::RangeSettled(e) => {
+            let range = range(e.jobId, e.seq);
+            let event = ChainEvent::Settled { range, paid: Amount(e.paid) };
+            Some(Heard { event, block, more: More::Settled { provider: e.provider } })
+        }
+        JobBookEvents::RangeReleased(e) => {
+            nothing(ChainEvent::Released { range: range(e.jobId, e.seq) })
+        }
+        JobBookEvents::RangeExpired(e) => {
+            nothing(ChainEvent::Expired { range: range(e.jobId, e.seq) })
+        }
+        // Whether the escrow is dry is asked when it matters; callbacks are the client's affair.
+        JobBookEvents::JobDry(_) | JobBookEvents::JobCallback(_) => None,
+    }
+}
+
+fn range(job: u64, seq: u32) -> RangeId {
+    RangeId { job: JobId(job), seq }
+}
+
+/// Seconds of the chain as milliseconds.
+fn seconds(seconds: u64) -> Millis {
+    seconds.saturating_mul(1_000)
+}
+
+fn terms(terms: &Offered) -> Terms {
+    Terms {
+        task_count: terms.taskCount,
+        price: tilth_protocol::Price(terms.price.to::<u128>()),
+        window_ms: seconds(terms.window.into()),
+        range_timeout_ms: seconds(terms.rangeTimeout.into()),
+        deadline: seconds(terms.deadline.to::<u64>()),
+        required_class: terms.requiredClass,
+        min_vram_mib: terms.minVramMib,
+        chained: terms.afterJob != 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::sol_types::SolEvent;
+    use alloy_primitives::{Address, B256, Log as Plain, aliases::U40};
+    use tilth_contracts::JobBook;
+
+    use super::*;
+
+    fn log<E: SolEvent>(event: &E) -> Log {
+        let inner = Plain { address: Address::ZERO, data: event.encode_log_data() };
+        Log { inner, block_number: Some(9), ..Log::default() }
+    }
+
+    #[test]
+    fn terms_and_times_are_read_in_our_units() {
+        let terms = Offered {
+            specHash: B256::repeat_byte(3),
+            taskCount: 12,
+            unitCap: 7,
+            prepareCap: 8,
+            price: alloy_primitives::aliases::U96::from(99),
+            window: 60,
+            rangeTimeout: 30,
+            targetSeconds: 5,
+            parallelism: 2,
+            firstRange: 1,
+            deadline: U40::from(1_790_000_000_u64),
+            maxFailures: 0,
+            requiredClass: 1,
+            minVramMib: 2,
+            afterJob: 0,
+            callback: Address::ZERO,
+            contact: vec![1, 2, 3].into(),
+        };
+        let opened = JobBook::JobOpened {
+            jobId: 4,
+            client: Address::ZERO,
+            terms,
+            escrow: 5,
+            at: U40::from(1),
+        };
+        let heard = hear(&log(&opened)).unwrap();
+        let ChainEvent::Opened { job: JobId(4), terms } = heard.event else { panic!("{heard:?}") };
+        assert_eq!((terms.window_ms, terms.range_timeout_ms), (60_000, 30_000));
+        assert_eq!((terms.deadline, terms.price.0), (1_790_000_000_000, 99));
+        let More::Opened(opening) = heard.more else { panic!() };
+        assert_eq!((opening.unit_cap, opening.prepare_cap), (7, 8));
+        assert_eq!((opening.contact, heard.block), (vec![1, 2, 3], 9));
+    }
+
+    #[test]
+    fn logs_of_other_contracts_are_not_heard() {
+        assert!(hear(&Log { block_number: Some(1), ..Log::default() }).is_none());
+    }
+}

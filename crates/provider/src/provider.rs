@@ -1,0 +1,244 @@
+//! A whole provider as a value: [`Provider::spawn`] starts everything, dropping the handle stops it.
+
+use std::{sync::Arc, time::Duration};
+
+use tilth_blobs::Blobs;
+use tilth_client::{Account, Follow, Link, Scope as Logs};
+use tilth_sandbox::{Confinement, Limits as Cage, Program};
+use tilth_service::{OnFailure, Scope};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::{
+    ProviderError,
+    agent::{Agent, Command, Ears, MAILBOX},
+    bookmark::Bookmark,
+    chain::Chain,
+    config::Config,
+    enroll::{encoded, enroll},
+    folder::Folder,
+    hand::Hand,
+    machine::{Machine, Rules},
+    shop::Shop,
+    status::{ChainStatus, STOP_PATIENCE, SlotStatus, Status},
+};
+
+/// Most slots of one provider.
+const MAX_SLOTS: u16 = 1024;
+/// Batches of logs read ahead of the agent.
+const NEWS: usize = 16;
+
+/// A running provider. Dropping it stops everything at once: workers die, claims stay on chain and are
+/// taken up again by the next provider that is started in the same folder.
+#[derive(Debug)]
+pub struct Provider {
+    scope: Scope,
+    blobs: Blobs,
+    status: watch::Receiver<Status>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Provider {
+    /// Starts a provider: takes its folder, looks at what the sandbox can do, registers and stakes as
+    /// far as that is not done yet, reads what happened on chain in its absence, and works.
+    ///
+    /// # Errors
+    /// [`ProviderError`], with [`ProviderError::problem`] for people. What was started is stopped.
+    pub async fn spawn(config: Config) -> Result<Self, ProviderError> {
+        check(&config)?;
+        let folder = Folder::open(&config.dir)?;
+        let confinement = probe(&config).await?;
+        let engine = greet(&confinement, &config).await?;
+        folder.keep_artifacts_of(&engine).map_err(|source| {
+            let path = folder.root().join("artifacts");
+            ProviderError::Folder { action: "cannot clean", path, source }
+        })?;
+
+        let network = &config.network;
+        let link = Link::open(&network.rpc_url, network.contracts.into())?;
+        let chain_id = link.check().await?;
+        if chain_id != network.chain_id {
+            let text = format!(
+                "{} is chain {chain_id}, the network is on chain {}",
+                network.rpc_url, network.chain_id
+            );
+            return Err(ProviderError::Config(text));
+        }
+        let job_book = link.addresses().job_book;
+        let path = folder.bookmark();
+        let mut bookmark = Bookmark::open(&path, chain_id, job_book, network.first_block)?;
+        let owner = Account::new(link.clone(), config.owner.clone());
+        let node = Account::new(link.clone(), config.node.clone());
+        let chain = Chain::new(owner, node, network.wraps_native, config.gas);
+
+        let secret = folder.endpoint_secret()?;
+        let mut store = tilth_blobs::Config::new(folder.content(), secret, config.bind);
+        store.advertise.clone_from(&config.advertise);
+        let blobs = Blobs::spawn(store).await?;
+        let contact = blobs.contact();
+        enroll(&chain, &config, &contact, bookmark.published()).await?;
+        bookmark.publish(encoded(&contact));
+        let saved = bookmark.save(&path);
+        saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
+
+        let status = first_status(&config, contact);
+        let worker = config.worker.clone();
+        let limits = config.limits;
+        let kept = blobs.clone();
+        let shop = Shop::new(folder, blobs, chain, confinement, worker, engine, limits);
+        info!(owner = %status.owner, slots = config.offer.slots, "the provider is up");
+        Ok(start(&config, shop, bookmark, status, kept))
+    }
+
+    /// The provider as it is now; [`watch::Receiver::changed`] tells of changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Takes no more work, finishes and submits what runs, gives back what was not begun, and serves
+    /// what was submitted until it is paid. Returns when all of that is done; may be dropped before
+    /// (the provider goes on draining), and called again.
+    ///
+    /// # Errors
+    /// [`ProviderError::Stopped`] if the provider stops before that.
+    pub async fn drain(&self) -> Result<(), ProviderError> {
+        self.drain_until(|status| status.is_at_rest()).await
+    }
+
+    /// As [`Provider::drain`], but returns when everything is delivered, paid or not.
+    ///
+    /// # Errors
+    /// [`ProviderError::Stopped`] if the provider stops before that.
+    pub async fn deliver(&self) -> Result<(), ProviderError> {
+        self.drain_until(Status::is_delivered).await
+    }
+
+    async fn drain_until(&self, over: impl Fn(&Status) -> bool) -> Result<(), ProviderError> {
+        let stopped = |_| ProviderError::Stopped("it no longer runs".into());
+        self.commands.send(Command::Drain).await.map_err(|_| stopped(()))?;
+        let mut status = self.status.clone();
+        let drained = status.wait_for(|status| status.draining && over(status)).await;
+        if drained.is_ok() {
+            return Ok(());
+        }
+        Err(self.failure().await)
+    }
+
+    /// Waits until the provider stops by itself, which it only does when it cannot go on.
+    pub async fn failure(&self) -> ProviderError {
+        match self.scope.stopped().await {
+            Some(failure) => ProviderError::Stopped(failure.to_string()),
+            None => ProviderError::Stopped("it was told to stop".into()),
+        }
+    }
+
+    /// Stops now, in order: workers die, the content store is closed. What was begun is taken up again
+    /// at the next start.
+    ///
+    /// # Errors
+    /// The failure that had stopped it before, or that of closing the store.
+    pub async fn stop(self) -> Result<(), ProviderError> {
+        let ending = self.scope.shutdown(STOP_PATIENCE).await;
+        self.blobs.shutdown().await?;
+        match ending.failure {
+            Some(failure) => Err(ProviderError::Stopped(failure.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check(config: &Config) -> Result<(), ProviderError> {
+    let slots = config.offer.slots;
+    if slots == 0 || slots > MAX_SLOTS {
+        return Err(ProviderError::Config(format!("{slots} slots, it must be 1 to {MAX_SLOTS}")));
+    }
+    if config.gas.full < config.gas.least {
+        return Err(ProviderError::Config("the gas reserve's least is above its full".into()));
+    }
+    Ok(())
+}
+
+/// Finds out what the sandbox can enforce, and says aloud what it cannot.
+async fn probe(config: &Config) -> Result<Confinement, ProviderError> {
+    let confinement = Confinement::probe(config.sandbox_init.clone()).await?;
+    for measure in confinement.report() {
+        if let Some(problem) = measure.problem() {
+            warn!(detail = problem.detail, advice = problem.advice, "{}", problem.what);
+        }
+    }
+    Ok(confinement)
+}
+
+/// Starts a worker once, to know that it runs in the sandbox and what engine it is.
+async fn greet(confinement: &Confinement, config: &Config) -> Result<String, ProviderError> {
+    let mut program = Program::new(&config.worker.program);
+    program.args = config.worker.args.clone();
+    program.args.push("serve".into());
+    let confined = confinement.spawn(&program, &Cage::default()).await?;
+    let hand = Hand::spawn(confined).await;
+    let hand = hand.map_err(|error| ProviderError::Worker(error.to_string()))?;
+    Ok(hand.engine().to_owned())
+}
+
+fn first_status(config: &Config, contact: tilth_protocol::Contact) -> Status {
+    Status {
+        owner: config.owner.address(),
+        node: config.node.address(),
+        contact,
+        slots: vec![SlotStatus::Idle; usize::from(config.offer.slots)],
+        held: 0,
+        unsettled: 0,
+        jobs: 0,
+        totals: crate::status::Totals::default(),
+        chain: ChainStatus::Reading,
+        draining: false,
+        pending: 0,
+    }
+}
+
+/// Starts the tasks. Nothing here can fail or wait.
+fn start(
+    config: &Config,
+    shop: Shop,
+    bookmark: Bookmark,
+    status: Status,
+    blobs: Blobs,
+) -> Provider {
+    let rules = Rules {
+        owner: status.owner,
+        slots: config.offer.slots,
+        price_floor: config.offer.price_floor,
+        class_bits: config.offer.class_bits,
+        vram_mib: config.offer.vram_mib,
+        retention_ms: millis(config.retention),
+        withdraw_above: config.withdraw_above,
+    };
+    let scope = Scope::new(format!("provider {}", status.owner));
+    let (events, event_inbox) = mpsc::channel(MAILBOX);
+    let (news, news_inbox) = mpsc::channel(NEWS);
+    let (commands, command_inbox) = mpsc::channel(4);
+    let (status, shown) = watch::channel(status);
+    let logs = Logs::contracts([shop.chain.link.addresses().job_book], bookmark.next_block());
+    let mut follow = Follow::new(&shop.chain.link, logs);
+    let stop = scope.token();
+    scope.spawn("news", OnFailure::StopAll, async move {
+        loop {
+            let item = tokio::select! {
+                () = stop.cancelled() => return,
+                item = follow.next() => item,
+            };
+            if news.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    let machine = Machine::new(rules);
+    let agent = Agent::new(machine, Arc::new(shop), bookmark, scope.spawner(), events, status);
+    let ears = Ears { events: event_inbox, news: news_inbox, commands: command_inbox };
+    scope.spawn("agent", OnFailure::StopAll, agent.work(ears));
+    Provider { scope, blobs, status: shown, commands }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,141 @@
+//! What every part of the agent uses: folder, content, chain, sandbox, and the jobs that are ready.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tilth_blobs::Blobs;
+use tilth_protocol::{JobId, JobSpec, Leaf, PREPARE_INDEX, RangeId};
+use tilth_sandbox::{CommandLine, Confinement};
+
+use crate::{chain::Chain, config::Limits, folder::Folder, journal::Extent, news::Opening};
+
+/// The shared means of one provider.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub(crate) folder: Folder,
+    pub(crate) blobs: Blobs,
+    pub(crate) chain: Chain,
+    pub(crate) confinement: Confinement,
+    pub(crate) worker: CommandLine,
+    /// What the worker said it is; compiled programs are only for this.
+    pub(crate) engine: String,
+    pub(crate) limits: Limits,
+    books: Mutex<Books>,
+}
+
+/// What is known about jobs besides the machine's decisions.
+#[derive(Debug, Default)]
+struct Books {
+    openings: BTreeMap<JobId, Arc<Opening>>,
+    ready: BTreeMap<JobId, Arc<Ready>>,
+    /// Disk space that jobs' files take, in bytes.
+    disk: BTreeMap<JobId, u64>,
+}
+
+/// A job whose program is compiled and whose inputs are on disk.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) job: JobId,
+    pub(crate) spec: JobSpec,
+    pub(crate) range_timeout_ms: u64,
+    /// The calibration's result, until its task is claimed.
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A task's result outside any range.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) leaf: Leaf,
+    pub(crate) output: Vec<u8>,
+}
+
+impl Shop {
+    pub(crate) fn new(
+        folder: Folder,
+        blobs: Blobs,
+        chain: Chain,
+        confinement: Confinement,
+        worker: CommandLine,
+        engine: String,
+        limits: Limits,
+    ) -> Self {
+        let books = Mutex::default();
+        Self { folder, blobs, chain, confinement, worker, engine, limits, books }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        // Every change is one insertion or removal, so a panic elsewhere has not harmed the maps.
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn opened(&self, job: JobId, opening: Opening) {
+        self.books().openings.insert(job, Arc::new(opening));
+    }
+
+    pub(crate) fn opening(&self, job: JobId) -> Option<Arc<Opening>> {
+        self.books().openings.get(&job).cloned()
+    }
+
+    pub(crate) fn set_ready(&self, ready: Ready) {
+        self.books().ready.insert(ready.job, Arc::new(ready));
+    }
+
+    pub(crate) fn ready(&self, job: JobId) -> Option<Arc<Ready>> {
+        self.books().ready.get(&job).cloned()
+    }
+
+    /// Reserves disk space for a job's files. False: there is not so much left of what we may use.
+    pub(crate) fn reserve_disk(&self, job: JobId, bytes: u64) -> bool {
+        let mut books = self.books();
+        let others = books.disk.iter().filter(|(id, _)| **id != job);
+        let taken = others.map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
+        let fits = taken.saturating_add(bytes) <= self.limits.disk;
+        if fits {
+            books.disk.insert(job, bytes);
+        }
+        fits
+    }
+
+    pub(crate) fn forget(&self, job: JobId) {
+        let mut books = self.books();
+        books.openings.remove(&job);
+        books.ready.remove(&job);
+        books.disk.remove(&job);
+    }
+}
+
+impl Ready {
+    pub(crate) fn new(job: JobId, spec: JobSpec, range_timeout_ms: u64) -> Self {
+        Self { job, spec, range_timeout_ms, kept: Mutex::default() }
+    }
+
+    /// Whether ranges have a leaf for the prepare phase.
+    pub(crate) fn has_prepare(&self) -> bool {
+        self.spec.limits.prepare_cap > 0
+    }
+
+    pub(crate) fn extent(&self, range: RangeId, from: u32, count: u32) -> Extent {
+        Extent { range, from, count, prepare: self.has_prepare() }
+    }
+
+    pub(crate) fn keep(&self, result: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
+    /// The kept result, if it is of one of these tasks.
+    pub(crate) fn kept(&self, from: u32, count: u32) -> Option<Kept> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = from..from.saturating_add(count);
+        kept.as_ref().filter(|kept| tasks.contains(&kept.leaf.index)).cloned()
+    }
+}
+
+/// The leaf of a prepare phase.
+pub(crate) fn prepare_leaf(status: tilth_protocol::Status, units: u64) -> Leaf {
+    match status {
+        tilth_protocol::Status::Ok => Leaf::finished(PREPARE_INDEX, &[], units),
+        failed => Leaf::failed(PREPARE_INDEX, failed, units),
+    }
+}

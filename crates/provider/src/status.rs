@@ -1,0 +1,87 @@
+//! What a provider shows of itself.
+
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use serde::Serialize;
+use tilth_protocol::{Contact, JobId, RangeId};
+
+pub use crate::bookmark::Totals;
+
+/// A provider at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The owner account, the provider's name on chain.
+    pub owner: Address,
+    /// The key that claims and submits.
+    pub node: Address,
+    /// Where its content is served.
+    pub contact: Contact,
+    /// What each slot does.
+    pub slots: Vec<SlotStatus>,
+    /// Ranges claimed and not yet submitted.
+    pub held: usize,
+    /// Ranges submitted and not yet settled.
+    pub unsettled: usize,
+    /// Jobs it works on or could work on.
+    pub jobs: usize,
+    /// What its work has brought since it was set up.
+    pub totals: Totals,
+    /// The chain, as seen from here.
+    pub chain: ChainStatus,
+    /// Whether it takes no more work.
+    pub draining: bool,
+    /// Questions under way whose answer may bring work.
+    pub(crate) pending: usize,
+}
+
+/// What a slot does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "doing")]
+pub enum SlotStatus {
+    /// Nothing.
+    Idle,
+    /// One task, to know the speed.
+    Calibrating {
+        /// The job.
+        job: JobId,
+    },
+    /// A range.
+    Running {
+        /// The range.
+        range: RangeId,
+        /// Unix milliseconds of its start.
+        since_ms: u64,
+    },
+}
+
+/// The chain, as seen by a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChainStatus {
+    /// The past is being read; no work is taken yet.
+    Reading,
+    /// Up to date.
+    Here,
+    /// It does not answer.
+    Away,
+}
+
+impl Status {
+    /// Whether everything that was begun is delivered and paid.
+    pub fn is_at_rest(&self) -> bool {
+        self.held == 0
+            && self.unsettled == 0
+            && self.pending == 0
+            && self.slots.iter().all(|slot| *slot == SlotStatus::Idle)
+    }
+
+    /// Whether everything that was begun is delivered; it may not be paid yet.
+    pub fn is_delivered(&self) -> bool {
+        self.held == 0 && self.pending == 0
+    }
+}
+
+/// How long tasks may take to stop; they stop at their next await point.
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
