@@ -7,7 +7,9 @@
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Header, Sealable, Transaction as _, constants::EMPTY_WITHDRAWALS, proofs,
 };
-use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::SYSTEM_ADDRESS, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_eips::{
+    eip2935::HISTORY_STORAGE_ADDRESS, eip4788::SYSTEM_ADDRESS, eip7685::EMPTY_REQUESTS_HASH,
+};
 use alloy_evm::{EthEvm, Evm, EvmEnv, eth::EthEvmBuilder, precompiles::PrecompilesMap};
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use revm::{
@@ -213,7 +215,10 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
     }
 
     /// Executes a transaction and adds it, or says why it cannot be added and leaves no trace.
-    pub fn add(&mut self, transaction: Transaction) -> Result<Result<(), Rejected>, ExecutionError> {
+    pub fn add(
+        &mut self,
+        transaction: Transaction,
+    ) -> Result<Result<(), Rejected>, ExecutionError> {
         let (gas_limit, left) = (transaction.gas_limit(), self.gas_left());
         if gas_limit > left {
             return Ok(Err(Rejected::NoRoom { gas_limit, left }));

@@ -1,6 +1,8 @@
 //! The first block: balances, contracts, and the rules that never change.
 
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Header, Sealable, constants::EMPTY_WITHDRAWALS};
+use alloy_consensus::{
+    EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Header, Sealable, constants::EMPTY_WITHDRAWALS,
+};
 use alloy_eips::{
     eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE},
     eip7685::EMPTY_REQUESTS_HASH,
@@ -15,8 +17,12 @@ use revm::{
 
 use crate::{
     block::{Block, ChainSpec},
-    execution::{BlockAttributes, ExecutionError, Executed, block_environment, machine, machine_error},
-    state::{AccountState, Commitment, Journal, StateCommitment, StateError, StateReader, TrieSource},
+    execution::{
+        BlockAttributes, Executed, ExecutionError, block_environment, machine, machine_error,
+    },
+    state::{
+        AccountState, Commitment, Journal, StateCommitment, StateError, StateReader, TrieSource,
+    },
 };
 
 /// Gas one predeploy's init code may use: far above any real constructor.
@@ -144,8 +150,7 @@ impl Genesis {
             gas_limit: u64::MAX,
             extra_data: Bytes::new(),
         };
-        let mut environment =
-            block_environment(&self.spec(), &self.empty_header(), &attributes);
+        let mut environment = block_environment(&self.spec(), &self.empty_header(), &attributes);
         environment.block_env.number = U256::ZERO;
         environment.block_env.basefee = 0;
         environment.cfg_env.tx_gas_limit_cap = Some(u64::MAX);

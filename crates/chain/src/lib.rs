@@ -85,7 +85,7 @@ impl ChainError {
             Self::Rpc { .. } => {
                 "choose another port, or stop the program that uses this one".to_owned()
             }
-            Self::Node(NodeError::OtherGenesis { .. }) => {
+            Self::Node(NodeError::OtherGenesis { .. } | NodeError::OtherChain { .. }) => {
                 "use the genesis the folder was made with, or start with a fresh folder".to_owned()
             }
             Self::Node(NodeError::Genesis(_)) => "correct the genesis".to_owned(),

@@ -15,7 +15,7 @@ use crate::{
     block::{ChainSpec, SealedHeader, Transaction, chained_randomness},
     clock::Clock,
     config::Limits,
-    execution::{BlockAttributes, BlockBuilder, ExecutionError, Executed, Rejected},
+    execution::{BlockAttributes, BlockBuilder, Executed, ExecutionError, Rejected},
     genesis::{Genesis, GenesisError},
     pool::{AdmissionRules, Pool, PoolError, Sender, admit},
     state::{Advance, Commitment, StateCommitment, StateError, StateReader},
@@ -60,6 +60,14 @@ pub enum NodeError {
         /// Hash of the configured one.
         wanted: B256,
     },
+    /// The database belongs to a chain with another id.
+    #[error("the database holds chain {found}, the configuration asks for chain {wanted}")]
+    OtherChain {
+        /// Stored id.
+        found: u64,
+        /// Configured id.
+        wanted: u64,
+    },
     /// The stored state does not give the root in the last header.
     #[error("the stored state of block {number} has root {found}, its header says {wanted}")]
     WrongState {
@@ -90,7 +98,6 @@ pub enum SubmitError {
 }
 
 /// See the module's description.
-#[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) spec: ChainSpec,
     pub(crate) clock: Clock,
@@ -107,6 +114,12 @@ pub(crate) struct Node {
     fault: Mutex<Option<String>>,
 }
 
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
 impl Node {
     /// Opens the chain in `store`, writing the genesis if it is empty.
     pub(crate) fn open(
@@ -116,6 +129,10 @@ impl Node {
         clock: Clock,
         beneficiary: Address,
     ) -> Result<Self, NodeError> {
+        let (found, wanted) = (store.chain_id(genesis.chain_id)?, genesis.chain_id);
+        if found != wanted {
+            return Err(NodeError::OtherChain { found, wanted });
+        }
         let first = genesis.execute()?;
         if store.head()?.is_none() {
             store.commit(&first.block, &first.receipts, &first.diff)?;

@@ -202,10 +202,11 @@ impl Pool {
     }
 
     fn put(&mut self, address: Address, nonce: u64, hash: B256, pooled: Arc<Pooled>, state: u64) {
-        let queue = self
-            .queues
-            .entry(address)
-            .or_insert_with(|| Queue { nonce: state, next: state, ..Queue::default() });
+        let queue = self.queues.entry(address).or_insert_with(|| Queue {
+            nonce: state,
+            next: state,
+            ..Queue::default()
+        });
         if let Some(tail) = queue.tail(address) {
             self.tails.remove(&tail);
         }
@@ -367,3 +368,6 @@ impl PartialEq for Candidate<'_> {
 }
 
 impl Eq for Candidate<'_> {}
+
+#[cfg(test)]
+mod tests;

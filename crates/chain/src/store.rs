@@ -98,6 +98,21 @@ impl Store {
         transaction.commit().map_err(StateError::database)
     }
 
+    /// The id of the stored chain; an empty database becomes the home of chain `wanted`.
+    pub fn chain_id(&self, wanted: u64) -> Result<u64, StateError> {
+        let transaction = self.database.begin_write().map_err(StateError::database)?;
+        {
+            let mut meta = transaction.open_table(META).map_err(StateError::database)?;
+            let found = meta.get("chain").map_err(StateError::database)?.map(|v| v.value());
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            meta.insert("chain", wanted).map_err(StateError::database)?;
+        }
+        transaction.commit().map_err(StateError::database)?;
+        Ok(wanted)
+    }
+
     /// The number of the last block, or `None` in an empty database.
     pub fn head(&self) -> Result<Option<u64>, StateError> {
         let transaction = self.database.begin_read().map_err(StateError::database)?;

@@ -24,25 +24,38 @@ const KEY_NIBBLES: usize = 64;
 pub type Change = (B256, Option<Vec<u8>>);
 
 /// One version of a trie. Cloning is cheap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Trie {
     root: Option<Arc<Node>>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Trie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Trie").field(&self.root()).finish()
+    }
+}
+
 struct Node {
     kind: Kind,
     /// How a parent refers to this node: its RLP if shorter than 32 bytes, else the hash.
     reference: OnceLock<RlpNode>,
 }
 
-#[derive(Debug)]
 enum Kind {
     /// The whole key is kept; the path encoded is the part below the leaf's depth.
-    Leaf { key: B256, value: Box<[u8]> },
+    Leaf {
+        key: B256,
+        value: Box<[u8]>,
+    },
     /// Covers the nibbles from its own depth up to `end` of `key`; the child hangs at `end`.
-    Extension { key: B256, end: usize, child: Arc<Node> },
-    Branch { children: Box<Children> },
+    Extension {
+        key: B256,
+        end: usize,
+        child: Arc<Node>,
+    },
+    Branch {
+        children: Box<Children>,
+    },
 }
 
 type Children = [Option<Arc<Node>>; 16];
@@ -336,3 +349,6 @@ impl CompactPath {
         &self.bytes[..self.len]
     }
 }
+
+#[cfg(test)]
+mod tests;

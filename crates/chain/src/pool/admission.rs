@@ -5,7 +5,8 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_evm::FromRecoveredTx;
 use alloy_primitives::U256;
 use revm::{
-    context::TxEnv, context_interface::cfg::gas::calculate_initial_tx_gas_for_tx,
+    context::TxEnv,
+    context_interface::cfg::gas::calculate_initial_tx_gas_for_tx,
     primitives::{eip3860, eip7825, hardfork::SpecId},
 };
 

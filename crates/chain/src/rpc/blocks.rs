@@ -39,10 +39,7 @@ pub(super) fn header_by_hash(
     header(&head, head.snapshot.number_of(&hash)?)
 }
 
-pub(super) fn count_by_number(
-    rpc: &Rpc,
-    mut args: Arguments<'_>,
-) -> Result<Option<U64>, RpcError> {
+pub(super) fn count_by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
     let (head, number) = (rpc.head(), args.required::<BlockNumberOrTag>()?);
     count(&head, head.resolve(number))
 }

@@ -92,11 +92,7 @@ fn affordable(
 }
 
 /// The smallest gas limit with which the message succeeds, within the slack.
-fn search(
-    machine: &mut Machine<'_>,
-    mut transaction: TxEnv,
-    limit: u64,
-) -> Result<u64, RpcError> {
+fn search(machine: &mut Machine<'_>, mut transaction: TxEnv, limit: u64) -> Result<u64, RpcError> {
     let to_plain_account = match transaction.kind {
         TxKind::Call(to) if transaction.data.is_empty() => {
             let account = machine.db_mut().account(to)?.unwrap_or_default();

@@ -157,11 +157,7 @@ pub(super) fn header(header: &SealedHeader, transactions: &[Transaction]) -> Rpc
 }
 
 /// A whole block.
-pub(super) fn block(
-    sealed: &SealedHeader,
-    transactions: Vec<Transaction>,
-    full: bool,
-) -> RpcBlock {
+pub(super) fn block(sealed: &SealedHeader, transactions: Vec<Transaction>, full: bool) -> RpcBlock {
     let header = header(sealed, &transactions);
     let transactions = if full {
         let of_block = |(index, tx)| mined(sealed, index, tx);
@@ -202,9 +198,7 @@ pub(super) fn receipt(
     first_log: usize,
 ) -> TransactionReceipt {
     let hash = *transaction.inner().tx_hash();
-    let created = transaction
-        .is_create()
-        .then(|| transaction.signer().create(transaction.nonce()));
+    let created = transaction.is_create().then(|| transaction.signer().create(transaction.nonce()));
     TransactionReceipt {
         inner: receipt.envelope_with(logs(header, index, hash, receipt, first_log)),
         transaction_hash: hash,

@@ -131,7 +131,9 @@ fn advance(rpc: &Rpc, id: U256, last: u64, arrivals: u64) -> Result<FilterKind, 
     filter.asked = Instant::now();
     let before = filter.kind.clone();
     match &mut filter.kind {
-        FilterKind::Blocks { next } | FilterKind::Logs { next, .. } => *next = (last + 1).max(*next),
+        FilterKind::Blocks { next } | FilterKind::Logs { next, .. } => {
+            *next = (last + 1).max(*next)
+        }
         FilterKind::Pending { position } => *position = arrivals.max(*position),
     }
     Ok(before)

@@ -97,7 +97,8 @@ fn index(args: &mut Arguments<'_>) -> Result<usize, RpcError> {
 fn at(head: &Head, number: Option<u64>, index: usize) -> Result<Option<RpcTransaction>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     let Some(header) = head.header_of(number)? else { return Ok(None) };
-    let mut transactions: Vec<Transaction> = head.snapshot.transactions(number)?.unwrap_or_default();
+    let mut transactions: Vec<Transaction> =
+        head.snapshot.transactions(number)?.unwrap_or_default();
     if index >= transactions.len() {
         return Ok(None);
     }

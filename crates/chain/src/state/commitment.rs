@@ -98,11 +98,7 @@ impl Commitment {
         }
     }
 
-    fn storage(
-        &mut self,
-        account: &B256,
-        source: &impl TrieSource,
-    ) -> Result<Trie, StateError> {
+    fn storage(&mut self, account: &B256, source: &impl TrieSource) -> Result<Trie, StateError> {
         self.clock += 1;
         if let Some(loaded) = self.storages.get_mut(account) {
             loaded.used = self.clock;

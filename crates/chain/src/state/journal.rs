@@ -123,8 +123,10 @@ impl<R: StateReader> Journal<R> {
             if entry.wiped {
                 if had_storage {
                     for (slot, before) in self.parent.storage_entries(&address)? {
-                        slots.entry(slot).or_insert(SlotDiff { before, after: U256::ZERO }).before =
-                            before;
+                        slots
+                            .entry(slot)
+                            .or_insert(SlotDiff { before, after: U256::ZERO })
+                            .before = before;
                     }
                 }
                 slots.retain(|_, slot| slot.before != slot.after);
@@ -138,7 +140,8 @@ impl<R: StateReader> Journal<R> {
             );
         }
         // Code that did not survive the block (init code of genesis, destroyed accounts) is left out.
-        let kept: B256Set = diff.accounts.values().filter_map(|a| Some(a.after?.code_hash)).collect();
+        let kept: B256Set =
+            diff.accounts.values().filter_map(|a| Some(a.after?.code_hash)).collect();
         diff.codes = self.deployed.into_iter().filter(|(hash, _)| kept.contains(hash)).collect();
         Ok(diff)
     }
@@ -162,12 +165,12 @@ impl<R: StateReader> Journal<R> {
     fn slot(&mut self, address: Address, slot: U256) -> Result<&mut SlotDiff, StateError> {
         use alloy_primitives::map::Entry as Slot;
         self.entry(address)?;
-        let entry = self.accounts.get_mut(&address).ok_or(StateError::Damaged { what: "journal" })?;
+        let entry =
+            self.accounts.get_mut(&address).ok_or(StateError::Damaged { what: "journal" })?;
         Ok(match entry.slots.entry(slot) {
             Slot::Occupied(slot) => slot.into_mut(),
             Slot::Vacant(vacant) => {
-                let has_storage =
-                    entry.original.is_some_and(|a| a.storage_root != EMPTY_ROOT_HASH);
+                let has_storage = entry.original.is_some_and(|a| a.storage_root != EMPTY_ROOT_HASH);
                 let before = if entry.wiped || !has_storage {
                     U256::ZERO
                 } else {

@@ -39,8 +39,11 @@ impl HistoricState<'_> {
             return self.snapshot.account_by_key(key);
         };
         let (first, last) = (old_account_key(key, after), old_account_key(key, u64::MAX));
-        let mut later =
-            self.snapshot.old_accounts.range::<&[u8; 40]>(&first..=&last).map_err(StateError::database)?;
+        let mut later = self
+            .snapshot
+            .old_accounts
+            .range::<&[u8; 40]>(&first..=&last)
+            .map_err(StateError::database)?;
         match later.next() {
             None => self.snapshot.account_by_key(key),
             Some(entry) => {
@@ -63,8 +66,11 @@ impl StateReader for HistoricState<'_> {
             return self.snapshot.storage_by_key(&key);
         };
         let (first, last) = (old_storage_key(&key, after), old_storage_key(&key, u64::MAX));
-        let mut later =
-            self.snapshot.old_storage.range::<&[u8; 72]>(&first..=&last).map_err(StateError::database)?;
+        let mut later = self
+            .snapshot
+            .old_storage
+            .range::<&[u8; 72]>(&first..=&last)
+            .map_err(StateError::database)?;
         match later.next() {
             None => self.snapshot.storage_by_key(&key),
             Some(entry) => {
@@ -88,7 +94,11 @@ impl StateReader for HistoricState<'_> {
             self.snapshot.storage_leaves(&account)?.into_iter().collect();
         let first = old_storage_key(&storage_key(&account, &B256::ZERO), 0);
         let last = old_storage_key(&storage_key(&account, &B256::repeat_byte(0xff)), u64::MAX);
-        let kept = self.snapshot.old_storage.range::<&[u8; 72]>(&first..=&last).map_err(StateError::database)?;
+        let kept = self
+            .snapshot
+            .old_storage
+            .range::<&[u8; 72]>(&first..=&last)
+            .map_err(StateError::database)?;
         // Backwards, so that for each slot the earliest change after our block is applied last.
         for entry in kept.rev() {
             let (key, before) = entry.map_err(StateError::database)?;

@@ -170,7 +170,9 @@ impl TrieSource for Snapshot {
         let (first, last) =
             (storage_key(account, &B256::ZERO), storage_key(account, &B256::repeat_byte(0xff)));
         let mut leaves = Vec::new();
-        for entry in self.storage.range::<&[u8; 64]>(&first..=&last).map_err(StateError::database)? {
+        for entry in
+            self.storage.range::<&[u8; 64]>(&first..=&last).map_err(StateError::database)?
+        {
             let (key, value) = entry.map_err(StateError::database)?;
             leaves.push((B256::from_slice(&key.value()[32..]), value_from(value.value())?));
         }

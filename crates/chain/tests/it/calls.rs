@@ -3,7 +3,10 @@ use alloy::{
     network::TransactionBuilder,
     primitives::{Address, Bytes, U256},
     providers::Provider,
-    rpc::types::TransactionRequest,
+    rpc::types::{
+        TransactionRequest,
+        state::{AccountOverride, StateOverride},
+    },
 };
 use tilth_chain::{Clock, Config};
 
@@ -39,20 +42,19 @@ async fn calls_see_balances_overrides_and_the_right_block() {
     let chain = start(Config { clock: clock.clone(), ..config() }).await;
     let provider = client(&chain);
     // timestamp() and number() as one answer.
-    let code: Bytes = vec![
-        0x42, 0x60, 0x00, 0x52, 0x43, 0x60, 0x20, 0x52, 0x60, 0x40, 0x60, 0x00, 0xf3,
-    ]
-    .into();
+    let code: Bytes =
+        vec![0x42, 0x60, 0x00, 0x52, 0x43, 0x60, 0x20, 0x52, 0x60, 0x40, 0x60, 0x00, 0xf3].into();
     let at = Address::repeat_byte(0x5a);
     let request = TransactionRequest::default().with_to(at);
     let overrides = || {
-        let account = alloy::rpc::types::state::AccountOverride::default().with_code(code.clone());
-        [(at, account)].into_iter().collect()
+        let account = AccountOverride::default().with_code(code.clone());
+        StateOverride::from_iter([(at, account)])
     };
-    let latest = provider.call(request.clone()).overrides(overrides()).await.unwrap();
+    let last = BlockNumberOrTag::Latest;
+    let latest =
+        provider.call(request.clone()).overrides(overrides()).block(last.into()).await.unwrap();
     assert_eq!(latest, words(&[1_700_000_000, 0]));
-    let pending =
-        provider.call(request.clone()).overrides(overrides()).pending().await.unwrap();
+    let pending = provider.call(request.clone()).overrides(overrides()).pending().await.unwrap();
     assert_eq!(pending, words(&[1_800_000_000, 1]));
     assert!(clock.advance(60));
     let mined = chain.mine().await.unwrap();
@@ -62,10 +64,8 @@ async fn calls_see_balances_overrides_and_the_right_block() {
     assert_eq!(historic, words(&[1_700_000_000, 0]));
 
     let poor = Address::repeat_byte(0x5b);
-    let too_much = TransactionRequest::default()
-        .with_from(poor)
-        .with_to(Address::ZERO)
-        .with_value(fortune());
+    let too_much =
+        TransactionRequest::default().with_from(poor).with_to(Address::ZERO).with_value(fortune());
     let error = provider.call(too_much).await.unwrap_err();
     let payload = error.as_error_resp().unwrap();
     assert_eq!(payload.code, -32000);
@@ -78,10 +78,10 @@ async fn endless_calls_end_by_gas() {
     let provider = client(&chain);
     let at = Address::repeat_byte(0x5c);
     let endless: Bytes = vec![0x5b, 0x60, 0x00, 0x56].into();
-    let account = alloy::rpc::types::state::AccountOverride::default().with_code(endless);
+    let account = AccountOverride::default().with_code(endless);
     let request = TransactionRequest::default().with_to(at);
-    let call = provider.call(request).overrides([(at, account)].into_iter().collect());
-    let error = call.await.unwrap_err();
+    let overrides = StateOverride::from_iter([(at, account)]);
+    let error = provider.call(request).overrides(overrides).await.unwrap_err();
     assert_eq!(error.as_error_resp().unwrap().message, "out of gas");
 }
 
@@ -128,7 +128,8 @@ async fn batches_unknown_methods_and_nonsense_are_answered() {
     let missing = post(r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}"#).await;
     assert!(missing.contains("missing value for required argument 0"), "{missing}");
     assert!(missing.contains("-32602"), "{missing}");
-    let wrong = post(r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12"]}"#).await;
+    let wrong =
+        post(r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12"]}"#).await;
     assert!(wrong.contains("invalid argument 0"), "{wrong}");
     let garbage =
         post(r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0xc0ffee"]}"#)

@@ -13,7 +13,9 @@ use alloy::{
 };
 use tilth_chain::{Config, Genesis};
 
-use crate::fixture::{client, client_as, config, deploying, genesis, register, signer, start, words};
+use crate::fixture::{
+    client, client_as, config, deploying, genesis, register, signer, start, words,
+};
 
 fn on_disk(dir: &Path) -> Config {
     Config { dir: Some(dir.to_owned()), ..config() }
@@ -34,7 +36,8 @@ async fn a_stopped_chain_goes_on_where_it_was() {
         let provider = client(&chain);
         assert_eq!(provider.get_balance(to).await.unwrap().to::<u64>(), round * 2);
         for _ in 0..2 {
-            let request = TransactionRequest::default().with_to(to).with_value(1.try_into().unwrap());
+            let request =
+                TransactionRequest::default().with_to(to).with_value(1.try_into().unwrap());
             provider.send_transaction(request).await.unwrap().get_receipt().await.unwrap();
         }
         heads.push(chain.head().hash());

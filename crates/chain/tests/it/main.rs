@@ -2,6 +2,7 @@
 
 mod calls;
 mod contracts;
+mod differential;
 mod durability;
 mod fixture;
 mod history;

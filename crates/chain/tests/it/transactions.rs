@@ -44,7 +44,10 @@ async fn transfer_is_mined_at_once_and_everything_adds_up() {
     // The hash of the header as the client computes it is the one the node gives.
     assert_eq!(block.header.inner.hash_slow(), block.header.hash);
     assert_eq!(block.header.hash, receipt.block_hash.unwrap());
-    assert_eq!(block.calculate_transactions_root(), Some(block.header.transactions_root));
+    let root = alloy::consensus::proofs::calculate_transaction_root(
+        &block.transactions.txns().map(|tx| tx.inner.inner().clone()).collect::<Vec<_>>(),
+    );
+    assert_eq!(root, block.header.transactions_root);
     let by_hash = provider.get_block_by_hash(block.header.hash).full().await.unwrap().unwrap();
     assert_eq!(by_hash, block);
     let tx = provider.get_transaction_by_hash(receipt.transaction_hash).await.unwrap().unwrap();
@@ -63,9 +66,8 @@ async fn all_kinds_of_transactions_are_taken() {
     let to = Address::repeat_byte(0x33);
     let legacy = transfer(to, 1).with_gas_price(3_000_000_000);
     let access = transfer(to, 1).with_gas_price(3_000_000_000).access_list(Default::default());
-    let dynamic = transfer(to, 1)
-        .with_max_fee_per_gas(3_000_000_000)
-        .with_max_priority_fee_per_gas(7);
+    let dynamic =
+        transfer(to, 1).with_max_fee_per_gas(3_000_000_000).with_max_priority_fee_per_gas(7);
     for (kind, request) in [(0, legacy), (1, access), (2, dynamic)] {
         let receipt =
             provider.send_transaction(request).await.unwrap().get_receipt().await.unwrap();
@@ -186,9 +188,18 @@ async fn refusals_are_worded_as_by_geth() {
     let refused = [
         (plain(2).with_nonce(0), "nonce too low: next nonce 1, tx nonce 0"),
         (plain(u128::MAX).with_nonce(1), "insufficient funds for gas * price + value: balance"),
-        (plain(1).with_nonce(1).with_gas_limit(20_999), "intrinsic gas too low: gas 20999, minimum needed 21000"),
-        (plain(1).with_nonce(1).with_gas_limit(16_777_217), "transaction gas limit too high (cap: 16777216, tx: 16777217)"),
-        (plain(1).with_nonce(1).with_max_priority_fee_per_gas(3_000_000_000), "max priority fee per gas higher than max fee per gas"),
+        (
+            plain(1).with_nonce(1).with_gas_limit(20_999),
+            "intrinsic gas too low: gas 20999, minimum needed 21000",
+        ),
+        (
+            plain(1).with_nonce(1).with_gas_limit(16_777_217),
+            "transaction gas limit too high (cap: 16777216, tx: 16777217)",
+        ),
+        (
+            plain(1).with_nonce(1).with_max_priority_fee_per_gas(3_000_000_000),
+            "max priority fee per gas higher than max fee per gas",
+        ),
     ];
     for (request, message) in refused {
         let error = provider.send_transaction(request).await.unwrap_err();
