@@ -2,7 +2,7 @@
 //!
 //! Runs in the init process, which the program cannot see. Reads `/proc` of the machine.
 
-use std::{collections::HashSet, fs, time::Duration};
+use std::{collections::HashSet, fs, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
 
@@ -72,24 +72,55 @@ impl<'a> Watch<'a> {
 
 /// All processes that descend from `top`, without itself.
 pub(crate) fn descendants(top: Pid) -> Vec<Pid> {
+    if Path::new("/proc/thread-self/children").exists() {
+        follow(top, |parent| {
+            let tasks =
+                fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+            let lists = tasks
+                .map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+            lists
+                .flat_map(|list| list.split_whitespace().filter_map(pid_from).collect::<Vec<_>>())
+                .collect()
+        })
+    } else {
+        // Kernels without CONFIG_PROC_CHILDREN: one look at everybody's parent.
+        let parents = parents();
+        follow(top, |parent| {
+            parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid).collect()
+        })
+    }
+}
+
+fn follow(top: Pid, children_of: impl Fn(Pid) -> Vec<Pid>) -> Vec<Pid> {
     let mut found = Vec::new();
     let mut known = HashSet::from([top]);
     let mut open = vec![top];
     while let Some(parent) = open.pop() {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { continue };
-        for task in tasks.flatten() {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            for child in
-                children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-            {
-                if found.len() < MAX_PROCESSES && known.insert(child) {
-                    found.push(child);
-                    open.push(child);
-                }
+        for child in children_of(parent) {
+            if found.len() < MAX_PROCESSES && known.insert(child) {
+                found.push(child);
+                open.push(child);
             }
         }
     }
     found
+}
+
+/// Every process of the machine that can be seen, with its parent.
+fn parents() -> Vec<(Pid, Pid)> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| pid_from(entry.file_name().to_str()?));
+    pids.filter_map(|pid| Some((pid, pid_from(stat_fields(pid)?.split(' ').nth(1)?)?))).collect()
+}
+
+fn pid_from(text: &str) -> Option<Pid> {
+    Pid::from_raw(text.parse().ok().filter(|&pid| pid > 0)?)
+}
+
+/// The fields of `/proc/PID/stat` from the third on: the second is a name in parentheses that may hold anything.
+fn stat_fields(pid: Pid) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned())
 }
 
 /// Kills all descendants of `top`, and the process groups they have made.
@@ -118,9 +149,7 @@ fn private_bytes(pid: Pid) -> Option<u64> {
 
 /// CPU time of a process and of the children it has waited for.
 fn cpu_time(pid: Pid) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name in parentheses, which may hold anything.
-    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields = stat_fields(pid)?;
     let ticks: u64 =
         fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
     Some(Duration::from_millis(ticks.saturating_mul(1000 / TICKS_PER_SECOND)))
@@ -151,6 +180,8 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(10), "no child was found");
             std::thread::yield_now();
         }
+        let me = rustix::process::getpid();
+        assert!(parents().contains(&(top, me)) && descendants(me).contains(&top));
         drop(child.stdin.take());
         child.wait().unwrap();
     }
