@@ -36,6 +36,8 @@ use crate::{
 const SWEEP: Duration = Duration::from_secs(20);
 /// How long to wait for another store on the same folder to finish closing.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// How long to wait for the port of the last start: a predecessor in this process may still hold it.
+const PORT_WAIT: Duration = Duration::from_millis(500);
 /// How long to wait for the first local address of a socket bound to all interfaces.
 const ADDRESS_WAIT: Duration = Duration::from_secs(2);
 
@@ -214,9 +216,21 @@ async fn listen(
     let last = std::fs::read_to_string(&note).ok().and_then(|text| text.trim().parse().ok());
     if bind.port() == 0
         && let Some(port) = last
-        && let Ok(endpoint) = bind_endpoint(secret, SocketAddr::new(bind.ip(), port)).await
     {
-        return Ok(endpoint);
+        let again = SocketAddr::new(bind.ip(), port);
+        let until = Instant::now() + PORT_WAIT;
+        loop {
+            match bind_endpoint(secret, again).await {
+                Ok(endpoint) => return Ok(endpoint),
+                Err(_) if Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => {
+                    warn!(%error, "the last port is taken, others must learn a new one");
+                    break;
+                }
+            }
+        }
     }
     let endpoint = bind_endpoint(secret, bind).await?;
     let same_ip = |socket: &SocketAddr| socket.ip() == bind.ip();

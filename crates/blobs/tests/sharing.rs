@@ -197,6 +197,7 @@ async fn a_store_can_be_opened_again_after_it_was_closed_or_dropped() {
     let blob = first.put(bytes(20_000), &tag()).await.unwrap();
     let contact = first.contact();
     first.shutdown().await.unwrap();
+    drop(first);
     let second = Blobs::spawn(config(dir.path(), 1)).await.unwrap();
     assert_eq!(second.contact(), contact, "who remembers us finds us again");
     assert!(second.has(blob.hash).await.unwrap());

@@ -35,7 +35,11 @@ const HAND_IN_AGAIN: Duration = Duration::from_secs(3);
 /// After so long in no block the fee is raised.
 const RAISE: Duration = Duration::from_secs(24);
 /// How often a whole send starts over because another program used the nonce.
-const STARTS: u32 = 4;
+const STARTS: u32 = 16;
+/// How many nonces are tried when another program with the same key keeps being faster.
+const NONCES: u32 = 32;
+/// Pause after a nonce was refused, times the number of refusals.
+const NONCE_PAUSE: Duration = Duration::from_millis(2);
 
 /// A key and the chain it acts on. Cheap to clone; clones share the nonce.
 #[derive(Clone, Debug)]
@@ -62,6 +66,13 @@ struct Sent {
     raw: Vec<u8>,
     /// Hashes of all versions, the latest last.
     hashes: Vec<B256>,
+}
+
+/// What handing in again came to.
+enum Pushed {
+    HandedIn,
+    /// The nonce was used by a transaction that is not ours.
+    Overtaken,
 }
 
 impl Account {
@@ -179,7 +190,7 @@ impl Account {
     async fn hand_in(&self, order: &Order) -> Result<Sent, ChainError> {
         let fees = self.link.fees().await?;
         let mut next = self.nonce.lock().await;
-        for _ in 0..STARTS {
+        for attempt in 1..=NONCES {
             let nonce = match *next {
                 Some(nonce) => nonce,
                 None => self.next_nonce().await?,
@@ -189,8 +200,12 @@ impl Account {
                 Ok(()) => {}
                 Err(error) if is_known(&error) => {}
                 Err(error) if is_stale(&error) => {
-                    *next = None;
-                    continue;
+                    // It may be our own: taken and mined while the node's answer got lost.
+                    if self.link.receipt(hash).await?.is_none() {
+                        *next = None;
+                        tokio::time::sleep(NONCE_PAUSE.saturating_mul(attempt)).await;
+                        continue;
+                    }
                 }
                 Err(error) => {
                     // Nobody knows whether it arrived: the next one asks the chain.
@@ -219,10 +234,14 @@ impl Account {
         let longest = if self.link.is_local() { LONGEST_LOOK.0 } else { LONGEST_LOOK.1 };
         let (mut handed_in, mut raised, mut look) = (began, began, FIRST_LOOK);
         loop {
-            for hash in sent.hashes.iter().rev() {
-                if let Some(receipt) = self.link.receipt(*hash).await? {
-                    return Ok(Some(receipt));
+            // It is handed in, so while the chain is away there is nothing better than to wait.
+            match self.look(&sent).await {
+                Ok(Some(receipt)) => return Ok(Some(receipt)),
+                Err(error) if !error.is_temporary() || Instant::now() >= deadline => {
+                    *self.nonce.lock().await = None;
+                    return Err(error);
                 }
+                Ok(None) | Err(_) => {}
             }
             let now = Instant::now();
             if now >= deadline {
@@ -231,24 +250,53 @@ impl Account {
                 return Err(ChainError::NotIncluded { hash, waited: began.elapsed() });
             }
             if now.duration_since(handed_in) >= HAND_IN_AGAIN {
-                handed_in = now;
-                if self.is_overtaken(&sent).await? {
-                    *self.nonce.lock().await = None;
-                    return Ok(None);
-                }
-                if now.duration_since(raised) >= RAISE {
+                let raise = now.duration_since(raised) >= RAISE;
+                if raise {
                     raised = now;
-                    self.raise(order, &mut sent).await?;
                 }
-                if let Err(error) = self.link.send_raw(&sent.raw).await
-                    && !is_known(&error)
-                    && !is_stale(&error)
-                {
-                    warn!(account = %self.address(), %error, "handing in again failed");
+                match self.push(order, &mut sent, raise).await {
+                    Ok(Pushed::Overtaken) => {
+                        *self.nonce.lock().await = None;
+                        return Ok(None);
+                    }
+                    Ok(Pushed::HandedIn) => {}
+                    Err(error) => {
+                        warn!(account = %self.address(), %error, "handing in again failed");
+                    }
                 }
+                handed_in = Instant::now();
             }
             tokio::time::sleep(look).await;
             look = look.saturating_mul(2).min(longest);
+        }
+    }
+
+    /// The receipt of whichever version got into a block.
+    async fn look(&self, sent: &Sent) -> Result<Option<TransactionReceipt>, ChainError> {
+        for hash in sent.hashes.iter().rev() {
+            if let Some(receipt) = self.link.receipt(*hash).await? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hands the transaction in again, with a higher fee if `raise`.
+    async fn push(
+        &self,
+        order: &Order,
+        sent: &mut Sent,
+        raise: bool,
+    ) -> Result<Pushed, ChainError> {
+        if self.is_overtaken(sent).await? {
+            return Ok(Pushed::Overtaken);
+        }
+        if raise {
+            self.raise(order, sent).await?;
+        }
+        match self.link.send_raw(&sent.raw).await {
+            Err(error) if !is_known(&error) && !is_stale(&error) => Err(error),
+            Ok(()) | Err(_) => Ok(Pushed::HandedIn),
         }
     }
 
@@ -259,12 +307,7 @@ impl Account {
             return Ok(false);
         }
         // Looked for once more: it may have got into a block between the two questions.
-        for hash in &sent.hashes {
-            if self.link.receipt(*hash).await?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.look(sent).await?.is_none())
     }
 
     /// Signs again with at least 20 % more fee; nodes ask for 10 %.

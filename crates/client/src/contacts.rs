@@ -37,9 +37,8 @@ impl Contacts {
         let filter = Filter::new()
             .address(self.link.addresses().registry)
             .event_signature(Registry::EndpointChanged::SIGNATURE_HASH)
-            .topic1(provider.into_word())
-            .from_block(self.first_block);
-        let logs = self.link.logs(&filter).await?;
+            .topic1(provider.into_word());
+        let logs = self.link.scan(&filter, self.first_block).await?;
         let contact = logs.iter().rev().find_map(|log| {
             let event = Registry::EndpointChanged::decode_log(&log.inner).ok()?;
             let contact = Contact::from_bytes(&event.endpoint).ok()?;

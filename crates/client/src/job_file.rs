@@ -451,7 +451,7 @@ mod tests {
         refused("\"small\" =", "\"../small\" =", "plain file name");
         refused("0.0015", "nan", "gfuel-per-task");
         refused("0.0015", "-1.0", "gfuel-per-task");
-        refused("0.0015", "1e12", "gfuel-per-task");
+        refused("0.0015", "1e13", "gfuel-per-task");
         refused("0.0015", "1e8", "unit cap");
         refused("1MiB", "1XB", "1XB");
         refused("1MiB", "5GiB", "memory");

@@ -9,7 +9,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use alloy::{
@@ -318,10 +318,7 @@ impl Jobs {
         window: u32,
     ) -> Result<Terms, JobError> {
         let offer = &prepared.offer;
-        // An idle chain's latest block can be old; its next one has the present time.
-        let chain_now = self.account.link().now().await?;
-        let wall_now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now = wall_now.map_or(0, |now| now.as_secs()).max(chain_now);
+        let now = self.account.link().next_time().await?;
         let deadline = now.saturating_add(u64::from(offer.deadline_s));
         Ok(Terms {
             specHash: spec.0.into(),
@@ -427,15 +424,14 @@ impl Jobs {
     ) -> Result<Vec<(JobBook::JobOpened, Log)>, JobError> {
         let mut filter = Filter::new()
             .address(self.account.link().addresses().job_book)
-            .event_signature(JobBook::JobOpened::SIGNATURE_HASH)
-            .from_block(self.first_block);
+            .event_signature(JobBook::JobOpened::SIGNATURE_HASH);
         if let Some(job) = job {
             filter = filter.topic1(U256::from(job.0));
         }
         if let Some(client) = client {
             filter = filter.topic2(client.into_word());
         }
-        let logs = self.account.link().logs(&filter).await?;
+        let logs = self.account.link().scan(&filter, self.first_block).await?;
         Ok(logs
             .into_iter()
             .filter_map(|log| Some((JobBook::JobOpened::decode_log(&log.inner).ok()?.data, log)))
@@ -500,11 +496,8 @@ impl Jobs {
     /// [`JobError::NoSuchJob`], those of the chain.
     pub async fn history(&self, job: JobId) -> Result<Chronicle, JobError> {
         let link = self.account.link();
-        let filter = Filter::new()
-            .address(link.addresses().job_book)
-            .topic1(U256::from(job.0))
-            .from_block(self.first_block);
-        let logs = link.logs(&filter).await?;
+        let filter = Filter::new().address(link.addresses().job_book).topic1(U256::from(job.0));
+        let logs = link.scan(&filter, self.first_block).await?;
         let mut chronicle: Option<Chronicle> = None;
         for event in logs.iter().filter_map(|log| JobBookEvents::decode_log(&log.inner).ok()) {
             match &mut chronicle {

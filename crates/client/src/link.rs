@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, Once},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use alloy::{
@@ -34,6 +34,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a call is tried while nobody answers, unless [`Link::with_patience`] says otherwise.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Blocks searched at once by [`Link::scan`], to begin with.
+const SCAN: u64 = 1_000_000;
 /// Most characters of a node's message that are shown.
 const MAX_MESSAGE: usize = 400;
 
@@ -200,6 +202,15 @@ impl Link {
         Ok(block.header.timestamp)
     }
 
+    /// The time the next block will have at least: an idle chain's latest block can be old.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn next_time(&self) -> Result<u64, ChainError> {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Ok(wall.map_or(0, |wall| wall.as_secs()).max(self.now().await?))
+    }
+
     /// Native coin of an account, in wei.
     ///
     /// # Errors
@@ -216,6 +227,29 @@ impl Link {
     pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, ChainError> {
         let provider = &self.inner.provider;
         self.ask("reading events", || async move { provider.get_logs(filter).await }).await
+    }
+
+    /// All logs that match a filter from a block up to now, however far back that is: in pieces that
+    /// the node is willing to search.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn scan(&self, filter: &Filter, from_block: u64) -> Result<Vec<Log>, ChainError> {
+        let latest = self.block_number().await?;
+        let (mut next, mut step) = (from_block, SCAN);
+        let mut all = Vec::new();
+        while next <= latest {
+            let to = latest.min(next.saturating_add(step - 1));
+            match self.logs(&filter.clone().from_block(next).to_block(to)).await {
+                Ok(logs) => {
+                    all.extend(logs);
+                    next = to.saturating_add(1);
+                }
+                Err(ChainError::Refused { .. }) if step > 1 => step = (step / 4).max(1),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     /// A mined transaction's receipt.

@@ -9,7 +9,7 @@ use alloy::{primitives::Address, sol_types::SolEventInterface};
 use serde::Serialize;
 use tilth_blobs::BlobsError;
 use tilth_contracts::{JobBook, JobBook::JobBookEvents, RangeState};
-use tilth_protocol::{JobId, Problem};
+use tilth_protocol::{Contact, JobId, Problem};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
 
@@ -22,8 +22,8 @@ use crate::{
     waiting,
 };
 
-/// How long one attempt at fetching a range may take.
-const FETCH: Duration = Duration::from_secs(120);
+/// How long one attempt at fetching a range may take; the next one goes on where it stopped.
+const FETCH: Duration = Duration::from_secs(30);
 /// After so long without anybody working the reason is looked for.
 const IDLE: Duration = Duration::from_secs(8);
 /// How often the reason is looked for again.
@@ -161,7 +161,7 @@ struct Tender {
     began: Instant,
     show: watch::Sender<Progress>,
     work: JoinSet<Done>,
-    /// The chain's time when it was last asked.
+    /// The time the next block had at least when it was last asked.
     chain_now: u64,
     /// When somebody was last seen working.
     last_work: Instant,
@@ -392,7 +392,7 @@ impl Tender {
                 Done::Looked(market.map(|market| waiting::explain(&market)))
             });
         }
-        self.work.spawn(async move { Done::Time(link.now().await.ok()) });
+        self.work.spawn(async move { Done::Time(link.next_time().await.ok()) });
     }
 
     fn step(&mut self, event: Event) -> bool {
@@ -453,19 +453,35 @@ async fn fetch(
 ) -> Result<(), CollectError> {
     others.sort_unstable();
     others.dedup();
-    let mut holders = Vec::new();
-    for provider in std::iter::once(range.provider).chain(others) {
-        // The chain being away is no reason not to try those that are known.
-        if let Ok(Some(contact)) = jobs.contacts().of(provider, false).await {
-            holders.push(contact);
+    let known = contacts(jobs, range.provider, &others, false).await;
+    let result = attempt(jobs, agreed, range, &known).await;
+    if !matches!(result, Err(CollectError::Missing(_))) {
+        return result;
+    }
+    // The provider may have moved.
+    let fresh = contacts(jobs, range.provider, &others, true).await;
+    if fresh == known { result } else { attempt(jobs, agreed, range, &fresh).await }
+}
+
+/// Who may hold a range's content: its provider first. While the chain is away, those that are known.
+async fn contacts(jobs: &Jobs, first: Address, others: &[Address], fresh: bool) -> Vec<Contact> {
+    let mut contacts = Vec::new();
+    for (index, provider) in std::iter::once(&first).chain(others).enumerate() {
+        if let Ok(Some(contact)) = jobs.contacts().of(*provider, fresh && index == 0).await {
+            contacts.push(contact);
         }
     }
+    contacts
+}
+
+async fn attempt(
+    jobs: &Jobs,
+    agreed: &Agreed,
+    range: &RangeView,
+    holders: &[Contact],
+) -> Result<(), CollectError> {
     let claim = range.claim(agreed.job);
     let (blobs, deadline) = (jobs.blobs(), Instant::now() + FETCH);
-    let result = collect(blobs, &agreed.spec, &claim, range.content, &holders, deadline).await;
-    if matches!(result, Err(CollectError::Missing(_))) {
-        // It may have moved; the next attempt uses what this finds.
-        let _ = jobs.contacts().of(range.provider, true).await;
-    }
+    let result = collect(blobs, &agreed.spec, &claim, range.content, holders, deadline).await;
     result.map(drop)
 }

@@ -1,0 +1,200 @@
+//! Jobs from file to picture, with providers that are honest, lie, or vanish.
+
+use tilth_client::{JobError, Jobs, Tend, Tending, job_file, merge, money};
+use tilth_protocol::{Amount, ContentHash, JobId, amount::GRAIN};
+
+use crate::world::{FakeProvider, Manner, PATIENCE, World, decode_png, expected_pixels, until};
+
+async fn finish(tending: Tending) -> tilth_client::Progress {
+    tokio::time::timeout(PATIENCE, tending.finished()).await.expect("the job ends").unwrap()
+}
+
+const PAY: Tend = Tend { pay: true };
+
+#[tokio::test]
+async fn a_picture_is_rendered_paid_and_put_together() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let prepared = job_file::load(&world.job_file("")).unwrap();
+    let agreed = jobs.submit(&prepared, None).await.unwrap();
+    assert_eq!(agreed.job, JobId(1));
+    let tending = jobs.tend(&agreed, PAY);
+    let workers = [
+        FakeProvider::enroll(&world, 2, Manner::Honest).await,
+        FakeProvider::enroll(&world, 3, Manner::Honest).await,
+    ];
+    // A provider fetches what it needs from where the terms say.
+    let contact = tilth_protocol::Contact::from_bytes(&agreed.terms.contact).unwrap();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    for blob in agreed.spec.blobs() {
+        let tag = tilth_blobs::Tag::inputs(agreed.job);
+        workers[0].blobs.get(blob, &[contact.clone()], &tag, deadline).await.unwrap();
+    }
+    let (a, b) = tokio::join!(workers[0].work(agreed.job), workers[1].work(agreed.job));
+    assert!(a + b >= 4);
+    let progress = finish(tending).await;
+    assert!(progress.over && progress.refused.is_empty());
+    assert_eq!((progress.checked, progress.totals.settled), (12, 12));
+    assert_eq!(progress.totals.units, 12 * 5 + u64::from(a + b) * 7);
+
+    let path = jobs.folder(agreed.job).join(merge::default_name(agreed.spec.output));
+    let merged = jobs.merge(&agreed, &path).await.unwrap();
+    assert_eq!(merged.missing, 0);
+    assert_eq!(decode_png(&path), expected_pixels());
+    assert_eq!(merged.hash, Some(ContentHash::of(&std::fs::read(&path).unwrap())));
+
+    // Every unit was paid once, the rest came back, nothing is locked.
+    let price = prepared.offer.price.0;
+    let cost = u128::from(progress.totals.units) * price;
+    assert_eq!(progress.totals.paid.0 + progress.totals.fees.0, cost);
+    let have = money::balances(jobs.account().link(), jobs.account().address()).await.unwrap();
+    assert_eq!((have.free, have.locked), (Amount(20 * GRAIN - cost), Amount::ZERO));
+    let listed = jobs.list(false).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!((listed[0].name.as_deref(), listed[0].state.as_str()), (Some("tiles"), "done"));
+}
+
+#[tokio::test]
+async fn a_killed_client_and_a_restarted_chain_lose_nothing() {
+    let mut world = World::start().await;
+    let jobs = world.client(20).await;
+    let prepared = job_file::load(&world.job_file("")).unwrap();
+    let agreed = jobs.submit(&prepared, None).await.unwrap();
+    let worker = FakeProvider::enroll(&world, 2, Manner::Honest).await;
+    let tending = jobs.tend(&agreed, PAY);
+    let mut progress = tending.progress();
+    worker.work_once(agreed.job).await.unwrap();
+    until("a range is checked", &mut progress, |p| p.checked > 0).await;
+    drop(tending);
+
+    // Also the job's folder is lost; chain and store remain.
+    std::fs::remove_dir_all(jobs.folder(agreed.job)).unwrap();
+    let (account, blobs) = (jobs.account().clone(), jobs.blobs().clone());
+    drop(jobs);
+    worker.work_once(agreed.job).await.unwrap();
+    let jobs = Jobs::new(account, blobs, world.dir.path().join("jobs"), 0);
+    let agreed = jobs.attach(JobId(1)).await.unwrap();
+    assert_eq!(agreed.spec.name, "tiles");
+    let tending = jobs.tend(&agreed, PAY);
+    let mut progress = tending.progress();
+    until("the rest is seen", &mut progress, |p| p.checked >= 2).await;
+
+    world.stop_chain().await;
+    let away = until("the outage is said", &mut progress, |p| p.away.is_some()).await;
+    assert!(away.away.unwrap().contains("no answer"));
+    world.start_chain().await;
+    until("the outage is over", &mut progress, |p| p.away.is_none()).await;
+    worker.work(agreed.job).await;
+    let progress = finish(tending).await;
+    assert_eq!((progress.checked, progress.totals.settled), (12, 12));
+    let path = world.dir.path().join("picture.png");
+    assert_eq!(jobs.merge(&agreed, &path).await.unwrap().missing, 0);
+    assert_eq!(decode_png(&path), expected_pixels());
+}
+
+#[tokio::test]
+async fn a_liar_is_not_acknowledged_and_the_evidence_is_kept() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let agreed = jobs.submit(&job_file::load(&world.job_file("")).unwrap(), None).await.unwrap();
+    let liar = FakeProvider::enroll(&world, 2, Manner::OtherOutputs).await;
+    let honest = FakeProvider::enroll(&world, 3, Manner::Honest).await;
+    let tending = jobs.tend(&agreed, PAY);
+    let mut progress = tending.progress();
+    let seq = liar.work_once(agreed.job).await.unwrap();
+    let refused = until("the lie is seen", &mut progress, |p| !p.refused.is_empty()).await.refused;
+    assert_eq!((refused[0].seq, refused[0].provider), (seq, liar.owner.address()));
+    honest.work(agreed.job).await;
+    let seen = until("the others are settled", &mut progress, |p| p.totals.settled >= 9).await;
+    assert_eq!(seen.totals.submitted, 12 - seen.totals.settled, "only the liar's range waits");
+    let evidence = jobs.folder(agreed.job).join("evidence").join(format!("{seq}.json"));
+    assert!(std::fs::read_to_string(evidence).unwrap().contains("submitted root"));
+
+    // Without disputes the chain pays it after the window; the client still has not accepted it.
+    world.advance(60).await;
+    let job_book = liar.node.link().addresses().job_book;
+    let settle = tilth_contracts::JobBook::settleCall { jobId: agreed.job.0, seqs: vec![seq] };
+    liar.node.execute(job_book, settle).await.unwrap();
+    let progress = finish(tending).await;
+    assert_eq!(progress.totals.settled, 12);
+    assert!(progress.checked < 12);
+    let merged = jobs.merge(&agreed, &world.dir.path().join("p.png")).await.unwrap();
+    assert_eq!(merged.missing, 12 - progress.checked);
+}
+
+#[tokio::test]
+async fn results_that_are_not_published_are_asked_for_and_not_acknowledged() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let agreed = jobs.submit(&job_file::load(&world.job_file("")).unwrap(), None).await.unwrap();
+    let mut worker = FakeProvider::enroll(&world, 2, Manner::Nothing).await;
+    let tending = jobs.tend(&agreed, PAY);
+    let mut progress = tending.progress();
+    worker.work_once(agreed.job).await.unwrap();
+    let seen = until("the range is handed in", &mut progress, |p| p.totals.submitted > 0).await;
+    assert_eq!((seen.checked, seen.totals.settled), (0, 0));
+    worker.manner = Manner::Honest;
+    worker.work(agreed.job).await;
+    let seen = until("the rest is settled", &mut progress, |p| p.totals.settled >= 9).await;
+    assert!(seen.totals.submitted > 0 && seen.refused.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_submitted_is_said_before_anything_is_spent() {
+    let world = World::start().await;
+    let jobs = world.client(0).await;
+    let prepared = job_file::load(&world.job_file("")).unwrap();
+    let error = jobs.submit(&prepared, None).await.unwrap_err();
+    let JobError::TooLittleBalance { needed, free } = error else { panic!("{error}") };
+    assert_eq!((needed, free), (Jobs::usual_funds(&prepared).unwrap(), Amount::ZERO));
+    money::deposit(jobs.account(), Amount(20 * GRAIN), true).await.unwrap();
+
+    let mut hasty = prepared.clone();
+    hasty.offer.window_s = Some(1);
+    let error = jobs.submit(&hasty, None).await.unwrap_err();
+    assert!(matches!(error, JobError::WindowTooShort { least: 10, .. }), "{error}");
+
+    std::fs::write(world.dir.path().join("large"), vec![4; 100_000]).unwrap();
+    let error = jobs.submit(&prepared, None).await.unwrap_err();
+    assert!(matches!(error, JobError::FileChanged { .. }), "{error}");
+    let error = jobs.attach(JobId(5)).await.unwrap_err();
+    assert_eq!(error.problem().what, "there is no such job");
+    let have = money::balances(jobs.account().link(), jobs.account().address()).await.unwrap();
+    assert_eq!((have.free, have.locked), (Amount(20 * GRAIN), Amount::ZERO));
+}
+
+#[tokio::test]
+async fn a_job_nobody_works_on_says_why_and_can_be_cancelled() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let agreed = jobs.submit(&job_file::load(&world.job_file("")).unwrap(), None).await.unwrap();
+    let tending = jobs.tend(&agreed, PAY);
+    let mut progress = tending.progress();
+    let seen = until("the reason is said", &mut progress, |p| p.waiting.is_some()).await;
+    assert_eq!(seen.waiting.unwrap().what, "no provider is online");
+    jobs.cancel(agreed.job).await.unwrap();
+    let progress = finish(tending).await;
+    assert_eq!((progress.state.as_str(), progress.totals.settled), ("cancelled", 0));
+    let have = money::balances(jobs.account().link(), jobs.account().address()).await.unwrap();
+    assert_eq!((have.free, have.locked), (Amount(20 * GRAIN), Amount::ZERO));
+}
+
+#[tokio::test]
+async fn a_job_runs_dry_and_goes_on_after_a_top_up() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let prepared = job_file::load(&world.job_file("")).unwrap();
+    // One task at its cap and one prepare phase.
+    let little = Amount((10 + 20) * prepared.offer.price.0);
+    let agreed = jobs.submit(&prepared, Some(little)).await.unwrap();
+    let worker = FakeProvider::enroll(&world, 2, Manner::Honest).await;
+    let tending = jobs.tend(&agreed, PAY);
+    let mut progress = tending.progress();
+    worker.work(agreed.job).await;
+    let seen = until("the job is dry", &mut progress, |p| p.dry || p.totals.escrow < little).await;
+    assert!(seen.totals.settled + seen.totals.submitted < 12);
+    jobs.top_up(agreed.job, Amount(2 * GRAIN)).await.unwrap();
+    worker.work(agreed.job).await;
+    let progress = finish(tending).await;
+    assert_eq!((progress.checked, progress.totals.settled), (12, 12));
+}

@@ -1,0 +1,5 @@
+//! Clients against a real chain with the real contracts, and providers made of client parts.
+
+mod accounts;
+mod jobs;
+mod world;
