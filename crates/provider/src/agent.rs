@@ -217,6 +217,7 @@ impl Agent {
             (ChainEvent::Released { range } | ChainEvent::Expired { range }, _) => {
                 self.counts.remove(range);
             }
+            (ChainEvent::Closed { job }, _) => self.bookmark.closed(*job),
             _ => {}
         }
         self.take(Event::Chain(heard.event))
@@ -278,7 +279,7 @@ impl Agent {
                 });
             }
             Effect::Discard { range } => self.discard(range),
-            Effect::Forget { job } => self.forget(job),
+            Effect::Forget { job, until } => self.forget(job, until),
             Effect::Note(note) => tell(&note),
         }
         Ok(())
@@ -360,8 +361,8 @@ impl Agent {
         });
     }
 
-    fn forget(&mut self, job: JobId) {
-        self.bookmark.over(job);
+    fn forget(&mut self, job: JobId, until: Millis) {
+        self.bookmark.leave(job, until);
         self.save_bookmark();
         self.shop.forget(job);
         self.clear(job);
@@ -442,7 +443,7 @@ impl Agent {
 
     fn save_bookmark(&mut self) {
         self.bookmark_at = self.bookmark.next_block();
-        if let Err(error) = self.bookmark.save(&self.shop.folder.bookmark()) {
+        if let Err(error) = self.bookmark.save(&self.shop.folder.bookmark(), now()) {
             error!(%error, "the bookmark cannot be written; the next start reads more of the chain");
         }
     }
@@ -470,6 +471,9 @@ fn tell(note: &Note) {
     match note {
         Note::Ignored { job, why } => info!(%job, ?why, "leaving a job alone"),
         Note::Lost { range } => warn!(%range, "a range was taken from us: its time was over"),
+        Note::StakeTooLow { job } => {
+            warn!(%job, "the stake does not cover a single task of this job; stake more to work on it");
+        }
         Note::GaveUp { range, deaths } => warn!(%range, deaths, "giving a range back"),
     }
 }

@@ -81,6 +81,8 @@ pub(crate) struct Bookmark {
 struct Live {
     opened: u64,
     totals: Totals,
+    /// Left alone, but open for so long (Unix milliseconds): the next life may think otherwise.
+    left_until: Option<u64>,
 }
 
 impl Bookmark {
@@ -140,7 +142,7 @@ impl Bookmark {
     }
 
     pub(crate) fn opened(&mut self, job: JobId, block: u64) {
-        self.live.entry(job).or_insert(Live { opened: block, totals: Totals::default() });
+        self.live.entry(job).or_insert(Live { opened: block, ..Live::default() });
     }
 
     pub(crate) fn submitted(&mut self, job: JobId, tasks: u32, units: u64) {
@@ -156,8 +158,23 @@ impl Bookmark {
         }
     }
 
-    /// A job concerns us no more.
-    pub(crate) fn over(&mut self, job: JobId) {
+    /// A job concerns this life no more. Until the given time (Unix milliseconds; 0: never) it is
+    /// still open, and the next life, with another configuration, is to see it again.
+    pub(crate) fn leave(&mut self, job: JobId, until: u64) {
+        match self.live.get_mut(&job) {
+            Some(live) if until > 0 => live.left_until = Some(until),
+            _ => self.over(job),
+        }
+    }
+
+    /// A job is closed to all.
+    pub(crate) fn closed(&mut self, job: JobId) {
+        if self.live.get(&job).is_some_and(|live| live.left_until.is_some()) {
+            self.over(job);
+        }
+    }
+
+    fn over(&mut self, job: JobId) {
         if let Some(live) = self.live.remove(&job) {
             self.page.over.add(&live.totals);
             self.page.counted.insert(job, live.opened);
@@ -183,7 +200,10 @@ impl Bookmark {
     }
 
     /// Writes the bookmark; a crash leaves the old one or the new one.
-    pub(crate) fn save(&mut self, path: &Path) -> io::Result<()> {
+    pub(crate) fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
+        let past = |live: &Live| live.left_until.is_some_and(|until| until <= now);
+        let past: Vec<_> = self.live.iter().filter(|(_, l)| past(l)).map(|(job, _)| *job).collect();
+        past.into_iter().for_each(|job| self.over(job));
         let oldest = self.live.values().map(|live| live.opened).min();
         self.page.next_block = oldest.map_or(self.next, |oldest| oldest.min(self.next));
         let next_block = self.page.next_block;
@@ -218,11 +238,31 @@ mod tests {
     fn a_folder_of_another_chain_is_refused_and_nonsense_is_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bookmark.json");
-        open(&path).save(&path).unwrap();
+        open(&path).save(&path, 0).unwrap();
         let other = Bookmark::open(&path, 8, Address::ZERO, 5);
         assert!(matches!(other, Err(ProviderError::OtherNetwork { theirs: 7, ours: 8, .. })));
         fs::write(&path, "{").unwrap();
         assert_eq!(open(&path).next_block(), 5);
+    }
+
+    #[test]
+    fn jobs_left_alone_are_seen_again_as_long_as_they_are_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bookmark.json");
+        let mut bookmark = open(&path);
+        for (job, block) in [(1, 10), (2, 20), (3, 30)] {
+            bookmark.opened(JobId(job), block);
+            bookmark.leave(JobId(job), 1_000 * job);
+        }
+        bookmark.read_up_to(50);
+        for (now, next) in [(0, 10), (1_000, 20)] {
+            bookmark.save(&path, now).unwrap();
+            assert_eq!(open(&path).next_block(), next);
+        }
+        bookmark.closed(JobId(2));
+        bookmark.closed(JobId(3));
+        bookmark.save(&path, 0).unwrap();
+        assert_eq!(open(&path).next_block(), 50);
     }
 
     /// More than 64 bits hold.
@@ -268,7 +308,7 @@ mod tests {
                     Deed::Open => bookmark.opened(job, block),
                     Deed::Submit(_) => bookmark.submitted(job, 3, 10),
                     Deed::Settle(_) => bookmark.settled(job, Amount(PAID)),
-                    Deed::End(_) => bookmark.over(job),
+                    Deed::End(_) => bookmark.leave(job, 0),
                 }
                 bookmark.read_up_to(block + 1);
             };
@@ -291,7 +331,7 @@ mod tests {
                 history.push((block, (deed, job)));
                 replay(&mut bookmark, block, (deed, job));
                 if matches!(deed, Deed::End(_)) {
-                    bookmark.save(&path).unwrap();
+                    bookmark.save(&path, 0).unwrap();
                 }
                 if restarts.contains(&n) {
                     bookmark = open(&path);

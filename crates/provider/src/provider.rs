@@ -78,7 +78,7 @@ impl Provider {
         let contact = blobs.contact();
         enroll(&chain, &config, &contact, bookmark.published()).await?;
         bookmark.publish(encoded(&contact));
-        let saved = bookmark.save(&path);
+        let saved = bookmark.save(&path, 0);
         saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
 
         let status = first_status(&config, contact);
@@ -113,12 +113,13 @@ impl Provider {
         self.drain_until(Status::is_delivered).await
     }
 
-    async fn drain_until(&self, over: impl Fn(&Status) -> bool) -> Result<(), ProviderError> {
+    async fn drain_until(&self, over: impl Fn(&Status) -> bool + Send) -> Result<(), ProviderError> {
         let stopped = |_| ProviderError::Stopped("it no longer runs".into());
         self.commands.send(Command::Drain).await.map_err(|_| stopped(()))?;
         let mut status = self.status.clone();
-        let drained = status.wait_for(|status| status.draining && over(status)).await;
-        if drained.is_ok() {
+        // The guard that `wait_for` returns must not live across the next await.
+        let drained = status.wait_for(|status| status.draining && over(status)).await.is_ok();
+        if drained {
             return Ok(());
         }
         Err(self.failure().await)

@@ -112,8 +112,9 @@ impl Slot {
         let ready = self.shop.ready(job).ok_or(SlotError::NotReady)?;
         let (loaded, load_micros) = self.load(&ready).await?;
         if loaded.prepare != Status::Ok {
-            // There is nothing to run; failing costs this job's tasks no time at all.
-            return Ok(Pace { tasks: 1, units: loaded.prepare_units, micros: 1, load_micros });
+            // There is nothing to run: a range is what its prepare phase costs.
+            let micros = load_micros.max(1_000);
+            return Ok(Pace { tasks: 1, units: loaded.prepare_units, micros, load_micros });
         }
         let Some((_, hand, _)) = &mut self.loaded else { return Err(SlotError::NotReady) };
         let silence = Duration::from_millis(ready.range_timeout_ms).max(UNKNOWN_SILENCE);

@@ -2,7 +2,7 @@
 
 use tilth_protocol::{JobId, Price, RangeId};
 
-use super::event::{Commitment, SlotId};
+use super::event::{Commitment, Millis, SlotId};
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,8 @@ pub enum Effect {
     Forget {
         /// The job.
         job: JobId,
+        /// Until then it stays open to others, and to us with another configuration; 0 if it is over.
+        until: Millis,
     },
     /// Something people may want to read.
     Note(Note),
@@ -142,6 +144,11 @@ pub enum Note {
         range: RangeId,
         /// Times its worker died.
         deaths: u32,
+    },
+    /// The stake does not cover one task of a job although nothing else is unsettled.
+    StakeTooLow {
+        /// The job.
+        job: JobId,
     },
 }
 

@@ -69,8 +69,9 @@ impl Machine {
                     out.push(Effect::Unload { slot });
                 }
             }
-            self.jobs.remove(&job);
-            out.push(Effect::Forget { job });
+            let state = self.jobs.remove(&job);
+            let until = state.map_or(0, |job| if job.closed { 0 } else { job.terms.deadline });
+            out.push(Effect::Forget { job, until });
         }
     }
 

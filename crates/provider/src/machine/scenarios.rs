@@ -119,7 +119,8 @@ fn jobs_that_do_not_fit_are_left_alone() {
         machine.step(Event::CaughtUp, START);
         let effects = machine.step(Event::Chain(ChainEvent::Opened { job: JOB, terms }), START);
         let ignored = Effect::Note(Note::Ignored { job: JOB, why });
-        assert_eq!(effects, [ignored, Effect::Forget { job: JOB }]);
+        let until = terms.deadline;
+        assert_eq!(effects, [ignored, Effect::Forget { job: JOB, until }]);
         assert_eq!(machine.next_wake(), None);
     }
 }
@@ -143,6 +144,14 @@ fn a_dry_job_sleeps_until_it_is_topped_up() {
     assert_eq!(machine.step(Event::Tick, later), [], "no asking by the clock");
     let topped_up = Event::Chain(ChainEvent::ToppedUp { job: JOB });
     assert!(matches!(machine.step(topped_up, later)[..], [Effect::Claim(_)]));
+}
+
+#[test]
+fn a_stake_that_is_too_low_for_a_job_is_said() {
+    let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
+    let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
+    let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::Exposure };
+    assert_eq!(machine.step(refused, START), [Effect::Note(Note::StakeTooLow { job: JOB })]);
 }
 
 #[test]

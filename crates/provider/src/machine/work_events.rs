@@ -126,6 +126,9 @@ impl Machine {
     /// Puts a job to sleep until the reason of a refusal may be gone.
     fn refused(&mut self, id: JobId, epoch: u64, why: Refusal, now: Millis, out: &mut Vec<Effect>) {
         let outdated = epoch != self.epoch;
+        if why == Refusal::Exposure && self.ranges.values().all(|r| r.stage == Stage::Settled) {
+            out.push(Effect::Note(Note::StakeTooLow { job: id }));
+        }
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let sleep = match why {
             Refusal::Closed => {

@@ -574,7 +574,7 @@ impl World {
                 assert!(!self.storing.contains(&range));
                 self.complete.remove(&range);
             }
-            Effect::Forget { job } => {
+            Effect::Forget { job, .. } => {
                 assert!(!self.running.values().any(|range| range.job == job));
                 self.complete.retain(|range| range.job != job);
                 if let Some(job) = self.jobs.get_mut(&job) {
