@@ -47,7 +47,12 @@ impl Way {
     fn new(user: Option<u32>) -> Way {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_sandbox-fixture"), folder.path().join("fixture")).unwrap();
+        // By another process: were the copy open for writing here while another test forks, it could not be executed.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_sandbox-fixture"))
+            .arg(folder.path().join("fixture"))
+            .status();
+        assert!(copied.unwrap().success());
         Way { folder, user, bare: false }
     }
 
