@@ -26,12 +26,26 @@ impl Camera {
                 let eye = Vec3::from_array(c.position);
                 let way = Vec3::from_array(c.target) - eye;
                 let focus = c.focus.unwrap_or(way.length());
-                (eye, way, Vec3::from_array(c.up), c.field_of_view * (PI / 180.0), c.aperture, focus)
+                (
+                    eye,
+                    way,
+                    Vec3::from_array(c.up),
+                    c.field_of_view * (PI / 180.0),
+                    c.aperture,
+                    focus,
+                )
             }
-            (None, Some(c)) => {
-                (c.placed.origin, -c.placed.columns[2], c.placed.columns[1], c.field_of_view, 0.0, 1.0)
+            (None, Some(c)) => (
+                c.placed.origin,
+                -c.placed.columns[2],
+                c.placed.columns[1],
+                c.field_of_view,
+                0.0,
+                1.0,
+            ),
+            (None, None) => {
+                return Err(bad!("render.json names no camera and the scene holds none"));
             }
-            (None, None) => return Err(bad!("render.json names no camera and the scene holds none")),
         };
         let nowhere = || bad!("the camera looks nowhere: its position, target and up must differ");
         let forward = forward.unit_or(Vec3::ZERO);
@@ -41,7 +55,15 @@ impl Camera {
         }
         let tall = libm::tanf(angle * 0.5);
         let wide = tall * settings.width as f32 / settings.height as f32;
-        Ok(Camera { eye, right, up: right.cross(forward), forward, half: [wide, tall], aperture, focus })
+        Ok(Camera {
+            eye,
+            right,
+            up: right.cross(forward),
+            forward,
+            half: [wide, tall],
+            aperture,
+            focus,
+        })
     }
 
     /// The ray through a point of the picture (both coordinates 0 to 1 from the upper left) and of the lens.

@@ -46,7 +46,12 @@ impl Environment {
         Environment::new(2, 1, vec![colour; 2], settings)
     }
 
-    fn new(width: usize, height: usize, texels: Vec<Vec3>, settings: &EnvironmentSettings) -> Environment {
+    fn new(
+        width: usize,
+        height: usize,
+        texels: Vec<Vec3>,
+        settings: &EnvironmentSettings,
+    ) -> Environment {
         let mut rows = Vec::with_capacity(height);
         let mut columns = Vec::with_capacity(width * height);
         let mut total = 0.0f64;
@@ -64,7 +69,8 @@ impl Environment {
             total += sum;
             rows.push(total);
         }
-        let rows: Vec<f32> = rows.iter().map(|r: &f64| if total > 0.0 { (r / total) as f32 } else { 1.0 }).collect();
+        let rows: Vec<f32> =
+            rows.iter().map(|r: &f64| if total > 0.0 { (r / total) as f32 } else { 1.0 }).collect();
         let mean = (total / (width * height) as f64) as f32;
         let turn = settings.rotation * (1.0 / 360.0);
         Environment {
@@ -129,7 +135,8 @@ impl Environment {
         // Share of the texel divided by its solid angle, with the sine of the texel's middle row as it was
         // weighted: brightness * weight / (mean * n) / (2 pi^2 sin / n).
         let weight = libm::sinf(PI * (y as f32 + 0.5) / self.height as f32);
-        brightness(&self.texels, self.width, self.height, x, y) * weight / (self.mean * 2.0 * PI * PI * sin)
+        brightness(&self.texels, self.width, self.height, x, y) * weight
+            / (self.mean * 2.0 * PI * PI * sin)
     }
 
     /// Draws a direction in proportion to brightness.
@@ -153,7 +160,8 @@ impl Environment {
 /// interpolated light is never drawn too rarely.
 fn brightness(texels: &[Vec3], width: usize, height: usize, x: usize, y: usize) -> f32 {
     let at = |x: usize, y: usize| texels[y * width + x].luminance();
-    let (left, right) = (if x == 0 { width - 1 } else { x - 1 }, if x + 1 == width { 0 } else { x + 1 });
+    let (left, right) =
+        (if x == 0 { width - 1 } else { x - 1 }, if x + 1 == width { 0 } else { x + 1 });
     let (up, down) = (y.saturating_sub(1), (y + 1).min(height - 1));
     0.5 * at(x, y) + 0.125 * (at(left, y) + at(right, y) + at(x, up) + at(x, down))
 }
@@ -170,8 +178,13 @@ fn find(cumulative: &[f32], u: f32) -> (usize, f32) {
 fn decode_hdr(bytes: &[u8]) -> Result<(usize, usize, Vec<Vec3>)> {
     let mut rest = bytes;
     let mut line = || -> Result<&str> {
-        let end = rest.iter().take(1024).position(|&b| b == b'\n').ok_or_else(|| bad!("environment: header cut off"))?;
-        let text = std::str::from_utf8(&rest[..end]).map_err(|_| bad!("environment: header is not text"))?;
+        let end = rest
+            .iter()
+            .take(1024)
+            .position(|&b| b == b'\n')
+            .ok_or_else(|| bad!("environment: header cut off"))?;
+        let text = std::str::from_utf8(&rest[..end])
+            .map_err(|_| bad!("environment: header is not text"))?;
         rest = &rest[end + 1..];
         Ok(text.trim_end())
     };
@@ -196,14 +209,21 @@ fn decode_hdr(bytes: &[u8]) -> Result<(usize, usize, Vec<Vec3>)> {
         _ => return Err(bad!("environment: orientation other than -Y +X")),
     };
     if width < 8 || width > MAX_WIDTH || height < 1 || height > MAX_HEIGHT {
-        return Err(bad!("environment: {width} x {height} texels; 8 x 1 to {MAX_WIDTH} x {MAX_HEIGHT} are supported"));
+        return Err(bad!(
+            "environment: {width} x {height} texels; 8 x 1 to {MAX_WIDTH} x {MAX_HEIGHT} are supported"
+        ));
     }
     let mut texels = Vec::with_capacity((width * height).min(bytes.len() * 64));
     let mut scanline = vec![0u8; width * 4];
     for _ in 0..height {
         read_scanline(&mut rest, &mut scanline, width)?;
         for x in 0..width {
-            texels.push(rgbe(scanline[x], scanline[width + x], scanline[2 * width + x], scanline[3 * width + x]));
+            texels.push(rgbe(
+                scanline[x],
+                scanline[width + x],
+                scanline[2 * width + x],
+                scanline[3 * width + x],
+            ));
         }
     }
     Ok((width, height, texels))
@@ -220,7 +240,11 @@ fn read_scanline(rest: &mut &[u8], out: &mut [u8], width: usize) -> Result<()> {
     while at < out.len() {
         let channel_end = (at / width + 1) * width;
         let &count = rest.first().ok_or_else(cut)?;
-        let (run, n) = if count > 128 { (true, usize::from(count) - 128) } else { (false, usize::from(count)) };
+        let (run, n) = if count > 128 {
+            (true, usize::from(count) - 128)
+        } else {
+            (false, usize::from(count))
+        };
         if n == 0 || at + n > channel_end {
             return Err(bad!("environment: a run leaves its scanline"));
         }
@@ -256,8 +280,11 @@ mod tests {
 
     #[test]
     fn densities_integrate_to_one_and_agree_with_samples() {
-        let texels: Vec<Vec3> = (0..32 * 16).map(|i| Vec3::splat(if i == 170 { 50.0 } else { 0.2 + (i % 7) as f32 })).collect();
-        let env = Environment::new(32, 16, texels, &EnvironmentSettings { rotation: 77.0, ..settings() });
+        let texels: Vec<Vec3> = (0..32 * 16)
+            .map(|i| Vec3::splat(if i == 170 { 50.0 } else { 0.2 + (i % 7) as f32 }))
+            .collect();
+        let env =
+            Environment::new(32, 16, texels, &EnvironmentSettings { rotation: 77.0, ..settings() });
         let mut sum = 0.0f64;
         let n = 200;
         for i in 0..n {
@@ -279,7 +306,12 @@ mod tests {
 
     #[test]
     fn broken_files_are_refused() {
-        for bad in [&b""[..], b"#?RADIANCE\n", b"#?RADIANCE\n\n-Y 99999 +X 8\n", b"#?RADIANCE\n\n-Y 1 +X 8\n\x02\x02\x00\x08\xff"] {
+        for bad in [
+            &b""[..],
+            b"#?RADIANCE\n",
+            b"#?RADIANCE\n\n-Y 99999 +X 8\n",
+            b"#?RADIANCE\n\n-Y 1 +X 8\n\x02\x02\x00\x08\xff",
+        ] {
             assert!(decode_hdr(bad).is_err());
         }
         let mut ok = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 8\n\x02\x02\x00\x08".to_vec();

@@ -88,9 +88,13 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
     let (json, data) = chunks(bytes)?;
     let document: Document = serde_json::from_slice(json).map_err(|e| bad!("scene: {e}"))?;
     if document.asset.version != "2.0" {
-        return Err(bad!("scene: glTF version {} is not supported, only 2.0", document.asset.version));
+        return Err(bad!(
+            "scene: glTF version {} is not supported, only 2.0",
+            document.asset.version
+        ));
     }
-    if let Some(e) = document.extensions_required.iter().find(|e| !SUPPORTED.contains(&e.as_str())) {
+    if let Some(e) = document.extensions_required.iter().find(|e| !SUPPORTED.contains(&e.as_str()))
+    {
         return Err(bad!("scene: the file requires the extension {e}, which is not supported"));
     }
     let source = accessor::Source { document: &document, data };

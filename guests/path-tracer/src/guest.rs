@@ -48,7 +48,9 @@ const MAX_INPUT: usize = 1 << 30;
 fn input(name: &str) -> Result<Option<Vec<u8>>> {
     let mut file = 0;
     // SAFETY: the pointers are to live memory of the stated lengths; the host writes one word to `file`.
-    let code = unsafe { path_open(INPUTS, 0, name.as_ptr(), name.len(), 0, RIGHT_TO_READ, 0, 0, &mut file) };
+    let code = unsafe {
+        path_open(INPUTS, 0, name.as_ptr(), name.len(), 0, RIGHT_TO_READ, 0, 0, &mut file)
+    };
     if code == NO_ENTRY {
         return Ok(None);
     }
@@ -109,7 +111,9 @@ fn load() -> Result<Renderer> {
 fn renderer() -> &'static Renderer {
     static RENDERER: OnceLock<Renderer> = OnceLock::new();
     RENDERER.get_or_init(|| {
-        std::panic::set_hook(Box::new(|info| write(STDERR, format!("path-tracer: {info}\n").as_bytes())));
+        std::panic::set_hook(Box::new(|info| {
+            write(STDERR, format!("path-tracer: {info}\n").as_bytes())
+        }));
         load().unwrap_or_else(|e| fail(&e))
     })
 }

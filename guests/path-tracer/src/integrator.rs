@@ -73,7 +73,14 @@ impl Integrator<'_> {
 
     /// Radiance along a camera ray.
     pub fn radiance(&self, stack: &mut Stack, ray: Ray, sampler: &Sampler) -> Vec3 {
-        let mut path = Path { ray, weight: Vec3::ONE, light: Vec3::ZERO, density: 0.0, share: 0.0, rough: false };
+        let mut path = Path {
+            ray,
+            weight: Vec3::ONE,
+            light: Vec3::ZERO,
+            density: 0.0,
+            share: 0.0,
+            rough: false,
+        };
         for bounce in 0..=self.max_bounces {
             let base = CAMERA_PAIRS + bounce * PAIRS_PER_BOUNCE;
             let (hit, mut point) = match self.meet(stack, &mut path, sampler, base) {
@@ -85,7 +92,9 @@ impl Integrator<'_> {
             };
             let material = &self.scene.materials[point.material as usize];
             self.add_emission(&mut path, bounce, &hit, &point, material);
-            if bounce == self.max_bounces || !self.scatter(stack, &mut path, bounce, &hit, &mut point, sampler, base) {
+            if bounce == self.max_bounces
+                || !self.scatter(stack, &mut path, bounce, &hit, &mut point, sampler, base)
+            {
                 break;
             }
             if bounce >= ROULETTE_AFTER {
@@ -102,7 +111,8 @@ impl Integrator<'_> {
     /// The next surface that stops the path; what lets light through unbent is passed.
     fn meet(&self, stack: &mut Stack, path: &mut Path, sampler: &Sampler, base: u32) -> Met {
         for layer in 0..MAX_LAYERS {
-            let Some(hit) = self.scene.world.nearest(stack, &path.ray, FAR, OPAQUE | FILTERING) else {
+            let Some(hit) = self.scene.world.nearest(stack, &path.ray, FAR, OPAQUE | FILTERING)
+            else {
                 return Met::Nothing;
             };
             let point = self.scene.point(&path.ray, &hit);
@@ -122,7 +132,8 @@ impl Integrator<'_> {
                 if sampler.hashed(base * 64 + 32 + layer) >= s.glass {
                     return Met::Surface(hit, Box::new(point));
                 }
-                path.weight *= s.straight(-path.ray.direction.dot(point.normal)) * (1.0 / max(s.glass, 1e-6));
+                path.weight *=
+                    s.straight(-path.ray.direction.dot(point.normal)) * (1.0 / max(s.glass, 1e-6));
             }
             path.ray.origin = offset(point.position, -point.flat, hit.t);
         }
@@ -208,7 +219,10 @@ impl Integrator<'_> {
         path.weight *= next.weight;
         path.density = next.density;
         path.rough |= !glassy;
-        path.ray = Ray { origin: offset(point.position, if above { point.flat } else { -point.flat }, hit.t), direction };
+        path.ray = Ray {
+            origin: offset(point.position, if above { point.flat } else { -point.flat }, hit.t),
+            direction,
+        };
         path.weight.max_component() > 0.0
     }
 
@@ -266,7 +280,8 @@ impl Integrator<'_> {
         if self.scene.world.occluded(stack, &ray, distance, OPAQUE) {
             return;
         }
-        let through = if self.scene.filters { self.through(stack, ray, distance) } else { Vec3::ONE };
+        let through =
+            if self.scene.filters { self.through(stack, ray, distance) } else { Vec3::ONE };
         self.add(path, light * through, bounce + 1);
     }
 

@@ -8,7 +8,8 @@ use std::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-const HELP: &str = "usage: path-tracer --scene FILE.glb [--environment FILE.hdr] --settings FILE.json --out FILE
+const HELP: &str =
+    "usage: path-tracer --scene FILE.glb [--environment FILE.hdr] --settings FILE.json --out FILE
                    [--tile N | --threads N]
 
 Renders a glTF scene to a PNG, or one tile of it to raw RGB rows.";
@@ -36,7 +37,8 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
         found.insert(name, value);
     }
-    let mut need = |name: &str| found.remove(name).ok_or_else(|| format!("{name} is missing\n\n{HELP}"));
+    let mut need =
+        |name: &str| found.remove(name).ok_or_else(|| format!("{name} is missing\n\n{HELP}"));
     let (scene, settings, out) = (need("--scene")?, need("--settings")?, need("--out")?);
     Ok(Some(Options {
         scene,
@@ -60,7 +62,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let environment = o.environment.as_deref().map(read).transpose()?;
     let renderer = Renderer::new(&read(&o.scene)?, environment.as_deref(), &read(&o.settings)?)?;
-    eprintln!("prepared {} triangles in {:.2} s", renderer.triangles_shown(), start.elapsed().as_secs_f64());
+    eprintln!(
+        "prepared {} triangles in {:.2} s",
+        renderer.triangles_shown(),
+        start.elapsed().as_secs_f64()
+    );
     if let Some(tile) = o.tile {
         std::fs::write(&o.out, renderer.tile(tile)?)?;
         return Ok(());
@@ -69,7 +75,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pixels = picture(&renderer, o.threads.clamp(1, 256))?;
     eprintln!("rendered in {:.2} s on {} threads", start.elapsed().as_secs_f64(), o.threads);
     let s = renderer.settings();
-    let mut encoder = png::Encoder::new(std::io::BufWriter::new(std::fs::File::create(&o.out)?), s.width, s.height);
+    let mut encoder = png::Encoder::new(
+        std::io::BufWriter::new(std::fs::File::create(&o.out)?),
+        s.width,
+        s.height,
+    );
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&pixels)?;
     Ok(())
@@ -90,10 +100,14 @@ fn picture(renderer: &Renderer, threads: usize) -> Result<Vec<u8>, Box<dyn Error
         }
     };
     let mut pixels = vec![0; (s.width * s.height * 3) as usize];
-    let results: Vec<path_tracer::error::Result<Vec<(u32, Vec<u8>)>>> = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        handles.into_iter().map(|h| h.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
-    });
+    let results: Vec<path_tracer::error::Result<Vec<(u32, Vec<u8>)>>> =
+        std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+            handles
+                .into_iter()
+                .map(|h| h.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
+                .collect()
+        });
     for result in results {
         for (index, tile) in result? {
             let place = renderer.place(index)?;

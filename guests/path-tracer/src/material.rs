@@ -205,7 +205,8 @@ impl Surface {
         };
         let under = 1.0 - coat_albedo;
         let glass = m.transmission * (1.0 - metallic);
-        let body = looked.base * ((1.0 - metallic) * (1.0 - glass) * (1.0 - min(albedo.max_component(), 1.0)) * under);
+        let body = looked.base
+            * ((1.0 - metallic) * (1.0 - glass) * (1.0 - min(albedo.max_component(), 1.0)) * under);
         let diffuse = body * (1.0 - m.translucency);
         let translucent = body * m.translucency_colour * m.translucency;
         let boost = boost * under;
@@ -287,7 +288,14 @@ impl Surface {
     }
 
     /// Draws a direction of glass: reflected or refracted. `entering` is true from outside.
-    pub fn sample_glass(&self, out: Vec3, entering: bool, pick: f32, u: f32, v: f32) -> Option<Scatter> {
+    pub fn sample_glass(
+        &self,
+        out: Vec3,
+        entering: bool,
+        pick: f32,
+        u: f32,
+        v: f32,
+    ) -> Option<Scatter> {
         let h = visible_normal(self.alpha, out, u, v);
         let cos = out.dot(h);
         if cos <= 0.0 {
@@ -331,7 +339,12 @@ mod tests {
     use crate::random::Sampler;
 
     fn surface(metallic: f32, roughness: f32, cos: f32) -> Surface {
-        let m = Material { translucency: 0.3, clearcoat: 0.5, clearcoat_roughness: 0.2, ..Material::default() };
+        let m = Material {
+            translucency: 0.3,
+            clearcoat: 0.5,
+            clearcoat_roughness: 0.2,
+            ..Material::default()
+        };
         Surface::new(&m, &Looked { base: Vec3::splat(0.8), metallic, roughness }, cos)
     }
 

@@ -213,7 +213,11 @@ pub fn concentric_disk(u: f32, v: f32) -> (f32, f32) {
     if a == 0.0 && b == 0.0 {
         return (0.0, 0.0);
     }
-    let (r, phi) = if a.abs() > b.abs() { (a, 0.25 * PI * (b / a)) } else { (b, 0.5 * PI - 0.25 * PI * (a / b)) };
+    let (r, phi) = if a.abs() > b.abs() {
+        (a, 0.25 * PI * (b / a))
+    } else {
+        (b, 0.5 * PI - 0.25 * PI * (a / b))
+    };
     (r * libm::cosf(phi), r * libm::sinf(phi))
 }
 
@@ -228,16 +232,21 @@ pub struct Affine {
 
 impl Affine {
     /// The map that changes nothing.
-    pub const IDENTITY: Affine =
-        Affine { columns: [vec3(1.0, 0.0, 0.0), vec3(0.0, 1.0, 0.0), vec3(0.0, 0.0, 1.0)], origin: Vec3::ZERO };
+    pub const IDENTITY: Affine = Affine {
+        columns: [vec3(1.0, 0.0, 0.0), vec3(0.0, 1.0, 0.0), vec3(0.0, 0.0, 1.0)],
+        origin: Vec3::ZERO,
+    };
 
     /// Scale, then rotate by the unit quaternion `[x, y, z, w]`, then move.
     pub fn from_parts(translation: Vec3, rotation: [f32; 4], scale: Vec3) -> Affine {
         let [x, y, z, w] = rotation;
         let columns = [
-            vec3(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + z * w), 2.0 * (x * z - y * w)) * scale.x,
-            vec3(2.0 * (x * y - z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + x * w)) * scale.y,
-            vec3(2.0 * (x * z + y * w), 2.0 * (y * z - x * w), 1.0 - 2.0 * (x * x + y * y)) * scale.z,
+            vec3(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + z * w), 2.0 * (x * z - y * w))
+                * scale.x,
+            vec3(2.0 * (x * y - z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + x * w))
+                * scale.y,
+            vec3(2.0 * (x * z + y * w), 2.0 * (y * z - x * w), 1.0 - 2.0 * (x * x + y * y))
+                * scale.z,
         ];
         Affine { columns, origin: translation }
     }
@@ -347,7 +356,9 @@ mod tests {
 
     #[test]
     fn frames_are_orthonormal_on_both_sides() {
-        for n in [vec3(0.0, 0.0, 1.0), vec3(0.0, 0.0, -1.0), vec3(0.6, 0.0, -0.8), vec3(0.0, 1.0, 0.0)] {
+        for n in
+            [vec3(0.0, 0.0, 1.0), vec3(0.0, 0.0, -1.0), vec3(0.6, 0.0, -0.8), vec3(0.0, 1.0, 0.0)]
+        {
             let (t, b) = frame(n);
             assert!(t.dot(n).abs() < 1e-6 && b.dot(n).abs() < 1e-6 && t.dot(b).abs() < 1e-6);
             assert!((t.cross(b) - n).length() < 1e-5);

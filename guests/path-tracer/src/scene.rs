@@ -83,10 +83,15 @@ impl Scene {
         let mut placed = Vec::with_capacity(instances.len());
         let mut to_mesh = Vec::with_capacity(instances.len());
         for i in &instances {
-            let inverse = i.placed.inverse().ok_or_else(|| bad!("scene: an instance is squashed flat"))?;
+            let inverse =
+                i.placed.inverse().ok_or_else(|| bad!("scene: an instance is squashed flat"))?;
             let filters = materials[meshes[i.mesh as usize].material as usize].filters();
             boxes.push(placed_bounds(&trees[i.mesh as usize].tree.bounds, &i.placed));
-            placed.push(Placed { to_mesh: inverse, mesh: i.mesh, kind: if filters { FILTERING } else { OPAQUE } });
+            placed.push(Placed {
+                to_mesh: inverse,
+                mesh: i.mesh,
+                kind: if filters { FILTERING } else { OPAQUE },
+            });
             to_mesh.push(inverse);
         }
         let tree = build(&boxes, 1, |items| items[0]);
@@ -128,7 +133,13 @@ impl Scene {
                 let (edge1, edge2) = (b - a, c - a);
                 let area = 0.5 * edge1.cross(edge2).length();
                 if area > 0.0 && area.is_finite() {
-                    self.lights.push(Light { instance: number as u32, triangle: k as u32, corner: a, edge1, edge2 });
+                    self.lights.push(Light {
+                        instance: number as u32,
+                        triangle: k as u32,
+                        corner: a,
+                        edge1,
+                        edge2,
+                    });
                     powers.push(f64::from(area * emission));
                 }
             }
@@ -170,7 +181,8 @@ impl Scene {
         let hit = Hit { t: 0.0, u: b, v: c, triangle: l.triangle, instance: l.instance };
         let normal = l.edge1.cross(l.edge2).unit_or(vec3(0.0, 1.0, 0.0));
         let uv = self.coordinates(&hit);
-        let material = &self.materials[self.meshes[self.instances[l.instance as usize].mesh as usize].material as usize];
+        let material = &self.materials
+            [self.meshes[self.instances[l.instance as usize].mesh as usize].material as usize];
         LightSample {
             point: l.corner + l.edge1 * b + l.edge2 * c,
             normal,
@@ -256,7 +268,15 @@ impl Scene {
         if !mesh.colours.is_empty() {
             colour *= mesh.colours[a] * w + mesh.colours[b] * hit.u + mesh.colours[c] * hit.v;
         }
-        Point { position, flat, normal, front, uv: self.coordinates(hit), colour, material: mesh.material }
+        Point {
+            position,
+            flat,
+            normal,
+            front,
+            uv: self.coordinates(hit),
+            colour,
+            material: mesh.material,
+        }
     }
 
     /// Looks up colour, metalness and roughness, and bends the shading normal by the normal map.
@@ -274,7 +294,8 @@ impl Scene {
         }
         if let Some((t, strength)) = &m.normal_texture {
             let v = self.values(t, &point.uv) * 2.0 - Vec3::ONE;
-            point.normal = self.bend(point, hit, t, vec3(v.x * strength, v.y * strength, max(v.z, 0.05)));
+            point.normal =
+                self.bend(point, hit, t, vec3(v.x * strength, v.y * strength, max(v.z, 0.05)));
         }
         Looked { base, metallic, roughness }
     }
@@ -288,7 +309,8 @@ impl Scene {
             return point.normal;
         }
         let [a, b, c] = mesh.triangles[hit.triangle as usize].map(|i| i as usize);
-        let (e1, e2) = (mesh.positions[b] - mesh.positions[a], mesh.positions[c] - mesh.positions[a]);
+        let (e1, e2) =
+            (mesh.positions[b] - mesh.positions[a], mesh.positions[c] - mesh.positions[a]);
         let (du1, dv1) = (set[b][0] - set[a][0], set[b][1] - set[a][1]);
         let (du2, dv2) = (set[c][0] - set[a][0], set[c][1] - set[a][1]);
         let det = du1 * dv2 - du2 * dv1;
@@ -303,7 +325,8 @@ impl Scene {
         let bitangent = point.normal.cross(tangent) * side;
         // Seen from behind, the bumps are the same ones: the frame's normal was turned to the eye.
         let turn = if point.front { 1.0 } else { -1.0 };
-        let bent = (tangent * (n.x * turn) + bitangent * (n.y * turn) + point.normal * n.z).unit_or(point.normal);
+        let bent = (tangent * (n.x * turn) + bitangent * (n.y * turn) + point.normal * n.z)
+            .unit_or(point.normal);
         if bent.dot(point.flat) < 0.02 { point.normal } else { bent }
     }
 }
@@ -326,7 +349,12 @@ fn mesh_tree(mesh: &Mesh) -> MeshTree {
             let [a, b, c] = corners(&mesh.triangles[i as usize]);
             (p[lane], e1[lane], e2[lane], triangle[lane]) = (a, b - a, c - a, i);
         }
-        packs.push(Pack { corner: Vec3x4::new(p), edge1: Vec3x4::new(e1), edge2: Vec3x4::new(e2), triangle });
+        packs.push(Pack {
+            corner: Vec3x4::new(p),
+            edge1: Vec3x4::new(e1),
+            edge2: Vec3x4::new(e2),
+            triangle,
+        });
         packs.len() as u32 - 1
     });
     MeshTree { tree, packs }
@@ -345,6 +373,7 @@ fn placed_bounds(b: &Bounds, placed: &Affine) -> Bounds {
             pick(2, b.low.z, b.high.z),
         )));
     }
-    let slack = Vec3::splat(2e-6 * max(out.low.abs().max_component(), out.high.abs().max_component()));
+    let slack =
+        Vec3::splat(2e-6 * max(out.low.abs().max_component(), out.high.abs().max_component()));
     Bounds { low: out.low - slack, high: out.high + slack }
 }

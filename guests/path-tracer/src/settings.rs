@@ -179,7 +179,8 @@ mod tests {
         assert!(e.contains("width is 0"), "{e}");
         let e = Settings::parse(br#"{"width":8,"height":8,"sample":3}"#).unwrap_err().to_string();
         assert!(e.contains("sample"), "{e}");
-        let e = Settings::parse(br#"{"width":8,"height":8,"exposure":1e30}"#).unwrap_err().to_string();
+        let e =
+            Settings::parse(br#"{"width":8,"height":8,"exposure":1e30}"#).unwrap_err().to_string();
         assert!(e.contains("exposure"), "{e}");
     }
 

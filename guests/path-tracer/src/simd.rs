@@ -276,7 +276,11 @@ impl Vec3x4 {
     }
     /// From four points.
     pub fn new(v: [crate::math::Vec3; 4]) -> Vec3x4 {
-        Vec3x4 { x: F4::new(v.map(|p| p.x)), y: F4::new(v.map(|p| p.y)), z: F4::new(v.map(|p| p.z)) }
+        Vec3x4 {
+            x: F4::new(v.map(|p| p.x)),
+            y: F4::new(v.map(|p| p.y)),
+            z: F4::new(v.map(|p| p.z)),
+        }
     }
     /// Inner products, left to right.
     #[inline(always)]

@@ -28,7 +28,10 @@ impl Picture {
     /// A picture from its pixels.
     pub fn new(width: usize, height: usize, pixels: Vec<[u8; 4]>) -> Result<Picture> {
         if width == 0 || height == 0 || pixels.len() != width * height {
-            return Err(bad!("a texture has {} pixels where {width} x {height} were declared", pixels.len()));
+            return Err(bad!(
+                "a texture has {} pixels where {width} x {height} were declared",
+                pixels.len()
+            ));
         }
         Ok(Picture { width, height, pixels })
     }
@@ -44,7 +47,10 @@ fn too_large(w: usize, h: usize) -> bool {
 }
 
 fn decode_png(bytes: &[u8]) -> Result<Picture> {
-    let mut decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), png::Limits { bytes: MAX_PIXELS * 8 });
+    let mut decoder = png::Decoder::new_with_limits(
+        std::io::Cursor::new(bytes),
+        png::Limits { bytes: MAX_PIXELS * 8 },
+    );
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(|e| bad!("a PNG texture: {e}"))?;
     let (w, h) = (reader.info().width as usize, reader.info().height as usize);
@@ -69,8 +75,11 @@ fn decode_png(bytes: &[u8]) -> Result<Picture> {
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<Picture> {
-    use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
-    let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_use_unsafe(false);
+    use zune_jpeg::zune_core::{
+        bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions,
+    };
+    let options =
+        DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_use_unsafe(false);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|e| bad!("a JPEG texture: {e}"))?;
     let (w, h) = decoder.dimensions().ok_or_else(|| bad!("a JPEG texture has no size"))?;
@@ -126,7 +135,11 @@ impl Default for SrgbTable {
         let mut t = [0.0; 256];
         for (i, v) in t.iter_mut().enumerate() {
             let s = i as f32 * (1.0 / 255.0);
-            *v = if s <= 0.040_45 { s * (1.0 / 12.92) } else { libm::powf((s + 0.055) * (1.0 / 1.055), 2.4) };
+            *v = if s <= 0.040_45 {
+                s * (1.0 / 12.92)
+            } else {
+                libm::powf((s + 0.055) * (1.0 / 1.055), 2.4)
+            };
         }
         SrgbTable(t)
     }

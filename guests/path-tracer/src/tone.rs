@@ -34,7 +34,8 @@ fn outset(c: Vec3) -> Vec3 {
 fn curve(x: f32) -> f32 {
     let x2 = x * x;
     let x4 = x2 * x2;
-    15.5 * x4 * x2 - 40.14 * x4 * x + 31.96 * x4 - 6.868 * x2 * x + 0.4298 * x2 + 0.1191 * x - 0.002_32
+    15.5 * x4 * x2 - 40.14 * x4 * x + 31.96 * x4 - 6.868 * x2 * x + 0.4298 * x2 + 0.1191 * x
+        - 0.002_32
 }
 
 impl Tone {
@@ -46,7 +47,9 @@ impl Tone {
     /// The bytes of a pixel's mean radiance.
     pub fn bytes(&self, light: Vec3, x: u32, y: u32) -> [u8; 3] {
         let c = inset((light * self.exposure).max(Vec3::ZERO));
-        let encode = |v: f32| curve(clamp((libm::log2f(max(v, 1e-10)) - LOW) * (1.0 / (HIGH - LOW)), 0.0, 1.0));
+        let encode = |v: f32| {
+            curve(clamp((libm::log2f(max(v, 1e-10)) - LOW) * (1.0 / (HIGH - LOW)), 0.0, 1.0))
+        };
         let mut c = vec3(encode(c.x), encode(c.y), encode(c.z));
         let pivot = |v: f32| libm::powf(max(v, 0.0), self.contrast);
         c = vec3(pivot(c.x), pivot(c.y), pivot(c.z));

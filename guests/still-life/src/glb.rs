@@ -75,9 +75,18 @@ impl Glb {
         self.views.len() - 1
     }
 
-    fn accessor(&mut self, bytes: &[u8], stride: Option<usize>, code: u32, shape: &str, count: usize, unit: bool) -> usize {
+    fn accessor(
+        &mut self,
+        bytes: &[u8],
+        stride: Option<usize>,
+        code: u32,
+        shape: &str,
+        count: usize,
+        unit: bool,
+    ) -> usize {
         let view = self.view(bytes, stride);
-        let mut a = json!({"bufferView": view, "componentType": code, "type": shape, "count": count});
+        let mut a =
+            json!({"bufferView": view, "componentType": code, "type": shape, "count": count});
         if unit {
             a["normalized"] = json!(true);
         }
@@ -103,9 +112,11 @@ impl Glb {
     pub fn mesh(&mut self, name: &str, shape: &Shape, material: usize, parts: Parts) -> usize {
         let size = shape.positions.iter().fold(1e-6, |m, p| max(m, p.abs().max_component()));
         let n = shape.positions.len();
-        let short = |v: f32| ((v * 32_767.0 + if v < 0.0 { -0.5 } else { 0.5 }) as i16).to_le_bytes();
+        let short =
+            |v: f32| ((v * 32_767.0 + if v < 0.0 { -0.5 } else { 0.5 }) as i16).to_le_bytes();
         let triple = |v: Vec3| [short(v.x), short(v.y), short(v.z), [0, 0]].concat();
-        let bytes: Vec<u8> = shape.positions.iter().flat_map(|p| triple(*p * (1.0 / size))).collect();
+        let bytes: Vec<u8> =
+            shape.positions.iter().flat_map(|p| triple(*p * (1.0 / size))).collect();
         let position = self.accessor(&bytes, Some(8), 5122, "VEC3", n, true);
         let s = shape.positions.iter().fold((Vec3::splat(9.0), Vec3::splat(-9.0)), |(l, h), p| {
             let q = (*p * (1.0 / size)) * 32_767.0;
@@ -119,7 +130,8 @@ impl Glb {
             self.accessor(&bytes, Some(8), 5122, "VEC3", n, true)
         } else {
             let tiny = |v: f32| (v * 127.0 + if v < 0.0 { -0.5 } else { 0.5 }) as i8 as u8;
-            let bytes: Vec<u8> = shape.normals.iter().flat_map(|p| [tiny(p.x), tiny(p.y), tiny(p.z), 0]).collect();
+            let bytes: Vec<u8> =
+                shape.normals.iter().flat_map(|p| [tiny(p.x), tiny(p.y), tiny(p.z), 0]).collect();
             self.accessor(&bytes, Some(4), 5120, "VEC3", n, true)
         };
         let mut attributes = json!({"POSITION": position, "NORMAL": normal});
@@ -127,7 +139,8 @@ impl Glb {
             let inside = shape.coordinates.iter().flatten().all(|c| (0.0..=1.0).contains(c));
             let flat = shape.coordinates.iter().flatten();
             attributes["TEXCOORD_0"] = json!(if inside {
-                let bytes: Vec<u8> = flat.flat_map(|c| ((c * 65_535.0 + 0.5) as u16).to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    flat.flat_map(|c| ((c * 65_535.0 + 0.5) as u16).to_le_bytes()).collect();
                 self.accessor(&bytes, None, 5123, "VEC2", n, true)
             } else {
                 let bytes: Vec<u8> = flat.flat_map(|c| c.to_le_bytes()).collect();
@@ -136,7 +149,8 @@ impl Glb {
         }
         if parts.coloured {
             let byte = |v: f32| (path_tracer::math::clamp(v, 0.0, 1.0) * 255.0 + 0.5) as u8;
-            let bytes: Vec<u8> = shape.colours.iter().flat_map(|c| [byte(c.x), byte(c.y), byte(c.z), 255]).collect();
+            let bytes: Vec<u8> =
+                shape.colours.iter().flat_map(|c| [byte(c.x), byte(c.y), byte(c.z), 255]).collect();
             attributes["COLOR_0"] = json!(self.accessor(&bytes, Some(4), 5121, "VEC4", n, true));
         }
         let flat = shape.triangles.iter().flatten();
@@ -159,7 +173,8 @@ impl Glb {
         self.shown += self.counts[mesh];
         let s = copy.scale * self.sizes[mesh];
         let t = copy.translation;
-        self.nodes.push(json!({"mesh": mesh, "translation": [t.x, t.y, t.z], "rotation": copy.rotation,
+        self.nodes
+            .push(json!({"mesh": mesh, "translation": [t.x, t.y, t.z], "rotation": copy.rotation,
             "scale": [s.x, s.y, s.z]}));
     }
 
@@ -173,15 +188,19 @@ impl Glb {
         };
         let xyz = |v: Vec3| vec![v.x, v.y, v.z];
         let t = self.accessor(&floats(&|c| xyz(c.translation)), None, 5126, "VEC3", n, false);
-        let short = |v: f32| ((v * 32_767.0 + if v < 0.0 { -0.5 } else { 0.5 }) as i16).to_le_bytes();
+        let short =
+            |v: f32| ((v * 32_767.0 + if v < 0.0 { -0.5 } else { 0.5 }) as i16).to_le_bytes();
         let bytes: Vec<u8> = copies.iter().flat_map(|c| c.rotation.map(short).concat()).collect();
         let r = self.accessor(&bytes, None, 5122, "VEC4", n, true);
         let s = self.accessor(&floats(&|c| xyz(c.scale * size)), None, 5126, "VEC3", n, false);
         let byte = |v: f32| (path_tracer::math::clamp(v, 0.0, 1.0) * 255.0 + 0.5) as u8;
-        let bytes: Vec<u8> =
-            copies.iter().flat_map(|c| [byte(c.colour.x), byte(c.colour.y), byte(c.colour.z), 255]).collect();
+        let bytes: Vec<u8> = copies
+            .iter()
+            .flat_map(|c| [byte(c.colour.x), byte(c.colour.y), byte(c.colour.z), 255])
+            .collect();
         let colour = self.accessor(&bytes, None, 5121, "VEC4", n, true);
-        self.nodes.push(json!({"mesh": mesh, "extensions": {"EXT_mesh_gpu_instancing": {"attributes":
+        self.nodes
+            .push(json!({"mesh": mesh, "extensions": {"EXT_mesh_gpu_instancing": {"attributes":
             {"TRANSLATION": t, "ROTATION": r, "SCALE": s, "_COLOR_0": colour}}}}));
     }
 
@@ -190,9 +209,16 @@ impl Glb {
         while self.data.len() % 4 != 0 {
             self.data.push(0);
         }
-        let used = ["KHR_mesh_quantization", "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_materials_ior",
-            "KHR_materials_transmission", "KHR_materials_diffuse_transmission", "KHR_materials_clearcoat",
-            "KHR_materials_emissive_strength"];
+        let used = [
+            "KHR_mesh_quantization",
+            "EXT_mesh_gpu_instancing",
+            "KHR_texture_transform",
+            "KHR_materials_ior",
+            "KHR_materials_transmission",
+            "KHR_materials_diffuse_transmission",
+            "KHR_materials_clearcoat",
+            "KHR_materials_emissive_strength",
+        ];
         let document = json!({
             "asset": {"version": "2.0", "generator": "tilth still-life", "copyright": copyright},
             "extensionsUsed": used,

@@ -110,7 +110,12 @@ fn linen(g: &mut Glb) {
         let d = sqrt((x - lx) * (x - lx) + (z - lz) * (z - lz));
         noise::smooth(0.085, 0.045, d)
     };
-    let mesh = g.mesh("cloth", &objects::cloth(0.42, 0.31, flat), linen, Parts { coloured: true, ..TEXTURED });
+    let mesh = g.mesh(
+        "cloth",
+        &objects::cloth(0.42, 0.31, flat),
+        linen,
+        Parts { coloured: true, ..TEXTURED },
+    );
     g.place(mesh, &Copy { rotation: about_y(angle), ..Copy::at(centre) });
 }
 
@@ -160,7 +165,10 @@ fn wheat_in_vase(g: &mut Glb) {
         let t = 0.36;
         let (w0, w1, w2) = ((1.0 - t) * (1.0 - t), 2.0 * t * (1.0 - t), t * t);
         let middle = (neck - inside * w0 - tip * w2) * (1.0 / w1);
-        stalks.append(&wheat::straw(inside, middle, tip, random.range(0.0012, 0.0016)), &path_tracer::math::Affine::IDENTITY);
+        stalks.append(
+            &wheat::straw(inside, middle, tip, random.range(0.0012, 0.0016)),
+            &path_tracer::math::Affine::IDENTITY,
+        );
         let way = (tip - wheat::bow(inside, middle, tip, 0.96)).unit_or(vec3(0.0, 1.0, 0.0));
         // The ear nods outwards: turn its +x towards the spread direction.
         let pick = if spread > 0.75 { 1 + (k % 2) } else { [0, 3, 1][k % 3] };
@@ -176,9 +184,20 @@ fn wheat_in_vase(g: &mut Glb) {
             let from = wheat::bow(inside, middle, tip, random.range(0.45, 0.62));
             let b = a + random.range(-0.6, 0.6);
             let far = random.range(0.06, 0.12);
-            let top = from + vec3(libm::cosf(b) * far * 0.55, random.range(0.055, 0.085), libm::sinf(b) * far * 0.55);
-            let end = from + vec3(libm::cosf(b) * far * 1.4, random.range(-0.04, 0.02), libm::sinf(b) * far * 1.4);
-            let shape = wheat::leaf(from, top, end, random.range(0.0038, 0.0055), random.range(-2.0, 2.0));
+            let top = from
+                + vec3(
+                    libm::cosf(b) * far * 0.55,
+                    random.range(0.055, 0.085),
+                    libm::sinf(b) * far * 0.55,
+                );
+            let end = from
+                + vec3(
+                    libm::cosf(b) * far * 1.4,
+                    random.range(-0.04, 0.02),
+                    libm::sinf(b) * far * 1.4,
+                );
+            let shape =
+                wheat::leaf(from, top, end, random.range(0.0038, 0.0055), random.range(-2.0, 2.0));
             leaves.append(&shape, &path_tracer::math::Affine::IDENTITY);
         }
     }
@@ -216,7 +235,9 @@ fn darts(random: &mut Stream, radius: f32, apart: f32, tries: u32) -> Vec<[f32; 
         let r = radius * sqrt(random.next());
         let a = 2.0 * PI * random.next();
         let p = [r * libm::cosf(a), r * libm::sinf(a)];
-        let free = points.iter().all(|q| (q[0] - p[0]) * (q[0] - p[0]) + (q[1] - p[1]) * (q[1] - p[1]) > apart * apart);
+        let free = points
+            .iter()
+            .all(|q| (q[0] - p[0]) * (q[0] - p[0]) + (q[1] - p[1]) * (q[1] - p[1]) > apart * apart);
         if free {
             points.push(p);
         }
@@ -226,7 +247,8 @@ fn darts(random: &mut Stream, radius: f32, apart: f32, tries: u32) -> Vec<[f32; 
 
 fn kernel_copy(random: &mut Stream, at: Vec3, normal: Vec3, tilt: f32) -> Copy {
     let lean = vec3(random.range(-tilt, tilt), 0.0, random.range(-tilt, tilt));
-    let rotation = turn(aim(normal + lean, random.range(0.0, 6.28)), about_x(random.range(-1.0, 1.0) * PI));
+    let rotation =
+        turn(aim(normal + lean, random.range(0.0, 6.28)), about_x(random.range(-1.0, 1.0) * PI));
     let tone = random.range(0.74, 1.0);
     Copy {
         translation: at,
@@ -254,7 +276,9 @@ fn bowl_of_grain(g: &mut Glb) {
     let kernel = g.mesh("kernel", &wheat::kernel(), skin, COLOURED);
     let mut random = Stream::new(5);
     let mut copies = Vec::new();
-    for (layer, apart, tries) in [(-0.0024, 0.0036, 9000), (-0.0002, 0.0040, 9000), (0.0019, 0.0085, 2500)] {
+    for (layer, apart, tries) in
+        [(-0.0024, 0.0036, 9000), (-0.0002, 0.0040, 9000), (0.0019, 0.0085, 2500)]
+    {
         for [x, z] in darts(&mut random, 0.0875, apart, tries) {
             let r = sqrt(x * x + z * z);
             let slope = 2.0 * 0.027 / (0.091 * 0.091);
@@ -274,7 +298,9 @@ fn spilled(random: &mut Stream, copies: &mut Vec<Copy>) {
         let a = 2.0 * PI * random.next();
         let r = 0.012 + 0.11 * random.next() * random.next();
         let p = [-0.035 + 1.5 * r * libm::cosf(a), 0.175 + 0.75 * r * libm::sinf(a)];
-        let near = |q: &[f32; 2], d: f32| (q[0] - p[0]) * (q[0] - p[0]) + (q[1] - p[1]) * (q[1] - p[1]) < d * d;
+        let near = |q: &[f32; 2], d: f32| {
+            (q[0] - p[0]) * (q[0] - p[0]) + (q[1] - p[1]) * (q[1] - p[1]) < d * d
+        };
         let blocked = COIN_SPOTS.iter().any(|c| near(&[COINS.x + c[0], COINS.z + c[1]], 0.027));
         let on_cloth = p[0] > -0.045 && p[1] < 0.225;
         if points.len() < 84 && !blocked && !on_cloth && !points.iter().any(|q| near(q, 0.0058)) {
@@ -299,14 +325,18 @@ fn coins(g: &mut Glb) {
     let mut random = Stream::new(12);
     let mut copies = Vec::new();
     for k in 0..6 {
-        let at = COINS + vec3(random.range(-0.0014, 0.0014), 0.0031 * k as f32, random.range(-0.0014, 0.0014));
+        let at = COINS
+            + vec3(random.range(-0.0014, 0.0014), 0.0031 * k as f32, random.range(-0.0014, 0.0014));
         copies.push(Copy { rotation: about_y(random.range(0.0, 6.28)), ..Copy::at(at) });
     }
     if let Some(top) = copies.last_mut() {
         top.rotation = about_y(0.35);
     }
     for (spot, angle) in COIN_SPOTS.iter().skip(2).zip([-0.5, 0.15]) {
-        copies.push(Copy { rotation: about_y(angle), ..Copy::at(COINS + vec3(spot[0], 0.0001, spot[1])) });
+        copies.push(Copy {
+            rotation: about_y(angle),
+            ..Copy::at(COINS + vec3(spot[0], 0.0001, spot[1]))
+        });
     }
     // One leans on the stack, its face to the eye.
     let lean = turn(about_y(0.62), about_x(1.02));
@@ -330,7 +360,8 @@ fn apples(g: &mut Glb) {
     ];
     for (at, rotation, size) in spots {
         let lift = if at.x > 0.2 { 0.0165 } else { 0.0 };
-        let copy = Copy { rotation, scale: Vec3::splat(size), ..Copy::at(at + vec3(0.0, lift, 0.0)) };
+        let copy =
+            Copy { rotation, scale: Vec3::splat(size), ..Copy::at(at + vec3(0.0, lift, 0.0)) };
         g.place(apple, &copy);
         g.place(stalk, &copy);
     }

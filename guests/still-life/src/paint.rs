@@ -13,7 +13,8 @@ pub struct Paint {
 impl Paint {
     /// From a function of texture coordinates.
     pub fn new(width: usize, height: usize, f: impl Fn(f32, f32) -> Vec3) -> Paint {
-        let at = |i: usize| f((i % width) as f32 / width as f32, (i / width) as f32 / height as f32);
+        let at =
+            |i: usize| f((i % width) as f32 / width as f32, (i / width) as f32 / height as f32);
         Paint { width, height, pixels: (0..width * height).map(at).collect() }
     }
 
@@ -45,12 +46,18 @@ impl Paint {
             };
             (s * 255.0 + 0.5) as u8
         };
-        let raw: Vec<u8> = self.pixels.iter().flat_map(|p| [encode(p.x), encode(p.y), encode(p.z)]).collect();
+        let raw: Vec<u8> =
+            self.pixels.iter().flat_map(|p| [encode(p.x), encode(p.y), encode(p.z)]).collect();
         let mut out = Vec::new();
         let mut encoder = jpeg_encoder::Encoder::new(&mut out, quality);
         encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_4_4);
         encoder.set_optimized_huffman_tables(true);
-        if let Err(e) = encoder.encode(&raw, self.width as u16, self.height as u16, jpeg_encoder::ColorType::Rgb) {
+        if let Err(e) = encoder.encode(
+            &raw,
+            self.width as u16,
+            self.height as u16,
+            jpeg_encoder::ColorType::Rgb,
+        ) {
             panic!("a JPEG of {} x {} pixels cannot be written: {e}", self.width, self.height);
         }
         out
@@ -59,14 +66,17 @@ impl Paint {
 
 /// Oak: how far along from early to late wood, and how deep the pores are. `x` runs along the grain, metres.
 fn oak(x: f32, y: f32) -> (f32, f32, f32) {
-    let warp = fractal(vec3(x * 2.2, y * 9.0, 0.3), 3) * 0.012 + noise(vec3(x * 0.9, y * 2.0, 7.0)) * 0.02;
+    let warp =
+        fractal(vec3(x * 2.2, y * 9.0, 0.3), 3) * 0.012 + noise(vec3(x * 0.9, y * 2.0, 7.0)) * 0.02;
     let centre = 0.055 + 0.03 * noise(vec3(x * 1.1, 0.0, 4.0));
     let (a, b) = (y - centre + warp, 0.028 + 0.09 * x + warp * 0.6);
     let r = sqrt(a * a + b * b) * 190.0;
     let ring = r - r.floor();
     let late = smooth(0.25, 0.92, ring) * (1.0 - smooth(0.94, 1.0, ring));
-    let fibre = noise(vec3(x * 60.0, y * 2600.0, 1.0)) * 0.5 + noise(vec3(x * 25.0, y * 900.0, 2.0)) * 0.5;
-    let pore = smooth(0.42, 0.75, noise(vec3(x * 95.0, y * 1900.0, 5.0)) * (0.55 + 0.6 * (1.0 - late)));
+    let fibre =
+        noise(vec3(x * 60.0, y * 2600.0, 1.0)) * 0.5 + noise(vec3(x * 25.0, y * 900.0, 2.0)) * 0.5;
+    let pore =
+        smooth(0.42, 0.75, noise(vec3(x * 95.0, y * 1900.0, 5.0)) * (0.55 + 0.6 * (1.0 - late)));
     (late, pore, fibre)
 }
 
@@ -133,7 +143,8 @@ pub fn glaze(width: usize, height: usize) -> Paint {
         let p = vec3(libm::cosf(a) * 1.6, v * 5.0, libm::sinf(a) * 1.6);
         let flow = fractal(p, 4);
         let streak = noise(vec3(p.x * 6.0, v * 1.4, p.z * 6.0));
-        let mut c = vec3(0.16, 0.30, 0.27).lerp(vec3(0.30, 0.44, 0.37), 0.5 + 0.5 * flow + 0.15 * streak);
+        let mut c =
+            vec3(0.16, 0.30, 0.27).lerp(vec3(0.30, 0.44, 0.37), 0.5 + 0.5 * flow + 0.15 * streak);
         // Throwing rings gather glaze.
         let ring = noise(vec3(0.3, v * 46.0, 0.7));
         c = c * (1.0 + 0.08 * ring);
@@ -154,7 +165,13 @@ pub fn apple(width: usize, height: usize) -> Paint {
         let patch = fractal(vec3(around.x * 1.1, around.y * 1.1, v * 1.7 + 3.0), 3);
         let yellow = vec3(0.62, 0.47, 0.10);
         let red = vec3(0.42, 0.022, 0.022).lerp(vec3(0.24, 0.010, 0.016), 0.5 + 0.5 * streak);
-        let ripe = smooth(-0.30, 0.22, patch + 0.55 * streak + 0.14 - 0.45 * smooth(0.80, 1.0, v) - 0.25 * smooth(0.22, 0.0, v));
+        let ripe = smooth(
+            -0.30,
+            0.22,
+            patch + 0.55 * streak + 0.14
+                - 0.45 * smooth(0.80, 1.0, v)
+                - 0.25 * smooth(0.22, 0.0, v),
+        );
         let mut c = yellow.lerp(red, ripe);
         let dots = smooth(0.62, 0.70, noise(vec3(around.x * 26.0, around.y * 26.0, v * 34.0)));
         c = c.lerp(vec3(0.66, 0.50, 0.26), 0.55 * dots);

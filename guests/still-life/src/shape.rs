@@ -67,7 +67,12 @@ impl Shape {
     }
 
     /// A round tube along a path, `radius(t)` thick.
-    pub fn tube(nu: u32, nv: u32, path: impl Fn(f32) -> Vec3, radius: impl Fn(f32) -> f32) -> Shape {
+    pub fn tube(
+        nu: u32,
+        nv: u32,
+        path: impl Fn(f32) -> Vec3,
+        radius: impl Fn(f32) -> f32,
+    ) -> Shape {
         Shape::grid(nu, nv, |u, v| {
             let v2 = path_tracer::math::clamp(v, 0.0, 1.0);
             let way = (path(v2 + 1e-3) - path(v2 - 1e-3)).unit_or(vec3(0.0, 1.0, 0.0));

@@ -216,7 +216,9 @@ impl World {
                 origin: placed.to_mesh.point(ray.origin),
                 direction: placed.to_mesh.vector(ray.direction),
             };
-            if let Some(hit) = self.meshes[placed.mesh as usize].nearest(stack, &local, limit, instance) {
+            if let Some(hit) =
+                self.meshes[placed.mesh as usize].nearest(stack, &local, limit, instance)
+            {
                 limit = hit.t;
                 best = Some(hit);
             }
@@ -280,7 +282,13 @@ impl MeshTree {
                 mask &= mask - 1;
                 if t[lane] < limit {
                     limit = t[lane];
-                    best = Some(Hit { t: t[lane], u: u[lane], v: v[lane], triangle: pack.triangle[lane], instance });
+                    best = Some(Hit {
+                        t: t[lane],
+                        u: u[lane],
+                        v: v[lane],
+                        triangle: pack.triangle[lane],
+                        instance,
+                    });
                 }
             }
         }

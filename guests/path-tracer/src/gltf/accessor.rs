@@ -68,18 +68,28 @@ struct Layout<'a> {
 impl<'a> Source<'a> {
     /// The bytes of a buffer view and its stride, if it declares one.
     pub fn view(&self, index: usize) -> Result<(&'a [u8], Option<usize>)> {
-        let v = self.document.buffer_views.get(index).ok_or_else(|| bad!("scene: buffer view {index} does not exist"))?;
+        let v = self
+            .document
+            .buffer_views
+            .get(index)
+            .ok_or_else(|| bad!("scene: buffer view {index} does not exist"))?;
         if v.buffer != 0 {
             return Err(bad!("scene: only the buffer inside the .glb file is supported"));
         }
         let end = v.byte_offset.checked_add(v.byte_length);
         let bytes = end.and_then(|end| self.data.get(v.byte_offset..end));
-        Ok((bytes.ok_or_else(|| bad!("scene: buffer view {index} leaves the file"))?, v.byte_stride))
+        Ok((
+            bytes.ok_or_else(|| bad!("scene: buffer view {index} leaves the file"))?,
+            v.byte_stride,
+        ))
     }
 
     fn layout(&self, index: usize) -> Result<Layout<'a>> {
-        let a: &Accessor =
-            self.document.accessors.get(index).ok_or_else(|| bad!("scene: accessor {index} does not exist"))?;
+        let a: &Accessor = self
+            .document
+            .accessors
+            .get(index)
+            .ok_or_else(|| bad!("scene: accessor {index} does not exist"))?;
         if a.sparse.is_some() {
             return Err(bad!("scene: sparse accessors are not supported"));
         }
@@ -95,7 +105,9 @@ impl<'a> Source<'a> {
         let component = Component::of(a.component_type)?;
         let size = lanes * component.size();
         let stride = stride.unwrap_or(size);
-        let bytes = bytes.get(a.byte_offset..).ok_or_else(|| bad!("scene: accessor {index} leaves its view"))?;
+        let bytes = bytes
+            .get(a.byte_offset..)
+            .ok_or_else(|| bad!("scene: accessor {index} leaves its view"))?;
         if stride < size || stride > 252 {
             return Err(bad!("scene: accessor {index} has the stride {stride}"));
         }

@@ -33,7 +33,8 @@ pub fn meshes(source: &Source) -> Result<(Vec<Mesh>, Vec<Range<usize>>)> {
 fn primitive(source: &Source, p: &Primitive) -> Result<Mesh> {
     let a = &p.attributes;
     let position = a.position.ok_or_else(|| bad!("scene: a mesh has no positions"))?;
-    let positions: Vec<Vec3> = source.floats::<3>(position)?.into_iter().map(Vec3::from_array).collect();
+    let positions: Vec<Vec3> =
+        source.floats::<3>(position)?.into_iter().map(Vec3::from_array).collect();
     if positions.iter().any(|p| p.abs().max_component() > 1e9) {
         return Err(bad!("scene: a vertex is farther than 1e9 from the origin"));
     }
@@ -47,7 +48,11 @@ fn primitive(source: &Source, p: &Primitive) -> Result<Mesh> {
     }
     let triangles: Vec<[u32; 3]> = match p.mode {
         4 => corners.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect(),
-        5 => corners.windows(3).enumerate().map(|(i, c)| if i % 2 == 0 { [c[0], c[1], c[2]] } else { [c[1], c[0], c[2]] }).collect(),
+        5 => corners
+            .windows(3)
+            .enumerate()
+            .map(|(i, c)| if i % 2 == 0 { [c[0], c[1], c[2]] } else { [c[1], c[0], c[2]] })
+            .collect(),
         6 => corners.windows(2).skip(1).map(|c| [corners[0], c[0], c[1]]).collect(),
         other => return Err(bad!("scene: primitive mode {other} does not exist")),
     };
@@ -56,7 +61,11 @@ fn primitive(source: &Source, p: &Primitive) -> Result<Mesh> {
     };
     let mut normals = Vec::new();
     if let Some(i) = a.normal {
-        normals = source.floats::<3>(i)?.into_iter().map(|v| Vec3::from_array(v).unit_or(vec3(0.0, 1.0, 0.0))).collect();
+        normals = source
+            .floats::<3>(i)?
+            .into_iter()
+            .map(|v| Vec3::from_array(v).unit_or(vec3(0.0, 1.0, 0.0)))
+            .collect();
         same(normals.len(), "normals")?;
     }
     let mut coordinates = [Vec::new(), Vec::new()];
@@ -80,7 +89,10 @@ fn primitive(source: &Source, p: &Primitive) -> Result<Mesh> {
 }
 
 /// Walks the scene's nodes and places meshes and the first camera.
-pub fn instances(source: &Source, ranges: &[Range<usize>]) -> Result<(Vec<Instance>, Option<Camera>)> {
+pub fn instances(
+    source: &Source,
+    ranges: &[Range<usize>],
+) -> Result<(Vec<Instance>, Option<Camera>)> {
     let d = source.document;
     let roots: Vec<usize> = match d.scenes.get(d.scene.unwrap_or(0)) {
         Some(scene) => scene.nodes.clone(),
@@ -90,7 +102,8 @@ pub fn instances(source: &Source, ranges: &[Range<usize>]) -> Result<(Vec<Instan
     let mut camera = None;
     // A node belongs to one parent; seeing one twice means a cycle or a shared child, both forbidden.
     let mut seen = vec![false; d.nodes.len()];
-    let mut work: Vec<(usize, Affine)> = roots.into_iter().rev().map(|n| (n, Affine::IDENTITY)).collect();
+    let mut work: Vec<(usize, Affine)> =
+        roots.into_iter().rev().map(|n| (n, Affine::IDENTITY)).collect();
     while let Some((index, parent)) = work.pop() {
         let node = d.nodes.get(index).ok_or_else(|| bad!("scene: node {index} does not exist"))?;
         if std::mem::replace(&mut seen[index], true) {
@@ -103,7 +116,10 @@ pub fn instances(source: &Source, ranges: &[Range<usize>]) -> Result<(Vec<Instan
         }
         if let (Some(c), true) = (node.camera, camera.is_none()) {
             let c = d.cameras.get(c).ok_or_else(|| bad!("scene: camera {c} does not exist"))?;
-            camera = c.perspective.as_ref().map(|p| Camera { placed, field_of_view: clamp(p.yfov, 0.02, 3.0) });
+            camera = c
+                .perspective
+                .as_ref()
+                .map(|p| Camera { placed, field_of_view: clamp(p.yfov, 0.02, 3.0) });
         }
         work.extend(node.children.iter().rev().map(|&c| (c, placed)));
     }
@@ -124,7 +140,13 @@ fn local(node: &Node) -> Affine {
     )
 }
 
-fn place(source: &Source, node: &Node, range: &Range<usize>, placed: &Affine, out: &mut Vec<Instance>) -> Result<()> {
+fn place(
+    source: &Source,
+    node: &Node,
+    range: &Range<usize>,
+    placed: &Affine,
+    out: &mut Vec<Instance>,
+) -> Result<()> {
     let mut add = |placed: Affine, colour: Vec3| -> Result<()> {
         for mesh in range.clone() {
             if out.len() >= MAX_INSTANCES {
