@@ -42,7 +42,8 @@ impl Log {
 pub struct PrepareOutcome {
     /// `Ok`, `Trap` or `OutOfFuel`.
     pub status: Status,
-    /// Units to charge: what was used, or the whole prepare cap unless the status is `Ok`.
+    /// Units to charge: what was used, at least 1; the whole prepare cap unless the status is `Ok`. 0 if
+    /// the job has no prepare phase.
     pub units: u64,
     /// What the program printed.
     pub log: Log,

@@ -173,7 +173,7 @@ impl Session {
             (Status::Ok, Some((memory, globals))) => {
                 self.memories.freeze(memory)?;
                 self.progress = Progress::Ready(Some(globals));
-                costs::units(ended.fuel)
+                costs::units(ended.fuel).max(1)
             }
             (status, _) => {
                 self.progress = Progress::Failed(status);

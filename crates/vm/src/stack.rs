@@ -10,7 +10,7 @@
 use std::{cell::Cell, io, thread};
 
 /// Sum of frame weights along a chain of calls.
-pub(crate) const STACK_BUDGET: u32 = 256 << 20;
+pub(crate) const STACK_BUDGET: u32 = 128 << 20;
 /// Room for the deepest, uncounted leaf function: its weight is bounded by the caps of admission.
 pub(crate) const LEAF_RESERVE: usize = 16 << 20;
 /// Room for host functions and what is below the guest.
