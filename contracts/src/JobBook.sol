@@ -5,6 +5,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook, IJobCallback} from "./interfaces/IJobBook.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {Slots} from "./libraries/Slots.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 
 /// @title Jobs and their ranges: posted price, one replica.
@@ -15,63 +16,26 @@ import {Sizing} from "./libraries/Sizing.sol";
 contract JobBook is IJobBook {
     using SafeCast for uint256;
 
-    /// @dev Terms that every call needs: two slots.
-    struct Fixed {
-        address client;
-        uint96 price;
-        uint64 unitCap;
-        uint64 prepareCap;
-        uint32 taskCount;
-        uint32 window;
-        uint32 rangeTimeout;
-        uint16 targetSeconds;
-        uint16 parallelism;
-    }
-
-    /// @dev Terms that claims need, and how much came back (written when it does): one slot.
-    struct Course {
-        uint32 firstRange;
-        uint40 deadline;
-        uint32 maxFailures;
-        uint32 minVramMib;
-        uint32 returnedPieces;
-        uint32 returnedTasks;
-        bool picky;
-    }
-
-    /// @dev The rest of the terms: two slots.
-    struct Extra {
-        address callback;
-        uint64 requiredClass;
-        bytes32 specHash;
-    }
-
-    /// @dev What claims, submissions and settlements change: one slot.
-    struct Hot {
-        uint96 escrow;
-        uint32 next;
-        uint32 settledTasks;
-        uint32 failures;
-        uint32 ranges;
-        uint24 outstanding;
-        JobState state;
-    }
-
-    /// @dev A range without its root: one slot. `provider` is the provider's number, `at` as in `IJobBook.Range`.
-    struct Head {
-        uint32 provider;
-        uint32 from;
-        uint32 count;
-        uint64 units;
-        uint32 failures;
-        uint40 at;
-        RangeState state;
-    }
-
-    /// @dev A range: two slots.
+    /// @dev A range: its head (packed, see Slots) and its root.
     struct Record {
-        Head head;
+        uint256 head;
         bytes32 root;
+    }
+
+    /// @dev A job. The first three words are packed, see Slots; `hot` changes with every call.
+    struct Store {
+        uint256 hot;
+        uint256 cost;
+        uint256 course;
+        address client;
+        uint64 requiredClass;
+        uint32 minVramMib;
+        address callback;
+        bytes32 specHash;
+        bytes32 resultRoot;
+        mapping(uint32 seq => Record) ranges;
+        mapping(uint256 provider => uint256 pace) paces;
+        mapping(uint256 depth => Piece) returned;
     }
 
     /// @dev Tasks that came back and go out again first.
@@ -84,7 +48,7 @@ contract JobBook is IJobBook {
     struct Tab {
         ILedger.Payment[] payments;
         uint256 used;
-        uint32 provider;
+        uint256 provider;
         address owner;
         uint256 value;
         uint256 paid;
@@ -140,16 +104,7 @@ contract JobBook is IJobBook {
 
     /// @inheritdoc IJobBook
     uint64 public jobCount;
-    /// @inheritdoc IJobBook
-    mapping(uint64 jobId => bytes32) public resultRoot;
-
-    mapping(uint64 jobId => Fixed) private _fixed;
-    mapping(uint64 jobId => Course) private _course;
-    mapping(uint64 jobId => Extra) private _extra;
-    mapping(uint64 jobId => Hot) private _hot;
-    mapping(uint64 jobId => mapping(uint32 seq => Record)) private _ranges;
-    mapping(uint64 jobId => mapping(uint32 provider => Pace)) private _paces;
-    mapping(uint64 jobId => mapping(uint32 depth => Piece)) private _returned;
+    mapping(uint64 jobId => Store) private _jobs;
 
     constructor(ILedger ledger_, IRegistry registry_, address treasury_, uint16 feeBps_, uint256 smallValue_) {
         if (treasury_ == address(0)) revert BadDeployment();
@@ -172,56 +127,56 @@ contract JobBook is IJobBook {
         _checkTerms(terms);
         if (funds > type(uint96).max) revert BadFunds(funds);
         jobId = ++jobCount;
-        Fixed memory f = Fixed({
-            client: msg.sender,
+        Store storage s = _jobs[jobId];
+        Slots.Cost memory cost = Slots.Cost({
             price: terms.price,
             unitCap: terms.unitCap,
             prepareCap: terms.prepareCap,
-            taskCount: terms.taskCount,
-            window: terms.window,
-            rangeTimeout: terms.rangeTimeout,
             targetSeconds: terms.targetSeconds,
             parallelism: terms.parallelism
         });
-        _fixed[jobId] = f;
-        _course[jobId] = Course({
-            firstRange: terms.firstRange,
-            deadline: terms.deadline,
-            maxFailures: terms.maxFailures,
-            minVramMib: terms.minVramMib,
-            returnedPieces: 0,
-            returnedTasks: 0,
-            picky: terms.requiredClass != 0 || terms.minVramMib != 0
-        });
-        _extra[jobId] = Extra({callback: terms.callback, requiredClass: terms.requiredClass, specHash: terms.specHash});
-        // Bounded above.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        _hot[jobId].escrow = uint96(funds);
-        _hot[jobId].state = JobState.Open;
+        s.cost = Slots.packCost(cost);
+        s.course = Slots.packCourse(
+            Slots.Course({
+                taskCount: terms.taskCount,
+                firstRange: terms.firstRange,
+                deadline: terms.deadline,
+                maxFailures: terms.maxFailures,
+                rangeTimeout: terms.rangeTimeout,
+                window: terms.window,
+                returnedPieces: 0,
+                returnedTasks: 0,
+                picky: terms.requiredClass | terms.minVramMib != 0
+            })
+        );
+        (s.client, s.requiredClass, s.minVramMib) = (msg.sender, terms.requiredClass, terms.minVramMib);
+        (s.callback, s.specHash) = (terms.callback, terms.specHash);
+        Slots.Hot memory hot;
+        (hot.escrow, hot.state) = (funds, JobState.Open);
+        s.hot = Slots.packHot(hot);
         emit JobOpened(jobId, msg.sender, terms, funds, uint40(block.timestamp));
-        if (_affordable(f, funds) == 0) emit JobDry(jobId, funds);
+        if (_affordable(cost, funds) == 0) emit JobDry(jobId, funds);
         if (funds != 0) _ledger.lock(msg.sender, funds);
     }
 
     /// @inheritdoc IJobBook
     function topUp(uint64 jobId, uint128 funds) external {
-        Hot storage hot = _clientJob(jobId);
+        (Store storage s, Slots.Hot memory hot) = _clientJob(jobId);
         if (hot.state != JobState.Open) revert JobOver(jobId, hot.state);
-        uint256 escrow = uint256(hot.escrow) + funds;
-        if (funds == 0 || escrow > type(uint96).max) revert BadFunds(funds);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        hot.escrow = uint96(escrow);
-        emit JobFunded(jobId, funds, escrow.toUint128());
+        hot.escrow += funds;
+        if (funds == 0 || hot.escrow > type(uint96).max) revert BadFunds(funds);
+        s.hot = Slots.packHot(hot);
+        emit JobFunded(jobId, funds, hot.escrow.toUint128());
         _ledger.lock(msg.sender, funds);
     }
 
     /// @inheritdoc IJobBook
     function cancel(uint64 jobId) external {
-        Hot storage hot = _clientJob(jobId);
+        (Store storage s, Slots.Hot memory hot) = _clientJob(jobId);
         if (hot.state != JobState.Open && hot.state != JobState.Draining) revert JobOver(jobId, hot.state);
-        uint128 refund = hot.escrow;
-        hot.escrow = 0;
-        hot.state = JobState.Cancelling;
+        uint128 refund = hot.escrow.toUint128();
+        (hot.escrow, hot.state) = (0, JobState.Cancelling);
+        s.hot = Slots.packHot(hot);
         emit JobCancelled(jobId, refund);
         if (refund != 0) _ledger.unlock(msg.sender, refund);
     }
@@ -229,7 +184,7 @@ contract JobBook is IJobBook {
     /// @inheritdoc IJobBook
     function acknowledge(uint64 jobId, uint32[] calldata seqs) external returns (uint256 done) {
         _clientJob(jobId);
-        return _settle(jobId, seqs, 0);
+        return _settle(jobId, seqs, false);
     }
 
     // ------------------------------------------------------------------ provider
@@ -262,22 +217,23 @@ contract JobBook is IJobBook {
         uint32 want,
         uint96 minPrice
     ) external returns (uint32 nextSeq, uint32 from, uint32 count) {
-        IRegistry.Standing memory s = _submit(jobId, seq, root, units, failures, contentHash);
-        (, nextSeq, from, count) = _claim(jobId, s, want, minPrice);
+        IRegistry.Standing memory p = _submit(jobId, seq, root, units, failures, contentHash);
+        (, nextSeq, from, count) = _claim(jobId, p, want, minPrice);
     }
 
     /// @inheritdoc IJobBook
     function release(uint64 jobId, uint32 seq) external {
-        Head memory r = _loadHead(jobId, seq);
+        Store storage s = _jobs[jobId];
+        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
         if (r.state != RangeState.Claimed) revert WrongRangeState(jobId, seq, r.state);
-        uint32 number = _registry.standing(msg.sender).number;
+        uint256 number = _registry.standing(msg.sender).number;
         if (number == 0) revert NotNode(msg.sender);
         if (r.provider != number) revert NotYourRange(jobId, seq);
-        Pace storage p = _paces[jobId][number];
+        Pace memory p = Slots.unpackPace(s.paces[number]);
         bool free = p.releases < FREE_RELEASES;
         if (p.releases < type(uint8).max) p.releases += 1;
-        (uint96 escrow, address owner, uint128 bond) =
-            _takeBack(jobId, seq, r, RangeState.Released, free ? 0 : BOND_BPS);
+        s.paces[number] = Slots.packPace(p);
+        (uint128 escrow, address owner, uint128 bond) = _takeBack(s, seq, r, RangeState.Released, free ? 0 : BOND_BPS);
         emit RangeReleased(jobId, seq, owner, p.releases, bond, escrow);
     }
 
@@ -286,12 +242,15 @@ contract JobBook is IJobBook {
     /// @inheritdoc IJobBook
     function expire(uint64 jobId, uint32[] calldata seqs) external returns (uint256 done) {
         _checkSeqs(seqs);
-        uint256 timeout = _fixed[jobId].rangeTimeout;
+        Store storage s = _jobs[jobId];
+        uint256 timeout = Slots.unpackCourse(s.course).rangeTimeout;
         for (uint256 i = 0; i < seqs.length; ++i) {
-            Head memory r = _loadHead(jobId, seqs[i]);
+            Slots.Head memory r = Slots.unpackHead(s.ranges[seqs[i]].head);
             if (r.state != RangeState.Claimed || block.timestamp <= r.at + timeout) continue;
-            _paces[jobId][r.provider].cap = 0;
-            (uint96 escrow, address owner, uint128 bond) = _takeBack(jobId, seqs[i], r, RangeState.Expired, BOND_BPS);
+            Pace memory p = Slots.unpackPace(s.paces[r.provider]);
+            p.cap = 0;
+            s.paces[r.provider] = Slots.packPace(p);
+            (uint128 escrow, address owner, uint128 bond) = _takeBack(s, seqs[i], r, RangeState.Expired, BOND_BPS);
             emit RangeExpired(jobId, seqs[i], owner, bond, escrow);
             ++done;
         }
@@ -300,27 +259,29 @@ contract JobBook is IJobBook {
 
     /// @inheritdoc IJobBook
     function settle(uint64 jobId, uint32[] calldata seqs) external returns (uint256 done) {
-        return _settle(jobId, seqs, _fixed[jobId].window);
+        return _settle(jobId, seqs, true);
     }
 
     /// @inheritdoc IJobBook
     function finish(uint64 jobId) external {
-        Hot storage hot = _hot[jobId];
-        JobState state = hot.state;
-        if (state == JobState.None) revert NoSuchJob(jobId);
-        if (state == JobState.Done || state == JobState.Cancelled) revert JobOver(jobId, state);
-        Fixed memory f = _loadFixed(jobId);
-        Course memory course = _loadCourse(jobId);
-        uint32 unclaimed = _unclaimed(hot, f, course);
-        bool mayClaim = state == JobState.Open && unclaimed != 0 && block.timestamp <= course.deadline;
-        if (hot.outstanding != 0 || mayClaim) revert NotFinished(jobId, unclaimed, hot.outstanding);
-        state = state == JobState.Cancelling ? JobState.Cancelled : JobState.Done;
-        uint128 refund = hot.escrow;
-        (hot.escrow, hot.state) = (0, state);
-        bytes32 root = resultRoot[jobId];
-        emit JobDone(jobId, state, root, hot.settledTasks, refund);
-        if (refund != 0) _ledger.unlock(f.client, refund);
-        _callBack(jobId, _extra[jobId].callback, root);
+        Store storage s = _jobs[jobId];
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        if (hot.state == JobState.None) revert NoSuchJob(jobId);
+        if (hot.state == JobState.Done || hot.state == JobState.Cancelled) revert JobOver(jobId, hot.state);
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        uint256 unclaimed = _unclaimed(hot, course);
+        bool mayClaim = hot.state == JobState.Open && unclaimed != 0 && block.timestamp <= course.deadline;
+        if (hot.outstanding != 0 || mayClaim) {
+            revert NotFinished(jobId, unclaimed.toUint32(), hot.outstanding.toUint32());
+        }
+        uint128 refund = hot.escrow.toUint128();
+        hot.escrow = 0;
+        hot.state = hot.state == JobState.Cancelling ? JobState.Cancelled : JobState.Done;
+        s.hot = Slots.packHot(hot);
+        bytes32 root = s.resultRoot;
+        emit JobDone(jobId, hot.state, root, hot.settledTasks.toUint32(), refund);
+        if (refund != 0) _ledger.unlock(s.client, refund);
+        _callBack(jobId, s.callback, root);
     }
 
     // ------------------------------------------------------------------ views
@@ -343,258 +304,300 @@ contract JobBook is IJobBook {
 
     /// @inheritdoc IJobBook
     function job(uint64 jobId) external view returns (Job memory j) {
-        Hot memory hot = _loadHot(jobId);
-        Fixed memory f = _loadFixed(jobId);
-        Course memory course = _loadCourse(jobId);
-        Extra memory extra = _extra[jobId];
-        j.client = f.client;
+        Store storage s = _jobs[jobId];
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        j.client = s.client;
         j.state = hot.state;
-        j.unclaimed = _unclaimed(hot, f, course);
+        j.unclaimed = _unclaimed(hot, course).toUint32();
         if (j.state == JobState.Open) {
             if (j.unclaimed == 0 || block.timestamp > course.deadline) j.state = JobState.Draining;
-            j.dry = j.unclaimed != 0 && _affordable(f, hot.escrow) == 0;
+            j.dry = j.unclaimed != 0 && _affordable(cost, hot.escrow) == 0;
         }
-        j.resultRoot = resultRoot[jobId];
-        j.settledTasks = hot.settledTasks;
-        j.ranges = hot.ranges;
-        j.outstanding = hot.outstanding;
-        j.failures = hot.failures;
-        j.escrow = hot.escrow;
-        j.terms.specHash = extra.specHash;
-        j.terms.taskCount = f.taskCount;
-        j.terms.unitCap = f.unitCap;
-        j.terms.prepareCap = f.prepareCap;
-        j.terms.price = f.price;
-        j.terms.window = f.window;
-        j.terms.rangeTimeout = f.rangeTimeout;
-        j.terms.targetSeconds = f.targetSeconds;
-        j.terms.parallelism = f.parallelism;
-        j.terms.firstRange = course.firstRange;
-        j.terms.deadline = course.deadline;
-        j.terms.maxFailures = course.maxFailures;
-        j.terms.minVramMib = course.minVramMib;
-        j.terms.requiredClass = extra.requiredClass;
-        j.terms.callback = extra.callback;
+        j.resultRoot = s.resultRoot;
+        // Every field below was unpacked from exactly the bits of its type.
+        // forge-lint: disable-start(unsafe-typecast)
+        j.settledTasks = uint32(hot.settledTasks);
+        j.ranges = uint32(hot.ranges);
+        j.outstanding = uint32(hot.outstanding);
+        j.failures = uint32(hot.failures);
+        j.escrow = uint128(hot.escrow);
+        j.terms.specHash = s.specHash;
+        j.terms.taskCount = uint32(course.taskCount);
+        j.terms.unitCap = uint64(cost.unitCap);
+        j.terms.prepareCap = uint64(cost.prepareCap);
+        j.terms.price = uint96(cost.price);
+        j.terms.window = uint32(course.window);
+        j.terms.rangeTimeout = uint32(course.rangeTimeout);
+        j.terms.targetSeconds = uint16(cost.targetSeconds);
+        j.terms.parallelism = uint16(cost.parallelism);
+        j.terms.firstRange = uint32(course.firstRange);
+        j.terms.deadline = uint40(course.deadline);
+        j.terms.maxFailures = uint32(course.maxFailures);
+        // forge-lint: disable-end(unsafe-typecast)
+        (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
+        j.terms.callback = s.callback;
     }
 
     /// @inheritdoc IJobBook
     function range(uint64 jobId, uint32 seq) external view returns (Range memory) {
-        Head memory r = _loadHead(jobId, seq);
+        Record storage record = _jobs[jobId].ranges[seq];
+        Slots.Head memory r = Slots.unpackHead(record.head);
+        // Every field was unpacked from exactly the bits of its type.
+        // forge-lint: disable-start(unsafe-typecast)
         return Range({
-            provider: r.provider == 0 ? address(0) : _registry.ownerOf(r.provider),
+            provider: r.provider == 0 ? address(0) : _registry.ownerOf(uint32(r.provider)),
             state: r.state,
-            from: r.from,
-            count: r.count,
-            units: r.units,
-            failures: r.failures,
-            at: r.at,
-            root: _ranges[jobId][seq].root
+            from: uint32(r.from),
+            count: uint32(r.count),
+            units: uint64(r.units),
+            failures: uint32(r.failures),
+            at: uint40(r.at),
+            root: record.root
         });
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /// @inheritdoc IJobBook
     function pace(uint64 jobId, address provider) external view returns (Pace memory) {
-        return _loadPace(jobId, _registry.standingOf(provider).number);
+        return Slots.unpackPace(_jobs[jobId].paces[_registry.standingOf(provider).number]);
+    }
+
+    /// @inheritdoc IJobBook
+    function resultRoot(uint64 jobId) external view returns (bytes32) {
+        return _jobs[jobId].resultRoot;
     }
 
     /// @inheritdoc IJobBook
     function claimable(uint64 jobId, address provider) external view returns (uint32 count, uint96 price, Refusal why) {
-        price = _fixed[jobId].price;
+        Store storage s = _jobs[jobId];
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        price = cost.price.toUint96();
         uint256 tasks;
-        (why, tasks) = _offer(jobId, _loadHot(jobId), _registry.standingOf(provider), type(uint32).max, 0);
+        (why, tasks) = _offer(
+            s,
+            cost,
+            Slots.unpackHot(s.hot),
+            Slots.unpackCourse(s.course),
+            _registry.standingOf(provider),
+            type(uint32).max,
+            0
+        );
         count = tasks.toUint32();
     }
 
     // ------------------------------------------------------------------ claims
 
     /// @dev What a provider would get now. All rules that bound a range are here.
-    function _offer(uint64 jobId, Hot memory hot, IRegistry.Standing memory s, uint256 want, uint96 minPrice)
-        private
-        view
-        returns (Refusal, uint256 count)
-    {
+    function _offer(
+        Store storage s,
+        Slots.Cost memory cost,
+        Slots.Hot memory hot,
+        Slots.Course memory course,
+        IRegistry.Standing memory p,
+        uint256 want,
+        uint256 minPrice
+    ) private view returns (Refusal, uint256 count) {
         if (hot.state == JobState.None) return (Refusal.NoSuchJob, 0);
         if (hot.state != JobState.Open) return (Refusal.NotOpen, 0);
-        if (s.number == 0) return (Refusal.NotRegistered, 0);
-        if (s.paused) return (Refusal.ProviderPaused, 0);
-        if (s.held >= 2 * uint256(s.slots)) return (Refusal.NoFreeSlot, 0);
+        if (p.number == 0) return (Refusal.NotRegistered, 0);
+        if (p.paused) return (Refusal.ProviderPaused, 0);
+        if (p.held >= 2 * uint256(p.slots)) return (Refusal.NoFreeSlot, 0);
         if (want == 0) return (Refusal.WantZero, 0);
-        Course memory course = _loadCourse(jobId);
         if (block.timestamp > course.deadline) return (Refusal.DeadlinePassed, 0);
-        Fixed memory f = _loadFixed(jobId);
-        if (f.price < minPrice) return (Refusal.PriceTooLow, 0);
-        uint256 fresh = f.taskCount - hot.next;
-        uint256 unclaimed = fresh + course.returnedTasks;
+        if (cost.price < minPrice) return (Refusal.PriceTooLow, 0);
+        uint256 unclaimed = _unclaimed(hot, course);
         if (unclaimed == 0) return (Refusal.NothingLeft, 0);
-        if (course.picky && !_registry.qualifies(s.number, _extra[jobId].requiredClass, course.minVramMib)) {
+        if (course.picky && !_registry.qualifies(p.number, s.requiredClass, s.minVramMib)) {
             return (Refusal.NotQualified, 0);
         }
-        count = course.returnedPieces == 0 ? fresh : _returned[jobId][course.returnedPieces - 1].count;
+        count = course.returnedPieces == 0 ? course.taskCount - hot.next : s.returned[course.returnedPieces - 1].count;
         count = _min(count, want);
         count = _min(count, Sizing.MAX_RANGE_TASKS);
-        count = _min(count, Sizing.fairShare(unclaimed, f.taskCount, f.parallelism));
-        count = _min(count, Sizing.paceCap(_loadPace(jobId, s.number), course.firstRange, f.targetSeconds, s.slots));
-        count = _min(count, _affordable(f, hot.escrow));
+        count = _min(count, Sizing.fairShare(unclaimed, course.taskCount, cost.parallelism));
+        Pace memory shown = Slots.unpackPace(s.paces[p.number]);
+        count = _min(count, Sizing.paceCap(shown, course.firstRange, cost.targetSeconds, p.slots));
+        count = _min(count, _affordable(cost, hot.escrow));
         if (count == 0) return (Refusal.Dry, 0);
-        count = _min(count, _affordable(f, s.room));
+        count = _min(count, _affordable(cost, p.room));
         if (count == 0) return (Refusal.NoExposure, 0);
         return (Refusal.None, count);
     }
 
-    function _claim(uint64 jobId, IRegistry.Standing memory s, uint32 want, uint96 minPrice)
+    function _claim(uint64 jobId, IRegistry.Standing memory p, uint256 want, uint256 minPrice)
         private
         returns (Refusal why, uint32 seq, uint32 from, uint32 count)
     {
-        Hot memory hot = _loadHot(jobId);
-        uint256 tasks;
-        (why, tasks) = _offer(jobId, hot, s, want, minPrice);
+        Store storage s = _jobs[jobId];
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        Slots.Head memory r;
+        (why, r.count) = _offer(s, cost, hot, course, p, want, minPrice);
         if (why != Refusal.None) return (why, 0, 0, 0);
-        count = tasks.toUint32();
-        Fixed memory f = _loadFixed(jobId);
-        Course memory course = _loadCourse(jobId);
         if (course.returnedPieces == 0) {
-            from = hot.next;
-            hot.next += count;
+            r.from = hot.next;
+            hot.next += r.count;
         } else {
-            from = _popReturned(jobId, course, count);
+            r.from = _popReturned(s, course, r.count);
         }
-        uint96 value = _ceiling(f, count) * f.price;
+        uint256 value = _ceiling(cost, r.count) * cost.price;
         hot.escrow -= value;
-        seq = hot.ranges;
+        seq = hot.ranges.toUint32();
         hot.ranges += 1;
         hot.outstanding += 1;
-        _storeHot(jobId, hot);
-        _ranges[jobId][seq].head = Head({
-            provider: s.number,
-            from: from,
-            count: count,
-            units: 0,
-            failures: 0,
-            at: uint40(block.timestamp),
-            state: RangeState.Claimed
-        });
-        emit RangeClaimed(jobId, seq, s.owner, from, count, f.price, hot.escrow, uint40(block.timestamp));
-        if (_affordable(f, hot.escrow) == 0 && _unclaimed(hot, f, course) != 0) emit JobDry(jobId, hot.escrow);
-        _registry.reserve(s.number, value);
+        s.hot = Slots.packHot(hot);
+        (r.provider, r.at, r.state) = (p.number, block.timestamp, RangeState.Claimed);
+        s.ranges[seq].head = Slots.packHead(r);
+        (from, count) = (r.from.toUint32(), r.count.toUint32());
+        _announceClaim(jobId, seq, p.owner, from, count, cost, hot);
+        if (_affordable(cost, hot.escrow) == 0 && _unclaimed(hot, course) != 0) {
+            emit JobDry(jobId, hot.escrow.toUint128());
+        }
+        _registry.reserve(p.number, value.toUint128());
+    }
+
+    function _announceClaim(
+        uint64 jobId,
+        uint32 seq,
+        address owner,
+        uint32 from,
+        uint32 count,
+        Slots.Cost memory cost,
+        Slots.Hot memory hot
+    ) private {
+        emit RangeClaimed(
+            jobId, seq, owner, from, count, cost.price.toUint96(), hot.escrow.toUint128(), uint40(block.timestamp)
+        );
     }
 
     /// @dev Takes `count` tasks from the top piece of the stack.
-    function _popReturned(uint64 jobId, Course memory course, uint32 count) private returns (uint32 from) {
-        uint32 top = course.returnedPieces - 1;
-        Piece memory piece = _returned[jobId][top];
+    function _popReturned(Store storage s, Slots.Course memory course, uint256 count) private returns (uint256 from) {
+        uint256 top = course.returnedPieces - 1;
+        Piece memory piece = s.returned[top];
         from = piece.from;
         course.returnedTasks -= count;
         if (count == piece.count) course.returnedPieces = top;
         // A piece that is used up stays behind as an empty one, above the stack.
-        _returned[jobId][top] = Piece({from: from + count, count: piece.count - count});
-        _course[jobId] = course;
+        s.returned[top] = Piece({from: (from + count).toUint32(), count: (piece.count - count).toUint32()});
+        s.course = Slots.packCourse(course);
     }
 
     // ------------------------------------------------------------------ submissions
 
     function _submit(uint64 jobId, uint32 seq, bytes32 root, uint64 units, uint32 failures, bytes32 contentHash)
         private
-        returns (IRegistry.Standing memory s)
+        returns (IRegistry.Standing memory p)
     {
-        Head memory r = _loadHead(jobId, seq);
+        Store storage s = _jobs[jobId];
+        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
         if (r.state != RangeState.Claimed) revert WrongRangeState(jobId, seq, r.state);
         if (root == 0) revert EmptyRoot();
-        Fixed memory f = _loadFixed(jobId);
-        uint64 cap = _ceiling(f, r.count);
-        if (units > cap) revert TooManyUnits(units, cap);
-        uint32 leaves = f.prepareCap == 0 ? r.count : r.count + 1;
-        if (failures > leaves) revert TooManyFailures(failures, leaves);
-        uint96 unused = (cap - units) * f.price;
-        s = _registry.submitted(msg.sender, unused);
-        if (r.provider != s.number) revert NotYourRange(jobId, seq);
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        uint256 cap = _ceiling(cost, r.count);
+        if (units > cap) revert TooManyUnits(units, cap.toUint64());
+        uint256 leaves = cost.prepareCap == 0 ? r.count : r.count + 1;
+        if (failures > leaves) revert TooManyFailures(failures, leaves.toUint32());
+        uint256 unused = (cap - units) * cost.price;
+        p = _registry.submitted(msg.sender, unused.toUint128());
+        if (r.provider != p.number) revert NotYourRange(jobId, seq);
 
-        _paceAfter(jobId, f, r);
-        r.units = units;
-        r.failures = failures;
-        r.at = uint40(block.timestamp);
-        r.state = RangeState.Submitted;
-        _ranges[jobId][seq] = Record({head: r, root: root});
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        _paceAfter(s, cost, course, r);
+        (r.units, r.failures, r.at, r.state) = (units, failures, block.timestamp, RangeState.Submitted);
+        s.ranges[seq].head = Slots.packHead(r);
+        s.ranges[seq].root = root;
 
-        Hot memory hot = _loadHot(jobId);
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
         hot.escrow += unused;
         if (failures != 0) {
             hot.failures += failures;
-            uint32 limit = _course[jobId].maxFailures;
-            if (hot.state == JobState.Open && limit != 0 && hot.failures > limit) {
+            bool tooMany = course.maxFailures != 0 && hot.failures > course.maxFailures;
+            if (hot.state == JobState.Open && tooMany) {
                 hot.state = JobState.Draining;
-                emit JobDraining(jobId, hot.failures);
+                emit JobDraining(jobId, hot.failures.toUint32());
             }
         }
-        _storeHot(jobId, hot);
+        s.hot = Slots.packHot(hot);
         emit RangeSubmitted(
-            jobId, seq, s.owner, root, units, failures, contentHash, hot.escrow, uint40(block.timestamp)
+            jobId, seq, p.owner, root, units, failures, contentHash, hot.escrow.toUint128(), uint40(block.timestamp)
         );
     }
 
-    function _paceAfter(uint64 jobId, Fixed memory f, Head memory r) private {
-        Pace memory p = _loadPace(jobId, r.provider);
-        if (p.cap == 0) p.cap = _course[jobId].firstRange;
+    function _paceAfter(Store storage s, Slots.Cost memory cost, Slots.Course memory course, Slots.Head memory r)
+        private
+    {
+        Pace memory p = Slots.unpackPace(s.paces[r.provider]);
+        if (p.cap == 0) p.cap = course.firstRange.toUint32();
         uint256 since = p.lastSubmittedAt > r.at ? p.lastSubmittedAt : r.at;
-        bool onTime = block.timestamp <= uint256(r.at) + f.rangeTimeout;
-        _paces[jobId][r.provider] = Sizing.afterSubmission(p, f.targetSeconds, r.count, since, onTime);
+        bool onTime = block.timestamp <= r.at + course.rangeTimeout;
+        s.paces[r.provider] = Slots.packPace(Sizing.afterSubmission(p, cost.targetSeconds, r.count, since, onTime));
     }
 
     /// @dev A claimed range comes back: its money to the escrow, its tasks to the stack, `bondBps` of its value from the
     /// provider's stake.
-    function _takeBack(uint64 jobId, uint32 seq, Head memory r, RangeState state, uint256 bondBps)
+    function _takeBack(Store storage s, uint32 seq, Slots.Head memory r, RangeState state, uint256 bondBps)
         private
-        returns (uint96 escrow, address owner, uint128 bond)
+        returns (uint128 escrow, address owner, uint128 bond)
     {
         r.state = state;
-        _ranges[jobId][seq].head = r;
-        Fixed memory f = _loadFixed(jobId);
-        uint96 value = _ceiling(f, r.count) * f.price;
-        Hot memory hot = _loadHot(jobId);
+        s.ranges[seq].head = Slots.packHead(r);
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        uint256 value = _ceiling(cost, r.count) * cost.price;
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
         hot.escrow += value;
         hot.outstanding -= 1;
-        _storeHot(jobId, hot);
-        Course memory course = _loadCourse(jobId);
-        _returned[jobId][course.returnedPieces] = Piece({from: r.from, count: r.count});
+        s.hot = Slots.packHot(hot);
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        s.returned[course.returnedPieces] = Piece({from: r.from.toUint32(), count: r.count.toUint32()});
         course.returnedPieces += 1;
         course.returnedTasks += r.count;
-        _course[jobId] = course;
-        escrow = hot.escrow;
-        (owner, bond) = _registry.dropped(r.provider, value, (uint256(value) * bondBps / BPS).toUint128(), f.client);
+        s.course = Slots.packCourse(course);
+        escrow = hot.escrow.toUint128();
+        (owner, bond) =
+            _registry.dropped(r.provider.toUint32(), value.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
     }
 
     // ------------------------------------------------------------------ settlement
 
-    /// @dev Pays submitted ranges that are at least `wait` seconds old; skips all others.
-    function _settle(uint64 jobId, uint32[] calldata seqs, uint256 wait) private returns (uint256) {
+    /// @dev Pays submitted ranges, with `wait` only those whose window is over; skips all others.
+    function _settle(uint64 jobId, uint32[] calldata seqs, bool wait) private returns (uint256) {
         _checkSeqs(seqs);
+        Store storage s = _jobs[jobId];
+        uint256 price = Slots.unpackCost(s.cost).price;
+        uint256 window = wait ? Slots.unpackCourse(s.course).window : 0;
         Tab memory tab;
         tab.payments = new ILedger.Payment[](seqs.length + 1);
-        tab.root = resultRoot[jobId];
-        uint256 price = _fixed[jobId].price;
+        tab.root = s.resultRoot;
         for (uint256 i = 0; i < seqs.length; ++i) {
-            Head memory r = _loadHead(jobId, seqs[i]);
-            if (r.state != RangeState.Submitted || block.timestamp < uint256(r.at) + wait) continue;
+            uint32 seq = seqs[i];
+            Record storage record = s.ranges[seq];
+            Slots.Head memory r = Slots.unpackHead(record.head);
+            if (r.state != RangeState.Submitted || block.timestamp < r.at + window) continue;
             r.state = RangeState.Settled;
-            _ranges[jobId][seqs[i]].head = r;
-            _addToTab(tab, jobId, seqs[i], r, price);
+            record.head = Slots.packHead(r);
+            _addToTab(tab, jobId, seq, r, record.root, price);
         }
         if (tab.done == 0) revert NothingToDo(jobId);
         _closeProvider(tab);
-        Hot memory hot = _loadHot(jobId);
-        hot.settledTasks += tab.tasks.toUint32();
-        hot.outstanding -= tab.done.toUint24();
-        _storeHot(jobId, hot);
-        resultRoot[jobId] = tab.root;
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        hot.settledTasks += tab.tasks;
+        hot.outstanding -= tab.done;
+        s.hot = Slots.packHot(hot);
+        s.resultRoot = tab.root;
         if (tab.fees != 0) tab.payments[tab.used++] = ILedger.Payment(treasury, tab.fees.toUint128());
-        _pay(_fixed[jobId].client, tab);
+        _pay(s.client, tab);
         return tab.done;
     }
 
-    function _addToTab(Tab memory tab, uint64 jobId, uint32 seq, Head memory r, uint256 price) private {
+    function _addToTab(Tab memory tab, uint64 jobId, uint32 seq, Slots.Head memory r, bytes32 root, uint256 price)
+        private
+    {
         if (r.provider != tab.provider) {
             _closeProvider(tab);
             tab.provider = r.provider;
-            tab.owner = _registry.ownerOf(r.provider);
+            tab.owner = _registry.ownerOf(r.provider.toUint32());
         }
         uint256 value = r.units * price;
         uint256 fee = value * feeBps / BPS;
@@ -603,15 +606,18 @@ contract JobBook is IJobBook {
         tab.fees += fee;
         tab.tasks += r.count;
         tab.done += 1;
-        bytes32 root = _ranges[jobId][seq].root;
-        tab.root = keccak256(abi.encodePacked(tab.root, seq, r.from, r.count, root, r.units, r.failures));
+        tab.root = keccak256(
+            abi.encodePacked(
+                tab.root, seq, r.from.toUint32(), r.count.toUint32(), root, r.units.toUint64(), r.failures.toUint32()
+            )
+        );
         emit RangeSettled(jobId, seq, tab.owner, (value - fee).toUint128(), fee.toUint128(), tab.root);
     }
 
     /// @dev Writes down what the provider of the last ranges gets, and frees its exposure.
     function _closeProvider(Tab memory tab) private {
         if (tab.provider == 0) return;
-        if (tab.value != 0) _registry.settled(tab.provider, tab.value.toUint128());
+        if (tab.value != 0) _registry.settled(tab.provider.toUint32(), tab.value.toUint128());
         if (tab.paid != 0) tab.payments[tab.used++] = ILedger.Payment(tab.owner, tab.paid.toUint128());
         (tab.value, tab.paid) = (0, 0);
     }
@@ -644,49 +650,24 @@ contract JobBook is IJobBook {
 
     // ------------------------------------------------------------------ small things
 
-    function _clientJob(uint64 jobId) private view returns (Hot storage hot) {
-        hot = _hot[jobId];
+    function _clientJob(uint64 jobId) private view returns (Store storage s, Slots.Hot memory hot) {
+        s = _jobs[jobId];
+        hot = Slots.unpackHot(s.hot);
         if (hot.state == JobState.None) revert NoSuchJob(jobId);
-        if (_fixed[jobId].client != msg.sender) revert NotClient(jobId, msg.sender);
+        if (s.client != msg.sender) revert NotClient(jobId, msg.sender);
     }
 
-    function _unclaimed(Hot memory hot, Fixed memory f, Course memory course) private pure returns (uint32) {
-        return f.taskCount - hot.next + course.returnedTasks;
+    function _unclaimed(Slots.Hot memory hot, Slots.Course memory course) private pure returns (uint256) {
+        return course.taskCount - hot.next + course.returnedTasks;
     }
 
     /// @dev Most units of a range: below 2^63 by MAX_UNIT_CAP, MAX_RANGE_TASKS and MAX_PREPARE_CAP.
-    function _ceiling(Fixed memory f, uint32 count) private pure returns (uint64) {
-        return uint64(count) * f.unitCap + f.prepareCap;
+    function _ceiling(Slots.Cost memory cost, uint256 count) private pure returns (uint256) {
+        return count * cost.unitCap + cost.prepareCap;
     }
 
-    function _affordable(Fixed memory f, uint256 budget) private pure returns (uint256) {
-        return Sizing.affordable(budget, f.price, f.unitCap, f.prepareCap);
-    }
-
-    // One function per packed struct: unpacking a slot in many places would not fit into the size limit.
-
-    function _loadHot(uint64 jobId) private view returns (Hot memory) {
-        return _hot[jobId];
-    }
-
-    function _storeHot(uint64 jobId, Hot memory hot) private {
-        _hot[jobId] = hot;
-    }
-
-    function _loadFixed(uint64 jobId) private view returns (Fixed memory) {
-        return _fixed[jobId];
-    }
-
-    function _loadCourse(uint64 jobId) private view returns (Course memory) {
-        return _course[jobId];
-    }
-
-    function _loadHead(uint64 jobId, uint32 seq) private view returns (Head memory) {
-        return _ranges[jobId][seq].head;
-    }
-
-    function _loadPace(uint64 jobId, uint32 provider) private view returns (Pace memory) {
-        return _paces[jobId][provider];
+    function _affordable(Slots.Cost memory cost, uint256 budget) private pure returns (uint256) {
+        return Sizing.affordable(budget, cost.price, cost.unitCap, cost.prepareCap);
     }
 
     function _checkSeqs(uint32[] calldata seqs) private pure {

@@ -13,12 +13,13 @@ import {IRegistry} from "./interfaces/IRegistry.sol";
 contract Registry is IRegistry {
     using SafeCast for uint256;
 
-    /// @dev All that the JobBook's hot calls touch, one slot. Amounts of 96 bits hold 79 billion tokens of 18 decimals.
+    /// @dev All that the JobBook's hot calls touch, packed into one word (the compiler would write it field by field):
+    /// stake 96 | exposure 96 | slots 16 | held 16 | paused 1. Amounts of 96 bits hold 79 billion tokens of 18 decimals.
     struct Hot {
-        uint96 stake;
-        uint96 exposure;
-        uint16 slots;
-        uint16 held;
+        uint256 stake;
+        uint256 exposure;
+        uint256 slots;
+        uint256 held;
         bool paused;
     }
 
@@ -56,7 +57,7 @@ contract Registry is IRegistry {
 
     mapping(address node => NodeKey) private _nodes;
     mapping(address owner => uint32 number) private _numbers;
-    mapping(uint32 number => Hot) private _hot;
+    mapping(uint32 number => uint256) private _hot;
     mapping(uint32 number => Cold) private _cold;
 
     modifier onlyJobBook() {
@@ -88,7 +89,7 @@ contract Registry is IRegistry {
         _checkSlots(slots);
         number = ++providerCount;
         _numbers[msg.sender] = number;
-        _hot[number] = Hot({stake: uint256(stake).toUint96(), exposure: 0, slots: slots, held: 0, paused: false});
+        _store(number, Hot({stake: stake, exposure: 0, slots: slots, held: 0, paused: false}));
         Cold storage cold = _cold[number];
         cold.owner = msg.sender;
         cold.attributes = attributes;
@@ -103,7 +104,9 @@ contract Registry is IRegistry {
     function update(uint16 slots, Attributes calldata attributes) external {
         uint32 number = _owned();
         _checkSlots(slots);
-        _hot[number].slots = slots;
+        Hot memory hot = _load(number);
+        hot.slots = slots;
+        _store(number, hot);
         _cold[number].attributes = attributes;
         emit ProviderUpdated(msg.sender, slots, attributes);
     }
@@ -125,7 +128,9 @@ contract Registry is IRegistry {
     /// @inheritdoc IRegistry
     function setPaused(bool paused) external {
         uint32 number = _acting();
-        _hot[number].paused = paused;
+        Hot memory hot = _load(number);
+        hot.paused = paused;
+        _store(number, hot);
         emit PausedChanged(_cold[number].owner, paused);
     }
 
@@ -135,9 +140,10 @@ contract Registry is IRegistry {
     function addStake(uint128 amount) external {
         uint32 number = _owned();
         if (amount == 0) revert BadAmount(amount);
-        uint96 stake = (uint256(_hot[number].stake) + amount).toUint96();
-        _hot[number].stake = stake;
-        emit StakeAdded(msg.sender, amount, stake);
+        Hot memory hot = _load(number);
+        hot.stake += amount;
+        _store(number, hot);
+        emit StakeAdded(msg.sender, amount, hot.stake.toUint128());
         ledger.lock(msg.sender, amount);
     }
 
@@ -145,19 +151,18 @@ contract Registry is IRegistry {
     function unstake(uint128 amount) external {
         uint32 number = _owned();
         if (amount == 0) revert BadAmount(amount);
-        Hot storage hot = _hot[number];
-        (uint96 stake, uint96 exposure) = (hot.stake, hot.exposure);
-        if (amount > stake) revert StakeTooLow(stake, amount);
-        // amount <= stake, which has 96 bits.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        uint96 left = stake - uint96(amount);
-        if (_allowed(left) < exposure) revert StakeInUse(stake, amount, exposure);
-        hot.stake = left;
+        Hot memory hot = _load(number);
+        if (amount > hot.stake) revert StakeTooLow(hot.stake.toUint128(), amount);
+        if (_allowed(hot.stake - amount) < hot.exposure) {
+            revert StakeInUse(hot.stake.toUint128(), amount, hot.exposure.toUint128());
+        }
+        hot.stake -= amount;
+        _store(number, hot);
         Cold storage cold = _cold[number];
         uint96 unbonding = (uint256(cold.unbonding) + amount).toUint96();
         uint40 readyAt = (block.timestamp + UNBONDING).toUint40();
         (cold.unbonding, cold.readyAt) = (unbonding, readyAt);
-        emit UnstakeStarted(msg.sender, amount, left, unbonding, readyAt);
+        emit UnstakeStarted(msg.sender, amount, hot.stake.toUint128(), unbonding, readyAt);
     }
 
     /// @inheritdoc IRegistry
@@ -174,33 +179,33 @@ contract Registry is IRegistry {
 
     /// @inheritdoc IRegistry
     function reserve(uint32 number, uint128 value) external onlyJobBook {
-        Hot memory hot = _hot[number];
+        Hot memory hot = _load(number);
         if (hot.slots == 0) revert NotRegistered(address(0));
         if (hot.paused) revert ProviderIsPaused(_cold[number].owner);
-        if (hot.held >= 2 * uint256(hot.slots)) revert NoFreeSlot(_cold[number].owner, hot.held);
+        if (hot.held >= 2 * hot.slots) revert NoFreeSlot(_cold[number].owner, hot.held.toUint16());
         uint128 room = _room(hot);
         if (value > room) revert ExposureExceeded(_cold[number].owner, room, value);
-        // value <= room, which has 96 bits because EXPOSURE_BPS is 1.0 x a 96-bit stake.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        hot.exposure += uint96(value);
+        hot.exposure += value;
         hot.held += 1;
-        _hot[number] = hot;
+        _store(number, hot);
     }
 
     /// @inheritdoc IRegistry
     function submitted(address node, uint128 unused) external onlyJobBook returns (Standing memory) {
         NodeKey memory key = _nodes[node];
         if (key.number == 0) revert NotRegistered(node);
-        Hot memory hot = _hot[key.number];
+        Hot memory hot = _load(key.number);
         hot.held -= 1;
-        hot.exposure -= uint256(unused).toUint96();
-        _hot[key.number] = hot;
+        hot.exposure -= unused;
+        _store(key.number, hot);
         return _standing(key.owner, key.number, hot);
     }
 
     /// @inheritdoc IRegistry
     function settled(uint32 number, uint128 value) external onlyJobBook {
-        _hot[number].exposure -= uint256(value).toUint96();
+        Hot memory hot = _load(number);
+        hot.exposure -= value;
+        _store(number, hot);
     }
 
     /// @inheritdoc IRegistry
@@ -209,14 +214,12 @@ contract Registry is IRegistry {
         onlyJobBook
         returns (address owner, uint128 cut)
     {
-        Hot memory hot = _hot[number];
+        Hot memory hot = _load(number);
         hot.held -= 1;
-        hot.exposure -= uint256(value).toUint96();
+        hot.exposure -= value;
         owner = _cold[number].owner;
-        if (penalty != 0) {
-            (hot.stake, cut) = _cut(number, owner, hot.stake, penalty, beneficiary);
-        }
-        _hot[number] = hot;
+        _store(number, hot);
+        if (penalty != 0) cut = _cut(number, owner, hot, penalty, beneficiary);
     }
 
     // ------------------------------------------------------------------ views
@@ -235,16 +238,16 @@ contract Registry is IRegistry {
     function providerByNumber(uint32 number) public view returns (Provider memory p) {
         Cold storage cold = _cold[number];
         if (cold.owner == address(0)) return p;
-        Hot memory hot = _hot[number];
+        Hot memory hot = _load(number);
         p = Provider({
             number: number,
             owner: cold.owner,
             node: cold.node,
-            slots: hot.slots,
-            held: hot.held,
+            slots: hot.slots.toUint16(),
+            held: hot.held.toUint16(),
             paused: hot.paused,
-            stake: hot.stake,
-            exposure: hot.exposure,
+            stake: hot.stake.toUint128(),
+            exposure: hot.exposure.toUint128(),
             unbonding: cold.unbonding,
             unbondingReadyAt: cold.readyAt,
             attributes: cold.attributes,
@@ -256,14 +259,14 @@ contract Registry is IRegistry {
     function standing(address node) external view returns (Standing memory s) {
         NodeKey memory key = _nodes[node];
         if (key.number == 0) return s;
-        return _standing(key.owner, key.number, _hot[key.number]);
+        return _standing(key.owner, key.number, _load(key.number));
     }
 
     /// @inheritdoc IRegistry
     function standingOf(address owner) external view returns (Standing memory s) {
         uint32 number = _numbers[owner];
         if (number == 0) return s;
-        return _standing(owner, number, _hot[number]);
+        return _standing(owner, number, _load(number));
     }
 
     /// @inheritdoc IRegistry
@@ -280,43 +283,69 @@ contract Registry is IRegistry {
     // ------------------------------------------------------------------ private
 
     function _standing(address owner, uint32 number, Hot memory hot) private pure returns (Standing memory) {
+        // Both were unpacked from 16 bits.
+        // forge-lint: disable-start(unsafe-typecast)
         return Standing({
-            number: number, owner: owner, slots: hot.slots, held: hot.held, paused: hot.paused, room: _room(hot)
+            number: number,
+            owner: owner,
+            slots: uint16(hot.slots),
+            held: uint16(hot.held),
+            paused: hot.paused,
+            room: _room(hot)
         });
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /// @dev Value of unsettled work that a stake carries.
-    function _allowed(uint96 stake) private pure returns (uint256) {
-        return uint256(stake) * EXPOSURE_BPS / BPS;
+    function _allowed(uint256 stake) private pure returns (uint256) {
+        return stake * EXPOSURE_BPS / BPS;
     }
 
     /// @dev Exposure may be above what the stake carries after a cut; then there is no room.
     function _room(Hot memory hot) private pure returns (uint128) {
         uint256 allowed = _allowed(hot.stake);
-        return allowed > hot.exposure ? (allowed - hot.exposure).toUint128() : 0;
+        // A 96-bit stake carries less than 128 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return allowed > hot.exposure ? uint128(allowed - hot.exposure) : 0;
     }
 
     /// @dev Cuts `penalty` from active stake first, then from what is leaving. At least half is burned.
-    function _cut(uint32 number, address owner, uint96 stake, uint128 penalty, address beneficiary)
+    function _cut(uint32 number, address owner, Hot memory hot, uint256 penalty, address beneficiary)
         private
-        returns (uint96, uint128)
+        returns (uint128 cut)
     {
         Cold storage cold = _cold[number];
-        uint96 unbonding = cold.unbonding;
-        uint256 reach = uint256(stake) + unbonding;
-        uint128 cut = penalty < reach ? penalty : reach.toUint128();
-        if (cut == 0) return (stake, 0);
-        uint256 fromStake = cut < stake ? cut : stake;
-        uint256 fromUnbonding = cut - fromStake;
-        stake -= fromStake.toUint96();
-        if (fromUnbonding != 0) {
-            unbonding -= fromUnbonding.toUint96();
-            cold.unbonding = unbonding;
+        uint256 unbonding = cold.unbonding;
+        uint256 reach = hot.stake + unbonding;
+        cut = (penalty < reach ? penalty : reach).toUint128();
+        if (cut == 0) return 0;
+        uint256 fromStake = cut < hot.stake ? cut : hot.stake;
+        hot.stake -= fromStake;
+        _store(number, hot);
+        if (cut != fromStake) {
+            unbonding -= cut - fromStake;
+            cold.unbonding = unbonding.toUint96();
         }
         uint128 toBeneficiary = cut / 2;
-        emit StakeSlashed(owner, beneficiary, toBeneficiary, cut - toBeneficiary, stake, unbonding);
-        ledger.slash(owner, beneficiary, toBeneficiary, cut - toBeneficiary);
-        return (stake, cut);
+        uint128 burned = cut - toBeneficiary;
+        emit StakeSlashed(owner, beneficiary, toBeneficiary, burned, hot.stake.toUint128(), unbonding.toUint128());
+        ledger.slash(owner, beneficiary, toBeneficiary, burned);
+    }
+
+    function _load(uint32 number) private view returns (Hot memory hot) {
+        uint256 w = _hot[number];
+        hot.stake = w >> 160;
+        hot.exposure = w >> 64 & type(uint96).max;
+        hot.slots = w >> 48 & type(uint16).max;
+        hot.held = w >> 32 & type(uint16).max;
+        hot.paused = w & 1 == 1;
+    }
+
+    /// @dev Reverts when a field does not fit, so that none can run into its neighbour.
+    function _store(uint32 number, Hot memory hot) private {
+        if ((hot.stake | hot.exposure) >> 96 != 0) revert BadAmount(hot.stake | hot.exposure);
+        if ((hot.slots | hot.held) >> 16 != 0) revert BadAmount(hot.slots | hot.held);
+        _hot[number] = hot.stake << 160 | hot.exposure << 64 | hot.slots << 48 | hot.held << 32 | (hot.paused ? 1 : 0);
     }
 
     function _checkSlots(uint16 slots) private pure {

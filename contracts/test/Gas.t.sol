@@ -146,13 +146,20 @@ contract GasTest is Network {
         vm.assertLe(total, 200 * 1_000_000, "gas per task");
     }
 
+    /// @dev As the client does it: the ranges of one provider together.
     function settleAll(uint64 id) internal {
         uint32 ranges = book.job(id).ranges;
-        for (uint32 first = 0; first < ranges; first += 50) {
-            uint32 n = ranges - first < 50 ? ranges - first : 50;
-            uint32[] memory seqs = new uint32[](n);
-            for (uint32 i = 0; i < n; ++i) {
-                seqs[i] = first + i;
+        uint32[][] memory list = new uint32[][](PROVIDERS);
+        uint256[] memory counts = new uint256[](PROVIDERS);
+        for (uint32 seq = 0; seq < ranges; ++seq) {
+            uint256 n = uint160(book.range(id, seq).provider) - uint160(ownerOf(0));
+            if (list[n].length == 0) list[n] = new uint32[](256);
+            list[n][counts[n]++] = seq;
+        }
+        for (uint256 n = 0; n < PROVIDERS; ++n) {
+            uint32[] memory seqs = new uint32[](counts[n]);
+            for (uint256 i = 0; i < seqs.length; ++i) {
+                seqs[i] = list[n][i];
             }
             vm.prank(CLIENT);
             book.acknowledge(id, seqs);

@@ -17,7 +17,7 @@ library Sizing {
     uint256 private constant MEMORY = 4;
 
     /// @notice The largest range by what the provider has shown in this job.
-    function paceCap(IJobBook.Pace memory p, uint32 firstRange, uint16 targetSeconds, uint16 slots)
+    function paceCap(IJobBook.Pace memory p, uint256 firstRange, uint256 targetSeconds, uint256 slots)
         internal
         pure
         returns (uint256 cap)
@@ -25,7 +25,7 @@ library Sizing {
         cap = p.cap == 0 ? firstRange : p.cap;
         if (p.busySeconds != 0) {
             // tasks / busySeconds is the rate of the whole provider, a range is worked on by one slot.
-            uint256 byRate = uint256(p.tasks) * targetSeconds / (uint256(p.busySeconds) * slots);
+            uint256 byRate = p.tasks * targetSeconds / (p.busySeconds * slots);
             if (byRate < cap) cap = byRate;
         }
         if (cap == 0) cap = 1;
@@ -56,22 +56,22 @@ library Sizing {
     /// @notice The pace after a submission. A late one starts again with the first range (cap 0).
     /// @param p the pace before it, with its cap filled in
     /// @param since when the provider got to work on it: its claim, or the previous submission if that was later
-    function afterSubmission(IJobBook.Pace memory p, uint16 targetSeconds, uint32 count, uint256 since, bool onTime)
+    function afterSubmission(IJobBook.Pace memory p, uint256 targetSeconds, uint256 count, uint256 since, bool onTime)
         internal
         view
         returns (IJobBook.Pace memory)
     {
         uint256 busy = uint256(p.busySeconds) + (block.timestamp - since);
         uint256 tasks = uint256(p.tasks) + count;
-        if (busy > MEMORY * (uint256(targetSeconds) + 1)) {
+        if (busy > MEMORY * (targetSeconds + 1)) {
             busy = busy / 2;
             tasks = tasks / 2;
         }
         uint256 cap = p.cap;
         if (!onTime) {
             cap = 0;
-        } else if (2 * uint256(count) > cap) {
-            cap = 2 * uint256(count);
+        } else if (2 * count > cap) {
+            cap = 2 * count;
             if (cap > MAX_RANGE_TASKS) cap = MAX_RANGE_TASKS;
         }
         // cap <= 2^20 or a uint32; busy and tasks are bounded here, a slower provider only looks a little faster.

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+import {IJobBook} from "../interfaces/IJobBook.sol";
+
+/// @title How the JobBook packs its records into storage words.
+/// @notice A record is one memory struct of full words while a call works with it, and one or two packed words in storage.
+/// Written by hand because the compiler copies packed structs field by field, which costs about 10,000 gas in the life
+/// of a range and more code than fits into a contract.
+/// @dev `pack*` reverts when a field does not fit, so no sum can run into its neighbour. Layouts from the high end.
+library Slots {
+    /// @notice What claims, submissions and settlements change.
+    /// escrow 96 | next 32 | settledTasks 32 | failures 32 | ranges 32 | outstanding 24 | state 8
+    struct Hot {
+        uint256 escrow;
+        uint256 next;
+        uint256 settledTasks;
+        uint256 failures;
+        uint256 ranges;
+        uint256 outstanding;
+        IJobBook.JobState state;
+    }
+
+    /// @notice Terms about cost and size.
+    /// price 96 | unitCap 64 | prepareCap 64 | targetSeconds 16 | parallelism 16
+    struct Cost {
+        uint256 price;
+        uint256 unitCap;
+        uint256 prepareCap;
+        uint256 targetSeconds;
+        uint256 parallelism;
+    }
+
+    /// @notice Terms about the course of the job, and what came back (the only part that changes).
+    /// taskCount 32 | firstRange 24 | deadline 40 | maxFailures 32 | rangeTimeout 24 | window 24 | returnedPieces 32
+    /// | returnedTasks 32 | picky 1
+    struct Course {
+        uint256 taskCount;
+        uint256 firstRange;
+        uint256 deadline;
+        uint256 maxFailures;
+        uint256 rangeTimeout;
+        uint256 window;
+        uint256 returnedPieces;
+        uint256 returnedTasks;
+        bool picky;
+    }
+
+    /// @notice A range but for its root. `provider` is the provider's number, `at` as in `IJobBook.Range`.
+    /// provider 32 | from 32 | count 32 | units 64 | failures 32 | at 40 | state 8
+    struct Head {
+        uint256 provider;
+        uint256 from;
+        uint256 count;
+        uint256 units;
+        uint256 failures;
+        uint256 at;
+        IJobBook.RangeState state;
+    }
+
+    /// @notice A sum does not fit into its field: a limit is set wrongly.
+    error FieldOverflow();
+
+    uint256 private constant M16 = type(uint16).max;
+    uint256 private constant M24 = type(uint24).max;
+    uint256 private constant M32 = type(uint32).max;
+    uint256 private constant M40 = type(uint40).max;
+    uint256 private constant M64 = type(uint64).max;
+    uint256 private constant M96 = type(uint96).max;
+
+    function unpackHot(uint256 w) internal pure returns (Hot memory h) {
+        h.escrow = w >> 160;
+        h.next = w >> 128 & M32;
+        h.settledTasks = w >> 96 & M32;
+        h.failures = w >> 64 & M32;
+        h.ranges = w >> 32 & M32;
+        h.outstanding = w >> 8 & M24;
+        h.state = IJobBook.JobState(w & 0xff);
+    }
+
+    function packHot(Hot memory h) internal pure returns (uint256) {
+        _fits(h.escrow >> 96 | (h.next | h.settledTasks | h.failures | h.ranges) >> 32 | h.outstanding >> 24);
+        return h.escrow << 160 | h.next << 128 | h.settledTasks << 96 | h.failures << 64 | h.ranges << 32
+            | h.outstanding << 8 | uint256(h.state);
+    }
+
+    function unpackCost(uint256 w) internal pure returns (Cost memory c) {
+        c.price = w >> 160;
+        c.unitCap = w >> 96 & M64;
+        c.prepareCap = w >> 32 & M64;
+        c.targetSeconds = w >> 16 & M16;
+        c.parallelism = w & M16;
+    }
+
+    function packCost(Cost memory c) internal pure returns (uint256) {
+        _fits(c.price >> 96 | (c.unitCap | c.prepareCap) >> 64 | (c.targetSeconds | c.parallelism) >> 16);
+        return c.price << 160 | c.unitCap << 96 | c.prepareCap << 32 | c.targetSeconds << 16 | c.parallelism;
+    }
+
+    function unpackCourse(uint256 w) internal pure returns (Course memory c) {
+        c.taskCount = w >> 224;
+        c.firstRange = w >> 200 & M24;
+        c.deadline = w >> 160 & M40;
+        c.maxFailures = w >> 128 & M32;
+        c.rangeTimeout = w >> 104 & M24;
+        c.window = w >> 80 & M24;
+        c.returnedPieces = w >> 48 & M32;
+        c.returnedTasks = w >> 16 & M32;
+        c.picky = w & 1 == 1;
+    }
+
+    function packCourse(Course memory c) internal pure returns (uint256) {
+        _fits((c.taskCount | c.maxFailures | c.returnedPieces | c.returnedTasks) >> 32);
+        _fits((c.firstRange | c.rangeTimeout | c.window) >> 24 | c.deadline >> 40);
+        return c.taskCount << 224 | c.firstRange << 200 | c.deadline << 160 | c.maxFailures << 128 | c.rangeTimeout
+            << 104 | c.window << 80 | c.returnedPieces << 48 | c.returnedTasks << 16 | (c.picky ? 1 : 0);
+    }
+
+    function unpackHead(uint256 w) internal pure returns (Head memory r) {
+        r.provider = w >> 224;
+        r.from = w >> 192 & M32;
+        r.count = w >> 160 & M32;
+        r.units = w >> 96 & M64;
+        r.failures = w >> 64 & M32;
+        r.at = w >> 24 & M40;
+        r.state = IJobBook.RangeState(w & 0xff);
+    }
+
+    function packHead(Head memory r) internal pure returns (uint256) {
+        _fits((r.provider | r.from | r.count | r.failures) >> 32 | r.units >> 64 | r.at >> 40);
+        return r.provider << 224 | r.from << 192 | r.count << 160 | r.units << 96 | r.failures << 64 | r.at << 24
+            | uint256(r.state);
+    }
+
+    /// @dev cap 32 | tasks 48 | busySeconds 32 | lastSubmittedAt 40 | releases 8, from the low end.
+    function unpackPace(uint256 w) internal pure returns (IJobBook.Pace memory p) {
+        // Each cast keeps exactly the field's bits.
+        // forge-lint: disable-start(unsafe-typecast)
+        p.cap = uint32(w);
+        p.tasks = uint48(w >> 32);
+        p.busySeconds = uint32(w >> 80);
+        p.lastSubmittedAt = uint40(w >> 112);
+        p.releases = uint8(w >> 152);
+        // forge-lint: disable-end(unsafe-typecast)
+    }
+
+    function packPace(IJobBook.Pace memory p) internal pure returns (uint256) {
+        return uint256(p.cap) | uint256(p.tasks) << 32 | uint256(p.busySeconds) << 80 | uint256(p.lastSubmittedAt)
+            << 112 | uint256(p.releases) << 152;
+    }
+
+    function _fits(uint256 tooHigh) private pure {
+        if (tooHigh != 0) revert FieldOverflow();
+    }
+}
