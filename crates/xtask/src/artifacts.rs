@@ -50,8 +50,8 @@ pub fn forge() -> anyhow::Result<String> {
         "aarch64" => "arm64",
         arch => arch,
     };
-    let path = root()
-        .join(format!("contracts/node_modules/@foundry-rs/forge-{os}-{arch}/bin/forge"));
+    let path =
+        root().join(format!("contracts/node_modules/@foundry-rs/forge-{os}-{arch}/bin/forge"));
     ensure!(path.exists(), "{} is missing: run `cargo xtask setup`", path.display());
     Ok(path.to_string_lossy().into_owned())
 }

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use crate::{
-    run::{root, run_in, step},
+    run::{root, run as command, run_in, step},
     setup::install,
 };
 
@@ -224,19 +224,12 @@ fn same_picture(dir: &Path) -> anyhow::Result<()> {
         path_text(&tiles)?,
     );
     let range = format!("0..{GOLDEN_TILES}");
-    let mut args = vec!["run", "--release", "--workspace", "--example", "run", "--", &program];
-    args.extend([
-        "--in",
-        &inputs,
-        "--save",
-        &saved,
-        "--tasks",
-        &range,
-        "--prepare",
-        "1000000",
-        "--quiet",
-    ]);
-    run_in(&root(), "cargo", &args, &[])?;
+    // The same selection as the tests, so that the dependencies are built once.
+    command("cargo", &["build", "--release", "--workspace", "--example", "run"])?;
+    let machine = path_text(&target_dir().join("release/examples/run"))?;
+    let mut args = vec![program.as_str(), "--in", &inputs, "--save", &saved];
+    args.extend(["--tasks", &range, "--prepare", "1000000", "--quiet"]);
+    command(&machine, &args)?;
     let mut picture = Vec::new();
     for index in 0..GOLDEN_TILES {
         picture.extend(fs::read(tiles.join(index.to_string()))?);
@@ -248,6 +241,13 @@ fn same_picture(dir: &Path) -> anyhow::Result<()> {
 
 /// Tiles of `guests/path-tracer/tests/render.json`.
 const GOLDEN_TILES: u32 = 8;
+
+fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
 
 fn path_text(path: &Path) -> anyhow::Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not text", path.display()))

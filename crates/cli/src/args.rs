@@ -1,0 +1,226 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use tilth_protocol::{Amount, JobId};
+
+/// An open farm of GPUs: rent out machines, run checked work on them, pay by verified unit.
+#[derive(Debug, Parser)]
+#[command(name = "tilth", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Folder of the network: its chain, accounts, providers and jobs.
+    #[arg(long, global = true, env = "TILTH_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Print JSON instead of tables and progress.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to log to standard error, for example `info` or `warn,tilth_provider=debug`.
+    #[arg(long, global = true, env = "TILTH_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl Common {
+    /// The network's folder: `--dir`, or `.tilth` in the home folder.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| {
+            let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("."));
+            home.join(".tilth")
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a network in a temporary folder, render a real scene on it, show who earned what.
+    Demo(Demo),
+    /// Start (or continue) a whole network on this machine: chain, contracts, providers.
+    Up(Up),
+    /// Submit a job, follow it, fetch and check its results.
+    Run(Run),
+    /// Run a job on this machine alone, without network and sandbox, and say what its tasks cost.
+    Try(Try),
+    /// Jobs: list, show, fetch results, top up, cancel.
+    #[command(subcommand)]
+    Job(Job),
+    /// The providers of the network.
+    Providers,
+    /// Accounts: create, list, show, send, deposit, withdraw.
+    #[command(subcommand)]
+    Account(Account),
+    /// Run one provider against the network of the folder (or of --rpc in its network.json).
+    Provider(Provider),
+    /// Say what this machine can offer and how well it can be protected.
+    Doctor,
+    /// Entered by agents inside the sandbox.
+    #[command(hide = true)]
+    Worker {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
+    /// Entered by agents to build the sandbox.
+    #[command(hide = true)]
+    SandboxInit {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Keep the network up afterwards, until Ctrl-C.
+    #[arg(long)]
+    pub stay: bool,
+    /// Where the network and the picture go; a fresh temporary folder if absent.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Number of providers.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub providers: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Number of providers.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub providers: u16,
+    /// Ranges each provider works on at the same time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub slots: u16,
+    /// Delete what is in the folder and start anew.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Use an existing chain instead of starting one; the contracts are deployed there first.
+    #[arg(long, value_name = "URL")]
+    pub rpc: Option<String>,
+    /// File with the private key of an account that pays for deployment and set-up on --rpc.
+    #[arg(long, value_name = "FILE", requires = "rpc")]
+    pub key: Option<PathBuf>,
+    /// Where the chain listens.
+    #[arg(long, default_value = "127.0.0.1:8545", conflicts_with = "rpc")]
+    pub listen: SocketAddr,
+    /// Make a block at this interval instead of whenever there is a transaction, for example 1s.
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "rpc")]
+    pub block_time: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The job file.
+    pub job: PathBuf,
+    #[command(flatten)]
+    pub results: Results,
+    /// Submit, print the job's number and leave.
+    #[arg(long)]
+    pub detach: bool,
+    /// Money to lock for the job; what all tasks can cost at most if absent.
+    #[arg(long, value_name = "GRAIN")]
+    pub funds: Option<Amount>,
+    /// Account that pays.
+    #[arg(long, default_value = "client")]
+    pub account: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Try {
+    /// The job file.
+    pub job: PathBuf,
+    #[command(flatten)]
+    pub results: Results,
+    /// Worker processes at the same time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: u16,
+    /// Only this many tasks, from the first one on.
+    #[arg(long, value_name = "N")]
+    pub tasks: Option<u32>,
+}
+
+/// Where results go.
+#[derive(Clone, Debug, Args)]
+pub struct Results {
+    /// File (pictures, values) or folder (files) to write; inside the job's folder if absent.
+    #[arg(long, short, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Job {
+    /// All jobs of this folder's accounts.
+    Ls,
+    /// One job: state, ranges, cost.
+    Show { job: JobId },
+    /// Follow a job again until it is done, fetch and check its results.
+    Fetch {
+        job: JobId,
+        #[command(flatten)]
+        results: Results,
+    },
+    /// Lock more money for a job.
+    TopUp { job: JobId, amount: Amount },
+    /// Stop handing out tasks; what is not needed comes back.
+    Cancel { job: JobId },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Account {
+    /// Create an account.
+    New { name: String },
+    /// All accounts of the folder.
+    Ls,
+    /// An account's address and balances.
+    Show { name: String },
+    /// Send coins from an account's wallet.
+    Send {
+        /// Account that pays.
+        from: String,
+        /// Account name or 0x address.
+        to: String,
+        amount: Amount,
+    },
+    /// Move coins from an account's wallet into the Ledger, where they can pay for jobs and stakes.
+    Deposit { name: String, amount: Amount },
+    /// Move free coins from the Ledger back to the account's wallet.
+    Withdraw { name: String, amount: Amount },
+}
+
+#[derive(Debug, Args)]
+pub struct Provider {
+    /// Name of the provider: its accounts are NAME (owner) and NAME-node (hot key).
+    pub name: String,
+    /// Ranges worked on at the same time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub slots: u16,
+    /// Stake in GRAIN.
+    #[arg(long, default_value = "1000")]
+    pub stake: Amount,
+    /// Least price of a Gfuel in GRAIN.
+    #[arg(long, value_name = "GRAIN")]
+    pub price_floor: Option<String>,
+    /// Address and port of the data endpoint (UDP); port 0 takes any.
+    #[arg(long, default_value = "0.0.0.0:0")]
+    pub bind: SocketAddr,
+    /// Address to publish instead of the bound ones, for a port forwarded by a router.
+    #[arg(long, value_name = "ADDRESS")]
+    pub advertise: Vec<SocketAddr>,
+    /// How long results are served after they were paid.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    pub retention: Duration,
+    /// Move earnings to the owner's wallet whenever so much has come in.
+    #[arg(long, value_name = "GRAIN")]
+    pub withdraw_above: Option<Amount>,
+}
+
+/// Reads `250ms`, `2s`, `1m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let time: tilth_service::TimeSpan = text.parse().map_err(|error| format!("{error}"))?;
+    Ok(time.into())
+}

@@ -1,0 +1,70 @@
+//! Opening what a command works on: the network's folder, its chain, an account.
+
+use std::path::PathBuf;
+
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+use tilth_client::{Account, Keys, Link, Network};
+use tilth_protocol::Problem;
+
+use crate::args::Common;
+
+/// A network that exists, opened.
+#[derive(Debug)]
+pub struct Place {
+    /// The network's folder.
+    pub dir: PathBuf,
+    /// Its description.
+    pub network: Network,
+    /// Its chain.
+    pub link: Link,
+    /// Its accounts.
+    pub keys: Keys,
+}
+
+impl Place {
+    /// Opens the network of `--dir`.
+    ///
+    /// # Errors
+    /// There is none, or its file is broken.
+    pub fn open(common: &Common) -> Result<Self, Problem> {
+        let dir = common.dir();
+        let network = Network::load(&dir)?.ok_or_else(|| {
+            Problem::new(
+                "there is no network in this folder",
+                dir.display().to_string(),
+                "start one with `tilth up`, or name another folder with --dir",
+            )
+        })?;
+        let link = Link::open(&network.rpc_url, network.contracts.into())
+            .map_err(|error| error.problem())?;
+        let keys = Keys::of(&dir);
+        Ok(Self { dir, network, link, keys })
+    }
+
+    /// An account that can send transactions.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub fn account(&self, name: &str) -> Result<Account, Problem> {
+        Ok(Account::new(self.link.clone(), self.signer(name)?))
+    }
+
+    /// An account's key.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub fn signer(&self, name: &str) -> Result<PrivateKeySigner, Problem> {
+        self.keys.open(name)
+    }
+
+    /// An address, or the address of an account of this folder.
+    ///
+    /// # Errors
+    /// Neither.
+    pub fn address(&self, text: &str) -> Result<Address, Problem> {
+        if let Ok(address) = text.parse() {
+            return Ok(address);
+        }
+        self.keys.open(text).map(|signer| signer.address())
+    }
+}

@@ -1,0 +1,163 @@
+//! Live progress of a job: bars on a terminal, a line now and then elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal as _,
+    time::{Duration, Instant},
+};
+
+use alloy::primitives::Address;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tilth_client::{Progress, Share};
+use tilth_protocol::Units;
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// Where progress goes.
+pub struct Display {
+    names: BTreeMap<Address, String>,
+    began: Instant,
+    mode: Mode,
+}
+
+enum Mode {
+    Bars(Box<Bars>),
+    Lines { last: Option<Instant>, shown: String },
+    Silent,
+}
+
+struct Bars {
+    all: MultiProgress,
+    job: ProgressBar,
+    providers: BTreeMap<Address, ProgressBar>,
+    note: ProgressBar,
+}
+
+impl Display {
+    /// A display; `names` are what accounts are called here.
+    pub fn new(names: Vec<(String, Address)>, silent: bool) -> Self {
+        let names = names.into_iter().map(|(name, address)| (address, name)).collect();
+        let mode = if silent {
+            Mode::Silent
+        } else if std::io::stderr().is_terminal() {
+            Mode::Bars(Box::new(Bars::new()))
+        } else {
+            Mode::Lines { last: None, shown: String::new() }
+        };
+        Self { names, began: Instant::now(), mode }
+    }
+
+    /// Shows the present state.
+    pub fn update(&mut self, progress: &Progress) {
+        let note = note(progress);
+        match &mut self.mode {
+            Mode::Silent => {}
+            Mode::Bars(bars) => bars.update(progress, &note, &self.names),
+            Mode::Lines { last, shown } => {
+                let line = format!("{}{note}", summary(progress));
+                let due = last.is_none_or(|last| last.elapsed() >= LINE_EVERY) || progress.over;
+                if due && line != *shown {
+                    eprintln!("[{:5.1} s] {line}", self.began.elapsed().as_secs_f64());
+                    *last = Some(Instant::now());
+                    *shown = line;
+                }
+            }
+        }
+    }
+
+    /// Removes the bars, so that what is printed next stands alone.
+    pub fn finish(self) {
+        if let Mode::Bars(bars) = self.mode {
+            let _ = bars.all.clear();
+        }
+    }
+}
+
+/// What a provider is called: its account's name here, else the first digits of its address.
+pub fn name(names: &BTreeMap<Address, String>, address: Address) -> String {
+    names.get(&address).cloned().unwrap_or_else(|| format!("{address:.10}"))
+}
+
+fn summary(progress: &Progress) -> String {
+    let totals = &progress.totals;
+    let cost = totals.paid.0.saturating_add(totals.fees.0).saturating_add(totals.pending.0);
+    format!(
+        "job {} {}: {}/{} tasks done, {} checked, {} working; {} Gfuel, {:.6} GRAIN",
+        progress.job,
+        progress.state,
+        totals.submitted.saturating_add(totals.settled),
+        totals.tasks,
+        progress.checked,
+        totals.claimed,
+        Units(totals.units).to_gfuel(),
+        tilth_protocol::Amount(cost),
+    )
+}
+
+/// What keeps the job from going on, if anything does.
+fn note(progress: &Progress) -> String {
+    let waiting = progress
+        .waiting
+        .as_ref()
+        .map(|problem| format!("{} ({}); {}", problem.what, problem.detail, problem.advice));
+    let dry = progress
+        .dry
+        .then(|| format!("the escrow is used up; `tilth job top-up {} AMOUNT`", progress.job));
+    let away = progress.away.as_ref().map(|detail| format!("the chain does not answer: {detail}"));
+    let missing = progress.missing.as_ref().map(|text| format!("waiting for results of {text}"));
+    let refused = progress.refused.first().map(|range| {
+        format!("range {} was refused ({}); see the job's evidence folder", range.seq, range.reason)
+    });
+    [away, dry, waiting, missing, refused]
+        .into_iter()
+        .flatten()
+        .fold(String::new(), |text, note| format!("{text}\n  ! {note}"))
+}
+
+impl Bars {
+    fn new() -> Self {
+        let all = MultiProgress::new();
+        // Templates are constants; a mistake in one shows in every run of a test.
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━━╌")
+        };
+        let job =
+            all.add(ProgressBar::new(1).with_style(style("{elapsed:>5} {bar:32.green} {msg}")));
+        let note = all.add(ProgressBar::new(1).with_style(style("{msg:.yellow}")));
+        job.enable_steady_tick(Duration::from_millis(250));
+        Self { all, job, providers: BTreeMap::new(), note }
+    }
+
+    fn update(&mut self, progress: &Progress, note: &str, names: &BTreeMap<Address, String>) {
+        let totals = &progress.totals;
+        self.job.set_length(u64::from(totals.tasks));
+        self.job.set_position(u64::from(totals.submitted.saturating_add(totals.settled)));
+        self.job.set_message(summary(progress));
+        for share in &totals.providers {
+            let bar = self.providers.entry(share.provider).or_insert_with(|| {
+                let style = ProgressStyle::with_template("      {bar:32.blue} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar())
+                    .progress_chars("━━╌");
+                self.all.insert_before(&self.note, ProgressBar::new(1).with_style(style))
+            });
+            bar.set_length(u64::from(totals.tasks));
+            bar.set_position(u64::from(share.tasks));
+            bar.set_message(share_line(share, names));
+        }
+        self.note.set_message(note.trim_start_matches('\n').to_owned());
+    }
+}
+
+fn share_line(share: &Share, names: &BTreeMap<Address, String>) -> String {
+    format!(
+        "{}: {} tasks in {} ranges, {} working, earned {:.6}",
+        name(names, share.provider),
+        share.tasks,
+        share.ranges,
+        share.working,
+        share.earned,
+    )
+}

@@ -1,0 +1,115 @@
+//! The content stores of a folder's client commands. A store belongs to one process at a time, so
+//! commands that run at the same time use different ones; a job prefers the store it began in, because
+//! its inputs and checked results are there. (With another store results are fetched again.)
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use alloy::signers::local::PrivateKeySigner;
+use tilth_blobs::Blobs;
+use tilth_protocol::{JobId, Problem};
+
+/// Most client commands of one folder at the same time.
+const MAX_STORES: u32 = 64;
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    /// The content.
+    pub blobs: Blobs,
+    number: u32,
+    /// Held while the store is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store that `job` began in if it is free, otherwise the first free one.
+    ///
+    /// # Errors
+    /// All are in use, or the folder cannot be used.
+    pub async fn open(dir: &Path, job: Option<JobId>) -> Result<Self, Problem> {
+        let preferred = job.and_then(|job| noted(dir, job));
+        for number in preferred.into_iter().chain(0..MAX_STORES) {
+            let folder = dir.join("client").join(format!("store-{number}"));
+            if let Some(lock) = lock(&folder)? {
+                let secret = secret(&folder)?;
+                let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+                let config = tilth_blobs::Config::new(folder.join("blobs"), secret, bind);
+                let blobs = Blobs::spawn(config).await.map_err(|error| error.problem())?;
+                return Ok(Self { blobs, number, _lock: lock });
+            }
+        }
+        Err(Problem::new(
+            "too many commands use this folder at the same time",
+            format!("{MAX_STORES} content stores are open"),
+            "wait until one of them is done, or use another folder",
+        ))
+    }
+
+    /// Notes that a job lives in this store.
+    pub fn note(&self, dir: &Path, job: JobId) {
+        // Only saves fetching results again; a failure is not worth stopping for.
+        let _ = fs::write(note_path(dir, job), self.number.to_string());
+    }
+
+    /// Closes the store.
+    pub async fn close(self) {
+        if let Err(error) = self.blobs.shutdown().await {
+            tracing::warn!(%error, "the content store did not close cleanly");
+        }
+    }
+}
+
+fn note_path(dir: &Path, job: JobId) -> PathBuf {
+    dir.join("jobs").join(job.to_string()).join("store")
+}
+
+fn noted(dir: &Path, job: JobId) -> Option<u32> {
+    fs::read_to_string(note_path(dir, job)).ok()?.trim().parse().ok().filter(|n| *n < MAX_STORES)
+}
+
+fn failed(folder: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(
+        "the content store cannot be used",
+        format!("{}: {error}", folder.display()),
+        "check the folder's permissions and free space",
+    )
+}
+
+fn lock(folder: &Path) -> Result<Option<File>, Problem> {
+    let open = || {
+        fs::create_dir_all(folder)?;
+        File::options().create(true).truncate(false).write(true).open(folder.join("lock"))
+    };
+    let file = open().map_err(|error| failed(folder, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(failed(folder, &error)),
+    }
+}
+
+/// The store's endpoint key: fresh random bytes, kept so that providers find the store again.
+fn secret(folder: &Path) -> Result<[u8; 32], Problem> {
+    let path = folder.join("secret");
+    if let Ok(bytes) = fs::read(&path)
+        && let Ok(secret) = <[u8; 32]>::try_from(bytes)
+    {
+        return Ok(secret);
+    }
+    let secret = PrivateKeySigner::random().to_bytes().0;
+    let partial = folder.join("secret.partial");
+    let write = || {
+        let mut file =
+            File::options().create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
+        file.write_all(&secret)?;
+        fs::rename(&partial, &path)
+    };
+    write().map_err(|error| failed(folder, &error))?;
+    Ok(secret)
+}

@@ -1,0 +1,103 @@
+//! Programs of others against our chain, and our program against their chain.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    guests,
+    net::{Net, eventually, repository},
+};
+
+/// A tool from the npm packages of `contracts/`. `cargo xtask setup` installs them.
+fn tool(name: &str) -> PathBuf {
+    let path = repository(&format!(
+        "contracts/node_modules/@foundry-rs/{name}-linux-{}/bin/{name}",
+        if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+    ));
+    assert!(path.exists(), "{} is missing: run `cargo xtask setup`", path.display());
+    path
+}
+
+fn cast(rpc: &str, args: &[&str]) -> String {
+    let output = Command::new(tool("cast")).args(args).args(["--rpc-url", rpc]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(output.status.success(), "cast {args:?}: {text}\n{output:?}");
+    text
+}
+
+#[test]
+fn cast_reads_and_sends() {
+    let net = Net::start(0);
+    let rpc = net.rpc();
+    assert_eq!(cast(&rpc, &["chain-id"]), net.about["chain-id"].to_string());
+    assert!(cast(&rpc, &["block-number"]).parse::<u64>().unwrap() > 0);
+    let key_file = net.dir.path().join("accounts/client.key");
+    let key = std::fs::read_to_string(key_file).unwrap();
+    let to = "0x00000000000000000000000000000000000000aa";
+    let sent =
+        cast(&rpc, &["send", to, "--value", "1ether", "--private-key", key.trim(), "--json"]);
+    let receipt: serde_json::Value = serde_json::from_str(&sent).unwrap();
+    assert_eq!(receipt["status"], "0x1");
+    assert_eq!(cast(&rpc, &["balance", to]), "1000000000000000000");
+    let hash = receipt["transactionHash"].as_str().unwrap();
+    assert!(cast(&rpc, &["tx", hash]).contains(hash));
+    let ledger = net.about["contracts"]["ledger"].as_str().unwrap();
+    let token = cast(&rpc, &["call", ledger, "token()(address)"]);
+    let wanted = net.about["contracts"]["token"].as_str().unwrap();
+    assert_eq!(token.to_lowercase(), wanted.to_lowercase());
+    assert!(cast(&rpc, &["block", "latest"]).contains("stateRoot"));
+    assert!(cast(&rpc, &["code", ledger]).len() > 1000);
+    // A contract's refusal arrives with its reason.
+    let refused = Command::new(tool("cast"))
+        .args(["send", ledger, "withdraw(uint128)", "340282366920938463463374607431768211455"])
+        .args(["--private-key", key.trim(), "--rpc-url", &rpc])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("revert"), "{refused:?}");
+}
+
+/// anvil, stopped when dropped.
+struct Anvil(std::process::Child, String);
+
+impl Anvil {
+    fn start() -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(tool("anvil"))
+            .args(["--silent", "--port", &port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let anvil = Self(child, format!("http://127.0.0.1:{port}"));
+        eventually("anvil answers", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
+        });
+        anvil
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn network_lives_on_an_existing_chain() {
+    let anvil = Anvil::start();
+    let mut net = Net::start_with(2, &["--rpc", &anvil.1]);
+    assert_eq!(net.about["chain-id"], 31_337);
+    let job = net.job("index", &guests::index(), &guests::job(40, 0.001, ""));
+    let first = net.json(&["run", &job]);
+    assert_eq!((&first["state"], &first["missing"]), (&"done".into(), &0.into()), "{first}");
+    // A second start finds the contracts and deploys nothing.
+    let contracts = net.about["contracts"].clone();
+    net.kill();
+    net.up(2, &["--rpc", &anvil.1]);
+    assert_eq!(net.about["contracts"], contracts);
+    assert_eq!(net.json(&["run", &job])["sha256"], first["sha256"]);
+}

@@ -1,0 +1,209 @@
+//! Kills, restarts and full disks: jobs complete, results are the same, nobody is paid twice.
+
+use std::{fs, process::Command, time::Duration};
+
+use crate::{
+    guests,
+    net::{Net, Process, eventually},
+};
+
+/// A node alone in one process and providers in processes of their own.
+struct Apart {
+    net: Net,
+    listen: String,
+    providers: Vec<Process>,
+}
+
+impl Apart {
+    fn start(providers: u16) -> Self {
+        // A first start with everything in one process registers and funds the providers.
+        let mut net = Net::start(providers);
+        let listen = net.rpc().trim_start_matches("http://").to_owned();
+        net.up.as_ref().unwrap().signal("TERM");
+        assert!(net.up.as_mut().unwrap().wait().success(), "{}", net.log());
+        net.up(0, &["--listen", &listen]);
+        let mut apart = Self { net, listen, providers: Vec::new() };
+        for number in 1..=providers {
+            let provider = apart.provider(number);
+            apart.providers.push(provider);
+        }
+        apart
+    }
+
+    fn provider(&self, number: u16) -> Process {
+        let name = format!("provider-{number}");
+        let args = ["provider", &name, "--stake", "500", "--bind", "127.0.0.1:0", "--json"];
+        let mut provider = self.net.spawn(&args);
+        let line = provider.first_line();
+        assert!(line.contains("ready"), "{line:?}\n{}", self.net.log());
+        provider
+    }
+
+    /// Waits until so many tasks of job 1 have been handed in.
+    fn wait_for_tasks(&self, wanted: u64) {
+        eventually("tasks are handed in", || {
+            let said = self.net.tilth(&["job", "show", "1", "--json"]);
+            let shown: serde_json::Value = serde_json::from_str(&said.stdout).ok()?;
+            let totals = &shown["totals"];
+            let done = totals["submitted"].as_u64()? + totals["settled"].as_u64()?;
+            (done >= wanted).then_some(())
+        });
+    }
+}
+
+/// About a fifth of a second of work per task.
+fn slow_job(net: &Net, tasks: u32) -> String {
+    let more = "[schedule]\ntarget = \"2s\"\nrange-timeout = \"20s\"\n";
+    net.job("slow", &guests::slow(150), &guests::job(tasks, 2.0, more))
+}
+
+/// What the job's values must be, whoever computed them.
+fn expected(tasks: u32) -> String {
+    (0..tasks).fold(String::from("task,status,value\n"), |text, index| {
+        let hex: String = index.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{text}{index},ok,{hex}\n")
+    })
+}
+
+fn assert_complete(net: &Net, tasks: u32) {
+    let result = net.json(&["job", "fetch", "1"]);
+    assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
+    let text = fs::read_to_string(result["output"].as_str().unwrap()).unwrap();
+    assert_eq!(text, expected(tasks));
+    // Each task was settled exactly once, and the client's money adds up.
+    let shown = net.json(&["job", "show", "1"]);
+    let settled: u64 = shown["ranges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|range| range["state"] == "settled")
+        .map(|range| range["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(settled, u64::from(tasks), "{shown}");
+    let client = net.json(&["account", "show", "client"]);
+    assert_eq!(client["locked"], "0");
+}
+
+#[test]
+fn provider_killed_again_and_again_loses_nothing() {
+    let mut apart = Apart::start(2);
+    let job = slow_job(&apart.net, 60);
+    let mut run = apart.net.spawn(&["run", &job]);
+    for wanted in [2, 8, 16, 24] {
+        apart.wait_for_tasks(wanted);
+        apart.providers[0].kill();
+        apart.providers[0] = apart.provider(1);
+    }
+    assert!(run.wait().success(), "{}", apart.net.log());
+    assert_complete(&apart.net, 60);
+    let shown = apart.net.json(&["job", "show", "1"]);
+    let lost = shown["ranges"].as_array().unwrap().iter().filter(|r| r["state"] == "expired");
+    assert_eq!(lost.count(), 0, "a killed provider finds its ranges again: {shown}");
+}
+
+#[test]
+fn range_of_a_provider_that_never_comes_back_goes_to_another() {
+    let mut apart = Apart::start(2);
+    let job = slow_job(&apart.net, 40);
+    let mut run = apart.net.spawn(&["run", &job]);
+    apart.wait_for_tasks(3);
+    apart.providers[0].kill();
+    assert!(run.wait().success(), "{}", apart.net.log());
+    assert_complete(&apart.net, 40);
+}
+
+#[test]
+fn drained_provider_submits_what_it_runs_and_leaves() {
+    let mut apart = Apart::start(1);
+    let job = slow_job(&apart.net, 30);
+    let mut run = apart.net.spawn(&["run", &job]);
+    apart.wait_for_tasks(2);
+    apart.providers[0].signal("TERM");
+    assert!(apart.providers[0].wait().success(), "{}", apart.net.log());
+    let shown = apart.net.json(&["job", "show", "1"]);
+    assert_eq!(shown["totals"]["claimed"], 0, "{shown}");
+    apart.providers[0] = apart.provider(1);
+    assert!(run.wait().success(), "{}", apart.net.log());
+    assert_complete(&apart.net, 30);
+}
+
+#[test]
+fn chain_killed_in_the_middle_only_delays_the_job() {
+    let mut apart = Apart::start(2);
+    let job = slow_job(&apart.net, 40);
+    let mut run = apart.net.spawn(&["run", &job]);
+    for wanted in [2, 10] {
+        apart.wait_for_tasks(wanted);
+        apart.net.kill();
+        // Down for long enough that everybody has noticed.
+        std::thread::sleep(Duration::from_secs(2));
+        let listen = apart.listen.clone();
+        apart.net.up(0, &["--listen", &listen]);
+    }
+    assert!(run.wait().success(), "{}", apart.net.log());
+    assert_complete(&apart.net, 40);
+}
+
+#[test]
+fn whole_network_killed_in_the_middle_carries_on() {
+    let mut net = Net::start(2);
+    let listen = net.rpc().trim_start_matches("http://").to_owned();
+    let job = slow_job(&net, 40);
+    let mut run = net.spawn(&["run", &job]);
+    for _ in 0..2 {
+        eventually("tasks are handed in", || {
+            let said = net.tilth(&["job", "show", "1", "--json"]);
+            let shown: serde_json::Value = serde_json::from_str(&said.stdout).ok()?;
+            (shown["totals"]["units"].as_u64()? > 0).then_some(())
+        });
+        net.kill();
+        net.up(2, &["--listen", &listen]);
+    }
+    assert!(run.wait().success(), "{}", net.log());
+    assert_complete(&net, 40);
+}
+
+/// A small file system, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(mib: u32) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path())
+            .status()
+            .is_ok_and(|status| status.success());
+        mounted.then(|| Self(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn full_disk_is_said_and_nothing_is_lost_when_there_is_room_again() {
+    let Some(disk) = SmallDisk::mount(24) else {
+        eprintln!("SKIPPED: this user may not mount a small file system (needs root)");
+        return;
+    };
+    let net = Net::start(1);
+    let job = net.job("index", &guests::index(), &guests::job(50, 0.001, ""));
+    // The client's side of the folder lies on the small disk, and something else fills it.
+    fs::create_dir(disk.0.path().join("client")).unwrap();
+    std::os::unix::fs::symlink(disk.0.path().join("client"), net.dir.path().join("client"))
+        .unwrap();
+    let ballast = disk.0.path().join("ballast");
+    let _ = fs::write(&ballast, vec![1_u8; 64 << 20]);
+    let said = net.tilth(&["run", &job]);
+    assert!(said.problem().contains("space"), "{said:?}");
+    let client = net.json(&["account", "show", "client"]);
+    assert_eq!(client["locked"], "0", "nothing was locked for a job that could not be served");
+    fs::remove_file(&ballast).unwrap();
+    let result = net.json(&["run", &job]);
+    assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
+}

@@ -1,0 +1,153 @@
+//! The life of jobs: run, detach, re-attach, list, cancel, failures that are results.
+
+use std::fs;
+
+use crate::{
+    guests,
+    net::{Net, eventually},
+};
+
+/// The values of a finished job, line by line without the head.
+fn values(net: &Net, result: &serde_json::Value) -> Vec<String> {
+    let path = result["output"].as_str().unwrap();
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}\n{}", net.log()));
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+fn amount(value: &serde_json::Value) -> u128 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn job_is_cut_up_run_checked_and_paid() {
+    let net = Net::start(2);
+    let before = net.json(&["account", "show", "client"]);
+    let job = net.job("index", &guests::index(), &guests::job(500, 0.001, ""));
+    let result = net.json(&["run", &job]);
+    assert_eq!(result["state"], "done", "{result}");
+    assert_eq!((&result["failures"], &result["missing"]), (&0.into(), &0.into()));
+    let values = values(&net, &result);
+    assert_eq!(values.len(), 500);
+    for (index, line) in values.iter().enumerate() {
+        let bytes = u32::try_from(index).unwrap().to_le_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(*line, format!("{index},ok,{hex}"));
+    }
+
+    // Everything the client lost is what providers and treasury got.
+    let after = net.json(&["account", "show", "client"]);
+    let spent = amount(&before["free"]) - amount(&after["free"]);
+    assert_eq!(amount(&after["locked"]), 0);
+    assert_eq!(spent, amount(&result["paid"]) + amount(&result["fees"]));
+    let earned: u128 =
+        result["providers"].as_array().unwrap().iter().map(|share| amount(&share["earned"])).sum();
+    assert_eq!(earned, amount(&result["paid"]));
+
+    let listed = net.json(&["job", "ls"]);
+    assert_eq!(listed[0]["settled"], 500, "{listed}");
+    let shown = net.json(&["job", "show", "1"]);
+    assert_eq!(shown["state"], "done");
+    assert!(shown["ranges"].as_array().unwrap().iter().all(|range| range["state"] == "settled"));
+}
+
+#[test]
+fn failing_tasks_are_results_and_cost_their_cap() {
+    let net = Net::start(1);
+    let job = net.job("zoo", &guests::zoo(), &guests::job(8, 0.5, ""));
+    let said = net.tilth(&["run", &job, "--json"]);
+    // Tasks without output make the command fail, but the job is done and its results are there.
+    assert!(!said.status.success());
+    let result: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(result["state"], "done", "{result}");
+    assert_eq!(result["failures"], 6, "{result}");
+    let values = values(&net, &result);
+    let endings: Vec<&str> = values.iter().map(|line| line.split(',').nth(1).unwrap()).collect();
+    assert_eq!(
+        endings,
+        ["ok", "trap", "out-of-fuel", "trap", "bad-output", "trap", "trap", "ok"],
+        "{values:?}"
+    );
+    // Six failures at 500 units each, two tasks of one unit.
+    assert_eq!(result["units"], 6 * 500 + 2);
+}
+
+#[test]
+fn job_stops_softly_after_too_many_failures() {
+    let net = Net::start(1);
+    let more = "[verification]\nmax-failures = 3\n";
+    let job = net.job("trap", &guests::guest("unreachable"), &guests::job(200, 0.001, more));
+    let said = net.tilth(&["run", &job, "--json"]);
+    assert!(!said.status.success());
+    let result: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let failures = result["failures"].as_u64().unwrap();
+    assert!((4..200).contains(&failures), "{result}");
+}
+
+#[test]
+fn detached_job_goes_on_and_is_fetched_later() {
+    let net = Net::start(2);
+    let job = net.job("slow", &guests::slow(30), &guests::job(60, 1.0, ""));
+    let mut run = net.spawn(&["run", &job]);
+    eventually("a range is claimed", || {
+        let shown = net.tilth(&["job", "show", "1", "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).ok()?;
+        (!shown["ranges"].as_array()?.is_empty()).then_some(())
+    });
+    run.signal("INT");
+    assert_eq!(run.wait().code(), Some(130), "{}", net.log());
+    assert!(net.log().contains("tilth job fetch 1"), "{}", net.log());
+    let result = net.json(&["job", "fetch", "1"]);
+    assert_eq!(result["state"], "done");
+    assert_eq!(values(&net, &result).len(), 60);
+    // Fetching once more changes nothing and costs nothing.
+    let again = net.json(&["job", "fetch", "1"]);
+    assert_eq!(again["sha256"], result["sha256"]);
+    assert_eq!(again["paid"], result["paid"]);
+}
+
+#[test]
+fn killed_client_finds_everything_again() {
+    let net = Net::start(2);
+    let job = net.job("slow", &guests::slow(30), &guests::job(60, 1.0, ""));
+    let mut run = net.spawn(&["run", &job]);
+    eventually("a range is claimed", || {
+        let shown = net.tilth(&["job", "show", "1", "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).ok()?;
+        (!shown["ranges"].as_array()?.is_empty()).then_some(())
+    });
+    run.kill();
+    let result = net.json(&["job", "fetch", "1"]);
+    assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
+}
+
+#[test]
+fn job_without_providers_waits_says_so_and_can_be_cancelled() {
+    let net = Net::start(0);
+    let before = net.json(&["account", "show", "client"]);
+    let job = net.job("index", &guests::index(), &guests::job(5, 0.001, ""));
+    let mut run = net.spawn(&["run", &job]);
+    eventually("it is said that nobody is there", || {
+        net.log().contains("provider").then_some(()).filter(|()| net.log().contains("  ! "))
+    });
+    run.signal("INT");
+    run.wait();
+    assert!(net.log().contains("waits until you follow it again"), "{}", net.log());
+    net.json(&["job", "cancel", "1"]);
+    let after = net.json(&["account", "show", "client"]);
+    assert_eq!((&after["free"], &after["locked"]), (&before["free"], &"0".into()));
+    assert_eq!(net.json(&["job", "show", "1"])["state"], "cancelled");
+}
+
+#[test]
+fn dry_job_pauses_until_it_is_topped_up() {
+    let net = Net::start(1);
+    // 20 tasks at 10 units x 0.00001 GRAIN: the first funds pay for five of them.
+    let job = net.job("index", &guests::index(), &guests::job(20, 0.01, ""));
+    let mut run = net.spawn(&["run", &job, "--funds", "0.0005", "--detach"]);
+    let status = run.wait();
+    assert!(status.success(), "{}", net.log());
+    eventually("the job is dry", || (net.json(&["job", "show", "1"])["dry"] == true).then_some(()));
+    net.json(&["job", "top-up", "1", "0.01"]);
+    let result = net.json(&["job", "fetch", "1"]);
+    assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
+}

@@ -1,0 +1,79 @@
+//! The render example: the demo as people run it, and the same bits whatever happens.
+
+use std::{fs, path::Path};
+
+use crate::net::{Net, eventually, repository, tilth};
+
+/// A small version of the render example beside the given folder.
+fn small_job(dir: &Path) -> String {
+    let folder = dir.join("small-render");
+    fs::create_dir_all(&folder).unwrap();
+    for entry in fs::read_dir(repository("examples/render")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let change = |name: &str, changes: &[(&str, &str)]| {
+        let path = folder.join(name);
+        let mut text = fs::read_to_string(&path).unwrap();
+        for (from, to) in changes {
+            assert!(text.contains(from), "{name} holds no {from}");
+            text = text.replace(from, to);
+        }
+        fs::write(path, text).unwrap();
+    };
+    let _ = &change;
+    folder.join("job.toml").display().to_string()
+}
+
+#[test]
+fn demo_renders_a_picture_and_pays_three_providers() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = tilth(&["demo", "--out", dir.path().to_str().unwrap()]);
+    assert!(said.status.success(), "{said:#?}");
+    let mut lines = said.stdout.lines().rev();
+    let sha256 = lines.next().unwrap().strip_prefix("sha256: ").unwrap();
+    let picture = lines.next().unwrap().strip_prefix("picture: ").unwrap();
+    assert_eq!(sha256.len(), 64);
+    for name in ["provider-1", "provider-2", "provider-3"] {
+        assert!(said.stdout.contains(name), "{said:#?}");
+    }
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(picture).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    // Not a flat picture: many different values, none of them everywhere.
+    let mut counts = [0_usize; 256];
+    pixels.iter().for_each(|value| counts[usize::from(*value)] += 1);
+    assert!(counts.iter().filter(|count| **count > 0).count() > 100);
+    assert!(counts.iter().all(|count| *count < pixels.len() / 2));
+    // The same bits as always, on every machine: the golden hash is committed beside the example.
+    let golden = fs::read_to_string(repository("examples/render/picture.sha256")).unwrap();
+    assert_eq!(sha256, golden.trim());
+}
+
+#[test]
+fn picture_is_the_same_with_any_number_of_providers_and_kills() {
+    let mut one = Net::start(1);
+    let job = small_job(one.dir.path());
+    let alone = one.json(&["run", &job]);
+    one.kill();
+
+    let mut net = Net::start(3);
+    let listen = net.rpc().trim_start_matches("http://").to_owned();
+    let mut run = net.spawn(&["run", &job]);
+    eventually("some tiles are handed in", || {
+        let said = net.tilth(&["job", "show", "1", "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&said.stdout).ok()?;
+        (shown["totals"]["units"].as_u64()? > 0).then_some(())
+    });
+    net.kill();
+    net.up(3, &["--listen", &listen]);
+    assert!(run.wait().success(), "{}", net.log());
+    let together = net.json(&["job", "fetch", "1"]);
+    assert_eq!(together["sha256"], alone["sha256"]);
+
+    // And the same as on bare workers, without any network.
+    let out = one.dir.path().join("bare.png");
+    let bare = tilth(&["try", &job, "--workers", "2", "--json", "--out", out.to_str().unwrap()]);
+    assert_eq!(bare.json()["sha256"], alone["sha256"]);
+}

@@ -1,0 +1,269 @@
+//! A whole network in one process: the real chain, the real contracts, real providers, on loopback.
+//! `tilth up` shows it to people, end-to-end tests use it as a value.
+//!
+//! [`Devnet::start`] is idempotent: it brings a folder from wherever it is (nothing, a network that was
+//! killed in the middle of its first start, an older network with fewer providers) to a running network.
+//! Dropping the value stops everything it started.
+#![forbid(unsafe_code)]
+
+mod deployment;
+mod folder;
+mod funding;
+mod genesis;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+use tilth_chain::{Chain, Production};
+use tilth_client::{Account, Keys, Link, Network};
+use tilth_contracts::{Addresses, DeployParams};
+use tilth_protocol::Problem;
+use tilth_provider::{GasReserve, Limits, Offer, Provider};
+use tilth_sandbox::CommandLine;
+use tokio::task::JoinSet;
+
+pub use genesis::CHAIN_ID;
+
+/// What network to start.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// The network's folder.
+    pub dir: PathBuf,
+    /// Delete what an earlier network left in the folder.
+    pub fresh: bool,
+    /// The chain.
+    pub chain: ChainChoice,
+    /// Number of providers.
+    pub providers: u16,
+    /// Slots of each provider.
+    pub slots: u16,
+    /// How providers start a worker: the `tilth` program with its hidden subcommand.
+    pub worker: CommandLine,
+    /// How providers enter the sandbox: the same with the other hidden subcommand.
+    pub sandbox_init: CommandLine,
+}
+
+/// Which chain the network lives on.
+#[derive(Clone, Debug)]
+pub enum ChainChoice {
+    /// Our own node, in this process.
+    Own {
+        /// Where JSON-RPC is served; port 0 takes a free one.
+        listen: SocketAddr,
+        /// A block per interval; `None`: whenever there is a transaction.
+        interval: Option<Duration>,
+    },
+    /// An existing chain; the contracts are deployed there unless they already are.
+    External {
+        /// JSON-RPC over HTTP.
+        url: String,
+        /// Pays for deployment, gas and stakes.
+        funder: PrivateKeySigner,
+    },
+}
+
+/// A running network.
+#[derive(Debug)]
+pub struct Devnet {
+    network: Network,
+    accounts: Vec<(String, Address)>,
+    providers: Vec<Provider>,
+    chain: Option<Chain>,
+    folder: folder::Folder,
+}
+
+/// How long providers serve results that are paid for, so that a client can come back for them.
+const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// Name of the account that pays for jobs.
+pub const CLIENT: &str = "client";
+/// Name of the account that funds the others on our own chain.
+const FUNDER: &str = "funder";
+/// Name of the account that gets the protocol fee.
+const TREASURY: &str = "treasury";
+
+impl Devnet {
+    /// Starts the network and waits until it is ready: chain answering, contracts there, accounts
+    /// funded, providers registered.
+    ///
+    /// # Errors
+    /// The folder is in use or cannot be written, the port is taken, the chain cannot be reached, the
+    /// funder cannot pay, or a provider cannot start.
+    pub async fn start(topology: Topology) -> Result<Self, Problem> {
+        let folder = folder::Folder::take(&topology.dir, topology.fresh)?;
+        let keys = Keys::of(folder.path());
+        let treasury = keys.open_or_create(TREASURY)?.address();
+        let (chain, network, funder) = match &topology.chain {
+            ChainChoice::Own { listen, interval } => {
+                let funder = keys.open_or_create(FUNDER)?;
+                let (chain, network) =
+                    own_chain(&folder, *listen, *interval, funder.address(), treasury).await?;
+                (Some(chain), network, funder)
+            }
+            ChainChoice::External { url, funder } => {
+                (None, external_chain(&folder, url, funder, treasury).await?, funder.clone())
+            }
+        };
+        network.save(folder.path())?;
+        let link = Link::open(&network.rpc_url, network.contracts.into())
+            .map_err(|error| error.problem())?;
+        let funder = Account::new(link, funder);
+        fund_client(&funder, &keys).await?;
+        let mut devnet =
+            Self { network, accounts: Vec::new(), providers: Vec::new(), chain, folder };
+        devnet.start_providers(&topology, &funder, &keys).await?;
+        devnet.accounts = keys.list()?;
+        Ok(devnet)
+    }
+
+    async fn start_providers(
+        &mut self,
+        topology: &Topology,
+        funder: &Account,
+        keys: &Keys,
+    ) -> Result<(), Problem> {
+        let mut starting = JoinSet::new();
+        for number in 1..=topology.providers {
+            let name = format!("provider-{number}");
+            let owner = keys.open_or_create(&name)?;
+            let node = keys.open_or_create(&format!("{name}-node"))?;
+            let config = tilth_provider::Config {
+                dir: self.folder.path().join("providers").join(&name),
+                network: self.network.clone(),
+                owner,
+                node,
+                offer: Offer { slots: topology.slots, stake: funding::STAKE, ..Offer::default() },
+                limits: Limits::default(),
+                worker: topology.worker.clone(),
+                sandbox_init: topology.sandbox_init.clone(),
+                bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+                advertise: Vec::new(),
+                retention: RETENTION,
+                withdraw_above: None,
+                gas: GasReserve::default(),
+            };
+            let funder = funder.clone();
+            starting.spawn(async move {
+                fund_provider(&funder, config.owner.address()).await?;
+                let provider = Provider::spawn(config).await.map_err(|error| error.problem())?;
+                Ok::<_, Problem>((number, provider))
+            });
+        }
+        let mut started = Vec::new();
+        while let Some(provider) = starting.join_next().await {
+            let provider = provider.map_err(|error| {
+                Problem::new(
+                    "a provider cannot start",
+                    error.to_string(),
+                    "see the log; this is a bug",
+                )
+            })?;
+            started.push(provider?);
+        }
+        started.sort_by_key(|(number, _)| *number);
+        self.providers = started.into_iter().map(|(_, provider)| provider).collect();
+        Ok(())
+    }
+
+    /// How to reach the network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The folder, as an absolute path.
+    pub fn dir(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Names and addresses of all accounts.
+    pub fn accounts(&self) -> &[(String, Address)] {
+        &self.accounts
+    }
+
+    /// The running providers.
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// Stops softly: providers finish and submit what they run, then the chain closes its database.
+    pub async fn shutdown(self) {
+        let mut stopping = JoinSet::new();
+        for provider in self.providers {
+            stopping.spawn(async move {
+                if let Err(error) = provider.deliver().await {
+                    tracing::warn!(%error, "a provider stopped before everything was delivered");
+                }
+                if let Err(error) = provider.stop().await {
+                    tracing::warn!(%error, "a provider did not stop cleanly");
+                }
+            });
+        }
+        stopping.join_all().await;
+        if let Some(chain) = self.chain {
+            chain.shutdown().await;
+        }
+    }
+}
+
+async fn own_chain(
+    folder: &folder::Folder,
+    listen: SocketAddr,
+    interval: Option<Duration>,
+    funder: Address,
+    treasury: Address,
+) -> Result<(Chain, Network), Problem> {
+    let genesis = genesis::open(folder.path(), funder, treasury)?;
+    let chain_id = genesis.chain_id;
+    let chain = tilth_chain::spawn(tilth_chain::Config {
+        dir: Some(folder.path().join("chain")),
+        rpc: listen,
+        production: interval.map_or(Production::Instant, Production::Interval),
+        beneficiary: treasury,
+        ..tilth_chain::Config::in_memory(genesis)
+    })
+    .await
+    .map_err(|error| error.problem())?;
+    let network = Network {
+        rpc_url: chain.rpc_url(),
+        chain_id,
+        contracts: Addresses::predeployed().into(),
+        first_block: 0,
+        wraps_native: true,
+    };
+    Ok((chain, network))
+}
+
+async fn external_chain(
+    folder: &folder::Folder,
+    url: &str,
+    funder: &PrivateKeySigner,
+    treasury: Address,
+) -> Result<Network, Problem> {
+    if let Some(network) = Network::load(folder.path())?
+        && network.rpc_url == url
+        && deployment::is_deployed(&network).await
+    {
+        return Ok(network);
+    }
+    // The addresses are known only after deployment; a link for plain transactions needs none.
+    let link = Link::open(url, Addresses::predeployed()).map_err(|error| error.problem())?;
+    let funder = Account::new(link, funder.clone());
+    deployment::deploy(url, &funder, &DeployParams::standard(treasury)).await
+}
+
+async fn fund_client(funder: &Account, keys: &Keys) -> Result<(), Problem> {
+    let client = keys.open_or_create(CLIENT)?.address();
+    let funded = async {
+        funding::native(funder, client, funding::GAS_MONEY).await?;
+        funding::ledger(funder, client, funding::CLIENT_FUNDS).await
+    };
+    funded.await.map_err(|error| error.problem())
+}
+
+/// The provider itself keeps gas money on its node key.
+async fn fund_provider(funder: &Account, owner: Address) -> Result<(), Problem> {
+    let funded = async {
+        funding::native(funder, owner, funding::GAS_MONEY).await?;
+        funding::ledger(funder, owner, funding::STAKE).await
+    };
+    funded.await.map_err(|error| error.problem())
+}

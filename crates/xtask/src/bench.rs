@@ -1,0 +1,96 @@
+//! `cargo xtask bench`: our figures, beside the peers' from the same run where there is a peer.
+//!
+//! Wall times on shared machines mean little; every bench therefore prints CPU seconds or a ratio as
+//! well. Results worth keeping go to `docs/measurements/` with command, machine and date.
+
+mod blobs;
+mod dispatch;
+mod gas;
+mod node;
+mod overhead;
+mod process;
+
+use anyhow::bail;
+
+use crate::run::{root, run, step};
+
+type Bench = fn(&mut Report) -> anyhow::Result<()>;
+
+const BENCHES: &[(&str, Bench)] = &[
+    ("gas", gas::run),
+    ("dispatch", dispatch::run),
+    ("overhead", overhead::run),
+    ("node", node::run),
+    ("blobs", blobs::run),
+];
+
+/// The lines of a report: what, ours, the peer's or the aim, and what the two mean together.
+#[derive(Default)]
+pub struct Report {
+    lines: Vec<[String; 4]>,
+}
+
+impl Report {
+    /// Adds a line.
+    pub fn line(&mut self, what: &str, ours: String, beside: String, verdict: String) {
+        eprintln!("   {what}: {ours} | {beside} | {verdict}");
+        self.lines.push([what.to_owned(), ours, beside, verdict]);
+    }
+
+    /// Adds a line for a figure with an upper bound.
+    pub fn at_most(&mut self, what: &str, ours: f64, aim: f64, unit: &str) {
+        let verdict = if ours <= aim { "within" } else { "ABOVE" };
+        self.line(
+            what,
+            format!("{ours:.1} {unit}"),
+            format!("at most {aim} {unit}"),
+            verdict.into(),
+        );
+    }
+
+    fn print(&self) {
+        println!("| figure | tilth | peer or aim | |\n|---|---|---|---|");
+        for [what, ours, beside, verdict] in &self.lines {
+            println!("| {what} | {ours} | {beside} | {verdict} |");
+        }
+    }
+}
+
+/// Runs the named benches, or all.
+pub fn run_benches(names: &[String]) -> anyhow::Result<()> {
+    for name in names {
+        if !BENCHES.iter().any(|(known, _)| known == name) {
+            let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+            bail!("there is no bench {name}; there are {}", known.join(", "));
+        }
+    }
+    run("cargo", &["build", "--release", "--workspace", "--examples", "--bins"])?;
+    let mut report = Report::default();
+    for (name, bench) in BENCHES {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            step(name);
+            bench(&mut report)?;
+        }
+    }
+    machine();
+    report.print();
+    Ok(())
+}
+
+/// Says what was measured on.
+fn machine() {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("machine: {cores} cores, {model}\n");
+}
+
+/// A program that `cargo build --release` made.
+fn built(name: &str) -> String {
+    let target = std::env::var("CARGO_TARGET_DIR")
+        .map_or_else(|_| root().join("target"), std::path::PathBuf::from);
+    target.join("release").join(name).display().to_string()
+}

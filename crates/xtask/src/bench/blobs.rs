@@ -1,0 +1,55 @@
+//! 256 MB from one process to another: verified blobs, beside plain TCP.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+
+use super::{Report, built, process::measure};
+
+const BYTES: usize = 256_000_000;
+
+pub fn run(report: &mut Report) -> anyhow::Result<()> {
+    let finished = measure(&built("examples/transfer"), &[])?;
+    eprintln!("{}", finished.stdout.trim_end());
+    let tcp = tcp_seconds()?;
+    let seconds: f64 = finished
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("get-seconds: "))
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(f64::NAN);
+    #[allow(clippy::cast_precision_loss, reason = "a size far below 2^52")]
+    let megabytes = BYTES as f64 / 1e6;
+    report.line(
+        "256 MB blob, fetched and verified over loopback",
+        format!("{seconds:.2} s ({:.0} MB/s)", megabytes / seconds),
+        format!("plain TCP {tcp:.2} s"),
+        format!("{:.1}x the time; {:.1} CPU s in both processes", seconds / tcp, finished.cpu),
+    );
+    Ok(())
+}
+
+fn tcp_seconds() -> anyhow::Result<f64> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let sender = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let block = vec![7_u8; 1 << 20];
+        let mut left = BYTES;
+        while left > 0 {
+            let part = left.min(block.len());
+            stream.write_all(&block[..part])?;
+            left -= part;
+        }
+        Ok(())
+    });
+    let started = Instant::now();
+    let mut received = Vec::with_capacity(BYTES);
+    TcpStream::connect(address)?.read_to_end(&mut received)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let _ = sender.join();
+    anyhow::ensure!(received.len() == BYTES, "TCP lost bytes");
+    Ok(seconds)
+}

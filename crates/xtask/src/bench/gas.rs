@@ -1,0 +1,47 @@
+//! Gas of a range's life and per task, from forge's committed snapshot.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+
+use super::Report;
+use crate::{artifacts, run};
+
+/// Gas per item of a contract with one transaction and record per work item (Prime Intellect's layout,
+/// re-created and measured: 139,880).
+const PER_ITEM_PEER: f64 = 139_880.0;
+
+pub fn run(report: &mut Report) -> anyhow::Result<()> {
+    let dir = run::root().join("contracts");
+    run::run_in(&dir, &artifacts::forge()?, &["test", "--match-path", "test/Gas*"], &[])?;
+    let snapshots = dir.join("snapshots");
+    let mut gas: BTreeMap<String, f64> = BTreeMap::new();
+    for entry in std::fs::read_dir(&snapshots).context("contracts/snapshots is missing")? {
+        let text = std::fs::read_to_string(entry?.path())?;
+        let entries: BTreeMap<String, String> = serde_json::from_str(&text)?;
+        for (name, value) in entries {
+            gas.insert(name, value.parse()?);
+        }
+    }
+    for (name, value) in &gas {
+        match name.as_str() {
+            "range life" => report.at_most("gas of a range's whole life", *value, 180_000.0, "gas"),
+            "task of 1,000,000" => {
+                report.at_most(
+                    "gas per task, 1,000,000 tasks, 100 providers",
+                    *value,
+                    200.0,
+                    "gas",
+                );
+                report.line(
+                    "the same beside a per-item layout",
+                    format!("{value:.0} gas"),
+                    format!("{PER_ITEM_PEER:.0} gas"),
+                    format!("1/{:.0}", PER_ITEM_PEER / value),
+                );
+            }
+            other => report.line(other, format!("{value:.0} gas"), String::new(), String::new()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Processes under measurement: start, CPU of the whole tree, memory, stop.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+/// Kernel clock ticks per second: `USER_HZ` is 100 on every architecture we run on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A process that is stopped when dropped.
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts a process; its standard output can be read line by line.
+    pub fn start(program: &str, args: &[&str]) -> anyhow::Result<Self> {
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
+        Ok(Self { child })
+    }
+
+    /// The first line of standard output as JSON.
+    pub fn first_json_line(&mut self) -> anyhow::Result<Value> {
+        let stdout = self.child.stdout.as_mut().context("standard output was taken")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        serde_json::from_str(&line).with_context(|| format!("not JSON: {line:?}"))
+    }
+
+    /// CPU seconds of the process, its living descendants and its dead children so far.
+    pub fn tree_cpu(&self) -> f64 {
+        tree_cpu(self.child.id())
+    }
+
+    /// Resident memory in MiB.
+    pub fn rss_mib(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SIGTERM first: roles stop their workers themselves.
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if let Ok(Some(_)) = self.child.try_wait() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a finished command cost.
+pub struct Finished {
+    /// Standard output.
+    pub stdout: String,
+    /// Wall seconds.
+    pub wall: f64,
+    /// CPU seconds of the command and its children.
+    pub cpu: f64,
+}
+
+/// Runs a command to its end and measures it.
+pub fn measure(program: &str, args: &[&str]) -> anyhow::Result<Finished> {
+    // A finished child's times are added to ours, and nothing else of ours runs meanwhile.
+    let before = own_children_cpu()?;
+    let started = Instant::now();
+    let output = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {program}"))?;
+    let wall = started.elapsed().as_secs_f64();
+    if !output.status.success() {
+        bail!("`{program} {}` failed: {}", args.join(" "), output.status);
+    }
+    let cpu = own_children_cpu()? - before;
+    Ok(Finished { stdout: String::from_utf8(output.stdout)?, wall, cpu })
+}
+
+fn own_children_cpu() -> anyhow::Result<f64> {
+    let (_, ticks) = stat(std::process::id()).context("cannot read /proc/self/stat")?;
+    Ok((ticks[2] + ticks[3]) / TICKS_PER_SECOND)
+}
+
+/// Parent id, and the ticks utime, stime, cutime, cstime.
+fn stat(pid: u32) -> Option<(u32, [f64; 4])> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in brackets and may hold anything.
+    let fields: Vec<&str> = text[text.rfind(')')? + 2..].split(' ').collect();
+    let tick = |at: usize| fields.get(at)?.parse::<f64>().ok();
+    Some((fields.get(1)?.parse().ok()?, [tick(11)?, tick(12)?, tick(13)?, tick(14)?]))
+}
+
+fn tree_cpu(root: u32) -> f64 {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) {
+            if let Some(found) = stat(pid) {
+                all.insert(pid, found);
+            }
+        }
+    }
+    let inside = |mut pid: u32| {
+        while pid != root {
+            match all.get(&pid) {
+                Some((parent, _)) => pid = *parent,
+                None => return false,
+            }
+        }
+        true
+    };
+    let ticks = all
+        .iter()
+        .filter(|(pid, _)| inside(**pid))
+        .map(|(_, (_, ticks))| ticks.iter().sum::<f64>());
+    ticks.sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// A free port of the loopback interface. Another process may take it before it is used; a bench
+/// then fails loudly.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// One JSON-RPC call over HTTP.
+pub fn rpc(address: SocketAddr, method: &str) -> anyhow::Result<Value> {
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[]}}"#);
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let start = answer.find('{').context("no JSON in the answer")?;
+    let end = answer.rfind('}').context("no JSON in the answer")?;
+    Ok(serde_json::from_str(&answer[start..=end])?)
+}
+
+/// The middle value.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,66 @@
+//! The project's machinery. `cargo xtask test` sets up this machine and runs every test; `.ci/run`
+//! calls the same command.
+
+mod artifacts;
+mod bench;
+mod guests;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+/// Set-up, tests, checks and benches of tilth.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the tests need: system packages, npm packages, cargo-nextest.
+    Setup,
+    /// Set up, check style and structure, and run every test of contracts and crates.
+    Test {
+        /// Only the Rust tests, without set-up and checks.
+        #[arg(long)]
+        rust_only: bool,
+        /// Passed on to nextest, for example a filter.
+        #[arg(last = true)]
+        nextest: Vec<String>,
+    },
+    /// Check the structure: arrows between crates, file sizes, names, manifests.
+    Tidy,
+    /// Build the contracts and write their artifacts.
+    Artifacts {
+        /// Compare with the committed artifacts instead of writing them.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the guest programs to WebAssembly.
+    Guests {
+        /// Compare with the committed programs instead of writing them.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure, beside the peers where there are any, and print ratios.
+    Bench {
+        /// Which benches; all if none is named.
+        names: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    std::env::set_current_dir(run::root())?;
+    match Args::parse().task {
+        Task::Setup => setup::all(),
+        Task::Test { rust_only, nextest } => test::run_tests(rust_only, &nextest),
+        Task::Tidy => tidy::run(),
+        Task::Artifacts { check } => artifacts::run(check),
+        Task::Guests { check } => guests::run(check),
+        Task::Bench { names } => bench::run_benches(&names),
+    }
+}

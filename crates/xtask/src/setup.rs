@@ -1,0 +1,62 @@
+//! Installs what the tests need and the checkout does not hold. Each step is skipped when its result
+//! is already there.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::run::{exists, root, run, run_in, step};
+
+/// The test runner, pinned.
+const NEXTEST: &str = "cargo-nextest@0.9.143";
+
+/// Debian packages: program to look for, package that brings it.
+const PACKAGES: &[(&str, &str)] = &[("node", "nodejs"), ("npm", "npm"), ("unshare", "util-linux")];
+
+pub fn all() -> anyhow::Result<()> {
+    step("set-up");
+    system_packages()?;
+    node_packages(&root().join("contracts"))?;
+    if !exists("cargo-nextest") {
+        run("cargo", &["install", "--locked", NEXTEST])?;
+    }
+    Ok(())
+}
+
+fn system_packages() -> anyhow::Result<()> {
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|(program, _)| !exists(program)).map(|(_, name)| *name).collect();
+    install(&missing)
+}
+
+/// Installs Debian packages if any are named.
+pub fn install(packages: &[&str]) -> anyhow::Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let lock = ["-o", "DPkg::Lock::Timeout=300"];
+    let sudo = std::env::var("USER").is_ok_and(|user| user != "root") && exists("sudo");
+    let apt = |args: &[&str]| {
+        let mut all = vec!["apt-get"];
+        all.extend(lock);
+        all.extend(args);
+        if sudo { run("sudo", &all) } else { run(all[0], &all[1..]) }
+    };
+    apt(&["update"])?;
+    let mut args = vec!["install", "-y", "--no-install-recommends"];
+    args.extend(packages);
+    apt(&args).with_context(|| format!("install by hand: {}", packages.join(" ")))
+}
+
+/// `npm ci` unless the installed tree is the locked one.
+pub fn node_packages(dir: &Path) -> anyhow::Result<()> {
+    let lock = std::fs::read(dir.join("package-lock.json"))?;
+    let stamp = dir.join("node_modules/.tilth-lock");
+    let hash = blake3::hash(&lock).to_hex().to_string();
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == hash) {
+        return Ok(());
+    }
+    run_in(dir, "npm", &["ci", "--no-audit", "--no-fund"], &[])?;
+    std::fs::write(stamp, hash)?;
+    Ok(())
+}

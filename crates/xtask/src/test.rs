@@ -1,0 +1,55 @@
+//! `cargo xtask test`: everything that must hold before a change lands, in order of cost, ending
+//! with the Rust tests so that a log closes with the test runner's summary.
+
+use crate::{
+    artifacts, guests,
+    run::{exists, root, run, run_in, step},
+    setup, tidy,
+};
+
+/// Features, targets and profile must be the same for every cargo call here, or cargo builds the
+/// dependencies again. Release is what people run, so it is what is tested.
+const WORKSPACE: &[&str] = &["--workspace", "--release"];
+
+pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
+    if !rust_only {
+        setup::all()?;
+        style()?;
+        contracts()?;
+        step("guest programs");
+        guests::run(true)?;
+    }
+    step("crates: tests");
+    let mut args = vec!["nextest", "run"];
+    args.extend(WORKSPACE);
+    args.extend(nextest.iter().map(String::as_str));
+    run("cargo", &args)
+}
+
+fn style() -> anyhow::Result<()> {
+    step("structure");
+    tidy::run()?;
+    step("crates: style");
+    run("cargo", &["fmt", "--all", "--check"])?;
+    let mut clippy = vec!["clippy", "--all-targets"];
+    clippy.extend(WORKSPACE);
+    clippy.extend(["--", "-D", "warnings"]);
+    run("cargo", &clippy)?;
+    if exists("cargo-deny") {
+        run("cargo", &["deny", "check", "bans", "licenses", "sources"])
+    } else {
+        eprintln!("SKIPPED: cargo-deny is not installed (cargo install --locked cargo-deny)");
+        Ok(())
+    }
+}
+
+fn contracts() -> anyhow::Result<()> {
+    step("contracts");
+    artifacts::run(true)?;
+    let dir = root().join("contracts");
+    let forge = artifacts::forge()?;
+    for args in [&["fmt", "--check"][..], &["test"][..]] {
+        run_in(&dir, &forge, args, &[])?;
+    }
+    Ok(())
+}
