@@ -127,10 +127,48 @@ fn run(pid: u32, address: SocketAddr, start: Instant, count: u64) -> Result<()> 
         sent as f64 / cpu,
         sent as f64 / wall.as_secs_f64()
     );
+    let last = bodies.last().context("nothing was sent")?;
+    check_last(&mut client, last)?;
+    one_by_one(&mut client, pid, per_sender)?;
     println!("memory after: {} MB", resident(pid)? >> 20);
     let blocks =
         client.request(r#"{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}"#)?;
     println!("blocks: {blocks}");
+    Ok(())
+}
+
+/// The last transaction of a batch must have taken effect, or the figures mean nothing.
+fn check_last(client: &mut Client, body: &str) -> Result<()> {
+    let raw = body.rsplit("\"0x").next().and_then(|tail| tail.split('"').next());
+    let hash = alloy::primitives::keccak256(hex::decode(raw.context("a raw transaction")?)?);
+    let reply = client.request(&format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"eth_getTransactionReceipt","params":["{hash}"]}}"#
+    ))?;
+    if !reply.contains(r#""status":"0x1""#) {
+        bail!("the last transaction did not succeed: {reply}");
+    }
+    Ok(())
+}
+
+/// Sends transfers one after the other, each when the one before has its receipt.
+fn one_by_one(client: &mut Client, pid: u32, nonce: u64) -> Result<()> {
+    let (rounds, cpu, wall) = (200, cpu_seconds(pid)?, Instant::now());
+    for round in 0..rounds {
+        let raw = sign(1, nonce + round, TxKind::Call(Address::repeat_byte(9)), Bytes::new())?;
+        let hash = alloy::primitives::keccak256(&raw);
+        client.request(&body(&[raw]))?;
+        let receipt = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"eth_getTransactionReceipt","params":["{hash}"]}}"#
+        );
+        while !client.request(&receipt)?.contains("blockHash") {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    println!(
+        "one by one: {:?} per transfer, {:.2} ms CPU each",
+        wall.elapsed() / rounds as u32,
+        (cpu_seconds(pid)? - cpu) * 1000.0 / rounds as f64
+    );
     Ok(())
 }
 

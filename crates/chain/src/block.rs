@@ -7,7 +7,7 @@ use alloy_consensus::{
 use alloy_eips::eip1559::BaseFeeParams;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
-use alloy_rlp::{RlpDecodable, RlpEncodable};
+use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use revm::primitives::hardfork::SpecId;
 
 /// A signed transaction with its recovered sender.
@@ -59,20 +59,26 @@ pub struct ExecutedReceipt {
     pub gas_used: u64,
     /// Gas of the block up to and including this transaction.
     pub cumulative_gas_used: u64,
+    /// Logs of the block before this transaction's first one.
+    pub first_log: u64,
     /// In order of emission; empty unless the transaction succeeded.
     pub logs: Vec<Log>,
 }
 
 impl ExecutedReceipt {
-    /// Puts a receipt together.
-    pub fn new(
+    /// The receipt of a transaction that follows the one of `previous` in its block.
+    pub fn after(
+        previous: Option<&Self>,
         kind: TxType,
         success: bool,
         gas_used: u64,
-        cumulative_gas_used: u64,
         logs: Vec<Log>,
     ) -> Self {
-        Self { kind: kind.into(), success, gas_used, cumulative_gas_used, logs }
+        let (gas_before, first_log) = previous.map_or((0, 0), |previous| {
+            (previous.cumulative_gas_used, previous.first_log + previous.logs.len() as u64)
+        });
+        let cumulative_gas_used = gas_before + gas_used;
+        Self { kind: kind.into(), success, gas_used, cumulative_gas_used, first_log, logs }
     }
 
     /// Whether the transaction took effect.
@@ -129,6 +135,40 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Option<Vec<Transaction>> {
     body.transactions.into_iter().zip(body.senders).map(decode).collect()
 }
 
+/// One transaction of a stored body, without decoding the others.
+pub(crate) fn decode_body_at(bytes: &[u8], index: usize) -> Option<Transaction> {
+    let mut fields = list_payload(bytes)?;
+    let transaction = Bytes::decode(&mut nth_item(list_payload(fields)?, index)?).ok()?;
+    skip_item(&mut fields)?;
+    let sender = Address::decode(&mut nth_item(list_payload(fields)?, index)?).ok()?;
+    let envelope = TxEnvelope::decode_2718_exact(&transaction).ok()?;
+    Some(Recovered::new_unchecked(envelope, sender))
+}
+
+/// One receipt of a stored list, without decoding the others.
+pub(crate) fn decode_receipt_at(bytes: &[u8], index: usize) -> Option<ExecutedReceipt> {
+    ExecutedReceipt::decode(&mut nth_item(list_payload(bytes)?, index)?).ok()
+}
+
+/// The content of an RLP list that `bytes` begins with.
+fn list_payload(mut bytes: &[u8]) -> Option<&[u8]> {
+    alloy_rlp::Header::decode_bytes(&mut bytes, true).ok()
+}
+
+fn nth_item(mut items: &[u8], index: usize) -> Option<&[u8]> {
+    for _ in 0..index {
+        skip_item(&mut items)?;
+    }
+    (!items.is_empty()).then_some(items)
+}
+
+fn skip_item(items: &mut &[u8]) -> Option<()> {
+    let mut rest = *items;
+    let header = alloy_rlp::Header::decode(&mut rest).ok()?;
+    *items = rest.get(header.payload_length..)?;
+    Some(())
+}
+
 /// Where a transaction was mined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionPlace {
@@ -145,4 +185,41 @@ pub(crate) fn chained_randomness(parent: &SealedHeader) -> B256 {
     preimage[..32].copy_from_slice(parent.mix_hash.as_slice());
     preimage[32..].copy_from_slice(parent.hash().as_slice());
     alloy_primitives::keccak256(preimage)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Signed, TxLegacy};
+    use alloy_primitives::{Signature, U256};
+
+    use super::*;
+
+    #[test]
+    fn single_records_decode_as_the_whole_does() {
+        let transactions: Vec<Transaction> = (0..20_u64)
+            .map(|nonce| {
+                let input = vec![7; nonce as usize * 11].into();
+                let tx = TxLegacy { nonce, input, ..TxLegacy::default() };
+                let signature = Signature::new(U256::ONE, U256::ONE, false);
+                let envelope = TxEnvelope::Legacy(Signed::new_unhashed(tx, signature));
+                Recovered::new_unchecked(envelope, Address::repeat_byte(nonce as u8))
+            })
+            .collect();
+        let body = encode_body(&transactions);
+        assert_eq!(decode_body(&body).unwrap(), transactions);
+        let mut receipts: Vec<ExecutedReceipt> = Vec::new();
+        for logs in 0..20 {
+            let logs = vec![Log::default(); logs % 3];
+            receipts.push(ExecutedReceipt::after(receipts.last(), TxType::Eip1559, true, 9, logs));
+        }
+        let stored = alloy_rlp::encode(&receipts);
+        for (index, (transaction, receipt)) in transactions.iter().zip(&receipts).enumerate() {
+            assert_eq!(decode_body_at(&body, index).as_ref(), Some(transaction));
+            assert_eq!(decode_receipt_at(&stored, index).as_ref(), Some(receipt));
+        }
+        assert_eq!(receipts[19].first_log, 18);
+        assert_eq!(receipts[19].cumulative_gas_used, 180);
+        assert_eq!(decode_body_at(&body, 20), None);
+        assert_eq!(decode_receipt_at(&stored, 20), None);
+    }
 }

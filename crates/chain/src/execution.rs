@@ -236,13 +236,9 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
             ExecutionResult::Success { logs, .. } => logs,
             ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => Vec::new(),
         };
-        self.receipts.push(ExecutedReceipt::new(
-            transaction.inner().tx_type(),
-            success,
-            gas_used,
-            self.gas_used,
-            logs,
-        ));
+        let kind = transaction.inner().tx_type();
+        let receipt = ExecutedReceipt::after(self.receipts.last(), kind, success, gas_used, logs);
+        self.receipts.push(receipt);
         self.transactions.push(transaction);
         Ok(Ok(()))
     }

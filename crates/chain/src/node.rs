@@ -181,14 +181,18 @@ impl Node {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Storage trie of an account at the head, if the head is still `head`.
+    /// Storage trie of an account at `head`: from memory if that is still the last block, else read
+    /// anew. Never keeps a block from being made for longer than a look-up.
     pub(crate) fn storage_trie(&self, head: &Head, account: &B256) -> Result<Trie, StateError> {
-        let commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
-        if commitment.accounts().root() == head.header.state_root {
-            return commitment.storage_trie(account, &head.snapshot);
+        let loaded = {
+            let commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_current = commitment.accounts().root() == head.header.state_root;
+            is_current.then(|| commitment.loaded_storage(account)).flatten()
+        };
+        match loaded {
+            Some(trie) => Ok(trie),
+            None => Commitment::read_storage(account, &head.snapshot),
         }
-        drop(commitment);
-        Commitment::default().storage_trie(account, &head.snapshot)
     }
 
     /// What the next block will be built with.
@@ -356,3 +360,6 @@ pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> Stri
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! A method is one function in one of the files beside this one, and one line in [`methods`].
 //! *Quick* methods read a few records and run where they arrive; *heavy* ones (EVM execution, log
-//! queries) run on their own threads, a bounded number at a time, so that no request can keep
+//! queries, whole blocks) run on their own threads, a bounded number at a time, so that no request can keep
 //! blocks from being made.
 
 mod blocks;
@@ -104,8 +104,8 @@ fn methods(rpc: Rpc) -> RpcModule<Rpc> {
     quick(m, "eth_syncing", state::syncing);
     quick(m, "eth_accounts", state::accounts);
     quick(m, "eth_blockNumber", blocks::block_number);
-    quick(m, "eth_getBlockByNumber", blocks::by_number);
-    quick(m, "eth_getBlockByHash", blocks::by_hash);
+    heavy(m, "eth_getBlockByNumber", blocks::by_number);
+    heavy(m, "eth_getBlockByHash", blocks::by_hash);
     quick(m, "eth_getBlockTransactionCountByNumber", blocks::count_by_number);
     quick(m, "eth_getBlockTransactionCountByHash", blocks::count_by_hash);
     quick(m, "eth_getUncleCountByBlockNumber", blocks::uncles_by_number);
@@ -126,8 +126,8 @@ fn methods(rpc: Rpc) -> RpcModule<Rpc> {
     heavy(m, "eth_getProof", state::proof);
     heavy(m, "eth_call", call::call);
     heavy(m, "eth_estimateGas", call::estimate_gas);
-    quick(m, "eth_gasPrice", fees::gas_price);
-    quick(m, "eth_maxPriorityFeePerGas", fees::max_priority_fee);
+    heavy(m, "eth_gasPrice", fees::gas_price);
+    heavy(m, "eth_maxPriorityFeePerGas", fees::max_priority_fee);
     quick(m, "eth_blobBaseFee", fees::blob_base_fee);
     heavy(m, "eth_feeHistory", fees::fee_history);
     heavy(m, "eth_getLogs", logs::get_logs);

@@ -39,6 +39,7 @@ pub struct Store {
     database: Database,
     codes: CodeCache,
     history_blocks: u64,
+    quick_repair: bool,
 }
 
 /// Analysed code by hash, shared by all readers.
@@ -66,9 +67,17 @@ impl Store {
 
     /// A database in memory.
     pub fn in_memory(options: &StoreOptions) -> Result<Self, StateError> {
+        Self::on_backend(InMemoryBackend::new(), options)
+    }
+
+    /// A database on storage of any kind.
+    pub fn on_backend(
+        backend: impl redb::StorageBackend,
+        options: &StoreOptions,
+    ) -> Result<Self, StateError> {
         let database = Database::builder()
             .set_cache_size(options.cache_bytes)
-            .create_with_backend(InMemoryBackend::new())
+            .create_with_backend(backend)
             .map_err(StateError::database)?;
         Self::with_database(database, options)
     }
@@ -78,6 +87,7 @@ impl Store {
             database,
             codes: CodeCache::default(),
             history_blocks: options.history_blocks.max(1),
+            quick_repair: std::env::var_os("QR").is_some(),
         };
         store.check_layout()?;
         Ok(store)
@@ -165,7 +175,9 @@ impl Store {
         diff: &StateDiff,
     ) -> Result<(), redb::Error> {
         let number = block.header.number;
-        let transaction = self.database.begin_write()?;
+        let mut transaction = self.database.begin_write()?;
+        // Opening after a crash is then instant instead of a walk through the whole database.
+        transaction.set_quick_repair(self.quick_repair);
         {
             let header = alloy_rlp::encode(block.header.inner());
             transaction.open_table(HEADERS)?.insert(number, header.as_slice())?;

@@ -168,14 +168,14 @@ pub(super) fn block(sealed: &SealedHeader, transactions: Vec<Transaction>, full:
     RpcBlock::new(header, transactions).with_withdrawals(Some(Default::default()))
 }
 
-/// The logs of one transaction; `first` is the position in the block of its first log.
+/// The logs of one transaction.
 pub(super) fn logs(
     header: &SealedHeader,
     index: usize,
     hash: B256,
     receipt: &ExecutedReceipt,
-    first: usize,
 ) -> Vec<RpcLog> {
+    let first = receipt.first_log;
     let log = |(position, log): (usize, &alloy_primitives::Log)| RpcLog {
         inner: log.clone(),
         block_hash: Some(header.hash()),
@@ -183,24 +183,23 @@ pub(super) fn logs(
         block_timestamp: Some(header.timestamp),
         transaction_hash: Some(hash),
         transaction_index: Some(index as u64),
-        log_index: Some((first + position) as u64),
+        log_index: Some(first + position as u64),
         removed: false,
     };
     receipt.logs.iter().enumerate().map(log).collect()
 }
 
-/// One receipt; `first_log` is the position in the block of its first log.
+/// One receipt.
 pub(super) fn receipt(
     header: &SealedHeader,
     index: usize,
     transaction: &Transaction,
     receipt: &ExecutedReceipt,
-    first_log: usize,
 ) -> TransactionReceipt {
     let hash = *transaction.inner().tx_hash();
     let created = transaction.is_create().then(|| transaction.signer().create(transaction.nonce()));
     TransactionReceipt {
-        inner: receipt.envelope_with(logs(header, index, hash, receipt, first_log)),
+        inner: receipt.envelope_with(logs(header, index, hash, receipt)),
         transaction_hash: hash,
         transaction_index: Some(index as u64),
         block_hash: Some(header.hash()),

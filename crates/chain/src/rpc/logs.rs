@@ -81,14 +81,11 @@ fn block_logs(
     }
     let Some(header) = head.header_of(number)? else { return Ok(()) };
     let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
-    let mut first = 0;
     for (index, (tx, receipt)) in transactions.iter().zip(&receipts).enumerate() {
         if receipt.logs.iter().any(matching) {
-            let hash = *tx.inner().tx_hash();
-            let logs = convert::logs(&header, index, hash, receipt, first);
+            let logs = convert::logs(&header, index, *tx.inner().tx_hash(), receipt);
             found.extend(logs.into_iter().filter(|log| filter.matches(&log.inner)));
         }
-        first += receipt.logs.len();
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, Bytes, U64};
 use alloy_rpc_types_eth::{Transaction as RpcTransaction, TransactionReceipt};
 
 use super::{Arguments, Rpc, convert, error::RpcError};
-use crate::{block::Transaction, node::Head};
+use crate::node::Head;
 
 pub(super) fn send_raw(rpc: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
     let raw: Bytes = args.required()?;
@@ -56,12 +56,11 @@ pub(super) fn receipt(
     let (head, hash) = (rpc.head(), args.required::<B256>()?);
     let Some(place) = head.snapshot.place_of(&hash)? else { return Ok(None) };
     let Some(header) = head.header_of(place.block)? else { return Ok(None) };
-    let transactions = head.snapshot.transactions(place.block)?.unwrap_or_default();
-    let receipts = head.snapshot.receipts(place.block)?.unwrap_or_default();
     let index = place.index as usize;
-    let first_log = receipts.iter().take(index).map(|receipt| receipt.logs.len()).sum();
-    let found = transactions.get(index).zip(receipts.get(index));
-    Ok(found.map(|(tx, receipt)| convert::receipt(&header, index, tx, receipt, first_log)))
+    let transaction = head.snapshot.transaction_at(place.block, index)?;
+    let receipt = head.snapshot.receipt_at(place.block, index)?;
+    let found = transaction.zip(receipt);
+    Ok(found.map(|(transaction, receipt)| convert::receipt(&header, index, &transaction, &receipt)))
 }
 
 pub(super) fn block_receipts(
@@ -73,13 +72,8 @@ pub(super) fn block_receipts(
     let Some(header) = head.header_of(number)? else { return Ok(None) };
     let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
     let receipts = head.snapshot.receipts(number)?.unwrap_or_default();
-    let mut first_log = 0;
-    let mut out = Vec::with_capacity(receipts.len());
-    for (index, (tx, receipt)) in transactions.iter().zip(&receipts).enumerate() {
-        out.push(convert::receipt(&header, index, tx, receipt, first_log));
-        first_log += receipt.logs.len();
-    }
-    Ok(Some(out))
+    let of_block = transactions.iter().zip(&receipts).enumerate();
+    Ok(Some(of_block.map(|(i, (tx, receipt))| convert::receipt(&header, i, tx, receipt)).collect()))
 }
 
 pub(super) fn pool_status(
@@ -97,10 +91,6 @@ fn index(args: &mut Arguments<'_>) -> Result<usize, RpcError> {
 fn at(head: &Head, number: Option<u64>, index: usize) -> Result<Option<RpcTransaction>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     let Some(header) = head.header_of(number)? else { return Ok(None) };
-    let mut transactions: Vec<Transaction> =
-        head.snapshot.transactions(number)?.unwrap_or_default();
-    if index >= transactions.len() {
-        return Ok(None);
-    }
-    Ok(Some(convert::mined(&header, index, transactions.swap_remove(index))))
+    let transaction = head.snapshot.transaction_at(number, index)?;
+    Ok(transaction.map(|transaction| convert::mined(&header, index, transaction)))
 }

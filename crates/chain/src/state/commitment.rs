@@ -86,16 +86,14 @@ impl Commitment {
         &self.accounts
     }
 
-    /// The storage trie of an account, from memory or from `source`.
-    pub fn storage_trie(
-        &self,
-        account: &B256,
-        source: &impl TrieSource,
-    ) -> Result<Trie, StateError> {
-        match self.storages.get(account) {
-            Some(loaded) => Ok(loaded.trie.clone()),
-            None => load_storage(account, source).map(|(trie, _)| trie),
-        }
+    /// The storage trie of an account if it is in memory.
+    pub fn loaded_storage(&self, account: &B256) -> Option<Trie> {
+        self.storages.get(account).map(|loaded| loaded.trie.clone())
+    }
+
+    /// The storage trie of an account, read from the stored state.
+    pub fn read_storage(account: &B256, source: &impl TrieSource) -> Result<Trie, StateError> {
+        load_storage(account, source).map(|(trie, _)| trie)
     }
 
     fn storage(&mut self, account: &B256, source: &impl TrieSource) -> Result<Trie, StateError> {

@@ -10,7 +10,10 @@ use revm::bytecode::Bytecode;
 
 use super::{CodeCache, tables::*, value_from};
 use crate::{
-    block::{ExecutedReceipt, SealedHeader, Transaction, TransactionPlace, decode_body},
+    block::{
+        ExecutedReceipt, SealedHeader, Transaction, TransactionPlace, decode_body, decode_body_at,
+        decode_receipt_at,
+    },
     state::{AccountState, StateError, StateReader, TrieSource, decode_account},
 };
 
@@ -85,6 +88,25 @@ impl Snapshot {
         read(&self.bodies, number)?
             .map(|body| decode_body(body.value()).ok_or(StateError::Damaged { what: "body" }))
             .transpose()
+    }
+
+    /// One transaction of a block.
+    pub fn transaction_at(
+        &self,
+        number: u64,
+        index: usize,
+    ) -> Result<Option<Transaction>, StateError> {
+        Ok(read(&self.bodies, number)?.and_then(|body| decode_body_at(body.value(), index)))
+    }
+
+    /// One receipt of a block.
+    pub fn receipt_at(
+        &self,
+        number: u64,
+        index: usize,
+    ) -> Result<Option<ExecutedReceipt>, StateError> {
+        let stored = read(&self.receipts, number)?;
+        Ok(stored.and_then(|receipts| decode_receipt_at(receipts.value(), index)))
     }
 
     /// The receipts of a block, in the order of its transactions.
