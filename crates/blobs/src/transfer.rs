@@ -91,8 +91,42 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    /// Fetches what is missing of a sequence and its parts, in one request.
+    /// Fetches what is missing of a sequence and its parts, in one request if all goes well.
     pub(crate) async fn sequence(
+        &self,
+        connection: Connection,
+        sequence: ContentHash,
+        bounds: SequenceBounds,
+    ) -> Result<(), TransferError> {
+        match self.sequence_at_once(connection.clone(), sequence, bounds).await {
+            // A holder that finds no list of hashes, or not all parts, resets the stream, which can
+            // also lose what it had sent. The list alone tells the two apart.
+            Err(TransferError::Missing) => {
+                self.list(connection, sequence, bounds).await?;
+                Err(TransferError::Missing)
+            }
+            result => result,
+        }
+    }
+
+    /// Fetches the list of a sequence without its parts.
+    async fn list(
+        &self,
+        connection: Connection,
+        sequence: ContentHash,
+        bounds: SequenceBounds,
+    ) -> Result<(), TransferError> {
+        let root = Hash::from_bytes(sequence.0);
+        let budget = Budget { hash: sequence, bounds, spent: 0 };
+        let request = GetRequest::blob_ranges(root, self.missing(root).await?);
+        let ConnectedNext::StartRoot(start) = self.open(connection, request).await? else {
+            return Ok(());
+        };
+        self.receive(start.next(), root, |size| budget.admit_root(size)).await?;
+        Ok(())
+    }
+
+    async fn sequence_at_once(
         &self,
         connection: Connection,
         sequence: ContentHash,
@@ -272,7 +306,7 @@ struct Budget {
 }
 
 impl Budget {
-    fn admit_root(&mut self, size: u64) -> Result<(), TransferError> {
+    fn admit_root(&self, size: u64) -> Result<(), TransferError> {
         let max = u64::from(self.bounds.max_items).saturating_mul(32);
         if size > max || size % 32 != 0 {
             return Err(TransferError::Unfit(BlobsError::NotASequence {
@@ -310,6 +344,7 @@ fn decode_error(error: DecodeError) -> TransferError {
         DecodeError::ParentHashMismatch { .. } | DecodeError::LeafHashMismatch { .. } => {
             TransferError::Lied(error.to_string())
         }
+        DecodeError::Read { source, .. } if is_reset(&source) => TransferError::Missing,
         error => TransferError::Broken(error.to_string()),
     }
 }
