@@ -67,7 +67,7 @@ contract JobBook is IJobBook {
     /// @notice Largest unit cap of a task: with 2^20 tasks of a range, sums stay below 2^64.
     uint64 public constant MAX_UNIT_CAP = 1 << 42;
     /// @notice Largest unit cap of a prepare phase.
-    uint64 public constant MAX_PREPARE_CAP = 1 << 62;
+    uint64 public constant MAX_PREPARE_CAP = 1 << 47;
     /// @notice Longest window, seconds. The Registry's unbonding time is longer than this and the next together.
     uint32 public constant MAX_WINDOW = 3 days;
     /// @notice Longest time for one range, seconds.
@@ -132,6 +132,7 @@ contract JobBook is IJobBook {
             price: terms.price,
             unitCap: terms.unitCap,
             prepareCap: terms.prepareCap,
+            rangeTimeout: terms.rangeTimeout,
             targetSeconds: terms.targetSeconds,
             parallelism: terms.parallelism
         });
@@ -142,7 +143,6 @@ contract JobBook is IJobBook {
                 firstRange: terms.firstRange,
                 deadline: terms.deadline,
                 maxFailures: terms.maxFailures,
-                rangeTimeout: terms.rangeTimeout,
                 window: terms.window,
                 returnedPieces: 0,
                 returnedTasks: 0,
@@ -243,7 +243,7 @@ contract JobBook is IJobBook {
     function expire(uint64 jobId, uint32[] calldata seqs) external returns (uint256 done) {
         _checkSeqs(seqs);
         Store storage s = _jobs[jobId];
-        uint256 timeout = Slots.unpackCourse(s.course).rangeTimeout;
+        uint256 timeout = Slots.unpackCost(s.cost).rangeTimeout;
         for (uint256 i = 0; i < seqs.length; ++i) {
             Slots.Head memory r = Slots.unpackHead(s.ranges[seqs[i]].head);
             if (r.state != RangeState.Claimed || block.timestamp <= r.at + timeout) continue;
@@ -329,7 +329,7 @@ contract JobBook is IJobBook {
         j.terms.prepareCap = uint64(cost.prepareCap);
         j.terms.price = uint96(cost.price);
         j.terms.window = uint32(course.window);
-        j.terms.rangeTimeout = uint32(course.rangeTimeout);
+        j.terms.rangeTimeout = uint32(cost.rangeTimeout);
         j.terms.targetSeconds = uint16(cost.targetSeconds);
         j.terms.parallelism = uint16(cost.parallelism);
         j.terms.firstRange = uint32(course.firstRange);
@@ -444,18 +444,22 @@ contract JobBook is IJobBook {
         }
         uint256 value = _ceiling(cost, r.count) * cost.price;
         hot.escrow -= value;
-        seq = hot.ranges.toUint32();
+        // Every cast below is of a field that Slots unpacked from, or packs into, that many bits.
+        // forge-lint: disable-start(unsafe-typecast)
+        seq = uint32(hot.ranges);
         hot.ranges += 1;
         hot.outstanding += 1;
         s.hot = Slots.packHot(hot);
         (r.provider, r.at, r.state) = (p.number, block.timestamp, RangeState.Claimed);
         s.ranges[seq].head = Slots.packHead(r);
-        (from, count) = (r.from.toUint32(), r.count.toUint32());
+        (from, count) = (uint32(r.from), uint32(r.count));
         _announceClaim(jobId, seq, p.owner, from, count, cost, hot);
-        if (_affordable(cost, hot.escrow) == 0 && _unclaimed(hot, course) != 0) {
-            emit JobDry(jobId, hot.escrow.toUint128());
+        // What paid for this range pays for another task.
+        if (hot.escrow < value && _affordable(cost, hot.escrow) == 0 && _unclaimed(hot, course) != 0) {
+            emit JobDry(jobId, uint128(hot.escrow));
         }
-        _registry.reserve(p.number, value.toUint128());
+        _registry.reserve(p.number, uint128(value));
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     function _announceClaim(
@@ -468,7 +472,7 @@ contract JobBook is IJobBook {
         Slots.Hot memory hot
     ) private {
         emit RangeClaimed(
-            jobId, seq, owner, from, count, cost.price.toUint96(), hot.escrow.toUint128(), uint40(block.timestamp)
+            jobId, seq, owner, from, count, uint96(cost.price), uint128(hot.escrow), uint40(block.timestamp)
         );
     }
 
@@ -500,11 +504,12 @@ contract JobBook is IJobBook {
         uint256 leaves = cost.prepareCap == 0 ? r.count : r.count + 1;
         if (failures > leaves) revert TooManyFailures(failures, leaves.toUint32());
         uint256 unused = (cap - units) * cost.price;
-        p = _registry.submitted(msg.sender, unused.toUint128());
+        // It was part of the escrow, which has 96 bits; the same holds for the escrow below.
+        // forge-lint: disable-start(unsafe-typecast)
+        p = _registry.submitted(msg.sender, uint128(unused));
         if (r.provider != p.number) revert NotYourRange(jobId, seq);
 
-        Slots.Course memory course = Slots.unpackCourse(s.course);
-        _paceAfter(s, cost, course, r);
+        _paceAfter(s, cost, r);
         (r.units, r.failures, r.at, r.state) = (units, failures, block.timestamp, RangeState.Submitted);
         s.ranges[seq].head = Slots.packHead(r);
         s.ranges[seq].root = root;
@@ -513,25 +518,25 @@ contract JobBook is IJobBook {
         hot.escrow += unused;
         if (failures != 0) {
             hot.failures += failures;
-            bool tooMany = course.maxFailures != 0 && hot.failures > course.maxFailures;
-            if (hot.state == JobState.Open && tooMany) {
+            uint256 limit = Slots.unpackCourse(s.course).maxFailures;
+            if (hot.state == JobState.Open && limit != 0 && hot.failures > limit) {
                 hot.state = JobState.Draining;
                 emit JobDraining(jobId, hot.failures.toUint32());
             }
         }
         s.hot = Slots.packHot(hot);
         emit RangeSubmitted(
-            jobId, seq, p.owner, root, units, failures, contentHash, hot.escrow.toUint128(), uint40(block.timestamp)
+            jobId, seq, p.owner, root, units, failures, contentHash, uint128(hot.escrow), uint40(block.timestamp)
         );
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
-    function _paceAfter(Store storage s, Slots.Cost memory cost, Slots.Course memory course, Slots.Head memory r)
-        private
-    {
+    function _paceAfter(Store storage s, Slots.Cost memory cost, Slots.Head memory r) private {
         Pace memory p = Slots.unpackPace(s.paces[r.provider]);
-        if (p.cap == 0) p.cap = course.firstRange.toUint32();
+        // In its stride a provider has a cap, and the course need not be read.
+        if (p.cap == 0) p.cap = Slots.unpackCourse(s.course).firstRange.toUint32();
         uint256 since = p.lastSubmittedAt > r.at ? p.lastSubmittedAt : r.at;
-        bool onTime = block.timestamp <= r.at + course.rangeTimeout;
+        bool onTime = block.timestamp <= r.at + cost.rangeTimeout;
         s.paces[r.provider] = Slots.packPace(Sizing.afterSubmission(p, cost.targetSeconds, r.count, since, onTime));
     }
 
@@ -594,10 +599,12 @@ contract JobBook is IJobBook {
     function _addToTab(Tab memory tab, uint64 jobId, uint32 seq, Slots.Head memory r, bytes32 root, uint256 price)
         private
     {
+        // Fields that were unpacked from so many bits; a value that fitted into an escrow of 96 bits.
+        // forge-lint: disable-start(unsafe-typecast)
         if (r.provider != tab.provider) {
             _closeProvider(tab);
             tab.provider = r.provider;
-            tab.owner = _registry.ownerOf(r.provider.toUint32());
+            tab.owner = _registry.ownerOf(uint32(r.provider));
         }
         uint256 value = r.units * price;
         uint256 fee = value * feeBps / BPS;
@@ -607,11 +614,10 @@ contract JobBook is IJobBook {
         tab.tasks += r.count;
         tab.done += 1;
         tab.root = keccak256(
-            abi.encodePacked(
-                tab.root, seq, r.from.toUint32(), r.count.toUint32(), root, r.units.toUint64(), r.failures.toUint32()
-            )
+            abi.encodePacked(tab.root, seq, uint32(r.from), uint32(r.count), root, uint64(r.units), uint32(r.failures))
         );
-        emit RangeSettled(jobId, seq, tab.owner, (value - fee).toUint128(), fee.toUint128(), tab.root);
+        emit RangeSettled(jobId, seq, tab.owner, uint128(value - fee), uint128(fee), tab.root);
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /// @dev Writes down what the provider of the last ranges gets, and frees its exposure.

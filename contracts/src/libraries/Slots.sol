@@ -22,24 +22,24 @@ library Slots {
     }
 
     /// @notice Terms about cost and size.
-    /// price 96 | unitCap 64 | prepareCap 64 | targetSeconds 16 | parallelism 16
+    /// price 96 | unitCap 48 | prepareCap 48 | rangeTimeout 24 | targetSeconds 16 | parallelism 16
     struct Cost {
         uint256 price;
         uint256 unitCap;
         uint256 prepareCap;
+        uint256 rangeTimeout;
         uint256 targetSeconds;
         uint256 parallelism;
     }
 
     /// @notice Terms about the course of the job, and what came back (the only part that changes).
-    /// taskCount 32 | firstRange 24 | deadline 40 | maxFailures 32 | rangeTimeout 24 | window 24 | returnedPieces 32
-    /// | returnedTasks 32 | picky 1
+    /// taskCount 32 | firstRange 24 | deadline 40 | maxFailures 32 | window 24 | returnedPieces 32 | returnedTasks 32
+    /// | picky 1
     struct Course {
         uint256 taskCount;
         uint256 firstRange;
         uint256 deadline;
         uint256 maxFailures;
-        uint256 rangeTimeout;
         uint256 window;
         uint256 returnedPieces;
         uint256 returnedTasks;
@@ -65,8 +65,8 @@ library Slots {
     uint256 private constant M24 = type(uint24).max;
     uint256 private constant M32 = type(uint32).max;
     uint256 private constant M40 = type(uint40).max;
+    uint256 private constant M48 = type(uint48).max;
     uint256 private constant M64 = type(uint64).max;
-    uint256 private constant M96 = type(uint96).max;
 
     function unpackHot(uint256 w) internal pure returns (Hot memory h) {
         h.escrow = w >> 160;
@@ -86,15 +86,18 @@ library Slots {
 
     function unpackCost(uint256 w) internal pure returns (Cost memory c) {
         c.price = w >> 160;
-        c.unitCap = w >> 96 & M64;
-        c.prepareCap = w >> 32 & M64;
+        c.unitCap = w >> 112 & M48;
+        c.prepareCap = w >> 64 & M48;
+        c.rangeTimeout = w >> 40 & M24;
         c.targetSeconds = w >> 16 & M16;
         c.parallelism = w & M16;
     }
 
     function packCost(Cost memory c) internal pure returns (uint256) {
-        _fits(c.price >> 96 | (c.unitCap | c.prepareCap) >> 64 | (c.targetSeconds | c.parallelism) >> 16);
-        return c.price << 160 | c.unitCap << 96 | c.prepareCap << 32 | c.targetSeconds << 16 | c.parallelism;
+        _fits(c.price >> 96 | (c.unitCap | c.prepareCap) >> 48 | c.rangeTimeout >> 24);
+        _fits((c.targetSeconds | c.parallelism) >> 16);
+        return c.price << 160 | c.unitCap << 112 | c.prepareCap << 64 | c.rangeTimeout << 40 | c.targetSeconds << 16
+            | c.parallelism;
     }
 
     function unpackCourse(uint256 w) internal pure returns (Course memory c) {
@@ -102,18 +105,17 @@ library Slots {
         c.firstRange = w >> 200 & M24;
         c.deadline = w >> 160 & M40;
         c.maxFailures = w >> 128 & M32;
-        c.rangeTimeout = w >> 104 & M24;
-        c.window = w >> 80 & M24;
-        c.returnedPieces = w >> 48 & M32;
-        c.returnedTasks = w >> 16 & M32;
+        c.window = w >> 104 & M24;
+        c.returnedPieces = w >> 72 & M32;
+        c.returnedTasks = w >> 40 & M32;
         c.picky = w & 1 == 1;
     }
 
     function packCourse(Course memory c) internal pure returns (uint256) {
         _fits((c.taskCount | c.maxFailures | c.returnedPieces | c.returnedTasks) >> 32);
-        _fits((c.firstRange | c.rangeTimeout | c.window) >> 24 | c.deadline >> 40);
-        return c.taskCount << 224 | c.firstRange << 200 | c.deadline << 160 | c.maxFailures << 128 | c.rangeTimeout
-            << 104 | c.window << 80 | c.returnedPieces << 48 | c.returnedTasks << 16 | (c.picky ? 1 : 0);
+        _fits((c.firstRange | c.window) >> 24 | c.deadline >> 40);
+        return c.taskCount << 224 | c.firstRange << 200 | c.deadline << 160 | c.maxFailures << 128 | c.window << 104
+            | c.returnedPieces << 72 | c.returnedTasks << 40 | (c.picky ? 1 : 0);
     }
 
     function unpackHead(uint256 w) internal pure returns (Head memory r) {
