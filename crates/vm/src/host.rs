@@ -78,6 +78,13 @@ impl Host {
         }
     }
 
+    /// What was before the task was preparation: its files are closed, so that it makes no difference
+    /// whether it ran in this instance or in the one that left the image.
+    pub(crate) fn begin_task(&mut self, index: u32) {
+        self.stage = Stage::Task(index);
+        self.files = OpenFiles::new(Arc::clone(&self.files.inputs));
+    }
+
     pub(crate) fn limits(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.limits
     }

@@ -19,7 +19,7 @@ use crate::{
     artifact::Artifact,
     costs::{self, FUEL_PER_UNIT, START_ELEMENT_FUEL, START_PAGE_FUEL},
     engine,
-    host::{self, Host, Stage, Stop},
+    host::{self, Host, Stop},
     image::{self, Memories, PAGE},
     outcome::{Log, PrepareOutcome, TaskOutcome},
     stack,
@@ -200,7 +200,7 @@ impl Session {
                 None => session.run_phases(store, instance)?,
                 Some(globals) => restore(globals, store, instance)?,
             }
-            store.data_mut().stage = Stage::Task(index);
+            store.data_mut().begin_task(index);
             session.run_entry(store, instance, index)
         })?;
         let host = store.data_mut();
@@ -278,8 +278,12 @@ impl Session {
             (phases.prepare, "prepare"),
         ];
         for (_, name) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
-            let phase = instance.get_typed_func::<(), ()>(&mut *store, name);
-            phase.map_err(mismatch)?.call(&mut *store, ())?;
+            let phase = instance.get_typed_func::<(), ()>(&mut *store, name).map_err(mismatch)?;
+            match phase.call(&mut *store, ()) {
+                // Leaving early is a way to finish, of this and the phases after it.
+                Err(error) if matches!(error.downcast_ref(), Some(Stop::Exit(0))) => break,
+                result => result?,
+            }
         }
         Ok(())
     }
@@ -309,11 +313,7 @@ impl Session {
         store: &mut Store<Host>,
         instance: Instance,
     ) -> wasmtime::Result<(usize, Vec<Val>)> {
-        match self.run_phases(store, instance) {
-            // Leaving early is a way to finish.
-            Err(error) if matches!(error.downcast_ref(), Some(Stop::Exit(0))) => {}
-            result => result?,
-        }
+        self.run_phases(store, instance)?;
         let globals = (0..self.facts.globals as usize)
             .map(|number| Ok(global(store, instance, number)?.get(&mut *store)))
             .collect::<wasmtime::Result<Vec<_>>>()?;

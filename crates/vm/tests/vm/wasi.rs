@@ -263,3 +263,58 @@ fn random_bytes_depend_on_the_task_only() {
     assert_ne!(draw(1), first);
     assert_ne!(first[..8], first[8..]);
 }
+
+/// Whether a program prepares once or in every task makes no difference to what a task sees.
+#[test]
+fn preparing_leaves_no_files_open_and_may_exit() {
+    let folder = inputs();
+    let body = r#"
+        (data (i32.const 1000) "b.txt")
+        (global $seen (mut i32) (i32.const 0))
+        (func (export "prepare")
+            (drop (call $open (i32.const 5) (i32.const 0) (i64.const 2)))
+            (drop (call $random_get (i32.const 2000) (i32.const 4)))
+            (global.set $seen (i32.load (i32.const 20)))
+            (call $proc_exit (i32.const 0)))
+        (func (export "task") (param i32)
+            (drop (call $random_get (i32.const 2004) (i32.const 4)))
+            (call $out (i32.const 2000) (i32.const 8))
+            (call $number (global.get $seen))
+            (call $number (call $fd_close (i32.const 4)))
+            (call $number (call $open (i32.const 5) (i32.const 0) (i64.const 2)))
+            (call $number (i32.load (i32.const 20))))"#;
+    let guest = artifact(&format!("(module {IMPORTS} {body})"));
+    let run_with = |prepare_cap| {
+        with_session(&guest, Limits { prepare_cap, ..LIMITS }, Some(folder.path()), |session| {
+            assert_eq!(session.prepare().unwrap().status, Status::Ok);
+            session.run(3).unwrap()
+        })
+        .unwrap()
+    };
+    let (once, always) = (run_with(1), run_with(0));
+    assert_eq!(once.status, Status::Ok, "{once:?}");
+    assert_eq!(once.output, always.output);
+    assert_eq!(once.output[8..], [4, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
+}
+
+/// An ordinary C program, see `tests/guests/libc.c`.
+#[test]
+fn a_program_against_wasi_libc_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("numbers"), "1 4 9\n2.25\n").unwrap();
+    fs::write(folder.path().join("a file"), "hi\n").unwrap();
+    let admitted = tilth_vm::admit(include_bytes!("../guests/libc.wasm")).unwrap();
+    let guest = tilth_vm::compile(&admitted).unwrap();
+    let (good, bad) = with_session(&guest, LIMITS, Some(folder.path()), |session| {
+        session.prepare().unwrap();
+        (session.run(6).unwrap(), session.run(7).unwrap())
+    })
+    .unwrap();
+    assert_eq!(good.status, Status::Ok, "{good:?}");
+    assert_eq!(
+        String::from_utf8(good.output).unwrap(),
+        "2 program 6\na file 3 1\nnumbers 11 1\n7.500000 5\n1 1\n1\n1 0\nx1000\n1\n"
+    );
+    assert_eq!(good.log.text(), "done\n");
+    assert_eq!((bad.status, bad.reason.as_deref()), (Status::Trap, Some("exited with code 9")));
+}
