@@ -208,7 +208,7 @@ fn decode_hdr(bytes: &[u8]) -> Result<(usize, usize, Vec<Vec3>)> {
         ["-Y", h, "+X", w] => (h.parse::<usize>().unwrap_or(0), w.parse::<usize>().unwrap_or(0)),
         _ => return Err(bad!("environment: orientation other than -Y +X")),
     };
-    if width < 8 || width > MAX_WIDTH || height < 1 || height > MAX_HEIGHT {
+    if !(8..=MAX_WIDTH).contains(&width) || !(1..=MAX_HEIGHT).contains(&height) {
         return Err(bad!(
             "environment: {width} x {height} texels; 8 x 1 to {MAX_WIDTH} x {MAX_HEIGHT} are supported"
         ));

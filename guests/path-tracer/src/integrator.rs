@@ -48,11 +48,6 @@ struct Path {
     rough: bool,
 }
 
-enum Met {
-    Surface(Hit, Box<Point>),
-    Nothing,
-}
-
 fn power(a: f32, b: f32) -> f32 {
     let (a2, b2) = (a * a, b * b);
     if a2 + b2 > 0.0 { a2 / (a2 + b2) } else { 0.0 }
@@ -83,12 +78,9 @@ impl Integrator<'_> {
         };
         for bounce in 0..=self.max_bounces {
             let base = CAMERA_PAIRS + bounce * PAIRS_PER_BOUNCE;
-            let (hit, mut point) = match self.meet(stack, &mut path, sampler, base) {
-                Met::Nothing => {
-                    self.add_environment(&mut path, bounce);
-                    break;
-                }
-                Met::Surface(hit, point) => (hit, *point),
+            let Some((hit, mut point)) = self.meet(stack, &mut path, sampler, base) else {
+                self.add_environment(&mut path, bounce);
+                break;
             };
             let material = &self.scene.materials[point.material as usize];
             self.add_emission(&mut path, bounce, &hit, &point, material);
@@ -109,35 +101,38 @@ impl Integrator<'_> {
     }
 
     /// The next surface that stops the path; what lets light through unbent is passed.
-    fn meet(&self, stack: &mut Stack, path: &mut Path, sampler: &Sampler, base: u32) -> Met {
+    fn meet(
+        &self,
+        stack: &mut Stack,
+        path: &mut Path,
+        sampler: &Sampler,
+        base: u32,
+    ) -> Option<(Hit, Point)> {
         for layer in 0..MAX_LAYERS {
-            let Some(hit) = self.scene.world.nearest(stack, &path.ray, FAR, OPAQUE | FILTERING)
-            else {
-                return Met::Nothing;
-            };
+            let hit = self.scene.world.nearest(stack, &path.ray, FAR, OPAQUE | FILTERING)?;
             let point = self.scene.point(&path.ray, &hit);
             let m = &self.scene.materials[point.material as usize];
             if !m.filters() {
-                return Met::Surface(hit, Box::new(point));
+                return Some((hit, point));
             }
             let stopped = self.scene.opacity(m, &point.uv);
             let pick = sampler.hashed(base * 64 + layer);
             let mut point = point;
             if pick < stopped {
                 if !(path.rough && m.transmission > 0.0) {
-                    return Met::Surface(hit, Box::new(point));
+                    return Some((hit, point));
                 }
                 let s = self.surface(&path.ray, &hit, &mut point, m);
                 // Only the glassy share passes; the rest of the surface is met as it is.
                 if sampler.hashed(base * 64 + 32 + layer) >= s.glass {
-                    return Met::Surface(hit, Box::new(point));
+                    return Some((hit, point));
                 }
                 path.weight *=
                     s.straight(-path.ray.direction.dot(point.normal)) * (1.0 / max(s.glass, 1e-6));
             }
             path.ray.origin = offset(point.position, -point.flat, hit.t);
         }
-        Met::Nothing
+        None
     }
 
     fn surface(&self, ray: &Ray, hit: &Hit, point: &mut Point, m: &Material) -> Surface {

@@ -5,6 +5,10 @@
 //! [`settings::Settings`] for `render.json`, [`gltf`] for what a scene may hold, and `guest` (WebAssembly only) for
 //! the exports that the farm calls.
 #![deny(unsafe_code)]
+#![allow(
+    clippy::neg_cmp_op_on_partial_ord,
+    reason = "`!(x > 0.0)` is also true of NaN, which is what is meant wherever it stands"
+)]
 
 pub mod bvh;
 pub mod camera;

@@ -85,12 +85,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Finished tiles with their numbers.
+type Tiles = Vec<(u32, Vec<u8>)>;
+
 /// All tiles, put together.
 fn picture(renderer: &Renderer, threads: usize) -> Result<Vec<u8>, Box<dyn Error>> {
     let s = renderer.settings();
     let next = AtomicU32::new(0);
     let worker = || {
-        let mut done = Vec::new();
+        let mut done = Tiles::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= s.tile_count() {

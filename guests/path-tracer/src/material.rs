@@ -1,7 +1,7 @@
 //! How surfaces scatter light: glTF metallic-roughness, with glass and translucent sheets.
 //!
 //! Opaque surfaces are a Lambert lobe under a GGX lobe (visible-normal sampling, Heitz 2018; energy lost to
-//! multiple scattering is given back by an analytic albedo, Karis's fit). All directions are in the shading
+//! multiple scattering is given back by an analytic albedo). All directions are in the shading
 //! frame: z along the normal, `out` towards the eye.
 
 use crate::math::{INV_PI, PI, Vec3, clamp, max, min, sqrt, vec3};
@@ -132,14 +132,23 @@ fn fresnel(f0: Vec3, cos: f32) -> Vec3 {
     f0 + (Vec3::ONE - f0) * (m2 * m2 * m)
 }
 
-/// Scale and offset of the albedo of a GGX lobe (Karis 2014, after Lazarov).
-fn albedo_fit(roughness: f32, cos: f32) -> (f32, f32) {
-    let rx = 1.0 - roughness;
-    let ry = 0.0425 - 0.0275 * roughness;
-    let rz = 1.04 - 0.572 * roughness;
-    let rw = 0.022 * roughness - 0.04;
-    let a = min(rx * rx, libm::exp2f(-9.28 * cos)) * rx + ry;
-    (rz - 1.04 * a, rw + 1.04 * a)
+/// Scale and offset on the reflectance at normal incidence that give the albedo of a GGX lobe seen under this cosine
+/// (the rational fit of MaterialX to simulated data).
+fn albedo_fit(alpha: f32, cos: f32) -> (f32, f32) {
+    let (x, y) = (cos, alpha);
+    let (xy, x2, y2) = (x * y, x * x, y * y);
+    let terms = [1.0, x, y, xy, x2, y2, x2 * y, x * y2, x2 * y2];
+    const UPPER_SCALE: [f32; 9] =
+        [0.1003, -0.6303, 9.748, -2.038, 29.34, -8.245, -26.44, 19.99, -5.448];
+    const UPPER_OFFSET: [f32; 9] =
+        [0.9345, -2.323, 2.229, -3.748, 1.424, -0.7684, 1.436, 0.2913, 0.6286];
+    const LOWER_SCALE: [f32; 9] = [1.0, -1.765, 8.263, 11.53, 28.96, -7.507, -36.11, 15.86, 33.37];
+    const LOWER_OFFSET: [f32; 9] = [1.0, 0.2281, 15.94, -55.83, 13.08, 41.26, 54.9, 300.2, -285.1];
+    let sum = |factors: &[f32; 9]| terms.iter().zip(factors).fold(0.0, |s, (t, f)| s + t * f);
+    (
+        clamp(sum(&UPPER_SCALE) / sum(&LOWER_SCALE), 0.0, 1.0),
+        clamp(sum(&UPPER_OFFSET) / sum(&LOWER_OFFSET), 0.0, 1.0),
+    )
 }
 
 fn ggx_d(alpha: f32, cos: f32) -> f32 {
@@ -192,13 +201,15 @@ impl Surface {
         let alpha = max(roughness * roughness, 0.002);
         let r = (m.ior - 1.0) / (m.ior + 1.0);
         let f0 = Vec3::splat(r * r).lerp(looked.base, metallic);
-        let (scale, offset) = albedo_fit(roughness, cos_out);
-        let single = clamp(scale + offset, 0.05, 1.0);
+        let (scale, offset) = albedo_fit(alpha, cos_out);
+        // The fit is low for smooth surfaces at grazing angles, which lose next to nothing.
+        let single = clamp(max(scale + offset, 1.0 - 1.2 * alpha), 0.05, 1.0);
         let boost = Vec3::ONE + f0 * (1.0 / single - 1.0);
         let albedo = (f0 * scale + Vec3::splat(offset)) * boost;
         let coat_roughness = clamp(m.clearcoat_roughness, 0.0, 1.0);
+        let coat_alpha = max(coat_roughness * coat_roughness, 0.002);
         let coat_albedo = if m.clearcoat > 0.0 {
-            let (s, o) = albedo_fit(coat_roughness, cos_out);
+            let (s, o) = albedo_fit(coat_alpha, cos_out);
             m.clearcoat * (0.04 * s + o)
         } else {
             0.0
@@ -224,7 +235,7 @@ impl Surface {
             f0,
             alpha,
             coat: m.clearcoat,
-            coat_alpha: max(coat_roughness * coat_roughness, 0.002),
+            coat_alpha,
             glass,
             tint: looked.base,
             ior: m.ior,
@@ -381,6 +392,27 @@ mod tests {
                 }
             }
             assert!((mean - value).abs() < 0.02, "{metallic} {roughness}: {mean} against {value}");
+        }
+    }
+
+    /// A metal that absorbs nothing returns all light, whatever its roughness and from wherever it is seen.
+    #[test]
+    fn white_metal_returns_all_light() {
+        for roughness in [0.05, 0.2, 0.4, 0.6, 0.8, 1.0] {
+            for cos in [0.15f32, 0.4, 0.7, 1.0] {
+                let looked = Looked { base: Vec3::ONE, metallic: 1.0, roughness };
+                let s = Surface::new(&Material::default(), &looked, cos);
+                let out = vec3(sqrt(1.0 - cos * cos), 0.0, cos);
+                let mut mean = 0.0f64;
+                for k in 0..8192 {
+                    let p = Sampler::new(1, 2, k);
+                    let (u, v) = p.pair(0);
+                    mean += s
+                        .sample(out, p.pair(1).0, u, v)
+                        .map_or(0.0, |x| f64::from(x.weight.x) / 8192.0);
+                }
+                assert!((mean - 1.0).abs() < 0.05, "roughness {roughness}, cosine {cos}: {mean}");
+            }
         }
     }
 

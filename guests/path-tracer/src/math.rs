@@ -6,9 +6,9 @@
 use std::ops::{Add, AddAssign, Index, Mul, MulAssign, Neg, Sub};
 
 /// The circle constant.
-pub const PI: f32 = 3.141_592_7;
+pub const PI: f32 = std::f32::consts::PI;
 /// One over the circle constant.
-pub const INV_PI: f32 = 0.318_309_9;
+pub const INV_PI: f32 = std::f32::consts::FRAC_1_PI;
 
 /// The smaller of two numbers; the second one when they compare equal or either is NaN.
 #[inline(always)]

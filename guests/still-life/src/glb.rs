@@ -63,7 +63,7 @@ pub struct Glb {
 
 impl Glb {
     fn view(&mut self, bytes: &[u8], stride: Option<usize>) -> usize {
-        while self.data.len() % 4 != 0 {
+        while !self.data.len().is_multiple_of(4) {
             self.data.push(0);
         }
         let mut v = json!({"buffer": 0, "byteOffset": self.data.len(), "byteLength": bytes.len()});
@@ -206,7 +206,7 @@ impl Glb {
 
     /// The file.
     pub fn finish(mut self, copyright: &str) -> Vec<u8> {
-        while self.data.len() % 4 != 0 {
+        while !self.data.len().is_multiple_of(4) {
             self.data.push(0);
         }
         let used = [
@@ -233,7 +233,7 @@ impl Glb {
                 {"magFilter": 9729, "minFilter": 9987, "wrapS": 33648, "wrapT": 33648}],
         });
         let mut text = document.to_string().into_bytes();
-        while text.len() % 4 != 0 {
+        while !text.len().is_multiple_of(4) {
             text.push(b' ');
         }
         let total = 12 + 8 + text.len() + 8 + self.data.len();

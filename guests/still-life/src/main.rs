@@ -247,8 +247,10 @@ fn darts(random: &mut Stream, radius: f32, apart: f32, tries: u32) -> Vec<[f32; 
 
 fn kernel_copy(random: &mut Stream, at: Vec3, normal: Vec3, tilt: f32) -> Copy {
     let lean = vec3(random.range(-tilt, tilt), 0.0, random.range(-tilt, tilt));
-    let rotation =
-        turn(aim(normal + lean, random.range(0.0, 6.28)), about_x(random.range(-1.0, 1.0) * PI));
+    let rotation = turn(
+        aim(normal + lean, random.range(0.0, std::f32::consts::TAU)),
+        about_x(random.range(-1.0, 1.0) * PI),
+    );
     let tone = random.range(0.74, 1.0);
     Copy {
         translation: at,
@@ -309,7 +311,10 @@ fn spilled(random: &mut Stream, copies: &mut Vec<Copy>) {
     }
     for [x, z] in points {
         let mut copy = kernel_copy(random, vec3(x, 0.00155, z), vec3(0.0, 1.0, 0.0), 0.05);
-        copy.rotation = turn(about_y(random.range(0.0, 6.28)), about_x(random.range(-0.5, 0.5)));
+        copy.rotation = turn(
+            about_y(random.range(0.0, std::f32::consts::TAU)),
+            about_x(random.range(-0.5, 0.5)),
+        );
         copies.push(copy);
     }
 }
@@ -327,7 +332,10 @@ fn coins(g: &mut Glb) {
     for k in 0..6 {
         let at = COINS
             + vec3(random.range(-0.0014, 0.0014), 0.0031 * k as f32, random.range(-0.0014, 0.0014));
-        copies.push(Copy { rotation: about_y(random.range(0.0, 6.28)), ..Copy::at(at) });
+        copies.push(Copy {
+            rotation: about_y(random.range(0.0, std::f32::consts::TAU)),
+            ..Copy::at(at)
+        });
     }
     if let Some(top) = copies.last_mut() {
         top.rotation = about_y(0.35);

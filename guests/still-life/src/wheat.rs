@@ -98,7 +98,11 @@ pub fn ear(seed: u32, length: u32, nod: f32) -> Shape {
                 let bristle = awn(length, random.range(0.0, 0.13), random.range(0.0, 6.0));
                 out.append(
                     &bristle,
-                    &Affine::from_parts(tip, aim(aimed, random.range(0.0, 6.28)), Vec3::ONE),
+                    &Affine::from_parts(
+                        tip,
+                        aim(aimed, random.range(0.0, std::f32::consts::TAU)),
+                        Vec3::ONE,
+                    ),
                 );
             }
         }

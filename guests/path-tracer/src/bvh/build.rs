@@ -214,7 +214,7 @@ pub fn triangle_bounds(a: Vec3, b: Vec3, c: Vec3) -> Bounds {
     let mut t = Bounds::EMPTY.with(a).with(b).with(c);
     let slack = 1e-6 * max(t.low.abs().max_component(), t.high.abs().max_component());
     t.low = t.low - Vec3::splat(slack);
-    t.high = t.high + Vec3::splat(slack);
+    t.high += Vec3::splat(slack);
     t.low = t.low.max(Vec3::splat(-1e29));
     t.high = Vec3 { x: min(t.high.x, 1e29), y: min(t.high.y, 1e29), z: min(t.high.z, 1e29) };
     t
