@@ -113,7 +113,10 @@ impl Provider {
         self.drain_until(Status::is_delivered).await
     }
 
-    async fn drain_until(&self, over: impl Fn(&Status) -> bool + Send) -> Result<(), ProviderError> {
+    async fn drain_until(
+        &self,
+        over: impl Fn(&Status) -> bool + Send,
+    ) -> Result<(), ProviderError> {
         let stopped = |_| ProviderError::Stopped("it no longer runs".into());
         self.commands.send(Command::Drain).await.map_err(|_| stopped(()))?;
         let mut status = self.status.clone();

@@ -1,0 +1,278 @@
+//! A chain with contracts and funded accounts, a client, and providers to be started and killed.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use alloy::signers::local::PrivateKeySigner;
+use alloy_primitives::{Address, U256};
+use tempfile::TempDir;
+use tilth_blobs::{Blobs, Config as BlobsConfig};
+use tilth_chain::{Chain, Config, Genesis, Predeploy};
+use tilth_client::{
+    Account, Agreed, Jobs, Link, Network, Progress, Tend, Tending, job_file, money,
+};
+use tilth_contracts::{Addresses, DeployParams, plan};
+use tilth_protocol::{Amount, amount::GRAIN};
+use tokio::sync::watch;
+
+use crate::script::Script;
+
+/// How long a test waits for something that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+pub struct World {
+    pub dir: TempDir,
+    config: Config,
+    chain: Option<Chain>,
+    pub network: Network,
+}
+
+fn signer(number: u8) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&[number; 32].into()).unwrap()
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Workers run as another user when the tests run as root.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let addresses = Addresses::predeployed();
+        let params = DeployParams::standard(Address::repeat_byte(0xfe));
+        let steps = plan(&addresses, &params).into_iter();
+        let genesis = Genesis {
+            chain_id: 7357,
+            timestamp: now,
+            gas_limit: 100_000_000,
+            base_fee: 1_000_000_000,
+            balances: (1..=20).map(|i| (signer(i).address(), U256::from(1_000 * GRAIN))).collect(),
+            predeploys: steps
+                .map(|step| Predeploy { address: step.address, init_code: step.init_code })
+                .collect(),
+        };
+        let mut config = Config::in_memory(genesis);
+        config.dir = Some(dir.path().join("chain"));
+        let chain = tilth_chain::spawn(config.clone()).await.unwrap();
+        config.rpc = chain.rpc_addr();
+        let network = Network {
+            rpc_url: chain.rpc_url(),
+            chain_id: 7357,
+            contracts: addresses.into(),
+            first_block: 0,
+            wraps_native: true,
+        };
+        Self { dir, config, chain: Some(chain), network }
+    }
+
+    pub async fn stop_chain(&mut self) {
+        self.chain.take().unwrap().shutdown().await;
+    }
+
+    pub async fn start_chain(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        self.chain = loop {
+            match tilth_chain::spawn(self.config.clone()).await {
+                Ok(chain) => break Some(chain),
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+    }
+
+    pub fn account(&self, number: u8) -> Account {
+        let link = Link::open(&self.network.rpc_url, self.network.contracts.into()).unwrap();
+        Account::new(link, signer(number))
+    }
+
+    /// A client with money in the Ledger.
+    pub async fn client(&self) -> Client {
+        let account = self.account(1);
+        money::deposit(&account, Amount(500 * GRAIN), true).await.unwrap();
+        let bind = "127.0.0.1:0".parse().unwrap();
+        let config = BlobsConfig::new(self.dir.path().join("client"), [1; 32], bind);
+        let blobs = Blobs::spawn(config).await.unwrap();
+        Client { jobs: Jobs::new(account, blobs, self.dir.path().join("jobs"), 0) }
+    }
+
+    /// Starts provider `key`, or starts it again.
+    pub fn provider(&self, key: u8, slots: u16) -> Running {
+        let setting = self.dir.path().join(format!("provider{key}.json"));
+        let dir = self.dir.path().join(format!("provider{key}"));
+        let text = serde_json::json!({
+            "dir": dir,
+            "network": serde_json::to_value(&self.network).unwrap(),
+            "key": key,
+            "slots": slots,
+        });
+        fs::write(&setting, text.to_string()).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_provider-fixture"))
+            .arg("provider")
+            .arg(&setting)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (lines, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Running { child, stdin, said, dir, address: signer(key).address() }
+    }
+}
+
+/// A provider's process. Dropping it kills it.
+pub struct Running {
+    child: Child,
+    stdin: ChildStdin,
+    said: mpsc::Receiver<String>,
+    pub dir: PathBuf,
+    pub address: Address,
+}
+
+impl Running {
+    /// The next line it says.
+    pub fn hear(&self) -> String {
+        self.said.recv_timeout(PATIENCE).expect("the provider says something")
+    }
+
+    pub fn expect(self, word: &str) -> Self {
+        assert_eq!(self.hear(), word);
+        self
+    }
+
+    pub fn say(&mut self, word: &str) {
+        writeln!(self.stdin, "{word}").unwrap();
+    }
+
+    pub fn status(&mut self) -> serde_json::Value {
+        self.say("status");
+        serde_json::from_str(&self.hear()).unwrap()
+    }
+
+    /// SIGKILL, now.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A job to be.
+pub struct Order {
+    pub script: Script,
+    pub tasks: u32,
+    pub prepare: bool,
+    pub first_range: u32,
+    pub window: &'static str,
+    pub timeout: &'static str,
+}
+
+impl Order {
+    pub fn new(tasks: u32, script: Script) -> Self {
+        Self { script, tasks, prepare: false, first_range: 1, window: "60s", timeout: "60s" }
+    }
+}
+
+pub struct Client {
+    pub jobs: Jobs,
+}
+
+impl Client {
+    /// Submits a job. Its program is the script.
+    pub async fn submit(&self, world: &World, order: &Order) -> Agreed {
+        let folder = world.dir.path().join(format!("order{}", order.script.to_program().len()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("program.wasm"), order.script.to_program()).unwrap();
+        fs::write(folder.join("small"), "small").unwrap();
+        fs::write(folder.join("large"), vec![3; 500_000]).unwrap();
+        let prepare = if order.prepare { "gfuel-prepare = 0.02" } else { "" };
+        let text = format!(
+            r#"
+            name = "scripted"
+            program = "program.wasm"
+            tasks = {}
+            [inputs]
+            "small" = "small"
+            "large" = "large"
+            [limits]
+            gfuel-per-task = 0.01
+            {prepare}
+            memory = "1MiB"
+            output = "64KiB"
+            [price]
+            per-gfuel = "0.1"
+            [verification]
+            window = "{}"
+            [schedule]
+            target = "2s"
+            range-timeout = "{}"
+            parallelism = 2
+            first-range = {}
+            [output]
+            kind = "files"
+            "#,
+            order.tasks, order.window, order.timeout, order.first_range,
+        );
+        let path = folder.join("job.toml");
+        fs::write(&path, text).unwrap();
+        let prepared = job_file::load(&path).unwrap();
+        self.jobs.submit(&prepared, None).await.unwrap()
+    }
+
+    pub fn tend(&self, agreed: &Agreed) -> Tending {
+        self.jobs.tend(agreed, Tend { pay: true })
+    }
+
+    /// Waits for the job's end; every result has then been fetched, checked and paid.
+    pub async fn finish(&self, tending: Tending) -> Progress {
+        tokio::time::timeout(PATIENCE, tending.finished()).await.expect("the job ends").unwrap()
+    }
+
+    /// Checks every output of a finished job.
+    pub async fn check_outputs(&self, world: &World, agreed: &Agreed, script: &Script) {
+        let folder = world.dir.path().join(format!("outputs{}", agreed.job));
+        let merged = self.jobs.merge(agreed, &folder).await.unwrap();
+        assert_eq!(merged.missing, 0);
+        let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        let outputs: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+        assert_eq!(outputs.len(), agreed.spec.task_count as usize);
+        for (index, output) in (0..).zip(outputs) {
+            assert_eq!(output, script.output_of(index), "task {index}");
+        }
+    }
+}
+
+/// Waits until the progress is as wanted.
+pub async fn until(
+    what: &str,
+    progress: &mut watch::Receiver<Progress>,
+    wanted: impl Fn(&Progress) -> bool,
+) -> Progress {
+    let found = tokio::time::timeout(PATIENCE, progress.wait_for(wanted)).await;
+    let found = found.map(|found| found.map(|found| found.clone()));
+    match found {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) => panic!("tending ended before: {what}"),
+        Err(_) => panic!("waited too long until {what}: {:?}", progress.borrow()),
+    }
+}
