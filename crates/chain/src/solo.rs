@@ -42,7 +42,8 @@ async fn instant(node: Arc<Node>) {
 }
 
 async fn by_interval(node: Arc<Node>, every: Duration) {
-    let mut ticks = interval(every);
+    // A timer cannot run with no time between its ticks.
+    let mut ticks = interval(every.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick is immediate; the genesis block is block enough for that moment.
     ticks.tick().await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy::{
-    consensus::{Signed, TxEip1559, TxEnvelope},
+    consensus::{Header, Sealable as _, Signed, TxEip1559, TxEnvelope},
     eips::{eip2935, eip4788::SYSTEM_ADDRESS},
     primitives::{Address, B256, Bytes, Signature, TxKind, U256},
 };
@@ -21,7 +21,7 @@ use revm::{
     state::{AccountInfo, Bytecode},
 };
 use tilth_chain::{
-    block::Transaction,
+    block::{Block, Transaction},
     execution::{BlockAttributes, BlockBuilder, execute},
     state::{Commitment, StateCommitment, StateReader},
     store::{Store, StoreOptions},
@@ -238,7 +238,7 @@ impl Reference {
     }
 
     /// Runs a block and returns (gas used, success, number of logs) per transaction.
-    fn run(&mut self, block: &tilth_chain::block::Block) -> Vec<(u64, bool, usize)> {
+    fn run(&mut self, block: &Block) -> Vec<(u64, bool, usize)> {
         let header = block.header.inner();
         self.db.cache.block_hashes.insert(U256::from(header.number - 1), header.parent_hash);
         let environment = BlockEnv {
@@ -330,8 +330,15 @@ proptest! {
             prop_assert_eq!(executed.block.header.state_root, reference_root(&reference.db));
             store.commit(&executed.block, &executed.receipts, &executed.diff).unwrap();
             commitment.adopt(advance);
-            // Writing it again changes nothing; writing something else in its place is refused.
+            // Writing it again changes nothing; another block in its place, or one that does not
+            // follow, is refused.
             store.commit(&executed.block, &executed.receipts, &executed.diff).unwrap();
+            for change in [|h: &mut Header| h.timestamp += 1, |h: &mut Header| h.number += 2] {
+                let mut header = executed.block.header.inner().clone();
+                change(&mut header);
+                let other = Block { header: header.seal_slow(), transactions: Vec::new() };
+                prop_assert!(store.commit(&other, &[], &Default::default()).is_err());
+            }
 
             // Another node repeats the block and agrees.
             let other = other_store.snapshot().unwrap();
