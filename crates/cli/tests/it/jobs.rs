@@ -141,9 +141,10 @@ fn job_without_providers_waits_says_so_and_can_be_cancelled() {
 #[test]
 fn dry_job_pauses_until_it_is_topped_up() {
     let net = Net::start(1);
-    // 20 tasks at 10 units x 0.00001 GRAIN: the first funds pay for five of them.
+    // A claim reserves 10 units x 0.00001 GRAIN per task, a task then costs one unit: after some
+    // fifteen tasks the rest of 0.00025 GRAIN no longer covers a claim.
     let job = net.job("index", &guests::index(), &guests::job(20, 0.01, ""));
-    let mut run = net.spawn(&["run", &job, "--funds", "0.0005", "--detach"]);
+    let mut run = net.spawn(&["run", &job, "--funds", "0.00025", "--detach"]);
     let status = run.wait();
     assert!(status.success(), "{}", net.log());
     eventually("the job is dry", || (net.json(&["job", "show", "1"])["dry"] == true).then_some(()));

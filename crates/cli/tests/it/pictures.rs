@@ -4,24 +4,44 @@ use std::{fs, path::Path};
 
 use crate::net::{Net, eventually, repository, tilth};
 
-/// A small version of the render example beside the given folder.
+/// The render example at a third of its width and height and few samples, below the given folder.
 fn small_job(dir: &Path) -> String {
-    let folder = dir.join("small-render");
-    fs::create_dir_all(&folder).unwrap();
-    for entry in fs::read_dir(repository("examples/render")).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
-    }
-    let change = |name: &str, changes: &[(&str, &str)]| {
-        let path = folder.join(name);
-        let mut text = fs::read_to_string(&path).unwrap();
-        for (from, to) in changes {
-            assert!(text.contains(from), "{name} holds no {from}");
-            text = text.replace(from, to);
+    let folder = dir.join("examples/render");
+    for name in ["examples/render", "guests/prebuilt"] {
+        fs::create_dir_all(dir.join(name)).unwrap();
+        for entry in fs::read_dir(repository(name)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), dir.join(name).join(entry.file_name())).unwrap();
         }
-        fs::write(path, text).unwrap();
+    }
+    let set = |name: &str, values: &[(&str, u32)]| {
+        let path = folder.join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let mut changed = 0;
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            let trimmed = line.trim_start().trim_start_matches('"');
+            match values.iter().find(|(key, _)| {
+                let rest = trimmed.strip_prefix(key).unwrap_or("-").trim_start_matches('"').trim();
+                rest.starts_with('=') || rest.starts_with(':')
+            }) {
+                Some((key, value)) if name.ends_with("json") => {
+                    lines.push(format!("  \"{key}\": {value},"));
+                    changed += 1;
+                }
+                Some((key, value)) => {
+                    lines.push(format!("{key} = {value}"));
+                    changed += 1;
+                }
+                None => lines.push(line.to_owned()),
+            }
+        }
+        assert_eq!(changed, values.len(), "{name}");
+        fs::write(path, lines.join("\n")).unwrap();
     };
-    let _ = &change;
+    let size = [("width", 320), ("height", 180), ("tile", 32)];
+    set("job.toml", &size);
+    set("render.json", &[&size[..], &[("samples", 4)]].concat());
     folder.join("job.toml").display().to_string()
 }
 
