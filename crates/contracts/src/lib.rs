@@ -16,4 +16,4 @@ pub use bindings::{
     registry::IRegistry::{Attributes, Provider, Standing},
 };
 pub use deployment::{Addresses, DeployParams, Step, plan};
-pub use state::{JobState, RangeState, Refusal};
+pub use state::{JobState, RangeState, Refusal, TermsField};

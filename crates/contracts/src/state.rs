@@ -126,6 +126,38 @@ impl Refusal {
     }
 }
 
+on_chain_enum! {
+    /// `IJobBook.Field`: which of a job's terms `BadTerms` refuses.
+    TermsField, "field of a job's terms" {
+        /// Hash of the spec: must not be zero.
+        SpecHash = 0 => "spec hash",
+        /// 1 to 2^30.
+        TaskCount = 1 => "task count",
+        /// 1 to 2^42 units.
+        UnitCap = 2 => "unit cap per task",
+        /// At most 2^47 units.
+        PrepareCap = 3 => "unit cap of the prepare phase",
+        /// At least one base unit.
+        Price = 4 => "price",
+        /// From the minimum for the job's value to three days.
+        Window = 5 => "challenge window",
+        /// 5 seconds to one day.
+        RangeTimeout = 6 => "range timeout",
+        /// One second to the range timeout.
+        TargetSeconds = 7 => "target seconds per range",
+        /// At least 1.
+        Parallelism = 8 => "parallelism",
+        /// 1 to 2^20 tasks.
+        FirstRange = 9 => "tasks in a first range",
+        /// In the future, at most 366 days away.
+        Deadline = 10 => "deadline",
+        /// Must be 0 for now.
+        AfterJob = 11 => "job to wait for",
+        /// At most 256 bytes.
+        Contact = 12 => "contact",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +171,7 @@ mod tests {
                 assert!(value > 5);
             }
             assert_eq!(Refusal::try_from(value).is_ok(), value <= 12);
+            assert_eq!(TermsField::try_from(value).is_ok(), value <= 12);
             assert_eq!(RangeState::try_from(value).is_ok(), value <= 5);
         }
     }

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {Network} from "./Network.sol";
+import {Replica} from "./Replica.sol";
+import {T, Vm} from "./T.sol";
+import {JobBook} from "../src/JobBook.sol";
+import {Ledger} from "../src/Ledger.sol";
+import {Registry} from "../src/Registry.sol";
+import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {ILedger} from "../src/interfaces/ILedger.sol";
+import {IRegistry} from "../src/interfaces/IRegistry.sol";
+
+/// @dev Does what clients, providers and strangers may try, in any order and with any arguments. Calls may be refused; what
+/// was accepted is in the events, which go to the replica.
+contract Crowd is T {
+    uint256 internal constant CLIENTS = 2;
+    uint256 internal constant PROVIDERS = 3;
+
+    Ledger internal ledger;
+    Registry internal registry;
+    JobBook internal book;
+    Replica internal replica;
+    uint40 internal now_;
+    /// @dev Accepted calls per kind, to see that the crowd gets somewhere.
+    mapping(bytes4 => uint256) public accepted;
+
+    constructor(Ledger ledger_, Registry registry_, JobBook book_, Replica replica_) {
+        (ledger, registry, book, replica) = (ledger_, registry_, book_, replica_);
+        now_ = 1_800_000_000;
+    }
+
+    /// @dev Provider 0's owner is client 0 as well: working on one's own jobs must break nothing.
+    function client(uint256 n) public pure returns (address) {
+        return address(uint160(0xC000 + n % CLIENTS));
+    }
+
+    function owner(uint256 n) public pure returns (address) {
+        return n % PROVIDERS == 0 ? client(0) : address(uint160(0xA000 + n % PROVIDERS));
+    }
+
+    function node(uint256 n) public pure returns (address) {
+        return address(uint160(0xB000 + n % PROVIDERS));
+    }
+
+    function act(address sender, address to, bytes memory data) internal {
+        vm.warp(now_);
+        vm.recordLogs();
+        vm.prank(sender);
+        (bool done,) = to.call(data);
+        // Logs of a refused call are recorded, too, though no chain would show them.
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        if (!done) return;
+        replica.feed(logs);
+        accepted[bytes4(data)] += 1;
+    }
+
+    function someJob(uint256 n) internal view returns (uint64) {
+        return uint64(n % (replica.jobCount() + 1));
+    }
+
+    function someSeq(uint64 id, uint256 n) internal view returns (uint32) {
+        return uint32(n % (uint256(replica.job(id).ranges) + 1));
+    }
+
+    function seqs(uint64 id, uint256 n) internal view returns (uint32[] memory list) {
+        list = new uint32[](n % 6);
+        for (uint256 i = 0; i < list.length; ++i) {
+            list[i] = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
+    }
+
+    function open(uint256 who, uint256 seed, uint96 funds) external {
+        IJobBook.Terms memory t;
+        t.specHash = bytes32(seed | 1);
+        t.taskCount = uint32(1 + seed % 60);
+        t.unitCap = uint64(1 + (seed >> 8) % 50);
+        t.prepareCap = uint64((seed >> 16) % 3 == 0 ? (seed >> 20) % 40 : 0);
+        t.price = uint96(1 + (seed >> 32) % 1e6);
+        t.window = uint32(10 + (seed >> 48) % 30);
+        t.rangeTimeout = uint32(5 + (seed >> 56) % 40);
+        t.targetSeconds = uint16(1 + (seed >> 64) % 5);
+        t.parallelism = uint16(1 + (seed >> 72) % 3);
+        t.firstRange = uint32(1 + (seed >> 80) % 4);
+        t.deadline = now_ + uint40(60 + (seed >> 88) % 3000);
+        t.maxFailures = uint32((seed >> 96) % 20);
+        t.requiredClass = (seed >> 104) % 4 == 0 ? 2 : 0;
+        act(client(who), address(book), abi.encodeCall(IJobBook.open, (t, uint128(bound(funds, 0, 3e9)))));
+    }
+
+    function topUp(uint256 who, uint256 j, uint96 funds) external {
+        act(client(who), address(book), abi.encodeCall(IJobBook.topUp, (someJob(j), uint128(bound(funds, 0, 1e9)))));
+    }
+
+    function cancel(uint256 who, uint256 j, uint8 seldom) external {
+        if (seldom % 8 == 0) act(client(who), address(book), abi.encodeCall(IJobBook.cancel, (someJob(j))));
+    }
+
+    function claim(uint256 who, uint256 j, uint32 want) public {
+        act(node(who), address(book), abi.encodeCall(IJobBook.claim, (someJob(j), want % 50, 0)));
+    }
+
+    /// @dev Claims again, so that there is always something to submit.
+    function claimMore(uint256 who, uint256 j, uint32 want) external {
+        claim(who, j, want);
+    }
+
+    function submit(uint256 who, uint256 j, uint256 n, uint64 units, uint32 failures) external {
+        uint64 id = someJob(j);
+        uint32 seq = heldSeq(id, n);
+        address sender = replica.provider(replica.range(id, seq).provider).node;
+        if (who % 4 == 0) sender = node(who / 4);
+        units = uint64(bound(units, 0, replica.ceiling(id, seq) / (1 + replica.job(id).terms.price) + 1));
+        act(
+            sender,
+            address(book),
+            abi.encodeCall(IJobBook.submit, (id, seq, keccak256(abi.encode(n)), units, failures % 4, bytes32(n)))
+        );
+    }
+
+    /// @dev A claimed range, if a few tries find one.
+    function heldSeq(uint64 id, uint256 n) internal view returns (uint32 seq) {
+        seq = someSeq(id, n);
+        for (uint256 i = 0; i < 8 && replica.range(id, seq).state != IJobBook.RangeState.Claimed; ++i) {
+            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
+    }
+
+    /// @dev Submits what somebody really holds, and claims on.
+    function submitAndClaim(uint256 j, uint256 n, uint64 units, uint32 failures, uint32 want) external {
+        uint64 id = someJob(j);
+        uint32 seq = heldSeq(id, n);
+        IRegistry.Provider memory p = replica.provider(replica.range(id, seq).provider);
+        units = uint64(bound(units, 0, replica.ceiling(id, seq) / (1 + replica.job(id).terms.price)));
+        act(
+            p.node,
+            address(book),
+            abi.encodeCall(
+                IJobBook.submitAndClaim, (id, seq, keccak256(abi.encode(n)), units, failures % 2, 0, want % 50, 0)
+            )
+        );
+    }
+
+    function release(uint256 who, uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        act(node(who), address(book), abi.encodeCall(IJobBook.release, (id, someSeq(id, n))));
+    }
+
+    function expire(uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.expire, (id, seqs(id, n))));
+    }
+
+    function acknowledge(uint256 who, uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        act(client(who), address(book), abi.encodeCall(IJobBook.acknowledge, (id, seqs(id, n))));
+    }
+
+    function settle(uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.settle, (id, seqs(id, n))));
+    }
+
+    function finish(uint256 j) external {
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.finish, (someJob(j))));
+    }
+
+    function stake(uint256 who, uint96 amount, uint8 what) external {
+        bytes memory data = abi.encodeCall(IRegistry.addStake, (uint128(bound(amount, 0, 1e8))));
+        if (what % 4 == 1) data = abi.encodeCall(IRegistry.unstake, (uint128(bound(amount, 0, 1e9))));
+        if (what % 4 == 2) data = abi.encodeCall(IRegistry.withdrawStake, ());
+        if (what % 4 == 3) data = abi.encodeCall(IRegistry.setPaused, (amount % 4 == 0));
+        act(owner(who), address(registry), data);
+    }
+
+    function changeProvider(uint256 who, uint16 slots, uint64 class) external {
+        IRegistry.Attributes memory a = IRegistry.Attributes(class % 4, 1, 1, "");
+        act(owner(who), address(registry), abi.encodeCall(IRegistry.update, (slots % 5, a)));
+    }
+
+    function withdraw(uint256 who, uint96 amount) external {
+        act(client(who), address(ledger), abi.encodeCall(ILedger.withdraw, (uint128(bound(amount, 0, 1e9)))));
+    }
+
+    function destroyBurned(uint8 seldom) external {
+        if (seldom % 8 == 0) act(address(0xE), address(ledger), abi.encodeCall(ILedger.destroyBurned, ()));
+    }
+
+    function wait_(uint256 seconds_) external {
+        now_ += uint40(bound(seconds_, 1, seconds_ % 16 == 0 ? 8 days : 30));
+        vm.warp(now_);
+    }
+}
+
+contract InvariantsTest is Network {
+    Replica internal replica;
+    Crowd internal crowd;
+
+    function setUp() public override {
+        super.setUp();
+        replica = new Replica(address(ledger), address(registry), address(book));
+        crowd = new Crowd(ledger, registry, book, replica);
+        vm.recordLogs();
+        for (uint256 i = 0; i < 2; ++i) {
+            fund(crowd.client(i), 1e10);
+        }
+        for (uint256 i = 0; i < 3; ++i) {
+            (address owner, address node) = (crowd.owner(i), crowd.node(i));
+            fund(owner, 1e9);
+            vm.prank(owner);
+            registry.register(node, uint16(1 + i), attributes(), 0, "", 1e8);
+        }
+        replica.feed(vm.getRecordedLogs());
+    }
+
+    function targetContracts() public view returns (address[] memory list) {
+        list = new address[](1);
+        list[0] = address(crowd);
+    }
+
+    function everyone() internal view returns (address[] memory all) {
+        all = new address[](8);
+        for (uint256 i = 0; i < 2; ++i) {
+            all[i] = crowd.client(i);
+        }
+        (all[2], all[3]) = (crowd.owner(1), crowd.owner(2));
+        (all[4], all[5], all[6]) = (TREASURY, ledger.BURN_ACCOUNT(), CLIENT);
+        all[7] = address(0xE);
+    }
+
+    /// forge-config: default.invariant.runs = 48
+    /// forge-config: default.invariant.depth = 120
+    function invariant_everything() public view {
+        moneyIsConserved();
+        lockedMoneyHasAReason();
+        ledgerAndRegistryFollowFromEvents();
+        for (uint64 id = 1; id <= replica.jobCount(); ++id) {
+            jobFollowsFromEvents(id);
+        }
+        eq(book.jobCount(), replica.jobCount(), "every job is in the events");
+    }
+
+    function moneyIsConserved() internal view {
+        uint256 sum = 0;
+        address[] memory all = everyone();
+        for (uint256 i = 0; i < all.length; ++i) {
+            sum += free(all[i]) + locked(all[i]);
+        }
+        eq(sum, token.balanceOf(address(ledger)), "sum of all accounts = tokens held");
+        eq(token.totalSupply(), address(token).balance, "each token is one coin");
+    }
+
+    /// @dev Locked money of an account = escrow of its jobs + ceilings of claimed + value of submitted ranges + its stake.
+    function lockedMoneyHasAReason() internal view {
+        address[] memory all = everyone();
+        uint256 inJobs = 0;
+        uint256 inStake = 0;
+        for (uint256 i = 0; i < all.length; ++i) {
+            IRegistry.Provider memory p = registry.provider(all[i]);
+            uint256 jobs = moneyInJobs(all[i]);
+            eq(locked(all[i]), jobs + p.stake + p.unbonding, "locked money has a reason");
+            inJobs += jobs;
+            inStake += uint256(p.stake) + p.unbonding;
+        }
+        (, uint128 held) = ledger.module(address(book));
+        eq(held, inJobs, "the JobBook's share");
+        eq(held, replica.moduleLocked(address(book)), "from events");
+        (, held) = ledger.module(address(registry));
+        eq(held, inStake, "the Registry's share");
+        eq(held, replica.moduleLocked(address(registry)), "from events");
+    }
+
+    function moneyInJobs(address who) internal view returns (uint256 sum) {
+        for (uint64 id = 1; id <= book.jobCount(); ++id) {
+            IJobBook.Job memory j = book.job(id);
+            if (j.client != who) continue;
+            sum += j.escrow;
+            for (uint32 seq = 0; seq < j.ranges; ++seq) {
+                IJobBook.RangeState state = book.range(id, seq).state;
+                if (state == IJobBook.RangeState.Claimed) sum += replica.ceiling(id, seq);
+                if (state == IJobBook.RangeState.Submitted) sum += replica.value(id, seq);
+            }
+        }
+    }
+
+    function ledgerAndRegistryFollowFromEvents() internal view {
+        address[] memory all = everyone();
+        for (uint256 i = 0; i < all.length; ++i) {
+            if (all[i] == CLIENT) continue; // funded before the recording
+            bytes32 real = keccak256(abi.encode(ledger.account(all[i])));
+            eq(real, keccak256(abi.encode(replica.account(all[i]))), "account from events");
+            IRegistry.Provider memory p = registry.provider(all[i]);
+            IRegistry.Provider memory copy = replica.provider(all[i]);
+            eq(keccak256(abi.encode(p)), keccak256(abi.encode(copy)), "provider from events");
+            ok(p.held <= 8 && (p.number == 0 || p.slots >= 1), "held ranges are bounded");
+        }
+    }
+
+    function jobFollowsFromEvents(uint64 id) internal view {
+        IJobBook.Job memory j = book.job(id);
+        Replica.JobCopy memory copy = replica.job(id);
+        eq(j.client, copy.client, "client");
+        eq(j.escrow, copy.escrow, "escrow");
+        eq(j.ranges, copy.ranges, "ranges");
+        eq(j.outstanding, copy.outstanding, "outstanding");
+        eq(j.settledTasks, copy.settledTasks, "settled");
+        eq(j.failures, copy.failures, "failures");
+        eq(j.resultRoot, copy.resultRoot, "result root");
+        eq(j.unclaimed, copy.terms.taskCount - copy.next + copy.returnedTasks, "unclaimed");
+        bool shown = copy.state == IJobBook.JobState.Open && j.state == IJobBook.JobState.Draining;
+        ok(shown || j.state == copy.state, "state");
+        copy.terms.contact = "";
+        eq(keccak256(abi.encode(j.terms)), keccak256(abi.encode(copy.terms)), "terms");
+        uint256 alive = 0;
+        uint256 outstanding = 0;
+        for (uint32 seq = 0; seq < j.ranges; ++seq) {
+            IJobBook.Range memory r = book.range(id, seq);
+            eq(keccak256(abi.encode(r)), keccak256(abi.encode(replica.range(id, seq))), "range from events");
+            ok(replica.timesPaid(id, seq) == (r.state == IJobBook.RangeState.Settled ? 1 : 0), "paid once or never");
+            if (r.state == IJobBook.RangeState.Claimed || r.state == IJobBook.RangeState.Submitted) ++outstanding;
+            if (r.state <= IJobBook.RangeState.Settled) alive += r.count;
+        }
+        eq(outstanding, j.outstanding, "outstanding ranges");
+        eq(alive + j.unclaimed, j.terms.taskCount, "every task is in one live range or unclaimed");
+        for (uint256 i = 0; i < 3; ++i) {
+            bytes32 real = keccak256(abi.encode(book.pace(id, crowd.owner(i))));
+            eq(real, keccak256(abi.encode(replica.pace(id, crowd.owner(i)))), "pace from events");
+        }
+    }
+
+    /// @dev The crowd must get somewhere, or the invariants above say nothing.
+    function test_theCrowdReachesEveryState() public {
+        uint256 seed = 7;
+        for (uint256 i = 0; i < 1500; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            uint256 a = seed >> 16;
+            uint256 b = seed >> 80;
+            uint256 what = seed % 24;
+            if (what == 0) crowd.open(a, seed >> 24, uint96(b));
+            else if (what == 1) crowd.topUp(a, b, uint96(seed >> 24));
+            else if (what == 2) crowd.cancel(a, b, uint8(seed >> 24));
+            else if (what < 7) crowd.claim(a, b, uint32(seed >> 24));
+            else if (what < 11) crowd.submitAndClaim(a, b, uint64(seed >> 24), uint32(seed >> 32), uint32(seed >> 40));
+            else if (what == 11) crowd.submit(a, b, seed >> 24, uint64(seed >> 24), uint32(seed >> 32));
+            else if (what == 12) crowd.release(a, b, seed >> 24);
+            else if (what == 13) crowd.expire(a, b);
+            else if (what < 16) crowd.acknowledge(a, b, seed >> 24);
+            else if (what < 18) crowd.settle(a, b);
+            else if (what == 18) crowd.finish(a);
+            else if (what == 19) crowd.stake(a, uint96(b), uint8(seed >> 24));
+            else if (what == 20) crowd.changeProvider(a, uint16(b), uint64(seed >> 24));
+            else if (what == 21) crowd.withdraw(a, uint96(b));
+            else if (what == 22) crowd.destroyBurned(uint8(a));
+            else crowd.wait_(a);
+        }
+        invariant_everything();
+        bytes4[13] memory calls = [
+            IJobBook.open.selector,
+            IJobBook.topUp.selector,
+            IJobBook.cancel.selector,
+            IJobBook.claim.selector,
+            IJobBook.submit.selector,
+            IJobBook.submitAndClaim.selector,
+            IJobBook.release.selector,
+            IJobBook.expire.selector,
+            IJobBook.acknowledge.selector,
+            IJobBook.settle.selector,
+            IJobBook.finish.selector,
+            IRegistry.unstake.selector,
+            ILedger.destroyBurned.selector
+        ];
+        for (uint256 i = 0; i < calls.length; ++i) {
+            ok(crowd.accepted(calls[i]) > 0, string.concat("accepted call number ", vm.toString(i)));
+        }
+    }
+}
