@@ -27,6 +27,8 @@ use crate::{
 
 /// Time for a blob in any case.
 const LEAST_TIME: Duration = Duration::from_secs(60);
+/// Time for a spec: who does not serve that does not serve the rest.
+const SPEC_TIME: Duration = Duration::from_secs(20);
 /// A holder that is slower than this is not waited for.
 const LEAST_BYTES_PER_SECOND: u64 = 256 << 10;
 
@@ -105,7 +107,7 @@ pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), Fe
     // The folder first: what is pinned for a job is found again by it.
     fs::create_dir_all(shop.folder.job(job).join("ranges"))?;
     let tag = Tag::inputs(job);
-    let deadline = Instant::now() + LEAST_TIME;
+    let deadline = Instant::now() + SPEC_TIME;
     let max = MAX_SPEC_BYTES as u64;
     shop.blobs.get_up_to(opening.spec, max, &holders, &tag, deadline).await?;
     let spec = JobSpec::from_bytes(&shop.blobs.read(opening.spec, max).await?)?;

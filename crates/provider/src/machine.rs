@@ -115,7 +115,7 @@ pub struct Standing {
     pub jobs: usize,
     /// Paid by ranges settled since the machine began to follow.
     pub earned: Amount,
-    /// Questions to the chain and fetches that have not been answered yet.
+    /// Asks and withdrawals that have not been answered yet.
     pub pending: usize,
 }
 
@@ -169,13 +169,12 @@ impl Machine {
     pub fn standing(&self) -> Standing {
         let unsettled =
             self.ranges.values().filter(|range| matches!(range.stage, Stage::Submitted)).count();
-        let fetching = self.jobs.values().filter(|job| job.is_fetching()).count();
         Standing {
             held: self.held(),
             unsettled,
             jobs: self.jobs.values().filter(|job| !job.closed && job.unfit.is_none()).count(),
             earned: self.earned,
-            pending: fetching + self.asks() + usize::from(self.withdrawing),
+            pending: self.asks() + usize::from(self.withdrawing),
         }
     }
 

@@ -71,10 +71,7 @@ pub enum ChainStatus {
 impl Status {
     /// Whether everything that was begun is delivered and paid.
     pub fn is_at_rest(&self) -> bool {
-        self.held == 0
-            && self.unsettled == 0
-            && self.pending == 0
-            && self.slots.iter().all(|slot| *slot == SlotStatus::Idle)
+        self.is_delivered() && self.unsettled == 0
     }
 
     /// Whether everything that was begun is delivered; it may not be paid yet.

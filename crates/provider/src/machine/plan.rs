@@ -14,8 +14,8 @@ use super::{
     work_events::ranges_of,
 };
 
-/// Jobs fetched at the same time. Two keep the line busy while one of them waits for its peer.
-const MAX_FETCHES: usize = 2;
+/// Jobs fetched at the same time: the line stays busy while some of them wait for their peers.
+const MAX_FETCHES: usize = 4;
 /// Releases per job that the contract does not charge for (`FREE_RELEASES`).
 const FREE_RELEASES: usize = 3;
 /// Shortest silence of a worker that is taken for its death: a loaded machine can stall that long.
@@ -153,20 +153,24 @@ impl Machine {
         }
     }
 
+    /// Fetches what is wanted: first for ranges that are ours already, then jobs not yet tried, so that
+    /// clients who do not serve their inputs keep nobody else waiting.
     fn fetch(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let mut running = self.jobs.values().filter(|job| job.is_fetching()).count();
-        let jobs: Vec<_> = self.jobs.keys().copied().collect();
-        for id in jobs {
-            let Some(job) = self.jobs.get(&id) else { continue };
+        let mut candidates = Vec::new();
+        for (id, job) in &self.jobs {
             let Phase::Seen { not_before } = job.phase else { continue };
-            let holds =
-                self.ranges.range(ranges_of(id)).any(|(_, range)| range.stage == Stage::Held);
+            let held = |range: &Range| range.stage == Stage::Held;
+            let holds = self.ranges.range(ranges_of(*id)).any(|(_, range)| held(range));
             let wanted = !self.draining && job.is_open(now) && job.remaining() > 0;
-            let sleep = job.sleep;
-            if running >= MAX_FETCHES || !(holds || wanted) || !self.is_due(not_before, now) {
-                continue;
+            if holds || wanted {
+                candidates.push((!holds, job.fetch_failures, *id, not_before, job.sleep));
             }
-            if !holds && !self.is_awake(sleep, now) {
+        }
+        candidates.sort_unstable_by_key(|(others, failures, id, ..)| (*others, *failures, *id));
+        let mut running = self.jobs.values().filter(|job| job.is_fetching()).count();
+        for (others, _, id, not_before, sleep) in candidates {
+            let due = self.is_due(not_before, now) && (!others || self.is_awake(sleep, now));
+            if !due || running >= MAX_FETCHES {
                 continue;
             }
             running += 1;
@@ -174,7 +178,7 @@ impl Machine {
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.phase = Phase::Fetching;
                 job.sleep = None;
-                out.push(Effect::Fetch { job: id, holds, epoch });
+                out.push(Effect::Fetch { job: id, holds: !others, epoch });
             }
         }
     }

@@ -1,12 +1,16 @@
 //! Work that goes well, and work that is interrupted from outside.
 
-use std::time::Instant;
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use tilth_protocol::{Amount, amount::GRAIN};
 
 use crate::{
     script::{PREPARE_UNITS, Script, TASK_UNITS},
-    world::{Order, World, until},
+    world::{Order, PATIENCE, World, until},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,24 +49,37 @@ async fn two_providers_do_a_job_with_large_outputs_and_are_paid() {
     assert_eq!(u128::from(sums.2), progress.totals.paid.0);
 }
 
+/// Bytes of all journals of a provider's job: they grow with every task done.
+fn journalled(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries.map(|entry| entry.unwrap().metadata().map_or(0, |data| data.len())).sum()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_killed_again_and_again_loses_only_tasks_in_flight() {
     let world = World::start().await;
     let client = world.client().await;
-    let script = Script { output: 100, task_micros: 15_000, ..Script::default() };
-    let order = Order { first_range: 8, prepare: true, ..Order::new(120, script.clone()) };
+    let script = Script { output: 100, task_micros: 60_000, ..Script::default() };
+    let order = Order { first_range: 16, prepare: true, ..Order::new(120, script.clone()) };
     let agreed = client.submit(&world, &order).await;
     let tending = client.tend(&agreed);
-    let mut progress = tending.progress();
-    let mut seen = 0;
-    for _ in 0..4 {
+    let mut kills = 0;
+    for lives in 1..=5 {
         let provider = world.provider(2, 2).expect("up");
-        // It gets on, whatever it was killed in before.
-        let goal = seen + 10;
-        seen =
-            until("more is checked", &mut progress, |p| p.checked >= goal || p.over).await.checked;
+        let journals = provider.dir.join(format!("jobs/{}/ranges", agreed.job));
+        // Killed in the middle of ranges, after some more tasks; each life begins where the last one
+        // ended, or the fifth would not see so many.
+        let goal = lives * 10 * 57;
+        let deadline = Instant::now() + PATIENCE;
+        while journalled(&journals) < goal {
+            assert!(Instant::now() < deadline, "life {lives} does not get on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let state = client.jobs.state(agreed.job).await.unwrap();
+        kills += u32::from(state.outstanding > 0 && state.settledTasks < 120);
         provider.kill();
     }
+    assert!(kills >= 4, "killed in the middle of the job");
     let mut provider = world.provider(2, 2).expect("up");
     let progress = client.finish(tending).await;
     assert_eq!((progress.checked, progress.totals.settled), (120, 120));
@@ -91,10 +108,10 @@ async fn work_goes_on_through_an_outage_of_the_chain() {
     until("some is checked", &mut progress, |p| p.checked >= 3).await;
     world.stop_chain().await;
     until("the outage is seen", &mut progress, |p| p.away.is_some()).await;
-    let deadline = Instant::now() + crate::world::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while provider.status()["chain"] != "away" {
         assert!(Instant::now() < deadline, "the provider does not notice");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     world.start_chain().await;
     let progress = client.finish(tending).await;
@@ -111,10 +128,10 @@ async fn an_absent_client_is_no_loss_the_window_settles() {
     let script = Script { output: 4, ..Script::default() };
     let agreed = client.submit(&world, &Order { first_range: 4, ..Order::new(4, script) }).await;
     // Nobody tends the job.
-    let deadline = Instant::now() + crate::world::PATIENCE;
-    while provider.status()["unsettled"] == 0 {
-        assert!(Instant::now() < deadline, "nothing is submitted");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let deadline = Instant::now() + PATIENCE;
+    while provider.status()["totals"]["tasks"] != 4 {
+        assert!(Instant::now() < deadline, "not everything is submitted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     provider.say("drain");
     assert_eq!(provider.hear(), "drained");
