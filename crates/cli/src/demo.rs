@@ -62,11 +62,13 @@ pub async fn demo(common: Common, args: Demo) -> Ended {
     let store = Store::open(&place.dir, None).await?;
     let jobs = open_jobs(&place, tilth_devnet::CLIENT, &store)?;
     let prepared = job_file::load(&dir.join(JOB))?;
+    let began = std::time::Instant::now();
     let agreed = jobs.submit(&prepared, None).await.map_err(|error| error.problem())?;
     if !common.json {
         eprintln!("job {} is open: {} tiles", agreed.job, agreed.spec.task_count);
     }
-    let following = Following { jobs: &jobs, place: &place, agreed: &agreed, json: common.json };
+    let following =
+        Following { jobs: &jobs, place: &place, agreed: &agreed, json: common.json, began };
     let results = Results { out: Some(dir.join("picture.png")) };
     let Some(outcome) = following.follow(&results, &mut signals).await? else {
         return Ok(ExitCode::from(DETACHED));

@@ -137,9 +137,10 @@ async fn fetch(place: &Place, job: JobId, results: &Results, json: bool) -> Ende
     let mut signals = listen()?;
     let store = Store::open(&place.dir, Some(job)).await?;
     let jobs = open_jobs(place, ACCOUNT, &store)?;
+    let began = std::time::Instant::now();
     let agreed = attach(&jobs, job).await?;
     store.note(&place.dir, job);
-    let following = Following { jobs: &jobs, place, agreed: &agreed, json };
+    let following = Following { jobs: &jobs, place, agreed: &agreed, json, began };
     let ended = following.to_the_end(results, &mut signals).await;
     store.close().await;
     ended

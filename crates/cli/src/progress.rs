@@ -9,7 +9,6 @@ use std::{
 use alloy::primitives::Address;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tilth_client::{Progress, Share};
-use tilth_protocol::Units;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
@@ -55,7 +54,7 @@ impl Display {
             Mode::Silent => {}
             Mode::Bars(bars) => bars.update(progress, &note, &self.names),
             Mode::Lines { last, shown } => {
-                let line = format!("{}{note}", summary(progress));
+                let line = format!("job {} {}: {}{note}", progress.job, progress.state, summary(progress));
                 let due = last.is_none_or(|last| last.elapsed() >= LINE_EVERY) || progress.over;
                 if due && line != *shown {
                     eprintln!("[{:5.1} s] {line}", self.began.elapsed().as_secs_f64());
@@ -83,14 +82,11 @@ fn summary(progress: &Progress) -> String {
     let totals = &progress.totals;
     let cost = totals.paid.0.saturating_add(totals.fees.0).saturating_add(totals.pending.0);
     format!(
-        "job {} {}: {}/{} tasks done, {} checked, {} working; {} Gfuel, {:.6} GRAIN",
-        progress.job,
-        progress.state,
+        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN",
         totals.submitted.saturating_add(totals.settled),
         totals.tasks,
-        progress.checked,
         totals.claimed,
-        Units(totals.units).to_gfuel(),
+        progress.checked,
         tilth_protocol::Amount(cost),
     )
 }
@@ -125,7 +121,7 @@ impl Bars {
                 .progress_chars("━━╌")
         };
         let job =
-            all.add(ProgressBar::new(1).with_style(style("{elapsed:>5} {bar:32.green} {msg}")));
+            all.add(ProgressBar::new(1).with_style(style("{elapsed:>5} {bar:28.green} {wide_msg}")));
         let note = all.add(ProgressBar::new(1).with_style(style("{msg:.yellow}")));
         job.enable_steady_tick(Duration::from_millis(250));
         Self { all, job, providers: BTreeMap::new(), note }
@@ -138,7 +134,7 @@ impl Bars {
         self.job.set_message(summary(progress));
         for share in &totals.providers {
             let bar = self.providers.entry(share.provider).or_insert_with(|| {
-                let style = ProgressStyle::with_template("      {bar:32.blue} {msg}")
+                let style = ProgressStyle::with_template("      {bar:28.blue} {wide_msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_bar())
                     .progress_chars("━━╌");
                 self.all.insert_before(&self.note, ProgressBar::new(1).with_style(style))

@@ -31,6 +31,7 @@ pub async fn run(common: Common, args: Run) -> Ended {
     let prepared = job_file::load(&args.job)?;
     let store = Store::open(&place.dir, None).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;
+    let began = Instant::now();
     let agreed = jobs.submit(&prepared, args.funds).await.map_err(|error| error.problem())?;
     store.note(&place.dir, agreed.job);
     if !common.json {
@@ -41,7 +42,8 @@ pub async fn run(common: Common, args: Run) -> Ended {
             prepared.offer.price.to_grain_per_gfuel(),
         );
     }
-    let following = Following { jobs: &jobs, place: &place, agreed: &agreed, json: common.json };
+    let following =
+        Following { jobs: &jobs, place: &place, agreed: &agreed, json: common.json, began };
     let ended = if args.detach {
         following.until_claimed(&mut signals).await
     } else {
@@ -64,6 +66,8 @@ pub struct Following<'a> {
     pub place: &'a Place,
     pub agreed: &'a Agreed,
     pub json: bool,
+    /// When the command began to submit or to attach.
+    pub began: Instant,
 }
 
 /// What a followed job came to.
@@ -73,7 +77,7 @@ pub struct Outcome {
     pub missing: u32,
     pub sha256: Option<String>,
     pub seconds: f64,
-    /// From opening (or re-attaching) to the last submitted range.
+    /// From before opening (or re-attaching) to the last submitted range.
     pub seconds_to_last_submission: f64,
 }
 
@@ -128,7 +132,7 @@ impl Following<'_> {
         results: &Results,
         signals: &mut StopSignals,
     ) -> Result<Option<Outcome>, Problem> {
-        let began = Instant::now();
+        let began = self.began;
         let mut last_submission = None;
         let mut display = Display::new(self.place.keys.list()?, self.json);
         let tending = self.jobs.tend(self.agreed, Tend { pay: true });

@@ -1,4 +1,5 @@
 //! The program as people use it: real processes, real chain, real sandbox, real guests.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 mod accounts;
 mod clients;
