@@ -5,44 +5,17 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook, IJobCallback} from "./interfaces/IJobBook.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
-import {Slots} from "./libraries/Slots.sol";
+import {JobStore} from "./JobStore.sol";
 import {Sizing} from "./libraries/Sizing.sol";
+import {Slots} from "./libraries/Slots.sol";
 
 /// @title Jobs and their ranges: posted price, one replica.
 /// @dev Money of a job = escrow (unreserved) + ceilings of claimed ranges + units x price of submitted ranges; all of it is
 /// locked in the Ledger for the client. The Ledger is touched at open, topUp, cancel, settle and finish only. A claim
 /// writes the job's one hot slot and one new slot, a submission one more new slot (the root).
 /// Calls go to the Ledger and the Registry, which call nobody, and last in `finish` to the job's callback contract.
-contract JobBook is IJobBook {
+contract JobBook is JobStore {
     using SafeCast for uint256;
-
-    /// @dev A range: its head (packed, see Slots) and its root.
-    struct Record {
-        uint256 head;
-        bytes32 root;
-    }
-
-    /// @dev A job. The first three words are packed, see Slots; `hot` changes with every call.
-    struct Store {
-        uint256 hot;
-        uint256 cost;
-        uint256 course;
-        address client;
-        uint64 requiredClass;
-        uint32 minVramMib;
-        address callback;
-        bytes32 specHash;
-        bytes32 resultRoot;
-        mapping(uint32 seq => Record) ranges;
-        mapping(uint256 provider => uint256 pace) paces;
-        mapping(uint256 depth => Piece) returned;
-    }
-
-    /// @dev Tasks that came back and go out again first.
-    struct Piece {
-        uint32 from;
-        uint32 count;
-    }
 
     /// @dev Payments of a settlement while it is being put together.
     struct Tab {
@@ -58,67 +31,9 @@ contract JobBook is IJobBook {
         uint256 done;
     }
 
-    // ------------------------------------------------------------------ constants
-
-    /// @notice Most tasks of a job.
-    uint32 public constant MAX_TASKS = 1 << 30;
-    /// @notice Most tasks of a range.
-    uint32 public constant MAX_RANGE_TASKS = Sizing.MAX_RANGE_TASKS;
-    /// @notice Largest unit cap of a task: with 2^20 tasks of a range, sums stay below 2^64.
-    uint64 public constant MAX_UNIT_CAP = 1 << 42;
-    /// @notice Largest unit cap of a prepare phase.
-    uint64 public constant MAX_PREPARE_CAP = 1 << 47;
-    /// @notice Longest window, seconds. The Registry's unbonding time is longer than this and the next together.
-    uint32 public constant MAX_WINDOW = 3 days;
-    /// @notice Longest time for one range, seconds.
-    uint32 public constant MAX_RANGE_TIMEOUT = 1 days;
-    /// @notice Shortest time for one range, seconds.
-    uint32 public constant MIN_RANGE_TIMEOUT = 5;
-    /// @notice A deadline is at most this far in the future, seconds.
-    uint40 public constant MAX_DURATION = 366 days;
-    /// @notice Longest contact, bytes.
-    uint256 public constant MAX_CONTACT_BYTES = 256;
-    /// @notice Most range numbers in one call.
-    uint256 public constant MAX_SEQS = 256;
-    /// @notice Bond of a range in basis points of its largest value; lost when it expires.
-    uint256 public constant BOND_BPS = 1_000;
-    /// @notice Ranges that a provider may give back per job without losing the bond.
-    uint8 public constant FREE_RELEASES = 3;
-    /// @notice Hard cap of the protocol fee, basis points.
-    uint16 public constant MAX_FEE_BPS = 500;
-    /// @notice Gas that a callback contract gets.
-    uint256 public constant CALLBACK_GAS = 300_000;
-
-    uint256 private constant BPS = 10_000;
-
-    // ------------------------------------------------------------------ state
-
-    ILedger private immutable _ledger;
-    IRegistry private immutable _registry;
-    /// @inheritdoc IJobBook
-    address public immutable treasury;
-    /// @inheritdoc IJobBook
-    uint16 public immutable feeBps;
-    /// @notice Jobs worth at most this get the shortest windows; base units.
-    uint256 public immutable smallValue;
-
-    /// @inheritdoc IJobBook
-    uint64 public jobCount;
-    mapping(uint64 jobId => Store) private _jobs;
-
-    constructor(ILedger ledger_, IRegistry registry_, address treasury_, uint16 feeBps_, uint256 smallValue_) {
-        if (treasury_ == address(0)) revert BadDeployment();
-        if (address(registry_) == address(0)) revert BadDeployment();
-        if (feeBps_ > MAX_FEE_BPS) revert BadDeployment();
-        // All money of all jobs stays within 96 bits, so no escrow can overflow when something comes back.
-        (uint128 cap,) = ledger_.module(address(this));
-        if (cap == 0 || cap > type(uint96).max) revert BadDeployment();
-        _ledger = ledger_;
-        _registry = registry_;
-        treasury = treasury_;
-        feeBps = feeBps_;
-        smallValue = smallValue_;
-    }
+    constructor(ILedger ledger_, IRegistry registry_, address treasury_, uint16 feeBps_, uint256 smallValue_)
+        JobStore(ledger_, registry_, treasury_, feeBps_, smallValue_)
+    {}
 
     // ------------------------------------------------------------------ client
 
@@ -284,109 +199,6 @@ contract JobBook is IJobBook {
         _callBack(jobId, s.callback, root);
     }
 
-    // ------------------------------------------------------------------ views
-
-    /// @inheritdoc IJobBook
-    function ledger() external view returns (address) {
-        return address(_ledger);
-    }
-
-    /// @inheritdoc IJobBook
-    function registry() external view returns (address) {
-        return address(_registry);
-    }
-
-    /// @inheritdoc IJobBook
-    function minWindow(uint256 value) public view returns (uint32) {
-        if (value <= smallValue) return 10 seconds;
-        return value / 1_000 <= smallValue ? 10 minutes : 1 hours;
-    }
-
-    /// @inheritdoc IJobBook
-    function job(uint64 jobId) external view returns (Job memory j) {
-        Store storage s = _jobs[jobId];
-        Slots.Hot memory hot = Slots.unpackHot(s.hot);
-        Slots.Cost memory cost = Slots.unpackCost(s.cost);
-        Slots.Course memory course = Slots.unpackCourse(s.course);
-        j.client = s.client;
-        j.state = hot.state;
-        j.unclaimed = _unclaimed(hot, course).toUint32();
-        if (j.state == JobState.Open) {
-            if (j.unclaimed == 0 || block.timestamp > course.deadline) j.state = JobState.Draining;
-            j.dry = j.unclaimed != 0 && _affordable(cost, hot.escrow) == 0;
-        }
-        j.resultRoot = s.resultRoot;
-        // Every field below was unpacked from exactly the bits of its type.
-        // forge-lint: disable-start(unsafe-typecast)
-        j.settledTasks = uint32(hot.settledTasks);
-        j.ranges = uint32(hot.ranges);
-        j.outstanding = uint32(hot.outstanding);
-        j.failures = uint32(hot.failures);
-        j.escrow = uint128(hot.escrow);
-        j.terms.specHash = s.specHash;
-        j.terms.taskCount = uint32(course.taskCount);
-        j.terms.unitCap = uint64(cost.unitCap);
-        j.terms.prepareCap = uint64(cost.prepareCap);
-        j.terms.price = uint96(cost.price);
-        j.terms.window = uint32(course.window);
-        j.terms.rangeTimeout = uint32(cost.rangeTimeout);
-        j.terms.targetSeconds = uint16(cost.targetSeconds);
-        j.terms.parallelism = uint16(cost.parallelism);
-        j.terms.firstRange = uint32(course.firstRange);
-        j.terms.deadline = uint40(course.deadline);
-        j.terms.maxFailures = uint32(course.maxFailures);
-        // forge-lint: disable-end(unsafe-typecast)
-        (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
-        j.terms.callback = s.callback;
-    }
-
-    /// @inheritdoc IJobBook
-    function range(uint64 jobId, uint32 seq) external view returns (Range memory) {
-        Record storage record = _jobs[jobId].ranges[seq];
-        Slots.Head memory r = Slots.unpackHead(record.head);
-        // Every field was unpacked from exactly the bits of its type.
-        // forge-lint: disable-start(unsafe-typecast)
-        return Range({
-            provider: r.provider == 0 ? address(0) : _registry.ownerOf(uint32(r.provider)),
-            state: r.state,
-            from: uint32(r.from),
-            count: uint32(r.count),
-            units: uint64(r.units),
-            failures: uint32(r.failures),
-            at: uint40(r.at),
-            root: record.root
-        });
-        // forge-lint: disable-end(unsafe-typecast)
-    }
-
-    /// @inheritdoc IJobBook
-    function pace(uint64 jobId, address provider) external view returns (Pace memory) {
-        return Slots.unpackPace(_jobs[jobId].paces[_registry.standingOf(provider).number]);
-    }
-
-    /// @inheritdoc IJobBook
-    function resultRoot(uint64 jobId) external view returns (bytes32) {
-        return _jobs[jobId].resultRoot;
-    }
-
-    /// @inheritdoc IJobBook
-    function claimable(uint64 jobId, address provider) external view returns (uint32 count, uint96 price, Refusal why) {
-        Store storage s = _jobs[jobId];
-        Slots.Cost memory cost = Slots.unpackCost(s.cost);
-        price = cost.price.toUint96();
-        uint256 tasks;
-        (why, tasks) = _offer(
-            s,
-            cost,
-            Slots.unpackHot(s.hot),
-            Slots.unpackCourse(s.course),
-            _registry.standingOf(provider),
-            type(uint32).max,
-            0
-        );
-        count = tasks.toUint32();
-    }
-
     // ------------------------------------------------------------------ claims
 
     /// @dev What a provider would get now. All rules that bound a range are here.
@@ -479,12 +291,13 @@ contract JobBook is IJobBook {
     /// @dev Takes `count` tasks from the top piece of the stack.
     function _popReturned(Store storage s, Slots.Course memory course, uint256 count) private returns (uint256 from) {
         uint256 top = course.returnedPieces - 1;
-        Piece memory piece = s.returned[top];
+        Piece storage piece = s.returned[top];
+        uint256 there = piece.count;
         from = piece.from;
         course.returnedTasks -= count;
-        if (count == piece.count) course.returnedPieces = top;
+        if (count == there) course.returnedPieces = top;
         // A piece that is used up stays behind as an empty one, above the stack.
-        s.returned[top] = Piece({from: (from + count).toUint32(), count: (piece.count - count).toUint32()});
+        (piece.from, piece.count) = ((from + count).toUint32(), (there - count).toUint32());
         s.course = Slots.packCourse(course);
     }
 
@@ -654,54 +467,23 @@ contract JobBook is IJobBook {
         emit JobCallback(jobId, callback, success);
     }
 
-    // ------------------------------------------------------------------ small things
+    // ------------------------------------------------------------------ foresight
 
-    function _clientJob(uint64 jobId) private view returns (Store storage s, Slots.Hot memory hot) {
-        s = _jobs[jobId];
-        hot = Slots.unpackHot(s.hot);
-        if (hot.state == JobState.None) revert NoSuchJob(jobId);
-        if (s.client != msg.sender) revert NotClient(jobId, msg.sender);
-    }
-
-    function _unclaimed(Slots.Hot memory hot, Slots.Course memory course) private pure returns (uint256) {
-        return course.taskCount - hot.next + course.returnedTasks;
-    }
-
-    /// @dev Most units of a range: below 2^63 by MAX_UNIT_CAP, MAX_RANGE_TASKS and MAX_PREPARE_CAP.
-    function _ceiling(Slots.Cost memory cost, uint256 count) private pure returns (uint256) {
-        return count * cost.unitCap + cost.prepareCap;
-    }
-
-    function _affordable(Slots.Cost memory cost, uint256 budget) private pure returns (uint256) {
-        return Sizing.affordable(budget, cost.price, cost.unitCap, cost.prepareCap);
-    }
-
-    function _checkSeqs(uint32[] calldata seqs) private pure {
-        if (seqs.length > MAX_SEQS) revert TooManyRanges(seqs.length, MAX_SEQS);
-    }
-
-    function _min(uint256 a, uint256 b) private pure returns (uint256) {
-        return a < b ? a : b;
-    }
-
-    function _checkTerms(Terms memory t) private view {
-        uint256 value = (uint256(t.taskCount) * t.unitCap + t.prepareCap) * t.price;
-        _refuseIf(t.specHash == 0, Field.SpecHash);
-        _refuseIf(t.taskCount == 0 || t.taskCount > MAX_TASKS, Field.TaskCount);
-        _refuseIf(t.unitCap == 0 || t.unitCap > MAX_UNIT_CAP, Field.UnitCap);
-        _refuseIf(t.prepareCap > MAX_PREPARE_CAP, Field.PrepareCap);
-        _refuseIf(t.price == 0, Field.Price);
-        _refuseIf(t.window < minWindow(value) || t.window > MAX_WINDOW, Field.Window);
-        _refuseIf(t.rangeTimeout < MIN_RANGE_TIMEOUT || t.rangeTimeout > MAX_RANGE_TIMEOUT, Field.RangeTimeout);
-        _refuseIf(t.targetSeconds == 0 || t.targetSeconds > t.rangeTimeout, Field.TargetSeconds);
-        _refuseIf(t.parallelism == 0, Field.Parallelism);
-        _refuseIf(t.firstRange == 0 || t.firstRange > MAX_RANGE_TASKS, Field.FirstRange);
-        _refuseIf(t.deadline <= block.timestamp || t.deadline > block.timestamp + MAX_DURATION, Field.Deadline);
-        _refuseIf(t.afterJob != 0, Field.AfterJob);
-        _refuseIf(t.contact.length > MAX_CONTACT_BYTES, Field.Contact);
-    }
-
-    function _refuseIf(bool wrong, Field field) private pure {
-        if (wrong) revert BadTerms(field);
+    /// @inheritdoc IJobBook
+    function claimable(uint64 jobId, address provider) external view returns (uint32 count, uint96 price, Refusal why) {
+        Store storage s = _jobs[jobId];
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        price = cost.price.toUint96();
+        uint256 tasks;
+        (why, tasks) = _offer(
+            s,
+            cost,
+            Slots.unpackHot(s.hot),
+            Slots.unpackCourse(s.course),
+            _registry.standingOf(provider),
+            type(uint32).max,
+            0
+        );
+        count = tasks.toUint32();
     }
 }

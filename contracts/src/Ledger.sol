@@ -6,7 +6,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
-import {IERC3009} from "./interfaces/IWGrain.sol";
+import {IERC3009} from "./interfaces/IERC3009.sol";
 
 /// @dev What `depositNative` needs of the token.
 interface IWrapper {
@@ -114,6 +114,7 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ILedger
+    // slither-disable-next-line reentrancy-balance
     function destroyBurned() external nonReentrant returns (uint128 amount) {
         amount = _accounts[BURN_ACCOUNT].free;
         if (amount == 0) revert ZeroAmount();

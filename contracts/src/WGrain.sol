@@ -4,12 +4,12 @@ pragma solidity 0.8.37;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {IERC3009} from "./interfaces/IWGrain.sol";
+import {IERC3009} from "./interfaces/IERC3009.sol";
 
 /// @title Wrapped Grain: the native coin of a tilth chain as an ERC-20 token.
 /// @notice One token is one coin held by this contract. Approvals by signature (ERC-2612) and transfers by signature
 /// (ERC-3009) let an account without coins for gas act through a relay.
-/// @dev Interface in one piece: IWGrain. Invariant: totalSupply() <= coins held here.
+/// @dev Invariant: totalSupply() <= coins held here.
 contract WGrain is ERC20, ERC20Permit, IERC3009 {
     /// @notice Coins behind burned tokens go here.
     address public constant BURN_ACCOUNT = 0x000000000000000000000000000000000000dEaD;
@@ -26,10 +26,15 @@ contract WGrain is ERC20, ERC20Permit, IERC3009 {
     event Deposit(address indexed account, uint256 amount);
     event Withdrawal(address indexed account, uint256 amount);
 
+    /// @notice The chain refused the native coin transfer.
     error CoinTransferFailed(address to, uint256 amount);
+    /// @notice The authorization is not valid yet or no longer.
     error AuthorizationNotInTime(uint256 validAfter, uint256 validBefore);
+    /// @notice The authorization was used or cancelled before.
     error AuthorizationSpent(address authorizer, bytes32 nonce);
+    /// @notice The signature is not the authorizer's.
     error BadSignature(address authorizer);
+    /// @notice Only the receiver named in the authorization may use it.
     error NotReceiver(address to, address caller);
 
     /// @inheritdoc IERC3009
@@ -42,17 +47,20 @@ contract WGrain is ERC20, ERC20Permit, IERC3009 {
         deposit();
     }
 
+    /// @notice Wraps the coins sent along for the caller.
     function deposit() public payable {
         _mint(msg.sender, msg.value);
         emit Deposit(msg.sender, msg.value);
     }
 
+    /// @notice Unwraps: burns the caller's tokens and sends it the coins.
     function withdraw(uint256 amount) external {
         _burn(msg.sender, amount);
         emit Withdrawal(msg.sender, amount);
         _sendCoins(msg.sender, amount);
     }
 
+    /// @notice Takes tokens of the caller and the coins behind them out of circulation for ever.
     function burn(uint256 amount) external {
         _burn(msg.sender, amount);
         _sendCoins(BURN_ACCOUNT, amount);
@@ -132,6 +140,7 @@ contract WGrain is ERC20, ERC20Permit, IERC3009 {
         if (failure != ECDSA.RecoverError.NoError || signer != authorizer) revert BadSignature(authorizer);
     }
 
+    // slither-disable-next-line arbitrary-send-eth
     function _sendCoins(address to, uint256 amount) private {
         (bool sent,) = to.call{value: amount}("");
         if (!sent) revert CoinTransferFailed(to, amount);

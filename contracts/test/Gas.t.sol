@@ -73,7 +73,7 @@ contract GasTest is Network {
         uint32[] memory seqs = many(id, 50);
         vm.prank(CLIENT);
         book.acknowledge(id, seqs);
-        life += vm.snapshotGasLastCall(GROUP, "acknowledge 50") / 50;
+        life += vm.snapshotGasLastCall(GROUP, "acknowledge 50 in stride") / 50;
         vm.snapshotValue(GROUP, "range life in stride", life);
         vm.assertLe(life, 140_000, "whole life of a range in stride");
     }
@@ -116,13 +116,13 @@ contract GasTest is Network {
             provider(i, 1, 10_000 ether);
         }
         uint64 id = openJob(t, 200_000 ether);
-        total = vm.snapshotGasLastCall(GROUP, "open");
+        total = vm.snapshotGasLastCall(GROUP, "million: open");
         uint256[] memory doneAt = new uint256[](PROVIDERS);
         uint32[] memory held = new uint32[](PROVIDERS);
         uint32[] memory counts = new uint32[](PROVIDERS);
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             (held[i],, counts[i]) = claim(id, i, type(uint32).max);
-            total += vm.snapshotGasLastCall(GROUP, "first claim");
+            total += vm.snapshotGasLastCall(GROUP, "million: first claim");
             doneAt[i] = block.timestamp + counts[i] / 5;
         }
         uint256 working = PROVIDERS;
@@ -135,14 +135,14 @@ contract GasTest is Network {
             vm.prank(nodeOf(next));
             (held[next],, counts[next]) =
                 book.submitAndClaim(id, held[next], "root", counts[next], 0, "content", type(uint32).max, PRICE);
-            total += vm.snapshotGasLastCall(GROUP, "last submission");
+            total += vm.snapshotGasLastCall(GROUP, "million: last submission");
             ++submissions;
             doneAt[next] = counts[next] == 0 ? type(uint256).max : block.timestamp + counts[next] / 5;
             if (counts[next] == 0) --working;
         }
         settleAll(id);
         book.finish(id);
-        total += vm.snapshotGasLastCall(GROUP, "last finish");
+        total += vm.snapshotGasLastCall(GROUP, "million: last finish");
         ok(book.job(id).settledTasks == 1_000_000, "every task is settled");
         ok(book.job(id).state == IJobBook.JobState.Done, "done");
         vm.snapshotValue(GROUP, "task of 1,000,000", total / 1_000_000);
@@ -167,7 +167,7 @@ contract GasTest is Network {
             }
             vm.prank(CLIENT);
             book.acknowledge(id, seqs);
-            total += vm.snapshotGasLastCall(GROUP, "last settlement");
+            total += vm.snapshotGasLastCall(GROUP, "million: last settlement");
         }
     }
 }

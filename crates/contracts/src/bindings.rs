@@ -3,7 +3,7 @@
 //!
 //! `job_book::JobBook::claimCall` is a call, `job_book::JobBook::RangeClaimed` an event,
 //! `job_book::IJobBook::Terms` a struct, `JobBook::BYTECODE` the init code without arguments.
-#![allow(missing_docs, clippy::too_many_arguments)]
+#![allow(missing_docs, clippy::too_many_arguments, reason = "the code is generated")]
 
 /// The one contract that holds money.
 pub mod ledger {

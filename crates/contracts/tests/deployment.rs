@@ -1,7 +1,7 @@
 //! The deployment plan on a real EVM: at fixed addresses as in a genesis, and by transactions as on a
 //! foreign chain.
 
-use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256, address};
+use alloy_primitives::{Address, B256, Bytes, U256, address};
 use alloy_sol_types::{SolCall, SolEvent};
 use revm::{
     Context, ExecuteCommitEvm, MainBuilder, MainContext,
@@ -179,8 +179,6 @@ fn selectors_are_stable() {
     );
     assert_eq!(
         JobBook::RangeSettled::SIGNATURE_HASH,
-        FixedBytes::from(alloy_primitives::keccak256(
-            "RangeSettled(uint64,uint32,address,uint128,uint128,bytes32)"
-        ))
+        alloy_primitives::keccak256("RangeSettled(uint64,uint32,address,uint128,uint128,bytes32)")
     );
 }
