@@ -244,7 +244,10 @@ async fn listen(
 
 async fn bind_endpoint(secret: [u8; 32], bind: SocketAddr) -> Result<Endpoint, BlobsError> {
     let bind_error = |detail: String| BlobsError::Bind { address: bind, detail };
+    let silence = IdleTimeout::try_from(SILENCE).map_err(|error| bind_error(error.to_string()))?;
+    let transport = QuicTransportConfig::builder().max_idle_timeout(Some(silence)).build();
     Endpoint::builder(presets::Minimal)
+        .transport_config(transport)
         .secret_key(SecretKey::from_bytes(&secret))
         .relay_mode(RelayMode::Disabled)
         .portmapper_config(PortmapperConfig::Disabled)
@@ -255,6 +258,11 @@ async fn bind_endpoint(secret: [u8; 32], bind: SocketAddr) -> Result<Endpoint, B
         .await
         .map_err(|error| bind_error(format!("{error:#}")))
 }
+
+/// A peer that says nothing for so long is gone. Living ones send a heartbeat every five seconds; a
+/// killed and restarted one takes its port again and never answers for the old connection, which
+/// would otherwise be waited for half a minute.
+const SILENCE: Duration = Duration::from_secs(12);
 
 async fn close_idle(dialer: Arc<Dialer>) {
     loop {

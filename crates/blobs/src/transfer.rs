@@ -308,7 +308,7 @@ struct Budget {
 impl Budget {
     fn admit_root(&self, size: u64) -> Result<(), TransferError> {
         let max = u64::from(self.bounds.max_items).saturating_mul(32);
-        if size > max || size % 32 != 0 {
+        if size > max || !size.is_multiple_of(32) {
             return Err(TransferError::Unfit(BlobsError::NotASequence {
                 hash: self.hash,
                 max_items: self.bounds.max_items,

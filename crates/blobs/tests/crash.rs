@@ -25,8 +25,10 @@ fn config(dir: impl Into<std::path::PathBuf>, key: u8) -> Config {
 
 fn content(number: u32) -> Bytes {
     // Small ones live in the database, larger ones in files of their own.
-    let len = if number % 2 == 0 { 3_000 } else { 100_000 };
-    (0..len).map(|index: u32| (index.wrapping_mul(97) ^ number.wrapping_mul(31)) as u8).collect()
+    let len = if number.is_multiple_of(2) { 3_000 } else { 100_000 };
+    (0..len)
+        .map(|index: u32| (index.wrapping_mul(97) ^ number.wrapping_mul(31)).to_le_bytes()[0])
+        .collect()
 }
 
 /// Runs only inside the process that gets killed.

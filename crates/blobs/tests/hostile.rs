@@ -1,4 +1,5 @@
 //! Holders that lie, stand still, or are overrun.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::{
     net::SocketAddr,

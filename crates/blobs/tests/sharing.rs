@@ -28,7 +28,7 @@ fn tag() -> Tag {
 
 /// Bytes that differ everywhere, so that no two groups have the same hash.
 fn bytes(len: usize) -> Bytes {
-    (0..len).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    (0..len).map(|index| (index.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect()
 }
 
 /// Waits until a condition holds; a test never sleeps for a fixed time.

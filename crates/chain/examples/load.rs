@@ -152,8 +152,8 @@ fn check_last(client: &mut Client, body: &str) -> Result<()> {
 
 /// Sends transfers one after the other, each when the one before has its receipt.
 fn one_by_one(client: &mut Client, pid: u32, nonce: u64) -> Result<()> {
-    let (rounds, cpu, wall) = (200, cpu_seconds(pid)?, Instant::now());
-    for round in 0..rounds {
+    let (rounds, cpu, wall) = (200_u32, cpu_seconds(pid)?, Instant::now());
+    for round in 0..u64::from(rounds) {
         let raw = sign(1, nonce + round, TxKind::Call(Address::repeat_byte(9)), Bytes::new())?;
         let hash = alloy::primitives::keccak256(&raw);
         client.request(&body(&[raw]))?;
@@ -166,8 +166,8 @@ fn one_by_one(client: &mut Client, pid: u32, nonce: u64) -> Result<()> {
     }
     println!(
         "one by one: {:?} per transfer, {:.2} ms CPU each",
-        wall.elapsed() / rounds as u32,
-        (cpu_seconds(pid)? - cpu) * 1000.0 / rounds as f64
+        wall.elapsed() / rounds,
+        (cpu_seconds(pid)? - cpu) * 1000.0 / f64::from(rounds)
     );
     Ok(())
 }

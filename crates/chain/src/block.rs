@@ -196,13 +196,13 @@ mod tests {
 
     #[test]
     fn single_records_decode_as_the_whole_does() {
-        let transactions: Vec<Transaction> = (0..20_u64)
-            .map(|nonce| {
-                let input = vec![7; nonce as usize * 11].into();
-                let tx = TxLegacy { nonce, input, ..TxLegacy::default() };
+        let transactions: Vec<Transaction> = (0..20_u8)
+            .map(|number| {
+                let input = vec![7; usize::from(number) * 11].into();
+                let tx = TxLegacy { nonce: number.into(), input, ..TxLegacy::default() };
                 let signature = Signature::new(U256::ONE, U256::ONE, false);
                 let envelope = TxEnvelope::Legacy(Signed::new_unhashed(tx, signature));
-                Recovered::new_unchecked(envelope, Address::repeat_byte(nonce as u8))
+                Recovered::new_unchecked(envelope, Address::repeat_byte(number))
             })
             .collect();
         let body = encode_body(&transactions);

@@ -127,7 +127,12 @@ impl Pool {
 
     /// Numbers of executable and of waiting transactions.
     pub fn counts(&self) -> (usize, usize) {
-        let executable = self.queues.values().map(|q| (q.next - q.nonce) as usize).sum();
+        let executable: u64 = self.queues.values().map(|q| q.next - q.nonce).sum();
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "each of them is a transaction that is held here"
+        )]
+        let executable = executable as usize;
         (executable, self.len() - executable)
     }
 
@@ -181,15 +186,13 @@ impl Pool {
             return Err(PoolError::Overspent { balance: sender.balance, queued: others, cost });
         }
         match &replaced {
-            Some(old) => {
-                if !self.outbids(&transaction, &old.transaction) {
-                    return Err(PoolError::ReplacementUnderpriced);
-                }
+            Some(old) if !self.outbids(&transaction, &old.transaction) => {
+                return Err(PoolError::ReplacementUnderpriced);
             }
             None if queue.map_or(0, |q| q.transactions.len()) >= self.limits.per_sender_max => {
                 return Err(PoolError::SenderFull);
             }
-            None => {}
+            _ => {}
         }
         let pooled = Arc::new(Pooled { transaction, arrival: self.arrivals, bytes, cost });
         if replaced.is_some() {

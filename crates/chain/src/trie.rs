@@ -302,8 +302,13 @@ fn build(depth: usize, entries: &[(B256, &[u8])]) -> Option<Arc<Node>> {
 }
 
 fn nibble(key: &B256, index: usize) -> usize {
+    usize::from(half(key, index))
+}
+
+/// The nibble as part of a byte.
+fn half(key: &B256, index: usize) -> u8 {
     let byte = key[index / 2];
-    usize::from(if index.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
+    if index.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }
 }
 
 /// The first nibble in `from..to` at which the keys differ, or `to`.
@@ -328,11 +333,11 @@ fn compact_path(key: &B256, from: usize, to: usize, leaf: bool) -> CompactPath {
     let mut index = from;
     path.bytes[0] = flag;
     if !(to - from).is_multiple_of(2) {
-        path.bytes[0] = flag | 0x10 | nibble(key, index) as u8;
+        path.bytes[0] = flag | 0x10 | half(key, index);
         index += 1;
     }
     while index < to {
-        path.bytes[path.len] = (nibble(key, index) << 4 | nibble(key, index + 1)) as u8;
+        path.bytes[path.len] = half(key, index) << 4 | half(key, index + 1);
         path.len += 1;
         index += 2;
     }

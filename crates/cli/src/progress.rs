@@ -54,7 +54,8 @@ impl Display {
             Mode::Silent => {}
             Mode::Bars(bars) => bars.update(progress, &note, &self.names),
             Mode::Lines { last, shown } => {
-                let line = format!("job {} {}: {}{note}", progress.job, progress.state, summary(progress));
+                let line =
+                    format!("job {} {}: {}{note}", progress.job, progress.state, summary(progress));
                 let due = last.is_none_or(|last| last.elapsed() >= LINE_EVERY) || progress.over;
                 if due && line != *shown {
                     eprintln!("[{:5.1} s] {line}", self.began.elapsed().as_secs_f64());
@@ -120,8 +121,8 @@ impl Bars {
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
                 .progress_chars("━━╌")
         };
-        let job =
-            all.add(ProgressBar::new(1).with_style(style("{elapsed:>5} {bar:28.green} {wide_msg}")));
+        let job = all
+            .add(ProgressBar::new(1).with_style(style("{elapsed:>5} {bar:28.green} {wide_msg}")));
         let note = all.add(ProgressBar::new(1).with_style(style("{msg:.yellow}")));
         job.enable_steady_tick(Duration::from_millis(250));
         Self { all, job, providers: BTreeMap::new(), note }

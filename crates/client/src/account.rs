@@ -364,15 +364,12 @@ impl Account {
             Err(error @ ChainError::Reverted { .. }) => error,
             _ => {
                 let detail = format!("transaction {} failed", receipt.transaction_hash);
-                ChainError::Reverted {
-                    action,
-                    problem: tilth_protocol::Problem::new(
-                        "a transaction failed",
-                        detail,
-                        "somebody else acted at the same time; look at the current state and try again",
-                    ),
-                    data: Bytes::new(),
-                }
+                let problem = tilth_protocol::Problem::new(
+                    "a transaction failed",
+                    detail,
+                    "somebody else acted at the same time; look at the current state and try again",
+                );
+                ChainError::Reverted { action, problem: problem.into(), data: Bytes::new() }
             }
         }
     }

@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(machine.step(Event::Checked(0), ms(2)), [Effect::Acknowledge(vec![0])]);
         machine.step(job(false, false, false), ms(3));
         machine.step(Event::Acknowledged { accepted: true }, ms(4));
-        let last = BATCH as u32;
+        let last = u32::try_from(BATCH).unwrap();
         for seq in 1..=last {
             machine.step(results(seq), ms(5));
             let effects = machine.step(Event::Checked(seq), ms(5));
@@ -410,7 +410,7 @@ mod tests {
         }
         let mut finished = false;
         for _ in 0..100_000 {
-            let quiet = settled.len() as u32 == count;
+            let quiet = settled.len() == count as usize;
             pending.extend(machine.step(job(quiet && !finished, finished, true), now));
             if pending.is_empty() {
                 let Some(wake) = machine.wake() else { break };
@@ -422,7 +422,7 @@ mod tests {
             let luck = choices[choice % choices.len()];
             choice += 1;
             let index = usize::from(luck) % pending.len();
-            let fails = luck % 5 == 0;
+            let fails = luck.is_multiple_of(5);
             let event = match pending.swap_remove(index) {
                 Effect::Fetch(seq) if fails => Event::Missing(seq),
                 Effect::Fetch(seq) => Event::Checked(seq),
@@ -437,7 +437,7 @@ mod tests {
                     Event::Acknowledged { accepted: !fails }
                 }
                 Effect::Finish => {
-                    assert_eq!(settled.len() as u32, count);
+                    assert_eq!(settled.len(), count as usize);
                     finished |= !fails;
                     Event::Finished { accepted: !fails }
                 }
@@ -460,7 +460,7 @@ mod tests {
         ) {
             choices.push(1);
             let (settled, transactions, _) = run(count, &choices);
-            prop_assert_eq!(settled.len() as u32, count);
+            prop_assert_eq!(settled.len(), count as usize);
             prop_assert!(transactions <= 2 + 3 * count);
         }
     }

@@ -45,7 +45,7 @@ pub enum ChainError {
         /// What was asked.
         action: &'static str,
         /// What the contract said, for people.
-        problem: Problem,
+        problem: Box<Problem>,
         /// What the contract said, for programs.
         data: Bytes,
     },
@@ -113,7 +113,7 @@ impl ChainError {
     /// The three-part message for people.
     pub fn problem(&self) -> Problem {
         let (what, advice) = match self {
-            Self::Reverted { problem, .. } => return problem.clone(),
+            Self::Reverted { problem, .. } => return (**problem).clone(),
             Self::BadUrl { .. } => {
                 ("the chain's address is not valid", "write it like http://127.0.0.1:8545")
             }

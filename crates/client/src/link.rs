@@ -383,11 +383,12 @@ fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
 fn refusal(action: &'static str, code: i64, message: &str, data: Option<Bytes>) -> ChainError {
     match data {
         Some(data) => {
-            ChainError::Reverted { action, problem: revert::explain(action, &data), data }
+            let problem = revert::explain(action, &data).into();
+            ChainError::Reverted { action, problem, data }
         }
         // Some nodes say it only in words.
         None if message.contains("revert") => {
-            let problem = revert::explain(action, &Bytes::new());
+            let problem = revert::explain(action, &Bytes::new()).into();
             ChainError::Reverted { action, problem, data: Bytes::new() }
         }
         None => ChainError::Refused { action, code, message: short(message) },

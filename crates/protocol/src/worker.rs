@@ -106,8 +106,12 @@ pub fn write_frame<T: BorshSerialize>(writer: &mut impl Write, message: &T) -> i
     if bytes.len() > MAX_FRAME_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "frame above its limit"));
     }
-    // The cast is exact: the length was just bounded far below 2^32.
-    writer.write_all(&(bytes.len() as u32).to_le_bytes())?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the length was just bounded far below 2^32"
+    )]
+    let length = bytes.len() as u32;
+    writer.write_all(&length.to_le_bytes())?;
     writer.write_all(&bytes)
 }
 

@@ -178,7 +178,8 @@ impl Agent {
                 self.set_chain(ChainStatus::Away);
             }
             News::Back { after } => {
-                info!(away_ms = after.as_millis() as u64, "the chain answers again");
+                let away_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                info!(away_ms, "the chain answers again");
                 let here = if self.caught_up { ChainStatus::Here } else { ChainStatus::Reading };
                 self.set_chain(here);
             }

@@ -329,7 +329,7 @@ mod tests {
         match index % 3 {
             0 => Leaf::failed(index, Status::Trap, 9),
             1 => Leaf::finished(index, &index.to_le_bytes(), 2),
-            _ => Leaf::finished(index, &[index as u8; 80], 5),
+            _ => Leaf::finished(index, &[index.to_le_bytes()[0]; 80], 5),
         }
     }
 
@@ -409,7 +409,7 @@ mod tests {
             let untouched = flip.map_or(cut, |(at, _)| at.min(cut)).saturating_sub(HEADER) / RECORD;
             prop_assert!(read.len() >= untouched.min(10) || cut < HEADER);
             // It can be gone on with from there.
-            let rest: Vec<_> = (10 + read.len() as u32..22).map(leaf).collect();
+            let rest: Vec<_> = (10 + u32::try_from(read.len()).unwrap()..22).map(leaf).collect();
             journal.append(&rest).unwrap();
             journal.append(&[prepare()]).unwrap();
             drop(journal);

@@ -1,5 +1,6 @@
 //! The engine that workers are made of runs in the sandbox: compiling, reserved address space, copy-on-write images from
 //! anonymous files, traps by signal, threads.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::path::PathBuf;
 

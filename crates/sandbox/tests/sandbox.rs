@@ -1,5 +1,6 @@
 //! An untrusted program tries to get out, or to take more than it was given. Everything is tried twice: with an agent
 //! that runs as the tests do and, when that is root, with one that runs as an ordinary user.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 #[path = "../fixture/agent.rs"]
 #[allow(dead_code, reason = "the tests use the fixture's words, not its agent")]
@@ -530,10 +531,11 @@ fn cgroups_are_removed_at_the_end() {
         assert!(!way.is_root(), "root can make cgroups on the machines these tests are for");
         return;
     }
-    let agent = lingering(&way);
+    let mut agent = lingering(&way);
     let name = format!("tilth-{}-", agent.id());
     assert!(!groups_named(&name).is_empty());
     kill(agent.id());
+    agent.wait().unwrap();
     until("the cgroups are gone", || groups_named(&name).is_empty());
 }
 

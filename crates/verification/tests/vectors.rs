@@ -2,6 +2,7 @@
 //!
 //! The file is written by this test when `TILTH_WRITE_VECTORS` is set and compared otherwise, so a
 //! change of the hashing is a change of a committed file.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::path::Path;
 

@@ -16,9 +16,9 @@ use crate::{costs, image::Memories, stack};
 const SEMANTICS: u32 = 1;
 /// Address space behind a linear memory: all that 32-bit addresses reach, so that the compiler needs
 /// no bounds checks.
-pub(crate) const RESERVATION: u64 = 4 << 30;
+pub(crate) const RESERVATION: usize = 4 * (1 << 30);
 /// Unmapped space behind the reservation, for constant offsets in loads and stores.
-pub(crate) const GUARD: u64 = 32 << 20;
+pub(crate) const GUARD: usize = 32 << 20;
 
 /// The WebAssembly features programs may use: what compilers emit by default and what gives the same
 /// bits everywhere. Not: threads, relaxed SIMD (its results differ between processors), several or
@@ -45,8 +45,8 @@ fn config() -> Config {
         .epoch_interruption(false)
         .async_stack_size(stack::WASM_STACK)
         .max_wasm_stack(stack::WASM_STACK)
-        .memory_reservation(RESERVATION)
-        .memory_guard_size(GUARD)
+        .memory_reservation(RESERVATION as u64)
+        .memory_guard_size(GUARD as u64)
         .memory_may_move(false)
         .guard_before_linear_memory(false)
         .memory_init_cow(false)

@@ -154,8 +154,9 @@ fn grow(mut caller: Caller<'_, Host>, pages: i32) -> wasmtime::Result<i32> {
     memory
         .grow(&mut caller, pages)
         .map_err(|error| Stop::Machine(format!("memory could not grow: {error:#}")))?;
-    // The cast is exact: a memory has at most 65,536 pages.
-    Ok(old as i32)
+    #[expect(clippy::cast_possible_truncation, reason = "a memory has at most 65,536 pages")]
+    let old = old as i32;
+    Ok(old)
 }
 
 /// Offers the functions that admission adds.

@@ -15,7 +15,7 @@
 //!
 //! Invariants: nobody writes to the file once it is frozen; a mapping is used by at most one memory
 //! at a time; everything up to `accessible` is readable and writable, everything beyond is not mapped.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "memory is mapped, and machine code loaded, by hand")]
 
 use std::{
     ffi::c_void,
@@ -120,7 +120,7 @@ struct Mapping {
 }
 
 /// Bytes of address space of a mapping.
-const SPAN: usize = (RESERVATION + GUARD) as usize;
+const SPAN: usize = RESERVATION + GUARD;
 
 // SAFETY: a mapping owns its address range and has no thread affinity; the pointer is only used
 // through `&mut self` here, and by the engine under its own rules.
@@ -144,7 +144,7 @@ impl Mapping {
         let mapping = Self { base, accessible: 0 };
         let sharing = if image.building { MapFlags::SHARED } else { MapFlags::PRIVATE };
         // While it is being built the file grows with the memory, so all of it is mapped.
-        let length = if image.building { RESERVATION as usize } else { image.image };
+        let length = if image.building { RESERVATION } else { image.image };
         if length > 0 {
             // SAFETY: the range lies inside the reservation that was just made and that nobody else
             // uses; `FIXED` replaces that part of it. Without access rights nothing can touch the part
@@ -170,7 +170,7 @@ impl Mapping {
         } else {
             (bytes, self.accessible, MprotectFlags::empty())
         };
-        if to > RESERVATION as usize {
+        if to > RESERVATION {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         if from < to {
@@ -221,7 +221,7 @@ unsafe impl LinearMemory for ImageMemory {
     }
 
     fn byte_capacity(&self) -> usize {
-        RESERVATION as usize
+        RESERVATION
     }
 
     fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
@@ -260,7 +260,7 @@ unsafe impl MemoryCreator for Memories {
         reserved: Option<usize>,
         guard: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        if reserved.is_some_and(|bytes| bytes as u64 > RESERVATION) || guard as u64 > GUARD {
+        if reserved.is_some_and(|bytes| bytes > RESERVATION) || guard > GUARD {
             return Err("the engine wants more address space than is reserved".into());
         }
         let mut image = lock(&self.0);
@@ -296,8 +296,8 @@ mod tests {
 
     fn memory(memories: &Memories) -> Box<dyn LinearMemory> {
         let ty = MemoryType::new(1, None);
-        let reserved = Some(RESERVATION as usize);
-        memories.new_memory(ty, 65_536, None, reserved, GUARD as usize).unwrap()
+        let reserved = Some(RESERVATION);
+        memories.new_memory(ty, 65_536, None, reserved, GUARD).unwrap()
     }
 
     fn bytes(memory: &mut dyn LinearMemory) -> &mut [u8] {

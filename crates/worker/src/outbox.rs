@@ -209,7 +209,8 @@ mod tests {
     use super::*;
 
     fn done(index: u32, size: usize) -> TaskDone {
-        TaskDone { index, status: Status::Ok, units: 1, output: vec![index as u8; size] }
+        let byte = index.to_le_bytes()[0];
+        TaskDone { index, status: Status::Ok, units: 1, output: vec![byte; size] }
     }
 
     /// Puts results in and reads them from the other end of a pipe.
@@ -249,8 +250,7 @@ mod tests {
             vec![CHUNK_BYTES / 2 + 1; 9],
             vec![10 * CHUNK_BYTES],
         ] {
-            let results: Vec<_> =
-                sizes.iter().enumerate().map(|(n, size)| done(n as u32, *size)).collect();
+            let results: Vec<_> = (0..).zip(&sizes).map(|(n, size)| done(n, *size)).collect();
             assert!(round_trip(&results) == results, "sizes {:?}", &sizes[..sizes.len().min(9)]);
         }
     }

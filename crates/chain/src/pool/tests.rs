@@ -159,7 +159,7 @@ fn check_against(pool: &Pool, model: &Model, base_fee: u64) -> Result<(), TestCa
     prop_assert_eq!(pool.tails.len(), pool.queues.len());
     let bytes: usize = pool.contents().map(|(_, _, pooled, _)| pooled.bytes).sum();
     prop_assert_eq!(pool.bytes, bytes);
-    for (_, queue) in &pool.queues {
+    for queue in pool.queues.values() {
         let cost = queue.transactions.values().fold(U256::ZERO, |sum, p| sum + p.cost);
         prop_assert_eq!(queue.cost, cost);
     }

@@ -146,6 +146,11 @@ fn rewards_of(
     let mut rewards = Vec::with_capacity(percentiles.len());
     let (mut index, mut gas) = (0, paid[0].1);
     for percentile in percentiles {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "percentiles are checked to be 0 to 100, and such casts saturate"
+        )]
         let threshold = (header.gas_used as f64 * percentile / 100.0) as u64;
         while gas < threshold && index + 1 < paid.len() {
             index += 1;

@@ -61,10 +61,12 @@ struct LoadedStorage {
 #[derive(Debug)]
 pub struct Advance {
     accounts: Trie,
-    /// Changed storage tries, with how many entries they gained and lost; `None` for a deleted
-    /// account.
-    storages: Vec<(B256, Option<(Trie, usize, usize)>)>,
+    /// Changed storage tries by account; `None` for a deleted account.
+    storages: Vec<(B256, Option<ChangedStorage>)>,
 }
+
+/// A storage trie after the step, and how many entries it gained and lost.
+type ChangedStorage = (Trie, usize, usize);
 
 impl Advance {
     /// The account trie after the step.
@@ -154,7 +156,7 @@ impl StateCommitment for Commitment {
             } else if account.after.is_none() && account.before.is_some() {
                 storages.push((*key, None));
             }
-            changes.push((*key, account.after.as_ref().map(|after| alloy_rlp::encode(after))));
+            changes.push((*key, account.after.as_ref().map(alloy_rlp::encode)));
         }
         let accounts = self.accounts.updated(&changes);
         Ok((accounts.root(), Advance { accounts, storages }))

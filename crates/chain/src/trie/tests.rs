@@ -130,7 +130,7 @@ fn trie_cost() {
                 trie = trie.updated(&changes.into_iter().collect::<Vec<_>>());
                 let _ = U256::from_be_bytes(trie.root().0);
             }
-            let per_key = start.elapsed() / (rounds * changed) as u32;
+            let per_key = start.elapsed() / u32::try_from(rounds * changed).unwrap();
             println!("{size}: {changed} keys per batch, {per_key:?} per key");
         }
     }

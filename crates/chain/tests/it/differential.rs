@@ -121,7 +121,7 @@ fn create(code: &mut Vec<u8>, init: &[u8], value: u8, salt: Option<u8>) {
     if let Some(salt) = salt {
         code.extend([0x60, salt]);
     }
-    code.extend([0x60, init.len() as u8, 0x60, 0x00, 0x60, value]);
+    code.extend([0x60, u8::try_from(init.len()).unwrap(), 0x60, 0x00, 0x60, value]);
     code.extend([if salt.is_some() { 0xf5 } else { 0xf0 }, 0x50]);
 }
 
@@ -210,7 +210,6 @@ fn reference_root(db: &CacheDB<EmptyDB>) -> B256 {
                 balance: account.info.balance,
                 storage_root: storage_root_unhashed(storage),
                 code_hash: account.info.code_hash,
-                ..TrieAccount::default()
             };
             (*address, account)
         })
@@ -303,13 +302,13 @@ proptest! {
         let mut reference = Reference::new();
         let mut nonces = [0_u64; SENDERS as usize];
         let mut past = Vec::new();
-        for (number, acts) in (1_u64..).zip(blocks) {
+        for (number, acts) in (1_u8..).zip(blocks) {
             let snapshot = store.snapshot().unwrap();
             let parent = snapshot.head().unwrap().unwrap();
             let attributes = BlockAttributes {
                 timestamp: parent.timestamp + 2,
                 beneficiary: Address::repeat_byte(0xbe),
-                prev_randao: B256::repeat_byte(number as u8),
+                prev_randao: B256::repeat_byte(number),
                 gas_limit: parent.gas_limit,
                 extra_data: Bytes::new(),
             };
@@ -348,7 +347,7 @@ proptest! {
             prop_assert_eq!(&repeated.diff, &executed.diff);
             other_store.commit(&repeated.block, &repeated.receipts, &repeated.diff).unwrap();
             other_commitment.adopt(advance);
-            past.push((number, reference.db.cache.accounts.clone()));
+            past.push((u64::from(number), reference.db.cache.accounts.clone()));
         }
         // The tries rebuilt from what is stored give the same root.
         let snapshot = store.snapshot().unwrap();

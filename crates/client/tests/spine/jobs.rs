@@ -28,7 +28,7 @@ async fn a_picture_is_rendered_paid_and_put_together() {
     let deadline = std::time::Instant::now() + PATIENCE;
     for blob in agreed.spec.blobs() {
         let tag = tilth_blobs::Tag::inputs(agreed.job);
-        workers[0].blobs.get(blob, &[contact.clone()], &tag, deadline).await.unwrap();
+        workers[0].blobs.get(blob, std::slice::from_ref(&contact), &tag, deadline).await.unwrap();
     }
     let (a, b) = tokio::join!(workers[0].work(agreed.job), workers[1].work(agreed.job));
     assert!(a + b >= 4);

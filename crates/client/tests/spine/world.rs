@@ -158,12 +158,12 @@ fn tile(index: u32) -> (u32, u32) {
 /// What the program would write for a tile: one colour.
 fn output(index: u32) -> Vec<u8> {
     let (width, height) = tile(index);
-    vec![index as u8 + 1; (width * height * 3) as usize]
+    vec![u8::try_from(index).unwrap() + 1; (width * height * 3) as usize]
 }
 
 /// The whole picture, tile by tile.
 pub fn expected_pixels() -> Vec<u8> {
-    let pixel = |x: u32, y: u32| [(y / 8 * 4 + x / 8) as u8 + 1; 3];
+    let pixel = |x: u32, y: u32| [u8::try_from(y / 8 * 4 + x / 8).unwrap() + 1; 3];
     (0..20).flat_map(|y| (0..30).flat_map(move |x| pixel(x, y))).collect()
 }
 

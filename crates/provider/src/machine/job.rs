@@ -271,7 +271,7 @@ mod tests {
                     _ => {}
                 }
             }
-            let taken = state.iter().filter(|state| **state > 0).count() as u32;
+            let taken: u32 = state.iter().map(|state| u32::from(*state > 0)).sum();
             prop_assert_eq!(job.remaining(), 100 - taken * 5);
         }
     }

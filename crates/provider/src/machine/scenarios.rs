@@ -46,6 +46,7 @@ fn calibrated(rules: Rules, terms: Terms) -> (Machine, Vec<Effect>) {
 }
 
 /// Anything at all about a handful of jobs and ranges.
+#[expect(clippy::cast_possible_truncation, reason = "any bits of the number will do")]
 pub(super) fn stray_event(n: u64) -> Event {
     let job = JobId(n % 3);
     let range = RangeId { job, seq: (n >> 4) as u32 % 4 };

@@ -119,6 +119,10 @@ impl World {
         (z ^ (z >> 31)) % below.max(1)
     }
 
+    fn pick(&mut self, below: u32) -> u32 {
+        u32::try_from(self.draw(below.into())).expect("a number below one of 32 bits")
+    }
+
     fn fault(&mut self) -> bool {
         self.draw(100) < self.trouble
     }
@@ -212,7 +216,7 @@ impl World {
         if self.jobs.get(&id).is_none_or(|job| now >= job.terms.deadline) {
             return;
         }
-        let want = 1 + self.draw(8) as u32;
+        let want = 1 + self.pick(8);
         if let Ok(claim) = self.give(id, want, false) {
             let vanished = self.fault();
             let delay = 100 + self.draw(4_000);
@@ -273,7 +277,7 @@ impl World {
         if count < piece {
             job.pieces.push((from + count, piece - count));
         }
-        let seq = job.ranges.len() as u32;
+        let seq = u32::try_from(job.ranges.len()).expect("few ranges");
         let claim = Claim { range: RangeId { job: id, seq }, from, count, at: now };
         let range = WorldRange { mine, state: State::Claimed, claim, vanished: false };
         job.ranges.insert(seq, range);
@@ -481,19 +485,7 @@ impl World {
         let delay = 1 + self.draw(400);
         match effect {
             Effect::Fetch { job, holds, epoch } => self.fetch(job, holds, epoch, delay),
-            Effect::Calibrate { slot, job, index } => {
-                let state = &self.jobs[&job];
-                assert!(state.fetched, "calibrated without inputs");
-                assert!(index < state.terms.task_count);
-                let pace = Pace { tasks: 1, units: 7, micros: 90_000, load_micros: 50_000 };
-                let died = state.deadly || self.fault();
-                let answer = if died {
-                    Event::RunFailed { slot, done: 0, trouble: RunTrouble::Worker }
-                } else {
-                    Event::Calibrated { slot, job, pace }
-                };
-                self.occupy(slot, delay, answer);
-            }
+            Effect::Calibrate { slot, job, index } => self.calibrate(slot, job, index, delay),
             Effect::Claim(ask) => {
                 self.check_ask(&ask);
                 self.asks += 1;
@@ -520,53 +512,12 @@ impl World {
             Effect::Unload { slot } => {
                 assert!(self.slots[usize::from(slot)].is_none(), "unloaded a busy slot");
             }
-            Effect::Store { range, .. } => {
-                assert!(self.complete.contains(&range), "stored {range} before it was complete");
-                assert!(self.storing.insert(range), "stored {range} twice at a time");
-                let content = ContentHash([3; 32]);
-                let commitment = Commitment { root: B256::ZERO, units: 1, failures: 0, content };
-                let answer = if self.fault() {
-                    Event::StoreFailed { range, lost: self.draw(3) == 0 }
-                } else {
-                    Event::Stored { range, commitment }
-                };
-                self.later(delay, Later::Answer(answer));
-            }
-            Effect::Submit { range, ask, .. } => {
-                assert!(self.complete.contains(&range) && !self.storing.contains(&range));
-                assert!(!self.told_submitted.contains(&range), "{range} submitted twice");
-                assert!(self.submitting.insert(range), "{range} submitted twice at a time");
-                if let Some(ask) = &ask {
-                    self.check_ask(ask);
-                    self.asks_with_submission += 1;
-                    self.check_room();
-                }
-                self.later(delay, Later::Transaction(effect));
-            }
-            Effect::Release { range } => {
-                assert!(!self.running.values().any(|other| *other == range));
-                assert!(!self.submitting.contains(&range) && !self.storing.contains(&range));
-                self.later(delay, Later::Transaction(effect));
-            }
-            Effect::Settle { job, ref seqs } => {
-                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
-                assert!(self.batches.insert((job, true)), "settles twice at a time");
-                for seq in seqs {
-                    let range = &self.jobs[&job].ranges[seq];
-                    assert!(range.mine && matches!(range.state, State::Submitted | State::Settled));
-                }
-                self.later(delay, Later::Transaction(effect));
-            }
-            Effect::Expire { job, ref seqs } => {
-                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
-                assert!(self.batches.insert((job, false)), "expires twice at a time");
-                let state = &self.jobs[&job];
-                for seq in seqs {
-                    let range = &state.ranges[seq];
-                    assert!(
-                        !range.mine && range.claim.at + state.terms.range_timeout_ms < self.now
-                    );
-                }
+            Effect::Store { range, .. } => self.store(range, delay),
+            Effect::Submit { .. }
+            | Effect::Release { .. }
+            | Effect::Settle { .. }
+            | Effect::Expire { .. } => {
+                self.check_transaction(&effect);
                 self.later(delay, Later::Transaction(effect));
             }
             Effect::Discard { range } => {
@@ -585,6 +536,73 @@ impl World {
                 self.later(delay, Later::Answer(Event::WithdrawEnded { done: true }));
             }
             Effect::Note(_) => {}
+        }
+    }
+
+    fn calibrate(&mut self, slot: SlotId, job: JobId, index: u32, delay: u64) {
+        let state = &self.jobs[&job];
+        assert!(state.fetched, "calibrated without inputs");
+        assert!(index < state.terms.task_count);
+        let pace = Pace { tasks: 1, units: 7, micros: 90_000, load_micros: 50_000 };
+        let died = state.deadly || self.fault();
+        let answer = if died {
+            Event::RunFailed { slot, done: 0, trouble: RunTrouble::Worker }
+        } else {
+            Event::Calibrated { slot, job, pace }
+        };
+        self.occupy(slot, delay, answer);
+    }
+
+    fn store(&mut self, range: RangeId, delay: u64) {
+        assert!(self.complete.contains(&range), "stored {range} before it was complete");
+        assert!(self.storing.insert(range), "stored {range} twice at a time");
+        let content = ContentHash([3; 32]);
+        let commitment = Commitment { root: B256::ZERO, units: 1, failures: 0, content };
+        let answer = if self.fault() {
+            Event::StoreFailed { range, lost: self.draw(3) == 0 }
+        } else {
+            Event::Stored { range, commitment }
+        };
+        self.later(delay, Later::Answer(answer));
+    }
+
+    /// Whether a transaction makes sense when it is sent; the chain answers later.
+    fn check_transaction(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Submit { range, ask, .. } => {
+                assert!(self.complete.contains(range) && !self.storing.contains(range));
+                assert!(!self.told_submitted.contains(range), "{range} submitted twice");
+                assert!(self.submitting.insert(*range), "{range} submitted twice at a time");
+                if let Some(ask) = ask {
+                    self.check_ask(ask);
+                    self.asks_with_submission += 1;
+                    self.check_room();
+                }
+            }
+            Effect::Release { range } => {
+                assert!(!self.running.values().any(|other| other == range));
+                assert!(!self.submitting.contains(range) && !self.storing.contains(range));
+            }
+            Effect::Settle { job, seqs } => {
+                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
+                assert!(self.batches.insert((*job, true)), "settles twice at a time");
+                for seq in seqs {
+                    let range = &self.jobs[job].ranges[seq];
+                    assert!(range.mine && matches!(range.state, State::Submitted | State::Settled));
+                }
+            }
+            Effect::Expire { job, seqs } => {
+                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
+                assert!(self.batches.insert((*job, false)), "expires twice at a time");
+                let state = &self.jobs[job];
+                for seq in seqs {
+                    let range = &state.ranges[seq];
+                    assert!(
+                        !range.mine && range.claim.at + state.terms.range_timeout_ms < self.now
+                    );
+                }
+            }
+            _ => {}
         }
     }
 
@@ -614,8 +632,8 @@ impl World {
             return Event::RunFailed { slot, done: 0, trouble: RunTrouble::Worker };
         }
         if self.fault() {
-            let done = self.draw(u64::from(count)) as u32;
-            let trouble = [RunTrouble::Worker, RunTrouble::Local][self.draw(2) as usize];
+            let done = self.pick(count);
+            let trouble = [RunTrouble::Worker, RunTrouble::Local][self.pick(2) as usize];
             return Event::RunFailed { slot, done, trouble };
         }
         let micros = u64::from(count) * (80_000 + self.draw(20_000));

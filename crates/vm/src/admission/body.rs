@@ -36,14 +36,10 @@ pub(super) fn survey_body<T: WasmModuleResources>(
     let locals = validator.len_locals();
     caps::check(format!("locals of function {number}"), locals as usize, caps::LOCALS)?;
 
-    let mut found = BodySurvey {
-        // The cast is exact: the size was just bounded.
-        weight: stack::frame_weight(locals, size as u32),
-        calls: false,
-        changes_tables: false,
-        branch_work: 0,
-        loop_work: 0,
-    };
+    #[expect(clippy::cast_possible_truncation, reason = "the size was just bounded")]
+    let weight = stack::frame_weight(locals, size as u32);
+    let mut found =
+        BodySurvey { weight, calls: false, changes_tables: false, branch_work: 0, loop_work: 0 };
     let mut loops = Loops { locals: u64::from(locals), open: Vec::new(), constant: None };
     let mut operators = OperatorsReader::new(reader);
     while !operators.eof() {

@@ -82,15 +82,12 @@ pub(super) fn rewrite(bytes: &[u8], survey: &Survey) -> Result<(Vec<u8>, Vec<Seg
 impl<'a> Writer<'a> {
     fn new(survey: &'a Survey) -> Self {
         let imported = survey.imported;
+        #[expect(clippy::cast_possible_truncation, reason = "globals are capped far below 2^32")]
+        let globals = survey.mutable_globals.len() as u32;
         Self {
             survey,
             shift: Shift { imported },
-            added: Added {
-                // The cast is exact: globals are capped far below 2^32.
-                budget: survey.mutable_globals.len() as u32,
-                grow: imported,
-                too_deep: imported + 1,
-            },
+            added: Added { budget: globals, grow: imported, too_deep: imported + 1 },
             types: TypeSection::new(),
             blocks: HashMap::new(),
             imports: ImportSection::new(),
@@ -139,7 +136,7 @@ impl<'a> Writer<'a> {
     fn copy_body(&mut self, body: &wasmparser::FunctionBody<'_>) -> Result<(), Refusal> {
         let number = self.bodies;
         self.bodies += 1;
-        // The cast is exact: functions are capped far below 2^32.
+        #[expect(clippy::cast_possible_truncation, reason = "functions are capped far below 2^32")]
         let index = self.survey.imported + number as u32;
         let (Some(found), Some(ty)) =
             (self.survey.bodies.get(number), self.survey.function_type(index))
@@ -203,8 +200,12 @@ impl<'a> Writer<'a> {
         let mutable =
             self.survey.mutable_globals.iter().enumerate().filter(|(_, mutable)| **mutable);
         for (number, (index, _)) in mutable.enumerate() {
-            // The cast is exact: globals are capped far below 2^32.
-            self.exports.export(&global_name(number), ExportKind::Global, index as u32);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "globals are capped far below 2^32"
+            )]
+            let index = index as u32;
+            self.exports.export(&global_name(number), ExportKind::Global, index);
         }
         if let Some(start) = self.survey.start {
             let start = if start < self.shift.imported { start } else { start + ADDED_FUNCTIONS };

@@ -313,15 +313,9 @@ impl Survey {
         let changes_tables =
             self.keeps_references || self.bodies.iter().any(|body| body.changes_tables);
         let elements = self.table_elements.iter().sum::<u64>() + self.elements;
-        Ok(Facts {
-            entry,
-            phases,
-            memory_pages,
-            // The casts are exact: both are capped far below 2^32.
-            table_elements: elements as u32,
-            globals: globals as u32,
-            changes_tables,
-        })
+        #[expect(clippy::cast_possible_truncation, reason = "both are capped far below 2^32")]
+        let (table_elements, globals) = (elements as u32, globals as u32);
+        Ok(Facts { entry, phases, memory_pages, table_elements, globals, changes_tables })
     }
 }
 

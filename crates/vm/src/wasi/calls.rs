@@ -103,8 +103,13 @@ fn args_sizes_get(mut caller: Caller<'_, Host>, count: i32, size: i32) -> Answer
     charge_call(&mut caller, 8)?;
     let (memory, host) = split(&mut caller)?;
     let total: usize = host.arguments.iter().map(|argument| argument.len() + 1).sum();
-    let written = put(memory, count.cast_unsigned(), &(host.arguments.len() as u32).to_le_bytes())
-        .and_then(|()| put(memory, size.cast_unsigned(), &(total as u32).to_le_bytes()));
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "there are two arguments, of a few digits at most"
+    )]
+    let (number, total) = (host.arguments.len() as u32, total as u32);
+    let written = put(memory, count.cast_unsigned(), &number.to_le_bytes())
+        .and_then(|()| put(memory, size.cast_unsigned(), &total.to_le_bytes()));
     Ok(code(written))
 }
 
@@ -194,8 +199,9 @@ fn fd_write(
             Err(code) => return Ok(code),
         }
     }
-    // The sum is reported in 32 bits, as the interface has it.
-    Ok(code(put(memory, written.cast_unsigned(), &(total as u32).to_le_bytes())))
+    #[expect(clippy::cast_possible_truncation, reason = "the interface reports the sum in 32 bits")]
+    let total = total as u32;
+    Ok(code(put(memory, written.cast_unsigned(), &total.to_le_bytes())))
 }
 
 /// Reads into the buffers of a vector, from `offset` or from the current position, which moves.
@@ -244,8 +250,10 @@ fn read(
     if offset.is_none() {
         host.files.seek(fd.cast_unsigned(), at);
     }
-    // Buffers together may exceed 32 bits only if they overlap; the interface has 32 bits.
-    Ok(code(put(memory, read.cast_unsigned(), &((at - start) as u32).to_le_bytes())))
+    // Buffers together may exceed 32 bits only if they overlap.
+    #[expect(clippy::cast_possible_truncation, reason = "the interface reports the sum in 32 bits")]
+    let total = (at - start) as u32;
+    Ok(code(put(memory, read.cast_unsigned(), &total.to_le_bytes())))
 }
 
 fn fd_read(mut caller: Caller<'_, Host>, fd: i32, at: i32, count: i32, got: i32) -> Answer {
@@ -355,7 +363,9 @@ fn fd_prestat_get(mut caller: Caller<'_, Host>, fd: i32, at: i32) -> Answer {
     }
     let (memory, _) = split(&mut caller)?;
     let mut stat = [0_u8; 8];
-    stat[4..8].copy_from_slice(&(FOLDER_NAME.len() as u32).to_le_bytes());
+    #[expect(clippy::cast_possible_truncation, reason = "it is a short constant")]
+    let length = FOLDER_NAME.len() as u32;
+    stat[4..8].copy_from_slice(&length.to_le_bytes());
     Ok(code(put(memory, at.cast_unsigned(), &stat)))
 }
 
@@ -492,7 +502,9 @@ fn fd_readdir(
             let mut entry = [0_u8; 24];
             entry[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
             entry[8..16].copy_from_slice(&(number as u64 + 2).to_le_bytes());
-            entry[16..20].copy_from_slice(&(file.name.len() as u32).to_le_bytes());
+            #[expect(clippy::cast_possible_truncation, reason = "names of inputs are short")]
+            let length = file.name.len() as u32;
+            entry[16..20].copy_from_slice(&length.to_le_bytes());
             entry[20] = TYPE_FILE;
             for part in [&entry[..], file.name.as_bytes()] {
                 let rest = buffer.get_mut(filled..).unwrap_or_default();
@@ -504,7 +516,12 @@ fn fd_readdir(
                 break;
             }
         }
-        filled as u32
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the buffer lies in a memory of 32 bits"
+        )]
+        let filled = filled as u32;
+        filled
     });
     Ok(code(written.and_then(|filled| put(memory, used.cast_unsigned(), &filled.to_le_bytes()))))
 }

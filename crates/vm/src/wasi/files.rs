@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn descriptors_are_reused_and_bounded() {
         let mut files = OpenFiles::new(Arc::new(Inputs::none()));
-        for expected in 0..MAX_OPEN as u32 {
+        for expected in 0..u32::try_from(MAX_OPEN).unwrap() {
             assert_eq!(files.insert(Open::Folder), Some(FIRST + expected));
         }
         assert_eq!(files.insert(Open::Folder), None);

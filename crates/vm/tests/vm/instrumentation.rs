@@ -173,7 +173,7 @@ fn trace(
                         caller.get_export("tilth:memory").and_then(Extern::into_memory).unwrap();
                     memory
                         .grow(&mut caller, u64::from(pages.cast_unsigned()))
-                        .map_or(-1, |old| old as i32)
+                        .map_or(-1, |old| i32::try_from(old).unwrap())
                 });
             let too_deep =
                 Func::wrap(&mut store, || -> wasmtime::Result<()> { wasmtime::bail!("too deep") });

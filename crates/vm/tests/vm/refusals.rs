@@ -108,10 +108,8 @@ fn segments_must_fit() {
         "data segment",
     );
     refused(
-        &format!(
-            r#"(module (memory 1) (table 1 funcref) (elem (i32.const 1) $t)
-            (func $t (export "task") (param i32)))"#
-        ),
+        r#"(module (memory 1) (table 1 funcref) (elem (i32.const 1) $t)
+            (func $t (export "task") (param i32)))"#,
         "element segment",
     );
 }
@@ -138,7 +136,7 @@ fn counts_are_capped() {
             "{what}: {refusal}"
         );
     }
-    let huge = vec![0; tilth_vm::admission::caps::PROGRAM_BYTES as usize + 1];
+    let huge = vec![0; usize::try_from(tilth_vm::admission::caps::PROGRAM_BYTES).unwrap() + 1];
     assert!(matches!(admit(&huge), Err(Refusal::Cap { .. })));
 }
 

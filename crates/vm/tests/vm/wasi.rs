@@ -194,7 +194,7 @@ fn the_folder_is_listed_in_the_order_of_names() {
     let entry = |next: u64, name: &str| {
         let mut bytes = next.to_le_bytes().to_vec();
         bytes.extend_from_slice(&(next + 1).to_le_bytes());
-        bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(name.len()).unwrap().to_le_bytes());
         bytes.extend_from_slice(&[4, 0, 0, 0]);
         bytes.extend_from_slice(name.as_bytes());
         bytes

@@ -119,10 +119,9 @@ fn stat(pid: u32) -> Option<(u32, [f64; 4])> {
 fn tree_cpu(root: u32) -> f64 {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) {
-            if let Some(found) = stat(pid) {
-                all.insert(pid, found);
-            }
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        if let Some((pid, found)) = pid.and_then(|pid| Some((pid, stat(pid)?))) {
+            all.insert(pid, found);
         }
     }
     let inside = |mut pid: u32| {
