@@ -10,7 +10,7 @@ use std::{
 
 use iroh::{
     Endpoint, RelayMode, SecretKey, Watcher,
-    endpoint::{PortmapperConfig, presets},
+    endpoint::{IdleTimeout, PortmapperConfig, QuicTransportConfig, presets},
     protocol::Router,
 };
 use iroh_blobs::{

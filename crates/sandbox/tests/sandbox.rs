@@ -5,6 +5,8 @@
 #[path = "../fixture/agent.rs"]
 #[allow(dead_code, reason = "the tests use the fixture's words, not its agent")]
 mod agent;
+#[path = "sandbox/outside.rs"]
+mod outside;
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +19,7 @@ use std::{
 };
 
 use agent::{Outcome, Request, WhenReady};
+use outside::{children_of, groups_named, kill, monitors_of, processes_of};
 use tempfile::TempDir;
 use tilth_sandbox::{Bind, Limits, Protection};
 
@@ -494,7 +497,7 @@ fn killing_and_dropping_end_everything() {
         assert_eq!(way.run(&request).how, "Killed");
         request.when_ready = WhenReady::Drop;
         assert_eq!(way.run(&request).stdout, "ready\ngone");
-        until("nothing is left", || processes_of(&way).is_empty());
+        until("nothing is left", || processes_of(way.folder.path()).is_empty());
     }
 }
 
@@ -503,11 +506,11 @@ fn the_death_of_any_part_ends_everything() {
     for way in Way::all() {
         for victim in ["agent", "--control", "monitor's child"] {
             let mut agent = lingering(&way);
-            until("all five processes run", || processes_of(&way).len() >= 5);
+            until("all five processes run", || processes_of(way.folder.path()).len() >= 5);
             let pid = match victim {
                 "agent" => agent.id(),
-                "--control" => monitors_of(&way)[0],
-                _ => children_of(monitors_of(&way)[0])[0],
+                "--control" => monitors_of(way.folder.path())[0],
+                _ => children_of(monitors_of(way.folder.path())[0])[0],
             };
             kill(pid);
             if victim != "agent" {
@@ -518,7 +521,7 @@ fn the_death_of_any_part_ends_everything() {
                 assert!(said.contains("Killed"), "{victim}: {said}");
             }
             agent.wait().unwrap();
-            until("nothing is left", || processes_of(&way).is_empty());
+            until("nothing is left", || processes_of(way.folder.path()).is_empty());
         }
     }
 }
@@ -629,12 +632,12 @@ fn a_machine_without_namespaces_still_ends_everything() {
     for when_ready in [WhenReady::Kill, WhenReady::Drop] {
         request.when_ready = when_ready;
         way.run(&request);
-        until("nothing is left", || processes_of(&way).is_empty());
+        until("nothing is left", || processes_of(way.folder.path()).is_empty());
     }
     let mut agent = lingering(&way);
     kill(agent.id());
     agent.wait().unwrap();
-    until("nothing is left", || processes_of(&way).is_empty());
+    until("nothing is left", || processes_of(way.folder.path()).is_empty());
 }
 
 #[test]
@@ -683,73 +686,4 @@ fn lingering(way: &Way) -> Child {
     assert_eq!(line, "lingering\n");
     agent.stdout = Some(stdout.into_inner());
     agent
-}
-
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-}
-
-/// Living processes that run this way's copy of the fixture.
-fn processes_of(way: &Way) -> Vec<u32> {
-    let ours = |pid: &u32| {
-        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mark = way.folder.path().to_str().unwrap().as_bytes();
-        // The program itself knows only its path inside, but its monitor is its ancestor.
-        arguments.windows(mark.len()).any(|window| window == mark)
-    };
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    let all: Vec<u32> = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    let mut found: Vec<u32> = all.into_iter().filter(ours).collect();
-    let mut open = found.clone();
-    while let Some(pid) = open.pop() {
-        for child in children_of(pid) {
-            if !found.contains(&child) {
-                found.push(child);
-                open.push(child);
-            }
-        }
-    }
-    found
-}
-
-fn monitors_of(way: &Way) -> Vec<u32> {
-    let is_monitor = |pid: &u32| {
-        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        arguments.windows(9).any(|window| window == b"--control")
-    };
-    let mut found: Vec<u32> = processes_of(way).into_iter().filter(is_monitor).collect();
-    // The warden is a fork of the monitor and has its arguments; it comes later.
-    found.sort_unstable();
-    found
-}
-
-fn children_of(pid: u32) -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let lists = tasks
-        .flatten()
-        .map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
-    lists
-        .flat_map(|list| {
-            list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn groups_named(prefix: &str) -> Vec<PathBuf> {
-    fn search(folder: &Path, prefix: &str, depth: u32, found: &mut Vec<PathBuf>) {
-        let Ok(entries) = fs::read_dir(folder) else { return };
-        for entry in
-            entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix)) {
-                found.push(entry.path());
-            } else if depth > 0 {
-                search(&entry.path(), prefix, depth - 1, found);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    search(Path::new("/sys/fs/cgroup"), prefix, 6, &mut found);
-    found
 }
