@@ -193,6 +193,8 @@ fn rebuild_and_compare(dir: &Path) -> anyhow::Result<()> {
 /// The scene of the render example is what its generator writes.
 fn scene_is_generated(dir: &Path) -> anyhow::Result<()> {
     let out = dir.join("target/scene.glb");
+    // Not there yet where cargo builds elsewhere.
+    fs::create_dir_all(dir.join("target"))?;
     let args =
         ["run", "--release", "--locked", "--package", "still-life", "--", "target/scene.glb"];
     run_in(dir, "cargo", &args, &[])?;
