@@ -6,22 +6,24 @@ use serde_json::Value;
 use super::{
     Report, built,
     node::tempdir,
-    process::{Running, measure},
+    process::{Running, machine_cpu, measure},
 };
 use crate::run::root;
 
 pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let job = root().join("examples/render/job.toml").display().to_string();
+    let before = machine_cpu()?;
     let bare = measure(&built("tilth"), &["try", &job, "--workers", "2", "--json"])?;
+    let bare_cpu = machine_cpu()? - before;
     let dir = tempdir()?;
     let mut up = Running::start(
         &built("tilth"),
         &["up", "--providers", "2", "--json", "--dir", &dir, "--listen", "127.0.0.1:0"],
     )?;
     up.first_json_line()?;
-    let before = up.tree_cpu();
+    let before = machine_cpu()?;
     let client = measure(&built("tilth"), &["run", &job, "--json", "--dir", &dir])?;
-    let cpu = up.tree_cpu() - before + client.cpu;
+    let cpu = machine_cpu()? - before;
     let same: Vec<Value> = [&bare.stdout, &client.stdout]
         .into_iter()
         .map(|text| serde_json::from_str::<Value>(text).map(|value| value["sha256"].clone()))
@@ -38,7 +40,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
             format!("{over:+.1} % (aim {aim} %)"),
         );
     };
-    line(report, "render: CPU of the whole farm", cpu, bare.cpu, 5.0);
+    line(report, "render: CPU of the whole farm", cpu, bare_cpu, 5.0);
     line(report, "render: wall time", client.wall, bare.wall, 10.0);
     Ok(())
 }

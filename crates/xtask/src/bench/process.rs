@@ -1,7 +1,6 @@
-//! Processes under measurement: start, CPU of the whole tree, memory, stop.
+//! Processes under measurement: start, CPU, memory, stop.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -41,11 +40,6 @@ impl Running {
         serde_json::from_str(&line).with_context(|| format!("not JSON: {line:?}"))
     }
 
-    /// CPU seconds of the process, its living descendants and its dead children so far.
-    pub fn tree_cpu(&self) -> f64 {
-        tree_cpu(self.child.id())
-    }
-
     /// Resident memory in MiB.
     pub fn rss_mib(&self) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
@@ -79,14 +73,10 @@ pub struct Finished {
     pub stdout: String,
     /// Wall seconds.
     pub wall: f64,
-    /// CPU seconds of the command and its children.
-    pub cpu: f64,
 }
 
 /// Runs a command to its end and measures it.
 pub fn measure(program: &str, args: &[&str]) -> anyhow::Result<Finished> {
-    // A finished child's times are added to ours, and nothing else of ours runs meanwhile.
-    let before = own_children_cpu()?;
     let started = Instant::now();
     let output = Command::new(program)
         .args(args)
@@ -98,46 +88,18 @@ pub fn measure(program: &str, args: &[&str]) -> anyhow::Result<Finished> {
     if !output.status.success() {
         bail!("`{program} {}` failed: {}", args.join(" "), output.status);
     }
-    let cpu = own_children_cpu()? - before;
-    Ok(Finished { stdout: String::from_utf8(output.stdout)?, wall, cpu })
+    Ok(Finished { stdout: String::from_utf8(output.stdout)?, wall })
 }
 
-fn own_children_cpu() -> anyhow::Result<f64> {
-    let (_, ticks) = stat(std::process::id()).context("cannot read /proc/self/stat")?;
-    Ok((ticks[2] + ticks[3]) / TICKS_PER_SECOND)
-}
-
-/// Parent id, and the ticks utime, stime, cutime, cstime.
-fn stat(pid: u32) -> Option<(u32, [f64; 4])> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in brackets and may hold anything.
-    let fields: Vec<&str> = text[text.rfind(')')? + 2..].split(' ').collect();
-    let tick = |at: usize| fields.get(at)?.parse::<f64>().ok();
-    Some((fields.get(1)?.parse().ok()?, [tick(11)?, tick(12)?, tick(13)?, tick(14)?]))
-}
-
-fn tree_cpu(root: u32) -> f64 {
-    let mut all = BTreeMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        if let Some((pid, found)) = pid.and_then(|pid| Some((pid, stat(pid)?))) {
-            all.insert(pid, found);
-        }
-    }
-    let inside = |mut pid: u32| {
-        while pid != root {
-            match all.get(&pid) {
-                Some((parent, _)) => pid = *parent,
-                None => return false,
-            }
-        }
-        true
-    };
-    let ticks = all
-        .iter()
-        .filter(|(pid, _)| inside(**pid))
-        .map(|(_, (_, ticks))| ticks.iter().sum::<f64>());
-    ticks.sum::<f64>() / TICKS_PER_SECOND
+/// CPU seconds that the whole machine has spent so far on user, nice and system time. Workers in the
+/// sandbox are not children of the farm's process, so only this counts all of them; the machine must
+/// be otherwise idle.
+pub fn machine_cpu() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().context("/proc/stat is empty")?;
+    let ticks: f64 =
+        line.split_whitespace().skip(1).take(3).filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 /// A free port of the loopback interface. Another process may take it before it is used; a bench
