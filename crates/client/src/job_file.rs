@@ -357,17 +357,18 @@ fn offer(
         let detail = format!("{field} is {seconds} s, it must be 1 to {max} s");
         Err(mistake(path, detail, "write a time such as \"30s\", \"10m\" or \"2h\""))
     };
+    // The longest times are JobBook's own: MAX_RANGE_TIMEOUT, MAX_DURATION, MAX_WINDOW.
     let day = 86_400;
     let target = seconds("schedule.target", schedule.target, 10, 3_600)?;
     let timeout = seconds(
         "schedule.range-timeout",
         schedule.range_timeout,
         target.saturating_mul(6).max(60),
-        30 * day,
+        day,
     )?;
     let deadline = seconds("schedule.deadline", schedule.deadline, day, 365 * day)?;
     let window = match verification.window {
-        Some(window) => Some(seconds("verification.window", Some(window), 0, 90 * day)?),
+        Some(window) => Some(seconds("verification.window", Some(window), 0, 3 * day)?),
         None => None,
     };
     let narrow = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
@@ -458,6 +459,7 @@ mod tests {
         refused("\"0.5\"", "\"abc\"", "per-gfuel");
         refused("\"0.5\"", "\"0\"", "zero");
         refused("\"2s\"", "\"0s\"", "schedule.target");
+        refused("\"2s\"", "\"2s\"\nrange-timeout = \"2d\"", "schedule.range-timeout");
         refused("name = \"test\"", "name = \"\"", "name");
         refused("[price]", "[price", "job.toml");
     }

@@ -94,7 +94,7 @@ impl JobError {
         let (what, advice) = match self {
             Self::TooLittleBalance { .. } => (
                 "the balance is too small for this job",
-                "deposit more (tilth account deposit AMOUNT), or lower the price, the caps or the number of tasks; what is not used comes back",
+                "deposit more (tilth account deposit NAME AMOUNT), or lower the price, the caps or the number of tasks; what is not used comes back",
             ),
             Self::WindowTooShort { .. } => (
                 "the challenge window is too short",

@@ -47,7 +47,7 @@ impl MoneyError {
             Self::TooLittle { .. } => Problem::new(
                 "the balance is too small",
                 self.to_string(),
-                "deposit more with `tilth account deposit AMOUNT`, or ask for less",
+                "deposit more with `tilth account deposit NAME AMOUNT`, or ask for less",
             ),
             Self::Chain(error) => error.problem(),
         }

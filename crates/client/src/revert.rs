@@ -92,7 +92,7 @@ fn ledger(error: &LedgerErrors) -> Problem {
                 Amount(e.free),
                 Amount(e.needed)
             ),
-            "deposit more with `tilth account deposit AMOUNT`, or ask for less",
+            "deposit more with `tilth account deposit NAME AMOUNT`, or ask for less",
         ),
         other => plain(format!("Ledger: {other:?}")),
     }

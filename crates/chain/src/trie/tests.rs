@@ -105,7 +105,7 @@ fn one_entry_added_and_removed_leaves_the_empty_root() {
 
 /// Prints the cost per changed key; `cargo test --release -- --ignored --nocapture trie_cost`.
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo test --release -p tilth-chain -- --ignored --nocapture trie_cost"]
 fn trie_cost() {
     let account = |seed: u64| (keccak256(seed.to_be_bytes()), vec![7_u8; 76]);
     for size in [20_000_u64, 300_000] {
