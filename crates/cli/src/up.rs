@@ -79,14 +79,13 @@ async fn insisted(signals: &mut StopSignals) {
 
 /// This program with one of its hidden subcommands.
 pub fn own_command(subcommand: &str) -> Result<CommandLine, Problem> {
-    let program = std::env::current_exe().map_err(|error| {
+    CommandLine::of_this_program([subcommand]).map_err(|error| {
         Problem::new(
             "the program cannot find itself",
             error.to_string(),
             "start it by its full path, from a file that has not been replaced",
         )
-    })?;
-    Ok(CommandLine { program, args: vec![subcommand.into()] })
+    })
 }
 
 async fn funder(url: &str, key: Option<&Path>) -> Result<PrivateKeySigner, Problem> {
