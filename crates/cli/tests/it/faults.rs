@@ -39,6 +39,31 @@ impl Apart {
         provider
     }
 
+    /// Stops a provider's process at a moment at which it holds claimed ranges and nothing that is
+    /// handed in but not yet settled. What is handed in is fetched from the provider alone, so if it
+    /// went away for ever at another moment, those results would rightly be lost.
+    fn freeze_with_only_claimed_work(&self, number: u16) {
+        let account = self.net.json(&["account", "show", &format!("provider-{number}")]);
+        let process = &self.providers[usize::from(number - 1)];
+        eventually("a provider that has only claimed work", || {
+            process.signal("STOP");
+            let shown = self.net.json(&["job", "show", "1"]);
+            assert_ne!(shown["state"], "done", "the job ended too early: {shown}");
+            let states: Vec<_> = shown["ranges"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|range| range["provider"] == account["address"])
+                .map(|range| range["state"].as_str().unwrap())
+                .collect();
+            let fits = states.contains(&"claimed") && !states.contains(&"submitted");
+            if !fits {
+                process.signal("CONT");
+            }
+            fits.then_some(())
+        });
+    }
+
     /// Waits until so many tasks of job 1 have been handed in.
     fn wait_for_tasks(&self, wanted: u64) {
         eventually("tasks are handed in", || {
@@ -107,9 +132,13 @@ fn range_of_a_provider_that_never_comes_back_goes_to_another() {
     let job = slow_job(&apart.net, 40);
     let mut run = apart.net.spawn(&["run", &job]);
     apart.wait_for_tasks(3);
+    apart.freeze_with_only_claimed_work(1);
     apart.providers[0].kill();
     assert!(run.wait().success(), "{}", apart.net.log());
     assert_complete(&apart.net, 40);
+    let shown = apart.net.json(&["job", "show", "1"]);
+    let mut ranges = shown["ranges"].as_array().unwrap().iter();
+    assert!(ranges.any(|range| range["state"] == "expired"), "{shown}");
 }
 
 #[test]
