@@ -68,6 +68,8 @@ pub struct Limits {
     pub database_cache_bytes: usize,
     /// Gas one `eth_call` or `eth_estimateGas` may use.
     pub call_gas_max: u64,
+    /// How long one request may execute messages, waiting for its turn included; zero is no limit.
+    pub call_time_max: Duration,
     /// Requests of the expensive kind (calls, log queries) that run at the same time.
     pub heavy_requests_max: usize,
     /// Blocks one log query may span.
@@ -96,6 +98,7 @@ impl Default for Limits {
             history_blocks: 100_000,
             database_cache_bytes: 32 << 20,
             call_gas_max: 50_000_000,
+            call_time_max: Duration::from_secs(5),
             heavy_requests_max: 16,
             logs_blocks_max: 1_000_000,
             logs_results_max: 20_000,

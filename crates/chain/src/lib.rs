@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod execution;
 pub mod genesis;
+mod message;
 mod node;
 pub mod pool;
 mod rpc;

@@ -5,10 +5,12 @@
 //! queries, whole blocks) run on their own threads, a bounded number at a time, so that no request can keep
 //! blocks from being made.
 
+mod access_list;
 mod blocks;
 mod call;
 mod convert;
 mod error;
+mod estimate;
 mod fees;
 mod filters;
 mod logs;
@@ -30,7 +32,7 @@ use tokio::sync::Semaphore;
 use tower_http::cors::{Any, CorsLayer};
 
 use self::{error::RpcError, filters::Filters};
-use crate::node::Node;
+use crate::{message::Turns, node::Node};
 
 /// What all methods work on.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Rpc {
     node: Arc<Node>,
     filters: Mutex<Filters>,
     permits: Arc<Semaphore>,
+    /// Whose turn it is to execute messages.
+    turns: Arc<Turns>,
 }
 
 /// The running server; stops when dropped.
@@ -86,6 +90,7 @@ pub(crate) async fn serve(node: Arc<Node>, address: SocketAddr) -> std::io::Resu
     let rpc = Rpc {
         filters: Mutex::new(Filters::new(limits.filters_max)),
         permits: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
+        turns: Arc::new(Turns::of_this_machine()),
         node,
     };
     let handle = server.start(methods(rpc));
@@ -125,7 +130,8 @@ fn methods(rpc: Rpc) -> RpcModule<Rpc> {
     quick(m, "eth_getStorageAt", state::storage_at);
     heavy(m, "eth_getProof", state::proof);
     heavy(m, "eth_call", call::call);
-    heavy(m, "eth_estimateGas", call::estimate_gas);
+    heavy(m, "eth_estimateGas", estimate::estimate_gas);
+    heavy(m, "eth_createAccessList", access_list::create);
     heavy(m, "eth_gasPrice", fees::gas_price);
     heavy(m, "eth_maxPriorityFeePerGas", fees::max_priority_fee);
     quick(m, "eth_blobBaseFee", fees::blob_base_fee);

@@ -73,6 +73,12 @@ pub enum StateError {
         /// The oldest block whose state can be read.
         oldest: u64,
     },
+    /// The reader's time is over.
+    #[error("execution aborted (timeout = {})", crate::message::in_words(*.limit))]
+    Interrupted {
+        /// The time it had.
+        limit: std::time::Duration,
+    },
 }
 
 impl revm::database_interface::DBErrorMarker for StateError {}

@@ -5,6 +5,7 @@ use jsonrpsee::types::{ErrorObjectOwned, error::INVALID_PARAMS_CODE};
 
 use crate::{
     execution::ExecutionError,
+    message::OverrideError,
     node::{SubmitError, chain_of_causes},
     state::StateError,
 };
@@ -41,12 +42,13 @@ impl RpcError {
         Self { code: LIMIT_EXCEEDED, message: message.into(), data: None }
     }
 
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
     pub(crate) fn header_not_found() -> Self {
         Self::server("header not found")
+    }
+
+    /// An error with a code of its own (`eth_simulateV1`).
+    pub(crate) fn coded(code: i32, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
     }
 
     /// A reverted execution, with the reason in words if it is an `Error(string)` or a `Panic`.
@@ -100,11 +102,22 @@ fn word_as_usize(bytes: &[u8], at: usize) -> Option<usize> {
 impl From<StateError> for RpcError {
     fn from(error: StateError) -> Self {
         match error {
-            StateError::Pruned { .. } => Self::server(error.to_string()),
+            StateError::Pruned { .. } | StateError::Interrupted { .. } => {
+                Self::server(error.to_string())
+            }
             StateError::Database(_) | StateError::Damaged { .. } | StateError::MissingCode(_) => {
                 tracing::error!(cause = chain_of_causes(&error), "a request failed");
                 Self::internal(chain_of_causes(&error))
             }
+        }
+    }
+}
+
+impl From<OverrideError> for RpcError {
+    fn from(error: OverrideError) -> Self {
+        match error {
+            OverrideError::State(error) => error.into(),
+            other => Self::server(other.to_string()),
         }
     }
 }

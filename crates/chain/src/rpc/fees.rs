@@ -34,7 +34,7 @@ pub(super) fn blob_base_fee(_: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError>
 }
 
 /// The 60th percentile of the smallest tips in recent blocks, as geth suggests.
-fn suggested_tip(rpc: &Rpc, head: &Head) -> Result<u128, RpcError> {
+pub(super) fn suggested_tip(rpc: &Rpc, head: &Head) -> Result<u128, RpcError> {
     let mut tips = Vec::new();
     let oldest = head.header.number.saturating_sub(SUGGESTION_BLOCKS);
     for number in oldest..=head.header.number {

@@ -57,6 +57,11 @@ impl<R: StateReader> Journal<R> {
         }
     }
 
+    /// The state below.
+    pub fn parent(&self) -> &R {
+        &self.parent
+    }
+
     /// The account as it stands now.
     pub fn account(&mut self, address: Address) -> Result<Option<AccountState>, StateError> {
         Ok(self.entry(address)?.current)
