@@ -5,18 +5,22 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::run::{exists, root, run, run_in, step};
+use crate::run::{exists, output, root, run, run_in, step};
 
 /// The test runner, pinned.
 const NEXTEST: &str = "cargo-nextest@0.9.143";
 
 /// Debian packages: program to look for, package that brings it.
-const PACKAGES: &[(&str, &str)] = &[("node", "nodejs"), ("npm", "npm"), ("unshare", "util-linux")];
+const PACKAGES: &[(&str, &str)] =
+    &[("node", "nodejs"), ("npm", "npm"), ("python3", "python3"), ("unshare", "util-linux")];
 
 pub fn all() -> anyhow::Result<()> {
     step("set-up");
     system_packages()?;
     node_packages(&root().join("contracts"))?;
+    let clients = root().join("crates/chain/tests/clients");
+    node_packages(&clients)?;
+    python_packages(&clients)?;
     if !exists("cargo-nextest") {
         run("cargo", &["install", "--locked", NEXTEST])?;
     }
@@ -26,7 +30,10 @@ pub fn all() -> anyhow::Result<()> {
 fn system_packages() -> anyhow::Result<()> {
     let missing: Vec<&str> =
         PACKAGES.iter().filter(|(program, _)| !exists(program)).map(|(_, name)| *name).collect();
-    install(&missing)
+    install(&missing)?;
+    // Debian's Python is there without the part that makes environments.
+    let makes_environments = output("python3", &["-c", "import ensurepip, venv"]).is_ok();
+    install(if makes_environments { &[] } else { &["python3-venv"] })
 }
 
 /// Installs Debian packages if any are named.
@@ -57,6 +64,22 @@ pub fn node_packages(dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     run_in(dir, "npm", &["ci", "--no-audit", "--no-fund"], &[])?;
+    std::fs::write(stamp, hash)?;
+    Ok(())
+}
+
+/// An environment `venv` with exactly the packages of `requirements.txt`, whose hashes are checked.
+fn python_packages(dir: &Path) -> anyhow::Result<()> {
+    let pins = std::fs::read(dir.join("requirements.txt"))?;
+    let stamp = dir.join("venv/.tilth-lock");
+    let hash = blake3::hash(&pins).to_hex().to_string();
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == hash) {
+        return Ok(());
+    }
+    run_in(dir, "python3", &["-m", "venv", "--clear", "venv"], &[])?;
+    let python = dir.join("venv/bin/python").display().to_string();
+    let install = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt"];
+    run_in(dir, &python, &install, &[])?;
     std::fs::write(stamp, hash)?;
     Ok(())
 }

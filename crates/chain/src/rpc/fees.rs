@@ -20,7 +20,8 @@ const SUGGESTION_SAMPLE: usize = 3;
 
 pub(super) fn gas_price(rpc: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError> {
     let head = rpc.head();
-    let base_fee = rpc.node.spec.next_base_fee(&head.header);
+    // The head's base fee, as geth has it: what the last block cost at least.
+    let base_fee = head.header.base_fee_per_gas.unwrap_or_default();
     Ok(U256::from(suggested_tip(rpc, &head)?) + U256::from(base_fee))
 }
 
