@@ -30,7 +30,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tilth_protocol::Problem;
 use tilth_service::{OnFailure, Scope};
 
-pub use block::{ChainSpec, SealedHeader};
+pub use block::{Block, ChainSpec, SealedHeader};
 pub use clock::Clock;
 pub use config::{Config, Limits, Production};
 pub use genesis::{Genesis, GenesisError, Predeploy};
@@ -40,6 +40,9 @@ use store::{Store, StoreOptions};
 
 /// Name of the database in a chain's folder.
 const DATABASE: &str = "chain.redb";
+
+/// Name of the file beside it that keeps what waits in the pool.
+const JOURNAL: &str = "pool.journal";
 
 /// How long a stop waits for requests and a block in progress.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -121,6 +124,13 @@ pub async fn spawn(config: Config) -> Result<Chain, ChainError> {
             () = stop.cancelled() => {}
         }
     });
+    let (idle, stop) = (Arc::clone(&node), scope.token());
+    scope.spawn("pool", OnFailure::StopAll, async move {
+        tokio::select! {
+            () = solo::keep_pool(idle) => {}
+            () = stop.cancelled() => {}
+        }
+    });
     Ok(Chain { node, server, scope })
 }
 
@@ -137,7 +147,14 @@ fn open(config: Config) -> Result<Node, ChainError> {
         }
     }
     .map_err(NodeError::State)?;
-    Ok(Node::open(store, &config.genesis, config.limits, config.clock, config.beneficiary)?)
+    let node =
+        Node::open(store, &config.genesis, config.limits, config.clock, config.beneficiary)?;
+    if let Some(dir) = &config.dir
+        && let Err(source) = node.attach_journal(dir.join(JOURNAL))
+    {
+        return Err(ChainError::Folder { dir: dir.display().to_string(), source });
+    }
+    Ok(node)
 }
 
 fn make_folder(dir: &Path) -> Result<(), ChainError> {
@@ -175,6 +192,14 @@ impl Chain {
         let _ = heads.wait_for(|head| *head >= number).await;
     }
 
+    /// Takes the transactions of abandoned blocks back into the pool, oldest block first, except for
+    /// those that are also in the blocks that took their place. For producers that move the head to
+    /// another branch, to be called after that; nothing comes back from more than 64 blocks. Returns
+    /// how many came back.
+    pub fn reinject(&self, abandoned: &[Block], adopted: &[Block]) -> Result<usize, ChainError> {
+        Ok(self.node.reinject(abandoned, adopted).map_err(NodeError::State)?)
+    }
+
     /// Transactions waiting in the pool.
     pub fn waiting(&self) -> usize {
         self.node.pool().len()
@@ -186,6 +211,11 @@ impl Chain {
         scope.shutdown(SHUTDOWN).await;
         if tokio::time::timeout(SHUTDOWN, server.stop()).await.is_err() {
             tracing::warn!("some requests did not end in time");
+        }
+        let last = Arc::clone(&node);
+        let written = tokio::task::spawn_blocking(move || last.rewrite_journal()).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(cause = chain_of_causes(&error), "the pool could not be written down");
         }
         // A block or request on a thread of its own still holds the node; the database is closed,
         // and the folder free for the next start, when the last of them lets go.

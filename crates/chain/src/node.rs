@@ -4,24 +4,30 @@
 //! Order of a new block: executed, written to disk as a whole, then shown to readers, then taken
 //! out of the pool. So nothing is ever shown that a crash could take back.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+mod submission;
 
-use alloy_consensus::{Transaction as _, transaction::SignerRecoverable};
-use alloy_eips::eip2718::Decodable2718;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    time::Instant,
+};
+
+use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, map::AddressSet};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    block::{ChainSpec, SealedHeader, Transaction, chained_randomness},
+    block::{ChainSpec, SealedHeader, chained_randomness},
     clock::Clock,
     config::Limits,
     execution::{BlockAttributes, BlockBuilder, Executed, ExecutionError, Rejected},
     genesis::{Genesis, GenesisError},
-    pool::{AdmissionRules, Pool, PoolError, Sender, admit},
+    pool::{Pool, PoolJournal},
     state::{Advance, Commitment, StateCommitment, StateError, StateReader},
     store::{Snapshot, Store},
     trie::Trie,
 };
+
+pub(crate) use submission::SubmitError;
 
 /// The least gas a transaction can use: bounds how many candidates a block can hold.
 const TRANSACTION_GAS_MIN: u64 = 21_000;
@@ -80,23 +86,6 @@ pub enum NodeError {
     },
 }
 
-/// Why a raw transaction was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// The bytes are not a transaction.
-    #[error("{0}")]
-    Malformed(String),
-    /// It is one, but not acceptable.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// The state could not be read.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Blocks cannot be written at the moment, so nothing is taken.
-    #[error("the chain cannot make blocks: {0}")]
-    Halted(String),
-}
-
 /// See the module's description.
 pub(crate) struct Node {
     pub(crate) spec: ChainSpec,
@@ -112,6 +101,10 @@ pub(crate) struct Node {
     /// Signalled when the pool has something new.
     pub(crate) arrivals: Notify,
     fault: Mutex<Option<String>>,
+    /// The pool's time starts here.
+    opened: Instant,
+    /// Set once if what waits is to outlive the process.
+    journal: OnceLock<Mutex<PoolJournal>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -163,6 +156,8 @@ impl Node {
             heads,
             arrivals: Notify::new(),
             fault: Mutex::new(None),
+            opened: Instant::now(),
+            journal: OnceLock::new(),
         })
     }
 
@@ -206,50 +201,9 @@ impl Node {
         }
     }
 
-    /// Decodes a signed transaction, recovers its sender and puts it into the pool.
-    pub(crate) fn submit(&self, raw: &[u8]) -> Result<B256, SubmitError> {
-        if let Some(fault) = &*self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Err(SubmitError::Halted(fault.clone()));
-        }
-        if raw.len() > self.limits.transaction_bytes_max {
-            let (size, limit) = (raw.len(), self.limits.transaction_bytes_max);
-            return Err(PoolError::Oversized { size, limit }.into());
-        }
-        let envelope = alloy_consensus::TxEnvelope::decode_2718_exact(raw)
-            .map_err(|error| SubmitError::Malformed(error.to_string()))?;
-        let sender = envelope.recover_signer().map_err(|_| PoolError::InvalidSender)?;
-        let transaction = Transaction::new_unchecked(envelope, sender);
-        let hash = *transaction.inner().tx_hash();
-        let mut pool = self.pool();
-        // The head is read under the pool's lock: a block made meanwhile refreshes the pool after.
-        let head = self.head();
-        let account = self.sender(&head, sender)?;
-        admit(&transaction, account, &self.rules(&head.header))?;
-        pool.insert(transaction, account)?;
-        drop(pool);
-        self.arrivals.notify_one();
-        Ok(hash)
-    }
-
-    fn rules(&self, head: &SealedHeader) -> AdmissionRules {
-        AdmissionRules {
-            chain_id: self.spec.chain_id,
-            fork: self.spec.fork(head.number + 1, head.timestamp),
-            gas_limit: head.gas_limit,
-            bytes_max: self.limits.transaction_bytes_max,
-            tip_min: self.limits.tip_min,
-            allow_unprotected: self.limits.allow_unprotected,
-        }
-    }
-
-    fn sender(&self, head: &Head, address: Address) -> Result<Sender, StateError> {
-        let account = head.snapshot.account(&address)?.unwrap_or_default();
-        let code = head.snapshot.code(&account.code_hash)?;
-        Ok(Sender {
-            nonce: account.nonce,
-            balance: account.balance,
-            is_contract: !code.is_empty() && !code.is_eip7702(),
-        })
+    /// Why blocks cannot be made at the moment, if they cannot.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether transactions wait that a block could take now.
@@ -331,13 +285,8 @@ impl Node {
             accounts: commitment.accounts().clone(),
         });
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&head);
-        let mut pool = self.pool();
-        for account in executed.diff.accounts.values() {
-            if let Some(after) = &account.after {
-                pool.refresh(account.address, after.nonce);
-            }
-        }
-        drop(pool);
+        let changed = executed.diff.accounts.values();
+        self.refresh_pool(&head, changed.map(|account| (account.address, account.after)))?;
         self.heads.send_replace(head.header.number);
         tracing::debug!(
             number = head.header.number,
@@ -361,5 +310,7 @@ pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> Stri
     text
 }
 
+#[cfg(test)]
+mod submission_tests;
 #[cfg(test)]
 mod tests;

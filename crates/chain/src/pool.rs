@@ -1,52 +1,74 @@
 //! Transactions that wait for a block. A pure structure: it reads no state and no clock.
 //!
 //! Per sender there is a queue by nonce; what follows the account's nonce without a gap is
-//! *executable*, the rest waits. Blocks take executable transactions by tip, a sender's own ones in
-//! order of nonce. A transaction replaces another of the same nonce if it offers at least
-//! [`PoolLimits::replacement_percent`] more. A full pool makes room by dropping the last
-//! transaction of the sender whose last one offers the least, if the newcomer offers more.
+//! *executable* (geth's pending), the rest is *queued*. Blocks take executable transactions by what
+//! they pay at the block's base fee, a sender's own ones in order of nonce. A transaction replaces
+//! another of the same nonce if both its fees are [`PoolLimits::replacement_percent`] higher.
 //!
-//! Invariants: every index names exactly the transactions in the queues; a sender's queued cost
-//! never exceeds the balance seen at its last admission; bounds hold after every call.
+//! A full pool makes room with the last transaction of some sender: of those that are queued the one
+//! that pays least, and only when none is queued, of the executable ones. A newcomer that is queued
+//! itself must pay more than what it pushes out, and never pushes out an executable one.
+//!
+//! All per-block work is proportional to what the block changed: see [`prices`].
+//!
+//! Invariants: every index names exactly the transactions in the queues; bounds hold after every
+//! call, except that [`Pool::reinject`] and demotions may leave a sender above its own bounds.
 
 mod admission;
+mod journal;
+mod prices;
+mod queue;
 
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+    cmp::Ordering,
+    collections::{BinaryHeap, VecDeque},
     sync::Arc,
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{
     Address, B256, U256,
     map::{AddressMap, B256Map},
 };
 
-use crate::block::Transaction;
-pub use admission::{AdmissionRules, PoolError, Sender, admit};
+use crate::block::{Block, Transaction};
+pub use journal::PoolJournal;
+pub use admission::{AdmissionRules, PoolError, Prepared, Sender, SenderCode, check};
+use prices::{Offer, PriceIndex, Rank};
+use queue::{Marks, Queue};
+
+/// Bytes of a slot, the unit in which the pool's size is bounded: a transaction takes at least one.
+pub const SLOT_BYTES: usize = 32 << 10;
 
 /// Bounds of the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Transactions in all.
-    pub transactions_max: usize,
-    /// Transactions of one sender.
-    pub per_sender_max: usize,
+    /// Slots in all; a transaction takes one per 32 KiB begun.
+    pub slots_max: usize,
     /// Bytes of encoded transactions in all.
     pub bytes_max: usize,
+    /// Queued transactions in all.
+    pub queued_max: usize,
+    /// Transactions of one sender.
+    pub per_sender_max: usize,
+    /// Queued transactions of one sender.
+    pub per_sender_queued_max: usize,
     /// How much more a replacement must offer, in percent, in both fee and tip.
-    pub replacement_percent: u128,
+    pub replacement_percent: u64,
+    /// Seconds after the last event of a sender after which what it has queued is dropped.
+    pub queued_lifetime_seconds: u64,
 }
 
 impl Default for PoolLimits {
     fn default() -> Self {
         Self {
-            transactions_max: 131_072,
-            per_sender_max: 32_768,
+            slots_max: 131_072,
             bytes_max: 256 << 20,
+            queued_max: 32_768,
+            per_sender_max: 16_384,
+            per_sender_queued_max: 1024,
             replacement_percent: 10,
+            queued_lifetime_seconds: 3 * 3600,
         }
     }
 }
@@ -56,6 +78,7 @@ impl Default for PoolLimits {
 pub struct Pooled {
     /// With its sender.
     pub transaction: Transaction,
+    authorities: Vec<Address>,
     /// Order of arrival.
     arrival: u64,
     bytes: usize,
@@ -63,15 +86,16 @@ pub struct Pooled {
 }
 
 impl Pooled {
-    fn tip_cap(&self) -> u128 {
-        self.transaction
-            .max_priority_fee_per_gas()
-            .unwrap_or_else(|| self.transaction.max_fee_per_gas())
+    fn slots(&self) -> usize {
+        self.bytes.div_ceil(SLOT_BYTES).max(1)
     }
 }
 
-/// Recently admitted hashes remembered for pending-transaction filters.
+/// Recently executable hashes remembered for pending-transaction filters.
 const RECENT_MAX: usize = 8192;
+
+/// Abandoned blocks deeper than this are not reinjected, as in geth.
+const REINJECT_BLOCKS_MAX: usize = 64;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -79,34 +103,22 @@ pub struct Pool {
     limits: PoolLimits,
     queues: AddressMap<Queue>,
     by_hash: B256Map<(Address, u64)>,
-    /// Each sender's last transaction: tip, newest first, sender. The first is evicted first.
-    tails: BTreeSet<(u128, Reverse<u64>, Address)>,
+    /// Each sender's next transaction for a block.
+    heads: PriceIndex,
+    /// Last transactions of senders who have queued ones.
+    queued_tails: PriceIndex,
+    /// Last transactions of the other senders.
+    ready_tails: PriceIndex,
+    /// In how many transactions here an account authorizes something.
+    authorities: AddressMap<usize>,
+    executable: usize,
     bytes: usize,
+    slots: usize,
+    /// No transaction here has a higher gas limit.
+    gas_bound: u64,
     arrivals: u64,
+    announced: u64,
     recent: VecDeque<B256>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    /// The account's nonce in the state.
-    nonce: u64,
-    /// The first nonce from `nonce` on that is missing.
-    next: u64,
-    cost: U256,
-    transactions: BTreeMap<u64, Arc<Pooled>>,
-}
-
-impl Queue {
-    fn advance(&mut self) {
-        while self.transactions.contains_key(&self.next) {
-            self.next += 1;
-        }
-    }
-
-    fn tail(&self, address: Address) -> Option<(u128, Reverse<u64>, Address)> {
-        let (_, last) = self.transactions.last_key_value()?;
-        Some((last.tip_cap(), Reverse(last.arrival), address))
-    }
 }
 
 impl Pool {
@@ -125,15 +137,19 @@ impl Pool {
         self.by_hash.is_empty()
     }
 
-    /// Numbers of executable and of waiting transactions.
+    /// Numbers of executable and of queued transactions.
     pub fn counts(&self) -> (usize, usize) {
-        let executable: u64 = self.queues.values().map(|q| q.next - q.nonce).sum();
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "each of them is a transaction that is held here"
-        )]
-        let executable = executable as usize;
-        (executable, self.len() - executable)
+        (self.executable, self.len() - self.executable)
+    }
+
+    /// Bytes of all transactions' encodings together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Slots in use; see [`PoolLimits::slots_max`].
+    pub fn slots(&self) -> usize {
+        self.slots
     }
 
     /// A transaction by hash.
@@ -144,182 +160,420 @@ impl Pool {
 
     /// The nonce after the sender's executable transactions, if it has any here.
     pub fn pending_nonce(&self, sender: &Address) -> Option<u64> {
-        self.queues.get(sender).filter(|q| q.next > q.nonce).map(|q| q.next)
+        self.queues.get(sender).filter(|queue| queue.executable() > 0).map(|queue| queue.next)
     }
 
-    /// Number of admissions so far: the position from which [`Pool::admitted`] can be asked.
+    /// The account of a sender who has transactions here, as of the last block the pool was told of.
+    pub fn account(&self, sender: &Address) -> Option<Sender> {
+        self.queues.get(sender).map(|queue| queue.account)
+    }
+
+    /// How many transactions have become executable so far: the position from which
+    /// [`Pool::admitted`] can be asked.
     pub fn arrivals(&self) -> u64 {
-        self.arrivals
+        self.announced
     }
 
-    /// Hashes of the admissions number `from` up to but not including `until`, counted from zero,
-    /// as far as they are remembered.
+    /// Hashes of the transactions that became executable as number `from` up to but not including
+    /// `until`, counted from zero, as far as they are remembered.
     pub fn admitted(&self, from: u64, until: u64) -> Vec<B256> {
-        let oldest = self.arrivals - self.recent.len() as u64;
-        (oldest..self.arrivals)
+        let oldest = self.announced - self.recent.len() as u64;
+        (oldest..self.announced)
             .zip(&self.recent)
             .filter(|(number, _)| (from..until).contains(number))
             .map(|(_, hash)| *hash)
             .collect()
     }
 
-    /// Adds a transaction that [`admit`] has accepted for `sender`.
+    /// Adds a transaction that has passed [`check`], from the account `sender` as of the head.
+    /// `now` is in seconds from any start that stays the same.
     ///
     /// # Errors
-    /// Known already, an underpriced replacement, unaffordable together with the sender's other
-    /// transactions, or no room.
-    pub fn insert(&mut self, transaction: Transaction, sender: Sender) -> Result<(), PoolError> {
-        let hash = *transaction.inner().tx_hash();
+    /// What geth says when the account, the sender's other transactions or the bounds forbid it.
+    /// The pool is then as before.
+    pub fn insert(
+        &mut self,
+        prepared: Prepared,
+        sender: Sender,
+        now: u64,
+    ) -> Result<(), PoolError> {
+        let hash = *prepared.transaction.inner().tx_hash();
         if self.by_hash.contains_key(&hash) {
             return Err(PoolError::AlreadyKnown);
         }
-        let address = transaction.signer();
-        let nonce = transaction.nonce();
-        let bytes = transaction.inner().encode_2718_len();
-        let cost = admission::cost(&transaction);
-        self.refresh(address, sender.nonce);
+        let address = prepared.transaction.signer();
+        self.refresh(address, sender);
+        admission::check_account(&prepared, &sender)?;
+        let nonce = prepared.transaction.nonce();
         let queue = self.queues.get(&address);
-        let replaced = queue.and_then(|q| q.transactions.get(&nonce)).cloned();
-        let queued = queue.map_or(U256::ZERO, |q| q.cost);
-        let others = queued - replaced.as_ref().map_or(U256::ZERO, |old| old.cost);
-        if others.saturating_add(cost) > sender.balance {
-            return Err(PoolError::Overspent { balance: sender.balance, queued: others, cost });
-        }
-        match &replaced {
-            Some(old) if !self.outbids(&transaction, &old.transaction) => {
+        let replaced = queue.and_then(|queue| queue.transactions.get(&nonce)).cloned();
+        let in_block = replaced.as_ref().filter(|_| queue.is_some_and(|q| q.is_executable(nonce)));
+        let spent = queue.map_or(U256::ZERO, |queue| queue.cost);
+        let freed = in_block.map(|pooled| pooled.cost);
+        admission::check_funds(&prepared, sender.balance, spent, freed)?;
+        self.check_delegations(&prepared, &sender)?;
+        let Prepared { transaction, authorities, bytes, cost } = prepared;
+        let pooled = Arc::new(Pooled { transaction, authorities, arrival: self.arrivals, bytes, cost });
+        match replaced {
+            Some(old) if !self.outbids(&pooled.transaction, &old.transaction) => {
                 return Err(PoolError::ReplacementUnderpriced);
             }
-            None if queue.map_or(0, |q| q.transactions.len()) >= self.limits.per_sender_max => {
-                return Err(PoolError::SenderFull);
+            Some(old) => {
+                let freed = (old.slots(), old.bytes);
+                self.make_room(&pooled, freed, false)?;
             }
-            _ => {}
+            None => {
+                let queued = nonce > self.next_nonce(&address, &sender);
+                self.check_sender(&address, queued)?;
+                self.make_room(&pooled, (0, 0), queued)?;
+            }
         }
-        let pooled = Arc::new(Pooled { transaction, arrival: self.arrivals, bytes, cost });
-        if replaced.is_some() {
-            self.remove(address, nonce);
-        } else {
-            self.make_room(&pooled)?;
-        }
-        self.put(address, nonce, hash, pooled, sender.nonce);
+        self.put(pooled, sender, now);
+        self.arrivals += 1;
         Ok(())
     }
 
-    fn put(&mut self, address: Address, nonce: u64, hash: B256, pooled: Arc<Pooled>, state: u64) {
-        let queue = self.queues.entry(address).or_insert_with(|| Queue {
-            nonce: state,
-            next: state,
-            ..Queue::default()
-        });
-        if let Some(tail) = queue.tail(address) {
-            self.tails.remove(&tail);
+    fn next_nonce(&self, address: &Address, account: &Sender) -> u64 {
+        self.queues.get(address).map_or(account.nonce, |queue| queue.next)
+    }
+
+    /// One transaction at a time for accounts with a delegation or one under way, and none whose
+    /// authorities have several (geth's rules: such accounts can be emptied by others, and with them
+    /// whatever they have waiting).
+    fn check_delegations(&self, prepared: &Prepared, sender: &Sender) -> Result<(), PoolError> {
+        let (address, nonce) = (prepared.transaction.signer(), prepared.transaction.nonce());
+        let delegated = sender.code != SenderCode::None || self.authorities.contains_key(&address);
+        let queue = self.queues.get(&address);
+        if delegated {
+            match queue.filter(|queue| queue.executable() > 0) {
+                None if nonce != sender.nonce => return Err(PoolError::DelegatedGap),
+                Some(queue) if !queue.is_executable(nonce) => {
+                    return Err(PoolError::DelegatedInFlight);
+                }
+                _ => {}
+            }
         }
-        self.bytes += pooled.bytes;
-        queue.cost += pooled.cost;
-        queue.transactions.insert(nonce, pooled);
-        queue.advance();
-        self.tails.extend(queue.tail(address));
-        self.by_hash.insert(hash, (address, nonce));
-        self.arrivals += 1;
-        if self.recent.len() == RECENT_MAX {
-            self.recent.pop_front();
+        let several = |authority| self.queues.get(authority).is_some_and(|q| q.transactions.len() > 1);
+        if prepared.authorities.iter().any(several) {
+            return Err(PoolError::AuthorityReserved);
         }
-        self.recent.push_back(hash);
+        Ok(())
+    }
+
+    fn check_sender(&self, address: &Address, queued: bool) -> Result<(), PoolError> {
+        let Some(queue) = self.queues.get(address) else { return Ok(()) };
+        let count = queue.transactions.len();
+        let waiting = count - queue.executable();
+        let full = count >= self.limits.per_sender_max
+            || (queued && waiting >= self.limits.per_sender_queued_max);
+        if full { Err(PoolError::SenderFull(count)) } else { Ok(()) }
     }
 
     fn outbids(&self, new: &Transaction, old: &Transaction) -> bool {
         let raised = |old: u128| {
-            let percent = 100 + self.limits.replacement_percent;
-            old.saturating_mul(percent).div_ceil(100)
+            let percent = U256::from(100) + U256::from(self.limits.replacement_percent);
+            U256::from(old) * percent / U256::from(100)
         };
         let tip = |tx: &Transaction| {
             tx.max_priority_fee_per_gas().unwrap_or_else(|| tx.max_fee_per_gas())
         };
-        new.max_fee_per_gas() > old.max_fee_per_gas()
-            && tip(new) >= tip(old)
-            && new.max_fee_per_gas() >= raised(old.max_fee_per_gas())
-            && tip(new) >= raised(tip(old))
+        let better = |new: u128, old: u128| new > old && U256::from(new) >= raised(old);
+        better(new.max_fee_per_gas(), old.max_fee_per_gas()) && better(tip(new), tip(old))
     }
 
-    fn make_room(&mut self, newcomer: &Pooled) -> Result<(), PoolError> {
-        while self.len() >= self.limits.transactions_max
-            || self.bytes + newcomer.bytes > self.limits.bytes_max
-        {
-            let Some(&(tip, _, address)) = self.tails.first() else { return Err(PoolError::Full) };
-            if newcomer.tip_cap() <= tip || address == newcomer.transaction.signer() {
+    /// Pushes out what the newcomer may take the place of until it fits. `freed` are the slots and
+    /// bytes of the transaction it replaces.
+    fn make_room(
+        &mut self,
+        newcomer: &Arc<Pooled>,
+        freed: (usize, usize),
+        queued: bool,
+    ) -> Result<(), PoolError> {
+        let mut evicted = Vec::new();
+        let made = self.try_make_room(newcomer, freed, queued, &mut evicted);
+        if made.is_err() {
+            for (pooled, account, touched) in evicted.into_iter().rev() {
+                self.restore(pooled, account, touched);
+            }
+        }
+        made
+    }
+
+    fn try_make_room(
+        &mut self,
+        newcomer: &Arc<Pooled>,
+        freed: (usize, usize),
+        queued: bool,
+        evicted: &mut Vec<(Arc<Pooled>, Sender, u64)>,
+    ) -> Result<(), PoolError> {
+        let offer = Offer::of(newcomer);
+        loop {
+            let waiting = self.len() - self.executable;
+            let fits = self.slots - freed.0 + newcomer.slots() <= self.limits.slots_max
+                && self.bytes - freed.1 + newcomer.bytes <= self.limits.bytes_max
+                && !(queued && waiting >= self.limits.queued_max);
+            if fits {
+                return Ok(());
+            }
+            let base_fee = self.heads.base_fee();
+            let victim = self.queued_tails.worst();
+            let waits = victim.is_some();
+            let Some(victim) = victim.or_else(|| self.ready_tails.worst()) else {
+                return Err(PoolError::Full);
+            };
+            let pays_more = offer.outbids(&victim, base_fee);
+            if !pays_more && (queued || !waits) {
+                return Err(PoolError::Underpriced);
+            }
+            if queued && !waits {
+                return Err(PoolError::FutureReplacesPending);
+            }
+            let Some(queue) = self.queues.get(&victim.sender) else { return Err(PoolError::Full) };
+            let Some((&nonce, _)) = queue.transactions.last_key_value() else {
+                return Err(PoolError::Full);
+            };
+            // What comes before the newcomer in its own queue is what makes it executable.
+            let own = newcomer.transaction.nonce();
+            let needed = nonce == own || (nonce < own && !waits);
+            if victim.sender == offer.sender && needed {
                 return Err(PoolError::Full);
             }
-            let last = self.queues.get(&address).and_then(|q| q.transactions.last_key_value());
-            let Some((&nonce, _)) = last else { return Err(PoolError::Full) };
-            self.remove(address, nonce);
+            let (account, touched) = (queue.account, queue.touched);
+            if let Some(pooled) = self.take(victim.sender, nonce) {
+                evicted.push((pooled, account, touched));
+            }
         }
-        Ok(())
     }
 
-    /// Takes one transaction out.
+    fn restore(&mut self, pooled: Arc<Pooled>, account: Sender, touched: u64) {
+        let announced = self.announced;
+        self.put(pooled, account, touched);
+        // Those had been announced before.
+        while self.announced > announced {
+            self.recent.pop_back();
+            self.announced -= 1;
+        }
+    }
+
+    fn put(&mut self, pooled: Arc<Pooled>, account: Sender, now: u64) {
+        let (address, nonce) = (pooled.transaction.signer(), pooled.transaction.nonce());
+        self.count(&pooled);
+        let queue = self.queues.entry(address).or_insert_with(|| Queue::new(account, now));
+        let before = queue.marks();
+        let old_next = queue.next;
+        let replaced = queue.put(Arc::clone(&pooled));
+        if queue.next > old_next || replaced.is_some() {
+            queue.touched = now;
+        }
+        let after = queue.marks();
+        let ready = if queue.next > old_next {
+            old_next..queue.next
+        } else if replaced.is_some() && nonce < queue.next {
+            nonce..nonce + 1
+        } else {
+            0..0
+        };
+        for pooled in queue.transactions.range(ready).map(|(_, pooled)| pooled) {
+            if self.recent.len() == RECENT_MAX {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(*pooled.transaction.inner().tx_hash());
+            self.announced += 1;
+        }
+        self.index(before, after);
+        if let Some(old) = replaced {
+            self.uncount(&old);
+        }
+    }
+
+    fn take(&mut self, address: Address, nonce: u64) -> Option<Arc<Pooled>> {
+        self.edit(address, |queue| queue.take(nonce).into_iter().collect()).pop()
+    }
+
+    /// Takes one transaction out. The sender's later ones are queued from now on.
     pub fn remove(&mut self, address: Address, nonce: u64) {
-        let Some(queue) = self.queues.get_mut(&address) else { return };
-        let tail = queue.tail(address);
-        let Some(removed) = queue.transactions.remove(&nonce) else { return };
-        self.bytes -= removed.bytes;
-        queue.cost -= removed.cost;
-        self.by_hash.remove(removed.transaction.inner().tx_hash());
-        if nonce >= queue.nonce && nonce < queue.next {
-            queue.next = nonce;
-        }
-        if let Some(tail) = tail {
-            self.tails.remove(&tail);
-        }
-        self.tails.extend(queue.tail(address));
+        self.take(address, nonce);
+    }
+
+    /// Changes one sender's queue by taking transactions out, which are returned.
+    fn edit(
+        &mut self,
+        address: Address,
+        change: impl FnOnce(&mut Queue) -> Vec<Arc<Pooled>>,
+    ) -> Vec<Arc<Pooled>> {
+        let Some(queue) = self.queues.get_mut(&address) else { return Vec::new() };
+        let before = queue.marks();
+        let removed = change(queue);
+        let after = queue.marks();
         if queue.transactions.is_empty() {
             self.queues.remove(&address);
         }
+        self.index(before, after);
+        for pooled in &removed {
+            self.uncount(pooled);
+        }
+        removed
     }
 
-    /// Tells the pool an account's nonce after a block: transactions below it are gone.
-    pub fn refresh(&mut self, address: Address, nonce: u64) {
-        let Some(queue) = self.queues.get_mut(&address) else { return };
-        if queue.nonce == nonce {
+    fn index(&mut self, before: Marks, after: Marks) {
+        self.executable = self.executable - before.executable + after.executable;
+        let moved = [
+            (&mut self.heads, before.head, after.head),
+            (&mut self.queued_tails, before.queued_tail, after.queued_tail),
+            (&mut self.ready_tails, before.ready_tail, after.ready_tail),
+        ];
+        for (index, before, after) in moved {
+            if before == after {
+                continue;
+            }
+            if let Some(offer) = before {
+                index.remove(&offer);
+            }
+            if let Some(offer) = after {
+                index.insert(offer);
+            }
+        }
+    }
+
+    fn count(&mut self, pooled: &Pooled) {
+        let place = (pooled.transaction.signer(), pooled.transaction.nonce());
+        self.by_hash.insert(*pooled.transaction.inner().tx_hash(), place);
+        self.bytes += pooled.bytes;
+        self.slots += pooled.slots();
+        self.gas_bound = self.gas_bound.max(pooled.transaction.gas_limit());
+        for authority in &pooled.authorities {
+            *self.authorities.entry(*authority).or_default() += 1;
+        }
+    }
+
+    fn uncount(&mut self, pooled: &Pooled) {
+        self.by_hash.remove(pooled.transaction.inner().tx_hash());
+        self.bytes -= pooled.bytes;
+        self.slots -= pooled.slots();
+        for authority in &pooled.authorities {
+            if let Some(count) = self.authorities.get_mut(authority) {
+                *count -= 1;
+                if *count == 0 {
+                    self.authorities.remove(authority);
+                }
+            }
+        }
+    }
+
+    /// Tells the pool an account as it is after a block: what was mined or can no longer be paid for
+    /// is dropped, and executable transactions after a dropped one are queued.
+    pub fn refresh(&mut self, address: Address, account: Sender) {
+        let known = self.queues.get(&address).map(|queue| queue.account);
+        if known.is_none_or(|known| known == account) {
             return;
         }
-        if let Some(tail) = queue.tail(address) {
-            self.tails.remove(&tail);
+        self.edit(address, |queue| queue.follow(account));
+    }
+
+    /// Tells the pool what the next block will be like: base fee in wei per gas, and gas limit.
+    /// Transactions that fit into no block any more are dropped.
+    pub fn follow(&mut self, base_fee: u64, gas_limit: u64) {
+        self.set_base_fee(base_fee);
+        if self.gas_bound <= gas_limit {
+            return;
         }
-        let kept = queue.transactions.split_off(&nonce);
-        for (_, mined) in std::mem::replace(&mut queue.transactions, kept) {
-            self.bytes -= mined.bytes;
-            queue.cost -= mined.cost;
-            self.by_hash.remove(mined.transaction.inner().tx_hash());
+        self.gas_bound = gas_limit;
+        let senders: Vec<Address> = self.queues.keys().copied().collect();
+        for sender in senders {
+            self.edit(sender, |queue| {
+                queue.drop_if(|pooled| pooled.transaction.gas_limit() > gas_limit)
+            });
         }
-        queue.next = if nonce < queue.nonce { nonce } else { queue.next.max(nonce) };
-        queue.nonce = nonce;
-        queue.advance();
-        self.tails.extend(queue.tail(address));
-        if queue.transactions.is_empty() {
-            self.queues.remove(&address);
+    }
+
+    fn set_base_fee(&mut self, base_fee: u64) {
+        for index in [&mut self.heads, &mut self.queued_tails, &mut self.ready_tails] {
+            index.set_base_fee(base_fee.into());
         }
+    }
+
+    /// Drops what is queued of senders of whom nothing was heard for the configured lifetime, and
+    /// what demotions left above the bound on queued transactions. Looks at every sender: meant to be
+    /// called once a minute, not per block. `now` is on the scale of [`Pool::insert`].
+    pub fn expire(&mut self, now: u64) -> usize {
+        let before = self.len();
+        let idle = |queue: &Queue| {
+            now.saturating_sub(queue.touched) > self.limits.queued_lifetime_seconds
+                && queue.transactions.len() > queue.executable()
+        };
+        let stale: Vec<Address> =
+            self.queues.iter().filter(|(_, queue)| idle(queue)).map(|(a, _)| *a).collect();
+        for sender in stale {
+            self.edit(sender, Queue::take_queued);
+        }
+        while self.len() - self.executable > self.limits.queued_max
+            && let Some(worst) = self.queued_tails.worst()
+        {
+            let last = self.queues.get(&worst.sender).and_then(|q| q.transactions.last_key_value());
+            let Some((&nonce, _)) = last else { break };
+            self.take(worst.sender, nonce);
+        }
+        before - self.len()
+    }
+
+    /// Takes the transactions of abandoned blocks back in, oldest block first, unless they are also
+    /// in a block that took their place or are no longer possible. `account` reads the state of the
+    /// new head. Returns how many came back. Nothing comes back from a very long branch.
+    pub fn reinject<E>(
+        &mut self,
+        abandoned: &[Block],
+        adopted: &[Block],
+        rules: &AdmissionRules,
+        now: u64,
+        mut account: impl FnMut(Address) -> Result<Sender, E>,
+    ) -> Result<usize, E> {
+        if abandoned.len() > REINJECT_BLOCKS_MAX {
+            return Ok(0);
+        }
+        let mined: B256Map<()> = adopted
+            .iter()
+            .flat_map(|block| &block.transactions)
+            .map(|transaction| (*transaction.inner().tx_hash(), ()))
+            .collect();
+        let mut back = 0;
+        for transaction in abandoned.iter().flat_map(|block| &block.transactions) {
+            if mined.contains_key(transaction.inner().tx_hash()) || check(transaction, rules).is_err()
+            {
+                continue;
+            }
+            let sender = account(transaction.signer())?;
+            let prepared = Prepared::new(transaction.clone());
+            back += usize::from(self.insert(prepared, sender, now).is_ok());
+        }
+        Ok(back)
     }
 
     /// Whether some transaction could go into a block with this base fee.
-    pub fn has_executable(&self, base_fee: u64) -> bool {
-        self.queues.values().any(|queue| {
-            let first = queue.transactions.get(&queue.nonce);
-            first.is_some_and(|tx| tx.transaction.effective_tip_per_gas(base_fee).is_some())
-        })
+    pub fn has_executable(&mut self, base_fee: u64) -> bool {
+        self.set_base_fee(base_fee);
+        self.heads.descending().next().is_some_and(|offer| offer.rank(base_fee.into()).0)
     }
 
-    /// Executable transactions for a block with this base fee, best tip first, at most `count`.
-    pub fn best(&self, base_fee: u64, count: usize) -> Vec<Arc<Pooled>> {
-        let mut heads: BinaryHeap<Candidate<'_>> = self
-            .queues
-            .values()
-            .filter_map(|queue| Candidate::new(queue, queue.nonce, base_fee))
-            .collect();
+    /// Executable transactions for a block with this base fee, best payer first, at most `count`.
+    pub fn best(&mut self, base_fee: u64, count: usize) -> Vec<Arc<Pooled>> {
+        self.set_base_fee(base_fee);
+        let mut heads = self
+            .heads
+            .descending()
+            .map_while(|offer| {
+                let queue = self.queues.get(&offer.sender)?;
+                Candidate::new(queue, queue.account.nonce, base_fee)
+            })
+            .peekable();
+        // What follows the transactions chosen so far.
+        let mut followers: BinaryHeap<Candidate<'_>> = BinaryHeap::new();
         let mut chosen = Vec::new();
-        while chosen.len() < count
-            && let Some(best) = heads.pop()
-        {
+        while chosen.len() < count {
+            let best =
+                if heads.peek() > followers.peek() { heads.next() } else { followers.pop() };
+            let Some(best) = best else { break };
             chosen.push(Arc::clone(best.pooled));
-            heads.extend(Candidate::new(best.queue, best.nonce + 1, base_fee));
+            followers.extend(Candidate::new(best.queue, best.nonce + 1, base_fee));
         }
         chosen
     }
@@ -330,31 +584,30 @@ impl Pool {
             queue
                 .transactions
                 .iter()
-                .map(move |(nonce, pooled)| (address, *nonce, pooled, *nonce < queue.next))
+                .map(move |(nonce, pooled)| (address, *nonce, pooled, queue.is_executable(*nonce)))
         })
     }
 }
 
 /// A sender's next transaction in the race for a block.
 struct Candidate<'a> {
+    rank: Rank,
     queue: &'a Queue,
     nonce: u64,
-    tip: u128,
     pooled: &'a Arc<Pooled>,
 }
 
 impl<'a> Candidate<'a> {
     fn new(queue: &'a Queue, nonce: u64, base_fee: u64) -> Option<Self> {
         let pooled = queue.transactions.get(&nonce)?;
-        let tip = pooled.transaction.effective_tip_per_gas(base_fee)?;
-        Some(Self { queue, nonce, tip, pooled })
+        let rank = Offer::of(pooled).rank(base_fee.into());
+        rank.0.then_some(Self { rank, queue, nonce, pooled })
     }
 }
 
 impl Ord for Candidate<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Higher tip first, then earlier arrival.
-        self.tip.cmp(&other.tip).then_with(|| other.pooled.arrival.cmp(&self.pooled.arrival))
+        self.rank.cmp(&other.rank)
     }
 }
 
@@ -372,5 +625,7 @@ impl PartialEq for Candidate<'_> {
 
 impl Eq for Candidate<'_> {}
 
+#[cfg(test)]
+mod against_model;
 #[cfg(test)]
 mod tests;

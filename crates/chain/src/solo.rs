@@ -55,6 +55,21 @@ async fn by_interval(node: Arc<Node>, every: Duration) {
     }
 }
 
+/// How often transactions that have waited too long are looked for.
+const POOL_UPKEEP: Duration = Duration::from_secs(60);
+
+/// Keeps the pool from holding what nobody will ever mine. Runs until its future is dropped.
+pub(crate) async fn keep_pool(node: Arc<Node>) {
+    // What the last run left may be ready for a block.
+    node.arrivals.notify_one();
+    let mut ticks = interval(POOL_UPKEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        node.expire_pool();
+    }
+}
+
 /// Makes one block on a thread where that may take its time.
 pub(crate) async fn make_block(
     node: &Arc<Node>,

@@ -1,9 +1,9 @@
 //! Whether a transaction may enter the pool, in the words geth uses for it.
 
-use alloy_consensus::Transaction as _;
+use alloy_consensus::{Transaction as _, crypto::secp256k1::recover_signer};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_evm::FromRecoveredTx;
-use alloy_primitives::U256;
+use alloy_primitives::{Address, I256, U256};
 use revm::{
     context::TxEnv,
     context_interface::cfg::gas::calculate_initial_tx_gas_for_tx,
@@ -36,8 +36,56 @@ pub struct Sender {
     pub nonce: u64,
     /// In wei.
     pub balance: U256,
-    /// The account holds code that is not a delegation, so it cannot send (EIP-3607).
-    pub is_contract: bool,
+    /// What code the account has.
+    pub code: SenderCode,
+}
+
+/// What code a sender's account has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SenderCode {
+    /// None, as with most that send.
+    None,
+    /// A delegation to a contract (EIP-7702).
+    Delegation,
+    /// Code of its own, so it cannot send (EIP-3607).
+    Contract,
+}
+
+/// A transaction with everything that admission needs and that costs time to find out, so that it
+/// can be found out before anybody waits.
+#[derive(Debug)]
+pub struct Prepared {
+    /// With its sender.
+    pub transaction: Transaction,
+    /// Who signed the valid ones of its authorizations (EIP-7702), each once.
+    pub(super) authorities: Vec<Address>,
+    /// Of the encoding.
+    pub(super) bytes: usize,
+    /// Highest possible cost, in wei.
+    pub(super) cost: U256,
+}
+
+impl Prepared {
+    /// Recovers who signed the authorizations. Their number is bounded by the size of the
+    /// transaction, which is the caller's to bound.
+    pub fn new(transaction: Transaction) -> Self {
+        let mut authorities: Vec<Address> = transaction
+            .authorization_list()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|signed| {
+                let signature = signed.signature().ok()?;
+                recover_signer(&signature, signed.inner().signature_hash()).ok()
+            })
+            .collect();
+        authorities.sort_unstable();
+        authorities.dedup();
+        let cost = U256::from(transaction.max_fee_per_gas())
+            .saturating_mul(U256::from(transaction.gas_limit()))
+            .saturating_add(transaction.value());
+        let bytes = transaction.inner().encode_2718_len();
+        Self { transaction, authorities, bytes, cost }
+    }
 }
 
 /// Why a transaction is refused. The texts are geth's.
@@ -55,8 +103,8 @@ pub enum PoolError {
         nonce: u64,
     },
     /// The nonce cannot be incremented any more.
-    #[error("nonce has max value: tx nonce {0}")]
-    NonceMax(u64),
+    #[error("nonce has max value")]
+    NonceMax,
     /// It does not offer enough more than the one it would replace.
     #[error("replacement transaction underpriced")]
     ReplacementUnderpriced,
@@ -71,7 +119,7 @@ pub enum PoolError {
         /// Of the transaction.
         cost: U256,
     },
-    /// The balance does not cover this transaction and the sender's others.
+    /// The balance does not cover this transaction and the sender's executable ones.
     #[error(
         "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, \
          tx cost {cost}, overshot {}", queued.saturating_add(*cost).saturating_sub(*balance)
@@ -79,10 +127,26 @@ pub enum PoolError {
     Overspent {
         /// Of the sender.
         balance: U256,
-        /// Of the sender's other transactions.
+        /// Of the sender's executable transactions.
         queued: U256,
         /// Of this one.
         cost: U256,
+    },
+    /// The balance does not cover the sender's executable transactions with this one in place of
+    /// one of them.
+    #[error(
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, \
+         tx bumped {bumped}, overshot {overshot}"
+    )]
+    OverspentByReplacement {
+        /// Of the sender.
+        balance: U256,
+        /// Of the sender's executable transactions.
+        queued: U256,
+        /// By how much this one costs more than the one it replaces; may be negative.
+        bumped: I256,
+        /// What is missing.
+        overshot: U256,
     },
     /// Less gas than any execution needs.
     #[error("intrinsic gas too low: gas {gas_limit}, minimum needed {needed}")]
@@ -112,32 +176,32 @@ pub enum PoolError {
         gas_limit: u64,
     },
     /// Tip above fee.
-    #[error(
-        "max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tip}, \
-         maxFeePerGas: {fee}"
-    )]
-    TipAboveFee {
-        /// The tip.
-        tip: u128,
-        /// The fee.
-        fee: u128,
-    },
+    #[error("max priority fee per gas higher than max fee per gas")]
+    TipAboveFee,
     /// Tip below the node's minimum.
-    #[error("transaction underpriced: gas tip cap {tip}, minimum needed {needed}")]
-    Underpriced {
+    #[error("transaction gas price below minimum: gas tip cap {tip}, minimum needed {needed}")]
+    TipTooLow {
         /// Of the transaction.
         tip: u128,
         /// By this node.
         needed: u128,
     },
-    /// Blob transactions, and kinds yet unknown.
-    #[error("transaction type not supported")]
-    KindNotSupported,
+    /// Blob transactions.
+    #[error("transaction type not supported: received type {0}")]
+    KindNotSupported(u8),
+    /// A kind that comes with a later fork.
+    #[error("transaction type not supported: type {kind} rejected, pool not yet in {fork}")]
+    KindNotYet {
+        /// Of the transaction.
+        kind: u8,
+        /// The fork that brings it.
+        fork: &'static str,
+    },
     /// The signature gives no sender.
-    #[error("invalid sender")]
+    #[error("invalid sender: invalid transaction v, r, s values")]
     InvalidSender,
     /// For another chain.
-    #[error("invalid chain id for signer: have {have} want {want}")]
+    #[error("invalid sender: invalid chain id for signer: have {have} want {want}")]
     ChainId {
         /// Of the transaction.
         have: u64,
@@ -148,7 +212,7 @@ pub enum PoolError {
     #[error("only replay-protected (EIP-155) transactions allowed over RPC")]
     Unprotected,
     /// Creation code too large (EIP-3860).
-    #[error("max initcode size exceeded: code size {size}, limit {limit}")]
+    #[error("max initcode size exceeded: code size {size} limit {limit}")]
     InitCodeSize {
         /// Of the transaction.
         size: usize,
@@ -165,86 +229,48 @@ pub enum PoolError {
     },
     /// The sender is a contract (EIP-3607).
     #[error("sender not an eoa: address {0}")]
-    SenderIsContract(alloy_primitives::Address),
+    SenderIsContract(Address),
     /// EIP-7702 without authorizations.
-    #[error("EIP-7702 transaction with empty auth list")]
+    #[error("set code tx must have at least one authorization tuple")]
     EmptyAuthorizations,
     /// The sender has too many waiting.
-    #[error("account limit exceeded: the sender has too many transactions in the pool")]
-    SenderFull,
-    /// The pool is full of better ones.
+    #[error("account limit exceeded: pooled {0} txs")]
+    SenderFull(usize),
+    /// The pool is full and everything in it pays as much or more.
+    #[error("transaction underpriced")]
+    Underpriced,
+    /// The pool is full and there is nothing this one could take the place of.
     #[error("txpool is full")]
     Full,
+    /// The pool is full, and a transaction that waits for others may not push out executable ones.
+    #[error("future transaction tries to replace pending")]
+    FutureReplacesPending,
+    /// A delegated account (EIP-7702) sends one transaction at a time.
+    #[error("in-flight transaction limit reached for delegated accounts")]
+    DelegatedInFlight,
+    /// A delegated account leaves no gaps.
+    #[error("gapped-nonce tx from delegated accounts")]
+    DelegatedGap,
+    /// It authorizes for an account that has several transactions here.
+    #[error("authority already reserved")]
+    AuthorityReserved,
 }
 
-/// Highest possible cost of a transaction, in wei.
-pub(super) fn cost(transaction: &Transaction) -> U256 {
-    U256::from(transaction.max_fee_per_gas())
-        .saturating_mul(U256::from(transaction.gas_limit()))
-        .saturating_add(transaction.value())
-}
-
-/// Checks everything that does not depend on the other transactions in the pool.
-pub fn admit(
-    transaction: &Transaction,
-    sender: Sender,
-    rules: &AdmissionRules,
-) -> Result<(), PoolError> {
-    check_form(transaction, rules)?;
-    check_gas(transaction, rules)?;
-    if sender.is_contract {
-        return Err(PoolError::SenderIsContract(transaction.signer()));
-    }
-    let nonce = transaction.nonce();
-    if nonce < sender.nonce {
-        return Err(PoolError::NonceTooLow { state: sender.nonce, nonce });
-    }
-    if nonce == u64::MAX {
-        return Err(PoolError::NonceMax(nonce));
-    }
-    let cost = cost(transaction);
-    if cost > sender.balance {
-        return Err(PoolError::InsufficientFunds { balance: sender.balance, cost });
-    }
-    Ok(())
-}
-
-fn check_form(transaction: &Transaction, rules: &AdmissionRules) -> Result<(), PoolError> {
-    if transaction.inner().is_eip4844() {
-        return Err(PoolError::KindNotSupported);
-    }
+/// Checks everything that depends neither on the state nor on what else is in the pool.
+///
+/// # Errors
+/// The first thing that is wrong, in geth's order.
+pub fn check(transaction: &Transaction, rules: &AdmissionRules) -> Result<(), PoolError> {
+    check_kind(transaction, rules)?;
     let size = transaction.inner().encode_2718_len();
     if size > rules.bytes_max {
         return Err(PoolError::Oversized { size, limit: rules.bytes_max });
     }
-    match transaction.chain_id() {
-        Some(have) if have != rules.chain_id => {
-            return Err(PoolError::ChainId { have, want: rules.chain_id });
-        }
-        None if !rules.allow_unprotected => return Err(PoolError::Unprotected),
-        Some(_) | None => {}
+    let shanghai = rules.fork.is_enabled_in(SpecId::SHANGHAI);
+    let size = transaction.input().len();
+    if transaction.is_create() && shanghai && size > eip3860::MAX_INITCODE_SIZE {
+        return Err(PoolError::InitCodeSize { size, limit: eip3860::MAX_INITCODE_SIZE });
     }
-    if transaction.is_create() && transaction.input().len() > eip3860::MAX_INITCODE_SIZE {
-        let (size, limit) = (transaction.input().len(), eip3860::MAX_INITCODE_SIZE);
-        return Err(PoolError::InitCodeSize { size, limit });
-    }
-    if transaction.inner().is_eip7702()
-        && transaction.authorization_list().is_none_or(<[_]>::is_empty)
-    {
-        return Err(PoolError::EmptyAuthorizations);
-    }
-    let fee = transaction.max_fee_per_gas();
-    let tip = transaction.max_priority_fee_per_gas().unwrap_or(fee);
-    if tip > fee {
-        return Err(PoolError::TipAboveFee { tip, fee });
-    }
-    if tip < rules.tip_min {
-        return Err(PoolError::Underpriced { tip, needed: rules.tip_min });
-    }
-    Ok(())
-}
-
-fn check_gas(transaction: &Transaction, rules: &AdmissionRules) -> Result<(), PoolError> {
     let gas_limit = transaction.gas_limit();
     if rules.fork.is_enabled_in(SpecId::OSAKA) && gas_limit > eip7825::TX_GAS_LIMIT_CAP {
         return Err(PoolError::GasLimitCap { cap: eip7825::TX_GAS_LIMIT_CAP, gas_limit });
@@ -252,6 +278,54 @@ fn check_gas(transaction: &Transaction, rules: &AdmissionRules) -> Result<(), Po
     if gas_limit > rules.gas_limit {
         return Err(PoolError::BlockGasLimit);
     }
+    let fee = transaction.max_fee_per_gas();
+    let tip = transaction.max_priority_fee_per_gas().unwrap_or(fee);
+    if tip > fee {
+        return Err(PoolError::TipAboveFee);
+    }
+    if let Some(have) = transaction.chain_id()
+        && have != rules.chain_id
+    {
+        return Err(PoolError::ChainId { have, want: rules.chain_id });
+    }
+    if transaction.nonce() == u64::MAX {
+        return Err(PoolError::NonceMax);
+    }
+    check_gas(transaction, rules)?;
+    if tip < rules.tip_min {
+        return Err(PoolError::TipTooLow { tip, needed: rules.tip_min });
+    }
+    if transaction.inner().is_eip7702()
+        && transaction.authorization_list().is_none_or(<[_]>::is_empty)
+    {
+        return Err(PoolError::EmptyAuthorizations);
+    }
+    Ok(())
+}
+
+fn check_kind(transaction: &Transaction, rules: &AdmissionRules) -> Result<(), PoolError> {
+    if transaction.chain_id().is_none() && !rules.allow_unprotected {
+        return Err(PoolError::Unprotected);
+    }
+    let kind = transaction.inner().tx_type() as u8;
+    if transaction.inner().is_eip4844() {
+        return Err(PoolError::KindNotSupported(kind));
+    }
+    let needed = [
+        (kind > 0, SpecId::BERLIN, "Berlin"),
+        (transaction.inner().is_eip1559(), SpecId::LONDON, "London"),
+        (transaction.inner().is_eip7702(), SpecId::PRAGUE, "Prague"),
+    ];
+    for (concerned, since, fork) in needed {
+        if concerned && !rules.fork.is_enabled_in(since) {
+            return Err(PoolError::KindNotYet { kind, fork });
+        }
+    }
+    Ok(())
+}
+
+fn check_gas(transaction: &Transaction, rules: &AdmissionRules) -> Result<(), PoolError> {
+    let gas_limit = transaction.gas_limit();
     let environment = TxEnv::from_recovered_tx(transaction.inner(), transaction.signer());
     let gas = calculate_initial_tx_gas_for_tx(&environment, rules.fork, None);
     if gas_limit < gas.initial_regular_gas {
@@ -261,4 +335,44 @@ fn check_gas(transaction: &Transaction, rules: &AdmissionRules) -> Result<(), Po
         return Err(PoolError::FloorGas { gas_limit, needed: gas.floor_gas });
     }
     Ok(())
+}
+
+/// Checks a transaction against the sender's account alone.
+pub(super) fn check_account(prepared: &Prepared, sender: &Sender) -> Result<(), PoolError> {
+    let nonce = prepared.transaction.nonce();
+    if nonce < sender.nonce {
+        return Err(PoolError::NonceTooLow { state: sender.nonce, nonce });
+    }
+    if sender.code == SenderCode::Contract {
+        return Err(PoolError::SenderIsContract(prepared.transaction.signer()));
+    }
+    let (cost, balance) = (prepared.cost, sender.balance);
+    if cost > balance {
+        return Err(PoolError::InsufficientFunds { balance, cost });
+    }
+    Ok(())
+}
+
+/// Checks that the balance covers the executable transactions, of `queued` cost together, and this
+/// one, which takes the place of one of them that costs `replaced`.
+pub(super) fn check_funds(
+    prepared: &Prepared,
+    balance: U256,
+    queued: U256,
+    replaced: Option<U256>,
+) -> Result<(), PoolError> {
+    let cost = prepared.cost;
+    let needed = queued.saturating_sub(replaced.unwrap_or_default()).saturating_add(cost);
+    if needed <= balance {
+        return Ok(());
+    }
+    Err(match replaced {
+        None => PoolError::Overspent { balance, queued, cost },
+        Some(replaced) => PoolError::OverspentByReplacement {
+            balance,
+            queued,
+            bumped: I256::from_raw(cost.wrapping_sub(replaced)),
+            overshot: needed - balance,
+        },
+    })
 }

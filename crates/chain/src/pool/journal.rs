@@ -1,0 +1,226 @@
+//! Transactions that wait, on disk, so that a restart does not lose them.
+//!
+//! A file of records: length, check, encoded transaction. What was appended survives the death of
+//! the process; the death of the machine may take the last moments (nothing is synced per
+//! transaction). A torn tail is cut off at the next start. The file is rewritten with what the pool
+//! still holds when it has grown to its bound, and when the node stops.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use alloy_primitives::keccak256;
+
+/// First bytes of the file.
+const MAGIC: &[u8; 8] = b"tilthtx1";
+
+/// Size below which the file is not rewritten while the node runs.
+const REWRITE_BYTES_MIN: u64 = 4 << 20;
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct PoolJournal {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    /// Size at which the file is rewritten.
+    rewrite_at: u64,
+    bytes_max: u64,
+    /// Something did not fit.
+    is_full: bool,
+}
+
+impl PoolJournal {
+    /// Opens or creates the file and reads what is in it: encoded transactions of at most
+    /// `transaction_bytes_max` bytes each, of at most `bytes_max` bytes together. Damaged records and
+    /// all after them are ignored; call [`PoolJournal::rewrite`] to be rid of them.
+    ///
+    /// # Errors
+    /// The file cannot be read or created.
+    pub fn open(
+        path: PathBuf,
+        bytes_max: u64,
+        transaction_bytes_max: usize,
+    ) -> io::Result<(Self, Vec<Vec<u8>>)> {
+        let found = match File::open(&path) {
+            Ok(file) => read_records(file.take(bytes_max), transaction_bytes_max)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut journal = Self { path, bytes: file.metadata()?.len(), file, rewrite_at: 0, bytes_max, is_full: false };
+        if journal.bytes == 0 {
+            journal.file.write_all(MAGIC)?;
+            journal.bytes = MAGIC.len() as u64;
+        }
+        journal.rewrite_at = journal.next_rewrite();
+        Ok((journal, found))
+    }
+
+    fn next_rewrite(&self) -> u64 {
+        self.bytes.saturating_mul(2).max(REWRITE_BYTES_MIN).min(self.bytes_max)
+    }
+
+    /// Adds an encoded transaction. A file at its bound takes nothing more.
+    ///
+    /// # Errors
+    /// The disk did not take it.
+    pub fn append(&mut self, encoded: &[u8]) -> io::Result<()> {
+        let record = record(encoded)?;
+        if self.bytes + record.len() as u64 > self.bytes_max {
+            self.is_full = true;
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the journal is at its bound"));
+        }
+        self.file.write_all(&record)?;
+        self.bytes += record.len() as u64;
+        Ok(())
+    }
+
+    /// Whether it is time for [`PoolJournal::rewrite`].
+    pub fn is_grown(&self) -> bool {
+        self.is_full || self.bytes >= self.rewrite_at
+    }
+
+    /// Replaces the content, atomically and synced. What does not fit into the bound is left out.
+    ///
+    /// # Errors
+    /// The disk did not take it; the old content is still there.
+    pub fn rewrite(&mut self, contents: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
+        let fresh = self.path.with_extension("new");
+        let mut writer = BufWriter::new(File::create(&fresh)?);
+        writer.write_all(MAGIC)?;
+        let mut bytes = MAGIC.len() as u64;
+        for encoded in contents {
+            let record = record(&encoded)?;
+            if bytes + record.len() as u64 <= self.bytes_max {
+                writer.write_all(&record)?;
+                bytes += record.len() as u64;
+            }
+        }
+        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&fresh, &self.path)?;
+        sync_folder(&self.path)?;
+        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.bytes = bytes;
+        self.is_full = false;
+        self.rewrite_at = self.next_rewrite();
+        Ok(())
+    }
+}
+
+/// Makes a rename durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn record(encoded: &[u8]) -> io::Result<Vec<u8>> {
+    let length = u32::try_from(encoded.len()).map_err(io::Error::other)?;
+    let mut record = Vec::with_capacity(encoded.len() + 8);
+    record.extend_from_slice(&length.to_le_bytes());
+    record.extend_from_slice(&check(encoded));
+    record.extend_from_slice(encoded);
+    Ok(record)
+}
+
+fn check(encoded: &[u8]) -> [u8; 4] {
+    let hash = keccak256(encoded);
+    [hash[0], hash[1], hash[2], hash[3]]
+}
+
+fn read_records(file: impl Read, transaction_bytes_max: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut reader = BufReader::new(file);
+    let mut found = Vec::new();
+    let mut magic = [0; MAGIC.len()];
+    if !fill(&mut reader, &mut magic)? || magic != *MAGIC {
+        return Ok(found);
+    }
+    let (mut length, mut expected) = ([0; 4], [0; 4]);
+    while fill(&mut reader, &mut length)? && fill(&mut reader, &mut expected)? {
+        let length = u32::from_le_bytes(length) as usize;
+        if length > transaction_bytes_max {
+            break;
+        }
+        let mut encoded = vec![0; length];
+        if !fill(&mut reader, &mut encoded)? || check(&encoded) != expected {
+            break;
+        }
+        found.push(encoded);
+    }
+    Ok(found)
+}
+
+/// Reads as many bytes as `into` holds; `false` if there are not so many.
+fn fill(reader: &mut impl Read, into: &mut [u8]) -> io::Result<bool> {
+    match reader.read_exact(into) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: u64 = 1 << 20;
+
+    fn transactions(count: u8) -> Vec<Vec<u8>> {
+        (0..count).map(|number| vec![number; 10 + usize::from(number)]).collect()
+    }
+
+    #[test]
+    fn what_was_appended_is_found_up_to_the_first_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.journal");
+        let all = transactions(20);
+        let (mut journal, found) = PoolJournal::open(path.clone(), MAX, 1000).unwrap();
+        assert!(found.is_empty());
+        all.iter().for_each(|encoded| journal.append(encoded).unwrap());
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(PoolJournal::open(path.clone(), MAX, 1000).unwrap().1, all);
+        // Cut anywhere: only whole records count, and never a wrong one.
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let (mut journal, found) = PoolJournal::open(path.clone(), MAX, 1000).unwrap();
+            assert_eq!(found, all[..found.len()]);
+            assert!(length < whole.len() - 37 || found.len() >= 18, "{length}");
+            // After the damage is cut off, the file grows as before.
+            journal.rewrite(found.clone()).unwrap();
+            journal.append(b"next").unwrap();
+            let again = PoolJournal::open(path.clone(), MAX, 1000).unwrap().1;
+            assert_eq!(again.len(), found.len() + 1);
+        }
+        // A flipped byte hides what comes after it, and nothing before.
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        let found = PoolJournal::open(path.clone(), MAX, 1000).unwrap().1;
+        assert!(!found.is_empty() && found.len() < all.len());
+        assert_eq!(found, all[..found.len()]);
+        // Records above the bound are not read into memory.
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(PoolJournal::open(path, MAX, 15).unwrap().1.len(), 6);
+    }
+
+    #[test]
+    fn file_stays_within_its_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.journal");
+        let (mut journal, _) = PoolJournal::open(path.clone(), 300, 1000).unwrap();
+        let taken = (0..20).take_while(|_| journal.append(&[7; 40]).is_ok()).count();
+        assert_eq!(taken, 6);
+        assert!(journal.is_grown());
+        assert!(std::fs::metadata(&path).unwrap().len() <= 300);
+        journal.rewrite(vec![vec![1; 40]; 50]).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() <= 300);
+        journal.rewrite(vec![vec![1; 40]]).unwrap();
+        journal.append(&[2; 40]).unwrap();
+        assert_eq!(PoolJournal::open(path, 300, 1000).unwrap().1, [[1; 40], [2; 40]]);
+    }
+}
