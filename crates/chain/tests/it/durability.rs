@@ -170,7 +170,9 @@ async fn killing_at_any_moment_loses_nothing_shown() {
             let block = provider.get_block_by_number(number.into()).await.unwrap().unwrap();
             sent += block.transactions.len() as u64;
         }
-        let nonce = provider.get_transaction_count(signer(0).address()).await.unwrap();
+        // As of that block: what waited when the child was killed is mined meanwhile.
+        let nonce = provider.get_transaction_count(signer(0).address()).number(head.number);
+        let nonce = nonce.await.unwrap();
         assert_eq!(nonce, sent, "round {round}");
         chain.shutdown().await;
     }
