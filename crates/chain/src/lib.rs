@@ -20,6 +20,7 @@ mod message;
 mod node;
 pub mod pool;
 mod rpc;
+pub mod snapshot;
 mod solo;
 pub mod state;
 pub mod store;

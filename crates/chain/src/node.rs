@@ -22,9 +22,8 @@ use crate::{
     execution::{BlockAttributes, BlockBuilder, Executed, ExecutionError, Rejected},
     genesis::{Genesis, GenesisError},
     pool::{Pool, PoolJournal},
-    state::{Advance, Commitment, StateCommitment, StateError, StateReader},
+    state::{Advance, Commitment, StateCommitment, StateError, StateReader, TrieView},
     store::{Snapshot, Store},
-    trie::Trie,
 };
 
 pub(crate) use submission::SubmitError;
@@ -42,8 +41,8 @@ pub struct Head {
     pub header: SealedHeader,
     /// The chain and the state as of this block.
     pub snapshot: Snapshot,
-    /// The account trie of this block.
-    pub accounts: Trie,
+    /// The tries of this block.
+    pub tries: TrieView,
 }
 
 /// Why the node could not be opened or could not make a block.
@@ -136,14 +135,16 @@ impl Node {
             return Err(NodeError::OtherGenesis { found, wanted });
         }
         let header = snapshot.head()?.ok_or(StateError::Damaged { what: "header" })?;
-        let commitment = Commitment::load(&snapshot)?;
+        let mut commitment = store.commitment()?;
         let root = commitment.accounts().root();
         if root != header.state_root {
             let (number, wanted) = (header.number, header.state_root);
             return Err(NodeError::WrongState { number, found: root, wanted });
         }
+        store.save_tries_if_due(&mut commitment)?;
         let (heads, _) = watch::channel(header.number);
-        let head = Head { header, snapshot, accounts: commitment.accounts().clone() };
+        let snapshot = store.snapshot()?;
+        let head = Head { header, snapshot, tries: commitment.view().clone() };
         Ok(Self {
             spec: genesis.spec(),
             clock,
@@ -174,20 +175,6 @@ impl Node {
     /// The pool. Hold it briefly: admission waits for it.
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Storage trie of an account at `head`: from memory if that is still the last block, else read
-    /// anew. Never keeps a block from being made for longer than a look-up.
-    pub(crate) fn storage_trie(&self, head: &Head, account: &B256) -> Result<Trie, StateError> {
-        let loaded = {
-            let commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_current = commitment.accounts().root() == head.header.state_root;
-            is_current.then(|| commitment.loaded_storage(account)).flatten()
-        };
-        match loaded {
-            Some(trie) => Ok(trie),
-            None => Commitment::read_storage(account, &head.snapshot),
-        }
     }
 
     /// What the next block will be built with.
@@ -279,10 +266,14 @@ impl Node {
     ) -> Result<Arc<Head>, NodeError> {
         self.store.commit(&executed.block, &executed.receipts, &executed.diff)?;
         commitment.adopt(advance);
+        if let Err(error) = self.store.save_tries_if_due(commitment) {
+            // The block is stored all the same, and the tries are saved with a later one.
+            tracing::warn!(cause = chain_of_causes(&error), "the tries could not be saved");
+        }
         let head = Arc::new(Head {
             header: executed.block.header.clone(),
             snapshot: self.store.snapshot()?,
-            accounts: commitment.accounts().clone(),
+            tries: commitment.view().clone(),
         });
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&head);
         let changed = executed.diff.accounts.values();
@@ -310,6 +301,7 @@ pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> Stri
     text
 }
 
+mod proof;
 #[cfg(test)]
 mod submission_tests;
 #[cfg(test)]

@@ -7,6 +7,8 @@
 
 mod commitment;
 mod journal;
+mod source;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +18,11 @@ use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
 use revm::bytecode::Bytecode;
 
 pub(crate) use commitment::decode_account;
-pub use commitment::{Advance, Commitment, StateCommitment, TrieSource};
+pub use commitment::{Advance, ChangedKeys, Commitment, CommitmentStore, StateCommitment};
 pub use journal::Journal;
+pub use source::TrieSource;
+pub(crate) use source::{AccountNodes, StorageNodes};
+pub use view::TrieView;
 
 /// An account as the state trie commits to it. Its RLP is both the trie's leaf and the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -66,12 +71,22 @@ pub enum StateError {
     #[error("code {0} is missing from the state database")]
     MissingCode(B256),
     /// The state of that block is no longer kept.
-    #[error("historical state of block {number} is not available; the oldest kept is {oldest}")]
+    #[error("historical state {root:x} is not available")]
     Pruned {
         /// The block asked for.
         number: u64,
+        /// Its state root.
+        root: B256,
         /// The oldest block whose state can be read.
         oldest: u64,
+    },
+    /// The state is kept, but too much has changed since to go back to its tries.
+    #[error("proofs of block {number} lie too far behind the head {head}")]
+    TooFar {
+        /// The block asked for.
+        number: u64,
+        /// The last block.
+        head: u64,
     },
     /// The reader's time is over.
     #[error("execution aborted (timeout = {})", crate::message::in_words(*.limit))]

@@ -3,17 +3,20 @@
 //! What is written for a block appears as a whole or not at all, whenever the process dies: header,
 //! transactions, receipts, indices, the changed state, and for each changed value the one from
 //! before, from which old states are read ([`HistoricState`]). Readers work on snapshots and never
-//! wait for the writer. Tries are not stored; they are rebuilt from the state.
+//! wait for the writer. Upper nodes of the tries are stored now and then; the state alone is the truth.
 
 mod history;
+mod install;
 mod snapshot;
 mod tables;
+mod tries;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -23,6 +26,7 @@ use revm::bytecode::Bytecode;
 
 pub use history::HistoricState;
 pub use snapshot::Snapshot;
+pub use verify::verify_block;
 
 use crate::{
     block::{Block, ExecutedReceipt, encode_body},
@@ -54,6 +58,8 @@ pub struct Store {
     file: Option<PathBuf>,
     /// Whether commits save what a quick opening after a crash needs.
     quick_repair: AtomicBool,
+    /// The block at which the stored tries stand.
+    saved_at: AtomicU64,
 }
 
 /// Analysed code by hash, shared by all readers.
@@ -65,8 +71,15 @@ pub(crate) struct CodeCache(Arc<Mutex<B256Map<Bytecode>>>);
 pub struct StoreOptions {
     /// Bytes of pages cached in memory.
     pub cache_bytes: usize,
-    /// Blocks behind the head whose state stays readable.
+    /// Blocks behind the head whose state stays readable; 0 is the head alone, `u64::MAX` all.
     pub history_blocks: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        let limits = crate::Limits::default();
+        Self { cache_bytes: limits.database_cache_bytes, history_blocks: limits.history_blocks }
+    }
 }
 
 impl Store {
@@ -109,27 +122,37 @@ impl Store {
         let store = Self {
             database,
             codes: CodeCache::default(),
-            history_blocks: options.history_blocks.max(1),
+            history_blocks: options.history_blocks,
             file: None,
             quick_repair: AtomicBool::new(false),
+            saved_at: AtomicU64::new(0),
         };
         store.check_layout()?;
+        store.saved_at.store(store.tries_saved_at()?.unwrap_or_default(), Ordering::Relaxed);
         Ok(store)
     }
 
     fn check_layout(&self) -> Result<(), StateError> {
-        let transaction = self.database.begin_write().map_err(StateError::database)?;
+        let transaction = self.begin_write()?;
         {
             let mut meta = transaction.open_table(META).map_err(StateError::database)?;
             let found = meta.get("layout").map_err(StateError::database)?.map(|v| v.value());
             match found {
-                Some(LAYOUT) => return Ok(()),
+                // Tables that came later are made in a database that lacks them.
+                Some(LAYOUT) if self.snapshot().is_ok() => return Ok(()),
+                Some(LAYOUT) => {}
                 Some(_) => return Err(StateError::Damaged { what: "layout version" }),
-                None => meta.insert("layout", LAYOUT).map_err(StateError::database)?,
-            };
+                None => {
+                    meta.insert("layout", LAYOUT).map_err(StateError::database)?;
+                }
+            }
         }
         create_all(&transaction).map_err(|e| StateError::Database(Box::new(e)))?;
         transaction.commit().map_err(StateError::database)
+    }
+
+    fn begin_write(&self) -> Result<redb::WriteTransaction, StateError> {
+        self.database.begin_write().map_err(StateError::database)
     }
 
     /// The id of the stored chain; an empty database becomes the home of chain `wanted`.
@@ -159,7 +182,7 @@ impl Store {
     /// hold one for longer than a request or a block.
     pub fn snapshot(&self) -> Result<Snapshot, StateError> {
         let transaction = self.database.begin_read().map_err(StateError::database)?;
-        Snapshot::new(&transaction, self.codes.clone())
+        Snapshot::new(&transaction, self.codes.clone(), self.history_blocks)
             .map_err(|e| StateError::Database(Box::new(e)))
     }
 
@@ -192,6 +215,31 @@ impl Store {
         self.write(block, receipts, diff).map_err(|e| StateError::Database(Box::new(e)))
     }
 
+    /// The last block whose earlier values are needed neither for the states to be kept behind
+    /// `head` nor for bringing the stored tries up to date.
+    fn expired(&self, head: u64) -> Option<u64> {
+        let unkept = head.checked_sub(self.history_blocks.checked_add(1)?)?;
+        Some(unkept.min(self.saved_at.load(Ordering::Relaxed)))
+    }
+
+    /// Drops what is kept beyond the retention, some at a time, and returns whether that was all.
+    /// A chain in use prunes itself; this is for one whose retention was lowered.
+    pub fn prune(&self) -> Result<bool, StateError> {
+        let head = self.head()?.unwrap_or_default();
+        let Some(last) = self.expired(head) else { return Ok(true) };
+        let transaction = self.begin_write()?;
+        let database = |error| StateError::Database(Box::new(error));
+        let is_done = history::prune(&transaction, last).map_err(database)?;
+        transaction.commit().map_err(StateError::database)?;
+        Ok(is_done)
+    }
+
+    /// Gives space that is no longer used back to the file system. Needs the database for itself
+    /// and may take long; returns whether anything moved.
+    pub fn compact(&mut self) -> Result<bool, StateError> {
+        self.database.compact().map_err(StateError::database)
+    }
+
     fn write(
         &self,
         block: &Block,
@@ -204,30 +252,39 @@ impl Store {
             self.check_size();
         }
         transaction.set_quick_repair(self.quick_repair.load(Ordering::Relaxed));
-        {
-            let header = alloy_rlp::encode(block.header.inner());
-            transaction.open_table(HEADERS)?.insert(number, header.as_slice())?;
-            transaction.open_table(NUMBERS)?.insert(&block.header.hash().0, number)?;
-            let body = encode_body(&block.transactions);
-            transaction.open_table(BODIES)?.insert(number, body.as_slice())?;
-            let receipts_rlp = alloy_rlp::encode(receipts.to_vec());
-            transaction.open_table(RECEIPTS)?.insert(number, receipts_rlp.as_slice())?;
-            if !block.header.logs_bloom.is_zero() {
-                let bloom = &block.header.logs_bloom.0.0;
-                transaction.open_table(BLOOMS)?.insert(number, bloom)?;
-            }
-            let mut places = transaction.open_table(TRANSACTIONS)?;
-            for (index, tx) in (0u32..).zip(&block.transactions) {
-                places.insert(&tx.inner().tx_hash().0, (number, index))?;
-            }
-        }
+        write_block(&transaction, block, receipts)?;
         write_state(&transaction, number, diff)?;
-        if let Some(expired) = number.checked_sub(self.history_blocks + 1) {
-            history::prune(&transaction, expired)?;
+        if let Some(last) = self.expired(number) {
+            history::prune(&transaction, last)?;
         }
         transaction.commit()?;
         Ok(())
     }
+}
+
+/// Writes a block with its indices.
+fn write_block(
+    transaction: &redb::WriteTransaction,
+    block: &Block,
+    receipts: &[ExecutedReceipt],
+) -> Result<(), redb::Error> {
+    let number = block.header.number;
+    let header = alloy_rlp::encode(block.header.inner());
+    transaction.open_table(HEADERS)?.insert(number, header.as_slice())?;
+    transaction.open_table(NUMBERS)?.insert(&block.header.hash().0, number)?;
+    let body = encode_body(&block.transactions);
+    transaction.open_table(BODIES)?.insert(number, body.as_slice())?;
+    let receipts_rlp = alloy_rlp::encode(receipts.to_vec());
+    transaction.open_table(RECEIPTS)?.insert(number, receipts_rlp.as_slice())?;
+    if !block.header.logs_bloom.is_zero() {
+        let bloom = &block.header.logs_bloom.0.0;
+        transaction.open_table(BLOOMS)?.insert(number, bloom)?;
+    }
+    let mut places = transaction.open_table(TRANSACTIONS)?;
+    for (index, tx) in (0u32..).zip(&block.transactions) {
+        places.insert(&tx.inner().tx_hash().0, (number, index))?;
+    }
+    Ok(())
 }
 
 fn write_state(

@@ -102,7 +102,9 @@ fn word_as_usize(bytes: &[u8], at: usize) -> Option<usize> {
 impl From<StateError> for RpcError {
     fn from(error: StateError) -> Self {
         match error {
-            StateError::Pruned { .. } | StateError::Interrupted { .. } => {
+            StateError::Pruned { .. }
+            | StateError::TooFar { .. }
+            | StateError::Interrupted { .. } => {
                 Self::server(error.to_string())
             }
             StateError::Database(_) | StateError::Damaged { .. } | StateError::MissingCode(_) => {

@@ -6,7 +6,7 @@ use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{Arguments, Rpc, error::RpcError};
-use crate::{state::StateReader, trie::Trie};
+use crate::state::StateReader;
 
 /// Storage keys one `eth_getProof` may ask for (geth's limit).
 const PROOF_KEYS_MAX: usize = 1024;
@@ -104,7 +104,6 @@ pub(super) fn storage_at(rpc: &Rpc, mut args: Arguments<'_>) -> Result<B256, Rpc
     Ok(state.storage(&address, &slot.value)?.into())
 }
 
-/// Proofs are given for the last block; the tries of earlier ones are not kept.
 pub(super) fn proof(
     rpc: &Rpc,
     mut args: Arguments<'_>,
@@ -119,35 +118,19 @@ pub(super) fn proof(
     }
     let head = rpc.head();
     let number = head.number_of(args.optional()?)?.ok_or_else(RpcError::header_not_found)?;
-    if number != head.header.number {
-        return Err(RpcError::server(format!(
-            "proofs are available for the latest block ({}) only",
-            head.header.number
-        )));
-    }
-    let key = keccak256(address);
-    let account = head.snapshot.account(&address)?.unwrap_or_default();
-    let storage = if keys.is_empty() || account.storage_root == alloy_trie::EMPTY_ROOT_HASH {
-        Trie::default()
-    } else {
-        rpc.node.storage_trie(&head, &key)?
-    };
-    let mut storage_proof = Vec::with_capacity(keys.len());
-    for key in keys {
-        let slot = B256::from(key.value);
-        storage_proof.push(EIP1186StorageProof {
-            key: if key.whole { slot.into() } else { key.value.into() },
-            value: head.snapshot.storage(&address, &key.value)?,
-            proof: storage.proof(&keccak256(slot)),
-        });
-    }
+    let slots: Vec<B256> = keys.iter().map(|key| key.value.into()).collect();
+    let proof = head.prove(number, &address, &slots)?;
+    let storage_proof = keys.iter().zip(proof.slots).map(|(key, (value, proof))| {
+        let key = if key.whole { B256::from(key.value).into() } else { key.value.into() };
+        EIP1186StorageProof { key, value, proof }
+    });
     Ok(EIP1186AccountProofResponse {
         address,
-        balance: account.balance,
-        code_hash: account.code_hash,
-        nonce: account.nonce,
-        storage_hash: account.storage_root,
-        account_proof: head.accounts.proof(&key),
-        storage_proof,
+        balance: proof.account.balance,
+        code_hash: proof.account.code_hash,
+        nonce: proof.account.nonce,
+        storage_hash: proof.account.storage_root,
+        account_proof: proof.nodes,
+        storage_proof: storage_proof.collect(),
     })
 }

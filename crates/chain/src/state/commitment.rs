@@ -1,28 +1,29 @@
 //! From a block's changes to its state root.
 //!
-//! The account trie is kept in memory as a whole; storage tries are loaded by one scan when an
-//! account's storage first changes, and the least recently changed are dropped when too many nodes
-//! are held. Everything here can be rebuilt from the stored state.
+//! Tries are loaded node by node as changes lead into them and kept in memory up to a bound. The
+//! upper nodes are stored now and then ([`Commitment::save`]); the lower ones are rebuilt from the
+//! flat state. Everything here can be made anew from the stored state.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use alloy_primitives::{B256, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
 
-use super::{AccountState, StateDiff, StateError};
-use crate::trie::{Change, Trie};
+use super::{
+    AccountState, StateDiff, StateError, TrieView,
+    source::{AccountNodes, StorageNodes, TrieSource},
+};
+use crate::trie::{Change, Loader, NodeStore, PARALLEL_MIN, Trie};
 
-/// Storage entries held over all accounts after which the least recently used tries are dropped.
-/// About 250 bytes of memory each: 125 MB at the most.
-const STORAGE_ENTRIES_MAX: usize = 500_000;
+/// Nodes held in memory over all tries after which those not used for longest are dropped. About
+/// 200 bytes each: 200 MB.
+const NODES_MAX: usize = 1_000_000;
 
-/// Where tries are loaded from.
-pub trait TrieSource {
-    /// All accounts by hashed address, ascending, as RLP.
-    fn account_leaves(&self) -> Result<Vec<(B256, Vec<u8>)>, StateError>;
-    /// All storage of the account with this hashed address, by hashed slot, ascending.
-    fn storage_leaves(&self, account: &B256) -> Result<Vec<(B256, U256)>, StateError>;
-}
+/// Threads a large block's tries are hashed on, at the most.
+const THREADS_MAX: usize = 8;
 
 /// Computes state roots. The one implementation is [`Commitment`]; another scheme would stand here.
 pub trait StateCommitment {
@@ -42,19 +43,26 @@ pub trait StateCommitment {
 }
 
 /// The Merkle-Patricia tries of one block's state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Commitment {
-    accounts: Trie,
+    view: TrieView,
     storages: HashMap<B256, LoadedStorage>,
-    entries: usize,
-    clock: u64,
+    /// Accounts whose storage tries changed, or that were deleted, since the tries were saved.
+    unsaved: HashSet<B256>,
+    /// Keys changed since the tries were saved.
+    unsaved_keys: usize,
+    /// Of the storage tries in memory.
+    storage_nodes: usize,
+    /// Grows with every step; stamps nodes with when they were used.
+    epoch: u32,
+    nodes_max: usize,
+    threads: usize,
 }
 
 #[derive(Clone, Debug)]
 struct LoadedStorage {
     trie: Trie,
-    entries: usize,
-    used: u64,
+    used: u32,
 }
 
 /// A computed step; cheap to keep or drop.
@@ -62,11 +70,9 @@ struct LoadedStorage {
 pub struct Advance {
     accounts: Trie,
     /// Changed storage tries by account; `None` for a deleted account.
-    storages: Vec<(B256, Option<ChangedStorage>)>,
+    storages: Vec<(B256, Option<Trie>)>,
+    keys: usize,
 }
-
-/// A storage trie after the step, and how many entries it gained and lost.
-type ChangedStorage = (Trie, usize, usize);
 
 impl Advance {
     /// The account trie after the step.
@@ -75,55 +81,240 @@ impl Advance {
     }
 }
 
+/// What changed between two blocks: hashed addresses and, for each, hashed slots; both ascending.
+pub type ChangedKeys = BTreeMap<B256, Vec<B256>>;
+
+impl Default for Commitment {
+    fn default() -> Self {
+        Self::at(Trie::default())
+    }
+}
+
+/// The tries' records, to be brought up to date.
+pub trait CommitmentStore {
+    /// The records of the account trie (`None`) or of an account's storage trie.
+    fn records(&mut self, owner: Option<&B256>) -> Result<Box<dyn NodeStore + '_>, StateError>;
+}
+
 impl Commitment {
-    /// Builds the account trie from the stored state.
+    fn at(accounts: Trie) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            view: TrieView::new(accounts),
+            storages: HashMap::new(),
+            unsaved: HashSet::new(),
+            unsaved_keys: 0,
+            storage_nodes: 0,
+            epoch: 1,
+            nodes_max: NODES_MAX,
+            threads: threads.min(THREADS_MAX),
+        }
+    }
+
+    /// Builds the account trie from the stored state, in memory as a whole.
     pub fn load(source: &impl TrieSource) -> Result<Self, StateError> {
         let leaves = source.account_leaves()?;
         let accounts = Trie::from_sorted(leaves.iter().map(|(key, rlp)| (*key, rlp.as_slice())));
-        Ok(Self { accounts, ..Self::default() })
+        Ok(Self::at(accounts))
+    }
+
+    /// Tries of which nothing is in memory yet, at the state with this root, which `source` must
+    /// hold by the time anything is changed.
+    pub fn stored(root: &B256) -> Self {
+        Self::at(Trie::stored(root))
+    }
+
+    /// Moves from the state with the root `saved`, at which the source's records stand, to the one
+    /// of the source's entries. `changed` has all keys that differ between the two. The caller
+    /// compares the root.
+    pub fn catch_up(
+        saved: &B256,
+        changed: &ChangedKeys,
+        saved_storage_root: impl Fn(&B256) -> Result<B256, StateError>,
+        source: &impl TrieSource,
+    ) -> Result<Self, StateError> {
+        let mut this = Self::stored(saved);
+        let mut changes: Vec<Change> = Vec::with_capacity(changed.len());
+        let mut tries = HashMap::new();
+        for (key, slots) in changed {
+            let after = source.account_leaf(key)?;
+            if !slots.is_empty() || after.is_none() {
+                let nodes = StorageNodes { source, account: *key };
+                let before = saved_storage_root(key)?;
+                if let Some(rlp) = &after {
+                    let mut leaves = Vec::with_capacity(slots.len());
+                    for slot in slots {
+                        leaves.push((*slot, leaf(source.storage_leaf(key, slot)?)));
+                    }
+                    let loader = this.loader(&nodes).with_entries_ahead();
+                    let trie = Trie::stored(&before).updated(&leaves, &loader)?;
+                    if trie.root() != super::decode_account(rlp)?.storage_root {
+                        return Err(StateError::Damaged { what: "storage trie" });
+                    }
+                    this.hold(*key, trie.clone());
+                    tries.insert(*key, trie);
+                }
+                this.unsaved.insert(*key);
+            }
+            this.unsaved_keys += 1 + slots.len();
+            changes.push((*key, after));
+        }
+        let nodes = AccountNodes { source };
+        let loader = this.loader(&nodes).with_entries_ahead();
+        let accounts = this.accounts().updated(&changes, &loader)?;
+        this.view.advance(accounts, tries);
+        Ok(this)
+    }
+
+    /// Bounds the nodes held in memory, about 200 bytes each. Exceeded between two saves only.
+    #[must_use]
+    pub fn with_nodes_max(self, nodes_max: usize) -> Self {
+        Self { nodes_max, ..self }
+    }
+
+    /// Sets how many threads a large block's tries are hashed on. Roots do not depend on it.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
     }
 
     /// The account trie.
     pub fn accounts(&self) -> &Trie {
-        &self.accounts
+        self.view.accounts()
     }
 
-    /// The storage trie of an account if it is in memory.
-    pub fn loaded_storage(&self, account: &B256) -> Option<Trie> {
-        self.storages.get(account).map(|loaded| loaded.trie.clone())
+    /// The tries for readers.
+    pub fn view(&self) -> &TrieView {
+        &self.view
     }
 
-    /// The storage trie of an account, read from the stored state.
-    pub fn read_storage(account: &B256, source: &impl TrieSource) -> Result<Trie, StateError> {
-        load_storage(account, source).map(|(trie, _)| trie)
+    /// Nodes in memory.
+    pub fn resident(&self) -> usize {
+        self.accounts().resident() + self.storage_nodes
     }
 
-    fn storage(&mut self, account: &B256, source: &impl TrieSource) -> Result<Trie, StateError> {
-        self.clock += 1;
-        if let Some(loaded) = self.storages.get_mut(account) {
-            loaded.used = self.clock;
-            return Ok(loaded.trie.clone());
+    /// Keys changed since the tries were saved.
+    pub fn unsaved_keys(&self) -> usize {
+        self.unsaved_keys
+    }
+
+    /// Whether more nodes are in memory than asked for; saving drops them.
+    pub fn is_over_bound(&self) -> bool {
+        self.resident() > self.nodes_max
+    }
+
+    /// Brings the records in `store` up to the state `self` stands at, which `source` reads.
+    pub fn save(
+        &self,
+        source: &impl TrieSource,
+        store: &mut impl CommitmentStore,
+    ) -> Result<(), StateError> {
+        let nodes = AccountNodes { source };
+        self.accounts().save(&self.loader(&nodes), &mut *store.records(None)?)?;
+        for account in &self.unsaved {
+            let nodes = StorageNodes { source, account: *account };
+            let deleted = Trie::default();
+            let trie = self.storages.get(account).map_or(&deleted, |loaded| &loaded.trie);
+            trie.save(&self.loader(&nodes), &mut *store.records(Some(account))?)?;
         }
-        let (trie, entries) = load_storage(account, source)?;
-        self.entries += entries;
-        let loaded = LoadedStorage { trie: trie.clone(), entries, used: self.clock };
-        self.storages.insert(*account, loaded);
-        Ok(trie)
+        Ok(())
     }
 
-    fn forget(&mut self, account: &B256) {
-        if let Some(loaded) = self.storages.remove(account) {
-            self.entries -= loaded.entries;
+    /// To be called once what [`Self::save`] wrote is on disk: forgets what was unsaved, and drops
+    /// nodes that were not used lately if there are too many.
+    pub fn saved(&mut self) {
+        self.unsaved.clear();
+        self.unsaved_keys = 0;
+        // Half of the time since the start or the last eviction goes, then a quarter more, ...
+        let mut spared = self.epoch / 2;
+        let accounts = self.accounts().clone();
+        self.view.saved(accounts);
+        while self.is_over_bound() {
+            let cutoff = self.epoch.saturating_add(1).saturating_sub(spared);
+            self.storages.retain(|_, loaded| loaded.used >= cutoff);
+            for loaded in self.storages.values_mut() {
+                loaded.trie = loaded.trie.evicted(cutoff);
+            }
+            self.storage_nodes = self.storages.values().map(|l| l.trie.resident()).sum();
+            let accounts = self.accounts().evicted(cutoff);
+            self.view.saved(accounts);
+            if spared == 0 {
+                break;
+            }
+            spared /= 2;
         }
     }
 
-    fn evict(&mut self) {
-        while self.entries > STORAGE_ENTRIES_MAX && self.storages.len() > 1 {
-            let oldest = self.storages.iter().min_by_key(|(_, loaded)| loaded.used);
-            let Some(account) = oldest.map(|(account, _)| *account) else { return };
-            self.forget(&account);
+    fn loader<'a>(&self, nodes: &'a dyn crate::trie::NodeSource) -> Loader<'a> {
+        Loader::new(nodes).at_epoch(self.epoch).on_threads(self.threads)
+    }
+
+    fn hold(&mut self, account: B256, trie: Trie) {
+        self.storage_nodes += trie.resident();
+        let used = self.epoch;
+        if let Some(before) = self.storages.insert(account, LoadedStorage { trie, used }) {
+            self.storage_nodes -= before.trie.resident();
         }
     }
+
+    /// The storage tries after a block, each with its root, in the order of `steps`.
+    fn advance_storages(
+        &self,
+        steps: &[StorageStep],
+        source: &impl TrieSource,
+    ) -> Result<Vec<Trie>, StateError> {
+        let advance = |step: &StorageStep, threads: usize| {
+            let nodes = StorageNodes { source, account: step.account };
+            let loader = self.loader(&nodes).on_threads(threads);
+            let trie = step.before.updated(&step.changes, &loader)?;
+            trie.root();
+            Ok(trie)
+        };
+        let is_large = |step: &StorageStep| step.changes.len() >= PARALLEL_MIN;
+        let small: usize =
+            steps.iter().filter(|step| !is_large(step)).map(|step| step.changes.len()).sum();
+        if self.threads < 2 || small < PARALLEL_MIN {
+            return steps.iter().map(|step| advance(step, self.threads)).collect();
+        }
+        // Many small tries: each thread takes the next one until there is none left.
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut made = Vec::new();
+            while let Some((index, step)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                steps.get(index).map(|step| (index, step))
+            } {
+                if !is_large(step) {
+                    made.push((index, advance(step, 1)?));
+                }
+            }
+            Ok::<_, StateError>(made)
+        };
+        let mut tries = vec![None; steps.len()];
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
+            let mut made = work()?;
+            for thread in others {
+                made.extend(thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p))?);
+            }
+            for (index, trie) in made {
+                tries[index] = Some(trie);
+            }
+            Ok::<_, StateError>(())
+        })?;
+        tries
+            .into_iter()
+            .zip(steps)
+            .map(|(trie, step)| trie.map_or_else(|| advance(step, self.threads), Ok))
+            .collect()
+    }
+}
+
+/// What happens to one storage trie in a block.
+struct StorageStep {
+    account: B256,
+    before: Trie,
+    changes: Vec<Change>,
 }
 
 impl StateCommitment for Commitment {
@@ -134,62 +325,62 @@ impl StateCommitment for Commitment {
         diff: &mut StateDiff,
         source: &impl TrieSource,
     ) -> Result<(B256, Advance), StateError> {
-        let mut changes: Vec<Change> = Vec::with_capacity(diff.accounts.len());
-        let mut storages = Vec::new();
-        for (key, account) in &mut diff.accounts {
-            if let Some(after) = &mut account.after
-                && !account.slots.is_empty()
-            {
-                let before = account.before.map_or(EMPTY_ROOT_HASH, |a| a.storage_root);
-                let trie = if before == EMPTY_ROOT_HASH {
-                    Trie::default()
-                } else {
-                    self.storage(key, source)?
+        let mut steps = Vec::new();
+        let mut keys = diff.accounts.len();
+        for (key, account) in &diff.accounts {
+            if account.after.is_some() && !account.slots.is_empty() {
+                let root = account.before.map_or(EMPTY_ROOT_HASH, |a| a.storage_root);
+                let before = match self.storages.get(key) {
+                    _ if root == EMPTY_ROOT_HASH => Trie::default(),
+                    Some(loaded) => loaded.trie.clone(),
+                    None => Trie::stored(&root),
                 };
-                let slots: Vec<Change> =
+                let changes: Vec<Change> =
                     account.slots.iter().map(|(slot, d)| (*slot, leaf(d.after))).collect();
-                let trie = trie.updated(&slots);
+                keys += changes.len();
+                steps.push(StorageStep { account: *key, before, changes });
+            }
+        }
+        let made = self.advance_storages(&steps, source)?;
+        let mut storages: Vec<(B256, Option<Trie>)> = Vec::with_capacity(made.len());
+        for (step, trie) in steps.into_iter().zip(made) {
+            if let Some(after) =
+                diff.accounts.get_mut(&step.account).and_then(|account| account.after.as_mut())
+            {
                 after.storage_root = trie.root();
-                let gained = account.slots.values().filter(|d| d.before.is_zero()).count();
-                let lost = account.slots.values().filter(|d| d.after.is_zero()).count();
-                storages.push((*key, Some((trie, gained, lost))));
-            } else if account.after.is_none() && account.before.is_some() {
+            }
+            storages.push((step.account, Some(trie)));
+        }
+        let mut changes: Vec<Change> = Vec::with_capacity(diff.accounts.len());
+        for (key, account) in &diff.accounts {
+            if account.after.is_none() && account.before.is_some() {
                 storages.push((*key, None));
             }
             changes.push((*key, account.after.as_ref().map(alloy_rlp::encode)));
         }
-        let accounts = self.accounts.updated(&changes);
-        Ok((accounts.root(), Advance { accounts, storages }))
+        let nodes = AccountNodes { source };
+        let accounts = self.accounts().updated(&changes, &self.loader(&nodes))?;
+        Ok((accounts.root(), Advance { accounts, storages, keys }))
     }
 
     fn adopt(&mut self, advance: Advance) {
-        self.accounts = advance.accounts;
-        self.clock += 1;
+        self.unsaved_keys += advance.keys;
+        let changed = advance.storages.iter();
+        let changed = changed.filter_map(|(key, trie)| Some((*key, trie.clone()?))).collect();
+        self.view.advance(advance.accounts, changed);
         for (key, storage) in advance.storages {
+            self.unsaved.insert(key);
             match storage {
-                None => self.forget(&key),
-                Some((trie, gained, lost)) => {
-                    let used = self.clock;
-                    let empty = LoadedStorage { trie: Trie::default(), entries: 0, used };
-                    let loaded = self.storages.entry(key).or_insert(empty);
-                    loaded.trie = trie;
-                    let entries = (loaded.entries + gained).saturating_sub(lost);
-                    self.entries = (self.entries + entries).saturating_sub(loaded.entries);
-                    loaded.entries = entries;
-                    loaded.used = used;
+                Some(trie) => self.hold(key, trie),
+                None => {
+                    if let Some(loaded) = self.storages.remove(&key) {
+                        self.storage_nodes -= loaded.trie.resident();
+                    }
                 }
             }
         }
-        self.evict();
+        self.epoch = self.epoch.saturating_add(1);
     }
-}
-
-fn load_storage(account: &B256, source: &impl TrieSource) -> Result<(Trie, usize), StateError> {
-    let entries = source.storage_leaves(account)?;
-    let encoded: Vec<(B256, Vec<u8>)> =
-        entries.iter().map(|(slot, value)| (*slot, alloy_rlp::encode(value))).collect();
-    let trie = Trie::from_sorted(encoded.iter().map(|(slot, rlp)| (*slot, rlp.as_slice())));
-    Ok((trie, entries.len()))
 }
 
 fn leaf(value: U256) -> Option<Vec<u8>> {

@@ -23,18 +23,22 @@ impl Snapshot {
     /// # Errors
     /// `StateError::Pruned` if it is no longer kept.
     pub fn state_at(&self, number: u64) -> Result<HistoricState<'_>, StateError> {
-        let oldest_change = self.changed.first().map_err(StateError::database)?;
-        // With the changes of block k and all later ones the state after k - 1 can be read.
-        let oldest = oldest_change.map_or(0, |(block, _)| block.value().saturating_sub(1));
+        let oldest = self.oldest_state()?;
         if number < oldest {
-            return Err(StateError::Pruned { number, oldest });
+            let root = self.header(number)?.map(|header| header.state_root).unwrap_or_default();
+            return Err(StateError::Pruned { number, root, oldest });
         }
-        Ok(HistoricState { snapshot: self, number })
+        Ok(self.kept_state_at(number))
+    }
+
+    /// The state after an earlier block whose successors' changes the caller knows to be kept.
+    pub(super) fn kept_state_at(&self, number: u64) -> HistoricState<'_> {
+        HistoricState { snapshot: self, number }
     }
 }
 
 impl HistoricState<'_> {
-    fn account_by_key(&self, key: &B256) -> Result<Option<AccountState>, StateError> {
+    pub(crate) fn account_by_key(&self, key: &B256) -> Result<Option<AccountState>, StateError> {
         let Some(after) = self.number.checked_add(1) else {
             return self.snapshot.account_by_key(key);
         };
@@ -53,6 +57,29 @@ impl HistoricState<'_> {
             }
         }
     }
+
+    pub(crate) fn slot_by_key(&self, account: &B256, slot: &B256) -> Result<U256, StateError> {
+        self.storage_by_key(&storage_key(account, slot))
+    }
+
+    fn storage_by_key(&self, key: &[u8; 64]) -> Result<U256, StateError> {
+        let Some(after) = self.number.checked_add(1) else {
+            return self.snapshot.storage_by_key(key);
+        };
+        let (first, last) = (old_storage_key(key, after), old_storage_key(key, u64::MAX));
+        let mut later = self
+            .snapshot
+            .old_storage
+            .range::<&[u8; 72]>(&first..=&last)
+            .map_err(StateError::database)?;
+        match later.next() {
+            None => self.snapshot.storage_by_key(key),
+            Some(entry) => {
+                let (_, before) = entry.map_err(StateError::database)?;
+                value_from(before.value())
+            }
+        }
+    }
 }
 
 impl StateReader for HistoricState<'_> {
@@ -62,22 +89,7 @@ impl StateReader for HistoricState<'_> {
 
     fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
         let key = storage_key(&keccak256(address), &keccak256(slot.to_be_bytes::<32>()));
-        let Some(after) = self.number.checked_add(1) else {
-            return self.snapshot.storage_by_key(&key);
-        };
-        let (first, last) = (old_storage_key(&key, after), old_storage_key(&key, u64::MAX));
-        let mut later = self
-            .snapshot
-            .old_storage
-            .range::<&[u8; 72]>(&first..=&last)
-            .map_err(StateError::database)?;
-        match later.next() {
-            None => self.snapshot.storage_by_key(&key),
-            Some(entry) => {
-                let (_, before) = entry.map_err(StateError::database)?;
-                value_from(before.value())
-            }
-        }
+        self.storage_by_key(&key)
     }
 
     fn code(&self, hash: &B256) -> Result<Bytecode, StateError> {
@@ -112,25 +124,52 @@ impl StateReader for HistoricState<'_> {
     }
 }
 
+/// Blocks whose earlier values one commit drops at the most, so that lowering the retention does not
+/// hold up the chain.
+const PRUNE_BLOCKS_MAX: usize = 8;
+
+/// Drops what is kept from before the blocks up to `last`, some of it: returns whether all is gone.
+pub(super) fn prune(transaction: &WriteTransaction, last: u64) -> Result<bool, redb::Error> {
+    for _ in 0..PRUNE_BLOCKS_MAX {
+        let oldest = transaction.open_table(CHANGED)?.first()?.map(|(block, _)| block.value());
+        match oldest {
+            Some(oldest) if oldest <= last => forget(transaction, oldest)?,
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
 /// Drops what is kept from before block `number`.
-pub(super) fn prune(transaction: &WriteTransaction, number: u64) -> Result<(), redb::Error> {
-    let mut changed = transaction.open_table(CHANGED)?;
-    let Some(keys) = changed.remove(number)?.map(|keys| keys.value().to_vec()) else {
+fn forget(transaction: &WriteTransaction, number: u64) -> Result<(), redb::Error> {
+    let Some(keys) =
+        transaction.open_table(CHANGED)?.remove(number)?.map(|keys| keys.value().to_vec())
+    else {
         return Ok(());
     };
     let mut old_accounts = transaction.open_table(OLD_ACCOUNTS)?;
     let mut old_storage = transaction.open_table(OLD_STORAGE)?;
-    let mut rest = keys.as_slice();
-    while let Some((account, after)) = rest.split_first_chunk::<32>() {
-        old_accounts.remove(&old_account_key(&account.into(), number))?;
-        let Some((count, mut slots)) = after.split_first_chunk::<8>() else { break };
-        for _ in 0..u64::from_be_bytes(*count) {
-            let Some((slot, next)) = slots.split_first_chunk::<32>() else { break };
-            let key = storage_key(&account.into(), &slot.into());
-            old_storage.remove(&old_storage_key(&key, number))?;
-            slots = next;
+    // A damaged list leaves values behind that nobody reads any more.
+    for (account, slots) in parse_changed(&keys).unwrap_or_default() {
+        old_accounts.remove(&old_account_key(&account, number))?;
+        for slot in slots {
+            old_storage.remove(&old_storage_key(&storage_key(&account, &slot), number))?;
         }
-        rest = slots;
     }
     Ok(())
+}
+
+/// Takes a list of changed keys apart: hashed addresses, each with hashed slots.
+pub(super) fn parse_changed(mut keys: &[u8]) -> Result<Vec<(B256, Vec<B256>)>, StateError> {
+    const DAMAGED: StateError = StateError::Damaged { what: "list of changed keys" };
+    let mut changed = Vec::new();
+    while let Some((account, rest)) = keys.split_first_chunk::<32>() {
+        let (count, rest) = rest.split_first_chunk::<8>().ok_or(DAMAGED)?;
+        let count = usize::try_from(u64::from_be_bytes(*count)).map_err(|_| DAMAGED)?;
+        let bytes = count.checked_mul(32).ok_or(DAMAGED)?;
+        let (slots, rest) = rest.split_at_checked(bytes).ok_or(DAMAGED)?;
+        changed.push((account.into(), slots.chunks_exact(32).map(B256::from_slice).collect()));
+        keys = rest;
+    }
+    if keys.is_empty() { Ok(changed) } else { Err(DAMAGED) }
 }

@@ -15,23 +15,28 @@ use crate::{
         decode_receipt_at,
     },
     state::{AccountState, StateError, StateReader, TrieSource, decode_account},
+    trie::Prefix,
 };
 
 /// The chain and the state after its last block, as of one moment. Cheap to make, safe to share.
 pub struct Snapshot {
-    headers: ReadOnlyTable<u64, &'static [u8]>,
-    numbers: ReadOnlyTable<&'static [u8; 32], u64>,
-    bodies: ReadOnlyTable<u64, &'static [u8]>,
-    receipts: ReadOnlyTable<u64, &'static [u8]>,
-    blooms: ReadOnlyTable<u64, &'static [u8; 256]>,
-    transactions: ReadOnlyTable<&'static [u8; 32], (u64, u32)>,
-    accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    storage: ReadOnlyTable<&'static [u8; 64], &'static [u8]>,
-    stored_codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    pub(super) headers: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) numbers: ReadOnlyTable<&'static [u8; 32], u64>,
+    pub(super) bodies: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) receipts: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) blooms: ReadOnlyTable<u64, &'static [u8; 256]>,
+    pub(super) transactions: ReadOnlyTable<&'static [u8; 32], (u64, u32)>,
+    pub(super) accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    pub(super) storage: ReadOnlyTable<&'static [u8; 64], &'static [u8]>,
+    pub(super) stored_codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     pub(super) old_accounts: ReadOnlyTable<&'static [u8; 40], &'static [u8]>,
     pub(super) old_storage: ReadOnlyTable<&'static [u8; 72], &'static [u8]>,
     pub(super) changed: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) account_nodes: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(super) storage_nodes: ReadOnlyTable<&'static [u8], &'static [u8]>,
     codes: CodeCache,
+    /// Blocks behind the last one whose state may be asked for.
+    history_blocks: u64,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -44,6 +49,7 @@ impl Snapshot {
     pub(super) fn new(
         transaction: &ReadTransaction,
         codes: CodeCache,
+        history_blocks: u64,
     ) -> Result<Self, redb::Error> {
         Ok(Self {
             headers: transaction.open_table(HEADERS)?,
@@ -58,7 +64,10 @@ impl Snapshot {
             old_accounts: transaction.open_table(OLD_ACCOUNTS)?,
             old_storage: transaction.open_table(OLD_STORAGE)?,
             changed: transaction.open_table(CHANGED)?,
+            account_nodes: transaction.open_table(ACCOUNT_NODES)?,
+            storage_nodes: transaction.open_table(STORAGE_NODES)?,
             codes,
+            history_blocks,
         })
     }
 
@@ -66,6 +75,16 @@ impl Snapshot {
     pub fn head(&self) -> Result<Option<SealedHeader>, StateError> {
         let last = self.headers.last().map_err(StateError::database)?;
         last.map(|(_, header)| decode_header(header.value())).transpose()
+    }
+
+    /// The oldest block whose state can be read.
+    pub fn oldest_state(&self) -> Result<u64, StateError> {
+        let last = self.headers.last().map_err(StateError::database)?;
+        let head = last.map_or(0, |(number, _)| number.value());
+        let first = self.changed.first().map_err(StateError::database)?;
+        // With the changes of block k and all later ones the state after k - 1 can be read.
+        let kept = first.map_or(head, |(block, _)| block.value().saturating_sub(1));
+        Ok(kept.max(head.saturating_sub(self.history_blocks)))
     }
 
     /// A header by number.
@@ -137,7 +156,54 @@ impl Snapshot {
         }))
     }
 
-    pub(super) fn account_by_key(&self, key: &B256) -> Result<Option<AccountState>, StateError> {
+    /// Calls `visit` with every account by hashed address, ascending, as RLP.
+    pub fn each_account(
+        &self,
+        mut visit: impl FnMut(B256, &[u8]) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        for entry in self.accounts.iter().map_err(StateError::database)? {
+            let (key, rlp) = entry.map_err(StateError::database)?;
+            visit(B256::from(key.value()), rlp.value())?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with every storage slot of an account by hashed slot, ascending.
+    pub fn each_slot(
+        &self,
+        account: &B256,
+        mut visit: impl FnMut(B256, U256) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let first = storage_key(account, &B256::ZERO);
+        let last = storage_key(account, &B256::repeat_byte(0xff));
+        let entries = self.storage.range::<&[u8; 64]>(&first..=&last);
+        for entry in entries.map_err(StateError::database)? {
+            let (key, value) = entry.map_err(StateError::database)?;
+            visit(B256::from_slice(&key.value()[32..]), value_from(value.value())?)?;
+        }
+        Ok(())
+    }
+
+    /// The first account with storage after `account` in the order of hashed addresses.
+    pub fn next_storage_owner(&self, account: Option<&B256>) -> Result<Option<B256>, StateError> {
+        let after = match account {
+            None => [0; 64],
+            Some(account) => storage_key(account, &B256::repeat_byte(0xff)),
+        };
+        let end = [0xff; 64];
+        let mut entries =
+            self.storage.range::<&[u8; 64]>(&after..=&end).map_err(StateError::database)?;
+        for entry in &mut entries {
+            let (key, _) = entry.map_err(StateError::database)?;
+            let owner = B256::from_slice(&key.value()[..32]);
+            if Some(&owner) != account {
+                return Ok(Some(owner));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn account_by_key(&self, key: &B256) -> Result<Option<AccountState>, StateError> {
         read(&self.accounts, &key.0)?.map(|rlp| decode_account(rlp.value())).transpose()
     }
 
@@ -180,25 +246,59 @@ impl StateReader for Snapshot {
 
 impl TrieSource for Snapshot {
     fn account_leaves(&self) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        self.accounts_between(&B256::ZERO, &B256::repeat_byte(0xff))
+    }
+
+    fn storage_leaves(&self, account: &B256) -> Result<Vec<(B256, U256)>, StateError> {
+        self.storage_between(account, &B256::ZERO, &B256::repeat_byte(0xff))
+    }
+
+    fn accounts_between(
+        &self,
+        first: &B256,
+        last: &B256,
+    ) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        let entries = self.accounts.range::<&[u8; 32]>(&first.0..=&last.0);
         let mut leaves = Vec::new();
-        for entry in self.accounts.iter().map_err(StateError::database)? {
+        for entry in entries.map_err(StateError::database)? {
             let (key, rlp) = entry.map_err(StateError::database)?;
             leaves.push((B256::from(key.value()), rlp.value().to_vec()));
         }
         Ok(leaves)
     }
 
-    fn storage_leaves(&self, account: &B256) -> Result<Vec<(B256, U256)>, StateError> {
-        let (first, last) =
-            (storage_key(account, &B256::ZERO), storage_key(account, &B256::repeat_byte(0xff)));
+    fn storage_between(
+        &self,
+        account: &B256,
+        first: &B256,
+        last: &B256,
+    ) -> Result<Vec<(B256, U256)>, StateError> {
+        let (first, last) = (storage_key(account, first), storage_key(account, last));
+        let entries = self.storage.range::<&[u8; 64]>(&first..=&last);
         let mut leaves = Vec::new();
-        for entry in
-            self.storage.range::<&[u8; 64]>(&first..=&last).map_err(StateError::database)?
-        {
+        for entry in entries.map_err(StateError::database)? {
             let (key, value) = entry.map_err(StateError::database)?;
             leaves.push((B256::from_slice(&key.value()[32..]), value_from(value.value())?));
         }
         Ok(leaves)
+    }
+
+    fn account_leaf(&self, account: &B256) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(read(&self.accounts, &account.0)?.map(|rlp| rlp.value().to_vec()))
+    }
+
+    fn storage_leaf(&self, account: &B256, slot: &B256) -> Result<U256, StateError> {
+        self.storage_by_key(&storage_key(account, slot))
+    }
+
+    fn node_record(
+        &self,
+        owner: Option<&B256>,
+        at: &Prefix,
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        let table = if owner.is_some() { &self.storage_nodes } else { &self.account_nodes };
+        let key = node_key(owner, at);
+        Ok(read(table, key.as_slice())?.map(|record| record.value().to_vec()))
     }
 }
 

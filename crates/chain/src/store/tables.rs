@@ -3,6 +3,8 @@
 use alloy_primitives::B256;
 use redb::{TableDefinition, WriteTransaction};
 
+use crate::trie::Prefix;
+
 /// Facts about the database itself.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Block number to header, RLP.
@@ -32,6 +34,12 @@ pub(super) const OLD_STORAGE: TableDefinition<'_, &[u8; 72], &[u8]> =
     TableDefinition::new("old_storage");
 /// Block to what it changed: (hashed address, count of slots as u64, hashed slots) and so on.
 pub(super) const CHANGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changed");
+/// Position in the account trie, one byte per nibble, to the record of the node there.
+pub(super) const ACCOUNT_NODES: TableDefinition<'_, &[u8], &[u8]> =
+    TableDefinition::new("account_nodes");
+/// Hashed address and position in its storage trie to the record of the node there.
+pub(super) const STORAGE_NODES: TableDefinition<'_, &[u8], &[u8]> =
+    TableDefinition::new("storage_nodes");
 
 /// Creates the tables, so that readers find them in an empty database.
 pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Error> {
@@ -47,6 +55,8 @@ pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Err
     transaction.open_table(OLD_ACCOUNTS)?;
     transaction.open_table(OLD_STORAGE)?;
     transaction.open_table(CHANGED)?;
+    transaction.open_table(ACCOUNT_NODES)?;
+    transaction.open_table(STORAGE_NODES)?;
     Ok(())
 }
 
@@ -69,4 +79,10 @@ pub(super) fn old_storage_key(key: &[u8; 64], block: u64) -> [u8; 72] {
     old[..64].copy_from_slice(key);
     old[64..].copy_from_slice(&block.to_be_bytes());
     old
+}
+
+/// Where the record of a trie's node is kept: behind the owner if it is a storage trie's.
+pub(super) fn node_key(owner: Option<&B256>, at: &Prefix) -> Vec<u8> {
+    let owner = owner.map_or(&[][..], |owner| owner.as_slice());
+    [owner, &at.nibbles()].concat()
 }

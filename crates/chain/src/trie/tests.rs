@@ -1,10 +1,73 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use alloy_primitives::{B256, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles, proof::verify_proof};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+
+/// A trie wholly in memory, and its next version.
+fn updated(trie: &Trie, changes: &[Change]) -> Trie {
+    trie.updated(changes, &Loader::new(&NoSource)).unwrap()
+}
+
+/// What a database keeps: entries and records.
+#[derive(Debug, Default)]
+struct Kept {
+    entries: BTreeMap<B256, Vec<u8>>,
+    records: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl NodeSource for Kept {
+    fn record(&self, at: &Prefix) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.records.lock().unwrap().get(&at.nibbles()).cloned())
+    }
+    fn entries(&self, at: &Prefix) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        let below = self.entries.range(at.first()..=at.last());
+        Ok(below.map(|(key, value)| (*key, value.clone())).collect())
+    }
+}
+
+/// The records alone, being written.
+struct Records<'a>(&'a Kept);
+
+impl NodeStore for Records<'_> {
+    fn get(&mut self, at: &Prefix) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.record(at)
+    }
+    fn put(&mut self, at: &Prefix, record: &[u8]) -> Result<(), StateError> {
+        self.0.records.lock().unwrap().insert(at.nibbles(), record.to_vec());
+        Ok(())
+    }
+    fn remove_below(&mut self, at: &Prefix) -> Result<(), StateError> {
+        let path = at.nibbles();
+        self.0.records.lock().unwrap().retain(|key, _| !key.starts_with(&path));
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn apply(&mut self, changes: &[Change]) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.entries.insert(*key, value.clone()),
+                None => self.entries.remove(key),
+            };
+        }
+    }
+
+    fn save(&self, trie: &Trie) {
+        trie.save(&Loader::new(self), &mut Records(self)).unwrap();
+    }
+
+    /// What saving the trie over nothing gives.
+    fn fresh_records(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let fresh = Kept { entries: self.entries.clone(), ..Kept::default() };
+        let entries = fresh.entries.iter().map(|(key, value)| (*key, value.as_slice()));
+        fresh.save(&Trie::from_sorted(entries));
+        fresh.records.into_inner().unwrap()
+    }
+}
 
 /// The root by alloy-trie's hash builder, from nothing.
 fn reference_root(entries: &BTreeMap<B256, Vec<u8>>) -> B256 {
@@ -64,7 +127,7 @@ proptest! {
             if entries.len() % 2 == 0 {
                 trie.root();
             }
-            trie = trie.updated(&changes);
+            trie = updated(&trie, &changes);
             let keys: Vec<B256> = changes.iter().map(|(key, _)| *key).collect();
             for (key, value) in changes {
                 match value {
@@ -76,10 +139,10 @@ proptest! {
             prop_assert_eq!(trie.root(), root);
             prop_assert_eq!(trie.is_empty(), entries.is_empty());
             for key in keys {
-                prop_assert_eq!(trie.get(&key), entries.get(&key).map(Vec::as_slice));
+                prop_assert_eq!(trie.get(&key, &Loader::new(&NoSource)).unwrap(), entries.get(&key).cloned());
                 if root != EMPTY_ROOT_HASH {
                     let expected = entries.get(&key).cloned();
-                    let proof = trie.proof(&key);
+                    let proof = trie.proof(&key, &Loader::new(&NoSource)).unwrap();
                     verify_proof(root, Nibbles::unpack(key), expected, &proof).unwrap();
                 }
             }
@@ -94,13 +157,183 @@ proptest! {
     }
 }
 
+/// Keys of which many share their first nibbles, so that subtrees are large and small, deep and
+/// shallow, and extensions stand above stored branches.
+fn clustered_key() -> impl Strategy<Value = B256> {
+    (0_u8..3, any::<u8>(), 0_usize..3, any::<u8>()).prop_map(|(cluster, low, depth, tail)| {
+        let mut key = B256::repeat_byte(cluster * 0x11);
+        key[depth] = low;
+        key[31] = tail & 1;
+        key
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A block.
+    Change(BTreeMap<B256, Option<Vec<u8>>>),
+    /// Everything in this range of first bytes goes.
+    Clear(u8, u8),
+    /// Records catch up.
+    Save,
+    /// Records catch up, and nodes older than so many steps go.
+    Evict(u32),
+    /// All but the root's hash goes, after records caught up.
+    Forget,
+    /// The process dies: the trie is found again from the records and what changed since.
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let value = prop_oneof![
+        1 => Just(None),
+        3 => vec(1_u8..=255, 1..3).prop_map(Some),
+        3 => vec(any::<u8>(), 30..80).prop_map(Some),
+    ];
+    let key = prop_oneof![4 => clustered_key(), 1 => any::<[u8; 32]>().prop_map(B256::from)];
+    let changes = proptest::collection::btree_map(key, value, 1..120);
+    let step = prop_oneof![
+        6 => changes.prop_map(Step::Change),
+        1 => (any::<u8>(), 0_u8..0x40).prop_map(|(from, span)| {
+            Step::Clear(from, from.saturating_add(span))
+        }),
+        1 => Just(Step::Save),
+        1 => (0_u32..4).prop_map(Step::Evict),
+        1 => Just(Step::Forget),
+        2 => Just(Step::Crash),
+    ];
+    vec(step, 1..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_loaded_dropped_and_found_again_is_the_same_trie(
+        steps in steps(),
+        threads in 1_usize..4,
+    ) {
+        let mut kept = Kept::default();
+        let mut trie = Trie::default();
+        let mut saved = Trie::default().root();
+        let mut unsaved: BTreeMap<B256, Option<Vec<u8>>> = BTreeMap::new();
+        for (epoch, step) in (1_u32..).zip(steps) {
+            let changes: Vec<Change> = match &step {
+                Step::Change(changes) => changes.clone().into_iter().collect(),
+                Step::Clear(first, last) => {
+                    let keys = kept.entries.keys();
+                    let gone = keys.filter(|key| (first..=last).contains(&&key[0]));
+                    gone.map(|key| (*key, None)).collect()
+                }
+                _ => Vec::new(),
+            };
+            let loader = Loader::new(&kept).at_epoch(epoch).on_threads(threads);
+            trie = trie.updated(&changes, &loader).unwrap();
+            kept.apply(&changes);
+            unsaved.extend(changes);
+            let root = reference_root(&kept.entries);
+            prop_assert_eq!(trie.root(), root);
+            if let Step::Save | Step::Evict(_) | Step::Forget = step {
+                kept.save(&trie);
+                // No record is missing, wrong or left behind.
+                prop_assert_eq!(&*kept.records.lock().unwrap(), &kept.fresh_records());
+                (saved, unsaved) = (root, BTreeMap::new());
+            }
+            match step {
+                Step::Evict(age) => trie = trie.evicted(epoch.saturating_sub(age)),
+                Step::Forget => trie = Trie::stored(&root),
+                Step::Crash => {
+                    let changes: Vec<Change> = std::mem::take(&mut unsaved).into_iter().collect();
+                    let loader = Loader::new(&kept).at_epoch(epoch).with_entries_ahead();
+                    trie = Trie::stored(&saved).updated(&changes, &loader).unwrap();
+                    unsaved = changes.into_iter().collect();
+                }
+                _ => {}
+            }
+            prop_assert_eq!(trie.root(), root);
+            // Reading loads without keeping, and proves what is there and what is not.
+            let resident = trie.resident();
+            for key in unsaved.keys().chain(kept.entries.keys()).step_by(7) {
+                let loader = Loader::new(&kept);
+                let expected = kept.entries.get(key).cloned();
+                prop_assert_eq!(&trie.get(key, &loader).unwrap(), &expected);
+                if root != EMPTY_ROOT_HASH {
+                    let proof = trie.proof(key, &loader).unwrap();
+                    verify_proof(root, Nibbles::unpack(key), expected, &proof).unwrap();
+                }
+            }
+            prop_assert_eq!(trie.resident(), resident);
+        }
+    }
+
+    #[test]
+    fn a_hostile_record_is_refused_and_never_believed(
+        mut record in vec(any::<u8>(), 0..600),
+        shape in 0_u8..3,
+    ) {
+        let mut kept = Kept::default();
+        let changes: Vec<Change> =
+            (0..80_u64).map(|i| (keccak256(i.to_be_bytes()), Some(vec![7; 40]))).collect();
+        let changes: BTreeMap<_, _> = changes.into_iter().collect();
+        let changes: Vec<Change> = changes.into_iter().collect();
+        kept.apply(&changes);
+        let trie = updated(&Trie::default(), &changes);
+        kept.save(&trie);
+        let right = kept.record(&Prefix::ROOT).unwrap().unwrap();
+        if shape == 1 {
+            // Almost right: one byte differs.
+            let at = record.len() % right.len();
+            record = right.clone();
+            record[at] ^= 1;
+        } else if shape == 2 {
+            record = right[..record.len() % right.len()].to_vec();
+        }
+        kept.records.lock().unwrap().insert(Vec::new(), record.clone());
+        let stored = Trie::stored(&trie.root());
+        match stored.get(&changes[3].0, &Loader::new(&kept)) {
+            Ok(value) => prop_assert_eq!(value, changes[3].1.clone()),
+            Err(StateError::Damaged { .. }) => {}
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+    }
+}
+
+#[test]
+fn entries_that_do_not_give_the_hash_are_refused() {
+    let mut kept = Kept::default();
+    let changes =
+        vec![(B256::repeat_byte(1), Some(vec![1; 40])), (B256::repeat_byte(2), Some(vec![2; 40]))];
+    kept.apply(&changes);
+    let root = updated(&Trie::default(), &changes).root();
+    kept.apply(&[(B256::repeat_byte(2), Some(vec![3; 40]))]);
+    let found = Trie::stored(&root).get(&B256::repeat_byte(1), &Loader::new(&kept));
+    assert!(matches!(found, Err(StateError::Damaged { .. })));
+}
+
+#[test]
+fn every_number_of_threads_gives_the_same_root() {
+    let change = |i: u64| (keccak256(i.to_be_bytes()), Some(i.to_be_bytes().to_vec()));
+    let sorted = |range: std::ops::Range<u64>| {
+        range.map(change).collect::<BTreeMap<_, _>>().into_iter().collect::<Vec<Change>>()
+    };
+    let base = updated(&Trie::default(), &sorted(0..5_000));
+    let next: Vec<Change> = sorted(3_000..9_000);
+    let roots = [1, 2, 3, 16, 33].map(|threads| {
+        let loader = Loader::new(&NoSource).on_threads(threads);
+        let trie = base.updated(&next, &loader).unwrap();
+        let half: Vec<Change> = next.iter().step_by(2).map(|(key, _)| (*key, None)).collect();
+        (trie.root(), trie.updated(&half, &loader).unwrap().root())
+    });
+    assert!(roots.iter().all(|root| *root == roots[0]));
+}
+
 #[test]
 fn one_entry_added_and_removed_leaves_the_empty_root() {
     let key = keccak256("hay");
-    let trie = Trie::default().updated(&[(key, Some(vec![1; 40]))]);
+    let trie = updated(&Trie::default(), &[(key, Some(vec![1; 40]))]);
     assert_ne!(trie.root(), EMPTY_ROOT_HASH);
-    assert_eq!(trie.updated(&[(key, None)]).root(), EMPTY_ROOT_HASH);
-    assert_eq!(trie.updated(&[(B256::ZERO, None)]).root(), trie.root());
+    assert_eq!(updated(&trie, &[(key, None)]).root(), EMPTY_ROOT_HASH);
+    assert_eq!(updated(&trie, &[(B256::ZERO, None)]).root(), trie.root());
 }
 
 /// Prints the cost per changed key; `cargo test --release -- --ignored --nocapture trie_cost`.
@@ -127,7 +360,7 @@ fn trie_cost() {
                     value[..8].copy_from_slice(&(round * changed + i).to_be_bytes());
                     changes.insert(account(pick(i)).0, Some(value));
                 }
-                trie = trie.updated(&changes.into_iter().collect::<Vec<_>>());
+                trie = updated(&trie, &changes.into_iter().collect::<Vec<_>>());
                 let _ = U256::from_be_bytes(trie.root().0);
             }
             let per_key = start.elapsed() / u32::try_from(rounds * changed).unwrap();

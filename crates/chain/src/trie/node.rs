@@ -1,0 +1,143 @@
+//! Nodes in memory and their encoding.
+
+use std::sync::{Arc, OnceLock};
+
+use alloy_primitives::B256;
+use alloy_rlp::{Encodable, Header};
+use alloy_trie::nodes::RlpNode;
+
+use super::path::{KEY_NIBBLES, Prefix, compact_path};
+
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    /// How a parent refers to this node: its RLP if shorter than 32 bytes, else the hash.
+    reference: OnceLock<RlpNode>,
+    /// Entries below, saturating. [`UNKNOWN`] for the root of a stored trie before it is loaded.
+    pub(super) leaves: u32,
+    /// Nodes in memory from here down, this one included.
+    pub(super) resident: u32,
+    /// When the node was made or loaded; never earlier than any node below it.
+    pub(super) epoch: u32,
+}
+
+/// A count of leaves that nobody has counted.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+
+pub(super) enum Kind {
+    /// The whole key is kept; the path encoded is the part below the leaf's depth.
+    Leaf { key: B256, value: Box<[u8]> },
+    /// Covers the nibbles from its own depth up to `end` of `key`; the child hangs at `end` and is
+    /// a branch in memory.
+    Extension { key: B256, end: usize, child: Arc<Node> },
+    /// At least two children.
+    Branch { children: Box<Children> },
+    /// A node that is not in memory. `at` is where it hangs; the reference is always known.
+    Stored { at: Box<Prefix> },
+}
+
+pub(super) type Children = [Option<Arc<Node>>; 16];
+
+impl Node {
+    pub(super) fn new(kind: Kind, epoch: u32) -> Arc<Self> {
+        Self::with_reference(kind, epoch, OnceLock::new())
+    }
+
+    fn with_reference(kind: Kind, epoch: u32, reference: OnceLock<RlpNode>) -> Arc<Self> {
+        let (leaves, resident) = match &kind {
+            Kind::Leaf { .. } => (1, 1),
+            Kind::Stored { .. } => (UNKNOWN, 1),
+            Kind::Extension { child, .. } => (child.leaves, child.resident.saturating_add(1)),
+            Kind::Branch { children } => {
+                children.iter().flatten().fold((0_u32, 1_u32), |(leaves, resident), child| {
+                    (leaves.saturating_add(child.leaves), resident.saturating_add(child.resident))
+                })
+            }
+        };
+        Arc::new(Self { kind, reference, leaves, resident, epoch })
+    }
+
+    /// A branch with other children in memory but the same content.
+    pub(super) fn same_content(&self, kind: Kind) -> Arc<Self> {
+        Self::with_reference(kind, self.epoch, self.reference.clone())
+    }
+
+    /// A node that is not in memory.
+    pub(super) fn stored(at: Prefix, reference: RlpNode, leaves: u32, epoch: u32) -> Arc<Self> {
+        let kind = Kind::Stored { at: Box::new(at) };
+        Arc::new(Self { kind, reference: reference.into(), leaves, resident: 1, epoch })
+    }
+
+    pub(super) fn reference(&self, depth: usize) -> &RlpNode {
+        self.reference.get_or_init(|| {
+            let mut rlp = Vec::with_capacity(self.encoded_capacity());
+            self.encode(depth, &mut rlp);
+            RlpNode::from_rlp(&rlp)
+        })
+    }
+
+    fn encoded_capacity(&self) -> usize {
+        match &self.kind {
+            Kind::Leaf { value, .. } => value.len() + 40,
+            Kind::Extension { .. } => 72,
+            Kind::Branch { .. } => 16 * 33 + 4,
+            Kind::Stored { .. } => 0,
+        }
+    }
+
+    /// The node's RLP. A stored node has none in memory; its reference is set from the start, so
+    /// it is never asked.
+    pub(super) fn encode(&self, depth: usize, out: &mut Vec<u8>) {
+        match &self.kind {
+            Kind::Leaf { key, value } => {
+                let path = compact_path(key, depth, KEY_NIBBLES, true);
+                let payload_length = path.as_slice().length() + value.length();
+                Header { list: true, payload_length }.encode(out);
+                path.as_slice().encode(out);
+                value.encode(out);
+            }
+            Kind::Extension { key, end, child } => {
+                let child = child.reference(*end);
+                let path = compact_path(key, depth, *end, false);
+                let payload_length = path.as_slice().length() + child.len();
+                Header { list: true, payload_length }.encode(out);
+                path.as_slice().encode(out);
+                out.extend_from_slice(child);
+            }
+            Kind::Branch { children } => {
+                let below = depth + 1;
+                let mut payload_length = 1;
+                for child in children.iter() {
+                    payload_length += child.as_ref().map_or(1, |c| c.reference(below).len());
+                }
+                Header { list: true, payload_length }.encode(out);
+                for child in children.iter() {
+                    match child {
+                        Some(child) => out.extend_from_slice(child.reference(below)),
+                        None => out.push(alloy_rlp::EMPTY_STRING_CODE),
+                    }
+                }
+                // Keys have one length, so no value ever ends at a branch.
+                out.push(alloy_rlp::EMPTY_STRING_CODE);
+            }
+            Kind::Stored { .. } => debug_assert!(false, "a stored node's reference is known"),
+        }
+    }
+
+    /// A key below; its prefix is the path to this node.
+    pub(super) fn any_key(&self) -> &B256 {
+        match &self.kind {
+            Kind::Leaf { key, .. } | Kind::Extension { key, .. } => key,
+            Kind::Stored { at } => at.key(),
+            Kind::Branch { children } => children
+                .iter()
+                .flatten()
+                .next()
+                .expect("a branch has at least two children")
+                .any_key(),
+        }
+    }
+
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self.kind, Kind::Stored { .. })
+    }
+}
