@@ -23,6 +23,32 @@ pub struct Config {
     pub clock: Clock,
     /// Bounds on everything that others can send.
     pub limits: Limits,
+    /// Which web pages may use the RPC.
+    pub access: Access,
+}
+
+/// Which web pages may use the RPC. Programs that are not browsers are not concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Origins of pages that may send requests (CORS and WebSocket): `scheme://host:port`, where
+    /// scheme and port may be left out for any, or `*` for all pages.
+    ///
+    /// The default is pages served by this machine, so that an application under development can
+    /// use the node, and no page from elsewhere can. Wallets in browser extensions are not pages.
+    pub origins: Vec<String>,
+    /// Host names under which the node may be asked, or `*` for any. Addresses are always allowed.
+    /// Others are refused, since a page can point a name of its own to this machine.
+    pub hosts: Vec<String>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        let origins = ["localhost", "127.0.0.1", "[::1]"];
+        Self {
+            origins: origins.map(str::to_owned).to_vec(),
+            hosts: vec!["localhost".to_owned()],
+        }
+    }
 }
 
 impl Config {
@@ -36,6 +62,7 @@ impl Config {
             beneficiary: Address::ZERO,
             clock: Clock::system(),
             limits: Limits::default(),
+            access: Access::default(),
         }
     }
 }
@@ -76,15 +103,39 @@ pub struct Limits {
     pub logs_blocks_max: u64,
     /// Logs one query may return.
     pub logs_results_max: usize,
+    /// How long one log query may take.
+    pub logs_time_max: Duration,
     /// Filters installed at the same time.
     pub filters_max: usize,
-    /// HTTP connections at the same time.
+    /// After this long a filter nobody asks is forgotten.
+    pub filter_idle_max: Duration,
+    /// Connections at the same time, HTTP and WebSocket together.
     pub connections_max: u32,
+    /// Requests of one WebSocket connection that are worked on at the same time; above it the
+    /// connection is not read.
+    pub requests_per_connection_max: usize,
+    /// Subscriptions of one WebSocket connection.
+    pub subscriptions_per_connection_max: u32,
+    /// Bytes of notifications that may wait for one WebSocket connection; above it the connection is
+    /// closed.
+    pub subscription_bytes_max: usize,
+    /// How often a WebSocket peer is pinged; after twice as long without a sign of life the
+    /// connection is closed.
+    pub ping_every: Duration,
+    /// How long a request may take, from its last byte to its answer, and from its first byte to
+    /// its last.
+    pub request_time_max: Duration,
+    /// How long an HTTP connection may wait for its next request.
+    pub idle_time_max: Duration,
+    /// How long a peer may take nothing of what is written to it.
+    pub stall_time_max: Duration,
     /// Requests in one batch.
     pub batch_max: u32,
-    /// Bytes of one request body.
+    /// Bytes of all answers to one batch; what comes after them is refused.
+    pub batch_response_bytes_max: usize,
+    /// Bytes of one HTTP body or WebSocket message.
     pub request_bytes_max: u32,
-    /// Bytes of one response body.
+    /// Bytes of one result.
     pub response_bytes_max: u32,
 }
 
@@ -102,10 +153,20 @@ impl Default for Limits {
             heavy_requests_max: 16,
             logs_blocks_max: 1_000_000,
             logs_results_max: 20_000,
+            logs_time_max: Duration::from_secs(10),
             filters_max: 1024,
+            filter_idle_max: Duration::from_secs(300),
             connections_max: 512,
+            requests_per_connection_max: 64,
+            subscriptions_per_connection_max: 1024,
+            subscription_bytes_max: 32 << 20,
+            ping_every: Duration::from_secs(30),
+            request_time_max: Duration::from_secs(30),
+            idle_time_max: Duration::from_secs(120),
+            stall_time_max: Duration::from_secs(30),
             batch_max: 1000,
-            request_bytes_max: 16 << 20,
+            batch_response_bytes_max: 25_000_000,
+            request_bytes_max: 5 << 20,
             response_bytes_max: 64 << 20,
         }
     }

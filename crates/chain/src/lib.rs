@@ -33,7 +33,7 @@ use tilth_service::{OnFailure, Scope};
 
 pub use block::{Block, ChainSpec, SealedHeader};
 pub use clock::Clock;
-pub use config::{Config, Limits, Production};
+pub use config::{Access, Config, Limits, Production};
 pub use genesis::{Genesis, GenesisError, Predeploy};
 pub use node::NodeError;
 use node::{Node, chain_of_causes};
@@ -110,10 +110,10 @@ impl ChainError {
 
 /// Opens or creates a chain and starts to serve and to mine it.
 pub async fn spawn(config: Config) -> Result<Chain, ChainError> {
-    let (rpc, production) = (config.rpc, config.production);
+    let (rpc, production, access) = (config.rpc, config.production, config.access.clone());
     let opened = tokio::task::spawn_blocking(move || open(config)).await;
     let node = Arc::new(opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?);
-    let server = rpc::serve(Arc::clone(&node), rpc)
+    let server = rpc::serve(Arc::clone(&node), rpc, &access)
         .await
         .map_err(|source| ChainError::Rpc { address: rpc, source })?;
     let scope = Scope::new("chain");
@@ -172,6 +172,11 @@ impl Chain {
     /// The URL for clients.
     pub fn rpc_url(&self) -> String {
         format!("http://{}", self.rpc_addr())
+    }
+
+    /// The URL for clients that subscribe.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.rpc_addr())
     }
 
     /// The last block.

@@ -4,6 +4,7 @@
 //! Order of a new block: executed, written to disk as a whole, then shown to readers, then taken
 //! out of the pool. So nothing is ever shown that a crash could take back.
 
+mod arrivals;
 mod submission;
 
 use std::{
@@ -13,7 +14,9 @@ use std::{
 
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, map::AddressSet};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+
+pub(crate) use arrivals::Arrivals;
 
 use crate::{
     block::{ChainSpec, SealedHeader, chained_randomness},
@@ -98,7 +101,7 @@ pub(crate) struct Node {
     head: RwLock<Arc<Head>>,
     heads: watch::Sender<u64>,
     /// Signalled when the pool has something new.
-    pub(crate) arrivals: Notify,
+    pub(crate) arrivals: Arrivals,
     fault: Mutex<Option<String>>,
     /// The pool's time starts here.
     opened: Instant,
@@ -155,7 +158,7 @@ impl Node {
             commitment: Mutex::new(commitment),
             head: RwLock::new(Arc::new(head)),
             heads,
-            arrivals: Notify::new(),
+            arrivals: Arrivals::default(),
             fault: Mutex::new(None),
             opened: Instant::now(),
             journal: OnceLock::new(),

@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP: the server, and the table of methods.
+//! JSON-RPC over HTTP and WebSocket: the server, and the table of methods.
 //!
 //! A method is one function in one of the files beside this one, and one line in [`methods`].
 //! *Quick* methods read a few records and run where they arrive; *heavy* ones (EVM execution, log
@@ -9,30 +9,44 @@ mod access_list;
 mod blocks;
 mod call;
 mod convert;
+mod criteria;
+mod dispatch;
 mod error;
 mod estimate;
 mod fees;
 mod filters;
+mod http;
 mod logs;
+mod message;
+mod origin;
+mod pending;
+mod server;
 mod state;
+mod subscriptions;
+mod table;
 mod transactions;
+mod websocket;
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
-use jsonrpsee::{
-    RpcModule,
-    server::{BatchRequestConfig, ServerConfig, ServerHandle},
-    types::{Params, params::ParamsSequence},
-};
-use serde::{Serialize, de::DeserializeOwned};
+use jsonrpsee::types::{Params, params::ParamsSequence};
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
-use tower_http::cors::{Any, CorsLayer};
 
-use self::{error::RpcError, filters::Filters};
-use crate::{message::Turns, node::Node};
+use self::{
+    dispatch::Dispatcher,
+    error::RpcError,
+    filters::Filters,
+    http::Service,
+    origin::Gate,
+    subscriptions::Hub,
+    table::{Table, heavy, quick},
+};
+pub(crate) use self::server::Server;
+use crate::{config::Access, message::Turns, node::Node};
 
 /// What all methods work on.
 #[derive(Debug)]
@@ -44,62 +58,33 @@ pub(crate) struct Rpc {
     turns: Arc<Turns>,
 }
 
-/// The running server; stops when dropped.
-#[derive(Debug)]
-pub(crate) struct Server {
-    address: SocketAddr,
-    handle: ServerHandle,
-}
-
-impl Server {
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Stops taking requests and waits until those under way are answered.
-    pub(crate) async fn stop(self) {
-        let handle = self.handle.clone();
-        drop(self);
-        handle.stopped().await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // An error says that it has stopped already.
-        let _ = self.handle.stop();
-    }
-}
-
 /// Starts serving `node`.
-pub(crate) async fn serve(node: Arc<Node>, address: SocketAddr) -> std::io::Result<Server> {
-    let limits = node.limits.clone();
-    let config = ServerConfig::builder()
-        .http_only()
-        .max_connections(limits.connections_max)
-        .max_request_body_size(limits.request_bytes_max)
-        .max_response_body_size(limits.response_bytes_max)
-        .set_batch_request_config(BatchRequestConfig::Limit(limits.batch_max))
-        .build();
-    let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
-    let server = jsonrpsee::server::ServerBuilder::with_config(config)
-        .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
-        .build(address)
-        .await?;
-    let address = server.local_addr()?;
+pub(crate) async fn serve(
+    node: Arc<Node>,
+    address: SocketAddr,
+    access: &Access,
+) -> std::io::Result<Server> {
+    let limits = &node.limits;
     let rpc = Rpc {
-        filters: Mutex::new(Filters::new(limits.filters_max)),
+        filters: Mutex::new(Filters::new(limits.filters_max, limits.filter_idle_max)),
         permits: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
         turns: Arc::new(Turns::of_this_machine()),
-        node,
+        node: Arc::clone(&node),
     };
-    let handle = server.start(methods(rpc));
-    Ok(Server { address, handle })
+    let gate = Gate::new(access);
+    Server::start(address, |connections, stop| Service {
+        dispatcher: Dispatcher { rpc: Arc::new(rpc), table: methods() },
+        hub: Arc::new(Hub::new(node)),
+        gate,
+        connections,
+        stop,
+    })
+    .await
 }
 
-fn methods(rpc: Rpc) -> RpcModule<Rpc> {
-    let mut module = RpcModule::new(rpc);
-    let m = &mut module;
+fn methods() -> Table {
+    let mut table = Table::default();
+    let m = &mut table;
     quick(m, "web3_clientVersion", state::client_version);
     quick(m, "web3_sha3", state::sha3);
     quick(m, "net_version", state::net_version);
@@ -144,36 +129,7 @@ fn methods(rpc: Rpc) -> RpcModule<Rpc> {
     heavy(m, "eth_getFilterChanges", filters::changes);
     heavy(m, "eth_getFilterLogs", filters::all_logs);
     quick(m, "txpool_status", transactions::pool_status);
-    module
-}
-
-/// A method that answers at once.
-fn quick<T: Serialize + Clone + 'static>(
-    module: &mut RpcModule<Rpc>,
-    name: &'static str,
-    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
-) {
-    module
-        .register_method(name, move |params, rpc, _| method(rpc, Arguments::new(&params)))
-        .expect("each method is in the table once");
-}
-
-/// A method that may take long.
-fn heavy<T: Serialize + Clone + Send + 'static>(
-    module: &mut RpcModule<Rpc>,
-    name: &'static str,
-    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
-) {
-    module
-        .register_async_method(name, move |params, rpc, _| async move {
-            let permit = Arc::clone(&rpc.permits).acquire_owned().await;
-            let work = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                method(&rpc, Arguments::new(&params))
-            });
-            work.await.unwrap_or_else(|_| Err(RpcError::internal("the request was interrupted")))
-        })
-        .expect("each method is in the table once");
+    table
 }
 
 /// Positional arguments, read one after the other with geth's complaints.

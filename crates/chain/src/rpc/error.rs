@@ -1,7 +1,7 @@
 //! Errors as geth gives them: the only place that knows JSON-RPC codes.
 
 use alloy_primitives::{Bytes, hex};
-use jsonrpsee::types::{ErrorObjectOwned, error::INVALID_PARAMS_CODE};
+use serde::Serialize;
 
 use crate::{
     execution::ExecutionError,
@@ -17,11 +17,15 @@ const REVERTED: i32 = 3;
 /// A query above the node's limits (EIP-1474).
 const LIMIT_EXCEEDED: i32 = -32005;
 
+/// Arguments that cannot be used.
+const INVALID_PARAMS_CODE: i32 = -32602;
+
 /// What a method answers instead of a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct RpcError {
     code: i32,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
 }
 
@@ -40,6 +44,42 @@ impl RpcError {
 
     pub(crate) fn limit(message: impl Into<String>) -> Self {
         Self { code: LIMIT_EXCEEDED, message: message.into(), data: None }
+    }
+
+    /// As it is sent.
+    pub(crate) fn to_json(&self) -> String {
+        // Numbers and strings can always be written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(crate) fn parse_error() -> Self {
+        Self { code: -32700, message: "parse error".to_owned(), data: None }
+    }
+
+    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
+        Self { code: -32600, message: message.into(), data: None }
+    }
+
+    pub(crate) fn method_not_found(method: &str) -> Self {
+        let message = format!("the method {method} does not exist/is not available");
+        Self { code: -32601, message, data: None }
+    }
+
+    pub(crate) fn subscription_unknown(namespace: &str, name: &str) -> Self {
+        let message = format!("no {name:?} subscription in {namespace} namespace");
+        Self { code: -32601, message, data: None }
+    }
+
+    pub(crate) fn notifications_unsupported() -> Self {
+        Self { code: -32601, message: "notifications not supported".to_owned(), data: None }
+    }
+
+    pub(crate) fn timed_out() -> Self {
+        Self { code: -32002, message: "request timed out".to_owned(), data: None }
+    }
+
+    pub(crate) fn response_too_large() -> Self {
+        Self { code: -32003, message: "response too large".to_owned(), data: None }
     }
 
     pub(crate) fn header_not_found() -> Self {
@@ -141,11 +181,5 @@ impl From<SubmitError> for RpcError {
                 Self::server(error.to_string())
             }
         }
-    }
-}
-
-impl From<RpcError> for ErrorObjectOwned {
-    fn from(error: RpcError) -> Self {
-        Self::owned(error.code, error.message, error.data)
     }
 }

@@ -1,26 +1,52 @@
 //! Filters that clients install and poll. They live in memory and are forgotten when not asked.
+//!
+//! A filter is only what it looks for and how far its owner has been told; what is new is read from
+//! the chain when it is asked for.
 
 use std::{
     collections::HashMap,
-    sync::{MutexGuard, PoisonError},
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{B256, U256};
-use alloy_rpc_types_eth::{Filter, FilterBlockOption, FilterChanges, Log as RpcLog};
+use alloy_primitives::{B256, hex, keccak256};
+use alloy_rpc_types_eth::{Log as RpcLog, Transaction as RpcTransaction};
+use serde::Serialize;
 
-use super::{Arguments, Rpc, error::RpcError, logs};
+use super::{Arguments, Rpc, criteria::Criteria, error::RpcError, logs, pending};
+use crate::node::Head;
 
-/// A filter not asked for this long is forgotten (geth's).
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+/// Makes unguessable identifiers, so that one client cannot take another's changes.
+#[derive(Debug)]
+pub(super) struct Identifiers(Mutex<B256>);
+
+impl Identifiers {
+    pub(super) fn new() -> Self {
+        let mut seed = [0; 32];
+        for chunk in seed.chunks_exact_mut(8) {
+            chunk.copy_from_slice(&RandomState::new().hash_one(0_u8).to_be_bytes());
+        }
+        Self(Mutex::new(seed.into()))
+    }
+
+    /// 16 random bytes in hex without leading zeros, as geth's.
+    pub(super) fn next(&self) -> String {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = keccak256(*state);
+        let digits = hex::encode(&keccak256(*state)[..16]);
+        let digits = digits.trim_start_matches('0');
+        format!("0x{}", if digits.is_empty() { "0" } else { digits })
+    }
+}
 
 /// The installed filters.
 #[derive(Debug)]
 pub(super) struct Filters {
     max: usize,
-    installed: HashMap<U256, Installed>,
-    /// Identifiers are unguessable, so that one client cannot take another's changes.
-    next: B256,
+    idle_max: Duration,
+    installed: HashMap<String, Installed>,
+    identifiers: Identifiers,
 }
 
 #[derive(Clone, Debug)]
@@ -34,30 +60,35 @@ enum FilterKind {
     /// New blocks, from this number on.
     Blocks { next: u64 },
     /// New logs, from this block on.
-    Logs { filter: Box<Filter>, next: u64 },
+    Logs { criteria: Box<Criteria>, next: u64 },
     /// New transactions in the pool, after this many admissions.
-    Pending { position: u64 },
+    Pending { full: bool, position: u64 },
 }
 
 impl Filters {
-    pub(super) fn new(max: usize) -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        let mut seed = [0; 32];
-        for chunk in seed.chunks_exact_mut(8) {
-            chunk.copy_from_slice(&RandomState::new().hash_one(0_u8).to_be_bytes());
-        }
-        Self { max, installed: HashMap::new(), next: seed.into() }
+    pub(super) fn new(max: usize, idle_max: Duration) -> Self {
+        Self { max, idle_max, installed: HashMap::new(), identifiers: Identifiers::new() }
     }
 
-    fn install(&mut self, kind: FilterKind, now: Instant) -> Result<U256, RpcError> {
-        self.installed.retain(|_, filter| now.duration_since(filter.asked) < FORGOTTEN_AFTER);
+    fn install(&mut self, kind: FilterKind, now: Instant) -> Result<String, RpcError> {
+        self.forget(now);
         if self.installed.len() >= self.max {
             return Err(RpcError::limit("too many filters"));
         }
-        self.next = alloy_primitives::keccak256(self.next);
-        let id = U256::from_be_slice(&alloy_primitives::keccak256(self.next)[..16]);
-        self.installed.insert(id, Installed { kind, asked: now });
+        let id = self.identifiers.next();
+        self.installed.insert(id.clone(), Installed { kind, asked: now });
         Ok(id)
+    }
+
+    /// Drops what nobody has asked for.
+    fn forget(&mut self, now: Instant) {
+        let idle_max = self.idle_max;
+        self.installed.retain(|_, filter| now.duration_since(filter.asked) < idle_max);
+    }
+
+    fn get(&mut self, id: &str, now: Instant) -> Result<&mut Installed, RpcError> {
+        self.forget(now);
+        self.installed.get_mut(id).ok_or_else(not_found)
     }
 }
 
@@ -65,85 +96,113 @@ fn locked(rpc: &Rpc) -> MutexGuard<'_, Filters> {
     rpc.filters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn install(rpc: &Rpc, kind: FilterKind) -> Result<U256, RpcError> {
+fn install(rpc: &Rpc, kind: FilterKind) -> Result<String, RpcError> {
     locked(rpc).install(kind, Instant::now())
 }
 
-pub(super) fn new_filter(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, RpcError> {
-    let filter: Box<Filter> = Box::new(args.required()?);
+pub(super) fn new_filter(rpc: &Rpc, mut args: Arguments<'_>) -> Result<String, RpcError> {
+    let criteria = Box::new(Criteria::argument(&mut args, 0)?);
+    criteria.check_future()?;
     let next = rpc.head().header.number + 1;
-    install(rpc, FilterKind::Logs { filter, next })
+    install(rpc, FilterKind::Logs { criteria, next })
 }
 
-pub(super) fn new_block_filter(rpc: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError> {
+pub(super) fn new_block_filter(rpc: &Rpc, _: Arguments<'_>) -> Result<String, RpcError> {
     let next = rpc.head().header.number + 1;
     install(rpc, FilterKind::Blocks { next })
 }
 
-pub(super) fn new_pending_filter(rpc: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError> {
+pub(super) fn new_pending_filter(rpc: &Rpc, mut args: Arguments<'_>) -> Result<String, RpcError> {
+    let full = args.optional()?.unwrap_or(false);
     let position = rpc.node.pool().arrivals();
-    install(rpc, FilterKind::Pending { position })
+    install(rpc, FilterKind::Pending { full, position })
 }
 
 pub(super) fn uninstall(rpc: &Rpc, mut args: Arguments<'_>) -> Result<bool, RpcError> {
-    let id: U256 = args.required()?;
+    let id: String = args.required()?;
     Ok(locked(rpc).installed.remove(&id).is_some())
 }
 
+/// What a filter has found.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Changes {
+    Hashes(Vec<B256>),
+    Logs(Vec<RpcLog>),
+    Transactions(Vec<RpcTransaction>),
+}
+
 /// What is new since the last time, or since the filter was installed.
-pub(super) fn changes(rpc: &Rpc, mut args: Arguments<'_>) -> Result<FilterChanges, RpcError> {
-    let id: U256 = args.required()?;
+pub(super) fn changes(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Changes, RpcError> {
+    let id: String = args.required()?;
     let head = rpc.head();
-    let last = head.header.number;
     let arrivals = rpc.node.pool().arrivals();
-    match advance(rpc, id, last, arrivals)? {
+    let before = advance(rpc, &id, head.header.number, arrivals)?;
+    let found = collect(rpc, &head, &before, arrivals);
+    if found.is_err()
+        && let Some(filter) = locked(rpc).installed.get_mut(&id)
+    {
+        // Nothing was told, so it is still new.
+        filter.kind = before;
+    }
+    found
+}
+
+fn collect(
+    rpc: &Rpc,
+    head: &Head,
+    filter: &FilterKind,
+    arrivals: u64,
+) -> Result<Changes, RpcError> {
+    let last = head.header.number;
+    match filter {
         FilterKind::Blocks { next } => {
             let mut hashes = Vec::new();
-            for number in next..=last {
+            for number in *next..=last {
                 hashes.extend(head.snapshot.hash_of(number)?);
             }
-            Ok(FilterChanges::Hashes(hashes))
+            Ok(Changes::Hashes(hashes))
         }
-        FilterKind::Logs { filter, next } => {
-            let range = next..=wanted_end(&filter).unwrap_or(last).min(last);
-            Ok(FilterChanges::Logs(logs::scan(rpc, &head, &filter, range)?))
+        FilterKind::Logs { criteria, next } => {
+            let (from, to) = criteria.numbers();
+            let range = from.unwrap_or(0).max(*next)..=to.unwrap_or(last).min(last);
+            logs::scan(rpc, head, criteria, range).map(Changes::Logs)
         }
-        FilterKind::Pending { position } => {
-            Ok(FilterChanges::Hashes(rpc.node.pool().admitted(position, arrivals)))
+        FilterKind::Pending { full, position } => {
+            let hashes = rpc.node.pool().admitted(*position, arrivals);
+            if !full {
+                return Ok(Changes::Hashes(hashes));
+            }
+            let seen = hashes.iter().filter_map(|hash| pending::seen(&rpc.node, hash).transpose());
+            seen.collect::<Result<_, _>>().map(Changes::Transactions)
         }
     }
 }
 
 /// All logs a log filter matches, new or not.
 pub(super) fn all_logs(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Vec<RpcLog>, RpcError> {
-    let id: U256 = args.required()?;
-    let found = locked(rpc).installed.get(&id).cloned();
-    match found.map(|filter| filter.kind) {
-        Some(FilterKind::Logs { filter, .. }) => logs::query(rpc, &rpc.head(), &filter),
-        Some(FilterKind::Blocks { .. } | FilterKind::Pending { .. }) | None => Err(not_found()),
+    let id: String = args.required()?;
+    let found = locked(rpc).get(&id, Instant::now()).cloned();
+    match found?.kind {
+        FilterKind::Logs { criteria, .. } => logs::query(rpc, &rpc.head(), &criteria),
+        FilterKind::Blocks { .. } | FilterKind::Pending { .. } => Err(not_found()),
     }
 }
 
 /// Moves a filter up to now and returns where it stood.
-fn advance(rpc: &Rpc, id: U256, last: u64, arrivals: u64) -> Result<FilterKind, RpcError> {
+fn advance(rpc: &Rpc, id: &str, last: u64, arrivals: u64) -> Result<FilterKind, RpcError> {
+    let now = Instant::now();
     let mut filters = locked(rpc);
-    let filter = filters.installed.get_mut(&id).ok_or_else(not_found)?;
-    filter.asked = Instant::now();
+    let filter = filters.get(id, now)?;
+    filter.asked = now;
     let before = filter.kind.clone();
     match &mut filter.kind {
         FilterKind::Blocks { next } | FilterKind::Logs { next, .. } => {
-            *next = (last + 1).max(*next)
+            *next = (last + 1).max(*next);
         }
-        FilterKind::Pending { position } => *position = arrivals.max(*position),
+        FilterKind::Pending { position, .. } => *position = arrivals.max(*position),
     }
     Ok(before)
-}
-
-fn wanted_end(filter: &Filter) -> Option<u64> {
-    match filter.block_option {
-        FilterBlockOption::Range { to_block, .. } => to_block?.as_number(),
-        FilterBlockOption::AtBlockHash(_) => None,
-    }
 }
 
 fn not_found() -> RpcError {

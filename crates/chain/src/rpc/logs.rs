@@ -1,81 +1,112 @@
-//! Log queries: a scan of the blocks' blooms, then the receipts of those that may match.
+//! Log queries: the index says in which blocks to look, their receipts say what is there.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Instant};
 
-use alloy_rpc_types_eth::{Filter, FilterBlockOption, Log as RpcLog};
+use alloy_rpc_types_eth::Log as RpcLog;
 
-use super::{Arguments, Rpc, convert, error::RpcError};
+use super::{
+    Arguments, Rpc, convert,
+    criteria::{Blocks, Bound, Criteria, pending_unsupported},
+    error::RpcError,
+};
 use crate::node::Head;
 
 pub(super) fn get_logs(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Vec<RpcLog>, RpcError> {
-    let filter: Filter = args.required()?;
-    query(rpc, &rpc.head(), &filter)
+    let criteria = Criteria::argument(&mut args, 0)?;
+    query(rpc, &rpc.head(), &criteria)
 }
 
 /// All logs that match, oldest first.
-pub(super) fn query(rpc: &Rpc, head: &Head, filter: &Filter) -> Result<Vec<RpcLog>, RpcError> {
-    let range = match filter.block_option {
-        FilterBlockOption::AtBlockHash(hash) => {
+pub(super) fn query(rpc: &Rpc, head: &Head, criteria: &Criteria) -> Result<Vec<RpcLog>, RpcError> {
+    criteria.check()?;
+    let range = match criteria.blocks {
+        Blocks::Hash(hash) => {
             let number = head.snapshot.number_of(&hash)?;
             let number = number.ok_or_else(|| RpcError::server("unknown block"))?;
             number..=number
         }
-        FilterBlockOption::Range { from_block, to_block } => {
-            let last = head.header.number;
-            let from = from_block.unwrap_or_default();
-            let to = to_block.unwrap_or_default();
-            // A range may reach beyond the head; what is not there has no logs.
-            let from = from.as_number().or_else(|| head.resolve(from)).unwrap_or(last);
-            let to = to.as_number().or_else(|| head.resolve(to)).unwrap_or(last);
-            if from > to {
-                return Err(RpcError::invalid("invalid block range params"));
-            }
-            from..=to.min(last)
-        }
+        Blocks::Range { from, to } => range(head.header.number, from, to)?,
     };
-    scan(rpc, head, filter, range)
+    scan(rpc, head, criteria, range)
+}
+
+/// The blocks meant by two bounds, as geth understands and refuses them.
+fn range(
+    head: u64,
+    from: Option<Bound>,
+    to: Option<Bound>,
+) -> Result<RangeInclusive<u64>, RpcError> {
+    let number = |bound: Option<Bound>| match bound.unwrap_or(Bound::Latest) {
+        Bound::Earliest => Ok(0),
+        // Blocks of a solo chain are final when they are made.
+        Bound::Safe | Bound::Finalized | Bound::Latest => Ok(head),
+        Bound::Pending => Err(pending_unsupported()),
+        Bound::Number(number) => Ok(number),
+    };
+    let (from, to) = (number(from)?, number(to)?);
+    if from > to {
+        return Err(RpcError::invalid("invalid block range params"));
+    }
+    if to > head {
+        return Err(RpcError::invalid("block range extends beyond current head block"));
+    }
+    Ok(from..=to)
 }
 
 /// Logs that match in a range of existing blocks.
+///
+/// Works on a snapshot and holds no lock. Memory is bounded by the limits on results, time by
+/// [`crate::Limits::logs_time_max`]. Whoever exceeds one is told the range that would have worked.
 pub(super) fn scan(
     rpc: &Rpc,
     head: &Head,
-    filter: &Filter,
+    criteria: &Criteria,
     range: RangeInclusive<u64>,
 ) -> Result<Vec<RpcLog>, RpcError> {
     let limits = &rpc.node.limits;
-    let span = range.end().saturating_sub(*range.start()).saturating_add(1);
-    if !range.is_empty() && span > limits.logs_blocks_max {
-        return Err(RpcError::limit(format!(
-            "exceed maximum block range: {}",
-            limits.logs_blocks_max
-        )));
-    }
     let mut found = Vec::new();
-    for entry in head.snapshot.blooms(range)? {
+    if range.is_empty() {
+        return Ok(found);
+    }
+    if range.end() - range.start() >= limits.logs_blocks_max {
+        let message = format!("exceed maximum block range {}", limits.logs_blocks_max);
+        return Err(RpcError::invalid(message));
+    }
+    let begun = Instant::now();
+    for entry in head.snapshot.blooms(range.clone())? {
         let (number, bloom) = entry?;
-        if !filter.matches_bloom(bloom) {
+        if !criteria.may_match(&bloom) {
             continue;
         }
-        block_logs(head, number, filter, &mut found)?;
-        if found.len() > limits.logs_results_max {
-            return Err(RpcError::limit(format!(
-                "query returned more than {} results",
-                limits.logs_results_max
-            )));
-        }
+        block_logs(head, number, criteria, &mut found)?;
+        let message = if found.len() > limits.logs_results_max {
+            format!("query exceeds max results {}", limits.logs_results_max)
+        } else if begun.elapsed() > limits.logs_time_max {
+            format!("query takes longer than {:?}", limits.logs_time_max)
+        } else {
+            continue;
+        };
+        return Err(RpcError::invalid(retry(message, *range.start(), number)));
     }
     Ok(found)
+}
+
+/// A refusal with the range up to the block before the one where a limit was met.
+fn retry(mut message: String, start: u64, met: u64) -> String {
+    if let Some(last) = met.checked_sub(1).filter(|last| *last >= start) {
+        message.push_str(&format!(", retry with the range {start}-{last}"));
+    }
+    message
 }
 
 fn block_logs(
     head: &Head,
     number: u64,
-    filter: &Filter,
+    criteria: &Criteria,
     found: &mut Vec<RpcLog>,
 ) -> Result<(), RpcError> {
     let receipts = head.snapshot.receipts(number)?.unwrap_or_default();
-    let matching = |log: &alloy_primitives::Log| filter.matches(log);
+    let matching = |log: &alloy_primitives::Log| criteria.matches(log);
     if !receipts.iter().any(|receipt| receipt.logs.iter().any(matching)) {
         return Ok(());
     }
@@ -84,7 +115,7 @@ fn block_logs(
     for (index, (tx, receipt)) in transactions.iter().zip(&receipts).enumerate() {
         if receipt.logs.iter().any(matching) {
             let logs = convert::logs(&header, index, *tx.inner().tx_hash(), receipt);
-            found.extend(logs.into_iter().filter(|log| filter.matches(&log.inner)));
+            found.extend(logs.into_iter().filter(|log| criteria.matches(&log.inner)));
         }
     }
     Ok(())

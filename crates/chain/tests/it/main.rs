@@ -7,4 +7,6 @@ mod differential;
 mod durability;
 mod fixture;
 mod history;
+mod live;
+mod socket;
 mod transactions;

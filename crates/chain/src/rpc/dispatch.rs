@@ -1,0 +1,154 @@
+//! From the bytes of a request to the bytes of its answer, the same over HTTP and WebSocket.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Rpc,
+    error::RpcError,
+    message::{Incoming, Kind, METHOD_NAME_MAX, Message, parse, write_answer},
+    subscriptions::{Pending, Session},
+    table::Table,
+};
+
+/// Answers requests.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    pub(super) rpc: Arc<Rpc>,
+    pub(super) table: Table,
+}
+
+/// What to send back, and what may begin once it is sent.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// JSON; empty if nothing is to be sent.
+    pub(super) body: Vec<u8>,
+    /// Subscriptions whose ids are in the body.
+    pub(super) subscriptions: Vec<Pending>,
+}
+
+impl Dispatcher {
+    /// Answers what came in one body or message. `session` is where subscriptions go, if the
+    /// transport can carry them.
+    pub(super) async fn answer(&self, body: &[u8], session: Option<&Session>) -> Answer {
+        let mut answer = Answer::default();
+        match parse(body) {
+            Incoming::Nothing => {}
+            Incoming::Malformed => {
+                write_answer(&mut answer.body, "null", &Err(RpcError::parse_error()));
+            }
+            Incoming::Single(message) => {
+                let deadline = self.deadline();
+                if let Some(result) =
+                    self.one(&message, session, deadline, &mut answer.subscriptions).await
+                {
+                    write_answer(&mut answer.body, message.id(), &result);
+                }
+            }
+            Incoming::Batch(messages) => self.batch(&messages, session, &mut answer).await,
+        }
+        answer
+    }
+
+    fn deadline(&self) -> Instant {
+        // A time limit beyond what the clock can tell is none.
+        let now = Instant::now();
+        let limit = self.rpc.node.limits.request_time_max;
+        now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400))
+    }
+
+    async fn batch(
+        &self,
+        messages: &[Message<'_>],
+        session: Option<&Session>,
+        answer: &mut Answer,
+    ) {
+        let limits = &self.rpc.node.limits;
+        if messages.is_empty() {
+            let error = Err(RpcError::invalid_request("empty batch"));
+            return write_answer(&mut answer.body, "null", &error);
+        }
+        answer.body.push(b'[');
+        if messages.len() > usize::try_from(limits.batch_max).unwrap_or(usize::MAX) {
+            let first = messages.iter().find(|message| message.kind() == Kind::Call);
+            let error = Err(RpcError::invalid_request("batch too large"));
+            write_answer(&mut answer.body, first.map_or("null", |message| message.id()), &error);
+            answer.body.push(b']');
+            return;
+        }
+        let deadline = self.deadline();
+        let mut written = 0;
+        for message in messages {
+            let result = if written > limits.batch_response_bytes_max {
+                let wanted = matches!(message.kind(), Kind::Call | Kind::Invalid);
+                wanted.then(|| Err(RpcError::response_too_large()))
+            } else {
+                self.one(message, session, deadline, &mut answer.subscriptions).await
+            };
+            let Some(result) = result else { continue };
+            if answer.body.len() > 1 {
+                answer.body.push(b',');
+            }
+            let before = answer.body.len();
+            write_answer(&mut answer.body, message.id(), &result);
+            written += answer.body.len() - before;
+        }
+        if answer.body.len() == 1 {
+            // Nothing in it was to be answered.
+            answer.body.clear();
+        } else {
+            answer.body.push(b']');
+        }
+    }
+
+    /// Handles one message; `None` if it is not to be answered.
+    async fn one(
+        &self,
+        message: &Message<'_>,
+        session: Option<&Session>,
+        deadline: Instant,
+        subscriptions: &mut Vec<Pending>,
+    ) -> Option<Result<String, RpcError>> {
+        match message.kind() {
+            Kind::Response => None,
+            Kind::Invalid => Some(Err(RpcError::invalid_request("invalid request"))),
+            Kind::Notification => {
+                // Nobody is told how it went; a subscription nobody knows the id of is none.
+                let call = self.call(message, None);
+                let _ = timeout_at(deadline, call).await;
+                None
+            }
+            Kind::Call if message.method.ends_with("_subscribe") => {
+                Some(super::subscriptions::subscribe(message, session).map(|pending| {
+                    let id = format!("\"{}\"", pending.id());
+                    subscriptions.push(pending);
+                    id
+                }))
+            }
+            Kind::Call => {
+                let call = self.call(message, session);
+                let done = timeout_at(deadline, call).await;
+                Some(done.unwrap_or_else(|_| Err(RpcError::timed_out())))
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        message: &Message<'_>,
+        session: Option<&Session>,
+    ) -> Result<String, RpcError> {
+        let method = &*message.method;
+        if method.len() > METHOD_NAME_MAX {
+            let length = method.len();
+            return Err(RpcError::invalid_request(format!(
+                "method name too long: {length} > {METHOD_NAME_MAX}"
+            )));
+        }
+        if method.ends_with("_unsubscribe") {
+            return super::subscriptions::unsubscribe(message, session);
+        }
+        self.table.call(&self.rpc, method, message.params.map(|params| params.get())).await
+    }
+}

@@ -1,0 +1,209 @@
+//! The listening socket: a bounded number of connections, each of which must make progress.
+//!
+//! A connection is closed when a request's head takes too long (also while it idles between
+//! requests), when a body does ([`super::http`]), or when its peer takes nothing of what is
+//! written to it for [`crate::Limits::stall_time_max`]. So whoever opens connections and lets them
+//! hang holds neither a place nor memory for long.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{Sleep, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::http::{Place, Service, handle};
+
+/// Wait after the system has refused a connection (no file descriptors left).
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Told to a connection for which there is no place.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 21\r\nconnection: close\r\n\r\ntoo many connections\n";
+
+/// The running server; stops when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    pub(super) async fn start(
+        address: SocketAddr,
+        make: impl FnOnce(TaskTracker, CancellationToken) -> Service,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let service = Arc::new(make(tasks.clone(), stop.clone()));
+        tasks.spawn(Arc::clone(&service.hub).run(stop.clone()));
+        tasks.spawn(accept(listener, service, tasks.clone(), stop.clone()));
+        Ok(Self { address, stop, tasks })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops taking requests and waits until those under way are answered.
+    pub(crate) async fn stop(self) {
+        let tasks = self.tasks.clone();
+        drop(self);
+        tasks.wait().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    service: Arc<Service>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let limits = &service.dispatcher.rpc.node.limits;
+    let max = usize::try_from(limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            // Best effort: whoever does not read at once sees the connection closed.
+            let _ = stream.try_write(FULL);
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let stall = limits.stall_time_max;
+        let stream = Steady::new(stream, stall);
+        tasks.spawn(serve(stream, Arc::clone(&service), Arc::new(place), stop.clone()));
+    }
+}
+
+async fn serve(stream: Steady, service: Arc<Service>, place: Place, stop: CancellationToken) {
+    let idle = service.dispatcher.rpc.node.limits.idle_time_max;
+    let handler =
+        service_fn(move |request| handle(Arc::clone(&service), Arc::clone(&place), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .serve_connection(TokioIo::new(stream), handler)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection ended");
+    }
+}
+
+/// A stream that fails when its peer takes nothing for too long.
+#[derive(Debug)]
+pub(super) struct Steady {
+    stream: TcpStream,
+    stall: Duration,
+    /// Runs while a write waits.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Steady {
+    fn new(stream: TcpStream, stall: Duration) -> Self {
+        Self { stream, stall, waiting: None }
+    }
+
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        wrote: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.waiting = None;
+            return wrote;
+        }
+        let stall = self.stall;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(stall)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Steady {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Steady {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, wrote)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.watch(context, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,127 @@
+//! The table of methods.
+
+use std::{collections::HashMap, fmt, io, sync::Arc};
+
+use jsonrpsee::types::Params;
+use serde::Serialize;
+
+use super::{Arguments, Rpc, error::RpcError};
+
+type Call = Arc<dyn Fn(&Rpc, Arguments<'_>) -> Result<String, RpcError> + Send + Sync>;
+
+/// Methods by name.
+#[derive(Default)]
+pub(crate) struct Table(HashMap<&'static str, Method>);
+
+/// How a method runs.
+#[derive(Clone)]
+enum Method {
+    /// Answers at once, where the request arrives.
+    Quick(Call),
+    /// May take long: on a thread of its own, a bounded number at a time.
+    Heavy(Call),
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Table {
+    fn add(&mut self, name: &'static str, method: Method) {
+        let before = self.0.insert(name, method);
+        assert!(before.is_none(), "{name} is in the table once");
+    }
+
+    /// Calls a method. The result is JSON of at most `response_bytes_max` bytes.
+    pub(super) async fn call(
+        &self,
+        rpc: &Arc<Rpc>,
+        name: &str,
+        params: Option<&str>,
+    ) -> Result<String, RpcError> {
+        match self.0.get(name) {
+            None => Err(RpcError::method_not_found(name)),
+            Some(Method::Quick(call)) => call(rpc, Arguments::new(&Params::new(params))),
+            Some(Method::Heavy(call)) => {
+                let (rpc, call) = (Arc::clone(rpc), Arc::clone(call));
+                let params = params.map(str::to_owned);
+                let permit = Arc::clone(&rpc.permits).acquire_owned().await;
+                let work = tokio::task::spawn_blocking(move || {
+                    let _permit = permit;
+                    call(&rpc, Arguments::new(&Params::new(params.as_deref())))
+                });
+                work.await
+                    .unwrap_or_else(|_| Err(RpcError::internal("the request was interrupted")))
+            }
+        }
+    }
+}
+
+/// Adds a method that answers at once.
+pub(super) fn quick<T: Serialize + 'static>(
+    table: &mut Table,
+    name: &'static str,
+    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
+) {
+    table.add(name, Method::Quick(with_json(method)));
+}
+
+/// Adds a method that may take long.
+pub(super) fn heavy<T: Serialize + 'static>(
+    table: &mut Table,
+    name: &'static str,
+    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
+) {
+    table.add(name, Method::Heavy(with_json(method)));
+}
+
+fn with_json<T: Serialize + 'static>(
+    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
+) -> Call {
+    Arc::new(move |rpc, arguments| {
+        let max = usize::try_from(rpc.node.limits.response_bytes_max).unwrap_or(usize::MAX);
+        method(rpc, arguments).and_then(|result| to_json(&result, max))
+    })
+}
+
+/// JSON of at most `max` bytes; never holds more than that.
+pub(super) fn to_json(value: &impl Serialize, max: usize) -> Result<String, RpcError> {
+    let mut out = Bounded { bytes: Vec::with_capacity(128), max };
+    match serde_json::to_writer(&mut out, value) {
+        Ok(()) => String::from_utf8(out.bytes).map_err(|error| RpcError::internal(error.to_string())),
+        Err(error) if error.is_io() => Err(RpcError::response_too_large()),
+        Err(error) => Err(RpcError::internal(error.to_string())),
+    }
+}
+
+struct Bounded {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if buffer.len() > self.max - self.bytes.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(buffer);
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_bounded_while_they_are_written() {
+        assert_eq!(to_json(&[1, 2, 3], 7).unwrap(), "[1,2,3]");
+        assert_eq!(to_json(&[1, 2, 3], 6).unwrap_err(), RpcError::response_too_large());
+    }
+}

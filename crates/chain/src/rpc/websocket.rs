@@ -1,0 +1,235 @@
+//! JSON-RPC over WebSocket, on the port that serves HTTP.
+//!
+//! One task reads requests and starts each on a task of its own, at most
+//! [`crate::Limits::requests_per_connection_max`] at a time: then it reads no more, and the peer
+//! feels it. Another task writes what is in the connection's [`Outbox`].
+
+mod frame;
+mod outbox;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http_body_util::Full;
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{self, HeaderMap, HeaderValue},
+    upgrade::Upgraded,
+};
+use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf},
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    frame::{Broken, Event, Reader},
+    outbox::{Outgoing, Step, code},
+};
+use super::{
+    http::{Place, Service, refusal, text},
+    subscriptions::Session,
+};
+
+pub(super) use outbox::Outbox;
+
+/// Appended to the client's key before it is hashed (RFC 6455).
+const HANDSHAKE: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+type Stream = TokioIo<Upgraded>;
+
+/// Whether a request wants a WebSocket.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let has = |name, wanted: &str| {
+        text(headers, name).is_some_and(|value| {
+            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
+        })
+    };
+    has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
+}
+
+/// Answers the handshake and starts the connection.
+pub(super) fn accept(
+    service: &Arc<Service>,
+    request: &mut Request<Incoming>,
+    place: Place,
+) -> Response<Full<Bytes>> {
+    let headers = request.headers();
+    let page = headers.get(header::ORIGIN).map(|page| page.to_str().unwrap_or_default());
+    if page.is_some_and(|page| !service.gate.allows_origin(page)) {
+        return refusal(StatusCode::FORBIDDEN, "origin not allowed");
+    }
+    let version = text(headers, header::SEC_WEBSOCKET_VERSION);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY);
+    let Some(key) = key.filter(|_| request.method() == hyper::Method::GET) else {
+        return refusal(StatusCode::BAD_REQUEST, "Bad Request");
+    };
+    if version != Some("13") {
+        let mut reply = refusal(StatusCode::BAD_REQUEST, "Bad Request");
+        let supported = HeaderValue::from_static("13");
+        reply.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, supported);
+        return reply;
+    }
+    let accepted = Sha1::new().chain_update(key).chain_update(HANDSHAKE).finalize();
+    let Ok(accepted) = HeaderValue::from_str(&STANDARD.encode(accepted)) else {
+        return refusal(StatusCode::BAD_REQUEST, "Bad Request");
+    };
+    let upgrade = hyper::upgrade::on(request);
+    let served = Arc::clone(service);
+    service.connections.spawn(async move {
+        match upgrade.await {
+            Ok(stream) => run(served, TokioIo::new(stream), place).await,
+            Err(error) => tracing::trace!(%error, "a connection was not upgraded"),
+        }
+    });
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted);
+    reply
+}
+
+async fn run(service: Arc<Service>, stream: Stream, place: Place) {
+    let limits = &service.dispatcher.rpc.node.limits;
+    let outbox = Arc::new(Outbox::new(limits.subscription_bytes_max));
+    let session = Arc::new(service.hub.session(Arc::clone(&outbox)));
+    let seen = Arc::new(Mutex::new(Instant::now()));
+    let (read, write) = tokio::io::split(stream);
+    let written = write_all(&outbox, write, &seen, limits.ping_every);
+    let gone = CancellationToken::new();
+    let reader = async {
+        let (code, reason) = read_all(&service, &session, read, &seen, &gone).await;
+        outbox.close(code, reason);
+    };
+    tokio::pin!(reader);
+    tokio::select! {
+        // The writer ends when it has sent the close frame, or cannot write.
+        () = written => {}
+        () = async { (&mut reader).await; std::future::pending::<()>().await } => {}
+    }
+    gone.cancel();
+    session.end();
+    drop(place);
+}
+
+/// Reads until the peer or the node wants no more; says with which code to close.
+async fn read_all(
+    service: &Arc<Service>,
+    session: &Arc<Session>,
+    stream: ReadHalf<Stream>,
+    seen: &Mutex<Instant>,
+    gone: &CancellationToken,
+) -> (u16, &'static str) {
+    let limits = &service.dispatcher.rpc.node.limits;
+    let bytes_max = usize::try_from(limits.request_bytes_max).unwrap_or(usize::MAX);
+    let mut reader = Reader::new(BufReader::new(stream), bytes_max, limits.request_time_max);
+    let places = Arc::new(Semaphore::new(limits.requests_per_connection_max.max(1)));
+    let tasks = TaskTracker::new();
+    loop {
+        let event = tokio::select! {
+            event = reader.next() => event,
+            () = service.stop.cancelled() => {
+                tasks.close();
+                tasks.wait().await;
+                return (code::GOING_AWAY, "the node is shutting down");
+            }
+        };
+        *seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let message = match event {
+            Ok(Event::Message(message)) => message,
+            Ok(Event::Ping(payload)) => {
+                session.outbox().push(Outgoing::Pong(payload));
+                continue;
+            }
+            Ok(Event::Pong) => continue,
+            Ok(Event::Close) => return (code::NORMAL, ""),
+            Err(Broken::Gone) => return (code::NORMAL, ""),
+            Err(Broken::Protocol(reason)) => return (code::PROTOCOL, reason),
+            Err(Broken::TooLarge) => return (code::TOO_LARGE, "message too large"),
+            Err(Broken::TooSlow) => return (code::POLICY, "message took too long"),
+        };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return (code::INTERNAL, "");
+        };
+        let (service, session) = (Arc::clone(service), Arc::clone(session));
+        let gone = gone.clone();
+        tasks.spawn(async move {
+            let answer = tokio::select! {
+                answer = service.dispatcher.answer(&message, Some(&session)) => answer,
+                () = gone.cancelled() => return,
+            };
+            if !answer.body.is_empty() {
+                session.outbox().push(Outgoing::Answer { body: answer.body, _place: place });
+            }
+            // Their ids are on the way, so their news may follow.
+            for subscription in answer.subscriptions {
+                session.begin(subscription);
+            }
+        });
+    }
+}
+
+/// Writes until the outbox ends or the peer cannot be written to.
+async fn write_all(
+    outbox: &Outbox,
+    stream: WriteHalf<Stream>,
+    seen: &Mutex<Instant>,
+    ping_every: std::time::Duration,
+) {
+    let mut stream = BufWriter::with_capacity(32 << 10, stream);
+    let mut pings = interval(ping_every.max(std::time::Duration::from_millis(1)));
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings.reset();
+    let mut head = Vec::with_capacity(256);
+    loop {
+        let frame = match outbox.step() {
+            Step::Send(frame) => frame,
+            Step::Idle => {
+                if stream.flush().await.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    () = outbox.changed() => {}
+                    _ = pings.tick() => {
+                        let silent = seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                        if silent > ping_every.saturating_mul(2) {
+                            outbox.close(code::POLICY, "no answer to pings");
+                        } else {
+                            outbox.push(Outgoing::Ping);
+                        }
+                    }
+                }
+                continue;
+            }
+            Step::Close(code, reason) => {
+                head.clear();
+                frame::close(code, reason, &mut head);
+                let _ = write(&mut stream, &[&head]).await;
+                let _ = stream.shutdown().await;
+                return;
+            }
+        };
+        head.clear();
+        let (body, end) = frame.encode(&mut head);
+        let parts = [&head, body.unwrap_or_default(), end.as_bytes()];
+        if write(&mut stream, &parts).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write(stream: &mut (impl AsyncWrite + Unpin), parts: &[&[u8]]) -> std::io::Result<()> {
+    for part in parts {
+        stream.write_all(part).await?;
+    }
+    Ok(())
+}
