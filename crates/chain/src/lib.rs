@@ -14,6 +14,7 @@
 pub mod block;
 pub mod clock;
 pub mod config;
+pub mod decode;
 pub mod execution;
 pub mod genesis;
 mod message;

@@ -6,6 +6,7 @@
 //! blocks from being made.
 
 mod access_list;
+mod arguments;
 mod blocks;
 mod call;
 mod convert;
@@ -16,15 +17,19 @@ mod estimate;
 mod fees;
 mod filters;
 mod http;
+mod keys;
 mod logs;
 mod message;
+mod oracle;
 mod origin;
 mod pending;
+mod raw;
 mod server;
 mod state;
 mod subscriptions;
 mod table;
 mod transactions;
+mod txpool;
 mod websocket;
 
 use std::{
@@ -32,15 +37,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use jsonrpsee::types::{Params, params::ParamsSequence};
-use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use self::{
+    arguments::Arguments,
     dispatch::Dispatcher,
-    error::RpcError,
     filters::Filters,
     http::Service,
+    oracle::Oracle,
     origin::Gate,
     subscriptions::Hub,
     table::{Table, heavy, quick},
@@ -56,6 +60,7 @@ pub(crate) struct Rpc {
     permits: Arc<Semaphore>,
     /// Whose turn it is to execute messages.
     turns: Arc<Turns>,
+    oracle: Oracle,
 }
 
 /// Starts serving `node`.
@@ -69,6 +74,7 @@ pub(crate) async fn serve(
         filters: Mutex::new(Filters::new(limits.filters_max, limits.filter_idle_max)),
         permits: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
         turns: Arc::new(Turns::of_this_machine()),
+        oracle: Oracle::new(limits.tip_min),
         node: Arc::clone(&node),
     };
     let gate = Gate::new(access);
@@ -92,7 +98,11 @@ fn methods() -> Table {
     quick(m, "net_peerCount", state::net_peer_count);
     quick(m, "eth_chainId", state::chain_id);
     quick(m, "eth_syncing", state::syncing);
-    quick(m, "eth_accounts", state::accounts);
+    quick(m, "eth_accounts", keys::accounts);
+    quick(m, "eth_sign", keys::sign);
+    quick(m, "eth_sendTransaction", keys::send_transaction);
+    quick(m, "eth_signTransaction", keys::sign_transaction);
+    quick(m, "eth_pendingTransactions", keys::pending_transactions);
     quick(m, "eth_blockNumber", blocks::block_number);
     heavy(m, "eth_getBlockByNumber", blocks::by_number);
     heavy(m, "eth_getBlockByHash", blocks::by_hash);
@@ -100,25 +110,34 @@ fn methods() -> Table {
     quick(m, "eth_getBlockTransactionCountByHash", blocks::count_by_hash);
     quick(m, "eth_getUncleCountByBlockNumber", blocks::uncles_by_number);
     quick(m, "eth_getUncleCountByBlockHash", blocks::uncles_by_hash);
+    quick(m, "eth_getUncleByBlockNumberAndIndex", blocks::uncle_by_number);
+    quick(m, "eth_getUncleByBlockHashAndIndex", blocks::uncle_by_hash);
     quick(m, "eth_getHeaderByNumber", blocks::header_by_number);
     quick(m, "eth_getHeaderByHash", blocks::header_by_hash);
     heavy(m, "eth_getBlockReceipts", transactions::block_receipts);
     quick(m, "eth_getTransactionByHash", transactions::by_hash);
     quick(m, "eth_getTransactionByBlockNumberAndIndex", transactions::by_number_and_index);
     quick(m, "eth_getTransactionByBlockHashAndIndex", transactions::by_block_hash_and_index);
-    quick(m, "eth_getRawTransactionByHash", transactions::raw_by_hash);
+    quick(m, "eth_getRawTransactionByHash", raw::transaction);
+    quick(m, "eth_getRawTransactionByBlockNumberAndIndex", raw::transaction_by_number);
+    quick(m, "eth_getRawTransactionByBlockHashAndIndex", raw::transaction_by_hash);
+    quick(m, "debug_getRawTransaction", raw::transaction);
+    quick(m, "debug_getRawHeader", raw::header);
+    heavy(m, "debug_getRawReceipts", raw::receipts);
     quick(m, "eth_getTransactionReceipt", transactions::receipt);
     quick(m, "eth_sendRawTransaction", transactions::send_raw);
     quick(m, "eth_getBalance", state::balance);
     quick(m, "eth_getTransactionCount", state::transaction_count);
     quick(m, "eth_getCode", state::code);
     quick(m, "eth_getStorageAt", state::storage_at);
+    heavy(m, "eth_getStorageValues", state::storage_values);
     heavy(m, "eth_getProof", state::proof);
     heavy(m, "eth_call", call::call);
     heavy(m, "eth_estimateGas", estimate::estimate_gas);
     heavy(m, "eth_createAccessList", access_list::create);
     heavy(m, "eth_gasPrice", fees::gas_price);
     heavy(m, "eth_maxPriorityFeePerGas", fees::max_priority_fee);
+    quick(m, "eth_baseFee", fees::base_fee);
     quick(m, "eth_blobBaseFee", fees::blob_base_fee);
     heavy(m, "eth_feeHistory", fees::fee_history);
     heavy(m, "eth_getLogs", logs::get_logs);
@@ -128,36 +147,9 @@ fn methods() -> Table {
     quick(m, "eth_uninstallFilter", filters::uninstall);
     heavy(m, "eth_getFilterChanges", filters::changes);
     heavy(m, "eth_getFilterLogs", filters::all_logs);
-    quick(m, "txpool_status", transactions::pool_status);
+    quick(m, "txpool_status", txpool::status);
+    heavy(m, "txpool_content", txpool::content);
+    heavy(m, "txpool_contentFrom", txpool::content_from);
+    heavy(m, "txpool_inspect", txpool::inspect);
     table
-}
-
-/// Positional arguments, read one after the other with geth's complaints.
-struct Arguments<'a> {
-    sequence: ParamsSequence<'a>,
-    position: usize,
-}
-
-impl<'a> Arguments<'a> {
-    fn new(params: &'a Params<'_>) -> Self {
-        Self { sequence: params.sequence(), position: 0 }
-    }
-
-    /// The next argument, which must be there.
-    fn required<T: DeserializeOwned>(&mut self) -> Result<T, RpcError> {
-        let position = self.position;
-        self.optional()?.ok_or_else(|| {
-            RpcError::invalid(format!("missing value for required argument {position}"))
-        })
-    }
-
-    /// The next argument, unless it is absent or null.
-    fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, RpcError> {
-        let position = self.position;
-        self.position += 1;
-        self.sequence.optional_next::<T>().map_err(|error| {
-            let detail = error.data().map_or("", |data| data.get()).trim_matches('"').to_owned();
-            RpcError::invalid(format!("invalid argument {position}: {detail}"))
-        })
-    }
 }

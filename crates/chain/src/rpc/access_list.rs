@@ -30,7 +30,6 @@ use super::{
     Arguments, Rpc,
     call::{Stopped, prepare},
     error::RpcError,
-    fees,
 };
 use crate::{
     message::{BOTH_PRICES, LastStep, Message, Unsigned, halted},
@@ -52,7 +51,7 @@ pub(super) struct Created {
 
 pub(super) fn create(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Created, RpcError> {
     let mut request: TransactionRequest = args.required()?;
-    let block: Option<BlockId> = args.optional()?;
+    let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
     let head = rpc.head();
     let mut prepared = prepare(rpc, &head, block, overrides.as_ref(), None)?;
@@ -151,7 +150,7 @@ fn fill_in_fees(
                 "maxFeePerGas and maxPriorityFeePerGas are not valid before London is active",
             );
         }
-        request.gas_price = Some(fees::suggested_tip(rpc, head)?);
+        request.gas_price = Some(rpc.oracle.tip(head)?);
         return Ok(());
     };
     if request.max_priority_fee_per_gas.is_some() && request.max_fee_per_gas == Some(0) {
@@ -159,7 +158,7 @@ fn fill_in_fees(
     }
     let tip = match request.max_priority_fee_per_gas {
         Some(tip) => tip,
-        None => fees::suggested_tip(rpc, head)?,
+        None => rpc.oracle.tip(head)?,
     };
     let cap = request
         .max_fee_per_gas

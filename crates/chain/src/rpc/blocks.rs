@@ -5,21 +5,21 @@ use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::{Block as RpcBlock, Header as RpcHeader};
 
 use super::{Arguments, Rpc, convert, error::RpcError};
-use crate::node::Head;
+use crate::{decode::Index, node::Head};
 
 pub(super) fn block_number(rpc: &Rpc, _: Arguments<'_>) -> Result<U64, RpcError> {
     Ok(U64::from(rpc.head().header.number))
 }
 
 pub(super) fn by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<RpcBlock>, RpcError> {
-    let (head, number) = (rpc.head(), args.required::<BlockNumberOrTag>()?);
-    let full = args.optional()?.unwrap_or(false);
+    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
+    let full = args.take()?;
     block(&head, head.resolve(number), full)
 }
 
 pub(super) fn by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<RpcBlock>, RpcError> {
-    let (head, hash) = (rpc.head(), args.required::<B256>()?);
-    let full = args.optional()?.unwrap_or(false);
+    let (head, hash) = (rpc.head(), args.take::<B256>()?);
+    let full = args.take()?;
     block(&head, head.snapshot.number_of(&hash)?, full)
 }
 
@@ -27,7 +27,7 @@ pub(super) fn header_by_number(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Option<RpcHeader>, RpcError> {
-    let (head, number) = (rpc.head(), args.required::<BlockNumberOrTag>()?);
+    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
     header(&head, head.resolve(number))
 }
 
@@ -35,17 +35,17 @@ pub(super) fn header_by_hash(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Option<RpcHeader>, RpcError> {
-    let (head, hash) = (rpc.head(), args.required::<B256>()?);
+    let (head, hash) = (rpc.head(), args.take::<B256>()?);
     header(&head, head.snapshot.number_of(&hash)?)
 }
 
 pub(super) fn count_by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
-    let (head, number) = (rpc.head(), args.required::<BlockNumberOrTag>()?);
+    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
     count(&head, head.resolve(number))
 }
 
 pub(super) fn count_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
-    let (head, hash) = (rpc.head(), args.required::<B256>()?);
+    let (head, hash) = (rpc.head(), args.take::<B256>()?);
     count(&head, head.snapshot.number_of(&hash)?)
 }
 
@@ -54,13 +54,29 @@ pub(super) fn uncles_by_number(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Option<U64>, RpcError> {
-    Ok(rpc.head().resolve(args.required()?).map(|_| U64::ZERO))
+    Ok(rpc.head().resolve(args.take()?).map(|_| U64::ZERO))
 }
 
 /// There are no uncles: zero for a block that exists.
 pub(super) fn uncles_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
-    let hash = args.required::<B256>()?;
+    let hash = args.take::<B256>()?;
     Ok(rpc.head().snapshot.number_of(&hash)?.map(|_| U64::ZERO))
+}
+
+pub(super) fn uncle_by_number(
+    _: &Rpc,
+    mut args: Arguments<'_>,
+) -> Result<Option<RpcBlock>, RpcError> {
+    let _: (BlockNumberOrTag, Index) = (args.take()?, args.take()?);
+    Ok(None)
+}
+
+pub(super) fn uncle_by_hash(
+    _: &Rpc,
+    mut args: Arguments<'_>,
+) -> Result<Option<RpcBlock>, RpcError> {
+    let _: (B256, Index) = (args.take()?, args.take()?);
+    Ok(None)
 }
 
 fn block(head: &Head, number: Option<u64>, full: bool) -> Result<Option<RpcBlock>, RpcError> {

@@ -200,7 +200,7 @@ impl Session<'_, LastStep> {
 
 pub(super) fn call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
     let request: TransactionRequest = args.required()?;
-    let block: Option<BlockId> = args.optional()?;
+    let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
     let block_overrides: Option<BlockOverrides> = args.optional()?;
     let head = rpc.head();

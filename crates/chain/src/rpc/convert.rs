@@ -11,6 +11,7 @@ use alloy_rpc_types_eth::{
     Transaction as RpcTransaction, TransactionReceipt,
 };
 use revm::bytecode::Bytecode;
+use serde::Serialize;
 
 use super::{Rpc, error::RpcError};
 use crate::{
@@ -54,6 +55,14 @@ impl Head {
         }
     }
 
+    /// The number of a block that must be there.
+    pub(super) fn existing(&self, block: Option<BlockId>) -> Result<u64, RpcError> {
+        self.number_of(block)?.ok_or_else(|| match block {
+            Some(BlockId::Hash(_)) => RpcError::server("header for hash not found"),
+            Some(BlockId::Number(_)) | None => RpcError::header_not_found(),
+        })
+    }
+
     /// The header of a block given in any way.
     pub(super) fn header_of(&self, number: u64) -> Result<Option<SealedHeader>, StateError> {
         if number == self.header.number {
@@ -67,7 +76,7 @@ impl Head {
         &self,
         block: Option<BlockId>,
     ) -> Result<(SealedHeader, StateView<'_>), RpcError> {
-        let number = self.number_of(block)?.ok_or_else(RpcError::header_not_found)?;
+        let number = self.existing(block)?;
         let header = self.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
         let view = if number == self.header.number {
             StateView::Latest(&self.snapshot)
@@ -128,17 +137,27 @@ pub(super) fn mined(
     }
 }
 
-/// A transaction that waits in the pool.
-pub(super) fn waiting(transaction: Transaction, base_fee: u64) -> RpcTransaction {
-    let effective = transaction.effective_gas_price(Some(base_fee));
-    RpcTransaction {
+/// A transaction that waits in the pool. Everything about its block is null.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Waiting {
+    #[serde(flatten)]
+    transaction: RpcTransaction,
+    #[serde(rename = "blockTimestamp")]
+    block_timestamp: (),
+}
+
+/// As [`Waiting`]. Its price is the highest it may pay, as in geth.
+pub(super) fn waiting(transaction: Transaction) -> Waiting {
+    let price = transaction.max_fee_per_gas();
+    let transaction = RpcTransaction {
         inner: transaction,
         block_hash: None,
         block_number: None,
         transaction_index: None,
-        effective_gas_price: Some(effective),
+        effective_gas_price: Some(price),
         block_timestamp: None,
-    }
+    };
+    Waiting { transaction, block_timestamp: () }
 }
 
 /// A header with its hash and the size of its block in bytes.

@@ -24,7 +24,7 @@ const SLACK: u64 = 15;
 
 pub(super) fn estimate_gas(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, RpcError> {
     let mut request: TransactionRequest = args.required()?;
-    let block: Option<BlockId> = args.optional()?;
+    let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
     let block_overrides: Option<BlockOverrides> = args.optional()?;
     let head = rpc.head();

@@ -3,30 +3,36 @@
 use alloy_consensus::Transaction as _;
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U64, U256};
-use alloy_rpc_types_eth::FeeHistory;
-use serde::Deserialize;
+use serde::Serialize;
 
 use super::{Arguments, Rpc, error::RpcError};
-use crate::{block::SealedHeader, node::Head};
+use crate::{
+    block::SealedHeader,
+    decode::{Bounded, Count},
+    node::Head,
+};
 
 /// Blocks one fee history may span (geth's limit).
 const HISTORY_MAX: u64 = 1024;
-/// Percentiles one fee history may ask for.
+/// Percentiles one fee history may ask for (geth's limit).
 const PERCENTILES_MAX: usize = 100;
-/// Blocks a suggestion looks back.
-const SUGGESTION_BLOCKS: u64 = 20;
-/// Transactions per block a suggestion looks at (geth's).
-const SUGGESTION_SAMPLE: usize = 3;
 
+/// The suggested tip on the base fee of the head or, if that is rising, of the next block: geth
+/// takes the head's alone, but a node that makes no empty blocks might never mine what pays less.
 pub(super) fn gas_price(rpc: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError> {
     let head = rpc.head();
-    // The head's base fee, as geth has it: what the last block cost at least.
-    let base_fee = head.header.base_fee_per_gas.unwrap_or_default();
-    Ok(U256::from(suggested_tip(rpc, &head)?) + U256::from(base_fee))
+    let next = rpc.node.spec.next_base_fee(&head.header);
+    let base_fee = head.header.base_fee_per_gas.unwrap_or_default().max(next);
+    Ok(U256::from(rpc.oracle.tip(&head)?) + U256::from(base_fee))
 }
 
 pub(super) fn max_priority_fee(rpc: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError> {
-    Ok(U256::from(suggested_tip(rpc, &rpc.head())?))
+    Ok(U256::from(rpc.oracle.tip(&rpc.head())?))
+}
+
+/// Base fee of the next block.
+pub(super) fn base_fee(rpc: &Rpc, _: Arguments<'_>) -> Result<Option<U256>, RpcError> {
+    Ok(Some(U256::from(rpc.node.spec.next_base_fee(&rpc.head().header))))
 }
 
 /// The price blobs would have if there were any: the protocol's minimum.
@@ -34,91 +40,98 @@ pub(super) fn blob_base_fee(_: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError>
     Ok(U256::ONE)
 }
 
-/// The 60th percentile of the smallest tips in recent blocks, as geth suggests.
-pub(super) fn suggested_tip(rpc: &Rpc, head: &Head) -> Result<u128, RpcError> {
-    let mut tips = Vec::new();
-    let oldest = head.header.number.saturating_sub(SUGGESTION_BLOCKS);
-    for number in oldest..=head.header.number {
-        let Some(header) = head.header_of(number)? else { continue };
-        if header.gas_used == 0 {
-            continue;
-        }
-        let base_fee = header.base_fee_per_gas.unwrap_or_default();
-        let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
-        let mut of_block: Vec<u128> =
-            transactions.iter().filter_map(|tx| tx.effective_tip_per_gas(base_fee)).collect();
-        of_block.sort_unstable();
-        tips.extend(of_block.into_iter().take(SUGGESTION_SAMPLE));
-    }
-    tips.sort_unstable();
-    let position = tips.len().saturating_sub(1) * 60 / 100;
-    let suggested = tips.get(position).copied().unwrap_or_default();
-    // Not zero, so that a wallet that takes it literally still pays for its place in order.
-    Ok(suggested.max(rpc.node.limits.tip_min).max(1))
+/// A fee history; what is not known of the blocks is left out, as in geth.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FeeHistory {
+    oldest_block: U64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reward: Vec<Vec<U256>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    base_fee_per_gas: Vec<U256>,
+    /// Null if there are no blocks to tell of.
+    gas_used_ratio: Option<Vec<Ratio>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    base_fee_per_blob_gas: Vec<U256>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blob_gas_used_ratio: Vec<Ratio>,
 }
 
-/// A block count as clients write it: a number, or a hex or decimal string.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Count {
-    Number(u64),
-    Hex(U64),
+/// A number that is written without fraction if it has none, as Go writes it.
+#[derive(Clone, Copy, Debug)]
+struct Ratio(f64);
+
+impl Ratio {
+    fn of(used: u64, limit: u64) -> Self {
+        Self(if limit == 0 { 0.0 } else { used as f64 / limit as f64 })
+    }
+}
+
+impl Serialize for Ratio {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            0.0 => serializer.serialize_u8(0),
+            1.0 => serializer.serialize_u8(1),
+            ratio => serializer.serialize_f64(ratio),
+        }
+    }
 }
 
 pub(super) fn fee_history(rpc: &Rpc, mut args: Arguments<'_>) -> Result<FeeHistory, RpcError> {
-    let count = match args.required::<Count>()? {
-        Count::Number(count) => count,
-        Count::Hex(count) => count.to(),
-    };
-    let newest: BlockNumberOrTag = args.required()?;
-    let percentiles: Option<Vec<f64>> = args.optional()?;
-    let percentiles = percentiles.unwrap_or_default();
+    let Count(count) = args.take()?;
+    let newest: BlockNumberOrTag = args.take()?;
+    let percentiles: Bounded<f64, PERCENTILES_MAX> = args.take()?;
+    if count == 0 {
+        return Ok(FeeHistory::default());
+    }
     check_percentiles(&percentiles)?;
+    let percentiles = percentiles.items;
     let head = rpc.head();
     let newest = head.resolve(newest).ok_or_else(|| {
-        RpcError::server(format!("request beyond head block: head {}", head.header.number))
+        RpcError::server(format!(
+            "request beyond head block: requested {}, head {}",
+            newest.as_number().unwrap_or_default(),
+            head.header.number
+        ))
     })?;
     let count = count.min(HISTORY_MAX).min(newest.saturating_add(1));
-    if count == 0 {
-        return Ok(FeeHistory { base_fee_per_gas: Vec::new(), ..FeeHistory::default() });
-    }
     let oldest = newest + 1 - count;
-    let mut history = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
-    let mut rewards = Vec::new();
+    let mut history = FeeHistory { oldest_block: U64::from(oldest), ..FeeHistory::default() };
+    let mut ratios = Vec::new();
     for number in oldest..=newest {
         let header = head.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
-        history.base_fee_per_gas.push(header.base_fee_per_gas.unwrap_or_default().into());
-        history.gas_used_ratio.push(header.gas_used as f64 / header.gas_limit.max(1) as f64);
-        history.base_fee_per_blob_gas.push(1);
-        history.blob_gas_used_ratio.push(0.0);
+        let base_fee = header.base_fee_per_gas.unwrap_or_default();
+        history.base_fee_per_gas.push(U256::from(base_fee));
+        ratios.push(Ratio::of(header.gas_used, header.gas_limit));
+        history.base_fee_per_blob_gas.push(U256::ONE);
+        history.blob_gas_used_ratio.push(Ratio(0.0));
         if !percentiles.is_empty() {
-            rewards.push(rewards_of(&head, &header, &percentiles)?);
+            history.reward.push(rewards_of(&head, &header, &percentiles)?);
         }
         if number == newest {
-            history.base_fee_per_gas.push(rpc.node.spec.next_base_fee(&header).into());
-            history.base_fee_per_blob_gas.push(1);
+            let next = rpc.node.spec.next_base_fee(&header);
+            history.base_fee_per_gas.push(U256::from(next));
+            history.base_fee_per_blob_gas.push(U256::ONE);
         }
     }
-    history.reward = (!percentiles.is_empty()).then_some(rewards);
+    history.gas_used_ratio = Some(ratios);
     Ok(history)
 }
 
-fn check_percentiles(percentiles: &[f64]) -> Result<(), RpcError> {
-    if percentiles.len() > PERCENTILES_MAX {
-        return Err(RpcError::server(format!(
-            "invalid reward percentile: over the query limit {PERCENTILES_MAX}"
-        )));
+fn check_percentiles(percentiles: &Bounded<f64, PERCENTILES_MAX>) -> Result<(), RpcError> {
+    let refuse =
+        |reason: String| Err(RpcError::server(format!("invalid reward percentile: {reason}")));
+    if percentiles.given > PERCENTILES_MAX {
+        return refuse(format!("over the query limit {PERCENTILES_MAX}"));
     }
-    for (index, p) in percentiles.iter().enumerate() {
+    for (index, p) in percentiles.items.iter().enumerate() {
         if !(0.0..=100.0).contains(p) {
-            return Err(RpcError::server(format!("invalid reward percentile: {p}")));
+            return refuse(format!("{p:.6}"));
         }
-        if index > 0 && *p <= percentiles[index - 1] {
-            return Err(RpcError::server(format!(
-                "invalid reward percentile: #{}:{} >= #{index}:{p}",
-                index - 1,
-                percentiles[index - 1]
-            )));
+        let Some(before) = index.checked_sub(1) else { continue };
+        let last = percentiles.items[before];
+        if *p <= last {
+            return refuse(format!("#{before}:{last:.6} >= #{index}:{p:.6}"));
         }
     }
     Ok(())
@@ -129,7 +142,7 @@ fn rewards_of(
     head: &Head,
     header: &SealedHeader,
     percentiles: &[f64],
-) -> Result<Vec<u128>, RpcError> {
+) -> Result<Vec<U256>, RpcError> {
     let transactions = head.snapshot.transactions(header.number)?.unwrap_or_default();
     let receipts = head.snapshot.receipts(header.number)?.unwrap_or_default();
     let base_fee = header.base_fee_per_gas.unwrap_or_default();
@@ -141,7 +154,7 @@ fn rewards_of(
         })
         .collect();
     if paid.is_empty() {
-        return Ok(vec![0; percentiles.len()]);
+        return Ok(vec![U256::ZERO; percentiles.len()]);
     }
     paid.sort_unstable();
     let mut rewards = Vec::with_capacity(percentiles.len());
@@ -157,7 +170,7 @@ fn rewards_of(
             index += 1;
             gas += paid[index].1;
         }
-        rewards.push(paid[index].0);
+        rewards.push(U256::from(paid[index].0));
     }
     Ok(rewards)
 }

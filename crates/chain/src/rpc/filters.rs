@@ -11,10 +11,12 @@ use std::{
 };
 
 use alloy_primitives::{B256, hex, keccak256};
-use alloy_rpc_types_eth::{Log as RpcLog, Transaction as RpcTransaction};
+use alloy_rpc_types_eth::Log as RpcLog;
 use serde::Serialize;
 
-use super::{Arguments, Rpc, criteria::Criteria, error::RpcError, logs, pending};
+use super::{
+    Arguments, Rpc, convert::Waiting, criteria::Criteria, error::RpcError, logs, pending,
+};
 use crate::node::Head;
 
 /// Makes unguessable identifiers, so that one client cannot take another's changes.
@@ -129,7 +131,7 @@ pub(super) fn uninstall(rpc: &Rpc, mut args: Arguments<'_>) -> Result<bool, RpcE
 pub(super) enum Changes {
     Hashes(Vec<B256>),
     Logs(Vec<RpcLog>),
-    Transactions(Vec<RpcTransaction>),
+    Transactions(Vec<Waiting>),
 }
 
 /// What is new since the last time, or since the filter was installed.

@@ -1,14 +1,16 @@
 //! Transactions as they waited in the pool.
 
 use alloy_primitives::B256;
-use alloy_rpc_types_eth::Transaction as RpcTransaction;
 
-use super::{convert, error::RpcError};
+use super::{
+    convert::{self, Waiting},
+    error::RpcError,
+};
 use crate::node::Node;
 
 /// A transaction as it waits in the pool, or as it did if it has been mined meanwhile; `None` if it
 /// has been dropped.
-pub(super) fn seen(node: &Node, hash: &B256) -> Result<Option<RpcTransaction>, RpcError> {
+pub(super) fn seen(node: &Node, hash: &B256) -> Result<Option<Waiting>, RpcError> {
     // The pool first: what leaves it for a block has been published before.
     let pooled = node.pool().get(hash);
     let head = node.head();
@@ -19,6 +21,5 @@ pub(super) fn seen(node: &Node, hash: &B256) -> Result<Option<RpcTransaction>, R
             None => None,
         },
     };
-    let base_fee = node.spec.next_base_fee(&head.header);
-    Ok(transaction.map(|transaction| convert::waiting(transaction, base_fee)))
+    Ok(transaction.map(convert::waiting))
 }

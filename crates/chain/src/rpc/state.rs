@@ -3,43 +3,26 @@
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use std::collections::BTreeMap;
 
 use super::{Arguments, Rpc, error::RpcError};
-use crate::state::StateReader;
+use crate::{
+    decode::{Bounded, SlotRequest, StorageKey},
+    state::StateReader,
+};
 
 /// Storage keys one `eth_getProof` may ask for (geth's limit).
 const PROOF_KEYS_MAX: usize = 1024;
 
-/// A storage key as clients write it: up to 32 bytes of hex, with or without leading zeros.
-#[derive(Clone, Copy)]
-struct Slot {
-    value: U256,
-    /// Written with all 64 digits; answers repeat the form of the question.
-    whole: bool,
-}
-
-impl<'de> Deserialize<'de> for Slot {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let digits = text
-            .strip_prefix("0x")
-            .or_else(|| text.strip_prefix("0X"))
-            .ok_or_else(|| D::Error::custom("hex string without 0x prefix"))?;
-        if digits.is_empty() || digits.len() > 64 {
-            return Err(D::Error::custom("storage key is not 1 to 64 hex digits"));
-        }
-        let value = U256::from_str_radix(digits, 16).map_err(D::Error::custom)?;
-        Ok(Self { value, whole: digits.len() == 64 })
-    }
-}
+/// geth's code for asking for more than one answer may hold.
+const CLIENT_LIMIT: i32 = -38026;
 
 pub(super) fn client_version(_: &Rpc, _: Arguments<'_>) -> Result<String, RpcError> {
     Ok(format!("tilth/v{}/{}", env!("CARGO_PKG_VERSION"), std::env::consts::OS))
 }
 
 pub(super) fn sha3(_: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
-    Ok(keccak256(args.required::<Bytes>()?))
+    Ok(keccak256(args.take::<Bytes>()?))
 }
 
 pub(super) fn net_version(rpc: &Rpc, _: Arguments<'_>) -> Result<String, RpcError> {
@@ -63,21 +46,16 @@ pub(super) fn syncing(_: &Rpc, _: Arguments<'_>) -> Result<bool, RpcError> {
     Ok(false)
 }
 
-/// The node holds no keys.
-pub(super) fn accounts(_: &Rpc, _: Arguments<'_>) -> Result<Vec<Address>, RpcError> {
-    Ok(Vec::new())
-}
-
 pub(super) fn balance(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, RpcError> {
-    let address: Address = args.required()?;
+    let address: Address = args.take()?;
     let head = rpc.head();
-    let (_, state) = head.state_of(args.optional()?)?;
+    let (_, state) = head.state_of(args.take_optional()?)?;
     Ok(state.account(&address)?.unwrap_or_default().balance)
 }
 
 pub(super) fn transaction_count(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U64, RpcError> {
-    let address: Address = args.required()?;
-    let block: Option<BlockId> = args.optional()?;
+    let address: Address = args.take()?;
+    let block: Option<BlockId> = args.take_optional()?;
     if block == Some(BlockId::Number(BlockNumberOrTag::Pending))
         && let Some(nonce) = rpc.node.pool().pending_nonce(&address)
     {
@@ -89,39 +67,69 @@ pub(super) fn transaction_count(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U6
 }
 
 pub(super) fn code(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
-    let address: Address = args.required()?;
+    let address: Address = args.take()?;
     let head = rpc.head();
-    let (_, state) = head.state_of(args.optional()?)?;
+    let (_, state) = head.state_of(args.take_optional()?)?;
     let hash = state.account(&address)?.unwrap_or_default().code_hash;
     Ok(state.code(&hash)?.original_bytes())
 }
 
 pub(super) fn storage_at(rpc: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
-    let address: Address = args.required()?;
-    let slot: Slot = args.required()?;
+    let (address, key): (Address, String) = (args.take()?, args.take()?);
     let head = rpc.head();
-    let (_, state) = head.state_of(args.optional()?)?;
-    Ok(state.storage(&address, &slot.value)?.into())
+    let (_, state) = head.state_of(args.take_optional()?)?;
+    let key = storage_key(&key)?;
+    Ok(state.storage(&address, &key.slot.into())?.into())
+}
+
+fn storage_key(text: &str) -> Result<StorageKey, RpcError> {
+    StorageKey::read(text).map_err(|error| RpcError::invalid(error.to_string()))
+}
+
+pub(super) fn storage_values(
+    rpc: &Rpc,
+    mut args: Arguments<'_>,
+) -> Result<BTreeMap<Address, Vec<B256>>, RpcError> {
+    let request: SlotRequest = args.take()?;
+    let block = args.take_optional()?;
+    if request.too_many {
+        let reason = format!("too many slots (max {})", SlotRequest::MAX);
+        return Err(RpcError::coded(CLIENT_LIMIT, reason));
+    }
+    if request.slots.values().all(Vec::is_empty) {
+        return Err(RpcError::invalid("empty request"));
+    }
+    let head = rpc.head();
+    let (_, state) = head.state_of(block)?;
+    let mut values = BTreeMap::new();
+    for (address, slots) in request.slots {
+        let read = slots.iter().map(|slot| state.storage(&address, &(*slot).into()));
+        let read = read.map(|value| value.map(B256::from)).collect::<Result<_, _>>()?;
+        values.insert(address, read);
+    }
+    Ok(values)
 }
 
 pub(super) fn proof(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<EIP1186AccountProofResponse, RpcError> {
-    let address: Address = args.required()?;
-    let keys: Vec<Slot> = args.required()?;
-    if keys.len() > PROOF_KEYS_MAX {
+    let address: Address = args.take()?;
+    let keys: Bounded<String, PROOF_KEYS_MAX> = args.take()?;
+    if keys.given > PROOF_KEYS_MAX {
         return Err(RpcError::invalid(format!(
-            "too many keys requested; max {PROOF_KEYS_MAX}, got {}",
-            keys.len()
+            "too many storage keys requested (max {PROOF_KEYS_MAX}, got {})",
+            keys.given
         )));
     }
+    let keys: Vec<_> = keys.items.iter().map(|key| storage_key(key)).collect::<Result<_, _>>()?;
     let head = rpc.head();
-    let number = head.number_of(args.optional()?)?.ok_or_else(RpcError::header_not_found)?;
-    let slots: Vec<B256> = keys.iter().map(|key| key.value.into()).collect();
+    let number = head.existing(args.take_optional()?)?;
+    let slots: Vec<B256> = keys.iter().map(|key| key.slot).collect();
     let proof = head.prove(number, &address, &slots)?;
     let storage_proof = keys.iter().zip(proof.slots).map(|(key, (value, proof))| {
-        let key = if key.whole { B256::from(key.value).into() } else { key.value.into() };
+        // Keys of full length are repeated as such, shorter ones as numbers.
+        let key = if key.bytes == 32 { key.slot.into() } else { U256::from_be_bytes(key.slot.0).into() };
         EIP1186StorageProof { key, value, proof }
     });
     Ok(EIP1186AccountProofResponse {

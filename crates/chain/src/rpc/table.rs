@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, fmt, io, sync::Arc};
 
-use jsonrpsee::types::Params;
 use serde::Serialize;
 
 use super::{Arguments, Rpc, error::RpcError};
@@ -43,14 +42,14 @@ impl Table {
     ) -> Result<String, RpcError> {
         match self.0.get(name) {
             None => Err(RpcError::method_not_found(name)),
-            Some(Method::Quick(call)) => call(rpc, Arguments::new(&Params::new(params))),
+            Some(Method::Quick(call)) => call(rpc, Arguments::new(name, params)?),
             Some(Method::Heavy(call)) => {
                 let (rpc, call) = (Arc::clone(rpc), Arc::clone(call));
-                let params = params.map(str::to_owned);
+                let (name, params) = (name.to_owned(), params.map(str::to_owned));
                 let permit = Arc::clone(&rpc.permits).acquire_owned().await;
                 let work = tokio::task::spawn_blocking(move || {
                     let _permit = permit;
-                    call(&rpc, Arguments::new(&Params::new(params.as_deref())))
+                    call(&rpc, Arguments::new(&name, params.as_deref())?)
                 });
                 work.await
                     .unwrap_or_else(|_| Err(RpcError::internal("the request was interrupted")))

@@ -5,6 +5,7 @@ mod calls;
 mod contracts;
 mod differential;
 mod durability;
+mod errors;
 mod fixture;
 mod history;
 mod live;

@@ -1,0 +1,231 @@
+//! The words are geth's; expectations were taken from its source and its published test vectors.
+
+use std::collections::BTreeMap;
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use proptest::prelude::*;
+
+use super::*;
+
+fn refused<T: Parameter + fmt::Debug>(json: &str) -> String {
+    T::decode(json).unwrap_err().to_string()
+}
+
+#[test]
+fn hashes_and_addresses_are_exact() {
+    let hash = B256::repeat_byte(0xab);
+    assert_eq!(B256::decode(&format!("\"{hash}\"")).unwrap(), hash);
+    for (json, reason) in [
+        ("5", "json: cannot unmarshal non-string into Go value of type common.Hash"),
+        ("null", "json: cannot unmarshal non-string into Go value of type common.Hash"),
+        ("\"\"", "hex string has length 0, want 64 for common.Hash"),
+        ("\"0x12\"", "hex string has length 2, want 64 for common.Hash"),
+        (
+            "\"12\"",
+            "json: cannot unmarshal hex string without 0x prefix into Go value of type common.Hash",
+        ),
+        (
+            "\"0x123\"",
+            "json: cannot unmarshal hex string of odd length into Go value of type common.Hash",
+        ),
+    ] {
+        assert_eq!(refused::<B256>(json), reason, "{json}");
+    }
+    let letters = format!("\"0x{}\"", "zz".repeat(20));
+    assert_eq!(
+        refused::<Address>(&letters),
+        "json: cannot unmarshal invalid hex string into Go value of type common.Address"
+    );
+    assert_eq!(
+        refused::<Address>(&format!("\"0x{}\"", "1".repeat(42))),
+        "hex string has length 42, want 40 for common.Address"
+    );
+    let inside = Address::decode("7").unwrap_err().in_field("TransactionArgs.from");
+    assert_eq!(
+        inside.to_string(),
+        "json: cannot unmarshal non-string into Go struct field TransactionArgs.from of type \
+         common.Address"
+    );
+}
+
+#[test]
+fn numbers_are_quantities() {
+    assert_eq!(U64::decode("\"0x0\"").unwrap(), U64::ZERO);
+    assert_eq!(U64::decode("\"\"").unwrap(), U64::ZERO);
+    assert_eq!(U64::decode("\"0XfF\"").unwrap(), U64::from(255));
+    let wrong = |found| format!("json: cannot unmarshal {found} into Go value of type hexutil.Uint64");
+    assert_eq!(refused::<U64>("\"0x\""), wrong("hex string \"0x\""));
+    assert_eq!(refused::<U64>("\"0x01\""), wrong("hex number with leading zero digits"));
+    assert_eq!(refused::<U64>("\"0x1g\""), wrong("invalid hex string"));
+    assert_eq!(refused::<U64>("\"0x10000000000000000\""), wrong("hex number > 64 bits"));
+    assert_eq!(refused::<U64>("16"), wrong("non-string"));
+    assert_eq!(
+        refused::<U256>(&format!("\"0x1{}\"", "0".repeat(64))),
+        "json: cannot unmarshal hex number > 256 bits into Go value of type *hexutil.Big"
+    );
+    assert_eq!(U256::decode(&format!("\"0x{}\"", "f".repeat(64))).unwrap(), U256::MAX);
+    assert_eq!(Count::decode("\"0x10\"").unwrap(), Count(16));
+    assert_eq!(Count::decode("\"10\"").unwrap(), Count(10));
+    assert_eq!(Count::decode("10").unwrap(), Count(10));
+    assert_eq!(refused::<Count>("\"+1\""), "invalid hex or decimal integer \"+1\"");
+    assert_eq!(refused::<Count>("1.5"), "invalid hex or decimal integer \"1.5\"");
+    assert_eq!(
+        refused::<u64>("1.5"),
+        "json: cannot unmarshal number 1.5 into Go value of type uint64"
+    );
+}
+
+#[test]
+fn blocks_by_number_or_tag() {
+    type Block = BlockNumberOrTag;
+    assert_eq!(Block::decode("\"0x10\"").unwrap(), Block::Number(16));
+    assert_eq!(Block::decode("\"safe\"").unwrap(), Block::Safe);
+    for (json, reason) in [
+        ("\"2\"", "hex string without 0x prefix"),
+        ("2", "hex string without 0x prefix"),
+        ("null", "hex string without 0x prefix"),
+        ("\"0x\"", "hex string \"0x\""),
+        ("\"\"", "empty hex string"),
+        ("\"0x02\"", "hex number with leading zero digits"),
+        ("\"0x1z\"", "invalid hex string"),
+        ("\"0x8000000000000000\"", "block number larger than int64"),
+        ("\"0x10000000000000000\"", "hex number > 64 bits"),
+    ] {
+        assert_eq!(refused::<Block>(json), reason, "{json}");
+    }
+}
+
+#[test]
+fn blocks_by_object_as_in_eip_1898() {
+    let hash = B256::repeat_byte(7);
+    let object = format!(r#"{{"blockHash":"{hash}","requireCanonical":true}}"#);
+    let BlockId::Hash(found) = BlockId::decode(&object).unwrap() else { panic!("not a hash") };
+    assert_eq!((found.block_hash, found.require_canonical), (hash, Some(true)));
+    let number = BlockId::decode(r#"{"blockNumber":"0x5"}"#).unwrap();
+    assert_eq!(number, BlockId::number(5));
+    assert_eq!(BlockId::decode(r#"{"BLOCKNUMBER":"latest"}"#).unwrap(), BlockId::latest());
+    assert_eq!(BlockId::decode(&format!("\"{hash}\"")).unwrap(), BlockId::hash(hash));
+    for (json, reason) in [
+        (
+            format!(r#"{{"blockHash":"{hash}","blockNumber":"0x1"}}"#),
+            "cannot specify both BlockHash and BlockNumber, choose one or the other",
+        ),
+        ("{}".to_owned(), "must specify either BlockHash or BlockNumber"),
+        ("null".to_owned(), "must specify either BlockHash or BlockNumber"),
+        (
+            r#"{"blockNumber":"1"}"#.to_owned(),
+            "json: cannot unmarshal object into Go value of type string",
+        ),
+        ("5".to_owned(), "json: cannot unmarshal number into Go value of type string"),
+        ("\"0x8000000000000000\"".to_owned(), "blocknumber too high"),
+        (format!("\"0x{}\"", "g".repeat(64)), "invalid hex string"),
+        ("\"newest\"".to_owned(), "hex string without 0x prefix"),
+    ] {
+        assert_eq!(refused::<BlockId>(&json), reason, "{json}");
+    }
+}
+
+#[test]
+fn storage_keys_are_lenient() {
+    let one = B256::with_last_byte(1);
+    for (text, bytes) in [("0x1", 1), ("1", 1), ("0x01", 1), ("0x0001", 2)] {
+        assert_eq!(StorageKey::read(text).unwrap(), StorageKey { slot: one, bytes }, "{text}");
+    }
+    assert_eq!(StorageKey::read("").unwrap().slot, B256::ZERO);
+    assert_eq!(StorageKey::read(&one.to_string()).unwrap().bytes, 32);
+    assert_eq!(
+        StorageKey::read("0xasdf").unwrap_err().to_string(),
+        "invalid hex in storage key: \"0xasdf\""
+    );
+    let long = format!("0x0{one:x}");
+    assert!(StorageKey::read(&long).unwrap_err().to_string().starts_with("storage key too long"));
+}
+
+#[test]
+fn lists_are_counted_but_not_kept() {
+    let list = format!("[{}1]", "1,".repeat(500));
+    let bounded = Bounded::<f64, 100>::decode(&list).unwrap();
+    assert_eq!((bounded.items.len(), bounded.given), (100, 501));
+    assert_eq!(
+        refused::<Bounded<f64, 100>>("[\"1\"]"),
+        "json: cannot unmarshal string into Go value of type float64"
+    );
+    assert_eq!(
+        refused::<Bounded<String, 100>>("{}"),
+        "json: cannot unmarshal object into Go value of type []string"
+    );
+    assert_eq!(arguments("[1,2]", 2).unwrap().len(), 2);
+    assert!(arguments("null", 2).unwrap().is_empty());
+    let many = arguments("[1,2,3]", 2).unwrap_err().to_string();
+    assert_eq!(many, "too many arguments, want at most 2");
+    assert_eq!(arguments("{}", 2).unwrap_err().to_string(), "non-array args");
+}
+
+#[test]
+fn slot_requests_stay_within_their_limit() {
+    let (account, slot) = (Address::repeat_byte(1), B256::repeat_byte(2));
+    let one = SlotRequest::decode(&format!(r#"{{"{account:?}":["{slot}",null]}}"#));
+    assert_eq!(
+        one.unwrap_err().to_string(),
+        "json: cannot unmarshal non-string into Go value of type common.Hash"
+    );
+    let one = SlotRequest::decode(&format!(r#"{{"{account:?}":["{slot}"]}}"#)).unwrap();
+    assert_eq!(one.slots, BTreeMap::from([(account, vec![slot])]));
+    let key = SlotRequest::decode(r#"{"0x12":[]}"#).unwrap_err();
+    assert_eq!(key.to_string(), "hex string has length 2, want 40 for Address");
+    let slots = format!("\"{slot}\",").repeat(600);
+    let slots = slots.trim_end_matches(',');
+    let other = Address::repeat_byte(3);
+    let many = format!(r#"{{"{account:?}":[{slots}],"{other:?}":[{slots}]}}"#);
+    assert!(SlotRequest::decode(&many).unwrap().too_many);
+}
+
+/// JSON of all kinds, near to what is taken.
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        any::<i64>().prop_map(|value| value.to_string()),
+        any::<f64>().prop_map(|value| value.to_string()),
+        "\"(0x|0X)?[0-9a-fg]{0,68}\"",
+        "\"(latest|pending|earliest|safe|finalized|\\\\u0030x1)\"",
+        "\\PC{0,20}",
+    ];
+    leaf.prop_recursive(3, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec(
+                ("(blockNumber|blockHash|requireCanonical|0x[0-9a-f]{40})", inner),
+                0..4
+            )
+            .prop_map(|fields| {
+                let fields: Vec<_> =
+                    fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                format!("{{{}}}", fields.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_a_decoder_panic(text in json()) {
+        every(&text);
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(text in any::<String>()) {
+        every(&text);
+    }
+
+    #[test]
+    fn what_is_written_is_read(number in any::<u64>(), word in any::<[u8; 32]>()) {
+        let (value, hash) = (U256::from_be_bytes(word), B256::from(word));
+        prop_assert_eq!(U64::decode(&format!("\"{number:#x}\"")).unwrap(), U64::from(number));
+        prop_assert_eq!(U256::decode(&format!("\"{value:#x}\"")).unwrap(), value);
+        prop_assert_eq!(B256::decode(&format!("\"{hash}\"")).unwrap(), hash);
+        prop_assert_eq!(Bytes::decode(&format!("\"{hash}\"")).unwrap(), Bytes::from(word));
+        prop_assert_eq!(Count::decode(&format!("\"{number}\"")).unwrap(), Count(number));
+    }
+}

@@ -1,0 +1,195 @@
+//! Refusals, word for word as geth gives them.
+
+use serde_json::{Value, json};
+use tilth_chain::{Chain, Config, Production};
+
+use crate::fixture::{config, signer, start};
+
+/// Sends one call and returns the whole answer.
+pub async fn ask(chain: &Chain, method: &str, params: Value) -> Value {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let text = post(chain, body.to_string()).await;
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Sends a body and returns the body of the answer.
+pub async fn post(chain: &Chain, body: String) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(chain.rpc_url()).header("content-type", "application/json");
+    request.body(body).send().await.unwrap().text().await.unwrap()
+}
+
+async fn check(chain: &Chain, cases: Vec<(&str, Value, i64, &str)>) {
+    for (method, params, code, message) in cases {
+        let answer = ask(chain, method, params.clone()).await;
+        let error = &answer["error"];
+        assert_eq!(error["code"], code, "{method} {params}: {answer}");
+        assert_eq!(error["message"], message, "{method} {params}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_are_refused_in_geths_words() {
+    let chain = start(config()).await;
+    let hash = "0x00000000000000000000000000000000000000000000000000000000deadbeef";
+    let address = signer(0).address().to_string();
+    let invalid = -32602;
+    check(
+        &chain,
+        vec![
+            ("eth_getBalance", json!([]), invalid, "missing value for required argument 0"),
+            ("eth_getBlockByNumber", json!(["latest"]), invalid, "missing value for required argument 1"),
+            ("eth_getBlockByNumber", json!(["latest", true, 1]), invalid, "too many arguments, want at most 2"),
+            ("eth_chainId", json!([1]), invalid, "too many arguments, want at most 0"),
+            ("eth_getBalance", json!({}), invalid, "non-array args"),
+            (
+                "eth_getBalance",
+                json!(["0x12", "latest"]),
+                invalid,
+                "invalid argument 0: hex string has length 2, want 40 for common.Address",
+            ),
+            (
+                "eth_getBalance",
+                json!([null]),
+                invalid,
+                "invalid argument 0: json: cannot unmarshal non-string into Go value of type common.Address",
+            ),
+            (
+                "eth_getBalance",
+                json!([address, "newest"]),
+                invalid,
+                "invalid argument 1: hex string without 0x prefix",
+            ),
+            (
+                "eth_getBalance",
+                json!([address, {"blockHash": hash, "blockNumber": "0x0"}]),
+                invalid,
+                "invalid argument 1: cannot specify both BlockHash and BlockNumber, choose one or the other",
+            ),
+            (
+                "eth_getBlockByNumber",
+                json!(["0x01", false]),
+                invalid,
+                "invalid argument 0: hex number with leading zero digits",
+            ),
+            (
+                "eth_getBlockByNumber",
+                json!(["latest", "yes"]),
+                invalid,
+                "invalid argument 1: json: cannot unmarshal string into Go value of type bool",
+            ),
+            (
+                "eth_getBlockByHash",
+                json!(["0x1234", false]),
+                invalid,
+                "invalid argument 0: hex string has length 4, want 64 for common.Hash",
+            ),
+            (
+                "eth_getTransactionByBlockNumberAndIndex",
+                json!(["latest", 0]),
+                invalid,
+                "invalid argument 1: json: cannot unmarshal non-string into Go value of type hexutil.Uint",
+            ),
+            (
+                "eth_sendRawTransaction",
+                json!(["c0ffee"]),
+                invalid,
+                "invalid argument 0: json: cannot unmarshal hex string without 0x prefix into Go value of type hexutil.Bytes",
+            ),
+            ("eth_getProof", json!([address, vec!["0x0"; 1025]]), invalid, "too many storage keys requested (max 1024, got 1025)"),
+            ("eth_getProof", json!([address, ["0xq"]]), invalid, "invalid hex in storage key: \"0xq\""),
+            ("eth_getStorageValues", json!([{}]), invalid, "empty request"),
+            ("eth_getStorageValues", json!([{address.as_str(): vec![hash; 1025]}]), -38026, "too many slots (max 1024)"),
+            ("eth_feeHistory", json!(["0x1", "latest"]), invalid, "missing value for required argument 2"),
+            ("eth_feeHistory", json!(["q", "latest", []]), invalid, "invalid argument 0: invalid hex or decimal integer \"q\""),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_so() {
+    let chain = start(config()).await;
+    let hash = "0x00000000000000000000000000000000000000000000000000000000deadbeef";
+    let address = signer(0).address().to_string();
+    let server = -32000;
+    let zeros = "0 ".repeat(28);
+    check(
+        &chain,
+        vec![
+            ("eth_getBalance", json!([address, "0x5"]), server, "header not found"),
+            ("eth_getBalance", json!([address, hash]), server, "header for hash not found"),
+            ("eth_getCode", json!([address, {"blockHash": hash}]), server, "header for hash not found"),
+            ("eth_feeHistory", json!(["0x1", "0x5", []]), server, "request beyond head block: requested 5, head 0"),
+            ("eth_feeHistory", json!([1, "latest", [101]]), server, "invalid reward percentile: 101.000000"),
+            ("eth_feeHistory", json!([1, "latest", [5, 5]]), server, "invalid reward percentile: #0:5.000000 >= #1:5.000000"),
+            ("eth_feeHistory", json!([1, "latest", vec![1; 101]]), server, "invalid reward percentile: over the query limit 100"),
+            ("eth_sign", json!([address, "0x"]), server, "unknown account"),
+            ("eth_sendTransaction", json!([{"from": address}]), server, "unknown account"),
+            ("eth_signTransaction", json!([{"from": address}]), server, "gas not specified"),
+            ("debug_getRawHeader", json!([hash]), server, &format!("header #[{zeros}222 173 190 239] not found")),
+        ],
+    )
+    .await;
+    for (method, params, result) in [
+        ("eth_getBlockByHash", json!([hash, true]), json!(null)),
+        ("eth_getBlockByNumber", json!(["0x5", true]), json!(null)),
+        ("eth_getBlockReceipts", json!(["0x5"]), json!(null)),
+        ("eth_getBlockReceipts", json!([hash]), json!(null)),
+        ("eth_getBlockTransactionCountByNumber", json!(["0x5"]), json!(null)),
+        ("eth_getUncleCountByBlockNumber", json!(["0x0"]), json!("0x0")),
+        ("eth_getUncleByBlockNumberAndIndex", json!(["0x0", "0x0"]), json!(null)),
+        ("eth_getTransactionByHash", json!([hash]), json!(null)),
+        ("eth_getTransactionReceipt", json!([hash]), json!(null)),
+        ("eth_getRawTransactionByHash", json!([hash]), json!("0x")),
+        ("eth_getRawTransactionByBlockNumberAndIndex", json!(["0x0", "0x0"]), json!("0x")),
+        ("debug_getRawReceipts", json!([hash]), json!([])),
+        ("debug_getRawReceipts", json!(["0x5"]), json!(null)),
+        ("eth_accounts", json!([]), json!([])),
+        ("eth_pendingTransactions", json!(null), json!([])),
+        ("eth_feeHistory", json!(["0x0", "latest", []]), json!({"oldestBlock": "0x0", "gasUsedRatio": null})),
+    ] {
+        let answer = ask(&chain, method, params.clone()).await;
+        assert_eq!(answer.get("result"), Some(&result), "{method} {params}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_pool_lists_what_waits() {
+    use alloy::{
+        network::TransactionBuilder, primitives::Address, providers::Provider,
+        rpc::types::TransactionRequest,
+    };
+    let chain = start(Config { production: Production::Manual, ..config() }).await;
+    let provider = crate::fixture::client(&chain);
+    let to = Address::repeat_byte(0x42);
+    for nonce in [0, 1, 3] {
+        let request = TransactionRequest::default()
+            .with_to(to)
+            .with_value(alloy::primitives::U256::from(7))
+            .with_nonce(nonce)
+            .with_gas_limit(21_000)
+            .with_max_fee_per_gas(3_000_000_000)
+            .with_max_priority_fee_per_gas(2);
+        let _ = provider.send_transaction(request).await.unwrap();
+    }
+    let sender = signer(0).address();
+    let status = ask(&chain, "txpool_status", json!([])).await;
+    assert_eq!(status["result"], json!({"pending": "0x2", "queued": "0x1"}));
+    let content = ask(&chain, "txpool_content", json!([])).await;
+    let listed = &content["result"]["pending"][sender.to_checksum(None)];
+    assert_eq!(listed.as_object().unwrap().keys().collect::<Vec<_>>(), ["0", "1"]);
+    let first = &listed["0"];
+    assert_eq!(first["gasPrice"], "0xb2d05e00");
+    for empty in ["blockHash", "blockNumber", "blockTimestamp", "transactionIndex"] {
+        assert_eq!(first.get(empty), Some(&Value::Null), "{empty}");
+    }
+    let from = ask(&chain, "txpool_contentFrom", json!([sender])).await;
+    assert_eq!(from["result"]["pending"], *listed);
+    assert_eq!(from["result"]["queued"]["3"]["nonce"], "0x3");
+    let inspect = ask(&chain, "txpool_inspect", json!([])).await;
+    assert_eq!(
+        inspect["result"]["queued"][sender.to_checksum(None)]["3"],
+        format!("{}: 7 wei + 21000 gas × 3000000000 wei", to.to_checksum(None))
+    );
+}
