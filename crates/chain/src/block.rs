@@ -1,5 +1,7 @@
 //! Blocks, receipts and the rules of the chain, with their stored forms.
 
+mod scan;
+
 use alloy_consensus::{
     Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Sealed, TxEnvelope, TxType,
     transaction::Recovered,
@@ -9,6 +11,8 @@ use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use revm::primitives::hardfork::SpecId;
+
+pub(crate) use scan::receipts_with;
 
 /// A signed transaction with its recovered sender.
 pub type Transaction = Recovered<TxEnvelope>;

@@ -7,6 +7,7 @@
 
 mod history;
 mod install;
+mod log_index;
 mod snapshot;
 mod tables;
 mod tries;
@@ -25,6 +26,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, backends::InMemoryBackend}
 use revm::bytecode::Bytecode;
 
 pub use history::HistoricState;
+pub use log_index::{LogKey, LogSearch};
 pub use snapshot::Snapshot;
 pub use verify::verify_block;
 
@@ -35,7 +37,7 @@ use crate::{
 use tables::*;
 
 /// Version of the layout below; a database of another version is refused.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 /// File size in bytes above which commits do the extra work (6 ms instead of 3 ms for a small
 /// block on the machine of 2026-11-22) that makes opening after a crash instant. Below it, redb's
@@ -276,10 +278,7 @@ fn write_block(
     transaction.open_table(BODIES)?.insert(number, body.as_slice())?;
     let receipts_rlp = alloy_rlp::encode(receipts.to_vec());
     transaction.open_table(RECEIPTS)?.insert(number, receipts_rlp.as_slice())?;
-    if !block.header.logs_bloom.is_zero() {
-        let bloom = &block.header.logs_bloom.0.0;
-        transaction.open_table(BLOOMS)?.insert(number, bloom)?;
-    }
+    log_index::append(transaction, number, receipts)?;
     let mut places = transaction.open_table(TRANSACTIONS)?;
     for (index, tx) in (0u32..).zip(&block.transactions) {
         places.insert(&tx.inner().tx_hash().0, (number, index))?;

@@ -1,9 +1,10 @@
 //! What a log query, filter or subscription looks for, read and refused as geth does.
 
-use alloy_primitives::{Address, B256, Bloom, BloomInput, Log, hex};
+use alloy_primitives::{Address, B256, Log, hex};
 use serde_json::Value;
 
 use super::{Arguments, error::RpcError};
+use crate::store::LogKey;
 
 /// Topics a log can have.
 const POSITIONS_MAX: usize = 4;
@@ -34,9 +35,9 @@ pub(super) enum Blocks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Criteria {
     pub(super) blocks: Blocks,
-    /// Any of these; empty for all.
+    /// Any of these, ascending; empty for all.
     pub(super) addresses: Vec<Address>,
-    /// For each position any of these; empty for all.
+    /// For each position any of these, ascending; empty for all.
     pub(super) topics: Vec<Vec<B256>>,
 }
 
@@ -79,7 +80,8 @@ impl Criteria {
             }
             None => Blocks::Range { from, to },
         };
-        let addresses = member("address").map_or(Ok(Vec::new()), addresses)?;
+        let mut addresses = member("address").map_or(Ok(Vec::new()), addresses)?;
+        addresses.sort_unstable();
         if listed.len() > POSITIONS_MAX {
             return Err(TOO_MANY_TOPICS.to_owned());
         }
@@ -114,22 +116,26 @@ impl Criteria {
 
     /// Whether a log is meant, whatever its block.
     pub(super) fn matches(&self, log: &Log) -> bool {
-        if !self.addresses.is_empty() && !self.addresses.contains(&log.address) {
-            return false;
-        }
-        let topics = log.topics();
-        self.topics.len() <= topics.len()
-            && self.topics.iter().zip(topics).all(|(wanted, topic)| {
-                wanted.is_empty() || wanted.contains(topic)
-            })
+        self.accepts(&log.address, log.topics())
     }
 
-    /// Whether a block with this bloom can have logs that are meant.
-    pub(super) fn may_match(&self, bloom: &Bloom) -> bool {
-        let has = |value: &[u8]| bloom.contains_input(BloomInput::Raw(value));
-        let any = |topics: &Vec<B256>| topics.is_empty() || topics.iter().any(|t| has(&t[..]));
-        (self.addresses.is_empty() || self.addresses.iter().any(|a| has(&a[..])))
-            && self.topics.iter().all(any)
+    /// The same by the log's address and topics.
+    pub(super) fn accepts(&self, address: &Address, topics: &[B256]) -> bool {
+        let is_one_of = |wanted: &Vec<B256>, topic| {
+            wanted.is_empty() || wanted.binary_search(topic).is_ok()
+        };
+        (self.addresses.is_empty() || self.addresses.binary_search(address).is_ok())
+            && self.topics.len() <= topics.len()
+            && self.topics.iter().zip(topics).all(|(wanted, topic)| is_one_of(wanted, topic))
+    }
+
+    /// What the log index is asked: one set of keys for the addresses, and one for each position.
+    pub(super) fn conditions(&self) -> Vec<Vec<LogKey>> {
+        let addresses = self.addresses.iter().map(LogKey::address).collect();
+        let topics = self.topics.iter().enumerate().map(|(position, topics)| {
+            topics.iter().map(|topic| LogKey::topic(position, topic)).collect()
+        });
+        std::iter::once(addresses).chain(topics).filter(|keys: &Vec<_>| !keys.is_empty()).collect()
     }
 
     /// The bounds that are numbers.
@@ -191,6 +197,7 @@ fn position(value: &Value) -> Result<Vec<B256>, String> {
                     _ => return Err(INVALID_TOPIC.to_owned()),
                 }
             }
+            topics.sort_unstable();
             Ok(topics)
         }
         _ => Err(INVALID_TOPIC.to_owned()),

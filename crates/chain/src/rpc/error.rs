@@ -74,6 +74,11 @@ impl RpcError {
         Self { code: -32601, message: "notifications not supported".to_owned(), data: None }
     }
 
+    /// Blocks that are not kept (geth's code and words).
+    pub(crate) fn history_pruned() -> Self {
+        Self { code: 4444, message: "pruned history unavailable".to_owned(), data: None }
+    }
+
     pub(crate) fn timed_out() -> Self {
         Self { code: -32002, message: "request timed out".to_owned(), data: None }
     }

@@ -1,18 +1,16 @@
 //! A consistent, read-only view of the database.
 
-use std::ops::RangeInclusive;
-
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::KECCAK_EMPTY;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Value};
 use revm::bytecode::Bytecode;
 
-use super::{CodeCache, tables::*, value_from};
+use super::{CodeCache, log_index::*, tables::*, value_from};
 use crate::{
     block::{
         ExecutedReceipt, SealedHeader, Transaction, TransactionPlace, decode_body, decode_body_at,
-        decode_receipt_at,
+        decode_receipt_at, receipts_with,
     },
     state::{AccountState, StateError, StateReader, TrieSource, decode_account},
     trie::Prefix,
@@ -24,7 +22,9 @@ pub struct Snapshot {
     pub(super) numbers: ReadOnlyTable<&'static [u8; 32], u64>,
     pub(super) bodies: ReadOnlyTable<u64, &'static [u8]>,
     pub(super) receipts: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) blooms: ReadOnlyTable<u64, &'static [u8; 256]>,
+    pub(super) log_tail: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) log_sections: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) log_blocks: ReadOnlyTable<&'static [u8; 9], &'static [u8]>,
     pub(super) transactions: ReadOnlyTable<&'static [u8; 32], (u64, u32)>,
     pub(super) accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     pub(super) storage: ReadOnlyTable<&'static [u8; 64], &'static [u8]>,
@@ -56,7 +56,9 @@ impl Snapshot {
             numbers: transaction.open_table(NUMBERS)?,
             bodies: transaction.open_table(BODIES)?,
             receipts: transaction.open_table(RECEIPTS)?,
-            blooms: transaction.open_table(BLOOMS)?,
+            log_tail: transaction.open_table(LOG_TAIL)?,
+            log_sections: transaction.open_table(LOG_SECTIONS)?,
+            log_blocks: transaction.open_table(LOG_BLOCKS)?,
             transactions: transaction.open_table(TRANSACTIONS)?,
             accounts: transaction.open_table(ACCOUNTS)?,
             storage: transaction.open_table(STORAGE)?,
@@ -144,16 +146,14 @@ impl Snapshot {
         }))
     }
 
-    /// Blooms of the blocks in the range that have logs, ascending.
-    pub fn blooms(
+    /// Which receipts of a block have a log that `wanted` accepts by its address and topics.
+    pub fn receipts_with(
         &self,
-        range: RangeInclusive<u64>,
-    ) -> Result<impl Iterator<Item = Result<(u64, Bloom), StateError>> + use<>, StateError> {
-        let entries = self.blooms.range(range).map_err(StateError::database)?;
-        Ok(entries.map(|entry| {
-            let (number, bloom) = entry.map_err(StateError::database)?;
-            Ok((number.value(), Bloom::from(bloom.value())))
-        }))
+        number: u64,
+        wanted: impl FnMut(&Address, &[B256]) -> bool,
+    ) -> Result<Vec<usize>, StateError> {
+        let Some(stored) = read(&self.receipts, number)? else { return Ok(Vec::new()) };
+        receipts_with(stored.value(), wanted).ok_or(StateError::Damaged { what: "receipts" })
     }
 
     /// Calls `visit` with every account by hashed address, ascending, as RLP.

@@ -15,8 +15,6 @@ pub(super) const NUMBERS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition:
 pub(super) const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 /// Block number to receipts.
 pub(super) const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
-/// Block number to logs bloom, only for blocks with logs: scanned by log queries.
-pub(super) const BLOOMS: TableDefinition<'_, u64, &[u8; 256]> = TableDefinition::new("blooms");
 /// Transaction hash to block number and position.
 pub(super) const TRANSACTIONS: TableDefinition<'_, &[u8; 32], (u64, u32)> =
     TableDefinition::new("transactions");
@@ -47,7 +45,7 @@ pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Err
     transaction.open_table(NUMBERS)?;
     transaction.open_table(BODIES)?;
     transaction.open_table(RECEIPTS)?;
-    transaction.open_table(BLOOMS)?;
+    super::log_index::create(transaction)?;
     transaction.open_table(TRANSACTIONS)?;
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(STORAGE)?;

@@ -476,3 +476,31 @@ async fn filters_nobody_asks_are_forgotten() {
     let answer = socket.call("eth_getFilterChanges", json!([filter])).await;
     assert_eq!(answer["error"], json!({"code": -32000, "message": "filter not found"}));
 }
+
+#[tokio::test]
+async fn queries_above_a_limit_are_told_the_range_that_works() {
+    let limits = Limits { logs_results_max: 5, logs_blocks_max: 8, ..Limits::default() };
+    let chain = start(limited(limits)).await;
+    let contract = logger(&chain).await;
+    for block in 0..4 {
+        for number in 0..2 {
+            log(&chain, contract, block * 10 + number).await;
+        }
+        chain.mine().await.unwrap();
+    }
+    let mut socket = Socket::connect(chain.rpc_addr()).await;
+    let mut query = async |from: u64, to: u64| {
+        let range = json!([{"fromBlock": format!("{from:#x}"), "toBlock": format!("{to:#x}")}]);
+        socket.call("eth_getLogs", range).await
+    };
+    let refused = query(0, 5).await["error"].clone();
+    let message = "query exceeds max results 5, retry with the range 0-3";
+    assert_eq!(refused, json!({"code": -32602, "message": message}));
+    assert_eq!(query(0, 3).await["result"].as_array().unwrap().len(), 4);
+    for _ in 0..4 {
+        chain.mine().await.unwrap();
+    }
+    let refused = query(0, 8).await["error"].clone();
+    assert_eq!(refused, json!({"code": -32602, "message": "exceed maximum block range 8"}));
+    assert_eq!(query(4, 9).await["result"].as_array().unwrap().len(), 4);
+}
