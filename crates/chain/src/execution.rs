@@ -204,6 +204,11 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         })
     }
 
+    /// The machine as it stands: after what comes before the transactions and those added so far.
+    pub(crate) fn into_machine(self) -> EthEvm<Journal<R>, NoOpInspector, PrecompilesMap> {
+        self.evm
+    }
+
     /// Base fee of the block, in wei per gas.
     pub fn base_fee(&self) -> u64 {
         self.base_fee

@@ -25,6 +25,7 @@ pub mod snapshot;
 mod solo;
 pub mod state;
 pub mod store;
+mod trace;
 pub mod trie;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};

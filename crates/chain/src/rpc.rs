@@ -11,6 +11,7 @@ mod blocks;
 mod call;
 mod convert;
 mod criteria;
+mod debug;
 mod dispatch;
 mod error;
 mod estimate;
@@ -49,7 +50,7 @@ use self::{
     subscriptions::Hub,
     table::{Table, heavy, quick},
 };
-pub(crate) use self::server::Server;
+pub(crate) use self::{error::reason_in_words, server::Server};
 use crate::{config::Access, message::Turns, node::Node};
 
 /// What all methods work on.
@@ -151,5 +152,10 @@ fn methods() -> Table {
     heavy(m, "txpool_content", txpool::content);
     heavy(m, "txpool_contentFrom", txpool::content_from);
     heavy(m, "txpool_inspect", txpool::inspect);
+    heavy(m, "debug_traceTransaction", debug::trace_transaction);
+    heavy(m, "debug_traceCall", debug::trace_call);
+    heavy(m, "debug_traceBlock", debug::trace_block);
+    heavy(m, "debug_traceBlockByNumber", debug::trace_block_by_number);
+    heavy(m, "debug_traceBlockByHash", debug::trace_block_by_hash);
     table
 }

@@ -53,18 +53,30 @@ pub(super) fn prepare<'a>(
     block_overrides: Option<&BlockOverrides>,
 ) -> Result<Prepared<'a>, RpcError> {
     let (header, reader) = head.state_of(block)?;
-    let mut environment = match block {
+    let environment = match block {
         Some(BlockId::Number(BlockNumberOrTag::Pending)) => {
             block_environment(&rpc.node.spec, &header, &rpc.node.next_attributes(&header))
         }
         Some(_) | None => environment_of(rpc, &header),
     };
     let hashes_below = u64::try_from(environment.block_env.number).unwrap_or(u64::MAX);
+    let watch = Watch::start(&rpc.turns, rpc.node.limits.call_time_max);
+    let state = Journal::new(Watched { reader, watch, hashes_below });
+    overridden(rpc, header, environment, state, overrides, block_overrides)
+}
+
+/// Applies overrides to a state and the environment of the block it belongs to.
+pub(super) fn overridden<'a>(
+    rpc: &Rpc,
+    header: SealedHeader,
+    mut environment: EvmEnv,
+    mut state: CallState<'a>,
+    overrides: Option<&StateOverride>,
+    block_overrides: Option<&BlockOverrides>,
+) -> Result<Prepared<'a>, RpcError> {
     if let Some(overrides) = block_overrides {
         overrides.apply(&rpc.node.spec, &mut environment)?;
     }
-    let watch = Watch::start(&rpc.turns, rpc.node.limits.call_time_max);
-    let mut state = Journal::new(Watched { reader, watch, hashes_below });
     let mut precompiles = Precompiles::of(environment.cfg_env.spec);
     if let Some(overrides) = overrides {
         override_state(&mut state, &mut precompiles, overrides)?;
@@ -74,7 +86,7 @@ pub(super) fn prepare<'a>(
 }
 
 /// The environment a finished block was executed in.
-fn environment_of(rpc: &Rpc, header: &SealedHeader) -> EvmEnv {
+pub(super) fn environment_of(rpc: &Rpc, header: &SealedHeader) -> EvmEnv {
     let mut environment =
         block_environment(&rpc.node.spec, header, &BlockAttributes::of(header.inner()));
     environment.block_env.number = U256::from(header.number);
@@ -102,11 +114,19 @@ pub(super) enum Stopped {
 impl<'a> Prepared<'a> {
     /// Puts a message on a machine. An inspector looks on from the start if `inspect` says so.
     pub(super) fn run<I: Inspector<CallContext<'a>>>(
-        mut self,
+        self,
         message: Message,
         inspector: I,
         inspect: bool,
     ) -> Result<Session<'a, I>, RpcError> {
+        let Placed { state, environment, precompiles, message, sender, prices } =
+            self.place(message)?;
+        let machine = machine(state, environment, precompiles.map(), inspector, inspect);
+        Ok(Session { machine, message, sender, prices })
+    }
+
+    /// Adapts the environment to a message.
+    pub(super) fn place(mut self, message: Message) -> Result<Placed<'a>, RpcError> {
         let block = &mut self.environment.block_env;
         if message.price(block.basefee) == 0 {
             // As in geth, a message that offers no price sees a block without a base fee.
@@ -126,10 +146,19 @@ impl<'a> Prepared<'a> {
         cfg.disable_base_fee = true;
         cfg.tx_gas_limit_cap = Some(u64::MAX);
         let sender = self.state.account(message.from)?.unwrap_or_default();
-        let precompiles = self.precompiles.map();
-        let machine = machine(self.state, self.environment, precompiles, inspector, inspect);
-        Ok(Session { machine, message, sender, prices })
+        let Self { state, environment, precompiles, .. } = self;
+        Ok(Placed { state, environment, precompiles, message, sender, prices })
     }
+}
+
+/// A message with all its machine needs.
+pub(super) struct Placed<'a> {
+    pub(super) state: CallState<'a>,
+    pub(super) environment: EvmEnv,
+    pub(super) precompiles: Precompiles,
+    pub(super) message: Message,
+    pub(super) sender: AccountState,
+    pub(super) prices: Prices,
 }
 
 impl<'a, I: Inspector<CallContext<'a>>> Session<'a, I> {

@@ -108,7 +108,7 @@ impl RpcError {
 }
 
 /// The string of `Error(string)`, or geth's words for a `Panic(uint256)`.
-fn reason_in_words(output: &[u8]) -> Option<String> {
+pub(crate) fn reason_in_words(output: &[u8]) -> Option<String> {
     let (selector, rest) = output.split_first_chunk::<4>()?;
     match selector {
         [0x08, 0xc3, 0x79, 0xa0] => {
