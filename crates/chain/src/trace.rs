@@ -30,8 +30,8 @@ use revm::{
     context_interface::result::EVMError,
     primitives::hardfork::SpecId,
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
 use self::{
     call::CallTracer, flat::FlatCallTracer, four_byte::FourByteTracer, prestate::PrestateTracer,
@@ -250,7 +250,7 @@ pub(crate) struct TraceOptions {
     pub(crate) tracer: Option<String>,
     /// A duration in Go's notation.
     pub(crate) timeout: Option<String>,
-    pub(crate) tracer_config: Option<Box<RawValue>>,
+    pub(crate) tracer_config: Value,
     /// Accepted and without meaning: no block is ever executed again to find a state.
     #[serde(rename = "reexec")]
     _reexec: Option<u64>,
@@ -262,8 +262,7 @@ impl TraceOptions {
         match self.tracer.as_deref() {
             None | Some("") => Ok(Box::new(StructLogger::new(self.logger))),
             Some(name) => {
-                let config = self.tracer_config.as_deref().map_or("{}", RawValue::get);
-                named(name, config, subject, fork, true)
+                named(name, self.tracer_config.clone(), subject, fork, true)
             }
         }
     }
@@ -271,12 +270,12 @@ impl TraceOptions {
 
 fn named(
     name: &str,
-    config: &str,
+    config: Value,
     subject: &Subject,
     fork: SpecId,
     outermost: bool,
 ) -> Result<Box<dyn Tracer>, TraceError> {
-    let config = if config == "null" { "{}" } else { config };
+    let config = if config.is_null() { Value::Object(Map::new()) } else { config };
     Ok(match name {
         "callTracer" => Box::new(CallTracer::new(parse(config)?)),
         "flatCallTracer" => Box::new(FlatCallTracer::new(parse(config)?, subject.clone())),
@@ -284,9 +283,9 @@ fn named(
         "4byteTracer" => Box::new(FourByteTracer::default()),
         "noopTracer" => Box::new(Noop),
         "muxTracer" if outermost => {
-            let parts: BTreeMap<String, Box<RawValue>> = parse(config)?;
-            let make = |(name, config): (String, Box<RawValue>)| {
-                let tracer = named(&name, config.get(), subject, fork, false)?;
+            let parts: BTreeMap<String, Value> = parse(config)?;
+            let make = |(name, config): (String, Value)| {
+                let tracer = named(&name, config, subject, fork, false)?;
                 Ok((name, tracer))
             };
             Box::new(Mux(parts.into_iter().map(make).collect::<Result<_, TraceError>>()?))
@@ -305,8 +304,8 @@ fn named(
     })
 }
 
-fn parse<'a, T: Deserialize<'a>>(config: &'a str) -> Result<T, TraceError> {
-    serde_json::from_str(config).map_err(|error| TraceError::Options(error.to_string()))
+fn parse<T: DeserializeOwned>(config: Value) -> Result<T, TraceError> {
+    serde_json::from_value(config).map_err(|error| TraceError::Options(error.to_string()))
 }
 
 /// A trace without content.
@@ -358,7 +357,7 @@ impl Tracer for Mux {
             if json.len() > 1 {
                 json.push(',');
             }
-            json.push_str(&serde_json::Value::from(name).to_string());
+            json.push_str(&Value::from(name).to_string());
             json.push(':');
             json.push_str(&tracer.finish());
         }

@@ -9,5 +9,8 @@ mod errors;
 mod fixture;
 mod history;
 mod live;
+mod peer;
+mod programs;
 mod socket;
+mod tracing;
 mod transactions;
