@@ -79,6 +79,11 @@ impl RpcError {
         Self { code: 4444, message: "pruned history unavailable".to_owned(), data: None }
     }
 
+    /// A method that panicked (geth's words).
+    pub(crate) fn crashed() -> Self {
+        Self::internal("method handler crashed")
+    }
+
     pub(crate) fn timed_out() -> Self {
         Self { code: -32002, message: "request timed out".to_owned(), data: None }
     }

@@ -140,22 +140,33 @@ pub(super) fn changes(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Changes, Rpc
     let head = rpc.head();
     let arrivals = rpc.node.pool().arrivals();
     let before = advance(rpc, &id, head.header.number, arrivals)?;
-    let found = collect(rpc, &head, &before, arrivals);
-    if found.is_err()
-        && let Some(filter) = locked(rpc).installed.get_mut(&id)
-    {
-        // Nothing was told, so it is still new.
-        filter.kind = before;
+    let (found, rest) = match collect(rpc, &head, &before, arrivals) {
+        Ok((found, None)) => return Ok(found),
+        Ok((found, Some(next))) => (Ok(found), with_next(before, next)),
+        Err(error) => (Err(error), before),
+    };
+    // What has not been told is still new.
+    if let Some(filter) = locked(rpc).installed.get_mut(&id) {
+        filter.kind = rest;
     }
     found
 }
 
+fn with_next(kind: FilterKind, next: u64) -> FilterKind {
+    match kind {
+        FilterKind::Blocks { .. } => FilterKind::Blocks { next },
+        FilterKind::Logs { criteria, .. } => FilterKind::Logs { criteria, next },
+        FilterKind::Pending { full, .. } => FilterKind::Pending { full, position: next },
+    }
+}
+
+/// What a filter has to tell, and where to go on if that is not all.
 fn collect(
     rpc: &Rpc,
     head: &Head,
     filter: &FilterKind,
     arrivals: u64,
-) -> Result<Changes, RpcError> {
+) -> Result<(Changes, Option<u64>), RpcError> {
     let last = head.header.number;
     match filter {
         FilterKind::Blocks { next } => {
@@ -163,20 +174,28 @@ fn collect(
             for number in *next..=last {
                 hashes.extend(head.snapshot.hash_of(number)?);
             }
-            Ok(Changes::Hashes(hashes))
+            Ok((Changes::Hashes(hashes), None))
         }
         FilterKind::Logs { criteria, next } => {
             let (from, to) = criteria.numbers();
             let range = from.unwrap_or(0).max(*next)..=to.unwrap_or(last).min(last);
-            logs::scan(rpc, head, criteria, range).map(Changes::Logs)
+            let (logs, stop) = logs::collect(rpc, head, criteria, range)?;
+            if logs.is_empty()
+                && let Some(stop) = stop
+            {
+                return Err(RpcError::limit(stop.reason));
+            }
+            // More than one answer may hold is told next time.
+            Ok((Changes::Logs(logs), stop.map(|stop| stop.next)))
         }
         FilterKind::Pending { full, position } => {
             let hashes = rpc.node.pool().admitted(*position, arrivals);
             if !full {
-                return Ok(Changes::Hashes(hashes));
+                return Ok((Changes::Hashes(hashes), None));
             }
             let seen = hashes.iter().filter_map(|hash| pending::seen(&rpc.node, hash).transpose());
-            seen.collect::<Result<_, _>>().map(Changes::Transactions)
+            let seen = seen.collect::<Result<_, _>>()?;
+            Ok((Changes::Transactions(seen), None))
         }
     }
 }

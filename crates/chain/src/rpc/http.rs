@@ -11,7 +11,9 @@ use hyper::{
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch::Dispatcher, origin::Gate, subscriptions::Hub, websocket};
+use super::{
+    dispatch::Dispatcher, origin::Gate, server::Tasks, subscriptions::Hub, websocket,
+};
 
 type Reply = Response<Full<Bytes>>;
 
@@ -22,7 +24,7 @@ pub(super) struct Service {
     pub(super) hub: Arc<Hub>,
     pub(super) gate: Gate,
     /// WebSocket connections run here, so that a stop can wait for them.
-    pub(super) connections: tokio_util::task::TaskTracker,
+    pub(super) connections: Tasks,
     pub(super) stop: CancellationToken,
 }
 

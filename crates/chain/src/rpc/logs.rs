@@ -1,6 +1,6 @@
 //! Log queries: the index says in which blocks to look, their receipts say what is there.
 
-use std::{ops::RangeInclusive, time::Instant};
+use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256};
 use alloy_rpc_types_eth::Log as RpcLog;
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     block::{ExecutedReceipt, Transaction},
+    message::Watch,
     node::Head,
 };
 
@@ -69,54 +70,81 @@ fn range(
     Ok(from..=to)
 }
 
-/// Logs that match in a range of existing blocks.
-///
-/// Works on a snapshot and holds no lock. Memory is bounded by the limits on results and on the
-/// response, time by [`crate::Limits::logs_time_max`]. Whoever exceeds one is told the range that
-/// would have worked.
-pub(super) fn scan(
+/// Logs that match in a range of existing blocks, or a refusal with the range that would have
+/// worked.
+fn scan(
     rpc: &Rpc,
     head: &Head,
     criteria: &Criteria,
     range: RangeInclusive<u64>,
 ) -> Result<Vec<RpcLog>, RpcError> {
+    let (first, last) = (*range.start(), *range.end());
+    let most = rpc.node.limits.logs_blocks_max;
+    if first <= last && last - first >= most {
+        return Err(RpcError::invalid(format!("exceed maximum block range {most}")));
+    }
+    let (logs, stop) = collect(rpc, head, criteria, range)?;
+    let Some(Stop { mut reason, next }) = stop else { return Ok(logs) };
+    if next > first {
+        reason.push_str(&format!(", retry with the range {first}-{}", next - 1));
+    }
+    Err(RpcError::invalid(reason))
+}
+
+/// Why a search ended before its range did.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) reason: String,
+    /// The first block whose logs are missing.
+    pub(super) next: u64,
+}
+
+/// Logs that match in a range of existing blocks, up to the block where a limit is met.
+///
+/// Works on a snapshot and holds no lock. Memory is bounded by the limits on results and on the
+/// response, time by [`crate::Limits::logs_time_max`]; the processor is shared in turns, so that
+/// blocks are made meanwhile.
+pub(super) fn collect(
+    rpc: &Rpc,
+    head: &Head,
+    criteria: &Criteria,
+    range: RangeInclusive<u64>,
+) -> Result<(Vec<RpcLog>, Option<Stop>), RpcError> {
     let limits = &rpc.node.limits;
     let mut found = Vec::new();
-    if range.is_empty() {
-        return Ok(found);
-    }
     let (first, last) = (*range.start(), *range.end());
-    if last - first >= limits.logs_blocks_max {
-        let message = format!("exceed maximum block range {}", limits.logs_blocks_max);
-        return Err(RpcError::invalid(message));
-    }
-    let begun = Instant::now();
+    let watch = Watch::start(&rpc.turns, limits.logs_time_max);
+    let late = |next| {
+        let reason = format!("query takes longer than {:?}", limits.logs_time_max);
+        Some(Stop { reason, next })
+    };
     let mut bytes = 0;
     let mut search = head.snapshot.find_logs(range, criteria.conditions());
-    while let Some(candidates) = search.step()? {
-        // Also where a step finds nothing the time is looked at.
-        let reached = candidates.last().copied();
+    loop {
+        let reached = search.reached();
+        if watch.look().is_err() {
+            return Ok((found, late(reached)));
+        }
+        let Some(candidates) = search.step()? else { return Ok((found, None)) };
         for number in candidates {
+            if watch.look().is_err() {
+                return Ok((found, late(number)));
+            }
             let before = found.len();
             block_logs(head, number, criteria, &mut found)?;
             bytes += found[before..].iter().map(size).sum::<u64>();
-            let message = if found.len() > limits.logs_results_max && first < last {
+            // One block alone is never too many, or nobody could ask for it.
+            let reason = if found.len() > limits.logs_results_max && first < last {
                 format!("query exceeds max results {}", limits.logs_results_max)
             } else if bytes > u64::from(limits.response_bytes_max) {
                 format!("query exceeds max response size {}", limits.response_bytes_max)
-            } else if begun.elapsed() > limits.logs_time_max && number < last {
-                format!("query takes longer than {:?}", limits.logs_time_max)
             } else {
                 continue;
             };
-            return Err(RpcError::invalid(retry(message, first, number)));
-        }
-        if reached.is_none() && begun.elapsed() > limits.logs_time_max {
-            let message = format!("query takes longer than {:?}", limits.logs_time_max);
-            return Err(RpcError::invalid(message));
+            found.truncate(before);
+            return Ok((found, Some(Stop { reason, next: number })));
         }
     }
-    Ok(found)
 }
 
 /// Bytes of a log's JSON, about.
@@ -124,14 +152,6 @@ fn size(log: &RpcLog) -> u64 {
     const FIXED: u64 = 460;
     let inner = &log.inner.data;
     FIXED + 69 * inner.topics().len() as u64 + 2 * inner.data.len() as u64
-}
-
-/// A refusal with the range up to the block before the one where a limit was met.
-fn retry(mut message: String, start: u64, met: u64) -> String {
-    if let Some(last) = met.checked_sub(1).filter(|last| *last >= start) {
-        message.push_str(&format!(", retry with the range {start}-{last}"));
-    }
-    message
 }
 
 /// Receipts of one block above which decoding all is cheaper than finding each.

@@ -22,7 +22,10 @@ use tokio::{
     sync::Semaphore,
     time::{Sleep, sleep},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use super::http::{Place, Service, handle};
 
@@ -38,46 +41,62 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/pla
 pub(crate) struct Server {
     address: SocketAddr,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
+    /// Ends what has not ended by itself, when the server is gone.
+    _end: DropGuard,
+}
+
+/// The server's tasks: none outlives it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tasks {
+    tracker: TaskTracker,
+    end: CancellationToken,
+}
+
+impl Tasks {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let end = self.end.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = end.cancelled() => {}
+            }
+        });
+    }
 }
 
 impl Server {
     pub(super) async fn start(
         address: SocketAddr,
-        make: impl FnOnce(TaskTracker, CancellationToken) -> Service,
+        make: impl FnOnce(Tasks, CancellationToken) -> Service,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (tasks, stop) = (Tasks::default(), CancellationToken::new());
         let service = Arc::new(make(tasks.clone(), stop.clone()));
         tasks.spawn(Arc::clone(&service.hub).run(stop.clone()));
         tasks.spawn(accept(listener, service, tasks.clone(), stop.clone()));
-        Ok(Self { address, stop, tasks })
+        let _end = tasks.end.clone().drop_guard();
+        Ok(Self { address, stop, tasks, _end })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops taking requests and waits until those under way are answered.
+    /// Stops taking requests and waits until those under way are answered. Dropping the future cuts
+    /// off those that are not.
     pub(crate) async fn stop(self) {
-        let tasks = self.tasks.clone();
-        drop(self);
-        tasks.wait().await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
         self.stop.cancel();
-        self.tasks.close();
+        self.tasks.tracker.close();
+        self.tasks.tracker.wait().await;
     }
 }
 
 async fn accept(
     listener: TcpListener,
     service: Arc<Service>,
-    tasks: TaskTracker,
+    tasks: Tasks,
     stop: CancellationToken,
 ) {
     let limits = &service.dispatcher.rpc.node.limits;

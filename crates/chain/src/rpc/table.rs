@@ -1,6 +1,11 @@
 //! The table of methods.
 
-use std::{collections::HashMap, fmt, io, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -42,7 +47,11 @@ impl Table {
     ) -> Result<String, RpcError> {
         match self.0.get(name) {
             None => Err(RpcError::method_not_found(name)),
-            Some(Method::Quick(call)) => call(rpc, Arguments::new(name, params)?),
+            Some(Method::Quick(call)) => {
+                let arguments = Arguments::new(name, params)?;
+                let called = catch_unwind(AssertUnwindSafe(|| call(rpc, arguments)));
+                called.unwrap_or_else(|_| Err(RpcError::crashed()))
+            }
             Some(Method::Heavy(call)) => {
                 let (rpc, call) = (Arc::clone(rpc), Arc::clone(call));
                 let (name, params) = (name.to_owned(), params.map(str::to_owned));
@@ -51,8 +60,7 @@ impl Table {
                     let _permit = permit;
                     call(&rpc, Arguments::new(&name, params.as_deref())?)
                 });
-                work.await
-                    .unwrap_or_else(|_| Err(RpcError::internal("the request was interrupted")))
+                work.await.unwrap_or_else(|_| Err(RpcError::crashed()))
             }
         }
     }

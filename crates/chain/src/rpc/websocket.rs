@@ -9,7 +9,7 @@ mod outbox;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -25,7 +25,7 @@ use sha1::{Digest, Sha1};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf},
     sync::Semaphore,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -42,6 +42,9 @@ pub(super) use outbox::Outbox;
 
 /// Appended to the client's key before it is hashed (RFC 6455).
 const HANDSHAKE: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// How long a stopping node waits for requests under way and for peers that do not read.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 type Stream = TokioIo<Upgraded>;
 
@@ -106,6 +109,12 @@ async fn run(service: Arc<Service>, stream: Stream, place: Place) {
     let (read, write) = tokio::io::split(stream);
     let written = write_all(&outbox, write, &seen, limits.ping_every);
     let gone = CancellationToken::new();
+    // Also when this future is dropped.
+    let _gone = gone.clone().drop_guard();
+    let stopped = async {
+        service.stop.cancelled().await;
+        sleep(FAREWELL).await;
+    };
     let reader = async {
         let (code, reason) = read_all(&service, &session, read, &seen, &gone).await;
         outbox.close(code, reason);
@@ -115,8 +124,8 @@ async fn run(service: Arc<Service>, stream: Stream, place: Place) {
         // The writer ends when it has sent the close frame, or cannot write.
         () = written => {}
         () = async { (&mut reader).await; std::future::pending::<()>().await } => {}
+        () = stopped => {}
     }
-    gone.cancel();
     session.end();
     drop(place);
 }
@@ -183,10 +192,10 @@ async fn write_all(
     outbox: &Outbox,
     stream: WriteHalf<Stream>,
     seen: &Mutex<Instant>,
-    ping_every: std::time::Duration,
+    ping_every: Duration,
 ) {
     let mut stream = BufWriter::with_capacity(32 << 10, stream);
-    let mut pings = interval(ping_every.max(std::time::Duration::from_millis(1)));
+    let mut pings = interval(ping_every.max(Duration::from_millis(1)));
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
     let mut head = Vec::with_capacity(256);

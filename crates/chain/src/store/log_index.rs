@@ -365,6 +365,11 @@ impl Store {
 }
 
 impl LogSearch<'_> {
+    /// The first block that has not been looked at.
+    pub fn reached(&self) -> u64 {
+        self.next
+    }
+
     /// The next candidates, ascending; possibly none, though there are more to come. `None` at the
     /// end of the range. One step is bounded, so that its caller can look at the time in between.
     pub fn step(&mut self) -> Result<Option<Vec<u64>>, StateError> {

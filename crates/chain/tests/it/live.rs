@@ -503,4 +503,36 @@ async fn queries_above_a_limit_are_told_the_range_that_works() {
     let refused = query(0, 8).await["error"].clone();
     assert_eq!(refused, json!({"code": -32602, "message": "exceed maximum block range 8"}));
     assert_eq!(query(4, 9).await["result"].as_array().unwrap().len(), 4);
+    // A filter tells what fits, and the rest when it is asked again.
+    let filter = socket.call("eth_newFilter", json!([{"address": contract}])).await["result"].clone();
+    for block in 0..4 {
+        for number in 0..2 {
+            log(&chain, contract, block * 10 + number).await;
+        }
+        chain.mine().await.unwrap();
+    }
+    for expected in [4, 4, 0] {
+        let news = socket.call("eth_getFilterChanges", json!([filter])).await;
+        assert_eq!(news["result"].as_array().unwrap().len(), expected, "{news}");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_one_connection_wait_for_each_other_and_none_is_lost() {
+    let limits = Limits { requests_per_connection_max: 2, ..Limits::default() };
+    let chain = start(limited(limits)).await;
+    let mut socket = Socket::connect(chain.rpc_addr()).await;
+    for id in 0..500 {
+        let method = if id % 2 == 0 { "eth_blockNumber" } else { "eth_gasPrice" };
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": []});
+        socket.send_text(&request.to_string()).await;
+    }
+    let mut answered: Vec<u64> = Vec::new();
+    for _ in 0..500 {
+        let answer: Value = serde_json::from_str(&socket.text().await).unwrap();
+        assert!(answer["result"].is_string(), "{answer}");
+        answered.push(answer["id"].as_u64().unwrap());
+    }
+    answered.sort_unstable();
+    assert!(answered.into_iter().eq(0..500));
 }
