@@ -12,6 +12,7 @@ mod call;
 mod convert;
 mod criteria;
 mod debug;
+mod debug_state;
 mod dispatch;
 mod error;
 mod estimate;
@@ -157,5 +158,6 @@ fn methods() -> Table {
     heavy(m, "debug_traceBlock", debug::trace_block);
     heavy(m, "debug_traceBlockByNumber", debug::trace_block_by_number);
     heavy(m, "debug_traceBlockByHash", debug::trace_block_by_hash);
+    heavy(m, "debug_storageRangeAt", debug_state::storage_range_at);
     table
 }

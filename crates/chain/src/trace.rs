@@ -422,3 +422,6 @@ pub(crate) fn logs_of(result: &ExecutionResult) -> u64 {
         ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,9 +70,10 @@ pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rpc
         BlockId::Number(number) => head
             .resolve(number)
             .ok_or_else(|| RpcError::server(format!("block #{} not found", number_of(number))))?,
-        BlockId::Hash(hash) => head.snapshot.number_of(&hash.block_hash)?.ok_or_else(|| {
-            RpcError::server(format!("block {} not found", hash.block_hash))
-        })?,
+        BlockId::Hash(hash) => head
+            .snapshot
+            .number_of(&hash.block_hash)?
+            .ok_or_else(|| RpcError::server(format!("block {} not found", hash.block_hash)))?,
     };
     let header = head.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
     let timeout = timeout(&options.trace)?;
@@ -136,7 +137,7 @@ struct CallOptions {
 }
 
 /// Goes on to the transaction at `index`.
-fn before<'b, R: StateReader>(
+pub(super) fn before<'b, R: StateReader>(
     mut replay: Replay<R>,
     block: &'b Block,
     index: usize,
@@ -178,8 +179,7 @@ pub(super) fn trace_block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rp
     let rlp: Bytes = args.required()?;
     let options = args.optional()?.unwrap_or_default();
     let head = rpc.head();
-    let undecodable =
-        |error: String| RpcError::server(format!("could not decode block: {error}"));
+    let undecodable = |error: String| RpcError::server(format!("could not decode block: {error}"));
     let mut bytes = rlp.as_ref();
     let block = alloy_consensus::Block::<TxEnvelope>::decode(&mut bytes)
         .map_err(|error| undecodable(error.to_string()))?;
@@ -206,7 +206,7 @@ fn number_of(number: BlockNumberOrTag) -> i128 {
     }
 }
 
-fn stored(head: &Head, number: Option<u64>) -> Result<Option<Block>, RpcError> {
+pub(super) fn stored(head: &Head, number: Option<u64>) -> Result<Option<Block>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     let Some(header) = head.header_of(number)? else { return Ok(None) };
     let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
@@ -214,7 +214,7 @@ fn stored(head: &Head, number: Option<u64>) -> Result<Option<Block>, RpcError> {
 }
 
 /// The moment before the transactions of a block.
-fn replay<'a>(
+pub(super) fn replay<'a>(
     rpc: &Rpc,
     head: &'a Head,
     header: &SealedHeader,

@@ -1,6 +1,6 @@
 //! The state while a block executes: a reader below, the block's changes above.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use alloy_primitives::{
     Address, B256, Bytes, U256, keccak256,
@@ -109,6 +109,29 @@ impl<R: StateReader> Journal<R> {
             slot.after = U256::ZERO;
         }
         Ok(())
+    }
+
+    /// All storage of an account as it stands now, by hashed slot.
+    pub(crate) fn storage_entries(
+        &mut self,
+        address: Address,
+    ) -> Result<BTreeMap<B256, U256>, StateError> {
+        self.entry(address)?;
+        let entry = self.accounts.get(&address).ok_or(StateError::Damaged { what: "journal" })?;
+        let mut entries: BTreeMap<B256, U256> = if entry.wiped {
+            BTreeMap::new()
+        } else {
+            self.parent.storage_entries(&address)?.into_iter().collect()
+        };
+        for (slot, value) in &entry.slots {
+            let key = keccak256(slot.to_be_bytes::<32>());
+            if value.after.is_zero() {
+                entries.remove(&key);
+            } else {
+                entries.insert(key, value.after);
+            }
+        }
+        Ok(entries)
     }
 
     /// What all commits together changed.

@@ -75,9 +75,8 @@ pub(super) fn explain(before: &Before, result: InstructionResult, fork: SpecId) 
         return late(0, format!("invalid opcode: {}", name(before.op)));
     }
     let fixed = fixed_cost(before.op, fork);
-    let (inputs, outputs) = OpCode::new(before.op).map_or((0, 0), |code| {
-        (usize::from(code.inputs()), usize::from(code.outputs()))
-    });
+    let (inputs, outputs) = OpCode::new(before.op)
+        .map_or((0, 0), |code| (usize::from(code.inputs()), usize::from(code.outputs())));
     let most = (1024 + inputs).saturating_sub(outputs);
     if before.stack_len < inputs {
         return early(fixed, format!("stack underflow ({} <=> {inputs})", before.stack_len));

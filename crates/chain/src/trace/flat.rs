@@ -105,7 +105,12 @@ fn parity_error(error: &str) -> &str {
 }
 
 impl FlatCallTracer {
-    fn flatten<'a>(&self, frame: &'a Frame, address: &mut Vec<usize>, out: &mut Vec<FlatFrame<'a>>) {
+    fn flatten<'a>(
+        &self,
+        frame: &'a Frame,
+        address: &mut Vec<usize>,
+        out: &mut Vec<FlatFrame<'a>>,
+    ) {
         let (kind, action, outcome) = match frame.kind {
             FrameKind::Create | FrameKind::Create2 => (
                 "create",

@@ -94,11 +94,8 @@ impl PrestateTracer {
     fn record(&self, address: Address, world: &mut dyn World) -> Result<Record, StateError> {
         let seen = world.account(address)?;
         let has_code = seen.code_hash != KECCAK_EMPTY;
-        let code = if has_code && !self.options.disable_code {
-            Some(world.code(address)?)
-        } else {
-            None
-        };
+        let code =
+            if has_code && !self.options.disable_code { Some(world.code(address)?) } else { None };
         Ok(Record {
             balance: Some(seen.balance),
             code,

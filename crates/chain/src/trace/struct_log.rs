@@ -1,9 +1,6 @@
 //! geth's default tracer: one record per instruction.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, map::HashMap};
 use revm::bytecode::opcode;
@@ -83,7 +80,11 @@ impl StructLogger {
     }
 }
 
-fn push_list<T>(out: &mut String, items: impl Iterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
+fn push_list<T>(
+    out: &mut String,
+    items: impl Iterator<Item = T>,
+    mut each: impl FnMut(&mut String, T),
+) {
     out.push('[');
     for (position, item) in items.enumerate() {
         if position > 0 {

@@ -1,5 +1,6 @@
 //! Between the machine and a tracer.
 
+use alloy_eips::eip4844::kzg_to_versioned_hash;
 use alloy_evm::eth::EthEvmContext;
 use alloy_primitives::{Address, Bytes, Log, U256, map::HashMap};
 use revm::{
@@ -42,7 +43,7 @@ pub(super) struct Tap<'a> {
     /// The instruction under way.
     before: Option<Before>,
     /// Set when the instruction under way is a self-destruction: heir and balance.
-    legacy: Option<(Address, Address, U256)>,
+    bequest: Option<(Address, Address, U256)>,
     stopped: Option<TraceError>,
 }
 
@@ -56,6 +57,10 @@ struct Open {
     refund: i64,
     /// Why its last instruction failed.
     error: Option<String>,
+    /// The precompile that runs, and its input.
+    precompile: Option<(Address, Bytes)>,
+    /// Code that a creation returned before Homestead, where it need not be paid for.
+    unpaid: Option<Bytes>,
 }
 
 impl<'a> Tap<'a> {
@@ -73,7 +78,7 @@ impl<'a> Tap<'a> {
             fork,
             frames: Vec::new(),
             before: None,
-            legacy: None,
+            bequest: None,
             stopped: None,
         }
     }
@@ -105,23 +110,32 @@ impl<'a> Tap<'a> {
             Some(parent) => parent.refund_below + parent.refund,
             None => first_refund(),
         };
-        self.frames.push(Open { kind, gas, refund_below, refund: 0, error: None });
+        self.frames.push(Open {
+            kind,
+            gas,
+            refund_below,
+            refund: 0,
+            error: None,
+            precompile: None,
+            unpaid: None,
+        });
     }
 
-    fn close(&mut self, result: &InterpreterResult, precompile_error: Option<String>, nowhere: bool) {
+    fn close(&mut self, result: &InterpreterResult, nowhere: bool) {
         let Some(frame) = self.frames.pop() else { return };
         let kept = result.result.is_ok_or_revert();
         let gas_used =
             if kept { frame.gas.saturating_sub(result.gas.remaining()) } else { frame.gas };
-        let mut error = frame_error(&frame, result.result, precompile_error);
+        let mut error = frame_error(&frame, result.result);
         if nowhere && result.result.is_ok() {
             error = Some("nonce uint64 overflow".to_owned());
         }
+        let output = result.output.clone();
         // Only before Homestead can a creation fail and stay.
         let reverted = error.is_some();
         self.tracer.exit(Exit {
             depth: self.frames.len(),
-            output: result.output.clone(),
+            output: frame.unpaid.filter(|_| output.is_empty()).unwrap_or(output),
             gas_used,
             error,
             reverted,
@@ -129,11 +143,7 @@ impl<'a> Tap<'a> {
     }
 }
 
-fn frame_error(
-    frame: &Open,
-    result: InstructionResult,
-    precompile_error: Option<String>,
-) -> Option<String> {
+fn frame_error(frame: &Open, result: InstructionResult) -> Option<String> {
     use InstructionResult as R;
     if result.is_ok() {
         return None;
@@ -152,38 +162,39 @@ fn frame_error(
         R::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
         R::NonceOverflow => "nonce uint64 overflow",
         R::OutOfGas if frame.kind.is_create() => "contract creation code storage out of gas",
-        R::PrecompileError => return Some(precompile_words(precompile_error)),
+        R::PrecompileError => precompile_words(frame.precompile.as_ref()),
         _ => "out of gas",
     };
     Some(text.to_owned())
 }
 
-/// geth's words for what a precompile did not accept.
-fn precompile_words(message: Option<String>) -> String {
-    let message = message.unwrap_or_default();
-    let lower = message.to_lowercase();
-    let words = if lower.contains("final indicator") {
-        "invalid final flag"
-    } else if lower.contains("pair length") {
-        "bad elliptic curve pairing size"
-    } else if lower.contains("length") {
-        "invalid input length"
-    } else if lower.contains("kzg proof") {
-        "error verifying kzg proof"
-    } else if lower.contains("version") {
-        "mismatched versioned hash"
-    } else if lower.contains("g1") && lower.contains("subgroup") {
-        "g1 point is not on correct subgroup"
-    } else if lower.contains("g2") && lower.contains("subgroup") {
-        "g2 point is not on correct subgroup"
-    } else if lower.contains("not on curve") {
-        "invalid point: not on curve"
-    } else if lower.contains("padding") {
-        "invalid field element top bytes"
-    } else {
-        return message;
-    };
-    words.to_owned()
+/// geth's words for what a precompile does not accept; the machine here gives none.
+fn precompile_words(precompile: Option<&(Address, Bytes)>) -> &'static str {
+    const POINT: &str = "invalid point: not on curve";
+    const LENGTH: &str = "invalid input length";
+    let Some((address, input)) = precompile else { return POINT };
+    let length = input.len();
+    match address.into_word().last() {
+        Some(5) => "one or more of base/exponent/modulus length exceeded 1024 bytes",
+        Some(8) if length % 192 != 0 => "bad elliptic curve pairing size",
+        Some(6..=8) => "point is not on curve",
+        Some(9) if length != 213 => LENGTH,
+        Some(9) => "invalid final flag",
+        Some(0x0a) if length != 192 => LENGTH,
+        Some(0x0a) if kzg_to_versioned_hash(&input[96..144])[..] != input[..32] => {
+            "mismatched versioned hash"
+        }
+        Some(0x0a) => "error verifying kzg proof",
+        Some(0x0b) if length != 256 => LENGTH,
+        Some(0x0c) if length == 0 || length % 160 != 0 => LENGTH,
+        Some(0x0d) if length != 512 => LENGTH,
+        Some(0x0e) if length == 0 || length % 288 != 0 => LENGTH,
+        Some(0x0f) if length == 0 || length % 384 != 0 => LENGTH,
+        Some(0x10) if length != 64 => LENGTH,
+        Some(0x11) if length != 128 => LENGTH,
+        Some(0x10 | 0x11) => "invalid field element top bytes",
+        _ => POINT,
+    }
 }
 
 type Context<R> = EthEvmContext<Journal<Watched<R>>>;
@@ -200,9 +211,11 @@ fn is_warm_account<R: StateReader>(context: &Context<R>, address: &Address) -> b
 fn is_warm_slot<R: StateReader>(context: &Context<R>, address: &Address, slot: &U256) -> bool {
     let inner = &context.journaled_state.inner;
     inner.warm_addresses.is_storage_warm(address, slot)
-        || inner.state.get(address).and_then(|account| account.storage.get(slot)).is_some_and(
-            |value| !value.is_cold_transaction_id(inner.transaction_id),
-        )
+        || inner
+            .state
+            .get(address)
+            .and_then(|account| account.storage.get(slot))
+            .is_some_and(|value| !value.is_cold_transaction_id(inner.transaction_id))
 }
 
 fn world<R: StateReader>(context: &mut Context<R>) -> During<'_, Watched<R>> {
@@ -292,8 +305,8 @@ impl Before {
                 let Some(target) = account(0) else { return Ok(before) };
                 before.warm = is_warm_account(context, &target);
                 let mut world = world(context);
-                before.new_account = world.account(target)?.is_empty()
-                    && !world.account(address)?.balance.is_zero();
+                before.new_account =
+                    world.account(target)?.is_empty() && !world.account(address)?.balance.is_zero();
             }
             _ => {}
         }
@@ -325,7 +338,7 @@ fn may_run_out(code: u8, gas: u64) -> bool {
 impl<R: StateReader> Inspector<Context<R>> for Tap<'_> {
     fn step(&mut self, interpreter: &mut Interpreter, context: &mut Context<R>) {
         self.before = None;
-        self.legacy = None;
+        self.bequest = None;
         let ticked = context.journaled_state.database.parent().watch.tick(RECORDING);
         self.note(ticked);
         if self.must_stop() {
@@ -352,7 +365,7 @@ impl<R: StateReader> Inspector<Context<R>> for Tap<'_> {
         {
             match world(context).account(address) {
                 Ok(seen) => {
-                    self.legacy = Some((address, Address::from_word(heir.into()), seen.balance));
+                    self.bequest = Some((address, Address::from_word(heir.into()), seen.balance));
                 }
                 Err(error) => self.note(Err(error)),
             }
@@ -383,7 +396,14 @@ impl<R: StateReader> Inspector<Context<R>> for Tap<'_> {
         let Some(before) = self.before.take() else { return };
         let left = interpreter.gas.remaining();
         let (result, passed_on) = match interpreter.bytecode.action() {
-            Some(InterpreterAction::Return(result)) => (result.result, 0),
+            Some(InterpreterAction::Return(result)) => {
+                if !self.fork.is_enabled_in(SpecId::HOMESTEAD)
+                    && let Some(frame) = self.frames.last_mut()
+                {
+                    frame.unpaid = frame.kind.is_create().then(|| result.output.clone());
+                }
+                (result.result, 0)
+            }
             // A creation's gas is taken when it runs, a call's before.
             Some(InterpreterAction::NewFrame(FrameInput::Create(inputs))) => {
                 (InstructionResult::Suspend, inputs.gas_limit())
@@ -394,7 +414,7 @@ impl<R: StateReader> Inspector<Context<R>> for Tap<'_> {
             let cost = before.gas.saturating_sub(left).saturating_sub(passed_on);
             self.tracer.stepped(cost, None);
             if result == InstructionResult::SelfDestruct
-                && let Some((from, to, balance)) = self.legacy.take()
+                && let Some((from, to, balance)) = self.bequest.take()
             {
                 let (depth, input) = (self.frames.len(), Bytes::new());
                 self.tracer.enter(Enter {
@@ -439,28 +459,21 @@ impl<R: StateReader> Inspector<Context<R>> for Tap<'_> {
             _ if kind == FrameKind::StaticCall => None,
             CallValue::Transfer(value) | CallValue::Apparent(value) => Some(value),
         };
-        self.tracer.enter(Enter {
-            depth: self.frames.len(),
-            kind,
-            from,
-            to,
-            input: inputs.input.bytes_local(context.local()),
-            gas: inputs.gas_limit,
-            value,
-            precompile: context.journal().precompile_addresses().contains(&to),
-        });
-        self.open_frame(kind, inputs.gas_limit, context);
+        let input = inputs.input.bytes_local(context.local());
+        let precompile = context.journal().precompile_addresses().contains(&to);
+        let gas = inputs.gas_limit;
+        let depth = self.frames.len();
+        let called = precompile.then(|| (to, input.clone()));
+        self.tracer.enter(Enter { depth, kind, from, to, input, gas, value, precompile });
+        self.open_frame(kind, gas, context);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.precompile = called;
+        }
         None
     }
 
-    fn call_end(
-        &mut self,
-        context: &mut Context<R>,
-        _: &CallInputs,
-        outcome: &mut CallOutcome,
-    ) {
-        let message = context.local.precompile_error_message.clone();
-        self.close(&outcome.result, message, false);
+    fn call_end(&mut self, _: &mut Context<R>, _: &CallInputs, outcome: &mut CallOutcome) {
+        self.close(&outcome.result, false);
     }
 
     fn create(
@@ -493,23 +506,13 @@ impl<R: StateReader> Inspector<Context<R>> for Tap<'_> {
         None
     }
 
-    fn create_end(
-        &mut self,
-        _: &mut Context<R>,
-        _: &CreateInputs,
-        outcome: &mut CreateOutcome,
-    ) {
-        self.close(&outcome.result, None, outcome.address.is_none());
+    fn create_end(&mut self, _: &mut Context<R>, _: &CreateInputs, outcome: &mut CreateOutcome) {
+        self.close(&outcome.result, outcome.address.is_none());
     }
 }
 
 impl Tap<'_> {
-    fn open_frame<R: StateReader>(
-        &mut self,
-        kind: FrameKind,
-        gas: u64,
-        context: &mut Context<R>,
-    ) {
+    fn open_frame<R: StateReader>(&mut self, kind: FrameKind, gas: u64, context: &mut Context<R>) {
         let mut failure = None;
         self.open(kind, gas, || {
             authorization_refund(context).unwrap_or_else(|error| {

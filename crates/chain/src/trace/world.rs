@@ -58,10 +58,7 @@ impl<R: StateReader> World for Journal<R> {
     }
 }
 
-fn code_of<R: StateReader>(
-    account: &Account,
-    below: &mut Journal<R>,
-) -> Result<Bytes, StateError> {
+fn code_of<R: StateReader>(account: &Account, below: &mut Journal<R>) -> Result<Bytes, StateError> {
     match &account.info.code {
         Some(code) => Ok(code.original_bytes()),
         None if Seen::of(&account.info).code_hash == KECCAK_EMPTY => Ok(Bytes::new()),

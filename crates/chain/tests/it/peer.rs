@@ -227,7 +227,8 @@ impl Pair {
         let (ours, theirs) = self.both("debug_traceTransaction", params).await;
         let [ours, theirs] = steps(ours.unwrap(), theirs.unwrap(), act.what == "delegate");
         if ours != theirs {
-            self.wrong.push(format!("{what}: steps of {}\n ours   {ours}\n theirs {theirs}", act.hash));
+            self.wrong
+                .push(format!("{what}: steps of {}\n ours   {ours}\n theirs {theirs}", act.hash));
         }
         let mut addresses: Vec<Address> = contracts.to_vec();
         addresses.extend((0..SENDERS).map(|index| signer(index).address()));
@@ -280,9 +281,10 @@ impl Pair {
             if is_precompile && input.len() >= 10 {
                 let key = format!("{}-{}", &input[..10], input.len() / 2 - 5);
                 let count = &mut theirs[key.as_str()];
-                *count = count.as_u64().filter(|count| *count > 1).map_or(Value::Null, |count| {
-                    json!(count - 1)
-                });
+                *count = count
+                    .as_u64()
+                    .filter(|count| *count > 1)
+                    .map_or(Value::Null, |count| json!(count - 1));
             }
         }
         theirs.as_object_mut().unwrap().retain(|_, count| !count.is_null());
@@ -322,7 +324,8 @@ impl Pair {
             _ => error_form(&ours) == error_form(&theirs),
         };
         if !agree {
-            self.wrong.push(format!("eth_estimateGas {target}\n ours   {ours:?}\n theirs {theirs:?}"));
+            self.wrong
+                .push(format!("eth_estimateGas {target}\n ours   {ours:?}\n theirs {theirs:?}"));
         }
     }
 
@@ -358,20 +361,23 @@ fn pick(value: &Value, fields: &[&str]) -> Value {
 
 /// Not compared: block hashes, which differ with the headers.
 fn receipt(value: Value) -> Value {
-    let mut kept = pick(&value, &[
-        "status",
-        "cumulativeGasUsed",
-        "gasUsed",
-        "effectiveGasPrice",
-        "type",
-        "from",
-        "to",
-        "contractAddress",
-        "logsBloom",
-        "transactionHash",
-        "transactionIndex",
-        "blockNumber",
-    ]);
+    let mut kept = pick(
+        &value,
+        &[
+            "status",
+            "cumulativeGasUsed",
+            "gasUsed",
+            "effectiveGasPrice",
+            "type",
+            "from",
+            "to",
+            "contractAddress",
+            "logsBloom",
+            "transactionHash",
+            "transactionIndex",
+            "blockNumber",
+        ],
+    );
     let logs = value["logs"].as_array().into_iter().flatten();
     kept["logs"] = logs
         .map(|log| pick(log, &["address", "topics", "data", "logIndex", "transactionIndex"]))
@@ -382,19 +388,22 @@ fn receipt(value: Value) -> Value {
 /// Not compared: the parent's hash, the state root (the history contract of EIP-2935 is only in
 /// ours), randomness and extra data.
 fn header(value: Value) -> Value {
-    pick(&value, &[
-        "number",
-        "gasUsed",
-        "gasLimit",
-        "baseFeePerGas",
-        "timestamp",
-        "miner",
-        "logsBloom",
-        "receiptsRoot",
-        "transactionsRoot",
-        "transactions",
-        "withdrawalsRoot",
-    ])
+    pick(
+        &value,
+        &[
+            "number",
+            "gasUsed",
+            "gasLimit",
+            "baseFeePerGas",
+            "timestamp",
+            "miner",
+            "logsBloom",
+            "receiptsRoot",
+            "transactionsRoot",
+            "transactions",
+            "withdrawalsRoot",
+        ],
+    )
 }
 
 /// The root of the four slots that programs use.

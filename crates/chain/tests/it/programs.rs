@@ -86,17 +86,49 @@ impl Scribe {
         let nonce = self.nonces[0];
         self.nonces[0] += 1;
         let key = signer(0);
-        let envelope = sign(&key, TxEip1559 {
-            chain_id: CHAIN_ID,
-            nonce,
-            gas_limit: 21_000,
-            max_fee_per_gas: 5_000_000_000,
-            to: TxKind::Call(to),
-            value: U256::from(value),
-            ..TxEip1559::default()
-        });
+        let envelope = sign(
+            &key,
+            TxEip1559 {
+                chain_id: CHAIN_ID,
+                nonce,
+                gas_limit: 21_000,
+                max_fee_per_gas: 5_000_000_000,
+                to: TxKind::Call(to),
+                value: U256::from(value),
+                ..TxEip1559::default()
+            },
+        );
         let (raw, hash) = (envelope.encoded_2718().into(), *envelope.tx_hash());
         Act { what: "transfer", raw, hash }
+    }
+
+    /// Deploys this code from the first sender.
+    pub fn deploy(&mut self, runtime: &[u8]) -> Act {
+        self.plain("deploy", TxKind::Create, deploying(runtime))
+    }
+
+    /// A call without data from the first sender.
+    pub fn call(&mut self, to: Address) -> Act {
+        self.plain("call", TxKind::Call(to), Bytes::new())
+    }
+
+    fn plain(&mut self, what: &'static str, to: TxKind, input: Bytes) -> Act {
+        let nonce = self.nonces[0];
+        self.nonces[0] += 1;
+        let envelope = sign(
+            &signer(0),
+            TxEip1559 {
+                chain_id: CHAIN_ID,
+                nonce,
+                gas_limit: 500_000,
+                max_fee_per_gas: 5_000_000_000,
+                to,
+                input,
+                ..TxEip1559::default()
+            },
+        );
+        let (raw, hash) = (envelope.encoded_2718().into(), *envelope.tx_hash());
+        Act { what, raw, hash }
     }
 
     /// An address for a program or transaction to refer to.
@@ -128,7 +160,7 @@ impl Scribe {
             4 => code.extend([0x60, a, 0x54, 0x50]),
             // A log with a topic and a word of memory.
             5 | 6 => code.extend([0x60, a, 0x60, 0x20, 0x60, 0x00, 0xa1]),
-            7..=9 => self.call(code),
+            7..=9 => self.call_out(code),
             10 => {
                 // create or create2 of: sstore(1, 1); return one byte of code.
                 let init = [0x60, 1, 0x60, 1, 0x55, 0x60, 1, 0x60, 0, 0xf3];
@@ -173,7 +205,7 @@ impl Scribe {
         }
     }
 
-    fn call(&mut self, code: &mut Vec<u8>) {
+    fn call_out(&mut self, code: &mut Vec<u8>) {
         let value = if self.dice.chance(3) { self.dice.byte(4) } else { 0 };
         let kind = self.dice.below(6);
         // Return area, arguments.
@@ -231,7 +263,10 @@ impl Scribe {
             0 => ("transfer", TxKind::Call(self.address())),
             1 => {
                 gas = 21_000;
-                ("transfer to a new account", TxKind::Call(Address::repeat_byte(self.dice.byte(250) + 3)))
+                (
+                    "transfer to a new account",
+                    TxKind::Call(Address::repeat_byte(self.dice.byte(250) + 3)),
+                )
             }
             2..=4 => {
                 let runtime = self.program();
@@ -257,8 +292,7 @@ impl Scribe {
             6 => {
                 let nonce = self.delegator_nonce;
                 self.delegator_nonce += 1;
-                let target =
-                    if self.dice.chance(3) { Address::ZERO } else { self.address() };
+                let target = if self.dice.chance(3) { Address::ZERO } else { self.address() };
                 let terms =
                     Authorization { chain_id: U256::from(CHAIN_ID), address: target, nonce };
                 let key = signer(DELEGATOR);
@@ -286,48 +320,60 @@ impl Scribe {
         let price = 5_000_000_000_u128;
         let tip = u128::from(self.dice.below(1_000_000));
         let envelope: TxEnvelope = match (authorization, self.dice.below(4)) {
-            (Some(authorization), _) => sign(&key, TxEip7702 {
-                chain_id: CHAIN_ID,
-                nonce,
-                gas_limit: gas,
-                max_fee_per_gas: price,
-                max_priority_fee_per_gas: tip,
-                to: signer(DELEGATOR).address(),
-                value,
-                access_list,
-                authorization_list: vec![authorization],
-                input,
-            }),
-            (None, 0) if access_list.0.is_empty() => sign(&key, TxLegacy {
-                chain_id: Some(CHAIN_ID),
-                nonce,
-                gas_price: price,
-                gas_limit: gas,
-                to,
-                value,
-                input,
-            }),
-            (None, 0 | 1) => sign(&key, TxEip2930 {
-                chain_id: CHAIN_ID,
-                nonce,
-                gas_price: price,
-                gas_limit: gas,
-                to,
-                value,
-                access_list,
-                input,
-            }),
-            (None, _) => sign(&key, TxEip1559 {
-                chain_id: CHAIN_ID,
-                nonce,
-                gas_limit: gas,
-                max_fee_per_gas: price,
-                max_priority_fee_per_gas: tip,
-                to,
-                value,
-                access_list,
-                input,
-            }),
+            (Some(authorization), _) => sign(
+                &key,
+                TxEip7702 {
+                    chain_id: CHAIN_ID,
+                    nonce,
+                    gas_limit: gas,
+                    max_fee_per_gas: price,
+                    max_priority_fee_per_gas: tip,
+                    to: signer(DELEGATOR).address(),
+                    value,
+                    access_list,
+                    authorization_list: vec![authorization],
+                    input,
+                },
+            ),
+            (None, 0) if access_list.0.is_empty() => sign(
+                &key,
+                TxLegacy {
+                    chain_id: Some(CHAIN_ID),
+                    nonce,
+                    gas_price: price,
+                    gas_limit: gas,
+                    to,
+                    value,
+                    input,
+                },
+            ),
+            (None, 0 | 1) => sign(
+                &key,
+                TxEip2930 {
+                    chain_id: CHAIN_ID,
+                    nonce,
+                    gas_price: price,
+                    gas_limit: gas,
+                    to,
+                    value,
+                    access_list,
+                    input,
+                },
+            ),
+            (None, _) => sign(
+                &key,
+                TxEip1559 {
+                    chain_id: CHAIN_ID,
+                    nonce,
+                    gas_limit: gas,
+                    max_fee_per_gas: price,
+                    max_priority_fee_per_gas: tip,
+                    to,
+                    value,
+                    access_list,
+                    input,
+                },
+            ),
         };
         let (raw, hash) = (envelope.encoded_2718().into(), *envelope.tx_hash());
         Act { what, raw, hash }

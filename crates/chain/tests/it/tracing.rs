@@ -94,10 +94,7 @@ fn check(transaction: &Value, receipt: &Value, calls: &Value, steps: &Value, dif
     let fee = U256::from(quantity(&receipt["gasUsed"]))
         * U256::from(quantity(&receipt["effectiveGasPrice"]));
     assert!(balance("pre") - balance("post") >= fee || calls["value"] == "0x0", "{diff}");
-    assert!(
-        diff["post"][from]["nonce"].as_u64() > diff["pre"][from]["nonce"].as_u64(),
-        "{diff}"
-    );
+    assert!(diff["post"][from]["nonce"].as_u64() > diff["pre"][from]["nonce"].as_u64(), "{diff}");
 }
 
 /// Gas falls by what each step costs, within one frame.
@@ -106,7 +103,10 @@ fn check_steps(steps: &[Value]) {
         let [step, next] = pair else { continue };
         if step["depth"] == next["depth"] && step.get("error").is_none() {
             let op = step["op"].as_str().unwrap();
-            let is_frame = op.starts_with("CALL") && !op.starts_with("CALLD") && !op.starts_with("CALLV") && op != "CALLER"
+            let is_frame = op.starts_with("CALL")
+                && !op.starts_with("CALLD")
+                && !op.starts_with("CALLV")
+                && op != "CALLER"
                 || ["DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"].contains(&op);
             let left = step["gas"].as_u64().unwrap() - step["gasCost"].as_u64().unwrap();
             if !is_frame {
@@ -213,7 +213,11 @@ async fn calls_are_traced_with_overrides_and_before_a_transaction() {
         }
         let request = json!({"to": target, "data": receiver.into_word()});
         let traced = ask(&chain, "debug_traceCall", json!([request, "0x1", options])).await;
-        assert_eq!(traced["output"], json!(B256::from(U256::from(expected))), "{index:?}: {traced}");
+        assert_eq!(
+            traced["output"],
+            json!(B256::from(U256::from(expected))),
+            "{index:?}: {traced}"
+        );
     }
     let beyond = json!([{"to": target}, "0x1", {"txIndex": "0x2"}]);
     let (code, message) = error_of(&chain, "debug_traceCall", beyond).await;
@@ -323,4 +327,36 @@ impl Scribe {
         scribe.set_delegator_nonce(quantity(&nonce));
         scribe
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storage_is_listed_as_it_was_before_a_transaction() {
+    let chain = start(Config { production: Production::Manual, ..config() }).await;
+    let mut scribe = Scribe::new(0);
+    // sstore(number, 7) at creation and at every call.
+    let deploy = scribe.deploy(&hex!("60074355"));
+    send(&chain, &deploy).await;
+    chain.mine().await.unwrap();
+    let target = signer(0).address().create(0);
+    for _ in 0..2 {
+        send(&chain, &scribe.call(target)).await;
+        chain.mine().await.unwrap();
+    }
+    let range = |number: u64, start: &str, count: usize| {
+        json!([U64::from(number), 0, target, start, count])
+    };
+    let nothing = ask(&chain, "debug_storageRangeAt", range(2, "0x", 10)).await;
+    assert_eq!(nothing, json!({"storage": null, "nextKey": null}));
+    let key = |slot: u64| alloy::primitives::keccak256(U256::from(slot).to_be_bytes::<32>());
+    let value = json!({"key": null, "value": B256::with_last_byte(7)});
+    let first = ask(&chain, "debug_storageRangeAt", range(3, "0x", 10)).await;
+    assert_eq!(first, json!({"storage": {key(2).to_string(): value}, "nextKey": null}));
+    chain.mine().await.unwrap();
+    let mut keys = [key(2), key(3)];
+    keys.sort();
+    let page = ask(&chain, "debug_storageRangeAt", range(4, "0x", 1)).await;
+    assert_eq!(page, json!({"storage": {keys[0].to_string(): value}, "nextKey": keys[1]}));
+    let rest = ask(&chain, "debug_storageRangeAt", range(4, &keys[1].to_string(), 1)).await;
+    assert_eq!(rest, json!({"storage": {keys[1].to_string(): value}, "nextKey": null}));
+    chain.shutdown().await;
 }
