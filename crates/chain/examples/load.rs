@@ -48,7 +48,7 @@ fn genesis() -> Result<Genesis> {
         gas_limit: 1_000_000_000,
         base_fee: 1_000_000_000,
         balances,
-        predeploys: Vec::new(),
+        ..Genesis::default()
     })
 }
 

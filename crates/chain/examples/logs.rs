@@ -69,7 +69,7 @@ fn genesis() -> Genesis {
         gas_limit: 30_000_000,
         base_fee: 1_000_000_000,
         balances: Vec::new(),
-        predeploys: Vec::new(),
+        ..Genesis::default()
     }
 }
 
@@ -148,7 +148,7 @@ fn block(
     };
     let receipt = ExecutedReceipt::after(None, TxType::Eip1559, true, 21_000, found);
     let transactions = vec![Recovered::new_unchecked(envelope, Address::repeat_byte(1))];
-    (Block { header: header.seal_slow(), transactions }, vec![receipt])
+    (Block::new(header.seal_slow(), transactions), vec![receipt])
 }
 
 fn query(address: SocketAddr, blocks: u64, logs: u64) -> Result<()> {

@@ -1,16 +1,17 @@
-//! Blocks, receipts and the rules of the chain, with their stored forms.
+//! Blocks and receipts with their stored forms.
 
 mod scan;
 
 use alloy_consensus::{
-    Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Sealed, TxEnvelope, TxType,
+    Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Sealed, TxEnvelope, TxType,
     transaction::Recovered,
 };
-use alloy_eips::eip1559::BaseFeeParams;
+use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
-use revm::primitives::hardfork::SpecId;
+
+pub use crate::spec::ChainSpec;
 
 pub(crate) use scan::receipts_with;
 
@@ -20,31 +21,6 @@ pub type Transaction = Recovered<TxEnvelope>;
 /// A header with its hash.
 pub type SealedHeader = Sealed<Header>;
 
-/// What is fixed for the whole life of a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainSpec {
-    /// EIP-155 chain id.
-    pub chain_id: u64,
-}
-
-impl ChainSpec {
-    /// The rules in force in a block. There is one fork until schedules exist; callers must ask
-    /// per block all the same.
-    pub fn fork(&self, _number: u64, _timestamp: u64) -> SpecId {
-        SpecId::OSAKA
-    }
-
-    /// EIP-1559 parameters.
-    pub fn base_fee_params(&self) -> BaseFeeParams {
-        BaseFeeParams::ethereum()
-    }
-
-    /// Base fee of the child of `parent`, in wei per gas.
-    pub fn next_base_fee(&self, parent: &Header) -> u64 {
-        parent.next_block_base_fee(self.base_fee_params()).unwrap_or_default()
-    }
-}
-
 /// A block as it is executed and stored.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -52,10 +28,22 @@ pub struct Block {
     pub header: SealedHeader,
     /// In order of execution.
     pub transactions: Vec<Transaction>,
+    /// Headers of ommers (uncles); only in proof of work blocks.
+    pub ommers: Vec<Header>,
+    /// Coins that come out of staking (EIP-4895); `None` before Shanghai.
+    pub withdrawals: Option<Withdrawals>,
+}
+
+impl Block {
+    /// A block of transactions alone.
+    pub fn new(header: SealedHeader, transactions: Vec<Transaction>) -> Self {
+        Self { header, transactions, ommers: Vec::new(), withdrawals: None }
+    }
 }
 
 /// What executing one transaction left behind.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 pub struct ExecutedReceipt {
     kind: u8,
     success: bool,
@@ -67,6 +55,8 @@ pub struct ExecutedReceipt {
     pub first_log: u64,
     /// In order of emission; empty unless the transaction succeeded.
     pub logs: Vec<Log>,
+    /// The state root after this transaction: before Byzantium in place of the status.
+    pub state_root: Option<B256>,
 }
 
 impl ExecutedReceipt {
@@ -82,7 +72,7 @@ impl ExecutedReceipt {
             (previous.cumulative_gas_used, previous.first_log + previous.logs.len() as u64)
         });
         let cumulative_gas_used = gas_before + gas_used;
-        Self { kind: kind.into(), success, gas_used, cumulative_gas_used, first_log, logs }
+        Self { kind: kind.into(), success, gas_used, cumulative_gas_used, first_log, logs, state_root: None }
     }
 
     /// Whether the transaction took effect.
@@ -103,7 +93,10 @@ impl ExecutedReceipt {
     /// The receipt's envelope with logs in another dress (the RPC's).
     pub fn envelope_with<T>(&self, logs: Vec<T>) -> ReceiptEnvelope<T> {
         let receipt = Receipt {
-            status: self.success.into(),
+            status: match self.state_root {
+                Some(root) => Eip658Value::PostState(root),
+                None => self.success.into(),
+            },
             cumulative_gas_used: self.cumulative_gas_used,
             logs,
         };
@@ -113,21 +106,39 @@ impl ExecutedReceipt {
     }
 }
 
-/// A block's transactions as stored: EIP-2718 bytes and senders, so that nothing is recovered twice.
+/// A block's content as stored: EIP-2718 bytes and senders, so that nothing is recovered twice.
 #[derive(RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 struct StoredBody {
     transactions: Vec<Bytes>,
     senders: Vec<Address>,
+    ommers: Option<Vec<Header>>,
+    withdrawals: Option<Withdrawals>,
 }
 
-pub(crate) fn encode_body(transactions: &[Transaction]) -> Vec<u8> {
+/// What a block carries besides its header.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Body {
+    /// In order of execution.
+    pub transactions: Vec<Transaction>,
+    /// Headers of ommers.
+    pub ommers: Vec<Header>,
+    /// `None` before Shanghai.
+    pub withdrawals: Option<Withdrawals>,
+}
+
+pub(crate) fn encode_body(block: &Block) -> Vec<u8> {
+    let transactions = &block.transactions;
+    let more = !block.ommers.is_empty() || block.withdrawals.is_some();
     alloy_rlp::encode(StoredBody {
         transactions: transactions.iter().map(|tx| tx.inner().encoded_2718().into()).collect(),
         senders: transactions.iter().map(Recovered::signer).collect(),
+        ommers: more.then(|| block.ommers.clone()),
+        withdrawals: block.withdrawals.clone(),
     })
 }
 
-pub(crate) fn decode_body(bytes: &[u8]) -> Option<Vec<Transaction>> {
+pub(crate) fn decode_body(bytes: &[u8]) -> Option<Body> {
     let body: StoredBody = alloy_rlp::decode_exact(bytes).ok()?;
     if body.transactions.len() != body.senders.len() {
         return None;
@@ -136,7 +147,10 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Option<Vec<Transaction>> {
         let envelope = TxEnvelope::decode_2718_exact(&bytes).ok()?;
         Some(Recovered::new_unchecked(envelope, sender))
     };
-    body.transactions.into_iter().zip(body.senders).map(decode).collect()
+    let transactions =
+        body.transactions.into_iter().zip(body.senders).map(decode).collect::<Option<_>>()?;
+    let (ommers, withdrawals) = (body.ommers.unwrap_or_default(), body.withdrawals);
+    Some(Body { transactions, ommers, withdrawals })
 }
 
 /// One transaction of a stored body, without decoding the others.
@@ -193,7 +207,7 @@ pub(crate) fn chained_randomness(parent: &SealedHeader) -> B256 {
 
 #[cfg(test)]
 mod tests {
-    use alloy_consensus::{Signed, TxLegacy};
+    use alloy_consensus::{Sealable, Signed, TxLegacy};
     use alloy_primitives::{Signature, U256};
 
     use super::*;
@@ -209,8 +223,22 @@ mod tests {
                 Recovered::new_unchecked(envelope, Address::repeat_byte(number))
             })
             .collect();
-        let body = encode_body(&transactions);
-        assert_eq!(decode_body(&body).unwrap(), transactions);
+        let header = Header::default().seal_slow();
+        let block = Block::new(header, transactions.clone());
+        let body = encode_body(&block);
+        assert_eq!(decode_body(&body).unwrap().transactions, transactions);
+        let ommers = vec![Header { number: 9, ..Header::default() }];
+        for (ommers, withdrawals) in [
+            (ommers, None),
+            (Vec::new(), Some(Withdrawals::default())),
+            (Vec::new(), Some(Withdrawals::new(vec![Default::default()]))),
+        ] {
+            let block = Block { ommers, withdrawals, ..block.clone() };
+            let stored = encode_body(&block);
+            let body = decode_body(&stored).unwrap();
+            assert_eq!((body.ommers, body.withdrawals), (block.ommers, block.withdrawals));
+            assert_eq!(decode_body_at(&stored, 3).as_ref(), Some(&transactions[3]));
+        }
         let mut receipts: Vec<ExecutedReceipt> = Vec::new();
         for logs in 0..20 {
             let logs = vec![Log::default(); logs % 3];

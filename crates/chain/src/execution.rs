@@ -2,48 +2,74 @@
 //!
 //! Nothing here reads a clock, a pool or a disk it was not given. A producer builds a block with
 //! [`BlockBuilder`], choosing transactions as it goes; [`execute`] repeats a given block. Both run
-//! the same code, so a block that one node builds every other node verifies.
+//! the same code under the rules of the block's fork, from Frontier on, so a block that one node
+//! builds every other node verifies.
+//!
+//! What is not checked of a given block is its proof of work: the seal (nonce and mix) is taken as
+//! it is. Ommers need earlier blocks to be judged and are checked by [`check_ommers`].
 
-use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH, Header, Sealable, Transaction as _, constants::EMPTY_WITHDRAWALS, proofs,
-};
-use alloy_eips::{
-    eip2935::HISTORY_STORAGE_ADDRESS, eip4788::SYSTEM_ADDRESS, eip7685::EMPTY_REQUESTS_HASH,
-};
-use alloy_evm::{EthEvm, Evm, EvmEnv, eth::EthEvmBuilder, precompiles::PrecompilesMap};
-use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
-use revm::{
-    DatabaseCommit,
-    context::{BlockEnv, CfgEnv, result::ExecutionResult},
-    context_interface::{
-        block::BlobExcessGasAndPrice,
-        result::{EVMError, InvalidTransaction},
-    },
-    inspector::NoOpInspector,
-};
+mod builder;
+mod difficulty;
+mod environment;
+mod header;
+mod ommers;
+mod rewards;
+mod system;
+
+use alloy_consensus::Header;
+use alloy_eips::eip4895::Withdrawals;
+use alloy_primitives::{Address, B64, B256, Bytes, U256};
+use revm::context_interface::result::{EVMError, InvalidTransaction};
 
 use crate::{
-    block::{Block, ChainSpec, ExecutedReceipt, SealedHeader, Transaction},
-    state::{Journal, StateCommitment, StateDiff, StateError, StateReader, TrieSource},
+    block::{Block, ChainSpec, ExecutedReceipt, SealedHeader},
+    state::{StateCommitment, StateDiff, StateError, StateReader, TrieSource},
 };
 
+pub use builder::BlockBuilder;
+pub use difficulty::next_difficulty;
+pub use environment::{block_environment, environment_of, machine};
+pub(crate) use header::encoded_length;
+pub use header::{InvalidBlock, check_body, check_header};
+pub use ommers::{Ancestor, OMMER_DEPTH, check_ommers};
+
+/// Bytes of a block's RLP from Osaka on (EIP-7934).
+const BLOCK_BYTES_MAX: usize = 8 << 20;
+
 /// What a producer decides about a block besides its transactions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockAttributes {
     /// Seconds since 1970; not before the parent's.
     pub timestamp: u64,
     /// Who receives the priority fees.
     pub beneficiary: Address,
-    /// The block's `PREVRANDAO`.
+    /// The block's `PREVRANDAO`; the mix of a proof of work block.
     pub prev_randao: B256,
     /// Gas the block may use.
     pub gas_limit: u64,
     /// At most 32 bytes.
     pub extra_data: Bytes,
+    /// EIP-4895; without effect before Shanghai.
+    pub withdrawals: Withdrawals,
+    /// EIP-4788; without effect before Cancun.
+    pub parent_beacon_block_root: B256,
+    /// `None` for a proof of stake block.
+    pub proof_of_work: Option<ProofOfWork>,
+}
+
+/// What a proof of work block has besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProofOfWork {
+    /// As the parent's difficulty and the timestamps demand.
+    pub difficulty: U256,
+    /// Part of the seal.
+    pub nonce: B64,
+    /// Headers of ommers.
+    pub ommers: Vec<Header>,
 }
 
 impl BlockAttributes {
-    /// The attributes a finished block was built with.
+    /// The attributes a finished block without withdrawals and ommers was built with.
     pub fn of(header: &Header) -> Self {
         Self {
             timestamp: header.timestamp,
@@ -51,7 +77,24 @@ impl BlockAttributes {
             prev_randao: header.mix_hash,
             gas_limit: header.gas_limit,
             extra_data: header.extra_data.clone(),
+            withdrawals: Withdrawals::default(),
+            parent_beacon_block_root: header.parent_beacon_block_root.unwrap_or_default(),
+            proof_of_work: (!header.difficulty.is_zero()).then(|| ProofOfWork {
+                difficulty: header.difficulty,
+                nonce: header.nonce,
+                ommers: Vec::new(),
+            }),
         }
+    }
+
+    /// The attributes a finished block was built with.
+    pub fn of_block(block: &Block) -> Self {
+        let mut attributes = Self::of(&block.header);
+        attributes.withdrawals = block.withdrawals.clone().unwrap_or_default();
+        if let Some(work) = &mut attributes.proof_of_work {
+            work.ommers = block.ommers.clone();
+        }
+        attributes
     }
 }
 
@@ -80,6 +123,15 @@ pub enum ExecutionError {
         /// Of the parent.
         parent: u64,
     },
+    /// A header or body breaks a rule that needs no execution.
+    #[error("block {number} is not valid")]
+    Invalid {
+        /// Block number.
+        number: u64,
+        /// The rule.
+        #[source]
+        reason: InvalidBlock,
+    },
     /// A transaction of a given block is not valid there.
     #[error("transaction {index} of the block is not valid")]
     Transaction {
@@ -89,15 +141,31 @@ pub enum ExecutionError {
         #[source]
         reason: Rejected,
     },
-    /// Execution gave another header than the block carries.
-    #[error("execution of block {number} gives {computed}, the block is {claimed}")]
+    /// Execution gave something else than the header says.
+    #[error("block {number} has {field} {claimed}, execution gives {computed}")]
     Mismatch {
         /// Block number.
         number: u64,
-        /// Hash the block came with.
-        claimed: B256,
-        /// Hash after executing it.
-        computed: B256,
+        /// Name of the header's field.
+        field: &'static str,
+        /// What the header says.
+        claimed: String,
+        /// What execution gives.
+        computed: String,
+    },
+    /// A contract that the protocol calls at the end of a block is missing or failed.
+    #[error("the system contract at {address} failed: {reason}")]
+    SystemContract {
+        /// Its address.
+        address: Address,
+        /// How it ended.
+        reason: String,
+    },
+    /// The next block would need proof of work, which this program does not make.
+    #[error("block {number} would be proof of work; this node makes blocks only from the merge on")]
+    ProofOfWork {
+        /// Block number.
+        number: u64,
     },
     /// The EVM itself failed.
     #[error("the virtual machine failed: {0}")]
@@ -115,197 +183,33 @@ pub enum Rejected {
         /// Gas left in the block.
         left: u64,
     },
+    /// Its blobs do not fit into the block.
+    #[error("{blob_gas} blob gas exceeds the {left} left in the block")]
+    NoBlobRoom {
+        /// The transaction's blob gas.
+        blob_gas: u64,
+        /// Blob gas left in the block.
+        left: u64,
+    },
+    /// Its bytes do not fit into the block (EIP-7934).
+    #[error("{size} bytes exceed the {left} left in the block")]
+    NoByteRoom {
+        /// Of the transaction.
+        size: usize,
+        /// Left in the block.
+        left: usize,
+    },
     /// It is not valid on this state.
     #[error("{0}")]
     Invalid(InvalidTransaction),
 }
 
-/// The environment of a block's transactions.
-pub fn block_environment(
-    spec: &ChainSpec,
-    parent: &Header,
-    attributes: &BlockAttributes,
-) -> EvmEnv {
-    let number = parent.number + 1;
-    let fork = spec.fork(number, attributes.timestamp);
-    EvmEnv {
-        cfg_env: CfgEnv::new_with_spec(fork).with_chain_id(spec.chain_id),
-        block_env: BlockEnv {
-            number: U256::from(number),
-            beneficiary: attributes.beneficiary,
-            timestamp: U256::from(attributes.timestamp),
-            gas_limit: attributes.gas_limit,
-            basefee: spec.next_base_fee(parent),
-            difficulty: U256::ZERO,
-            prevrandao: Some(attributes.prev_randao),
-            // No blobs on this chain; their price is the protocol's minimum.
-            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
-                excess_blob_gas: 0,
-                blob_gasprice: 1,
-            }),
-            ..BlockEnv::default()
-        },
-    }
-}
-
-/// The machine all execution runs on; the chain's own precompiles are added here.
-pub fn machine<R: StateReader>(
-    journal: Journal<R>,
-    environment: EvmEnv,
-) -> EthEvm<Journal<R>, NoOpInspector, PrecompilesMap> {
-    EthEvmBuilder::new(journal, environment).build()
-}
-
-/// A block being built.
-pub struct BlockBuilder<'a, R: StateReader> {
-    parent: &'a SealedHeader,
-    attributes: BlockAttributes,
-    base_fee: u64,
-    evm: EthEvm<Journal<R>, NoOpInspector, PrecompilesMap>,
-    transactions: Vec<Transaction>,
-    receipts: Vec<ExecutedReceipt>,
-    gas_used: u64,
-}
-
-impl<'a, R: StateReader> BlockBuilder<'a, R> {
-    /// Starts the child of `parent`, whose state `state` reads.
-    pub fn new(
-        spec: &ChainSpec,
-        parent: &'a SealedHeader,
-        attributes: BlockAttributes,
-        state: R,
-    ) -> Result<Self, ExecutionError> {
-        if attributes.timestamp < parent.timestamp {
-            return Err(ExecutionError::Timestamp {
-                timestamp: attributes.timestamp,
-                parent: parent.timestamp,
-            });
-        }
-        let environment = block_environment(spec, parent, &attributes);
-        let base_fee = environment.block_env.basefee;
-        let mut evm = machine(Journal::new(state), environment);
-        // EIP-2935: the parent's hash goes into the history contract.
-        let recorded = evm
-            .transact_system_call(
-                SYSTEM_ADDRESS,
-                HISTORY_STORAGE_ADDRESS,
-                Bytes::copy_from_slice(parent.hash().as_slice()),
-            )
-            .map_err(machine_error)?;
-        evm.db_mut().commit(recorded.state);
-        Ok(Self {
-            parent,
-            attributes,
-            base_fee,
-            evm,
-            transactions: Vec::new(),
-            receipts: Vec::new(),
-            gas_used: 0,
-        })
-    }
-
-    /// The machine as it stands: after what comes before the transactions and those added so far.
-    pub(crate) fn into_machine(self) -> EthEvm<Journal<R>, NoOpInspector, PrecompilesMap> {
-        self.evm
-    }
-
-    /// Base fee of the block, in wei per gas.
-    pub fn base_fee(&self) -> u64 {
-        self.base_fee
-    }
-
-    /// Gas not yet used.
-    pub fn gas_left(&self) -> u64 {
-        self.attributes.gas_limit.saturating_sub(self.gas_used)
-    }
-
-    /// Executes a transaction and adds it, or says why it cannot be added and leaves no trace.
-    pub fn add(
-        &mut self,
-        transaction: Transaction,
-    ) -> Result<Result<(), Rejected>, ExecutionError> {
-        let (gas_limit, left) = (transaction.gas_limit(), self.gas_left());
-        if gas_limit > left {
-            return Ok(Err(Rejected::NoRoom { gas_limit, left }));
-        }
-        let outcome = match self.evm.transact(&transaction) {
-            Ok(outcome) => outcome,
-            Err(EVMError::Transaction(reason)) => return Ok(Err(Rejected::Invalid(reason))),
-            Err(error) => return Err(machine_error(error)),
-        };
-        self.evm.db_mut().commit(outcome.state);
-        let gas_used = outcome.result.tx_gas_used();
-        self.gas_used += gas_used;
-        let success = outcome.result.is_success();
-        let logs = match outcome.result {
-            ExecutionResult::Success { logs, .. } => logs,
-            ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => Vec::new(),
-        };
-        let kind = transaction.inner().tx_type();
-        let receipt = ExecutedReceipt::after(self.receipts.last(), kind, success, gas_used, logs);
-        self.receipts.push(receipt);
-        self.transactions.push(transaction);
-        Ok(Ok(()))
-    }
-
-    /// Number of transactions so far.
-    pub fn len(&self) -> usize {
-        self.transactions.len()
-    }
-
-    /// Whether no transaction has been added.
-    pub fn is_empty(&self) -> bool {
-        self.transactions.is_empty()
-    }
-
-    /// Computes the roots and seals the block. `source` reads the state `commitment` stands at.
-    pub fn seal<C: StateCommitment>(
-        self,
-        commitment: &mut C,
-        source: &impl TrieSource,
-    ) -> Result<(Executed, C::Advance), ExecutionError> {
-        let (journal, _) = self.evm.finish();
-        let mut diff = journal.into_diff()?;
-        let (state_root, advance) = commitment.advance(&mut diff, source)?;
-        let envelopes: Vec<_> = self.receipts.iter().map(ExecutedReceipt::envelope).collect();
-        let logs_bloom = envelopes.iter().fold(Bloom::ZERO, |mut bloom, receipt| {
-            bloom.accrue_bloom(receipt.logs_bloom());
-            bloom
-        });
-        let header = Header {
-            parent_hash: self.parent.hash(),
-            ommers_hash: EMPTY_OMMER_ROOT_HASH,
-            beneficiary: self.attributes.beneficiary,
-            state_root,
-            transactions_root: proofs::ordered_trie_root_with_encoder(
-                &self.transactions,
-                |tx, out| alloy_eips::eip2718::Encodable2718::encode_2718(tx.inner(), out),
-            ),
-            receipts_root: proofs::calculate_receipt_root(&envelopes),
-            logs_bloom,
-            difficulty: U256::ZERO,
-            number: self.parent.number + 1,
-            gas_limit: self.attributes.gas_limit,
-            gas_used: self.gas_used,
-            timestamp: self.attributes.timestamp,
-            extra_data: self.attributes.extra_data,
-            mix_hash: self.attributes.prev_randao,
-            nonce: B64::ZERO,
-            base_fee_per_gas: Some(self.base_fee),
-            withdrawals_root: Some(EMPTY_WITHDRAWALS),
-            blob_gas_used: Some(0),
-            excess_blob_gas: Some(0),
-            parent_beacon_block_root: Some(B256::ZERO),
-            requests_hash: Some(EMPTY_REQUESTS_HASH),
-            ..Header::default()
-        };
-        let block = Block { header: header.seal_slow(), transactions: self.transactions };
-        Ok((Executed { block, receipts: self.receipts, diff }, advance))
-    }
-}
-
-/// Executes a given block on its parent's state and checks that every commitment in its header is
-/// what execution gives.
+/// Executes a given block on its parent's state and checks that it keeps all rules, and that every
+/// commitment in its header is what execution gives. `source` reads the state `commitment` stands
+/// at, which is the parent's.
+///
+/// # Errors
+/// Names the rule, the transaction or the header field that is wrong.
 pub fn execute<R: StateReader, C: StateCommitment>(
     spec: &ChainSpec,
     parent: &SealedHeader,
@@ -314,19 +218,44 @@ pub fn execute<R: StateReader, C: StateCommitment>(
     commitment: &mut C,
     source: &impl TrieSource,
 ) -> Result<(Executed, C::Advance), ExecutionError> {
-    let attributes = BlockAttributes::of(&block.header);
+    let number = block.header.number;
+    let invalid = |reason| ExecutionError::Invalid { number, reason };
+    check_header(spec, parent, &block.header).map_err(invalid)?;
+    check_body(spec, block).map_err(invalid)?;
+    let attributes = BlockAttributes::of_block(block);
     let mut builder = BlockBuilder::new(spec, parent, attributes, state)?;
     for (index, transaction) in block.transactions.iter().enumerate() {
         builder
             .add(transaction.clone())?
             .map_err(|reason| ExecutionError::Transaction { index, reason })?;
+        builder.record_state_root(commitment, source)?;
     }
     let (executed, advance) = builder.seal(commitment, source)?;
-    let (claimed, computed) = (block.header.hash(), executed.block.header.hash());
-    if claimed != computed {
-        return Err(ExecutionError::Mismatch { number: block.header.number, claimed, computed });
-    }
+    compare(&block.header, &executed.block.header)?;
     Ok((executed, advance))
+}
+
+/// Names the first field in which what execution gave differs from what the block says.
+fn compare(claimed: &SealedHeader, computed: &SealedHeader) -> Result<(), ExecutionError> {
+    let (a, b) = (claimed.inner(), computed.inner());
+    let fields: [(&'static str, &dyn std::fmt::Debug, &dyn std::fmt::Debug, bool); 7] = [
+        ("gasUsed", &a.gas_used, &b.gas_used, a.gas_used == b.gas_used),
+        ("logsBloom", &a.logs_bloom, &b.logs_bloom, a.logs_bloom == b.logs_bloom),
+        ("receiptsRoot", &a.receipts_root, &b.receipts_root, a.receipts_root == b.receipts_root),
+        ("requestsHash", &a.requests_hash, &b.requests_hash, a.requests_hash == b.requests_hash),
+        ("blobGasUsed", &a.blob_gas_used, &b.blob_gas_used, a.blob_gas_used == b.blob_gas_used),
+        ("stateRoot", &a.state_root, &b.state_root, a.state_root == b.state_root),
+        ("hash", &claimed.hash(), &computed.hash(), claimed.hash() == computed.hash()),
+    ];
+    match fields.into_iter().find(|(.., same)| !same) {
+        None => Ok(()),
+        Some((field, claimed, computed, _)) => Err(ExecutionError::Mismatch {
+            number: a.number,
+            field,
+            claimed: format!("{claimed:?}"),
+            computed: format!("{computed:?}"),
+        }),
+    }
 }
 
 pub(crate) fn machine_error(error: EVMError<StateError>) -> ExecutionError {

@@ -23,23 +23,27 @@ pub mod pool;
 mod rpc;
 pub mod snapshot;
 mod solo;
+pub mod spec;
 pub mod state;
 pub mod store;
 mod trace;
+pub mod transfer;
 pub mod trie;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io::Read, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tilth_protocol::Problem;
 use tilth_service::{OnFailure, Scope};
 
-pub use block::{Block, ChainSpec, SealedHeader};
+pub use block::{Block, SealedHeader};
 pub use clock::Clock;
 pub use config::{Access, Config, Limits, Production};
-pub use genesis::{Genesis, GenesisError, Predeploy};
+pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisHeader, Predeploy};
 pub use node::NodeError;
+pub use spec::{ChainSpec, Forks};
 use node::{Node, chain_of_causes};
 use store::{Store, StoreOptions};
+pub use transfer::{Progress, StoredChain, TransferError};
 
 /// Name of the database in a chain's folder.
 const DATABASE: &str = "chain.redb";
@@ -184,6 +188,24 @@ impl Chain {
     /// The last block.
     pub fn head(&self) -> SealedHeader {
         self.node.head().header.clone()
+    }
+
+    /// Takes the blocks of a file in geth's format (RLP, one after another). Every block is executed
+    /// and verified; those the chain holds already are skipped. The producer should be
+    /// [`Production::Manual`] meanwhile, or its blocks come in between. `progress` hears of every
+    /// block, on another thread.
+    ///
+    /// # Errors
+    /// At the first block that cannot be read or is not valid; those before it stay.
+    pub async fn import(
+        &self,
+        reader: impl Read + Send + 'static,
+        progress: impl FnMut(&Progress) + Send + 'static,
+    ) -> Result<Progress, TransferError> {
+        let node = Arc::clone(&self.node);
+        let importing = move || transfer::import(&node, reader, progress);
+        let imported = tokio::task::spawn_blocking(importing).await;
+        imported.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     /// Makes one block now from what waits, empty if nothing does, and returns its header. Works

@@ -5,6 +5,7 @@
 //! out of the pool. So nothing is ever shown that a crash could take back.
 
 mod arrivals;
+mod import;
 mod submission;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, B256, Bytes, map::AddressSet};
+use alloy_primitives::{Address, B256, Bytes, U256, map::AddressSet};
 use tokio::sync::watch;
 
 pub(crate) use arrivals::Arrivals;
@@ -91,10 +92,13 @@ pub enum NodeError {
 /// See the module's description.
 pub(crate) struct Node {
     pub(crate) spec: ChainSpec,
+    pub(crate) genesis: Genesis,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     beneficiary: Address,
     store: Store,
+    /// Hash of a block and the difficulty up to it, while blocks before the merge are imported.
+    total_difficulty: Mutex<Option<(B256, U256)>>,
     /// Held while a block is made; the tries stand at the head.
     commitment: Mutex<Commitment>,
     pool: Mutex<Pool>,
@@ -150,11 +154,13 @@ impl Node {
         let head = Head { header, snapshot, tries: commitment.view().clone() };
         Ok(Self {
             spec: genesis.spec(),
+            genesis: genesis.clone(),
             clock,
             pool: Mutex::new(Pool::new(limits.pool.clone())),
             limits,
             beneficiary,
             store,
+            total_difficulty: Mutex::new(None),
             commitment: Mutex::new(commitment),
             head: RwLock::new(Arc::new(head)),
             heads,
@@ -183,12 +189,17 @@ impl Node {
     /// What the next block will be built with.
     pub(crate) fn next_attributes(&self, parent: &SealedHeader) -> BlockAttributes {
         BlockAttributes {
-            timestamp: self.clock.now().max(parent.timestamp),
+            timestamp: self.clock.now().max(self.earliest_timestamp(parent)),
             beneficiary: self.beneficiary,
             prev_randao: chained_randomness(parent),
             gas_limit: parent.gas_limit,
             extra_data: Bytes::from_static(b"tilth"),
+            ..BlockAttributes::default()
         }
+    }
+
+    fn earliest_timestamp(&self, parent: &SealedHeader) -> u64 {
+        parent.timestamp.saturating_add(u64::from(self.spec.forks.later_than_parent))
     }
 
     /// Why blocks cannot be made at the moment, if they cannot.
@@ -242,7 +253,11 @@ impl Node {
             }
             match builder.add(pooled.transaction.clone())? {
                 Ok(()) => misfits = 0,
-                Err(Rejected::NoRoom { .. }) => {
+                Err(
+                    Rejected::NoRoom { .. }
+                    | Rejected::NoBlobRoom { .. }
+                    | Rejected::NoByteRoom { .. },
+                ) => {
                     misfits += 1;
                     skipped.insert(sender);
                 }

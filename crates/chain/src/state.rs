@@ -9,6 +9,8 @@ mod commitment;
 mod journal;
 mod source;
 mod view;
+mod layer;
+mod nothing;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,8 @@ pub use journal::Journal;
 pub use source::TrieSource;
 pub(crate) use source::{AccountNodes, StorageNodes};
 pub use view::TrieView;
+pub use layer::Layer;
+pub use nothing::Nothing;
 
 /// An account as the state trie commits to it. Its RLP is both the trie's leaf and the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]

@@ -274,7 +274,7 @@ fn write_block(
     let header = alloy_rlp::encode(block.header.inner());
     transaction.open_table(HEADERS)?.insert(number, header.as_slice())?;
     transaction.open_table(NUMBERS)?.insert(&block.header.hash().0, number)?;
-    let body = encode_body(&block.transactions);
+    let body = encode_body(block);
     transaction.open_table(BODIES)?.insert(number, body.as_slice())?;
     let receipts_rlp = alloy_rlp::encode(receipts.to_vec());
     transaction.open_table(RECEIPTS)?.insert(number, receipts_rlp.as_slice())?;

@@ -70,6 +70,7 @@ fn genesis(beginning: &Beginning) -> Genesis {
         base_fee: BASE_FEE,
         balances: vec![(beginning.funder, U256::from(FUNDS))],
         predeploys,
+        ..Genesis::default()
     }
 }
 

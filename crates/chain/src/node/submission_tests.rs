@@ -24,7 +24,7 @@ fn open() -> Node {
         gas_limit: 30_000_000,
         base_fee: 7,
         balances: vec![(signer().address(), U256::from(1_u128 << 100))],
-        predeploys: Vec::new(),
+        ..Genesis::default()
     };
     let options = StoreOptions { cache_bytes: 1 << 20, history_blocks: 100 };
     let store = Store::in_memory(&options).unwrap();
@@ -104,7 +104,7 @@ fn transactions_of_an_abandoned_block_wait_again() {
     let node = open();
     let transactions = (0..3).map(|n| Transaction::new_unchecked(transfer(n), signer().address()));
     let header = node.head().header.clone();
-    let abandoned = Block { header, transactions: transactions.collect() };
+    let abandoned = Block::new(header, transactions.collect());
     assert_eq!(node.reinject(&[abandoned.clone()], &[]).unwrap(), 3);
     assert_eq!(node.pool().counts(), (3, 0));
     let mined = node.produce(false).unwrap().unwrap();

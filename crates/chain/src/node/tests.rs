@@ -68,7 +68,7 @@ fn open(disk: &Disk) -> Node {
         gas_limit: 30_000_000,
         base_fee: 7,
         balances: vec![(signer().address(), U256::from(1_u128 << 100))],
-        predeploys: Vec::new(),
+        ..Genesis::default()
     };
     let options = StoreOptions { cache_bytes: 1 << 20, history_blocks: 100 };
     let store = Store::on_backend(disk.clone(), &options).unwrap();

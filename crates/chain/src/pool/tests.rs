@@ -285,7 +285,7 @@ fn authorities_count_while_their_authorization_waits() {
 
 fn block(number: u64, transactions: Vec<Transaction>) -> Block {
     let header = Header { number, ..Header::default() }.seal_slow();
-    Block { header, transactions }
+    Block::new(header, transactions)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_evm::{Evm, EvmEnv};
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::Bytes;
 use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
 use revm::{
     context::{TxEnv, result::ExecutionResult},
@@ -14,7 +14,7 @@ use revm::{
 use super::{Arguments, Rpc, convert::StateView, error::RpcError};
 use crate::{
     block::SealedHeader,
-    execution::{BlockAttributes, block_environment, machine_error},
+    execution::{block_environment, environment_of, machine_error},
     message::{
         BlockOverrides, Checks, LastStep, Machine, Message, Precompiles, Prices, Refusal, Watch,
         Watched, halted, machine, needs_last_step, override_state, refusal,
@@ -57,7 +57,7 @@ pub(super) fn prepare<'a>(
         Some(BlockId::Number(BlockNumberOrTag::Pending)) => {
             block_environment(&rpc.node.spec, &header, &rpc.node.next_attributes(&header))
         }
-        Some(_) | None => environment_of(rpc, &header),
+        Some(_) | None => environment_of(&rpc.node.spec, &header),
     };
     let hashes_below = u64::try_from(environment.block_env.number).unwrap_or(u64::MAX);
     let watch = Watch::start(&rpc.turns, rpc.node.limits.call_time_max);
@@ -83,15 +83,6 @@ pub(super) fn overridden<'a>(
     }
     let keeps_blob_fee = block_overrides.is_some_and(|block| block.blob_base_fee.is_some());
     Ok(Prepared { header, environment, precompiles, state, keeps_blob_fee })
-}
-
-/// The environment a finished block was executed in.
-pub(super) fn environment_of(rpc: &Rpc, header: &SealedHeader) -> EvmEnv {
-    let mut environment =
-        block_environment(&rpc.node.spec, header, &BlockAttributes::of(header.inner()));
-    environment.block_env.number = U256::from(header.number);
-    environment.block_env.basefee = header.base_fee_per_gas.unwrap_or_default();
-    environment
 }
 
 /// A message on its machine. It can run again and again: nothing it changes stays.

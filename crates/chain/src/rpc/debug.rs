@@ -12,12 +12,13 @@ use serde_json::value::RawValue;
 
 use super::{
     Arguments, Rpc,
-    call::{environment_of, overridden},
+    call::overridden,
     convert::StateView,
     error::RpcError,
 };
 use crate::{
     block::{Block, SealedHeader, Transaction},
+    execution::environment_of,
     message::{BlockOverrides, Checks, Message, Watch, Watched, refusal},
     node::Head,
     state::{Journal, StateReader},
@@ -101,7 +102,7 @@ pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rpc
             Journal::new(Watched { reader, watch, hashes_below })
         }
     };
-    let environment = environment_of(rpc, &header);
+    let environment = environment_of(&rpc.node.spec, &header);
     let (overrides, block_overrides) =
         (options.state_overrides.as_ref(), options.block_overrides.as_ref());
     let prepared = overridden(rpc, header, environment, state, overrides, block_overrides)?;
@@ -192,7 +193,7 @@ pub(super) fn trace_block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rp
     });
     let transactions = transactions.collect::<Result<_, RpcError>>()?;
     let header = alloy_consensus::Sealable::seal_slow(block.header);
-    trace(rpc, &head, &Block { header, transactions }, &options)
+    trace(rpc, &head, &Block::new(header, transactions), &options)
 }
 
 fn number_of(number: BlockNumberOrTag) -> i128 {
@@ -208,9 +209,7 @@ fn number_of(number: BlockNumberOrTag) -> i128 {
 
 pub(super) fn stored(head: &Head, number: Option<u64>) -> Result<Option<Block>, RpcError> {
     let Some(number) = number else { return Ok(None) };
-    let Some(header) = head.header_of(number)? else { return Ok(None) };
-    let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
-    Ok(Some(Block { header, transactions }))
+    Ok(head.block(number)?)
 }
 
 /// The moment before the transactions of a block.

@@ -80,6 +80,16 @@ impl<R: StateReader> Journal<R> {
         Ok(())
     }
 
+    /// Pays an account outside of any transaction (rewards, withdrawals). As a touch by a
+    /// transaction does, paying nothing removes an account that is empty.
+    pub fn add_balance(&mut self, address: Address, amount: U256) -> Result<(), StateError> {
+        let entry = self.entry(address)?;
+        let mut account = entry.current.unwrap_or_default();
+        account.balance = account.balance.saturating_add(amount);
+        entry.current = (!account.is_empty()).then_some(account);
+        Ok(())
+    }
+
     /// Puts code under an account outside of any transaction.
     pub fn set_code(&mut self, address: Address, code: Bytes) -> Result<(), StateError> {
         let hash = if code.is_empty() { KECCAK_EMPTY } else { keccak256(&code) };
@@ -135,12 +145,21 @@ impl<R: StateReader> Journal<R> {
     }
 
     /// What all commits together changed.
-    pub fn into_diff(self) -> Result<StateDiff, StateError> {
-        if let Some(failure) = self.failure {
+    pub fn into_diff(mut self) -> Result<StateDiff, StateError> {
+        self.diff()
+    }
+
+    /// What all commits so far changed.
+    ///
+    /// # Errors
+    /// When a read failed since the last call; the journal is of no use any more then.
+    pub fn diff(&mut self) -> Result<StateDiff, StateError> {
+        if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
         let mut diff = StateDiff::default();
-        for (address, entry) in self.accounts {
+        for (address, entry) in &self.accounts {
+            let address = *address;
             let mut slots = entry
                 .slots
                 .iter()
@@ -170,7 +189,8 @@ impl<R: StateReader> Journal<R> {
         // Code that did not survive the block (init code of genesis, destroyed accounts) is left out.
         let kept: B256Set =
             diff.accounts.values().filter_map(|a| Some(a.after?.code_hash)).collect();
-        diff.codes = self.deployed.into_iter().filter(|(hash, _)| kept.contains(hash)).collect();
+        let kept_codes = self.deployed.iter().filter(|(hash, _)| kept.contains(*hash));
+        diff.codes = kept_codes.map(|(hash, code)| (*hash, code.clone())).collect();
         Ok(diff)
     }
 
@@ -218,7 +238,9 @@ impl<R: StateReader> Journal<R> {
                 slot.after = U256::ZERO;
             }
         }
-        if account.is_selfdestructed() || account.is_empty() {
+        // Before EIP-161 an account that is touched for the first time stays even if it is empty; the
+        // machine marks it as created. From then on a creation leaves a nonce.
+        if account.is_selfdestructed() || (account.is_empty() && !account.is_created()) {
             entry.current = None;
             return Ok(());
         }

@@ -9,8 +9,8 @@ use revm::bytecode::Bytecode;
 use super::{CodeCache, log_index::*, tables::*, value_from};
 use crate::{
     block::{
-        ExecutedReceipt, SealedHeader, Transaction, TransactionPlace, decode_body, decode_body_at,
-        decode_receipt_at, receipts_with,
+        Body, ExecutedReceipt, SealedHeader, Transaction, TransactionPlace, decode_body,
+        decode_body_at, decode_receipt_at, receipts_with,
     },
     state::{AccountState, StateError, StateReader, TrieSource, decode_account},
     trie::Prefix,
@@ -106,6 +106,11 @@ impl Snapshot {
 
     /// The transactions of a block.
     pub fn transactions(&self, number: u64) -> Result<Option<Vec<Transaction>>, StateError> {
+        Ok(self.body(number)?.map(|body| body.transactions))
+    }
+
+    /// What a block carries besides its header.
+    pub fn body(&self, number: u64) -> Result<Option<Body>, StateError> {
         read(&self.bodies, number)?
             .map(|body| decode_body(body.value()).ok_or(StateError::Damaged { what: "body" }))
             .transpose()

@@ -4,7 +4,7 @@ use alloy_consensus::{Transaction as _, proofs, transaction::SignerRecoverable};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::Bloom;
 
-use crate::block::{Block, ExecutedReceipt, SealedHeader, decode_body};
+use crate::block::{Block, Body, ExecutedReceipt, SealedHeader, decode_body};
 
 /// Checks transactions and receipts, as they are stored, against a header, recovering every sender.
 ///
@@ -15,15 +15,25 @@ pub fn verify_block(
     body: &[u8],
     receipts: &[u8],
 ) -> Result<(Block, Vec<ExecutedReceipt>), &'static str> {
-    let transactions = decode_body(body).ok_or("the transactions do not decode")?;
+    let Body { transactions, ommers, withdrawals } =
+        decode_body(body).ok_or("the transactions do not decode")?;
     let root = proofs::ordered_trie_root_with_encoder(&transactions, |tx, out| {
         tx.inner().encode_2718(out);
     });
     if root != header.transactions_root {
         return Err("the transactions do not have the root in the header");
     }
+    if proofs::calculate_ommers_root(&ommers) != header.ommers_hash {
+        return Err("the ommers do not have the hash in the header");
+    }
+    let withdrawals_root =
+        withdrawals.as_ref().map(|all| proofs::calculate_withdrawals_root(all));
+    if withdrawals_root != header.withdrawals_root {
+        return Err("the withdrawals do not have the root in the header");
+    }
     for transaction in &transactions {
-        if transaction.inner().recover_signer().ok() != Some(transaction.signer()) {
+        // Before Homestead both forms of a signature were valid; the root says which was used.
+        if transaction.inner().recover_signer_unchecked().ok() != Some(transaction.signer()) {
             return Err("a transaction's stored sender did not sign it");
         }
     }
@@ -55,5 +65,5 @@ pub fn verify_block(
     if gas != header.gas_used {
         return Err("the receipts do not have the gas in the header");
     }
-    Ok((Block { header, transactions }, receipts))
+    Ok((Block { header, transactions, ommers, withdrawals }, receipts))
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use alloy::{
     consensus::{Header, Sealable as _, Signed, TxEip1559, TxEnvelope},
-    eips::{eip2935, eip4788::SYSTEM_ADDRESS},
+    eips::{
+        eip2935,
+        eip4788::{self, SYSTEM_ADDRESS},
+        eip7002, eip7251,
+    },
     primitives::{Address, B256, Bytes, Signature, TxKind, U256},
 };
 use alloy_trie::{
@@ -217,6 +221,8 @@ fn reference_root(db: &CacheDB<EmptyDB>) -> B256 {
     state_root_unhashed(accounts.collect::<Vec<_>>())
 }
 
+type ReferenceEvm<'a> = revm::MainnetEvm<revm::handler::MainnetContext<&'a mut CacheDB<EmptyDB>>>;
+
 struct Reference {
     db: CacheDB<EmptyDB>,
 }
@@ -227,12 +233,10 @@ impl Reference {
         for (address, balance) in genesis().balances {
             db.insert_account_info(address, AccountInfo { balance, ..AccountInfo::default() });
         }
-        let history = AccountInfo {
-            nonce: 1,
-            ..AccountInfo::default()
-                .with_code(Bytecode::new_raw(eip2935::HISTORY_STORAGE_CODE.clone()))
-        };
-        db.insert_account_info(eip2935::HISTORY_STORAGE_ADDRESS, history);
+        for (address, account) in genesis().accounts {
+            let info = AccountInfo { nonce: account.nonce, ..AccountInfo::default() };
+            db.insert_account_info(address, info.with_code(Bytecode::new_raw(account.code)));
+        }
         Self { db }
     }
 
@@ -258,12 +262,13 @@ impl Reference {
             .with_block(environment)
             .with_cfg(CfgEnv::new_with_spec(SpecId::OSAKA).with_chain_id(7357))
             .build_mainnet();
-        let parent = Bytes::copy_from_slice(header.parent_hash.as_slice());
-        let recorded = evm
-            .system_call_with_caller(SYSTEM_ADDRESS, eip2935::HISTORY_STORAGE_ADDRESS, parent)
-            .unwrap();
-        evm.ctx.journaled_state.database.commit(recorded.state);
-        block
+        let call = |evm: &mut ReferenceEvm<'_>, contract, input: Bytes| {
+            let called = evm.system_call_with_caller(SYSTEM_ADDRESS, contract, input);
+            evm.ctx.journaled_state.database.commit(called.unwrap().state);
+        };
+        call(&mut evm, eip4788::BEACON_ROOTS_ADDRESS, B256::ZERO.0.into());
+        call(&mut evm, eip2935::HISTORY_STORAGE_ADDRESS, header.parent_hash.0.into());
+        let results = block
             .transactions
             .iter()
             .map(|tx| {
@@ -274,7 +279,10 @@ impl Reference {
                 let result = evm.transact_commit(tx).unwrap();
                 (result.tx_gas_used(), result.is_success(), result.logs().len())
             })
-            .collect()
+            .collect();
+        call(&mut evm, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, Bytes::new());
+        call(&mut evm, eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, Bytes::new());
+        results
     }
 }
 
@@ -310,7 +318,7 @@ proptest! {
                 beneficiary: Address::repeat_byte(0xbe),
                 prev_randao: B256::repeat_byte(number),
                 gas_limit: parent.gas_limit,
-                extra_data: Bytes::new(),
+                ..BlockAttributes::default()
             };
             let mut builder = BlockBuilder::new(&spec, &parent, attributes, &snapshot).unwrap();
             for (sender, act) in &acts {
@@ -335,7 +343,7 @@ proptest! {
             for change in [|h: &mut Header| h.timestamp += 1, |h: &mut Header| h.number += 2] {
                 let mut header = executed.block.header.inner().clone();
                 change(&mut header);
-                let other = Block { header: header.seal_slow(), transactions: Vec::new() };
+                let other = Block::new(header.seal_slow(), Vec::new());
                 prop_assert!(store.commit(&other, &[], &Default::default()).is_err());
             }
 

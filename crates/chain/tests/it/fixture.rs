@@ -29,7 +29,7 @@ pub fn genesis() -> Genesis {
         gas_limit: 100_000_000,
         base_fee: 1_000_000_000,
         balances: (0..10).map(|i| (signer(i).address(), fortune())).collect(),
-        predeploys: Vec::new(),
+        ..Genesis::default()
     }
 }
 

@@ -54,6 +54,7 @@ impl World {
                 .into_iter()
                 .map(|step| Predeploy { address: step.address, init_code: step.init_code })
                 .collect(),
+            ..Genesis::default()
         };
         let mut config = Config::in_memory(genesis);
         config.dir = Some(dir.path().join("chain"));

@@ -56,6 +56,7 @@ impl World {
             predeploys: steps
                 .map(|step| Predeploy { address: step.address, init_code: step.init_code })
                 .collect(),
+            ..Genesis::default()
         };
         let mut config = Config::in_memory(genesis);
         config.dir = Some(dir.path().join("chain"));

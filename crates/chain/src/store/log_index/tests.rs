@@ -118,7 +118,7 @@ fn committed_blocks_are_indexed() {
     let store = store();
     let block = |number| {
         let header = alloy_consensus::Header { number, ..Default::default() };
-        Block { header: alloy_consensus::Sealed::new(header), transactions: Vec::new() }
+        Block::new(alloy_consensus::Sealed::new(header), Vec::new())
     };
     for number in 0..5 {
         let logs = receipts(vec![log(u8::try_from(number).unwrap(), &[])]);

@@ -1,0 +1,114 @@
+//! Blocks that others made.
+
+use std::sync::PoisonError;
+
+use alloy_primitives::U256;
+
+use super::{Head, Node, NodeError};
+use crate::{
+    block::{Block, ExecutedReceipt, SealedHeader},
+    execution::{Ancestor, ExecutionError, InvalidBlock, OMMER_DEPTH, check_ommers, execute},
+    state::StateError,
+};
+
+impl Head {
+    /// A stored block, whole.
+    pub(crate) fn block(&self, number: u64) -> Result<Option<Block>, StateError> {
+        let Some(header) = self.snapshot.header(number)? else { return Ok(None) };
+        let body = self.snapshot.body(number)?.ok_or(StateError::Damaged { what: "body" })?;
+        let (transactions, ommers, withdrawals) =
+            (body.transactions, body.ommers, body.withdrawals);
+        Ok(Some(Block { header, transactions, ommers, withdrawals }))
+    }
+
+    /// The last block and those before it, as far as the judgement of ommers needs them.
+    fn ancestors(&self) -> Result<Vec<Ancestor>, StateError> {
+        let mut ancestors = Vec::with_capacity(OMMER_DEPTH);
+        for number in (0..=self.header.number).rev().take(OMMER_DEPTH) {
+            if let Some(block) = self.block(number)? {
+                ancestors.push(Ancestor { header: block.header, ommers: block.ommers });
+            }
+        }
+        Ok(ancestors)
+    }
+}
+
+impl Node {
+    /// Executes, verifies, stores and publishes the head's child. Blocks its thread.
+    pub(crate) fn import(&self, block: &Block) -> Result<(), NodeError> {
+        let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        let parent = self.head();
+        let number = block.header.number;
+        let invalid = |reason| ExecutionError::Invalid { number, reason };
+        if !block.ommers.is_empty() {
+            check_ommers(&self.spec, block, &parent.ancestors()?).map_err(invalid)?;
+        }
+        let total = self.check_merge(&parent, block)?;
+        let (executed, advance) = execute(
+            &self.spec,
+            &parent.header,
+            block,
+            &parent.snapshot,
+            &mut *commitment,
+            &parent.snapshot,
+        )?;
+        self.publish(&mut commitment, &executed, advance)?;
+        *self.total_difficulty.lock().unwrap_or_else(PoisonError::into_inner) =
+            total.map(|total| (executed.block.header.hash(), total));
+        Ok(())
+    }
+
+    /// Checks that proof of work ends exactly where the total difficulty says; returns the total of
+    /// the block if it still counts.
+    fn check_merge(&self, parent: &Head, block: &Block) -> Result<Option<U256>, NodeError> {
+        let Some(terminal) = self.spec.forks.terminal_total_difficulty else { return Ok(None) };
+        let is_work = |header: &SealedHeader| !header.difficulty.is_zero();
+        if terminal.is_zero() || !is_work(&parent.header) {
+            return Ok(None);
+        }
+        let total = self.total_difficulty_of(parent)?;
+        let wrong = match (is_work(&block.header), total >= terminal) {
+            (true, true) => Some("proof of work after the terminal total difficulty"),
+            (false, false) => Some("proof of stake before the terminal total difficulty"),
+            (true, false) | (false, true) => None,
+        };
+        match wrong {
+            None => Ok(Some(total.saturating_add(block.header.difficulty))),
+            Some(what) => {
+                let (number, reason) = (block.header.number, InvalidBlock::Merge(what));
+                Err(ExecutionError::Invalid { number, reason }.into())
+            }
+        }
+    }
+
+    /// Difficulty of all blocks up to the head: remembered from the last import, or added up.
+    fn total_difficulty_of(&self, head: &Head) -> Result<U256, StateError> {
+        let known = *self.total_difficulty.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((hash, total)) = known
+            && hash == head.header.hash()
+        {
+            return Ok(total);
+        }
+        let mut total = U256::ZERO;
+        for number in 0..=head.header.number {
+            let header = head.snapshot.header(number)?;
+            let difficulty = header.map(|header| header.difficulty).unwrap_or_default();
+            total = total.saturating_add(difficulty);
+        }
+        Ok(total)
+    }
+
+    /// Checks that the stored receipts of a block are those that executing it gives.
+    pub(crate) fn check_receipts(
+        &self,
+        number: u64,
+        receipts: &[ExecutedReceipt],
+    ) -> Result<(), NodeError> {
+        let stored = self.head().snapshot.receipts(number)?;
+        if stored.as_deref() == Some(receipts) {
+            Ok(())
+        } else {
+            Err(StateError::Damaged { what: "receipts" }.into())
+        }
+    }
+}
