@@ -93,11 +93,12 @@ pub struct Limits {
     pub history_blocks: u64,
     /// Bytes of database pages cached in memory.
     pub database_cache_bytes: usize,
-    /// Gas one `eth_call` or `eth_estimateGas` may use.
+    /// Gas one `eth_call` or `eth_estimateGas` may use; 0 is no limit.
     pub call_gas_max: u64,
     /// How long one request may execute messages, waiting for its turn included; zero is no limit.
     pub call_time_max: Duration,
-    /// Requests of the expensive kind (calls, log queries) that run at the same time.
+    /// Requests of the expensive kind that run at the same time: so many that execute messages,
+    /// and so many that read much (log queries, whole blocks).
     pub heavy_requests_max: usize,
     /// Blocks one log query may span.
     pub logs_blocks_max: u64,

@@ -13,8 +13,8 @@ mod difficulty;
 mod environment;
 mod header;
 mod ommers;
-mod rewards;
-mod system;
+pub(crate) mod rewards;
+pub(crate) mod system;
 
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;

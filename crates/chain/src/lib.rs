@@ -21,6 +21,7 @@ mod message;
 mod node;
 pub mod pool;
 mod rpc;
+mod simulate;
 pub mod snapshot;
 mod solo;
 pub mod spec;

@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod import;
+mod pending;
 mod submission;
 
 use std::{
@@ -18,6 +19,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, map::AddressSet};
 use tokio::sync::watch;
 
 pub(crate) use arrivals::Arrivals;
+
+pub(crate) use pending::PendingBlock;
 
 use crate::{
     block::{ChainSpec, SealedHeader, chained_randomness},
@@ -107,6 +110,8 @@ pub(crate) struct Node {
     /// Signalled when the pool has something new.
     pub(crate) arrivals: Arrivals,
     fault: Mutex<Option<String>>,
+    /// The last pending block that was asked for.
+    pending: Mutex<Option<Arc<PendingBlock>>>,
     /// The pool's time starts here.
     opened: Instant,
     /// Set once if what waits is to outlive the process.
@@ -166,6 +171,7 @@ impl Node {
             heads,
             arrivals: Arrivals::default(),
             fault: Mutex::new(None),
+            pending: Mutex::new(None),
             opened: Instant::now(),
             journal: OnceLock::new(),
         })
@@ -228,7 +234,8 @@ impl Node {
         let attributes = self.next_attributes(&parent.header);
         let mut builder =
             BlockBuilder::new(&self.spec, &parent.header, attributes, &parent.snapshot)?;
-        self.fill(&mut builder)?;
+        let invalid = self.fill(&mut builder, &mut || true)?;
+        self.drop_invalid(invalid);
         if builder.is_empty() && !empty {
             return Ok(None);
         }
@@ -236,8 +243,13 @@ impl Node {
         self.publish(&mut commitment, &executed, advance).map(Some)
     }
 
-    /// Adds transactions from the pool until the block is full; drops those that are not valid.
-    fn fill<R: StateReader>(&self, builder: &mut BlockBuilder<'_, R>) -> Result<(), NodeError> {
+    /// Adds transactions from the pool until the block is full or `go_on` says no. Returns those
+    /// that are not valid.
+    fn fill<R: StateReader>(
+        &self,
+        builder: &mut BlockBuilder<'_, R>,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<(Address, u64)>, NodeError> {
         let count = usize::try_from(builder.gas_left() / TRANSACTION_GAS_MIN).unwrap_or(usize::MAX);
         let candidates = self.pool().best(builder.base_fee(), count);
         let mut skipped = AddressSet::default();
@@ -245,7 +257,8 @@ impl Node {
         let mut misfits = 0;
         for pooled in candidates {
             let sender = pooled.transaction.signer();
-            if builder.gas_left() < TRANSACTION_GAS_MIN || misfits >= MISFITS_MAX {
+            let is_full = builder.gas_left() < TRANSACTION_GAS_MIN || misfits >= MISFITS_MAX;
+            if is_full || !go_on() {
                 break;
             }
             if skipped.contains(&sender) {
@@ -263,17 +276,20 @@ impl Node {
                 }
                 Err(Rejected::Invalid(reason)) => {
                     let hash = pooled.transaction.inner().tx_hash();
-                    tracing::debug!(%hash, %reason, "transaction dropped from the pool");
+                    tracing::debug!(%hash, %reason, "transaction cannot go into a block");
                     invalid.push((sender, pooled.transaction.nonce()));
                     skipped.insert(sender);
                 }
             }
         }
+        Ok(invalid)
+    }
+
+    fn drop_invalid(&self, invalid: Vec<(Address, u64)>) {
         let mut pool = self.pool();
         for (sender, nonce) in invalid {
             pool.remove(sender, nonce);
         }
-        Ok(())
     }
 
     fn publish(

@@ -22,11 +22,13 @@ mod http;
 mod keys;
 mod logs;
 mod message;
+mod next_block;
 mod oracle;
 mod origin;
 mod pending;
 mod raw;
 mod server;
+mod simulate;
 mod state;
 mod subscriptions;
 mod table;
@@ -49,7 +51,7 @@ use self::{
     oracle::Oracle,
     origin::Gate,
     subscriptions::Hub,
-    table::{Table, heavy, quick},
+    table::{Table, executing, heavy, quick},
 };
 pub(crate) use self::{error::reason_in_words, server::Server};
 use crate::{config::Access, message::Turns, node::Node};
@@ -60,6 +62,7 @@ pub(crate) struct Rpc {
     node: Arc<Node>,
     filters: Mutex<Filters>,
     permits: Arc<Semaphore>,
+    executions: Arc<Semaphore>,
     /// Whose turn it is to execute messages.
     turns: Arc<Turns>,
     oracle: Oracle,
@@ -75,6 +78,7 @@ pub(crate) async fn serve(
     let rpc = Rpc {
         filters: Mutex::new(Filters::new(limits.filters_max, limits.filter_idle_max)),
         permits: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
+        executions: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
         turns: Arc::new(Turns::of_this_machine()),
         oracle: Oracle::new(limits.tip_min),
         node: Arc::clone(&node),
@@ -106,9 +110,9 @@ fn methods() -> Table {
     quick(m, "eth_signTransaction", keys::sign_transaction);
     quick(m, "eth_pendingTransactions", keys::pending_transactions);
     quick(m, "eth_blockNumber", blocks::block_number);
-    heavy(m, "eth_getBlockByNumber", blocks::by_number);
+    heavy(m, "eth_getBlockByNumber", next_block::by_number);
     heavy(m, "eth_getBlockByHash", blocks::by_hash);
-    quick(m, "eth_getBlockTransactionCountByNumber", blocks::count_by_number);
+    quick(m, "eth_getBlockTransactionCountByNumber", next_block::count_by_number);
     quick(m, "eth_getBlockTransactionCountByHash", blocks::count_by_hash);
     quick(m, "eth_getUncleCountByBlockNumber", blocks::uncles_by_number);
     quick(m, "eth_getUncleCountByBlockHash", blocks::uncles_by_hash);
@@ -134,9 +138,10 @@ fn methods() -> Table {
     quick(m, "eth_getStorageAt", state::storage_at);
     heavy(m, "eth_getStorageValues", state::storage_values);
     heavy(m, "eth_getProof", state::proof);
-    heavy(m, "eth_call", call::call);
-    heavy(m, "eth_estimateGas", estimate::estimate_gas);
-    heavy(m, "eth_createAccessList", access_list::create);
+    executing(m, "eth_call", call::call);
+    executing(m, "eth_estimateGas", estimate::estimate_gas);
+    executing(m, "eth_createAccessList", access_list::create);
+    executing(m, "eth_simulateV1", simulate::simulate_v1);
     heavy(m, "eth_gasPrice", fees::gas_price);
     heavy(m, "eth_maxPriorityFeePerGas", fees::max_priority_fee);
     quick(m, "eth_baseFee", fees::base_fee);
@@ -153,11 +158,11 @@ fn methods() -> Table {
     heavy(m, "txpool_content", txpool::content);
     heavy(m, "txpool_contentFrom", txpool::content_from);
     heavy(m, "txpool_inspect", txpool::inspect);
-    heavy(m, "debug_traceTransaction", debug::trace_transaction);
-    heavy(m, "debug_traceCall", debug::trace_call);
-    heavy(m, "debug_traceBlock", debug::trace_block);
-    heavy(m, "debug_traceBlockByNumber", debug::trace_block_by_number);
-    heavy(m, "debug_traceBlockByHash", debug::trace_block_by_hash);
-    heavy(m, "debug_storageRangeAt", debug_state::storage_range_at);
+    executing(m, "debug_traceTransaction", debug::trace_transaction);
+    executing(m, "debug_traceCall", debug::trace_call);
+    executing(m, "debug_traceBlock", debug::trace_block);
+    executing(m, "debug_traceBlockByNumber", debug::trace_block_by_number);
+    executing(m, "debug_traceBlockByHash", debug::trace_block_by_hash);
+    executing(m, "debug_storageRangeAt", debug_state::storage_range_at);
     table
 }

@@ -20,7 +20,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use alloy_evm::{Evm, EvmEnv, precompiles::PrecompilesMap};
+use alloy_evm::{Evm, EvmEnv};
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use revm::{
     context::{
@@ -39,7 +39,7 @@ use self::{
 };
 pub(crate) use self::{replay::Replay, world::World};
 use crate::{
-    message::{Watched, machine},
+    message::{CalledPrecompiles, Watched, machine},
     state::{Journal, StateError, StateReader},
 };
 
@@ -370,7 +370,7 @@ impl Tracer for Mux {
 pub(crate) struct Place<R: StateReader> {
     pub(crate) journal: Journal<Watched<R>>,
     pub(crate) environment: EvmEnv,
-    pub(crate) precompiles: PrecompilesMap,
+    pub(crate) precompiles: CalledPrecompiles,
 }
 
 /// A finished trace.

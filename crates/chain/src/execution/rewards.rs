@@ -15,7 +15,7 @@ use crate::{
 const COIN: u128 = 1_000_000_000_000_000_000;
 
 /// Pays who made a proof of work block and its ommers.
-pub(super) fn pay_work<R: StateReader>(
+pub(crate) fn pay_work<R: StateReader>(
     journal: &mut Journal<R>,
     spec: &ChainSpec,
     number: u64,

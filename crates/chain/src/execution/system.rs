@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Records the beacon chain's root of the parent (EIP-4788).
-pub(super) fn record_beacon_root<R, E>(evm: &mut E, root: B256) -> Result<(), ExecutionError>
+pub(crate) fn record_beacon_root<R, E>(evm: &mut E, root: B256) -> Result<(), ExecutionError>
 where
     R: StateReader,
     E: Evm<DB = Journal<R>, Error = revm::context_interface::result::EVMError<StateError>>,
@@ -27,7 +27,7 @@ where
 }
 
 /// Records the parent's hash (EIP-2935).
-pub(super) fn record_parent_hash<R, E>(evm: &mut E, hash: B256) -> Result<(), ExecutionError>
+pub(crate) fn record_parent_hash<R, E>(evm: &mut E, hash: B256) -> Result<(), ExecutionError>
 where
     R: StateReader,
     E: Evm<DB = Journal<R>, Error = revm::context_interface::result::EVMError<StateError>>,
@@ -37,7 +37,7 @@ where
 
 /// Collects what the execution layer asks of the consensus layer (EIP-7685) and returns its hash:
 /// deposits, withdrawals, consolidations.
-pub(super) fn requests_hash<R, E>(
+pub(crate) fn requests_hash<R, E>(
     evm: &mut E,
     deposit_contract: Address,
     receipts: &[ExecutedReceipt],

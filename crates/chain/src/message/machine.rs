@@ -1,7 +1,7 @@
 //! The virtual machine for requests: that of `execution`, with a watch on the state it reads and
 //! on every instruction that a long execution must pass again and again.
 
-use alloy_evm::{EthEvm, EvmEnv, eth::EthEvmContext, precompiles::PrecompilesMap};
+use alloy_evm::{EthEvm, EvmEnv, eth::EthEvmContext};
 use revm::{
     Context, MainBuilder, MainContext,
     bytecode::opcode::{
@@ -17,14 +17,14 @@ use revm::{
     },
 };
 
-use super::{Watch, Watched};
+use super::{CalledPrecompiles, Watch, Watched};
 use crate::state::{Journal, StateReader};
 
 /// The context in which a request's messages run.
 type Watching<R> = EthEvmContext<Journal<Watched<R>>>;
 
 /// A machine under a watch.
-pub(crate) type Machine<R, I> = EthEvm<Journal<Watched<R>>, I, PrecompilesMap>;
+pub(crate) type Machine<R, I> = EthEvm<Journal<Watched<R>>, I, CalledPrecompiles>;
 
 /// Weight of an instruction that may read, copy or hash much for its gas.
 const HEAVY: u32 = 256;
@@ -33,7 +33,7 @@ const HEAVY: u32 = 256;
 pub(crate) fn machine<R: StateReader, I: Inspector<Watching<R>>>(
     journal: Journal<Watched<R>>,
     environment: EvmEnv,
-    precompiles: PrecompilesMap,
+    precompiles: CalledPrecompiles,
     inspector: I,
     inspect: bool,
 ) -> Machine<R, I> {

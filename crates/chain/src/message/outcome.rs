@@ -53,7 +53,7 @@ pub(crate) fn needs_last_step(reason: &HaltReason) -> bool {
         HaltReason::OpcodeNotFound
             | HaltReason::NotActivated
             | HaltReason::StackUnderflow
-            | HaltReason::InvalidFEOpcode
+            | HaltReason::StackOverflow
     )
 }
 
@@ -73,11 +73,15 @@ pub(crate) fn halted(reason: &HaltReason, last: LastStep) -> String {
             format!("invalid opcode: {}", name(last.opcode))
         }
         HaltReason::InvalidJump => "invalid jump destination".to_owned(),
-        HaltReason::StackUnderflow => {
+        // The machine takes a DUP of what is not there for an overflow.
+        HaltReason::StackUnderflow | HaltReason::StackOverflow => {
             let required = OPCODE_INFO[usize::from(last.opcode)].map_or(0, |info| info.inputs());
-            format!("stack underflow ({} <=> {required})", last.height)
+            if last.height < usize::from(required) {
+                format!("stack underflow ({} <=> {required})", last.height)
+            } else {
+                "stack limit reached 1024 (1023)".to_owned()
+            }
         }
-        HaltReason::StackOverflow => "stack limit reached 1024 (1023)".to_owned(),
         HaltReason::OutOfOffset => "return data out of bounds".to_owned(),
         HaltReason::CreateCollision => "contract address collision".to_owned(),
         HaltReason::CreateContractSizeLimit => "max code size exceeded".to_owned(),

@@ -1,11 +1,13 @@
 //! State and block overrides: what a request pretends before its messages run.
 
 use alloy_eips::eip4895::Withdrawals;
-use alloy_evm::{EvmEnv, precompiles::PrecompilesMap};
+use alloy_evm::{Database, EvmEnv, eth::EthEvmContext, precompiles::PrecompilesMap};
 use alloy_primitives::{Address, B256, U256, map::AddressSet};
 use alloy_rpc_types_eth::state::{AccountOverride, StateOverride};
 use revm::{
     context::CfgEnv,
+    handler::PrecompileProvider,
+    interpreter::{CallInputs, InterpreterResult},
     precompile::{PrecompileSpecId, Precompiles as Builtin},
     primitives::hardfork::SpecId,
 };
@@ -42,11 +44,12 @@ impl Precompiles {
         moved_here || (!moved_away && self.builtin.contains(address))
     }
 
-    /// What the machine calls. The accounts that count as warm stay those of the fork.
-    pub(crate) fn map(&self) -> PrecompilesMap {
+    /// What the machine calls.
+    pub(crate) fn called(&self) -> CalledPrecompiles {
         let mut map = PrecompilesMap::from_static(self.builtin);
+        let warm = self.builtin.addresses_set();
         if self.changes.is_empty() {
-            return map;
+            return map.into();
         }
         let mut moved = Vec::new();
         for (from, to) in &self.changes {
@@ -56,7 +59,45 @@ impl Precompiles {
             });
         }
         map.extend_precompiles(moved);
-        map
+        CalledPrecompiles { map, warm: Some(warm) }
+    }
+}
+
+impl From<PrecompilesMap> for CalledPrecompiles {
+    fn from(map: PrecompilesMap) -> Self {
+        Self { map, warm: None }
+    }
+}
+
+/// The precompiles a machine calls. The accounts that count as warm are always those of the fork,
+/// wherever overrides moved what.
+#[derive(Debug)]
+pub(crate) struct CalledPrecompiles {
+    map: PrecompilesMap,
+    /// If they are not just those in the map.
+    warm: Option<&'static AddressSet>,
+}
+
+impl<D: Database> PrecompileProvider<EthEvmContext<D>> for CalledPrecompiles {
+    type Output = InterpreterResult;
+
+    fn set_spec(&mut self, _: SpecId) -> bool {
+        false
+    }
+
+    fn run(
+        &mut self,
+        context: &mut EthEvmContext<D>,
+        inputs: &CallInputs,
+    ) -> Result<Option<InterpreterResult>, String> {
+        self.map.run(context, inputs)
+    }
+
+    fn warm_addresses(&self) -> &AddressSet {
+        match self.warm {
+            Some(warm) => warm,
+            None => PrecompileProvider::<EthEvmContext<D>>::warm_addresses(&self.map),
+        }
     }
 }
 
@@ -195,8 +236,8 @@ impl BlockOverrides {
         if self.number.is_some() || self.time.is_some() {
             let number = u64::try_from(block.number).unwrap_or(u64::MAX);
             let timestamp = u64::try_from(block.timestamp).unwrap_or(u64::MAX);
-            environment.cfg_env =
-                CfgEnv::new_with_spec(spec.fork(number, timestamp)).with_chain_id(spec.chain_id);
+            let fork = spec.fork_at(number, timestamp, block.prevrandao.is_some());
+            environment.cfg_env = CfgEnv::new_with_spec(fork).with_chain_id(spec.chain_id);
         }
         Ok(())
     }

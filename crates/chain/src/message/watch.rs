@@ -8,6 +8,7 @@
 use std::{
     cell::Cell,
     collections::VecDeque,
+    rc::Rc,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -141,7 +142,7 @@ impl Drop for Watch {
 #[derive(Debug)]
 pub(crate) struct Watched<R> {
     pub(crate) reader: R,
-    pub(crate) watch: Watch,
+    pub(crate) watch: Rc<Watch>,
     /// Blocks from this number on have no hash yet, whatever number an override gives the block.
     pub(crate) hashes_below: u64,
 }

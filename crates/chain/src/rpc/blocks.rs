@@ -11,12 +11,6 @@ pub(super) fn block_number(rpc: &Rpc, _: Arguments<'_>) -> Result<U64, RpcError>
     Ok(U64::from(rpc.head().header.number))
 }
 
-pub(super) fn by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<RpcBlock>, RpcError> {
-    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
-    let full = args.take()?;
-    block(&head, head.resolve(number), full)
-}
-
 pub(super) fn by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<RpcBlock>, RpcError> {
     let (head, hash) = (rpc.head(), args.take::<B256>()?);
     let full = args.take()?;
@@ -37,11 +31,6 @@ pub(super) fn header_by_hash(
 ) -> Result<Option<RpcHeader>, RpcError> {
     let (head, hash) = (rpc.head(), args.take::<B256>()?);
     header(&head, head.snapshot.number_of(&hash)?)
-}
-
-pub(super) fn count_by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
-    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
-    count(&head, head.resolve(number))
 }
 
 pub(super) fn count_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
@@ -79,7 +68,7 @@ pub(super) fn uncle_by_hash(
     Ok(None)
 }
 
-fn block(head: &Head, number: Option<u64>, full: bool) -> Result<Option<RpcBlock>, RpcError> {
+pub(super) fn block(head: &Head, number: Option<u64>, full: bool) -> Result<Option<RpcBlock>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     let Some(header) = head.header_of(number)? else { return Ok(None) };
     let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
@@ -94,7 +83,7 @@ fn header(head: &Head, number: Option<u64>) -> Result<Option<RpcHeader>, RpcErro
     Ok(Some(rpc))
 }
 
-fn count(head: &Head, number: Option<u64>) -> Result<Option<U64>, RpcError> {
+pub(super) fn count(head: &Head, number: Option<u64>) -> Result<Option<U64>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     let transactions = head.snapshot.transactions(number)?;
     Ok(transactions.map(|transactions| U64::from(transactions.len())))

@@ -1,7 +1,9 @@
 //! Preparing and running one message on the state of one block: `eth_call`, and what
 //! `eth_estimateGas`, `eth_createAccessList` and `debug_traceCall` begin with.
 
-use alloy_eips::{BlockId, BlockNumberOrTag};
+use std::rc::Rc;
+
+use alloy_eips::BlockId;
 use alloy_evm::{Evm, EvmEnv};
 use alloy_primitives::Bytes;
 use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
@@ -14,7 +16,7 @@ use revm::{
 use super::{Arguments, Rpc, convert::StateView, error::RpcError};
 use crate::{
     block::SealedHeader,
-    execution::{block_environment, environment_of, machine_error},
+    execution::{environment_of, machine_error},
     message::{
         BlockOverrides, Checks, LastStep, Machine, Message, Precompiles, Prices, Refusal, Watch,
         Watched, halted, machine, needs_last_step, override_state, refusal,
@@ -40,8 +42,6 @@ pub(super) struct Prepared<'a> {
     pub(super) environment: EvmEnv,
     pub(super) precompiles: Precompiles,
     pub(super) state: CallState<'a>,
-    /// Whether an override set the price of blobs.
-    pub(super) keeps_blob_fee: bool,
 }
 
 /// Prepares the state of `block` with the overrides that `eth_call` takes.
@@ -52,15 +52,10 @@ pub(super) fn prepare<'a>(
     overrides: Option<&StateOverride>,
     block_overrides: Option<&BlockOverrides>,
 ) -> Result<Prepared<'a>, RpcError> {
-    let (header, reader) = head.state_of(block)?;
-    let environment = match block {
-        Some(BlockId::Number(BlockNumberOrTag::Pending)) => {
-            block_environment(&rpc.node.spec, &header, &rpc.node.next_attributes(&header))
-        }
-        Some(_) | None => environment_of(&rpc.node.spec, &header),
-    };
+    let (header, reader) = rpc.view(head, block)?;
+    let environment = environment_of(&rpc.node.spec, &header);
     let hashes_below = u64::try_from(environment.block_env.number).unwrap_or(u64::MAX);
-    let watch = Watch::start(&rpc.turns, rpc.node.limits.call_time_max);
+    let watch = Rc::new(Watch::start(&rpc.turns, rpc.node.limits.call_time_max));
     let state = Journal::new(Watched { reader, watch, hashes_below });
     overridden(rpc, header, environment, state, overrides, block_overrides)
 }
@@ -81,8 +76,7 @@ pub(super) fn overridden<'a>(
     if let Some(overrides) = overrides {
         override_state(&mut state, &mut precompiles, overrides)?;
     }
-    let keeps_blob_fee = block_overrides.is_some_and(|block| block.blob_base_fee.is_some());
-    Ok(Prepared { header, environment, precompiles, state, keeps_blob_fee })
+    Ok(Prepared { header, environment, precompiles, state })
 }
 
 /// A message on its machine. It can run again and again: nothing it changes stays.
@@ -112,7 +106,8 @@ impl<'a> Prepared<'a> {
     ) -> Result<Session<'a, I>, RpcError> {
         let Placed { state, environment, precompiles, message, sender, prices } =
             self.place(message)?;
-        let machine = machine(state, environment, precompiles.map(), inspector, inspect);
+        let precompiles = precompiles.called();
+        let machine = machine(state, environment, precompiles, inspector, inspect);
         Ok(Session { machine, message, sender, prices })
     }
 
@@ -136,6 +131,7 @@ impl<'a> Prepared<'a> {
         cfg.disable_nonce_check = true;
         cfg.disable_base_fee = true;
         cfg.tx_gas_limit_cap = Some(u64::MAX);
+        cfg.max_blobs_per_tx = None;
         let sender = self.state.account(message.from)?.unwrap_or_default();
         let Self { state, environment, precompiles, .. } = self;
         Ok(Placed { state, environment, precompiles, message, sender, prices })

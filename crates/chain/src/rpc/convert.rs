@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{Rpc, error::RpcError};
 use crate::{
     block::{ExecutedReceipt, SealedHeader, Transaction},
-    node::Head,
+    node::{Head, NodeError, PendingBlock, chain_of_causes},
     state::{AccountState, StateError, StateReader},
     store::{HistoricState, Snapshot},
 };
@@ -25,11 +25,34 @@ use crate::{
 pub(super) enum StateView<'a> {
     Latest(&'a Snapshot),
     Historic(HistoricState<'a>),
+    Pending(Arc<PendingBlock>),
 }
 
 impl Rpc {
     pub(super) fn head(&self) -> Arc<Head> {
         self.node.head()
+    }
+
+    /// The pending block. Waits for a turn to execute it; not to be called with a turn.
+    pub(super) fn pending(&self) -> Result<Arc<PendingBlock>, RpcError> {
+        self.node.pending(&self.turns).map_err(|error| match error {
+            NodeError::State(error) => error.into(),
+            NodeError::Execution(error) => error.into(),
+            other => RpcError::internal(chain_of_causes(&other)),
+        })
+    }
+
+    /// The block a state query names, and its state: also that of the pending block.
+    pub(super) fn view<'a>(
+        &self,
+        head: &'a Head,
+        block: Option<BlockId>,
+    ) -> Result<(SealedHeader, StateView<'a>), RpcError> {
+        if block == Some(BlockId::Number(BlockNumberOrTag::Pending)) {
+            let pending = self.pending()?;
+            return Ok((pending.executed.block.header.clone(), StateView::Pending(pending)));
+        }
+        head.state_of(block)
     }
 }
 
@@ -92,30 +115,35 @@ impl StateReader for StateView<'_> {
         match self {
             Self::Latest(state) => state.account(address),
             Self::Historic(state) => state.account(address),
+            Self::Pending(block) => block.state.account(address),
         }
     }
     fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
         match self {
             Self::Latest(state) => state.storage(address, slot),
             Self::Historic(state) => state.storage(address, slot),
+            Self::Pending(block) => block.state.storage(address, slot),
         }
     }
     fn code(&self, hash: &B256) -> Result<Bytecode, StateError> {
         match self {
             Self::Latest(state) => state.code(hash),
             Self::Historic(state) => state.code(hash),
+            Self::Pending(block) => block.state.code(hash),
         }
     }
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         match self {
             Self::Latest(state) => state.block_hash(number),
             Self::Historic(state) => state.block_hash(number),
+            Self::Pending(block) => block.state.block_hash(number),
         }
     }
     fn storage_entries(&self, address: &Address) -> Result<Vec<(B256, U256)>, StateError> {
         match self {
             Self::Latest(state) => state.storage_entries(address),
             Self::Historic(state) => state.storage_entries(address),
+            Self::Pending(block) => block.state.storage_entries(address),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Traces of stored blocks and transactions.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::{BlockId, BlockNumberOrTag};
@@ -94,7 +94,7 @@ pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rpc
         }
         None => {
             let (_, reader) = head.state_of(Some(BlockId::number(number)))?;
-            let watch = Watch::start(&rpc.turns, timeout);
+            let watch = Rc::new(Watch::start(&rpc.turns, timeout));
             // A message that is said to run in the next block sees the hash of this one.
             let next = options.block_overrides.as_ref().and_then(|block| block.number);
             let is_next = next.is_some_and(|next| next == U256::from(number) + U256::ONE);
@@ -121,7 +121,7 @@ pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rpc
     let place = Place {
         journal: placed.state,
         environment: placed.environment,
-        precompiles: placed.precompiles.map(),
+        precompiles: placed.precompiles.called(),
     };
     raw(run(place, transaction, &subject, tracer, bytes_max(rpc))?.json)
 }
@@ -227,7 +227,7 @@ pub(super) fn replay<'a>(
         return Err(RpcError::server(format!("block {} not found", header.parent_hash)));
     };
     let (_, reader) = head.state_of(Some(BlockId::number(number)))?;
-    let watch = Watch::start(&rpc.turns, timeout);
+    let watch = Rc::new(Watch::start(&rpc.turns, timeout));
     let state = Watched { reader, watch, hashes_below: header.number };
     Ok(Replay::new(&rpc.node.spec, &parent, header, state)?)
 }

@@ -49,7 +49,7 @@ pub(super) fn syncing(_: &Rpc, _: Arguments<'_>) -> Result<bool, RpcError> {
 pub(super) fn balance(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, RpcError> {
     let address: Address = args.take()?;
     let head = rpc.head();
-    let (_, state) = head.state_of(args.take_optional()?)?;
+    let (_, state) = rpc.view(&head, args.take_optional()?)?;
     Ok(state.account(&address)?.unwrap_or_default().balance)
 }
 
@@ -69,7 +69,7 @@ pub(super) fn transaction_count(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U6
 pub(super) fn code(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
     let address: Address = args.take()?;
     let head = rpc.head();
-    let (_, state) = head.state_of(args.take_optional()?)?;
+    let (_, state) = rpc.view(&head, args.take_optional()?)?;
     let hash = state.account(&address)?.unwrap_or_default().code_hash;
     Ok(state.code(&hash)?.original_bytes())
 }
@@ -77,7 +77,7 @@ pub(super) fn code(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError
 pub(super) fn storage_at(rpc: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
     let (address, key): (Address, String) = (args.take()?, args.take()?);
     let head = rpc.head();
-    let (_, state) = head.state_of(args.take_optional()?)?;
+    let (_, state) = rpc.view(&head, args.take_optional()?)?;
     let key = storage_key(&key)?;
     Ok(state.storage(&address, &key.slot.into())?.into())
 }
@@ -100,7 +100,7 @@ pub(super) fn storage_values(
         return Err(RpcError::invalid("empty request"));
     }
     let head = rpc.head();
-    let (_, state) = head.state_of(block)?;
+    let (_, state) = rpc.view(&head, block)?;
     let mut values = BTreeMap::new();
     for (address, slots) in request.slots {
         let read = slots.iter().map(|slot| state.storage(&address, &(*slot).into()));

@@ -24,6 +24,9 @@ enum Method {
     Quick(Call),
     /// May take long: on a thread of its own, a bounded number at a time.
     Heavy(Call),
+    /// Like heavy, for what executes messages: a number of its own, so that executions that wait
+    /// for their turn keep nobody from reading.
+    Executing(Call),
 }
 
 impl fmt::Debug for Table {
@@ -47,15 +50,18 @@ impl Table {
     ) -> Result<String, RpcError> {
         match self.0.get(name) {
             None => Err(RpcError::method_not_found(name)),
-            Some(Method::Quick(call)) => {
+            Some(Method::Quick(call)) if !names_pending(params) => {
                 let arguments = Arguments::new(name, params)?;
                 let called = catch_unwind(AssertUnwindSafe(|| call(rpc, arguments)));
                 called.unwrap_or_else(|_| Err(RpcError::crashed()))
             }
-            Some(Method::Heavy(call)) => {
+            Some(Method::Quick(call) | Method::Heavy(call) | Method::Executing(call)) => {
+                let executes = matches!(self.0.get(name), Some(Method::Executing(_)));
+                let executes = executes || names_pending(params);
                 let (rpc, call) = (Arc::clone(rpc), Arc::clone(call));
                 let (name, params) = (name.to_owned(), params.map(str::to_owned));
-                let permit = Arc::clone(&rpc.permits).acquire_owned().await;
+                let permits = if executes { &rpc.executions } else { &rpc.permits };
+                let permit = Arc::clone(permits).acquire_owned().await;
                 let work = tokio::task::spawn_blocking(move || {
                     let _permit = permit;
                     call(&rpc, Arguments::new(&name, params.as_deref())?)
@@ -64,6 +70,20 @@ impl Table {
             }
         }
     }
+}
+
+/// Whether a request may be about the pending block, which has to be executed first.
+fn names_pending(params: Option<&str>) -> bool {
+    params.is_some_and(|params| params.contains("\"pending\""))
+}
+
+/// Adds a method that executes messages.
+pub(super) fn executing<T: Serialize + 'static>(
+    table: &mut Table,
+    name: &'static str,
+    method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
+) {
+    table.add(name, Method::Executing(with_json(method)));
 }
 
 /// Adds a method that answers at once.

@@ -124,6 +124,13 @@ impl Commitment {
         Self::at(Trie::stored(root))
     }
 
+    /// The tries of `view`, to be led elsewhere than the chain goes. Subtries that are not in memory
+    /// are those of the source's state until they are changed, so the source may go on reading the
+    /// state of `view` however far this is led.
+    pub fn of(view: TrieView) -> Self {
+        Self { view, ..Self::default() }.with_threads(1)
+    }
+
     /// Moves from the state with the root `saved`, at which the source's records stand, to the one
     /// of the source's entries. `changed` has all keys that differ between the two. The caller
     /// compares the root.
@@ -333,7 +340,7 @@ impl StateCommitment for Commitment {
                 let before = match self.storages.get(key) {
                     _ if root == EMPTY_ROOT_HASH => Trie::default(),
                     Some(loaded) => loaded.trie.clone(),
-                    None => Trie::stored(&root),
+                    None => self.view.storage(key, &root),
                 };
                 let changes: Vec<Change> =
                     account.slots.iter().map(|(slot, d)| (*slot, leaf(d.after))).collect();

@@ -32,7 +32,7 @@ impl<R: StateReader> Replay<R> {
         let place = Place {
             journal: inner.ctx.journaled_state.database,
             environment: EvmEnv { cfg_env: inner.ctx.cfg, block_env: inner.ctx.block },
-            precompiles: inner.precompiles,
+            precompiles: inner.precompiles.into(),
         };
         Ok(Self { place, logs: 0 })
     }

@@ -89,3 +89,10 @@ pub fn reverter() -> Vec<u8> {
 pub fn words(words: &[u64]) -> Bytes {
     words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>()).collect::<Vec<u8>>().into()
 }
+
+/// Sends one body to the RPC and returns the answer.
+pub async fn post(chain: &Chain, body: impl Into<String>) -> String {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = http.post(chain.rpc_url()).header("content-type", "application/json");
+    request.body(body.into()).send().await.unwrap().text().await.unwrap()
+}
