@@ -14,8 +14,11 @@
 //!
 //! Why so: one record per key and block would touch a page of the database for every key of every
 //! block; here a page is touched once for a whole section, and the tail only grows at its end. A scan
-//! of blooms costs 256 bytes per block and query. Figures of the machine of 2026-11-22 are given by
-//! `cargo run --release -p tilth-chain --example logs`; see its head.
+//! of blooms costs 256 bytes per block and query. Measured on 100,000 blocks (the example `logs`, two
+//! busy cores, 2026-11-22): an address of ten blocks is found in 0.4 ms over HTTP with 5 logs per block
+//! and in 0.5 ms with 50; a table of blooms takes 23 ms. The index takes 21 and 17 bytes per log. Five
+//! logs with all that comes with them add 0.1 ms to a commit of 0.15 ms; closing a section made the
+//! slowest commit 17 ms, or 48 ms with 50 logs per block.
 //!
 //! Keys are not keyed hashes: somebody may pay for logs that share a key with others' and so make
 //! queries look at their blocks in vain. That costs such a query time, within its limit.
