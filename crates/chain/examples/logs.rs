@@ -94,7 +94,11 @@ impl Numbers {
 /// Appends blocks to the chain in `dir`; returns their blooms.
 fn fill(dir: &Path, mut head: SealedHeader, blocks: u64, logs: u64) -> Result<Vec<Bloom>> {
     let file = dir.join("chain.redb");
-    let options = StoreOptions { cache_bytes: 256 << 20, history_blocks: 1000 };
+    let options = StoreOptions {
+        cache_bytes: 256 << 20,
+        history_blocks: 1000,
+        ..StoreOptions::default()
+    };
     let store = Store::open(&file, &options)?;
     let mut numbers = Numbers(7);
     let mut blooms = vec![Bloom::ZERO];

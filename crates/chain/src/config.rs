@@ -89,8 +89,13 @@ pub struct Limits {
     pub tip_min: u128,
     /// Whether transactions without replay protection (EIP-155) are taken.
     pub allow_unprotected: bool,
-    /// Blocks behind the head whose state can still be read.
+    /// Blocks behind the head whose state can still be read; 0 for none, `u64::MAX` for all.
     pub history_blocks: u64,
+    /// Trie nodes kept in memory, about 200 bytes each.
+    pub trie_nodes_max: usize,
+    /// Changed keys after which the stored trie nodes are brought up to date. Opening after a crash
+    /// applies about so many, some 10 us each.
+    pub trie_unsaved_max: usize,
     /// Bytes of database pages cached in memory.
     pub database_cache_bytes: usize,
     /// Gas one `eth_call` or `eth_estimateGas` may use; 0 is no limit.
@@ -148,6 +153,8 @@ impl Default for Limits {
             tip_min: 0,
             allow_unprotected: false,
             history_blocks: 100_000,
+            trie_nodes_max: 1_000_000,
+            trie_unsaved_max: 30_000,
             database_cache_bytes: 32 << 20,
             call_gas_max: 50_000_000,
             call_time_max: Duration::from_secs(5),

@@ -146,6 +146,8 @@ fn open(config: Config) -> Result<Node, ChainError> {
     let options = StoreOptions {
         cache_bytes: config.limits.database_cache_bytes,
         history_blocks: config.limits.history_blocks,
+        tries_unsaved_max: config.limits.trie_unsaved_max,
+        tries_nodes_max: config.limits.trie_nodes_max,
     };
     let store = match &config.dir {
         None => Store::in_memory(&options),
@@ -155,8 +157,7 @@ fn open(config: Config) -> Result<Node, ChainError> {
         }
     }
     .map_err(NodeError::State)?;
-    let node =
-        Node::open(store, &config.genesis, config.limits, config.clock, config.beneficiary)?;
+    let node = Node::open(store, &config.genesis, config.limits, config.clock, config.beneficiary)?;
     if let Some(dir) = &config.dir
         && let Err(source) = node.attach_journal(dir.join(JOURNAL))
     {
@@ -247,6 +248,10 @@ impl Chain {
         let written = tokio::task::spawn_blocking(move || last.rewrite_journal()).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(cause = chain_of_causes(&error), "the pool could not be written down");
+        }
+        let last = Arc::clone(&node);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || last.save_tries()).await {
+            tracing::warn!(cause = chain_of_causes(&error), "the tries could not be saved");
         }
         // A block or request on a thread of its own still holds the node; the database is closed,
         // and the folder free for the next start, when the last of them lets go.

@@ -10,7 +10,7 @@ mod pending;
 mod submission;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -112,6 +112,8 @@ pub(crate) struct Node {
     fault: Mutex<Option<String>>,
     /// The last pending block that was asked for.
     pending: Mutex<Option<Arc<PendingBlock>>>,
+    /// The database refuses work until it is opened again.
+    disk_failed: AtomicBool,
     /// The pool's time starts here.
     opened: Instant,
     /// Set once if what waits is to outlive the process.
@@ -172,6 +174,7 @@ impl Node {
             arrivals: Arrivals::default(),
             fault: Mutex::new(None),
             pending: Mutex::new(None),
+            disk_failed: AtomicBool::new(false),
             opened: Instant::now(),
             journal: OnceLock::new(),
         })
@@ -223,6 +226,7 @@ impl Node {
     /// it makes an empty block only if `empty` says so. Blocks its thread.
     pub(crate) fn produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
         let made = self.try_produce(empty);
+        self.note_failure(&made);
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         *fault = made.as_ref().err().map(chain_of_causes);
         made
@@ -230,6 +234,7 @@ impl Node {
 
     fn try_produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
         let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        self.recover(&mut commitment)?;
         let parent = self.head();
         let attributes = self.next_attributes(&parent.header);
         let mut builder =
@@ -336,6 +341,7 @@ pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> Stri
 }
 
 mod proof;
+mod recovery;
 #[cfg(test)]
 mod submission_tests;
 #[cfg(test)]

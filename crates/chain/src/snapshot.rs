@@ -143,6 +143,3 @@ impl SnapshotError {
         Problem::new(self.to_string(), causes, advice)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@
 //! before, from which old states are read ([`HistoricState`]). Readers work on snapshots and never
 //! wait for the writer. Upper nodes of the tries are stored now and then; the state alone is the truth.
 
+pub mod fsck;
 mod history;
 mod install;
 mod log_index;
@@ -16,7 +17,7 @@ mod verify;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -31,7 +32,7 @@ pub use snapshot::Snapshot;
 pub use verify::verify_block;
 
 use crate::{
-    block::{Block, ExecutedReceipt, encode_body},
+    block::{Block, ExecutedReceipt, SealedHeader, encode_body},
     state::{StateDiff, StateError},
 };
 use tables::*;
@@ -53,11 +54,14 @@ const CODES_MAX: usize = 512;
 /// The chain's database.
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
+    /// `None` after a failed [`Store::reopen`].
+    database: RwLock<Option<Database>>,
+    place: Place,
+    cache_bytes: usize,
     codes: CodeCache,
     history_blocks: u64,
-    /// The database's file, unless it is in memory.
-    file: Option<PathBuf>,
+    tries_unsaved_max: usize,
+    tries_nodes_max: usize,
     /// Whether commits save what a quick opening after a crash needs.
     quick_repair: AtomicBool,
     /// The block at which the stored tries stand.
@@ -75,63 +79,144 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// Blocks behind the head whose state stays readable; 0 is the head alone, `u64::MAX` all.
     pub history_blocks: u64,
+    /// Changed keys after which the tries' stored nodes are brought up to date: opening after a
+    /// crash applies about so many, some 10 us each.
+    pub tries_unsaved_max: usize,
+    /// Trie nodes kept in memory, about 200 bytes each.
+    pub tries_nodes_max: usize,
+}
+
+/// Where a database is.
+enum Place {
+    Memory,
+    File(PathBuf),
+    Backend(Box<dyn Fn(&redb::Builder) -> Result<Database, redb::DatabaseError> + Send + Sync>),
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory => f.write_str("Memory"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Backend(_) => f.write_str("Backend"),
+        }
+    }
+}
+
+impl Place {
+    fn open(&self, cache_bytes: usize) -> Result<Database, StateError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache_bytes);
+        match self {
+            Self::Memory => builder.create_with_backend(InMemoryBackend::new()),
+            Self::File(path) => {
+                if !path.exists() {
+                    create(&builder, path)?;
+                }
+                builder.create(path)
+            }
+            Self::Backend(open) => open(&builder),
+        }
+        .map_err(StateError::database)
+    }
+}
+
+/// Makes an empty database under another name first: one that was not finished when the process
+/// died would never open.
+fn create(builder: &redb::Builder, path: &Path) -> Result<(), StateError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let unfinished = PathBuf::from(name);
+    let io = |error: std::io::Error| StateError::database(redb::Error::Io(error));
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    drop(builder.create(&unfinished).map_err(StateError::database)?);
+    std::fs::rename(&unfinished, path).map_err(io)?;
+    // The name is on disk only once the folder is.
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn closed() -> StateError {
+    StateError::database(redb::Error::DatabaseClosed)
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
         let limits = crate::Limits::default();
-        Self { cache_bytes: limits.database_cache_bytes, history_blocks: limits.history_blocks }
+        Self {
+            cache_bytes: limits.database_cache_bytes,
+            history_blocks: limits.history_blocks,
+            tries_unsaved_max: limits.trie_unsaved_max,
+            tries_nodes_max: limits.trie_nodes_max,
+        }
     }
 }
 
 impl Store {
     /// Opens or creates the database file.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StateError> {
-        let database = Database::builder()
-            .set_cache_size(options.cache_bytes)
-            .create(path)
-            .map_err(StateError::database)?;
-        let mut store = Self::with_database(database, options)?;
-        store.file = Some(path.to_owned());
-        store.check_size();
-        Ok(store)
+        Self::at(Place::File(path.to_owned()), options)
     }
 
     fn check_size(&self) {
-        let length = self.file.as_ref().and_then(|file| std::fs::metadata(file).ok());
-        let large = length.is_some_and(|file| file.len() > QUICK_REPAIR_BYTES);
+        let Place::File(file) = &self.place else { return };
+        let large = std::fs::metadata(file).is_ok_and(|file| file.len() > QUICK_REPAIR_BYTES);
         self.quick_repair.store(large, Ordering::Relaxed);
     }
 
     /// A database in memory.
     pub fn in_memory(options: &StoreOptions) -> Result<Self, StateError> {
-        Self::on_backend(InMemoryBackend::new(), options)
+        Self::at(Place::Memory, options)
     }
 
-    /// A database on storage of any kind.
+    /// A database on storage of any kind; clones of `backend` stand for the same storage.
     pub fn on_backend(
-        backend: impl redb::StorageBackend,
+        backend: impl redb::StorageBackend + Clone,
         options: &StoreOptions,
     ) -> Result<Self, StateError> {
-        let database = Database::builder()
-            .set_cache_size(options.cache_bytes)
-            .create_with_backend(backend)
-            .map_err(StateError::database)?;
-        Self::with_database(database, options)
+        let place =
+            Place::Backend(Box::new(move |builder| builder.create_with_backend(backend.clone())));
+        Self::at(place, options)
     }
 
-    fn with_database(database: Database, options: &StoreOptions) -> Result<Self, StateError> {
+    fn at(place: Place, options: &StoreOptions) -> Result<Self, StateError> {
+        let database = place.open(options.cache_bytes)?;
         let store = Self {
-            database,
+            database: RwLock::new(Some(database)),
+            place,
+            cache_bytes: options.cache_bytes,
             codes: CodeCache::default(),
             history_blocks: options.history_blocks,
-            file: None,
+            tries_unsaved_max: options.tries_unsaved_max,
+            tries_nodes_max: options.tries_nodes_max,
             quick_repair: AtomicBool::new(false),
             saved_at: AtomicU64::new(0),
         };
+        store.check_size();
         store.check_layout()?;
         store.saved_at.store(store.tries_saved_at()?.unwrap_or_default(), Ordering::Relaxed);
         Ok(store)
+    }
+
+    /// Closes the database and opens it again: after an error of the disk it refuses all work until
+    /// then. Snapshots taken before fail from now on. If it cannot be opened, everything fails until
+    /// the next attempt succeeds.
+    pub fn reopen(&self) -> Result<(), StateError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one holds the file's lock.
+        drop(database.take());
+        *database = Some(self.place.open(self.cache_bytes)?);
+        drop(database);
+        self.check_layout()?;
+        self.saved_at.store(self.tries_saved_at()?.unwrap_or_default(), Ordering::Relaxed);
+        Ok(())
     }
 
     fn check_layout(&self) -> Result<(), StateError> {
@@ -154,12 +239,20 @@ impl Store {
     }
 
     fn begin_write(&self) -> Result<redb::WriteTransaction, StateError> {
-        self.database.begin_write().map_err(StateError::database)
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(closed)?;
+        database.begin_write().map_err(StateError::database)
+    }
+
+    fn begin_read(&self) -> Result<redb::ReadTransaction, StateError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(closed)?;
+        database.begin_read().map_err(StateError::database)
     }
 
     /// The id of the stored chain; an empty database becomes the home of chain `wanted`.
     pub fn chain_id(&self, wanted: u64) -> Result<u64, StateError> {
-        let transaction = self.database.begin_write().map_err(StateError::database)?;
+        let transaction = self.begin_write()?;
         {
             let mut meta = transaction.open_table(META).map_err(StateError::database)?;
             let found = meta.get("chain").map_err(StateError::database)?.map(|v| v.value());
@@ -174,7 +267,7 @@ impl Store {
 
     /// The number of the last block, or `None` in an empty database.
     pub fn head(&self) -> Result<Option<u64>, StateError> {
-        let transaction = self.database.begin_read().map_err(StateError::database)?;
+        let transaction = self.begin_read()?;
         let headers = transaction.open_table(HEADERS).map_err(StateError::database)?;
         let last = headers.last().map_err(StateError::database)?;
         Ok(last.map(|(number, _)| number.value()))
@@ -183,7 +276,7 @@ impl Store {
     /// A consistent view of everything as of now. Pages it sees are kept while it lives, so do not
     /// hold one for longer than a request or a block.
     pub fn snapshot(&self) -> Result<Snapshot, StateError> {
-        let transaction = self.database.begin_read().map_err(StateError::database)?;
+        let transaction = self.begin_read()?;
         Snapshot::new(&transaction, self.codes.clone(), self.history_blocks)
             .map_err(|e| StateError::Database(Box::new(e)))
     }
@@ -214,7 +307,9 @@ impl Store {
             }
             _ => {}
         }
-        self.write(block, receipts, diff).map_err(|e| StateError::Database(Box::new(e)))
+        let transaction = self.begin_write()?;
+        self.write(transaction, block, receipts, diff)
+            .map_err(|e| StateError::Database(Box::new(e)))
     }
 
     /// The last block whose earlier values are needed neither for the states to be kept behind
@@ -239,17 +334,18 @@ impl Store {
     /// Gives space that is no longer used back to the file system. Needs the database for itself
     /// and may take long; returns whether anything moved.
     pub fn compact(&mut self) -> Result<bool, StateError> {
-        self.database.compact().map_err(StateError::database)
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        database.as_mut().ok_or_else(closed)?.compact().map_err(StateError::database)
     }
 
     fn write(
         &self,
+        mut transaction: redb::WriteTransaction,
         block: &Block,
         receipts: &[ExecutedReceipt],
         diff: &StateDiff,
     ) -> Result<(), redb::Error> {
         let number = block.header.number;
-        let mut transaction = self.database.begin_write()?;
         if number.is_multiple_of(SIZE_CHECK_BLOCKS) {
             self.check_size();
         }
@@ -273,15 +369,27 @@ fn write_block(
     let number = block.header.number;
     let header = alloy_rlp::encode(block.header.inner());
     transaction.open_table(HEADERS)?.insert(number, header.as_slice())?;
-    transaction.open_table(NUMBERS)?.insert(&block.header.hash().0, number)?;
     let body = encode_body(block);
     transaction.open_table(BODIES)?.insert(number, body.as_slice())?;
     let receipts_rlp = alloy_rlp::encode(receipts.to_vec());
     transaction.open_table(RECEIPTS)?.insert(number, receipts_rlp.as_slice())?;
+    let hashes = block.transactions.iter().map(|tx| tx.inner().tx_hash());
+    index_block(transaction, &block.header, hashes, receipts)
+}
+
+/// Writes what can be made anew from a block's header, transactions and receipts.
+fn index_block<'a>(
+    transaction: &redb::WriteTransaction,
+    header: &SealedHeader,
+    hashes: impl Iterator<Item = &'a B256>,
+    receipts: &[ExecutedReceipt],
+) -> Result<(), redb::Error> {
+    let number = header.number;
+    transaction.open_table(NUMBERS)?.insert(&header.hash().0, number)?;
     log_index::append(transaction, number, receipts)?;
     let mut places = transaction.open_table(TRANSACTIONS)?;
-    for (index, tx) in (0u32..).zip(&block.transactions) {
-        places.insert(&tx.inner().tx_hash().0, (number, index))?;
+    for (index, hash) in (0u32..).zip(hashes) {
+        places.insert(&hash.0, (number, index))?;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ impl Node {
     /// Executes, verifies, stores and publishes the head's child. Blocks its thread.
     pub(crate) fn import(&self, block: &Block) -> Result<(), NodeError> {
         let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        self.recover(&mut commitment)?;
         let parent = self.head();
         let number = block.header.number;
         let invalid = |reason| ExecutionError::Invalid { number, reason };
@@ -52,7 +53,9 @@ impl Node {
             &mut *commitment,
             &parent.snapshot,
         )?;
-        self.publish(&mut commitment, &executed, advance)?;
+        let published = self.publish(&mut commitment, &executed, advance);
+        self.note_failure(&published);
+        published?;
         *self.total_difficulty.lock().unwrap_or_else(PoisonError::into_inner) =
             total.map(|total| (executed.block.header.hash(), total));
         Ok(())

@@ -26,7 +26,8 @@ fn open() -> Node {
         balances: vec![(signer().address(), U256::from(1_u128 << 100))],
         ..Genesis::default()
     };
-    let options = StoreOptions { cache_bytes: 1 << 20, history_blocks: 100 };
+    let options =
+        StoreOptions { cache_bytes: 1 << 20, history_blocks: 100, ..StoreOptions::default() };
     let store = Store::in_memory(&options).unwrap();
     let clock = Clock::manual(1_800_000_000);
     Node::open(store, &genesis, Limits::default(), clock, Address::ZERO).unwrap()

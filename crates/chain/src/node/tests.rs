@@ -16,6 +16,8 @@ use redb::{StorageBackend, backends::InMemoryBackend};
 use super::*;
 use crate::store::StoreOptions;
 
+mod power;
+
 /// Storage in memory that outlives its database and can be made to run full.
 #[derive(Clone, Debug)]
 struct Disk {
@@ -62,6 +64,12 @@ fn signer() -> PrivateKeySigner {
 }
 
 fn open(disk: &Disk) -> Node {
+    let options =
+        StoreOptions { cache_bytes: 1 << 20, history_blocks: 100, ..StoreOptions::default() };
+    open_on(Store::on_backend(disk.clone(), &options).unwrap()).unwrap()
+}
+
+fn open_on(store: Store) -> Option<Node> {
     let genesis = Genesis {
         chain_id: 5,
         timestamp: 1_700_000_000,
@@ -70,10 +78,8 @@ fn open(disk: &Disk) -> Node {
         balances: vec![(signer().address(), U256::from(1_u128 << 100))],
         ..Genesis::default()
     };
-    let options = StoreOptions { cache_bytes: 1 << 20, history_blocks: 100 };
-    let store = Store::on_backend(disk.clone(), &options).unwrap();
     let clock = Clock::manual(1_800_000_000);
-    Node::open(store, &genesis, Limits::default(), clock, Address::ZERO).unwrap()
+    Node::open(store, &genesis, Limits::default(), clock, Address::ZERO).ok()
 }
 
 fn transfer(nonce: u64) -> Vec<u8> {
@@ -107,17 +113,23 @@ fn a_full_disk_halts_the_chain_and_loses_nothing() {
     let refused = node.submit(&transfer(2)).unwrap_err();
     assert!(matches!(refused, SubmitError::Halted(_)), "{refused}");
     assert!(node.produce(false).is_err());
-    drop(first);
-    drop(node);
 
+    // There is room again: the node goes on by itself.
     disk.full.store(false, Ordering::SeqCst);
-    let node = open(&disk);
-    assert_eq!(node.head().header.number, 1);
-    node.submit(&transfer(1)).unwrap();
     let second = node.produce(false).unwrap().unwrap();
     assert_eq!(second.header.number, 2);
+    assert_eq!(second.header.parent_hash, first.header.hash());
     let account = second.snapshot.account(&signer().address()).unwrap().unwrap();
     assert_eq!(account.nonce, 2);
+    assert_eq!(node.pool().len(), 0);
+    node.submit(&transfer(2)).unwrap();
+    assert_eq!(node.produce(false).unwrap().unwrap().header.number, 3);
+    drop((first, second, node));
+
+    let node = open(&disk);
+    assert_eq!(node.head().header.number, 3);
+    node.submit(&transfer(3)).unwrap();
+    assert_eq!(node.produce(false).unwrap().unwrap().header.number, 4);
 }
 
 #[test]

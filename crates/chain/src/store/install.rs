@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use alloy_trie::KECCAK_EMPTY;
-use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Durability, ReadableTable, TableDefinition};
 
 use super::{Snapshot, Store, tables::*, write_block};
 use crate::{
@@ -16,7 +16,7 @@ type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), StateError>;
 impl Store {
     /// The id of the stored chain, if there is one.
     pub fn known_chain_id(&self) -> Result<Option<u64>, StateError> {
-        let transaction = self.database.begin_read().map_err(StateError::database)?;
+        let transaction = self.begin_read()?;
         let meta = transaction.open_table(META).map_err(StateError::database)?;
         Ok(meta.get("chain").map_err(StateError::database)?.map(|id| id.value()))
     }

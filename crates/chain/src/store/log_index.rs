@@ -26,9 +26,7 @@
 use std::ops::RangeInclusive;
 
 use alloy_primitives::{Address, B256};
-use redb::{
-    ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
-};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 use super::{Snapshot, Store};
 use crate::{block::ExecutedReceipt, state::StateError};
@@ -153,6 +151,14 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     transaction.open_table(LOG_TAIL)?;
     transaction.open_table(LOG_SECTIONS)?;
     transaction.open_table(LOG_BLOCKS)?;
+    Ok(())
+}
+
+/// Empties the index, so that it can be made anew.
+pub(super) fn clear(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(LOG_TAIL)?.retain(|_, _| false)?;
+    transaction.open_table(LOG_SECTIONS)?.retain(|_, _| false)?;
+    transaction.open_table(LOG_BLOCKS)?.retain(|_, _| false)?;
     Ok(())
 }
 
@@ -351,7 +357,7 @@ impl Snapshot {
 impl Store {
     /// Bytes the index takes in the database, with what its pages waste.
     pub fn log_index_bytes(&self) -> Result<u64, StateError> {
-        let transaction = self.database.begin_read().map_err(StateError::database)?;
+        let transaction = self.begin_read()?;
         let bytes = || -> Result<u64, redb::Error> {
             let mut bytes = 0;
             for stats in [

@@ -13,7 +13,7 @@ use std::{
 
 use alloy_primitives::B256;
 use alloy_trie::EMPTY_ROOT_HASH;
-use redb::{ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use super::{Snapshot, Store, history, tables::*};
 use crate::{
@@ -26,10 +26,6 @@ use crate::{
 
 /// Name of the block at which the records stand, among the facts about the database.
 const SAVED: &str = "trie";
-
-/// Changed keys after which the tries are saved: opening after a crash applies at most about so
-/// many (some 10 us each), and the nodes that belong to them stay in memory until then.
-const SAVE_KEYS: usize = 30_000;
 
 /// Blocks after which the tries are saved even if little has changed.
 const SAVE_BLOCKS: u64 = 1024;
@@ -54,7 +50,7 @@ impl Store {
         self.rebuild_tries()
     }
 
-    fn catch_up(&self, snapshot: &Snapshot) -> Result<Option<Commitment>, StateError> {
+    pub(super) fn catch_up(&self, snapshot: &Snapshot) -> Result<Option<Commitment>, StateError> {
         let head = snapshot.head()?.ok_or(StateError::Damaged { what: "header" })?;
         let Some(saved) = self.tries_saved_at()? else { return Ok(None) };
         let Some(from) = snapshot.header(saved)? else { return Ok(None) };
@@ -71,12 +67,12 @@ impl Store {
             return Err(StateError::Damaged { what: "trie" });
         }
         self.saved_at.store(saved, Ordering::Relaxed);
-        Ok(Some(commitment))
+        Ok(Some(commitment.with_nodes_max(self.tries_nodes_max)))
     }
 
     /// The block at which the stored tries stand.
     pub fn tries_saved_at(&self) -> Result<Option<u64>, StateError> {
-        let transaction = self.database.begin_read().map_err(StateError::database)?;
+        let transaction = self.begin_read()?;
         let meta = transaction.open_table(META).map_err(StateError::database)?;
         Ok(meta.get(SAVED).map_err(StateError::database)?.map(|block| block.value()))
     }
@@ -87,7 +83,7 @@ impl Store {
     pub fn save_tries_if_due(&self, commitment: &mut Commitment) -> Result<(), StateError> {
         let head = self.head()?.unwrap_or_default();
         let saved = self.saved_at.load(Ordering::Relaxed);
-        let is_due = commitment.unsaved_keys() >= SAVE_KEYS
+        let is_due = commitment.unsaved_keys() >= self.tries_unsaved_max
             || head.saturating_sub(saved) >= SAVE_BLOCKS
             || commitment.is_over_bound();
         if is_due { self.save_tries(commitment) } else { Ok(()) }
@@ -147,7 +143,35 @@ impl Store {
             }
         }
         self.finish_saving(transaction, head.number)?;
-        Ok(Commitment::stored(&root))
+        Ok(Commitment::stored(&root).with_nodes_max(self.tries_nodes_max))
+    }
+
+    /// How many records are wrong, missing or too many, found by making all of them anew in
+    /// memory. The records stand at the head.
+    pub(super) fn wrong_records(&self) -> Result<u64, StateError> {
+        let snapshot = self.snapshot()?;
+        let nodes = AccountNodes { source: &snapshot };
+        let mut accounts = Rebuild::new(&nodes);
+        snapshot.each_account(|key, rlp| accounts.push(key, rlp.to_vec()))?;
+        let mut found = Compare { table: &snapshot.account_nodes, owner: None, seen: 0, wrong: 0 };
+        accounts.finish()?.save(&Loader::new(&nodes), &mut found)?;
+        let mut wrong = found.finish()?;
+        let mut seen = 0;
+        let mut owner = snapshot.next_storage_owner(None)?;
+        while let Some(account) = owner {
+            let nodes = StorageNodes { source: &snapshot, account };
+            let mut storage = Rebuild::new(&nodes);
+            snapshot
+                .each_slot(&account, |slot, value| storage.push(slot, alloy_rlp::encode(value)))?;
+            let (table, owner_of) = (&snapshot.storage_nodes, Some(account));
+            let mut found = Compare { table, owner: owner_of, seen: 0, wrong: 0 };
+            storage.finish()?.save(&Loader::new(&nodes), &mut found)?;
+            (seen, wrong) = (seen + found.seen, wrong + found.wrong);
+            owner = snapshot.next_storage_owner(Some(&account))?;
+        }
+        let table = &snapshot.storage_nodes;
+        wrong += Compare { table, owner: None, seen, wrong: 0 }.finish()?;
+        Ok(wrong)
     }
 }
 
@@ -214,6 +238,42 @@ impl<'a> Rebuild<'a> {
     fn finish(mut self) -> Result<Trie, StateError> {
         self.flush()?;
         Ok(self.trie)
+    }
+}
+
+/// Compares records that ought to be there with those that are.
+struct Compare<'a> {
+    table: &'a ReadOnlyTable<&'static [u8], &'static [u8]>,
+    owner: Option<B256>,
+    /// Records that are there, right or wrong.
+    seen: u64,
+    /// Records that are wrong or missing.
+    wrong: u64,
+}
+
+impl Compare<'_> {
+    /// Wrong and missing records, and those that ought not to be there.
+    fn finish(self) -> Result<u64, StateError> {
+        let stored = self.table.len().map_err(StateError::database)?;
+        Ok(self.wrong + stored.saturating_sub(self.seen))
+    }
+}
+
+impl NodeStore for Compare<'_> {
+    fn get(&mut self, _: &Prefix) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(None)
+    }
+
+    fn put(&mut self, at: &Prefix, record: &[u8]) -> Result<(), StateError> {
+        let key = node_key(self.owner.as_ref(), at);
+        let stored = self.table.get(key.as_slice()).map_err(StateError::database)?;
+        self.seen += u64::from(stored.is_some());
+        self.wrong += u64::from(stored.is_none_or(|stored| stored.value() != record));
+        Ok(())
+    }
+
+    fn remove_below(&mut self, _: &Prefix) -> Result<(), StateError> {
+        Ok(())
     }
 }
 

@@ -287,7 +287,7 @@ impl Reference {
 }
 
 fn options() -> StoreOptions {
-    StoreOptions { cache_bytes: 8 << 20, history_blocks: 1000 }
+    StoreOptions { cache_bytes: 8 << 20, history_blocks: 1000, ..StoreOptions::default() }
 }
 
 /// A store with the genesis, and its commitment.

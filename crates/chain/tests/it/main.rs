@@ -4,12 +4,14 @@
 mod calls;
 mod chains;
 mod contracts;
+mod crash;
 mod differential;
 mod durability;
 mod errors;
 mod fixture;
 mod history;
 mod live;
+mod maintenance;
 mod messages;
 mod peer;
 mod pending;

@@ -6,7 +6,7 @@ use super::*;
 use crate::{block::Block, state::StateDiff, store::{Store, StoreOptions}};
 
 fn store() -> Store {
-    Store::in_memory(&StoreOptions { cache_bytes: 8 << 20, history_blocks: 10 }).unwrap()
+    Store::in_memory(&StoreOptions { history_blocks: 10, ..StoreOptions::default() }).unwrap()
 }
 
 fn log(address: u8, topics: &[u8]) -> Log {
@@ -19,7 +19,7 @@ fn receipts(logs: Vec<Log>) -> Vec<ExecutedReceipt> {
 }
 
 fn append_all(store: &Store, blocks: impl IntoIterator<Item = (u64, Vec<Log>)>) {
-    let transaction = store.database.begin_write().unwrap();
+    let transaction = store.begin_write().unwrap();
     for (number, logs) in blocks {
         append(&transaction, number, &receipts(logs)).unwrap();
     }
