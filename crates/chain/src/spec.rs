@@ -199,6 +199,12 @@ impl Forks {
         ]
     }
 
+    /// The blocks at which forks come, in no order that means anything, repeated where two forks
+    /// share one.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + use<> {
+        self.by_number().into_iter().filter_map(|(_, number, _)| number)
+    }
+
     /// The forks by timestamp in their order, likewise.
     fn by_time(&self) -> [(&'static str, Option<u64>, bool); 9] {
         let [bpo1, bpo2, bpo3, bpo4, bpo5] = self.blob_forks;

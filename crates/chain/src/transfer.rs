@@ -21,6 +21,7 @@ use crate::{
     open,
 };
 
+pub(crate) use file::encode;
 pub use file::{BLOCK_BYTES_MAX, BlockFile, FileError};
 
 /// What an import, export or replay has done so far.
@@ -191,7 +192,7 @@ pub(crate) fn export(
             return Err(no_block);
         }
         let block = head.block(number).map_err(NodeError::from)?.ok_or(no_block)?;
-        writer.write_all(&file::encode(&block)).map_err(TransferError::Write)?;
+        writer.write_all(&encode(&block)).map_err(TransferError::Write)?;
         done.count(&block);
         progress(&done);
     }

@@ -1,5 +1,6 @@
 //! Blocks and headers.
 
+use alloy_consensus::Header;
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::{Block as RpcBlock, Header as RpcHeader};
@@ -38,49 +39,58 @@ pub(super) fn count_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option
     count(&head, head.snapshot.number_of(&hash)?)
 }
 
-/// There are no uncles: zero for a block that exists.
 pub(super) fn uncles_by_number(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Option<U64>, RpcError> {
-    Ok(rpc.head().resolve(args.take()?).map(|_| U64::ZERO))
+    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
+    Ok(uncles(&head, head.resolve(number))?.map(|uncles| U64::from(uncles.len())))
 }
 
-/// There are no uncles: zero for a block that exists.
 pub(super) fn uncles_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
-    let hash = args.take::<B256>()?;
-    Ok(rpc.head().snapshot.number_of(&hash)?.map(|_| U64::ZERO))
+    let (head, hash) = (rpc.head(), args.take::<B256>()?);
+    Ok(uncles(&head, head.snapshot.number_of(&hash)?)?.map(|uncles| U64::from(uncles.len())))
 }
 
 pub(super) fn uncle_by_number(
-    _: &Rpc,
+    rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Option<RpcBlock>, RpcError> {
-    let _: (BlockNumberOrTag, Index) = (args.take()?, args.take()?);
-    Ok(None)
+    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
+    uncle(&head, head.resolve(number), args.take()?)
 }
 
 pub(super) fn uncle_by_hash(
-    _: &Rpc,
+    rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Option<RpcBlock>, RpcError> {
-    let _: (B256, Index) = (args.take()?, args.take()?);
-    Ok(None)
+    let (head, hash) = (rpc.head(), args.take::<B256>()?);
+    uncle(&head, head.snapshot.number_of(&hash)?, args.take()?)
+}
+
+fn uncles(head: &Head, number: Option<u64>) -> Result<Option<Vec<Header>>, RpcError> {
+    let Some(number) = number else { return Ok(None) };
+    Ok(head.snapshot.body(number)?.map(|body| body.ommers))
+}
+
+fn uncle(
+    head: &Head,
+    number: Option<u64>,
+    Index(index): Index,
+) -> Result<Option<RpcBlock>, RpcError> {
+    let uncles = uncles(head, number)?.unwrap_or_default().into_iter();
+    let uncle = usize::try_from(index).ok().and_then(|index| uncles.skip(index).next());
+    Ok(uncle.map(convert::uncle))
 }
 
 pub(super) fn block(head: &Head, number: Option<u64>, full: bool) -> Result<Option<RpcBlock>, RpcError> {
     let Some(number) = number else { return Ok(None) };
-    let Some(header) = head.header_of(number)? else { return Ok(None) };
-    let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
-    Ok(Some(convert::block(&header, transactions, full)))
+    Ok(head.block(number)?.map(|block| convert::block(block, full)))
 }
 
 fn header(head: &Head, number: Option<u64>) -> Result<Option<RpcHeader>, RpcError> {
     let Some(number) = number else { return Ok(None) };
-    let Some(header) = head.header_of(number)? else { return Ok(None) };
-    let mut rpc = convert::header(&header, &[]);
-    rpc.size = None;
-    Ok(Some(rpc))
+    Ok(head.header_of(number)?.map(|header| convert::header(&header)))
 }
 
 pub(super) fn count(head: &Head, number: Option<u64>) -> Result<Option<U64>, RpcError> {

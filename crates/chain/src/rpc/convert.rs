@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::Transaction as _;
+use alloy_consensus::{Header, Sealable, Transaction as _};
 use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{Rpc, error::RpcError};
 use crate::{
-    block::{ExecutedReceipt, SealedHeader, Transaction},
+    block::{Block, ChainSpec, ExecutedReceipt, SealedHeader, Transaction},
     node::{Head, NodeError, PendingBlock, chain_of_causes},
     state::{AccountState, StateError, StateReader},
     store::{HistoricState, Snapshot},
@@ -188,31 +188,55 @@ pub(super) fn waiting(transaction: Transaction) -> Waiting {
     Waiting { transaction, block_timestamp: () }
 }
 
-/// A header with its hash and the size of its block in bytes.
-pub(super) fn header(header: &SealedHeader, transactions: &[Transaction]) -> RpcHeader {
-    let payload: usize = transactions.iter().map(|tx| tx.inner().network_len()).sum();
-    let list = alloy_rlp::Header { list: true, payload_length: payload }.length_with_payload();
-    // The header, the transactions, no ommers and no withdrawals.
-    let content = header.inner().length() + list + 2;
-    let size = alloy_rlp::Header { list: true, payload_length: content }.length_with_payload();
+/// A header with its hash.
+pub(super) fn header(header: &SealedHeader) -> RpcHeader {
     RpcHeader {
         hash: header.hash(),
         inner: header.inner().clone(),
         total_difficulty: None,
-        size: Some(U256::from(size)),
+        size: None,
     }
 }
 
-/// A whole block.
-pub(super) fn block(sealed: &SealedHeader, transactions: Vec<Transaction>, full: bool) -> RpcBlock {
-    let header = header(sealed, &transactions);
-    let transactions = if full {
-        let of_block = |(index, tx)| mined(sealed, index, tx);
-        BlockTransactions::Full(transactions.into_iter().enumerate().map(of_block).collect())
-    } else {
-        BlockTransactions::Hashes(transactions.iter().map(|tx| *tx.inner().tx_hash()).collect())
+/// Bytes of a whole block in RLP.
+fn size(block: &Block) -> usize {
+    let list = |payload_length| {
+        alloy_rlp::Header { list: true, payload_length }.length_with_payload()
     };
-    RpcBlock::new(header, transactions).with_withdrawals(Some(Default::default()))
+    let transactions: usize = block.transactions.iter().map(|tx| tx.inner().network_len()).sum();
+    let ommers: usize = block.ommers.iter().map(Encodable::length).sum();
+    let withdrawals = block.withdrawals.as_ref().map_or(0, Encodable::length);
+    list(block.header.inner().length() + list(transactions) + list(ommers) + withdrawals)
+}
+
+/// A whole block.
+pub(super) fn block(block: Block, full: bool) -> RpcBlock {
+    let size = U256::from(size(&block));
+    let header = RpcHeader { size: Some(size), ..header(&block.header) };
+    let transactions = if full {
+        let of_block = |(index, tx)| mined(&block.header, index, tx);
+        BlockTransactions::Full(block.transactions.into_iter().enumerate().map(of_block).collect())
+    } else {
+        let hashes = block.transactions.iter().map(|tx| *tx.inner().tx_hash());
+        BlockTransactions::Hashes(hashes.collect())
+    };
+    RpcBlock {
+        header,
+        uncles: block.ommers.iter().map(Header::hash_slow).collect(),
+        transactions,
+        withdrawals: block.withdrawals,
+    }
+}
+
+/// An uncle: a block of which there is only the header.
+pub(super) fn uncle(uncle: Header) -> RpcBlock {
+    let block = Block { withdrawals: None, ..Block::new(uncle.seal_slow(), Vec::new()) };
+    RpcBlock {
+        header: RpcHeader { size: Some(U256::from(size(&block))), ..header(&block.header) },
+        uncles: Vec::new(),
+        transactions: BlockTransactions::Uncle,
+        withdrawals: None,
+    }
 }
 
 /// The logs of one transaction.
@@ -238,6 +262,7 @@ pub(super) fn logs(
 
 /// One receipt.
 pub(super) fn receipt(
+    spec: &ChainSpec,
     header: &SealedHeader,
     index: usize,
     transaction: &Transaction,
@@ -253,8 +278,8 @@ pub(super) fn receipt(
         block_number: Some(header.number),
         gas_used: receipt.gas_used,
         effective_gas_price: transaction.effective_gas_price(header.base_fee_per_gas),
-        blob_gas_used: None,
-        blob_gas_price: None,
+        blob_gas_used: transaction.blob_gas_used(),
+        blob_gas_price: transaction.blob_gas_used().and_then(|_| spec.blob_fee_of(header)),
         from: transaction.signer(),
         to: transaction.to(),
         contract_address: created,

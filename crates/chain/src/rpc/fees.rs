@@ -1,13 +1,13 @@
 //! Fee suggestions and history.
 
-use alloy_consensus::Transaction as _;
+use alloy_consensus::{Header, Transaction as _};
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U64, U256};
 use serde::Serialize;
 
 use super::{Arguments, Rpc, error::RpcError};
 use crate::{
-    block::SealedHeader,
+    block::{ChainSpec, SealedHeader},
     decode::{Bounded, Count},
     node::Head,
 };
@@ -32,12 +32,23 @@ pub(super) fn max_priority_fee(rpc: &Rpc, _: Arguments<'_>) -> Result<U256, RpcE
 
 /// Base fee of the next block.
 pub(super) fn base_fee(rpc: &Rpc, _: Arguments<'_>) -> Result<Option<U256>, RpcError> {
-    Ok(Some(U256::from(rpc.node.spec.next_base_fee(&rpc.head().header))))
+    let (spec, head) = (&rpc.node.spec, rpc.head());
+    let has_base_fee = spec.has_base_fee(head.header.number.saturating_add(1));
+    Ok(has_base_fee.then(|| U256::from(spec.next_base_fee(&head.header))))
 }
 
-/// The price blobs would have if there were any: the protocol's minimum.
-pub(super) fn blob_base_fee(_: &Rpc, _: Arguments<'_>) -> Result<U256, RpcError> {
-    Ok(U256::ONE)
+/// Price of blob gas in the head; null before Cancun.
+pub(super) fn blob_base_fee(rpc: &Rpc, _: Arguments<'_>) -> Result<Option<U256>, RpcError> {
+    Ok(rpc.node.spec.blob_fee_of(&rpc.head().header).map(U256::from))
+}
+
+/// Price of blob gas in a block and, as geth foretells it, in the next one.
+fn blob_fees(spec: &ChainSpec, header: &Header) -> (U256, U256) {
+    let Some(price) = spec.blob_fee_of(header) else { return (U256::ZERO, U256::ZERO) };
+    let excess = spec.next_excess_blob_gas(header, header.timestamp);
+    let next = spec.blob_params(header.timestamp).zip(excess);
+    let next = next.map_or(0, |(params, excess)| params.calc_blob_fee(excess));
+    (U256::from(price), U256::from(next))
 }
 
 /// A fee history; what is not known of the blocks is left out, as in geth.
@@ -103,15 +114,19 @@ pub(super) fn fee_history(rpc: &Rpc, mut args: Arguments<'_>) -> Result<FeeHisto
         let base_fee = header.base_fee_per_gas.unwrap_or_default();
         history.base_fee_per_gas.push(U256::from(base_fee));
         ratios.push(Ratio::of(header.gas_used, header.gas_limit));
-        history.base_fee_per_blob_gas.push(U256::ONE);
-        history.blob_gas_used_ratio.push(Ratio(0.0));
+        let (blob_fee, next_blob_fee) = blob_fees(&rpc.node.spec, &header);
+        history.base_fee_per_blob_gas.push(blob_fee);
+        let params = rpc.node.spec.blob_params(header.timestamp);
+        let blob_gas_max = params.map_or(0, |params| params.max_blob_gas_per_block());
+        let blob_gas = header.blob_gas_used.unwrap_or_default();
+        history.blob_gas_used_ratio.push(Ratio::of(blob_gas, blob_gas_max));
         if !percentiles.is_empty() {
             history.reward.push(rewards_of(&head, &header, &percentiles)?);
         }
         if number == newest {
             let next = rpc.node.spec.next_base_fee(&header);
             history.base_fee_per_gas.push(U256::from(next));
-            history.base_fee_per_blob_gas.push(U256::ONE);
+            history.base_fee_per_blob_gas.push(next_blob_fee);
         }
     }
     history.gas_used_ratio = Some(ratios);

@@ -6,7 +6,7 @@ use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
 use alloy_primitives::{B256, Bytes};
 
 use super::{Arguments, Rpc, error::RpcError};
-use crate::{decode::Index, node::Head};
+use crate::{decode::Index, node::Head, transfer};
 
 /// A transaction, mined or waiting.
 pub(super) fn transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
@@ -44,6 +44,12 @@ pub(super) fn header(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcErr
     let Some(number) = find(&head, block, "header")? else { return Ok(Bytes::new()) };
     let header = head.header_of(number)?;
     Ok(header.map(|header| alloy_rlp::encode(header.inner()).into()).unwrap_or_default())
+}
+
+pub(super) fn block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
+    let (head, block) = (rpc.head(), args.take()?);
+    let Some(number) = find(&head, block, "block")? else { return Ok(Bytes::new()) };
+    Ok(head.block(number)?.map(|block| transfer::encode(&block).into()).unwrap_or_default())
 }
 
 pub(super) fn receipts(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<Vec<Bytes>>, RpcError> {

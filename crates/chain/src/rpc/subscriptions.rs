@@ -141,8 +141,9 @@ impl Hub {
         loop {
             let head = self.node.head();
             let Some((number, readers)) = self.lacking(head.header.number) else { return };
+            let node = Arc::clone(&self.node);
             let work = tokio::task::spawn_blocking(move || {
-                if let Err(error) = news::tell_block(&head, number, &readers) {
+                if let Err(error) = news::tell_block(&node.spec, &head, number, &readers) {
                     tracing::error!(number, ?error, "subscribers cannot be told of a block");
                     readers.iter().for_each(|reader| reader.outbox.fail("a block could not be read"));
                 }

@@ -61,7 +61,7 @@ pub(super) fn receipt(
     let transaction = head.snapshot.transaction_at(place.block, index)?;
     let receipt = head.snapshot.receipt_at(place.block, index)?;
     let found = transaction.zip(receipt);
-    Ok(found.map(|(transaction, receipt)| convert::receipt(&header, index, &transaction, &receipt)))
+    Ok(found.map(|(transaction, receipt)| convert::receipt(&rpc.node.spec, &header, index, &transaction, &receipt)))
 }
 
 pub(super) fn block_receipts(
@@ -74,7 +74,7 @@ pub(super) fn block_receipts(
     let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
     let receipts = head.snapshot.receipts(number)?.unwrap_or_default();
     let of_block = transactions.iter().zip(&receipts).enumerate();
-    Ok(Some(of_block.map(|(i, (tx, receipt))| convert::receipt(&header, i, tx, receipt)).collect()))
+    Ok(Some(of_block.map(|(i, (tx, receipt))| convert::receipt(&rpc.node.spec, &header, i, tx, receipt)).collect()))
 }
 
 fn at(head: &Head, number: Option<u64>, index: u64) -> Result<Option<RpcTransaction>, RpcError> {

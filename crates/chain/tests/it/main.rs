@@ -3,6 +3,7 @@
 
 mod calls;
 mod chains;
+mod conformance;
 mod contracts;
 mod crash;
 mod differential;

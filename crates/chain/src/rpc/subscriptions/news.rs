@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 
 use super::{Subject, Subscription};
 use crate::{
-    block::{ExecutedReceipt, SealedHeader, Transaction},
+    block::{ChainSpec, ExecutedReceipt, SealedHeader, Transaction},
     node::{Head, Node},
     rpc::{convert, error::RpcError, pending, table::to_json},
 };
@@ -21,6 +21,7 @@ fn json(value: &impl serde::Serialize) -> Result<Bytes, RpcError> {
 
 /// Tells all readers of block `number`. Reads and serialises only what somebody wants.
 pub(super) fn tell_block(
+    spec: &ChainSpec,
     head: &Head,
     number: u64,
     readers: &[Arc<Subscription>],
@@ -29,9 +30,7 @@ pub(super) fn tell_block(
         return Err(RpcError::internal("a block is missing"));
     };
     if readers.iter().any(|reader| matches!(reader.subject, Subject::Heads)) {
-        let mut announced = convert::header(&header, &[]);
-        announced.size = None;
-        let announced = json(&announced)?;
+        let announced = json(&convert::header(&header))?;
         for reader in readers {
             if matches!(reader.subject, Subject::Heads) {
                 reader.tell([announced.clone()]);
@@ -50,7 +49,7 @@ pub(super) fn tell_block(
         tell_logs(&header, &transactions, &receipts, readers)?;
     }
     if wants_receipts {
-        tell_receipts(&header, &transactions, &receipts, readers)?;
+        tell_receipts(spec, &header, &transactions, &receipts, readers)?;
     }
     Ok(())
 }
@@ -99,6 +98,7 @@ fn tell_logs(
 }
 
 fn tell_receipts(
+    spec: &ChainSpec,
     header: &SealedHeader,
     transactions: &[Transaction],
     receipts: &[ExecutedReceipt],
@@ -116,7 +116,7 @@ fn tell_receipts(
         }
         let make = || {
             let receipt = |&(index, (tx, receipt)): &(usize, (&Transaction, &ExecutedReceipt))| {
-                convert::receipt(header, index, tx, receipt)
+                convert::receipt(spec, header, index, tx, receipt)
             };
             json(&chosen.iter().map(receipt).collect::<Vec<_>>())
         };
