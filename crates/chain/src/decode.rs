@@ -6,12 +6,14 @@
 
 mod blocks;
 mod lists;
+mod transactions;
 
 use std::fmt;
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U64, U256, hex};
 
 pub use lists::{Bounded, SlotRequest, arguments};
+pub use transactions::transaction;
 
 /// Why a parameter was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -337,6 +339,7 @@ pub fn every(json: &str) {
     let _ = alloy_eips::BlockNumberOrTag::decode(json);
     let _ = alloy_eips::BlockId::decode(json);
     let _ = arguments(json, 5);
+    let _ = transaction(json.as_bytes());
 }
 
 #[cfg(test)]

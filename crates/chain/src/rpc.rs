@@ -10,6 +10,7 @@ mod arguments;
 mod blocks;
 mod call;
 mod capabilities;
+mod confirmed;
 mod convert;
 mod criteria;
 mod debug;
@@ -53,7 +54,7 @@ use self::{
     oracle::Oracle,
     origin::Gate,
     subscriptions::Hub,
-    table::{Table, executing, heavy, quick},
+    table::{Table, executing, heavy, quick, waiting},
 };
 pub(crate) use self::{error::reason_in_words, server::Server};
 use crate::{config::Access, message::Turns, node::Node};
@@ -137,6 +138,7 @@ fn methods() -> Table {
     heavy(m, "debug_getRawReceipts", raw::receipts);
     quick(m, "eth_getTransactionReceipt", transactions::receipt);
     quick(m, "eth_sendRawTransaction", transactions::send_raw);
+    waiting(m, "eth_sendRawTransactionSync", confirmed::send_raw);
     quick(m, "eth_getBalance", state::balance);
     quick(m, "eth_getTransactionCount", state::transaction_count);
     quick(m, "eth_getCode", state::code);

@@ -180,6 +180,39 @@ fn slot_requests_stay_within_their_limit() {
     assert!(SlotRequest::decode(&many).unwrap().too_many);
 }
 
+#[test]
+fn transactions_are_refused_in_geths_words() {
+    for (raw, reason) in [
+        ("", "typed transaction too short"),
+        ("02", "typed transaction too short"),
+        ("05c0", "transaction type not supported"),
+        ("00c0", "transaction type not supported"),
+        ("03c0", "transaction type not supported: received type 3"),
+        ("c0ffee", "rlp: too few elements for types.LegacyTx"),
+        ("02c0", "rlp: too few elements for types.DynamicFeeTx"),
+        ("0180", "rlp: expected input list for types.AccessListTx"),
+        ("c180ff", "rlp: too few elements for types.LegacyTx"),
+        ("f8", "rlp: value size exceeds available input length"),
+        ("c480", "rlp: value size exceeds available input length"),
+        ("ca80808080808080808080", "rlp: input list has too many elements for types.LegacyTx"),
+    ] {
+        let raw = hex::decode(raw).unwrap();
+        assert_eq!(transaction(&raw).unwrap_err().to_string(), reason, "{raw:02x?}");
+    }
+    // A transaction that geth published, with and without something behind it.
+    let mut raw = hex::decode(
+        "f86c808401a213988261a894aa000000000000000000000000000000000000000a8255448718e5bb3abd109fa0\
+         73fbe7ff7e74339e7cc61fb3cb3f7630cd3f1d5fef653d7297654b2d22894daea042a188d30f35f19408c73c80\
+         3bc1e9e17ce129c457e31fd2a368b54507af2f4c",
+    )
+    .unwrap();
+    let hash = "b55b6dfd4ba0bb2b00283b0e84cda496c90bc7c5ae9025e07edc3a7fbaf6a269";
+    assert_eq!(transaction(&raw).unwrap().tx_hash().to_string(), format!("0x{hash}"));
+    raw.push(0);
+    let trailing = transaction(&raw).unwrap_err().to_string();
+    assert_eq!(trailing, "rlp: input contains more than one value");
+}
+
 /// JSON of all kinds, near to what is taken.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
@@ -217,6 +250,15 @@ proptest! {
     #[test]
     fn no_bytes_make_a_decoder_panic(text in any::<String>()) {
         every(&text);
+    }
+
+    #[test]
+    fn no_bytes_make_the_transaction_decoder_panic(
+        kind in 0_u8..6,
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let _ = transaction(&bytes);
+        let _ = transaction(&[&[kind, 0xf8, bytes.len() as u8], bytes.as_slice()].concat());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The way of a raw transaction into the pool: decoded and recovered by whoever brings it, checked
 //! against the head under the pool's lock, then written to the journal.
 
-use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
-use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256};
 use std::sync::PoisonError;
 
@@ -43,7 +43,8 @@ impl Node {
             let (size, limit) = (raw.len(), self.limits.transaction_bytes_max);
             return Err(PoolError::Oversized { size, limit }.into());
         }
-        let envelope = decode(raw)?;
+        let envelope = crate::decode::transaction(raw)
+            .map_err(|error| SubmitError::Malformed(error.to_string()))?;
         let sender = envelope.recover_signer().map_err(|_| PoolError::InvalidSender)?;
         let transaction = Transaction::new_unchecked(envelope, sender);
         check(&transaction, &self.rules(&self.head().header))?;
@@ -214,14 +215,6 @@ const JOURNAL_SPARE_BYTES: u64 = 8 << 20;
 const SHARE_MIN: usize = 8;
 
 /// Decodes with geth's words for what is not a transaction at all.
-fn decode(raw: &[u8]) -> Result<TxEnvelope, SubmitError> {
-    let malformed = |text: &str| SubmitError::Malformed(text.to_owned());
-    match raw {
-        [] | [0..=0x7f] => Err(malformed("typed transaction too short")),
-        [0 | 5..=0x7f, ..] => Err(malformed("transaction type not supported")),
-        _ => TxEnvelope::decode_2718_exact(raw).map_err(|error| malformed(&error.to_string())),
-    }
-}
 
 fn sender_of(
     account: Option<&AccountState>,

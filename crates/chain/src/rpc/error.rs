@@ -96,6 +96,11 @@ impl RpcError {
         Self::server("header not found")
     }
 
+    /// An error with a code of its own and data.
+    pub(crate) fn with_data(code: i32, message: impl Into<String>, data: String) -> Self {
+        Self { code, message: message.into(), data: Some(data) }
+    }
+
     /// An error with a code of its own (`eth_simulateV1`).
     pub(crate) fn coded(code: i32, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: None }

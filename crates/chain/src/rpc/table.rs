@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
 };
 
@@ -12,6 +13,11 @@ use serde::Serialize;
 use super::{Arguments, Rpc, error::RpcError};
 
 type Call = Arc<dyn Fn(&Rpc, Arguments<'_>) -> Result<String, RpcError> + Send + Sync>;
+
+/// JSON that comes later.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<String, RpcError>> + Send>>;
+
+type Wait = fn(&Arc<Rpc>, Arguments<'_>) -> Result<Answer, RpcError>;
 
 /// Methods by name.
 #[derive(Default)]
@@ -27,6 +33,8 @@ enum Method {
     /// Like heavy, for what executes messages: a number of its own, so that executions that wait
     /// for their turn keep nobody from reading.
     Executing(Call),
+    /// Waits for something to happen, holding nothing.
+    Waiting(Wait),
 }
 
 impl fmt::Debug for Table {
@@ -54,6 +62,10 @@ impl Table {
                 let arguments = Arguments::new(name, params)?;
                 let called = catch_unwind(AssertUnwindSafe(|| call(rpc, arguments)));
                 called.unwrap_or_else(|_| Err(RpcError::crashed()))
+            }
+            Some(Method::Waiting(call)) => {
+                let answer = call(rpc, Arguments::new(name, params)?)?;
+                answer.await
             }
             Some(Method::Quick(call) | Method::Heavy(call) | Method::Executing(call)) => {
                 let executes = matches!(self.0.get(name), Some(Method::Executing(_)));
@@ -102,6 +114,11 @@ pub(super) fn heavy<T: Serialize + 'static>(
     method: fn(&Rpc, Arguments<'_>) -> Result<T, RpcError>,
 ) {
     table.add(name, Method::Heavy(with_json(method)));
+}
+
+/// Adds a method that waits for something to happen.
+pub(super) fn waiting(table: &mut Table, name: &'static str, method: Wait) {
+    table.add(name, Method::Waiting(method));
 }
 
 fn with_json<T: Serialize + 'static>(

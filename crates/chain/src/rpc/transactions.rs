@@ -54,14 +54,20 @@ pub(super) fn receipt(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Option<TransactionReceipt>, RpcError> {
-    let (head, hash) = (rpc.head(), args.take::<B256>()?);
-    let Some(place) = head.snapshot.place_of(&hash)? else { return Ok(None) };
+    receipt_of(rpc, &args.take()?)
+}
+
+/// The receipt of a transaction, if it has been mined.
+pub(super) fn receipt_of(rpc: &Rpc, hash: &B256) -> Result<Option<TransactionReceipt>, RpcError> {
+    let head = rpc.head();
+    let Some(place) = head.snapshot.place_of(hash)? else { return Ok(None) };
     let Some(header) = head.header_of(place.block)? else { return Ok(None) };
     let index = place.index as usize;
     let transaction = head.snapshot.transaction_at(place.block, index)?;
     let receipt = head.snapshot.receipt_at(place.block, index)?;
-    let found = transaction.zip(receipt);
-    Ok(found.map(|(transaction, receipt)| convert::receipt(&rpc.node.spec, &header, index, &transaction, &receipt)))
+    Ok(transaction.zip(receipt).map(|(transaction, receipt)| {
+        convert::receipt(&rpc.node.spec, &header, index, &transaction, &receipt)
+    }))
 }
 
 pub(super) fn block_receipts(

@@ -193,3 +193,53 @@ async fn the_pool_lists_what_waits() {
         format!("{}: 7 wei + 21000 gas × 3000000000 wei", to.to_checksum(None))
     );
 }
+
+#[tokio::test]
+async fn sending_can_wait_for_the_receipt() {
+    use alloy::{
+        consensus::{SignableTransaction, TxEip1559, TxEnvelope},
+        eips::eip2718::Encodable2718,
+        primitives::{Address, TxKind, U256, hex},
+        signers::SignerSync,
+    };
+    let raw = |nonce| {
+        let tx = TxEip1559 {
+            chain_id: 7357,
+            nonce,
+            gas_limit: 21_000,
+            max_fee_per_gas: 3_000_000_000,
+            to: TxKind::Call(Address::repeat_byte(9)),
+            value: U256::ONE,
+            ..TxEip1559::default()
+        };
+        let signature = signer(0).sign_hash_sync(&tx.signature_hash()).unwrap();
+        let envelope = TxEnvelope::from(tx.into_signed(signature));
+        (*envelope.tx_hash(), hex::encode_prefixed(envelope.encoded_2718()))
+    };
+    let chain = start(config()).await;
+    let (hash, bytes) = raw(0);
+    let sent = ask(&chain, "eth_sendRawTransactionSync", json!([bytes])).await;
+    assert_eq!(sent["result"]["transactionHash"], hash.to_string(), "{sent}");
+    assert_eq!(sent["result"]["status"], "0x1");
+    let receipt = ask(&chain, "eth_getTransactionReceipt", json!([hash])).await;
+    assert_eq!(sent["result"], receipt["result"]);
+    let again = ask(&chain, "eth_sendRawTransactionSync", json!([bytes, 5])).await;
+    assert_eq!(again["error"]["message"], "nonce too low: next nonce 1, tx nonce 0");
+    // A gap in the nonces: the transaction waits, and so does the caller until the time is up.
+    let (hash, bytes) = raw(5);
+    let waits = ask(&chain, "eth_sendRawTransactionSync", json!([bytes, 50])).await;
+    let error = &waits["error"];
+    assert_eq!((&error["code"], &error["data"]), (&json!(4), &json!(hash.to_string())));
+    assert_eq!(
+        error["message"],
+        "The transaction was added to the transaction pool but wasn't processed in 50ms"
+    );
+    for (raw, message) in [
+        ("0x", "typed transaction too short"),
+        ("0x05c0", "transaction type not supported"),
+        ("0xc0ffee", "rlp: too few elements for types.LegacyTx"),
+    ] {
+        let refused = ask(&chain, "eth_sendRawTransaction", json!([raw])).await;
+        assert_eq!(refused["error"], json!({"code": -32000, "message": message}));
+    }
+}
