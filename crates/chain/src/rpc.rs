@@ -19,6 +19,7 @@ mod dispatch;
 mod error;
 mod estimate;
 mod fees;
+mod fill;
 mod filters;
 mod http;
 mod keys;
@@ -113,6 +114,8 @@ fn methods() -> Table {
     quick(m, "eth_sign", keys::sign);
     quick(m, "eth_sendTransaction", keys::send_transaction);
     quick(m, "eth_signTransaction", keys::sign_transaction);
+    heavy(m, "eth_fillTransaction", fill::fill_transaction);
+    heavy(m, "eth_resend", fill::resend);
     quick(m, "eth_pendingTransactions", keys::pending_transactions);
     quick(m, "eth_blockNumber", blocks::block_number);
     heavy(m, "eth_getBlockByNumber", next_block::by_number);

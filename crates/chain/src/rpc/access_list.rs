@@ -121,7 +121,7 @@ pub(super) fn create(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Created, RpcE
 }
 
 /// Chooses the fees a wallet would, unless the request does.
-fn fill_in_fees(
+pub(super) fn fill_in_fees(
     rpc: &Rpc,
     head: &Head,
     base_fee: Option<u64>,

@@ -13,7 +13,10 @@ use super::{
     call::{Session, Stopped, prepare},
     error::RpcError,
 };
-use crate::message::{BlockOverrides, LastStep, Message, Refusal};
+use crate::{
+    message::{BlockOverrides, LastStep, Message, Refusal},
+    node::Head,
+};
 
 /// Gas of a plain transfer.
 const TRANSFER_GAS: u64 = 21_000;
@@ -27,15 +30,28 @@ pub(super) fn estimate_gas(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, R
     let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
     let block_overrides: Option<BlockOverrides> = args.optional()?;
-    let head = rpc.head();
-    let prepared = prepare(rpc, &head, block, overrides.as_ref(), block_overrides.as_ref())?;
+    let (overrides, block_overrides) = (overrides.as_ref(), block_overrides.as_ref());
+    let gas = estimate(rpc, &rpc.head(), &mut request, block, overrides, block_overrides)?;
+    Ok(U256::from(gas))
+}
+
+/// The least gas limit with which `request` succeeds.
+pub(super) fn estimate(
+    rpc: &Rpc,
+    head: &Head,
+    request: &mut TransactionRequest,
+    block: Option<BlockId>,
+    overrides: Option<&StateOverride>,
+    block_overrides: Option<&BlockOverrides>,
+) -> Result<u64, RpcError> {
+    let prepared = prepare(rpc, head, block, overrides, block_overrides)?;
     let (block_gas, fork) =
         (prepared.environment.block_env.gas_limit, prepared.environment.cfg_env.spec);
     // Without a gas limit of its own the message may use what the block and its sender allow.
     request.gas.get_or_insert(0);
     let gas_max = rpc.node.limits.call_gas_max;
     let message =
-        Message::new(&request, rpc.node.spec.chain_id, gas_max).map_err(RpcError::server)?;
+        Message::new(request, rpc.node.spec.chain_id, gas_max).map_err(RpcError::server)?;
     let mut limit = if message.gas >= TRANSFER_GAS { message.gas } else { block_gas };
     if fork.is_enabled_in(SpecId::OSAKA) {
         limit = limit.min(TX_GAS_LIMIT_CAP);
@@ -45,7 +61,7 @@ pub(super) fn estimate_gas(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, R
     if gas_max != 0 {
         limit = limit.min(gas_max);
     }
-    search(&mut session, limit).map(U256::from)
+    search(&mut session, limit)
 }
 
 /// Lowers the limit to what the sender can pay.

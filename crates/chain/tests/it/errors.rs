@@ -243,3 +243,49 @@ async fn sending_can_wait_for_the_receipt() {
         assert_eq!(refused["error"], json!({"code": -32000, "message": message}));
     }
 }
+
+#[tokio::test]
+async fn requests_are_made_whole() {
+    let chain = start(config()).await;
+    let (from, to) = (signer(0).address(), signer(1).address());
+    let request = json!({"from": from, "to": to, "value": "0x1"});
+    let filled = ask(&chain, "eth_fillTransaction", json!([request])).await;
+    let tx = &filled["result"]["tx"];
+    assert_eq!(tx["type"], "0x2", "{filled}");
+    assert_eq!((&tx["gas"], &tx["nonce"]), (&json!("0x5208"), &json!("0x0")));
+    assert_eq!((&tx["gasPrice"], &tx["v"]), (&json!(null), &json!("0x0")));
+    // Twice the head's base fee of 1 gwei and the tip.
+    assert_eq!(tx["maxPriorityFeePerGas"], "0xf4240");
+    assert_eq!(tx["maxFeePerGas"], format!("{:#x}", 2_000_000_000 + 1_000_000));
+    let raw = alloy::primitives::hex::decode(filled["result"]["raw"].as_str().unwrap()).unwrap();
+    assert_eq!(tx["hash"], alloy::primitives::keccak256(&raw).to_string());
+    let legacy = json!({"from": from, "to": to, "gasPrice": "0x77359400", "gas": "0x5208"});
+    let legacy = ask(&chain, "eth_fillTransaction", json!([legacy])).await;
+    assert_eq!(legacy["result"]["tx"]["type"], "0x0");
+    assert_eq!(legacy["result"]["tx"].get("chainId"), None);
+    let server = -32000;
+    let both = json!({"from": from, "to": to, "data": "0x01", "input": "0x02"});
+    check(
+        &chain,
+        vec![
+            ("eth_fillTransaction", json!([{"from": from}]), server, "contract creation without any data provided"),
+            (
+                "eth_fillTransaction",
+                json!([both]),
+                server,
+                "both \"data\" and \"input\" are set and not equal. Please use \"input\" to pass transaction call data",
+            ),
+            (
+                "eth_fillTransaction",
+                json!([{"to": to, "gas": "0x5208", "chainId": "0x1"}]),
+                server,
+                "chainId does not match node's (have=1, want=7357)",
+            ),
+            ("eth_resend", json!([{"from": from, "to": to}]), server, "missing transaction nonce in transaction spec"),
+        ],
+    )
+    .await;
+    let lost = ask(&chain, "eth_resend", json!([{"from": from, "to": to, "nonce": "0x0"}])).await;
+    let message = lost["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("transaction 0x") && message.ends_with(" not found"), "{message}");
+}
