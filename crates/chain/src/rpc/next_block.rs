@@ -26,7 +26,7 @@ pub(super) fn by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<Sho
     }
     let pending = rpc.pending()?;
     let block = &pending.executed.block;
-    let shown = convert::block(&block.header, block.transactions.clone(), full);
+    let shown = convert::block(block.clone(), full);
     let mut value =
         serde_json::to_value(shown).map_err(|error| RpcError::internal(error.to_string()))?;
     for unknown in ["hash", "nonce", "miner"] {
