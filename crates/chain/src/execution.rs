@@ -264,3 +264,6 @@ pub(crate) fn machine_error(error: EVMError<StateError>) -> ExecutionError {
         other => ExecutionError::Machine(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

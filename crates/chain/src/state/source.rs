@@ -57,6 +57,43 @@ pub trait TrieSource: Sync {
     }
 }
 
+impl<S: TrieSource + ?Sized> TrieSource for &S {
+    fn account_leaves(&self) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        (**self).account_leaves()
+    }
+    fn storage_leaves(&self, account: &B256) -> Result<Vec<(B256, U256)>, StateError> {
+        (**self).storage_leaves(account)
+    }
+    fn accounts_between(
+        &self,
+        first: &B256,
+        last: &B256,
+    ) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        (**self).accounts_between(first, last)
+    }
+    fn storage_between(
+        &self,
+        account: &B256,
+        first: &B256,
+        last: &B256,
+    ) -> Result<Vec<(B256, U256)>, StateError> {
+        (**self).storage_between(account, first, last)
+    }
+    fn account_leaf(&self, account: &B256) -> Result<Option<Vec<u8>>, StateError> {
+        (**self).account_leaf(account)
+    }
+    fn storage_leaf(&self, account: &B256, slot: &B256) -> Result<U256, StateError> {
+        (**self).storage_leaf(account, slot)
+    }
+    fn node_record(
+        &self,
+        owner: Option<&B256>,
+        at: &Prefix,
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        (**self).node_record(owner, at)
+    }
+}
+
 /// The nodes of the account trie.
 pub(crate) struct AccountNodes<'a, S> {
     pub(crate) source: &'a S,

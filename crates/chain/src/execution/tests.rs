@@ -1,0 +1,117 @@
+//! Unfinalised children of one block, and the difficulty formula.
+
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, Sealable};
+use alloy_primitives::{Address, B256, U256};
+
+use super::{BlockAttributes, BlockBuilder, Executed, execute, next_difficulty};
+use crate::{
+    Genesis,
+    block::SealedHeader,
+    spec::{ChainSpec, Forks},
+    state::{Commitment, Layer, StateCommitment, StateReader, TrieSource},
+    store::{Store, StoreOptions},
+};
+
+/// An empty block but for what its system calls write and a withdrawal to `paid`.
+fn child<S: StateReader + TrieSource>(
+    spec: &ChainSpec,
+    parent: &SealedHeader,
+    paid: Address,
+    state: &S,
+    commitment: &mut Commitment,
+) -> (Executed, <Commitment as StateCommitment>::Advance) {
+    let withdrawal =
+        alloy_eips::eip4895::Withdrawal { address: paid, amount: 7, ..Default::default() };
+    let attributes = BlockAttributes {
+        timestamp: parent.timestamp + 1,
+        gas_limit: parent.gas_limit,
+        prev_randao: B256::repeat_byte(3),
+        withdrawals: vec![withdrawal].into(),
+        ..BlockAttributes::default()
+    };
+    BlockBuilder::new(spec, parent, attributes, state).unwrap().seal(commitment, state).unwrap()
+}
+
+#[test]
+fn two_children_compete_and_one_is_committed_once() {
+    let genesis = Genesis { timestamp: 1000, ..Genesis::default() };
+    let spec = genesis.spec();
+    let options = StoreOptions { cache_bytes: 1 << 20, history_blocks: 10 };
+    let store = Store::in_memory(&options).unwrap();
+    let first = genesis.execute().unwrap();
+    store.commit(&first.block, &first.receipts, &first.diff).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let mut commitment = Commitment::load(&snapshot).unwrap();
+    let parent = first.block.header;
+    let (alice, bob) = (Address::repeat_byte(0xa), Address::repeat_byte(0xb));
+
+    // Two children of one block, and a grandchild on the second of them, before anything is final.
+    let (left, left_step) = child(&spec, &parent, alice, &snapshot, &mut commitment);
+    let (right, right_step) = child(&spec, &parent, bob, &snapshot, &mut commitment);
+    assert_ne!(left.block.header.hash(), right.block.header.hash());
+    let mut above = Layer::new(&snapshot);
+    above.absorb(&right.block.header, &right.diff);
+    assert!(above.account(&alice).unwrap().is_none());
+    assert_eq!(above.account(&bob).unwrap().unwrap().balance, U256::from(7_000_000_000_u64));
+    assert_eq!(above.block_hash(1).unwrap(), right.block.header.hash());
+    let mut right_commitment = commitment.clone();
+    right_commitment.adopt(right_step);
+    let parent_right = right.block.header.clone();
+    let (grandchild, _) = child(&spec, &parent_right, bob, &above, &mut right_commitment);
+    let again = execute(
+        &spec,
+        &parent_right,
+        &grandchild.block,
+        &above,
+        &mut right_commitment,
+        &above,
+    );
+    assert_eq!(again.unwrap().0.diff, grandchild.diff);
+
+    // Finality chooses the left one; committing it twice is the same as once, and the right one no
+    // longer fits.
+    for _ in 0..2 {
+        store.commit(&left.block, &left.receipts, &left.diff).unwrap();
+        assert_eq!(store.head().unwrap(), Some(1));
+    }
+    assert!(store.commit(&right.block, &right.receipts, &right.diff).is_err());
+    commitment.adopt(left_step);
+    let final_state = store.snapshot().unwrap();
+    assert_eq!(commitment.accounts().root(), left.block.header.state_root);
+    assert!(final_state.account(&bob).unwrap().is_none());
+    // The old view and what is built on it still stand.
+    assert_eq!(above.account(&bob).unwrap().unwrap().balance, U256::from(7_000_000_000_u64));
+}
+
+#[test]
+fn difficulty_follows_each_forks_formula() {
+    let parent = |difficulty: u64, number: u64| -> SealedHeader {
+        Header {
+            difficulty: U256::from(difficulty),
+            number,
+            timestamp: 100,
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            ..Header::default()
+        }
+        .seal_slow()
+    };
+    let at = |forks: Forks, difficulty, number, timestamp| {
+        let spec = ChainSpec { chain_id: 1, forks };
+        next_difficulty(&spec, &parent(difficulty, number), timestamp).to::<u64>()
+    };
+    let homestead = || Forks { homestead: Some(0), ..Forks::none() };
+    let byzantium = || Forks { byzantium: Some(0), ..homestead() };
+    // One step is 2048: up if fast, down if slow, never below the minimum.
+    assert_eq!(at(Forks::none(), 1 << 22, 1, 112), (1 << 22) + 2048);
+    assert_eq!(at(Forks::none(), 1 << 22, 1, 113), (1 << 22) - 2048);
+    assert_eq!(at(homestead(), 1 << 22, 1, 109), (1 << 22) + 2048);
+    assert_eq!(at(homestead(), 1 << 22, 1, 119), 1 << 22);
+    assert_eq!(at(homestead(), 1 << 22, 1, 100_000), (1 << 22) - 99 * 2048);
+    assert_eq!(at(byzantium(), 1 << 22, 1, 108), (1 << 22) + 2048);
+    assert_eq!(at(byzantium(), 1 << 22, 1, 109), 1 << 22);
+    assert_eq!(at(byzantium(), 131_072, 1, 1_000), 131_072);
+    // The bomb: two to the power of the period less two, three million blocks later in Byzantium.
+    assert_eq!(at(homestead(), 1 << 22, 999_999, 119), (1 << 22) + (1 << 8));
+    assert_eq!(at(byzantium(), 1 << 22, 999_999, 109), 1 << 22);
+    assert_eq!(at(byzantium(), 1 << 22, 3_999_999, 109), (1 << 22) + (1 << 8));
+}
