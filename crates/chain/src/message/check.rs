@@ -173,8 +173,7 @@ fn shape(message: &Message, cfg: &CfgEnv) -> Option<Refusal> {
         }
     }
     let (size, limit) = (message.data.len(), revm::context_interface::Cfg::max_initcode_size(cfg));
-    let too_long =
-        message.to.is_none() && cfg.spec.is_enabled_in(SpecId::SHANGHAI) && size > limit;
+    let too_long = message.to.is_none() && cfg.spec.is_enabled_in(SpecId::SHANGHAI) && size > limit;
     too_long.then_some(Refusal::InitCodeSize { size, limit })
 }
 

@@ -10,8 +10,7 @@ use revm::{
     inspector::Inspector,
     interpreter::{
         CallInputs, CallOutcome, CreateInputs, CreateOutcome, Interpreter,
-        interpreter::EthInterpreter,
-        interpreter_types::Jumps,
+        interpreter::EthInterpreter, interpreter_types::Jumps,
     },
 };
 

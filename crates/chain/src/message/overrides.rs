@@ -228,8 +228,7 @@ impl BlockOverrides {
         if let Some(base_fee) = self.base_fee_per_gas {
             block.basefee = narrow(base_fee, "baseFeePerGas")?;
         }
-        if let (Some(fee), Some(blob)) =
-            (self.blob_base_fee, &mut block.blob_excess_gas_and_price)
+        if let (Some(fee), Some(blob)) = (self.blob_base_fee, &mut block.blob_excess_gas_and_price)
         {
             blob.blob_gasprice = narrow(fee, "blobBaseFee")?;
         }

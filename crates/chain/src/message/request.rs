@@ -57,8 +57,7 @@ impl Message {
         };
         let price = request.gas_price;
         let blob_hashes = request.blob_versioned_hashes.clone();
-        let blob_fee_cap =
-            request.max_fee_per_blob_gas.or_else(|| blob_hashes.as_ref().map(|_| 0));
+        let blob_fee_cap = request.max_fee_per_blob_gas.or_else(|| blob_hashes.as_ref().map(|_| 0));
         let input = &request.input;
         Ok(Self {
             from: request.from.unwrap_or_default(),

@@ -1,8 +1,6 @@
 //! A message in the form of a transaction that nobody signed, as geth hashes and encodes it.
 
-use alloy_consensus::{
-    Signed, TxEip1559, TxEip4844, TxEip7702, TxEnvelope, TxType,
-};
+use alloy_consensus::{Signed, TxEip1559, TxEip4844, TxEip7702, TxEnvelope, TxType};
 use alloy_eips::{eip2718::Encodable2718, eip2930::AccessList};
 use alloy_primitives::{B256, Bytes, Signature, TxKind, U256, keccak256};
 use alloy_rlp::{BufMut, Encodable};

@@ -12,8 +12,8 @@ use alloy_primitives::{Address, B256, U64, U256, map::AddressSet};
 use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
 use revm::{
     bytecode::opcode::{
-        BALANCE, CALL, CALLCODE, DELEGATECALL, EXTCODECOPY, EXTCODEHASH, EXTCODESIZE,
-        SELFDESTRUCT, SLOAD, SSTORE, STATICCALL,
+        BALANCE, CALL, CALLCODE, DELEGATECALL, EXTCODECOPY, EXTCODEHASH, EXTCODESIZE, SELFDESTRUCT,
+        SLOAD, SSTORE, STATICCALL,
     },
     context::result::ExecutionResult,
     context_interface::ContextTr,
@@ -70,8 +70,8 @@ pub(super) fn create(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Created, RpcE
     };
     request.nonce = Some(nonce);
     let chain_id = rpc.node.spec.chain_id;
-    let message = Message::new(&request, chain_id, rpc.node.limits.call_gas_max)
-        .map_err(RpcError::server)?;
+    let message =
+        Message::new(&request, chain_id, rpc.node.limits.call_gas_max).map_err(RpcError::server)?;
     let mut excluded = AddressSet::default();
     excluded.insert(message.from);
     excluded.insert(message.to.unwrap_or_else(|| message.from.create(nonce)));
@@ -239,12 +239,7 @@ impl<C: ContextTr> Inspector<C, EthInterpreter> for Inspected {
     fn create(&mut self, context: &mut C, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
         self.last.create(context, inputs)
     }
-    fn create_end(
-        &mut self,
-        context: &mut C,
-        inputs: &CreateInputs,
-        outcome: &mut CreateOutcome,
-    ) {
+    fn create_end(&mut self, context: &mut C, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
         self.last.create_end(context, inputs, outcome);
     }
 }

@@ -65,11 +65,7 @@ pub(super) fn estimate(
 }
 
 /// Lowers the limit to what the sender can pay.
-fn affordable(
-    session: &Session<'_, LastStep>,
-    fork: SpecId,
-    limit: u64,
-) -> Result<u64, RpcError> {
+fn affordable(session: &Session<'_, LastStep>, fork: SpecId, limit: u64) -> Result<u64, RpcError> {
     let message = &session.message;
     if message.fee_cap == 0 {
         return Ok(limit);
