@@ -32,8 +32,8 @@ use alloy_primitives::{
 };
 
 use crate::block::{Block, Transaction};
-pub use journal::PoolJournal;
 pub use admission::{AdmissionRules, PoolError, Prepared, Sender, SenderCode, check};
+pub use journal::PoolJournal;
 use prices::{Offer, PriceIndex, Rank};
 use queue::{Marks, Queue};
 
@@ -213,7 +213,8 @@ impl Pool {
         admission::check_funds(&prepared, sender.balance, spent, freed)?;
         self.check_delegations(&prepared, &sender)?;
         let Prepared { transaction, authorities, bytes, cost } = prepared;
-        let pooled = Arc::new(Pooled { transaction, authorities, arrival: self.arrivals, bytes, cost });
+        let pooled =
+            Arc::new(Pooled { transaction, authorities, arrival: self.arrivals, bytes, cost });
         match replaced {
             Some(old) if !self.outbids(&pooled.transaction, &old.transaction) => {
                 return Err(PoolError::ReplacementUnderpriced);
@@ -253,7 +254,8 @@ impl Pool {
                 _ => {}
             }
         }
-        let several = |authority| self.queues.get(authority).is_some_and(|q| q.transactions.len() > 1);
+        let several =
+            |authority| self.queues.get(authority).is_some_and(|q| q.transactions.len() > 1);
         if prepared.authorities.iter().any(several) {
             return Err(PoolError::AuthorityReserved);
         }
@@ -537,7 +539,8 @@ impl Pool {
             .collect();
         let mut back = 0;
         for transaction in abandoned.iter().flat_map(|block| &block.transactions) {
-            if mined.contains_key(transaction.inner().tx_hash()) || check(transaction, rules).is_err()
+            if mined.contains_key(transaction.inner().tx_hash())
+                || check(transaction, rules).is_err()
             {
                 continue;
             }
@@ -569,8 +572,7 @@ impl Pool {
         let mut followers: BinaryHeap<Candidate<'_>> = BinaryHeap::new();
         let mut chosen = Vec::new();
         while chosen.len() < count {
-            let best =
-                if heads.peek() > followers.peek() { heads.next() } else { followers.pop() };
+            let best = if heads.peek() > followers.peek() { heads.next() } else { followers.pop() };
             let Some(best) = best else { break };
             chosen.push(Arc::clone(best.pooled));
             followers.extend(Candidate::new(best.queue, best.nonce + 1, base_fee));

@@ -6,6 +6,7 @@
 mod blobs;
 mod dispatch;
 mod gas;
+mod load;
 mod node;
 mod overhead;
 mod process;
@@ -21,6 +22,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("dispatch", dispatch::run),
     ("overhead", overhead::run),
     ("node", node::run),
+    ("load", load::run),
     ("blobs", blobs::run),
 ];
 

@@ -7,8 +7,12 @@
 //! - `load serve DIR`: our node on that genesis, `-` for one in memory; prints its address.
 //! - `load transfers ADDRESS PID COUNT SECONDS`: ERC-20 transfers as raw transactions in batches.
 //! - `load calls ADDRESS PID COUNT`: `eth_call` of a balance, in batches.
+//! - `load build DIR COUNT`: makes a chain of so many blocks with a transfer each.
+//! - `load fill ADDRESS COUNT`: the same on a running node that makes a block at once.
+//! - `load logs ADDRESS PID BLOCKS`: `eth_getLogs` over such a chain.
 //! - `load single ADDRESS PID COUNT`: transfers one after the other, each when the one before has its receipt.
 
+mod blocks;
 mod client;
 mod token;
 mod transfers;
@@ -40,6 +44,13 @@ fn main() -> Result<()> {
         )?,
         ["calls", address, pid, count] => {
             calls(&mut Client::connect(address)?, &Process::new(pid)?, count.parse()?)?
+        }
+        ["build", dir, count] => blocks::build(dir, count.parse()?)?,
+        ["fill", address, count] => {
+            json!({ "blocks": blocks::one_each(address, count.parse()?)? })
+        }
+        ["logs", address, pid, count] => {
+            blocks::queries(&mut Client::connect(address)?, &Process::new(pid)?, count.parse()?)?
         }
         ["single", address, pid, count] => {
             let (mut client, process) = (Client::connect(address)?, Process::new(pid)?);

@@ -27,6 +27,7 @@ const ARTIFACT: &str =
 sol! {
     function deposit() external payable;
     function transfer(address to, uint256 value) external returns (bool);
+    event Transfer(address indexed from, address indexed to, uint256 value);
     function balanceOf(address account) external view returns (uint256);
 }
 
@@ -37,6 +38,10 @@ pub fn signer(index: u64) -> Result<PrivateKeySigner> {
     let mut key = [0x21; 32];
     key[24..].copy_from_slice(&(index + 1).to_be_bytes());
     Ok(PrivateKeySigner::from_bytes(&key.into())?)
+}
+
+pub fn address(index: u64) -> Result<Address> {
+    Ok(signer(index)?.address())
 }
 
 /// One of the receivers.
@@ -65,6 +70,10 @@ impl Token {
         send(client, &deposits.collect::<Result<Vec<_>>>()?)?;
         settled(client)?;
         Ok(token)
+    }
+
+    pub fn address(&self) -> Address {
+        self.0
     }
 
     /// A signed transfer of one unit.

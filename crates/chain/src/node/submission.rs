@@ -169,8 +169,7 @@ impl Node {
             };
             let mut shares = raw.chunks(share);
             let first = shares.next();
-            let others: Vec<_> =
-                shares.map(|share| scope.spawn(move || prepare(share))).collect();
+            let others: Vec<_> = shares.map(|share| scope.spawn(move || prepare(share))).collect();
             let mut prepared = first.map(prepare).unwrap_or_default();
             for other in others {
                 match other.join() {

@@ -223,9 +223,8 @@ impl Model {
             }
             Step::Refresh { who, nonce, balance } => {
                 self.accounts.insert(who, (nonce, balance));
-                self.transactions.retain(|(w, n), known| {
-                    *w != who || *n >= nonce && known.cost <= balance
-                });
+                self.transactions
+                    .retain(|(w, n), known| *w != who || *n >= nonce && known.cost <= balance);
             }
             Step::Follow { base_fee, gas_limit } => {
                 self.base_fee = base_fee;
@@ -237,18 +236,18 @@ impl Model {
                     let ready = self.executable(who);
                     let idle = self.now - self.touched.get(&who).copied().unwrap_or_default()
                         > limits().queued_lifetime_seconds;
-                    self.transactions
-                        .retain(|(w, n), _| *w != who || !idle || ready.contains(n));
+                    self.transactions.retain(|(w, n), _| *w != who || !idle || ready.contains(n));
                 }
                 while self.queued() > limits().queued_max {
                     let tails = (0..5).filter_map(|who| {
                         self.transactions.keys().rev().find(|(w, _)| *w == who).copied()
                     });
-                    let worst = tails.filter(|(w, n)| !self.is_executable(*w, *n)).min_by_key(|key| {
-                        let known = &self.transactions[key];
-                        let (covers, paid, ..) = self.price(known);
-                        (covers, paid, std::cmp::Reverse(known.arrival))
-                    });
+                    let worst =
+                        tails.filter(|(w, n)| !self.is_executable(*w, *n)).min_by_key(|key| {
+                            let known = &self.transactions[key];
+                            let (covers, paid, ..) = self.price(known);
+                            (covers, paid, std::cmp::Reverse(known.arrival))
+                        });
                     self.transactions.remove(&worst.unwrap());
                 }
             }
@@ -261,9 +260,8 @@ impl Model {
         let mut order = Vec::new();
         loop {
             let heads = next.iter().filter_map(|(who, nonces)| Some((*who, *nonces.first()?)));
-            let best = heads
-                .filter(|key| model.price(&model.transactions[key]).0)
-                .max_by_key(|key| {
+            let best =
+                heads.filter(|key| model.price(&model.transactions[key]).0).max_by_key(|key| {
                     let known = &model.transactions[key];
                     (model.price(known).1, std::cmp::Reverse(known.arrival))
                 });

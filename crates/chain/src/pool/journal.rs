@@ -50,7 +50,14 @@ impl PoolJournal {
             Err(error) => return Err(error),
         };
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        let mut journal = Self { path, bytes: file.metadata()?.len(), file, rewrite_at: 0, bytes_max, is_full: false };
+        let mut journal = Self {
+            path,
+            bytes: file.metadata()?.len(),
+            file,
+            rewrite_at: 0,
+            bytes_max,
+            is_full: false,
+        };
         if journal.bytes == 0 {
             journal.file.write_all(MAGIC)?;
             journal.bytes = MAGIC.len() as u64;
@@ -71,7 +78,10 @@ impl PoolJournal {
         let record = record(encoded)?;
         if self.bytes + record.len() as u64 > self.bytes_max {
             self.is_full = true;
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the journal is at its bound"));
+            return Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                "the journal is at its bound",
+            ));
         }
         self.file.write_all(&record)?;
         self.bytes += record.len() as u64;

@@ -146,8 +146,11 @@ impl Queue {
 
     /// Drops some; executable ones after the first of them wait from now on.
     pub(super) fn drop_if(&mut self, unwanted: impl Fn(&Pooled) -> bool) -> Vec<Arc<Pooled>> {
-        let dropped: Vec<_> =
-            self.transactions.extract_if(.., |_, pooled| unwanted(pooled)).map(|(_, p)| p).collect();
+        let dropped: Vec<_> = self
+            .transactions
+            .extract_if(.., |_, pooled| unwanted(pooled))
+            .map(|(_, p)| p)
+            .collect();
         self.retreat(&dropped);
         dropped
     }

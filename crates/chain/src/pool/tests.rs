@@ -16,7 +16,8 @@ pub(super) struct Sketch {
     pub(super) size: usize,
 }
 
-const PLAIN: Sketch = Sketch { who: 1, nonce: 0, fee: 1000, tip: 1, value: 0, gas: 21_000, size: 0 };
+const PLAIN: Sketch =
+    Sketch { who: 1, nonce: 0, fee: 1000, tip: 1, value: 0, gas: 21_000, size: 0 };
 
 pub(super) fn made(sketch: Sketch) -> Transaction {
     let tx = TxEip1559 {
@@ -195,7 +196,8 @@ fn demotion_and_promotion_follow_the_account() {
     assert_eq!(pool.counts(), (1, 2));
     assert_eq!(pool.pending_nonce(&who), Some(2));
     // Filling the gap makes the one behind executable again.
-    pool.insert(Prepared::new(made(Sketch { nonce: 2, fee: 1, tip: 1, ..PLAIN })), account, 0).unwrap();
+    pool.insert(Prepared::new(made(Sketch { nonce: 2, fee: 1, tip: 1, ..PLAIN })), account, 0)
+        .unwrap();
     assert_eq!(pool.counts(), (3, 1));
     // Gas limits above the next block's go, too.
     put(&mut pool, made(Sketch { who: 2, gas: 50_000, ..PLAIN })).unwrap();

@@ -17,10 +17,7 @@ use crate::run::root;
 const STARTS: usize = 7;
 
 pub fn run(report: &mut Report) -> anyhow::Result<()> {
-    let anvil = root()
-        .join("contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
-        .display()
-        .to_string();
+    let anvil = anvil();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let (mut our_memory, mut their_memory) = (Vec::new(), Vec::new());
     // Alternating, so that a slow moment of the machine meets both.
@@ -37,7 +34,8 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         our_memory.push(memory);
         std::fs::remove_dir_all(&dir)?;
         let port = free_port()?;
-        let (start, memory) = cold_start(&anvil, &["--silent", "--port", &port.to_string()], port)?;
+        let (start, memory) =
+            cold_start(&anvil, &[ANVIL_SILENT, "--port", &port.to_string()], port)?;
         theirs.push(start);
         their_memory.push(memory);
     }
@@ -56,6 +54,15 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         format!("{:.2}x", memory / peer),
     );
     provider(report)
+}
+
+/// Keeps anvil from writing every request to its output.
+pub const ANVIL_SILENT: &str = "--silent";
+
+/// anvil, from the npm packages of `contracts/`.
+pub fn anvil() -> String {
+    let package = "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
+    root().join(package).display().to_string()
 }
 
 /// Milliseconds until the first answer, and memory a second later.

@@ -32,11 +32,22 @@ impl Running {
         Ok(Self { child })
     }
 
-    /// The first line of standard output as JSON.
-    pub fn first_json_line(&mut self) -> anyhow::Result<Value> {
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The first line of standard output.
+    pub fn first_line(&mut self) -> anyhow::Result<String> {
         let stdout = self.child.stdout.as_mut().context("standard output was taken")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
+        Ok(line)
+    }
+
+    /// The first line of standard output as JSON.
+    pub fn first_json_line(&mut self) -> anyhow::Result<Value> {
+        let line = self.first_line()?;
         serde_json::from_str(&line).with_context(|| format!("not JSON: {line:?}"))
     }
 
