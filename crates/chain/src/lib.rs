@@ -17,6 +17,8 @@ pub mod config;
 pub mod decode;
 pub mod execution;
 pub mod genesis;
+#[doc(hidden)]
+pub mod hostile;
 mod message;
 mod node;
 pub mod pool;
@@ -235,6 +237,18 @@ impl Chain {
     /// Transactions waiting in the pool.
     pub fn waiting(&self) -> usize {
         self.node.pool().len()
+    }
+
+    /// Answers a JSON-RPC request or batch as the server would, without a socket. At most
+    /// [`Limits::batch_max`] requests and the time and size limits hold as over HTTP; the answer to
+    /// nothing but notifications is empty.
+    pub async fn answer(&self, body: &[u8]) -> Vec<u8> {
+        self.server.answer(body).await
+    }
+
+    /// Names of the JSON-RPC methods, sorted.
+    pub fn methods(&self) -> Vec<&'static str> {
+        self.server.methods()
     }
 
     /// Stops serving and mining, waits for what is in progress, and closes the database.

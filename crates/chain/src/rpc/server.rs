@@ -42,6 +42,7 @@ pub(crate) struct Server {
     address: SocketAddr,
     stop: CancellationToken,
     tasks: Tasks,
+    service: Arc<Service>,
     /// Ends what has not ended by itself, when the server is gone.
     _end: DropGuard,
 }
@@ -75,13 +76,23 @@ impl Server {
         let (tasks, stop) = (Tasks::default(), CancellationToken::new());
         let service = Arc::new(make(tasks.clone(), stop.clone()));
         tasks.spawn(Arc::clone(&service.hub).run(stop.clone()));
-        tasks.spawn(accept(listener, service, tasks.clone(), stop.clone()));
+        tasks.spawn(accept(listener, Arc::clone(&service), tasks.clone(), stop.clone()));
         let _end = tasks.end.clone().drop_guard();
-        Ok(Self { address, stop, tasks, _end })
+        Ok(Self { address, stop, tasks, service, _end })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The answer to one request body.
+    pub(crate) async fn answer(&self, body: &[u8]) -> Vec<u8> {
+        self.service.dispatcher.answer(body, None).await.body
+    }
+
+    /// Names of the methods, sorted.
+    pub(crate) fn methods(&self) -> Vec<&'static str> {
+        self.service.dispatcher.table.names()
     }
 
     /// Stops taking requests and waits until those under way are answered. Dropping the future cuts

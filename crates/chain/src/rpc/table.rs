@@ -49,6 +49,13 @@ impl Table {
         assert!(before.is_none(), "{name} is in the table once");
     }
 
+    /// Names of the methods, sorted.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.0.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Calls a method. The result is JSON of at most `response_bytes_max` bytes.
     pub(super) async fn call(
         &self,
@@ -134,7 +141,9 @@ fn with_json<T: Serialize + 'static>(
 pub(super) fn to_json(value: &impl Serialize, max: usize) -> Result<String, RpcError> {
     let mut out = Bounded { bytes: Vec::with_capacity(128), max };
     match serde_json::to_writer(&mut out, value) {
-        Ok(()) => String::from_utf8(out.bytes).map_err(|error| RpcError::internal(error.to_string())),
+        Ok(()) => {
+            String::from_utf8(out.bytes).map_err(|error| RpcError::internal(error.to_string()))
+        }
         Err(error) if error.is_io() => Err(RpcError::response_too_large()),
         Err(error) => Err(RpcError::internal(error.to_string())),
     }

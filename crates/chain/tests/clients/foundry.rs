@@ -160,7 +160,6 @@ async fn cast_delegates_an_account() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for eth_createAccessList"]
 async fn cast_lists_what_a_call_touches() {
     let cast = Cast::start().await;
     let (till, alice) = (cast.till().await, cast.world.address(0));
@@ -179,7 +178,6 @@ async fn cast_lists_what_a_call_touches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for debug_traceTransaction"]
 async fn cast_replays_and_traces() {
     let cast = Cast::start().await;
     let till = cast.till().await;
@@ -208,7 +206,6 @@ async fn cast_replays_and_traces() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for txpool_content"]
 async fn cast_sees_what_waits() {
     let cast = Cast::start().await;
     let key = cast.world.key(0);
@@ -227,13 +224,12 @@ async fn cast_sees_what_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for WebSocket"]
 async fn cast_subscribes_to_logs() {
     let cast = Cast::start().await;
     let till = cast.till().await;
     let ws = format!("ws://{}", cast.world.chain().rpc_addr());
     let mut child = Command::new(&cast.program)
-        .args(["logs", "--subscribe", "--rpc-url", &ws, "--address", &till, "--json"])
+        .args(["logs", "--subscribe", "--rpc-url", &ws, "--address", &till])
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -34,13 +34,12 @@ async fn viem_deploys_writes_reads_and_delegates() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for overrides and eth_simulateV1"]
+#[ignore = "waits for eth_simulateV1"]
 async fn viem_simulates() {
     javascript("viem-simulate.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for WebSocket"]
 async fn viem_watches_over_websocket_and_by_polling() {
     javascript("viem-watch.mjs").await;
 }
@@ -51,19 +50,16 @@ async fn ethers_deploys_writes_and_decodes_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for WebSocket"]
 async fn ethers_listens_over_websocket() {
     javascript("ethers-watch.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for eth_createAccessList"]
 async fn web3py_transacts_filters_and_tells_reverts_apart() {
     python("web3py_transact.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for WebSocket"]
 async fn web3py_subscribes() {
     python("web3py_watch.py").await;
 }
