@@ -103,7 +103,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, origin: &Path) -> Result<T, Config
         .map_err(|source| ConfigError::Invalid { path: origin.into(), source: Box::new(source) })
 }
 
-fn read_text(path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     let read = |source| ConfigError::Read { path: path.into(), source };
     // The kind is asked before opening: opening a FIFO would wait for a writer for ever.
     if !path.metadata().map_err(read)?.is_file() {

@@ -1,4 +1,5 @@
-//! What every long-running process of tilth needs: configuration loading, supervised tasks, stop signals, logs.
+//! What every long-running process of tilth needs: configuration, supervised tasks, stop signals, logs, metrics,
+//! health.
 //!
 //! Nothing here knows what a farm is; the crate depends on no other tilth crate. See the README for the use
 //! of all parts together.
@@ -8,12 +9,18 @@
 
 pub mod config;
 pub mod logs;
+pub mod metrics;
+pub mod monitor;
+pub mod options;
+mod process;
 mod quantity;
 mod scope;
 mod signals;
 
 pub use config::ConfigError;
 pub use logs::{LogError, LogFormat};
+pub use metrics::Registry;
+pub use monitor::{Monitor, Readiness};
 pub use quantity::{ByteSize, QuantityError, TimeSpan};
 pub use scope::{Ending, Failure, OnFailure, Outcome, Restart, Scope, Spawner};
 pub use signals::{StopSignals, Urgency};

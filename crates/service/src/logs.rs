@@ -1,8 +1,8 @@
 //! Logs on stderr, so that stdout stays free for what a command answers.
 
-use std::{io::IsTerminal, str::FromStr};
+use std::{fmt, io::IsTerminal, str::FromStr};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +23,15 @@ impl FromStr for LogFormat {
             "json" => Ok(Self::Json),
             other => Err(LogError::Format(other.into())),
         }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
     }
 }
 
@@ -57,7 +66,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
         .map_err(|source| LogError::Filter { filter: filter.into(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines =
-        fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => registry.with(lines).try_init(),
         LogFormat::Json => registry.with(lines.json()).try_init(),
