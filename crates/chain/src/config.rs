@@ -78,104 +78,71 @@ pub enum Production {
     Manual,
 }
 
-/// Bounds of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Of the transaction pool.
-    pub pool: PoolLimits,
-    /// Largest encoded transaction, in bytes.
-    pub transaction_bytes_max: usize,
-    /// Smallest tip a transaction must offer, in wei per gas.
-    pub tip_min: u128,
-    /// Whether transactions without replay protection (EIP-155) are taken.
-    pub allow_unprotected: bool,
-    /// Blocks behind the head whose state can still be read; 0 for none, `u64::MAX` for all.
-    pub history_blocks: u64,
-    /// Trie nodes kept in memory, about 200 bytes each.
-    pub trie_nodes_max: usize,
-    /// Changed keys after which the stored trie nodes are brought up to date. Opening after a crash
-    /// applies about so many, some 10 us each.
-    pub trie_unsaved_max: usize,
-    /// Bytes of database pages cached in memory.
-    pub database_cache_bytes: usize,
-    /// Gas one `eth_call` or `eth_estimateGas` may use; 0 is no limit.
-    pub call_gas_max: u64,
-    /// How long one request may execute messages, waiting for its turn included; zero is no limit.
-    pub call_time_max: Duration,
-    /// Requests of the expensive kind that run at the same time: so many that execute messages,
-    /// and so many that read much (log queries, whole blocks).
-    pub heavy_requests_max: usize,
-    /// Blocks one log query may span.
-    pub logs_blocks_max: u64,
-    /// Logs one query may return.
-    pub logs_results_max: usize,
-    /// How long one log query may take.
-    pub logs_time_max: Duration,
-    /// Filters installed at the same time.
-    pub filters_max: usize,
-    /// After this long a filter nobody asks is forgotten.
-    pub filter_idle_max: Duration,
-    /// Connections at the same time, HTTP and WebSocket together.
-    pub connections_max: u32,
-    /// Requests of one WebSocket connection that are worked on at the same time; above it the
-    /// connection is not read.
-    pub requests_per_connection_max: usize,
-    /// Subscriptions of one WebSocket connection.
-    pub subscriptions_per_connection_max: u32,
-    /// Bytes of notifications that may wait for one WebSocket connection; above it the connection is
-    /// closed.
-    pub subscription_bytes_max: usize,
-    /// How often a WebSocket peer is pinged; after twice as long without a sign of life the
-    /// connection is closed.
-    pub ping_every: Duration,
-    /// How long a request may take, from its last byte to its answer, and from its first byte to
-    /// its last.
-    pub request_time_max: Duration,
-    /// How long an HTTP connection may wait for its next request.
-    pub idle_time_max: Duration,
-    /// How long a peer may take nothing of what is written to it.
-    pub stall_time_max: Duration,
-    /// Requests in one batch.
-    pub batch_max: u32,
-    /// Bytes of all answers to one batch; what comes after them is refused.
-    pub batch_response_bytes_max: usize,
-    /// Bytes of one HTTP body or WebSocket message.
-    pub request_bytes_max: u32,
-    /// Bytes of one result.
-    pub response_bytes_max: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            pool: PoolLimits::default(),
-            transaction_bytes_max: 128 << 10,
-            tip_min: 0,
-            allow_unprotected: false,
-            history_blocks: 100_000,
-            trie_nodes_max: 1_000_000,
-            trie_unsaved_max: 30_000,
-            database_cache_bytes: 32 << 20,
-            call_gas_max: 50_000_000,
-            call_time_max: Duration::from_secs(5),
-            heavy_requests_max: 16,
-            logs_blocks_max: 1_000_000,
-            logs_results_max: 20_000,
-            logs_time_max: Duration::from_secs(10),
-            filters_max: 1024,
-            filter_idle_max: Duration::from_secs(300),
-            connections_max: 512,
-            requests_per_connection_max: 64,
-            subscriptions_per_connection_max: 1024,
-            subscription_bytes_max: 32 << 20,
-            ping_every: Duration::from_secs(30),
-            request_time_max: Duration::from_secs(30),
-            idle_time_max: Duration::from_secs(120),
-            stall_time_max: Duration::from_secs(30),
-            batch_max: 1000,
-            batch_response_bytes_max: 25_000_000,
-            request_bytes_max: 5 << 20,
-            response_bytes_max: 64 << 20,
-        }
+tilth_service::options! {
+    /// Bounds of a node. Each is an option of a node's configuration file under its name.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Limits {
+        /// Of the transaction pool.
+        pub pool: PoolLimits = PoolLimits::default(),
+        /// Largest encoded transaction, in bytes.
+        pub transaction_bytes_max: usize = 128 << 10,
+        /// Smallest tip a transaction must offer, in wei per gas.
+        pub tip_min: u128 = 0,
+        /// Whether transactions without replay protection (EIP-155) are taken.
+        pub allow_unprotected: bool = false,
+        /// Blocks behind the head whose state can still be read; 0 for none, `u64::MAX` for all.
+        pub history_blocks: u64 = 100_000,
+        /// Trie nodes kept in memory, about 200 bytes each.
+        pub trie_nodes_max: usize = 1_000_000,
+        /// Changed keys after which the stored trie nodes are brought up to date. Opening after a
+        /// crash applies about so many, some 10 us each.
+        pub trie_unsaved_max: usize = 30_000,
+        /// Bytes of database pages cached in memory.
+        pub database_cache_bytes: usize = 32 << 20,
+        /// Gas one `eth_call` or `eth_estimateGas` may use; 0 is no limit.
+        pub call_gas_max: u64 = 50_000_000,
+        /// How long one request may execute messages, waiting for its turn included; zero is no limit.
+        pub call_time_max: Duration = Duration::from_secs(5),
+        /// Requests of the expensive kind that run at the same time: so many that execute messages,
+        /// and so many that read much (log queries, whole blocks).
+        pub heavy_requests_max: usize = 16,
+        /// Blocks one log query may span.
+        pub logs_blocks_max: u64 = 1_000_000,
+        /// Logs one query may return.
+        pub logs_results_max: usize = 20_000,
+        /// How long one log query may take.
+        pub logs_time_max: Duration = Duration::from_secs(10),
+        /// Filters installed at the same time.
+        pub filters_max: usize = 1024,
+        /// After this long a filter nobody asks is forgotten.
+        pub filter_idle_max: Duration = Duration::from_secs(300),
+        /// Connections at the same time, HTTP and WebSocket together.
+        pub connections_max: u32 = 512,
+        /// Requests of one WebSocket connection that are worked on at the same time; above it the
+        /// connection is not read.
+        pub requests_per_connection_max: usize = 64,
+        /// Subscriptions of one WebSocket connection.
+        pub subscriptions_per_connection_max: u32 = 1024,
+        /// Bytes of notifications that may wait for one WebSocket connection; above it the connection is
+        /// closed.
+        pub subscription_bytes_max: usize = 32 << 20,
+        /// How often a WebSocket peer is pinged; after twice as long without a sign of life the
+        /// connection is closed.
+        pub ping_every: Duration = Duration::from_secs(30),
+        /// How long a request may take, from its last byte to its answer, and from its first byte to
+        /// its last.
+        pub request_time_max: Duration = Duration::from_secs(30),
+        /// How long an HTTP connection may wait for its next request.
+        pub idle_time_max: Duration = Duration::from_secs(120),
+        /// How long a peer may take nothing of what is written to it.
+        pub stall_time_max: Duration = Duration::from_secs(30),
+        /// Requests in one batch.
+        pub batch_max: u32 = 1000,
+        /// Bytes of all answers to one batch; what comes after them is refused.
+        pub batch_response_bytes_max: usize = 25_000_000,
+        /// Bytes of one HTTP body or WebSocket message.
+        pub request_bytes_max: u32 = 5 << 20,
+        /// Bytes of one result.
+        pub response_bytes_max: u32 = 64 << 20,
     }
 }

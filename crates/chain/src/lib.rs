@@ -17,9 +17,11 @@ pub mod config;
 pub mod decode;
 pub mod execution;
 pub mod genesis;
+mod health;
 #[doc(hidden)]
 pub mod hostile;
 mod message;
+mod metrics;
 mod node;
 pub mod pool;
 mod rpc;
@@ -33,10 +35,17 @@ mod trace;
 pub mod transfer;
 pub mod trie;
 
-use std::{io::Read, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io::Read,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use alloy_primitives::B256;
 use tilth_protocol::Problem;
-use tilth_service::{OnFailure, Scope};
+use tilth_service::{OnFailure, Readiness, Registry, Scope};
 
 pub use block::{Block, SealedHeader};
 pub use clock::Clock;
@@ -45,6 +54,7 @@ pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisHeader, Predeplo
 pub use node::NodeError;
 pub use spec::{ChainSpec, Forks};
 use node::{Node, chain_of_causes};
+use state::StateReader as _;
 use store::{Store, StoreOptions};
 pub use transfer::{Progress, StoredChain, TransferError};
 
@@ -63,6 +73,8 @@ pub struct Chain {
     node: Arc<Node>,
     server: rpc::Server,
     scope: Scope,
+    production: Production,
+    dir: Option<PathBuf>,
 }
 
 /// Why a node could not start or make a block.
@@ -120,8 +132,13 @@ impl ChainError {
 /// Opens or creates a chain and starts to serve and to mine it.
 pub async fn spawn(config: Config) -> Result<Chain, ChainError> {
     let (rpc, production, access) = (config.rpc, config.production, config.access.clone());
+    let dir = config.dir.clone();
     let opened = tokio::task::spawn_blocking(move || open(config)).await;
     let node = Arc::new(opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?);
+    metrics::register(&node, dir.as_ref().map(|dir| dir.join(DATABASE)));
+    if let Some(dir) = dir.clone() {
+        attach_journal(&node, dir).await?;
+    }
     let server = rpc::serve(Arc::clone(&node), rpc, &access)
         .await
         .map_err(|source| ChainError::Rpc { address: rpc, source })?;
@@ -141,7 +158,16 @@ pub async fn spawn(config: Config) -> Result<Chain, ChainError> {
             () = stop.cancelled() => {}
         }
     });
-    Ok(Chain { node, server, scope })
+    Ok(Chain { node, server, scope, production, dir })
+}
+
+/// Takes back into the pool what waited when the chain stopped.
+async fn attach_journal(node: &Arc<Node>, dir: PathBuf) -> Result<(), ChainError> {
+    let (node, path) = (Arc::clone(node), dir.join(JOURNAL));
+    let attached = tokio::task::spawn_blocking(move || node.attach_journal(path)).await;
+    let attached = attached.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+    let dir = dir.display().to_string();
+    attached.map(|_| ()).map_err(|source| ChainError::Folder { dir, source })
 }
 
 fn open(config: Config) -> Result<Node, ChainError> {
@@ -159,13 +185,7 @@ fn open(config: Config) -> Result<Node, ChainError> {
         }
     }
     .map_err(NodeError::State)?;
-    let node = Node::open(store, &config.genesis, config.limits, config.clock, config.beneficiary)?;
-    if let Some(dir) = &config.dir
-        && let Err(source) = node.attach_journal(dir.join(JOURNAL))
-    {
-        return Err(ChainError::Folder { dir: dir.display().to_string(), source });
-    }
-    Ok(node)
+    Ok(Node::open(store, &config.genesis, config.limits, config.clock, config.beneficiary)?)
 }
 
 fn make_folder(dir: &Path) -> Result<(), ChainError> {
@@ -212,6 +232,36 @@ impl Chain {
         imported.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
+    /// EIP-155 chain id.
+    pub fn chain_id(&self) -> u64 {
+        self.node.spec.chain_id
+    }
+
+    /// Hash of block 0; zero if it cannot be read any more.
+    pub fn genesis_hash(&self) -> B256 {
+        self.node.head().snapshot.block_hash(0).unwrap_or_default()
+    }
+
+    /// What the node measures about itself.
+    pub fn metrics(&self) -> Registry {
+        self.node.meters.registry.clone()
+    }
+
+    /// The question whether the node can do its work: whether blocks can be written and the folder
+    /// takes files, and whether the head has moved within `stall` although there was something to put
+    /// into a block. The answer outlives the chain and is then that it has stopped.
+    pub fn readiness(&self, stall: Duration) -> Readiness {
+        health::readiness(&self.node, self.production, self.dir.clone(), stall)
+    }
+
+    /// Waits until a part of the node has failed for good, and says which and why.
+    pub async fn failed(&self) -> String {
+        match self.scope.stopped().await {
+            Some(failure) => failure.to_string(),
+            None => "the node was stopped".to_owned(),
+        }
+    }
+
     /// Makes one block now from what waits, empty if nothing does, and returns its header. Works
     /// with every kind of production.
     pub async fn mine(&self) -> Result<SealedHeader, ChainError> {
@@ -253,7 +303,7 @@ impl Chain {
 
     /// Stops serving and mining, waits for what is in progress, and closes the database.
     pub async fn shutdown(self) {
-        let Self { node, server, scope } = self;
+        let Self { node, server, scope, .. } = self;
         scope.shutdown(SHUTDOWN).await;
         if tokio::time::timeout(SHUTDOWN, server.stop()).await.is_err() {
             tracing::warn!("some requests did not end in time");

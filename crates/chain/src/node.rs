@@ -28,6 +28,7 @@ use crate::{
     config::Limits,
     execution::{BlockAttributes, BlockBuilder, Executed, ExecutionError, Rejected},
     genesis::{Genesis, GenesisError},
+    metrics::{Meters, lap},
     pool::{Pool, PoolJournal},
     state::{Advance, Commitment, StateCommitment, StateError, StateReader, TrieView},
     store::{Snapshot, Store},
@@ -114,6 +115,7 @@ pub(crate) struct Node {
     pending: Mutex<Option<Arc<PendingBlock>>>,
     /// The database refuses work until it is opened again.
     disk_failed: AtomicBool,
+    pub(crate) meters: Meters,
     /// The pool's time starts here.
     opened: Instant,
     /// Set once if what waits is to outlive the process.
@@ -175,6 +177,7 @@ impl Node {
             fault: Mutex::new(None),
             pending: Mutex::new(None),
             disk_failed: AtomicBool::new(false),
+            meters: Meters::default(),
             opened: Instant::now(),
             journal: OnceLock::new(),
         })
@@ -229,12 +232,16 @@ impl Node {
         self.note_failure(&made);
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         *fault = made.as_ref().err().map(chain_of_causes);
+        if fault.is_some() {
+            self.meters.failed.increment();
+        }
         made
     }
 
     fn try_produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
         let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
         self.recover(&mut commitment)?;
+        let start = Instant::now();
         let parent = self.head();
         let attributes = self.next_attributes(&parent.header);
         let mut builder =
@@ -244,8 +251,13 @@ impl Node {
         if builder.is_empty() && !empty {
             return Ok(None);
         }
+        let executing = lap(&self.meters.execute, start);
         let (executed, advance) = builder.seal(&mut *commitment, &parent.snapshot)?;
-        self.publish(&mut commitment, &executed, advance).map(Some)
+        let sealed = lap(&self.meters.root, executing);
+        let head = self.publish(&mut commitment, &executed, advance)?;
+        lap(&self.meters.commit, sealed);
+        self.meters.block(executed.block.transactions.len(), head.header.gas_used);
+        Ok(Some(head))
     }
 
     /// Adds transactions from the pool until the block is full or `go_on` says no. Returns those

@@ -40,36 +40,24 @@ use queue::{Marks, Queue};
 /// Bytes of a slot, the unit in which the pool's size is bounded: a transaction takes at least one.
 pub const SLOT_BYTES: usize = 32 << 10;
 
-/// Bounds of the pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolLimits {
-    /// Slots in all; a transaction takes one per 32 KiB begun.
-    pub slots_max: usize,
-    /// Bytes of encoded transactions in all.
-    pub bytes_max: usize,
-    /// Queued transactions in all.
-    pub queued_max: usize,
-    /// Transactions of one sender.
-    pub per_sender_max: usize,
-    /// Queued transactions of one sender.
-    pub per_sender_queued_max: usize,
-    /// How much more a replacement must offer, in percent, in both fee and tip.
-    pub replacement_percent: u64,
-    /// Seconds after the last event of a sender after which what it has queued is dropped.
-    pub queued_lifetime_seconds: u64,
-}
-
-impl Default for PoolLimits {
-    fn default() -> Self {
-        Self {
-            slots_max: 131_072,
-            bytes_max: 256 << 20,
-            queued_max: 32_768,
-            per_sender_max: 16_384,
-            per_sender_queued_max: 1024,
-            replacement_percent: 10,
-            queued_lifetime_seconds: 3 * 3600,
-        }
+tilth_service::options! {
+    /// Bounds of the pool. Each is an option of a node's configuration file under its name.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct PoolLimits {
+        /// Slots in all; a transaction takes one per 32 KiB begun.
+        pub slots_max: usize = 131_072,
+        /// Bytes of encoded transactions in all.
+        pub bytes_max: usize = 256 << 20,
+        /// Queued transactions in all: those that wait for an earlier one of their sender.
+        pub queued_max: usize = 32_768,
+        /// Transactions of one sender.
+        pub per_sender_max: usize = 16_384,
+        /// Queued transactions of one sender.
+        pub per_sender_queued_max: usize = 1024,
+        /// How much more a replacement must offer, in percent, in both fee and tip.
+        pub replacement_percent: u64 = 10,
+        /// Seconds after the last event of a sender after which what it has queued is dropped.
+        pub queued_lifetime_seconds: u64 = 3 * 3600,
     }
 }
 

@@ -34,6 +34,7 @@ mod schedule;
 mod server;
 mod simulate;
 mod state;
+mod submission;
 mod subscriptions;
 mod table;
 mod transactions;
@@ -70,6 +71,8 @@ pub(crate) struct Rpc {
     /// Whose turn it is to execute messages.
     turns: Arc<Turns>,
     oracle: Oracle,
+    /// Batches of transactions that are decoded at the same time, each by several threads.
+    submissions: Arc<Semaphore>,
 }
 
 /// Starts serving `node`.
@@ -85,11 +88,14 @@ pub(crate) async fn serve(
         executions: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
         turns: Arc::new(Turns::of_this_machine()),
         oracle: Oracle::new(limits.tip_min),
+        submissions: Arc::new(Semaphore::new(submission::batches_max())),
         node: Arc::clone(&node),
     };
     let gate = Gate::new(access);
+    let table = methods();
+    node.meters.name_methods(table.names().chain(subscriptions::METHODS));
     Server::start(address, |connections, stop| Service {
-        dispatcher: Dispatcher { rpc: Arc::new(rpc), table: methods() },
+        dispatcher: Dispatcher { rpc: Arc::new(rpc), table },
         hub: Arc::new(Hub::new(node)),
         gate,
         connections,

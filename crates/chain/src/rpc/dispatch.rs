@@ -8,6 +8,7 @@ use super::{
     Rpc,
     error::RpcError,
     message::{Incoming, Kind, METHOD_NAME_MAX, Message, parse, write_answer},
+    submission,
     subscriptions::{Pending, Session},
     table::Table,
 };
@@ -79,20 +80,29 @@ impl Dispatcher {
         }
         let deadline = self.deadline();
         let mut written = 0;
-        for message in messages {
-            let result = if written > limits.batch_response_bytes_max {
+        let mut rest = messages;
+        while let Some(message) = rest.first() {
+            let sends = rest.iter().take_while(|message| submission::is_send(message)).count();
+            let results = if written > limits.batch_response_bytes_max {
                 let wanted = matches!(message.kind(), Kind::Call | Kind::Invalid);
-                wanted.then(|| Err(RpcError::response_too_large()))
+                vec![wanted.then(|| Err(RpcError::response_too_large()))]
+            } else if sends > 1 {
+                let sent = self.submit(&rest[..sends], deadline).await;
+                sent.into_iter().map(Some).collect()
             } else {
-                self.one(message, session, deadline, &mut answer.subscriptions).await
+                vec![self.one(message, session, deadline, &mut answer.subscriptions).await]
             };
-            let Some(result) = result else { continue };
-            if answer.body.len() > 1 {
-                answer.body.push(b',');
+            let (done, left) = rest.split_at(results.len());
+            rest = left;
+            for (message, result) in done.iter().zip(results) {
+                let Some(result) = result else { continue };
+                if answer.body.len() > 1 {
+                    answer.body.push(b',');
+                }
+                let before = answer.body.len();
+                write_answer(&mut answer.body, message.id(), &result);
+                written += answer.body.len() - before;
             }
-            let before = answer.body.len();
-            write_answer(&mut answer.body, message.id(), &result);
-            written += answer.body.len() - before;
         }
         if answer.body.len() == 1 {
             // Nothing in it was to be answered.
@@ -104,6 +114,25 @@ impl Dispatcher {
 
     /// Handles one message; `None` if it is not to be answered.
     async fn one(
+        &self,
+        message: &Message<'_>,
+        session: Option<&Session>,
+        deadline: Instant,
+        subscriptions: &mut Vec<Pending>,
+    ) -> Option<Result<String, RpcError>> {
+        if submission::is_send(message) {
+            return self.submit(std::slice::from_ref(message), deadline).await.pop();
+        }
+        let start = std::time::Instant::now();
+        let result = self.unmeasured(message, session, deadline, subscriptions).await;
+        if let Some(result) = &result {
+            let meters = &self.rpc.node.meters;
+            meters.request(&message.method, result.is_ok(), start.elapsed());
+        }
+        result
+    }
+
+    async fn unmeasured(
         &self,
         message: &Message<'_>,
         session: Option<&Session>,

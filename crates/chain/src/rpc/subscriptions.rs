@@ -20,6 +20,7 @@ use alloy_primitives::B256;
 use hyper::body::Bytes;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tilth_service::metrics::Held;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -47,9 +48,13 @@ enum Subject {
     Syncing,
 }
 
+/// The methods handled here.
+pub(super) const METHODS: [&str; 2] = ["eth_subscribe", "eth_unsubscribe"];
+
 /// One subscription.
 #[derive(Debug)]
 struct Subscription {
+    _counted: Held,
     id: String,
     subject: Subject,
     /// The connection it belongs to.
@@ -203,6 +208,7 @@ impl Session {
         };
         let id = self.hub.identifiers.next();
         Ok(Pending(Arc::new(Subscription {
+            _counted: self.hub.node.meters.subscriptions.hold(),
             start: notification_start(&id).into(),
             id,
             subject,

@@ -102,7 +102,9 @@ pub(super) fn accept(
 }
 
 async fn run(service: Arc<Service>, stream: Stream, place: Place) {
-    let limits = &service.dispatcher.rpc.node.limits;
+    let node = &service.dispatcher.rpc.node;
+    let _counted = node.meters.connections.hold();
+    let limits = &node.limits;
     let outbox = Arc::new(Outbox::new(limits.subscription_bytes_max));
     let session = Arc::new(service.hub.session(Arc::clone(&outbox)));
     let seen = Arc::new(Mutex::new(Instant::now()));

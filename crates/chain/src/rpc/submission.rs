@@ -1,0 +1,77 @@
+//! `eth_sendRawTransaction`: decoded and recovered away from the threads that serve connections.
+//!
+//! Transactions that follow one another in a batch are prepared together, on several threads, and
+//! admitted in their order.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Arguments, Rpc,
+    dispatch::Dispatcher,
+    error::RpcError,
+    message::{Kind, Message},
+};
+
+const METHOD: &str = "eth_sendRawTransaction";
+
+/// How many batches may be prepared at the same time: each of them can use all processors.
+pub(super) fn batches_max() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Whether a message asks for a transaction to be sent and waits for the answer.
+pub(super) fn is_send(message: &Message<'_>) -> bool {
+    message.kind() == Kind::Call && message.method == METHOD
+}
+
+impl Dispatcher {
+    /// Answers messages that are all [`is_send`], in their order.
+    pub(super) async fn submit(
+        &self,
+        messages: &[Message<'_>],
+        deadline: Instant,
+    ) -> Vec<Result<String, RpcError>> {
+        let start = std::time::Instant::now();
+        let params = messages.iter().map(|message| message.params.map(|raw| raw.get().to_owned()));
+        let (params, rpc) = (params.collect(), Arc::clone(&self.rpc));
+        let submitted = timeout_at(deadline, async move {
+            let permit = Arc::clone(&rpc.submissions).acquire_owned().await;
+            let work = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                submit(&rpc, params)
+            });
+            work.await.map_err(|_| RpcError::internal("the request was interrupted"))
+        });
+        let results = match submitted.await {
+            Ok(Ok(results)) => results,
+            Ok(Err(error)) => vec![Err(error); messages.len()],
+            Err(_) => vec![Err(RpcError::timed_out()); messages.len()],
+        };
+        let share = u32::try_from(messages.len()).unwrap_or(u32::MAX).max(1);
+        let time = start.elapsed() / share;
+        for result in &results {
+            self.rpc.node.meters.request(METHOD, result.is_ok(), time);
+        }
+        results.into_iter().map(|result| result.map(|hash| format!("\"{hash}\""))).collect()
+    }
+}
+
+fn submit(rpc: &Rpc, params: Vec<Option<String>>) -> Vec<Result<B256, RpcError>> {
+    let raw: Vec<Result<Bytes, RpcError>> = params
+        .iter()
+        .map(|params| Arguments::new(METHOD, params.as_deref())?.take())
+        .collect();
+    let readable: Vec<&Bytes> = raw.iter().flatten().collect();
+    let mut prepared = rpc.node.prepare_all(&readable).into_iter();
+    raw.iter()
+        .map(|raw| {
+            raw.as_ref().map_err(Clone::clone)?;
+            // As many as there are readable ones.
+            let next = prepared.next().ok_or_else(|| RpcError::internal("a transaction is lost"))?;
+            Ok(next.and_then(|prepared| rpc.node.admit(prepared))?)
+        })
+        .collect()
+}
