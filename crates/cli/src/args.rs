@@ -59,6 +59,8 @@ pub enum Command {
     Account(Account),
     /// Run one provider against the network of the folder (or of --rpc in its network.json).
     Provider(Provider),
+    /// Run a chain of one's own with JSON-RPC for wallets and tools, or work on its files.
+    Node(Node),
     /// Say what this machine can offer and how well it can be protected.
     Doctor,
     /// Entered by agents inside the sandbox.
@@ -217,6 +219,59 @@ pub struct Provider {
     /// Move earnings to the owner's wallet whenever so much has come in.
     #[arg(long, value_name = "GRAIN")]
     pub withdraw_above: Option<Amount>,
+}
+
+/// The variable that names the configuration file.
+pub const NODE_CONFIG_VARIABLE: &str = "TILTH_NODE_CONFIG";
+
+#[derive(Debug, Args)]
+pub struct Node {
+    #[command(flatten)]
+    pub options: NodeOptions,
+    #[command(subcommand)]
+    pub command: Option<NodeCommand>,
+}
+
+/// Where a node's configuration comes from.
+#[derive(Clone, Debug, Args)]
+pub struct NodeOptions {
+    /// Configuration file (TOML); `tilth node config` prints one.
+    #[arg(long, value_name = "FILE", global = true, env = NODE_CONFIG_VARIABLE)]
+    pub config: Option<PathBuf>,
+    /// Set one option, for example rpc.listen=0.0.0.0:8545; may be given again.
+    #[arg(long, value_name = "NAME=VALUE", global = true)]
+    pub set: Vec<String>,
+}
+
+/// What can be done with a node besides running it. The node must not run meanwhile.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Print a configuration file with every option, its default and its meaning.
+    Config {
+        /// Print the reference page (Markdown) instead.
+        #[arg(long)]
+        reference: bool,
+    },
+    /// Make the chain's folder with its first block, or say what is in it.
+    Init,
+    /// Take blocks from a file as `geth export` writes it; every block is executed and verified.
+    Import {
+        /// The file; - is standard input.
+        file: PathBuf,
+    },
+    /// Write blocks to a file as `geth import` reads it.
+    Export {
+        /// The file; - is standard output.
+        file: PathBuf,
+        /// First block.
+        #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+        first: u64,
+        /// Last block; the chain's last one if absent.
+        #[arg(long, value_name = "NUMBER")]
+        last: Option<u64>,
+    },
+    /// Execute the whole chain again from its genesis and compare every root.
+    Replay,
 }
 
 /// Reads `250ms`, `2s`, `1m`.

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod job;
 mod local;
+mod node;
 mod place;
 mod progress;
 mod provider;
@@ -47,7 +48,9 @@ fn outside(common: Common, command: Command) -> ExitCode {
         _ => "error",
     };
     let filter = common.log.as_deref().unwrap_or(default_log);
-    if let Err(error) = tilth_service::logs::init(tilth_service::LogFormat::Text, filter) {
+    // A node's configuration says how its logs look.
+    let logs_later = matches!(command, Command::Node(_));
+    if !logs_later && let Err(error) = tilth_service::logs::init(tilth_service::LogFormat::Text, filter) {
         return fail(&Problem::new(
             "the log filter is not valid",
             error.to_string(),
@@ -80,6 +83,7 @@ async fn dispatch(common: Common, command: Command) -> Ended {
         Command::Providers => providers::providers(common).await,
         Command::Account(command) => account::account(common, command).await,
         Command::Provider(args) => Box::pin(provider::provider(common, args)).await,
+        Command::Node(args) => Box::pin(node::node(common, args)).await,
         Command::Doctor => doctor::doctor(common).await,
         Command::Worker { .. } | Command::SandboxInit { .. } => Ok(ExitCode::SUCCESS),
     }

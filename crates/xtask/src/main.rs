@@ -4,6 +4,7 @@
 mod artifacts;
 mod bench;
 mod guests;
+mod reference;
 mod run;
 mod setup;
 mod test;
@@ -46,6 +47,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write the reference pages that the program prints about itself.
+    Reference {
+        /// Compare with the committed pages instead of writing them.
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure, beside the peers where there are any, and print ratios.
     Bench {
         /// Which benches; all if none is named.
@@ -61,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Task::Tidy => tidy::run(),
         Task::Artifacts { check } => artifacts::run(check),
         Task::Guests { check } => guests::run(check),
+        Task::Reference { check } => reference::run_reference(check),
         Task::Bench { names } => bench::run_benches(&names),
     }
 }

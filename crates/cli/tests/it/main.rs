@@ -7,5 +7,6 @@ mod faults;
 mod guests;
 mod jobs;
 mod net;
+mod node;
 mod pictures;
 mod refusals;
