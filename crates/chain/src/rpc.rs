@@ -93,7 +93,7 @@ pub(crate) async fn serve(
     };
     let gate = Gate::new(access);
     let table = methods();
-    node.meters.name_methods(table.names().chain(subscriptions::METHODS));
+    node.meters.name_methods(table.names().into_iter().chain(subscriptions::METHODS));
     Server::start(address, |connections, stop| Service {
         dispatcher: Dispatcher { rpc: Arc::new(rpc), table },
         hub: Arc::new(Hub::new(node)),
