@@ -36,7 +36,7 @@ fn child<S: StateReader + TrieSource>(
 fn two_children_compete_and_one_is_committed_once() {
     let genesis = Genesis { timestamp: 1000, ..Genesis::default() };
     let spec = genesis.spec();
-    let options = StoreOptions { cache_bytes: 1 << 20, history_blocks: 10 };
+    let options = StoreOptions { history_blocks: 10, ..StoreOptions::default() };
     let store = Store::in_memory(&options).unwrap();
     let first = genesis.execute().unwrap();
     store.commit(&first.block, &first.receipts, &first.diff).unwrap();
