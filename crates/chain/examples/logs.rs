@@ -86,7 +86,8 @@ struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -94,11 +95,8 @@ impl Numbers {
 /// Appends blocks to the chain in `dir`; returns their blooms.
 fn fill(dir: &Path, mut head: SealedHeader, blocks: u64, logs: u64) -> Result<Vec<Bloom>> {
     let file = dir.join("chain.redb");
-    let options = StoreOptions {
-        cache_bytes: 256 << 20,
-        history_blocks: 1000,
-        ..StoreOptions::default()
-    };
+    let options =
+        StoreOptions { cache_bytes: 256 << 20, history_blocks: 1000, ..StoreOptions::default() };
     let store = Store::open(&file, &options)?;
     let mut numbers = Numbers(7);
     let mut blooms = vec![Bloom::ZERO];
@@ -130,13 +128,18 @@ fn block(
     let number = parent.number + 1;
     let mut found: Vec<Log> = (0..logs)
         .map(|_| {
-            let topics = vec![TRANSFER, account(numbers.below(ACCOUNTS)), account(numbers.below(ACCOUNTS))];
+            let topics =
+                vec![TRANSFER, account(numbers.below(ACCOUNTS)), account(numbers.below(ACCOUNTS))];
             let value = U256::from(numbers.below(u64::MAX)).to_be_bytes_vec();
             Log::new_unchecked(token(numbers.below(TOKENS)), topics, value.into())
         })
         .collect();
     if number % (blocks / 10).max(1) == 1 {
-        found.push(Log::new_unchecked(RARE, vec![B256::from(U256::from(number))], Default::default()));
+        found.push(Log::new_unchecked(
+            RARE,
+            vec![B256::from(U256::from(number))],
+            Default::default(),
+        ));
     }
     let logs_bloom = alloy::primitives::logs_bloom(&found);
     let transaction = TxEip1559 { nonce: number, ..TxEip1559::default() };
@@ -164,15 +167,22 @@ fn query(address: SocketAddr, blocks: u64, logs: u64) -> Result<()> {
         ("address of no block", json!({"address": Address::ZERO})),
         ("recipient", json!({"topics": [TRANSFER, null, account(77)]})),
         ("one of 100 senders, three tokens", json!({"address": some, "topics": [TRANSFER, many]})),
-        ("token and recipient", json!({"address": token(1), "topics": [null, null, account(1234)]})),
-        ("everything in the last blocks", json!({"fromBlock": format!("{:#x}", blocks - tail + 1)})),
+        (
+            "token and recipient",
+            json!({"address": token(1), "topics": [null, null, account(1234)]}),
+        ),
+        (
+            "everything in the last blocks",
+            json!({"fromBlock": format!("{:#x}", blocks - tail + 1)}),
+        ),
     ];
     for (name, mut criteria) in cases {
         if criteria["fromBlock"].is_null() {
             criteria["fromBlock"] = json!("0x1");
         }
         criteria["toBlock"] = json!(format!("{blocks:#x}"));
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [criteria]});
+        let request =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [criteria]});
         let request = request.to_string();
         let mut times = Vec::new();
         let mut found = 0;

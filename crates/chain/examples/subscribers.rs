@@ -40,8 +40,9 @@ async fn main() -> Result<()> {
     for _ in 0..connections {
         let mut stream = open(chain.rpc_addr()).await?;
         for id in 0..SUBSCRIPTIONS {
-            let request =
-                format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"eth_subscribe","params":["newHeads"]}}"#);
+            let request = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"eth_subscribe","params":["newHeads"]}}"#
+            );
             let mut frame = vec![0x81, 0x80 | u8::try_from(request.len())?, 0, 0, 0, 0];
             frame.extend_from_slice(request.as_bytes());
             stream.write_all(&frame).await?;
@@ -65,7 +66,10 @@ async fn main() -> Result<()> {
     println!("subscriptions {per_block} on {connections} connections, blocks {blocks}");
     println!("a block is made in {made:.1?}; without subscriptions in {alone:.1?}");
     println!("the last peer knows after {known:.1?}");
-    println!("processor time per notification: {:.1?}", spent / (blocks * u32::try_from(per_block)?));
+    println!(
+        "processor time per notification: {:.1?}",
+        spent / (blocks * u32::try_from(per_block)?)
+    );
     chain.shutdown().await;
     Ok(())
 }

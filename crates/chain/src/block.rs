@@ -6,8 +6,8 @@ use alloy_consensus::{
     Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Sealed, TxEnvelope, TxType,
     transaction::Recovered,
 };
-use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 
@@ -72,7 +72,15 @@ impl ExecutedReceipt {
             (previous.cumulative_gas_used, previous.first_log + previous.logs.len() as u64)
         });
         let cumulative_gas_used = gas_before + gas_used;
-        Self { kind: kind.into(), success, gas_used, cumulative_gas_used, first_log, logs, state_root: None }
+        Self {
+            kind: kind.into(),
+            success,
+            gas_used,
+            cumulative_gas_used,
+            first_log,
+            logs,
+            state_root: None,
+        }
     }
 
     /// Whether the transaction took effect.

@@ -44,10 +44,7 @@ pub struct Access {
 impl Default for Access {
     fn default() -> Self {
         let origins = ["localhost", "127.0.0.1", "[::1]"];
-        Self {
-            origins: origins.map(str::to_owned).to_vec(),
-            hosts: vec!["localhost".to_owned()],
-        }
+        Self { origins: origins.map(str::to_owned).to_vec(), hosts: vec!["localhost".to_owned()] }
     }
 }
 

@@ -157,8 +157,7 @@ fn quantity(
 fn exactly<const N: usize>(text: &str, name: &str) -> Result<FixedBytes<N>, (bool, String)> {
     let digits = data_digits(text).map_err(|reason| (true, reason.to_owned()))?;
     if digits.len() / 2 != N {
-        let reason =
-            format!("hex string has length {}, want {} for {name}", digits.len(), N * 2);
+        let reason = format!("hex string has length {}, want {} for {name}", digits.len(), N * 2);
         return Err((false, reason));
     }
     let mut bytes = FixedBytes::<N>::ZERO;
@@ -239,9 +238,10 @@ impl Parameter for Count {
         }
         // Rust takes a plus sign, Go does not.
         let value = (!digits.starts_with('+')).then(|| u64::from_str_radix(digits, radix).ok());
-        value.flatten().map(Self).ok_or_else(|| {
-            DecodeError::other(format!("invalid hex or decimal integer {text:?}"))
-        })
+        value
+            .flatten()
+            .map(Self)
+            .ok_or_else(|| DecodeError::other(format!("invalid hex or decimal integer {text:?}")))
     }
 }
 

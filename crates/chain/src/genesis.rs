@@ -26,9 +26,7 @@ use crate::{
     block::{Block, ChainSpec},
     execution::{Executed, ExecutionError, environment_of, machine, machine_error},
     spec::{Forks, ScheduleError},
-    state::{
-        Commitment, Journal, Nothing, StateCommitment, StateError,
-    },
+    state::{Commitment, Journal, Nothing, StateCommitment, StateError},
 };
 
 /// Gas one predeploy's init code may use: far above any real constructor.

@@ -53,7 +53,9 @@ struct Watch {
 
 impl Watch {
     fn reasons(&self) -> Vec<String> {
-        let Some(node) = self.node.upgrade() else { return vec!["the node has stopped".to_owned()] };
+        let Some(node) = self.node.upgrade() else {
+            return vec!["the node has stopped".to_owned()];
+        };
         let halted = node.fault().map(|fault| format!("blocks cannot be made: {fault}"));
         [halted, self.stalled(&node), self.disk()].into_iter().flatten().collect()
     }
@@ -73,9 +75,8 @@ impl Watch {
         let known = standing.filter(|(seen, _)| *seen == number);
         let (_, since) = *standing.insert(known.unwrap_or((number, Instant::now())));
         let stands = since.elapsed();
-        (stands > patience).then(|| {
-            format!("block {number} has had no successor for {} s", stands.as_secs())
-        })
+        (stands > patience)
+            .then(|| format!("block {number} has had no successor for {} s", stands.as_secs()))
     }
 
     fn disk(&self) -> Option<String> {

@@ -17,7 +17,9 @@ mod watch;
 pub(crate) use check::{Checks, Prices, Refusal, refusal};
 pub(crate) use machine::{Machine, machine};
 pub(crate) use outcome::{LastStep, halted, needs_last_step};
-pub(crate) use overrides::{BlockOverrides, CalledPrecompiles, OverrideError, Precompiles, narrow, override_state};
+pub(crate) use overrides::{
+    BlockOverrides, CalledPrecompiles, OverrideError, Precompiles, narrow, override_state,
+};
 pub(crate) use request::{BOTH_PRICES, Message};
 pub(crate) use transaction::Unsigned;
 pub(crate) use watch::{Turns, Watch, Watched, in_words};

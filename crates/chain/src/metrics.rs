@@ -15,9 +15,8 @@ use tilth_service::metrics::{Counter, Gauge, Histogram, Registry, SECONDS};
 use crate::node::Node;
 
 /// Upper bounds for the number of transactions in a block.
-const TRANSACTIONS: &[f64] = &[
-    0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0,
-];
+const TRANSACTIONS: &[f64] =
+    &[0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0];
 
 /// Methods that are not in the table are counted under this name.
 const UNKNOWN: &str = "unknown";
@@ -124,9 +123,14 @@ impl Meters {
     /// A request was answered.
     pub(crate) fn request(&self, method: &str, is_ok: bool, time: Duration) {
         let methods = self.methods.get();
-        let meters = methods.and_then(|methods| methods.get(method).or_else(|| methods.get(UNKNOWN)));
+        let meters =
+            methods.and_then(|methods| methods.get(method).or_else(|| methods.get(UNKNOWN)));
         if let Some(meters) = meters {
-            if is_ok { meters.answered.increment() } else { meters.refused.increment() }
+            if is_ok {
+                meters.answered.increment()
+            } else {
+                meters.refused.increment()
+            }
             meters.time.record(time);
         }
     }

@@ -15,8 +15,6 @@ use std::rc::Rc;
 use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
 use serde::Deserialize;
 
-pub(crate) use answer::SimulatedBlock;
-use base::Base;
 use crate::{
     block::ChainSpec,
     execution::ExecutionError,
@@ -24,6 +22,8 @@ use crate::{
     node::{Head, PendingBlock},
     state::StateError,
 };
+pub(crate) use answer::SimulatedBlock;
+use base::Base;
 
 /// Blocks one request may simulate, gaps included.
 const BLOCKS_MAX: usize = 256;
@@ -166,8 +166,7 @@ pub(crate) fn simulate(
         On::Block(head, number) => Base::at(head, number)?,
         On::Pending(pending) => Base::pending(pending)?,
     };
-    let mode =
-        Mode { trace_transfers: request.trace_transfers, validation: request.validation };
+    let mode = Mode { trace_transfers: request.trace_transfers, validation: request.validation };
     let planned = plan::plan(spec, &base.header, &request.block_state_calls)?;
     let mut gas_left = if bounds.gas_max == 0 { u64::MAX } else { bounds.gas_max };
     let mut answers = Vec::with_capacity(planned.len());

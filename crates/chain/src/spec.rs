@@ -249,7 +249,9 @@ pub enum ScheduleError {
     #[error("the blob schedule of {0} is missing or not possible")]
     Blobs(&'static str),
     /// A fork that a stored chain has already gone through was moved.
-    #[error("{fork} was {stored:?} when the chain was made and is {wanted:?} now, but the chain is past it")]
+    #[error(
+        "{fork} was {stored:?} when the chain was made and is {wanted:?} now, but the chain is past it"
+    )]
     Moved {
         /// The fork.
         fork: &'static str,

@@ -7,10 +7,10 @@
 
 mod commitment;
 mod journal;
-mod source;
-mod view;
 mod layer;
 mod nothing;
+mod source;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,11 @@ use revm::bytecode::Bytecode;
 pub(crate) use commitment::decode_account;
 pub use commitment::{Advance, ChangedKeys, Commitment, CommitmentStore, StateCommitment};
 pub use journal::Journal;
+pub use layer::Layer;
+pub use nothing::Nothing;
 pub use source::TrieSource;
 pub(crate) use source::{AccountNodes, StorageNodes};
 pub use view::TrieView;
-pub use layer::Layer;
-pub use nothing::Nothing;
 
 /// An account as the state trie commits to it. Its RLP is both the trie's leaf and the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]

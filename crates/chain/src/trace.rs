@@ -34,8 +34,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use self::{
-    call::CallTracer, flat::FlatCallTracer, four_byte::FourByteTracer, prestate::PrestateTracer,
-    struct_log::{LoggerOptions, StructLogger}, tap::Tap, world::After,
+    call::CallTracer,
+    flat::FlatCallTracer,
+    four_byte::FourByteTracer,
+    prestate::PrestateTracer,
+    struct_log::{LoggerOptions, StructLogger},
+    tap::Tap,
+    world::After,
 };
 pub(crate) use self::{replay::Replay, world::World};
 use crate::{
@@ -258,12 +263,14 @@ pub(crate) struct TraceOptions {
 
 impl TraceOptions {
     /// A tracer for one transaction.
-    pub(crate) fn tracer(&self, subject: &Subject, fork: SpecId) -> Result<Box<dyn Tracer>, TraceError> {
+    pub(crate) fn tracer(
+        &self,
+        subject: &Subject,
+        fork: SpecId,
+    ) -> Result<Box<dyn Tracer>, TraceError> {
         match self.tracer.as_deref() {
             None | Some("") => Ok(Box::new(StructLogger::new(self.logger))),
-            Some(name) => {
-                named(name, self.tracer_config.clone(), subject, fork, true)
-            }
+            Some(name) => named(name, self.tracer_config.clone(), subject, fork, true),
         }
     }
 }

@@ -50,7 +50,9 @@ fn outside(common: Common, command: Command) -> ExitCode {
     let filter = common.log.as_deref().unwrap_or(default_log);
     // A node's configuration says how its logs look.
     let logs_later = matches!(command, Command::Node(_));
-    if !logs_later && let Err(error) = tilth_service::logs::init(tilth_service::LogFormat::Text, filter) {
+    if !logs_later
+        && let Err(error) = tilth_service::logs::init(tilth_service::LogFormat::Text, filter)
+    {
         return fail(&Problem::new(
             "the log filter is not valid",
             error.to_string(),

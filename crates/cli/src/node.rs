@@ -124,7 +124,9 @@ async fn bind_monitor(address: std::net::SocketAddr) -> Result<Monitor, Problem>
 fn watch(monitor: Monitor, chain: &Chain, config: &NodeConfig) -> JoinHandle<()> {
     let registry: Registry = chain.metrics();
     registry.add_process();
-    registry.gauge("tilth_build_info", "The program.", &[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+    registry
+        .gauge("tilth_build_info", "The program.", &[("version", env!("CARGO_PKG_VERSION"))])
+        .set(1);
     tokio::spawn(monitor.serve(registry, chain.readiness(config.monitor.stall_time)))
 }
 

@@ -103,7 +103,9 @@ async fn answer(mut stream: TcpStream, registry: Registry, ready: Readiness) -> 
             let rendered = tokio::task::spawn_blocking(move || registry.render()).await;
             ("200 OK", rendered.unwrap_or_default())
         }
-        ("GET" | "HEAD", _) => ("404 Not Found", "known are /health, /ready, /metrics\n".to_owned()),
+        ("GET" | "HEAD", _) => {
+            ("404 Not Found", "known are /health, /ready, /metrics\n".to_owned())
+        }
         _ => ("405 Method Not Allowed", "only GET and HEAD\n".to_owned()),
     };
     let kind = if path == "/metrics" { "text/plain; version=0.0.4" } else { "text/plain" };

@@ -203,7 +203,8 @@ pub fn join(group: &str, name: &str) -> String {
 #[doc(hidden)]
 #[must_use]
 pub fn doc_of(lines: &[&str]) -> String {
-    let lines: Vec<&str> = lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let lines: Vec<&str> =
+        lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
     lines.join("\n")
 }
 
@@ -528,7 +529,10 @@ mod tests {
         assert_eq!(said("[inner]\nthing-byte-max = 1"), unknown);
         assert_eq!(said("zebra = 1"), "there is no option `zebra`");
         assert_eq!(said("count = -1"), "`count` cannot be -1: a whole number, at most 4294967295");
-        assert_eq!(said("count = \"x\""), "`count` cannot be \"x\": a whole number, at most 4294967295");
+        assert_eq!(
+            said("count = \"x\""),
+            "`count` cannot be \"x\": a whole number, at most 4294967295"
+        );
         assert_eq!(said("inner = 3"), "`inner` cannot be 3: it is a group of options");
         assert_eq!(said("loud = 1"), "`loud` cannot be 1: true or false");
         assert!(said("listen = \"here\"").starts_with("`listen` cannot be \"here\": an address"));
@@ -559,6 +563,9 @@ mod tests {
         assert_eq!(said("inner.wai"), "there is no option `inner.wai`; did you mean `inner.wait`?");
         assert_eq!(said("cuont"), "there is no option `cuont`; did you mean `count`?");
         assert!(said("inner.wait").contains("`inner.wait` cannot be"));
-        assert_eq!(variable("TILTH_NODE", "inner.thing-bytes-max"), "TILTH_NODE_INNER_THING_BYTES_MAX");
+        assert_eq!(
+            variable("TILTH_NODE", "inner.thing-bytes-max"),
+            "TILTH_NODE_INNER_THING_BYTES_MAX"
+        );
     }
 }

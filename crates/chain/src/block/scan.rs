@@ -92,9 +92,8 @@ mod tests {
         let expected: Vec<_> = logs.map(|log| (log.address, log.topics().to_vec())).collect();
         assert_eq!(seen, expected);
         let odd = receipts_with(&stored, |address, _| address[0] % 2 == 1).unwrap();
-        let has_odd = |receipt: &ExecutedReceipt| {
-            receipt.logs.iter().any(|log| log.address[0] % 2 == 1)
-        };
+        let has_odd =
+            |receipt: &ExecutedReceipt| receipt.logs.iter().any(|log| log.address[0] % 2 == 1);
         let expected: Vec<usize> =
             (0..receipts.len()).filter(|index| has_odd(&receipts[*index])).collect();
         assert_eq!(odd, expected);

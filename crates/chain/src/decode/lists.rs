@@ -95,8 +95,7 @@ impl<T: Element, const MAX: usize> Parameter for Bounded<T, MAX> {
             "array" => {}
             other => return Err(DecodeError::form(other, T::LIST)),
         }
-        let (kept, given) =
-            elements(json, MAX).map_err(|_| DecodeError::form("array", T::LIST))?;
+        let (kept, given) = elements(json, MAX).map_err(|_| DecodeError::form("array", T::LIST))?;
         let items = kept.iter().map(|raw| T::decode(raw.get())).collect::<Result<_, _>>()?;
         Ok(Self { items, given })
     }

@@ -53,7 +53,8 @@ fn numbers_are_quantities() {
     assert_eq!(U64::decode("\"0x0\"").unwrap(), U64::ZERO);
     assert_eq!(U64::decode("\"\"").unwrap(), U64::ZERO);
     assert_eq!(U64::decode("\"0XfF\"").unwrap(), U64::from(255));
-    let wrong = |found| format!("json: cannot unmarshal {found} into Go value of type hexutil.Uint64");
+    let wrong =
+        |found| format!("json: cannot unmarshal {found} into Go value of type hexutil.Uint64");
     assert_eq!(refused::<U64>("\"0x\""), wrong("hex string \"0x\""));
     assert_eq!(refused::<U64>("\"0x01\""), wrong("hex number with leading zero digits"));
     assert_eq!(refused::<U64>("\"0x1g\""), wrong("invalid hex string"));

@@ -1,11 +1,7 @@
 //! Building a block transaction by transaction, and sealing it.
 
-use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH, Header, Sealable, Transaction as _, proofs,
-};
-use alloy_eips::{
-    eip2718::Encodable2718, eip4844::DATA_GAS_PER_BLOB,
-};
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, Sealable, Transaction as _, proofs};
+use alloy_eips::{eip2718::Encodable2718, eip4844::DATA_GAS_PER_BLOB};
 use alloy_evm::{EthEvm, Evm, precompiles::PrecompilesMap};
 use alloy_primitives::{B64, Bloom, U256};
 use revm::{
@@ -17,8 +13,8 @@ use revm::{
 };
 
 use super::{
-    BLOCK_BYTES_MAX, BlockAttributes, Executed, ExecutionError, Rejected, block_environment, machine, machine_error,
-    rewards, system,
+    BLOCK_BYTES_MAX, BlockAttributes, Executed, ExecutionError, Rejected, block_environment,
+    machine, machine_error, rewards, system,
 };
 use crate::{
     block::{Block, ChainSpec, ExecutedReceipt, SealedHeader, Transaction},

@@ -30,30 +30,40 @@ pub fn block_environment(
     } else {
         None
     };
-    environment(spec, fork, blob_gas, BlockEnv {
-        number: U256::from(number),
-        beneficiary: attributes.beneficiary,
-        timestamp: U256::from(attributes.timestamp),
-        gas_limit: attributes.gas_limit,
-        basefee: spec.next_base_fee(parent),
-        difficulty: work.map_or(U256::ZERO, |work| work.difficulty),
-        prevrandao: Some(attributes.prev_randao),
-        ..BlockEnv::default()
-    })
+    environment(
+        spec,
+        fork,
+        blob_gas,
+        BlockEnv {
+            number: U256::from(number),
+            beneficiary: attributes.beneficiary,
+            timestamp: U256::from(attributes.timestamp),
+            gas_limit: attributes.gas_limit,
+            basefee: spec.next_base_fee(parent),
+            difficulty: work.map_or(U256::ZERO, |work| work.difficulty),
+            prevrandao: Some(attributes.prev_randao),
+            ..BlockEnv::default()
+        },
+    )
 }
 
 /// The environment a finished block was executed in.
 pub fn environment_of(spec: &ChainSpec, header: &Header) -> EvmEnv {
-    environment(spec, spec.fork_of(header), header.excess_blob_gas, BlockEnv {
-        number: U256::from(header.number),
-        beneficiary: header.beneficiary,
-        timestamp: U256::from(header.timestamp),
-        gas_limit: header.gas_limit,
-        basefee: header.base_fee_per_gas.unwrap_or_default(),
-        difficulty: header.difficulty,
-        prevrandao: Some(header.mix_hash),
-        ..BlockEnv::default()
-    })
+    environment(
+        spec,
+        spec.fork_of(header),
+        header.excess_blob_gas,
+        BlockEnv {
+            number: U256::from(header.number),
+            beneficiary: header.beneficiary,
+            timestamp: U256::from(header.timestamp),
+            gas_limit: header.gas_limit,
+            basefee: header.base_fee_per_gas.unwrap_or_default(),
+            difficulty: header.difficulty,
+            prevrandao: Some(header.mix_hash),
+            ..BlockEnv::default()
+        },
+    )
 }
 
 fn environment(

@@ -2,9 +2,7 @@
 //! parent's, and its body against its header.
 
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, proofs};
-use alloy_eips::{
-    eip2718::Encodable2718, eip4844::DATA_GAS_PER_BLOB,
-};
+use alloy_eips::{eip2718::Encodable2718, eip4844::DATA_GAS_PER_BLOB};
 use alloy_primitives::{B64, B256, U256};
 use alloy_rlp::Encodable;
 use revm::primitives::hardfork::SpecId;
@@ -94,7 +92,9 @@ pub enum InvalidBlock {
     #[error("invalid terminal block: {0}")]
     Merge(&'static str),
     /// More blob gas than allowed, or not whole blobs.
-    #[error("blob gas used {used} exceeds maximum allowance {max} or is not a multiple of a blob's")]
+    #[error(
+        "blob gas used {used} exceeds maximum allowance {max} or is not a multiple of a blob's"
+    )]
     BlobGas {
         /// In the header.
         used: u64,
@@ -139,7 +139,11 @@ pub fn check_header(
         let (used, limit) = (header.gas_used, header.gas_limit);
         return Err(InvalidBlock::GasUsed { used, limit });
     }
-    if is_work { check_work(spec, parent, header)? } else { check_stake(spec, header)? }
+    if is_work {
+        check_work(spec, parent, header)?
+    } else {
+        check_stake(spec, header)?
+    }
     check_fees(spec, parent, header)?;
     check_fields(spec, parent, header)
 }
@@ -241,8 +245,7 @@ fn check_fields(
     let Some(params) = spec.blob_params(header.timestamp).filter(|_| since(SpecId::CANCUN)) else {
         return Ok(());
     };
-    let (used, max) =
-        (header.blob_gas_used.unwrap_or_default(), params.max_blob_gas_per_block());
+    let (used, max) = (header.blob_gas_used.unwrap_or_default(), params.max_blob_gas_per_block());
     if used > max || !used.is_multiple_of(DATA_GAS_PER_BLOB) {
         return Err(InvalidBlock::BlobGas { used, max });
     }
@@ -271,8 +274,7 @@ pub fn check_body(spec: &ChainSpec, block: &Block) -> Result<(), InvalidBlock> {
     if root != header.transactions_root {
         return Err(value("transactionsRoot", header.transactions_root, root));
     }
-    let withdrawals =
-        block.withdrawals.as_ref().map(|all| proofs::calculate_withdrawals_root(all));
+    let withdrawals = block.withdrawals.as_ref().map(|all| proofs::calculate_withdrawals_root(all));
     match (header.withdrawals_root, withdrawals) {
         (None, None) => Ok(()),
         (None, Some(_)) => Err(InvalidBlock::Early("withdrawals in the body")),
@@ -284,9 +286,8 @@ pub fn check_body(spec: &ChainSpec, block: &Block) -> Result<(), InvalidBlock> {
 
 /// Bytes of a block's RLP.
 pub(crate) fn encoded_length(block: &Block) -> usize {
-    let list = |payload_length| {
-        alloy_rlp::Header { list: true, payload_length }.length_with_payload()
-    };
+    let list =
+        |payload_length| alloy_rlp::Header { list: true, payload_length }.length_with_payload();
     let transactions = block.transactions.iter().map(|tx| tx.inner().network_len()).sum();
     let withdrawals = block.withdrawals.as_ref().map_or(0, Encodable::length);
     list(block.header.inner().length() + list(transactions) + block.ommers.length() + withdrawals)

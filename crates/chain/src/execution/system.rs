@@ -103,10 +103,11 @@ fn deposits(contract: Address, receipts: &[ExecutedReceipt]) -> Result<Vec<u8>, 
     let mut all = Vec::new();
     for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
         if log.address == contract && log.topics().first() == Some(&topic) {
-            let deposit = deposit(&log.data.data).ok_or_else(|| ExecutionError::SystemContract {
-                address: contract,
-                reason: "a deposit's log is not laid out as EIP-6110 says".to_owned(),
-            })?;
+            let deposit =
+                deposit(&log.data.data).ok_or_else(|| ExecutionError::SystemContract {
+                    address: contract,
+                    reason: "a deposit's log is not laid out as EIP-6110 says".to_owned(),
+                })?;
             all.extend_from_slice(&deposit);
         }
     }
@@ -160,7 +161,10 @@ mod tests {
         }
         let deposit = deposit(&data).unwrap();
         assert_eq!(deposit.len(), 192);
-        assert_eq!((deposit[0], deposit[48], deposit[80], deposit[88], deposit[184]), (1, 2, 3, 4, 5));
+        assert_eq!(
+            (deposit[0], deposit[48], deposit[80], deposit[88], deposit[184]),
+            (1, 2, 3, 4, 5)
+        );
         for wrong in [0, 31, 191, data.len() - 1] {
             assert_eq!(super::deposit(&data[..wrong]), None);
         }

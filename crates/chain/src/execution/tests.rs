@@ -58,14 +58,8 @@ fn two_children_compete_and_one_is_committed_once() {
     right_commitment.adopt(right_step);
     let parent_right = right.block.header.clone();
     let (grandchild, _) = child(&spec, &parent_right, bob, &above, &mut right_commitment);
-    let again = execute(
-        &spec,
-        &parent_right,
-        &grandchild.block,
-        &above,
-        &mut right_commitment,
-        &above,
-    );
+    let again =
+        execute(&spec, &parent_right, &grandchild.block, &above, &mut right_commitment, &above);
     assert_eq!(again.unwrap().0.diff, grandchild.diff);
 
     // Finality chooses the left one; committing it twice is the same as once, and the right one no

@@ -77,7 +77,8 @@ fn forks_of(config: &ChainConfig) -> Result<Forks, GenesisError> {
     if config.clique.is_some() {
         return Err(GenesisError::NotSupported("clique (proof of authority)".to_owned()));
     }
-    for (name, time) in [("amsterdamTime", config.amsterdam_time), ("bogotaTime", config.bogota_time)]
+    for (name, time) in
+        [("amsterdamTime", config.amsterdam_time), ("bogotaTime", config.bogota_time)]
     {
         if time.is_some() {
             return Err(GenesisError::NotSupported(format!("the fork {name}")));
@@ -132,6 +133,12 @@ fn blob_schedule(given: &BTreeMap<String, BlobParams>) -> Result<BlobSchedule, G
         cancun: counts("cancun")?,
         prague: counts("prague")?,
         osaka: counts("osaka")?,
-        forks: [counts("bpo1")?, counts("bpo2")?, counts("bpo3")?, counts("bpo4")?, counts("bpo5")?],
+        forks: [
+            counts("bpo1")?,
+            counts("bpo2")?,
+            counts("bpo3")?,
+            counts("bpo4")?,
+            counts("bpo5")?,
+        ],
     })
 }

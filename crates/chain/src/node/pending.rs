@@ -103,8 +103,7 @@ impl Node {
         let watch = Watch::start(turns, Duration::ZERO);
         let until = Instant::now() + FILLING;
         let attributes = key.attributes.clone();
-        let mut builder =
-            BlockBuilder::new(&self.spec, &head.header, attributes, &head.snapshot)?;
+        let mut builder = BlockBuilder::new(&self.spec, &head.header, attributes, &head.snapshot)?;
         self.fill(&mut builder, &mut || watch.look().is_ok() && Instant::now() < until)?;
         let mut commitment = Commitment::of(head.tries.clone());
         let (executed, _) = builder.seal(&mut commitment, &head.snapshot)?;

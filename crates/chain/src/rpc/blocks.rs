@@ -83,7 +83,11 @@ fn uncle(
     Ok(uncle.map(convert::uncle))
 }
 
-pub(super) fn block(head: &Head, number: Option<u64>, full: bool) -> Result<Option<RpcBlock>, RpcError> {
+pub(super) fn block(
+    head: &Head,
+    number: Option<u64>,
+    full: bool,
+) -> Result<Option<RpcBlock>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     Ok(head.block(number)?.map(|block| convert::block(block, full)))
 }

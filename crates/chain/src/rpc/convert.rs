@@ -200,9 +200,8 @@ pub(super) fn header(header: &SealedHeader) -> RpcHeader {
 
 /// Bytes of a whole block in RLP.
 fn size(block: &Block) -> usize {
-    let list = |payload_length| {
-        alloy_rlp::Header { list: true, payload_length }.length_with_payload()
-    };
+    let list =
+        |payload_length| alloy_rlp::Header { list: true, payload_length }.length_with_payload();
     let transactions: usize = block.transactions.iter().map(|tx| tx.inner().network_len()).sum();
     let ommers: usize = block.ommers.iter().map(Encodable::length).sum();
     let withdrawals = block.withdrawals.as_ref().map_or(0, Encodable::length);

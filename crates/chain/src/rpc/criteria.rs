@@ -56,7 +56,9 @@ impl Criteria {
     fn parse(value: &Value) -> Result<Self, String> {
         let Value::Object(members) = value else {
             let kind = kind_of(value);
-            return Err(format!("json: cannot unmarshal {kind} into Go value of type filters.input"));
+            return Err(format!(
+                "json: cannot unmarshal {kind} into Go value of type filters.input"
+            ));
         };
         let member = |name: &str| members.get(name).filter(|value| !value.is_null());
         let hash = member("blockHash").map(block_hash).transpose()?;
@@ -74,9 +76,11 @@ impl Criteria {
         let blocks = match hash {
             Some(hash) if from.is_none() && to.is_none() => Blocks::Hash(hash),
             Some(_) => {
-                return Err("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the \
+                return Err(
+                    "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the \
                             other"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             None => Blocks::Range { from, to },
         };
@@ -121,9 +125,8 @@ impl Criteria {
 
     /// The same by the log's address and topics.
     pub(super) fn accepts(&self, address: &Address, topics: &[B256]) -> bool {
-        let is_one_of = |wanted: &Vec<B256>, topic| {
-            wanted.is_empty() || wanted.binary_search(topic).is_ok()
-        };
+        let is_one_of =
+            |wanted: &Vec<B256>, topic| wanted.is_empty() || wanted.binary_search(topic).is_ok();
         (self.addresses.is_empty() || self.addresses.binary_search(address).is_ok())
             && self.topics.len() <= topics.len()
             && self.topics.iter().zip(topics).all(|(wanted, topic)| is_one_of(wanted, topic))

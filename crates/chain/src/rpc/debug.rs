@@ -10,12 +10,7 @@ use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Arguments, Rpc,
-    call::overridden,
-    convert::StateView,
-    error::RpcError,
-};
+use super::{Arguments, Rpc, call::overridden, convert::StateView, error::RpcError};
 use crate::{
     block::{Block, SealedHeader, Transaction},
     execution::environment_of,

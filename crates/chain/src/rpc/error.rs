@@ -159,9 +159,7 @@ impl From<StateError> for RpcError {
         match error {
             StateError::Pruned { .. }
             | StateError::TooFar { .. }
-            | StateError::Interrupted { .. } => {
-                Self::server(error.to_string())
-            }
+            | StateError::Interrupted { .. } => Self::server(error.to_string()),
             StateError::Database(_) | StateError::Damaged { .. } | StateError::MissingCode(_) => {
                 tracing::error!(cause = chain_of_causes(&error), "a request failed");
                 Self::internal(chain_of_causes(&error))

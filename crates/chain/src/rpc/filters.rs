@@ -14,9 +14,7 @@ use alloy_primitives::{B256, hex, keccak256};
 use alloy_rpc_types_eth::Log as RpcLog;
 use serde::Serialize;
 
-use super::{
-    Arguments, Rpc, convert::Waiting, criteria::Criteria, error::RpcError, logs, pending,
-};
+use super::{Arguments, Rpc, convert::Waiting, criteria::Criteria, error::RpcError, logs, pending};
 use crate::node::Head;
 
 /// Makes unguessable identifiers, so that one client cannot take another's changes.

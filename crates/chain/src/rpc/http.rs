@@ -11,9 +11,7 @@ use hyper::{
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    dispatch::Dispatcher, origin::Gate, server::Tasks, subscriptions::Hub, websocket,
-};
+use super::{dispatch::Dispatcher, origin::Gate, server::Tasks, subscriptions::Hub, websocket};
 
 type Reply = Response<Full<Bytes>>;
 
@@ -54,11 +52,8 @@ pub(super) async fn handle(
     let page = text(request.headers(), header::ORIGIN).map(str::to_owned);
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut reply = if is_preflight {
-        preflight(request.headers())
-    } else {
-        answer(&service, request).await
-    };
+    let mut reply =
+        if is_preflight { preflight(request.headers()) } else { answer(&service, request).await };
     share(&service.gate, page.as_deref(), is_preflight, reply.headers_mut());
     Ok(reply)
 }

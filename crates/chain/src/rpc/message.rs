@@ -62,7 +62,10 @@ impl<'a> Message<'a> {
             Kind::Notification
         } else if self.version && self.usable_id().is_some() && named {
             Kind::Call
-        } else if self.version && self.usable_id().is_some() && self.params.is_none() && self.answers
+        } else if self.version
+            && self.usable_id().is_some()
+            && self.params.is_none()
+            && self.answers
         {
             Kind::Response
         } else {

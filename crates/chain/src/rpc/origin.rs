@@ -36,9 +36,8 @@ impl Parts {
     }
 
     fn allows(&self, page: &Self) -> bool {
-        let same = |rule: &Option<String>, of_page: &Option<String>| {
-            rule.is_none() || rule == of_page
-        };
+        let same =
+            |rule: &Option<String>, of_page: &Option<String>| rule.is_none() || rule == of_page;
         self.host == page.host && same(&self.scheme, &page.scheme) && same(&self.port, &page.port)
     }
 }
@@ -91,15 +90,16 @@ mod tests {
     #[test]
     fn origins_match_as_far_as_the_rule_says() {
         let gate = Gate::new(&Access {
-            origins: vec!["http://localhost".into(), "https://app.example:8443".into(), "b.c".into()],
+            origins: vec![
+                "http://localhost".into(),
+                "https://app.example:8443".into(),
+                "b.c".into(),
+            ],
             hosts: vec!["Node.Example".into()],
         });
-        for allowed in [
-            "http://localhost",
-            "http://LOCALHOST:3000",
-            "https://app.example:8443",
-            "ftp://b.c:1",
-        ] {
+        for allowed in
+            ["http://localhost", "http://LOCALHOST:3000", "https://app.example:8443", "ftp://b.c:1"]
+        {
             assert!(gate.allows_origin(allowed), "{allowed}");
         }
         for refused in [
@@ -112,7 +112,8 @@ mod tests {
         ] {
             assert!(!gate.allows_origin(refused), "{refused}");
         }
-        for allowed in ["", "127.0.0.1:8545", "[::1]:8545", "::1", "node.example:1", "NODE.example"] {
+        for allowed in ["", "127.0.0.1:8545", "[::1]:8545", "::1", "node.example:1", "NODE.example"]
+        {
             assert!(gate.allows_host(allowed), "{allowed}");
         }
         for refused in ["localhost", "evil.example:8545", "node.example.evil", "1.2.3"] {

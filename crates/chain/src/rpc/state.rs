@@ -129,7 +129,8 @@ pub(super) fn proof(
     let proof = head.prove(number, &address, &slots)?;
     let storage_proof = keys.iter().zip(proof.slots).map(|(key, (value, proof))| {
         // Keys of full length are repeated as such, shorter ones as numbers.
-        let key = if key.bytes == 32 { key.slot.into() } else { U256::from_be_bytes(key.slot.0).into() };
+        let key =
+            if key.bytes == 32 { key.slot.into() } else { U256::from_be_bytes(key.slot.0).into() };
         EIP1186StorageProof { key, value, proof }
     });
     Ok(EIP1186AccountProofResponse {

@@ -60,17 +60,16 @@ impl Dispatcher {
 }
 
 fn submit(rpc: &Rpc, params: Vec<Option<String>>) -> Vec<Result<B256, RpcError>> {
-    let raw: Vec<Result<Bytes, RpcError>> = params
-        .iter()
-        .map(|params| Arguments::new(METHOD, params.as_deref())?.take())
-        .collect();
+    let raw: Vec<Result<Bytes, RpcError>> =
+        params.iter().map(|params| Arguments::new(METHOD, params.as_deref())?.take()).collect();
     let readable: Vec<&Bytes> = raw.iter().flatten().collect();
     let mut prepared = rpc.node.prepare_all(&readable).into_iter();
     raw.iter()
         .map(|raw| {
             raw.as_ref().map_err(Clone::clone)?;
             // As many as there are readable ones.
-            let next = prepared.next().ok_or_else(|| RpcError::internal("a transaction is lost"))?;
+            let next =
+                prepared.next().ok_or_else(|| RpcError::internal("a transaction is lost"))?;
             Ok(next.and_then(|prepared| rpc.node.admit(prepared))?)
         })
         .collect()

@@ -19,8 +19,8 @@ use std::{
 use alloy_primitives::B256;
 use hyper::body::Bytes;
 use serde_json::Value;
-use tokio::sync::Notify;
 use tilth_service::metrics::Held;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -150,7 +150,9 @@ impl Hub {
             let work = tokio::task::spawn_blocking(move || {
                 if let Err(error) = news::tell_block(&node.spec, &head, number, &readers) {
                     tracing::error!(number, ?error, "subscribers cannot be told of a block");
-                    readers.iter().for_each(|reader| reader.outbox.fail("a block could not be read"));
+                    readers
+                        .iter()
+                        .for_each(|reader| reader.outbox.fail("a block could not be read"));
                 }
                 for reader in &readers {
                     reader.next.store(number + 1, Ordering::Release);

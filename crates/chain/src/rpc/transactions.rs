@@ -80,7 +80,11 @@ pub(super) fn block_receipts(
     let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
     let receipts = head.snapshot.receipts(number)?.unwrap_or_default();
     let of_block = transactions.iter().zip(&receipts).enumerate();
-    Ok(Some(of_block.map(|(i, (tx, receipt))| convert::receipt(&rpc.node.spec, &header, i, tx, receipt)).collect()))
+    Ok(Some(
+        of_block
+            .map(|(i, (tx, receipt))| convert::receipt(&rpc.node.spec, &header, i, tx, receipt))
+            .collect(),
+    ))
 }
 
 fn at(head: &Head, number: Option<u64>, index: u64) -> Result<Option<RpcTransaction>, RpcError> {

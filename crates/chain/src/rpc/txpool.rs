@@ -53,7 +53,9 @@ pub(super) fn content_from(
     let waiting: Vec<_> = {
         let pool = rpc.node.pool();
         let of_sender = pool.contents().filter(|(address, ..)| **address == sender);
-        of_sender.map(|(_, nonce, pooled, executable)| (nonce, pooled.clone(), executable)).collect()
+        of_sender
+            .map(|(_, nonce, pooled, executable)| (nonce, pooled.clone(), executable))
+            .collect()
     };
     for (nonce, pooled, executable) in waiting {
         let half = if executable { &mut halves.pending } else { &mut halves.queued };

@@ -1,9 +1,7 @@
 //! Simulated blocks in the dress of the RPC.
 
 use alloy_consensus::TxType;
-use alloy_eips::{
-    eip2930::AccessList, eip4895::Withdrawals, eip7702::SignedAuthorization,
-};
+use alloy_eips::{eip2930::AccessList, eip4895::Withdrawals, eip7702::SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth::{Header as RpcHeader, Log as RpcLog};

@@ -132,12 +132,7 @@ pub(super) fn execute(
 }
 
 /// Fills in what depends on the parent.
-fn open(
-    spec: &ChainSpec,
-    parent: &SealedHeader,
-    planned: &Planned<'_>,
-    mode: Mode,
-) -> Header {
+fn open(spec: &ChainSpec, parent: &SealedHeader, planned: &Planned<'_>, mode: Mode) -> Header {
     let mut header = planned.header.clone();
     header.parent_hash = parent.hash();
     header.base_fee_per_gas = planned.base_fee;
@@ -180,9 +175,7 @@ impl Running<'_, '_> {
         let sender = self.machine.db_mut().account(message.from)?.unwrap_or_default();
         let transaction = message.environment(self.chain_id, self.fork);
         let cfg = self.machine.cfg_env();
-        if let Some(refusal) =
-            refusal(&message, &sender, &transaction, cfg, self.prices, checks)
-        {
+        if let Some(refusal) = refusal(&message, &sender, &transaction, cfg, self.prices, checks) {
             return Err(SimulateError::refused(&refusal, message.gas));
         }
         let outcome = match self.machine.transact(transaction) {
@@ -219,8 +212,7 @@ impl Running<'_, '_> {
             ExecutionResult::Halt { reason, .. } => {
                 let mut words = halted(&reason, last);
                 if is_capped {
-                    words
-                        .push_str(" (gas limit was capped by the RPC server's global gas cap)");
+                    words.push_str(" (gas limit was capped by the RPC server's global gas cap)");
                 }
                 (Outcome::Halted(words), Vec::new())
             }
@@ -248,13 +240,10 @@ impl Running<'_, '_> {
         if remaining < required {
             return Err(SimulateError::new(
                 -38015,
-                format!(
-                    "block gas limit reached: remaining: {remaining}, required: {required}"
-                ),
+                format!("block gas limit reached: remaining: {remaining}, required: {required}"),
             ));
         }
-        let mut message =
-            Message::new(request, self.chain_id, 0).map_err(SimulateError::plain)?;
+        let mut message = Message::new(request, self.chain_id, 0).map_err(SimulateError::plain)?;
         message.gas = required.min(gas_left);
         if request.nonce.is_none() {
             let sender = self.machine.db_mut().account(message.from)?;

@@ -16,8 +16,7 @@ use crate::message::LastStep;
 /// Stands for the native coin (ERC-7528).
 const NATIVE: Address = address!("0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE");
 /// `keccak256("Transfer(address,address,uint256)")`.
-const TRANSFER: B256 =
-    b256!("0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+const TRANSFER: B256 = b256!("0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 
 /// The logs of one call after the other.
 #[derive(Clone, Debug, Default)]
@@ -109,12 +108,7 @@ impl<C: ContextTr> Inspector<C, EthInterpreter> for Transfers {
         None
     }
 
-    fn create_end(
-        &mut self,
-        context: &mut C,
-        inputs: &CreateInputs,
-        outcome: &mut CreateOutcome,
-    ) {
+    fn create_end(&mut self, context: &mut C, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
         self.last.create_end(context, inputs, outcome);
         self.leave(outcome.result.is_ok());
     }

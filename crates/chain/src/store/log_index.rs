@@ -70,8 +70,7 @@ impl LogKey {
         for chunk in value.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            let product =
-                u128::from(state ^ u64::from_le_bytes(word)) * 0xd6e8_feb8_6659_fd93_u128;
+            let product = u128::from(state ^ u64::from_le_bytes(word)) * 0xd6e8_feb8_6659_fd93_u128;
             let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = product.to_le_bytes();
             state = u64::from_le_bytes([a, b, c, d, e, f, g, h])
                 ^ u64::from_le_bytes([i, j, k, l, m, n, o, p]);
@@ -181,7 +180,9 @@ pub(super) fn append(
     let keys = keys_of(receipts);
     let mut tail = transaction.open_table(LOG_TAIL)?;
     let before = match tail.last()? {
-        Some((_, record)) => record.value().first_chunk::<4>().map_or(0, |n| u32::from_be_bytes(*n)),
+        Some((_, record)) => {
+            record.value().first_chunk::<4>().map_or(0, |n| u32::from_be_bytes(*n))
+        }
         None => 0,
     };
     let count = before.saturating_add(u32::try_from(keys.len()).unwrap_or(u32::MAX));
@@ -435,8 +436,7 @@ impl LogSearch<'_> {
         let mut sections = Vec::new();
         for entry in table.range(first..=self.last).map_err(StateError::database)? {
             let (first, record) = entry.map_err(StateError::database)?;
-            let section =
-                Section::decode(first.value(), record.value()).ok_or(damaged())?;
+            let section = Section::decode(first.value(), record.value()).ok_or(damaged())?;
             if section.end() > self.next {
                 sections.push(section);
             }
@@ -460,7 +460,8 @@ impl LogSearch<'_> {
             let mut index = 0;
             for entry in records.map_err(StateError::database)? {
                 let (position, record) = entry.map_err(StateError::database)?;
-                let section = position.value().last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
+                let section =
+                    position.value().last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
                 while sections.get(index).is_some_and(|known| known.first < section) {
                     index += 1;
                 }

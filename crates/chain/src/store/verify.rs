@@ -26,8 +26,7 @@ pub fn verify_block(
     if proofs::calculate_ommers_root(&ommers) != header.ommers_hash {
         return Err("the ommers do not have the hash in the header");
     }
-    let withdrawals_root =
-        withdrawals.as_ref().map(|all| proofs::calculate_withdrawals_root(all));
+    let withdrawals_root = withdrawals.as_ref().map(|all| proofs::calculate_withdrawals_root(all));
     if withdrawals_root != header.withdrawals_root {
         return Err("the withdrawals do not have the root in the header");
     }

@@ -68,7 +68,8 @@ const OTHER: Address = address!("00000000000000000000000000000000000000f3");
 fn trace(state: Memory, environment: EvmEnv, transaction: TxEnv, options: Value) -> Value {
     let watch = Watch::start(&Arc::new(Turns::new(1)), Duration::from_secs(60));
     let precompiles = Precompiles::of(environment.cfg_env.spec).called();
-    let journal = Journal::new(Watched { reader: state, watch: watch.into(), hashes_below: u64::MAX });
+    let journal =
+        Journal::new(Watched { reader: state, watch: watch.into(), hashes_below: u64::MAX });
     let options: TraceOptions = serde_json::from_value(options).unwrap();
     let tracer = options.tracer(&Subject::default(), environment.cfg_env.spec).unwrap();
     let place = Place { journal, environment, precompiles };

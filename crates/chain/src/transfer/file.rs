@@ -39,7 +39,9 @@ pub enum FileError {
         after: Option<u64>,
     },
     /// A block that is too large.
-    #[error("a block of {size} bytes follows block {after:?}; more than {BLOCK_BYTES_MAX} are not read")]
+    #[error(
+        "a block of {size} bytes follows block {after:?}; more than {BLOCK_BYTES_MAX} are not read"
+    )]
     Oversized {
         /// Of the block.
         size: usize,

@@ -4,7 +4,7 @@ use super::{Progress, TransferError};
 use crate::{
     execution::execute,
     node::{Node, NodeError},
-    state::{Commitment, Layer, StateCommitment, Nothing},
+    state::{Commitment, Layer, Nothing, StateCommitment},
 };
 
 /// Executes every block from the genesis on in memory and compares all roots with the headers.

@@ -136,15 +136,23 @@ async fn batches_unknown_methods_and_nonsense_are_answered() {
         post(r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0xc0ffee"]}"#)
             .await;
     assert!(garbage.contains("-32000"), "{garbage}");
-    let preflight = http
-        .request(reqwest::Method::OPTIONS, chain.rpc_url())
-        .header("origin", "http://wallet.example")
-        .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "content-type")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
+    // Pages served by this machine may ask, pages from elsewhere may not.
+    for (origin, allowed) in [("http://localhost:5173", true), ("http://wallet.example", false)] {
+        let preflight = http
+            .request(reqwest::Method::OPTIONS, chain.rpc_url())
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type")
+            .send()
+            .await
+            .unwrap();
+        let answered = preflight.headers().get("access-control-allow-origin");
+        assert_eq!(
+            answered.is_some_and(|value| value == origin),
+            allowed,
+            "{origin}: {answered:?}"
+        );
+    }
 }
 
 fn reqwest_client() -> reqwest::Client {

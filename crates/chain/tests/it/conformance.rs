@@ -45,7 +45,8 @@ impl Case {
                 asked = Some(request.to_owned());
             } else if let Some(answer) = line.strip_prefix("<< ") {
                 let request = asked.take().expect("an answer follows its request");
-                case.exchanges.push(Exchange { request, answer: serde_json::from_str(answer).unwrap() });
+                case.exchanges
+                    .push(Exchange { request, answer: serde_json::from_str(answer).unwrap() });
             } else {
                 case.shape_only |= line.starts_with("// speconly");
             }
@@ -95,7 +96,9 @@ fn differ(at: &str, theirs: &Value, ours: &Value) -> Option<String> {
                 let at = format!("{at}.{name}");
                 match (theirs.get(name), ours.get(name)) {
                     (Some(theirs), Some(ours)) => differ(&at, theirs, ours),
-                    (Some(theirs), None) => Some(format!("{at} is missing, geth: {}", short(theirs))),
+                    (Some(theirs), None) => {
+                        Some(format!("{at} is missing, geth: {}", short(theirs)))
+                    }
                     (_, Some(ours)) => Some(format!("{at} is too much: {}", short(ours))),
                     (None, None) => None,
                 }
@@ -103,9 +106,9 @@ fn differ(at: &str, theirs: &Value, ours: &Value) -> Option<String> {
         }
         (Value::Array(theirs), Value::Array(ours)) if theirs.len() == ours.len() => {
             let pairs = theirs.iter().zip(ours).enumerate();
-            pairs.into_iter().find_map(|(i, (theirs, ours))| {
-                differ(&format!("{at}[{i}]"), theirs, ours)
-            })
+            pairs
+                .into_iter()
+                .find_map(|(i, (theirs, ours))| differ(&format!("{at}[{i}]"), theirs, ours))
         }
         // Numbers as numbers: Go writes 0 where others write 0.0.
         (Value::Number(theirs), Value::Number(ours)) if theirs.as_f64() == ours.as_f64() => None,
@@ -146,7 +149,8 @@ fn cases() -> BTreeMap<String, Case> {
 /// Paths of cases that we answer otherwise, with the reasons.
 fn differences() -> BTreeMap<String, String> {
     let text = fs::read_to_string(folder().join("differences.txt")).unwrap();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
             let (path, reason) = line.split_once(": ").expect("a path, a colon and a reason");

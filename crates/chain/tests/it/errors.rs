@@ -119,15 +119,45 @@ async fn what_is_not_there_is_said_so() {
         vec![
             ("eth_getBalance", json!([address, "0x5"]), server, "header not found"),
             ("eth_getBalance", json!([address, hash]), server, "header for hash not found"),
-            ("eth_getCode", json!([address, {"blockHash": hash}]), server, "header for hash not found"),
-            ("eth_feeHistory", json!(["0x1", "0x5", []]), server, "request beyond head block: requested 5, head 0"),
-            ("eth_feeHistory", json!([1, "latest", [101]]), server, "invalid reward percentile: 101.000000"),
-            ("eth_feeHistory", json!([1, "latest", [5, 5]]), server, "invalid reward percentile: #0:5.000000 >= #1:5.000000"),
-            ("eth_feeHistory", json!([1, "latest", vec![1; 101]]), server, "invalid reward percentile: over the query limit 100"),
+            (
+                "eth_getCode",
+                json!([address, {"blockHash": hash}]),
+                server,
+                "header for hash not found",
+            ),
+            (
+                "eth_feeHistory",
+                json!(["0x1", "0x5", []]),
+                server,
+                "request beyond head block: requested 5, head 0",
+            ),
+            (
+                "eth_feeHistory",
+                json!([1, "latest", [101]]),
+                server,
+                "invalid reward percentile: 101.000000",
+            ),
+            (
+                "eth_feeHistory",
+                json!([1, "latest", [5, 5]]),
+                server,
+                "invalid reward percentile: #0:5.000000 >= #1:5.000000",
+            ),
+            (
+                "eth_feeHistory",
+                json!([1, "latest", vec![1; 101]]),
+                server,
+                "invalid reward percentile: over the query limit 100",
+            ),
             ("eth_sign", json!([address, "0x"]), server, "unknown account"),
             ("eth_sendTransaction", json!([{"from": address}]), server, "unknown account"),
             ("eth_signTransaction", json!([{"from": address}]), server, "gas not specified"),
-            ("debug_getRawHeader", json!([hash]), server, &format!("header #[{zeros}222 173 190 239] not found")),
+            (
+                "debug_getRawHeader",
+                json!([hash]),
+                server,
+                &format!("header #[{zeros}222 173 190 239] not found"),
+            ),
         ],
     )
     .await;
@@ -147,7 +177,11 @@ async fn what_is_not_there_is_said_so() {
         ("debug_getRawReceipts", json!(["0x5"]), json!(null)),
         ("eth_accounts", json!([]), json!([])),
         ("eth_pendingTransactions", json!(null), json!([])),
-        ("eth_feeHistory", json!(["0x0", "latest", []]), json!({"oldestBlock": "0x0", "gasUsedRatio": null})),
+        (
+            "eth_feeHistory",
+            json!(["0x0", "latest", []]),
+            json!({"oldestBlock": "0x0", "gasUsedRatio": null}),
+        ),
     ] {
         let answer = ask(&chain, method, params.clone()).await;
         assert_eq!(answer.get("result"), Some(&result), "{method} {params}: {answer}");

@@ -177,7 +177,11 @@ async fn what_cannot_be_subscribed_is_refused_in_geths_words() {
         (json!(["newHeads", 1]), -32602, "too many arguments, want at most 1"),
         (json!(["logs"]), -32602, "missing value for required argument 1"),
         (json!(["logs", {"topics": [1]}]), -32602, "invalid argument 1: invalid topic(s)"),
-        (json!(["logs", {"fromBlock": "0x5", "toBlock": "0x4"}]), -32602, "invalid block range params"),
+        (
+            json!(["logs", {"fromBlock": "0x5", "toBlock": "0x4"}]),
+            -32602,
+            "invalid block range params",
+        ),
     ];
     for (params, code, message) in cases {
         let answer = socket.call("eth_subscribe", params).await;
@@ -193,8 +197,10 @@ async fn what_cannot_be_subscribed_is_refused_in_geths_words() {
     assert_eq!(foreign["error"]["message"], json!("subscription not found"));
     assert_eq!(socket.call("eth_unsubscribe", json!([first])).await["result"], json!(true));
     socket.subscribe(json!(["newHeads"])).await;
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]});
-    let answer: Value = serde_json::from_str(&post(chain.rpc_addr(), &body.to_string()).await).unwrap();
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]});
+    let answer: Value =
+        serde_json::from_str(&post(chain.rpc_addr(), &body.to_string()).await).unwrap();
     let expected = json!({"code": -32601, "message": "notifications not supported"});
     assert_eq!(answer["error"], expected);
 }
@@ -328,7 +334,8 @@ async fn requests_above_the_limits_get_geths_status_codes() {
     let foreign = format!("{json}Origin: https://evil.example\r\n");
     let (_, head, _) = status(post_to(&host, &foreign), call).await;
     assert!(!head.contains("access-control-allow-origin"), "{head}");
-    let asked = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n";
+    let asked =
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n";
     let preflight = |page: &str| format!("OPTIONS / HTTP/1.1\r\n{host}Origin: {page}\r\n{asked}");
     let (code, head, _) = status(preflight("https://app.example"), "").await;
     assert_eq!(code, "204");
@@ -417,7 +424,8 @@ async fn filters_tell_what_is_new_once() {
     let blocks = call("eth_newBlockFilter", json!([])).await;
     let pending = call("eth_newPendingTransactionFilter", json!([])).await;
     let whole = call("eth_newPendingTransactionFilter", json!([true])).await;
-    let query = json!([{"address": contract, "topics": [[topic(1), topic(2)]], "fromBlock": "0x1"}]);
+    let query =
+        json!([{"address": contract, "topics": [[topic(1), topic(2)]], "fromBlock": "0x1"}]);
     let logs = call("eth_newFilter", query).await;
     let full = call("eth_newBlockFilter", json!([])).await;
     assert_eq!(full, json!([-32005, "too many filters"]));
@@ -504,7 +512,8 @@ async fn queries_above_a_limit_are_told_the_range_that_works() {
     assert_eq!(refused, json!({"code": -32602, "message": "exceed maximum block range 8"}));
     assert_eq!(query(4, 9).await["result"].as_array().unwrap().len(), 4);
     // A filter tells what fits, and the rest when it is asked again.
-    let filter = socket.call("eth_newFilter", json!([{"address": contract}])).await["result"].clone();
+    let filter =
+        socket.call("eth_newFilter", json!([{"address": contract}])).await["result"].clone();
     for block in 0..4 {
         for number in 0..2 {
             log(&chain, contract, block * 10 + number).await;

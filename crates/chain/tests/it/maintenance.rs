@@ -62,7 +62,8 @@ async fn a_chain_goes_on_from_a_snapshot() {
 
     let file = dir.path().join("state.snapshot");
     let mut reports = 0;
-    let written = export(&old, &file, &ExportOptions { blocks: 15 }, &mut |_| reports += 1).unwrap();
+    let written =
+        export(&old, &file, &ExportOptions { blocks: 15 }, &mut |_| reports += 1).unwrap();
     assert!(reports > 0);
     assert_eq!((written.head_number, written.head_hash), (40, head.hash()));
     assert_eq!(written.blocks, 16);

@@ -277,9 +277,7 @@ async fn precompiles_move_and_give_way() {
     let chain = start(config()).await;
     let identity = "0x0000000000000000000000000000000000000004";
     let moved = json!({ identity: { "movePrecompileToAddress": AT } });
-    let ask_at = |to: &str, overrides: Value| {
-        json!([{ "to": to, "input": "0xc0ffee" }, "latest", overrides])
-    };
+    let ask_at = |to: &str, overrides: Value| json!([{ "to": to, "input": "0xc0ffee" }, "latest", overrides]);
     assert_eq!(result(&chain, "eth_call", ask_at(AT, moved.clone())).await, "0xc0ffee");
     assert_eq!(result(&chain, "eth_call", ask_at(identity, moved)).await, "0x");
     let code = json!({ identity: { "code": "0x60015f5260205ff3" } });
@@ -296,10 +294,7 @@ async fn precompiles_move_and_give_way() {
         ),
         (
             json!({ AT: { "state": {}, "stateDiff": {} } }),
-            format!(
-                "account {} has both 'state' and 'stateDiff'",
-                AT.parse::<Address>().unwrap()
-            ),
+            format!("account {} has both 'state' and 'stateDiff'", AT.parse::<Address>().unwrap()),
         ),
     ] {
         let error = error(&chain, "eth_call", ask_at(AT, overrides)).await;

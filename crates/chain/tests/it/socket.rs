@@ -165,7 +165,8 @@ async fn head(stream: &mut BufReader<TcpStream>) -> String {
 pub async fn http(address: SocketAddr, head_lines: &str, body: &str) -> (String, String) {
     let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     let length = body.len();
-    let request = format!("{head_lines}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let request =
+        format!("{head_lines}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.unwrap();
     let head = head(&mut stream).await;
     let mut body = String::new();

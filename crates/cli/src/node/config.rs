@@ -1,13 +1,7 @@
 //! The configuration of `tilth node`: one declaration, from which come the file, the variables, the
 //! flags and the reference page.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    path::PathBuf,
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use alloy::primitives::Address;
 use tilth_chain::{Access, Limits, Production};

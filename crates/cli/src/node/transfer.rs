@@ -94,13 +94,7 @@ fn export(chain: &StoredChain, file: &Path, first: u64, last: u64, json: bool) -
     say(chain, "exported", &done, time, json)
 }
 
-fn say(
-    chain: &StoredChain,
-    what: &str,
-    done: &Progress,
-    time: Duration,
-    json: bool,
-) -> Ended {
+fn say(chain: &StoredChain, what: &str, done: &Progress, time: Duration, json: bool) -> Ended {
     let head = chain.head();
     if json {
         print_json(&json!({
@@ -150,7 +144,11 @@ fn transfer_problem(error: TransferError) -> Problem {
         TransferError::NoBlock { .. } => "choose blocks that the chain has",
         TransferError::Chain(_) => "check the folder's disk, then run `tilth node replay`",
     };
-    Problem::new(error.to_string(), std::error::Error::source(&error).map_or_else(String::new, with_causes), advice)
+    Problem::new(
+        error.to_string(),
+        std::error::Error::source(&error).map_or_else(String::new, with_causes),
+        advice,
+    )
 }
 
 /// Progress on standard error: drawn on a terminal, else a line now and then.
@@ -186,7 +184,12 @@ impl Shown {
             Some(bar) => bar.set_position(progress.blocks + progress.skipped),
             None if !self.quiet && self.last.elapsed() >= LINE_EVERY => {
                 self.last = Instant::now();
-                eprintln!("{}: block {}, {} s", self.what, progress.number, self.start.elapsed().as_secs());
+                eprintln!(
+                    "{}: block {}, {} s",
+                    self.what,
+                    progress.number,
+                    self.start.elapsed().as_secs()
+                );
             }
             None => {}
         }

@@ -334,9 +334,8 @@ fn chain_of_geth_goes_in_and_out_and_is_served() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
     let set = format!("genesis={}", geth_chain("genesis.json").display());
-    let tool = |args: &[&str]| {
-        tilth(&[&["node", "--json", "--dir", path, "--set", &set], args].concat())
-    };
+    let tool =
+        |args: &[&str]| tilth(&[&["node", "--json", "--dir", path, "--set", &set], args].concat());
     let made = tool(&["init"]).json();
     assert_eq!(made["head"]["number"], 0);
     let file = geth_chain("chain.rlp");

@@ -223,5 +223,6 @@ fn power_loss_at_every_operation_takes_nothing_back() {
             assert_eq!(work(&after), Some(Some(BLOCKS)), "{what}");
             check(&after, Some(Some(BLOCKS)), &what);
         }
-    }    assert!(unmade < total / 4, "{unmade} of {total} runs never came as far as a block");
+    }
+    assert!(unmade < total / 4, "{unmade} of {total} runs never came as far as a block");
 }

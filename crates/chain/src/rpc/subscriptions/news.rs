@@ -39,7 +39,8 @@ pub(super) fn tell_block(
     }
     let wants_logs = !header.logs_bloom.is_zero()
         && readers.iter().any(|reader| matches!(reader.subject, Subject::Logs(_)));
-    let wants_receipts = readers.iter().any(|reader| matches!(reader.subject, Subject::Receipts(_)));
+    let wants_receipts =
+        readers.iter().any(|reader| matches!(reader.subject, Subject::Receipts(_)));
     if !wants_logs && !wants_receipts {
         return Ok(());
     }

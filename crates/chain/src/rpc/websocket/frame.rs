@@ -255,10 +255,7 @@ mod tests {
             (unmasked.to_vec(), Broken::Protocol("frame without mask")),
             (masked(0xc1, b"a"), Broken::Protocol("extension that was not agreed on")),
             (masked(0x80, b"a"), Broken::Protocol("wrong fragment")),
-            (
-                [masked(0x01, b"a"), masked(0x81, b"b")].concat(),
-                Broken::Protocol("wrong fragment"),
-            ),
+            ([masked(0x01, b"a"), masked(0x81, b"b")].concat(), Broken::Protocol("wrong fragment")),
             (masked(0x83, b"a"), Broken::Protocol("unknown opcode")),
             (masked(0x8b, b"a"), Broken::Protocol("unknown opcode")),
             (masked(0x09, b"a"), Broken::Protocol("fragmented or long control frame")),
@@ -276,7 +273,9 @@ mod tests {
     async fn a_message_that_never_ends_is_given_up() {
         let (client, server) = tokio::io::duplex(64);
         let mut client = client;
-        tokio::io::AsyncWriteExt::write_all(&mut client, &masked(0x81, b"hello")[..4]).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut client, &masked(0x81, b"hello")[..4])
+            .await
+            .unwrap();
         let mut reader = Reader::new(server, 100, Duration::from_millis(20));
         assert_eq!(reader.next().await, Err(Broken::TooSlow));
     }

@@ -35,7 +35,10 @@ const PONGS_BEHIND_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// An answer, and the request's place, which is free when it is sent.
-    Answer { body: Vec<u8>, _place: OwnedSemaphorePermit },
+    Answer {
+        body: Vec<u8>,
+        _place: OwnedSemaphorePermit,
+    },
     /// A subscription's news. Subscribers share the result's bytes.
     Notification {
         start: Arc<str>,
@@ -104,8 +107,10 @@ impl Outbox {
             queue.frames.push_back(Outgoing::Notification { start: Arc::clone(start), result });
             if queue.bytes > self.bytes_max {
                 queue.frames.clear();
-                queue.closing =
-                    Some((code::POLICY, "subscriber too slow: unread notifications exceed the limit"));
+                queue.closing = Some((
+                    code::POLICY,
+                    "subscriber too slow: unread notifications exceed the limit",
+                ));
             }
         }
         drop(queue);

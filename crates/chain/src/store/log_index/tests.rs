@@ -3,7 +3,11 @@ use alloy_primitives::Log;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::{block::Block, state::StateDiff, store::{Store, StoreOptions}};
+use crate::{
+    block::Block,
+    state::StateDiff,
+    store::{Store, StoreOptions},
+};
 
 fn store() -> Store {
     Store::in_memory(&StoreOptions { history_blocks: 10, ..StoreOptions::default() }).unwrap()
@@ -55,11 +59,14 @@ fn rare_logs_are_found_across_sections_and_the_tail() {
     let last = 3 * SECTION_BLOCKS + 100;
     // A common log in every third block, a rare one in some, at and around sections' edges.
     let rare = [0, 5, 2047, 2048, 4095, 4096, 6143, 6144, 6200, last];
-    append_all(&store, (0..=last).map(|number| {
-        let mut logs = vec![log(1, &[2, 3]); usize::from(number % 3 == 0)];
-        logs.extend(rare.contains(&number).then(|| log(9, &[2, 4])));
-        (number, logs)
-    }));
+    append_all(
+        &store,
+        (0..=last).map(|number| {
+            let mut logs = vec![log(1, &[2, 3]); usize::from(number % 3 == 0)];
+            logs.extend(rare.contains(&number).then(|| log(9, &[2, 4])));
+            (number, logs)
+        }),
+    );
     assert_eq!(section_count(&store), 3);
     assert_eq!(found(&store, 0..=last, &[vec![address(9)]]), rare);
     assert_eq!(found(&store, 0..=last, &[vec![topic(1, 4)]]), rare);
