@@ -16,6 +16,7 @@ use redb::{StorageBackend, backends::InMemoryBackend};
 use super::*;
 use crate::store::StoreOptions;
 
+#[path = "power_tests.rs"]
 mod power;
 
 /// Storage in memory that outlives its database and can be made to run full.

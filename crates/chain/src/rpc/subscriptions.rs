@@ -6,6 +6,7 @@
 //! What several subscribers get is serialised once and shared. Telling never waits: it fills the
 //! connections' bounded [`Outbox`]es, so neither blocks nor other peers depend on a slow reader.
 
+#[path = "news.rs"]
 mod news;
 
 use std::{

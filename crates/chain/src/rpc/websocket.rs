@@ -4,7 +4,9 @@
 //! [`crate::Limits::requests_per_connection_max`] at a time: then it reads no more, and the peer
 //! feels it. Another task writes what is in the connection's [`Outbox`].
 
+#[path = "frame.rs"]
 mod frame;
+#[path = "outbox.rs"]
 mod outbox;
 
 use std::{

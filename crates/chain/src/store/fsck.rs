@@ -6,9 +6,13 @@
 //! back to the root of the block before, as far as they are kept; stored trie nodes are those of
 //! the state. What can be made anew from the rest, indices and trie nodes, is repaired if asked.
 
+#[path = "fsck_blocks.rs"]
 mod blocks;
+#[path = "fsck_history.rs"]
 mod history;
+#[path = "fsck_repair.rs"]
 mod repair;
+#[path = "fsck_state.rs"]
 mod state;
 
 use std::{fmt, path::Path};

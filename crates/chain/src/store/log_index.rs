@@ -492,4 +492,5 @@ fn damaged() -> StateError {
 }
 
 #[cfg(test)]
+#[path = "log_index_tests.rs"]
 mod tests;
