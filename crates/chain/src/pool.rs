@@ -158,6 +158,7 @@ impl Pool {
 
     /// How many transactions have become executable so far: the position from which
     /// [`Pool::admitted`] can be asked.
+    #[expect(clippy::misnamed_getters, reason = "the field of that name orders what waits")]
     pub fn arrivals(&self) -> u64 {
         self.announced
     }

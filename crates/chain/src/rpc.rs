@@ -104,6 +104,7 @@ pub(crate) async fn serve(
     .await
 }
 
+#[expect(clippy::too_many_lines, reason = "the table of methods")]
 fn methods() -> Table {
     let mut table = Table::default();
     let m = &mut table;

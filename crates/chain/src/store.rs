@@ -86,11 +86,14 @@ pub struct StoreOptions {
     pub tries_nodes_max: usize,
 }
 
+/// Opens a database on a storage of its own.
+type Opener = dyn Fn(&redb::Builder) -> Result<Database, redb::DatabaseError> + Send + Sync;
+
 /// Where a database is.
 enum Place {
     Memory,
     File(PathBuf),
-    Backend(Box<dyn Fn(&redb::Builder) -> Result<Database, redb::DatabaseError> + Send + Sync>),
+    Backend(Box<Opener>),
 }
 
 impl std::fmt::Debug for Place {

@@ -259,7 +259,8 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let _ = transaction(&bytes);
-        let _ = transaction(&[&[kind, 0xf8, bytes.len() as u8], bytes.as_slice()].concat());
+        let length = u8::try_from(bytes.len()).unwrap();
+        let _ = transaction(&[&[kind, 0xf8, length], bytes.as_slice()].concat());
     }
 
     #[test]

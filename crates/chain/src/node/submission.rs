@@ -213,8 +213,6 @@ const JOURNAL_SPARE_BYTES: u64 = 8 << 20;
 /// Least transactions that are worth a thread.
 const SHARE_MIN: usize = 8;
 
-/// Decodes with geth's words for what is not a transaction at all.
-
 fn sender_of(
     account: Option<&AccountState>,
     state: &impl StateReader,

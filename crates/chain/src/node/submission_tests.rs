@@ -106,7 +106,7 @@ fn transactions_of_an_abandoned_block_wait_again() {
     let transactions = (0..3).map(|n| Transaction::new_unchecked(transfer(n), signer().address()));
     let header = node.head().header.clone();
     let abandoned = Block::new(header, transactions.collect());
-    assert_eq!(node.reinject(&[abandoned.clone()], &[]).unwrap(), 3);
+    assert_eq!(node.reinject(std::slice::from_ref(&abandoned), &[]).unwrap(), 3);
     assert_eq!(node.pool().counts(), (3, 0));
     let mined = node.produce(false).unwrap().unwrap();
     assert_eq!(mined.header.gas_used, 3 * 21_000);

@@ -78,8 +78,8 @@ fn uncle(
     number: Option<u64>,
     Index(index): Index,
 ) -> Result<Option<RpcBlock>, RpcError> {
-    let uncles = uncles(head, number)?.unwrap_or_default().into_iter();
-    let uncle = usize::try_from(index).ok().and_then(|index| uncles.skip(index).next());
+    let mut uncles = uncles(head, number)?.unwrap_or_default().into_iter();
+    let uncle = usize::try_from(index).ok().and_then(|index| uncles.nth(index));
     Ok(uncle.map(convert::uncle))
 }
 

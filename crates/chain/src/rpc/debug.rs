@@ -133,11 +133,11 @@ struct CallOptions {
 }
 
 /// Goes on to the transaction at `index`.
-pub(super) fn before<'b, R: StateReader>(
+pub(super) fn before<R: StateReader>(
     mut replay: Replay<R>,
-    block: &'b Block,
+    block: &Block,
     index: usize,
-) -> Result<(Replay<R>, &'b Transaction), RpcError> {
+) -> Result<(Replay<R>, &Transaction), RpcError> {
     let Some(transaction) = block.transactions.get(index) else {
         return Err(RpcError::server(format!(
             "transaction index {index} out of range for block {}",

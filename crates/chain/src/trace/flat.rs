@@ -105,6 +105,7 @@ fn parity_error(error: &str) -> &str {
 }
 
 impl FlatCallTracer {
+    #[expect(clippy::too_many_lines, reason = "one literal per kind of action")]
     fn flatten<'a>(
         &self,
         frame: &'a Frame,

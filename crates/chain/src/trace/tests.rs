@@ -119,9 +119,10 @@ fn last(code: &[u8], gas: u64) -> (u64, Option<String>, String) {
 
 #[test]
 fn failing_instructions_cost_and_complain_as_in_geth() {
-    let long = "max initcode size exceeded: code size 49153 limit 49152";
     // Code, gas, the last step's cost, its error, the frame's error if it is another.
-    let cases: [(&[u8], u64, u64, Option<&str>, &str); 15] = [
+    type Case<'a> = (&'a [u8], u64, u64, Option<&'a str>, &'a str);
+    let long = "max initcode size exceeded: code size 49153 limit 49152";
+    let cases: [Case<'_>; 15] = [
         // The stack: too little, too much.
         (&hex!("50"), 100, 2, Some("stack underflow (0 <=> 1)"), ""),
         (&hex!("5b5f600056"), 100_000, 3, Some("stack limit reached 1024 (1023)"), ""),

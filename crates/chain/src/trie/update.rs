@@ -15,6 +15,9 @@ use crate::state::StateError;
 /// Changes from which on a batch is worth a second thread.
 pub(crate) const PARALLEL_MIN: usize = 512;
 
+/// Children by their nibble.
+type Made = Vec<(usize, Option<Arc<Node>>)>;
+
 type Updated = Result<Option<Arc<Node>>, StateError>;
 
 pub(super) fn update(
@@ -112,7 +115,7 @@ fn update_on_threads(
     let alone = loader.on_threads(1);
     let share = total.div_ceil(loader.threads);
     let before: &Children = children;
-    let work = |groups: &[&[Change]]| -> Result<Vec<(usize, Option<Arc<Node>>)>, StateError> {
+    let work = |groups: &[&[Change]]| -> Result<Made, StateError> {
         let mut made = Vec::with_capacity(groups.len());
         for group in groups {
             let index = nibble(&group[0].0, depth);

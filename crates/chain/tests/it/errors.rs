@@ -29,6 +29,7 @@ async fn check(chain: &Chain, cases: Vec<(&str, Value, i64, &str)>) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn arguments_are_refused_in_geths_words() {
     let chain = start(config()).await;
     let hash = "0x00000000000000000000000000000000000000000000000000000000deadbeef";
@@ -108,6 +109,7 @@ async fn arguments_are_refused_in_geths_words() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn what_is_not_there_is_said_so() {
     let chain = start(config()).await;
     let hash = "0x00000000000000000000000000000000000000000000000000000000deadbeef";

@@ -139,7 +139,7 @@ async fn pending_transactions_receipts_and_syncing() {
     let whole = socket.subscribe(json!(["newPendingTransactions", true])).await;
     let to = Address::repeat_byte(0x31);
     let hash = submit(&chain, TransactionRequest::default().with_to(to)).await;
-    let mut seen = vec![socket.next().await, socket.next().await];
+    let mut seen = [socket.next().await, socket.next().await];
     seen.sort_by_key(|(id, _)| *id != hashes);
     assert_eq!(seen[0], (hashes.clone(), json!(hash)));
     assert_eq!(seen[1].0, whole);
@@ -156,7 +156,7 @@ async fn pending_transactions_receipts_and_syncing() {
     let one = socket.subscribe(json!(["transactionReceipts", query])).await;
     let other = submit(&chain, TransactionRequest::default().with_to(to)).await;
     chain.mine().await.unwrap();
-    let mut told = vec![socket.next().await, socket.next().await];
+    let mut told = [socket.next().await, socket.next().await];
     told.sort_by_key(|(id, _)| *id != every);
     let block = socket.call("eth_getBlockReceipts", json!(["latest"])).await["result"].clone();
     assert_eq!(told[0], (every, block.clone()));

@@ -228,7 +228,8 @@ async fn every_kind_of_damage_is_found_and_what_can_be_is_repaired() {
     assert_eq!(check(&sound, Level::Quick).findings, Vec::new());
 
     type Damage = fn(&redb::WriteTransaction);
-    let cases: Vec<(&str, Damage, fn(Place) -> bool)> = vec![
+    type Case = (&'static str, Damage, fn(Place) -> bool);
+    let cases: Vec<Case> = vec![
         ("header", |t| damage!(t, HEADERS, flip), |p| matches!(p, Place::Block(15 | 16))),
         ("receipts", |t| damage!(t, RECEIPTS, flip), |p| p == Place::Block(15)),
         ("lost receipts", |t| damage!(t, RECEIPTS, remove), |p| p == Place::Block(15)),

@@ -71,6 +71,7 @@ async fn failures_are_told_in_geths_words() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn messages_that_may_not_start_are_refused_in_geths_words() {
     let chain = start(config()).await;
     let rich = signer(0).address().to_checksum(None);
