@@ -42,10 +42,3 @@ fn execution_apis_chain() {
     let done = there_and_back("execution-apis", 54, hash);
     println!("{done:?}");
 }
-
-#[test]
-fn devp2p_chain() {
-    let hash = b256!("0x44e3809c9a3cda717f00aea3a9da336d149612c8d5657fbc0028176ef8d94d2a");
-    let done = there_and_back("devp2p", 600, hash);
-    println!("{done:?}");
-}
