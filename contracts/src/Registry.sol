@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
@@ -10,7 +12,7 @@ import {IRegistry} from "./interfaces/IRegistry.sol";
 /// stake S, audit rate p and detection d: a cheat that is caught with probability p*d and then loses its stake does not
 /// pay. With p = 1/2 and d = 1 that is 1.0 x stake. The bond of a range is a share of its value, so the stake that
 /// carries the exposure carries all bonds too; no separate book of bonds is needed.
-contract Registry is IRegistry {
+contract Registry is IRegistry, EIP712 {
     using SafeCast for uint256;
 
     /// @dev All that the JobBook's hot calls touch, packed into one word (the compiler would write it field by field):
@@ -47,6 +49,8 @@ contract Registry is IRegistry {
     /// @inheritdoc IRegistry
     uint256 public constant MAX_ENDPOINT_BYTES = 256;
 
+    bytes32 public constant CONSENT_TYPEHASH = keccak256("NodeConsent(address owner,uint256 deadline)");
+
     uint256 private constant BPS = 10_000;
 
     ILedger public immutable ledger;
@@ -65,7 +69,7 @@ contract Registry is IRegistry {
         _;
     }
 
-    constructor(ILedger ledger_, address jobBook_) {
+    constructor(ILedger ledger_, address jobBook_) EIP712("tilth Registry", "1") {
         if (jobBook_ == address(0)) revert NotJobBook(jobBook_);
         // With a cap of 96 bits no sum of stakes can overflow the narrow fields.
         (uint128 cap,) = ledger_.module(address(this));
@@ -83,7 +87,8 @@ contract Registry is IRegistry {
         Attributes calldata attributes,
         bytes32 endpointId,
         bytes calldata endpoint,
-        uint128 stake
+        uint128 stake,
+        Consent calldata consent
     ) external returns (uint32 number) {
         if (_numbers[msg.sender] != 0) revert AlreadyRegistered(msg.sender);
         _checkSlots(slots);
@@ -93,7 +98,7 @@ contract Registry is IRegistry {
         Cold storage cold = _cold[number];
         cold.owner = msg.sender;
         cold.attributes = attributes;
-        _takeNode(node, msg.sender, number);
+        _takeNode(node, number, consent);
         cold.node = node;
         emit ProviderRegistered(msg.sender, number, node, slots, attributes, stake);
         _setEndpoint(number, endpointId, endpoint);
@@ -117,10 +122,10 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function setNode(address node) external {
+    function setNode(address node, Consent calldata consent) external {
         uint32 number = _owned();
         delete _nodes[_cold[number].node];
-        _takeNode(node, msg.sender, number);
+        _takeNode(node, number, consent);
         _cold[number].node = node;
         emit NodeChanged(msg.sender, node);
     }
@@ -223,6 +228,11 @@ contract Registry is IRegistry {
     }
 
     // ------------------------------------------------------------------ views
+
+    /// @inheritdoc IRegistry
+    function consentDigest(address owner, uint256 deadline) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(CONSENT_TYPEHASH, owner, deadline)));
+    }
 
     /// @inheritdoc IRegistry
     function nodeOwner(address node) external view returns (address) {
@@ -352,9 +362,17 @@ contract Registry is IRegistry {
         if (slots == 0 || slots > MAX_SLOTS) revert BadSlots(slots, MAX_SLOTS);
     }
 
-    function _takeNode(address node, address owner, uint32 number) private {
+    /// @dev Gives the node key to the caller's provider, if the key agrees.
+    function _takeNode(address node, uint32 number, Consent calldata consent) private {
         if (node == address(0) || _nodes[node].number != 0) revert NodeTaken(node);
-        _nodes[node] = NodeKey({owner: owner, number: number});
+        if (node != msg.sender) {
+            bytes32 digest = consentDigest(msg.sender, consent.deadline);
+            bool agrees = SignatureChecker.isValidSignatureNow(node, digest, consent.signature);
+            if (!agrees || block.timestamp > consent.deadline) {
+                revert NoConsent(node, msg.sender, consent.deadline);
+            }
+        }
+        _nodes[node] = NodeKey({owner: msg.sender, number: number});
     }
 
     function _setEndpoint(uint32 number, bytes32 endpointId, bytes calldata endpoint) private {
@@ -371,7 +389,7 @@ contract Registry is IRegistry {
 
     /// @dev The number of the calling owner or node key.
     function _acting() private view returns (uint32 number) {
-        // Its own registration first: somebody else may have named this account as node key.
+        // Its own registration first: an owner may be the node key of another provider as well.
         number = _numbers[msg.sender];
         if (number == 0) number = _nodes[msg.sender].number;
         if (number == 0) revert NotRegistered(msg.sender);

@@ -40,7 +40,7 @@ contract Crowd is T {
     }
 
     function node(uint256 n) public pure returns (address) {
-        return address(uint160(0xB000 + n % PROVIDERS));
+        return vm.addr(0xB000 + n % PROVIDERS);
     }
 
     function act(address sender, address to, bytes memory data) internal {
@@ -207,8 +207,9 @@ contract InvariantsTest is Network {
         for (uint256 i = 0; i < 3; ++i) {
             (address owner, address node) = (crowd.owner(i), crowd.node(i));
             fund(owner, 1e9);
+            IRegistry.Consent memory agreed = consent(i, owner);
             vm.prank(owner);
-            registry.register(node, uint16(1 + i), attributes(), 0, "", 1e8);
+            registry.register(node, uint16(1 + i), attributes(), 0, "", 1e8, agreed);
         }
         replica.feed(vm.getRecordedLogs());
     }

@@ -349,8 +349,9 @@ contract JobBookRangesTest is Network {
         address owner = provider(1, 1, 1 ether);
         uint64 id = openJob(terms(), 1 ether);
         (uint32 seq,,) = claim(id, 1, 8);
+        IRegistry.Consent memory agreed = consent(9, owner);
         vm.prank(owner);
-        registry.setNode(nodeOf(9));
+        registry.setNode(nodeOf(9), agreed);
         vm.prank(nodeOf(1));
         vm.expectRevert(abi.encodeWithSelector(IRegistry.NotRegistered.selector, nodeOf(1)));
         book.submit(id, seq, "r", 1, 0, 0);

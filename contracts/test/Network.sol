@@ -57,9 +57,37 @@ abstract contract Network is T {
         return address(uint160(0xA000 + n));
     }
 
-    function nodeOf(uint256 n) internal pure returns (address) {
-        return address(uint160(0xB000 + n));
+    function nodeKey(uint256 n) internal pure returns (uint256) {
+        return 0xB000 + n;
     }
+
+    function nodeOf(uint256 n) internal pure returns (address) {
+        return vm.addr(nodeKey(n));
+    }
+
+    /// @dev Node key n agrees to work for an owner, for an hour.
+    function consent(uint256 n, address owner) internal view returns (IRegistry.Consent memory) {
+        return consent(n, owner, block.timestamp + 1 hours);
+    }
+
+    /// @dev The digest is put together here a second time, by the words of EIP-712.
+    function consent(uint256 n, address owner, uint256 deadline) internal view returns (IRegistry.Consent memory) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("tilth Registry"),
+                keccak256("1"),
+                block.chainid,
+                address(registry)
+            )
+        );
+        bytes32 message =
+            keccak256(abi.encode(keccak256("NodeConsent(address owner,uint256 deadline)"), owner, deadline));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(nodeKey(n), keccak256(abi.encodePacked(hex"1901", domain, message)));
+        return IRegistry.Consent(deadline, abi.encodePacked(r, s, v));
+    }
+
+    function noConsent() internal pure returns (IRegistry.Consent memory none) {}
 
     function attributes() internal pure returns (IRegistry.Attributes memory) {
         return IRegistry.Attributes({classBits: 3, memoryMib: 8192, vramMib: 4096, region: "eu"});
@@ -69,8 +97,9 @@ abstract contract Network is T {
     function provider(uint256 n, uint16 slots, uint128 stake) internal returns (address owner) {
         owner = ownerOf(n);
         if (stake != 0) fund(owner, stake);
+        IRegistry.Consent memory agreed = consent(n, owner);
         vm.prank(owner);
-        registry.register(nodeOf(n), slots, attributes(), bytes32(n + 1), hex"01", stake);
+        registry.register(nodeOf(n), slots, attributes(), bytes32(n + 1), hex"01", stake, agreed);
     }
 
     function terms() internal view returns (IJobBook.Terms memory t) {

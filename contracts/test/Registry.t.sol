@@ -6,6 +6,13 @@ import {Registry} from "../src/Registry.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 
+/// @dev A node that is a contract: agrees when it is told "yes".
+contract Wallet {
+    function isValidSignature(bytes32, bytes calldata signature) external pure returns (bytes4) {
+        return keccak256(signature) == keccak256("yes") ? this.isValidSignature.selector : bytes4(0);
+    }
+}
+
 contract RegistryTest is Network {
     address internal constant OTHER = address(0x07E4);
 
@@ -35,39 +42,98 @@ contract RegistryTest is Network {
     }
 
     function test_registrationLimits() public {
+        IRegistry.Consent memory agreed = consent(1, OTHER);
         vm.startPrank(OTHER);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.BadSlots.selector, 0, 4096));
-        registry.register(nodeOf(1), 0, attributes(), 0, "", 0);
+        registry.register(nodeOf(1), 0, attributes(), 0, "", 0, agreed);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.BadSlots.selector, 4097, 4096));
-        registry.register(nodeOf(1), 4097, attributes(), 0, "", 0);
+        registry.register(nodeOf(1), 4097, attributes(), 0, "", 0, agreed);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.EndpointTooLong.selector, 257, 256));
-        registry.register(nodeOf(1), 1, attributes(), 0, new bytes(257), 0);
+        registry.register(nodeOf(1), 1, attributes(), 0, new bytes(257), 0, agreed);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.NodeTaken.selector, address(0)));
-        registry.register(address(0), 1, attributes(), 0, "", 0);
+        registry.register(address(0), 1, attributes(), 0, "", 0, agreed);
         vm.expectRevert(abi.encodeWithSelector(ILedger.InsufficientFree.selector, OTHER, 0, 1));
-        registry.register(nodeOf(1), 1, attributes(), 0, "", 1);
-        registry.register(nodeOf(1), 1, attributes(), 0, new bytes(256), 0);
+        registry.register(nodeOf(1), 1, attributes(), 0, "", 1, agreed);
+        registry.register(nodeOf(1), 1, attributes(), 0, new bytes(256), 0, agreed);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.AlreadyRegistered.selector, OTHER));
-        registry.register(nodeOf(2), 1, attributes(), 0, "", 0);
+        registry.register(nodeOf(2), 1, attributes(), 0, "", 0, agreed);
     }
 
     function test_aNodeKeyBelongsToOneProvider() public {
         provider(1, 1, 0);
+        IRegistry.Consent memory agreed = consent(1, OTHER);
         vm.prank(OTHER);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.NodeTaken.selector, nodeOf(1)));
-        registry.register(nodeOf(1), 1, attributes(), 0, "", 0);
+        registry.register(nodeOf(1), 1, attributes(), 0, "", 0, agreed);
+    }
+
+    function refusedConsent(address owner, IRegistry.Consent memory consent_) internal {
+        bytes memory no = abi.encodeWithSelector(IRegistry.NoConsent.selector, nodeOf(1), owner, consent_.deadline);
+        vm.startPrank(owner);
+        vm.expectRevert(no);
+        registry.register(nodeOf(1), 1, attributes(), 0, "", 0, consent_);
+        vm.stopPrank();
+    }
+
+    /// @dev Somebody reads a registration that waits to be included, and hurries to be first with its node key.
+    function test_aStrangerCannotTakeANodeKey() public {
+        refusedConsent(OTHER, noConsent());
+        refusedConsent(OTHER, consent(1, ownerOf(1)));
+        refusedConsent(OTHER, consent(2, OTHER));
+        address owner = provider(1, 1, 0);
+        eq(registry.nodeOwner(nodeOf(1)), owner, "the registration in question works");
+        provider(2, 1, 0);
+        IRegistry.Consent memory agreed = consent(3, ownerOf(1));
+        vm.prank(ownerOf(2));
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NoConsent.selector, nodeOf(3), ownerOf(2), agreed.deadline));
+        registry.setNode(nodeOf(3), agreed);
+        vm.prank(ownerOf(1));
+        registry.setNode(nodeOf(3), agreed);
+        eq(registry.nodeOwner(nodeOf(3)), owner, "a new node key as well");
+    }
+
+    function test_consentIsForOneTimeAndOneChain() public {
+        IRegistry.Consent memory agreed = consent(1, OTHER);
+        vm.warp(agreed.deadline + 1);
+        refusedConsent(OTHER, agreed);
+        vm.warp(agreed.deadline);
+        IRegistry.Consent memory longer = IRegistry.Consent(agreed.deadline + 1, agreed.signature);
+        refusedConsent(OTHER, longer);
+        uint256 here = block.chainid;
+        vm.chainId(here + 1);
+        refusedConsent(OTHER, agreed);
+        vm.chainId(here);
+        vm.prank(OTHER);
+        registry.register(nodeOf(1), 1, attributes(), 0, "", 0, agreed);
+    }
+
+    function test_anOwnerMayBeItsOwnNode() public {
+        vm.prank(OTHER);
+        registry.register(OTHER, 1, attributes(), 0, "", 0, noConsent());
+        eq(registry.nodeOwner(OTHER), OTHER, "no signature is needed to agree with oneself");
+    }
+
+    function test_aContractAgreesInItsOwnWay() public {
+        address wallet = address(new Wallet());
+        IRegistry.Consent memory wrong = IRegistry.Consent(block.timestamp, "no");
+        vm.startPrank(OTHER);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NoConsent.selector, wallet, OTHER, block.timestamp));
+        registry.register(wallet, 1, attributes(), 0, "", 0, wrong);
+        registry.register(wallet, 1, attributes(), 0, "", 0, IRegistry.Consent(block.timestamp, "yes"));
+        eq(registry.nodeOwner(wallet), OTHER, "agreed");
     }
 
     function test_nodeKeyCanBeReplaced() public {
         address owner = provider(1, 1, 0);
+        IRegistry.Consent memory agreed = consent(9, owner);
         vm.prank(owner);
-        registry.setNode(OTHER);
+        registry.setNode(nodeOf(9), agreed);
         eq(registry.nodeOwner(nodeOf(1)), address(0), "the old key is nobody's");
-        eq(registry.nodeOwner(OTHER), owner, "new key");
+        eq(registry.nodeOwner(nodeOf(9)), owner, "new key");
         vm.prank(nodeOf(1));
         vm.expectRevert(abi.encodeWithSelector(IRegistry.NotRegistered.selector, nodeOf(1)));
         registry.setPaused(true);
-        vm.prank(OTHER);
+        vm.prank(nodeOf(9));
         registry.setPaused(true);
         ok(registry.provider(owner).paused, "paused by the node");
     }
@@ -77,7 +143,7 @@ contract RegistryTest is Network {
         vm.startPrank(nodeOf(1));
         bytes memory no = abi.encodeWithSelector(IRegistry.NotRegistered.selector, nodeOf(1));
         vm.expectRevert(no);
-        registry.setNode(OTHER);
+        registry.setNode(OTHER, noConsent());
         vm.expectRevert(no);
         registry.unstake(1);
         vm.expectRevert(no);
@@ -88,13 +154,17 @@ contract RegistryTest is Network {
         eq(registry.provider(ownerOf(1)).endpointId, "here", "the node may say where it is");
     }
 
-    function test_namingAnOwnerAsNodeKeyDoesNotTakeOverItsCalls() public {
-        address victim = provider(1, 1, 0);
+    function test_anOwnerThatIsAnothersNodeKeyActsForItself() public {
+        address both = nodeOf(3);
+        IRegistry.Consent memory agreed = consent(1, both);
+        vm.prank(both);
+        registry.register(nodeOf(1), 1, attributes(), 0, "", 0, agreed);
+        agreed = consent(3, OTHER);
         vm.prank(OTHER);
-        registry.register(victim, 1, attributes(), 0, "", 0);
-        vm.prank(victim);
+        registry.register(both, 1, attributes(), 0, "", 0, agreed);
+        vm.prank(both);
         registry.setPaused(true);
-        ok(registry.provider(victim).paused, "acts for itself");
+        ok(registry.provider(both).paused, "acts for itself");
         ok(!registry.provider(OTHER).paused, "not for the other");
     }
 

@@ -52,6 +52,16 @@ interface IRegistry {
         uint128 room;
     }
 
+    /// @notice A node key's agreement to work for an owner: its EIP-712 signature of
+    /// `NodeConsent(address owner,uint256 deadline)`. Without it a stranger who sees a node key in a pending registration
+    /// could register it first, for itself.
+    /// @param deadline Unix seconds up to which it may be used
+    /// @param signature 65 bytes r | s | v, or what the node accepts by ERC-1271 if it is a contract
+    struct Consent {
+        uint256 deadline;
+        bytes signature;
+    }
+
     event ProviderRegistered(
         address indexed owner,
         uint32 indexed number,
@@ -84,6 +94,8 @@ interface IRegistry {
     error AlreadyRegistered(address owner);
     /// @notice The node key is zero or belongs to another provider.
     error NodeTaken(address node);
+    /// @notice The node key has not agreed to work for this owner, or the time to use its agreement is over.
+    error NoConsent(address node, address owner, uint256 deadline);
     /// @notice The number of slots is 0 or above the limit.
     error BadSlots(uint16 slots, uint16 limit);
     /// @notice The encoded endpoint is too long.
@@ -116,14 +128,19 @@ interface IRegistry {
     /// @notice Longest encoded endpoint, bytes.
     function MAX_ENDPOINT_BYTES() external view returns (uint256);
 
+    /// @notice What a node key signs to agree to work for `owner` until `deadline`.
+    function consentDigest(address owner, uint256 deadline) external view returns (bytes32);
+
     /// @notice Registers the caller as the owner of a provider and locks `stake` of its free balance.
+    /// @param consent the node key's agreement; not looked at when the node key is the caller itself
     function register(
         address node,
         uint16 slots,
         Attributes calldata attributes,
         bytes32 endpointId,
         bytes calldata endpoint,
-        uint128 stake
+        uint128 stake,
+        Consent calldata consent
     ) external returns (uint32 number);
 
     /// @notice Owner: changes slots and attributes. Ranges already held stay held.
@@ -133,7 +150,8 @@ interface IRegistry {
     function setEndpoint(bytes32 endpointId, bytes calldata endpoint) external;
 
     /// @notice Owner: replaces the hot key. The old key can do nothing from then on.
-    function setNode(address node) external;
+    /// @param consent as in `register`
+    function setNode(address node, Consent calldata consent) external;
 
     /// @notice Owner or node: a paused provider gets no new ranges; submitting and settling go on.
     function setPaused(bool paused) external;

@@ -16,9 +16,10 @@ use alloy::{
     network::{TransactionBuilder, TxSignerSync},
     primitives::{Address, B256, Bytes, TxKind, U256},
     rpc::types::{TransactionReceipt, TransactionRequest},
-    signers::local::PrivateKeySigner,
+    signers::{SignerSync as _, local::PrivateKeySigner},
     sol_types::SolCall,
 };
+use tilth_contracts::{Consent, consent_digest};
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
@@ -36,6 +37,8 @@ const HAND_IN_AGAIN: Duration = Duration::from_secs(3);
 const RAISE: Duration = Duration::from_secs(24);
 /// How often a whole send starts over because another program used the nonce.
 const STARTS: u32 = 16;
+/// How long an owner may use a node key's consent.
+const CONSENT_SECONDS: u64 = 60 * 60;
 /// How many nonces are tried when another program with the same key keeps being faster.
 const NONCES: u32 = 32;
 /// Pause after a nonce was refused, times the number of refusals.
@@ -152,6 +155,20 @@ impl Account {
     /// Those of [`Link`].
     pub async fn next_nonce(&self) -> Result<u64, ChainError> {
         self.link.nonce(self.address(), BlockNumberOrTag::Pending).await
+    }
+
+    /// As a node key: agrees to work for an owner, who has an hour to say so to the Registry.
+    ///
+    /// # Errors
+    /// [`ChainError::Signing`], and those of [`Link`], which is asked for the chain's id and time.
+    pub async fn agree_to_work_for(&self, owner: Address) -> Result<Consent, ChainError> {
+        let chain_id = self.link.chain_id().await?;
+        let deadline = self.link.next_time().await?.saturating_add(CONSENT_SECONDS);
+        let digest = consent_digest(chain_id, self.link.addresses().registry, owner, deadline);
+        let signature = self.signer.sign_hash_sync(&digest);
+        let signature = signature.map_err(|error| ChainError::Signing(error.to_string()))?;
+        let signature = Bytes::from(signature.as_bytes());
+        Ok(Consent { deadline: U256::from(deadline), signature })
     }
 
     async fn deliver(

@@ -7,13 +7,15 @@
 #![warn(missing_docs)]
 
 pub mod bindings;
+mod consent;
 pub mod deployment;
 pub mod state;
 
 pub use bindings::{
     JobBook, JobView, Ledger, ReduceSum, Registry, WGrain,
     job_book::IJobBook::{Job, Pace, Range, Terms},
-    registry::IRegistry::{Attributes, Provider, Standing},
+    registry::IRegistry::{Attributes, Consent, Provider, Standing},
 };
+pub use consent::consent_digest;
 pub use deployment::{Addresses, DeployParams, Step, plan};
 pub use state::{JobState, RangeState, Refusal, TermsField};

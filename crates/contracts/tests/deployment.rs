@@ -11,7 +11,8 @@ use revm::{
     state::AccountInfo,
 };
 use tilth_contracts::{
-    Addresses, DeployParams, JobBook, Ledger, Registry, Terms, WGrain, deployment, plan,
+    Addresses, DeployParams, JobBook, Ledger, Registry, Terms, WGrain, consent_digest, deployment,
+    plan,
 };
 use tilth_protocol::amount::GRAIN;
 
@@ -120,6 +121,21 @@ fn steps_end_up_where_they_were_announced_and_the_contracts_know_each_other() ->
         send(&mut db, CLIENT, 2, TxKind::Call(addresses.ledger), call(account.abi_encode()), 0)?;
     let balance = Ledger::accountCall::abi_decode_returns(read.output().ok_or("no output")?)?;
     assert_eq!((balance.free, balance.locked), (99 * GRAIN, GRAIN));
+    Ok(())
+}
+
+#[test]
+fn node_keys_sign_what_the_registry_checks() -> Outcome {
+    let (mut db, addresses) = deployed(&DeployParams::standard(TREASURY))?;
+    let deadline = 1_800_000_000;
+    let call = Registry::consentDigestCall { owner: CLIENT, deadline: U256::from(deadline) };
+    let read =
+        send(&mut db, CLIENT, 0, TxKind::Call(addresses.registry), call.abi_encode().into(), 0)?;
+    let digest =
+        Registry::consentDigestCall::abi_decode_returns(read.output().ok_or("no output")?)?;
+    assert_eq!(digest, consent_digest(1, addresses.registry, CLIENT, deadline));
+    assert_ne!(digest, consent_digest(2, addresses.registry, CLIENT, deadline));
+    assert_ne!(digest, consent_digest(1, addresses.registry, DEPLOYER, deadline));
     Ok(())
 }
 

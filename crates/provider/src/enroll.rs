@@ -116,12 +116,14 @@ async fn take(
                 endpointId: id,
                 endpoint,
                 stake: stake.0,
+                consent: chain.node.agree_to_work_for(owner.address()).await?,
             };
             let registered = owner.execute(registry, call).await;
             ignore_receipt(registered)?;
         }
         Step::SetNode => {
-            let call = Registry::setNodeCall { node: config.node.address() };
+            let consent = chain.node.agree_to_work_for(owner.address()).await?;
+            let call = Registry::setNodeCall { node: config.node.address(), consent };
             ignore_receipt(owner.execute(registry, call).await)?;
         }
         Step::Update => {

@@ -212,6 +212,7 @@ impl FakeProvider {
             endpointId: contact.endpoint.into(),
             endpoint: contact.to_bytes().into(),
             stake: 50 * GRAIN,
+            consent: node.agree_to_work_for(owner.address()).await.unwrap(),
         };
         owner.execute(world.link().addresses().registry, call).await.unwrap();
         Self { owner, node, blobs, manner }
