@@ -1,7 +1,7 @@
 //! Installs what the tests need and the checkout does not hold. Each step is skipped when its result
 //! is already there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -21,10 +21,21 @@ pub fn all() -> anyhow::Result<()> {
     let clients = root().join("crates/chain/tests/clients");
     node_packages(&clients)?;
     python_packages(&clients)?;
+    python_packages(&tools())?;
     if !exists("cargo-nextest") {
         run("cargo", &["install", "--locked", NEXTEST])?;
     }
     Ok(())
+}
+
+/// Where the tools live that come as Python packages.
+fn tools() -> PathBuf {
+    root().join("crates/xtask/tools")
+}
+
+/// A program of `tools/requirements.txt`; set-up installs it.
+pub fn tool(name: &str) -> String {
+    tools().join("venv/bin").join(name).display().to_string()
 }
 
 fn system_packages() -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 
 use crate::{
     artifacts, guests,
-    run::{exists, root, run, run_in, step},
+    run::{root, run, run_in, step},
     setup, tidy,
 };
 
@@ -35,12 +35,7 @@ fn style() -> anyhow::Result<()> {
     clippy.extend(WORKSPACE);
     clippy.extend(["--", "-D", "warnings"]);
     run("cargo", &clippy)?;
-    if exists("cargo-deny") {
-        run("cargo", &["deny", "check", "bans", "licenses", "sources"])
-    } else {
-        eprintln!("SKIPPED: cargo-deny is not installed (cargo install --locked cargo-deny)");
-        Ok(())
-    }
+    run(&setup::tool("cargo-deny"), &["check", "bans", "licenses", "sources"])
 }
 
 fn contracts() -> anyhow::Result<()> {
