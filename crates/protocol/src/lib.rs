@@ -24,5 +24,5 @@ pub use content::{ContentHash, ContentRef};
 pub use encoding::{DecodeError, decode, encode};
 pub use id::{JobId, RangeId, TaskIndex};
 pub use leaf::{Leaf, PREPARE_INDEX, RangeManifest, Status, Tally};
-pub use problem::Problem;
+pub use problem::{Harmless, Problem};
 pub use spec::{Input, InputSource, JobSpec, Limits, Output, SpecError, Workload};

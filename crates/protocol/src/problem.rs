@@ -29,12 +29,44 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.what)?;
+        write!(f, "{}", Harmless(&self.what))?;
         if !self.detail.is_empty() {
-            write!(f, "\n  detail: {}", self.detail)?;
+            write!(f, "\n  detail: {}", Harmless(&self.detail))?;
         }
-        write!(f, "\n  to do:  {}", self.advice)
+        write!(f, "\n  to do:  {}", Harmless(&self.advice))
     }
 }
 
 impl std::error::Error for Problem {}
+
+/// Shows a text that strangers may have written (a node's message, a provider's reason): control
+/// characters, which a terminal would obey, appear as their escapes; only line feeds and tabs stay.
+#[derive(Clone, Copy, Debug)]
+pub struct Harmless<'a>(pub &'a str);
+
+impl fmt::Display for Harmless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for c in self.0.chars() {
+            if c.is_control() && !matches!(c, '\n' | '\t') {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_get_no_commands_from_strangers() {
+        let problem = Problem::new("the node refused", "\u{1b}[2Jgone\r\u{9b}1A\nnext", "wait");
+        let shown = problem.to_string();
+        assert!(shown.chars().all(|c| !c.is_control() || c == '\n'), "{shown:?}");
+        assert!(shown.contains("\\u{1b}[2Jgone\\r") && shown.contains("\nnext"), "{shown:?}");
+    }
+}

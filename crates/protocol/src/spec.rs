@@ -198,6 +198,13 @@ impl JobSpec {
             format!("{} bytes long", self.name.len()),
             format!("1 to {MAX_NAME_BYTES} bytes long"),
         )?;
+        // Names are shown on terminals, which obey control characters.
+        bound(
+            !self.name.chars().any(char::is_control),
+            "the job's name",
+            format!("{:?}", self.name),
+            "without control characters",
+        )?;
         bound(
             (1..PREPARE_INDEX).contains(&self.task_count),
             "the number of tasks",
@@ -372,6 +379,7 @@ mod tests {
         refused(|s| s.task_count = 0, "number of tasks");
         refused(|s| s.task_count = u32::MAX, "number of tasks");
         refused(|s| s.name = "n".repeat(200), "name");
+        refused(|s| s.name = "red \u{1b}[31m".into(), "control");
         refused(|s| s.limits.unit_cap = 0, "unit cap");
         refused(|s| s.limits.memory_bytes = 5 << 30, "memory");
         refused(|s| s.inputs[0].name = "../x".into(), "input's name");

@@ -1,5 +1,5 @@
 //! What every long-running process of tilth needs: configuration, supervised tasks, stop signals, logs, metrics,
-//! health.
+//! health, files that are there whole or not at all.
 //!
 //! Nothing here knows what a farm is; the crate depends on no other tilth crate. See the README for the use
 //! of all parts together.
@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod files;
 pub mod logs;
 pub mod metrics;
 pub mod monitor;
