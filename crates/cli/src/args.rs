@@ -32,10 +32,12 @@ pub struct Common {
 impl Common {
     /// The network's folder: `--dir`, or `.tilth` in the home folder.
     pub fn dir(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(|| {
-            let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("."));
-            home.join(".tilth")
-        })
+        self.dir.clone().unwrap_or_else(Self::usual_dir)
+    }
+
+    /// The folder that is used if none is named.
+    pub fn usual_dir() -> PathBuf {
+        std::env::home_dir().unwrap_or_else(|| PathBuf::from(".")).join(".tilth")
     }
 }
 

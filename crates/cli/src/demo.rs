@@ -14,7 +14,7 @@ use crate::{
     args::{Common, Demo, Results},
     place::Place,
     print_json,
-    run::{Following, open_jobs},
+    run::{Followed, Following, open_jobs},
     store::Store,
     up::{listen, own_command, stay},
 };
@@ -67,10 +67,17 @@ pub async fn demo(common: Common, args: Demo) -> Ended {
     if !common.json {
         eprintln!("job {} is open: {} tiles", agreed.job, agreed.spec.task_count);
     }
-    let following =
-        Following { jobs: &jobs, place: &place, agreed: &agreed, json: common.json, began };
+    let following = Following {
+        jobs: &jobs,
+        place: &place,
+        agreed: &agreed,
+        pay: true,
+        json: common.json,
+        began,
+    };
     let results = Results { out: Some(dir.join("picture.png")) };
-    let Some(outcome) = following.follow(&results, &mut signals).await? else {
+    let Followed::Over(outcome) = following.follow(&results, &mut signals).await? else {
+        say_stopped(&place, temporary.is_some());
         return Ok(ExitCode::from(DETACHED));
     };
     let names = following.names()?;
@@ -100,6 +107,19 @@ pub async fn demo(common: Common, args: Demo) -> Ended {
         let _ = temporary.keep();
     }
     Ok(if outcome.missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The network lives in this process, so interrupting the demo stops it.
+fn say_stopped(place: &Place, temporary: bool) {
+    if temporary {
+        eprintln!("the demo is stopped; its network and its temporary folder are gone with it");
+        return;
+    }
+    let dir = place.dir_option();
+    eprintln!(
+        "the demo is stopped, and its network with it; it carries on with: tilth up{dir}\n\
+         and, in another terminal: tilth job fetch 1{dir}"
+    );
 }
 
 /// The folder of `--out`, or a fresh temporary one that is deleted if the demo fails.

@@ -17,8 +17,27 @@ use crate::{
     up::listen,
 };
 
-/// The account whose jobs are meant.
-const ACCOUNT: &str = tilth_devnet::CLIENT;
+/// The account to look with where none of this folder's is meant.
+const ONLOOKER: &str = tilth_devnet::CLIENT;
+
+/// The name of this folder's account that opened a job, if it is one of them.
+async fn opener(place: &Place, job: JobId) -> Result<Option<String>, Problem> {
+    let call = JobBook::jobCall { jobId: job.0 };
+    let read = place.link.read(place.network.contracts.job_book, call).await;
+    let client = read.map_err(|error| error.problem())?.client;
+    Ok(place.keys.list()?.into_iter().find(|(_, known)| *known == client).map(|(name, _)| name))
+}
+
+/// The account that opened a job; others may look at it, but not change it.
+async fn owner(place: &Place, job: JobId) -> Result<String, Problem> {
+    opener(place, job).await?.ok_or_else(|| {
+        Problem::new(
+            "this job cannot be changed from here",
+            format!("no account of {} has opened job {job}", place.dir.display()),
+            "`tilth job ls` lists the jobs of this folder's accounts; name another folder with --dir",
+        )
+    })
+}
 
 pub async fn job(common: Common, command: Job) -> Ended {
     let place = Place::open(&common)?;
@@ -28,13 +47,13 @@ pub async fn job(common: Common, command: Job) -> Ended {
         Job::Fetch { job, results } => fetch(&place, job, &results, common.json).await,
         Job::TopUp { job, amount } => {
             let store = Store::open(&place.dir, Some(job)).await?;
-            let jobs = open_jobs(&place, ACCOUNT, &store)?;
+            let jobs = open_jobs(&place, &owner(&place, job).await?, &store)?;
             jobs.top_up(job, amount).await.map_err(|error| error.problem())?;
             say(common.json, job, "topped up")
         }
         Job::Cancel { job } => {
             let store = Store::open(&place.dir, Some(job)).await?;
-            let jobs = open_jobs(&place, ACCOUNT, &store)?;
+            let jobs = open_jobs(&place, &owner(&place, job).await?, &store)?;
             jobs.cancel(job).await.map_err(|error| error.problem())?;
             // With nothing outstanding the job can end at once; otherwise it ends when it is judged.
             let finish = JobBook::finishCall { jobId: job.0 };
@@ -55,8 +74,10 @@ fn say(json: bool, job: JobId, done: &str) -> Ended {
 
 async fn list(place: &Place, json: bool) -> Ended {
     let store = Store::open(&place.dir, None).await?;
-    let jobs = open_jobs(place, ACCOUNT, &store)?;
-    let listed = jobs.list(false).await.map_err(|error| error.problem())?;
+    let jobs = open_jobs(place, ONLOOKER, &store)?;
+    let accounts = place.keys.list()?;
+    let addresses: Vec<_> = accounts.iter().map(|(_, address)| *address).collect();
+    let listed = jobs.list(&addresses).await.map_err(|error| error.problem())?;
     if json {
         print_json(&listed)?;
         return Ok(ExitCode::SUCCESS);
@@ -64,6 +85,7 @@ async fn list(place: &Place, json: bool) -> Ended {
     let mut table = Table::new(&[
         ("job", Align::Right),
         ("name", Align::Left),
+        ("account", Align::Left),
         ("state", Align::Left),
         ("settled", Align::Right),
         ("tasks", Align::Right),
@@ -73,6 +95,10 @@ async fn list(place: &Place, json: bool) -> Ended {
         table.row([
             job.job.to_string(),
             job.name.unwrap_or_default(),
+            accounts
+                .iter()
+                .find(|(_, address)| *address == job.client)
+                .map_or_else(String::new, |(name, _)| name.clone()),
             job.state,
             job.settled.to_string(),
             job.tasks.to_string(),
@@ -85,7 +111,7 @@ async fn list(place: &Place, json: bool) -> Ended {
 
 async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let store = Store::open(&place.dir, Some(job)).await?;
-    let jobs = open_jobs(place, ACCOUNT, &store)?;
+    let jobs = open_jobs(place, ONLOOKER, &store)?;
     let history = jobs.history(job).await.map_err(|error| error.problem())?;
     let state = jobs.state(job).await.map_err(|error| error.problem())?;
     let totals = history.totals();
@@ -136,11 +162,13 @@ async fn show(place: &Place, job: JobId, json: bool) -> Ended {
 async fn fetch(place: &Place, job: JobId, results: &Results, json: bool) -> Ended {
     let mut signals = listen()?;
     let store = Store::open(&place.dir, Some(job)).await?;
-    let jobs = open_jobs(place, ACCOUNT, &store)?;
+    let opener = opener(place, job).await?;
+    let jobs = open_jobs(place, opener.as_deref().unwrap_or(ONLOOKER), &store)?;
     let began = std::time::Instant::now();
     let agreed = attach(&jobs, job).await?;
     store.note(&place.dir, job);
-    let following = Following { jobs: &jobs, place, agreed: &agreed, json, began };
+    let pay = opener.is_some();
+    let following = Following { jobs: &jobs, place, agreed: &agreed, pay, json, began };
     let ended = following.to_the_end(results, &mut signals).await;
     store.close().await;
     ended

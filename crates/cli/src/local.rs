@@ -19,7 +19,7 @@ use tilth_client::{
     merge::{self, TaskOutput},
 };
 use tilth_protocol::{
-    InputSource, Problem, Status, TaskIndex, Units,
+    Harmless, InputSource, Problem, Status, TaskIndex, Units,
     worker::{FromWorker, ToWorker, read_frame, write_frame},
 };
 
@@ -210,7 +210,7 @@ impl Worker {
                     ));
                 }
                 FromWorker::Failed(problem) => return Err(problem),
-                FromWorker::Log { text, .. } => eprint!("{text}"),
+                FromWorker::Log { text, .. } => eprint!("{}", Harmless(&text)),
                 _ => {}
             }
         }
@@ -228,7 +228,7 @@ impl Worker {
                         return Ok((TaskOutput { status: done.status, bytes }, done.units));
                     }
                 }
-                FromWorker::Log { text, .. } => eprint!("{text}"),
+                FromWorker::Log { text, .. } => eprint!("{}", Harmless(&text)),
                 FromWorker::Failed(problem) => return Err(problem),
                 FromWorker::Hello { .. } | FromWorker::Loaded { .. } => {}
             }

@@ -3,6 +3,10 @@
 //! Standard output carries what a command answers (tables, or one JSON value with `--json`); progress,
 //! logs and errors go to standard error. Every error has three parts: what, detail, what to do.
 
+// First, for its macros.
+#[macro_use]
+mod lines;
+
 mod account;
 mod args;
 mod demo;
@@ -45,7 +49,8 @@ fn main() -> ExitCode {
 fn outside(common: Common, command: Command) -> ExitCode {
     let default_log = match command {
         Command::Up(_) | Command::Provider(_) => "warn,tilth=info",
-        _ => "error",
+        // A command that ends early drops its endpoint, which is meant and nobody's error.
+        _ => "error,iroh::socket=off",
     };
     let filter = common.log.as_deref().unwrap_or(default_log);
     // A node's configuration says how its logs look.
@@ -72,7 +77,8 @@ fn outside(common: Common, command: Command) -> ExitCode {
     let ended = runtime.block_on(dispatch(common, command));
     // Blocking work that is still going (a file being written) must not delay the end for long.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    ended.unwrap_or_else(|problem| fail(&problem))
+    let code = ended.unwrap_or_else(|problem| fail(&problem));
+    if lines::lost() { ExitCode::FAILURE } else { code }
 }
 
 async fn dispatch(common: Common, command: Command) -> Ended {

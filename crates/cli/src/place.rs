@@ -1,6 +1,6 @@
 //! Opening what a command works on: the network's folder, its chain, an account.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use tilth_client::{Account, Keys, Link, Network};
@@ -41,6 +41,12 @@ impl Place {
         Ok(Self { dir, network, link, keys })
     }
 
+    /// ` --dir DIR` as a shell reads it, for commands that are told to people; empty when the folder
+    /// is the one that commands use by themselves.
+    pub fn dir_option(&self) -> String {
+        dir_option(&self.dir)
+    }
+
     /// An account that can send transactions.
     ///
     /// # Errors
@@ -66,5 +72,32 @@ impl Place {
             return Ok(address);
         }
         self.keys.open(text).map(|signer| signer.address())
+    }
+}
+
+/// As [`Place::dir_option`].
+pub fn dir_option(dir: &Path) -> String {
+    let same =
+        |other: PathBuf| other == dir || other.canonicalize().is_ok_and(|other| other == dir);
+    if same(Common::usual_dir()) {
+        return String::new();
+    }
+    let shown = dir.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%:".contains(c);
+    if shown.chars().all(plain) {
+        return format!(" --dir {shown}");
+    }
+    format!(" --dir '{}'", shown.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_named_as_a_shell_reads_them() {
+        assert_eq!(dir_option(&Common::usual_dir()), "");
+        assert_eq!(dir_option(Path::new("/tmp/net-1")), " --dir /tmp/net-1");
+        assert_eq!(dir_option(Path::new("/a b/it's")), " --dir '/a b/it'\\''s'");
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use alloy::primitives::Address;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tilth_client::{Progress, Share};
+use tilth_protocol::Harmless;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
@@ -109,7 +110,7 @@ fn note(progress: &Progress) -> String {
     [away, dry, waiting, missing, refused]
         .into_iter()
         .flatten()
-        .fold(String::new(), |text, note| format!("{text}\n  ! {note}"))
+        .fold(String::new(), |text, note| format!("{text}\n  ! {}", Harmless(&note)))
 }
 
 impl Bars {

@@ -11,7 +11,7 @@ use alloy::primitives::Address;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tilth_client::{Agreed, Jobs, Progress, Tend, job_file, merge};
-use tilth_protocol::{JobId, Output, Problem, Units};
+use tilth_protocol::{Harmless, JobId, Output, Problem, Units};
 use tilth_service::StopSignals;
 
 use crate::{
@@ -42,8 +42,14 @@ pub async fn run(common: Common, args: Run) -> Ended {
             prepared.offer.price.to_grain_per_gfuel(),
         );
     }
-    let following =
-        Following { jobs: &jobs, place: &place, agreed: &agreed, json: common.json, began };
+    let following = Following {
+        jobs: &jobs,
+        place: &place,
+        agreed: &agreed,
+        pay: true,
+        json: common.json,
+        began,
+    };
     let ended = if args.detach {
         following.until_claimed(&mut signals).await
     } else {
@@ -65,12 +71,22 @@ pub struct Following<'a> {
     pub jobs: &'a Jobs,
     pub place: &'a Place,
     pub agreed: &'a Agreed,
+    /// Whether it is ours to acknowledge and to end.
+    pub pay: bool,
     pub json: bool,
     /// When the command began to submit or to attach.
     pub began: Instant,
 }
 
 /// What a followed job came to.
+pub enum Followed {
+    /// It is over and its results are put together.
+    Over(Box<Outcome>),
+    /// The user left it; how it stood.
+    Left(Box<Progress>),
+}
+
+/// A job that is over.
 pub struct Outcome {
     pub progress: Progress,
     pub path: PathBuf,
@@ -101,15 +117,20 @@ impl Following<'_> {
         if self.json {
             print_json(&json!({ "job": job, "detached": true }))?;
         } else {
-            println!("job {job} goes on by itself; `tilth job fetch {job}` follows it again");
+            let dir = self.place.dir_option();
+            println!("job {job} goes on by itself; `tilth job fetch {job}{dir}` follows it again");
         }
         Ok(ExitCode::SUCCESS)
     }
 
     /// Follows the job until it is over and says what it came to.
     pub async fn to_the_end(&self, results: &Results, signals: &mut StopSignals) -> Ended {
-        let Some(outcome) = self.follow(results, signals).await? else {
-            return Ok(ExitCode::from(DETACHED));
+        let outcome = match self.follow(results, signals).await? {
+            Followed::Over(outcome) => outcome,
+            Followed::Left(progress) => {
+                self.say_detached(&progress);
+                return Ok(ExitCode::from(DETACHED));
+            }
         };
         if self.json {
             print_json(&outcome.json(self.agreed, &self.names()?))?;
@@ -126,16 +147,16 @@ impl Following<'_> {
         Ok(names.into_iter().map(|(name, address)| (address, name)).collect())
     }
 
-    /// Follows the job and puts its results together; `None` if the user detached.
+    /// Follows the job and puts its results together.
     pub async fn follow(
         &self,
         results: &Results,
         signals: &mut StopSignals,
-    ) -> Result<Option<Outcome>, Problem> {
+    ) -> Result<Followed, Problem> {
         let began = self.began;
         let mut last_submission = None;
         let mut display = Display::new(self.place.keys.list()?, self.json);
-        let tending = self.jobs.tend(self.agreed, Tend { pay: true });
+        let tending = self.jobs.tend(self.agreed, Tend { pay: self.pay });
         let mut seen = tending.progress();
         let finished = tending.finished();
         tokio::pin!(finished);
@@ -152,8 +173,7 @@ impl Following<'_> {
                 Ok(()) = seen.changed() => {}
                 _ = signals.next() => {
                     display.finish();
-                    self.say_detached(&current);
-                    return Ok(None);
+                    return Ok(Followed::Left(Box::new(current)));
                 }
             }
         };
@@ -165,7 +185,7 @@ impl Following<'_> {
         });
         let merged = self.jobs.merge(self.agreed, &path).await.map_err(|error| error.problem())?;
         let seconds = began.elapsed().as_secs_f64();
-        Ok(Some(Outcome {
+        Ok(Followed::Over(Box::new(Outcome {
             progress,
             sha256: sha256(&merged.path)?,
             path: merged.path,
@@ -173,12 +193,13 @@ impl Following<'_> {
             seconds,
             seconds_to_last_submission: last_submission
                 .map_or(f64::NAN, |elapsed| elapsed.as_secs_f64()),
-        }))
+        })))
     }
 
     fn say_detached(&self, progress: &Progress) {
         let job = self.agreed.job;
-        eprintln!("detached from job {job}; follow it again with: tilth job fetch {job}");
+        let dir = self.place.dir_option();
+        eprintln!("detached from job {job}; follow it again with: tilth job fetch {job}{dir}");
         if !progress.over && progress.totals.providers.iter().all(|share| share.ranges == 0) {
             eprintln!("nobody holds the job's inputs yet: it waits until you follow it again");
         }
@@ -242,8 +263,7 @@ impl Outcome {
                 format!("{:.9}", share.earned),
             ]);
         }
-        println!();
-        print!("{}", table.render());
+        print!("\n{}", table.render());
         println!(
             "\njob {} is {}: {} tasks, {} failed, {:.9} GRAIN paid, {:.9} GRAIN fee, {:.1} s",
             self.progress.job,
@@ -258,7 +278,13 @@ impl Outcome {
             println!("{} tasks have no output", self.missing);
         }
         for range in &self.progress.refused {
-            println!("range {} of {} was refused: {}", range.seq, range.provider, range.reason);
+            println!(
+                "range {} of {} was refused: {}\n  it is paid after its window all the same, for \
+                 there are no disputes yet; what it looked like is in the job's evidence folder",
+                range.seq,
+                range.provider,
+                Harmless(&range.reason),
+            );
         }
     }
 

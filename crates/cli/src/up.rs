@@ -13,6 +13,7 @@ use tilth_service::{StopSignals, Urgency};
 use crate::{
     Ended,
     args::{Common, Up},
+    place::dir_option,
     print_json,
     table::{Align, Table},
 };
@@ -141,5 +142,6 @@ fn say(devnet: &Devnet) {
     }
     print!("{}", table.render());
     println!("\nkeys are in {}", devnet.dir().join("accounts").display());
-    println!("next: tilth run examples/render/job.toml      stop: Ctrl-C");
+    let dir = dir_option(devnet.dir());
+    println!("next: tilth run examples/render/job.toml{dir}      stop: Ctrl-C");
 }

@@ -25,6 +25,9 @@ const REMOTE: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 /// Batches of news read ahead of their reader.
 const AHEAD: usize = 4;
+/// For so long a chain may be shorter than it was, at a node on this machine and elsewhere: behind one
+/// address there may be several nodes, of which some are a few blocks late.
+const REWIND_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// An attempt may take so long before the chain counts as away.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -100,6 +103,8 @@ pub struct Follow {
     /// Since when the chain is away, and whether that was said.
     away: Option<Instant>,
     outage_pause: Duration,
+    /// Since when the chain is shorter than what was read.
+    behind: Option<Instant>,
     /// Whether to pause before the next look.
     rest: bool,
 }
@@ -137,6 +142,7 @@ impl Follow {
             reached_head: false,
             away: None,
             outage_pause: pause,
+            behind: None,
             rest: false,
         }
     }
@@ -191,8 +197,13 @@ impl Follow {
             return Ok(Some(News::Back { after: since.elapsed() }));
         }
         if self.next > 0 && latest < self.next - 1 {
-            return Ok(Some(News::Rewound { expected: self.next - 1, found: latest }));
+            let (local, remote) = REWIND_PATIENCE;
+            let patience = if self.link.is_local() { local } else { remote };
+            let since = *self.behind.get_or_insert_with(Instant::now);
+            let rewound = News::Rewound { expected: self.next - 1, found: latest };
+            return Ok((since.elapsed() >= patience).then_some(rewound));
         }
+        self.behind = None;
         let ready = latest.checked_sub(self.scope.confirmations);
         let Some(ready) = ready.filter(|ready| *ready >= self.next) else {
             self.pause = self.pause.saturating_mul(2).min(pauses(&self.link).1);
@@ -252,4 +263,76 @@ impl Follow {
 
 fn pauses(link: &Link) -> (Duration, Duration) {
     if link.is_local() { LOCAL } else { REMOTE }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use tilth_contracts::Addresses;
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// Answers like a node at this height that has no logs.
+    async fn answer(stream: TcpStream, height: Arc<AtomicU64>) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).await? <= 2 {
+                    break;
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await?;
+            let asked: serde_json::Value = serde_json::from_slice(&body)?;
+            let result = if asked["method"] == "eth_blockNumber" {
+                serde_json::json!(format!("{:#x}", height.load(Ordering::Relaxed)))
+            } else {
+                serde_json::json!([])
+            };
+            let id = &asked["id"];
+            let text =
+                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
+            let whole = format!("{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            stream.write_all(whole.as_bytes()).await?;
+        }
+    }
+
+    /// Several nodes behind one address are not equally far; a chain that stays short is another one.
+    #[tokio::test]
+    async fn a_node_that_is_a_little_late_is_not_another_chain() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let height = Arc::new(AtomicU64::new(10));
+        let shown = Arc::clone(&height);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, Arc::clone(&shown)));
+            }
+        });
+        let link = Link::open(&url, Addresses::predeployed()).unwrap();
+        let mut follow = Follow::new(&link, Scope::default());
+        let first = follow.look().await.unwrap();
+        assert!(matches!(first, Some(News::Logs { to: 10, at_head: true, .. })), "{first:?}");
+        for late in [8, 10, 9, 11, 10] {
+            height.store(late, Ordering::Relaxed);
+            assert!(follow.look().await.unwrap().is_none(), "{late}");
+        }
+        height.store(3, Ordering::Relaxed);
+        let rewound = tokio::time::timeout(Duration::from_secs(60), follow.next()).await.unwrap();
+        assert!(matches!(rewound, News::Rewound { expected: 11, found: 3 }), "{rewound:?}");
+    }
 }

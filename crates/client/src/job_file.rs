@@ -193,7 +193,7 @@ fn read_bounded(path: &Path, max: u64, what: &str) -> Result<Vec<u8>, Problem> {
             "check the path; paths in a job file are relative to the job file",
         )
     };
-    let file = fs::File::open(path).map_err(unreadable)?;
+    let file = open_file(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max {
@@ -204,6 +204,14 @@ fn read_bounded(path: &Path, max: u64, what: &str) -> Result<Vec<u8>, Problem> {
         ));
     }
     Ok(bytes)
+}
+
+/// Opens a file of a job. Opening a pipe can wait for ever, and a device has no end.
+fn open_file(path: &Path) -> std::io::Result<fs::File> {
+    if fs::metadata(path)?.is_file() {
+        return fs::File::open(path);
+    }
+    Err(std::io::Error::other("it is not a regular file"))
 }
 
 fn prepare(path: &Path, folder: &Path, text: Text) -> Result<PreparedJob, Problem> {
@@ -323,7 +331,7 @@ fn hash_file(path: &Path, what: &str) -> Result<ContentRef, Problem> {
         )
     };
     let mut hasher = blake3::Hasher::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
+    let file = open_file(path).map_err(unreadable)?;
     let size =
         std::io::copy(&mut file.take(MAX_INPUT_BYTES + 1), &mut hasher).map_err(unreadable)?;
     if size > MAX_INPUT_BYTES {
@@ -473,6 +481,22 @@ mod tests {
         fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(load(&path).unwrap_err().detail.contains("UTF-8"));
         assert!(load(&dir.path().join("absent.toml")).unwrap_err().detail.contains("absent.toml"));
+    }
+
+    #[test]
+    fn pipes_devices_and_folders_are_refused_at_once() {
+        let dir = folder();
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status();
+        assert!(made.unwrap().success());
+        for odd in ["pipe", "/dev/zero", "."] {
+            for place in ["\"p.wasm\"", "\"large.bin\"\n        [limits]", "\"small.bin\"\n"] {
+                let changed = place.replacen(place.split('"').nth(1).unwrap(), odd, 1);
+                let problem = load_text(&dir, &GOOD.replacen(place, &changed, 1)).unwrap_err();
+                assert!(problem.detail.contains("not a regular file"), "{odd}: {problem}");
+            }
+            let problem = load(&dir.path().join(odd)).unwrap_err();
+            assert!(problem.detail.contains("not a regular file"), "{odd}: {problem}");
+        }
     }
 
     #[test]

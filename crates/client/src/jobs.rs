@@ -9,7 +9,7 @@ mod results;
 mod submit;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -158,6 +158,8 @@ struct Note {
 pub struct Listed {
     /// The job.
     pub job: JobId,
+    /// Who pays.
+    pub client: Address,
     /// Its name, if its spec is here.
     pub name: Option<String>,
     /// Where it stands, for people.
@@ -236,12 +238,8 @@ impl Jobs {
     }
 }
 
-/// Writes a file so that a crash leaves the old one or the new one.
+/// Writes a file of a job's folder whole.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
     let failed = |source| JobError::Folder { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let partial = path.with_extension("partial");
-    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(failed)
+    tilth_service::files::write_whole(path, bytes).map_err(failed)
 }

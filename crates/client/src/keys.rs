@@ -61,13 +61,25 @@ impl Keys {
     fn write(&self, name: &str, signer: &PrivateKeySigner) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
         fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700))?;
-        let mut file = fs::OpenOptions::new()
+        // Under another name first, so that a crash or a full disk leaves no account without a key.
+        let path = self.path(name);
+        let partial = path.with_extension(format!("partial-{}", std::process::id()));
+        let written = fs::OpenOptions::new()
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .mode(0o600)
-            .open(self.path(name))?;
-        writeln!(file, "{}", signer.to_bytes())?;
-        file.sync_all()
+            .open(&partial)
+            .and_then(|mut file| {
+                writeln!(file, "{}", signer.to_bytes())?;
+                file.sync_all()
+            })
+            // Unlike a rename, a link never replaces another key.
+            .and_then(|()| fs::hard_link(&partial, &path))
+            .and_then(|()| fs::File::open(&self.dir)?.sync_all());
+        // If it cannot be removed it is a second copy of the same key in the same closed folder.
+        let _ = fs::remove_file(&partial);
+        written
     }
 
     /// Opens an account.
@@ -200,6 +212,22 @@ mod tests {
             assert!(keys.create(name).is_err(), "{name}");
             assert!(keys.open(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn account_files_are_closed_to_others_and_nothing_else_is_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::of(dir.path());
+        keys.create("alice").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&keys.path("alice")), 0o600);
+        assert_eq!(mode(&keys.dir), 0o700);
+        // What a crash in the middle of creating an account leaves is no account.
+        fs::write(keys.dir.join("bob.partial-1"), "").unwrap();
+        assert_eq!(keys.list().unwrap().len(), 1);
+        assert!(keys.create("alice").is_err());
+        keys.create("bob").unwrap();
+        assert_eq!(fs::read_dir(&keys.dir).unwrap().count(), 3);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tilth_protocol::{ContentHash, JobSpec, Output, Problem, Status, TaskIndex};
+use tilth_service::files::write_whole;
 
 /// One task's checked result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,20 +163,6 @@ fn image(spec: &JobSpec, path: &Path, picture: Picture, output: Source<'_>) -> i
     writer.finish()?;
     write_whole(path, &encoded)?;
     Ok(Merged { path: path.to_owned(), hash: Some(ContentHash::of(&encoded)), missing })
-}
-
-/// Writes a file so that a crash or a full disk never leaves half of one under its name.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent)?;
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).inspect_err(|_| {
-        // What was written of the partial file only takes space.
-        let _ = fs::remove_file(&partial);
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 use tilth_contracts::Addresses;
 use tilth_protocol::Problem;
+use tilth_service::files::write_whole;
 
 /// Largest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 10;
@@ -106,11 +107,9 @@ impl Network {
     /// The folder cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), Problem> {
         let path = Self::path(dir);
-        let partial = path.with_extension("json.partial");
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| io::Error::other(error.to_string()))
-            .and_then(|text| fs::write(&partial, text + "\n"))
-            .and_then(|()| fs::rename(&partial, &path));
+            .and_then(|text| write_whole(&path, (text + "\n").as_bytes()));
         text.map_err(|error| {
             Problem::new(
                 "the network file cannot be written",

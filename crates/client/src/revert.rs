@@ -5,7 +5,7 @@ use alloy::{
     sol_types::{Panic, Revert, SolError, SolInterface},
 };
 use tilth_contracts::{
-    JobBook::JobBookErrors, Ledger::LedgerErrors, Refusal, Registry::RegistryErrors,
+    JobBook::JobBookErrors, Ledger::LedgerErrors, Refusal, Registry::RegistryErrors, TermsField,
     WGrain::WGrainErrors,
 };
 use tilth_protocol::{Amount, Problem};
@@ -59,8 +59,11 @@ fn job_book(error: &JobBookErrors) -> Problem {
         }
         JobBookErrors::BadTerms(e) => (
             "the job's terms are not allowed",
-            format!("the contract refuses the field {}", e.field),
-            "bring the field into the contract's bounds; see the job file's reference",
+            TermsField::try_from(e.field).map_or_else(
+                |error| error.to_string(),
+                |field| format!("the contract refuses the {field}"),
+            ),
+            "bring it into the contract's bounds; see docs/guide/client.md",
         ),
         JobBookErrors::ClaimRefused(e) => (
             "no range can be claimed",
@@ -113,6 +116,8 @@ mod tests {
             Ledger::InsufficientFree { account: Address::ZERO, free: 0, needed: 10_u128.pow(18) };
         let problem = explain("open", &poor.abi_encode().into());
         assert!(problem.detail.contains("1 are needed"), "{problem}");
+        let terms = JobBook::BadTerms { field: TermsField::Parallelism.into() }.abi_encode();
+        assert!(explain("open", &terms.into()).detail.contains("parallelism"));
         let text = Revert::from("out of hay").abi_encode();
         assert_eq!(explain("x", &text.into()).detail, "out of hay");
         for odd in [&[][..], &[1], &[0xff; 40]] {

@@ -1,6 +1,6 @@
 //! Putting the contracts on an existing chain.
 
-use tilth_client::{Account, Link, Network};
+use tilth_client::{Account, ChainError, Link, Network};
 use tilth_contracts::{Addresses, DeployParams, plan};
 use tilth_protocol::Problem;
 use tracing::info;
@@ -14,7 +14,7 @@ pub(crate) async fn deploy(
     funder: &Account,
     params: &DeployParams,
 ) -> Result<Network, Problem> {
-    let problem = |error: tilth_client::ChainError| error.problem();
+    let problem = |error: ChainError| error.problem();
     let chain_id = funder.link().chain_id().await.map_err(problem)?;
     let first_block = funder.link().block_number().await.map_err(problem)?;
     let nonce = funder.next_nonce().await.map_err(problem)?;
@@ -41,7 +41,29 @@ pub(crate) async fn deploy(
 }
 
 /// Whether the contracts of a network file are still on the chain.
-pub(crate) async fn is_deployed(network: &Network) -> bool {
-    let Ok(link) = Link::open(&network.rpc_url, network.contracts.into()) else { return false };
-    link.check().await.is_ok_and(|chain_id| chain_id == network.chain_id)
+///
+/// # Errors
+/// The chain cannot be asked, or is another one. Then nobody may deploy again: stakes and escrows are
+/// in the contracts that are there.
+pub(crate) async fn is_deployed(network: &Network) -> Result<bool, Problem> {
+    let problem = |error: ChainError| error.problem();
+    let link = Link::open(&network.rpc_url, network.contracts.into()).map_err(problem)?;
+    let chain_id = link.chain_id().await.map_err(problem)?;
+    if chain_id != network.chain_id {
+        return Err(other_chain(network.chain_id, &format!("chain {chain_id}")));
+    }
+    match link.check().await {
+        Ok(_) => Ok(true),
+        Err(ChainError::NoContracts { .. }) => Ok(false),
+        Err(error) => Err(error.problem()),
+    }
+}
+
+/// The folder's network is not on the chain that is asked for.
+pub(crate) fn other_chain(theirs: u64, asked: &str) -> Problem {
+    Problem::new(
+        "this folder belongs to a network on another chain",
+        format!("its accounts, providers and jobs are on chain {theirs}, not on {asked}"),
+        "choose another folder with --dir, or start anew in this one with --fresh",
+    )
 }

@@ -13,11 +13,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tilth_client::Network;
 use tilth_protocol::Problem;
 
+use crate::CHAIN_ID;
+
+/// Keys of all accounts.
+const ACCOUNTS: &str = "accounts";
 /// Everything a network makes; nothing else in the folder is ever touched.
 const CONTENTS: &[&str] =
-    &["network.json", "genesis.json", "chain", "accounts", "providers", "jobs", "client"];
+    &["network.json", "genesis.json", "chain", ACCOUNTS, "providers", "jobs", "client"];
 
 /// A folder that this process alone may run a network in.
 #[derive(Debug)]
@@ -27,7 +32,9 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder, creating it if it is missing, and empties it if it should be fresh.
+    /// Takes the folder, creating it if it is missing, and empties it if it should be fresh. Accounts
+    /// of a network on an existing chain stay, with the file that says where its contracts are: that
+    /// chain goes on, and what they own there would be lost with their keys.
     pub(crate) fn take(path: &Path, fresh: bool) -> Result<Self, Problem> {
         let failed = |error: io::Error| {
             Problem::new(
@@ -53,7 +60,8 @@ impl Folder {
             TryLockError::Error(error) => failed(error),
         })?;
         if fresh {
-            for name in CONTENTS {
+            let kept = keep_foreign(&path).map_err(failed)?;
+            for name in CONTENTS.iter().filter(|name| !kept || **name != ACCOUNTS) {
                 remove(&path.join(name)).map_err(failed)?;
             }
         }
@@ -62,6 +70,21 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Puts the file of a network on an existing chain aside. True: the accounts have to stay.
+fn keep_foreign(path: &Path) -> io::Result<bool> {
+    match Network::load(path) {
+        Ok(None) => Ok(false),
+        Ok(Some(network)) if network.chain_id == CHAIN_ID => Ok(false),
+        Ok(Some(network)) => {
+            let name = format!("network-{}-{}.json", network.chain_id, network.first_block);
+            fs::rename(Network::path(path), path.join(name))?;
+            Ok(true)
+        }
+        // Nobody can say where the accounts have money.
+        Err(_) => Ok(true),
     }
 }
 
@@ -95,5 +118,30 @@ mod tests {
         drop(Folder::take(&path, true).unwrap());
         assert!(!path.join("chain").exists() && !path.join("network.json").exists());
         assert!(path.join("diary.txt").exists());
+    }
+
+    #[test]
+    fn fresh_keeps_the_keys_of_accounts_on_a_chain_that_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = dir.path().join(ACCOUNTS);
+        let mut network = Network {
+            rpc_url: "http://127.0.0.1:1".into(),
+            chain_id: CHAIN_ID,
+            contracts: tilth_contracts::Addresses::predeployed().into(),
+            first_block: 5,
+            wraps_native: true,
+        };
+        for (chain_id, kept) in [(CHAIN_ID, false), (1, true)] {
+            fs::create_dir_all(&accounts).unwrap();
+            network.chain_id = chain_id;
+            network.save(dir.path()).unwrap();
+            drop(Folder::take(dir.path(), true).unwrap());
+            assert_eq!(accounts.exists(), kept, "{chain_id}");
+            assert!(!Network::path(dir.path()).exists());
+        }
+        assert!(dir.path().join("network-1-5.json").exists());
+        fs::write(Network::path(dir.path()), "broken").unwrap();
+        drop(Folder::take(dir.path(), true).unwrap());
+        assert!(accounts.exists());
     }
 }

@@ -46,9 +46,7 @@ pub(crate) fn open(dir: &Path, funder: Address, treasury: Address) -> Result<Gen
             let beginning = Beginning { chain_id: CHAIN_ID, timestamp, funder, treasury };
             let text = serde_json::to_string_pretty(&beginning)
                 .map_err(|error| failed(error.to_string()))?;
-            let partial = path.with_extension("json.partial");
-            fs::write(&partial, text + "\n")
-                .and_then(|()| fs::rename(&partial, &path))
+            tilth_service::files::write_whole(&path, (text + "\n").as_bytes())
                 .map_err(|error| failed(error.to_string()))?;
             beginning
         }

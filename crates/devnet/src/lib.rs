@@ -211,6 +211,9 @@ async fn own_chain(
     funder: Address,
     treasury: Address,
 ) -> Result<(Chain, Network), Problem> {
+    if let Some(known) = Network::load(folder.path())?.filter(|known| known.chain_id != CHAIN_ID) {
+        return Err(deployment::other_chain(known.chain_id, "a chain of its own"));
+    }
     let genesis = genesis::open(folder.path(), funder, treasury)?;
     let chain_id = genesis.chain_id;
     let chain = tilth_chain::spawn(tilth_chain::Config {
@@ -238,11 +241,12 @@ async fn external_chain(
     funder: &PrivateKeySigner,
     treasury: Address,
 ) -> Result<Network, Problem> {
-    if let Some(network) = Network::load(folder.path())?
-        && network.rpc_url == url
-        && deployment::is_deployed(&network).await
-    {
-        return Ok(network);
+    if let Some(known) = Network::load(folder.path())? {
+        // The same chain may have another address today.
+        let network = Network { rpc_url: url.to_owned(), ..known };
+        if deployment::is_deployed(&network).await? {
+            return Ok(network);
+        }
     }
     // The addresses are known only after deployment; a link for plain transactions needs none.
     let link = Link::open(url, Addresses::predeployed()).map_err(|error| error.problem())?;

@@ -1,6 +1,9 @@
 //! A whole provider as a value: [`Provider::spawn`] starts everything, dropping the handle stops it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tilth_blobs::Blobs;
 use tilth_client::{Account, Follow, Link, Scope as Logs};
@@ -25,6 +28,8 @@ use crate::{
 
 /// Most slots of one provider.
 const MAX_SLOTS: u16 = 1024;
+/// Difference of clocks that nobody is told about: producers of blocks may be some seconds ahead.
+const CLOCK_SLACK_SECONDS: u64 = 30;
 /// Batches of logs read ahead of the agent.
 const NEWS: usize = 16;
 
@@ -64,6 +69,7 @@ impl Provider {
             );
             return Err(ProviderError::Config(text));
         }
+        compare_clocks(&link).await?;
         let job_book = link.addresses().job_book;
         let path = folder.bookmark();
         let mut bookmark = Bookmark::open(&path, chain_id, job_book, network.first_block)?;
@@ -158,6 +164,20 @@ fn check(config: &Config) -> Result<(), ProviderError> {
     }
     if config.gas.full < config.gas.least {
         return Err(ProviderError::Config("the gas reserve's least is above its full".into()));
+    }
+    Ok(())
+}
+
+/// Says aloud if this machine's clock is behind the chain's: it would take deadlines and windows for later
+/// than they are. (A clock that is ahead cannot be told from a chain that has been idle.)
+async fn compare_clocks(link: &Link) -> Result<(), ProviderError> {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let behind = link.now().await?.saturating_sub(wall);
+    if behind > CLOCK_SLACK_SECONDS {
+        warn!(
+            behind,
+            "this machine's clock is behind the chain's by so many seconds: set it right"
+        );
     }
     Ok(())
 }

@@ -100,4 +100,17 @@ fn network_lives_on_an_existing_chain() {
     net.up(2, &["--rpc", &anvil.1]);
     assert_eq!(net.about["contracts"], contracts);
     assert_eq!(net.json(&["run", &job])["sha256"], first["sha256"]);
+
+    // The folder's money is on that chain: no other chain takes the folder over, and starting anew
+    // keeps the keys.
+    net.kill();
+    let dir = net.dir.path().to_str().unwrap().to_owned();
+    let other = crate::net::tilth(&["up", "--dir", &dir, "--listen", "127.0.0.1:0"]);
+    assert!(other.problem().contains("another chain"), "{other:?}");
+    let key = net.dir.path().join("accounts/client.key");
+    let before = std::fs::read(&key).unwrap();
+    net.up(2, &["--rpc", &anvil.1, "--fresh"]);
+    assert_ne!(net.about["contracts"], contracts);
+    assert_eq!(std::fs::read(&key).unwrap(), before);
+    assert_eq!(net.json(&["run", &job])["sha256"], first["sha256"]);
 }

@@ -152,3 +152,39 @@ fn dry_job_pauses_until_it_is_topped_up() {
     let result = net.json(&["job", "fetch", "1"]);
     assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
 }
+
+#[test]
+fn jobs_of_every_account_of_the_folder_are_listed_and_cancelled() {
+    let net = Net::start(0);
+    let second = net.json(&["account", "new", "second"])["address"].clone();
+    net.json(&["account", "send", "client", "second", "5"]);
+    net.json(&["account", "deposit", "second", "4"]);
+    let job = net.job("index", &guests::index(), &guests::job(5, 0.001, ""));
+    let mut run = net.spawn(&["run", &job, "--account", "second"]);
+    eventually("the job is open", || {
+        (!net.json(&["job", "ls"]).as_array()?.is_empty()).then_some(())
+    });
+    run.signal("INT");
+    run.wait();
+    assert_eq!(net.json(&["job", "ls"])[0]["client"], second);
+    let table = net.tilth(&["job", "ls"]);
+    assert!(table.stdout.contains("second") && table.stderr.is_empty(), "{table:?}");
+    net.json(&["job", "cancel", "1"]);
+    assert_eq!(net.json(&["job", "show", "1"])["state"], "cancelled");
+    let account = net.json(&["account", "show", "second"]);
+    assert_eq!(amount(&account["free"]), 4_000_000_000_000_000_000);
+    let said = net.tilth(&["job", "cancel", "7"]);
+    assert!(said.problem().contains("no account"), "{said:?}");
+}
+
+#[test]
+fn what_is_said_after_ctrl_c_can_be_typed() {
+    let net = Net::start(0);
+    let job = net.job("index", &guests::index(), &guests::job(5, 0.001, ""));
+    let mut run = net.spawn(&["run", &job]);
+    eventually("the job is open", || net.log().contains("job 1 is open").then_some(()));
+    run.signal("INT");
+    assert_eq!(run.wait().code(), Some(130));
+    let command = format!("tilth job fetch 1 --dir {}", net.dir.path().display());
+    assert!(net.log().contains(&command), "{}", net.log());
+}

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::net::{Net, eventually, repository, tilth};
+use crate::net::{Net, Process, eventually, repository, tilth};
 
 /// The render example at a third of its width and height and few samples, below the given folder.
 fn small_job(dir: &Path) -> String {
@@ -69,6 +69,19 @@ fn demo_renders_a_picture_and_pays_three_providers() {
     // The same bits as always, on every machine: the golden hash is committed beside the example.
     let golden = fs::read_to_string(repository("examples/render/picture.sha256")).unwrap();
     assert_eq!(sha256, golden.trim());
+}
+
+#[test]
+fn interrupted_demo_says_what_is_left_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let mut demo = Process::start(dir.path(), &["demo", "--out", out.to_str().unwrap()]);
+    let log = || fs::read_to_string(dir.path().join("stderr.log")).unwrap_or_default();
+    eventually("the job is open", || log().contains("job 1 is open").then_some(()));
+    demo.signal("INT");
+    assert_eq!(demo.wait().code(), Some(130), "{}", log());
+    let network = out.join("network").canonicalize().unwrap();
+    assert!(log().contains(&format!("tilth up --dir {}", network.display())), "{}", log());
 }
 
 #[test]

@@ -81,3 +81,31 @@ fn unknown_job_is_said() {
         assert!(net.tilth(args).problem().contains("no such job"), "{args:?}");
     }
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
+    let net = Net::start(0);
+    let tilth = |stdout: std::process::Stdio, stderr: std::process::Stdio| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_tilth"))
+            .args(["account", "ls", "--dir"])
+            .arg(net.dir.path())
+            .stdout(stdout)
+            .stderr(stderr)
+            .output()
+            .unwrap()
+    };
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let said = tilth(gone().into(), std::process::Stdio::piped());
+    assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let said = tilth(full().into(), std::process::Stdio::piped());
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert!(!said.status.success() && words.contains("cannot be written"), "{said:?}");
+    assert!(words.contains("to do:") && !words.contains("panicked"), "{said:?}");
+    let said = tilth(full().into(), gone().into());
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+}

@@ -31,7 +31,7 @@ impl Jobs {
     /// # Errors
     /// [`JobError::NoSuchJob`], [`JobError::BadSpec`], those of chain and store.
     pub async fn attach(&self, job: JobId) -> Result<Agreed, JobError> {
-        let opened = self.opened(Some(job), None).await?;
+        let opened = self.opened(Some(job), &[]).await?;
         let Some((opened, log)) = opened.into_iter().next_back() else {
             return Err(JobError::NoSuchJob(job));
         };
@@ -76,11 +76,11 @@ impl Jobs {
         Ok(())
     }
 
-    /// `JobOpened` events of one job or one client, oldest first.
+    /// `JobOpened` events of one job, or of these clients (none: of everybody), oldest first.
     async fn opened(
         &self,
         job: Option<JobId>,
-        client: Option<Address>,
+        clients: &[Address],
     ) -> Result<Vec<(JobBook::JobOpened, Log)>, JobError> {
         let mut filter = Filter::new()
             .address(self.account.link().addresses().job_book)
@@ -88,8 +88,9 @@ impl Jobs {
         if let Some(job) = job {
             filter = filter.topic1(U256::from(job.0));
         }
-        if let Some(client) = client {
-            filter = filter.topic2(client.into_word());
+        if !clients.is_empty() {
+            let words: Vec<_> = clients.iter().map(|client| client.into_word()).collect();
+            filter = filter.topic2(words);
         }
         let logs = self.account.link().scan(&filter, self.first_block).await?;
         Ok(logs
@@ -98,13 +99,12 @@ impl Jobs {
             .collect())
     }
 
-    /// This account's jobs (or everybody's), newest first.
+    /// The jobs that these clients opened (none: everybody's), newest first.
     ///
     /// # Errors
     /// Those of the chain.
-    pub async fn list(&self, everybody: bool) -> Result<Vec<Listed>, JobError> {
-        let client = (!everybody).then(|| self.account.address());
-        let opened = self.opened(None, client).await?;
+    pub async fn list(&self, clients: &[Address]) -> Result<Vec<Listed>, JobError> {
+        let opened = self.opened(None, clients).await?;
         let mut listed = Vec::new();
         for (event, _) in opened.into_iter().rev().take(MAX_LISTED) {
             let job = JobId(event.jobId);
@@ -112,6 +112,7 @@ impl Jobs {
             let state = JobState::try_from(now.state).unwrap_or(JobState::None);
             listed.push(Listed {
                 job,
+                client: event.client,
                 name: self.name(job, ContentHash(event.terms.specHash.0)).await,
                 state: if now.dry { "dry".to_owned() } else { state.to_string() },
                 tasks: event.terms.taskCount,
