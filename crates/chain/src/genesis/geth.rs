@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use alloy_eips::eip7840::BlobParams;
 use alloy_genesis::{ChainConfig, Genesis as GethGenesis};
 use alloy_primitives::U256;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{Genesis, GenesisAccount, GenesisError, GenesisHeader};
 use crate::spec::{BlobCounts, BlobSchedule, Forks, INITIAL_BASE_FEE};
@@ -15,15 +16,38 @@ const GAS_LIMIT: u64 = 4_712_388;
 /// Extra data of a header, in bytes.
 const EXTRA_DATA_MAX: usize = 32;
 
+/// What a genesis file must say, as geth demands it. The type that reads the file has a default for
+/// every field, with chain id 1: without this, `{}` would be a chain whose transactions are valid
+/// on the Ethereum main network.
+#[derive(Deserialize)]
+struct Demanded {
+    #[serde(rename = "config")]
+    _config: DemandedConfig,
+    #[serde(rename = "gasLimit")]
+    _gas_limit: IgnoredAny,
+    #[serde(rename = "difficulty")]
+    _difficulty: IgnoredAny,
+    #[serde(rename = "alloc")]
+    _alloc: IgnoredAny,
+}
+
+#[derive(Deserialize)]
+struct DemandedConfig {
+    #[serde(rename = "chainId")]
+    _chain_id: IgnoredAny,
+}
+
 impl Genesis {
     /// Reads a genesis file as geth takes it: `config`, header fields and `alloc`.
     ///
     /// # Errors
-    /// When it is not such a file, when the forks are out of order, or when it asks for clique or
-    /// for forks after Osaka and its blob forks.
+    /// When it is not such a file or lacks `config.chainId`, `gasLimit`, `difficulty` or `alloc`,
+    /// when the forks are out of order, or when it asks for clique or for forks after Osaka and its
+    /// blob forks.
     pub fn from_json(json: &[u8]) -> Result<Self, GenesisError> {
-        let geth: GethGenesis = serde_json::from_slice(json)
-            .map_err(|error| GenesisError::Malformed(error.to_string()))?;
+        let malformed = |error: serde_json::Error| GenesisError::Malformed(error.to_string());
+        let _: Demanded = serde_json::from_slice(json).map_err(malformed)?;
+        let geth: GethGenesis = serde_json::from_slice(json).map_err(malformed)?;
         let forks = forks_of(&geth.config)?;
         forks.check()?;
         if geth.number.is_some_and(|number| number != 0) {
@@ -141,4 +165,29 @@ fn blob_schedule(given: &BTreeMap<String, BlobParams>) -> Result<BlobSchedule, G
             counts("bpo5")?,
         ],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_lacks_what_geth_demands_is_refused_by_name() {
+        let whole = serde_json::json!({
+            "config": { "chainId": 7 }, "gasLimit": "0x0", "difficulty": "0x1", "alloc": {},
+        });
+        let read = |value: &serde_json::Value| Genesis::from_json(value.to_string().as_bytes());
+        let genesis = read(&whole).unwrap();
+        assert_eq!((genesis.chain_id, genesis.gas_limit), (7, GAS_LIMIT));
+        for name in ["config", "gasLimit", "difficulty", "alloc"] {
+            let mut lacking = whole.clone();
+            lacking.as_object_mut().unwrap().remove(name);
+            let error = read(&lacking).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}: {error}");
+        }
+        let mut lacking = whole.clone();
+        lacking["config"] = serde_json::json!({ "londonBlock": 0 });
+        assert!(read(&lacking).unwrap_err().to_string().contains("chainId"));
+        assert!(Genesis::from_json(b"{}").is_err());
+    }
 }

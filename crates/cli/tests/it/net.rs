@@ -189,8 +189,12 @@ impl Net {
 
 /// Runs the program to its end.
 pub fn tilth(args: &[&str]) -> Said {
-    let mut child = Command::new(TILTH)
-        .args(args)
+    finish(Command::new(TILTH).args(args))
+}
+
+/// Runs a command to its end; one that does not end in time is killed and named.
+pub fn finish(command: &mut Command) -> Said {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -213,8 +217,8 @@ pub fn tilth(args: &[&str]) -> Said {
         }
         if Instant::now() > deadline {
             let _ = child.kill();
-            let said = stderr.join().unwrap().unwrap();
-            panic!("tilth {args:?} did not end in time:\n{said}");
+            let said = (stdout.join().unwrap().unwrap(), stderr.join().unwrap().unwrap());
+            panic!("{command:?} did not end in time:\n{}\n{}", said.0, said.1);
         }
         std::thread::sleep(Duration::from_millis(10));
     };

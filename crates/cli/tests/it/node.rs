@@ -5,12 +5,12 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use serde_json::{Value, json};
 
-use crate::net::{Process, Said, TILTH, eventually, repository, tilth};
+use crate::net::{Process, Said, TILTH, eventually, finish, repository, tilth};
 
 /// The first account of the development chain.
 const RICH: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -121,19 +121,9 @@ fn refused(dir: &Path, args: &[&str], text: &str) -> String {
 
 /// Runs the program in a folder with additional variables.
 fn in_folder(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Said {
-    let output = Command::new(TILTH)
-        .args(args)
-        .current_dir(dir)
-        .env("HOME", dir)
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Said {
-        status: output.status,
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let mut command = Command::new(TILTH);
+    command.args(args).current_dir(dir).env("HOME", dir).envs(variables.iter().copied());
+    finish(&mut command)
 }
 
 #[test]
