@@ -89,6 +89,9 @@ tilth_service::options! {
         pub allow_unprotected: bool = false,
         /// Blocks behind the head whose state can still be read; 0 for none, `u64::MAX` for all.
         pub history_blocks: u64 = 100_000,
+        /// Blocks behind the head whose transactions, receipts and logs can still be read, at least
+        /// 128; `u64::MAX` for all. Headers are always kept.
+        pub body_blocks: u64 = u64::MAX,
         /// Trie nodes kept in memory, about 200 bytes each.
         pub trie_nodes_max: usize = 1_000_000,
         /// Changed keys after which the stored trie nodes are brought up to date. Opening after a

@@ -16,14 +16,17 @@ pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod execution;
+pub mod fsck;
 pub mod genesis;
 mod health;
 #[doc(hidden)]
 pub mod hostile;
+mod log_index;
 mod message;
 mod metrics;
 mod node;
 pub mod pool;
+pub mod retention;
 mod rpc;
 mod simulate;
 pub mod snapshot;
@@ -50,6 +53,7 @@ use tilth_service::{OnFailure, Readiness, Registry, Scope};
 pub use block::{Block, SealedHeader};
 pub use clock::Clock;
 pub use config::{Access, Config, Limits, Production};
+use execution::ExecutionError;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisHeader, Predeploy};
 pub use node::NodeError;
 use node::{Node, chain_of_causes};
@@ -115,13 +119,22 @@ impl ChainError {
                 "use the genesis the folder was made with, or start with a fresh folder".to_owned()
             }
             Self::Node(NodeError::Genesis(_)) => "correct the genesis".to_owned(),
-            Self::Node(NodeError::WrongState { .. }) => {
-                "the database is damaged; start with a fresh folder or a copy".to_owned()
-            }
-            Self::Node(NodeError::State(_) | NodeError::Execution(_)) => {
-                "check that the disk has room and that no other process uses the folder, then \
-                 start again"
+            Self::Node(NodeError::OtherForks(_)) => {
+                "use the schedule of forks the folder was last opened with; only forks after its \
+                 last block can be moved. For another past, import its blocks into a fresh folder"
                     .to_owned()
+            }
+            Self::Node(NodeError::WrongState { .. }) => {
+                "the database is damaged: see what `tilth node fsck` says, or start from a snapshot or \
+                 a copy"
+                    .to_owned()
+            }
+            Self::Node(NodeError::State(error)) => error.advice().to_owned(),
+            Self::Node(NodeError::Execution(ExecutionError::State(error))) => {
+                error.advice().to_owned()
+            }
+            Self::Node(NodeError::Execution(_)) => {
+                "run `tilth node fsck`, and report this as a bug if nothing is wrong".to_owned()
             }
         };
         let causes = std::error::Error::source(self).map(chain_of_causes).unwrap_or_default();
@@ -171,12 +184,7 @@ async fn attach_journal(node: &Arc<Node>, dir: PathBuf) -> Result<(), ChainError
 }
 
 fn open(config: Config) -> Result<Node, ChainError> {
-    let options = StoreOptions {
-        cache_bytes: config.limits.database_cache_bytes,
-        history_blocks: config.limits.history_blocks,
-        tries_unsaved_max: config.limits.trie_unsaved_max,
-        tries_nodes_max: config.limits.trie_nodes_max,
-    };
+    let options = StoreOptions::from(&config.limits);
     let store = match &config.dir {
         None => Store::in_memory(&options),
         Some(dir) => {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tilth_service::metrics::{Counter, Gauge, Histogram, Registry, SECONDS};
+use tilth_service::metrics::{Counter, Gauge, Held, Histogram, Registry, SECONDS};
 
 use crate::node::Node;
 
@@ -49,6 +49,7 @@ struct MethodMeters {
     answered: Counter,
     refused: Counter,
     time: Histogram,
+    under_way: Gauge,
 }
 
 impl Default for Meters {
@@ -114,18 +115,31 @@ impl Meters {
                     &[("method", name)],
                     SECONDS,
                 );
-                MethodMeters { answered: requests("ok"), refused: requests("error"), time }
+                let under_way = self.registry.gauge(
+                    "tilth_rpc_under_way",
+                    "JSON-RPC requests that are being answered.",
+                    &[("method", name)],
+                );
+                let (answered, refused) = (requests("ok"), requests("error"));
+                MethodMeters { answered, refused, time, under_way }
             };
             names.chain([UNKNOWN]).map(|name| (name, of_method(name))).collect()
         });
     }
 
+    fn of_method(&self, method: &str) -> Option<&MethodMeters> {
+        let methods = self.methods.get();
+        methods.and_then(|methods| methods.get(method).or_else(|| methods.get(UNKNOWN)))
+    }
+
+    /// A request is being answered until what this gives is dropped.
+    pub(crate) fn under_way(&self, method: &str) -> Option<Held> {
+        self.of_method(method).map(|meters| meters.under_way.hold())
+    }
+
     /// A request was answered.
     pub(crate) fn request(&self, method: &str, is_ok: bool, time: Duration) {
-        let methods = self.methods.get();
-        let meters =
-            methods.and_then(|methods| methods.get(method).or_else(|| methods.get(UNKNOWN)));
-        if let Some(meters) = meters {
+        if let Some(meters) = self.of_method(method) {
             if is_ok {
                 meters.answered.increment()
             } else {

@@ -30,6 +30,7 @@ use crate::{
     genesis::{Genesis, GenesisError},
     metrics::{Meters, lap},
     pool::{Pool, PoolJournal},
+    spec::{Forks, ScheduleError},
     state::{Advance, Commitment, StateCommitment, StateError, StateReader, TrieView},
     store::{Snapshot, Store},
 };
@@ -81,6 +82,9 @@ pub enum NodeError {
         /// Configured id.
         wanted: u64,
     },
+    /// The configured forks are others than those the chain has gone through.
+    #[error("the genesis has another schedule of forks than the chain that is there")]
+    OtherForks(#[source] ScheduleError),
     /// The stored state does not give the root in the last header.
     #[error("the stored state of block {number} has root {found}, its header says {wanted}")]
     WrongState {
@@ -143,6 +147,8 @@ impl Node {
         }
         let first = genesis.execute()?;
         if store.head()?.is_none() {
+            // First, so that there never are blocks without the rules they were made by.
+            store.set_forks(&genesis.forks)?;
             store.commit(&first.block, &first.receipts, &first.diff)?;
         }
         let snapshot = store.snapshot()?;
@@ -151,6 +157,7 @@ impl Node {
             return Err(NodeError::OtherGenesis { found, wanted });
         }
         let header = snapshot.head()?.ok_or(StateError::Damaged { what: "header" })?;
+        adopt_forks(&store, &genesis.forks, &header)?;
         let mut commitment = store.commitment()?;
         let root = commitment.accounts().root();
         if root != header.state_root {
@@ -340,6 +347,17 @@ impl Node {
     }
 }
 
+/// Stores the schedule of forks if it may take the place of the one that is stored.
+fn adopt_forks(store: &Store, wanted: &Forks, head: &SealedHeader) -> Result<(), NodeError> {
+    match store.forks()? {
+        Some(stored) if stored == *wanted => return Ok(()),
+        Some(stored) => stored.check_change(wanted, head).map_err(NodeError::OtherForks)?,
+        // Made by a snapshot, or by a version that stored none.
+        None => {}
+    }
+    Ok(store.set_forks(wanted)?)
+}
+
 /// An error with its causes in one line.
 pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> String {
     let mut text = error.to_string();
@@ -352,6 +370,8 @@ pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> Stri
     text
 }
 
+#[cfg(test)]
+mod power_tests;
 mod proof;
 mod recovery;
 #[cfg(test)]

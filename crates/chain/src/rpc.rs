@@ -37,6 +37,7 @@ mod state;
 mod submission;
 mod subscriptions;
 mod table;
+mod traced;
 mod transactions;
 mod txpool;
 mod websocket;

@@ -126,9 +126,7 @@ impl SnapshotError {
     pub fn problem(&self) -> Problem {
         let advice = match self {
             Self::File { .. } => "check the path, its permissions and the room on the disk",
-            Self::State(_) => {
-                "check that the disk has room and that no node uses the folder, then try again"
-            }
+            Self::State(error) => error.advice(),
             Self::NoChain { .. } => "name the folder of a chain that has run",
             Self::Exists { .. } => "name a fresh folder, or move the chain that is there away",
             Self::Invalid { .. } => "get the file again from its source, and compare its checksum",

@@ -29,7 +29,10 @@ pub struct ChainSpec {
 
 /// The schedule of forks: up to the merge by block number, from Shanghai on by timestamp (seconds).
 /// `None` is never.
+///
+/// Stored as JSON beside a chain: a fork that is not in it is one that program did not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default = "Forks::none", deny_unknown_fields)]
 pub struct Forks {
     /// Homestead.
     pub homestead: Option<u64>,
@@ -250,7 +253,9 @@ pub enum ScheduleError {
     Blobs(&'static str),
     /// A fork that a stored chain has already gone through was moved.
     #[error(
-        "{fork} was {stored:?} when the chain was made and is {wanted:?} now, but the chain is past it"
+        "{fork} was {} and is {} now, but the chain is past it",
+        in_words(*.stored),
+        in_words(*.wanted)
     )]
     Moved {
         /// The fork.
@@ -263,6 +268,10 @@ pub enum ScheduleError {
     /// Something other than a fork's time changed.
     #[error("{0} is not what the chain was made with")]
     Changed(&'static str),
+}
+
+fn in_words(at: Option<u64>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
 }
 
 impl Forks {
@@ -330,8 +339,13 @@ impl Forks {
                 return Err(ScheduleError::Changed(what));
             }
         }
-        if self.blobs_at(head.timestamp) != wanted.blobs_at(head.timestamp) {
-            return Err(ScheduleError::Changed("blobSchedule"));
+        // What every block up to the head was made by, not only the last one.
+        let times = self.by_time().into_iter().filter_map(|(_, time, _)| time);
+        let passed = times.filter(|time| *time < head.timestamp).chain([head.timestamp]);
+        for time in passed {
+            if self.blobs_at(time) != wanted.blobs_at(time) {
+                return Err(ScheduleError::Changed("blobSchedule"));
+            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ mod nothing;
 mod source;
 mod view;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
@@ -84,6 +84,14 @@ pub enum StateError {
         /// The oldest block whose state can be read.
         oldest: u64,
     },
+    /// The transactions and receipts of that block are no longer kept.
+    #[error("pruned history unavailable")]
+    PrunedBlock {
+        /// The block asked for.
+        number: u64,
+        /// The first one that is whole.
+        first: u64,
+    },
     /// The state is kept, but too much has changed since to go back to its tries.
     #[error("proofs of block {number} lie too far behind the head {head}")]
     TooFar {
@@ -105,6 +113,33 @@ impl revm::database_interface::DBErrorMarker for StateError {}
 impl StateError {
     pub(crate) fn database(error: impl Into<redb::Error>) -> Self {
         Self::Database(Box::new(error.into()))
+    }
+
+    /// What a person can do about it.
+    pub(crate) fn advice(&self) -> &'static str {
+        let is_damaged = match self {
+            Self::Damaged { .. } | Self::MissingCode(_) => true,
+            Self::Database(error) => match &**error {
+                redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => true,
+                redb::Error::Io(error) => {
+                    matches!(
+                        error.kind(),
+                        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                    )
+                }
+                _ => false,
+            },
+            Self::Pruned { .. }
+            | Self::PrunedBlock { .. }
+            | Self::TooFar { .. }
+            | Self::Interrupted { .. } => false,
+        };
+        if is_damaged {
+            "the database is damaged or of another version: see what `tilth node fsck` says, or start \
+             from a snapshot or a copy"
+        } else {
+            "check that the disk has room and that no other process uses the folder, then start again"
+        }
     }
 }
 

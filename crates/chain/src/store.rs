@@ -5,12 +5,12 @@
 //! before, from which old states are read ([`HistoricState`]). Readers work on snapshots and never
 //! wait for the writer. Upper nodes of the tries are stored now and then; the state alone is the truth.
 
-pub mod fsck;
-mod history;
+mod bodies;
+mod forks;
+pub(crate) mod history;
 mod install;
-mod log_index;
 mod snapshot;
-mod tables;
+pub(crate) mod tables;
 mod tries;
 mod verify;
 
@@ -26,13 +26,14 @@ use alloy_primitives::{B256, U256, map::B256Map};
 use redb::{Database, ReadableDatabase, ReadableTable, backends::InMemoryBackend};
 use revm::bytecode::Bytecode;
 
+pub use crate::log_index::{LogKey, LogSearch};
 pub use history::HistoricState;
-pub use log_index::{LogKey, LogSearch};
 pub use snapshot::Snapshot;
 pub use verify::verify_block;
 
 use crate::{
     block::{Block, ExecutedReceipt, SealedHeader, encode_body},
+    log_index,
     state::{StateDiff, StateError},
 };
 use tables::*;
@@ -48,6 +49,10 @@ const QUICK_REPAIR_BYTES: u64 = 128 << 20;
 /// How often, in blocks, the size is looked at.
 const SIZE_CHECK_BLOCKS: u64 = 64;
 
+/// Blocks whose earlier values or bodies one commit drops at the most, so that lowering the retention
+/// does not hold up the chain.
+const PRUNE_BLOCKS_MAX: usize = 8;
+
 /// Analysed code kept in memory.
 const CODES_MAX: usize = 512;
 
@@ -60,6 +65,7 @@ pub struct Store {
     cache_bytes: usize,
     codes: CodeCache,
     history_blocks: u64,
+    body_blocks: u64,
     tries_unsaved_max: usize,
     tries_nodes_max: usize,
     /// Whether commits save what a quick opening after a crash needs.
@@ -79,6 +85,9 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// Blocks behind the head whose state stays readable; 0 is the head alone, `u64::MAX` all.
     pub history_blocks: u64,
+    /// Blocks behind the head whose transactions, receipts and logs are kept, at least 128;
+    /// `u64::MAX` for all.
+    pub body_blocks: u64,
     /// Changed keys after which the tries' stored nodes are brought up to date: opening after a
     /// crash applies about so many, some 10 us each.
     pub tries_unsaved_max: usize,
@@ -135,7 +144,11 @@ fn create(builder: &redb::Builder, path: &Path) -> Result<(), StateError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    drop(builder.create(&unfinished).map_err(StateError::database)?);
+    if let Err(error) = builder.create(&unfinished) {
+        // Of no use to anybody; that it cannot be removed either is not worth an error more.
+        let _ = std::fs::remove_file(&unfinished);
+        return Err(StateError::database(error));
+    }
     std::fs::rename(&unfinished, path).map_err(io)?;
     // The name is on disk only once the folder is.
     match path.parent() {
@@ -152,10 +165,16 @@ fn closed() -> StateError {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        let limits = crate::Limits::default();
+        Self::from(&crate::Limits::default())
+    }
+}
+
+impl From<&crate::Limits> for StoreOptions {
+    fn from(limits: &crate::Limits) -> Self {
         Self {
             cache_bytes: limits.database_cache_bytes,
             history_blocks: limits.history_blocks,
+            body_blocks: limits.body_blocks,
             tries_unsaved_max: limits.trie_unsaved_max,
             tries_nodes_max: limits.trie_nodes_max,
         }
@@ -197,6 +216,7 @@ impl Store {
             cache_bytes: options.cache_bytes,
             codes: CodeCache::default(),
             history_blocks: options.history_blocks,
+            body_blocks: options.body_blocks,
             tries_unsaved_max: options.tries_unsaved_max,
             tries_nodes_max: options.tries_nodes_max,
             quick_repair: AtomicBool::new(false),
@@ -241,13 +261,13 @@ impl Store {
         transaction.commit().map_err(StateError::database)
     }
 
-    fn begin_write(&self) -> Result<redb::WriteTransaction, StateError> {
+    pub(crate) fn begin_write(&self) -> Result<redb::WriteTransaction, StateError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or_else(closed)?;
         database.begin_write().map_err(StateError::database)
     }
 
-    fn begin_read(&self) -> Result<redb::ReadTransaction, StateError> {
+    pub(crate) fn begin_read(&self) -> Result<redb::ReadTransaction, StateError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or_else(closed)?;
         database.begin_read().map_err(StateError::database)
@@ -322,16 +342,34 @@ impl Store {
         Some(unkept.min(self.saved_at.load(Ordering::Relaxed)))
     }
 
-    /// Drops what is kept beyond the retention, some at a time, and returns whether that was all.
-    /// A chain in use prunes itself; this is for one whose retention was lowered.
-    pub fn prune(&self) -> Result<bool, StateError> {
+    /// The first block that stays whole when `head` is the last one.
+    fn first_kept_body(&self, head: u64) -> u64 {
+        head.saturating_sub(self.body_blocks.max(bodies::BODIES_MIN))
+    }
+
+    /// Drops earlier values beyond the retention, from at most `blocks_max` blocks, and returns from
+    /// how many; none means that was all. A chain in use prunes itself; this is for one whose
+    /// retention was lowered.
+    pub fn prune_history(&self, blocks_max: usize) -> Result<usize, StateError> {
         let head = self.head()?.unwrap_or_default();
-        let Some(last) = self.expired(head) else { return Ok(true) };
+        let Some(last) = self.expired(head) else { return Ok(0) };
+        self.pruning(|transaction| history::prune(transaction, last, blocks_max))
+    }
+
+    /// Drops transactions, receipts and logs beyond the retention, as [`Self::prune_history`].
+    pub fn prune_bodies(&self, blocks_max: usize) -> Result<usize, StateError> {
+        let keep = self.first_kept_body(self.head()?.unwrap_or_default());
+        self.pruning(|transaction| bodies::prune(transaction, keep, blocks_max))
+    }
+
+    fn pruning(
+        &self,
+        prune: impl FnOnce(&redb::WriteTransaction) -> Result<usize, redb::Error>,
+    ) -> Result<usize, StateError> {
         let transaction = self.begin_write()?;
-        let database = |error| StateError::Database(Box::new(error));
-        let is_done = history::prune(&transaction, last).map_err(database)?;
+        let pruned = prune(&transaction).map_err(|error| StateError::Database(Box::new(error)))?;
         transaction.commit().map_err(StateError::database)?;
-        Ok(is_done)
+        Ok(pruned)
     }
 
     /// Gives space that is no longer used back to the file system. Needs the database for itself
@@ -356,8 +394,9 @@ impl Store {
         write_block(&transaction, block, receipts)?;
         write_state(&transaction, number, diff)?;
         if let Some(last) = self.expired(number) {
-            history::prune(&transaction, last)?;
+            history::prune(&transaction, last, PRUNE_BLOCKS_MAX)?;
         }
+        bodies::prune(&transaction, self.first_kept_body(number), PRUNE_BLOCKS_MAX)?;
         transaction.commit()?;
         Ok(())
     }
@@ -380,15 +419,24 @@ fn write_block(
     index_block(transaction, &block.header, hashes, receipts)
 }
 
+/// Writes what can be made anew from a block's header alone.
+pub(crate) fn index_header(
+    transaction: &redb::WriteTransaction,
+    header: &SealedHeader,
+) -> Result<(), redb::Error> {
+    transaction.open_table(NUMBERS)?.insert(&header.hash().0, header.number)?;
+    Ok(())
+}
+
 /// Writes what can be made anew from a block's header, transactions and receipts.
-fn index_block<'a>(
+pub(crate) fn index_block<'a>(
     transaction: &redb::WriteTransaction,
     header: &SealedHeader,
     hashes: impl Iterator<Item = &'a B256>,
     receipts: &[ExecutedReceipt],
 ) -> Result<(), redb::Error> {
     let number = header.number;
-    transaction.open_table(NUMBERS)?.insert(&header.hash().0, number)?;
+    index_header(transaction, header)?;
     log_index::append(transaction, number, receipts)?;
     let mut places = transaction.open_table(TRANSACTIONS)?;
     for (index, hash) in (0u32..).zip(hashes) {
@@ -456,6 +504,6 @@ impl CodeCache {
     }
 }
 
-fn value_from(bytes: &[u8]) -> Result<U256, StateError> {
+pub(crate) fn value_from(bytes: &[u8]) -> Result<U256, StateError> {
     U256::try_from_be_slice(bytes).ok_or(StateError::Damaged { what: "storage" })
 }

@@ -88,6 +88,14 @@ pub enum TransferError {
         /// The last one.
         head: u64,
     },
+    /// A block whose transactions were dropped, or that was not in the snapshot the chain came from.
+    #[error("the chain does not hold block {number} any more; it holds those from {first} on")]
+    Dropped {
+        /// The block asked for.
+        number: u64,
+        /// The first one that is whole.
+        first: u64,
+    },
     /// The chain itself failed.
     #[error("the chain could not be read")]
     Chain(#[from] NodeError),
@@ -183,6 +191,7 @@ pub(crate) fn export(
     mut writer: impl Write,
     mut progress: impl FnMut(&Progress),
 ) -> Result<Progress, TransferError> {
+    check_whole(node, *range.start())?;
     let mut done = Progress::default();
     for number in range {
         // A snapshot per block: one for the whole export would keep all pages of that time.
@@ -198,4 +207,16 @@ pub(crate) fn export(
     }
     writer.flush().map_err(TransferError::Write)?;
     Ok(done)
+}
+
+/// Refuses blocks that are no longer there, before anything is done with those that are.
+fn check_whole(node: &Node, number: u64) -> Result<(), TransferError> {
+    let head = node.head();
+    let first = head.snapshot.first_body().map_err(NodeError::from)?;
+    // Block 0 is always there, but what follows it is asked for with it.
+    let number = number.max(1);
+    if number < first && number <= head.header.number {
+        return Err(TransferError::Dropped { number, first });
+    }
+    Ok(())
 }

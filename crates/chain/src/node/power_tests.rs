@@ -7,10 +7,10 @@ use std::{
 
 use redb::StorageBackend;
 
-use super::{open_on, transfer};
-use crate::store::{
-    Store, StoreOptions,
+use super::tests::{open_on, transfer};
+use crate::{
     fsck::{Level, Options},
+    store::{Store, StoreOptions},
 };
 
 /// Bytes a disk writes as a whole or not at all.
@@ -160,6 +160,7 @@ fn store(disk: &Disk) -> Option<Store> {
     let options = StoreOptions {
         cache_bytes: 1 << 20,
         history_blocks: 3,
+        body_blocks: u64::MAX,
         tries_unsaved_max: 5,
         tries_nodes_max: 2,
     };
@@ -196,7 +197,8 @@ fn check(disk: &Disk, shown: Option<Option<u64>>, what: &str) {
         assert!((shown..=shown + 1).contains(&found), "{found} after {shown}: {what}");
     }
     if found.is_some() {
-        let report = store.fsck(Options { level: Level::Full, repair: false }).unwrap();
+        let report =
+            store.fsck(Options { level: Level::Full, repair: false }, &mut |_| {}).unwrap();
         assert_eq!(report.findings, Vec::new(), "{what}");
     }
 }

@@ -16,9 +16,6 @@ use redb::{StorageBackend, backends::InMemoryBackend};
 use super::*;
 use crate::store::StoreOptions;
 
-#[path = "power_tests.rs"]
-mod power;
-
 /// Storage in memory that outlives its database and can be made to run full.
 #[derive(Clone, Debug)]
 struct Disk {
@@ -70,7 +67,7 @@ fn open(disk: &Disk) -> Node {
     open_on(Store::on_backend(disk.clone(), &options).unwrap()).unwrap()
 }
 
-fn open_on(store: Store) -> Option<Node> {
+pub(super) fn open_on(store: Store) -> Option<Node> {
     let genesis = Genesis {
         chain_id: 5,
         timestamp: 1_700_000_000,
@@ -83,7 +80,7 @@ fn open_on(store: Store) -> Option<Node> {
     Node::open(store, &genesis, Limits::default(), clock, Address::ZERO).ok()
 }
 
-fn transfer(nonce: u64) -> Vec<u8> {
+pub(super) fn transfer(nonce: u64) -> Vec<u8> {
     let tx = TxEip1559 {
         chain_id: 5,
         nonce,

@@ -41,23 +41,30 @@ struct DeleteStrategy {
     retention_blocks: U64,
 }
 
-/// Blocks, transactions, receipts and logs are kept for ever, states for so many blocks.
+/// Transactions, receipts and logs are kept for ever or for so many blocks, states for so many.
 pub(super) fn capabilities(rpc: &Rpc, _: Arguments<'_>) -> Result<Capabilities, RpcError> {
     let head = rpc.head();
-    let for_ever = Resource { disabled: false, oldest_block: U64::ZERO, delete_strategy: None };
-    let retention_blocks = U64::from(rpc.node.limits.history_blocks);
+    let window =
+        |blocks: u64| DeleteStrategy { kind: "window", retention_blocks: U64::from(blocks) };
+    let bodies = rpc.node.limits.body_blocks;
+    let whole = Resource {
+        disabled: false,
+        // Block 1 is there, so everything is: block 0 always is.
+        oldest_block: U64::from(Some(head.snapshot.first_body()?).filter(|n| *n > 1).unwrap_or(0)),
+        delete_strategy: (bodies < u64::MAX).then(|| window(bodies)),
+    };
     let states = Resource {
         disabled: false,
         oldest_block: U64::from(head.snapshot.oldest_state()?),
-        delete_strategy: Some(DeleteStrategy { kind: "window", retention_blocks }),
+        delete_strategy: Some(window(rpc.node.limits.history_blocks)),
     };
     Ok(Capabilities {
         head: Place { number: U64::from(head.header.number), hash: head.header.hash() },
         state: states.clone(),
-        tx: for_ever.clone(),
-        logs: for_ever.clone(),
-        receipts: for_ever.clone(),
-        blocks: for_ever,
+        tx: whole.clone(),
+        logs: whole.clone(),
+        receipts: whole.clone(),
+        blocks: whole,
         stateproofs: states,
     })
 }

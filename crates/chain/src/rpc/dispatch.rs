@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use super::{
     Rpc,
@@ -11,6 +12,7 @@ use super::{
     submission,
     subscriptions::{Pending, Session},
     table::Table,
+    traced,
 };
 
 /// Answers requests.
@@ -123,11 +125,13 @@ impl Dispatcher {
         if submission::is_send(message) {
             return self.submit(std::slice::from_ref(message), deadline).await.pop();
         }
-        let start = std::time::Instant::now();
-        let result = self.unmeasured(message, session, deadline, subscriptions).await;
+        let (start, meters) = (std::time::Instant::now(), &self.rpc.node.meters);
+        let (span, _held) = (traced::span(&message.method), meters.under_way(&message.method));
+        let answering = self.unmeasured(message, session, deadline, subscriptions);
+        let result = answering.instrument(span.clone()).await;
         if let Some(result) = &result {
-            let meters = &self.rpc.node.meters;
             meters.request(&message.method, result.is_ok(), start.elapsed());
+            traced::answered(&span, 1, usize::from(result.is_err()), start.elapsed());
         }
         result
     }

@@ -160,6 +160,7 @@ impl From<StateError> for RpcError {
             StateError::Pruned { .. }
             | StateError::TooFar { .. }
             | StateError::Interrupted { .. } => Self::server(error.to_string()),
+            StateError::PrunedBlock { .. } => Self::history_pruned(),
             StateError::Database(_) | StateError::Damaged { .. } | StateError::MissingCode(_) => {
                 tracing::error!(cause = chain_of_causes(&error), "a request failed");
                 Self::internal(chain_of_causes(&error))

@@ -28,11 +28,15 @@ pub(super) fn query(rpc: &Rpc, head: &Head, criteria: &Criteria) -> Result<Vec<R
         Blocks::Hash(hash) => {
             let number = head.snapshot.number_of(&hash)?;
             let number = number.ok_or_else(|| RpcError::server("unknown block"))?;
+            if number > 0 && number < head.snapshot.first_body()? {
+                return Err(RpcError::history_pruned());
+            }
             number..=number
         }
         Blocks::Range { from, to } => {
-            // A chain that began at a snapshot has no blocks between genesis and that one.
-            let first = match head.snapshot.first_block()? {
+            // A chain that began at a snapshot has no blocks between genesis and that one, and one
+            // that drops old transactions no logs of theirs.
+            let first = match head.snapshot.first_body()? {
                 0 | 1 => 0,
                 first => first,
             };

@@ -13,6 +13,7 @@ use super::{
     dispatch::Dispatcher,
     error::RpcError,
     message::{Kind, Message},
+    traced,
 };
 
 const METHOD: &str = "eth_sendRawTransaction";
@@ -34,14 +35,16 @@ impl Dispatcher {
         messages: &[Message<'_>],
         deadline: Instant,
     ) -> Vec<Result<String, RpcError>> {
-        let start = std::time::Instant::now();
+        let (start, span) = (std::time::Instant::now(), traced::span(METHOD));
+        let _held = self.rpc.node.meters.under_way(METHOD);
         let params = messages.iter().map(|message| message.params.map(|raw| raw.get().to_owned()));
         let (params, rpc) = (params.collect(), Arc::clone(&self.rpc));
+        let here = span.clone();
         let submitted = timeout_at(deadline, async move {
             let permit = Arc::clone(&rpc.submissions).acquire_owned().await;
             let work = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                submit(&rpc, params)
+                here.in_scope(|| submit(&rpc, params))
             });
             work.await.map_err(|_| RpcError::internal("the request was interrupted"))
         });
@@ -50,6 +53,8 @@ impl Dispatcher {
             Ok(Err(error)) => vec![Err(error); messages.len()],
             Err(_) => vec![Err(RpcError::timed_out()); messages.len()],
         };
+        let refused = results.iter().filter(|result| result.is_err()).count();
+        traced::answered(&span, results.len(), refused, start.elapsed());
         let share = u32::try_from(messages.len()).unwrap_or(u32::MAX).max(1);
         let time = start.elapsed() / share;
         for result in &results {

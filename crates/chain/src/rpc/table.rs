@@ -81,9 +81,10 @@ impl Table {
                 let (name, params) = (name.to_owned(), params.map(str::to_owned));
                 let permits = if executes { &rpc.executions } else { &rpc.permits };
                 let permit = Arc::clone(permits).acquire_owned().await;
+                let here = tracing::Span::current();
                 let work = tokio::task::spawn_blocking(move || {
                     let _permit = permit;
-                    call(&rpc, Arguments::new(&name, params.as_deref())?)
+                    here.in_scope(|| call(&rpc, Arguments::new(&name, params.as_deref())?))
                 });
                 work.await.unwrap_or_else(|_| Err(RpcError::crashed()))
             }

@@ -107,7 +107,7 @@ impl<W: Write> Export<'_, W> {
         self.chunk(Kind::Manifest, &alloy_rlp::encode(&manifest))?;
         let mut end = End { blocks: 0, accounts: 0, slots: 0, codes: 0 };
         let first = head.number.saturating_sub(options.blocks.saturating_sub(1)).max(1);
-        let first = first.max(snapshot.first_block()?.max(1));
+        let first = first.max(snapshot.first_body()?.max(1));
         self.block(&snapshot, 0, &mut end)?;
         for number in first..=head.number {
             self.block(&snapshot, number, &mut end)?;

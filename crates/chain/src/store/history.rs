@@ -124,20 +124,21 @@ impl StateReader for HistoricState<'_> {
     }
 }
 
-/// Blocks whose earlier values one commit drops at the most, so that lowering the retention does not
-/// hold up the chain.
-const PRUNE_BLOCKS_MAX: usize = 8;
-
-/// Drops what is kept from before the blocks up to `last`, some of it: returns whether all is gone.
-pub(super) fn prune(transaction: &WriteTransaction, last: u64) -> Result<bool, redb::Error> {
-    for _ in 0..PRUNE_BLOCKS_MAX {
+/// Drops what is kept from before the blocks up to `last`, of at most `blocks_max` of them; returns
+/// of how many.
+pub(super) fn prune(
+    transaction: &WriteTransaction,
+    last: u64,
+    blocks_max: usize,
+) -> Result<usize, redb::Error> {
+    for pruned in 0..blocks_max {
         let oldest = transaction.open_table(CHANGED)?.first()?.map(|(block, _)| block.value());
         match oldest {
             Some(oldest) if oldest <= last => forget(transaction, oldest)?,
-            _ => return Ok(true),
+            _ => return Ok(pruned),
         }
     }
-    Ok(false)
+    Ok(blocks_max)
 }
 
 /// Drops what is kept from before block `number`.
@@ -160,7 +161,7 @@ fn forget(transaction: &WriteTransaction, number: u64) -> Result<(), redb::Error
 }
 
 /// Takes a list of changed keys apart: hashed addresses, each with hashed slots.
-pub(super) fn parse_changed(mut keys: &[u8]) -> Result<Vec<(B256, Vec<B256>)>, StateError> {
+pub(crate) fn parse_changed(mut keys: &[u8]) -> Result<Vec<(B256, Vec<B256>)>, StateError> {
     const DAMAGED: StateError = StateError::Damaged { what: "list of changed keys" };
     let mut changed = Vec::new();
     while let Some((account, rest)) = keys.split_first_chunk::<32>() {

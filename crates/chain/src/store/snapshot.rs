@@ -6,37 +6,40 @@ use alloy_trie::KECCAK_EMPTY;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Value};
 use revm::bytecode::Bytecode;
 
-use super::{CodeCache, log_index::*, tables::*, value_from};
+use super::{CodeCache, bodies::FIRST_BODY, tables::*, value_from};
 use crate::{
     block::{
         Body, ExecutedReceipt, SealedHeader, Transaction, TransactionPlace, decode_body,
         decode_body_at, decode_receipt_at, receipts_with,
     },
+    log_index::{LOG_BLOCKS, LOG_SECTIONS, LOG_TAIL},
     state::{AccountState, StateError, StateReader, TrieSource, decode_account},
     trie::Prefix,
 };
 
 /// The chain and the state after its last block, as of one moment. Cheap to make, safe to share.
 pub struct Snapshot {
-    pub(super) headers: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) numbers: ReadOnlyTable<&'static [u8; 32], u64>,
-    pub(super) bodies: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) receipts: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) log_tail: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) log_sections: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) log_blocks: ReadOnlyTable<&'static [u8; 9], &'static [u8]>,
-    pub(super) transactions: ReadOnlyTable<&'static [u8; 32], (u64, u32)>,
-    pub(super) accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    pub(super) storage: ReadOnlyTable<&'static [u8; 64], &'static [u8]>,
-    pub(super) stored_codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
-    pub(super) old_accounts: ReadOnlyTable<&'static [u8; 40], &'static [u8]>,
-    pub(super) old_storage: ReadOnlyTable<&'static [u8; 72], &'static [u8]>,
-    pub(super) changed: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) account_nodes: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    pub(super) storage_nodes: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(crate) headers: ReadOnlyTable<u64, &'static [u8]>,
+    pub(crate) numbers: ReadOnlyTable<&'static [u8; 32], u64>,
+    pub(crate) bodies: ReadOnlyTable<u64, &'static [u8]>,
+    pub(crate) receipts: ReadOnlyTable<u64, &'static [u8]>,
+    pub(crate) log_tail: ReadOnlyTable<u64, &'static [u8]>,
+    pub(crate) log_sections: ReadOnlyTable<u64, &'static [u8]>,
+    pub(crate) log_blocks: ReadOnlyTable<&'static [u8; 9], &'static [u8]>,
+    pub(crate) transactions: ReadOnlyTable<&'static [u8; 32], (u64, u32)>,
+    pub(crate) accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    pub(crate) storage: ReadOnlyTable<&'static [u8; 64], &'static [u8]>,
+    pub(crate) stored_codes: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
+    pub(crate) old_accounts: ReadOnlyTable<&'static [u8; 40], &'static [u8]>,
+    pub(crate) old_storage: ReadOnlyTable<&'static [u8; 72], &'static [u8]>,
+    pub(crate) changed: ReadOnlyTable<u64, &'static [u8]>,
+    pub(crate) account_nodes: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(crate) storage_nodes: ReadOnlyTable<&'static [u8], &'static [u8]>,
     codes: CodeCache,
     /// Blocks behind the last one whose state may be asked for.
     history_blocks: u64,
+    /// The first block with transactions and receipts, 0 if none were dropped.
+    pub(super) bodies_from: u64,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -46,11 +49,12 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(
+    pub(crate) fn new(
         transaction: &ReadTransaction,
         codes: CodeCache,
         history_blocks: u64,
     ) -> Result<Self, redb::Error> {
+        let bodies_from = transaction.open_table(META)?.get(FIRST_BODY)?.map(|first| first.value());
         Ok(Self {
             headers: transaction.open_table(HEADERS)?,
             numbers: transaction.open_table(NUMBERS)?,
@@ -70,6 +74,7 @@ impl Snapshot {
             storage_nodes: transaction.open_table(STORAGE_NODES)?,
             codes,
             history_blocks,
+            bodies_from: bodies_from.unwrap_or_default(),
         })
     }
 
@@ -111,9 +116,8 @@ impl Snapshot {
 
     /// What a block carries besides its header.
     pub fn body(&self, number: u64) -> Result<Option<Body>, StateError> {
-        read(&self.bodies, number)?
-            .map(|body| decode_body(body.value()).ok_or(StateError::Damaged { what: "body" }))
-            .transpose()
+        let Some(body) = read(&self.bodies, number)? else { return self.dropped(number) };
+        decode_body(body.value()).map(Some).ok_or(StateError::Damaged { what: "body" })
     }
 
     /// One transaction of a block.
@@ -122,7 +126,8 @@ impl Snapshot {
         number: u64,
         index: usize,
     ) -> Result<Option<Transaction>, StateError> {
-        Ok(read(&self.bodies, number)?.and_then(|body| decode_body_at(body.value(), index)))
+        let Some(body) = read(&self.bodies, number)? else { return self.dropped(number) };
+        Ok(decode_body_at(body.value(), index))
     }
 
     /// One receipt of a block.
@@ -131,16 +136,15 @@ impl Snapshot {
         number: u64,
         index: usize,
     ) -> Result<Option<ExecutedReceipt>, StateError> {
-        let stored = read(&self.receipts, number)?;
-        Ok(stored.and_then(|receipts| decode_receipt_at(receipts.value(), index)))
+        let Some(receipts) = read(&self.receipts, number)? else { return self.dropped(number) };
+        Ok(decode_receipt_at(receipts.value(), index))
     }
 
     /// The receipts of a block, in the order of its transactions.
     pub fn receipts(&self, number: u64) -> Result<Option<Vec<ExecutedReceipt>>, StateError> {
         let damaged = |_| StateError::Damaged { what: "receipts" };
-        read(&self.receipts, number)?
-            .map(|receipts| alloy_rlp::decode_exact(receipts.value()).map_err(damaged))
-            .transpose()
+        let Some(receipts) = read(&self.receipts, number)? else { return self.dropped(number) };
+        alloy_rlp::decode_exact(receipts.value()).map(Some).map_err(damaged)
     }
 
     /// Where a transaction was mined.
@@ -157,7 +161,9 @@ impl Snapshot {
         number: u64,
         wanted: impl FnMut(&Address, &[B256]) -> bool,
     ) -> Result<Vec<usize>, StateError> {
-        let Some(stored) = read(&self.receipts, number)? else { return Ok(Vec::new()) };
+        let Some(stored) = read(&self.receipts, number)? else {
+            return Ok(self.dropped(number)?.unwrap_or_default());
+        };
         receipts_with(stored.value(), wanted).ok_or(StateError::Damaged { what: "receipts" })
     }
 
@@ -212,7 +218,7 @@ impl Snapshot {
         read(&self.accounts, &key.0)?.map(|rlp| decode_account(rlp.value())).transpose()
     }
 
-    pub(super) fn storage_by_key(&self, key: &[u8; 64]) -> Result<U256, StateError> {
+    pub(crate) fn storage_by_key(&self, key: &[u8; 64]) -> Result<U256, StateError> {
         read(&self.storage, key)?.map_or(Ok(U256::ZERO), |value| value_from(value.value()))
     }
 }

@@ -6,46 +6,48 @@ use redb::{TableDefinition, WriteTransaction};
 use crate::trie::Prefix;
 
 /// Facts about the database itself.
-pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Texts about the chain, JSON. Made when it is first written.
+pub(crate) const TEXTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("texts");
 /// Block number to header, RLP.
-pub(super) const HEADERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("headers");
+pub(crate) const HEADERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("headers");
 /// Block hash to number.
-pub(super) const NUMBERS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("numbers");
+pub(crate) const NUMBERS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("numbers");
 /// Block number to transactions with senders.
-pub(super) const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
+pub(crate) const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 /// Block number to receipts.
-pub(super) const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
+pub(crate) const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
 /// Transaction hash to block number and position.
-pub(super) const TRANSACTIONS: TableDefinition<'_, &[u8; 32], (u64, u32)> =
+pub(crate) const TRANSACTIONS: TableDefinition<'_, &[u8; 32], (u64, u32)> =
     TableDefinition::new("transactions");
 /// Hashed address to account, RLP: the state after the last block.
-pub(super) const ACCOUNTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("accounts");
+pub(crate) const ACCOUNTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("accounts");
 /// Hashed address and hashed slot to value, big-endian without leading zeros.
-pub(super) const STORAGE: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("storage");
+pub(crate) const STORAGE: TableDefinition<'_, &[u8; 64], &[u8]> = TableDefinition::new("storage");
 /// Code hash to code.
-pub(super) const CODES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("codes");
+pub(crate) const CODES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("codes");
 /// Hashed address and block to the account before that block; empty if it did not exist.
-pub(super) const OLD_ACCOUNTS: TableDefinition<'_, &[u8; 40], &[u8]> =
+pub(crate) const OLD_ACCOUNTS: TableDefinition<'_, &[u8; 40], &[u8]> =
     TableDefinition::new("old_accounts");
 /// Storage key and block to the value before that block.
-pub(super) const OLD_STORAGE: TableDefinition<'_, &[u8; 72], &[u8]> =
+pub(crate) const OLD_STORAGE: TableDefinition<'_, &[u8; 72], &[u8]> =
     TableDefinition::new("old_storage");
 /// Block to what it changed: (hashed address, count of slots as u64, hashed slots) and so on.
-pub(super) const CHANGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changed");
+pub(crate) const CHANGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changed");
 /// Position in the account trie, one byte per nibble, to the record of the node there.
-pub(super) const ACCOUNT_NODES: TableDefinition<'_, &[u8], &[u8]> =
+pub(crate) const ACCOUNT_NODES: TableDefinition<'_, &[u8], &[u8]> =
     TableDefinition::new("account_nodes");
 /// Hashed address and position in its storage trie to the record of the node there.
-pub(super) const STORAGE_NODES: TableDefinition<'_, &[u8], &[u8]> =
+pub(crate) const STORAGE_NODES: TableDefinition<'_, &[u8], &[u8]> =
     TableDefinition::new("storage_nodes");
 
 /// Creates the tables, so that readers find them in an empty database.
-pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(HEADERS)?;
     transaction.open_table(NUMBERS)?;
     transaction.open_table(BODIES)?;
     transaction.open_table(RECEIPTS)?;
-    super::log_index::create(transaction)?;
+    crate::log_index::create(transaction)?;
     transaction.open_table(TRANSACTIONS)?;
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(STORAGE)?;
@@ -58,21 +60,21 @@ pub(super) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Err
     Ok(())
 }
 
-pub(super) fn storage_key(account: &B256, slot: &B256) -> [u8; 64] {
+pub(crate) fn storage_key(account: &B256, slot: &B256) -> [u8; 64] {
     let mut key = [0; 64];
     key[..32].copy_from_slice(account.as_slice());
     key[32..].copy_from_slice(slot.as_slice());
     key
 }
 
-pub(super) fn old_account_key(account: &B256, block: u64) -> [u8; 40] {
+pub(crate) fn old_account_key(account: &B256, block: u64) -> [u8; 40] {
     let mut key = [0; 40];
     key[..32].copy_from_slice(account.as_slice());
     key[32..].copy_from_slice(&block.to_be_bytes());
     key
 }
 
-pub(super) fn old_storage_key(key: &[u8; 64], block: u64) -> [u8; 72] {
+pub(crate) fn old_storage_key(key: &[u8; 64], block: u64) -> [u8; 72] {
     let mut old = [0; 72];
     old[..64].copy_from_slice(key);
     old[64..].copy_from_slice(&block.to_be_bytes());
@@ -80,7 +82,7 @@ pub(super) fn old_storage_key(key: &[u8; 64], block: u64) -> [u8; 72] {
 }
 
 /// Where the record of a trie's node is kept: behind the owner if it is a storage trie's.
-pub(super) fn node_key(owner: Option<&B256>, at: &Prefix) -> Vec<u8> {
+pub(crate) fn node_key(owner: Option<&B256>, at: &Prefix) -> Vec<u8> {
     let owner = owner.map_or(&[][..], |owner| owner.as_slice());
     [owner, &at.nibbles()].concat()
 }

@@ -50,7 +50,7 @@ impl Store {
         self.rebuild_tries()
     }
 
-    pub(super) fn catch_up(&self, snapshot: &Snapshot) -> Result<Option<Commitment>, StateError> {
+    pub(crate) fn catch_up(&self, snapshot: &Snapshot) -> Result<Option<Commitment>, StateError> {
         let head = snapshot.head()?.ok_or(StateError::Damaged { what: "header" })?;
         let Some(saved) = self.tries_saved_at()? else { return Ok(None) };
         let Some(from) = snapshot.header(saved)? else { return Ok(None) };
@@ -148,7 +148,7 @@ impl Store {
 
     /// How many records are wrong, missing or too many, found by making all of them anew in
     /// memory. The records stand at the head.
-    pub(super) fn wrong_records(&self) -> Result<u64, StateError> {
+    pub(crate) fn wrong_records(&self) -> Result<u64, StateError> {
         let snapshot = self.snapshot()?;
         let nodes = AccountNodes { source: &snapshot };
         let mut accounts = Rebuild::new(&nodes);

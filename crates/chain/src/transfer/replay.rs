@@ -1,6 +1,6 @@
 //! Executing a stored chain again.
 
-use super::{Progress, TransferError};
+use super::{Progress, TransferError, check_whole};
 use crate::{
     execution::execute,
     node::{Node, NodeError},
@@ -12,6 +12,7 @@ pub(super) fn replay(
     node: &Node,
     mut progress: impl FnMut(&Progress),
 ) -> Result<Progress, TransferError> {
+    check_whole(node, 0)?;
     let failed = |number| move |reason| TransferError::Block { number, reason };
     let genesis = node.genesis.execute().map_err(|e| failed(0)(e.into()))?;
     let mut state = Layer::new(Nothing);

@@ -17,11 +17,9 @@ use alloy::{
 };
 use tilth_chain::{
     Config, Limits,
+    fsck::{Level, Options, fsck},
     state::StateReader,
-    store::{
-        Store, StoreOptions,
-        fsck::{Level, Options, fsck},
-    },
+    store::{Store, StoreOptions},
 };
 
 use crate::fixture::{config, deploying, genesis, register, signer, start, words};
@@ -194,7 +192,7 @@ fn killed_hundreds_of_times_under_load() {
         chance ^= chance << 17;
         seen.extend(run_and_kill(path, Duration::from_micros(chance % 60_000)));
         let level = if round % 25 == 24 { Level::Full } else { Level::Quick };
-        let report = fsck(path, Options { level, repair: false }).unwrap();
+        let report = fsck(path, Options { level, repair: false }, &mut |_| {}).unwrap();
         assert_eq!(report.findings, Vec::new(), "round {round}");
         let options = StoreOptions::default();
         let store = Store::open(&path.join("chain.redb"), &options).unwrap();

@@ -11,7 +11,7 @@ use alloy::{
     network::TransactionBuilder, primitives::Address, providers::Provider,
     rpc::types::TransactionRequest,
 };
-use tilth_chain::{Config, Genesis};
+use tilth_chain::{ChainError, Config, Forks, Genesis, NodeError, Production, spec::BlobCounts};
 
 use crate::fixture::{
     client, client_as, config, deploying, genesis, register, signer, start, words,
@@ -55,6 +55,53 @@ async fn another_genesis_or_a_second_process_is_refused() {
     let other = Genesis { chain_id: 1, ..genesis() };
     let error = tilth_chain::spawn(Config { genesis: other, ..on_disk(dir.path()) }).await;
     assert!(error.unwrap_err().problem().advice.contains("genesis"));
+}
+
+#[tokio::test]
+async fn forks_are_kept_beside_the_chain_and_move_only_ahead_of_its_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |change: fn(&mut Forks)| {
+        let mut genesis = genesis();
+        genesis.forks.osaka = Some(u64::MAX);
+        change(&mut genesis.forks);
+        Config { genesis, production: Production::Manual, ..on_disk(dir.path()) }
+    };
+    let chain = start(with(|_| ())).await;
+    let head = chain.mine().await.unwrap();
+    chain.shutdown().await;
+    // Block 0 is the same with and without Osaka, so its hash does not tell.
+    for change in [
+        (|forks| forks.osaka = Some(0)) as fn(&mut Forks),
+        |forks| forks.prague = None,
+        |forks| forks.blobs.prague = Some(BlobCounts { max: 10, ..BlobCounts::PRAGUE }),
+        |forks| forks.later_than_parent = true,
+    ] {
+        let error = tilth_chain::spawn(with(change)).await.unwrap_err();
+        assert!(matches!(error, ChainError::Node(NodeError::OtherForks(_))), "{error}");
+        assert!(error.problem().advice.contains("fresh folder"), "{}", error.problem());
+    }
+    for change in [
+        (|forks| forks.osaka = Some(u64::MAX - 1)) as fn(&mut Forks),
+        |forks| {
+            forks.blob_forks[0] = Some(u64::MAX);
+            forks.blobs.forks[0] = Some(BlobCounts::PRAGUE);
+        },
+        |forks| forks.osaka = None,
+    ] {
+        let chain = start(with(change)).await;
+        assert_eq!(chain.head().hash(), head.hash());
+        chain.shutdown().await;
+    }
+    // The last one is what is stored: Osaka can come with the next block, but not with the last.
+    let error = tilth_chain::spawn(with(|forks| forks.osaka = Some(1_700_000_001))).await;
+    assert!(error.is_err());
+    let mut config = with(|_| ());
+    config.genesis.forks.osaka = Some(head.timestamp + 1);
+    let chain = start(config).await;
+    chain.shutdown().await;
+    let mut config = with(|_| ());
+    config.genesis.forks.osaka = Some(head.timestamp);
+    assert!(tilth_chain::spawn(config).await.is_err());
 }
 
 #[tokio::test]

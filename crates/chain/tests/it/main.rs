@@ -17,6 +17,7 @@ mod messages;
 mod peer;
 mod pending;
 mod programs;
+mod retention;
 mod simulation;
 mod socket;
 mod tracing;

@@ -9,8 +9,8 @@ use alloy::{
 use redb::{ReadableTable, TableDefinition};
 use tilth_chain::{
     Chain, Config, Production,
+    fsck::{Level, Options, Place, Report, fsck},
     snapshot::{ExportOptions, ImportOptions, SnapshotError, export, import},
-    store::fsck::{Level, Options, Place, Report, fsck},
 };
 
 use crate::fixture::{client, config, deploying, register, signer, start, words};
@@ -48,7 +48,7 @@ async fn grow(dir: &Path, blocks: u64) -> Chain {
 }
 
 fn check(dir: &Path, level: Level) -> Report {
-    fsck(dir, Options { level, repair: false }).unwrap()
+    fsck(dir, Options { level, repair: false }, &mut |_| {}).unwrap()
 }
 
 #[tokio::test]
@@ -261,7 +261,8 @@ async fn every_kind_of_damage_is_found_and_what_can_be_is_repaired() {
         let problem = report.findings[0].problem();
         assert!(!problem.advice.is_empty() && !problem.what.is_empty());
         if report.findings.iter().all(|finding| finding.is_repairable()) {
-            let repaired = fsck(&copy, Options { level: Level::Full, repair: true }).unwrap();
+            let options = Options { level: Level::Full, repair: true };
+            let repaired = fsck(&copy, options, &mut |_| {}).unwrap();
             assert!(repaired.repaired && repaired.is_sound(), "{name}: {repaired:?}");
             assert_eq!(check(&copy, Level::Full).findings, Vec::new(), "{name}");
         }

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use alloy_consensus::TxType;
 use alloy_primitives::Log;
 use proptest::{collection::vec, prelude::*};

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use redb::{ReadableTable, ReadableTableMetadata};
 
-use super::{Place, Report, blocks::damage};
+use super::{Hear, Place, Progress, Report, Stage, blocks::damage};
 use crate::{
     state::{AccountNodes, Commitment, StateError, StorageNodes, TrieView, decode_account},
     store::{Snapshot, history::parse_changed, tables::*, value_from},
@@ -26,7 +26,9 @@ pub(super) fn check(
     snapshot: &Snapshot,
     commitment: &Commitment,
     report: &mut Report,
+    progress: Hear<'_>,
 ) -> Result<(), StateError> {
+    let total = Some(snapshot.changed.len().map_err(StateError::database)?);
     let view = commitment.view();
     let accounts = view.accounts().clone();
     let mut back = Back { snapshot, view, accounts, storages: HashMap::new() };
@@ -51,6 +53,7 @@ pub(super) fn check(
             return Ok(());
         }
         report.history_blocks += 1;
+        progress(Progress { stage: Stage::History, done: report.history_blocks, total });
     }
     let counts = [
         ("accounts", snapshot.old_accounts.len(), old_accounts),

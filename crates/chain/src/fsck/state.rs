@@ -4,23 +4,35 @@ use alloy_primitives::B256;
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, KECCAK_EMPTY, Nibbles};
 use redb::ReadableTableMetadata;
 
-use super::{Level, Place, Report, blocks::damage};
+use super::{Hear, Level, Place, Progress, Report, Stage, blocks::damage};
 use crate::{
     block::SealedHeader,
     state::{Commitment, StateError, decode_account},
     store::{Snapshot, Store},
 };
 
+/// Accounts and slots between two reports of progress.
+const REPORT_EVERY: u64 = 10_000;
+
 /// Checks that the flat state has the header's root, and code its hashes.
 pub(super) fn check(
     snapshot: &Snapshot,
     head: &SealedHeader,
     report: &mut Report,
+    progress: Hear<'_>,
 ) -> Result<(), StateError> {
     let mut builder = HashBuilder::default();
     let mut slots = 0;
+    let length = |found: Result<u64, _>| found.map_err(StateError::database);
+    let total = length(snapshot.accounts.len())? + length(snapshot.storage.len())?;
+    let mut reported = 0;
     let walked = snapshot.each_account(|key, rlp| {
         report.accounts += 1;
+        let done = report.accounts + slots;
+        if done - reported >= REPORT_EVERY {
+            reported = done;
+            progress(Progress { stage: Stage::State, done, total: Some(total) });
+        }
         builder.add_leaf(Nibbles::unpack(key), rlp);
         let account = decode_account(rlp)?;
         if account.storage_root != EMPTY_ROOT_HASH {

@@ -6,21 +6,21 @@
 //! back to the root of the block before, as far as they are kept; stored trie nodes are those of
 //! the state. What can be made anew from the rest, indices and trie nodes, is repaired if asked.
 
-#[path = "fsck_blocks.rs"]
 mod blocks;
-#[path = "fsck_history.rs"]
 mod history;
-#[path = "fsck_repair.rs"]
 mod repair;
-#[path = "fsck_state.rs"]
 mod state;
 
 use std::{fmt, path::Path};
 
 use tilth_protocol::Problem;
 
-use super::{Store, StoreOptions};
-use crate::{DATABASE, snapshot::SnapshotError, state::StateError};
+use crate::{
+    DATABASE,
+    snapshot::SnapshotError,
+    state::StateError,
+    store::{Store, StoreOptions},
+};
 
 /// Findings after which a check stops looking for more.
 const FINDINGS_MAX: usize = 1000;
@@ -41,9 +41,39 @@ pub enum Level {
 pub struct Options {
     /// How much is checked.
     pub level: Level,
-    /// Make indices and trie nodes anew if something is wrong with them.
+    /// Make indices and trie nodes anew if something is wrong with them, and forget a schedule of
+    /// forks that cannot be read.
     pub repair: bool,
 }
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being checked.
+    pub stage: Stage,
+    /// Blocks, or accounts and slots, done in this stage.
+    pub done: u64,
+    /// How many there are, where that is known.
+    pub total: Option<u64>,
+}
+
+/// The stages, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Headers, transactions, receipts and their indices; counted in blocks.
+    Blocks,
+    /// The flat state; counted in accounts and slots.
+    State,
+    /// Stored trie nodes; not counted.
+    Tries,
+    /// The values kept from before each block; counted in blocks.
+    History,
+    /// Making anew what follows from the rest; counted in blocks.
+    Repair,
+}
+
+/// Who hears of the progress.
+pub type Hear<'a> = &'a mut dyn FnMut(Progress);
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +97,8 @@ pub enum Place {
     History(u64),
     /// The stored nodes of the tries: follow from the state.
     Tries,
+    /// The stored schedule of forks: follows from the genesis file.
+    Forks,
 }
 
 impl fmt::Display for Place {
@@ -77,6 +109,7 @@ impl fmt::Display for Place {
             Self::State => write!(f, "the state"),
             Self::History(number) => write!(f, "the values from before block {number}"),
             Self::Tries => write!(f, "the stored trie nodes"),
+            Self::Forks => write!(f, "the stored schedule of forks"),
         }
     }
 }
@@ -84,13 +117,16 @@ impl fmt::Display for Place {
 impl Finding {
     /// Whether [`Options::repair`] helps.
     pub fn is_repairable(&self) -> bool {
-        matches!(self.place, Place::Index | Place::Tries)
+        matches!(self.place, Place::Index | Place::Tries | Place::Forks)
     }
 
     /// The finding for a person.
     pub fn problem(&self) -> Problem {
         let advice = match self.place {
             Place::Index | Place::Tries => "run the check again with repair",
+            Place::Forks => {
+                "run the check again with repair; the next start takes the schedule of its genesis"
+            }
             Place::History(_) => {
                 "earlier states cannot be trusted; lower the history that is kept and prune, or \
                  start from a snapshot"
@@ -108,7 +144,7 @@ impl Finding {
 pub struct Report {
     /// Everything that was wrong, the first thousand.
     pub findings: Vec<Finding>,
-    /// Whether indices and trie nodes were made anew.
+    /// Whether what can be repaired was repaired.
     pub repaired: bool,
     /// Blocks checked.
     pub blocks: u64,
@@ -141,18 +177,18 @@ impl Report {
 ///
 /// # Errors
 /// When there is no chain or its database cannot be read at all.
-pub fn fsck(dir: &Path, options: Options) -> Result<Report, SnapshotError> {
+pub fn fsck(dir: &Path, options: Options, progress: Hear<'_>) -> Result<Report, SnapshotError> {
     let database = dir.join(DATABASE);
     if !database.is_file() {
         return Err(SnapshotError::NoChain { path: dir.to_owned() });
     }
     let store = Store::open(&database, &StoreOptions::default())?;
-    Ok(store.fsck(options)?)
+    Ok(store.fsck(options, progress)?)
 }
 
 impl Store {
     /// Checks everything; see [`fsck`]. Nothing may be written meanwhile.
-    pub fn fsck(&self, options: Options) -> Result<Report, StateError> {
+    pub fn fsck(&self, options: Options, progress: Hear<'_>) -> Result<Report, StateError> {
         let mut report = Report::default();
         let snapshot = self.snapshot()?;
         let Some(head) = snapshot.head()? else {
@@ -160,20 +196,30 @@ impl Store {
             return Ok(report);
         };
         let level = options.level;
-        blocks::check(&snapshot, &head, level, &mut report)?;
+        blocks::check(&snapshot, &head, level, &mut report, progress)?;
+        if let Err(what) = blocks::damage(self.forks())? {
+            report.find(Place::Forks, what);
+        }
         if level == Level::Full {
-            state::check(&snapshot, &head, &mut report)?;
+            state::check(&snapshot, &head, &mut report, progress)?;
         }
         let state_is_sound = !report.findings.iter().any(|f| f.place == Place::State);
+        progress(Progress { stage: Stage::Tries, done: 0, total: None });
         let commitment = self.check_tries(&snapshot, level, state_is_sound, &mut report)?;
         if level == Level::Full
             && let Some(commitment) = commitment
         {
-            history::check(&self.snapshot()?, &commitment, &mut report)?;
+            history::check(&self.snapshot()?, &commitment, &mut report, progress)?;
         }
         if options.repair && report.findings.iter().any(Finding::is_repairable) {
-            repair::indices(self)?;
-            if state_is_sound {
+            let is_wrong = |place| report.findings.iter().any(|f| f.place == place);
+            if is_wrong(Place::Index) {
+                repair::indices(self, progress)?;
+            }
+            if is_wrong(Place::Forks) {
+                self.forget_forks()?;
+            }
+            if is_wrong(Place::Tries) && state_is_sound {
                 self.rebuild_tries()?;
             }
             report.repaired = true;

@@ -1,16 +1,19 @@
 //! Making anew what follows from the blocks.
 
+use super::{Hear, Progress, Stage};
 use crate::{
+    log_index,
     state::StateError,
-    store::{Store, index_block, log_index, tables::*},
+    store::{Store, index_block, index_header, tables::*},
 };
 
 /// Makes the indices anew from headers, transactions and receipts, in one transaction: a crash on
 /// the way leaves them as they were. A block that does not decode is left out.
-pub(super) fn indices(store: &Store) -> Result<(), StateError> {
+pub(super) fn indices(store: &Store, progress: Hear<'_>) -> Result<(), StateError> {
     let snapshot = store.snapshot()?;
     let Some(head) = snapshot.head()? else { return Ok(()) };
     let database = |error| StateError::Database(Box::new(error));
+    let first_body = snapshot.first_body()?;
     let transaction = store.begin_write()?;
     {
         let mut numbers = transaction.open_table(NUMBERS).map_err(StateError::database)?;
@@ -20,8 +23,12 @@ pub(super) fn indices(store: &Store) -> Result<(), StateError> {
         log_index::clear(&transaction).map_err(database)?;
     }
     for number in (0..1).chain(snapshot.first_block()?.max(1)..=head.number) {
-        if let (Ok(Some(header)), Ok(Some(transactions)), Ok(Some(receipts))) =
-            (snapshot.header(number), snapshot.transactions(number), snapshot.receipts(number))
+        progress(Progress { stage: Stage::Repair, done: number, total: Some(head.number) });
+        let Ok(Some(header)) = snapshot.header(number) else { continue };
+        if number > 0 && number < first_body {
+            index_header(&transaction, &header).map_err(database)?;
+        } else if let (Ok(Some(transactions)), Ok(Some(receipts))) =
+            (snapshot.transactions(number), snapshot.receipts(number))
         {
             let hashes = transactions.iter().map(|tx| tx.inner().tx_hash());
             index_block(&transaction, &header, hashes, &receipts).map_err(database)?;
