@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 use tilth_protocol::{Amount, JobId};
 
@@ -274,6 +275,52 @@ pub enum NodeCommand {
     },
     /// Execute the whole chain again from its genesis and compare every root.
     Replay,
+    /// Check the chain's database: blocks, indices, state, tries, values kept for earlier states.
+    Fsck {
+        /// Look only at the last 128 blocks and at the way to the last state's root.
+        #[arg(long)]
+        quick: bool,
+        /// Make anew what is wrong and follows from the rest: indices and trie nodes.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Drop what is kept longer than the configuration says, and give the space back.
+    Prune,
+    /// Write the last state to a file, or start a chain from such a file.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+}
+
+/// States as files.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Write the state after the last block, and the last blocks, to a file.
+    Export {
+        /// The file; it appears when it is complete.
+        file: PathBuf,
+        /// How many of the last blocks go with it, or `all`.
+        #[arg(long, default_value = "257", value_name = "COUNT", value_parser = block_count)]
+        blocks: u64,
+    },
+    /// Make the chain's folder from a file; nothing in it is executed, everything is checked.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Hash of the last block, from a source you trust; another one is refused.
+        #[arg(long, value_name = "HASH")]
+        head: Option<B256>,
+    },
+}
+
+/// Reads a number of blocks, at least one, or `all`.
+fn block_count(text: &str) -> Result<u64, String> {
+    match text {
+        "all" => Ok(u64::MAX),
+        number => match number.parse() {
+            Ok(0) | Err(_) => Err("it is a number from 1 on, or all".to_owned()),
+            Ok(number) => Ok(number),
+        },
+    }
 }
 
 /// Reads `250ms`, `2s`, `1m`.

@@ -2,7 +2,10 @@
 
 mod config;
 mod genesis;
+mod shown;
+mod snapshot;
 mod transfer;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -14,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     DETACHED, Ended,
-    args::{Common, Node, NodeCommand, NodeOptions},
+    args::{Common, Node, NodeCommand, NodeOptions, SnapshotCommand},
     print_json, up,
 };
 use config::NodeConfig;
@@ -36,8 +39,28 @@ pub async fn node(common: Common, args: Node) -> Ended {
     start_logs(&config)?;
     let chain = config.chain()?;
     let json = common.json;
-    let done = tokio::task::spawn_blocking(move || transfer::tool(chain, &command, json)).await;
+    let done = tokio::task::spawn_blocking(move || tool(chain, &command, json)).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Runs a tool for the files of a chain. Blocks its thread.
+fn tool(chain: tilth_chain::Config, command: &NodeCommand, json: bool) -> Ended {
+    let dir = chain.dir.clone().unwrap_or_default();
+    match command {
+        NodeCommand::Fsck { quick, repair } => upkeep::fsck(&dir, *quick, *repair, json),
+        NodeCommand::Prune => upkeep::prune(&dir, &chain.limits, json),
+        NodeCommand::Snapshot(SnapshotCommand::Export { file, blocks }) => {
+            snapshot::export(&dir, file, *blocks, json)
+        }
+        NodeCommand::Snapshot(SnapshotCommand::Import { file, head }) => {
+            snapshot::import(&dir, &chain.genesis, file, *head, json)
+        }
+        NodeCommand::Config { .. }
+        | NodeCommand::Init
+        | NodeCommand::Import { .. }
+        | NodeCommand::Export { .. }
+        | NodeCommand::Replay => transfer::tool(chain, command, json),
+    }
 }
 
 fn start_logs(config: &NodeConfig) -> Result<(), Problem> {

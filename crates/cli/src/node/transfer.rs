@@ -2,22 +2,18 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, IsTerminal as _, Read, Write},
+    io::{self, BufWriter, Read, Write},
     path::Path,
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tilth_chain::{Config, Progress, StoredChain, TransferError};
 use tilth_protocol::Problem;
 
-use super::genesis::with_causes;
+use super::{genesis::with_causes, shown::Shown};
 use crate::{Ended, args::NodeCommand, print_json};
-
-/// How often progress is written where it cannot be drawn.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs one of them. Blocks its thread.
 pub fn tool(config: Config, command: &NodeCommand, json: bool) -> Ended {
@@ -44,13 +40,17 @@ pub fn tool(config: Config, command: &NodeCommand, json: bool) -> Ended {
             export(&chain, file, *first, last, json)
         }
         NodeCommand::Replay => {
-            let mut shown = Shown::new("executing", Some(chain.head().number), json);
-            let done = chain.replay(|progress| shown.at(progress)).map_err(transfer_problem)?;
+            let (mut shown, last) = (Shown::new(json), chain.head().number);
+            let at = |done: &Progress| shown.at("executing block", done.number, Some(last));
+            let done = chain.replay(at).map_err(transfer_problem)?;
             let time = shown.end();
             say(&chain, "executed again; every root is right", &done, time, json)
         }
         // Handled before a chain is opened.
-        NodeCommand::Config { .. } => Ok(ExitCode::SUCCESS),
+        NodeCommand::Config { .. }
+        | NodeCommand::Fsck { .. }
+        | NodeCommand::Prune
+        | NodeCommand::Snapshot(_) => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -60,16 +60,19 @@ fn import(chain: &StoredChain, file: &Path, json: bool) -> Ended {
     } else {
         Box::new(File::open(file).map_err(|error| file_problem("read", file, &error))?)
     };
-    let mut shown = Shown::new("importing", None, json);
-    let done = chain.import(reader, |progress| shown.at(progress)).map_err(transfer_problem)?;
+    let mut shown = Shown::new(json);
+    let at = |done: &Progress| shown.at("importing block", done.number, None);
+    let done = chain.import(reader, at).map_err(transfer_problem)?;
     let time = shown.end();
     say(chain, "imported; every root is right", &done, time, json)
 }
 
 fn export(chain: &StoredChain, file: &Path, first: u64, last: u64, json: bool) -> Ended {
-    let mut shown = Shown::new("exporting", Some(last.saturating_sub(first) + 1), json);
+    let mut shown = Shown::new(json);
+    let total = last.saturating_sub(first).saturating_add(1);
     let write = |writer: &mut dyn Write, shown: &mut Shown| {
-        chain.export(first..=last, writer, |progress| shown.at(progress)).map_err(transfer_problem)
+        let at = |done: &Progress| shown.at("exporting blocks", done.blocks, Some(total));
+        chain.export(first..=last, writer, at).map_err(transfer_problem)
     };
     let done = if file == Path::new("-") {
         let done = write(&mut BufWriter::new(io::stdout().lock()), &mut shown)?;
@@ -142,6 +145,9 @@ fn transfer_problem(error: TransferError) -> Problem {
              the blocks before are kept"
         }
         TransferError::NoBlock { .. } => "choose blocks that the chain has",
+        TransferError::Dropped { .. } => {
+            "ask a node that keeps all blocks (option limits.body-blocks), or begin later"
+        }
         TransferError::Chain(_) => "check the folder's disk, then run `tilth node replay`",
     };
     Problem::new(
@@ -149,57 +155,4 @@ fn transfer_problem(error: TransferError) -> Problem {
         std::error::Error::source(&error).map_or_else(String::new, with_causes),
         advice,
     )
-}
-
-/// Progress on standard error: drawn on a terminal, else a line now and then.
-struct Shown {
-    bar: Option<ProgressBar>,
-    what: &'static str,
-    quiet: bool,
-    start: Instant,
-    last: Instant,
-}
-
-impl Shown {
-    fn new(what: &'static str, blocks: Option<u64>, quiet: bool) -> Self {
-        let now = Instant::now();
-        let bar = (!quiet && io::stderr().is_terminal()).then(|| {
-            let (bar, style) = match blocks {
-                Some(blocks) => (
-                    ProgressBar::new(blocks),
-                    "{msg} block {pos} of {len}  {wide_bar}  {per_sec}  {eta} left",
-                ),
-                None => (ProgressBar::new_spinner(), "{spinner} {msg} block {pos}  {per_sec}"),
-            };
-            // A style that does not parse is left out; these are constants.
-            ProgressStyle::with_template(style)
-                .map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
-                .with_message(what)
-        });
-        Self { bar, what, quiet, start: now, last: now }
-    }
-
-    fn at(&mut self, progress: &Progress) {
-        match &self.bar {
-            Some(bar) => bar.set_position(progress.blocks + progress.skipped),
-            None if !self.quiet && self.last.elapsed() >= LINE_EVERY => {
-                self.last = Instant::now();
-                eprintln!(
-                    "{}: block {}, {} s",
-                    self.what,
-                    progress.number,
-                    self.start.elapsed().as_secs()
-                );
-            }
-            None => {}
-        }
-    }
-
-    /// Clears what was drawn and says how long it took.
-    fn end(self) -> Duration {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-        self.start.elapsed()
-    }
 }

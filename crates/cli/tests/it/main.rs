@@ -10,3 +10,6 @@ mod net;
 mod node;
 mod pictures;
 mod refusals;
+mod running;
+mod stopping;
+mod upkeep;

@@ -58,9 +58,11 @@ impl Process {
             .append(true)
             .open(dir.join("stderr.log"))
             .unwrap();
+        let log_option = if args.contains(&"--log") { &[][..] } else { &["--log", "info"] };
         let child = Command::new(TILTH)
             .args(args)
-            .args(["--log", "info", "--dir"])
+            .args(log_option)
+            .arg("--dir")
             .arg(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -194,12 +196,8 @@ pub fn tilth(args: &[&str]) -> Said {
 
 /// Runs a command to its end; one that does not end in time is killed and named.
 pub fn finish(command: &mut Command) -> Said {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
     let mut err = child.stderr.take().unwrap();
     let stdout = std::thread::spawn(move || {

@@ -1,130 +1,13 @@
 //! `tilth node` as an operator meets it: configuration, health, metrics, stop, restart, files.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    path::{Path, PathBuf},
-    process::Command,
+use std::fs;
+
+use serde_json::json;
+
+use crate::{
+    net::{eventually, repository, tilth},
+    running::{Running, geth_chain, in_folder, refused, rich, transfer},
 };
-
-use serde_json::{Value, json};
-
-use crate::net::{Process, Said, TILTH, eventually, finish, repository, tilth};
-
-/// The first account of the development chain.
-const RICH: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-
-/// A node in a folder of its own.
-struct Running {
-    process: Process,
-    about: Value,
-}
-
-impl Running {
-    /// Starts a node with these options on free ports.
-    fn start(dir: &Path, more: &[&str]) -> Self {
-        let free = ["rpc.listen=127.0.0.1:0", "monitor.listen=127.0.0.1:0"];
-        let mut args = vec!["node", "--json", "--set", free[0], "--set", free[1]];
-        args.extend(more);
-        let mut process = Process::start(dir, &args);
-        let line = process.first_line();
-        let about = serde_json::from_str(&line).unwrap_or_else(|error| {
-            let log = fs::read_to_string(dir.join("stderr.log")).unwrap_or_default();
-            panic!("{error}: {line:?}\n{log}")
-        });
-        Self { process, about }
-    }
-
-    /// What the node answers.
-    fn rpc(&self, method: &str, params: Value) -> Value {
-        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let url = self.about["rpc"].as_str().unwrap();
-        let (status, reply) = http(url, "POST", "/", &request.to_string());
-        assert_eq!(status, 200, "{reply}");
-        serde_json::from_str(&reply).unwrap()
-    }
-
-    fn number(&self, method: &str, params: Value) -> u64 {
-        let reply = self.rpc(method, params);
-        let text = reply["result"].as_str().unwrap_or_else(|| panic!("{reply}"));
-        u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
-    }
-
-    fn monitor(&self, path: &str) -> (u16, String) {
-        http(self.about["monitor"].as_str().unwrap(), "GET", path, "")
-    }
-
-    fn metric(&self, line: &str) -> f64 {
-        let (_, text) = self.monitor("/metrics");
-        let found = text.lines().find_map(|l| l.strip_prefix(&format!("{line} ")));
-        found.unwrap_or_else(|| panic!("no {line} in {text}")).parse().unwrap()
-    }
-
-    fn send(&self, raw: &str) -> Value {
-        self.rpc("eth_sendRawTransaction", json!([raw]))
-    }
-
-    fn stop(mut self) {
-        self.process.signal("TERM");
-        let status = self.process.wait();
-        assert!(status.success(), "{status}");
-    }
-}
-
-/// The least of an HTTP client: status and body.
-fn http(url: &str, method: &str, path: &str, body: &str) -> (u16, String) {
-    let address = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
-    let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-    let (_, body) = reply.split_once("\r\n\r\n").unwrap();
-    (status, body.to_owned())
-}
-
-/// A signed transfer of one wei on the development chain.
-fn transfer(nonce: u64) -> String {
-    use alloy::{
-        consensus::{SignableTransaction as _, TxEip1559, TxEnvelope},
-        eips::eip2718::Encodable2718 as _,
-        primitives::{Address, TxKind, U256, hex},
-        signers::{SignerSync as _, local::PrivateKeySigner},
-    };
-
-    let tx = TxEip1559 {
-        chain_id: 1337,
-        nonce,
-        gas_limit: 21_000,
-        max_fee_per_gas: 100_000_000_000,
-        max_priority_fee_per_gas: 1,
-        to: TxKind::Call(Address::repeat_byte(1)),
-        value: U256::ONE,
-        ..TxEip1559::default()
-    };
-    let signer: PrivateKeySigner = RICH.parse().unwrap();
-    let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
-    hex::encode_prefixed(TxEnvelope::from(tx.into_signed(signature)).encoded_2718())
-}
-
-fn refused(dir: &Path, args: &[&str], text: &str) -> String {
-    let said = in_folder(dir, &[&["node"], args].concat(), &[]);
-    assert!(said.problem().contains(text), "{args:?}: {said:#?}");
-    said.stderr
-}
-
-/// Runs the program in a folder with additional variables.
-fn in_folder(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Said {
-    let mut command = Command::new(TILTH);
-    command.args(args).current_dir(dir).env("HOME", dir).envs(variables.iter().copied());
-    finish(&mut command)
-}
 
 #[test]
 fn default_configuration_is_a_configuration_and_the_reference_page_is_true() {
@@ -219,11 +102,6 @@ fn node_is_watched_and_stops_in_order() {
     node.stop();
 }
 
-fn rich() -> String {
-    let signer: alloy::signers::local::PrivateKeySigner = RICH.parse().unwrap();
-    signer.address().to_string()
-}
-
 /// Every line is a comment or `name{labels} number`, every series has its type before it, and the
 /// buckets of a histogram grow up to its count.
 fn check_exposition(text: &str) {
@@ -313,10 +191,6 @@ fn node_that_cannot_write_is_not_ready_and_another_chain_is_refused() {
     let genesis = geth_chain("genesis.json");
     let set = format!("genesis={}", genesis.display());
     refused(dir.path(), &["init", "--dir", path, "--set", &set], "genesis");
-}
-
-fn geth_chain(name: &str) -> PathBuf {
-    repository("crates/chain/tests/fixtures/execution-apis").join(name)
 }
 
 #[test]
