@@ -72,12 +72,11 @@ async fn forks_are_kept_beside_the_chain_and_move_only_ahead_of_its_head() {
     // Block 0 is the same with and without Osaka, so its hash does not tell.
     for change in [
         (|forks| forks.osaka = Some(0)) as fn(&mut Forks),
-        |forks| forks.prague = None,
         |forks| forks.blobs.prague = Some(BlobCounts { max: 10, ..BlobCounts::PRAGUE }),
         |forks| forks.later_than_parent = true,
     ] {
         let error = tilth_chain::spawn(with(change)).await.unwrap_err();
-        assert!(matches!(error, ChainError::Node(NodeError::OtherForks(_))), "{error}");
+        assert!(matches!(error, ChainError::Node(NodeError::OtherForks(_))), "{error:?}");
         assert!(error.problem().advice.contains("fresh folder"), "{}", error.problem());
     }
     for change in [

@@ -8,7 +8,7 @@ use alloy::{
 };
 use redb::{ReadableTable, TableDefinition};
 use tilth_chain::{
-    Chain, Config, Production,
+    Chain, Clock, Config, Production,
     fsck::{Level, Options, Place, Report, fsck},
     snapshot::{ExportOptions, ImportOptions, SnapshotError, export, import},
 };
@@ -78,7 +78,10 @@ async fn a_chain_goes_on_from_a_snapshot() {
     let again = import(&file, &new, &trusted, &mut |_| {});
     assert!(matches!(again, Err(SnapshotError::Exists { .. })));
 
-    let (old, new) = (start(on_disk(&old)).await, start(on_disk(&new)).await);
+    // One clock for both: their next blocks are to be the same.
+    let clock = Clock::manual(head.timestamp + 1);
+    let with_clock = |dir: &Path| Config { clock: clock.clone(), ..on_disk(dir) };
+    let (old, new) = (start(with_clock(&old)).await, start(with_clock(&new)).await);
     assert_eq!(new.head().hash(), head.hash());
     let (before, after) = (client(&old), client(&new));
     let keys: Vec<B256> =
