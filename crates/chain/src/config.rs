@@ -101,6 +101,9 @@ tilth_service::options! {
         pub database_cache_bytes: usize = 32 << 20,
         /// Gas one `eth_call` or `eth_estimateGas` may use; 0 is no limit.
         pub call_gas_max: u64 = 50_000_000,
+        /// Highest fee of a transaction taken over JSON-RPC, gas limit times price, in wei: more is
+        /// likely a mistake. 0 is no limit.
+        pub transaction_fee_max: u128 = 1_000_000_000_000_000_000,
         /// How long one request may execute messages, waiting for its turn included; zero is no limit.
         pub call_time_max: Duration = Duration::from_secs(5),
         /// Requests of the expensive kind that run at the same time: so many that execute messages,

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod lists;
+mod requests;
 mod transactions;
 
 use std::fmt;
@@ -338,6 +339,7 @@ pub fn every(json: &str) {
     let _ = SlotRequest::decode(json);
     let _ = alloy_eips::BlockNumberOrTag::decode(json);
     let _ = alloy_eips::BlockId::decode(json);
+    let _ = alloy_rpc_types_eth::TransactionRequest::decode(json);
     let _ = arguments(json, 5);
     let _ = transaction(json.as_bytes());
 }

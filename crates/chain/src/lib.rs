@@ -37,6 +37,7 @@ pub mod store;
 mod trace;
 pub mod transfer;
 pub mod trie;
+mod websocket;
 
 use std::{
     io::Read,

@@ -6,6 +6,7 @@
 //! blocks from being made.
 
 mod access_list;
+mod accounts;
 mod arguments;
 mod blocks;
 mod call;
@@ -25,7 +26,8 @@ mod http;
 mod keys;
 mod logs;
 mod message;
-mod next_block;
+mod modified;
+mod news;
 mod oracle;
 mod origin;
 mod pending;
@@ -33,14 +35,15 @@ mod raw;
 mod schedule;
 mod server;
 mod simulate;
+mod socket;
 mod state;
 mod submission;
 mod subscriptions;
 mod table;
+mod tagged;
 mod traced;
 mod transactions;
 mod txpool;
-mod websocket;
 
 use std::{
     net::SocketAddr,
@@ -126,22 +129,22 @@ fn methods() -> Table {
     heavy(m, "eth_resend", fill::resend);
     quick(m, "eth_pendingTransactions", keys::pending_transactions);
     quick(m, "eth_blockNumber", blocks::block_number);
-    heavy(m, "eth_getBlockByNumber", next_block::by_number);
+    heavy(m, "eth_getBlockByNumber", tagged::block);
     heavy(m, "eth_getBlockByHash", blocks::by_hash);
-    quick(m, "eth_getBlockTransactionCountByNumber", next_block::count_by_number);
+    quick(m, "eth_getBlockTransactionCountByNumber", tagged::count);
     quick(m, "eth_getBlockTransactionCountByHash", blocks::count_by_hash);
-    quick(m, "eth_getUncleCountByBlockNumber", blocks::uncles_by_number);
+    quick(m, "eth_getUncleCountByBlockNumber", tagged::uncles);
     quick(m, "eth_getUncleCountByBlockHash", blocks::uncles_by_hash);
-    quick(m, "eth_getUncleByBlockNumberAndIndex", blocks::uncle_by_number);
+    quick(m, "eth_getUncleByBlockNumberAndIndex", tagged::uncle);
     quick(m, "eth_getUncleByBlockHashAndIndex", blocks::uncle_by_hash);
-    quick(m, "eth_getHeaderByNumber", blocks::header_by_number);
+    quick(m, "eth_getHeaderByNumber", tagged::header);
     quick(m, "eth_getHeaderByHash", blocks::header_by_hash);
-    heavy(m, "eth_getBlockReceipts", transactions::block_receipts);
+    heavy(m, "eth_getBlockReceipts", tagged::receipts);
     quick(m, "eth_getTransactionByHash", transactions::by_hash);
-    quick(m, "eth_getTransactionByBlockNumberAndIndex", transactions::by_number_and_index);
+    quick(m, "eth_getTransactionByBlockNumberAndIndex", tagged::transaction);
     quick(m, "eth_getTransactionByBlockHashAndIndex", transactions::by_block_hash_and_index);
     quick(m, "eth_getRawTransactionByHash", raw::transaction);
-    quick(m, "eth_getRawTransactionByBlockNumberAndIndex", raw::transaction_by_number);
+    quick(m, "eth_getRawTransactionByBlockNumberAndIndex", tagged::raw_transaction);
     quick(m, "eth_getRawTransactionByBlockHashAndIndex", raw::transaction_by_hash);
     quick(m, "debug_getRawTransaction", raw::transaction);
     quick(m, "debug_getRawHeader", raw::header);
@@ -181,6 +184,13 @@ fn methods() -> Table {
     executing(m, "debug_traceBlock", debug::trace_block);
     executing(m, "debug_traceBlockByNumber", debug::trace_block_by_number);
     executing(m, "debug_traceBlockByHash", debug::trace_block_by_hash);
+    quick(m, "debug_traceBadBlock", debug::trace_bad_block);
+    quick(m, "debug_getBadBlocks", debug::bad_blocks);
     executing(m, "debug_storageRangeAt", debug_state::storage_range_at);
+    executing(m, "debug_getModifiedAccountsByNumber", modified::by_number);
+    executing(m, "debug_getModifiedAccountsByHash", modified::by_hash);
+    heavy(m, "debug_accountRange", accounts::range);
+    heavy(m, "debug_dumpBlock", accounts::dump);
+    quick(m, "rpc_modules", state::modules);
     table
 }

@@ -214,6 +214,51 @@ fn transactions_are_refused_in_geths_words() {
     assert_eq!(trailing, "rlp: input contains more than one value");
 }
 
+#[test]
+fn requests_are_as_strict_as_geths() {
+    use alloy_rpc_types_eth::TransactionRequest;
+    let read = TransactionRequest::decode;
+    let address = format!("\"0x{}\"", "12".repeat(20));
+    let text = format!(
+        r#"{{"FROM":{address},"to":null,"gas":"0x5208","gasPrice":"0x0","value":"","nonce":"0x1",
+        "data":"0x01","Input":"0x0102","chainId":"0x1cbd","type":"0x9","other":[1],
+        "accessList":[{{"address":{address},"storageKeys":[]}}]}}"#
+    );
+    let request = read(&text).unwrap();
+    assert_eq!(request.from, Some(Address::repeat_byte(0x12)));
+    assert_eq!((request.to, request.gas, request.nonce), (None, Some(21_000), Some(1)));
+    assert_eq!((request.gas_price, request.value), (Some(0), Some(U256::ZERO)));
+    assert_eq!(request.input.data, Some(Bytes::from_static(&[1])));
+    assert_eq!(request.input.input, Some(Bytes::from_static(&[1, 2])));
+    assert_eq!((request.chain_id, request.transaction_type), (Some(7357), None));
+    assert_eq!(request.access_list.unwrap().0.len(), 1);
+    assert_eq!(read("null").unwrap(), TransactionRequest::default());
+    let most = format!("{{\"gasPrice\":\"{:#x}\"}}", U256::MAX);
+    assert_eq!(read(&most).unwrap().gas_price, Some(u128::MAX));
+    let field = "json: cannot unmarshal {} into Go struct field TransactionArgs";
+    for (text, found, rest) in [
+        (r#"{"gas":21000}"#, "non-string", ".gas of type hexutil.Uint64"),
+        (
+            r#"{"gas":"0x05208"}"#,
+            "hex number with leading zero digits",
+            ".gas of type hexutil.Uint64",
+        ),
+        (r#"{"gas":"21000"}"#, "hex string without 0x prefix", ".gas of type hexutil.Uint64"),
+        (r#"{"value":"0x"}"#, "hex string \"0x\"", ".value of type *hexutil.Big"),
+        (r#"{"data":"0x123"}"#, "hex string of odd length", ".data of type hexutil.Bytes"),
+        (r#"{"to":7}"#, "non-string", ".to of type common.Address"),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert_eq!(error, format!("{}{rest}", field.replace("{}", found)), "{text}");
+    }
+    for (text, message) in [
+        ("7", "json: cannot unmarshal number into Go value of type ethapi.TransactionArgs"),
+        (r#"{"to":"0x12"}"#, "hex string has length 2, want 40 for common.Address"),
+    ] {
+        assert_eq!(read(text).unwrap_err().to_string(), message, "{text}");
+    }
+}
+
 /// JSON of all kinds, near to what is taken.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

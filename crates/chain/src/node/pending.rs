@@ -16,7 +16,11 @@ use super::{Head, Node, NodeError};
 use crate::{
     execution::{BlockAttributes, BlockBuilder, Executed},
     message::{Turns, Watch},
-    state::{AccountState, Commitment, Layer, StateError, StateReader},
+    state::{
+        AccountState, Commitment, Layer, StateCommitment as _, StateError, StateReader, TrieSource,
+        TrieView,
+    },
+    trie::Prefix,
 };
 
 /// How long transactions are added to a pending block.
@@ -30,6 +34,8 @@ pub(crate) struct PendingBlock {
     pub(crate) executed: Executed,
     /// The state after it.
     pub(crate) state: Layer<HeadState>,
+    /// The tries after it.
+    pub(crate) tries: TrieView,
     parent: Arc<Head>,
     key: Key,
 }
@@ -65,9 +71,40 @@ impl StateReader for HeadState {
     }
 }
 
+impl TrieSource for HeadState {
+    fn account_leaves(&self) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        self.0.snapshot.account_leaves()
+    }
+    fn storage_leaves(&self, account: &B256) -> Result<Vec<(B256, U256)>, StateError> {
+        self.0.snapshot.storage_leaves(account)
+    }
+    fn accounts_between(
+        &self,
+        first: &B256,
+        last: &B256,
+    ) -> Result<Vec<(B256, Vec<u8>)>, StateError> {
+        self.0.snapshot.accounts_between(first, last)
+    }
+    fn storage_between(
+        &self,
+        account: &B256,
+        first: &B256,
+        last: &B256,
+    ) -> Result<Vec<(B256, U256)>, StateError> {
+        self.0.snapshot.storage_between(account, first, last)
+    }
+    fn node_record(
+        &self,
+        owner: Option<&B256>,
+        at: &Prefix,
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.snapshot.node_record(owner, at)
+    }
+}
+
 impl PendingBlock {
     /// The block it stands on.
-    pub(crate) fn parent(&self) -> &Head {
+    pub(crate) fn parent(&self) -> &Arc<Head> {
         &self.parent
     }
 }
@@ -106,9 +143,11 @@ impl Node {
         let mut builder = BlockBuilder::new(&self.spec, &head.header, attributes, &head.snapshot)?;
         self.fill(&mut builder, &mut || watch.look().is_ok() && Instant::now() < until)?;
         let mut commitment = Commitment::of(head.tries.clone());
-        let (executed, _) = builder.seal(&mut commitment, &head.snapshot)?;
+        let (executed, advance) = builder.seal(&mut commitment, &head.snapshot)?;
+        commitment.adopt(advance);
+        let tries = commitment.view().clone();
         let mut state = Layer::new(HeadState(Arc::clone(head)));
         state.absorb(&executed.block.header, &executed.diff);
-        Ok(PendingBlock { executed, state, parent: Arc::clone(head), key })
+        Ok(PendingBlock { executed, state, tries, parent: Arc::clone(head), key })
     }
 }

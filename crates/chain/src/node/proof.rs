@@ -3,9 +3,9 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
-use super::Head;
+use super::{Head, PendingBlock};
 use crate::{
-    state::{AccountState, StateError, StateReader, TrieView},
+    state::{AccountState, StateError, StateReader, TrieSource, TrieView},
     store::HistoricState,
     trie::Change,
 };
@@ -16,8 +16,8 @@ const PROOF_CHANGES_MAX: usize = 200_000;
 /// An account with the nodes that prove it and some of its storage.
 #[derive(Debug)]
 pub(crate) struct Proof {
-    /// The default account if there is none.
-    pub(crate) account: AccountState,
+    /// `None` if there is none.
+    pub(crate) account: Option<AccountState>,
     /// From the state root towards the account.
     pub(crate) nodes: Vec<Bytes>,
     /// For each slot asked for its value and the nodes from the storage root towards it.
@@ -39,14 +39,18 @@ impl Head {
         let key = keccak256(address);
         if number == self.header.number {
             let account = self.snapshot.account(address)?;
-            return self.prove_in(&self.tries, (&key, account), slots, &[], |slot| {
-                self.snapshot.storage(address, slot)
-            });
+            let place = Place { tries: &self.tries, source: &self.snapshot, key: &key };
+            let newest = account.unwrap_or_default().storage_root;
+            return place
+                .prove(account, newest, slots, &[], |slot| self.snapshot.storage(address, slot));
         }
         let state = self.snapshot.state_at(number)?;
         let (tries, storage) = self.tries_at(number, &state, &key)?;
         let account = state.account(address)?;
-        self.prove_in(&tries, (&key, account), slots, &storage, |slot| state.storage(address, slot))
+        let place = Place { tries: &tries, source: &self.snapshot, key: &key };
+        // What the head has is where the changes lead back from.
+        let newest = self.snapshot.account_by_key(&key)?.unwrap_or_default().storage_root;
+        place.prove(account, newest, slots, &storage, |slot| state.storage(address, slot))
     }
 
     /// The tries with the accounts of an earlier block, and the changes that lead from the storage
@@ -74,25 +78,46 @@ impl Head {
         }
         Ok((self.tries.accounts_with(&accounts, &self.snapshot)?, storage))
     }
+}
 
-    fn prove_in(
+impl PendingBlock {
+    /// Proves an account and slots of it in the state after the pending block.
+    pub(crate) fn prove(&self, address: &Address, slots: &[B256]) -> Result<Proof, StateError> {
+        let key = keccak256(address);
+        let account = self.state.account(address)?;
+        let place = Place { tries: &self.tries, source: &self.state, key: &key };
+        let newest = account.unwrap_or_default().storage_root;
+        place.prove(account, newest, slots, &[], |slot| self.state.storage(address, slot))
+    }
+}
+
+/// Where a proof is made: the tries of a state, the state their nodes are loaded from, and the
+/// hashed address of the account.
+struct Place<'a, S> {
+    tries: &'a TrieView,
+    source: &'a S,
+    key: &'a B256,
+}
+
+impl<S: TrieSource> Place<'_, S> {
+    /// Proves `account` and slots of it. Its storage trie is the one with root `newest` after
+    /// `changes`; `value` reads the slots.
+    fn prove(
         &self,
-        tries: &TrieView,
-        (key, account): (&B256, Option<AccountState>),
+        account: Option<AccountState>,
+        newest: B256,
         slots: &[B256],
-        storage_changes: &[Change],
+        changes: &[Change],
         value: impl Fn(&U256) -> Result<U256, StateError>,
     ) -> Result<Proof, StateError> {
-        let account = account.unwrap_or_default();
-        let nodes = tries.account_proof(key, &self.snapshot)?;
+        let nodes = self.tries.account_proof(self.key, self.source)?;
         let hashed: Vec<B256> = slots.iter().map(keccak256).collect();
-        // What the head has is where the changes lead back from.
-        let newest = self.snapshot.account_by_key(key)?.unwrap_or_default().storage_root;
-        let proofs = if slots.is_empty() || account.storage_root == alloy_trie::EMPTY_ROOT_HASH {
+        let root = account.unwrap_or_default().storage_root;
+        let proofs = if slots.is_empty() || root == alloy_trie::EMPTY_ROOT_HASH {
             vec![Vec::new(); slots.len()]
         } else {
-            let trie = tries.storage(key, &newest);
-            TrieView::storage_proofs(&trie, key, &hashed, storage_changes, &self.snapshot)?
+            let trie = self.tries.storage(self.key, &newest);
+            TrieView::storage_proofs(&trie, self.key, &hashed, changes, self.source)?
         };
         let mut proven = Vec::with_capacity(slots.len());
         for (slot, proof) in slots.iter().zip(proofs) {

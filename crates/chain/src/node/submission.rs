@@ -32,6 +32,7 @@ pub enum SubmitError {
 
 impl Node {
     /// Decodes a signed transaction, recovers its sender and puts it into the pool.
+    #[cfg(test)]
     pub(crate) fn submit(&self, raw: &[u8]) -> Result<B256, SubmitError> {
         self.admit(self.prepare(raw)?)
     }

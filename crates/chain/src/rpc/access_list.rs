@@ -50,7 +50,7 @@ pub(super) struct Created {
 }
 
 pub(super) fn create(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Created, RpcError> {
-    let mut request: TransactionRequest = args.required()?;
+    let mut request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
     let head = rpc.head();

@@ -104,7 +104,8 @@ fn arguments_max(method: &str) -> usize {
         | "eth_pendingTransactions"
         | "txpool_status"
         | "txpool_content"
-        | "txpool_inspect" => 0,
+        | "txpool_inspect"
+        | "rpc_modules" => 0,
         "web3_sha3"
         | "eth_getBlockTransactionCountByNumber"
         | "eth_getBlockTransactionCountByHash"
@@ -130,7 +131,9 @@ fn arguments_max(method: &str) -> usize {
         | "debug_getRawHeader"
         | "debug_getRawBlock"
         | "debug_getRawReceipts"
-        | "debug_getRawTransaction" => 1,
+        | "debug_getRawTransaction"
+        | "debug_getBadBlocks"
+        | "debug_dumpBlock" => 1,
         "eth_getBlockByNumber"
         | "eth_getBlockByHash"
         | "eth_getUncleByBlockNumberAndIndex"
@@ -145,13 +148,23 @@ fn arguments_max(method: &str) -> usize {
         | "eth_getStorageValues"
         | "eth_sign"
         | "eth_sendRawTransactionSync"
-        | "eth_simulateV1" => 2,
+        | "eth_simulateV1"
+        | "debug_traceTransaction"
+        | "debug_traceBlock"
+        | "debug_traceBlockByNumber"
+        | "debug_traceBlockByHash"
+        | "debug_traceBadBlock"
+        | "debug_getModifiedAccountsByNumber"
+        | "debug_getModifiedAccountsByHash" => 2,
         "eth_getStorageAt"
         | "eth_getProof"
         | "eth_feeHistory"
         | "eth_createAccessList"
-        | "eth_resend" => 3,
+        | "eth_resend"
+        | "debug_traceCall" => 3,
         "eth_call" | "eth_estimateGas" => 4,
+        "debug_storageRangeAt" => 5,
+        "debug_accountRange" => 6,
         _ => ARGUMENTS_MAX,
     }
 }

@@ -1,7 +1,6 @@
 //! Blocks and headers.
 
 use alloy_consensus::Header;
-use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::{Block as RpcBlock, Header as RpcHeader};
 
@@ -18,14 +17,6 @@ pub(super) fn by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<RpcBl
     block(&head, head.snapshot.number_of(&hash)?, full)
 }
 
-pub(super) fn header_by_number(
-    rpc: &Rpc,
-    mut args: Arguments<'_>,
-) -> Result<Option<RpcHeader>, RpcError> {
-    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
-    header(&head, head.resolve(number))
-}
-
 pub(super) fn header_by_hash(
     rpc: &Rpc,
     mut args: Arguments<'_>,
@@ -39,25 +30,13 @@ pub(super) fn count_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option
     count(&head, head.snapshot.number_of(&hash)?)
 }
 
-pub(super) fn uncles_by_number(
-    rpc: &Rpc,
-    mut args: Arguments<'_>,
-) -> Result<Option<U64>, RpcError> {
-    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
-    Ok(uncles(&head, head.resolve(number))?.map(|uncles| U64::from(uncles.len())))
-}
-
 pub(super) fn uncles_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<U64>, RpcError> {
     let (head, hash) = (rpc.head(), args.take::<B256>()?);
-    Ok(uncles(&head, head.snapshot.number_of(&hash)?)?.map(|uncles| U64::from(uncles.len())))
+    uncle_count(&head, head.snapshot.number_of(&hash)?)
 }
 
-pub(super) fn uncle_by_number(
-    rpc: &Rpc,
-    mut args: Arguments<'_>,
-) -> Result<Option<RpcBlock>, RpcError> {
-    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
-    uncle(&head, head.resolve(number), args.take()?)
+pub(super) fn uncle_count(head: &Head, number: Option<u64>) -> Result<Option<U64>, RpcError> {
+    Ok(uncles(head, number)?.map(|uncles| U64::from(uncles.len())))
 }
 
 pub(super) fn uncle_by_hash(
@@ -73,7 +52,7 @@ fn uncles(head: &Head, number: Option<u64>) -> Result<Option<Vec<Header>>, RpcEr
     Ok(head.snapshot.body(number)?.map(|body| body.ommers))
 }
 
-fn uncle(
+pub(super) fn uncle(
     head: &Head,
     number: Option<u64>,
     Index(index): Index,
@@ -92,7 +71,7 @@ pub(super) fn block(
     Ok(head.block(number)?.map(|block| convert::block(block, full)))
 }
 
-fn header(head: &Head, number: Option<u64>) -> Result<Option<RpcHeader>, RpcError> {
+pub(super) fn header(head: &Head, number: Option<u64>) -> Result<Option<RpcHeader>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     Ok(head.header_of(number)?.map(|header| convert::header(&header)))
 }

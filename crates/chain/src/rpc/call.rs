@@ -215,7 +215,7 @@ impl Session<'_, LastStep> {
 }
 
 pub(super) fn call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
-    let request: TransactionRequest = args.required()?;
+    let request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
     let block_overrides: Option<BlockOverrides> = args.optional()?;

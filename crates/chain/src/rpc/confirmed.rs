@@ -7,6 +7,7 @@ use alloy_primitives::Bytes;
 use super::{
     Arguments, Rpc,
     error::RpcError,
+    submission,
     table::{Answer, to_json},
     transactions,
 };
@@ -29,7 +30,7 @@ pub(super) fn send_raw(rpc: &Arc<Rpc>, mut args: Arguments<'_>) -> Result<Answer
     let rpc = Arc::clone(rpc);
     Ok(Box::pin(async move {
         let mut heads = rpc.node.heads();
-        let hash = rpc.node.submit(&raw)?;
+        let hash = submission::submit_one(&rpc, &raw)?;
         let receipt = async {
             loop {
                 heads.mark_unchanged();

@@ -1,6 +1,6 @@
 //! Traces of stored blocks and transactions.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::{BlockId, BlockNumberOrTag};
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a trace may take if the request does not say (geth's).
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a trace may take whatever the request says.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
@@ -38,7 +38,7 @@ impl From<TraceError> for RpcError {
 }
 
 pub(super) fn trace_transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
-    let hash: B256 = args.required()?;
+    let hash: B256 = args.take()?;
     let options: TraceOptions = args.optional()?.unwrap_or_default();
     let head = rpc.head();
     let Some(place) = head.snapshot.place_of(&hash)? else {
@@ -55,8 +55,8 @@ pub(super) fn trace_transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Js
 
 /// Traces a message on the state of a block, or before one of its transactions.
 pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
-    let request: TransactionRequest = args.required()?;
-    let block: BlockId = args.required()?;
+    let request: TransactionRequest = args.take()?;
+    let block: BlockId = args.take()?;
     let options: CallOptions = args.optional()?.unwrap_or_default();
     let head = rpc.head();
     let number = match block {
@@ -151,28 +151,36 @@ pub(super) fn before<R: StateReader>(
 }
 
 pub(super) fn trace_block_by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
-    let number: BlockNumberOrTag = args.required()?;
+    let number: BlockNumberOrTag = args.take()?;
     let options = args.optional()?.unwrap_or_default();
-    let head = rpc.head();
-    let found = head.resolve(number);
     let missing = || RpcError::server(format!("block #{} not found", number_of(number)));
-    let block = stored(&head, found)?.ok_or_else(missing)?;
+    let (head, block) = chosen(rpc, number.into())?.ok_or_else(missing)?;
     trace(rpc, &head, &block, &options)
 }
 
 pub(super) fn trace_block_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
-    let hash: B256 = args.required()?;
+    let hash: B256 = args.take()?;
     let options = args.optional()?.unwrap_or_default();
-    let head = rpc.head();
-    let found = head.snapshot.number_of(&hash)?;
     let missing = || RpcError::server(format!("block {hash} not found"));
-    let block = stored(&head, found)?.ok_or_else(missing)?;
+    let (head, block) = chosen(rpc, hash.into())?.ok_or_else(missing)?;
     trace(rpc, &head, &block, &options)
+}
+
+/// Blocks that turned out to be wrong are not kept, so there is none to trace.
+pub(super) fn trace_bad_block(_: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
+    let hash: B256 = args.take()?;
+    let _: Option<TraceOptions> = args.optional()?;
+    Err(RpcError::server(format!("bad block {hash} not found")))
+}
+
+/// As [`trace_bad_block`].
+pub(super) fn bad_blocks(_: &Rpc, _: Arguments<'_>) -> Result<Vec<Json>, RpcError> {
+    Ok(Vec::new())
 }
 
 /// Traces a block that is given as RLP; its parent must be known.
 pub(super) fn trace_block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
-    let rlp: Bytes = args.required()?;
+    let rlp: Bytes = args.take()?;
     let options = args.optional()?.unwrap_or_default();
     let head = rpc.head();
     let undecodable = |error: String| RpcError::server(format!("could not decode block: {error}"));
@@ -202,7 +210,17 @@ fn number_of(number: BlockNumberOrTag) -> i128 {
     }
 }
 
-pub(super) fn stored(head: &Head, number: Option<u64>) -> Result<Option<Block>, RpcError> {
+/// A block by number, tag or hash, and the head of the chain its parent is in.
+pub(super) fn chosen(rpc: &Rpc, block: BlockId) -> Result<Option<(Arc<Head>, Block)>, RpcError> {
+    if let Some(pending) = rpc.pending_if(block)? {
+        return Ok(Some((Arc::clone(pending.parent()), pending.executed.block.clone())));
+    }
+    let head = rpc.head();
+    let found = stored(&head, head.number_of(Some(block))?)?;
+    Ok(found.map(|block| (head, block)))
+}
+
+fn stored(head: &Head, number: Option<u64>) -> Result<Option<Block>, RpcError> {
     let Some(number) = number else { return Ok(None) };
     Ok(head.block(number)?)
 }

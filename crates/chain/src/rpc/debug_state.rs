@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use alloy_eips::BlockId;
+use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Serialize;
 
 use super::{
     Arguments, Rpc,
-    debug::{before, replay, stored},
+    debug::{TIMEOUT, before, chosen, replay},
     error::RpcError,
 };
 
 /// Slots one answer may hold.
 const SLOTS_MAX: usize = 10_000;
-
-/// The time the transactions before the one asked for may take.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,14 +36,13 @@ pub(super) fn storage_range_at(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<StorageRange, RpcError> {
-    let block: BlockId = args.required()?;
+    let block: BlockId = args.take()?;
     let index: usize = args.required()?;
-    let address: Address = args.required()?;
-    let start: Bytes = args.required()?;
+    let address: Address = args.take()?;
+    let start: Bytes = args.take()?;
     let count: usize = args.required()?;
-    let head = rpc.head();
-    let found = stored(&head, head.number_of(Some(block))?)?;
-    let block = found.ok_or_else(|| RpcError::server("block not found"))?;
+    let missing = || RpcError::server(format!("block {} not found", in_words(block)));
+    let (head, block) = chosen(rpc, block)?.ok_or_else(missing)?;
     if block.header.number == 0 {
         return Err(RpcError::server("no transaction in genesis"));
     }
@@ -73,4 +69,13 @@ pub(super) fn storage_range_at(
         .map(|(slot, value)| (*slot, entry(value)))
         .collect();
     Ok(StorageRange { storage: Some(storage), next_key: range.next().map(|(slot, _)| *slot) })
+}
+
+/// A block as it was asked for.
+fn in_words(block: BlockId) -> String {
+    match block {
+        BlockId::Hash(hash) => hash.block_hash.to_string(),
+        BlockId::Number(BlockNumberOrTag::Number(number)) => format!("{number:#x}"),
+        BlockId::Number(tag) => tag.to_string(),
+    }
 }

@@ -26,7 +26,7 @@ const CALL_STIPEND: u64 = 2_300;
 const SLACK: u64 = 15;
 
 pub(super) fn estimate_gas(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, RpcError> {
-    let mut request: TransactionRequest = args.required()?;
+    let mut request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
     let block_overrides: Option<BlockOverrides> = args.optional()?;

@@ -1,5 +1,7 @@
 //! Fee suggestions and history.
 
+use std::sync::Arc;
+
 use alloy_consensus::{Header, Transaction as _};
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{U64, U256};
@@ -7,9 +9,8 @@ use serde::Serialize;
 
 use super::{Arguments, Rpc, error::RpcError};
 use crate::{
-    block::{ChainSpec, SealedHeader},
+    block::{ChainSpec, ExecutedReceipt, SealedHeader, Transaction},
     decode::{Bounded, Count},
-    node::Head,
 };
 
 /// Blocks one fee history may span (geth's limit).
@@ -90,18 +91,23 @@ impl Serialize for Ratio {
 
 pub(super) fn fee_history(rpc: &Rpc, mut args: Arguments<'_>) -> Result<FeeHistory, RpcError> {
     let Count(count) = args.take()?;
-    let newest: BlockNumberOrTag = args.take()?;
+    let tag: BlockNumberOrTag = args.take()?;
     let percentiles: Bounded<f64, PERCENTILES_MAX> = args.take()?;
     if count == 0 {
         return Ok(FeeHistory::default());
     }
     check_percentiles(&percentiles)?;
     let percentiles = percentiles.items;
-    let head = rpc.head();
-    let newest = head.resolve(newest).ok_or_else(|| {
+    let pending = rpc.pending_if(tag.into())?;
+    let head = match &pending {
+        Some(pending) => Arc::clone(pending.parent()),
+        None => rpc.head(),
+    };
+    let newest = pending.as_ref().map(|next| next.executed.block.header.number);
+    let newest = newest.or_else(|| head.resolve(tag)).ok_or_else(|| {
         RpcError::server(format!(
             "request beyond head block: requested {}, head {}",
-            newest.as_number().unwrap_or_default(),
+            tag.as_number().unwrap_or_default(),
             head.header.number
         ))
     })?;
@@ -110,7 +116,11 @@ pub(super) fn fee_history(rpc: &Rpc, mut args: Arguments<'_>) -> Result<FeeHisto
     let mut history = FeeHistory { oldest_block: U64::from(oldest), ..FeeHistory::default() };
     let mut ratios = Vec::new();
     for number in oldest..=newest {
-        let header = head.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
+        let pending = pending.as_ref().filter(|_| number > head.header.number);
+        let header = match pending {
+            Some(pending) => pending.executed.block.header.clone(),
+            None => head.header_of(number)?.ok_or_else(RpcError::header_not_found)?,
+        };
         let base_fee = header.base_fee_per_gas.unwrap_or_default();
         history.base_fee_per_gas.push(U256::from(base_fee));
         ratios.push(Ratio::of(header.gas_used, header.gas_limit));
@@ -121,7 +131,17 @@ pub(super) fn fee_history(rpc: &Rpc, mut args: Arguments<'_>) -> Result<FeeHisto
         let blob_gas = header.blob_gas_used.unwrap_or_default();
         history.blob_gas_used_ratio.push(Ratio::of(blob_gas, blob_gas_max));
         if !percentiles.is_empty() {
-            history.reward.push(rewards_of(&head, &header, &percentiles)?);
+            history.reward.push(match pending {
+                Some(pending) => {
+                    let executed = &pending.executed;
+                    rewards(&header, &executed.block.transactions, &executed.receipts, &percentiles)
+                }
+                None => {
+                    let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
+                    let receipts = head.snapshot.receipts(number)?.unwrap_or_default();
+                    rewards(&header, &transactions, &receipts, &percentiles)
+                }
+            });
         }
         if number == newest {
             let next = rpc.node.spec.next_base_fee(&header);
@@ -153,23 +173,22 @@ fn check_percentiles(percentiles: &Bounded<f64, PERCENTILES_MAX>) -> Result<(), 
 }
 
 /// Tips at the percentiles of a block's gas.
-fn rewards_of(
-    head: &Head,
+fn rewards(
     header: &SealedHeader,
+    transactions: &[Transaction],
+    receipts: &[ExecutedReceipt],
     percentiles: &[f64],
-) -> Result<Vec<U256>, RpcError> {
-    let transactions = head.snapshot.transactions(header.number)?.unwrap_or_default();
-    let receipts = head.snapshot.receipts(header.number)?.unwrap_or_default();
+) -> Vec<U256> {
     let base_fee = header.base_fee_per_gas.unwrap_or_default();
     let mut paid: Vec<(u128, u64)> = transactions
         .iter()
-        .zip(&receipts)
+        .zip(receipts)
         .map(|(tx, receipt)| {
             (tx.effective_tip_per_gas(base_fee).unwrap_or_default(), receipt.gas_used)
         })
         .collect();
     if paid.is_empty() {
-        return Ok(vec![U256::ZERO; percentiles.len()]);
+        return vec![U256::ZERO; percentiles.len()];
     }
     paid.sort_unstable();
     let mut rewards = Vec::with_capacity(percentiles.len());
@@ -187,5 +206,5 @@ fn rewards_of(
         }
         rewards.push(U256::from(paid[index].0));
     }
-    Ok(rewards)
+    rewards
 }

@@ -4,7 +4,10 @@ use alloy_primitives::{B256, Bytes, U64, U256};
 use alloy_rpc_types_eth::{AccessList, SignedAuthorization, TransactionRequest};
 use serde::Serialize;
 
-use super::{Arguments, Rpc, access_list::fill_in_fees, error::RpcError, estimate::estimate};
+use super::{
+    Arguments, Rpc, access_list::fill_in_fees, error::RpcError, estimate::estimate,
+    submission::check_fee,
+};
 use crate::{
     message::{Message, Unsigned},
     node::Head,
@@ -54,7 +57,7 @@ struct Transaction {
 }
 
 pub(super) fn fill_transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Filled, RpcError> {
-    let message = filled(rpc, args.required()?)?;
+    let message = filled(rpc, args.take()?)?;
     let unsigned = Unsigned::new(&message, rpc.node.spec.chain_id);
     let typed = message.gas_price.is_none();
     let price = |price: u128| typed.then(|| U256::from(price));
@@ -85,12 +88,15 @@ pub(super) fn fill_transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Fil
 
 /// The node has no keys, so no waiting transaction is one it could sign again.
 pub(super) fn resend(rpc: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
-    let request: TransactionRequest = args.required()?;
-    let _: (Option<U256>, Option<U64>) = (args.take_optional()?, args.take_optional()?);
+    let request: TransactionRequest = args.take()?;
+    let (price, gas): (Option<U256>, Option<U64>) = (args.take_optional()?, args.take_optional()?);
     if request.nonce.is_none() {
         return Err(RpcError::server("missing transaction nonce in transaction spec"));
     }
-    let hash = Unsigned::new(&filled(rpc, request)?, rpc.node.spec.chain_id).hash;
+    let message = filled(rpc, request)?;
+    let price = price.map_or(message.fee_cap, |price| price.saturating_to());
+    check_fee(rpc, price, gas.map_or(message.gas, |gas| gas.to()))?;
+    let hash = Unsigned::new(&message, rpc.node.spec.chain_id).hash;
     Err(RpcError::server(format!("transaction {hash} not found")))
 }
 

@@ -11,7 +11,8 @@ use hyper::{
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch::Dispatcher, origin::Gate, server::Tasks, subscriptions::Hub, websocket};
+use super::{dispatch::Dispatcher, origin::Gate, server::Tasks, socket, subscriptions::Hub};
+use crate::websocket::is_upgrade;
 
 type Reply = Response<Full<Bytes>>;
 
@@ -46,8 +47,8 @@ pub(super) async fn handle(
     if !service.gate.allows_host(&host) {
         return Ok(refusal(StatusCode::FORBIDDEN, "invalid host specified"));
     }
-    if websocket::is_upgrade(request.headers()) {
-        return Ok(websocket::accept(&service, &mut request, place));
+    if is_upgrade(request.headers()) {
+        return Ok(socket::accept(&service, &mut request, place));
     }
     let page = text(request.headers(), header::ORIGIN).map(str::to_owned);
     let is_preflight = request.method() == Method::OPTIONS
@@ -147,6 +148,6 @@ fn share(gate: &Gate, page: Option<&str>, is_preflight: bool, headers: &mut Head
 }
 
 /// A header's value, if it is there and readable.
-pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::TransactionRequest;
 
-use super::{Arguments, Rpc, convert::Waiting, error::RpcError};
+use super::{Arguments, Rpc, convert::Waiting, error::RpcError, submission::check_fee};
 
 fn unknown_account<T>() -> Result<T, RpcError> {
     Err(RpcError::server("unknown account"))
@@ -24,21 +24,21 @@ pub(super) fn sign(_: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> 
 }
 
 pub(super) fn send_transaction(_: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
-    let _: TransactionRequest = args.required()?;
+    let _: TransactionRequest = args.take()?;
     unknown_account()
 }
 
-pub(super) fn sign_transaction(_: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
-    let request: TransactionRequest = args.required()?;
+pub(super) fn sign_transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
+    let request: TransactionRequest = args.take()?;
     let dynamic = request.max_fee_per_gas.is_some() && request.max_priority_fee_per_gas.is_some();
-    if request.gas.is_none() {
-        return Err(RpcError::server("gas not specified"));
-    }
+    let Some(gas) = request.gas else { return Err(RpcError::server("gas not specified")) };
     if request.gas_price.is_none() && !dynamic {
         return Err(RpcError::server("missing gasPrice or maxFeePerGas/maxPriorityFeePerGas"));
     }
     if request.nonce.is_none() {
         return Err(RpcError::server("nonce not specified"));
     }
+    let price = request.gas_price.or(request.max_fee_per_gas).unwrap_or_default();
+    check_fee(rpc, price, gas)?;
     unknown_account()
 }

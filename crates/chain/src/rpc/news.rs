@@ -5,11 +5,16 @@ use std::sync::{Arc, atomic::Ordering};
 use alloy_primitives::B256;
 use hyper::body::Bytes;
 
-use super::{Subject, Subscription};
+use super::{
+    convert,
+    error::RpcError,
+    pending,
+    subscriptions::{Subject, Subscription},
+    table::to_json,
+};
 use crate::{
     block::{ChainSpec, ExecutedReceipt, SealedHeader, Transaction},
     node::{Head, Node},
-    rpc::{convert, error::RpcError, pending, table::to_json},
 };
 
 /// Told to who has missed something that is no longer known.

@@ -2,7 +2,7 @@
 //!
 //! As in geth, encoded bytes that do not exist are `0x`, not null.
 
-use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718};
+use alloy_eips::{BlockId, eip2718::Encodable2718};
 use alloy_primitives::{B256, Bytes};
 
 use super::{Arguments, Rpc, error::RpcError};
@@ -20,19 +20,17 @@ pub(super) fn transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, R
     Ok(pooled.map(|pooled| pooled.transaction.inner().encoded_2718().into()).unwrap_or_default())
 }
 
-pub(super) fn transaction_by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
-    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
-    let Index(index) = args.take()?;
-    transaction_at(&head, head.resolve(number), index)
-}
-
 pub(super) fn transaction_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
     let (head, hash) = (rpc.head(), args.take::<B256>()?);
     let Index(index) = args.take()?;
     transaction_at(&head, head.snapshot.number_of(&hash)?, index)
 }
 
-fn transaction_at(head: &Head, number: Option<u64>, index: u64) -> Result<Bytes, RpcError> {
+pub(super) fn transaction_at(
+    head: &Head,
+    number: Option<u64>,
+    index: u64,
+) -> Result<Bytes, RpcError> {
     let place = number.zip(usize::try_from(index).ok());
     let Some((number, index)) = place else { return Ok(Bytes::new()) };
     let transaction = head.snapshot.transaction_at(number, index)?;
@@ -41,19 +39,23 @@ fn transaction_at(head: &Head, number: Option<u64>, index: u64) -> Result<Bytes,
 
 pub(super) fn header(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
     let (head, block) = (rpc.head(), args.take()?);
-    let Some(number) = find(&head, block, "header")? else { return Ok(Bytes::new()) };
+    let Some(number) = find(rpc, &head, block, "header")? else { return Ok(Bytes::new()) };
     let header = head.header_of(number)?;
     Ok(header.map(|header| alloy_rlp::encode(header.inner()).into()).unwrap_or_default())
 }
 
 pub(super) fn block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
     let (head, block) = (rpc.head(), args.take()?);
-    let Some(number) = find(&head, block, "block")? else { return Ok(Bytes::new()) };
+    let Some(number) = find(rpc, &head, block, "block")? else { return Ok(Bytes::new()) };
     Ok(head.block(number)?.map(|block| transfer::encode(&block).into()).unwrap_or_default())
 }
 
 pub(super) fn receipts(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<Vec<Bytes>>, RpcError> {
     let (head, block) = (rpc.head(), args.take::<BlockId>()?);
+    if block.is_pending() {
+        // As of any other hash that names no block.
+        return Ok(Some(Vec::new()));
+    }
     let Some(number) = head.number_of(Some(block))? else {
         // An unknown hash has no receipts; an unknown number is nothing.
         return Ok(block.as_block_hash().map(|_| Vec::new()));
@@ -63,9 +65,12 @@ pub(super) fn receipts(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<Vec<
 }
 
 /// The number of the block meant; an unknown hash is an error, an unknown number is nothing.
-fn find(head: &Head, block: BlockId, what: &str) -> Result<Option<u64>, RpcError> {
-    let number = head.number_of(Some(block))?;
-    match block.as_block_hash() {
+fn find(rpc: &Rpc, head: &Head, block: BlockId, what: &str) -> Result<Option<u64>, RpcError> {
+    // The pending block is looked for by its hash, under which there is none.
+    let pending = rpc.pending_if(block)?;
+    let number = if pending.is_some() { None } else { head.number_of(Some(block))? };
+    let hash = pending.map(|pending| pending.executed.block.header.hash());
+    match hash.or(block.as_block_hash()) {
         // geth prints the hash as a list of numbers.
         Some(hash) if number.is_none() => {
             let bytes: Vec<String> = hash.iter().map(u8::to_string).collect();

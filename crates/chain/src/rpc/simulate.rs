@@ -15,7 +15,7 @@ pub(super) fn simulate_v1(
     mut args: Arguments<'_>,
 ) -> Result<Vec<SimulatedBlock>, RpcError> {
     let request: Request = args.required()?;
-    let block: Option<BlockId> = args.optional()?;
+    let block: Option<BlockId> = args.take_optional()?;
     let head = rpc.head();
     let pending = match block {
         Some(BlockId::Number(BlockNumberOrTag::Pending)) => Some(rpc.pending()?),

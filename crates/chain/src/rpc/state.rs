@@ -25,6 +25,15 @@ pub(super) fn sha3(_: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
     Ok(keccak256(args.take::<Bytes>()?))
 }
 
+/// `rpc_modules`: the namespaces there are, all in their first version.
+pub(super) fn modules(
+    _: &Rpc,
+    _: Arguments<'_>,
+) -> Result<BTreeMap<&'static str, &'static str>, RpcError> {
+    let namespaces = ["debug", "eth", "net", "rpc", "txpool", "web3"];
+    Ok(namespaces.map(|name| (name, "1.0")).into())
+}
+
 pub(super) fn net_version(rpc: &Rpc, _: Arguments<'_>) -> Result<String, RpcError> {
     Ok(rpc.node.spec.chain_id.to_string())
 }
@@ -123,22 +132,30 @@ pub(super) fn proof(
         )));
     }
     let keys: Vec<_> = keys.items.iter().map(|key| storage_key(key)).collect::<Result<_, _>>()?;
-    let head = rpc.head();
-    let number = head.existing(args.take_optional()?)?;
     let slots: Vec<B256> = keys.iter().map(|key| key.slot).collect();
-    let proof = head.prove(number, &address, &slots)?;
+    let block: BlockId = args.take_optional()?.unwrap_or_default();
+    let proof = match rpc.pending_if(block)? {
+        Some(pending) => pending.prove(&address, &slots)?,
+        None => {
+            let head = rpc.head();
+            head.prove(head.existing(Some(block))?, &address, &slots)?
+        }
+    };
     let storage_proof = keys.iter().zip(proof.slots).map(|(key, (value, proof))| {
         // Keys of full length are repeated as such, shorter ones as numbers.
         let key =
             if key.bytes == 32 { key.slot.into() } else { U256::from_be_bytes(key.slot.0).into() };
         EIP1186StorageProof { key, value, proof }
     });
+    let account = proof.account.unwrap_or_default();
+    // Unlike geth, which gives zeros for what does not exist: so every answer can be checked
+    // against its proof in the same way.
     Ok(EIP1186AccountProofResponse {
         address,
-        balance: proof.account.balance,
-        code_hash: proof.account.code_hash,
-        nonce: proof.account.nonce,
-        storage_hash: proof.account.storage_root,
+        balance: account.balance,
+        code_hash: account.code_hash,
+        nonce: account.nonce,
+        storage_hash: account.storage_root,
         account_proof: proof.nodes,
         storage_proof: storage_proof.collect(),
     })

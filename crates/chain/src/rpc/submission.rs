@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_consensus::Transaction as _;
+use alloy_primitives::{B256, Bytes, U256};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -15,8 +16,12 @@ use super::{
     message::{Kind, Message},
     traced,
 };
+use crate::pool::Prepared;
 
 const METHOD: &str = "eth_sendRawTransaction";
+
+/// Wei in a hundredth of a coin.
+const HUNDREDTH: u128 = 10_000_000_000_000_000;
 
 /// How many batches may be prepared at the same time: each of them can use all processors.
 pub(super) fn batches_max() -> usize {
@@ -75,7 +80,61 @@ fn submit(rpc: &Rpc, params: Vec<Option<String>>) -> Vec<Result<B256, RpcError>>
             // As many as there are readable ones.
             let next =
                 prepared.next().ok_or_else(|| RpcError::internal("a transaction is lost"))?;
-            Ok(next.and_then(|prepared| rpc.node.admit(prepared))?)
+            admit(rpc, next?)
         })
         .collect()
+}
+
+/// Decodes a transaction and puts it into the pool.
+pub(super) fn submit_one(rpc: &Rpc, raw: &[u8]) -> Result<B256, RpcError> {
+    admit(rpc, rpc.node.prepare(raw)?)
+}
+
+fn admit(rpc: &Rpc, prepared: Prepared) -> Result<B256, RpcError> {
+    let transaction = &prepared.transaction;
+    check_fee(rpc, transaction.max_fee_per_gas(), transaction.gas_limit())?;
+    Ok(rpc.node.admit(prepared)?)
+}
+
+/// Refuses a fee that is likely a mistake, in geth's words.
+pub(super) fn check_fee(rpc: &Rpc, price: u128, gas: u64) -> Result<(), RpcError> {
+    let cap = rpc.node.limits.transaction_fee_max;
+    let fee = U256::from(price) * U256::from(gas);
+    if cap == 0 || fee <= U256::from(cap) {
+        return Ok(());
+    }
+    Err(RpcError::server(format!(
+        "tx fee ({} ether) exceeds the configured cap ({} ether)",
+        in_ether(fee),
+        in_ether(U256::from(cap))
+    )))
+}
+
+/// An amount of wei in ether, rounded to two decimals.
+fn in_ether(wei: U256) -> String {
+    let hundredth = U256::from(HUNDREDTH);
+    let (whole, rest) = ((wei + hundredth / U256::from(2)) / hundredth).div_rem(U256::from(100));
+    format!("{whole}.{:02}", rest.to::<u8>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_rounded_to_two_decimals() {
+        for (wei, text) in [
+            (0_u128, "0.00"),
+            (4_999_999_999_999_999, "0.00"),
+            (5_000_000_000_000_000, "0.01"),
+            (1_000_000_000_000_000_000, "1.00"),
+            (2_344_999_999_999_999_999, "2.34"),
+            (12_345_678_000_000_000_000_000, "12345.68"),
+        ] {
+            assert_eq!(in_ether(U256::from(wei)), text);
+        }
+        // The highest fee a transaction can offer.
+        let most = U256::from(u128::MAX) * U256::from(u64::MAX);
+        assert_eq!(in_ether(most), "6277101735386680763495507056286727952620.53");
+    }
 }

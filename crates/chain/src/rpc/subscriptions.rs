@@ -6,9 +6,6 @@
 //! What several subscribers get is serialised once and shared. Telling never waits: it fills the
 //! connections' bounded [`Outbox`]es, so neither blocks nor other peers depend on a slow reader.
 
-#[path = "news.rs"]
-mod news;
-
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -29,16 +26,16 @@ use super::{
     error::RpcError,
     filters::Identifiers,
     message::{METHOD_NAME_MAX, Message, notification_start},
-    websocket::Outbox,
+    news,
 };
-use crate::node::Node;
+use crate::{node::Node, websocket::Outbox};
 
 /// Transactions one receipts subscription may name (geth's).
 const RECEIPTS_MAX: usize = 200;
 
 /// What a subscription is about.
 #[derive(Debug)]
-enum Subject {
+pub(super) enum Subject {
     Heads,
     Logs(Criteria),
     /// Receipts of these transactions; of all if there are none.
@@ -54,22 +51,22 @@ pub(super) const METHODS: [&str; 2] = ["eth_subscribe", "eth_unsubscribe"];
 
 /// One subscription.
 #[derive(Debug)]
-struct Subscription {
+pub(super) struct Subscription {
     _counted: Held,
     id: String,
-    subject: Subject,
+    pub(super) subject: Subject,
     /// The connection it belongs to.
     connection: u64,
-    outbox: Arc<Outbox>,
+    pub(super) outbox: Arc<Outbox>,
     /// What stands before each result.
     start: Arc<str>,
     /// The first block, or admission, not yet told of. Only the hub moves it.
-    next: AtomicU64,
+    pub(super) next: AtomicU64,
     ended: AtomicBool,
 }
 
 impl Subscription {
-    fn tell(&self, results: impl IntoIterator<Item = Bytes>) {
+    pub(super) fn tell(&self, results: impl IntoIterator<Item = Bytes>) {
         if !self.ended.load(Ordering::Acquire) {
             self.outbox.notify(&self.start, results);
         }

@@ -94,7 +94,8 @@ impl Table {
 
 /// Whether a request may be about the pending block, which has to be executed first.
 fn names_pending(params: Option<&str>) -> bool {
-    params.is_some_and(|params| params.contains("\"pending\""))
+    // Behind an escape could stand any letter.
+    params.is_some_and(|params| params.contains("pending") || params.contains('\\'))
 }
 
 /// Adds a method that executes messages.

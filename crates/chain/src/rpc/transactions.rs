@@ -1,16 +1,16 @@
 //! Transactions, receipts, and the way into the pool.
 
-use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_eips::BlockId;
 use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::{Transaction as RpcTransaction, TransactionReceipt};
 use serde::Serialize;
 
-use super::{Arguments, Rpc, convert, error::RpcError};
+use super::{Arguments, Rpc, convert, error::RpcError, submission};
 use crate::{decode::Index, node::Head};
 
 pub(super) fn send_raw(rpc: &Rpc, mut args: Arguments<'_>) -> Result<B256, RpcError> {
     let raw: Bytes = args.take()?;
-    Ok(rpc.node.submit(&raw)?)
+    submission::submit_one(rpc, &raw)
 }
 
 /// A transaction wherever it is.
@@ -30,15 +30,6 @@ pub(super) fn by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<Found
         return Ok(at(&head, Some(place.block), place.index.into())?.map(Found::Mined));
     }
     Ok(pooled.map(|pooled| Found::Waiting(convert::waiting(pooled.transaction.clone()))))
-}
-
-pub(super) fn by_number_and_index(
-    rpc: &Rpc,
-    mut args: Arguments<'_>,
-) -> Result<Option<RpcTransaction>, RpcError> {
-    let (head, number) = (rpc.head(), args.take::<BlockNumberOrTag>()?);
-    let Index(index) = args.take()?;
-    at(&head, head.resolve(number), index)
 }
 
 pub(super) fn by_block_hash_and_index(
@@ -70,12 +61,13 @@ pub(super) fn receipt_of(rpc: &Rpc, hash: &B256) -> Result<Option<TransactionRec
     }))
 }
 
-pub(super) fn block_receipts(
+/// The receipts of a block of the chain.
+pub(super) fn receipts_of_block(
     rpc: &Rpc,
-    mut args: Arguments<'_>,
+    block: BlockId,
 ) -> Result<Option<Vec<TransactionReceipt>>, RpcError> {
     let head = rpc.head();
-    let Some(number) = head.number_of(Some(args.take::<BlockId>()?))? else { return Ok(None) };
+    let Some(number) = head.number_of(Some(block))? else { return Ok(None) };
     let Some(header) = head.header_of(number)? else { return Ok(None) };
     let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
     let receipts = head.snapshot.receipts(number)?.unwrap_or_default();
@@ -87,7 +79,11 @@ pub(super) fn block_receipts(
     ))
 }
 
-fn at(head: &Head, number: Option<u64>, index: u64) -> Result<Option<RpcTransaction>, RpcError> {
+pub(super) fn at(
+    head: &Head,
+    number: Option<u64>,
+    index: u64,
+) -> Result<Option<RpcTransaction>, RpcError> {
     let place = number.zip(usize::try_from(index).ok());
     let Some((number, index)) = place else { return Ok(None) };
     let Some(header) = head.header_of(number)? else { return Ok(None) };

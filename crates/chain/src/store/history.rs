@@ -37,6 +37,9 @@ impl Snapshot {
     }
 }
 
+/// Accounts one call of [`HistoricState::accounts_from`] looks at.
+const ACCOUNTS_LOOKED_AT_MAX: usize = 10_000;
+
 impl HistoricState<'_> {
     pub(crate) fn account_by_key(&self, key: &B256) -> Result<Option<AccountState>, StateError> {
         let Some(after) = self.number.checked_add(1) else {
@@ -56,6 +59,45 @@ impl HistoricState<'_> {
                 if rlp.is_empty() { Ok(None) } else { decode_account(rlp).map(Some) }
             }
         }
+    }
+
+    /// At most `count` accounts from `first` on, by hashed address, and where to go on. Looks at a
+    /// bounded number of keys, so it may give fewer although more follow.
+    pub(crate) fn accounts_from(
+        &self,
+        first: &B256,
+        count: usize,
+    ) -> Result<(Vec<(B256, AccountState)>, Option<B256>), StateError> {
+        let mut found = Vec::new();
+        let mut at = *first;
+        for _ in 0..ACCOUNTS_LOOKED_AT_MAX {
+            let Some(key) = self.next_account(&at)? else { return Ok((found, None)) };
+            if found.len() >= count {
+                return Ok((found, Some(key)));
+            }
+            found.extend(self.account_by_key(&key)?.map(|account| (key, account)));
+            match U256::from_be_bytes(key.0).checked_add(U256::ONE) {
+                Some(after) => at = after.into(),
+                None => return Ok((found, None)),
+            }
+        }
+        Ok((found, Some(at)))
+    }
+
+    /// The first account from `first` on that exists now or has changed since this state: all that
+    /// existed in it are among them.
+    fn next_account(&self, first: &B256) -> Result<Option<B256>, StateError> {
+        let snapshot = self.snapshot;
+        let mut now =
+            snapshot.accounts.range::<&[u8; 32]>(&first.0..).map_err(StateError::database)?;
+        let now = now.next().transpose().map_err(StateError::database)?;
+        let now = now.map(|(key, _)| B256::from(key.value()));
+        let from = old_account_key(first, 0);
+        let mut old =
+            snapshot.old_accounts.range::<&[u8; 40]>(&from..).map_err(StateError::database)?;
+        let old = old.next().transpose().map_err(StateError::database)?;
+        let old = old.map(|(key, _)| B256::from_slice(&key.value()[..32]));
+        Ok(now.into_iter().chain(old).min())
     }
 
     pub(crate) fn slot_by_key(&self, account: &B256, slot: &B256) -> Result<U256, StateError> {

@@ -13,10 +13,9 @@ use hyper::body::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::frame;
-use crate::rpc::message::NOTIFICATION_END;
 
 /// Close codes of RFC 6455.
-pub(super) mod code {
+pub(crate) mod code {
     pub const NORMAL: u16 = 1000;
     pub const GOING_AWAY: u16 = 1001;
     pub const PROTOCOL: u16 = 1002;
@@ -33,7 +32,7 @@ const PONGS_BEHIND_MAX: usize = 256;
 
 /// Something to send.
 #[derive(Debug)]
-pub(super) enum Outgoing {
+pub(crate) enum Outgoing {
     /// An answer, and the request's place, which is free when it is sent.
     Answer {
         body: Vec<u8>,
@@ -43,6 +42,7 @@ pub(super) enum Outgoing {
     Notification {
         start: Arc<str>,
         result: Bytes,
+        end: &'static str,
     },
     Ping,
     Pong(Vec<u8>),
@@ -54,6 +54,8 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     changed: Notify,
     bytes_max: usize,
+    /// What stands after the result of every notification.
+    end: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +69,7 @@ struct Queue {
 
 /// What the writer does next.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Send(Outgoing),
     /// Everything is written; flush.
     Idle,
@@ -75,8 +77,9 @@ pub(super) enum Step {
 }
 
 impl Outbox {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { queue: Mutex::default(), changed: Notify::new(), bytes_max }
+    /// `end` stands after the result of every notification.
+    pub(crate) fn new(bytes_max: usize, end: &'static str) -> Self {
+        Self { queue: Mutex::default(), changed: Notify::new(), bytes_max, end }
     }
 
     fn locked(&self) -> MutexGuard<'_, Queue> {
@@ -84,7 +87,7 @@ impl Outbox {
     }
 
     /// Puts something other than a notification into the queue.
-    pub(super) fn push(&self, frame: Outgoing) {
+    pub(crate) fn push(&self, frame: Outgoing) {
         let mut queue = self.locked();
         // A peer that pings without reading gets no more than this many answers.
         let is_surplus =
@@ -104,7 +107,8 @@ impl Outbox {
                 return;
             }
             queue.bytes += FRAME_COST + start.len() + result.len();
-            queue.frames.push_back(Outgoing::Notification { start: Arc::clone(start), result });
+            let (start, end) = (Arc::clone(start), self.end);
+            queue.frames.push_back(Outgoing::Notification { start, result, end });
             if queue.bytes > self.bytes_max {
                 queue.frames.clear();
                 queue.closing = Some((
@@ -123,7 +127,7 @@ impl Outbox {
     }
 
     /// Ends the connection after what waits has been sent. The first reason counts.
-    pub(super) fn close(&self, code: u16, reason: &'static str) {
+    pub(crate) fn close(&self, code: u16, reason: &'static str) {
         self.locked().closing.get_or_insert((code, reason));
         self.changed.notify_one();
     }
@@ -134,11 +138,11 @@ impl Outbox {
     }
 
     /// The next step. Only [`Step::Idle`] may have to be followed by [`Outbox::changed`].
-    pub(super) fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> Step {
         let mut queue = self.locked();
         match (queue.frames.pop_front(), queue.closing) {
             (Some(frame), _) => {
-                if let Outgoing::Notification { start, result } = &frame {
+                if let Outgoing::Notification { start, result, .. } = &frame {
                     queue.bytes -= FRAME_COST + start.len() + result.len();
                 }
                 Step::Send(frame)
@@ -149,24 +153,24 @@ impl Outbox {
     }
 
     /// Waits until something may have come in since the last step.
-    pub(super) async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 }
 
 impl Outgoing {
     /// The frame's bytes: what to write first, and shared bytes to write after it, and the end.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) -> (Option<&[u8]>, &'static str) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> (Option<&[u8]>, &'static str) {
         match self {
             Self::Answer { body, .. } => {
                 frame::text_head(body.len(), out);
                 (Some(body), "")
             }
-            Self::Notification { start, result } => {
-                let length = start.len() + result.len() + NOTIFICATION_END.len();
+            Self::Notification { start, result, end } => {
+                let length = start.len() + result.len() + end.len();
                 frame::text_head(length, out);
                 out.extend_from_slice(start.as_bytes());
-                (Some(result), NOTIFICATION_END)
+                (Some(result), end)
             }
             Self::Ping => {
                 frame::ping(out);
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn notifications_are_bounded_and_the_reason_is_told() {
-        let outbox = Outbox::new(1000);
+        let outbox = Outbox::new(1000, "}}");
         let start: Arc<str> = "start".into();
         let result = Bytes::from_static(b"result");
         for _ in 0..1000 {
@@ -205,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_sent_before_the_end() {
-        let outbox = Outbox::new(1000);
+        let outbox = Outbox::new(1000, "}}");
         outbox.push(Outgoing::Ping);
         outbox.close(code::NORMAL, "");
         outbox.push(Outgoing::Ping);

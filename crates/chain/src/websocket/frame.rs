@@ -19,7 +19,7 @@ const PONG: u8 = 10;
 
 /// What a peer has sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// A whole message.
     Message(Vec<u8>),
     /// Wants the same bytes back.
@@ -32,7 +32,7 @@ pub(super) enum Event {
 
 /// Why nothing more can be read. Each has its close code.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The stream ended or failed.
     Gone,
     /// What came is not the protocol.
@@ -45,7 +45,7 @@ pub(super) enum Broken {
 
 /// Reads frames and puts messages together.
 #[derive(Debug)]
-pub(super) struct Reader<R> {
+pub(crate) struct Reader<R> {
     stream: R,
     bytes_max: usize,
     message_time: Duration,
@@ -62,12 +62,12 @@ struct Head {
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// `message_time` bounds how long a message may take after its first byte.
-    pub(super) fn new(stream: R, bytes_max: usize, message_time: Duration) -> Self {
+    pub(crate) fn new(stream: R, bytes_max: usize, message_time: Duration) -> Self {
         Self { stream, bytes_max, message_time, begun: None }
     }
 
     /// The next event. Not cancel-safe: whoever drops the future reads no more.
-    pub(super) async fn next(&mut self) -> Result<Event, Broken> {
+    pub(crate) async fn next(&mut self) -> Result<Event, Broken> {
         loop {
             let due = self.begun.as_ref().map(|(_, due)| *due);
             let first = self.stream.read_u8();
@@ -167,7 +167,7 @@ pub(super) fn pong(payload: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The last frame: a code and a reason of at most 123 bytes.
-pub(super) fn close(code: u16, reason: &str, out: &mut Vec<u8>) {
+pub(crate) fn close(code: u16, reason: &str, out: &mut Vec<u8>) {
     head(CLOSE, 2 + reason.len(), out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());

@@ -4,26 +4,19 @@
 //! [`crate::Limits::requests_per_connection_max`] at a time: then it reads no more, and the peer
 //! feels it. Another task writes what is in the connection's [`Outbox`].
 
-#[path = "frame.rs"]
-mod frame;
-#[path = "outbox.rs"]
-mod outbox;
-
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{self, HeaderMap, HeaderValue},
+    header,
     upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
-use sha1::{Digest, Sha1};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf},
     sync::Semaphore,
@@ -31,34 +24,17 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    frame::{Broken, Event, Reader},
-    outbox::{Outgoing, Step, code},
-};
 use super::{
-    http::{Place, Service, refusal, text},
+    http::{Place, Service, refusal},
+    message::NOTIFICATION_END,
     subscriptions::Session,
 };
-
-pub(super) use outbox::Outbox;
-
-/// Appended to the client's key before it is hashed (RFC 6455).
-const HANDSHAKE: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+use crate::websocket::{self, Broken, Event, Outbox, Outgoing, Reader, Step, code, handshake};
 
 /// How long a stopping node waits for requests under way and for peers that do not read.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 type Stream = TokioIo<Upgraded>;
-
-/// Whether a request wants a WebSocket.
-pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
-    let has = |name, wanted: &str| {
-        text(headers, name).is_some_and(|value| {
-            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
-        })
-    };
-    has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
-}
 
 /// Answers the handshake and starts the connection.
 pub(super) fn accept(
@@ -71,20 +47,13 @@ pub(super) fn accept(
     if page.is_some_and(|page| !service.gate.allows_origin(page)) {
         return refusal(StatusCode::FORBIDDEN, "origin not allowed");
     }
-    let version = text(headers, header::SEC_WEBSOCKET_VERSION);
-    let key = headers.get(header::SEC_WEBSOCKET_KEY);
-    let Some(key) = key.filter(|_| request.method() == hyper::Method::GET) else {
-        return refusal(StatusCode::BAD_REQUEST, "Bad Request");
-    };
-    if version != Some("13") {
-        let mut reply = refusal(StatusCode::BAD_REQUEST, "Bad Request");
-        let supported = HeaderValue::from_static("13");
-        reply.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, supported);
-        return reply;
-    }
-    let accepted = Sha1::new().chain_update(key).chain_update(HANDSHAKE).finalize();
-    let Ok(accepted) = HeaderValue::from_str(&STANDARD.encode(accepted)) else {
-        return refusal(StatusCode::BAD_REQUEST, "Bad Request");
+    let reply = match handshake(request) {
+        Ok(reply) => reply,
+        Err(refused) => {
+            let mut reply = refusal(StatusCode::BAD_REQUEST, "Bad Request");
+            refused.note(reply.headers_mut());
+            return reply;
+        }
     };
     let upgrade = hyper::upgrade::on(request);
     let served = Arc::clone(service);
@@ -94,12 +63,6 @@ pub(super) fn accept(
             Err(error) => tracing::trace!(%error, "a connection was not upgraded"),
         }
     });
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = reply.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted);
     reply
 }
 
@@ -107,7 +70,7 @@ async fn run(service: Arc<Service>, stream: Stream, place: Place) {
     let node = &service.dispatcher.rpc.node;
     let _counted = node.meters.connections.hold();
     let limits = &node.limits;
-    let outbox = Arc::new(Outbox::new(limits.subscription_bytes_max));
+    let outbox = Arc::new(Outbox::new(limits.subscription_bytes_max, NOTIFICATION_END));
     let session = Arc::new(service.hub.session(Arc::clone(&outbox)));
     let seen = Arc::new(Mutex::new(Instant::now()));
     let (read, write) = tokio::io::split(stream);
@@ -225,7 +188,7 @@ async fn write_all(
             }
             Step::Close(code, reason) => {
                 head.clear();
-                frame::close(code, reason, &mut head);
+                websocket::close(code, reason, &mut head);
                 let _ = write(&mut stream, &[&head]).await;
                 let _ = stream.shutdown().await;
                 return;
