@@ -1,5 +1,11 @@
 //! Refusals, word for word as geth gives them.
 
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy},
+    eips::eip2718::Encodable2718,
+    primitives::{Address, TxKind, hex},
+    signers::SignerSync,
+};
 use serde_json::{Value, json};
 use tilth_chain::{Chain, Config, Production};
 
@@ -192,10 +198,7 @@ async fn what_is_not_there_is_said_so() {
 
 #[tokio::test]
 async fn the_pool_lists_what_waits() {
-    use alloy::{
-        network::TransactionBuilder, primitives::Address, providers::Provider,
-        rpc::types::TransactionRequest,
-    };
+    use alloy::{network::TransactionBuilder, providers::Provider, rpc::types::TransactionRequest};
     let chain = start(Config { production: Production::Manual, ..config() }).await;
     let provider = crate::fixture::client(&chain);
     let to = Address::repeat_byte(0x42);
@@ -232,12 +235,7 @@ async fn the_pool_lists_what_waits() {
 
 #[tokio::test]
 async fn sending_can_wait_for_the_receipt() {
-    use alloy::{
-        consensus::{SignableTransaction, TxEip1559, TxEnvelope},
-        eips::eip2718::Encodable2718,
-        primitives::{Address, TxKind, U256, hex},
-        signers::SignerSync,
-    };
+    use alloy::primitives::U256;
     let raw = |nonce| {
         let tx = TxEip1559 {
             chain_id: 7357,
@@ -324,4 +322,88 @@ async fn requests_are_made_whole() {
     let lost = ask(&chain, "eth_resend", json!([{"from": from, "to": to, "nonce": "0x0"}])).await;
     let message = lost["error"]["message"].as_str().unwrap();
     assert!(message.starts_with("transaction 0x") && message.ends_with(" not found"), "{message}");
+}
+
+/// A transfer of the first account at this price.
+fn dynamic(price: u128) -> String {
+    let tx = TxEip1559 {
+        chain_id: 7357,
+        gas_limit: 21_000,
+        max_fee_per_gas: price,
+        to: TxKind::Call(Address::repeat_byte(9)),
+        ..TxEip1559::default()
+    };
+    let signature = signer(0).sign_hash_sync(&tx.signature_hash()).unwrap();
+    hex::encode_prefixed(TxEnvelope::from(tx.into_signed(signature)).encoded_2718())
+}
+
+/// A transaction of the second account that may use two million gas at this price.
+fn legacy(price: u128) -> String {
+    let tx = TxLegacy {
+        chain_id: Some(7357),
+        gas_limit: 2_000_000,
+        gas_price: price,
+        to: TxKind::Call(Address::repeat_byte(9)),
+        ..TxLegacy::default()
+    };
+    let signature = signer(1).sign_hash_sync(&tx.signature_hash()).unwrap();
+    hex::encode_prefixed(TxEnvelope::from(tx.into_signed(signature)).encoded_2718())
+}
+
+#[tokio::test]
+async fn fees_that_are_likely_a_mistake_are_refused() {
+    // The highest price with which 21000 gas cost no more than one coin.
+    let highest = 10_u128.pow(18) / 21_000;
+    let chain = start(config()).await;
+    let refusal = |fee: &str, cap: &str| {
+        format!("tx fee ({fee} ether) exceeds the configured cap ({cap} ether)")
+    };
+    let server = -32000;
+    let (one, message) = (dynamic(highest + 1), refusal("1.00", "1.00"));
+    let cases = vec![
+        ("eth_sendRawTransaction", json!([one]), server, message.as_str()),
+        ("eth_sendRawTransactionSync", json!([one]), server, message.as_str()),
+    ];
+    check(&chain, cases).await;
+    let thousand = refusal("1234.56", "1.00");
+    let expensive = legacy(617_280_000_000_000);
+    check(&chain, vec![("eth_sendRawTransaction", json!([expensive]), server, &thousand)]).await;
+    // In a batch each stands for itself.
+    let call = |id: u64, raw: &str| json!({"jsonrpc": "2.0", "id": id, "method": "eth_sendRawTransaction", "params": [raw]});
+    let batch = json!([call(1, &one), call(2, &dynamic(highest))]).to_string();
+    let answers: Value = serde_json::from_str(&post(&chain, batch).await).unwrap();
+    assert_eq!(answers[0]["error"]["message"], message.as_str(), "{answers}");
+    assert!(answers[1]["result"].is_string(), "{answers}");
+    // What a wallet asks for beforehand.
+    let request = json!({
+        "from": signer(0).address(), "to": signer(1).address(), "nonce": "0x1", "gas": "0x5208",
+        "gasPrice": format!("{:#x}", highest + 1),
+    });
+    check(
+        &chain,
+        vec![
+            ("eth_signTransaction", json!([request]), server, &message),
+            ("eth_resend", json!([request]), server, &message),
+            (
+                "eth_resend",
+                json!([request, "0x1", "0x5208"]),
+                server,
+                &lost(&chain, &request).await,
+            ),
+        ],
+    )
+    .await;
+    chain.shutdown().await;
+
+    let mut config = config();
+    config.limits.transaction_fee_max = 0;
+    let chain = start(config).await;
+    let sent = ask(&chain, "eth_sendRawTransaction", json!([expensive])).await;
+    assert!(sent["result"].is_string(), "{sent}");
+}
+
+/// What `eth_resend` says of a request that is not in the pool.
+async fn lost(chain: &Chain, request: &Value) -> String {
+    let filled = ask(chain, "eth_fillTransaction", json!([request])).await;
+    format!("transaction {} not found", filled["result"]["tx"]["hash"].as_str().unwrap())
 }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod chains;
+mod classes;
 mod conformance;
 mod contracts;
 mod crash;
@@ -11,6 +12,7 @@ mod durability;
 mod errors;
 mod fixture;
 mod history;
+mod inspection;
 mod live;
 mod maintenance;
 mod messages;

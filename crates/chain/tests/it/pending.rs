@@ -9,12 +9,16 @@ use alloy::{
 use serde_json::{Value, json};
 use tilth_chain::{Chain, Clock, Config, Production};
 
-use crate::fixture::{client, config, post, signer, start};
+use crate::fixture::{client, config, deploying, post, register, signer, start, words};
+
+async fn answer(chain: &Chain, method: &str, params: &Value) -> Value {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    serde_json::from_str(&post(chain, body.to_string()).await).unwrap()
+}
 
 async fn result(chain: &Chain, method: &str, params: Value) -> Value {
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    let answer: Value = serde_json::from_str(&post(chain, body.to_string()).await).unwrap();
-    assert!(answer.get("error").is_none(), "{answer}");
+    let answer = answer(chain, method, &params).await;
+    assert!(answer.get("error").is_none(), "{method} {params}: {answer}");
     answer["result"].clone()
 }
 
@@ -62,4 +66,117 @@ async fn what_waits_is_seen_before_it_is_mined() {
     let next = result(&chain, "eth_getBlockByNumber", json!(["pending", true])).await;
     assert_eq!((&next["number"], &next["transactions"]), (&json!("0x2"), &json!([])));
     assert_eq!(next["parentHash"], mined.hash().to_string());
+}
+
+/// Every method that takes a block, with what it asks of the block called `TAG`.
+fn questions(contract: Address) -> Vec<(&'static str, Value)> {
+    let from = signer(0).address();
+    let store = json!({ "from": from, "to": contract, "data": words(&[3, 9]) });
+    let slot = format!("{:#066x}", 1);
+    let simulated = json!({ "blockStateCalls": [{ "calls": [store] }] });
+    vec![
+        ("eth_getBlockByNumber", json!(["TAG", false])),
+        ("eth_getBlockByNumber", json!(["TAG", true])),
+        ("eth_getHeaderByNumber", json!(["TAG"])),
+        ("eth_getBlockTransactionCountByNumber", json!(["TAG"])),
+        ("eth_getUncleCountByBlockNumber", json!(["TAG"])),
+        ("eth_getUncleByBlockNumberAndIndex", json!(["TAG", "0x0"])),
+        ("eth_getTransactionByBlockNumberAndIndex", json!(["TAG", "0x1"])),
+        ("eth_getRawTransactionByBlockNumberAndIndex", json!(["TAG", "0x1"])),
+        ("eth_getBlockReceipts", json!(["TAG"])),
+        ("eth_feeHistory", json!(["0x2", "TAG", [10, 90]])),
+        ("eth_getBalance", json!([signer(0).address(), "TAG"])),
+        ("eth_getTransactionCount", json!([signer(0).address(), "TAG"])),
+        ("eth_getCode", json!([contract, "TAG"])),
+        ("eth_getStorageAt", json!([contract, "0x1", "TAG"])),
+        ("eth_getStorageAt", json!([contract, "0x1", { "blockNumber": "TAG" }])),
+        ("eth_getStorageValues", json!([{ contract.to_string(): [slot] }, "TAG"])),
+        ("eth_getProof", json!([contract, ["0x1", "0x2"], "TAG"])),
+        ("eth_call", json!([{ "to": contract, "data": words(&[1]) }, "TAG"])),
+        ("eth_estimateGas", json!([store, "TAG"])),
+        ("eth_createAccessList", json!([store, "TAG"])),
+        ("eth_simulateV1", json!([simulated, "TAG"])),
+        ("debug_traceBlockByNumber", json!(["TAG", { "tracer": "callTracer" }])),
+        ("debug_storageRangeAt", json!(["TAG", 2, contract, "0x", 10])),
+    ]
+}
+
+fn about(params: &Value, tag: &str) -> Value {
+    serde_json::from_str(&params.to_string().replace("TAG", tag)).unwrap()
+}
+
+#[tokio::test]
+async fn every_method_that_takes_a_block_knows_the_pending_one() {
+    let clock = Clock::manual(1_800_000_000);
+    let config = Config { production: Production::Manual, clock, ..config() };
+    let chain = start(config).await;
+    let provider = client(&chain);
+    chain.mine().await.unwrap();
+    let contract = signer(0).address().create(0);
+    let deploy = TransactionRequest::default().with_deploy_code(deploying(&register()));
+    let store = |words| TransactionRequest::default().with_to(contract).with_input(words);
+    let requests = [deploy, store(words(&[1, 5])), store(words(&[2, 6]))];
+    for (nonce, request) in (0..).zip(requests) {
+        let request = request.with_nonce(nonce).with_gas_limit(200_000);
+        let _ = provider.send_transaction(request).await.unwrap();
+    }
+    let questions = questions(contract);
+    let mut seen = Vec::new();
+    for (method, params) in &questions {
+        let pending = result(&chain, method, about(params, "pending")).await;
+        let latest = answer(&chain, method, &about(params, "latest")).await;
+        if !method.contains("Uncle") {
+            assert_ne!(latest["result"], pending, "{method}: pending is the head");
+        }
+        seen.push(pending);
+    }
+    chain.mine().await.unwrap();
+    for ((method, params), mut pending) in questions.iter().zip(seen) {
+        let mut made = result(&chain, method, about(params, "latest")).await;
+        if matches!(*method, "eth_getBlockByNumber" | "eth_getHeaderByNumber") {
+            for field in ["hash", "nonce", "miner"] {
+                assert_eq!(pending[field], Value::Null, "{method} {field}");
+                pending[field] = made[field].take();
+                made[field] = pending[field].clone();
+            }
+        }
+        assert_eq!(pending, made, "{method} {params}");
+    }
+    // What the pending block cannot be asked for.
+    for (method, params, code, message) in [
+        (
+            "debug_traceCall",
+            json!([{}, "pending"]),
+            -32000,
+            "tracing on top of pending is not supported",
+        ),
+        (
+            "eth_getLogs",
+            json!([{ "fromBlock": "pending" }]),
+            -32602,
+            "pending logs are not supported",
+        ),
+        (
+            "eth_newFilter",
+            json!([{ "toBlock": "pending" }]),
+            -32602,
+            "pending logs are not supported",
+        ),
+    ] {
+        let error = answer(&chain, method, &params).await["error"].take();
+        assert_eq!(
+            (&error["code"], &error["message"]),
+            (&json!(code), &json!(message)),
+            "{method}"
+        );
+    }
+    for (method, what) in [("debug_getRawHeader", "header"), ("debug_getRawBlock", "block")] {
+        let error = answer(&chain, method, &json!(["pending"])).await["error"].take();
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("{what} #[")) && message.ends_with("] not found"),
+            "{message}"
+        );
+    }
+    assert_eq!(result(&chain, "debug_getRawReceipts", json!(["pending"])).await, json!([]));
 }

@@ -83,23 +83,16 @@ impl Scribe {
 
     /// A plain transfer from the first sender.
     pub fn transfer(&mut self, to: Address, value: u64) -> Act {
-        let nonce = self.nonces[0];
-        self.nonces[0] += 1;
-        let key = signer(0);
-        let envelope = sign(
-            &key,
-            TxEip1559 {
-                chain_id: CHAIN_ID,
-                nonce,
-                gas_limit: 21_000,
-                max_fee_per_gas: 5_000_000_000,
-                to: TxKind::Call(to),
-                value: U256::from(value),
-                ..TxEip1559::default()
-            },
-        );
-        let (raw, hash) = (envelope.encoded_2718().into(), *envelope.tx_hash());
-        Act { what: "transfer", raw, hash }
+        let transaction = TxEip1559 {
+            chain_id: CHAIN_ID,
+            nonce: self.next_nonce(),
+            gas_limit: 21_000,
+            max_fee_per_gas: 5_000_000_000,
+            to: TxKind::Call(to),
+            value: U256::from(value),
+            ..TxEip1559::default()
+        };
+        signed("transfer", transaction)
     }
 
     /// Deploys this code from the first sender.
@@ -112,23 +105,71 @@ impl Scribe {
         self.plain("call", TxKind::Call(to), Bytes::new())
     }
 
-    fn plain(&mut self, what: &'static str, to: TxKind, input: Bytes) -> Act {
+    /// Coins from the first sender for code that runs when it gets them.
+    pub fn pay(&mut self, to: Address, value: u64) -> Act {
+        let transaction = TxEip1559 {
+            chain_id: CHAIN_ID,
+            nonce: self.next_nonce(),
+            gas_limit: 500_000,
+            max_fee_per_gas: 5_000_000_000,
+            to: TxKind::Call(to),
+            value: U256::from(value),
+            ..TxEip1559::default()
+        };
+        signed("pay", transaction)
+    }
+
+    /// A call with data from the first sender that names what it will touch.
+    pub fn listed(&mut self, to: Address, input: Bytes, items: Vec<AccessListItem>) -> Act {
+        let transaction = TxEip2930 {
+            chain_id: CHAIN_ID,
+            nonce: self.next_nonce(),
+            gas_limit: 500_000,
+            gas_price: 5_000_000_000,
+            to: TxKind::Call(to),
+            access_list: AccessList(items),
+            input,
+            ..TxEip2930::default()
+        };
+        signed("call with access list", transaction)
+    }
+
+    /// Lets the delegating account act by the code of `target`, or by none, and calls it.
+    pub fn delegate(&mut self, target: Address) -> Act {
+        let chain_id = U256::from(CHAIN_ID);
+        let nonce = self.delegator_nonce;
+        self.delegator_nonce += 1;
+        let terms = Authorization { chain_id, address: target, nonce };
+        let signature = signer(DELEGATOR).sign_hash_sync(&terms.signature_hash()).unwrap();
+        let transaction = TxEip7702 {
+            chain_id: CHAIN_ID,
+            nonce: self.next_nonce(),
+            gas_limit: 500_000,
+            max_fee_per_gas: 5_000_000_000,
+            to: signer(DELEGATOR).address(),
+            authorization_list: vec![terms.into_signed(signature)],
+            ..TxEip7702::default()
+        };
+        signed("delegate", transaction)
+    }
+
+    fn next_nonce(&mut self) -> u64 {
         let nonce = self.nonces[0];
         self.nonces[0] += 1;
-        let envelope = sign(
-            &signer(0),
-            TxEip1559 {
-                chain_id: CHAIN_ID,
-                nonce,
-                gas_limit: 500_000,
-                max_fee_per_gas: 5_000_000_000,
-                to,
-                input,
-                ..TxEip1559::default()
-            },
-        );
-        let (raw, hash) = (envelope.encoded_2718().into(), *envelope.tx_hash());
-        Act { what, raw, hash }
+        nonce
+    }
+
+    fn plain(&mut self, what: &'static str, to: TxKind, input: Bytes) -> Act {
+        let transaction = TxEip1559 {
+            chain_id: CHAIN_ID,
+            nonce: self.next_nonce(),
+            gas_limit: 500_000,
+            max_fee_per_gas: 5_000_000_000,
+            to,
+            input,
+            ..TxEip1559::default()
+        };
+        signed(what, transaction)
     }
 
     /// An address for a program or transaction to refer to.
@@ -158,8 +199,12 @@ impl Scribe {
         match self.dice.below(25) {
             0..=3 => code.extend([0x60, b, 0x60, a, 0x55]),
             4 => code.extend([0x60, a, 0x54, 0x50]),
-            // A log with a topic and a word of memory.
-            5 | 6 => code.extend([0x60, a, 0x60, 0x20, 0x60, 0x00, 0xa1]),
+            // A log with up to four topics and a word of memory.
+            5 | 6 => {
+                let topics = self.dice.byte(5);
+                code.extend((0..topics).flat_map(|topic| [0x60, topic ^ a]));
+                code.extend([0x60, 0x20, 0x60, 0x00, 0xa0 + topics]);
+            }
             7..=9 => self.call_out(code),
             10 => {
                 // create or create2 of: sstore(1, 1); return one byte of code.
@@ -379,6 +424,18 @@ impl Scribe {
         let (raw, hash) = (envelope.encoded_2718().into(), *envelope.tx_hash());
         Act { what, raw, hash }
     }
+}
+
+/// A transaction of the first sender.
+fn signed<T: SignableTransaction<alloy::primitives::Signature>>(
+    what: &'static str,
+    transaction: T,
+) -> Act
+where
+    alloy::consensus::Signed<T>: Into<TxEnvelope>,
+{
+    let envelope = sign(&signer(0), transaction);
+    Act { what, raw: envelope.encoded_2718().into(), hash: *envelope.tx_hash() }
 }
 
 fn sign<T: SignableTransaction<alloy::primitives::Signature>>(
