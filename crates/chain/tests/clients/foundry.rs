@@ -15,19 +15,33 @@ const NOBODY: &str = "0x000000000000000000000000000000000000bEEF";
 struct Cast {
     world: World,
     program: String,
+    url: Url,
+}
+
+/// By which transport.
+enum Url {
+    Http,
+    WebSocket,
 }
 
 impl Cast {
     async fn start() -> Self {
-        Self { world: World::start().await, program: foundry("cast") }
+        Self { world: World::start().await, program: foundry("cast"), url: Url::Http }
+    }
+
+    fn url(&self) -> String {
+        match self.url {
+            Url::Http => self.world.http(),
+            Url::WebSocket => self.world.chain().ws_url(),
+        }
     }
 
     async fn say(&self, line: &[&str]) -> Said {
-        self.world.say(&self.program, line, &[("ETH_RPC_URL", &self.world.http())]).await
+        self.world.say(&self.program, line, &[("ETH_RPC_URL", &self.url())]).await
     }
 
     async fn run(&self, line: &[&str]) -> String {
-        self.world.run(&self.program, line, &[("ETH_RPC_URL", &self.world.http())]).await
+        self.world.run(&self.program, line, &[("ETH_RPC_URL", &self.url())]).await
     }
 
     async fn json(&self, line: &[&str]) -> Value {
@@ -227,7 +241,7 @@ async fn cast_sees_what_waits() {
 async fn cast_subscribes_to_logs() {
     let cast = Cast::start().await;
     let till = cast.till().await;
-    let ws = format!("ws://{}", cast.world.chain().rpc_addr());
+    let ws = cast.world.chain().ws_url();
     let mut child = Command::new(&cast.program)
         .args(["logs", "--subscribe", "--rpc-url", &ws, "--address", &till])
         .stdout(std::process::Stdio::piped())
@@ -249,6 +263,50 @@ async fn cast_subscribes_to_logs() {
     };
     let line = timeout(std::time::Duration::from_secs(60), heard).await.unwrap();
     assert!(line.to_lowercase().contains(&till.to_lowercase()), "{line}");
+    cast.world.stop().await;
+}
+
+/// The flows of cast, with alloy's WebSocket transport in the place of HTTP.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cast_does_everything_over_websocket() {
+    let cast = Cast { url: Url::WebSocket, ..Cast::start().await };
+    let (alice, bob) = (cast.world.address(0), cast.world.address(1));
+    assert_eq!(cast.run(&["chain-id"]).await, "7357");
+    let till = cast.till().await;
+    let moved = cast.send(&[&till, "move(address,uint256,string)", &bob, "30", "hay"]).await;
+    assert_eq!(moved["status"], "0x1");
+    let hash = moved["transactionHash"].as_str().unwrap();
+    assert_eq!(cast.run(&["call", &till, "held(address)(uint256)", &bob]).await, "30");
+    assert_eq!(cast.run(&["receipt", hash, "status"]).await, "true");
+    assert_eq!(cast.run(&["nonce", &alice]).await, "2");
+    let event = "Moved(address indexed,address indexed,uint256,string)";
+    let logs = cast.json(&["logs", "--from-block", "1", "--address", &till, event, &alice]).await;
+    assert_eq!(logs[0]["transactionHash"], moved["transactionHash"], "{logs}");
+    let block = cast.json(&["block", "latest", "--full"]).await;
+    assert_eq!(block["transactions"][0]["hash"], moved["transactionHash"]);
+    let raw = cast.run(&["rpc", "eth_getHeaderByNumber", "latest"]).await;
+    let header: Value = serde_json::from_str(&raw).unwrap();
+    assert_eq!(header["hash"], block["hash"]);
+    // A transaction signed elsewhere, sent and waited for on the same socket.
+    let key = cast.world.key(1);
+    let line = ["mktx", "--private-key", &key, NOBODY, "--value", "3"];
+    let signed = cast.run(&line).await;
+    let receipt = cast.json(&["publish", &signed]).await;
+    assert_eq!((&receipt["status"], &receipt["gasUsed"]), (&"0x1".into(), &"0x5208".into()));
+    // Revert data arrives as it does over HTTP.
+    let refused = cast.say(&["call", &till, "fail(uint256)", "0"]).await;
+    assert!(
+        !refused.success && refused.stderr.contains("the till is closed"),
+        "{}",
+        refused.stderr
+    );
+    let poor = ["call", &till, "move(address,uint256,string)", &bob, "5000", "", "--from", &alice];
+    let refused = cast.say(&poor).await;
+    assert!(
+        !refused.success && refused.stderr.contains("execution reverted"),
+        "{}",
+        refused.stderr
+    );
     cast.world.stop().await;
 }
 
@@ -277,7 +335,7 @@ async fn forge_script_deploys_and_calls() {
     let till = receipts[0]["contractAddress"].as_str().unwrap();
     assert_eq!(run["returns"]["left"]["value"], "970", "{run}");
     // What the chain holds is what the script meant.
-    let cast = Cast { world, program: foundry("cast") };
+    let cast = Cast { world, program: foundry("cast"), url: Url::Http };
     assert_eq!(cast.run(&["call", till, "held(address)(uint256)", NOBODY]).await, "10");
     assert_eq!(cast.run(&["call", till, "moves()(uint256)"]).await, "2");
     assert_eq!(cast.run(&["balance", till]).await, "12");

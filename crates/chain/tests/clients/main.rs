@@ -34,7 +34,6 @@ async fn viem_deploys_writes_reads_and_delegates() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "waits for eth_simulateV1"]
 async fn viem_simulates() {
     javascript("viem-simulate.mjs").await;
 }
@@ -42,6 +41,16 @@ async fn viem_simulates() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viem_watches_over_websocket_and_by_polling() {
     javascript("viem-watch.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viem_connects_again() {
+    javascript("viem-reconnect.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ethers_connects_again() {
+    javascript("ethers-reconnect.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 // What every script of a JavaScript client works with: the node's address, keys that own coins, the contract.
 import { readFileSync } from 'node:fs'
+import net from 'node:net'
 
 export const http = process.env.HTTP
 export const ws = process.env.WS
@@ -28,4 +29,27 @@ export async function refusal(promise) {
     return error
   }
   throw new Error(`succeeded instead of failing: ${value}`)
+}
+
+/** A way to the node that can be cut: `url` leads through it, `slam` ends all connections, `close` the way itself. */
+export async function door() {
+  const target = new URL(ws)
+  const pairs = new Set()
+  const server = net.createServer((near) => {
+    const far = net.connect(Number(target.port), target.hostname)
+    const pair = [near, far]
+    pairs.add(pair)
+    for (const [one, other] of [pair, [far, near]]) {
+      one.pipe(other)
+      one.on('error', () => other.destroy())
+      one.on('close', () => { other.destroy(); pairs.delete(pair) })
+    }
+  })
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready))
+  const slam = () => { for (const pair of pairs) for (const socket of pair) socket.destroy() }
+  return {
+    url: `ws://127.0.0.1:${server.address().port}`,
+    slam,
+    close: () => { slam(); server.close() },
+  }
 }
