@@ -12,6 +12,8 @@ mod builder;
 mod difficulty;
 mod environment;
 mod header;
+mod merge;
+mod net_gas;
 mod ommers;
 pub(crate) mod rewards;
 pub(crate) mod system;
@@ -31,6 +33,8 @@ pub use difficulty::next_difficulty;
 pub use environment::{block_environment, environment_of, machine};
 pub(crate) use header::encoded_length;
 pub use header::{InvalidBlock, check_body, check_header};
+pub use merge::{check_merge, counts_difficulty};
+pub(crate) use net_gas::meter_net_gas;
 pub use ommers::{Ancestor, OMMER_DEPTH, check_ommers};
 
 /// Bytes of a block's RLP from Osaka on (EIP-7934).

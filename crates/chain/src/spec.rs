@@ -413,7 +413,8 @@ impl ChainSpec {
             n if reached(forks.london, n) => SpecId::LONDON,
             n if reached(forks.berlin, n) => SpecId::BERLIN,
             n if reached(forks.istanbul, n) => SpecId::ISTANBUL,
-            // Constantinople without Petersburg differs in one price (EIP-1283); see the machine.
+            // Constantinople without Petersburg differs in one instruction (EIP-1283), which the
+            // environment brings.
             n if reached(forks.constantinople, n) || reached(forks.petersburg, n) => {
                 SpecId::PETERSBURG
             }

@@ -3,7 +3,7 @@
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, Sealable, Transaction as _, proofs};
 use alloy_eips::{eip2718::Encodable2718, eip4844::DATA_GAS_PER_BLOB};
 use alloy_evm::{EthEvm, Evm, precompiles::PrecompilesMap};
-use alloy_primitives::{B64, Bloom, U256};
+use alloy_primitives::{B64, B256, Bloom, U256};
 use revm::{
     DatabaseCommit,
     context::result::ExecutionResult,
@@ -175,6 +175,11 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         Ok((blob_gas, size))
     }
 
+    /// What the transactions so far left behind, one each.
+    pub fn receipts(&self) -> &[ExecutedReceipt] {
+        &self.receipts
+    }
+
     /// Number of transactions so far.
     pub fn len(&self) -> usize {
         self.transactions.len()
@@ -183,6 +188,18 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
     /// Whether no transaction has been added.
     pub fn is_empty(&self) -> bool {
         self.transactions.is_empty()
+    }
+
+    /// The state root as it stands: after what comes before the transactions and those added so far.
+    /// `source` reads the state `commitment` stands at.
+    pub fn state_root<C: StateCommitment>(
+        &mut self,
+        commitment: &mut C,
+        source: &impl TrieSource,
+    ) -> Result<B256, ExecutionError> {
+        let mut diff = self.evm.db_mut().diff()?;
+        let (root, _) = commitment.advance(&mut diff, source)?;
+        Ok(root)
     }
 
     /// Before Byzantium, puts the state root after the last transaction into its receipt; without
@@ -195,8 +212,7 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         if self.fork.is_enabled_in(SpecId::BYZANTIUM) {
             return Ok(());
         }
-        let mut diff = self.evm.db_mut().diff()?;
-        let (root, _) = commitment.advance(&mut diff, source)?;
+        let root = self.state_root(commitment, source)?;
         if let Some(receipt) = self.receipts.last_mut() {
             receipt.state_root = Some(root);
         }
@@ -277,6 +293,6 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
 }
 
 /// Root of the trie of a block's transactions.
-pub(super) fn transactions_root(transactions: &[Transaction]) -> alloy_primitives::B256 {
+pub(super) fn transactions_root(transactions: &[Transaction]) -> B256 {
     proofs::ordered_trie_root_with_encoder(transactions, |tx, out| tx.inner().encode_2718(out))
 }

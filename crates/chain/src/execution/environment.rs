@@ -10,7 +10,7 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
-use super::BlockAttributes;
+use super::{BlockAttributes, net_gas};
 use crate::{
     block::ChainSpec,
     state::{Journal, StateReader},
@@ -73,6 +73,9 @@ fn environment(
     mut block_env: BlockEnv,
 ) -> EvmEnv {
     let mut cfg_env = CfgEnv::new_with_spec(fork).with_chain_id(spec.chain_id);
+    if spec.is_only_constantinople(block_env.number.saturating_to()) {
+        cfg_env.set_gas_params(net_gas::prices());
+    }
     if !fork.is_enabled_in(SpecId::MERGE) {
         block_env.prevrandao = None;
     }
@@ -93,5 +96,7 @@ pub fn machine<R: StateReader>(
     journal: Journal<R>,
     environment: EvmEnv,
 ) -> EthEvm<Journal<R>, NoOpInspector, PrecompilesMap> {
-    EthEvmBuilder::new(journal, environment).build()
+    let mut evm = EthEvmBuilder::new(journal, environment).build().into_inner();
+    net_gas::meter_net_gas(&evm.ctx.cfg, &mut evm.instruction);
+    EthEvm::new(evm, false)
 }

@@ -1,14 +1,16 @@
 //! Unfinalised children of one block, and the difficulty formula.
 
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, Sealable};
-use alloy_primitives::{Address, B256, U256};
+use alloy_consensus::{
+    EMPTY_OMMER_ROOT_HASH, Header, Sealable, Signed, TxEnvelope, TxLegacy, transaction::Recovered,
+};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 
-use super::{BlockAttributes, BlockBuilder, Executed, execute, next_difficulty};
+use super::{BlockAttributes, BlockBuilder, Executed, ProofOfWork, execute, next_difficulty};
 use crate::{
-    Genesis,
+    Genesis, GenesisAccount, GenesisHeader,
     block::SealedHeader,
     spec::{ChainSpec, Forks},
-    state::{Commitment, Layer, StateCommitment, StateReader, TrieSource},
+    state::{Commitment, Layer, Nothing, StateCommitment, StateReader, TrieSource},
     store::{Store, StoreOptions},
 };
 
@@ -108,4 +110,75 @@ fn difficulty_follows_each_forks_formula() {
     assert_eq!(at(homestead(), 1 << 22, 999_999, 119), (1 << 22) + (1 << 8));
     assert_eq!(at(byzantium(), 1 << 22, 999_999, 109), 1 << 22);
     assert_eq!(at(byzantium(), 1 << 22, 3_999_999, 109), (1 << 22) + (1 << 8));
+}
+
+/// Gas that a call of a contract with `code` uses; its slot 0 holds `original`.
+fn store_gas(forks: Forks, code: &[u8], original: u64) -> u64 {
+    let (sender, contract) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let rich = GenesisAccount { balance: U256::from(1_u64 << 62), ..GenesisAccount::default() };
+    let storage = (original > 0).then(|| (U256::ZERO, U256::from(original)));
+    let code = Bytes::copy_from_slice(code);
+    let called = GenesisAccount {
+        code,
+        storage: storage.into_iter().collect(),
+        ..GenesisAccount::default()
+    };
+    let accounts = [(sender, rich), (contract, called)].into();
+    let header = GenesisHeader { difficulty: U256::from(131_072), ..GenesisHeader::default() };
+    let genesis = Genesis { accounts, header, forks, ..Genesis::default() };
+    let (spec, made) = (genesis.spec(), genesis.execute().unwrap());
+    let mut state = Layer::new(Nothing);
+    state.absorb(&made.block.header, &made.diff);
+    let attributes = BlockAttributes {
+        timestamp: 20,
+        gas_limit: genesis.gas_limit,
+        proof_of_work: Some(ProofOfWork::default()),
+        ..BlockAttributes::default()
+    };
+    let mut builder = BlockBuilder::new(&spec, &made.block.header, attributes, &state).unwrap();
+    let call = TxLegacy { gas_limit: 200_000, to: TxKind::Call(contract), ..TxLegacy::default() };
+    let signature = Signature::new(U256::ONE, U256::ONE, false);
+    let call = TxEnvelope::Legacy(Signed::new_unhashed(call, signature));
+    builder.add(Recovered::new_unchecked(call, sender)).unwrap().unwrap();
+    builder.receipts()[0].gas_used
+}
+
+#[test]
+fn constantinople_meters_net_gas_until_petersburg() {
+    let zero = Some(0);
+    let constantinople = Forks {
+        homestead: zero,
+        tangerine: zero,
+        eip155: zero,
+        spurious_dragon: zero,
+        byzantium: zero,
+        constantinople: zero,
+        ..Forks::none()
+    };
+    let petersburg = Forks { petersburg: zero, ..constantinople.clone() };
+    // Two stores in slot 0. Gas and refund of Constantinople are from the table in EIP-1283, those of
+    // Petersburg from the rules of Frontier: 20,000 for what was zero before and is not then, 5,000
+    // for all else, 15,000 back for what becomes zero.
+    for (original, first, second, net, gross) in [
+        (0, 0, 0, (412, 0), (10_012, 0)),
+        (0, 0, 1, (20_212, 0), (25_012, 0)),
+        (0, 1, 0, (20_212, 19_800), (25_012, 15_000)),
+        (0, 1, 2, (20_212, 0), (25_012, 0)),
+        (0, 1, 1, (20_212, 0), (25_012, 0)),
+        (1, 0, 0, (5_212, 15_000), (10_012, 15_000)),
+        (1, 0, 1, (5_212, 4_800), (25_012, 15_000)),
+        (1, 0, 2, (5_212, 0), (25_012, 15_000)),
+        (1, 2, 0, (5_212, 15_000), (10_012, 15_000)),
+        (1, 2, 3, (5_212, 0), (10_012, 0)),
+        (1, 2, 1, (5_212, 4_800), (10_012, 0)),
+        (1, 1, 1, (412, 0), (10_012, 0)),
+    ] {
+        let code = [0x60, first, 0x60, 0, 0x55, 0x60, second, 0x60, 0, 0x55];
+        for (forks, (gas, refund)) in [(&constantinople, net), (&petersburg, gross)] {
+            // At most half of all gas comes back.
+            let wanted = gas + 21_000 - u64::min(refund, (gas + 21_000) / 2);
+            let used = store_gas(forks.clone(), &code, original);
+            assert_eq!(used, wanted, "{original} {first} {second} {:?}", forks.petersburg);
+        }
+    }
 }

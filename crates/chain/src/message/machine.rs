@@ -18,7 +18,10 @@ use revm::{
 };
 
 use super::{CalledPrecompiles, Watch, Watched};
-use crate::state::{Journal, StateReader};
+use crate::{
+    execution::meter_net_gas,
+    state::{Journal, StateReader},
+};
 
 /// The context in which a request's messages run.
 type Watching<R> = EthEvmContext<Journal<Watched<R>>>;
@@ -43,6 +46,7 @@ pub(crate) fn machine<R: StateReader, I: Inspector<Watching<R>>>(
         .with_db(journal)
         .build_mainnet_with_inspector(inspector)
         .with_precompiles(precompiles);
+    meter_net_gas(&evm.ctx.cfg, &mut evm.instruction);
     let table = evm.instruction.instruction_table_mut();
     for (opcode, instruction) in watched::<R>() {
         table[usize::from(opcode)] = instruction;

@@ -6,8 +6,11 @@ use alloy_primitives::U256;
 
 use super::{Head, Node, NodeError};
 use crate::{
-    block::{Block, ExecutedReceipt, SealedHeader},
-    execution::{Ancestor, ExecutionError, InvalidBlock, OMMER_DEPTH, check_ommers, execute},
+    block::{Block, ExecutedReceipt},
+    execution::{
+        Ancestor, ExecutionError, OMMER_DEPTH, check_merge, check_ommers, counts_difficulty,
+        execute,
+    },
     state::StateError,
 };
 
@@ -64,24 +67,14 @@ impl Node {
     /// Checks that proof of work ends exactly where the total difficulty says; returns the total of
     /// the block if it still counts.
     fn check_merge(&self, parent: &Head, block: &Block) -> Result<Option<U256>, NodeError> {
-        let Some(terminal) = self.spec.forks.terminal_total_difficulty else { return Ok(None) };
-        let is_work = |header: &SealedHeader| !header.difficulty.is_zero();
-        if terminal.is_zero() || !is_work(&parent.header) {
+        if !counts_difficulty(&self.spec, &parent.header) {
             return Ok(None);
         }
         let total = self.total_difficulty_of(parent)?;
-        let wrong = match (is_work(&block.header), total >= terminal) {
-            (true, true) => Some("proof of work after the terminal total difficulty"),
-            (false, false) => Some("proof of stake before the terminal total difficulty"),
-            (true, false) | (false, true) => None,
-        };
-        match wrong {
-            None => Ok(Some(total.saturating_add(block.header.difficulty))),
-            Some(what) => {
-                let (number, reason) = (block.header.number, InvalidBlock::Merge(what));
-                Err(ExecutionError::Invalid { number, reason }.into())
-            }
-        }
+        let number = block.header.number;
+        check_merge(&self.spec, &parent.header, total, &block.header)
+            .map_err(|reason| ExecutionError::Invalid { number, reason })?;
+        Ok(Some(total.saturating_add(block.header.difficulty)))
     }
 
     /// Difficulty of all blocks up to the head: remembered from the last import, or added up.
