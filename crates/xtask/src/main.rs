@@ -3,12 +3,15 @@
 
 mod artifacts;
 mod bench;
+mod ethereum;
 mod guests;
 mod reference;
 mod run;
 mod setup;
 mod test;
 mod tidy;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -53,6 +56,11 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Run Ethereum's public tests from a checkout of github.com/ethereum/tests with its submodule.
+    EthereumTests {
+        /// The checkout.
+        checkout: PathBuf,
+    },
     /// Measure, beside the peers where there are any, and print ratios.
     Bench {
         /// Which benches; all if none is named.
@@ -61,6 +69,7 @@ enum Task {
 }
 
 fn main() -> anyhow::Result<()> {
+    let here = std::env::current_dir()?;
     std::env::set_current_dir(run::root())?;
     match Args::parse().task {
         Task::Setup => setup::all(),
@@ -69,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         Task::Artifacts { check } => artifacts::run(check),
         Task::Guests { check } => guests::run(check),
         Task::Reference { check } => reference::run_reference(check),
+        Task::EthereumTests { checkout } => ethereum::run_public(&here.join(checkout)),
         Task::Bench { names } => bench::run_benches(&names),
     }
 }
