@@ -8,12 +8,17 @@
 //! A subtree need not be in memory: then its place holds the reference alone, and a [`Loader`]
 //! finds its nodes when a change or a proof leads there. Reading does not keep what it loads.
 //!
+//! Small subtrees are kept in one piece, a *bundle*; what is new is hashed four nodes at a time.
+//!
 //! Invariants: a branch has at least two children; an extension leads to a branch in memory; the
-//! cached reference of a leaf or extension belongs to the depth at which it hangs, so moving one to
+//! cached reference of a bundle or extension belongs to the depth at which it hangs, so moving one to
 //! another depth always makes a new node; a node's epoch is never below its children's. Roots equal
 //! those of Ethereum's secure trie when the caller hashes its keys.
 
+mod bundle;
 mod checkpoint;
+mod hash;
+mod keccak;
 mod load;
 mod node;
 mod path;
@@ -52,6 +57,7 @@ impl Trie {
     /// Builds a trie from entries in ascending order of their keys, without duplicates.
     pub fn from_sorted<'a>(entries: impl IntoIterator<Item = (B256, &'a [u8])>) -> Self {
         let entries: Vec<_> = entries.into_iter().collect();
+        let entries: Vec<_> = entries.iter().map(|(key, value)| (key, *value)).collect();
         Self { root: update::build(0, &entries, 0) }
     }
 
@@ -82,6 +88,7 @@ impl Trie {
     /// The root hash; hashes what has changed since the versions it was made from.
     pub fn root(&self) -> B256 {
         let Some(root) = &self.root else { return EMPTY_ROOT_HASH };
+        hash::all(root, 0);
         let reference = root.reference(0);
         reference.as_hash().unwrap_or_else(|| keccak256(reference))
     }
@@ -90,10 +97,9 @@ impl Trie {
     pub fn get(&self, key: &B256, loader: &Loader<'_>) -> Result<Option<Vec<u8>>, StateError> {
         let mut found = None;
         self.descend(key, loader, |node, _| {
-            if let Kind::Leaf { key: leaf, value } = &node.kind
-                && leaf == key
-            {
-                found = Some(value.to_vec());
+            if let Kind::Bundle(bundle) = &node.kind {
+                let entry = bundle.entries().find(|entry| entry.0 == key);
+                found = entry.map(|(_, value)| value.to_vec());
             }
         })?;
         Ok(found)
@@ -103,11 +109,17 @@ impl Trie {
     /// or that there is none. Nodes embedded in their parent are not repeated.
     pub fn proof(&self, key: &B256, loader: &Loader<'_>) -> Result<Vec<Bytes>, StateError> {
         let mut proof = Vec::new();
-        self.descend(key, loader, |node, depth| {
-            let mut rlp = Vec::new();
-            node.encode(depth, &mut rlp);
+        let mut add = |rlp: &[u8], depth| {
             if depth == 0 || rlp.len() >= 32 {
-                proof.push(rlp.into());
+                proof.push(Bytes::copy_from_slice(rlp));
+            }
+        };
+        self.descend(key, loader, |node, depth| match &node.kind {
+            Kind::Bundle(bundle) => bundle.visit(key, depth, &mut add),
+            _ => {
+                let mut rlp = Vec::new();
+                node.encode(depth, &mut rlp);
+                add(&rlp, depth);
             }
         })?;
         Ok(proof)
@@ -124,7 +136,7 @@ impl Trie {
             let Some(node) = loader.resolve(&node, depth)? else { break };
             visit(&node, depth);
             next = match &node.kind {
-                Kind::Leaf { .. } | Kind::Stored { .. } => None,
+                Kind::Bundle(_) | Kind::Stored { .. } => None,
                 Kind::Extension { key: prefix, end, child } => {
                     (shared_prefix(prefix, key, depth, *end) == *end)
                         .then(|| (Arc::clone(child), *end))

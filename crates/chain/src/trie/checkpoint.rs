@@ -105,7 +105,7 @@ fn branch_of(node: &Arc<Node>, at: Prefix) -> Option<(Prefix, &Children)> {
             Kind::Branch { children } => Some((Prefix::new(child.any_key(), *end), children)),
             _ => None,
         },
-        Kind::Leaf { .. } | Kind::Stored { .. } => None,
+        Kind::Bundle(_) | Kind::Stored { .. } => None,
     }
 }
 
@@ -144,7 +144,7 @@ fn evict(node: &Arc<Node>, depth: usize, out: &dyn Fn(&Node) -> bool) -> Arc<Nod
         return Node::stored(at, node.reference(depth).clone(), node.leaves, node.epoch);
     }
     match &node.kind {
-        Kind::Leaf { .. } | Kind::Stored { .. } => Arc::clone(node),
+        Kind::Bundle(_) | Kind::Stored { .. } => Arc::clone(node),
         Kind::Branch { children } => evict_children(node, children, depth, out),
         Kind::Extension { key, end, child } => {
             // The branch an extension leads to stays with it.

@@ -107,8 +107,7 @@ impl<'a> Loader<'a> {
         if !is_sound {
             return Err(DAMAGED);
         }
-        let entries: Vec<(B256, &[u8])> =
-            entries.iter().map(|(key, value)| (*key, value.as_slice())).collect();
+        let entries: Vec<_> = entries.iter().map(|(key, value)| (key, value.as_slice())).collect();
         let loaded = build(depth, &entries, self.epoch);
         let is_right = loaded.as_ref().is_some_and(|loaded| stands_for(node, loaded, depth));
         if is_right || self.ahead { Ok(loaded) } else { Err(DAMAGED) }
@@ -132,7 +131,7 @@ pub(super) fn encode(node: &Node, depth: usize) -> Option<Vec<u8>> {
             Kind::Branch { children } => (Some(key), *end, children),
             _ => return None,
         },
-        Kind::Leaf { .. } | Kind::Stored { .. } => return None,
+        Kind::Bundle(_) | Kind::Stored { .. } => return None,
     };
     let mut record = Vec::with_capacity(16 * 38 + 4);
     record.push(u8::try_from(end - depth).ok()?);

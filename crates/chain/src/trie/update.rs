@@ -6,6 +6,8 @@ use alloy_primitives::B256;
 
 use super::{
     Change,
+    bundle::{BUNDLE_MAX, Bundle, Entry},
+    hash,
     load::Loader,
     node::{Children, Kind, Node},
     path::{KEY_NIBBLES, nibble, shared_prefix},
@@ -31,19 +33,12 @@ pub(super) fn update(
     }
     match node.map(|node| (node, &node.kind)) {
         None => Ok(build(depth, &insertions(changes), loader.epoch)),
-        Some((_, Kind::Leaf { key, value })) => {
-            let mut entries = insertions(changes);
-            if changes.binary_search_by(|change| change.0.cmp(key)).is_err() {
-                let at = entries.partition_point(|entry| entry.0 < *key);
-                entries.insert(at, (*key, value));
-            }
-            Ok(build(depth, &entries, loader.epoch))
-        }
+        Some((_, Kind::Bundle(bundle))) => Ok(update_bundle(bundle, depth, changes, loader.epoch)),
         Some((_, Kind::Extension { key, end, child })) => {
             update_extension(loader, depth, (key, *end, child), changes)
         }
         Some((_, Kind::Branch { children })) => {
-            let mut children = children.clone();
+            let mut children = copied(children);
             update_children(loader, &mut children, depth, changes)?;
             collapse(loader, children, depth)
         }
@@ -121,7 +116,7 @@ fn update_on_threads(
             let index = nibble(&group[0].0, depth);
             let child = update(&alone, before[index].as_ref(), depth + 1, group)?;
             if let Some(child) = &child {
-                child.reference(depth + 1);
+                hash::all(child, depth + 1);
             }
             made.push((index, child));
         }
@@ -183,7 +178,7 @@ fn lift(loader: &Loader<'_>, node: Option<Arc<Node>>, from: usize, to: usize) ->
 /// Moves a node in memory that hangs at depth `from` further up.
 fn raise(node: Arc<Node>, from: usize, epoch: u32) -> Arc<Node> {
     let kind = match &node.kind {
-        Kind::Leaf { key, value } => Kind::Leaf { key: *key, value: value.clone() },
+        Kind::Bundle(bundle) => Kind::Bundle(bundle.clone()),
         Kind::Extension { key, end, child } => {
             Kind::Extension { key: *key, end: *end, child: Arc::clone(child) }
         }
@@ -194,20 +189,54 @@ fn raise(node: Arc<Node>, from: usize, epoch: u32) -> Arc<Node> {
     Node::new(kind, epoch)
 }
 
-fn insertions(changes: &[Change]) -> Vec<(B256, &[u8])> {
-    changes.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect()
+fn insertions(changes: &[Change]) -> Vec<Entry<'_>> {
+    changes.iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect()
+}
+
+fn update_bundle(
+    bundle: &Bundle,
+    depth: usize,
+    changes: &[Change],
+    epoch: u32,
+) -> Option<Arc<Node>> {
+    if let Some(list) = bundle.changed(changes) {
+        return after_bundle(bundle, depth, changes, list.as_slice(), epoch);
+    }
+    let mut entries = Vec::with_capacity(BUNDLE_MAX + changes.len());
+    bundle.merge(changes, &mut |entry| entries.push(entry));
+    after_bundle(bundle, depth, changes, &entries, epoch)
+}
+
+fn after_bundle(
+    bundle: &Bundle,
+    depth: usize,
+    changes: &[Change],
+    entries: &[Entry<'_>],
+    epoch: u32,
+) -> Option<Arc<Node>> {
+    if entries.is_empty() || entries.len() > BUNDLE_MAX {
+        return build(depth, entries, epoch);
+    }
+    Some(Node::new(Kind::Bundle(Bundle::after(bundle, changes, entries)), epoch))
+}
+
+/// A copy of a branch's children. Their counters lie scattered in memory: looked at first, they are
+/// fetched all at once, while counting them up one by one would wait for each.
+fn copied(children: &Children) -> Box<Children> {
+    std::hint::black_box(children.iter().flatten().fold(0, |sum, child| sum ^ child.leaves));
+    Box::new(children.clone())
 }
 
 /// The node at `depth` over these entries, which share the path to it.
-pub(super) fn build(depth: usize, entries: &[(B256, &[u8])], epoch: u32) -> Option<Arc<Node>> {
+pub(super) fn build(depth: usize, entries: &[Entry<'_>], epoch: u32) -> Option<Arc<Node>> {
     let (first, last) = (entries.first()?, entries.last()?);
-    if entries.len() == 1 {
-        return Some(Node::new(Kind::Leaf { key: first.0, value: first.1.into() }, epoch));
+    if entries.len() <= BUNDLE_MAX {
+        return Some(Node::new(Kind::Bundle(Bundle::new(entries)), epoch));
     }
-    let fork = shared_prefix(&first.0, &last.0, depth, KEY_NIBBLES);
+    let fork = shared_prefix(first.0, last.0, depth, KEY_NIBBLES);
     let mut children = Box::<Children>::default();
-    for group in entries.chunk_by(|a, b| nibble(&a.0, fork) == nibble(&b.0, fork)) {
-        children[nibble(&group[0].0, fork)] = build(fork + 1, group, epoch);
+    for group in entries.chunk_by(|a, b| nibble(a.0, fork) == nibble(b.0, fork)) {
+        children[nibble(group[0].0, fork)] = build(fork + 1, group, epoch);
     }
     let branch = Node::new(Kind::Branch { children }, epoch);
     Some(if fork == depth { branch } else { raise(branch, fork, epoch) })
