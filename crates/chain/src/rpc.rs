@@ -32,6 +32,7 @@ mod oracle;
 mod origin;
 mod pending;
 mod raw;
+mod runs;
 mod schedule;
 mod server;
 mod simulate;

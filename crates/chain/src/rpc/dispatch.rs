@@ -85,12 +85,16 @@ impl Dispatcher {
         let mut rest = messages;
         while let Some(message) = rest.first() {
             let sends = rest.iter().take_while(|message| submission::is_send(message)).count();
+            let left_bytes = limits.batch_response_bytes_max.saturating_sub(written);
             let results = if written > limits.batch_response_bytes_max {
                 let wanted = matches!(message.kind(), Kind::Call | Kind::Invalid);
                 vec![wanted.then(|| Err(RpcError::response_too_large()))]
             } else if sends > 1 {
                 let sent = self.submit(&rest[..sends], deadline).await;
                 sent.into_iter().map(Some).collect()
+            } else if message.kind() == Kind::Call && self.may_take_long(message) {
+                let made = self.run(rest, deadline, left_bytes).await;
+                made.into_iter().map(Some).collect()
             } else {
                 vec![self.one(message, session, deadline, &mut answer.subscriptions).await]
             };
@@ -124,6 +128,12 @@ impl Dispatcher {
     ) -> Option<Result<String, RpcError>> {
         if submission::is_send(message) {
             return self.submit(std::slice::from_ref(message), deadline).await.pop();
+        }
+        if self.may_take_long(message) {
+            let alone = std::slice::from_ref(message);
+            let answer = self.run(alone, deadline, usize::MAX).await.pop();
+            // Nobody is told how a notification went.
+            return answer.filter(|_| message.kind() == Kind::Call);
         }
         let (start, meters) = (std::time::Instant::now(), &self.rpc.node.meters);
         let (span, _held) = (traced::span(&message.method), meters.under_way(&message.method));
@@ -182,6 +192,7 @@ impl Dispatcher {
         if method.ends_with("_unsubscribe") {
             return super::subscriptions::unsubscribe(message, session);
         }
-        self.table.call(&self.rpc, method, message.params.map(|params| params.get())).await
+        let params = message.params.map(|params| params.get());
+        self.table.call(&self.rpc, method, params).await
     }
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::{Arguments, Rpc, error::RpcError};
 
-type Call = Arc<dyn Fn(&Rpc, Arguments<'_>) -> Result<String, RpcError> + Send + Sync>;
+/// A method's code.
+pub(super) type Call = Arc<dyn Fn(&Rpc, Arguments<'_>) -> Result<String, RpcError> + Send + Sync>;
 
 /// JSON that comes later.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<String, RpcError>> + Send>>;
@@ -28,13 +29,22 @@ pub(crate) struct Table(HashMap<&'static str, Method>);
 enum Method {
     /// Answers at once, where the request arrives.
     Quick(Call),
-    /// May take long: on a thread of its own, a bounded number at a time.
+    /// May take long: see [`Class::Reading`].
     Heavy(Call),
-    /// Like heavy, for what executes messages: a number of its own, so that executions that wait
-    /// for their turn keep nobody from reading.
+    /// Executes messages: see [`Class::Executing`].
     Executing(Call),
     /// Waits for something to happen, holding nothing.
     Waiting(Wait),
+}
+
+/// Calls that may take long run on threads of their own, a bounded number of each class at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Log queries, whole blocks.
+    Reading,
+    /// What executes messages: a number of its own, so that executions that wait for their turn keep
+    /// nobody from reading.
+    Executing,
 }
 
 impl fmt::Debug for Table {
@@ -56,7 +66,22 @@ impl Table {
         names
     }
 
-    /// Calls a method. The result is JSON of at most `response_bytes_max` bytes.
+    /// The class of a call that may take long, and its method; `None` for others.
+    pub(super) fn class(&self, name: &str, params: Option<&str>) -> Option<(Class, Call)> {
+        let (class, call) = match self.0.get(name)? {
+            Method::Waiting(_) => return None,
+            Method::Executing(call) => (Class::Executing, call),
+            Method::Quick(call) | Method::Heavy(call) if names_pending(params) => {
+                (Class::Executing, call)
+            }
+            Method::Heavy(call) => (Class::Reading, call),
+            Method::Quick(_) => return None,
+        };
+        Some((class, Arc::clone(call)))
+    }
+
+    /// Calls a method that does not take long, or waits without doing anything. The result is JSON of
+    /// at most `response_bytes_max` bytes.
     pub(super) async fn call(
         &self,
         rpc: &Arc<Rpc>,
@@ -65,31 +90,20 @@ impl Table {
     ) -> Result<String, RpcError> {
         match self.0.get(name) {
             None => Err(RpcError::method_not_found(name)),
-            Some(Method::Quick(call)) if !names_pending(params) => {
-                let arguments = Arguments::new(name, params)?;
-                let called = catch_unwind(AssertUnwindSafe(|| call(rpc, arguments)));
-                called.unwrap_or_else(|_| Err(RpcError::crashed()))
-            }
             Some(Method::Waiting(call)) => {
                 let answer = call(rpc, Arguments::new(name, params)?)?;
                 answer.await
             }
             Some(Method::Quick(call) | Method::Heavy(call) | Method::Executing(call)) => {
-                let executes = matches!(self.0.get(name), Some(Method::Executing(_)));
-                let executes = executes || names_pending(params);
-                let (rpc, call) = (Arc::clone(rpc), Arc::clone(call));
-                let (name, params) = (name.to_owned(), params.map(str::to_owned));
-                let permits = if executes { &rpc.executions } else { &rpc.permits };
-                let permit = Arc::clone(permits).acquire_owned().await;
-                let here = tracing::Span::current();
-                let work = tokio::task::spawn_blocking(move || {
-                    let _permit = permit;
-                    here.in_scope(|| call(&rpc, Arguments::new(&name, params.as_deref())?))
-                });
-                work.await.unwrap_or_else(|_| Err(RpcError::crashed()))
+                guarded(|| call(rpc, Arguments::new(name, params)?))
             }
         }
     }
+}
+
+/// What a method answers; it may panic.
+pub(super) fn guarded(call: impl FnOnce() -> Result<String, RpcError>) -> Result<String, RpcError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(RpcError::crashed()))
 }
 
 /// Whether a request may be about the pending block, which has to be executed first.
