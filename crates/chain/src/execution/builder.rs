@@ -246,12 +246,13 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
         }
         let (journal, _) = self.evm.finish();
         let mut diff = journal.into_diff()?;
-        let (state_root, advance) = commitment.advance(&mut diff, source)?;
-        let envelopes: Vec<_> = self.receipts.iter().map(ExecutedReceipt::envelope).collect();
-        let logs_bloom = envelopes.iter().fold(Bloom::ZERO, |mut bloom, receipt| {
-            bloom.accrue_bloom(receipt.logs_bloom());
-            bloom
-        });
+        let (transactions, receipts) = (self.transactions, self.receipts);
+        let (advanced, body) = beside(
+            transactions.len() >= ROOTS_BESIDE_MIN,
+            || commitment.advance(&mut diff, source),
+            || BodyRoots::of(&transactions, &receipts),
+        );
+        let (state_root, advance) = advanced?;
         let (difficulty, nonce, ommers) = work
             .map_or((U256::ZERO, B64::ZERO, Vec::new()), |work| {
                 (work.difficulty, work.nonce, work.ommers)
@@ -264,9 +265,9 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
             },
             beneficiary: attributes.beneficiary,
             state_root,
-            transactions_root: transactions_root(&self.transactions),
-            receipts_root: proofs::calculate_receipt_root(&envelopes),
-            logs_bloom,
+            transactions_root: body.transactions,
+            receipts_root: body.receipts,
+            logs_bloom: body.logs_bloom,
             difficulty,
             number,
             gas_limit: attributes.gas_limit,
@@ -286,10 +287,48 @@ impl<'a, R: StateReader> BlockBuilder<'a, R> {
             requests_hash,
             ..Header::default()
         };
-        let (header, transactions) = (header.seal_slow(), self.transactions);
-        let block = Block { header, transactions, ommers, withdrawals };
-        Ok((Executed { block, receipts: self.receipts, diff }, advance))
+        let block = Block { header: header.seal_slow(), transactions, ommers, withdrawals };
+        Ok((Executed { block, receipts, diff }, advance))
     }
+}
+
+/// Transactions from which on their roots are worth a second thread: some 200 us of hashing.
+const ROOTS_BESIDE_MIN: usize = 48;
+
+/// What a header says of a block's transactions and receipts.
+struct BodyRoots {
+    transactions: B256,
+    receipts: B256,
+    logs_bloom: Bloom,
+}
+
+impl BodyRoots {
+    fn of(transactions: &[Transaction], receipts: &[ExecutedReceipt]) -> Self {
+        let envelopes: Vec<_> = receipts.iter().map(ExecutedReceipt::envelope).collect();
+        let mut logs_bloom = Bloom::ZERO;
+        for receipt in &envelopes {
+            logs_bloom.accrue_bloom(receipt.logs_bloom());
+        }
+        let receipts = proofs::calculate_receipt_root(&envelopes);
+        Self { transactions: transactions_root(transactions), receipts, logs_bloom }
+    }
+}
+
+/// The results of both, the second of another thread if that is worth it and there is a processor.
+fn beside<A, B: Send>(
+    worth_it: bool,
+    here: impl FnOnce() -> A,
+    there: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if !worth_it || processors < 2 {
+        return (here(), there());
+    }
+    std::thread::scope(|scope| {
+        let other = scope.spawn(there);
+        let here = here();
+        (here, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Root of the trie of a block's transactions.
