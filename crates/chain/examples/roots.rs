@@ -4,13 +4,15 @@
 //! `cargo run --release -p tilth-chain --example roots -- [ACCOUNTS] [THREADS]`. CPU
 //! time is that of one thread, the default; with more look at the wall time. A block of N ERC-20
 //! transfers changes N senders' accounts, the contract's, and 2 N of its slots. Accounts and slots
-//! are as many as asked for (300,000). Prints one line per figure.
+//! are as many as asked for (300,000). Prints one line per figure, and all of them as JSON in the last line, beside
+//! alloy-trie's hash builder, which makes both tries anew.
 
 use std::{collections::BTreeMap, time::Instant};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use alloy_trie::EMPTY_ROOT_HASH;
+use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use tilth_chain::{
     block::{Block, SealedHeader},
     state::{AccountDiff, AccountState, Commitment, SlotDiff, StateCommitment, StateDiff},
@@ -67,40 +69,10 @@ fn measure(path: &std::path::Path, count: u64, threads: usize) -> Result<()> {
     println!("cold start: {:?}, {} trie nodes in memory", start.elapsed(), commitment.resident());
     let mut commitment = commitment.with_threads(threads);
     let mut number = 1;
-    for transfers in [1_000, 5_000] {
-        let (mut cpu, mut wall, mut keys) = (0.0, 0.0, 0);
-        for round in 0..ROUNDS + 1 {
-            let mut diff = world.transfers(transfers)?;
-            let changed = diff.accounts.len()
-                + diff.accounts.values().map(|account| account.slots.len()).sum::<usize>();
-            let snapshot = store.snapshot()?;
-            let (cpu_before, start) = (cpu_seconds()?, Instant::now());
-            let (root, advance) = commitment.advance(&mut diff, &snapshot)?;
-            // The first block finds nothing in memory and is shown by itself.
-            let (cpu_now, wall_now) = (cpu_seconds()? - cpu_before, start.elapsed().as_secs_f64());
-            if round == 0 {
-                println!(
-                    "{transfers} transfers, first: {:.1} ms CPU, {:.1} ms wall",
-                    cpu_now * 1e3,
-                    wall_now * 1e3
-                );
-            } else {
-                (cpu, wall, keys) = (cpu + cpu_now, wall + wall_now, keys + changed);
-            }
-            commit(&store, &diff, root, number)?;
-            world.note(&diff)?;
-            commitment.adopt(advance);
-            number += 1;
-        }
-        let blocks = f64::from(u32::try_from(ROUNDS)?);
-        let keys = f64::from(u32::try_from(keys)?);
-        println!(
-            "{transfers} transfers, {:.0} keys: {:.1} ms CPU, {:.1} ms wall; {:.2} us CPU per key",
-            keys / blocks,
-            cpu / blocks * 1e3,
-            wall / blocks * 1e3,
-            cpu / keys * 1e6
-        );
+    let mut figures = serde_json::Map::new();
+    for transfers in [100, 1_000, 5_000] {
+        let cost = blocks(&store, &mut commitment, &mut world, &mut number, transfers)?;
+        figures.insert(transfers.to_string(), json!(cost));
     }
     println!("{} trie nodes in memory", commitment.resident());
     let unsaved = commitment.unsaved_keys();
@@ -111,7 +83,56 @@ fn measure(path: &std::path::Path, count: u64, threads: usize) -> Result<()> {
     let commitment = store.commitment()?;
     println!("start {unsaved} changes after the last save: {:?}", start.elapsed());
     ensure!(commitment.accounts().root() == root, "another root after opening");
+    let (anew, anew_root) = world.anew()?;
+    ensure!(anew_root == root, "alloy-trie gives another root");
+    println!("alloy-trie, both tries anew: {:.0} ms CPU", anew * 1e3);
+    println!("{}", json!({ "us_per_key": figures, "anew_seconds": anew, "accounts": count }));
     Ok(())
+}
+
+/// Makes blocks of so many transfers; returns the CPU time per changed key in microseconds.
+fn blocks(
+    store: &Store,
+    commitment: &mut Commitment,
+    world: &mut World,
+    number: &mut u64,
+    transfers: u64,
+) -> Result<f64> {
+    let (mut cpu, mut wall, mut keys) = (0.0, 0.0, 0);
+    for round in 0..ROUNDS + 1 {
+        let mut diff = world.transfers(transfers)?;
+        let slots: usize = diff.accounts.values().map(|account| account.slots.len()).sum();
+        let changed = diff.accounts.len() + slots;
+        let snapshot = store.snapshot()?;
+        let (cpu_before, start) = (cpu_seconds()?, Instant::now());
+        let (root, advance) = commitment.advance(&mut diff, &snapshot)?;
+        // The first block finds nothing in memory and is shown by itself.
+        let (cpu_now, wall_now) = (cpu_seconds()? - cpu_before, start.elapsed().as_secs_f64());
+        if round == 0 {
+            let (cpu_now, wall_now) = (cpu_now * 1e3, wall_now * 1e3);
+            println!("{transfers} transfers, first: {cpu_now:.1} ms CPU, {wall_now:.1} ms wall");
+        } else {
+            (cpu, wall, keys) = (cpu + cpu_now, wall + wall_now, keys + changed);
+        }
+        commit(store, &diff, root, *number)?;
+        world.note(&diff)?;
+        let cpu_before = cpu_seconds()?;
+        commitment.adopt(advance);
+        if round > 0 {
+            // Dropping what the step replaced is part of its cost.
+            cpu += cpu_seconds()? - cpu_before;
+        }
+        *number += 1;
+    }
+    let (blocks, keys) = (f64::from(u32::try_from(ROUNDS)?), f64::from(u32::try_from(keys)?));
+    let cost = cpu / keys * 1e6;
+    println!(
+        "{transfers} transfers, {:.0} keys: {:.1} ms CPU, {:.1} ms wall; {cost:.2} us CPU per key",
+        keys / blocks,
+        cpu / blocks * 1e3,
+        wall / blocks * 1e3,
+    );
+    Ok(cost)
 }
 
 fn commit(store: &Store, diff: &StateDiff, state_root: B256, number: u64) -> Result<()> {
@@ -183,6 +204,34 @@ impl World {
         Ok(StateDiff { accounts, codes: BTreeMap::new() })
     }
 
+    /// CPU seconds in which alloy-trie makes both tries from their sorted leaves, and the root.
+    fn anew(&mut self) -> Result<(f64, B256)> {
+        let root = |leaves: BTreeMap<B256, Vec<u8>>| -> Result<(f64, B256)> {
+            let before = cpu_seconds()?;
+            let mut builder = HashBuilder::default();
+            for (key, value) in &leaves {
+                builder.add_leaf(Nibbles::unpack(key), value);
+            }
+            let root = builder.root();
+            Ok((cpu_seconds()? - before, root))
+        };
+        let slots = self.slots.iter().zip(0_u64..).filter(|(value, _)| **value > 0);
+        let (storage, storage_root) = root(
+            slots
+                .map(|(value, slot)| {
+                    (keccak256(slot.to_be_bytes()), alloy_rlp::encode(U256::from(*value) << 70))
+                })
+                .collect(),
+        )?;
+        self.contract.storage_root = storage_root;
+        let accounts = self.balances.iter().zip(0..).filter_map(|(balance, index)| {
+            Some((keccak256(address(index)), alloy_rlp::encode(Self::account(*balance)?)))
+        });
+        let contract = (keccak256(CONTRACT), alloy_rlp::encode(self.contract));
+        let (accounts, root) = root(accounts.chain([contract]).collect())?;
+        Ok((storage + accounts, root))
+    }
+
     /// Takes over the storage root that a step has computed.
     fn note(&mut self, diff: &StateDiff) -> Result<()> {
         let diff = diff.accounts.get(&keccak256(CONTRACT)).context("the contract")?;
@@ -193,6 +242,8 @@ impl World {
 
 /// CPU time of this thread, in seconds. With more threads it is only this thread's share.
 fn cpu_seconds() -> Result<f64> {
+    // The count is brought up to date at every tick, and when the thread gives up its processor.
+    std::thread::sleep(std::time::Duration::from_micros(50));
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds: u64 = stat.split(' ').next().context("run time")?.parse()?;
     Ok(std::time::Duration::from_nanos(nanoseconds).as_secs_f64())

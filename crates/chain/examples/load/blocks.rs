@@ -1,15 +1,12 @@
-//! A long chain with one transfer in every block, and log queries over it.
+//! A long chain of blocks with one transfer each, and log queries over it.
 
-use alloy::{
-    primitives::{B256, keccak256},
-    sol_types::SolEvent,
-};
+use alloy::{primitives::B256, sol_types::SolEvent};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tilth_chain::{Config, Production};
 
 use crate::{
-    client::{Client, Process},
+    client::{Client, Process, number},
     genesis,
     token::{SENDERS, Token, Transfer, address, receiver, signer},
 };
@@ -24,13 +21,18 @@ pub async fn build(dir: &str, count: u64) -> Result<Value> {
     let config = Config { dir: Some(dir.into()), production, ..Config::in_memory(genesis()?) };
     let chain = tilth_chain::spawn(config).await.map_err(|error| error.problem())?;
     let rpc = chain.rpc_addr().to_string();
-    let blocks = tokio::task::spawn_blocking(move || one_each(&rpc, count)).await??;
+    let blocks = tokio::task::spawn_blocking(move || one_each(&rpc, count, 0)).await??;
     chain.shutdown().await;
     Ok(json!({ "blocks": blocks }))
 }
 
-/// Sends a transfer whenever the one before is mined, which makes one block of each.
-pub fn one_each(rpc: &str, count: u64) -> Result<u64> {
+/// Transfers between which a node is asked for empty blocks.
+const BETWEEN: u64 = 100;
+
+/// Sends a transfer whenever the one before is mined, which makes one block of each, until the head's
+/// number is `count`. After every hundred of them the node makes `empty` blocks (`anvil_mine`), which
+/// is how a node that keeps a chain in memory gets a long one.
+pub fn one_each(rpc: &str, count: u64, empty: u64) -> Result<u64> {
     let mut client = Client::connect(rpc)?;
     let token = Token::deployed(&mut client)?;
     let mut nonces = Vec::new();
@@ -40,18 +42,20 @@ pub fn one_each(rpc: &str, count: u64) -> Result<u64> {
         nonces.push((signer(index)?, nonce));
     }
     let mut head = client.number("eth_blockNumber", &json!([]))?;
+    let mut sent = 0;
     while head < count {
         let (signer, nonce) =
-            nonces.get_mut(usize::try_from(head % SENDERS)?).context("a sender")?;
-        let raw = token.transfer(signer, *nonce, receiver(head))?;
+            nonces.get_mut(usize::try_from(sent % SENDERS)?).context("a sender")?;
+        let raw = token.transfer(signer, *nonce, receiver(sent))?;
         *nonce += 1;
-        let sent = client.call("eth_sendRawTransaction", &json!([raw]))?;
-        anyhow::ensure!(sent["error"].is_null(), "refused: {sent}");
-        let hash = json!([keccak256(&raw)]);
-        while client.call("eth_getTransactionReceipt", &hash)?["result"].is_null() {
-            std::thread::yield_now();
+        sent += 1;
+        // Answers with the receipt.
+        let receipt = client.call("eth_sendRawTransactionSync", &json!([raw]))?;
+        head = number(&receipt["result"]["blockNumber"]).with_context(|| receipt.to_string())?;
+        if empty > 0 && sent % BETWEEN == 0 {
+            let mined = client.call("anvil_mine", &json!([format!("{empty:#x}")]))?;
+            anyhow::ensure!(mined["error"].is_null(), "not mined: {mined}");
         }
-        head = client.number("eth_blockNumber", &json!([]))?;
     }
     Ok(head)
 }

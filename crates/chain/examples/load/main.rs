@@ -8,7 +8,8 @@
 //! - `load transfers ADDRESS PID COUNT SECONDS`: ERC-20 transfers as raw transactions in batches.
 //! - `load calls ADDRESS PID COUNT`: `eth_call` of a balance, in batches.
 //! - `load build DIR COUNT`: makes a chain of so many blocks with a transfer each.
-//! - `load fill ADDRESS COUNT`: the same on a running node that makes a block at once.
+//! - `load fill ADDRESS COUNT EMPTY`: the same on a running node that makes a block at once, with EMPTY
+//!   blocks after every hundred transfers.
 //! - `load logs ADDRESS PID BLOCKS`: `eth_getLogs` over such a chain.
 //! - `load single ADDRESS PID COUNT`: transfers one after the other, each when the one before has its receipt.
 
@@ -46,8 +47,8 @@ fn main() -> Result<()> {
             calls(&mut Client::connect(address)?, &Process::new(pid)?, count.parse()?)?
         }
         ["build", dir, count] => blocks::build(dir, count.parse()?)?,
-        ["fill", address, count] => {
-            json!({ "blocks": blocks::one_each(address, count.parse()?)? })
+        ["fill", address, count, empty] => {
+            json!({ "blocks": blocks::one_each(address, count.parse()?, empty.parse()?)? })
         }
         ["logs", address, pid, count] => {
             blocks::queries(&mut Client::connect(address)?, &Process::new(pid)?, count.parse()?)?
