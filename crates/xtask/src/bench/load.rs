@@ -44,7 +44,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
 /// The state root's cost per changed key, beside both tries made anew by alloy-trie.
 fn roots(report: &mut Report) -> anyhow::Result<()> {
     let output = measure(&built("examples/roots"), &[])?.stdout;
-    let figures: Value = serde_json::from_str(output.lines().last().context("no figures")?)?;
+    let figures: Value = serde_json::from_str(output.lines().next_back().context("no figures")?)?;
     let anew = figure(&figures, "anew_seconds") * 1e6;
     for transfers in ["100", "1000", "5000"] {
         let ours = figure(&figures["us_per_key"], transfers);
