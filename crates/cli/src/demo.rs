@@ -42,20 +42,8 @@ pub async fn demo(common: Common, args: Demo) -> Ended {
     if !common.json {
         eprintln!("starting a network with {} providers in {}", args.providers, dir.display());
     }
-    let starting = Devnet::start(Topology {
-        dir: dir.join("network"),
-        fresh: true,
-        chain: ChainChoice::Own {
-            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            interval: None,
-        },
-        providers: args.providers,
-        slots: 1,
-        worker: own_command("worker")?,
-        sandbox_init: own_command("sandbox-init")?,
-    });
     let devnet = tokio::select! {
-        started = starting => started?,
+        started = start(&dir, &args) => started?,
         _ = signals.next() => return Ok(ExitCode::from(DETACHED)),
     };
     let place = Place::open(&Common { dir: Some(dir.join("network")), ..common.clone() })?;
@@ -107,6 +95,23 @@ pub async fn demo(common: Common, args: Demo) -> Ended {
         let _ = temporary.keep();
     }
     Ok(if outcome.missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The demo's network, in a folder of its own.
+async fn start(dir: &Path, args: &Demo) -> Result<Devnet, Problem> {
+    Devnet::start(Topology {
+        dir: dir.join("network"),
+        fresh: true,
+        chain: ChainChoice::Own {
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            interval: None,
+        },
+        providers: args.providers,
+        slots: 1,
+        worker: own_command("worker")?,
+        sandbox_init: own_command("sandbox-init")?,
+    })
+    .await
 }
 
 /// The network lives in this process, so interrupting the demo stops it.

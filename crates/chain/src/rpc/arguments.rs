@@ -83,88 +83,111 @@ impl<'a> Arguments<'a> {
 /// Arguments taken by methods that are not listed.
 const ARGUMENTS_MAX: usize = 8;
 
+/// How many arguments the methods take at most.
+const TAKEN: &[(usize, &[&str])] = &[
+    (
+        0,
+        &[
+            "web3_clientVersion",
+            "net_version",
+            "net_listening",
+            "net_peerCount",
+            "eth_chainId",
+            "eth_syncing",
+            "eth_accounts",
+            "eth_blockNumber",
+            "eth_gasPrice",
+            "eth_maxPriorityFeePerGas",
+            "eth_blobBaseFee",
+            "eth_baseFee",
+            "eth_config",
+            "eth_capabilities",
+            "eth_newBlockFilter",
+            "eth_pendingTransactions",
+            "txpool_status",
+            "txpool_content",
+            "txpool_inspect",
+            "rpc_modules",
+        ],
+    ),
+    (
+        1,
+        &[
+            "web3_sha3",
+            "eth_getBlockTransactionCountByNumber",
+            "eth_getBlockTransactionCountByHash",
+            "eth_getUncleCountByBlockNumber",
+            "eth_getUncleCountByBlockHash",
+            "eth_getHeaderByNumber",
+            "eth_getHeaderByHash",
+            "eth_getBlockReceipts",
+            "eth_getTransactionByHash",
+            "eth_getRawTransactionByHash",
+            "eth_getTransactionReceipt",
+            "eth_sendRawTransaction",
+            "eth_sendTransaction",
+            "eth_fillTransaction",
+            "eth_signTransaction",
+            "eth_getLogs",
+            "eth_newFilter",
+            "eth_newPendingTransactionFilter",
+            "eth_uninstallFilter",
+            "eth_getFilterChanges",
+            "eth_getFilterLogs",
+            "txpool_contentFrom",
+            "debug_getRawHeader",
+            "debug_getRawBlock",
+            "debug_getRawReceipts",
+            "debug_getRawTransaction",
+            "debug_getBadBlocks",
+            "debug_dumpBlock",
+        ],
+    ),
+    (
+        2,
+        &[
+            "eth_getBlockByNumber",
+            "eth_getBlockByHash",
+            "eth_getUncleByBlockNumberAndIndex",
+            "eth_getUncleByBlockHashAndIndex",
+            "eth_getTransactionByBlockNumberAndIndex",
+            "eth_getTransactionByBlockHashAndIndex",
+            "eth_getRawTransactionByBlockNumberAndIndex",
+            "eth_getRawTransactionByBlockHashAndIndex",
+            "eth_getBalance",
+            "eth_getTransactionCount",
+            "eth_getCode",
+            "eth_getStorageValues",
+            "eth_sign",
+            "eth_sendRawTransactionSync",
+            "eth_simulateV1",
+            "debug_traceTransaction",
+            "debug_traceBlock",
+            "debug_traceBlockByNumber",
+            "debug_traceBlockByHash",
+            "debug_traceBadBlock",
+            "debug_getModifiedAccountsByNumber",
+            "debug_getModifiedAccountsByHash",
+        ],
+    ),
+    (
+        3,
+        &[
+            "eth_getStorageAt",
+            "eth_getProof",
+            "eth_feeHistory",
+            "eth_createAccessList",
+            "eth_resend",
+            "debug_traceCall",
+        ],
+    ),
+    (4, &["eth_call", "eth_estimateGas"]),
+    (5, &["debug_storageRangeAt"]),
+    (6, &["debug_accountRange"]),
+];
+
 /// How many arguments a method takes at most.
 fn arguments_max(method: &str) -> usize {
-    match method {
-        "web3_clientVersion"
-        | "net_version"
-        | "net_listening"
-        | "net_peerCount"
-        | "eth_chainId"
-        | "eth_syncing"
-        | "eth_accounts"
-        | "eth_blockNumber"
-        | "eth_gasPrice"
-        | "eth_maxPriorityFeePerGas"
-        | "eth_blobBaseFee"
-        | "eth_baseFee"
-        | "eth_config"
-        | "eth_capabilities"
-        | "eth_newBlockFilter"
-        | "eth_pendingTransactions"
-        | "txpool_status"
-        | "txpool_content"
-        | "txpool_inspect"
-        | "rpc_modules" => 0,
-        "web3_sha3"
-        | "eth_getBlockTransactionCountByNumber"
-        | "eth_getBlockTransactionCountByHash"
-        | "eth_getUncleCountByBlockNumber"
-        | "eth_getUncleCountByBlockHash"
-        | "eth_getHeaderByNumber"
-        | "eth_getHeaderByHash"
-        | "eth_getBlockReceipts"
-        | "eth_getTransactionByHash"
-        | "eth_getRawTransactionByHash"
-        | "eth_getTransactionReceipt"
-        | "eth_sendRawTransaction"
-        | "eth_sendTransaction"
-        | "eth_fillTransaction"
-        | "eth_signTransaction"
-        | "eth_getLogs"
-        | "eth_newFilter"
-        | "eth_newPendingTransactionFilter"
-        | "eth_uninstallFilter"
-        | "eth_getFilterChanges"
-        | "eth_getFilterLogs"
-        | "txpool_contentFrom"
-        | "debug_getRawHeader"
-        | "debug_getRawBlock"
-        | "debug_getRawReceipts"
-        | "debug_getRawTransaction"
-        | "debug_getBadBlocks"
-        | "debug_dumpBlock" => 1,
-        "eth_getBlockByNumber"
-        | "eth_getBlockByHash"
-        | "eth_getUncleByBlockNumberAndIndex"
-        | "eth_getUncleByBlockHashAndIndex"
-        | "eth_getTransactionByBlockNumberAndIndex"
-        | "eth_getTransactionByBlockHashAndIndex"
-        | "eth_getRawTransactionByBlockNumberAndIndex"
-        | "eth_getRawTransactionByBlockHashAndIndex"
-        | "eth_getBalance"
-        | "eth_getTransactionCount"
-        | "eth_getCode"
-        | "eth_getStorageValues"
-        | "eth_sign"
-        | "eth_sendRawTransactionSync"
-        | "eth_simulateV1"
-        | "debug_traceTransaction"
-        | "debug_traceBlock"
-        | "debug_traceBlockByNumber"
-        | "debug_traceBlockByHash"
-        | "debug_traceBadBlock"
-        | "debug_getModifiedAccountsByNumber"
-        | "debug_getModifiedAccountsByHash" => 2,
-        "eth_getStorageAt"
-        | "eth_getProof"
-        | "eth_feeHistory"
-        | "eth_createAccessList"
-        | "eth_resend"
-        | "debug_traceCall" => 3,
-        "eth_call" | "eth_estimateGas" => 4,
-        "debug_storageRangeAt" => 5,
-        "debug_accountRange" => 6,
-        _ => ARGUMENTS_MAX,
-    }
+    let listed = TAKEN.iter().find(|(_, names)| names.contains(&method));
+    listed.map_or(ARGUMENTS_MAX, |(count, _)| *count)
 }

@@ -37,6 +37,9 @@ impl Snapshot {
     }
 }
 
+/// Accounts by their hashed addresses, and where to go on.
+pub(crate) type AccountPage = (Vec<(B256, AccountState)>, Option<B256>);
+
 /// Accounts one call of [`HistoricState::accounts_from`] looks at.
 const ACCOUNTS_LOOKED_AT_MAX: usize = 10_000;
 
@@ -67,7 +70,7 @@ impl HistoricState<'_> {
         &self,
         first: &B256,
         count: usize,
-    ) -> Result<(Vec<(B256, AccountState)>, Option<B256>), StateError> {
+    ) -> Result<AccountPage, StateError> {
         let mut found = Vec::new();
         let mut at = *first;
         for _ in 0..ACCOUNTS_LOOKED_AT_MAX {
