@@ -58,7 +58,7 @@ impl Process {
             .append(true)
             .open(dir.join("stderr.log"))
             .unwrap();
-        let log_option = if args.contains(&"--log") { &[][..] } else { &["--log", "info"] };
+        let log_option: &[&str] = if args.contains(&"--log") { &[] } else { &["--log", "info"] };
         let child = Command::new(TILTH)
             .args(args)
             .args(log_option)
