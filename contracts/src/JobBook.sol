@@ -9,10 +9,11 @@ import {JobStore} from "./JobStore.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
 
-/// @title Jobs and their ranges: posted price, one replica.
+/// @title Jobs and their ranges: posted price or clock, one replica.
 /// @dev Money of a job = escrow (unreserved) + ceilings of claimed ranges + units x price of submitted ranges; all of it is
 /// locked in the Ledger for the client. The Ledger is touched at open, topUp, cancel, settle and finish only. A claim
-/// writes the job's one hot slot and one new slot, a submission one more new slot (the root).
+/// writes the job's one hot slot and one new slot, a submission one more new slot (the root). In a job on the clock the
+/// first claim or return of a block writes the clock's slot, too; every range has its own price there, kept as a level.
 /// Calls go to the Ledger and the Registry, which call nobody, and last in `finish` to the job's callback contract.
 contract JobBook is JobStore {
     using SafeCast for uint256;
@@ -49,7 +50,8 @@ contract JobBook is JobStore {
             prepareCap: terms.prepareCap,
             rangeTimeout: terms.rangeTimeout,
             targetSeconds: terms.targetSeconds,
-            parallelism: terms.parallelism
+            parallelism: terms.parallelism,
+            clock: terms.finishSeconds != 0
         });
         s.cost = Slots.packCost(cost);
         s.course = Slots.packCourse(
@@ -69,7 +71,15 @@ contract JobBook is JobStore {
         Slots.Hot memory hot;
         (hot.escrow, hot.state) = (funds, JobState.Open);
         s.hot = Slots.packHot(hot);
-        emit JobOpened(jobId, msg.sender, terms, funds, uint40(block.timestamp));
+        if (cost.clock) {
+            cost.price = terms.floorPrice;
+            s.clock = Slots.packClock(
+                Slots.Clock({
+                    floor: terms.floorPrice, start: block.timestamp, finish: terms.finishSeconds, at: 0, unclaimed: 0
+                })
+            );
+        }
+        emit JobOpened(jobId, msg.sender, terms.program, terms, funds, uint40(block.timestamp));
         if (_affordable(cost, funds) == 0) emit JobDry(jobId, funds);
         if (funds != 0) _ledger.lock(msg.sender, funds);
     }
@@ -208,6 +218,7 @@ contract JobBook is JobStore {
         Slots.Hot memory hot,
         Slots.Course memory course,
         IRegistry.Standing memory p,
+        uint256 shared,
         uint256 want,
         uint256 minPrice
     ) private view returns (Refusal, uint256 count) {
@@ -227,7 +238,8 @@ contract JobBook is JobStore {
         count = course.returnedPieces == 0 ? course.taskCount - hot.next : s.returned[course.returnedPieces - 1].count;
         count = _min(count, want);
         count = _min(count, Sizing.MAX_RANGE_TASKS);
-        count = _min(count, Sizing.fairShare(unclaimed, course.taskCount, cost.parallelism));
+        if (!cost.clock) shared = unclaimed;
+        count = _min(count, Sizing.fairShare(shared, course.taskCount, cost.parallelism));
         Pace memory shown = Slots.unpackPace(s.paces[p.number]);
         count = _min(count, Sizing.paceCap(shown, course.firstRange, cost.targetSeconds, p.slots));
         count = _min(count, _affordable(cost, hot.escrow));
@@ -246,8 +258,14 @@ contract JobBook is JobStore {
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
         Slots.Course memory course = Slots.unpackCourse(s.course);
         Slots.Head memory r;
-        (why, r.count) = _offer(s, cost, hot, course, p, want, minPrice);
+        uint256 clock;
+        {
+            uint256 shared;
+            if (cost.clock) (clock, r.level, shared) = _enter(s, cost, hot, course);
+            (why, r.count) = _offer(s, cost, hot, course, p, shared, want, minPrice);
+        }
         if (why != Refusal.None) return (why, 0, 0, 0);
+        if (clock != 0) s.clock = clock;
         if (course.returnedPieces == 0) {
             r.from = hot.next;
             hot.next += r.count;
@@ -308,7 +326,9 @@ contract JobBook is JobStore {
         returns (IRegistry.Standing memory p)
     {
         Store storage s = _jobs[jobId];
-        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
+        Record storage record = s.ranges[seq];
+        uint256 head = record.head;
+        Slots.Head memory r = Slots.unpackHead(head);
         if (r.state != RangeState.Claimed) revert WrongRangeState(jobId, seq, r.state);
         if (root == 0) revert EmptyRoot();
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
@@ -316,6 +336,7 @@ contract JobBook is JobStore {
         if (units > cap) revert TooManyUnits(units, cap.toUint64());
         uint256 leaves = cost.prepareCap == 0 ? r.count : r.count + 1;
         if (failures > leaves) revert TooManyFailures(failures, leaves.toUint32());
+        if (cost.clock) cost.price = _priceOf(s, cost, r.level);
         uint256 unused = (cap - units) * cost.price;
         // It was part of the escrow, which has 96 bits; the same holds for the escrow below.
         // forge-lint: disable-start(unsafe-typecast)
@@ -323,9 +344,8 @@ contract JobBook is JobStore {
         if (r.provider != p.number) revert NotYourRange(jobId, seq);
 
         _paceAfter(s, cost, r);
-        (r.units, r.failures, r.at, r.state) = (units, failures, block.timestamp, RangeState.Submitted);
-        s.ranges[seq].head = Slots.packHead(r);
-        s.ranges[seq].root = root;
+        record.head = Slots.submitted(head, units, failures, block.timestamp);
+        record.root = root;
 
         Slots.Hot memory hot = Slots.unpackHot(s.hot);
         hot.escrow += unused;
@@ -359,15 +379,16 @@ contract JobBook is JobStore {
         private
         returns (uint128 escrow, address owner, uint128 bond)
     {
-        r.state = state;
-        s.ranges[seq].head = Slots.packHead(r);
+        Record storage record = s.ranges[seq];
+        record.head = Slots.inState(record.head, state);
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
-        uint256 value = _ceiling(cost, r.count) * cost.price;
+        uint256 value = _ceiling(cost, r.count) * _priceOf(s, cost, r.level);
         Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        if (cost.clock) s.clock = Slots.packClock(_tick(s, hot, course));
         hot.escrow += value;
         hot.outstanding -= 1;
         s.hot = Slots.packHot(hot);
-        Slots.Course memory course = Slots.unpackCourse(s.course);
         s.returned[course.returnedPieces] = Piece({from: r.from.toUint32(), count: r.count.toUint32()});
         course.returnedPieces += 1;
         course.returnedTasks += r.count;
@@ -383,7 +404,7 @@ contract JobBook is JobStore {
     function _settle(uint64 jobId, uint32[] calldata seqs, bool wait) private returns (uint256) {
         _checkSeqs(seqs);
         Store storage s = _jobs[jobId];
-        uint256 price = Slots.unpackCost(s.cost).price;
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
         uint256 window = wait ? Slots.unpackCourse(s.course).window : 0;
         Tab memory tab;
         tab.payments = new ILedger.Payment[](seqs.length + 1);
@@ -391,10 +412,11 @@ contract JobBook is JobStore {
         for (uint256 i = 0; i < seqs.length; ++i) {
             uint32 seq = seqs[i];
             Record storage record = s.ranges[seq];
-            Slots.Head memory r = Slots.unpackHead(record.head);
+            uint256 head = record.head;
+            Slots.Head memory r = Slots.unpackHead(head);
             if (r.state != RangeState.Submitted || block.timestamp < r.at + window) continue;
-            r.state = RangeState.Settled;
-            record.head = Slots.packHead(r);
+            record.head = Slots.inState(head, RangeState.Settled);
+            uint256 price = cost.clock ? _priceOf(s, cost, r.level) : cost.price;
             _addToTab(tab, jobId, seq, r, record.root, price);
         }
         if (tab.done == 0) revert NothingToDo(jobId);
@@ -473,17 +495,12 @@ contract JobBook is JobStore {
     function claimable(uint64 jobId, address provider) external view returns (uint32 count, uint96 price, Refusal why) {
         Store storage s = _jobs[jobId];
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        (,, uint256 shared) = _enter(s, cost, hot, course);
         price = cost.price.toUint96();
         uint256 tasks;
-        (why, tasks) = _offer(
-            s,
-            cost,
-            Slots.unpackHot(s.hot),
-            Slots.unpackCourse(s.course),
-            _registry.standingOf(provider),
-            type(uint32).max,
-            0
-        );
+        (why, tasks) = _offer(s, cost, hot, course, _registry.standingOf(provider), shared, type(uint32).max, 0);
         count = tasks.toUint32();
     }
 }

@@ -5,6 +5,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {Clock} from "./libraries/Clock.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
 
@@ -19,7 +20,8 @@ abstract contract JobStore is IJobBook {
         bytes32 root;
     }
 
-    /// @dev A job. The first three words are packed, see Slots; `hot` changes with every call.
+    /// @dev A job. The first three words are packed, see Slots; `hot` changes with every call. `clock` is packed, too, and
+    /// neither read nor written for a job with a posted price.
     struct Store {
         uint256 hot;
         uint256 cost;
@@ -30,6 +32,7 @@ abstract contract JobStore is IJobBook {
         address callback;
         bytes32 specHash;
         bytes32 resultRoot;
+        uint256 clock;
         mapping(uint32 seq => Record) ranges;
         mapping(uint256 provider => uint256 pace) paces;
         mapping(uint256 depth => Piece) returned;
@@ -131,10 +134,6 @@ abstract contract JobStore is IJobBook {
         j.client = s.client;
         j.state = hot.state;
         j.unclaimed = _unclaimed(hot, course).toUint32();
-        if (j.state == JobState.Open) {
-            if (j.unclaimed == 0 || block.timestamp > course.deadline) j.state = JobState.Draining;
-            j.dry = j.unclaimed != 0 && _affordable(cost, hot.escrow) == 0;
-        }
         j.resultRoot = s.resultRoot;
         // Every field below was unpacked from exactly the bits of its type.
         // forge-lint: disable-start(unsafe-typecast)
@@ -158,12 +157,24 @@ abstract contract JobStore is IJobBook {
         // forge-lint: disable-end(unsafe-typecast)
         (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
         j.terms.callback = s.callback;
+        if (cost.clock) {
+            Slots.Clock memory c = Slots.unpackClock(s.clock);
+            (j.terms.floorPrice, j.terms.finishSeconds) = (c.floor.toUint96(), c.finish.toUint32());
+        }
+        _enter(s, cost, hot, course);
+        j.price = cost.price.toUint96();
+        if (j.state == JobState.Open) {
+            if (j.unclaimed == 0 || block.timestamp > course.deadline) j.state = JobState.Draining;
+            j.dry = j.unclaimed != 0 && _affordable(cost, hot.escrow) == 0;
+        }
     }
 
     /// @inheritdoc IJobBook
     function range(uint64 jobId, uint32 seq) external view returns (Range memory) {
-        Record storage record = _jobs[jobId].ranges[seq];
+        Store storage s = _jobs[jobId];
+        Record storage record = s.ranges[seq];
         Slots.Head memory r = Slots.unpackHead(record.head);
+        uint256 price = r.provider == 0 ? 0 : _priceOf(s, Slots.unpackCost(s.cost), r.level);
         // Every field was unpacked from exactly the bits of its type.
         // forge-lint: disable-start(unsafe-typecast)
         return Range({
@@ -174,6 +185,7 @@ abstract contract JobStore is IJobBook {
             units: uint64(r.units),
             failures: uint32(r.failures),
             at: uint40(r.at),
+            price: uint96(price),
             root: record.root
         });
         // forge-lint: disable-end(unsafe-typecast)
@@ -187,6 +199,41 @@ abstract contract JobStore is IJobBook {
     /// @inheritdoc IJobBook
     function resultRoot(uint64 jobId) external view returns (bytes32) {
         return _jobs[jobId].resultRoot;
+    }
+
+    // ------------------------------------------------------------------ the clock
+
+    /// @dev The clock of a job that is on one, as of now: where the job stood when this block began. That is where it stands
+    /// until the block's first claim or return writes it down.
+    function _tick(Store storage s, Slots.Hot memory hot, Slots.Course memory course)
+        internal
+        view
+        returns (Slots.Clock memory c)
+    {
+        c = Slots.unpackClock(s.clock);
+        if (c.at != block.timestamp) (c.at, c.unclaimed) = (block.timestamp, _unclaimed(hot, course));
+    }
+
+    /// @dev From here on `cost.price` is the price in force, if the job is on the clock.
+    /// @return word the clock to be stored if something is claimed; 0 with a posted price
+    /// @return level of the price
+    /// @return shared tasks that were unclaimed when the block began
+    function _enter(Store storage s, Slots.Cost memory cost, Slots.Hot memory hot, Slots.Course memory course)
+        internal
+        view
+        returns (uint256 word, uint256 level, uint256 shared)
+    {
+        if (!cost.clock) return (0, 0, 0);
+        Slots.Clock memory c = _tick(s, hot, course);
+        shared = c.unclaimed;
+        level = Clock.level(block.timestamp - c.start, c.finish, course.taskCount - shared, course.taskCount);
+        cost.price = Clock.price(c.floor, cost.price, level);
+        word = Slots.packClock(c);
+    }
+
+    /// @dev What a unit of a range costs. `cost` is as stored.
+    function _priceOf(Store storage s, Slots.Cost memory cost, uint256 level) internal view returns (uint256) {
+        return cost.clock ? Clock.price(Slots.unpackClock(s.clock).floor, cost.price, level) : cost.price;
     }
 
     // ------------------------------------------------------------------ small things
@@ -234,6 +281,10 @@ abstract contract JobStore is IJobBook {
         _refuseIf(t.deadline <= block.timestamp || t.deadline > block.timestamp + MAX_DURATION, Field.Deadline);
         _refuseIf(t.afterJob != 0, Field.AfterJob);
         _refuseIf(t.contact.length > MAX_CONTACT_BYTES, Field.Contact);
+        bool clock = t.finishSeconds != 0;
+        _refuseIf(clock ? t.floorPrice == 0 || t.floorPrice > t.price : t.floorPrice != 0, Field.FloorPrice);
+        bool late = block.timestamp + t.finishSeconds > t.deadline;
+        _refuseIf(clock && (late || t.finishSeconds < Clock.MIN_FINISH), Field.FinishSeconds);
     }
 
     function _refuseIf(bool wrong, Field field) internal pure {

@@ -78,6 +78,29 @@ contract GasTest is Network {
         vm.assertLe(life, 140_000, "whole life of a range in stride");
     }
 
+    /// @dev The same life in a job on the clock, where every block has one claim, so that each pays for the clock's slot.
+    function test_rangeLifeOnTheClock() public {
+        IJobBook.Terms memory t = terms();
+        (t.taskCount, t.firstRange, t.floorPrice, t.finishSeconds) = (1_000_000, 100, PRICE / 10, 1_000_000);
+        provider(1, 16, 1_000 ether);
+        uint64 id = openJob(t, 10_000 ether);
+        vm.snapshotGasLastCall(GROUP, "clock: open");
+        (uint32 seq,,) = claim(id, 1, 100);
+        submit(id, 1, seq, 100, 1);
+        acknowledge(id, seq);
+        vm.warp(block.timestamp + 200);
+        (seq,,) = claim(id, 1, 100);
+        uint256 life = vm.snapshotGasLastCall(GROUP, "clock: claim");
+        submit(id, 1, seq, 5_000, 0);
+        life += vm.snapshotGasLastCall(GROUP, "clock: submit");
+        uint32[] memory seqs = many(id, 50);
+        vm.prank(CLIENT);
+        book.acknowledge(id, seqs);
+        life += vm.snapshotGasLastCall(GROUP, "clock: acknowledge 50") / 50;
+        vm.snapshotValue(GROUP, "clock: range life", life);
+        vm.assertLe(life, 192_000, "whole life of a range on the clock");
+    }
+
     function test_otherCalls() public {
         uint64 id = busyJob();
         (uint32 seq,,) = claim(id, 1, 100);

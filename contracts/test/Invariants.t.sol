@@ -85,6 +85,11 @@ contract Crowd is T {
         t.deadline = now_ + uint40(60 + (seed >> 88) % 3000);
         t.maxFailures = uint32((seed >> 96) % 20);
         t.requiredClass = (seed >> 104) % 4 == 0 ? 2 : 0;
+        t.program = bytes32(seed >> 200);
+        if ((seed >> 112) % 2 == 0) {
+            t.floorPrice = uint96(1 + (seed >> 120) % t.price);
+            t.finishSeconds = uint32(16 + (seed >> 152) % 200);
+        }
         act(client(who), address(book), abi.encodeCall(IJobBook.open, (t, uint128(bound(funds, 0, 3e9)))));
     }
 
@@ -110,7 +115,7 @@ contract Crowd is T {
         uint32 seq = heldSeq(id, n);
         address sender = replica.provider(replica.range(id, seq).provider).node;
         if (who % 4 == 0) sender = node(who / 4);
-        units = uint64(bound(units, 0, replica.ceiling(id, seq) / (1 + replica.job(id).terms.price) + 1));
+        units = uint64(bound(units, 0, replica.mostUnits(id, seq) + 1));
         act(
             sender,
             address(book),
@@ -131,7 +136,7 @@ contract Crowd is T {
         uint64 id = someJob(j);
         uint32 seq = heldSeq(id, n);
         IRegistry.Provider memory p = replica.provider(replica.range(id, seq).provider);
-        units = uint64(bound(units, 0, replica.ceiling(id, seq) / (1 + replica.job(id).terms.price)));
+        units = uint64(bound(units, 0, replica.mostUnits(id, seq)));
         act(
             p.node,
             address(book),
@@ -310,7 +315,9 @@ contract InvariantsTest is Network {
         eq(j.unclaimed, copy.terms.taskCount - copy.next + copy.returnedTasks, "unclaimed");
         bool shown = copy.state == IJobBook.JobState.Open && j.state == IJobBook.JobState.Draining;
         ok(shown || j.state == copy.state, "state");
-        copy.terms.contact = "";
+        if (j.state != IJobBook.JobState.None) eq(j.price, replica.priceNow(id), "price in force");
+        ok(j.price <= copy.terms.price && j.price >= copy.terms.floorPrice, "price within floor and cap");
+        (copy.terms.program, copy.terms.contact) = (0, "");
         eq(keccak256(abi.encode(j.terms)), keccak256(abi.encode(copy.terms)), "terms");
         uint256 alive = 0;
         uint256 outstanding = 0;

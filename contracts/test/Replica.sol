@@ -7,7 +7,8 @@ import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 
 /// @dev What an indexer would do: rebuilds the state of all contracts from their events alone, with no call to them.
-/// The sizing rules (pace) are written here a second time, in the plainest way.
+/// The sizing rules (pace) and the clock are written here a second time, in the plainest way. Times of events without one are
+/// those of their block, which is fed as soon as it is there.
 contract Replica {
     struct JobCopy {
         IJobBook.JobState state;
@@ -21,6 +22,9 @@ contract Replica {
         uint32 outstanding;
         uint32 failures;
         bytes32 resultRoot;
+        uint40 openedAt;
+        uint256 blockTime;
+        uint32 blockUnclaimed;
     }
 
     mapping(address => ILedger.Account) internal accounts_;
@@ -169,8 +173,10 @@ contract Replica {
     function onOpened(uint64 id, Vm.Log calldata log) internal {
         require(id == ++jobCount, "jobs are numbered without gaps");
         JobCopy storage j = jobs_[id];
-        (IJobBook.Terms memory t, uint128 escrow,) = abi.decode(log.data, (IJobBook.Terms, uint128, uint40));
+        (IJobBook.Terms memory t, uint128 escrow, uint40 time) = abi.decode(log.data, (IJobBook.Terms, uint128, uint40));
+        require(log.topics[3] == t.program, "program");
         (j.state, j.client, j.terms, j.escrow) = (IJobBook.JobState.Open, addressAt(log, 2), t, escrow);
+        j.openedAt = time;
     }
 
     function onDone(uint64 id, Vm.Log calldata log) internal {
@@ -184,13 +190,14 @@ contract Replica {
         address owner = addressAt(log, 3);
         (uint32 from, uint32 count, uint96 price, uint128 escrow, uint40 time) =
             abi.decode(log.data, (uint32, uint32, uint96, uint128, uint40));
-        require(seq == j.ranges && price == j.terms.price, "claim");
+        newBlock(j);
+        require(seq == j.ranges && price == price_(j, time, j.blockUnclaimed), "claim");
         j.ranges += 1;
         j.outstanding += 1;
         j.escrow = escrow;
         if (from == j.next) j.next += count;
         else j.returnedTasks -= count;
-        ranges_[id][seq] = IJobBook.Range(owner, IJobBook.RangeState.Claimed, from, count, 0, 0, time, 0);
+        ranges_[id][seq] = IJobBook.Range(owner, IJobBook.RangeState.Claimed, from, count, 0, 0, time, price, 0);
         providers_[owner].held += 1;
         providers_[owner].exposure += ceiling(id, seq);
     }
@@ -264,6 +271,7 @@ contract Replica {
     function comesBack(uint64 id, uint32 seq, IJobBook.RangeState state, uint128 escrow) internal {
         IJobBook.Range storage r = ranges_[id][seq];
         require(r.state == IJobBook.RangeState.Claimed, "came back without a claim");
+        newBlock(jobs_[id]);
         r.state = state;
         jobs_[id].escrow = escrow;
         jobs_[id].outstanding -= 1;
@@ -273,14 +281,48 @@ contract Replica {
         p.exposure -= ceiling(id, seq);
     }
 
+    /// @dev Before something is claimed or comes back: remembers how much was left when the block began.
+    function newBlock(JobCopy storage j) internal {
+        if (j.blockTime == block.timestamp) return;
+        (j.blockTime, j.blockUnclaimed) = (block.timestamp, unclaimed(j));
+    }
+
+    function unclaimed(JobCopy storage j) internal view returns (uint32) {
+        return j.terms.taskCount - j.next + j.returnedTasks;
+    }
+
+    /// @dev The price at a time, with so many tasks unclaimed: how late the job is, in 65535ths of an eighth of its time.
+    function price_(JobCopy storage j, uint256 time, uint256 left) internal view returns (uint256) {
+        IJobBook.Terms storage t = j.terms;
+        if (t.finishSeconds == 0) return t.price;
+        uint256 slack = t.finishSeconds / 8;
+        int256 due = int256((t.finishSeconds - slack) * (t.taskCount - left));
+        int256 late = int256((time - j.openedAt) * t.taskCount) - due;
+        int256 level = late * 65535 / int256(slack * t.taskCount);
+        if (level < 0) level = 0;
+        if (level > 65535) level = 65535;
+        return t.floorPrice + uint256(t.price - t.floorPrice) * uint256(level) ** 2 / 65535 ** 2;
+    }
+
+    /// @dev What a claim would pay now.
+    function priceNow(uint64 id) external view returns (uint256) {
+        JobCopy storage j = jobs_[id];
+        return price_(j, block.timestamp, j.blockTime == block.timestamp ? j.blockUnclaimed : unclaimed(j));
+    }
+
+    /// @dev Most units of a range.
+    function mostUnits(uint64 id, uint32 seq) public view returns (uint256) {
+        IJobBook.Terms storage t = jobs_[id].terms;
+        return uint256(ranges_[id][seq].count) * t.unitCap + t.prepareCap;
+    }
+
     /// @dev Largest value of a range.
     function ceiling(uint64 id, uint32 seq) public view returns (uint128) {
-        IJobBook.Terms storage t = jobs_[id].terms;
-        return uint128((uint256(ranges_[id][seq].count) * t.unitCap + t.prepareCap) * t.price);
+        return uint128(mostUnits(id, seq) * ranges_[id][seq].price);
     }
 
     /// @dev Value of a submitted range.
     function value(uint64 id, uint32 seq) public view returns (uint128) {
-        return uint128(uint256(ranges_[id][seq].units) * jobs_[id].terms.price);
+        return uint128(uint256(ranges_[id][seq].units) * ranges_[id][seq].price);
     }
 }

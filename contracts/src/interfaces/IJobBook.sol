@@ -60,7 +60,9 @@ interface IJobBook {
         FirstRange,
         Deadline,
         AfterJob,
-        Contact
+        Contact,
+        FloorPrice,
+        FinishSeconds
     }
 
     /// @notice What the client offers.
@@ -68,7 +70,10 @@ interface IJobBook {
     /// @param taskCount number of tasks, 1 ..= MAX_TASKS
     /// @param unitCap most units one task may cost, at least 1
     /// @param prepareCap most units of the prepare phase of one range; 0 = the program has no prepare phase
-    /// @param price base units per unit, at least 1
+    /// @param price base units per unit, at least 1; the most that is paid when the job is on the clock
+    /// @param floorPrice clock only: base units per unit while the job keeps to its schedule, 1 ..= price; else 0
+    /// @param finishSeconds clock only: seconds after opening at which every task is offered at `price`, at least 16 and not
+    /// after the deadline; 0 = posted price
     /// @param window seconds after submission from which anyone may settle; at least `minWindow(value)`
     /// @param rangeTimeout seconds after its claim from which a range may be expired
     /// @param targetSeconds how long a provider should work on one range
@@ -80,6 +85,7 @@ interface IJobBook {
     /// @param minVramMib video memory that a provider must have, MiB
     /// @param afterJob reserved, must be 0
     /// @param callback contract whose `onJobDone` is called at the end; zero = none
+    /// @param program what quotes are grouped by, the BLAKE3 hash of the program (event only, not checked); may be 0
     /// @param contact where spec and inputs are served (event only, opaque), at most MAX_CONTACT_BYTES
     struct Terms {
         bytes32 specHash;
@@ -87,6 +93,8 @@ interface IJobBook {
         uint64 unitCap;
         uint64 prepareCap;
         uint96 price;
+        uint96 floorPrice;
+        uint32 finishSeconds;
         uint32 window;
         uint32 rangeTimeout;
         uint16 targetSeconds;
@@ -98,6 +106,7 @@ interface IJobBook {
         uint32 minVramMib;
         uint64 afterJob;
         address callback;
+        bytes32 program;
         bytes contact;
     }
 
@@ -108,8 +117,9 @@ interface IJobBook {
     /// @param outstanding ranges claimed or submitted and not yet judged
     /// @param failures failed tasks among all submitted ranges
     /// @param escrow money of the job that no range has reserved
-    /// @param dry true when unclaimed tasks are left and the escrow does not pay for one of them
-    /// @param terms as opened; `contact` is empty here, it is only in the event
+    /// @param price what a claim in a block of this time pays per unit: the posted price, or what the clock says
+    /// @param dry true when unclaimed tasks are left and the escrow does not pay for one of them at that price
+    /// @param terms as opened; `program` and `contact` are empty here, they are only in the event
     struct Job {
         address client;
         JobState state;
@@ -120,6 +130,7 @@ interface IJobBook {
         uint32 ranges;
         uint32 outstanding;
         uint32 failures;
+        uint96 price;
         uint128 escrow;
         Terms terms;
     }
@@ -129,6 +140,7 @@ interface IJobBook {
     /// @param at when it was claimed, or, from its submission on, when it was submitted
     /// @param units claimed units; 0 until submitted
     /// @param failures tasks that did not end Ok; 0 until submitted
+    /// @param price base units per unit, as agreed when it was claimed
     /// @param root Merkle-sum root of the leaves; 0 until submitted
     struct Range {
         address provider;
@@ -138,6 +150,7 @@ interface IJobBook {
         uint64 units;
         uint32 failures;
         uint40 at;
+        uint96 price;
         bytes32 root;
     }
 
@@ -155,7 +168,9 @@ interface IJobBook {
         uint8 releases;
     }
 
-    event JobOpened(uint64 indexed jobId, address indexed client, Terms terms, uint128 escrow, uint40 at);
+    event JobOpened(
+        uint64 indexed jobId, address indexed client, bytes32 indexed program, Terms terms, uint128 escrow, uint40 at
+    );
     event JobFunded(uint64 indexed jobId, uint128 amount, uint128 escrow);
     /// @notice The escrow pays for no further task; `topUp` goes on with the job.
     event JobDry(uint64 indexed jobId, uint128 escrow);
@@ -267,7 +282,9 @@ interface IJobBook {
     /// tells the callback contract.
     function finish(uint64 jobId) external;
 
-    /// @notice Node key: takes the next range, at most `want` tasks, at a price of at least `minPrice`.
+    /// @notice Node key: takes the next range, at most `want` tasks, at a price of at least `minPrice`. On the clock the price
+    /// and the fair share follow from the job as it was when the block began: whatever else is in the block, and in whatever
+    /// order, changes neither.
     function claim(uint64 jobId, uint32 want, uint96 minPrice) external returns (uint32 seq, uint32 from, uint32 count);
 
     /// @notice Node key: hands in the results of a range.

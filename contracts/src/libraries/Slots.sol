@@ -22,7 +22,8 @@ library Slots {
     }
 
     /// @notice Terms about cost and size.
-    /// price 96 | unitCap 48 | prepareCap 48 | rangeTimeout 24 | targetSeconds 16 | parallelism 16
+    /// price 96 | unitCap 48 | prepareCap 48 | rangeTimeout 24 | 7 free | clock 1 | targetSeconds 16 | parallelism 16
+    /// `price` is the posted price, or the cap when `clock` is set.
     struct Cost {
         uint256 price;
         uint256 unitCap;
@@ -30,6 +31,17 @@ library Slots {
         uint256 rangeTimeout;
         uint256 targetSeconds;
         uint256 parallelism;
+        bool clock;
+    }
+
+    /// @notice Jobs on the clock only: its terms, and where the job stood when the block of the last change began.
+    /// floor 96 | start 40 | finish 32 | at 40 | unclaimed 32
+    struct Clock {
+        uint256 floor;
+        uint256 start;
+        uint256 finish;
+        uint256 at;
+        uint256 unclaimed;
     }
 
     /// @notice Terms about the course of the job, and what came back (the only part that changes).
@@ -47,7 +59,8 @@ library Slots {
     }
 
     /// @notice A range but for its root. `provider` is the provider's number, `at` as in `IJobBook.Range`.
-    /// provider 32 | from 32 | count 32 | units 64 | failures 32 | at 40 | state 8
+    /// provider 32 | from 32 | count 32 | units 64 | failures 32 | at 40 | level 16 | state 8
+    /// `level` gives the range's price in a job on the clock, see the library Clock; 0 otherwise.
     struct Head {
         uint256 provider;
         uint256 from;
@@ -55,6 +68,7 @@ library Slots {
         uint256 units;
         uint256 failures;
         uint256 at;
+        uint256 level;
         IJobBook.RangeState state;
     }
 
@@ -91,13 +105,27 @@ library Slots {
         c.rangeTimeout = w >> 40 & M24;
         c.targetSeconds = w >> 16 & M16;
         c.parallelism = w & M16;
+        c.clock = w >> 32 & 1 == 1;
     }
 
     function packCost(Cost memory c) internal pure returns (uint256) {
         _fits(c.price >> 96 | (c.unitCap | c.prepareCap) >> 48 | c.rangeTimeout >> 24);
         _fits((c.targetSeconds | c.parallelism) >> 16);
         return c.price << 160 | c.unitCap << 112 | c.prepareCap << 64 | c.rangeTimeout << 40 | c.targetSeconds << 16
-            | c.parallelism;
+            | c.parallelism | (c.clock ? 1 << 32 : 0);
+    }
+
+    function unpackClock(uint256 w) internal pure returns (Clock memory c) {
+        c.floor = w >> 160;
+        c.start = w >> 120 & M40;
+        c.finish = w >> 88 & M32;
+        c.at = w >> 48 & M40;
+        c.unclaimed = w >> 16 & M32;
+    }
+
+    function packClock(Clock memory c) internal pure returns (uint256) {
+        _fits(c.floor >> 96 | (c.start | c.at) >> 40 | (c.finish | c.unclaimed) >> 32);
+        return c.floor << 160 | c.start << 120 | c.finish << 88 | c.at << 48 | c.unclaimed << 16;
     }
 
     function unpackCourse(uint256 w) internal pure returns (Course memory c) {
@@ -125,13 +153,26 @@ library Slots {
         r.units = w >> 96 & M64;
         r.failures = w >> 64 & M32;
         r.at = w >> 24 & M40;
+        r.level = w >> 8 & M16;
         r.state = IJobBook.RangeState(w & 0xff);
     }
 
     function packHead(Head memory r) internal pure returns (uint256) {
-        _fits((r.provider | r.from | r.count | r.failures) >> 32 | r.units >> 64 | r.at >> 40);
+        _fits((r.provider | r.from | r.count | r.failures) >> 32 | r.units >> 64 | r.at >> 40 | r.level >> 16);
         return r.provider << 224 | r.from << 192 | r.count << 160 | r.units << 96 | r.failures << 64 | r.at << 24
-            | uint256(r.state);
+            | r.level << 8 | uint256(r.state);
+    }
+
+    /// @dev A packed range in another state; cheaper than to unpack and pack it.
+    function inState(uint256 w, IJobBook.RangeState state) internal pure returns (uint256) {
+        return w & ~uint256(0xff) | uint256(state);
+    }
+
+    /// @dev A packed range, claimed until now, as submitted: provider, tasks and level stay.
+    function submitted(uint256 w, uint256 units, uint256 failures, uint256 at) internal pure returns (uint256) {
+        _fits(units >> 64 | failures >> 32 | at >> 40);
+        return w & (type(uint256).max << 160 | M16 << 8) | units << 96 | failures << 64 | at << 24
+            | uint256(IJobBook.RangeState.Submitted);
     }
 
     /// @dev cap 32 | tasks 48 | busySeconds 32 | lastSubmittedAt 40 | releases 8, from the low end.

@@ -35,12 +35,13 @@ pub async fn run(common: Common, args: Run) -> Ended {
     let agreed = jobs.submit(&prepared, args.funds).await.map_err(|error| error.problem())?;
     store.note(&place.dir, agreed.job);
     if !common.json {
-        eprintln!(
-            "job {} is open: {} tasks at {} GRAIN per Gfuel",
-            agreed.job,
-            agreed.spec.task_count,
-            prepared.offer.price.to_grain_per_gfuel(),
-        );
+        let most = prepared.offer.price.to_grain_per_gfuel();
+        let price = match prepared.offer.clock {
+            None => most,
+            Some(clock) => format!("{} to {most}", clock.floor.to_grain_per_gfuel()),
+        };
+        let tasks = agreed.spec.task_count;
+        eprintln!("job {} is open: {tasks} tasks at {price} GRAIN per Gfuel", agreed.job);
     }
     let following = Following {
         jobs: &jobs,

@@ -15,10 +15,13 @@
 //!
 //! [price]
 //! per-gfuel = "0.001"               # GRAIN
+//! # or: kind = "clock", floor = "0.0005", cap = "0.002", finish = "2h"
 //! ```
 //!
 //! Every mistake is named with its place and what to do; nothing is sent before the whole file and all
 //! its assets have been checked.
+
+mod price;
 
 use std::{
     collections::BTreeMap,
@@ -29,12 +32,14 @@ use std::{
 
 use serde::Deserialize;
 use tilth_protocol::{
-    Amount, ContentHash, ContentRef, Input, InputSource, JobSpec, Limits, Output, Price, Problem,
-    Units, Workload,
+    Amount, Clock, ContentHash, ContentRef, Input, InputSource, JobSpec, Limits, Output, Price,
+    Problem, Units, Workload,
     amount::UNITS_PER_GFUEL,
     spec::{MAX_INLINE_BYTES, MAX_INPUT_BYTES, MAX_PROGRAM_BYTES},
 };
 use tilth_service::{ByteSize, TimeSpan};
+
+use self::price::{PriceText, price_rule};
 
 /// Largest job file that is read: a thousand inputs with long names fit.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -83,12 +88,6 @@ fn one_mebibyte() -> ByteSize {
     ByteSize::from_bytes(1 << 20)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct PriceText {
-    per_gfuel: String,
-}
-
 /// How results are judged.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -123,8 +122,10 @@ enum OutputText {
 /// The terms of payment and schedule that go on chain beside the spec's hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Per unit.
+    /// Per unit; on the clock the most that is paid.
     pub price: Price,
+    /// The clock, if the price is not posted; its cap is `price`.
+    pub clock: Option<Clock>,
     /// Challenge window, seconds; `None`: the shortest that the contract allows for the value.
     pub window_s: Option<u32>,
     /// Seconds after its claim from which a range may be expired.
@@ -350,13 +351,7 @@ fn offer(
     verification: &VerificationText,
     schedule: &ScheduleText,
 ) -> Result<Offer, Problem> {
-    let price = Price::from_grain_per_gfuel(&price.per_gfuel).map_err(|error| {
-        mistake(path, format!("price.per-gfuel: {error}"), "write a decimal number in quotes")
-    })?;
-    if price.0 == 0 {
-        let detail = "price.per-gfuel is zero, or too small to be paid".to_owned();
-        return Err(mistake(path, detail, "offer at least 0.000000000000001 GRAIN per Gfuel"));
-    }
+    let (price, clock) = price_rule(path, price)?;
     let seconds = |field: &str, span: Option<TimeSpan>, default: u64, max: u64| {
         let seconds = span.map_or(default, |span| std::time::Duration::from(span).as_secs());
         if (1..=max).contains(&seconds) {
@@ -375,6 +370,11 @@ fn offer(
         day,
     )?;
     let deadline = seconds("schedule.deadline", schedule.deadline, day, 365 * day)?;
+    if let Some(clock) = clock.filter(|clock| u64::from(clock.finish_s) > deadline) {
+        let detail =
+            format!("price.finish is {} s, schedule.deadline is {deadline} s", clock.finish_s);
+        return Err(mistake(path, detail, "let the clock finish before the deadline"));
+    }
     let window = match verification.window {
         Some(window) => Some(seconds("verification.window", Some(window), 0, 3 * day)?),
         None => None,
@@ -382,6 +382,7 @@ fn offer(
     let narrow = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
     Ok(Offer {
         price,
+        clock,
         window_s: window.map(narrow),
         range_timeout_s: narrow(timeout),
         target_s: u16::try_from(target).unwrap_or(u16::MAX),
@@ -497,6 +498,32 @@ mod tests {
             let problem = load(&dir.path().join(odd)).unwrap_err();
             assert!(problem.detail.contains("not a regular file"), "{odd}: {problem}");
         }
+    }
+
+    #[test]
+    fn a_clock_has_floor_cap_and_finish() {
+        let dir = folder();
+        let posted = "[price]\n        per-gfuel = \"0.5\"";
+        let priced = |price: &str| load_text(&dir, &GOOD.replace(posted, price));
+        let clock = "[price]\nkind = \"clock\"\nfloor = \"0.1\"\ncap = \"0.4\"\nfinish = \"2h\"";
+        let offer = priced(clock).unwrap().offer;
+        let unit = |text| Price::from_grain_per_gfuel(text).unwrap();
+        let expected = Clock { floor: unit("0.1"), cap: unit("0.4"), finish_s: 7_200 };
+        assert_eq!((offer.price, offer.clock), (expected.cap, Some(expected)));
+        for (from, to, word) in [
+            ("floor = \"0.1\"", "floor = \"0.5\"", "above"),
+            ("floor = \"0.1\"", "", "floor is missing"),
+            ("\"2h\"", "\"15s\"", "at least 16 s"),
+            ("\"2h\"", "\"25h\"", "deadline"),
+            ("cap = \"0.4\"", "cap = \"0\"", "zero"),
+            ("cap = \"0.4\"", "cap = \"0.4\"\nper-gfuel = \"1\"", "mixes"),
+            ("kind = \"clock\"", "", "mixes"),
+            ("kind = \"clock\"", "kind = \"auction\"", "auction"),
+        ] {
+            let problem = priced(&clock.replace(from, to)).unwrap_err();
+            assert!(problem.detail.contains(word), "{to}: {problem}");
+        }
+        assert!(priced("[price]").unwrap_err().detail.contains("per-gfuel is missing"));
     }
 
     #[test]

@@ -155,6 +155,10 @@ on_chain_enum! {
         AfterJob = 11 => "job to wait for",
         /// At most 256 bytes.
         Contact = 12 => "contact",
+        /// With a clock: one base unit to the cap. Otherwise 0.
+        FloorPrice = 13 => "floor price",
+        /// With a clock: 16 seconds to the deadline.
+        FinishSeconds = 14 => "finish of the clock",
     }
 }
 
@@ -171,7 +175,7 @@ mod tests {
                 assert!(value > 5);
             }
             assert_eq!(Refusal::try_from(value).is_ok(), value <= 12);
-            assert_eq!(TermsField::try_from(value).is_ok(), value <= 12);
+            assert_eq!(TermsField::try_from(value).is_ok(), value <= 14);
             assert_eq!(RangeState::try_from(value).is_ok(), value <= 5);
         }
     }

@@ -90,6 +90,8 @@ fn steps_end_up_where_they_were_announced_and_the_contracts_know_each_other() ->
             unitCap: 1000,
             prepareCap: 0,
             price: U256::from(1_000_000_u64).to(),
+            floorPrice: U256::ZERO.to(),
+            finishSeconds: 0,
             window: 60,
             rangeTimeout: 60,
             targetSeconds: 10,
@@ -101,6 +103,7 @@ fn steps_end_up_where_they_were_announced_and_the_contracts_know_each_other() ->
             minVramMib: 0,
             afterJob: 0,
             callback: Address::ZERO,
+            program: B256::repeat_byte(2),
             contact: Bytes::from_static(b"here"),
         },
         funds: GRAIN,
@@ -116,6 +119,7 @@ fn steps_end_up_where_they_were_announced_and_the_contracts_know_each_other() ->
     let event = JobBook::JobOpened::decode_log(log)?;
     assert_eq!((event.jobId, event.client, event.escrow), (1, CLIENT, GRAIN));
     assert_eq!(event.terms.contact.as_ref(), b"here");
+    assert_eq!(event.program, B256::repeat_byte(2));
     let account = Ledger::accountCall { owner: CLIENT };
     let read =
         send(&mut db, CLIENT, 2, TxKind::Call(addresses.ledger), call(account.abi_encode()), 0)?;

@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod amount;
+pub mod clock;
 pub mod contact;
 pub mod content;
 pub mod encoding;
@@ -19,6 +20,7 @@ pub mod spec;
 pub mod worker;
 
 pub use amount::{Amount, Price, Units};
+pub use clock::Clock;
 pub use contact::Contact;
 pub use content::{ContentHash, ContentRef};
 pub use encoding::{DecodeError, decode, encode};

@@ -268,7 +268,8 @@ fn refusal(why: Contract) -> Refusal {
         Contract::Dry => Refusal::NoFunds,
         Contract::NoExposure => Refusal::Exposure,
         Contract::NoSuchJob | Contract::NotOpen | Contract::DeadlinePassed => Refusal::Closed,
-        Contract::NotQualified | Contract::PriceTooLow => Refusal::Unfit,
+        Contract::NotQualified => Refusal::Unfit,
+        Contract::PriceTooLow => Refusal::Price,
         Contract::None
         | Contract::NotRegistered
         | Contract::ProviderPaused

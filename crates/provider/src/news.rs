@@ -2,7 +2,7 @@
 
 use alloy::{rpc::types::Log, sol_types::SolEventInterface};
 use tilth_contracts::{JobBook::JobBookEvents, Terms as Offered};
-use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
+use tilth_protocol::{Amount, Clock, ContentHash, JobId, Price, RangeId};
 
 use crate::machine::{ChainEvent, Claim, Millis, Terms};
 
@@ -82,7 +82,7 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
                 range_timeout_ms: seconds(e.terms.rangeTimeout.into()),
                 contact: e.terms.contact.to_vec(),
             };
-            let event = ChainEvent::Opened { job, terms: terms(&e.terms) };
+            let event = ChainEvent::Opened { job, terms: terms(&e.terms, e.at.to()) };
             Some(Heard { event, block, more: More::Opened(opening) })
         }
         JobBookEvents::JobFunded(e) => nothing(ChainEvent::ToppedUp { job: JobId(e.jobId) }),
@@ -129,10 +129,16 @@ fn seconds(seconds: u64) -> Millis {
     seconds.saturating_mul(1_000)
 }
 
-fn terms(terms: &Offered) -> Terms {
+fn terms(terms: &Offered, opened_s: u64) -> Terms {
+    let price = Price(terms.price.to::<u128>());
+    let clock = (terms.finishSeconds != 0).then(|| {
+        let floor = Price(terms.floorPrice.to::<u128>());
+        (Clock { floor, cap: price, finish_s: terms.finishSeconds }, seconds(opened_s))
+    });
     Terms {
         task_count: terms.taskCount,
-        price: tilth_protocol::Price(terms.price.to::<u128>()),
+        price,
+        clock,
         window_ms: seconds(terms.window.into()),
         range_timeout_ms: seconds(terms.rangeTimeout.into()),
         deadline: seconds(terms.deadline.to::<u64>()),
@@ -145,7 +151,10 @@ fn terms(terms: &Offered) -> Terms {
 #[cfg(test)]
 mod tests {
     use alloy::sol_types::SolEvent;
-    use alloy_primitives::{Address, B256, Log as Plain, aliases::U40};
+    use alloy_primitives::{
+        Address, B256, Log as Plain,
+        aliases::{U40, U96},
+    };
     use tilth_contracts::JobBook;
 
     use super::*;
@@ -162,7 +171,9 @@ mod tests {
             taskCount: 12,
             unitCap: 7,
             prepareCap: 8,
-            price: alloy_primitives::aliases::U96::from(99),
+            price: U96::from(99),
+            floorPrice: U96::from(9),
+            finishSeconds: 800,
             window: 60,
             rangeTimeout: 30,
             targetSeconds: 5,
@@ -174,19 +185,23 @@ mod tests {
             minVramMib: 2,
             afterJob: 0,
             callback: Address::ZERO,
+            program: B256::repeat_byte(4),
             contact: vec![1, 2, 3].into(),
         };
         let opened = JobBook::JobOpened {
             jobId: 4,
             client: Address::ZERO,
+            program: B256::repeat_byte(4),
             terms,
             escrow: 5,
-            at: U40::from(1),
+            at: U40::from(17),
         };
         let heard = hear(&log(&opened)).unwrap();
         let ChainEvent::Opened { job: JobId(4), terms } = heard.event else { panic!("{heard:?}") };
         assert_eq!((terms.window_ms, terms.range_timeout_ms), (60_000, 30_000));
         assert_eq!((terms.deadline, terms.price.0), (1_790_000_000_000, 99));
+        let clock = Clock { floor: Price(9), cap: Price(99), finish_s: 800 };
+        assert_eq!(terms.clock, Some((clock, 17_000)));
         let More::Opened(opening) = heard.more else { panic!() };
         assert_eq!((opening.unit_cap, opening.prepare_cap), (7, 8));
         assert_eq!((opening.contact, heard.block), (vec![1, 2, 3], 9));

@@ -1,13 +1,14 @@
-//! The golden vectors that Rust and forge share: `vectors/merkle_sum.json`.
+//! The golden vectors that Rust and forge share: `vectors/merkle_sum.json` and `vectors/clock.json`.
 //!
-//! The file is written by this test when `TILTH_WRITE_VECTORS` is set and compared otherwise, so a
-//! change of the hashing is a change of a committed file.
+//! The first is written by its test when `TILTH_WRITE_VECTORS` is set and compared otherwise, so a
+//! change of the hashing is a change of a committed file. The second holds columns of decimal numbers
+//! that were computed once with big integers, apart from both implementations.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tilth_protocol::{JobId, Leaf, PREPARE_INDEX, Status};
+use tilth_protocol::{Clock, JobId, Leaf, PREPARE_INDEX, Price, Status};
 use tilth_verification::MerkleSum;
 
 const JOB: JobId = JobId(0x0102_0304_0506_0708);
@@ -76,4 +77,26 @@ fn merkle_sum_vectors_are_those_committed() {
     }
     let committed = std::fs::read_to_string(&path).unwrap();
     assert_eq!(committed, text, "vectors/merkle_sum.json differs: is the change of hashing meant?");
+}
+
+#[test]
+fn clock_vectors_hold() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/clock.json");
+    let table: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let number =
+        |name: &str, row: usize| -> u128 { table[name][row].as_str().unwrap().parse().unwrap() };
+    let narrow = |name: &str, row: usize| u32::try_from(number(name, row)).unwrap();
+    let rows = table["level"].as_array().unwrap().len();
+    assert!(rows > 100, "there are vectors");
+    for row in 0..rows {
+        let clock = Clock {
+            floor: Price(number("floor", row)),
+            cap: Price(number("cap", row)),
+            finish_s: narrow("finish", row),
+        };
+        let elapsed = u64::try_from(number("elapsed", row)).unwrap();
+        let level = clock.level(elapsed, narrow("claimed", row), narrow("tasks", row));
+        assert_eq!(u128::from(level), number("level", row), "row {row}");
+        assert_eq!(clock.price(level).0, number("price", row), "row {row}");
+    }
 }

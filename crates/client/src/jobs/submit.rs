@@ -114,6 +114,8 @@ impl Jobs {
             unitCap: prepared.spec.limits.unit_cap,
             prepareCap: prepared.spec.limits.prepare_cap,
             price: U96::saturating_from(offer.price.0),
+            floorPrice: U96::saturating_from(offer.clock.map_or(0, |clock| clock.floor.0)),
+            finishSeconds: offer.clock.map_or(0, |clock| clock.finish_s),
             window,
             rangeTimeout: offer.range_timeout_s,
             targetSeconds: offer.target_s,
@@ -125,6 +127,7 @@ impl Jobs {
             minVramMib: 0,
             afterJob: 0,
             callback: Address::ZERO,
+            program: prepared.spec.program.hash.0.into(),
             contact: self.blobs.contact().to_bytes().into(),
         })
     }

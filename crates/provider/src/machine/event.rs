@@ -4,7 +4,7 @@
 //! Chain events may repeat what an answer already said, in any order: both are idempotent.
 
 use alloy_primitives::{Address, B256};
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+use tilth_protocol::{Amount, Clock, ContentHash, JobId, Price, RangeId};
 
 /// Milliseconds of Unix time. The machine never reads a clock.
 pub type Millis = u64;
@@ -205,8 +205,10 @@ pub enum ChainEvent {
 pub struct Terms {
     /// Number of tasks.
     pub task_count: u32,
-    /// Price of one unit.
+    /// Price of one unit; on the clock the most it can be.
     pub price: Price,
+    /// The clock, and when it began, if the price is not posted.
+    pub clock: Option<(Clock, Millis)>,
     /// How long a submission can be challenged.
     pub window_ms: u64,
     /// How long a range may take before anyone may expire it.
@@ -291,8 +293,10 @@ pub enum Refusal {
     Exposure,
     /// The job takes no more claims.
     Closed,
-    /// We lack something that the job asks for, or it pays too little.
+    /// We lack something that the job asks for.
     Unfit,
+    /// The price in force is below what we asked for; on the clock that can change.
+    Price,
     /// We are paused, unknown, hold too many ranges, or the chain could not be asked.
     Later,
 }

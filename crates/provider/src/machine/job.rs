@@ -82,7 +82,7 @@ pub(super) struct Job {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Speed {
     pub task_micros: u64,
-    /// Base units earned per second of one slot.
+    /// Base units earned per second of one slot; on the clock, at the cap.
     pub value: u128,
     pub load_micros: u64,
 }
@@ -182,6 +182,33 @@ impl Job {
         !self.closed && self.unfit.is_none() && now < self.terms.deadline
     }
 
+    /// What a unit pays now, as far as the logs say.
+    pub(super) fn price(&self, now: Millis) -> Price {
+        let Some((clock, start)) = self.terms.clock else { return self.terms.price };
+        let elapsed = now.saturating_sub(start) / 1_000;
+        clock.price(clock.level(elapsed, self.taken, self.terms.task_count))
+    }
+
+    /// When a unit pays at least `floor` if nobody claims before; 0 with a posted price.
+    pub(super) fn pays_from(&self, floor: Price) -> Millis {
+        let Some((clock, start)) = self.terms.clock else { return 0 };
+        let Some(level) = clock.level_for(floor) else { return Millis::MAX };
+        let second = clock.second_of(level, self.taken, self.terms.task_count);
+        start.saturating_add(second.saturating_mul(1_000))
+    }
+
+    /// Base units that a second of one slot earns at the price of now, once that is known.
+    pub(super) fn worth(&self, now: Millis) -> Option<u128> {
+        let (value, cap) = (self.speed?.value, self.terms.price.0.max(1));
+        if self.terms.clock.is_none() {
+            return Some(value);
+        }
+        // The value was reckoned at the cap.
+        let price = self.price(now).0;
+        let exact = value.checked_mul(price).map(|product| product / cap);
+        Some(exact.unwrap_or_else(|| (value / cap).saturating_mul(price)))
+    }
+
     /// When it can be forgotten if we have nothing to do with it any more.
     pub(super) fn ends(&self) -> Millis {
         if self.closed || self.unfit.is_some() { 0 } else { self.terms.deadline }
@@ -218,7 +245,7 @@ fn value_per_second(price: Price, units: u64, micros: u64) -> u128 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tilth_protocol::{JobId, RangeId};
+    use tilth_protocol::{Clock, JobId, RangeId};
 
     use super::*;
     use crate::machine::sample;
@@ -240,6 +267,24 @@ mod tests {
         assert_eq!((job.remaining(), job.next_index()), (86, Some(4)));
         job.book_claim(&claim(2, 0, 4), false);
         assert_eq!(job.remaining(), 86, "a repeated log is booked once");
+    }
+
+    #[test]
+    fn on_the_clock_pay_and_worth_follow_the_schedule() {
+        let clock = Clock { floor: Price(100), cap: Price(1_000), finish_s: 8_000 };
+        let terms =
+            Terms { price: clock.cap, clock: Some((clock, sample::START)), ..sample::terms(1_000) };
+        let mut job = Job::new(terms, &sample::rules(1));
+        job.learn(Pace { tasks: 10, units: 1_000, micros: 1_000_000, load_micros: 0 });
+        let at = |seconds: u64| sample::START + seconds * 1_000;
+        assert_eq!((job.price(at(0)), job.worth(at(0))), (Price(100), Some(100_000)));
+        assert_eq!((job.price(at(1_000)), job.worth(at(1_000))), (Price(1_000), Some(1_000_000)));
+        let when = job.pays_from(Price(300));
+        assert!(job.price(when) >= Price(300) && job.price(when - 1_000) < Price(300));
+        job.book_claim(&claim(0, 0, 100), false);
+        assert_eq!(job.price(at(700)), Price(100), "what others claim lowers it");
+        assert_eq!(job.pays_from(Price(300)), when + 700_000);
+        assert_eq!(job.pays_from(Price(1_001)), Millis::MAX);
     }
 
     #[test]

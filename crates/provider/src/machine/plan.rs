@@ -326,11 +326,17 @@ impl Machine {
             .iter()
             .filter(|(_, job)| job.is_open(now) && job.phase == Phase::Ready)
             .filter(|(_, job)| job.remaining() > 0)
-            .filter_map(|(id, job)| Some((*id, job.speed?.value, job.sleep)))
+            .filter_map(|(id, job)| {
+                let pays = job.pays_from(self.rules.price_floor);
+                Some((*id, job.worth(now)?, job.sleep, pays))
+            })
             .collect();
-        let awake = candidates.into_iter().filter(|(_, _, sleep)| self.is_awake(*sleep, now));
+        // On the clock a job waits for its price; claims of others may put that off.
+        let ready = candidates
+            .into_iter()
+            .filter(|(.., sleep, pays)| self.is_awake(*sleep, now) && self.is_due(*pays, now));
         // Of equals the oldest, which is closest to its end.
-        awake.max_by_key(|(id, value, _)| (*value, std::cmp::Reverse(*id))).map(|(id, ..)| id)
+        ready.max_by_key(|(id, value, ..)| (*value, std::cmp::Reverse(*id))).map(|(id, ..)| id)
     }
 
     /// How much of a job to ask for: what fits half of its range timeout after what we already hold.

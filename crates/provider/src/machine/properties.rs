@@ -1,7 +1,7 @@
 //! What must hold in every history. The invariants of single effects are asserted by the world.
 
 use proptest::prelude::*;
-use tilth_protocol::{JobId, Price};
+use tilth_protocol::{Clock, JobId, Price};
 
 use super::{
     Event, Machine, Terms,
@@ -12,7 +12,7 @@ use super::{
 /// Things that people and other machines do.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    Open { tasks: u32, price: u128, class: u64 },
+    Open { tasks: u32, price: u128, class: u64, floor: Option<u128> },
     OtherClaims(u8),
     TopUp(u8),
     Cancel(u8),
@@ -24,7 +24,10 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (1_u32..60, prop_oneof![Just(5_u128), Just(100), Just(700)], 0_u64..=2)
-            .prop_map(|(tasks, price, class)| Act::Open { tasks, price, class }),
+            .prop_flat_map(|(tasks, price, class)| {
+                let floor = proptest::option::of(1..=price);
+                floor.prop_map(move |floor| Act::Open { tasks, price, class, floor })
+            }),
         3 => any::<u8>().prop_map(Act::OtherClaims),
         1 => any::<u8>().prop_map(Act::TopUp),
         1 => any::<u8>().prop_map(Act::Cancel),
@@ -37,11 +40,20 @@ fn act() -> impl Strategy<Value = Act> {
 fn perform(world: &mut World, act: Act) {
     let pick = |n: u8| JobId(u64::from(n) % (world.jobs.len().max(1) as u64) + 1);
     match act {
-        Act::Open { tasks, price, class } => {
+        Act::Open { tasks, price, class, floor } => {
+            let clock = floor.map(|floor| {
+                let clock = Clock { floor: Price(floor), cap: Price(price), finish_s: 1_200 };
+                (clock, world.now)
+            });
             let deadline = world.now + 3_600_000;
             let required_class = if class == 2 { 0b10 } else { 0 };
-            let terms =
-                Terms { price: Price(price), deadline, required_class, ..sample::terms(tasks) };
+            let terms = Terms {
+                price: Price(price),
+                clock,
+                deadline,
+                required_class,
+                ..sample::terms(tasks)
+            };
             world.open(terms);
         }
         Act::OtherClaims(n) => world.other_claims(pick(n)),

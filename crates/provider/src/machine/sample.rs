@@ -24,6 +24,7 @@ pub(crate) fn terms(task_count: u32) -> Terms {
     Terms {
         task_count,
         price: Price(100),
+        clock: None,
         window_ms: 60_000,
         range_timeout_ms: 60_000,
         deadline: START + 3_600_000,

@@ -135,7 +135,12 @@ impl Machine {
                 job.closed = true;
                 return;
             }
-            Refusal::Unfit => {
+            Refusal::Price if job.terms.clock.is_some() => {
+                // Somebody claimed before us; the plan asks again when the clock is there.
+                let wait = pause(CHAIN_PAUSE.0, 2, CHAIN_PAUSE.1);
+                Sleep::Until(now.saturating_add(wait))
+            }
+            Refusal::Unfit | Refusal::Price => {
                 job.unfit = Some(Unfit::Chain);
                 out.push(Effect::Note(Note::Ignored { job: id, why: Unfit::Chain }));
                 return;

@@ -268,6 +268,9 @@ impl World {
         if mine && held >= capacity {
             return Err(Refusal::Later);
         }
+        if mine && price_in_force(job, now) < self.rules.price_floor {
+            return Err(Refusal::Price);
+        }
         let Some((from, piece)) = job.pieces.pop() else { return Err(Refusal::NoWork) };
         if !job.funded {
             job.pieces.push((from, piece));
@@ -650,6 +653,11 @@ impl World {
     fn check_ask(&self, ask: &Ask) {
         let job = &self.jobs[&ask.job];
         assert!(job.terms.price >= self.rules.price_floor, "asked below the floor");
+        if let Some((clock, start)) = job.terms.clock {
+            // With nothing taken the price is highest; what the machine knows may be a little old.
+            let highest = clock.price(clock.level((self.now - start) / 1_000, 0, 1));
+            assert!(highest >= self.rules.price_floor, "asked before the clock was there");
+        }
         assert_eq!(job.terms.required_class & !self.rules.class_bits, 0, "asked of another class");
         assert!(job.fetched && job.calibrated, "asked before the job was ready");
         assert!(ask.want >= 1 && ask.min_price == Price(10));
@@ -661,4 +669,12 @@ impl World {
         let asked = self.asks + self.asks_with_submission;
         assert!(taken + asked <= self.rules.capacity() + 1, "{taken} held and {asked} asked for");
     }
+}
+
+/// What a claim pays now: the contract's rule, from what nobody holds.
+fn price_in_force(job: &WorldJob, now: Millis) -> Price {
+    let Some((clock, start)) = job.terms.clock else { return job.terms.price };
+    let left: u32 = job.pieces.iter().map(|(_, count)| count).sum();
+    let tasks = job.terms.task_count;
+    clock.price(clock.level((now - start) / 1_000, tasks - left, tasks))
 }
