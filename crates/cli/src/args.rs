@@ -50,6 +50,8 @@ pub enum Command {
     Up(Up),
     /// Submit a job, follow it, fetch and check its results.
     Run(Run),
+    /// Say what a job is likely to cost and when it is likely to end, from work settled lately.
+    Quote(Quote),
     /// Run a job on this machine alone, without network and sandbox, and say what its tasks cost.
     Try(Try),
     /// Jobs: list, show, fetch results, top up, cancel.
@@ -116,6 +118,12 @@ pub struct Up {
     /// Make a block at this interval instead of whenever there is a transaction, for example 1s.
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "rpc")]
     pub block_time: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub struct Quote {
+    /// The job file.
+    pub job: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@ mod place;
 mod progress;
 mod provider;
 mod providers;
+mod quote;
 mod run;
 mod store;
 mod table;
@@ -86,6 +87,7 @@ async fn dispatch(common: Common, command: Command) -> Ended {
         Command::Demo(args) => Box::pin(demo::demo(common, args)).await,
         Command::Up(args) => Box::pin(up::up(common, args)).await,
         Command::Run(args) => Box::pin(run::run(common, args)).await,
+        Command::Quote(args) => quote::quote(common, args).await,
         Command::Try(args) => local::run(&common, &args),
         Command::Job(command) => Box::pin(job::job(common, command)).await,
         Command::Providers => providers::providers(common).await,

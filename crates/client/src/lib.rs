@@ -20,6 +20,7 @@ mod link;
 pub mod merge;
 pub mod money;
 pub mod network;
+pub mod quote;
 mod revert;
 mod tend;
 pub mod waiting;

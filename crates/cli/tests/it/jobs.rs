@@ -72,6 +72,25 @@ fn failing_tasks_are_results_and_cost_their_cap() {
 }
 
 #[test]
+fn job_on_the_clock_is_worked_off_and_then_quoted_from() {
+    let net = Net::start(2);
+    let clock = "kind = \"clock\"\nfloor = \"0.001\"\ncap = \"0.01\"\nfinish = \"30s\"";
+    let text = guests::job(20, 0.01, "").replace("per-gfuel = \"0.01\"", clock);
+    let job = net.job("index", &guests::index(), &text);
+    let quote = net.json(&["quote", &job]);
+    assert!(quote["going"].is_null() && quote["asks-for-clock"] == true, "{quote}");
+    let result = net.json(&["run", &job]);
+    assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
+    let quote = net.json(&["quote", &job]);
+    let going = &quote["going"];
+    assert_eq!((&going["same-program"], &going["tasks"]), (&true.into(), &20.into()), "{quote}");
+    assert_eq!(quote["clock"]["clock"]["finish-s"], 30, "{quote}");
+    assert!(quote["clock"]["price"].is_string() && quote["clock"]["finish-s"].is_u64(), "{quote}");
+    let said = net.tilth(&["quote", &job]).stdout;
+    assert!(said.contains("of this program: 20 tasks") && said.contains("finish 30 s"), "{said}");
+}
+
+#[test]
 fn job_stops_softly_after_too_many_failures() {
     let net = Net::start(1);
     let more = "[verification]\nmax-failures = 3\n";

@@ -1,7 +1,10 @@
 //! Jobs from file to picture, with providers that are honest, lie, or vanish.
 
-use tilth_client::{JobError, Jobs, Tend, Tending, job_file, merge, money};
-use tilth_protocol::{Amount, ContentHash, JobId, amount::GRAIN};
+use tilth_client::{
+    JobError, Jobs, Tend, Tending, job_file, merge, money,
+    quote::{self, Quote},
+};
+use tilth_protocol::{Amount, ContentHash, JobId, Price, amount::GRAIN};
 
 use crate::world::{FakeProvider, Manner, PATIENCE, World, decode_png, expected_pixels, until};
 
@@ -52,6 +55,46 @@ async fn a_picture_is_rendered_paid_and_put_together() {
     let listed = jobs.list(false).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].name.as_deref(), listed[0].state.as_str()), (Some("tiles"), "done"));
+}
+
+#[tokio::test]
+async fn a_job_on_the_clock_pays_each_range_its_price_and_is_quoted_from() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let path = world.job_file("");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let clock = "kind = \"clock\"\nfloor = \"0.25\"\ncap = \"1\"\nfinish = \"16s\"";
+    std::fs::write(&path, text.replace("per-gfuel = \"1\"", clock)).unwrap();
+    let prepared = job_file::load(&path).unwrap();
+    let link = jobs.account().link().clone();
+    let program = prepared.spec.program.hash;
+    assert_eq!(quote::going(&link, 0, program).await.unwrap(), None, "nothing was settled yet");
+
+    let agreed = jobs.submit(&prepared, None).await.unwrap();
+    let tending = jobs.tend(&agreed, PAY);
+    let worker = FakeProvider::enroll(&world, 2, Manner::Honest).await;
+    worker.work(agreed.job).await;
+    let progress = finish(tending).await;
+    let history = jobs.history(agreed.job).await.unwrap();
+    let clock = prepared.offer.clock.unwrap();
+    let mut cost = 0;
+    for range in history.ranges.values() {
+        assert!((clock.floor.0..=clock.cap.0).contains(&range.price), "{range:?}");
+        assert_eq!(range.paid.0 + range.fee.0, range.price * u128::from(range.units));
+        cost += range.price * u128::from(range.units);
+    }
+    assert_eq!(progress.totals.paid.0 + progress.totals.fees.0, cost);
+    let have = money::balances(&link, jobs.account().address()).await.unwrap();
+    assert_eq!((have.free, have.locked), (Amount(20 * GRAIN - cost), Amount::ZERO));
+
+    let going = quote::going(&link, 0, program).await.unwrap().unwrap();
+    assert!(going.same_program && going.jobs == 1 && going.ranges == history.ranges.len());
+    assert_eq!((going.tasks, going.units), (12, progress.totals.units));
+    assert!((clock.floor..=clock.cap).contains(&going.median));
+    let quote = Quote::of(&prepared, Some(going.clone()));
+    assert_eq!(quote.clock.unwrap().price, Some(going.median));
+    let other = quote::going(&link, 0, ContentHash::of(b"another program")).await.unwrap().unwrap();
+    assert!(!other.same_program && other.low >= Price(1));
 }
 
 #[tokio::test]
