@@ -142,7 +142,11 @@ async fn every_method_that_takes_a_block_knows_the_pending_one() {
         }
         assert_eq!(pending, made, "{method} {params}");
     }
-    // What the pending block cannot be asked for.
+    refuses_what_pending_has_not(&chain).await;
+}
+
+/// What the pending block cannot be asked for.
+async fn refuses_what_pending_has_not(chain: &Chain) {
     for (method, params, code, message) in [
         (
             "debug_traceCall",
@@ -163,7 +167,7 @@ async fn every_method_that_takes_a_block_knows_the_pending_one() {
             "pending logs are not supported",
         ),
     ] {
-        let error = answer(&chain, method, &params).await["error"].take();
+        let error = answer(chain, method, &params).await["error"].take();
         assert_eq!(
             (&error["code"], &error["message"]),
             (&json!(code), &json!(message)),
@@ -171,12 +175,12 @@ async fn every_method_that_takes_a_block_knows_the_pending_one() {
         );
     }
     for (method, what) in [("debug_getRawHeader", "header"), ("debug_getRawBlock", "block")] {
-        let error = answer(&chain, method, &json!(["pending"])).await["error"].take();
+        let error = answer(chain, method, &json!(["pending"])).await["error"].take();
         let message = error["message"].as_str().unwrap();
         assert!(
             message.starts_with(&format!("{what} #[")) && message.ends_with("] not found"),
             "{message}"
         );
     }
-    assert_eq!(result(&chain, "debug_getRawReceipts", json!(["pending"])).await, json!([]));
+    assert_eq!(result(chain, "debug_getRawReceipts", json!(["pending"])).await, json!([]));
 }

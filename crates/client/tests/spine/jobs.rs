@@ -52,7 +52,7 @@ async fn a_picture_is_rendered_paid_and_put_together() {
     assert_eq!(progress.totals.paid.0 + progress.totals.fees.0, cost);
     let have = money::balances(jobs.account().link(), jobs.account().address()).await.unwrap();
     assert_eq!((have.free, have.locked), (Amount(20 * GRAIN - cost), Amount::ZERO));
-    let listed = jobs.list(false).await.unwrap();
+    let listed = jobs.list(&[jobs.account().address()]).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].name.as_deref(), listed[0].state.as_str()), (Some("tiles"), "done"));
 }
