@@ -9,6 +9,8 @@
 #[expect(dead_code, reason = "the fixture serves the other tests, too")]
 mod fixture;
 mod foundry;
+#[path = "../it/long_chain.rs"]
+mod long_chain;
 mod world;
 
 use world::World;
@@ -71,4 +73,23 @@ async fn web3py_transacts_filters_and_tells_reverts_apart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn web3py_subscribes() {
     python("web3py_watch.py").await;
+}
+
+/// The chain that `tests/it/chains.rs` makes and imports, executed by an implementation that shares no
+/// code with this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ethereumjs_executes_the_long_chain_to_the_same_head() {
+    let made = long_chain::make();
+    let dir = tempfile::tempdir().unwrap();
+    let (genesis, blocks) = (dir.path().join("genesis.json"), dir.path().join("chain.rlp"));
+    std::fs::write(&genesis, &made.genesis).unwrap();
+    std::fs::write(&blocks, &made.rlp).unwrap();
+    let world = World::start().await;
+    let files = [genesis.to_str().unwrap(), blocks.to_str().unwrap()];
+    let said = world.run("node", &["ethereumjs-import.mjs", files[0], files[1]], &[]).await;
+    world.stop().await;
+    let head: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(head["number"], long_chain::BLOCKS);
+    assert_eq!(head["hash"], made.head.hash().to_string());
+    assert_eq!(head["stateRoot"], made.head.state_root.to_string());
 }

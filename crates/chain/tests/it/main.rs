@@ -14,6 +14,7 @@ mod fixture;
 mod history;
 mod inspection;
 mod live;
+mod long_chain;
 mod maintenance;
 mod messages;
 mod peer;
