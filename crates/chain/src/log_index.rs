@@ -312,6 +312,17 @@ fn read_bucket(mut record: &[u8], keys: &[u32], set: &mut Set) -> Option<()> {
     Some(())
 }
 
+/// For fuzzing, see [`crate::hostile`]: reads bytes as each of the index's records.
+pub(super) fn every_record(bytes: &[u8]) {
+    let first = bytes.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first));
+    if let Some(section) = Section::decode(first, bytes) {
+        assert_eq!(section.encode(), bytes, "another encoding of the same section");
+        let _ = section.end();
+    }
+    let key = bytes.first_chunk::<4>().map_or(0, |key| u32::from_be_bytes(*key));
+    let _ = read_bucket(bytes, &[0, key >> 9, key], &mut [0; WORDS]);
+}
+
 /// Seven bits per byte, lowest first.
 fn write_number(out: &mut Vec<u8>, mut number: u64) {
     loop {

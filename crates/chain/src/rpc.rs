@@ -80,6 +80,29 @@ pub(crate) struct Rpc {
     submissions: Arc<Semaphore>,
 }
 
+/// For fuzzing, see [`crate::hostile`]: whether a page of this origin, and a request for this host, may use the node.
+pub(crate) fn gate(access: &Access, origin: &str, host: &str) -> (bool, bool) {
+    let gate = Gate::new(access);
+    (gate.allows_origin(origin), gate.allows_host(host))
+}
+
+/// For fuzzing: what logs are wanted, as a test, and an address and topics that it names.
+pub(crate) fn criteria(query: &serde_json::Value) -> Option<WantedLogs> {
+    let criteria = criteria::Criteria::from_json(query, 0).ok()?;
+    criteria.check().ok()?;
+    let _ = (criteria.check_future(), criteria.conditions(), criteria.covers(7));
+    let topics = criteria.topics.iter().map(|any| any.first().copied()).collect();
+    let address = criteria.addresses.last().copied();
+    Some((Box::new(move |log: &alloy_primitives::Log| criteria.matches(log)), address, topics))
+}
+
+/// See [`criteria`].
+type WantedLogs = (
+    Box<dyn Fn(&alloy_primitives::Log) -> bool>,
+    Option<alloy_primitives::Address>,
+    Vec<Option<alloy_primitives::B256>>,
+);
+
 /// Starts serving `node`.
 pub(crate) async fn serve(
     node: Arc<Node>,

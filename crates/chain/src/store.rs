@@ -95,6 +95,14 @@ pub struct StoreOptions {
     pub tries_nodes_max: usize,
 }
 
+/// For fuzzing, see [`crate::hostile`]: reads bytes as each kind of record that is not RLP of its own.
+pub(crate) fn every_record(bytes: &[u8]) {
+    let _ = history::parse_changed(bytes);
+    let _ = value_from(bytes);
+    let _ = snapshot::decode_header(bytes);
+    log_index::every_record(bytes);
+}
+
 /// Opens a database on a storage of its own.
 type Opener = dyn Fn(&redb::Builder) -> Result<Database, redb::DatabaseError> + Send + Sync;
 

@@ -38,6 +38,12 @@ pub(crate) use update::PARALLEL_MIN;
 
 use crate::state::StateError;
 
+/// For fuzzing, see [`crate::hostile`]: a record as it is written again after it was read.
+pub(crate) fn record_again(record: &[u8], at: &Prefix) -> Option<Vec<u8>> {
+    let node = load::decode(record, at, 0)?;
+    load::encode(&node, at.depth())
+}
+
 /// One change of a batch: the key, and its new value or `None` to delete it.
 pub type Change = (B256, Option<Vec<u8>>);
 

@@ -27,7 +27,11 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::http::{Place, Service, handle};
+use super::{
+    http::{Place, Service, handle},
+    message::NOTIFICATION_END,
+};
+use crate::websocket::Outbox;
 
 /// Wait after the system has refused a connection (no file descriptors left).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -89,6 +93,17 @@ impl Server {
     /// The answer to one request body.
     pub(crate) async fn answer(&self, body: &[u8]) -> Vec<u8> {
         self.service.dispatcher.answer(body, None).await.body
+    }
+
+    /// For fuzzing: the answer to one message of a connection of its own, which ends with it.
+    pub(crate) async fn answer_in_session(&self, body: &[u8]) -> Vec<u8> {
+        let service = &self.service;
+        let bytes_max = service.dispatcher.rpc.node.limits.subscription_bytes_max;
+        let session = service.hub.session(Arc::new(Outbox::new(bytes_max, NOTIFICATION_END)));
+        let answer = service.dispatcher.answer(body, Some(&session)).await;
+        answer.subscriptions.into_iter().for_each(|pending| session.begin(pending));
+        session.end();
+        answer.body
     }
 
     /// Names of the methods, sorted.

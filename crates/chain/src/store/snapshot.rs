@@ -320,7 +320,7 @@ fn read<'k, K: Key + 'static, V: Value + 'static>(
     table.get(key).map_err(StateError::database)
 }
 
-fn decode_header(rlp: &[u8]) -> Result<SealedHeader, StateError> {
+pub(super) fn decode_header(rlp: &[u8]) -> Result<SealedHeader, StateError> {
     let header: Header =
         alloy_rlp::decode_exact(rlp).map_err(|_| StateError::Damaged { what: "header" })?;
     // The stored bytes are the canonical encoding, so their hash is the block's.

@@ -181,7 +181,7 @@ impl Record {
     }
 }
 
-fn decode(bytes: &[u8], at: &Prefix, epoch: u32) -> Option<Arc<Node>> {
+pub(super) fn decode(bytes: &[u8], at: &Prefix, epoch: u32) -> Option<Arc<Node>> {
     let record = Record::decode(bytes, at)?;
     let mut children = Box::<Children>::default();
     for (nibble, (slot, child)) in (0_u8..).zip(children.iter_mut().zip(record.children)) {

@@ -1,40 +1,22 @@
-//! The fuzz targets without libFuzzer: the seeds of their corpora, and mutations of those, the same in every run.
+//! The fuzz targets of the node without libFuzzer; see `fuzz/README.md`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 #[path = "../it/fixture.rs"]
 #[expect(dead_code, reason = "the fixture serves the other tests, too")]
 mod fixture;
+#[path = "../../../../fuzz/src/mutate.rs"]
 mod mutate;
+#[path = "../../../../fuzz/src/smoke.rs"]
+mod smoke;
 #[path = "../../../../fuzz/src/targets.rs"]
 mod targets;
 
-use std::path::Path;
+use std::collections::BTreeSet;
 
-use mutate::Mutator;
+use smoke::seeds;
 
-/// The seeds of a target, in the order of their names.
-fn seeds(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
-    let mut paths: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
-}
-
-/// Runs a target on its seeds and on `count` mutations; names the input that it failed on.
 fn smoke(name: &str, count: usize) {
-    let (_, target) = targets::TARGETS.iter().find(|(known, _)| *known == name).unwrap();
-    let seeds = seeds(name);
-    assert!(!seeds.is_empty(), "no seeds for {name}");
-    let mut mutator = Mutator::new(name);
-    let mutated = (0..count).map(|_| mutator.mutate(&seeds));
-    for input in seeds.iter().cloned().chain(mutated) {
-        let run = std::panic::catch_unwind(|| target(&input));
-        if run.is_err() {
-            let shown = String::from_utf8_lossy(&input);
-            panic!("{name} failed on {}\n{shown}", alloy::primitives::hex::encode(&input));
-        }
-    }
+    smoke::smoke(targets::TARGETS, name, count);
 }
 
 #[test]
@@ -47,6 +29,50 @@ fn parameters_of_every_method() {
     smoke("parameters", 40_000);
 }
 
+/// Each method of the table has a seed with parameters that it takes, so that mutations of them get
+/// through its decoders.
+#[test]
+fn no_method_is_left_out() {
+    let mut taken = BTreeSet::new();
+    for seed in seeds("parameters") {
+        let text = String::from_utf8_lossy(&seed).into_owned();
+        let (method, answer) = targets::called(&seed).expect("[\"method\", parameters]");
+        assert!(text.contains(&format!("\"{method}\"")), "there is no such method: {text}");
+        // Neither unknown nor refused for its parameters.
+        if ![-32601, -32602].contains(&answer["error"]["code"].as_i64().unwrap_or_default()) {
+            taken.insert(method);
+        }
+    }
+    let left_out: Vec<_> =
+        targets::methods().into_iter().filter(|method| !taken.contains(*method)).collect();
+    assert!(left_out.is_empty(), "add seeds to fuzz/corpus/parameters for {left_out:?}");
+}
+
+#[test]
+fn types_of_parameters() {
+    smoke("types", 100_000);
+}
+
+#[test]
+fn calls_with_overrides() {
+    smoke("calls", 5_000);
+}
+
+#[test]
+fn options_of_traces() {
+    smoke("traces", 5_000);
+}
+
+#[test]
+fn queries_for_logs() {
+    smoke("logs", 10_000);
+}
+
+#[test]
+fn websocket_frames() {
+    smoke("frames", 10_000);
+}
+
 #[test]
 fn transactions() {
     smoke("transaction", 30_000);
@@ -54,12 +80,27 @@ fn transactions() {
 
 #[test]
 fn blocks_headers_and_receipts() {
-    smoke("block", 200_000);
+    smoke("block", 100_000);
+}
+
+#[test]
+fn files_of_blocks() {
+    smoke("blocks", 20_000);
 }
 
 #[test]
 fn stored_records() {
     smoke("stored", 200_000);
+}
+
+#[test]
+fn tries_from_damaged_records() {
+    smoke("trie", 20_000);
+}
+
+#[test]
+fn damaged_databases() {
+    smoke("database", 300);
 }
 
 #[test]
@@ -74,5 +115,10 @@ fn journals() {
 
 #[test]
 fn genesis_files() {
-    smoke("genesis", 20_000);
+    smoke("genesis", 5_000);
+}
+
+#[test]
+fn configurations() {
+    smoke("configuration", 10_000);
 }

@@ -25,28 +25,33 @@ impl Mutator {
         usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
 
+    /// The same sequence for the same seed.
+    #[allow(dead_code, reason = "libFuzzer's door; the tests name their sequence")]
+    pub fn seeded(seed: u32) -> Self {
+        Self((0x9e37_79b9_7f4a_7c15 ^ u64::from(seed)).wrapping_mul(0x0100_0000_01b3) | 1)
+    }
+
+    /// An input made from one of the seeds.
     pub fn mutate(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut input = seeds[self.below(seeds.len())].clone();
-        // JSON is changed as a tree most of the time: as bytes it would rarely stay JSON. The seeds
-        // of parameters begin with a byte that chooses the method.
-        let skip = usize::from(input.first().is_some_and(|first| !b"{[".contains(first)));
         if self.below(5) > 0
-            && let Some(Ok(mut tree)) = input.get(skip..).map(serde_json::from_slice::<Value>)
+            && let Some(mutated) = self.json(&input)
         {
-            for _ in 0..=self.below(3) {
-                self.tree(&mut tree);
-            }
-            input.truncate(skip);
-            if skip > 0 && self.below(2) == 0 {
-                input[0] = self.next().to_le_bytes()[0];
-            }
-            input.extend(tree.to_string().into_bytes());
-            return input;
+            return mutated;
         }
         for _ in 0..=self.below(4) {
             self.bytes(&mut input, seeds);
         }
         input
+    }
+
+    /// Changes values of JSON; `None` if the input is none.
+    pub fn json(&mut self, input: &[u8]) -> Option<Vec<u8>> {
+        let mut tree: Value = serde_json::from_slice(input).ok()?;
+        for _ in 0..=self.below(3) {
+            self.tree(&mut tree);
+        }
+        Some(tree.to_string().into_bytes())
     }
 
     fn bytes(&mut self, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
