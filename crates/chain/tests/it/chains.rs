@@ -1,22 +1,24 @@
-//! Public chains, from their genesis files and RLP blocks, through every fork.
+//! A chain of our own through every fork, out of a genesis file and RLP blocks, and back.
 
-use std::{fs, path::PathBuf};
+use tilth_chain::{Config, Genesis, Production, StoredChain, TransferError, transfer::Progress};
 
-use alloy::primitives::{B256, b256};
-use tilth_chain::{Config, Genesis, Production, StoredChain, transfer::Progress};
+use crate::long_chain::{self, LongChain};
 
-use crate::long_chain;
-
-fn fixture(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
+fn empty(made: &LongChain) -> StoredChain {
+    let config = Config::in_memory(Genesis::from_json(made.genesis.as_bytes()).unwrap());
+    StoredChain::open(Config { production: Production::Manual, ..config }).unwrap()
 }
 
-/// Imports a chain, and shows that it exports as it came, replays, and is skipped the second time.
-fn there_and_back(genesis: &[u8], rlp: &[u8], head: u64, hash: B256) -> StoredChain {
-    let config = Config::in_memory(Genesis::from_json(genesis).unwrap());
-    let chain = StoredChain::open(Config { production: Production::Manual, ..config }).unwrap();
+/// The chain exports as it came, replays, and is skipped the second time. That its head is right, and
+/// not only the same each time, another implementation says: `tests/clients`.
+#[test]
+fn long_chain_goes_there_and_back() {
+    let made = long_chain::make();
+    let (head, rlp) = (long_chain::BLOCKS, made.rlp.as_slice());
+    assert!(made.rlp == long_chain::make().rlp, "another chain the second time");
+    let chain = empty(&made);
     let imported: Progress = chain.import(rlp, |_| ()).unwrap();
-    assert_eq!((chain.head().number, chain.head().hash()), (head, hash));
+    assert_eq!(chain.head(), made.head);
     assert_eq!((imported.blocks, imported.skipped), (head, 0));
     let mut exported = Vec::new();
     chain.export(1..=head, &mut exported, |_| ()).unwrap();
@@ -25,22 +27,29 @@ fn there_and_back(genesis: &[u8], rlp: &[u8], head: u64, hash: B256) -> StoredCh
     assert_eq!(replayed, imported);
     let again = chain.import(rlp, |_| ()).unwrap();
     assert_eq!((again.blocks, again.skipped), (0, head));
-    chain
 }
 
+/// Wherever a byte is changed, the chain ends with the block it is in, if not before: what that block
+/// may be just as well (its nonce) gives it another hash than the next one's parent has.
 #[test]
-fn execution_apis_chain() {
-    let hash = b256!("0xd226371d0b1551adb03fb52b71f08e3e11247fe9b1af994768af8cdaa8e7dcd7");
-    let file = |name: &str| fs::read(fixture("execution-apis").join(name)).unwrap();
-    there_and_back(&file("genesis.json"), &file("chain.rlp"), 54, hash);
-}
-
-/// That its head is right, and not only the same each time, another implementation says: `tests/clients`.
-#[test]
-fn long_chain_through_every_fork() {
+fn long_chain_with_one_other_byte_is_refused() {
     let made = long_chain::make();
-    let chain =
-        there_and_back(made.genesis.as_bytes(), &made.rlp, long_chain::BLOCKS, made.head.hash());
-    assert_eq!(chain.head(), made.head);
-    assert!(made.rlp == long_chain::make().rlp, "another chain the second time");
+    // Where each block ends.
+    let mut ends = Vec::new();
+    let mut rest = made.rlp.as_slice();
+    while !rest.is_empty() {
+        alloy::rlp::Header::decode_bytes(&mut rest, true).unwrap();
+        ends.push(made.rlp.len() - rest.len());
+    }
+    assert_eq!(ends.len() as u64, long_chain::BLOCKS);
+    for step in 0..24 {
+        let at = 1 + step * (made.rlp.len() - 2) / 23;
+        let mut damaged = made.rlp.clone();
+        damaged[at] ^= 1 << (step % 8);
+        let before = ends.iter().filter(|end| **end <= at).count() as u64;
+        let chain = empty(&made);
+        let refused: Result<Progress, TransferError> = chain.import(damaged.as_slice(), |_| ());
+        assert!(refused.is_err(), "byte {at} may be anything");
+        assert!(chain.head().number - before <= 1, "byte {at}: {refused:?}");
+    }
 }

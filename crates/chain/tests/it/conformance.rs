@@ -1,5 +1,13 @@
 //! The answers of a real node, replayed: every case of execution-apis against our server.
 //!
+//! The cases are data of others, so they are not in this repository. `TILTH_EXECUTION_APIS` names a
+//! checkout of <https://github.com/ethereum/execution-apis> (last run with its commit
+//! 033ca6e69da000445840d2060ff47e5e56172a86):
+//!
+//! ```text
+//! TILTH_EXECUTION_APIS=PATH cargo nextest run -p tilth-chain --test it --run-ignored only conformance simulation
+//! ```
+//!
 //! A case is a file of requests and the exact answers geth gave. Results must be equal, errors in
 //! code, message and data. Where a file says `speconly`, only the shape of the result counts. What
 //! we answer otherwise on purpose is listed with its reason in `differences.txt`, by case or by
@@ -18,8 +26,11 @@ use tilth_chain::{Chain, Config, Genesis, Production};
 
 use crate::{errors::post, fixture::start};
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/execution-apis")
+/// The recorded cases in the checkout.
+pub fn folder() -> PathBuf {
+    let checkout = std::env::var_os("TILTH_EXECUTION_APIS")
+        .expect("TILTH_EXECUTION_APIS names a checkout of ethereum/execution-apis");
+    PathBuf::from(checkout).join("tests")
 }
 
 /// One request with the answer geth gave.
@@ -148,9 +159,10 @@ fn cases() -> BTreeMap<String, Case> {
 
 /// Paths of cases that we answer otherwise, with the reasons.
 fn differences() -> BTreeMap<String, String> {
-    let text = fs::read_to_string(folder().join("differences.txt")).unwrap();
-    let lines =
-        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = include_str!("differences.txt")
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
             let (path, reason) = line.split_once(": ").expect("a path, a colon and a reason");
@@ -176,6 +188,7 @@ async fn recorded_chain() -> Chain {
 }
 
 #[tokio::test]
+#[ignore = "needs a checkout of ethereum/execution-apis, named by TILTH_EXECUTION_APIS; --run-ignored only"]
 async fn every_recorded_answer_is_ours() {
     let chain = recorded_chain().await;
     let (cases, expected) = (cases(), differences());
