@@ -48,6 +48,19 @@ fn no_method_is_left_out() {
     assert!(left_out.is_empty(), "add seeds to fuzz/corpus/parameters for {left_out:?}");
 }
 
+/// Mutations of what decodes get further than those of what does not.
+#[test]
+fn seeds_of_binary_forms_are_sound() {
+    use alloy::{consensus::TxEnvelope, eips::eip2718::Decodable2718 as _};
+    use tilth_chain::{Genesis, hostile};
+
+    let transactions = seeds("transaction");
+    assert!(transactions.iter().all(|seed| TxEnvelope::decode_2718_exact(seed).is_ok()));
+    let spec = Genesis::default().spec();
+    let is_block = |seed: &&Vec<u8>| hostile::block_again(seed, &spec).is_some();
+    assert_eq!(seeds("block").iter().filter(is_block).count(), 6);
+}
+
 #[test]
 fn types_of_parameters() {
     smoke("types", 100_000);
