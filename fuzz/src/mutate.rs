@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// A target: its name, which is that of its corpus, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Makes inputs from seeds; the same sequence for the same name.
 pub struct Mutator(u64);
 

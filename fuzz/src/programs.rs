@@ -5,7 +5,7 @@ use tilth_vm::admission::admit;
 
 /// All of them.
 #[allow(dead_code, reason = "libFuzzer names each of them")]
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("program", program)];
+pub const TARGETS: &[super::mutate::Target] = &[("program", program)];
 
 /// A WebAssembly module is refused, or rewritten to one that is not much larger and is the same every
 /// time; what the rewriting added, nobody can bring along.

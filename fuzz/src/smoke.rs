@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::mutate::Mutator;
-
-/// A target: its name, which is that of its corpus, and its body.
-pub type Target = (&'static str, fn(&[u8]));
+use crate::mutate::{Mutator, Target};
 
 /// The seeds of a target, in the order of their names.
 pub fn seeds(name: &str) -> Vec<Vec<u8>> {

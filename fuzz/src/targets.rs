@@ -31,7 +31,7 @@ pub use {
 
 /// All of them.
 #[allow(dead_code, reason = "libFuzzer names each of them")]
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[super::mutate::Target] = &[
     ("request", request),
     ("parameters", parameters),
     ("types", types),

@@ -12,7 +12,7 @@ use tilth_verification::{
 
 /// All of them.
 #[allow(dead_code, reason = "libFuzzer names each of them")]
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+pub const TARGETS: &[super::mutate::Target] =
     &[("worker", worker), ("spec", spec), ("manifest", manifest), ("opening", opening)];
 
 /// Frames between agent and worker, in either direction: what is read is written as the same bytes.

@@ -322,7 +322,8 @@ pub fn database(data: &[u8]) {
     if let Ok(mut commitment) = store.commitment() {
         let _ = store.save_tries(&mut commitment);
     }
-    let _ = store.prune();
+    let _ = store.prune_history(64);
+    let _ = store.prune_bodies(64);
     let check = |level, repair| store.fsck(Options { level, repair }, &mut |_| {});
     let _ = check(Level::Quick, false);
     let Ok(before) = check(Level::Full, false) else { return };

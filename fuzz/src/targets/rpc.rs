@@ -70,7 +70,7 @@ pub fn calls(data: &[u8]) {
     let plan = json!({
         "blockStateCalls": [{ "calls": [request], "stateOverrides": overrides, "blockOverrides": blocks }],
         "traceTransfers": true,
-        "validation": data.len() % 2 == 0,
+        "validation": data.len().is_multiple_of(2),
         "returnFullTransactions": true,
     });
     call("eth_simulateV1", &json!([plan, block]));

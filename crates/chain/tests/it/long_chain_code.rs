@@ -20,7 +20,7 @@ pub fn precompile(chance: &mut Chance) -> (Address, Bytes) {
             words.chain(chance.bytes(sum)).collect()
         }
         // The empty input is the point at infinity.
-        6 | 7 | 8 if chance.below(2) == 0 => {
+        6..=8 if chance.below(2) == 0 => {
             vec![0; 192 * usize::from(chance.byte() % 2)]
         }
         9 => {
