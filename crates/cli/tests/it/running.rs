@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::net::{Process, Said, TILTH, finish, repository};
+use crate::net::{Process, Said, TILTH, eventually, finish, tilth};
 
 /// The first account of the development chain.
 pub const RICH: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -133,7 +133,70 @@ pub fn rich() -> String {
     signer.address().to_string()
 }
 
-/// A file of the chain of 54 blocks that geth wrote for execution-apis.
-pub fn geth_chain(name: &str) -> PathBuf {
-    repository("crates/chain/tests/fixtures/execution-apis").join(name)
+/// Blocks of a [`MadeChain`].
+pub const BLOCKS: u64 = 54;
+
+/// A chain with a transfer in every block, as files.
+pub struct MadeChain {
+    _dir: tempfile::TempDir,
+    /// In geth's format; its forks came long before the blocks.
+    pub genesis: PathBuf,
+    /// One block after another, from the first on.
+    pub blocks: PathBuf,
+}
+
+impl MadeChain {
+    /// Has a node make the chain and export it.
+    pub fn make() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let genesis = write_genesis(dir.path());
+        let (node_dir, blocks) = (dir.path().join("node"), dir.path().join("chain.rlp"));
+        fs::create_dir(&node_dir).unwrap();
+        let set = format!("genesis={}", genesis.display());
+        let node = Running::start(&node_dir, &["--set", &set]);
+        for nonce in 0..BLOCKS {
+            let sent = node.send(&transfer(nonce));
+            assert!(sent["result"].is_string(), "{sent}");
+            eventually("the transfer is in a block", || {
+                (node.number("eth_blockNumber", json!([])) > nonce).then_some(())
+            });
+        }
+        node.stop();
+        let (dir_name, file) = (node_dir.to_str().unwrap(), blocks.to_str().unwrap());
+        let said = tilth(&["node", "--json", "--dir", dir_name, "--set", &set, "export", file]);
+        assert_eq!(said.json()["blocks"], BLOCKS);
+        Self { _dir: dir, genesis, blocks }
+    }
+}
+
+/// Writes a genesis in geth's format, of a chain whose first account has [`RICH`]'s key.
+pub fn write_genesis(dir: &Path) -> PathBuf {
+    // The contracts that blocks call come with every genesis of ours.
+    let contracts = tilth_chain::Genesis::default().accounts.into_iter();
+    let mut alloc: serde_json::Map<String, Value> = contracts
+        .map(|(address, account)| {
+            let contract = json!({ "balance": "0x0", "nonce": "0x1", "code": account.code });
+            (address.to_string(), contract)
+        })
+        .collect();
+    alloc.insert(rich(), json!({ "balance": "0x21e19e0c9bab2400000" }));
+    let blobs = |target: u64, max: u64, fraction: u64| json!({ "target": target, "max": max, "baseFeeUpdateFraction": fraction });
+    let genesis = json!({
+        "config": {
+            "chainId": 1337, "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0,
+            "eip158Block": 0, "byzantiumBlock": 0, "constantinopleBlock": 0, "petersburgBlock": 0,
+            "istanbulBlock": 0, "berlinBlock": 0, "londonBlock": 0, "terminalTotalDifficulty": 0,
+            "shanghaiTime": 390, "cancunTime": 420, "pragueTime": 450, "osakaTime": 480,
+            "bpo1Time": 510, "bpo2Time": 540,
+            "blobSchedule": {
+                "cancun": blobs(3, 6, 3_338_477), "prague": blobs(6, 9, 5_007_716),
+                "osaka": blobs(6, 9, 5_007_716), "bpo1": blobs(10, 15, 8_346_193),
+                "bpo2": blobs(14, 21, 11_684_671),
+            },
+        },
+        "gasLimit": "0x1c9c380", "difficulty": "0x0", "alloc": alloc,
+    });
+    let path = dir.join("genesis.json");
+    fs::write(&path, genesis.to_string()).unwrap();
+    path
 }

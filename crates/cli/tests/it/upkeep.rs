@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 
 use crate::{
     net::{Process, Said, TILTH, eventually, finish, tilth},
-    running::{Running, geth_chain},
+    running::{BLOCKS, MadeChain, Running},
 };
 
 const TRANSACTIONS: TableDefinition<'_, &[u8; 32], (u64, u32)> =
     TableDefinition::new("transactions");
 const ACCOUNTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("accounts");
 
-/// Last block of geth's chain.
-const LAST: u64 = 54;
+/// Last block of the chain in `old`.
+const LAST: u64 = BLOCKS;
 
 /// A folder with chains in folders of their own.
 struct Place {
@@ -29,11 +29,14 @@ struct Place {
 }
 
 impl Place {
-    /// With geth's chain in `old`.
+    /// With a chain of [`LAST`] blocks in `old`.
     fn with_chain() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let place = Self { root, genesis: geth_chain("genesis.json") };
-        place.tool("old", &["import", geth_chain("chain.rlp").to_str().unwrap()]).json();
+        let chain = MadeChain::make();
+        let genesis = root.path().join("made.json");
+        fs::copy(&chain.genesis, &genesis).unwrap();
+        let place = Self { root, genesis };
+        place.tool("old", &["import", chain.blocks.to_str().unwrap()]).json();
         place
     }
 
@@ -363,7 +366,7 @@ fn forks_move_only_ahead_of_the_last_block() {
     };
     assert_eq!(init("bpo3Time", Some(9_000_000_000)).json()["head"]["number"], LAST);
     assert_eq!(init("bpo3Time", Some(8_000_000_000)).json()["head"]["number"], LAST);
-    // The time of the last block.
+    // Before the last block.
     let moved = init("bpo3Time", Some(540));
     assert!(moved.problem().contains("bpo3Time was 8000000000 and is 540 now"), "{moved:#?}");
     assert!(moved.stderr.contains("fresh folder"), "{moved:#?}");
