@@ -28,6 +28,12 @@ pub use source::TrieSource;
 pub(crate) use source::{AccountNodes, StorageNodes};
 pub use view::TrieView;
 
+/// Code as the machine takes it. What begins like a delegation (EIP-7702) and is none is ordinary code, as
+/// in geth: contracts older than EIP-3541, a genesis and overrides can have any.
+pub(crate) fn analysed(code: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
 /// An account as the state trie commits to it. Its RLP is both the trie's leaf and the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub struct AccountState {

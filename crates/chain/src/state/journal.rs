@@ -13,7 +13,7 @@ use revm::{
     state::{Account, AccountInfo},
 };
 
-use super::{AccountDiff, AccountState, SlotDiff, StateDiff, StateError, StateReader};
+use super::{AccountDiff, AccountState, SlotDiff, StateDiff, StateError, StateReader, analysed};
 
 /// The database the EVM runs on during one block. Reads fall through to the parent state and are
 /// remembered; commits stay here until [`Journal::into_diff`].
@@ -93,7 +93,7 @@ impl<R: StateReader> Journal<R> {
     /// Puts code under an account outside of any transaction.
     pub fn set_code(&mut self, address: Address, code: Bytes) -> Result<(), StateError> {
         let hash = if code.is_empty() { KECCAK_EMPTY } else { keccak256(&code) };
-        self.codes.insert(hash, Bytecode::new_raw(code.clone()));
+        self.codes.insert(hash, analysed(code.clone()));
         if !code.is_empty() {
             self.deployed.insert(hash, code);
         }

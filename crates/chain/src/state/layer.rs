@@ -9,7 +9,7 @@ use alloy_primitives::{
 };
 use revm::bytecode::Bytecode;
 
-use super::{AccountState, StateDiff, StateError, StateReader, TrieSource};
+use super::{AccountState, StateDiff, StateError, StateReader, TrieSource, analysed};
 use crate::{block::SealedHeader, trie::Prefix};
 
 /// The state below, with what some blocks changed in it. Reading goes down where nothing changed;
@@ -49,7 +49,7 @@ impl<P> Layer<P> {
             }
         }
         for (hash, code) in &diff.codes {
-            self.codes.insert(*hash, Bytecode::new_raw(code.clone()));
+            self.codes.insert(*hash, analysed(code.clone()));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
         decode_body_at, decode_receipt_at, receipts_with,
     },
     log_index::{LOG_BLOCKS, LOG_SECTIONS, LOG_TAIL},
-    state::{AccountState, StateError, StateReader, TrieSource, decode_account},
+    state::{AccountState, StateError, StateReader, TrieSource, analysed, decode_account},
     trie::Prefix,
 };
 
@@ -241,7 +241,7 @@ impl StateReader for Snapshot {
             return Ok(code);
         }
         let stored = read(&self.stored_codes, &hash.0)?.ok_or(StateError::MissingCode(*hash))?;
-        let code = Bytecode::new_raw(Bytes::copy_from_slice(stored.value()));
+        let code = analysed(Bytes::copy_from_slice(stored.value()));
         self.codes.put(*hash, code.clone());
         Ok(code)
     }

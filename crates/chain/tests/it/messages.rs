@@ -10,7 +10,7 @@ use alloy::{
     rpc::types::TransactionRequest,
 };
 use serde_json::{Value, json};
-use tilth_chain::{Chain, Config};
+use tilth_chain::{Chain, Config, GenesisAccount};
 
 use crate::fixture::{client, config, post, register, reverter, signer, start};
 
@@ -67,6 +67,25 @@ async fn failures_are_told_in_geths_words() {
         let reverted = message.starts_with("execution reverted");
         assert_eq!(error["code"], if reverted { 3 } else { -32000 }, "{code}");
         assert_eq!(error.get("data").is_some(), reverted, "{code}");
+    }
+}
+
+/// Before EIP-3541 anybody could deploy such code, and a genesis or an override may have it today.
+#[tokio::test]
+async fn code_that_only_begins_like_a_delegation_is_code() {
+    let long = format!("0xef0100{}", "07".repeat(21));
+    for code in ["0xef01", "0xef0100", "0xef0100aa", "0xef0101", &long] {
+        let account = GenesisAccount { code: code.parse().unwrap(), ..GenesisAccount::default() };
+        let mut config = config();
+        config.genesis.accounts.insert(AT.parse().unwrap(), account);
+        let chain = start(config).await;
+        let undefined = "invalid opcode: opcode 0xef not defined";
+        let stored = error(&chain, "eth_call", json!([{ "to": AT }, "latest"])).await;
+        assert_eq!(stored["message"], undefined, "{code}");
+        let other = Address::repeat_byte(7).to_string();
+        let params = json!([{ "to": other }, "latest", { other.as_str(): { "code": code } }]);
+        assert_eq!(error(&chain, "eth_call", params).await["message"], undefined, "{code}");
+        assert_eq!(result(&chain, "eth_getCode", json!([AT, "latest"])).await, code);
     }
 }
 
