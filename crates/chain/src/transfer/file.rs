@@ -179,12 +179,17 @@ pub(crate) fn decode(rlp: &[u8], spec: &ChainSpec) -> Result<Block, DecodeError>
     let strict = spec.forks.homestead.is_some_and(|homestead| homestead <= number);
     let transactions = recover(body.transactions, strict)
         .map_err(|index| DecodeError::Signature { number, index })?;
-    Ok(Block {
+    let block = Block {
         header: SealedHeader::new_unchecked(block.header, hash),
         transactions,
         ommers: body.ommers,
         withdrawals: body.withdrawals,
-    })
+    };
+    // The library takes a wrong length around a typed transaction. A block has one encoding.
+    if encode(&block) != rlp {
+        return Err(DecodeError::Malformed("it is not in its proper form".to_owned()));
+    }
+    Ok(block)
 }
 
 /// Finds the senders; fails with the position of a transaction that has none. From Homestead on
@@ -243,4 +248,37 @@ pub(crate) fn encode(block: &Block) -> Vec<u8> {
     list(content.len()).encode(&mut rlp);
     rlp.extend_from_slice(&content);
     rlp
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::{
+        consensus::{Sealable as _, SignableTransaction as _, TxEip1559},
+        eips::eip2718::Encodable2718 as _,
+        signers::{SignerSync as _, local::PrivateKeySigner},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_block_has_one_encoding() {
+        let signer = PrivateKeySigner::from_bytes(&[7; 32].into()).unwrap();
+        let tx = TxEip1559 { chain_id: 1337, input: vec![9; 60].into(), ..TxEip1559::default() };
+        let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
+        let envelope = TxEnvelope::from(tx.into_signed(signature));
+        let length = envelope.encode_2718_len();
+        let transaction = Recovered::new_unchecked(envelope, signer.address());
+        let header = Header::default().seal_slow();
+        let spec = crate::Genesis::default().spec();
+        let rlp = encode(&Block::new(header, vec![transaction]));
+        assert_eq!(encode(&decode(&rlp, &spec).unwrap()), rlp);
+        // The length of the string that a typed transaction is in a block.
+        let head = [0xb8, u8::try_from(length).unwrap(), 2];
+        let at = rlp.windows(3).position(|bytes| bytes == head).unwrap() + 1;
+        for wrong in [0, 1, rlp[at] - 1, rlp[at] + 1, 0xff] {
+            let mut damaged = rlp.clone();
+            damaged[at] = wrong;
+            assert!(matches!(decode(&damaged, &spec), Err(DecodeError::Malformed(_))), "{wrong}");
+        }
+    }
 }

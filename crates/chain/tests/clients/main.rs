@@ -89,7 +89,7 @@ async fn ethereumjs_executes_the_long_chain_to_the_same_head() {
     let said = world.run("node", &["ethereumjs-import.mjs", files[0], files[1]], &[]).await;
     world.stop().await;
     let head: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(head["number"], long_chain::BLOCKS);
-    assert_eq!(head["hash"], made.head.hash().to_string());
-    assert_eq!(head["stateRoot"], made.head.state_root.to_string());
+    assert_eq!(head["number"], made.head.number);
+    assert_eq!(head["hash"], long_chain::HEAD.to_string());
+    assert_eq!(head["stateRoot"], long_chain::STATE_ROOT.to_string());
 }

@@ -12,7 +12,7 @@ use tokio::{process::Command, time::timeout};
 use crate::fixture;
 
 /// Longest a client may take. Machines that run tests are shared and slow at times.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A node with funded keys.
 pub struct World {

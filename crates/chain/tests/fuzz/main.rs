@@ -108,7 +108,7 @@ fn stored_records() {
 
 #[test]
 fn tries_from_damaged_records() {
-    smoke("trie", 20_000);
+    smoke("trie", 4_000);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use alloy::{
         eip7002, eip7251,
         eip7702::Authorization,
     },
-    primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256},
+    primitives::{Address, B256, Bytes, Signature, TxKind, U256, b256, keccak256},
     rlp::Encodable as _,
     signers::SignerSync as _,
 };
@@ -35,6 +35,11 @@ use crate::fixture::signer;
 
 /// Number of the last block.
 pub const BLOCKS: u64 = 420;
+/// Its hash, which EthereumJS gives, too.
+pub const HEAD: B256 = b256!("0x6f2c347e47880e843c560f72e4d4557a016e17e89ae2c5771eb5c61d2d5f9e70");
+/// The state after it.
+pub const STATE_ROOT: B256 =
+    b256!("0x2aaa393b77783decb93fdfee344bb30f26e92e6f61dd2e3c5f5141566eb35479");
 
 const CHAIN_ID: u64 = 7357;
 const DAO: u64 = 20;
@@ -86,7 +91,7 @@ fn genesis(terminal_total_difficulty: u64) -> Value {
             "eip155Block": SPURIOUS_DRAGON, "eip158Block": SPURIOUS_DRAGON, "byzantiumBlock": 55,
             "constantinopleBlock": 75, "petersburgBlock": 90, "istanbulBlock": 105,
             "muirGlacierBlock": 120, "berlinBlock": BERLIN, "londonBlock": LONDON,
-            "arrowGlacierBlock": 165, "grayGlacierBlock": 175,
+            "arrowGlacierBlock": 165, "grayGlacierBlock": 175, "mergeNetsplitBlock": MERGE,
             "terminalTotalDifficulty": terminal_total_difficulty,
             "shanghaiTime": time(SHANGHAI), "cancunTime": time(CANCUN),
             "pragueTime": time(PRAGUE), "osakaTime": time(OSAKA),
