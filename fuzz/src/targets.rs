@@ -25,7 +25,7 @@ pub use {
     database::database,
     files::{journal, snapshot},
     records::{block, blocks, stored, transaction},
-    rpc::{calls, frames, logs, parameters, request, traces, types},
+    rpc::{arguments, calls, frames, logs, parameters, request, traces},
     tries::trie,
 };
 
@@ -34,7 +34,7 @@ pub use {
 pub const TARGETS: &[super::mutate::Target] = &[
     ("request", request),
     ("parameters", parameters),
-    ("types", types),
+    ("arguments", arguments),
     ("calls", calls),
     ("traces", traces),
     ("logs", logs),

@@ -47,7 +47,7 @@ pub fn parameters(data: &[u8]) {
 }
 
 /// A JSON text read as every type of parameter.
-pub fn types(data: &[u8]) {
+pub fn arguments(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     // Arguments are taken out of JSON that was read before: nothing else gets here.
     if let Ok(value) = serde_json::from_str::<&serde_json::value::RawValue>(text) {

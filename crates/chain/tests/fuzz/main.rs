@@ -63,7 +63,7 @@ fn seeds_of_binary_forms_are_sound() {
 
 #[test]
 fn types_of_parameters() {
-    smoke("types", 100_000);
+    smoke("arguments", 100_000);
 }
 
 #[test]
