@@ -43,7 +43,8 @@ impl Client {
     /// The answer to a request body.
     pub fn request(&mut self, body: &str) -> Result<String> {
         let head = format!(
-            "POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "POST / HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.address,
             body.len()
         );
         let stream = self.stream.get_mut();
