@@ -102,7 +102,7 @@ fn sign(
         chain_id: CHAIN_ID,
         nonce,
         gas_limit,
-        max_fee_per_gas: 1_000_000_000_000,
+        max_fee_per_gas: 100_000_000_000,
         max_priority_fee_per_gas: 1,
         to,
         value,
