@@ -30,7 +30,9 @@ const OWNERS: &[&str] = &["/usr/bin/rustc", "/usr/bin/cargo"];
 const STD_SOURCE: &str = "/usr/lib/rustlib/src/rust";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Package, and the name of its module.
-const PROGRAMS: &[&str] = &["path-tracer", "noop"];
+const PROGRAMS: &[&str] = &["path-tracer", "noop", "lennard-jones"];
+/// Packages that programs are built from beside their own.
+const LIBRARIES: &[&str] = &["door"];
 /// Files besides the packages' own that decide about the bytes.
 const SETTINGS: &[&str] = &["Cargo.toml", "Cargo.lock"];
 
@@ -124,11 +126,11 @@ fn toolchain() -> anyhow::Result<String> {
 /// One line per source and program, sorted by path.
 fn sums(dir: &Path) -> anyhow::Result<String> {
     let mut paths: Vec<PathBuf> = SETTINGS.iter().map(|name| dir.join(name)).collect();
-    for name in PROGRAMS {
+    for name in PROGRAMS.iter().chain(LIBRARIES) {
         paths.push(dir.join(name).join("Cargo.toml"));
         rust_files(&dir.join(name).join("src"), &mut paths)?;
-        paths.push(dir.join(format!("prebuilt/{name}.wasm")));
     }
+    paths.extend(PROGRAMS.iter().map(|name| dir.join(format!("prebuilt/{name}.wasm"))));
     paths.sort();
     let mut text = String::new();
     for path in paths {
