@@ -21,7 +21,7 @@ mod tries;
 #[allow(unused_imports, reason = "the test of the method table asks them")]
 pub use rpc::{called, methods};
 pub use {
-    configuration::{configuration, genesis},
+    configuration::{configuration, genesis, node_config},
     database::database,
     files::{journal, snapshot},
     records::{block, blocks, stored, transaction},
@@ -49,6 +49,7 @@ pub const TARGETS: &[super::mutate::Target] = &[
     ("journal", journal),
     ("genesis", genesis),
     ("configuration", configuration),
+    ("node_config", node_config),
 ];
 
 /// Longest input in bytes; real requests are bounded, too.

@@ -38,6 +38,7 @@ mod trace;
 pub mod transfer;
 pub mod trie;
 mod websocket;
+mod witness;
 
 use std::{
     io::Read,

@@ -5,6 +5,7 @@
 //! out of the pool. So nothing is ever shown that a crash could take back.
 
 mod arrivals;
+mod earlier;
 mod import;
 mod pending;
 mod submission;

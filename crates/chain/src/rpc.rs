@@ -11,6 +11,7 @@ mod arguments;
 mod blocks;
 mod call;
 mod capabilities;
+mod chain_trace;
 mod confirmed;
 mod convert;
 mod criteria;
@@ -24,6 +25,8 @@ mod fill;
 mod filters;
 mod http;
 mod keys;
+#[cfg(test)]
+mod listing;
 mod logs;
 mod message;
 mod modified;
@@ -32,6 +35,7 @@ mod oracle;
 mod origin;
 mod pending;
 mod raw;
+mod roots;
 mod runs;
 mod schedule;
 mod server;
@@ -45,6 +49,7 @@ mod tagged;
 mod traced;
 mod transactions;
 mod txpool;
+mod witness;
 
 use std::{
     net::SocketAddr,
@@ -209,7 +214,12 @@ fn methods() -> Table {
     executing(m, "debug_traceBlockByNumber", debug::trace_block_by_number);
     executing(m, "debug_traceBlockByHash", debug::trace_block_by_hash);
     quick(m, "debug_traceBadBlock", debug::trace_bad_block);
+    quick(m, "debug_replayBadBlock", debug::replay_bad_block);
     quick(m, "debug_getBadBlocks", debug::bad_blocks);
+    quick(m, "debug_preimage", debug::preimage);
+    executing(m, "debug_intermediateRoots", roots::intermediate);
+    executing(m, "debug_executionWitness", witness::execution);
+    quick(m, "debug_getAccessibleState", roots::accessible);
     executing(m, "debug_storageRangeAt", debug_state::storage_range_at);
     executing(m, "debug_getModifiedAccountsByNumber", modified::by_number);
     executing(m, "debug_getModifiedAccountsByHash", modified::by_hash);

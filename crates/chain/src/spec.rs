@@ -326,16 +326,28 @@ impl Forks {
                 return Err(ScheduleError::Moved { fork, stored, wanted });
             }
         }
-        for (what, same) in [
-            ("daoForkSupport", self.dao_support == wanted.dao_support),
+        // Where proof of work ends may change as long as it has not ended. geth lets it change later,
+        // too, and then no longer takes its own blocks from the file of another node.
+        let is_merged = head.number > 0 && head.difficulty.is_zero();
+        for (what, is_used, same) in [
+            (
+                "daoForkSupport",
+                reached(self.dao, head.number),
+                self.dao_support == wanted.dao_support,
+            ),
             (
                 "terminalTotalDifficulty",
+                is_merged,
                 self.terminal_total_difficulty == wanted.terminal_total_difficulty,
             ),
-            ("depositContractAddress", self.deposit_contract == wanted.deposit_contract),
-            ("the rule on timestamps", self.later_than_parent == wanted.later_than_parent),
+            (
+                "depositContractAddress",
+                reached(self.prague, head.timestamp),
+                self.deposit_contract == wanted.deposit_contract,
+            ),
+            ("the rule on timestamps", true, self.later_than_parent == wanted.later_than_parent),
         ] {
-            if !same {
+            if is_used && !same {
                 return Err(ScheduleError::Changed(what));
             }
         }
@@ -494,5 +506,38 @@ impl ChainSpec {
     /// Price of blob gas in a finished block, in wei; `None` before Cancun.
     pub fn blob_fee_of(&self, header: &Header) -> Option<u128> {
         Some(self.blob_params(header.timestamp)?.calc_blob_fee(header.excess_blob_gas?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_proof_of_work_moves_until_it_is_reached() {
+        let forks = |total: u64| Forks {
+            dao: Some(7),
+            terminal_total_difficulty: Some(U256::from(total)),
+            ..Forks::none()
+        };
+        let head = |number, difficulty: u64| Header {
+            number,
+            difficulty: U256::from(difficulty),
+            ..Header::default()
+        };
+        let stored = forks(9);
+        let moved = |wanted: Forks, head: Header| stored.check_change(&wanted, &head);
+        let changed = |what| Err(ScheduleError::Changed(what));
+        assert_eq!(moved(forks(10), head(5, 1)), Ok(()));
+        assert_eq!(moved(forks(10), head(0, 0)), Ok(()));
+        assert_eq!(moved(forks(10), head(5, 0)), changed("terminalTotalDifficulty"));
+        assert_eq!(moved(forks(9), head(5, 0)), Ok(()));
+        // Whose side the chain takes at the DAO's block may change before that.
+        let other = Forks { dao_support: !stored.dao_support, ..forks(9) };
+        assert_eq!(moved(other.clone(), head(6, 1)), Ok(()));
+        assert_eq!(moved(other, head(7, 1)), changed("daoForkSupport"));
+        // Deposits are looked for from Prague on.
+        let other = Forks { deposit_contract: alloy_primitives::Address::ZERO, ..forks(9) };
+        assert_eq!(moved(other, head(7, 1)), Ok(()));
     }
 }

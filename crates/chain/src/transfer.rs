@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub use file::{BLOCK_BYTES_MAX, BlockFile, FileError};
-pub(crate) use file::{decode, encode};
+pub(crate) use file::{DecodeError, decode, encode};
 
 /// What an import, export or replay has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

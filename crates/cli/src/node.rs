@@ -1,6 +1,7 @@
 //! `tilth node`: a chain of one's own, as a program that runs for months, and the tools for its files.
 
 mod config;
+mod declaration;
 mod genesis;
 mod shown;
 mod snapshot;

@@ -28,6 +28,7 @@ pub fn run() -> anyhow::Result<()> {
         check_file(Path::new(file), &mut wrong);
     }
     links(&mut wrong)?;
+    fuzz_lock(&mut wrong)?;
     if wrong.is_empty() {
         eprintln!("tidy: nothing wrong");
         return Ok(());
@@ -82,6 +83,38 @@ fn arrows(wrong: &mut Vec<String>) -> anyhow::Result<()> {
         wrong.push(format!("the arrow table names {name}, which does not exist"));
     }
     Ok(())
+}
+
+/// Packages of the fuzz crate's lock that the workspace does not have: itself, libFuzzer, and what
+/// that brings.
+const ONLY_FUZZ: &[&str] = &["tilth-fuzz", "libfuzzer-sys", "jobserver"];
+
+/// The fuzz crate is a workspace of its own, but what it fuzzes is built from the same packages.
+fn fuzz_lock(wrong: &mut Vec<String>) -> anyhow::Result<()> {
+    let (ours, fuzz) =
+        (locked(&root().join("Cargo.lock"))?, locked(&root().join("fuzz/Cargo.lock"))?);
+    for (name, version) in fuzz.difference(&ours) {
+        if !ONLY_FUZZ.contains(&name.as_str()) {
+            wrong.push(format!(
+                "fuzz/Cargo.lock has {name} {version}, which Cargo.lock does not have: copy that one there and build"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names and versions in a lock file.
+fn locked(path: &Path) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("{} is missing", path.display()))?;
+    let value = |line: &str, key: &str| {
+        Some(line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')?.to_owned())
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let found = lines
+        .windows(2)
+        .filter_map(|pair| Some((value(pair[0], "name")?, value(pair[1], "version")?)));
+    Ok(found.collect())
 }
 
 fn check_file(path: &Path, wrong: &mut Vec<String>) {

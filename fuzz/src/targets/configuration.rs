@@ -1,9 +1,17 @@
 //! What operators write: genesis files and options.
 
+#[path = "../../../crates/cli/src/node/declaration.rs"]
+mod declaration;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tilth_chain::{Access, Genesis, Limits, hostile};
-use tilth_service::{ByteSize, LogFormat, TimeSpan, options};
+use tilth_service::{
+    ByteSize, LogFormat, TimeSpan,
+    options::{self, Setting},
+};
+
+use declaration::NodeConfig;
 
 /// A genesis file in geth's format: what is taken can be executed, or is refused with a reason.
 pub fn genesis(data: &[u8]) {
@@ -75,9 +83,25 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
-fn kept(taken: &Options) {
+/// The options of `tilth node`, as a file and as flags like those above.
+pub fn node_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut by_file = NodeConfig::default();
+    if options::read(&mut by_file, text).is_ok() {
+        kept(&by_file);
+    }
+    let mut by_flags = NodeConfig::default();
+    for (name, value) in text.lines().take(50).filter_map(|line| line.split_once('=')) {
+        if options::set(&mut by_flags, name.trim(), value.trim()).is_ok() {
+            kept(&by_flags);
+        }
+    }
+}
+
+/// What was taken is written out as a file that gives the same.
+fn kept<T: Setting + Default>(taken: &T) {
     let file = options::file(taken);
-    let mut again = Options::default();
+    let mut again = T::default();
     let read = options::read(&mut again, &file);
     assert!(read.is_ok(), "{read:?} for\n{file}");
     assert_eq!(options::file(&again), file);

@@ -20,7 +20,7 @@ pub fn request(data: &[u8]) {
 /// What can be called: the node's table, and what only connections with a session can do.
 pub fn methods() -> Vec<&'static str> {
     let mut methods = node().1.methods();
-    methods.extend(["eth_subscribe", "eth_unsubscribe"]);
+    methods.extend(["eth_subscribe", "eth_unsubscribe", "debug_subscribe", "debug_unsubscribe"]);
     methods
 }
 

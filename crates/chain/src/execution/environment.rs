@@ -93,9 +93,10 @@ fn environment(
 
 /// The machine all execution runs on; the chain's own precompiles are added here.
 pub fn machine<R: StateReader>(
-    journal: Journal<R>,
+    mut journal: Journal<R>,
     environment: EvmEnv,
 ) -> EthEvm<Journal<R>, NoOpInspector, PrecompilesMap> {
+    journal.allow_delegations(environment.cfg_env.spec.is_enabled_in(SpecId::PRAGUE));
     let mut evm = EthEvmBuilder::new(journal, environment).build().into_inner();
     net_gas::meter_net_gas(&evm.ctx.cfg, &mut evm.instruction);
     EthEvm::new(evm, false)

@@ -182,3 +182,40 @@ fn constantinople_meters_net_gas_until_petersburg() {
         }
     }
 }
+
+/// Whether a call of an account whose code is a delegation to a contract that stops succeeds, in a block
+/// with this timestamp.
+fn delegated_call(forks: &Forks, timestamp: u64) -> bool {
+    let [sender, account, contract] = [1, 2, 3].map(Address::repeat_byte);
+    let delegation = [&[0xef, 0x01, 0x00][..], contract.as_slice()].concat();
+    let with_code = |code: Vec<u8>| GenesisAccount { code: code.into(), ..Default::default() };
+    let rich = GenesisAccount { balance: U256::from(1_u64 << 62), ..GenesisAccount::default() };
+    let mut accounts = Genesis::default().accounts;
+    accounts.insert(sender, rich);
+    accounts.insert(account, with_code(delegation));
+    accounts.insert(contract, with_code(vec![0x00]));
+    let genesis = Genesis { accounts, forks: forks.clone(), base_fee: 7, ..Genesis::default() };
+    let (spec, made) = (genesis.spec(), genesis.execute().unwrap());
+    let mut state = Layer::new(Nothing);
+    state.absorb(&made.block.header, &made.diff);
+    let attributes =
+        BlockAttributes { timestamp, gas_limit: genesis.gas_limit, ..BlockAttributes::default() };
+    let mut builder = BlockBuilder::new(&spec, &made.block.header, attributes, &state).unwrap();
+    let call = TxLegacy {
+        gas_limit: 200_000,
+        gas_price: 1000,
+        to: TxKind::Call(account),
+        ..TxLegacy::default()
+    };
+    let signature = Signature::new(U256::ONE, U256::ONE, false);
+    let call = TxEnvelope::Legacy(Signed::new_unhashed(call, signature));
+    builder.add(Recovered::new_unchecked(call, sender)).unwrap().unwrap();
+    builder.receipts()[0].success()
+}
+
+#[test]
+fn a_delegation_in_genesis_counts_from_prague_on() {
+    let forks = Forks { prague: Some(100), osaka: None, ..Forks::all() };
+    assert!(!delegated_call(&forks, 99));
+    assert!(delegated_call(&forks, 100));
+}

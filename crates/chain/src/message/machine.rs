@@ -15,6 +15,7 @@ use revm::{
         instructions::{contract, control, host, memory, system},
         interpreter::EthInterpreter,
     },
+    primitives::hardfork::SpecId,
 };
 
 use super::{CalledPrecompiles, Watch, Watched};
@@ -34,12 +35,13 @@ const HEAVY: u32 = 256;
 
 /// Makes a machine; the inspector is asked if `inspect` says so.
 pub(crate) fn machine<R: StateReader, I: Inspector<Watching<R>>>(
-    journal: Journal<Watched<R>>,
+    mut journal: Journal<Watched<R>>,
     environment: EvmEnv,
     precompiles: CalledPrecompiles,
     inspector: I,
     inspect: bool,
 ) -> Machine<R, I> {
+    journal.allow_delegations(environment.cfg_env.spec.is_enabled_in(SpecId::PRAGUE));
     let mut evm = Context::mainnet()
         .with_block(environment.block_env)
         .with_cfg(environment.cfg_env)

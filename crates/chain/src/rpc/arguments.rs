@@ -141,6 +141,9 @@ const TAKEN: &[(usize, &[&str])] = &[
             "debug_getRawTransaction",
             "debug_getBadBlocks",
             "debug_dumpBlock",
+            "debug_preimage",
+            "debug_replayBadBlock",
+            "debug_executionWitness",
         ],
     ),
     (
@@ -166,6 +169,8 @@ const TAKEN: &[(usize, &[&str])] = &[
             "debug_traceBlockByNumber",
             "debug_traceBlockByHash",
             "debug_traceBadBlock",
+            "debug_intermediateRoots",
+            "debug_getAccessibleState",
             "debug_getModifiedAccountsByNumber",
             "debug_getModifiedAccountsByHash",
         ],
@@ -181,7 +186,7 @@ const TAKEN: &[(usize, &[&str])] = &[
             "debug_traceCall",
         ],
     ),
-    (4, &["eth_call", "eth_estimateGas"]),
+    (4, &["eth_call", "eth_estimateGas", "debug_subscribe"]),
     (5, &["debug_storageRangeAt"]),
     (6, &["debug_accountRange"]),
 ];

@@ -68,7 +68,7 @@ pub(super) fn block(
     full: bool,
 ) -> Result<Option<RpcBlock>, RpcError> {
     let Some(number) = number else { return Ok(None) };
-    Ok(head.block(number)?.map(|block| convert::block(block, full)))
+    Ok(head.block_of(number)?.map(|block| convert::block(block, full)))
 }
 
 pub(super) fn header(head: &Head, number: Option<u64>) -> Result<Option<RpcHeader>, RpcError> {

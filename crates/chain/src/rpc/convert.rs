@@ -86,12 +86,18 @@ impl Head {
         })
     }
 
-    /// The header of a block given in any way.
+    /// The header of a block. One that was dropped is an error.
     pub(super) fn header_of(&self, number: u64) -> Result<Option<SealedHeader>, StateError> {
         if number == self.header.number {
             return Ok(Some(self.header.clone()));
         }
-        self.snapshot.header(number)
+        self.snapshot.kept_header(number)
+    }
+
+    /// A block, whole. One that was dropped is an error.
+    pub(super) fn block_of(&self, number: u64) -> Result<Option<Block>, StateError> {
+        let is_there = self.header_of(number)?.is_some();
+        if is_there { self.block(number) } else { Ok(None) }
     }
 
     /// The block a state query names, and its state.

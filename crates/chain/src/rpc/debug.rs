@@ -2,10 +2,8 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{B256, Bytes, U64, U256};
-use alloy_rlp::Decodable;
 use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,12 +16,13 @@ use crate::{
     node::Head,
     state::{Journal, StateReader},
     trace::{Place, Replay, Subject, TraceError, TraceOptions, run},
+    transfer::{self, DecodeError},
 };
 
 /// How long a trace may take if the request does not say (geth's).
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a trace may take whatever the request says.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// A trace as the tracer wrote it.
 type Json = Box<RawValue>;
@@ -174,6 +173,23 @@ pub(super) fn trace_bad_block(_: &Rpc, mut args: Arguments<'_>) -> Result<Json, 
 }
 
 /// As [`trace_bad_block`].
+pub(super) fn replay_bad_block(_: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
+    let hash: B256 = args.take()?;
+    Err(RpcError::server(format!("bad block {hash} not found")))
+}
+
+/// What hashes to a hash. As in a geth that does not record preimages there is little to say: only
+/// code is kept under its hash.
+pub(super) fn preimage(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
+    let hash: B256 = args.take()?;
+    let head = rpc.head();
+    if head.snapshot.has_code(&hash)? {
+        return Ok(head.snapshot.code(&hash)?.original_bytes());
+    }
+    Err(RpcError::server("unknown preimage"))
+}
+
+/// As [`trace_bad_block`].
 pub(super) fn bad_blocks(_: &Rpc, _: Arguments<'_>) -> Result<Vec<Json>, RpcError> {
     Ok(Vec::new())
 }
@@ -183,23 +199,16 @@ pub(super) fn trace_block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rp
     let rlp: Bytes = args.take()?;
     let options = args.optional()?.unwrap_or_default();
     let head = rpc.head();
-    let undecodable = |error: String| RpcError::server(format!("could not decode block: {error}"));
-    let mut bytes = rlp.as_ref();
-    let block = alloy_consensus::Block::<TxEnvelope>::decode(&mut bytes)
-        .map_err(|error| undecodable(error.to_string()))?;
-    if !bytes.is_empty() {
-        return Err(undecodable("rlp: more than one value".into()));
-    }
-    let transactions = block.body.transactions.into_iter().map(|envelope| {
-        let signer = envelope.recover_signer().map_err(|_| RpcError::server("invalid sender"))?;
-        Ok(Transaction::new_unchecked(envelope, signer))
-    });
-    let transactions = transactions.collect::<Result<_, RpcError>>()?;
-    let header = alloy_consensus::Sealable::seal_slow(block.header);
-    trace(rpc, &head, &Block::new(header, transactions), &options)
+    let block = transfer::decode(&rlp, &rpc.node.spec).map_err(|error| match error {
+        DecodeError::Malformed(error) => {
+            RpcError::server(format!("could not decode block: {error}"))
+        }
+        DecodeError::Signature { .. } => RpcError::server("invalid sender"),
+    })?;
+    trace(rpc, &head, &block, &options)
 }
 
-fn number_of(number: BlockNumberOrTag) -> i128 {
+pub(super) fn number_of(number: BlockNumberOrTag) -> i128 {
     match number {
         BlockNumberOrTag::Number(number) => number.into(),
         BlockNumberOrTag::Earliest => 0,
@@ -222,7 +231,7 @@ pub(super) fn chosen(rpc: &Rpc, block: BlockId) -> Result<Option<(Arc<Head>, Blo
 
 fn stored(head: &Head, number: Option<u64>) -> Result<Option<Block>, RpcError> {
     let Some(number) = number else { return Ok(None) };
-    Ok(head.block(number)?)
+    Ok(head.block_of(number)?)
 }
 
 /// The moment before the transactions of a block.
@@ -265,7 +274,7 @@ fn trace(rpc: &Rpc, head: &Head, block: &Block, options: &TraceOptions) -> Resul
     raw(json)
 }
 
-fn subject(header: &SealedHeader, index: usize, transaction: &Transaction) -> Subject {
+pub(super) fn subject(header: &SealedHeader, index: usize, transaction: &Transaction) -> Subject {
     Subject {
         block_hash: Some(header.hash()),
         block_number: Some(header.number),
@@ -276,7 +285,7 @@ fn subject(header: &SealedHeader, index: usize, transaction: &Transaction) -> Su
 }
 
 /// How long the request may take.
-fn timeout(options: &TraceOptions) -> Result<Duration, RpcError> {
+pub(super) fn timeout(options: &TraceOptions) -> Result<Duration, RpcError> {
     let timeout = match &options.timeout {
         Some(text) => go_duration(text)
             .ok_or_else(|| RpcError::server(format!("time: invalid duration {text:?}")))?,

@@ -188,10 +188,10 @@ pub(super) fn write_answer(out: &mut Vec<u8>, id: &str, answer: &Result<String, 
     out.push(b'}');
 }
 
-/// What stands before the result in a notification of the subscription with this id.
-pub(super) fn notification_start(subscription: &str) -> String {
+/// What stands before the result in a notification of the subscription with this id in a namespace.
+pub(super) fn notification_start(namespace: &str, subscription: &str) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{subscription}","result":"#
+        r#"{{"jsonrpc":"2.0","method":"{namespace}_subscription","params":{{"subscription":"{subscription}","result":"#
     )
 }
 

@@ -90,7 +90,7 @@ fn between(
 fn diff_of(rpc: &Rpc, head: &Head, number: u64, watch: &Rc<Watch>) -> Result<StateDiff, RpcError> {
     watch.look()?;
     let lost = || RpcError::internal("a block is missing");
-    let block = head.block(number)?.ok_or_else(lost)?;
+    let block = head.block_of(number)?.ok_or_else(lost)?;
     let (parent, reader) = head.state_of(Some(BlockId::number(number - 1)))?;
     let state = Watched { reader, watch: Rc::clone(watch), hashes_below: number };
     let attributes = BlockAttributes::of_block(&block);

@@ -72,7 +72,8 @@ fn suggest(head: &Head, last: u128) -> Result<u128, RpcError> {
 }
 
 fn smallest_tips(head: &Head, number: u64) -> Result<Vec<u128>, RpcError> {
-    let Some(header) = head.header_of(number)? else { return Ok(Vec::new()) };
+    // Where the chain began at a snapshot, there are fewer blocks to learn from.
+    let Some(header) = head.snapshot.header(number)? else { return Ok(Vec::new()) };
     if header.gas_used == 0 {
         return Ok(Vec::new());
     }

@@ -47,7 +47,7 @@ pub(super) fn header(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcErr
 pub(super) fn block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
     let (head, block) = (rpc.head(), args.take()?);
     let Some(number) = find(rpc, &head, block, "block")? else { return Ok(Bytes::new()) };
-    Ok(head.block(number)?.map(|block| transfer::encode(&block).into()).unwrap_or_default())
+    Ok(head.block_of(number)?.map(|block| transfer::encode(&block).into()).unwrap_or_default())
 }
 
 pub(super) fn receipts(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Option<Vec<Bytes>>, RpcError> {

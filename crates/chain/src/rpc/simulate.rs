@@ -23,7 +23,11 @@ pub(super) fn simulate_v1(
     };
     let on = match &pending {
         Some(pending) => On::Pending(pending),
-        None => On::Block(&head, head.existing(block)?),
+        None => {
+            let number = head.existing(block)?;
+            head.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
+            On::Block(&head, number)
+        }
     };
     let limits = &rpc.node.limits;
     let watch = Rc::new(Watch::start(&rpc.turns, limits.call_time_max));

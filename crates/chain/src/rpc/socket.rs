@@ -25,9 +25,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    chain_trace,
     http::{Place, Service, refusal},
     message::NOTIFICATION_END,
-    subscriptions::Session,
+    subscriptions::{Session, Subscription},
 };
 use crate::websocket::{self, Broken, Event, Outbox, Outgoing, Reader, Step, code, handshake};
 
@@ -148,10 +149,26 @@ async fn read_all(
             }
             // Their ids are on the way, so their news may follow.
             for subscription in answer.subscriptions {
+                let traced = subscription.traced();
                 session.begin(subscription);
+                if let Some(reader) = traced {
+                    trace(&service, reader, gone.clone());
+                }
             }
         });
     }
+}
+
+/// Traces blocks for a subscription as long as there is somebody to tell.
+fn trace(service: &Service, reader: Arc<Subscription>, gone: CancellationToken) {
+    let (rpc, stop) = (Arc::clone(&service.dispatcher.rpc), service.stop.clone());
+    service.connections.spawn(async move {
+        tokio::select! {
+            () = chain_trace::run(rpc, reader) => {}
+            () = gone.cancelled() => {}
+            () = stop.cancelled() => {}
+        }
+    });
 }
 
 /// Writes until the outbox ends or the peer cannot be written to.

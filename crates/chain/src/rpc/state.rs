@@ -138,7 +138,9 @@ pub(super) fn proof(
         Some(pending) => pending.prove(&address, &slots)?,
         None => {
             let head = rpc.head();
-            head.prove(head.existing(Some(block))?, &address, &slots)?
+            let number = head.existing(Some(block))?;
+            head.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
+            head.prove(number, &address, &slots)?
         }
     };
     let storage_proof = keys.iter().zip(proof.slots).map(|(key, (value, proof))| {

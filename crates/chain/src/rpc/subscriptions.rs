@@ -22,6 +22,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Arguments,
+    chain_trace::ChainTrace,
     criteria::Criteria,
     error::RpcError,
     filters::Identifiers,
@@ -44,10 +46,13 @@ pub(super) enum Subject {
         full: bool,
     },
     Syncing,
+    /// Traces of blocks there are.
+    Chain(ChainTrace),
 }
 
 /// The methods handled here.
-pub(super) const METHODS: [&str; 2] = ["eth_subscribe", "eth_unsubscribe"];
+pub(super) const METHODS: [&str; 4] =
+    ["eth_subscribe", "eth_unsubscribe", "debug_subscribe", "debug_unsubscribe"];
 
 /// One subscription.
 #[derive(Debug)]
@@ -70,6 +75,16 @@ impl Subscription {
         if !self.ended.load(Ordering::Acquire) {
             self.outbox.notify(&self.start, results);
         }
+    }
+
+    /// Tells once the peer has read most of what it was sent before.
+    pub(super) async fn tell_when_read(&self, result: Bytes) {
+        let _turn = self.outbox.wait_for_reader().await;
+        self.tell([result]);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 }
 
@@ -99,6 +114,11 @@ pub(super) struct Pending(Arc<Subscription>);
 impl Pending {
     pub(super) fn id(&self) -> &str {
         &self.0.id
+    }
+
+    /// The subscription, if it is one that somebody has to work for.
+    pub(super) fn traced(&self) -> Option<Arc<Subscription>> {
+        matches!(self.0.subject, Subject::Chain(_)).then(|| Arc::clone(&self.0))
     }
 }
 
@@ -167,7 +187,8 @@ impl Hub {
     fn lacking(&self, head: u64) -> Option<(u64, Vec<Arc<Subscription>>)> {
         let subscriptions = self.locked();
         let follows = |subscription: &&Arc<Subscription>| {
-            !matches!(subscription.subject, Subject::Pending { .. } | Subject::Syncing)
+            let subject = &subscription.subject;
+            !matches!(subject, Subject::Pending { .. } | Subject::Syncing | Subject::Chain(_))
         };
         let next = |subscription: &Arc<Subscription>| subscription.next.load(Ordering::Acquire);
         let followers = || subscriptions.values().filter(follows);
@@ -201,15 +222,16 @@ impl Session {
         }
         let next = match subject {
             Subject::Pending { .. } => self.hub.node.pool().arrivals(),
-            Subject::Syncing => 0,
+            Subject::Syncing | Subject::Chain(_) => 0,
             Subject::Heads | Subject::Logs(_) | Subject::Receipts(_) => {
                 self.hub.node.head().header.number + 1
             }
         };
         let id = self.hub.identifiers.next();
+        let namespace = if matches!(subject, Subject::Chain(_)) { "debug" } else { "eth" };
         Ok(Pending(Arc::new(Subscription {
             _counted: self.hub.node.meters.subscriptions.hold(),
-            start: notification_start(&id).into(),
+            start: notification_start(namespace, &id).into(),
             id,
             subject,
             connection: self.connection,
@@ -275,6 +297,12 @@ pub(super) fn subscribe(
         return Err(RpcError::invalid("expected subscription name as first argument"));
     };
     let namespace = method.split('_').next().unwrap_or_default();
+    if (namespace, name.as_str()) == ("debug", "traceChain") {
+        let mut args = Arguments::new(method, message.params.map(|params| params.get()))?;
+        let _: String = args.take()?;
+        let range = ChainTrace::read(&session.hub.node.head(), &mut args)?;
+        return session.create(Subject::Chain(range));
+    }
     let optional = |position: usize| args.get(position).filter(|value| !value.is_null());
     let (most, subject) = match (namespace, name.as_str()) {
         ("eth", "newHeads") => (1, Subject::Heads),

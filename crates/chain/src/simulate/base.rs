@@ -1,17 +1,10 @@
 //! The block that simulated ones stand on: its state as a layer over the stored one, and its tries.
 
-use std::collections::BTreeMap;
-
-use alloy_primitives::Address;
-
 use super::SimulateError;
 use crate::{
     block::SealedHeader,
     node::{Head, PendingBlock},
-    state::{
-        AccountDiff, Commitment, Layer, SlotDiff, StateCommitment, StateDiff, StateError,
-        TrieSource,
-    },
+    state::{Commitment, Layer, StateCommitment as _},
     store::Snapshot,
 };
 
@@ -57,34 +50,8 @@ impl<'a> Base<'a> {
     fn go_back(&mut self, head: &'a Head, number: u64) -> Result<(), SimulateError> {
         let missing = || SimulateError::plain("header not found");
         let header = head.snapshot.header(number)?.ok_or_else(missing)?;
-        let earlier = head.snapshot.state_at(number)?;
-        let changed = head
-            .snapshot
-            .changed_keys(number + 1..=head.header.number, CHANGES_MAX)?
-            .ok_or(StateError::TooFar { number, head: head.header.number })?;
-        let mut back = StateDiff::default();
-        for (key, slots) in changed {
-            let mut account = AccountDiff {
-                // The tries and the layer know accounts by their keys.
-                address: Address::ZERO,
-                before: head.snapshot.account_by_key(&key)?,
-                after: earlier.account_by_key(&key)?,
-                slots: BTreeMap::new(),
-            };
-            for slot in slots {
-                let before = head.snapshot.storage_leaf(&key, &slot)?;
-                let after = earlier.slot_by_key(&key, &slot)?;
-                if before != after {
-                    account.slots.insert(slot, SlotDiff { before, after });
-                }
-            }
-            back.accounts.insert(key, account);
-        }
-        let (root, advance) = self.commitment.advance(&mut back, &head.snapshot)?;
-        if root != header.state_root {
-            return Err(StateError::Damaged { what: "earlier state" }.into());
-        }
-        self.commitment.adopt(advance);
+        let (commitment, back) = head.tries_after(number, CHANGES_MAX)?;
+        self.commitment = commitment;
         self.state.absorb(&header, &back);
         self.header = header;
         Ok(())

@@ -23,6 +23,8 @@ pub struct Journal<R> {
     codes: B256Map<Bytecode>,
     deployed: B256Map<Bytes>,
     block_hashes: HashMap<u64, B256>,
+    /// Code can be a delegation (EIP-7702).
+    delegations: bool,
     /// A read that failed where the EVM's interface cannot return an error.
     failure: Option<StateError>,
 }
@@ -53,8 +55,15 @@ impl<R: StateReader> Journal<R> {
             codes: B256Map::default(),
             deployed: B256Map::default(),
             block_hashes: HashMap::default(),
+            delegations: true,
             failure: None,
         }
+    }
+
+    /// Sets whether code can be a delegation: before Prague, what looks like one (a genesis can have
+    /// it) is code that fails at its first instruction.
+    pub(crate) fn allow_delegations(&mut self, delegations: bool) {
+        self.delegations = delegations;
     }
 
     /// The state below.
@@ -282,12 +291,19 @@ impl<R: StateReader> Database for Journal<R> {
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {
-        if let Some(code) = self.codes.get(&code_hash) {
-            return Ok(code.clone());
-        }
-        let code = self.parent.code(&code_hash)?;
-        self.codes.insert(code_hash, code.clone());
-        Ok(code)
+        let code = match self.codes.get(&code_hash) {
+            Some(code) => code.clone(),
+            None => {
+                let code = self.parent.code(&code_hash)?;
+                self.codes.insert(code_hash, code.clone());
+                code
+            }
+        };
+        Ok(if code.is_eip7702() && !self.delegations {
+            Bytecode::new_legacy(code.original_bytes())
+        } else {
+            code
+        })
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {

@@ -7,7 +7,11 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::{Snapshot, tables::*};
-use crate::{block::decode_body, log_index, state::StateError};
+use crate::{
+    block::{SealedHeader, decode_body},
+    log_index,
+    state::StateError,
+};
 
 /// Under which name the first block with transactions and receipts stands among the facts.
 pub(super) const FIRST_BODY: &str = "bodies";
@@ -81,12 +85,24 @@ impl Snapshot {
         }
     }
 
-    /// What to say of a block's parts that are not there: nothing if there is no such block.
+    /// What to say of a block's parts that are not there: nothing if there is no such block. Blocks
+    /// from before the snapshot that the chain came from were there once, too.
     pub(super) fn dropped<T>(&self, number: u64) -> Result<Option<T>, StateError> {
-        let is_dropped = (1..self.bodies_from).contains(&number) && self.header(number)?.is_some();
-        if is_dropped {
-            return Err(StateError::PrunedBlock { number, first: self.bodies_from });
+        let first = self.first_body()?;
+        if (1..first).contains(&number) {
+            return Err(StateError::PrunedBlock { number, first });
         }
         Ok(None)
+    }
+
+    /// A header that must be there if there ever was such a block.
+    ///
+    /// # Errors
+    /// `StateError::PrunedBlock` for blocks from before the snapshot that the chain came from.
+    pub(crate) fn kept_header(&self, number: u64) -> Result<Option<SealedHeader>, StateError> {
+        match self.header(number)? {
+            Some(header) => Ok(Some(header)),
+            None => self.dropped(number),
+        }
     }
 }

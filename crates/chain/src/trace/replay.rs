@@ -9,7 +9,7 @@ use crate::{
     block::{ChainSpec, SealedHeader, Transaction},
     execution::{BlockAttributes, BlockBuilder, ExecutionError},
     message::{Watched, machine},
-    state::StateReader,
+    state::{StateDiff, StateError, StateReader},
 };
 
 /// A moment between two transactions of a block.
@@ -35,6 +35,12 @@ impl<R: StateReader> Replay<R> {
             precompiles: inner.precompiles.into(),
         };
         Ok(Self { place, logs: 0 })
+    }
+
+    /// What the block has changed so far.
+    pub(crate) fn diff(&mut self) -> Result<StateDiff, StateError> {
+        self.place.journal.parent().watch.look()?;
+        self.place.journal.diff()
     }
 
     /// What a machine that stands here works on.

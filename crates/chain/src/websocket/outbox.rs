@@ -53,6 +53,10 @@ pub(crate) enum Outgoing {
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     changed: Notify,
+    /// Signalled when a notification was taken out.
+    read: Notify,
+    /// Whose turn it is among those that wait for the reader.
+    turn: tokio::sync::Mutex<()>,
     bytes_max: usize,
     /// What stands after the result of every notification.
     end: &'static str,
@@ -79,7 +83,14 @@ pub(crate) enum Step {
 impl Outbox {
     /// `end` stands after the result of every notification.
     pub(crate) fn new(bytes_max: usize, end: &'static str) -> Self {
-        Self { queue: Mutex::default(), changed: Notify::new(), bytes_max, end }
+        Self {
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            read: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+            bytes_max,
+            end,
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, Queue> {
@@ -121,6 +132,24 @@ impl Outbox {
         self.changed.notify_one();
     }
 
+    /// Waits until at most half of the bytes that may wait are waiting. Nobody else is through here as
+    /// long as the turn is held, which is to end when the news that waited are in the queue.
+    pub(crate) async fn wait_for_reader(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        let turn = self.turn.lock().await;
+        loop {
+            // First, so that what is read from now on is not missed.
+            let read = self.read.notified();
+            let has_room = {
+                let queue = self.locked();
+                queue.closing.is_some() || queue.bytes <= self.bytes_max / 2
+            };
+            if has_room {
+                return turn;
+            }
+            read.await;
+        }
+    }
+
     /// Ends the connection because the node cannot keep its word.
     pub(crate) fn fail(&self, reason: &'static str) {
         self.close(code::INTERNAL, reason);
@@ -144,6 +173,7 @@ impl Outbox {
             (Some(frame), _) => {
                 if let Outgoing::Notification { start, result, .. } = &frame {
                     queue.bytes -= FRAME_COST + start.len() + result.len();
+                    self.read.notify_waiters();
                 }
                 Step::Send(frame)
             }
@@ -205,6 +235,32 @@ mod tests {
         assert!(reason.starts_with("subscriber too slow"));
         outbox.close(code::NORMAL, "");
         assert!(matches!(outbox.step(), Step::Close(code::POLICY, _)));
+    }
+
+    #[tokio::test]
+    async fn some_news_wait_until_others_are_read() {
+        let outbox = Arc::new(Outbox::new(1000, "}}"));
+        let start: Arc<str> = "start".into();
+        let result = Bytes::from_static(b"result");
+        let teller = tokio::spawn({
+            let (outbox, start, result) = (Arc::clone(&outbox), start.clone(), result.clone());
+            async move {
+                for _ in 0..1000 {
+                    let _turn = outbox.wait_for_reader().await;
+                    outbox.notify(&start, [result.clone()]);
+                }
+            }
+        });
+        let mut told = 0;
+        while told < 1000 {
+            match outbox.step() {
+                Step::Send(_) => told += 1,
+                Step::Idle => outbox.changed().await,
+                Step::Close(..) => panic!("closed after {told}"),
+            }
+        }
+        teller.await.unwrap();
+        assert!(matches!(outbox.step(), Step::Idle));
     }
 
     #[test]

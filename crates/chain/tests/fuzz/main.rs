@@ -135,3 +135,8 @@ fn genesis_files() {
 fn configurations() {
     smoke("configuration", 10_000);
 }
+
+#[test]
+fn configurations_of_a_node() {
+    smoke("node_config", 10_000);
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 mod calls;
+mod chain_tracing;
 mod chains;
 mod classes;
 mod conformance;

@@ -167,3 +167,55 @@ async fn lowered_retention_is_caught_up_with_by_and_by_or_at_once() {
         chain.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn blocks_from_before_a_snapshot_are_dropped_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new, file) =
+        (dir.path().join("old"), dir.path().join("new"), dir.path().join("file"));
+    let chain = start(keeping(&old, u64::MAX)).await;
+    grow(&chain, 20).await;
+    chain.shutdown().await;
+    export(&old, &file, &ExportOptions { blocks: 8 }, &mut |_| {}).unwrap();
+    import(&file, &new, &ImportOptions::default(), &mut |_| {}).unwrap();
+    let chain = start(keeping(&new, u64::MAX)).await;
+    for number in [1, 7, 12] {
+        let name = json!(format!("{number:#x}"));
+        for (method, params) in [
+            ("eth_getBlockByNumber", json!([name, false])),
+            ("eth_getHeaderByNumber", json!([name])),
+            ("eth_getBlockTransactionCountByNumber", json!([name])),
+            ("eth_getUncleCountByBlockNumber", json!([name])),
+            ("eth_getUncleByBlockNumberAndIndex", json!([name, "0x0"])),
+            ("eth_getBlockReceipts", json!([name])),
+            ("eth_getTransactionByBlockNumberAndIndex", json!([name, "0x0"])),
+            ("eth_getRawTransactionByBlockNumberAndIndex", json!([name, "0x0"])),
+            ("eth_getBalance", json!([signer(0).address(), name])),
+            ("eth_call", json!([{ "to": signer(0).address() }, name])),
+            ("eth_getProof", json!([signer(0).address(), [], name])),
+            ("eth_simulateV1", json!([{ "blockStateCalls": [] }, name])),
+            ("eth_feeHistory", json!(["0x1", name, [50]])),
+            ("eth_getLogs", json!([{ "fromBlock": name, "toBlock": "latest" }])),
+            ("debug_traceBlockByNumber", json!([name])),
+            ("debug_executionWitness", json!([name])),
+            ("debug_getRawHeader", json!([name])),
+            ("debug_getRawBlock", json!([name])),
+            ("debug_getRawReceipts", json!([name])),
+            ("debug_getModifiedAccountsByNumber", json!([number])),
+        ] {
+            is_dropped(&chain, method, params).await;
+        }
+    }
+    // What never was is another thing, and what is there is there.
+    let unknown = ask(&chain, "eth_getBlockByNumber", json!(["0x64", false])).await;
+    assert_eq!(unknown["result"], Value::Null, "{unknown}");
+    let kept = ask(&chain, "eth_getBlockByNumber", json!(["0xd", true])).await;
+    assert!(kept["result"]["hash"].is_string(), "{kept}");
+    let genesis = ask(&chain, "eth_getBlockByNumber", json!(["earliest", true])).await;
+    assert!(genesis["result"]["hash"].is_string(), "{genesis}");
+    // Suggestions learn from what there is, and the chain goes on.
+    let price = ask(&chain, "eth_gasPrice", json!([])).await;
+    assert!(price["result"].is_string(), "{price}");
+    grow(&chain, 22).await;
+    chain.shutdown().await;
+}
