@@ -231,6 +231,7 @@ pub(crate) fn describe(how: How) -> String {
         How::Signalled(signal) => format!("signal {signal}"),
         How::MemoryLimit => "memory limit".into(),
         How::CpuLimit => "CPU time limit".into(),
+        How::DiskLimit => "disk limit".into(),
         How::ForbiddenCall => "forbidden system call".into(),
         How::Killed => "killed".into(),
     }

@@ -39,6 +39,8 @@ pub enum How {
     MemoryLimit,
     /// It used up its CPU time.
     CpuLimit,
+    /// It wrote more than it may into its writable folder.
+    DiskLimit,
     /// It made a system call that no honest program makes.
     ForbiddenCall,
     /// It was killed by [`Confined::kill`], or the sandbox around it was killed from outside.
@@ -156,6 +158,7 @@ impl Confined {
         match exceeded {
             Some(Exceeded::Memory) => return How::MemoryLimit,
             Some(Exceeded::Cpu) => return How::CpuLimit,
+            Some(Exceeded::Disk) => return How::DiskLimit,
             None => {}
         }
         let over_cpu = self.limits.cpu.is_some_and(|limit| self.used.0 >= limit);

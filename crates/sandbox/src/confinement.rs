@@ -24,6 +24,8 @@ use crate::{
 const MAX_SIGHT: u64 = 64 << 10;
 /// How long a trial program may take.
 const TRIAL_DEADLINE: Duration = Duration::from_secs(20);
+/// Why a protection is missing that the caller wanted to be.
+pub(crate) const LEFT_OUT: &str = "left out on purpose";
 /// The least memory with which a program can be loaded at all.
 const MIN_MEMORY: u64 = 1 << 20;
 
@@ -49,6 +51,18 @@ impl Confinement {
     /// When not even an unprotected program can be started by way of `init`. Missing protections are no errors but
     /// part of the [`Confinement::report`].
     pub async fn probe(init: CommandLine) -> Result<Self, SandboxError> {
+        Self::probe_without(init, &[]).await
+    }
+
+    /// As [`Confinement::probe`], but as if this machine did not have these protections. For trying out what the others
+    /// hold by themselves, and whether attempts to escape would be noticed. The report names what was left out.
+    ///
+    /// # Errors
+    /// As [`Confinement::probe`].
+    pub async fn probe_without(
+        init: CommandLine,
+        without: &[Protection],
+    ) -> Result<Self, SandboxError> {
         let is_root = geteuid().is_root();
         let places = GroupPlaces::discover(is_root);
         let mut probe = Self {
@@ -59,7 +73,12 @@ impl Confinement {
             report: Vec::new(),
             code: Mutex::default(),
         };
-        let mut missing = BTreeMap::new();
+        probe.places.leave_out(without);
+        let mut missing: BTreeMap<_, _> = without
+            .iter()
+            .filter(|protection| **protection != Protection::ProcessCount)
+            .map(|protection| (*protection, LEFT_OUT.to_owned()))
+            .collect();
         if !is_root {
             let user = geteuid().as_raw();
             missing.insert(
@@ -98,6 +117,11 @@ impl Confinement {
             .map(|protection| Measure { protection, state: state(protection) })
             .collect();
         Ok(probe)
+    }
+
+    /// The command by which programs are started.
+    pub(crate) fn init(&self) -> &CommandLine {
+        &self.init
     }
 
     /// Every protection, and whether it is in force.
@@ -195,6 +219,9 @@ impl Confinement {
     }
 
     fn own_process_quota(&self) -> bool {
+        if !self.protections.contains(&Protection::Quotas) {
+            return false;
+        }
         let other_user = self.protections.contains(&Protection::OtherUser);
         match self.rank {
             Rank::Root | Rank::None => other_user,

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Limits, Protection};
+use crate::{Limits, Protection, confinement::LEFT_OUT};
 
 const AGENT_GROUP: &str = "tilth-agent";
 const ROOT_GROUP: &str = "tilth";
@@ -61,6 +61,15 @@ impl GroupPlaces {
             {
                 let why = format!("cannot make a cgroup in {}: {error}", place.display());
                 self.places.insert(protection, Err(why));
+            }
+        }
+    }
+
+    /// Makes as if no groups could be made for these.
+    pub(crate) fn leave_out(&mut self, protections: &[Protection]) {
+        for protection in protections {
+            if let Some(place) = self.places.get_mut(protection) {
+                *place = Err(LEFT_OUT.into());
             }
         }
     }

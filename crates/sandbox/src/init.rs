@@ -12,6 +12,7 @@
 
 pub(crate) mod cage;
 mod filter;
+mod hoard;
 mod privileges;
 mod rules;
 mod trial;
@@ -35,6 +36,7 @@ use std::{
 
 use rustix::{
     fs::Mode,
+    io::Errno,
     process::{
         DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, geteuid, getpid, getppid, nice,
         pidfd_open, pidfd_send_signal, set_child_subreaper, set_dumpable_behavior,
@@ -47,7 +49,7 @@ pub(crate) use trial::Sight;
 
 use self::watch::Watch;
 use crate::{
-    Protection,
+    Protection, escape,
     groups::Meters,
     sys::{self, Fork},
     wire::{Exceeded, Fault, MAX_LINE, Plan, Rank, Report, Step},
@@ -57,6 +59,11 @@ use crate::{
 pub(crate) const CONTROL: &str = "--control";
 /// Only argument of the init when it is itself the program of a trial run.
 pub(crate) const TRIAL: &str = "--trial";
+
+/// First argument of the init when it is to try to escape; the attempt's name and the bait follow.
+pub(crate) const ATTEMPT: &str = "--attempt";
+/// Only argument of the init when it is the neighbour that attempts are aimed at.
+pub(crate) const VICTIM: &str = "--victim";
 
 /// How much less than the agent's the program's claim to CPU time is.
 const NICENESS: i32 = 5;
@@ -71,6 +78,8 @@ pub fn init_main(args: &[OsString]) -> ExitCode {
     let done = match args {
         [first] if first == TRIAL => trial::look_around(),
         [first, name] if first == CONTROL => monitor(name),
+        [first, name, bait] if first == ATTEMPT => escape::act(name, bait),
+        [first] if first == VICTIM => escape::be_victim(),
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "this command is started by tilth itself",
@@ -188,6 +197,7 @@ fn watch_over(plan: &Plan, control: &UnixStream, top: Pid, nowhere: &File) -> io
         }
     };
     end_all(plan, top, &warden)?;
+    let exceeded = exceeded.or_else(|| watch.look_at_output());
     finish(plan, control, &watch, exceeded)
 }
 
@@ -232,8 +242,14 @@ fn warden(
     user: Option<u32>,
     nowhere: &File,
 ) -> Result<(), Fault> {
+    // Process 1 of a namespace is deaf to signals from inside as long as it has no handlers, and std installs some.
+    sys::reset_fault_signals();
     set_parent_process_death_signal(Some(Signal::KILL))
         .step(None, "tie the warden to the monitor")?;
+    if !plan.protections.contains(&Protection::OwnProcesses) {
+        // As process 1 it would anyway. Whoever is adopted by the monitor is not found by the watch.
+        set_child_subreaper(Some(getpid())).step(None, "adopt orphans")?;
+    }
     cage::enter(plan, user)?;
     let (mut told, tell_fault) = io::pipe().step(None, "make a pipe")?;
     let program = match sys::fork().step(None, "start the program")? {
@@ -262,9 +278,10 @@ fn warden(
     tell(control, &Report::Started).step(None, "tell of the program's start")?;
     loop {
         // As process 1 the warden inherits orphans and reaps them here.
-        let Some((pid, status)) = wait(WaitOptions::empty()).step(None, "wait for the program")?
-        else {
-            continue;
+        let (pid, status) = match wait(WaitOptions::empty()) {
+            Ok(Some(ended)) => ended,
+            Ok(None) | Err(Errno::INTR) => continue,
+            Err(error) => return Err(error).step(None, "wait for the program"),
         };
         if pid == program {
             let usage = sys::usage_of_children();

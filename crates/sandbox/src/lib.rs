@@ -13,10 +13,12 @@
 mod confined;
 mod confinement;
 mod error;
+pub mod escape;
 mod groups;
 mod init;
 mod launch;
 mod libraries;
+pub mod output;
 mod program;
 mod protection;
 mod sys;

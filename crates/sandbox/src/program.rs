@@ -64,8 +64,9 @@ pub struct Program {
     pub env: Vec<(String, String)>,
     /// What it may read.
     pub read_only: Vec<Bind>,
-    /// The one folder it may write to, apart from `/tmp`. What it writes there is hostile: links, odd names, huge or
-    /// sparse files. Its size is not bounded by the sandbox beyond `file_bytes` for each file.
+    /// The one folder it may write to, apart from `/tmp`. It can make files there and write them, but neither remove
+    /// nor move any. What it writes is hostile: links, odd names, sparse files, folders without rights; take it with
+    /// [`crate::output`]. Looked at 20 times a second; what is written between two looks comes on top of the limits.
     pub writable: Option<Bind>,
 }
 
@@ -87,7 +88,7 @@ impl Program {
     }
 }
 
-/// How much a program may use. Exceeding memory or CPU ends it, as does a file beyond `file_bytes` (SIGXFSZ, unless the
+/// How much a program may use. Exceeding memory, CPU or the writable folder's bounds ends it, as does a file beyond `file_bytes` (SIGXFSZ, unless the
 /// program ignores that signal); exceeding the others makes its calls fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -104,10 +105,16 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Size of `/tmp`, in bytes; 0 for no `/tmp`.
     pub tmp_bytes: u64,
+    /// What the writable folder may take on disk, in bytes. Exceeding it ends the program.
+    pub out_bytes: u64,
+    /// Files, folders and links in the writable folder. Exceeding it ends the program, as do folders more than
+    /// [`crate::output::MAX_DEPTH`] deep and folders that cannot be listed.
+    pub out_files: u32,
 }
 
 impl Default for Limits {
-    /// One GiB of memory, 64 threads, 64 open files, files of 1 GiB, a `/tmp` of 64 MiB, CPU time unbounded.
+    /// One GiB of memory, 64 threads, 64 open files, files of 1 GiB, a `/tmp` of 64 MiB, CPU time unbounded, an output
+    /// of 1 GiB in 1024 files.
     fn default() -> Self {
         Self {
             memory_bytes: 1 << 30,
@@ -116,6 +123,8 @@ impl Default for Limits {
             open_files: 64,
             file_bytes: 1 << 30,
             tmp_bytes: 64 << 20,
+            out_bytes: 1 << 30,
+            out_files: 1024,
         }
     }
 }

@@ -101,11 +101,12 @@ impl Protection {
             }
             Self::ProcessCount => "an escaped program could start processes without end",
             Self::MemoryGroup => {
-                "memory is bounded per process and watched 20 times a second; a burst can pass the limit for a \
-                 moment, and contents of anonymous files count only while they are mapped"
+                "memory is watched 20 times a second, so a burst can pass the limit for a moment, and what the kernel \
+                 keeps for the program, such as buffers of pipes, is bounded only by the number of open files"
             }
             Self::CpuGroup => {
-                "CPU time is summed over the processes alive; that of orphans that ended in between is not counted"
+                "CPU time is summed over its processes 20 times a second, in ticks of 10 ms; work in processes that \
+                 live for less is counted roughly"
             }
         }
     }

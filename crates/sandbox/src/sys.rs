@@ -1,4 +1,5 @@
-//! The only file of this crate with `unsafe`: system calls that neither `std` nor `rustix` offers as safe functions.
+//! System calls that neither `std` nor `rustix` offers as safe functions. The only other file with `unsafe` is that of
+//! the attacks, `escape/raw.rs`.
 //!
 //! Everything here is called in the single-threaded init process, except where a function says otherwise.
 
@@ -134,6 +135,15 @@ pub(crate) fn replace_stdin_and_stdout(other: BorrowedFd<'_>) -> io::Result<()> 
         checked(unsafe { libc::dup2(other.as_raw_fd(), target) })?;
     }
     Ok(())
+}
+
+/// Gives back the signals for which std installs handlers at start, so that this process has none.
+pub(crate) fn reset_fault_signals() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the default action runs no code of this process. What the handlers were for, a message when the stack
+        // overflows, is lost; the process still ends then.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// Process and user at the other end of a connection when it was made.

@@ -92,6 +92,7 @@ impl<T, E: Into<std::io::Error>> Step<T> for Result<T, E> {
 pub(crate) enum Exceeded {
     Memory,
     Cpu,
+    Disk,
 }
 
 /// What the init process tells.

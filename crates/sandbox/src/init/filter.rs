@@ -4,6 +4,12 @@
 //! computing needs and answers "no such call" to all the rest, which C libraries take as an old kernel and work
 //! around. `clone3` must be among the rest: its flags lie in memory where a filter cannot look, and glibc then uses
 //! `clone`, whose flags are checked.
+//!
+//! Some harmless-looking calls are left out because of what they reach beyond the program: locks on a file that is
+//! given read-only (`flock`, `F_SETLK`) are seen by everybody who uses that file; `fchmod` could leave a set-user-id
+//! file behind, and where files are not private it could take the program file itself away; times of foreign files of
+//! the same user could be changed; `fallocate` can take disk space faster than anybody can look, past RLIMIT_FSIZE
+//! when it keeps the size; larger pipes are kernel memory that no limit counts where there is no memory cgroup.
 
 use std::{collections::BTreeMap, io};
 
@@ -73,11 +79,8 @@ const ALLOWED: &[i64] = &[
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
     libc::SYS_fadvise64,
-    libc::SYS_fallocate,
     libc::SYS_fchdir,
-    libc::SYS_fchmod,
     libc::SYS_fdatasync,
-    libc::SYS_flock,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
     libc::SYS_fsync,
@@ -88,7 +91,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_lseek,
     libc::SYS_mkdirat,
     libc::SYS_newfstatat,
-    libc::SYS_openat,
     libc::SYS_pipe2,
     libc::SYS_ppoll,
     libc::SYS_pread64,
@@ -107,17 +109,14 @@ const ALLOWED: &[i64] = &[
     libc::SYS_symlinkat,
     libc::SYS_umask,
     libc::SYS_unlinkat,
-    libc::SYS_utimensat,
     libc::SYS_write,
     libc::SYS_writev,
     // Memory.
     libc::SYS_brk,
     libc::SYS_madvise,
     libc::SYS_membarrier,
-    libc::SYS_memfd_create,
     libc::SYS_mincore,
     libc::SYS_mlock,
-    libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_mremap,
     libc::SYS_msync,
@@ -128,7 +127,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_futex,
-    libc::SYS_get_robust_list,
     libc::SYS_getcpu,
     libc::SYS_getegid,
     libc::SYS_geteuid,
@@ -188,7 +186,6 @@ const ALLOWED_HERE: &[i64] = &[
     libc::SYS_link,
     libc::SYS_lstat,
     libc::SYS_mkdir,
-    libc::SYS_open,
     libc::SYS_pipe,
     libc::SYS_poll,
     libc::SYS_readlink,
@@ -226,13 +223,9 @@ const BY_ARGUMENT: &[(i64, u8, &[i32])] = &[
             libc::F_SETFD,
             libc::F_GETFL,
             libc::F_SETFL,
-            libc::F_GETLK,
-            libc::F_SETLK,
-            libc::F_SETLKW,
             libc::F_ADD_SEALS,
             libc::F_GET_SEALS,
             libc::F_GETPIPE_SZ,
-            libc::F_SETPIPE_SZ,
         ],
     ),
     (
@@ -250,9 +243,25 @@ const BY_ARGUMENT: &[(i64, u8, &[i32])] = &[
             libc::PR_SET_VMA,
         ],
     ),
-    // Its own limits only: by number it could lower those of other processes of the user.
-    (libc::SYS_prlimit64, 0, &[0]),
 ];
+
+/// Calls refused when a flag is among those in one argument: the call, the argument's position, the flags.
+const BY_FLAGS: &[(i64, u8, i32)] = &[
+    (libc::SYS_clone, 0, NEW_NAMESPACES),
+    // Files without a name cannot be found by whoever adds up the output folder.
+    (libc::SYS_openat, 2, UNNAMED_FILE),
+    // Pages of the machine's own pool of huge pages, which no limit counts.
+    (libc::SYS_mmap, 3, libc::MAP_HUGETLB),
+    (libc::SYS_memfd_create, 1, libc::MFD_HUGETLB.cast_signed()),
+];
+
+#[cfg(target_arch = "x86_64")]
+const BY_FLAGS_HERE: &[(i64, u8, i32)] = &[(libc::SYS_open, 1, UNNAMED_FILE)];
+#[cfg(not(target_arch = "x86_64"))]
+const BY_FLAGS_HERE: &[(i64, u8, i32)] = &[];
+
+/// `O_TMPFILE` without the `O_DIRECTORY` that comes with it.
+const UNNAMED_FILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
 
 /// Terminal questions that programs ask of their output, and plain descriptor flags.
 const IOCTLS: &[u64] =
@@ -298,9 +307,17 @@ fn allowed(signals: Signals) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendE
         libc::SYS_ioctl,
         IOCTLS.iter().map(|&value| equals(1, value)).collect::<Result<_, _>>()?,
     );
-    let mask = u64::from(NEW_NAMESPACES.unsigned_abs());
-    let flags = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(mask), 0)?;
-    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![flags])?]);
+    for &(call, position, flags) in BY_FLAGS.iter().chain(BY_FLAGS_HERE) {
+        let none_of = SeccompCmpOp::MaskedEq(u64::from(flags.cast_unsigned()));
+        let flags = SeccompCondition::new(position, SeccompCmpArgLen::Qword, none_of, 0)?;
+        rules.insert(call, vec![SeccompRule::new(vec![flags])?]);
+    }
+    // Its own limits only: by number it could lower those of other processes of the user. And not that of core dumps,
+    // which must stay what it is for no helper to be started.
+    let resource = u64::from(libc::RLIMIT_CORE);
+    let others = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, resource)?;
+    let own = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0)?;
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![own, others])?]);
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         let rule = match signals {
             Signals::Any => Vec::new(),

@@ -78,7 +78,9 @@ pub(crate) fn set_quotas(limits: &Limits, memory: bool, processes: Option<u64>) 
         limits.memory_bytes.saturating_add(limits.memory_bytes / 4).saturating_add(256 << 20)
     });
     let all = [
-        (Resource::Core, Some(0)),
+        // Not 0: with 0 the kernel still hands the memory of a crashed program to the helper that many systems name in
+        // `core_pattern`, which runs as root outside. With 1 it neither starts a helper nor writes a file.
+        (Resource::Core, Some(1)),
         (Resource::Stack, Some(8 << 20)),
         (Resource::Memlock, Some(0)),
         (Resource::Msgqueue, Some(0)),

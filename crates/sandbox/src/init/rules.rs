@@ -29,6 +29,8 @@ const IOCTL_DEV: u64 = 1 << 15;
 /// Rights that make sense for a file that is not a folder.
 const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
 const READ: u64 = READ_FILE | READ_DIR;
+/// In the output folder nothing can be removed or moved, so that what was written there stays to be counted.
+const ADD: u64 = READ | WRITE_FILE | MAKE_DIR | MAKE_REG | MAKE_SYM | TRUNCATE;
 const WRITE: u64 = READ
     | WRITE_FILE
     | REMOVE_DIR
@@ -71,7 +73,7 @@ fn allowed(plan: &Plan) -> Vec<(PathBuf, u64)> {
         vec![("/dev/null".into(), READ_FILE | WRITE_FILE), ("/dev/zero".into(), READ_FILE)];
     allowed.extend(plan.code.iter().map(|bind| (seen(bind), READ_FILE | EXECUTE)));
     allowed.extend(plan.read_only.iter().map(|bind| (seen(bind), READ)));
-    allowed.extend(plan.writable.iter().map(|bind| (seen(bind), WRITE)));
+    allowed.extend(plan.writable.iter().map(|bind| (seen(bind), ADD)));
     if private {
         allowed.push(("/".into(), READ_DIR));
         if plan.limits.tmp_bytes > 0 {

@@ -2,13 +2,20 @@
 //!
 //! Runs in the init process, which the program cannot see. Reads `/proc` of the machine.
 
-use std::{collections::HashSet, fs, path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
 
+use super::hoard::Hoard;
 use crate::{
     Limits, Protection,
     groups::Meters,
+    output::{self, Size},
     sys::Usage,
     wire::{Exceeded, Plan},
 };
@@ -28,18 +35,21 @@ pub(crate) struct Watch<'a> {
     /// The process all others descend from, itself not counted.
     top: Pid,
     sums_memory: bool,
+    /// The writable folder on the machine.
+    output: Option<&'a PathBuf>,
     seen: Usage,
 }
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(plan: &'a Plan, meters: &'a Meters<'a>, top: Pid) -> Self {
         let sums_memory = !plan.protections.contains(&Protection::MemoryGroup);
-        Self { limits: &plan.limits, meters, top, sums_memory, seen: Usage::default() }
+        let output = plan.writable.as_ref().map(|bind| &bind.host);
+        Self { limits: &plan.limits, meters, top, sums_memory, output, seen: Usage::default() }
     }
 
     /// How often [`Watch::look`] is to be called; `None` when there is nothing to watch.
     pub(crate) fn tick(&self) -> Option<Duration> {
-        (self.sums_memory || self.limits.cpu.is_some()).then_some(TICK)
+        (self.sums_memory || self.limits.cpu.is_some() || self.output.is_some()).then_some(TICK)
     }
 
     /// Looks once.
@@ -48,17 +58,35 @@ impl<'a> Watch<'a> {
         let mut memory: u64 = 0;
         let mut cpu = Duration::ZERO;
         if self.sums_memory || group_cpu.is_none() {
+            let mut hoard = Hoard::new(self.limits.file_bytes);
             for pid in descendants(self.top) {
                 memory = memory.saturating_add(private_bytes(pid).unwrap_or(0));
                 cpu = cpu.saturating_add(cpu_time(pid).unwrap_or_default());
+                if self.sums_memory {
+                    hoard.add(pid);
+                }
             }
+            memory = memory.saturating_add(hoard.bytes());
+            cpu = cpu.saturating_add(cpu_of_reaped(self.top).unwrap_or_default());
         }
         self.seen.cpu = self.seen.cpu.max(group_cpu.unwrap_or(cpu));
         self.seen.max_rss_bytes = self.seen.max_rss_bytes.max(memory);
         if self.sums_memory && memory > self.limits.memory_bytes {
             return Some(Exceeded::Memory);
         }
-        self.limits.cpu.filter(|&limit| self.seen.cpu > limit).map(|_| Exceeded::Cpu)
+        if self.limits.cpu.is_some_and(|limit| self.seen.cpu > limit) {
+            return Some(Exceeded::Cpu);
+        }
+        self.look_at_output()
+    }
+
+    /// Whether more lies in the writable folder than may. Also to be asked when the program has ended, for what it wrote
+    /// last.
+    pub(crate) fn look_at_output(&self) -> Option<Exceeded> {
+        let bounds =
+            Size { bytes: self.limits.out_bytes, entries: u64::from(self.limits.out_files) };
+        let fits = output::measure(self.output?, bounds).is_ok_and(|size| size.is_some());
+        (!fits).then_some(Exceeded::Disk)
     }
 
     /// The most that was seen.
@@ -137,21 +165,32 @@ pub(crate) fn kill_descendants(top: Pid) -> usize {
     all.len()
 }
 
-/// Anonymous and shared memory a process has touched, in bytes.
+/// Anonymous memory a process has touched and the page tables for all it has mapped, in bytes. Tables alone can be
+/// gigabytes: mapping reserved space read-only costs nothing else. Shared memory is counted by the [`Hoard`].
 fn private_bytes(pid: Pid) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| -> Option<u64> {
         let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
         rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
     };
-    field("RssAnon:")?.checked_add(field("RssShmem:")?)
+    field("RssAnon:")?.checked_add(field("VmPTE:")?)
 }
 
 /// CPU time of a process and of the children it has waited for.
 fn cpu_time(pid: Pid) -> Option<Duration> {
+    ticks(pid, 11, 4)
+}
+
+/// CPU time of the children that a process has waited for: orphans that have ended come to the warden.
+fn cpu_of_reaped(pid: Pid) -> Option<Duration> {
+    ticks(pid, 13, 2)
+}
+
+/// The sum of some fields of `/proc/PID/stat`, counted from the third.
+fn ticks(pid: Pid, first: usize, count: usize) -> Option<Duration> {
     let fields = stat_fields(pid)?;
-    let ticks: u64 =
-        fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let fields = fields.split(' ').skip(first).take(count);
+    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
     Some(Duration::from_millis(ticks.saturating_mul(1000 / TICKS_PER_SECOND)))
 }
 
