@@ -32,6 +32,8 @@ use crate::{
     holders::{EndpointKey, Liars},
 };
 
+/// How often it is looked whether the database still works.
+const PULSE: Duration = Duration::from_secs(2);
 /// How often idle connections are looked for.
 const SWEEP: Duration = Duration::from_secs(20);
 /// How long to wait for another store on the same folder to finish closing.
@@ -172,6 +174,19 @@ impl Blobs {
     pub async fn sync(&self) -> Result<(), BlobsError> {
         let synced = self.store().sync_db().await;
         synced.map_err(|error| self.disk().explain("syncing", error))
+    }
+
+    /// Waits until the store has failed for good, and says how: its database does not outlive a failed
+    /// commit (on a disk that is full to the last block, or is gone). Everything fails from then on, also
+    /// when there is room again; only opening the folder anew helps.
+    pub async fn failure(&self) -> BlobsError {
+        loop {
+            // Costs nothing when nothing was written; fails only when the database is gone.
+            if let Err(error) = self.sync().await {
+                return error;
+            }
+            tokio::time::sleep(PULSE).await;
+        }
     }
 
     /// Stops serving, finishes writing and closes the store. Other clones fail from then on.

@@ -141,6 +141,17 @@ pub struct Run {
     /// Account that pays.
     #[arg(long, default_value = "client")]
     pub account: String,
+    #[command(flatten)]
+    pub serving: Serving,
+}
+
+/// Where a job's inputs are served from while a command follows it.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Serving {
+    /// Address and port from which the job's inputs are served (UDP); port 0 takes the last one again.
+    /// Providers on other machines need an address of this machine that they can reach.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub bind: SocketAddr,
 }
 
 #[derive(Debug, Args)]
@@ -176,6 +187,8 @@ pub enum Job {
         job: JobId,
         #[command(flatten)]
         results: Results,
+        #[command(flatten)]
+        serving: Serving,
     },
     /// Lock more money for a job.
     TopUp { job: JobId, amount: Amount },

@@ -86,7 +86,7 @@ pub async fn demo(common: Common, args: Demo) -> Ended {
                 place.dir.display(),
             );
         }
-        stay(devnet, &mut signals, common.json).await;
+        stay(devnet, &mut signals, common.json).await?;
     } else {
         devnet.shutdown().await;
     }

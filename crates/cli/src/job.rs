@@ -8,7 +8,7 @@ use tilth_protocol::{Amount, JobId, Problem, Units};
 
 use crate::{
     Ended,
-    args::{Common, Job, Results},
+    args::{Common, Job, Results, Serving},
     place::Place,
     print_json,
     run::{Following, attach, open_jobs},
@@ -44,7 +44,9 @@ pub async fn job(common: Common, command: Job) -> Ended {
     match command {
         Job::Ls => list(&place, common.json).await,
         Job::Show { job } => show(&place, job, common.json).await,
-        Job::Fetch { job, results } => fetch(&place, job, &results, common.json).await,
+        Job::Fetch { job, results, serving } => {
+            fetch(&place, job, &results, serving, common.json).await
+        }
         Job::TopUp { job, amount } => {
             let store = Store::open(&place.dir, Some(job)).await?;
             let jobs = open_jobs(&place, &owner(&place, job).await?, &store)?;
@@ -159,9 +161,15 @@ async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn fetch(place: &Place, job: JobId, results: &Results, json: bool) -> Ended {
+async fn fetch(
+    place: &Place,
+    job: JobId,
+    results: &Results,
+    serving: Serving,
+    json: bool,
+) -> Ended {
     let mut signals = listen()?;
-    let store = Store::open(&place.dir, Some(job)).await?;
+    let store = Store::open_at(&place.dir, Some(job), serving.bind).await?;
     let opener = opener(place, job).await?;
     let jobs = open_jobs(place, opener.as_deref().unwrap_or(ONLOOKER), &store)?;
     let began = std::time::Instant::now();

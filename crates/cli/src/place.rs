@@ -35,8 +35,7 @@ impl Place {
                 "start one with `tilth up`, or name another folder with --dir",
             )
         })?;
-        let link = Link::open(&network.rpc_url, network.contracts.into())
-            .map_err(|error| error.problem())?;
+        let link = Link::to(&network).map_err(|error| error.problem())?;
         let keys = Keys::of(&dir);
         Ok(Self { dir, network, link, keys })
     }

@@ -52,7 +52,11 @@ pub async fn provider(common: Common, args: args::Provider) -> Ended {
     } else {
         println!("provider {} is ready; Ctrl-C drains, a second Ctrl-C stops at once", args.name);
     }
-    signals.next().await;
+    // An agent that cannot go on must not look alive: whoever watches the process starts it again.
+    tokio::select! {
+        failure = provider.failure() => return Err(failure.problem()),
+        _ = signals.next() => {}
+    }
     tokio::select! {
         drained = provider.drain() => drained.map_err(|error| error.problem())?,
         () = async { while signals.next().await != Urgency::Now {} } => {}

@@ -29,7 +29,7 @@ pub async fn run(common: Common, args: Run) -> Ended {
     let mut signals = listen()?;
     let place = Place::open(&common)?;
     let prepared = job_file::load(&args.job)?;
-    let store = Store::open(&place.dir, None).await?;
+    let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;
     let began = Instant::now();
     let agreed = jobs.submit(&prepared, args.funds).await.map_err(|error| error.problem())?;

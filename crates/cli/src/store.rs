@@ -28,17 +28,29 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store that `job` began in if it is free, otherwise the first free one.
+    /// Opens the store that `job` began in if it is free, otherwise the first free one, for a look from
+    /// this machine.
     ///
     /// # Errors
     /// All are in use, or the folder cannot be used.
     pub async fn open(dir: &Path, job: Option<JobId>) -> Result<Self, Problem> {
+        Self::open_at(dir, job, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// As [`Store::open`], and serves what is in it at an address.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and when the address cannot be used.
+    pub async fn open_at(
+        dir: &Path,
+        job: Option<JobId>,
+        bind: SocketAddr,
+    ) -> Result<Self, Problem> {
         let preferred = job.and_then(|job| noted(dir, job));
         for number in preferred.into_iter().chain(0..MAX_STORES) {
             let folder = dir.join("client").join(format!("store-{number}"));
             if let Some(lock) = lock(&folder)? {
                 let secret = secret(&folder)?;
-                let bind = SocketAddr::from(([127, 0, 0, 1], 0));
                 let config = tilth_blobs::Config::new(folder.join("blobs"), secret, bind);
                 let blobs = Blobs::spawn(config).await.map_err(|error| error.problem())?;
                 return Ok(Self { blobs, number, _lock: lock });

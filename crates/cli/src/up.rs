@@ -51,8 +51,7 @@ pub async fn up(common: Common, args: Up) -> Ended {
     } else {
         say(&devnet)
     }
-    stay(devnet, &mut signals, common.json).await;
-    Ok(ExitCode::SUCCESS)
+    stay(devnet, &mut signals, common.json).await
 }
 
 /// Starts to listen for Ctrl-C and SIGTERM.
@@ -62,9 +61,13 @@ pub fn listen() -> Result<StopSignals, Problem> {
     })
 }
 
-/// Waits for a signal, then stops the network: softly after the first, at once after the second.
-pub async fn stay(devnet: Devnet, signals: &mut StopSignals, quiet: bool) {
-    signals.next().await;
+/// Waits for a signal, then stops the network: softly after the first, at once after the second. A
+/// network of which a part has stopped by itself is stopped, too, and the reason given.
+pub async fn stay(devnet: Devnet, signals: &mut StopSignals, quiet: bool) -> Ended {
+    tokio::select! {
+        failure = devnet.failure() => return Err(failure),
+        _ = signals.next() => {}
+    }
     if !quiet {
         eprintln!("stopping: providers finish what they run; Ctrl-C again stops at once");
     }
@@ -72,6 +75,7 @@ pub async fn stay(devnet: Devnet, signals: &mut StopSignals, quiet: bool) {
         () = devnet.shutdown() => {}
         () = insisted(signals) => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn insisted(signals: &mut StopSignals) {

@@ -67,6 +67,16 @@ pub enum ChainError {
         /// Where the contract should be.
         address: Address,
     },
+    /// The node is on another chain than the network.
+    #[error("{url} is chain {found}, the network is on chain {expected}")]
+    OtherChain {
+        /// The RPC address.
+        url: String,
+        /// The network's chain.
+        expected: u64,
+        /// What the node says.
+        found: u64,
+    },
     /// The account cannot pay for gas and value.
     #[error("account {account} cannot pay for the transaction: {detail}")]
     NoGas {
@@ -132,6 +142,10 @@ impl ChainError {
             Self::NoContracts { .. } => (
                 "tilth is not on this chain",
                 "check the RPC address and the contract addresses, or deploy the contracts first (tilth up --rpc URL)",
+            ),
+            Self::OtherChain { .. } => (
+                "the chain's node is on another chain",
+                "nothing was signed or sent; check the RPC address of the network file, or try again if others answer there, too",
             ),
             Self::NoGas { .. } => (
                 "the account cannot pay for the transaction",

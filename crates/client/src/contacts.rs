@@ -10,13 +10,16 @@ use crate::{ChainError, Link};
 
 /// Most providers remembered.
 const MAX_KNOWN: usize = 4096;
+/// Most endpoints of one provider that are tried: the latest, and those it has moved away from. An owner
+/// who starts a second agent with the same keys (in a new folder, on a new machine) has results at both.
+const MAX_ENDPOINTS: usize = 4;
 
 /// A memory of providers' endpoints.
 #[derive(Debug)]
 pub struct Contacts {
     link: Link,
     first_block: u64,
-    known: Mutex<HashMap<Address, Contact>>,
+    known: Mutex<HashMap<Address, Vec<Contact>>>,
 }
 
 impl Contacts {
@@ -25,36 +28,67 @@ impl Contacts {
         Self { link, first_block, known: Mutex::default() }
     }
 
-    /// A provider's latest endpoint, `None` if it announced none that can be read. With `fresh` the
-    /// chain is asked even if an endpoint is remembered.
+    /// A provider's endpoints, the latest first; none if it announced none that can be read. With
+    /// `fresh` the chain is asked even if endpoints are remembered.
     ///
     /// # Errors
     /// Those of [`Link`].
-    pub async fn of(&self, provider: Address, fresh: bool) -> Result<Option<Contact>, ChainError> {
-        if !fresh && let Some(contact) = self.lock().get(&provider) {
-            return Ok(Some(contact.clone()));
+    pub async fn of(&self, provider: Address, fresh: bool) -> Result<Vec<Contact>, ChainError> {
+        if !fresh && let Some(contacts) = self.lock().get(&provider) {
+            return Ok(contacts.clone());
         }
         let filter = Filter::new()
             .address(self.link.addresses().registry)
             .event_signature(Registry::EndpointChanged::SIGNATURE_HASH)
             .topic1(provider.into_word());
         let logs = self.link.scan(&filter, self.first_block).await?;
-        let contact = logs.iter().rev().find_map(|log| {
+        let contacts = latest(logs.iter().rev().filter_map(|log| {
             let event = Registry::EndpointChanged::decode_log(&log.inner).ok()?;
             let contact = Contact::from_bytes(&event.endpoint).ok()?;
             (contact.endpoint == event.endpointId.0).then_some(contact)
-        });
-        if let Some(contact) = &contact {
+        }));
+        if !contacts.is_empty() {
             let mut known = self.lock();
             if known.len() >= MAX_KNOWN {
                 known.clear();
             }
-            known.insert(provider, contact.clone());
+            known.insert(provider, contacts.clone());
         }
-        Ok(contact)
+        Ok(contacts)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Contact>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Vec<Contact>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first announcement of each endpoint, as many as are tried.
+fn latest(announced: impl Iterator<Item = Contact>) -> Vec<Contact> {
+    let mut contacts: Vec<Contact> = Vec::new();
+    for contact in announced {
+        if contacts.len() == MAX_ENDPOINTS {
+            break;
+        }
+        if !contacts.iter().any(|known| known.endpoint == contact.endpoint) {
+            contacts.push(contact);
+        }
+    }
+    contacts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_of_a_provider_is_known_by_its_latest_addresses() {
+        let contact = |endpoint: u8, port: u16| Contact {
+            endpoint: [endpoint; 32],
+            addresses: vec![([127, 0, 0, 1], port).into()],
+        };
+        let newest_first = [contact(2, 20), contact(1, 11), contact(2, 9), contact(1, 10)];
+        assert_eq!(latest(newest_first.into_iter()), [contact(2, 20), contact(1, 11)]);
+        let many = (0..50).map(|number| contact(number, 1));
+        assert_eq!(latest(many).len(), MAX_ENDPOINTS);
     }
 }

@@ -24,7 +24,7 @@ use tilth_contracts::Addresses;
 use tokio::sync::OnceCell;
 use tracing::debug;
 
-use crate::{ChainError, revert};
+use crate::{ChainError, Network, revert};
 
 /// Longest time for one attempt at one call.
 const ATTEMPT: Duration = Duration::from_secs(15);
@@ -52,6 +52,8 @@ struct Inner {
     url: String,
     is_local: bool,
     addresses: Addresses,
+    /// The only chain that will do, if that is known.
+    expected: Option<u64>,
     chain_id: OnceCell<u64>,
 }
 
@@ -70,6 +72,19 @@ impl Link {
     /// # Errors
     /// [`ChainError::BadUrl`].
     pub fn open(url: &str, addresses: Addresses) -> Result<Self, ChainError> {
+        Self::prepare(url, addresses, None)
+    }
+
+    /// As [`Link::open`], to the chain of a network and to no other: whatever a node says, nothing is
+    /// ever signed for another chain.
+    ///
+    /// # Errors
+    /// [`ChainError::BadUrl`].
+    pub fn to(network: &Network) -> Result<Self, ChainError> {
+        Self::prepare(&network.rpc_url, network.contracts.into(), Some(network.chain_id))
+    }
+
+    fn prepare(url: &str, addresses: Addresses, expected: Option<u64>) -> Result<Self, ChainError> {
         install_tls();
         let bad = |detail: String| ChainError::BadUrl { url: url.to_owned(), detail };
         let parsed = reqwest::Url::parse(url).map_err(|error| bad(error.to_string()))?;
@@ -89,7 +104,7 @@ impl Link {
         let provider = RootProvider::new(client);
         let url = url.to_owned();
         let chain_id = OnceCell::new();
-        let inner = Arc::new(Inner { provider, url, is_local, addresses, chain_id });
+        let inner = Arc::new(Inner { provider, url, is_local, addresses, expected, chain_id });
         Ok(Self { inner, patience: PATIENCE })
     }
 
@@ -134,14 +149,23 @@ impl Link {
         self.inner.is_local
     }
 
-    /// The chain's id (asked once).
+    /// The chain's id (asked once, or until it is the network's).
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] and the node's refusals, as for every call below.
+    /// [`ChainError::OtherChain`]; [`ChainError::Unreachable`] and the node's refusals, as for every
+    /// call below.
     pub async fn chain_id(&self) -> Result<u64, ChainError> {
         let provider = &self.inner.provider;
         let ask = || async move { provider.get_chain_id().await };
-        let id = self.inner.chain_id.get_or_try_init(|| self.ask("asking for the chain id", ask));
+        let id = self.inner.chain_id.get_or_try_init(|| async {
+            let found = self.ask("asking for the chain id", ask).await?;
+            match self.inner.expected {
+                Some(expected) if expected != found => {
+                    Err(ChainError::OtherChain { url: self.inner.url.clone(), expected, found })
+                }
+                _ => Ok(found),
+            }
+        });
         id.await.copied()
     }
 

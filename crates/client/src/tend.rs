@@ -176,9 +176,13 @@ impl Tender {
         let scope = Scope::contracts([job_book], self.agreed.opened_block).job(self.agreed.job);
         let mut follow = Follow::new(&link, scope).spawn();
         let mut leave = false;
+        let blobs = self.jobs.blobs().clone();
+        let failed = blobs.failure();
+        tokio::pin!(failed);
         while !leave {
             let wake = self.wake();
             leave = tokio::select! {
+                error = &mut failed => return Err(error.into()),
                 Some(news) = follow.next() => self.news(news)?,
                 Some(done) = self.work.join_next() => self.done(done)?,
                 () = tokio::time::sleep_until(wake.into()) => self.tick()?,
@@ -463,12 +467,12 @@ async fn fetch(
     if fresh == known { result } else { attempt(jobs, agreed, range, &fresh).await }
 }
 
-/// Who may hold a range's content: its provider first. While the chain is away, those that are known.
+/// Who may hold a range's content: its provider first, at every endpoint it has had of late. While the chain is away, those that are known.
 async fn contacts(jobs: &Jobs, first: Address, others: &[Address], fresh: bool) -> Vec<Contact> {
     let mut contacts = Vec::new();
     for (index, provider) in std::iter::once(&first).chain(others).enumerate() {
-        if let Ok(Some(contact)) = jobs.contacts().of(*provider, fresh && index == 0).await {
-            contacts.push(contact);
+        if let Ok(known) = jobs.contacts().of(*provider, fresh && index == 0).await {
+            contacts.extend(known);
         }
     }
     contacts

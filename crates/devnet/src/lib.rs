@@ -11,7 +11,7 @@ mod folder;
 mod funding;
 mod genesis;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, task::Poll, time::Duration};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use tilth_chain::{Chain, Production};
@@ -104,8 +104,7 @@ impl Devnet {
             }
         };
         network.save(folder.path())?;
-        let link = Link::open(&network.rpc_url, network.contracts.into())
-            .map_err(|error| error.problem())?;
+        let link = Link::to(&network).map_err(|error| error.problem())?;
         let funder = Account::new(link, funder);
         fund_client(&funder, &keys).await?;
         let mut devnet =
@@ -182,6 +181,33 @@ impl Devnet {
     /// The running providers.
     pub fn providers(&self) -> &[Provider] {
         &self.providers
+    }
+
+    /// Waits until the chain or a provider stops by itself, which they only do when they cannot go on,
+    /// and says which and why.
+    pub async fn failure(&self) -> Problem {
+        let chain: Pin<Box<dyn Future<Output = String> + Send + '_>> = match &self.chain {
+            Some(chain) => Box::pin(chain.failed()),
+            None => Box::pin(std::future::pending()),
+        };
+        // There is always a first one to wait for: the chain, or one that never comes.
+        let mut parts = vec![chain];
+        for provider in &self.providers {
+            parts.push(Box::pin(async move { provider.failure().await.to_string() }));
+        }
+        let detail = std::future::poll_fn(|context| {
+            let ready = parts.iter_mut().find_map(|part| match part.as_mut().poll(context) {
+                Poll::Ready(detail) => Some(detail),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        Problem::new(
+            "a part of the network has stopped by itself",
+            detail,
+            "see the log above; start it again, nothing that was paid for or handed in is lost",
+        )
     }
 
     /// Stops softly: providers finish and submit what they run, then the chain closes its database.

@@ -40,6 +40,9 @@ const ORDERS: usize = 4;
 /// Blocks read after which the bookmark is moved although nothing else happens.
 const MOVE_BOOKMARK: u64 = 1_000;
 
+/// Longest wait without a look at the clock: it may have been set back since the wait was reckoned.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
 /// What the handle tells the agent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command {
@@ -488,7 +491,10 @@ fn now() -> Millis {
 /// Waits until a time; for ever without one.
 async fn until(time: Option<Millis>) {
     match time {
-        Some(time) => tokio::time::sleep(Duration::from_millis(time.saturating_sub(now()))).await,
+        Some(time) => {
+            let wait = Duration::from_millis(time.saturating_sub(now()));
+            tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
+        }
         None => std::future::pending().await,
     }
 }

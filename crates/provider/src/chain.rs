@@ -14,7 +14,7 @@ use alloy_primitives::{Address, B256, U256, aliases::U96};
 use tilth_client::{Account, ChainError, Link, MoneyError, money};
 use tilth_contracts::{
     JobBook::{self, JobBookErrors},
-    RangeState, Refusal as Contract,
+    Range as OnChain, RangeState, Refusal as Contract,
 };
 use tilth_protocol::{Amount, JobId, RangeId};
 use tokio::sync::Mutex;
@@ -222,17 +222,7 @@ impl Chain {
     async fn standing(&self, range: RangeId) -> Standing {
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
         let Ok(now) = self.link.read(self.job_book(), call).await else { return Standing::Unknown };
-        if now.provider != self.owner.address() {
-            return Standing::Gone;
-        }
-        match RangeState::try_from(now.state) {
-            Ok(RangeState::Claimed) => Standing::Ours,
-            Ok(RangeState::Submitted | RangeState::Settled) => {
-                Standing::Delivered(now.at.to::<u64>().saturating_mul(1_000))
-            }
-            Ok(RangeState::None | RangeState::Released | RangeState::Expired) => Standing::Gone,
-            Err(_) => Standing::Unknown,
-        }
+        standing(&now, self.owner.address())
     }
 
     /// The range that a receipt says was given to us.
@@ -278,6 +268,28 @@ fn refusal(why: Contract) -> Refusal {
     }
 }
 
+/// Where a range of ours stands, by what a node says of it.
+fn standing(now: &OnChain, owner: Address) -> Standing {
+    let state = RangeState::try_from(now.state);
+    // We were given it, so a state without it is older than that: a node that is late. Work must not be
+    // thrown away for that.
+    if matches!(state, Ok(RangeState::None)) {
+        return Standing::Unknown;
+    }
+    if now.provider != owner {
+        return Standing::Gone;
+    }
+    match state {
+        Ok(RangeState::Claimed) => Standing::Ours,
+        Ok(RangeState::Submitted | RangeState::Settled) => {
+            Standing::Delivered(now.at.to::<u64>().saturating_mul(1_000))
+        }
+        Ok(RangeState::Released | RangeState::Expired) => Standing::Gone,
+        Ok(RangeState::None) | Err(_) => Standing::Unknown,
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
 enum Standing {
     Ours,
     Delivered(Millis),
@@ -296,4 +308,37 @@ fn submitted_at(receipt: &TransactionReceipt, range: RangeId) -> Option<Millis> 
         .map(|log| log.data)
         .find(|event| event.jobId == range.job.0 && event.seq == range.seq)
         .map(|event| event.at.to::<u64>().saturating_mul(1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::aliases::U40;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_late_does_not_make_us_throw_work_away() {
+        let owner = Address::repeat_byte(7);
+        let range = |state: RangeState, provider: Address| OnChain {
+            provider,
+            state: state.into(),
+            from: 0,
+            count: 1,
+            units: 0,
+            failures: 0,
+            at: U40::from(5),
+            price: U96::ZERO,
+            root: B256::ZERO,
+        };
+        let ours = |state| standing(&range(state, owner), owner);
+        let nothing = range(RangeState::None, Address::ZERO);
+        assert_eq!(standing(&nothing, owner), Standing::Unknown, "not claimed yet");
+        assert_eq!(ours(RangeState::Claimed), Standing::Ours);
+        assert_eq!(ours(RangeState::Submitted), Standing::Delivered(5_000));
+        assert_eq!(ours(RangeState::Settled), Standing::Delivered(5_000));
+        assert_eq!(ours(RangeState::Expired), Standing::Gone);
+        assert_eq!(ours(RangeState::Released), Standing::Gone);
+        let other = range(RangeState::Claimed, Address::repeat_byte(8));
+        assert_eq!(standing(&other, owner), Standing::Gone);
+    }
 }

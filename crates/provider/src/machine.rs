@@ -27,6 +27,7 @@
 //! What it costs to be wrong: the contracts enforce the money side of all of this again.
 
 mod chain_events;
+mod clock;
 mod effect;
 mod event;
 mod job;
@@ -83,6 +84,8 @@ pub struct Machine {
     withdrawing: bool,
     withdraw_not_before: Millis,
     wake: Option<Millis>,
+    /// The time of the last step.
+    latest: Millis,
 }
 
 /// One slot.
@@ -136,12 +139,14 @@ impl Machine {
             withdrawing: false,
             withdraw_not_before: 0,
             wake: None,
+            latest: 0,
         }
     }
 
     /// Takes in what happened and says what to do, in this order.
     pub fn step(&mut self, event: Event, now: Millis) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.note_time(now);
         self.apply(event, now, &mut effects);
         self.wake = None;
         if self.caught_up {

@@ -60,15 +60,8 @@ impl Provider {
         })?;
 
         let network = &config.network;
-        let link = Link::open(&network.rpc_url, network.contracts.into())?;
+        let link = Link::to(network)?;
         let chain_id = link.check().await?;
-        if chain_id != network.chain_id {
-            let text = format!(
-                "{} is chain {chain_id}, the network is on chain {}",
-                network.rpc_url, network.chain_id
-            );
-            return Err(ProviderError::Config(text));
-        }
         compare_clocks(&link).await?;
         let job_book = link.addresses().job_book;
         let path = folder.bookmark();
@@ -254,6 +247,13 @@ fn start(
             if news.send(item).await.is_err() {
                 return;
             }
+        }
+    });
+    let (store, stop) = (blobs.clone(), scope.token());
+    scope.spawn("content store", OnFailure::StopAll, async move {
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            failure = store.failure() => Err(failure),
         }
     });
     let machine = Machine::new(rules);

@@ -4,6 +4,7 @@
 mod artifacts;
 mod bench;
 mod ethereum;
+mod faults;
 mod guests;
 mod reference;
 mod run;
@@ -61,6 +62,18 @@ enum Task {
         /// The checkout.
         checkout: PathBuf,
     },
+    /// Run rounds of faults on farms of real processes; each is decided by its seed.
+    Faults {
+        /// The seeds: A..B, or one.
+        #[arg(long, default_value = "0..20")]
+        seeds: String,
+        /// Show every event when it happens.
+        #[arg(long)]
+        show: bool,
+        /// Leave out what needs root: links, and disks that are full.
+        #[arg(long)]
+        as_user: bool,
+    },
     /// Measure, beside the peers where there are any, and print ratios.
     Bench {
         /// Which benches; all if none is named.
@@ -79,6 +92,7 @@ fn main() -> anyhow::Result<()> {
         Task::Guests { check } => guests::run(check),
         Task::Reference { check } => reference::run_reference(check),
         Task::EthereumTests { checkout } => ethereum::run_public(&here.join(checkout)),
+        Task::Faults { seeds, show, as_user } => faults::run_faults(&seeds, show, as_user),
         Task::Bench { names } => bench::run_benches(&names),
     }
 }

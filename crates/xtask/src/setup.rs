@@ -11,8 +11,15 @@ use crate::run::{exists, output, root, run, run_in, step};
 const NEXTEST: &str = "cargo-nextest@0.9.143";
 
 /// Debian packages: program to look for, package that brings it.
-const PACKAGES: &[(&str, &str)] =
-    &[("node", "nodejs"), ("npm", "npm"), ("python3", "python3"), ("unshare", "util-linux")];
+const PACKAGES: &[(&str, &str)] = &[
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("python3", "python3"),
+    ("unshare", "util-linux"),
+    // Networks of namespaces, and links that lose packets, for the fault runner.
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+];
 
 pub fn all() -> anyhow::Result<()> {
     step("set-up");
@@ -38,7 +45,8 @@ pub fn tool(name: &str) -> String {
     tools().join("venv/bin").join(name).display().to_string()
 }
 
-fn system_packages() -> anyhow::Result<()> {
+/// The Debian packages that are missing.
+pub fn system_packages() -> anyhow::Result<()> {
     let missing: Vec<&str> =
         PACKAGES.iter().filter(|(program, _)| !exists(program)).map(|(_, name)| *name).collect();
     install(&missing)?;

@@ -192,6 +192,27 @@ fn whole_network_killed_in_the_middle_carries_on() {
     assert_complete(&net, 40);
 }
 
+/// A node set up again from an old copy is another chain to those who have seen more. The agent cannot go
+/// on, and its process must not look alive: whoever watches it has to know.
+#[test]
+fn provider_of_a_chain_that_lost_blocks_stops_and_says_so() {
+    let mut apart = Apart::start(1);
+    let (chain, copy) = (apart.net.dir.path().join("chain"), apart.net.dir.path().join("copy"));
+    let listen = apart.listen.clone();
+    apart.net.kill();
+    let copied = Command::new("cp").arg("-a").args([&chain, &copy]).status().unwrap();
+    assert!(copied.success());
+    apart.net.up(0, &["--listen", &listen]);
+    let job = apart.net.job("index", &guests::index(), &guests::job(4, 0.001, ""));
+    apart.net.json(&["run", &job]);
+    apart.net.kill();
+    fs::remove_dir_all(&chain).unwrap();
+    fs::rename(&copy, &chain).unwrap();
+    apart.net.up(0, &["--listen", &listen]);
+    assert_eq!(apart.providers[0].wait().code(), Some(1));
+    assert!(apart.net.log().contains("lost blocks"), "{}", apart.net.log());
+}
+
 /// A small file system, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
 

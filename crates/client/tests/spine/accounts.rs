@@ -174,3 +174,26 @@ async fn another_chain_in_the_same_place_is_noticed() {
     assert!(found < expected);
     assert!(follow.next().await.is_none());
 }
+
+#[tokio::test]
+async fn nothing_is_signed_for_another_chain_than_the_networks() {
+    let world = World::start().await;
+    let mut network = tilth_client::Network {
+        rpc_url: world.url.clone(),
+        chain_id: 1,
+        contracts: Addresses::predeployed().into(),
+        first_block: 0,
+        wraps_native: true,
+    };
+    let account = |network: &tilth_client::Network| {
+        let signer = alloy::signers::local::PrivateKeySigner::from_bytes(&[1; 32].into()).unwrap();
+        tilth_client::Account::new(Link::to(network).unwrap(), signer)
+    };
+    let account_elsewhere = account(&network);
+    let sent = account_elsewhere.send(Address::ZERO, Bytes::new(), U256::ONE).await;
+    let error = sent.unwrap_err();
+    assert!(matches!(error, ChainError::OtherChain { expected: 1, found: 7357, .. }), "{error}");
+    assert_eq!(world.account(1).next_nonce().await.unwrap(), 0);
+    network.chain_id = 7357;
+    account(&network).send(Address::ZERO, Bytes::new(), U256::ONE).await.unwrap();
+}

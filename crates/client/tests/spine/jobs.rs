@@ -241,3 +241,26 @@ async fn a_job_runs_dry_and_goes_on_after_a_top_up() {
     let progress = finish(tending).await;
     assert_eq!((progress.checked, progress.totals.settled), (12, 12));
 }
+
+/// Two agents with one key, one after the other or both at once: each has handed in ranges whose outputs
+/// only its own store holds, and the Registry names one endpoint.
+#[tokio::test]
+async fn results_at_an_endpoint_that_its_owner_has_left_are_still_fetched() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let prepared = job_file::load(&world.job_file("")).unwrap();
+    let agreed = jobs.submit(&prepared, None).await.unwrap();
+    let worker = FakeProvider::enroll(&world, 2, Manner::Honest).await;
+    worker.work_once(agreed.job).await.unwrap();
+    let second = FakeProvider { blobs: world.blobs("second", 9).await, ..worker.clone() };
+    let contact = second.blobs.contact();
+    let call = tilth_contracts::Registry::setEndpointCall {
+        endpointId: contact.endpoint.into(),
+        endpoint: contact.to_bytes().into(),
+    };
+    let registry = world.link().addresses().registry;
+    worker.owner.execute(registry, call).await.unwrap();
+    assert!(second.work(agreed.job).await > 0);
+    let progress = finish(jobs.tend(&agreed, PAY)).await;
+    assert_eq!((progress.checked, progress.totals.settled), (12, 12));
+}

@@ -310,3 +310,45 @@ fn a_better_paying_job_is_calibrated_in_between_and_then_preferred() {
     let effects = machine.step(stored, START + 12_000);
     assert!(matches!(effects[0], Effect::Submit { ask: None, .. }), "{effects:?}");
 }
+
+/// The clock was two days ahead for a while. What was put off for seconds then is not put off for days.
+#[test]
+fn a_clock_that_is_set_back_puts_nothing_off() {
+    const AHEAD: u64 = 48 * 3_600_000;
+    let seconds = |machine: &Machine| machine.next_wake().map(|wake| wake.abs_diff(START) / 1_000);
+    let terms = Terms { deadline: START + 2 * AHEAD, ..sample::terms(1_000) };
+    // A fetch.
+    let mut machine = Machine::new(sample::rules(1));
+    machine.step(Event::CaughtUp, START + AHEAD);
+    machine.step(Event::Chain(ChainEvent::Opened { job: JOB, terms }), START + AHEAD);
+    machine.step(Event::FetchFailed { job: JOB, trouble: Trouble::Passing }, START + AHEAD);
+    let before = machine.next_wake().unwrap() - AHEAD;
+    machine.step(Event::Tick, START);
+    assert_eq!(machine.next_wake(), Some(before));
+    let effects = machine.step(Event::Tick, before);
+    assert!(matches!(effects[..], [Effect::Fetch { .. }]), "{effects:?}");
+    // A claim, and a submission.
+    let (mut machine, _) = calibrated(sample::rules(1), terms);
+    let refused = Event::ClaimRefused { job: JOB, epoch: 0, why: Refusal::Later };
+    machine.step(refused, START + AHEAD);
+    machine.step(Event::Tick, START);
+    assert!(seconds(&machine).is_some_and(|wait| wait < 60), "{machine:?}");
+    machine.step(Event::Claimed { claim: claim(0, 0, 8) }, START);
+    machine.step(Event::RangeComplete { slot: 0, range: range(0), pace: None }, START);
+    machine.step(Event::Stored { range: range(0), commitment: commitment() }, START);
+    let failed = Event::SubmitFailed { range: range(0), why: MoveFailure::Later };
+    machine.step(failed, START + AHEAD);
+    machine.step(Event::Tick, START);
+    let wake = machine.next_wake().unwrap();
+    assert!(wake < START + 60_000, "{machine:?}");
+    let effects = machine.step(Event::Tick, wake);
+    let submits = |effect: &Effect| matches!(effect, Effect::Submit { .. });
+    assert!(effects.iter().any(submits), "{effects:?}");
+    // What is paid is served for its time, and no longer.
+    machine.step(Event::Submitted { range: range(0), at: START }, START);
+    let paid = Event::Chain(ChainEvent::Settled { range: range(0), paid: Amount(5) });
+    machine.step(paid, START + AHEAD);
+    machine.step(Event::Tick, START);
+    let effects = machine.step(Event::Tick, START + 60_001);
+    assert!(effects.contains(&Effect::Discard { range: range(0) }), "{effects:?}");
+}
