@@ -3,6 +3,8 @@
 #[path = "../../crates/chain/tests/it/fixture.rs"]
 #[expect(dead_code, reason = "the fixture serves the tests, too")]
 mod fixture;
+#[cfg(feature = "client")]
+pub mod job_files;
 pub mod mutate;
 #[cfg(feature = "vm")]
 pub mod programs;

@@ -3,18 +3,18 @@
 use std::{
     collections::HashSet,
     net::SocketAddr,
+    num::NonZeroU64,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use iroh::{
-    Endpoint, RelayMode, SecretKey, Watcher,
+    Endpoint, SecretKey, Watcher,
     endpoint::{IdleTimeout, PortmapperConfig, QuicTransportConfig, presets},
     protocol::Router,
 };
 use iroh_blobs::{
-    BlobsProtocol,
     api::Store,
     store::{
         GcConfig,
@@ -30,6 +30,9 @@ use crate::{
     disk::{self, Disk},
     door::Door,
     holders::{EndpointKey, Liars},
+    pace::Pace,
+    relay::{Relays, Route},
+    serve,
 };
 
 /// How often it is looked whether the database still works.
@@ -42,6 +45,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(3);
 const PORT_WAIT: Duration = Duration::from_millis(500);
 /// How long to wait for the first local address of a socket bound to all interfaces.
 const ADDRESS_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the first relay is waited for. Without it only direct addresses work, so it is worth a
+/// moment; a relay that is away is tried again for ever.
+const RELAY_WAIT: Duration = Duration::from_secs(5);
 
 /// What a [`Blobs`] needs to start.
 #[derive(Clone, Debug)]
@@ -56,6 +63,9 @@ pub struct Config {
     pub bind: SocketAddr,
     /// Addresses to publish instead of the bound ones (a forwarded port on a router).
     pub advertise: Vec<SocketAddr>,
+    /// Relays over which those behind other routers can be met. With none nothing but direct addresses
+    /// is used, and no server is ever contacted.
+    pub relays: Relays,
     /// Bounds.
     pub limits: Limits,
 }
@@ -63,7 +73,14 @@ pub struct Config {
 impl Config {
     /// A configuration with default limits.
     pub fn new(dir: impl Into<PathBuf>, secret: [u8; 32], bind: SocketAddr) -> Self {
-        Self { dir: dir.into(), secret, bind, advertise: Vec::new(), limits: Limits::default() }
+        Self {
+            dir: dir.into(),
+            secret,
+            bind,
+            advertise: Vec::new(),
+            relays: Relays::default(),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -80,6 +97,12 @@ pub struct Limits {
     pub stall: Duration,
     /// How often content without a tag is removed.
     pub gc_interval: Duration,
+    /// Most bytes of the store's folder; without it the disk is the bound.
+    pub store_bytes: Option<u64>,
+    /// Most bytes served per second, to all others together.
+    pub upload: Option<NonZeroU64>,
+    /// Most bytes fetched per second, from all others together.
+    pub download: Option<NonZeroU64>,
 }
 
 impl Default for Limits {
@@ -90,6 +113,9 @@ impl Default for Limits {
             max_connections: 256,
             stall: Duration::from_secs(20),
             gc_interval: Duration::from_secs(300),
+            store_bytes: None,
+            upload: None,
+            download: None,
         }
     }
 }
@@ -111,12 +137,13 @@ struct Inner {
     dialer: Arc<Dialer>,
     liars: Mutex<Liars>,
     contact: Contact,
-    sweeper: tokio::task::AbortHandle,
+    download: Pace,
+    helpers: Vec<tokio::task::AbortHandle>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.sweeper.abort();
+        self.helpers.iter().for_each(tokio::task::AbortHandle::abort);
         // The store's own collector keeps it open; without this the folder would stay locked. When
         // no runtime is left to do it, the process is ending and the lock goes with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -136,24 +163,28 @@ impl Blobs {
     /// [`BlobsError::Open`] for the folder, [`BlobsError::Bind`] for the socket,
     /// [`BlobsError::DiskFull`] when less than the reserve is free.
     pub async fn spawn(config: Config) -> Result<Self, BlobsError> {
-        let Config { dir, secret, bind, advertise, limits } = config;
+        let Config { dir, secret, bind, advertise, relays, limits } = config;
         let dir = std::path::absolute(&dir).map_err(|error| open_error(&dir, error))?;
         std::fs::create_dir_all(&dir).map_err(|error| open_error(&dir, error))?;
-        let disk = Disk { dir: dir.clone(), reserve: limits.disk_reserve };
-        disk.admit(0)?;
+        let disk = Disk::new(dir.clone(), limits.disk_reserve, limits.store_bytes);
+        disk.admit_free(0)?;
         let store = open_store(&dir, limits.gc_interval).await?;
         sweep(&store, &dir).await?;
 
-        let endpoint = listen(&dir, secret, bind).await?;
+        let endpoint = listen(&dir, secret, bind, &relays).await?;
         let addresses = if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
         let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
-        let door = Door::new(BlobsProtocol::new(&store, None), limits.max_connections);
+        let (protocol, pacer) = serve::protocol(&store, Pace::new(limits.upload));
+        let door = Door::new(protocol, limits.max_connections);
         let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door).spawn();
-        let dialer = Arc::new(Dialer::new(endpoint));
+        wait_for_relay(&endpoint, &relays).await;
+        let dialer = Arc::new(Dialer::new(endpoint, relays));
         let sweeper = tokio::spawn(close_idle(Arc::clone(&dialer))).abort_handle();
+        let helpers = pacer.into_iter().chain([sweeper]).collect();
         info!(dir = %dir.display(), addresses = ?contact.addresses, "content store is open");
-        let liars = Mutex::default();
-        let inner = Inner { store, disk, limits, router, dialer, liars, contact, sweeper };
+        let (liars, download) = (Mutex::default(), Pace::new(limits.download));
+        let inner =
+            Inner { store, disk, limits, router, dialer, liars, contact, download, helpers };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -165,6 +196,16 @@ impl Blobs {
     /// The bounds this store was started with.
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// How the connection to an endpoint that was fetched from runs now; `None` if there is none.
+    pub fn route(&self, endpoint: &[u8; 32]) -> Option<Route> {
+        self.inner.dialer.route(endpoint)
+    }
+
+    /// Bytes that the store's folder takes, as of a moment ago.
+    pub fn stored_bytes(&self) -> u64 {
+        self.inner.disk.used()
     }
 
     /// Makes everything put, pinned or unpinned so far survive a kill.
@@ -194,7 +235,7 @@ impl Blobs {
     /// # Errors
     /// None of them matter for the content; they say what could not be closed in order.
     pub async fn shutdown(&self) -> Result<(), BlobsError> {
-        self.inner.sweeper.abort();
+        self.inner.helpers.iter().for_each(tokio::task::AbortHandle::abort);
         let closing = |detail: String| BlobsError::Store { action: "closing", detail };
         self.store().sync_db().await.map_err(|error| closing(error.to_string()))?;
         self.inner.router.shutdown().await.map_err(|error| closing(error.to_string()))
@@ -206,6 +247,10 @@ impl Blobs {
 
     pub(crate) fn disk(&self) -> &Disk {
         &self.inner.disk
+    }
+
+    pub(crate) fn download(&self) -> &Pace {
+        &self.inner.download
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -226,6 +271,7 @@ async fn listen(
     dir: &std::path::Path,
     secret: [u8; 32],
     bind: SocketAddr,
+    relays: &Relays,
 ) -> Result<Endpoint, BlobsError> {
     let note = dir.join("port");
     let last = std::fs::read_to_string(&note).ok().and_then(|text| text.trim().parse().ok());
@@ -235,7 +281,7 @@ async fn listen(
         let again = SocketAddr::new(bind.ip(), port);
         let until = Instant::now() + PORT_WAIT;
         loop {
-            match bind_endpoint(secret, again).await {
+            match bind_endpoint(secret, again, relays).await {
                 Ok(endpoint) => return Ok(endpoint),
                 Err(_) if Instant::now() < until => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -247,7 +293,7 @@ async fn listen(
             }
         }
     }
-    let endpoint = bind_endpoint(secret, bind).await?;
+    let endpoint = bind_endpoint(secret, bind, relays).await?;
     let same_ip = |socket: &SocketAddr| socket.ip() == bind.ip();
     if let Some(socket) = endpoint.bound_sockets().into_iter().find(same_ip)
         && let Err(error) = std::fs::write(&note, socket.port().to_string())
@@ -257,14 +303,18 @@ async fn listen(
     Ok(endpoint)
 }
 
-async fn bind_endpoint(secret: [u8; 32], bind: SocketAddr) -> Result<Endpoint, BlobsError> {
+async fn bind_endpoint(
+    secret: [u8; 32],
+    bind: SocketAddr,
+    relays: &Relays,
+) -> Result<Endpoint, BlobsError> {
     let bind_error = |detail: String| BlobsError::Bind { address: bind, detail };
     let silence = IdleTimeout::try_from(SILENCE).map_err(|error| bind_error(error.to_string()))?;
     let transport = QuicTransportConfig::builder().max_idle_timeout(Some(silence)).build();
-    Endpoint::builder(presets::Minimal)
+    relays
+        .apply(Endpoint::builder(presets::Minimal))
         .transport_config(transport)
         .secret_key(SecretKey::from_bytes(&secret))
-        .relay_mode(RelayMode::Disabled)
         .portmapper_config(PortmapperConfig::Disabled)
         .clear_ip_transports()
         .bind_addr(bind)
@@ -278,6 +328,21 @@ async fn bind_endpoint(secret: [u8; 32], bind: SocketAddr) -> Result<Endpoint, B
 /// killed and restarted one takes its port again and never answers for the old connection, which
 /// would otherwise be waited for half a minute.
 const SILENCE: Duration = Duration::from_secs(12);
+
+/// Waits a moment for the first relay, so that a contact that is published works when it is read.
+async fn wait_for_relay(endpoint: &Endpoint, relays: &Relays) {
+    if relays.is_empty() {
+        return;
+    }
+    if tokio::time::timeout(RELAY_WAIT, endpoint.online()).await.is_err() {
+        let why = endpoint.home_relay_status().get();
+        let why = why.iter().find_map(|relay| relay.last_error().map(|error| format!("{error:#}")));
+        warn!(
+            why = why.as_deref().unwrap_or("no answer yet"),
+            "no relay can be reached; it is tried again, until then only direct addresses work"
+        );
+    }
+}
 
 async fn close_idle(dialer: Arc<Dialer>) {
     loop {

@@ -6,10 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iroh::{Endpoint, EndpointAddr, EndpointId, endpoint::Connection};
+use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr, endpoint::Connection};
 use tilth_protocol::Contact;
 
-use crate::holders::EndpointKey;
+use crate::{
+    holders::EndpointKey,
+    relay::{Relays, Route},
+};
 
 /// How long one dial may take. Loopback and LAN answer in milliseconds, other continents well below
 /// a second; a silent address costs all of it.
@@ -25,12 +28,29 @@ type Place = Arc<tokio::sync::Mutex<Option<Connection>>>;
 #[derive(Debug)]
 pub(crate) struct Dialer {
     endpoint: Endpoint,
+    relays: Relays,
     places: Mutex<HashMap<EndpointKey, (Place, Instant)>>,
 }
 
 impl Dialer {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, places: Mutex::default() }
+    pub(crate) fn new(endpoint: Endpoint, relays: Relays) -> Self {
+        Self { endpoint, relays, places: Mutex::default() }
+    }
+
+    /// How a kept connection runs now.
+    pub(crate) fn route(&self, endpoint: &EndpointKey) -> Option<Route> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Arc::clone(&places.get(endpoint)?.0);
+        drop(places);
+        let kept = place.try_lock().ok()?;
+        let connection = kept.as_ref().filter(|kept| kept.close_reason().is_none())?;
+        let paths = connection.paths();
+        let path = paths.iter().find(|path| path.is_selected())?;
+        match path.remote_addr() {
+            TransportAddr::Ip(socket) => Some(Route::Direct(*socket)),
+            TransportAddr::Relay(url) => Some(Route::Relayed(url.to_string())),
+            _ => None,
+        }
     }
 
     /// A live connection to a contact, or why there is none.
@@ -43,13 +63,15 @@ impl Dialer {
         {
             return Ok(connection.clone());
         }
-        if contact.addresses.is_empty() {
-            return Err("the contact has no address".to_owned());
+        if contact.addresses.is_empty() && self.relays.is_empty() {
+            return Err("the contact has no address, and no relay is configured".to_owned());
         }
         let address = contact
             .addresses
             .iter()
             .fold(EndpointAddr::new(id), |address, socket| address.with_ip_addr(*socket));
+        let relays = self.relays.urls().iter().cloned();
+        let address = relays.fold(address, EndpointAddr::with_relay_url);
         let dial = self.endpoint.connect(address, iroh_blobs::ALPN);
         let connection = tokio::time::timeout(DIAL, dial)
             .await

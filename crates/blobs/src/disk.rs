@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tilth_protocol::ContentHash;
@@ -10,15 +13,50 @@ use tracing::{info, warn};
 
 use crate::BlobsError;
 
-/// A folder on a disk of which some bytes always stay free.
+/// The sum of the folder is taken anew after this time, or after twenty times as long as taking it took.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A folder on a disk of which some bytes always stay free, and that has a cap of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) dir: PathBuf,
     /// Bytes never used up, so that the databases on the same disk can still commit.
-    pub(crate) reserve: u64,
+    reserve: u64,
+    /// Most bytes of the folder.
+    quota: Option<u64>,
+    used: Arc<Mutex<Used>>,
+}
+
+/// What the folder took when it was last summed up, and what was let in since.
+#[derive(Debug, Default)]
+struct Used {
+    bytes: u64,
+    good_until: Option<Instant>,
 }
 
 impl Disk {
+    pub(crate) fn new(dir: PathBuf, reserve: u64, quota: Option<u64>) -> Self {
+        Self { dir, reserve, quota, used: Arc::default() }
+    }
+
+    /// Bytes that the folder takes, as of a moment ago.
+    pub(crate) fn used(&self) -> u64 {
+        self.counted(0)
+    }
+
+    /// As [`Disk::used`], and adds what is about to be written.
+    fn counted(&self, more: u64) -> u64 {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        if used.good_until.is_none_or(|until| began >= until) {
+            used.bytes = folder_bytes(&self.dir, 2);
+            used.good_until = Some(Instant::now() + LOOK.max(began.elapsed().saturating_mul(20)));
+        }
+        let before = used.bytes;
+        used.bytes = used.bytes.saturating_add(more);
+        before
+    }
+
     /// Bytes an unprivileged user may still write.
     pub(crate) fn free(&self) -> Result<u64, BlobsError> {
         let stat = rustix::fs::statvfs(&self.dir).map_err(|error| BlobsError::File {
@@ -29,11 +67,26 @@ impl Disk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Refuses `need` bytes when they would eat into the reserve or go beyond the cap.
+    ///
+    /// # Errors
+    /// [`BlobsError::DiskFull`], [`BlobsError::CapReached`].
+    pub(crate) fn admit(&self, need: u64) -> Result<(), BlobsError> {
+        self.admit_free(need)?;
+        let Some(cap) = self.quota else { return Ok(()) };
+        let used = self.counted(0);
+        if need.saturating_add(used) > cap {
+            return Err(BlobsError::CapReached { dir: self.dir.clone(), need, used, cap });
+        }
+        self.counted(need);
+        Ok(())
+    }
+
     /// Refuses `need` bytes when they would eat into the reserve.
     ///
     /// The metadata database dies on a failed commit and would take the role with it, so room is
     /// asked for before writing instead of handling the failure afterwards.
-    pub(crate) fn admit(&self, need: u64) -> Result<(), BlobsError> {
+    pub(crate) fn admit_free(&self, need: u64) -> Result<(), BlobsError> {
         let free = self.free()?;
         if need.saturating_add(self.reserve) > free {
             return Err(BlobsError::DiskFull {
@@ -52,11 +105,22 @@ impl Disk {
         action: &'static str,
         detail: impl std::fmt::Display,
     ) -> BlobsError {
-        match self.admit(0) {
+        match self.admit_free(0) {
             Err(full @ BlobsError::DiskFull { .. }) => full,
             _ => BlobsError::Store { action, detail: detail.to_string() },
         }
     }
+}
+
+/// What the files in a folder take on disk, and in the folders in it down to some depth.
+fn folder_bytes(dir: &Path, depth: u32) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(data) if data.is_dir() && depth > 0 => folder_bytes(&entry.path(), depth - 1),
+        Ok(data) if data.is_file() => data.blocks().saturating_mul(512),
+        _ => 0,
+    });
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// Removes files of content the metadata does not know: a kill between writing a file and committing
@@ -99,13 +163,28 @@ mod tests {
     #[test]
     fn room_is_refused_before_the_reserve_is_touched() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk { dir: dir.path().to_owned(), reserve: 0 };
+        let disk = Disk::new(dir.path().to_owned(), 0, None);
         disk.admit(1).unwrap();
         let disk = Disk { reserve: u64::MAX, ..disk };
         let error = disk.admit(1).unwrap_err();
         assert!(matches!(error, BlobsError::DiskFull { need: 1, .. }), "{error}");
         assert_eq!(error.problem().what, "the disk is full");
         assert!(matches!(disk.explain("adding", "x"), BlobsError::DiskFull { .. }));
+    }
+
+    #[test]
+    fn the_cap_counts_what_is_there_and_what_was_let_in() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("data")).unwrap();
+        std::fs::write(dir.path().join("data/file"), vec![1; 100_000]).unwrap();
+        let disk = Disk::new(dir.path().to_owned(), 0, Some(300_000));
+        let used = disk.used();
+        assert!((100_000..150_000).contains(&used), "{used}");
+        disk.admit(100_000).unwrap();
+        let error = disk.admit(100_000).unwrap_err();
+        assert!(matches!(error, BlobsError::CapReached { cap: 300_000, .. }), "{error}");
+        assert_eq!(error.problem().what, "the content store has reached its cap");
+        disk.admit(10_000).unwrap();
     }
 
     #[test]

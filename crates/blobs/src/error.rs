@@ -38,6 +38,24 @@ pub enum BlobsError {
         /// Bytes that are always left free.
         reserve: u64,
     },
+    /// The store may not take more of the disk. Nothing was written.
+    #[error("{need} bytes are needed in {dir}, {used} are in use and the cap is {cap}")]
+    CapReached {
+        /// The store's folder.
+        dir: PathBuf,
+        /// Bytes the operation needs.
+        need: u64,
+        /// Bytes in use.
+        used: u64,
+        /// Most bytes the store may take.
+        cap: u64,
+    },
+    /// A relay's address or certificate cannot be used.
+    #[error("{detail}")]
+    Relay {
+        /// Which, and why.
+        detail: String,
+    },
     /// The content is larger than allowed, or larger than it was announced to be.
     #[error("{content} has {size} bytes, at most {max} are allowed")]
     TooLarge {
@@ -122,6 +140,14 @@ impl BlobsError {
             Self::DiskFull { .. } => (
                 "the disk is full",
                 "make room on this disk or move the folder to a larger one; work goes on from where it stopped",
+            ),
+            Self::CapReached { .. } => (
+                "the content store has reached its cap",
+                "wait until what is no longer owed has been removed, or raise the cap in the configuration",
+            ),
+            Self::Relay { .. } => (
+                "a relay cannot be used",
+                "write its address like https://relay.example.org, and name the certificate file that `tilth relay` has shown if it has one of its own",
             ),
             Self::TooLarge { .. } => (
                 "content is larger than allowed",

@@ -182,8 +182,12 @@ impl Blobs {
 
     async fn ask(&self, want: Want, holder: &Contact) -> Result<(), TransferError> {
         let connection = self.dialer().connect(holder).await.map_err(TransferError::Broken)?;
-        let receiver =
-            Receiver { store: self.store(), disk: self.disk(), stall: self.limits().stall };
+        let receiver = Receiver {
+            store: self.store(),
+            disk: self.disk(),
+            pace: self.download(),
+            stall: self.limits().stall,
+        };
         match want {
             Want::Blob(hash, allowed) => receiver.blob(connection, hash, allowed).await,
             Want::Sequence(hash, bounds) => receiver.sequence(connection, hash, bounds).await,

@@ -1,8 +1,9 @@
 //! The data plane: put, get, pin and share content by its BLAKE3 hash.
 //!
 //! A role that moves data owns one [`Blobs`]: a store on disk and one iroh endpoint (QUIC) that
-//! serves what the store holds and fetches from others. Only direct addresses are dialled; no relay,
-//! name service or other infrastructure of third parties is ever contacted.
+//! serves what the store holds and fetches from others. Direct addresses are dialled, and relays that
+//! were configured ([`Relays`]); no other relay, name service or infrastructure of third parties is
+//! ever contacted.
 //!
 //! What holds everywhere in this crate:
 //! - **Nothing larger than announced is stored.** [`Blobs::get`] knows the exact size and refuses a
@@ -23,10 +24,14 @@ mod error;
 mod fetch;
 mod holders;
 mod local;
+mod pace;
+mod relay;
+mod serve;
 mod tag;
 mod transfer;
 
 pub use blobs::{Blobs, Config, Limits};
 pub use error::BlobsError;
 pub use fetch::SequenceBounds;
+pub use relay::{MAX_RELAYS, Relays, Route};
 pub use tag::Tag;

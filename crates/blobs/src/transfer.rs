@@ -6,6 +6,7 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
+use bao_tree::io::BaoContentItem;
 use iroh::endpoint::{Connection, ReadError};
 use iroh_blobs::{
     Hash,
@@ -18,7 +19,7 @@ use iroh_blobs::{
 };
 use tilth_protocol::ContentHash;
 
-use crate::{BlobsError, SequenceBounds, disk::Disk, local::named};
+use crate::{BlobsError, SequenceBounds, disk::Disk, local::named, pace::Pace};
 
 /// Why a transfer did not complete.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ impl Allowed {
 pub(crate) struct Receiver<'a> {
     pub(crate) store: &'a Store,
     pub(crate) disk: &'a Disk,
+    /// The cap on what is fetched.
+    pub(crate) pace: &'a Pace,
     /// The longest time without a byte.
     pub(crate) stall: Duration,
 }
@@ -218,6 +221,10 @@ impl Receiver<'_> {
                 match self.in_time(content.next()).await? {
                     BlobContentNext::More((next, item)) => {
                         let item = item.map_err(decode_error)?;
+                        if let BaoContentItem::Leaf(leaf) = &item {
+                            // What is not read is not sent for long: the transport holds it back.
+                            self.pace.take(leaf.data.len() as u64).await;
+                        }
                         let sent = import.tx.send(item).await;
                         sent.map_err(|error| self.local("writing content", error))?;
                         content = next;

@@ -6,6 +6,10 @@ use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 use tilth_protocol::{Amount, JobId};
 
+mod owner;
+
+pub use owner::{By, Earnings, Install, Provider, ProviderCommand, ProviderOptions};
+
 /// An open farm of GPUs: rent out machines, run checked work on them, pay by verified unit.
 #[derive(Debug, Parser)]
 #[command(name = "tilth", version, max_term_width = 100)]
@@ -62,12 +66,12 @@ pub enum Command {
     /// Accounts: create, list, show, send, deposit, withdraw.
     #[command(subcommand)]
     Account(Account),
-    /// Run one provider against the network of the folder (or of --rpc in its network.json).
-    Provider(Provider),
+    /// Run one provider against the network of the folder (or of --rpc in its network.json), or see to it.
+    Provider(Box<Provider>),
     /// Run a chain of one's own with JSON-RPC for wallets and tools, or work on its files.
     Node(Node),
     /// Say what this machine can offer and how well it can be protected.
-    Doctor,
+    Doctor(Doctor),
     /// Entered by agents inside the sandbox.
     #[command(hide = true)]
     Worker {
@@ -83,6 +87,16 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
+pub struct Doctor {
+    /// Also make some ninety attempts to escape from the sandbox, for real, and say how each was stopped.
+    #[arg(long)]
+    pub escape: bool,
+    /// With --escape: make this attempt only; may be given several times.
+    #[arg(long, value_name = "NAME", requires = "escape")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct Demo {
     /// Keep the network up afterwards, until Ctrl-C.
     #[arg(long)]
@@ -93,6 +107,38 @@ pub struct Demo {
     /// Number of providers.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub providers: u16,
+}
+
+/// Which GPU workers see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Gpu {
+    /// None.
+    Off,
+    /// The machine's own, through its Vulkan driver.
+    Hardware,
+    /// A Vulkan driver that computes on the CPU; for tests.
+    Software,
+}
+
+impl Gpu {
+    /// As it is written on the command line and in configuration files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Hardware => "hardware",
+            Self::Software => "software",
+        }
+    }
+}
+
+impl From<Gpu> for tilth_sandbox::GpuUse {
+    fn from(gpu: Gpu) -> Self {
+        match gpu {
+            Gpu::Off => Self::Off,
+            Gpu::Hardware => Self::Hardware,
+            Gpu::Software => Self::Software,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +152,9 @@ pub struct Up {
     /// Delete what is in the folder and start anew.
     #[arg(long)]
     pub fresh: bool,
+    /// Which GPU providers offer.
+    #[arg(long, value_enum, default_value_t = Gpu::Off)]
+    pub gpu: Gpu,
     /// Use an existing chain instead of starting one; the contracts are deployed there first.
     #[arg(long, value_name = "URL")]
     pub rpc: Option<String>,
@@ -130,12 +179,14 @@ pub struct Quote {
 pub struct Run {
     /// The job file.
     pub job: PathBuf,
+    /// Files, folders and patterns such as 'photos/*.jpg' to work on, one task per file.
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub results: Results,
     /// Submit, print the job's number and leave.
     #[arg(long)]
     pub detach: bool,
-    /// Money to lock for the job; what all tasks can cost at most if absent.
+    /// Money to lock for the (first) job; what all tasks can cost at most if absent.
     #[arg(long, value_name = "GRAIN")]
     pub funds: Option<Amount>,
     /// Account that pays.
@@ -158,6 +209,8 @@ pub struct Serving {
 pub struct Try {
     /// The job file.
     pub job: PathBuf,
+    /// Files, folders and patterns to work on, one task per file.
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub results: Results,
     /// Worker processes at the same time.
@@ -178,11 +231,19 @@ pub struct Results {
 
 #[derive(Debug, Subcommand)]
 pub enum Job {
+    /// Write a job file to begin with, with everything it needs.
+    New {
+        /// What kind of job.
+        template: Template,
+        /// Folder to write to; one of the template's name if absent.
+        dir: Option<PathBuf>,
+    },
     /// All jobs of this folder's accounts.
     Ls,
     /// One job: state, ranges, cost.
     Show { job: JobId },
-    /// Follow a job again until it is done, fetch and check its results.
+    /// Follow a job again until it is done, fetch and check its results; with jobs that follow it, go on
+    /// with all of them.
     Fetch {
         job: JobId,
         #[command(flatten)]
@@ -192,8 +253,23 @@ pub enum Job {
     },
     /// Lock more money for a job.
     TopUp { job: JobId, amount: Amount },
-    /// Stop handing out tasks; what is not needed comes back.
+    /// Stop handing out tasks; what is not needed comes back. Jobs that would follow are not opened.
     Cancel { job: JobId },
+}
+
+/// Kinds of job files to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Template {
+    /// Tasks that differ by their number alone.
+    Map,
+    /// One task per combination of parameters.
+    Sweep,
+    /// One task per file of a folder.
+    Folder,
+    /// One picture, a tile per task.
+    Render,
+    /// Many tasks, then one that reads all their results.
+    MapReduce,
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,33 +292,6 @@ pub enum Account {
     Deposit { name: String, amount: Amount },
     /// Move free coins from the Ledger back to the account's wallet.
     Withdraw { name: String, amount: Amount },
-}
-
-#[derive(Debug, Args)]
-pub struct Provider {
-    /// Name of the provider: its accounts are NAME (owner) and NAME-node (hot key).
-    pub name: String,
-    /// Ranges worked on at the same time.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub slots: u16,
-    /// Stake in GRAIN.
-    #[arg(long, default_value = "1000")]
-    pub stake: Amount,
-    /// Least price of a Gfuel in GRAIN.
-    #[arg(long, value_name = "GRAIN")]
-    pub price_floor: Option<String>,
-    /// Address and port of the data endpoint (UDP); port 0 takes any.
-    #[arg(long, default_value = "0.0.0.0:0")]
-    pub bind: SocketAddr,
-    /// Address to publish instead of the bound ones, for a port forwarded by a router.
-    #[arg(long, value_name = "ADDRESS")]
-    pub advertise: Vec<SocketAddr>,
-    /// How long results are served after they were paid.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
-    pub retention: Duration,
-    /// Move earnings to the owner's wallet whenever so much has come in.
-    #[arg(long, value_name = "GRAIN")]
-    pub withdraw_above: Option<Amount>,
 }
 
 /// The variable that names the configuration file.

@@ -8,6 +8,7 @@ use serde_json::json;
 use tilth_client::job_file;
 use tilth_devnet::{ChainChoice, Devnet, Topology};
 use tilth_protocol::Problem;
+use tilth_sandbox::GpuUse;
 
 use crate::{
     DETACHED, Ended,
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The render example, file by file, laid out as in the repository.
-const EXAMPLE: &[(&str, &[u8])] = &[
+pub const EXAMPLE: &[(&str, &[u8])] = &[
     (JOB, include_bytes!("../../../examples/render/job.toml")),
     ("examples/render/scene.glb", include_bytes!("../../../examples/render/scene.glb")),
     ("examples/render/environment.hdr", include_bytes!("../../../examples/render/environment.hdr")),
@@ -62,6 +63,7 @@ pub async fn demo(common: Common, args: Demo) -> Ended {
         pay: true,
         json: common.json,
         began,
+        prefix: String::new(),
     };
     let results = Results { out: Some(dir.join("picture.png")) };
     let Followed::Over(outcome) = following.follow(&results, &mut signals).await? else {
@@ -110,6 +112,7 @@ async fn start(dir: &Path, args: &Demo) -> Result<Devnet, Problem> {
         slots: 1,
         worker: own_command("worker")?,
         sandbox_init: own_command("sandbox-init")?,
+        gpu: GpuUse::Off,
     })
     .await
 }

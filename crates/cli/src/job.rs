@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use serde_json::json;
+use tilth_client::{
+    Jobs, Listed, Pipeline,
+    pipeline::{self, Shown, plan::Standing},
+};
 use tilth_contracts::{JobBook, JobState};
-use tilth_protocol::{Amount, JobId, Problem, Units};
+use tilth_protocol::{Amount, Harmless, JobId, Problem, Units};
 
 use crate::{
     Ended,
@@ -12,8 +16,10 @@ use crate::{
     place::Place,
     print_json,
     run::{Following, attach, open_jobs},
+    stages::{self, Drive},
     store::Store,
     table::{Align, Table},
+    template,
     up::listen,
 };
 
@@ -40,8 +46,13 @@ async fn owner(place: &Place, job: JobId) -> Result<String, Problem> {
 }
 
 pub async fn job(common: Common, command: Job) -> Ended {
+    if let Job::New { template, dir } = &command {
+        return template::write(*template, dir.as_deref(), common.json);
+    }
     let place = Place::open(&common)?;
     match command {
+        // Done above: it needs no network.
+        Job::New { .. } => Ok(ExitCode::SUCCESS),
         Job::Ls => list(&place, common.json).await,
         Job::Show { job } => show(&place, job, common.json).await,
         Job::Fetch { job, results, serving } => {
@@ -56,11 +67,32 @@ pub async fn job(common: Common, command: Job) -> Ended {
         Job::Cancel { job } => {
             let store = Store::open(&place.dir, Some(job)).await?;
             let jobs = open_jobs(&place, &owner(&place, job).await?, &store)?;
-            jobs.cancel(job).await.map_err(|error| error.problem())?;
-            // With nothing outstanding the job can end at once; otherwise it ends when it is judged.
-            let finish = JobBook::finishCall { jobId: job.0 };
-            let _ = jobs.account().execute(place.network.contracts.job_book, finish).await;
-            say(common.json, job, "cancelled")
+            cancel(&place, &jobs, job, common.json).await
+        }
+    }
+}
+
+async fn cancel(place: &Place, jobs: &Jobs, job: JobId, json: bool) -> Ended {
+    let dir = pipeline::folder(&place.dir);
+    let number = pipeline::of_job(jobs, &dir, job).await.map_err(|error| error.problem())?;
+    let cancelled = match number {
+        Some(number) => pipeline::cancel(jobs, &dir, number).await,
+        None => jobs.cancel(job).await.map(|()| vec![job]),
+    };
+    for job in cancelled.map_err(|error| error.problem())? {
+        // With nothing outstanding the job can end at once; otherwise it ends when it is judged.
+        let finish = JobBook::finishCall { jobId: job.0 };
+        let _ = jobs.account().execute(place.network.contracts.job_book, finish).await;
+    }
+    match number {
+        None => say(json, job, "cancelled"),
+        Some(number) if json => {
+            print_json(&json!({ "job": job, "pipeline": number, "done": "cancelled" }))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(number) => {
+            println!("pipeline {number} of job {job} is cancelled; no further job of it is opened");
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
@@ -80,12 +112,18 @@ async fn list(place: &Place, json: bool) -> Ended {
     let accounts = place.keys.list()?;
     let addresses: Vec<_> = accounts.iter().map(|(_, address)| *address).collect();
     let listed = jobs.list(&addresses).await.map_err(|error| error.problem())?;
+    let pipelines = pipeline::list(&pipeline::folder(&place.dir));
     if json {
+        let listed: Result<Vec<_>, _> = listed.iter().map(|job| in_json(job, &pipelines)).collect();
+        let listed = listed.map_err(|error| {
+            Problem::new("the list cannot be shown", error.to_string(), "report this as a bug")
+        })?;
         print_json(&listed)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new(&[
         ("job", Align::Right),
+        ("pipeline", Align::Left),
         ("name", Align::Left),
         ("account", Align::Left),
         ("state", Align::Left),
@@ -96,6 +134,9 @@ async fn list(place: &Place, json: bool) -> Ended {
     for job in listed {
         table.row([
             job.job.to_string(),
+            place_in(&pipelines, job.job).map_or_else(String::new, |(shown, stage)| {
+                format!("{}: {} of {}", shown.pipeline, stage + 1, shown.stages.len())
+            }),
             job.name.unwrap_or_default(),
             accounts
                 .iter()
@@ -111,6 +152,47 @@ async fn list(place: &Place, json: bool) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The pipeline of a job, and which of its stages it is.
+fn place_in(pipelines: &[Shown], job: JobId) -> Option<(&Shown, usize)> {
+    pipelines.iter().find_map(|shown| {
+        let stage = shown.stages.iter().position(|stage| stage.job() == Some(job))?;
+        Some((shown, stage))
+    })
+}
+
+/// A line of the list, with the job's place in a pipeline if it has one.
+fn in_json(job: &Listed, pipelines: &[Shown]) -> serde_json::Result<serde_json::Value> {
+    let mut value = serde_json::to_value(job)?;
+    if let Some((shown, stage)) = place_in(pipelines, job.job) {
+        value["pipeline"] =
+            json!({ "number": shown.pipeline, "stage": stage, "stages": shown.stages.len() });
+    }
+    Ok(value)
+}
+
+/// The stages of a pipeline as lines.
+fn print_stages(shown: &Shown) {
+    let cancelled = if shown.cancelled { ", cancelled" } else { "" };
+    println!("pipeline {}{cancelled}", shown.pipeline);
+    for (index, stage) in shown.stages.iter().enumerate() {
+        let stands = match &stage.standing {
+            Standing::Waiting => "waits for the one before".to_owned(),
+            Standing::Opening => "is being opened".to_owned(),
+            Standing::Open { job } => format!("is open as job {job}"),
+            Standing::Complete { job } => format!("is complete, job {job}"),
+            Standing::Stopped { job: Some(job), why } => format!("ended as job {job}: {why}"),
+            Standing::Stopped { job: None, why } => format!("was not opened: {why}"),
+        };
+        println!(
+            "  stage {} ({}, {} tasks) {stands}",
+            index + 1,
+            Harmless(&stage.name),
+            stage.tasks
+        );
+    }
+    println!();
+}
+
 async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let store = Store::open(&place.dir, Some(job)).await?;
     let jobs = open_jobs(place, ONLOOKER, &store)?;
@@ -120,9 +202,11 @@ async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let shown = JobState::try_from(state.state).map_err(|error| {
         Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
     })?;
+    let pipelines = pipeline::list(&pipeline::folder(&place.dir));
+    let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
     if json {
         print_json(&json!({
-            "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
+            "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
             "result-root": state.resultRoot, "totals": totals,
             "ranges": history.ranges.values().map(|range| json!({
                 "seq": range.seq, "provider": range.provider, "from": range.from,
@@ -137,6 +221,9 @@ async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     println!("tasks    {} of {} settled, {} failed", totals.settled, totals.tasks, totals.failures);
     println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
     println!("escrow   {:.9} GRAIN not reserved\n", Amount(state.escrow));
+    if let Some(shown) = part_of {
+        print_stages(shown);
+    }
     let mut table = Table::new(&[
         ("range", Align::Right),
         ("state", Align::Left),
@@ -172,11 +259,25 @@ async fn fetch(
     let store = Store::open_at(&place.dir, Some(job), serving.bind).await?;
     let opener = opener(place, job).await?;
     let jobs = open_jobs(place, opener.as_deref().unwrap_or(ONLOOKER), &store)?;
+    let dir = pipeline::folder(&place.dir);
+    if opener.is_some()
+        && let Some(number) =
+            pipeline::of_job(&jobs, &dir, job).await.map_err(|error| error.problem())?
+        && stages::goes_on(&dir, number)
+    {
+        let resumed = Pipeline::resume(&jobs, &dir, number).await;
+        let resumed = resumed.map_err(|error| error.problem())?;
+        let drive = Drive { place, store: &store, jobs: &jobs, json, results };
+        let ended = drive.run(resumed, false, &mut signals).await;
+        store.close().await;
+        return ended;
+    }
     let began = std::time::Instant::now();
     let agreed = attach(&jobs, job).await?;
     store.note(&place.dir, job);
     let pay = opener.is_some();
-    let following = Following { jobs: &jobs, place, agreed: &agreed, pay, json, began };
+    let following =
+        Following { jobs: &jobs, place, agreed: &agreed, pay, json, began, prefix: String::new() };
     let ended = following.to_the_end(results, &mut signals).await;
     store.close().await;
     ended

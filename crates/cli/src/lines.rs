@@ -20,6 +20,7 @@ macro_rules! print {
 }
 
 macro_rules! println {
+    () => { $crate::lines::out(format_args!("\n")) };
     ($($arg:tt)*) => { $crate::lines::out(format_args!("{}\n", format_args!($($arg)*))) };
 }
 

@@ -15,11 +15,14 @@ use std::{
 
 use serde_json::json;
 use tilth_client::{
-    job_file::{self, PreparedJob},
-    merge::{self, TaskOutput},
+    handover,
+    job_file::{self, FailedTasks, PreparedJob},
+    merge::{self, Merged, TaskOutput},
+    pipeline::plan::{Endings, judge},
+    task_table::TaskTable,
 };
 use tilth_protocol::{
-    Harmless, InputSource, Problem, Status, TaskIndex, Units,
+    Harmless, Input, InputSource, JobSpec, Output, Problem, Status, TaskIndex, Units,
     worker::{FromWorker, ToWorker, read_frame, write_frame},
 };
 
@@ -27,24 +30,71 @@ use crate::{
     Ended,
     args::{Common, Try},
     print_json,
-    run::sha256,
+    run::{say_notes, sha256},
 };
 
 /// Results by task: how it ended, its units, its output.
 type Results = BTreeMap<TaskIndex, (TaskOutput, u64)>;
 
+/// What trying one job came to.
+struct Tried {
+    results: Results,
+    prepare_units: u64,
+    seconds: f64,
+}
+
 pub fn run(common: &Common, args: &Try) -> Ended {
-    let job = job_file::load(&args.job)?;
+    let mut loaded = job_file::load_all(&args.job, &args.files)?;
+    say_notes(&loaded.notes);
+    let count = loaded.stages.len();
+    let mut reports = Vec::with_capacity(count);
+    for stage in 0..count {
+        if !common.json && count > 1 {
+            eprintln!(
+                "stage {} of {count}: {}",
+                stage + 1,
+                Harmless(&loaded.stages[stage].job.spec.name)
+            );
+        }
+        let job = &loaded.stages[stage].job;
+        let tried = tasks(common, args, job)?;
+        let last = stage + 1 == count;
+        let path = args.results.out.clone().filter(|_| last).unwrap_or_else(|| {
+            let name = merge::default_name(job.spec.output);
+            let name = if last { name.to_owned() } else { format!("stage-{}-{name}", stage + 1) };
+            args.job.with_file_name(name)
+        });
+        let merged = merge::merge(&job.spec, &path, |index| {
+            Ok(tried.results.get(&index).map(|(output, _)| output.clone()))
+        })?;
+        reports.push(report(common, job, &tried, &merged)?);
+        if let Some(next) = loaded.stages.get(stage + 1) {
+            let inputs = hand_over(&job.spec, &tried, &merged, next.failed_tasks)?;
+            loaded.stages[stage + 1].job.spec.inputs.extend(inputs);
+        }
+    }
+    if common.json {
+        match reports.as_slice() {
+            [only] => print_json(only)?,
+            _ => print_json(&json!({ "stages": reports }))?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the tasks of one job.
+fn tasks(common: &Common, args: &Try, job: &PreparedJob) -> Result<Tried, Problem> {
     let folder = tempfile::tempdir().map_err(|error| broken(&error))?;
-    let program = compile(&job, folder.path())?;
-    let inputs = lay_out(&job, folder.path())?;
+    let program = compile(job, folder.path())?;
+    let inputs = lay_out(job, folder.path())?;
     let tasks = args.tasks.unwrap_or(job.spec.task_count).min(job.spec.task_count);
     let (next, results, prepared) =
         (AtomicU32::new(0), Mutex::new(Results::new()), Mutex::new(0_u64));
     let began = Instant::now();
+    let unit = job.spec.workload.unit();
     std::thread::scope(|scope| {
         let work = || -> Result<(), Problem> {
-            let mut worker = Worker::start(&job, &program, &inputs)?;
+            let mut worker = Worker::start(job, &program, &inputs)?;
             *prepared.lock().unwrap_or_else(PoisonError::into_inner) = worker.prepare_units;
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
@@ -55,59 +105,92 @@ pub fn run(common: &Common, args: &Try) -> Ended {
                 let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                 results.insert(index, (output, units));
                 if !common.json {
-                    eprintln!("task {index}: {} Gfuel", Units(units).to_gfuel());
+                    eprintln!("task {index}: {} {unit}", Units(units).to_gfuel());
                 }
             }
         };
         let threads: Vec<_> = (0..args.workers).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(panicked())))
     })?;
-    let seconds = began.elapsed().as_secs_f64();
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let prepare_units = prepared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    report(common, args, &job, &results, prepare_units, seconds)
+    Ok(Tried {
+        results: results.into_inner().unwrap_or_else(PoisonError::into_inner),
+        prepare_units: prepared.into_inner().unwrap_or_else(PoisonError::into_inner),
+        seconds: began.elapsed().as_secs_f64(),
+    })
 }
 
+/// The results of a job as inputs of the next one, under the names that they have on the farm.
+fn hand_over(
+    spec: &JobSpec,
+    tried: &Tried,
+    merged: &Merged,
+    failed_tasks: FailedTasks,
+) -> Result<Vec<Input>, Problem> {
+    let status = |index| tried.results.get(&index).map(|(output, _)| output.status);
+    let count = |wanted: fn(Option<Status>) -> bool| {
+        u32::try_from((0..spec.task_count).filter(|index| wanted(status(*index))).count())
+            .unwrap_or(u32::MAX)
+    };
+    let endings = Endings {
+        cancelled: false,
+        ok: count(|status| status == Some(Status::Ok)),
+        failed: count(|status| status.is_some_and(|status| status != Status::Ok)),
+        missing: count(|status| status.is_none()),
+    };
+    judge(endings, Some(failed_tasks)).map_err(|why| {
+        Problem::new(
+            "the next job has nothing to read",
+            why.to_string(),
+            "correct the first job, or try all of its tasks",
+        )
+    })?;
+    let table = TaskTable::of(spec);
+    let inline = |name: String, bytes| Input { name, source: InputSource::Inline(bytes) };
+    let csv = table.csv(spec.task_count, status);
+    let mut inputs = vec![inline(handover::TABLE.to_owned(), csv.into_bytes())];
+    if spec.output == Output::Files {
+        let good = tried.results.iter().filter(|(_, (output, _))| output.status == Status::Ok);
+        inputs.extend(
+            good.map(|(index, (output, _))| inline(table.output(*index), output.bytes.clone())),
+        );
+    } else {
+        let bytes = fs::read(&merged.path).map_err(|error| broken(&error))?;
+        inputs.push(inline(merge::default_name(spec.output).to_owned(), bytes));
+    }
+    Ok(inputs)
+}
+
+/// Says what trying a job came to; as JSON, too.
 fn report(
     common: &Common,
-    args: &Try,
     job: &PreparedJob,
-    results: &Results,
-    prepare_units: u64,
-    seconds: f64,
-) -> Ended {
-    let path = args
-        .results
-        .out
-        .clone()
-        .unwrap_or_else(|| args.job.with_file_name(merge::default_name(job.spec.output)));
-    let merged = merge::merge(&job.spec, &path, |index| {
-        Ok(results.get(&index).map(|(output, _)| output.clone()))
-    })?;
+    tried: &Tried,
+    merged: &Merged,
+) -> Result<serde_json::Value, Problem> {
+    let unit = job.spec.workload.unit();
+    let Tried { results, prepare_units, seconds } = tried;
     let units: u64 = results.values().map(|(_, units)| units).sum();
     let most = results.values().map(|(_, units)| *units).max().unwrap_or(0);
     let failures = results.values().filter(|(output, _)| output.status != Status::Ok).count();
     let sha256 = sha256(&merged.path)?;
-    if common.json {
-        print_json(&json!({
-            "tasks": results.len(), "failures": failures, "missing": merged.missing,
-            "units": units, "units-most": most, "prepare-units": prepare_units,
-            "output": merged.path, "sha256": sha256, "seconds": seconds,
-        }))?;
-        return Ok(ExitCode::SUCCESS);
+    if !common.json {
+        println!("tasks     {} run, {failures} failed, {seconds:.1} s", results.len());
+        println!("cost      {} {unit} in all", Units(units).to_gfuel());
+        println!("          {} {unit} for the dearest task", Units(most).to_gfuel());
+        println!(
+            "          {} {unit} for the prepare phase, once per range",
+            Units(*prepare_units).to_gfuel()
+        );
+        println!("output: {}", merged.path.display());
+        if let Some(sha256) = &sha256 {
+            println!("sha256: {sha256}");
+        }
     }
-    println!("tasks     {} run, {failures} failed, {seconds:.1} s", results.len());
-    println!("cost      {} Gfuel in all", Units(units).to_gfuel());
-    println!("          {} Gfuel for the dearest task", Units(most).to_gfuel());
-    println!(
-        "          {} Gfuel for the prepare phase, once per range",
-        Units(prepare_units).to_gfuel()
-    );
-    println!("output: {}", merged.path.display());
-    if let Some(sha256) = sha256 {
-        println!("sha256: {sha256}");
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(json!({
+        "tasks": results.len(), "failures": failures, "missing": merged.missing,
+        "units": units, "units-most": most, "prepare-units": prepare_units,
+        "output": merged.path, "sha256": sha256, "seconds": seconds,
+    }))
 }
 
 fn broken(error: &io::Error) -> Problem {
@@ -230,7 +313,7 @@ impl Worker {
                 }
                 FromWorker::Log { text, .. } => eprint!("{}", Harmless(&text)),
                 FromWorker::Failed(problem) => return Err(problem),
-                FromWorker::Hello { .. } | FromWorker::Loaded { .. } => {}
+                FromWorker::Hello { .. } | FromWorker::Loaded { .. } | FromWorker::Gpu(_) => {}
             }
         }
     }

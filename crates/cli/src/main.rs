@@ -9,6 +9,7 @@ mod lines;
 
 mod account;
 mod args;
+mod data;
 mod demo;
 mod doctor;
 mod job;
@@ -20,8 +21,10 @@ mod provider;
 mod providers;
 mod quote;
 mod run;
+mod stages;
 mod store;
 mod table;
+mod template;
 mod up;
 
 use std::process::ExitCode;
@@ -48,8 +51,9 @@ fn main() -> ExitCode {
 }
 
 fn outside(common: Common, command: Command) -> ExitCode {
-    let default_log = match command {
-        Command::Up(_) | Command::Provider(_) => "warn,tilth=info",
+    let default_log = match &command {
+        Command::Up(_) => "warn,tilth=info",
+        Command::Provider(args) if args.command.is_none() => "warn,tilth=info",
         // A command that ends early drops its endpoint, which is meant and nobody's error.
         _ => "error,iroh::socket=off",
     };
@@ -92,9 +96,9 @@ async fn dispatch(common: Common, command: Command) -> Ended {
         Command::Job(command) => Box::pin(job::job(common, command)).await,
         Command::Providers => providers::providers(common).await,
         Command::Account(command) => account::account(common, command).await,
-        Command::Provider(args) => Box::pin(provider::provider(common, args)).await,
+        Command::Provider(args) => Box::pin(provider::provider(common, *args)).await,
         Command::Node(args) => Box::pin(node::node(common, args)).await,
-        Command::Doctor => doctor::doctor(common).await,
+        Command::Doctor(args) => doctor::doctor(common, args).await,
         Command::Worker { .. } | Command::SandboxInit { .. } => Ok(ExitCode::SUCCESS),
     }
 }

@@ -16,6 +16,8 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// Where progress goes.
 pub struct Display {
+    /// Which of several jobs this is, for people; empty if it is the only one.
+    prefix: String,
     names: BTreeMap<Address, String>,
     began: Instant,
     mode: Mode,
@@ -35,8 +37,8 @@ struct Bars {
 }
 
 impl Display {
-    /// A display; `names` are what accounts are called here.
-    pub fn new(names: Vec<(String, Address)>, silent: bool) -> Self {
+    /// A display; `names` are what accounts are called here, `prefix` says which of several jobs it is.
+    pub fn new(names: Vec<(String, Address)>, silent: bool, prefix: String) -> Self {
         let names = names.into_iter().map(|(name, address)| (address, name)).collect();
         let mode = if silent {
             Mode::Silent
@@ -45,7 +47,7 @@ impl Display {
         } else {
             Mode::Lines { last: None, shown: String::new() }
         };
-        Self { names, began: Instant::now(), mode }
+        Self { prefix, names, began: Instant::now(), mode }
     }
 
     /// Shows the present state.
@@ -53,10 +55,10 @@ impl Display {
         let note = note(progress);
         match &mut self.mode {
             Mode::Silent => {}
-            Mode::Bars(bars) => bars.update(progress, &note, &self.names),
+            Mode::Bars(bars) => bars.update(progress, &self.prefix, &note, &self.names),
             Mode::Lines { last, shown } => {
-                let line =
-                    format!("job {} {}: {}{note}", progress.job, progress.state, summary(progress));
+                let (prefix, job, state) = (&self.prefix, progress.job, &progress.state);
+                let line = format!("{prefix}job {job} {state}: {}{note}", summary(progress));
                 let due = last.is_none_or(|last| last.elapsed() >= LINE_EVERY) || progress.over;
                 if due && line != *shown {
                     eprintln!("[{:5.1} s] {line}", self.began.elapsed().as_secs_f64());
@@ -129,11 +131,17 @@ impl Bars {
         Self { all, job, providers: BTreeMap::new(), note }
     }
 
-    fn update(&mut self, progress: &Progress, note: &str, names: &BTreeMap<Address, String>) {
+    fn update(
+        &mut self,
+        progress: &Progress,
+        prefix: &str,
+        note: &str,
+        names: &BTreeMap<Address, String>,
+    ) {
         let totals = &progress.totals;
         self.job.set_length(u64::from(totals.tasks));
         self.job.set_position(u64::from(totals.submitted.saturating_add(totals.settled)));
-        self.job.set_message(summary(progress));
+        self.job.set_message(format!("{prefix}{}", summary(progress)));
         for share in &totals.providers {
             let bar = self.providers.entry(share.provider).or_insert_with(|| {
                 let style = ProgressStyle::with_template("      {bar:28.blue} {wide_msg}")

@@ -11,7 +11,7 @@ use alloy::primitives::Address;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tilth_client::{Agreed, Jobs, Progress, Tend, job_file, merge};
-use tilth_protocol::{Harmless, JobId, Output, Problem, Units};
+use tilth_protocol::{Harmless, JobId, Output, Price, Problem, Units};
 use tilth_service::StopSignals;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     place::Place,
     print_json,
     progress::{Display, name},
+    stages::{self, Drive},
     store::Store,
     table::{Align, Table},
     up::listen,
@@ -28,20 +29,24 @@ use crate::{
 pub async fn run(common: Common, args: Run) -> Ended {
     let mut signals = listen()?;
     let place = Place::open(&common)?;
-    let prepared = job_file::load(&args.job)?;
+    let loaded = job_file::load_all(&args.job, &args.files)?;
+    say_notes(&loaded.notes);
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;
     let began = Instant::now();
-    let agreed = jobs.submit(&prepared, args.funds).await.map_err(|error| error.problem())?;
+    let [only] = loaded.stages.as_slice() else {
+        let begun = stages::begin(&jobs, &place, &loaded.stages, args.funds).await?;
+        let results = &args.results;
+        let drive = Drive { place: &place, store: &store, jobs: &jobs, json: common.json, results };
+        let ended = drive.run(begun, args.detach, &mut signals).await;
+        store.close().await;
+        return ended;
+    };
+    let prepared = &only.job;
+    let agreed = jobs.submit(prepared, args.funds).await.map_err(|error| error.problem())?;
     store.note(&place.dir, agreed.job);
     if !common.json {
-        let most = prepared.offer.price.to_grain_per_gfuel();
-        let price = match prepared.offer.clock {
-            None => most,
-            Some(clock) => format!("{} to {most}", clock.floor.to_grain_per_gfuel()),
-        };
-        let tasks = agreed.spec.task_count;
-        eprintln!("job {} is open: {tasks} tasks at {price} GRAIN per Gfuel", agreed.job);
+        say_open("", &agreed);
     }
     let following = Following {
         jobs: &jobs,
@@ -50,6 +55,7 @@ pub async fn run(common: Common, args: Run) -> Ended {
         pay: true,
         json: common.json,
         began,
+        prefix: String::new(),
     };
     let ended = if args.detach {
         following.until_claimed(&mut signals).await
@@ -58,6 +64,26 @@ pub async fn run(common: Common, args: Run) -> Ended {
     };
     store.close().await;
     ended
+}
+
+/// What the reader of a job file has left out or changed.
+pub fn say_notes(notes: &[String]) {
+    for note in notes {
+        eprintln!("note: {}", Harmless(note));
+    }
+}
+
+/// Says that a job is open and what it pays.
+pub fn say_open(prefix: &str, agreed: &Agreed) {
+    let terms = &agreed.terms;
+    let grain = |price| Price(price).to_grain_per_gfuel();
+    let most = grain(terms.price.to::<u128>());
+    let price = match terms.finishSeconds {
+        0 => most,
+        _ => format!("{} to {most}", grain(terms.floorPrice.to::<u128>())),
+    };
+    let tasks = agreed.spec.task_count;
+    eprintln!("{prefix}job {} is open: {tasks} tasks at {price} GRAIN per Gfuel", agreed.job);
 }
 
 /// The client's side of a network folder.
@@ -77,6 +103,8 @@ pub struct Following<'a> {
     pub json: bool,
     /// When the command began to submit or to attach.
     pub began: Instant,
+    /// Which of several jobs it is, for people; empty if it is the only one.
+    pub prefix: String,
 }
 
 /// What a followed job came to.
@@ -101,7 +129,7 @@ pub struct Outcome {
 impl Following<'_> {
     /// Leaves as soon as somebody else has the inputs: from then on providers serve them to each
     /// other.
-    async fn until_claimed(&self, signals: &mut StopSignals) -> Ended {
+    pub async fn until_claimed(&self, signals: &mut StopSignals) -> Ended {
         let tending = self.jobs.tend(self.agreed, Tend { pay: false });
         let mut progress = tending.progress();
         let claimed = progress.wait_for(|progress| {
@@ -156,7 +184,7 @@ impl Following<'_> {
     ) -> Result<Followed, Problem> {
         let began = self.began;
         let mut last_submission = None;
-        let mut display = Display::new(self.place.keys.list()?, self.json);
+        let mut display = Display::new(self.place.keys.list()?, self.json, self.prefix.clone());
         let tending = self.jobs.tend(self.agreed, Tend { pay: self.pay });
         let mut seen = tending.progress();
         let finished = tending.finished();

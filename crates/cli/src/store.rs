@@ -14,6 +14,9 @@ use alloy::signers::local::PrivateKeySigner;
 use tilth_blobs::Blobs;
 use tilth_protocol::{JobId, Problem};
 
+/// Where a client's endpoint listens if nothing else is configured: for networks on this machine.
+const LOOPBACK: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Most client commands of one folder at the same time.
 const MAX_STORES: u32 = 64;
 
@@ -34,7 +37,7 @@ impl Store {
     /// # Errors
     /// All are in use, or the folder cannot be used.
     pub async fn open(dir: &Path, job: Option<JobId>) -> Result<Self, Problem> {
-        Self::open_at(dir, job, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::open_at(dir, job, LOOPBACK).await
     }
 
     /// As [`Store::open`], and serves what is in it at an address.
@@ -46,12 +49,13 @@ impl Store {
         job: Option<JobId>,
         bind: SocketAddr,
     ) -> Result<Self, Problem> {
+        let data = crate::data::client(dir)?;
         let preferred = job.and_then(|job| noted(dir, job));
         for number in preferred.into_iter().chain(0..MAX_STORES) {
             let folder = dir.join("client").join(format!("store-{number}"));
             if let Some(lock) = lock(&folder)? {
                 let secret = secret(&folder)?;
-                let config = tilth_blobs::Config::new(folder.join("blobs"), secret, bind);
+                let config = data.store(folder.join("blobs"), secret, bind);
                 let blobs = Blobs::spawn(config).await.map_err(|error| error.problem())?;
                 return Ok(Self { blobs, number, _lock: lock });
             }

@@ -41,6 +41,7 @@ pub async fn up(common: Common, args: Up) -> Ended {
         slots: args.slots,
         worker: own_command("worker")?,
         sandbox_init: own_command("sandbox-init")?,
+        gpu: args.gpu.into(),
     });
     let devnet = tokio::select! {
         started = starting => started?,

@@ -5,6 +5,8 @@
 //! transaction is in no block it is handed in again (the node may have restarted and lost it) and, if
 //! that takes long, with a higher fee under the same nonce, so that it happens at most once.
 
+mod once;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -23,6 +25,7 @@ use tilth_contracts::{Consent, consent_digest};
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
+pub use self::once::Signed;
 use crate::{ChainError, Link, link::Fees};
 
 /// How long a transaction may take in all.
@@ -177,15 +180,7 @@ impl Account {
         input: Bytes,
         value: U256,
     ) -> Result<TransactionReceipt, ChainError> {
-        let mut request = TransactionRequest::default()
-            .with_from(self.address())
-            .with_input(input.clone())
-            .with_value(value);
-        request.to = Some(to);
-        let estimate = self.link.estimate(request).await.map_err(|error| self.name(error))?;
-        // State may move between simulation and block (another claim, a first write to a slot).
-        let gas = estimate.saturating_add(estimate / 4).saturating_add(30_000);
-        let order = Order { to, input, value, gas };
+        let order = self.order(to, input, value).await?;
         let deadline = Instant::now() + PATIENCE;
         for _ in 0..STARTS {
             let sent = self.hand_in(&order).await?;
@@ -201,6 +196,19 @@ impl Account {
             code: 0,
             message: "another program keeps using this account's nonces".to_owned(),
         })
+    }
+
+    /// Simulates a transaction: refused now, or with the gas that it needs.
+    async fn order(&self, to: TxKind, input: Bytes, value: U256) -> Result<Order, ChainError> {
+        let mut request = TransactionRequest::default()
+            .with_from(self.address())
+            .with_input(input.clone())
+            .with_value(value);
+        request.to = Some(to);
+        let estimate = self.link.estimate(request).await.map_err(|error| self.name(error))?;
+        // State may move between simulation and block (another claim, a first write to a slot).
+        let gas = estimate.saturating_add(estimate / 4).saturating_add(30_000);
+        Ok(Order { to, input, value, gas })
     }
 
     /// Signs with the next nonce and hands in; the nonce is used up only if the node took it.

@@ -1,10 +1,10 @@
-//! Job files: what a person writes, checked and turned into a spec and an offer.
+//! Job files: what a person writes, checked and turned into specs and offers.
 //!
 //! ```toml
 //! name = "still life"
 //! workload = "wasm"
 //! program = "path-tracer.wasm"      # relative to the job file
-//! tasks = 96                        # may be left out for pictures
+//! tasks = 96                        # may be left out for pictures, files and sweeps
 //!
 //! [inputs]                          # a task sees NAME as /in/NAME
 //! "scene.glb" = "scene.glb"
@@ -16,111 +16,58 @@
 //! [price]
 //! per-gfuel = "0.001"               # GRAIN
 //! # or: kind = "clock", floor = "0.0005", cap = "0.002", finish = "2h"
+//!
+//! [files]                           # one task per file
+//! from = "photos/*.jpg"
+//! # or [sweep]: one task per combination of parameters
+//!
+//! [after]                           # a job of its own that reads the results of the one above
+//! program = "reduce.wasm"
+//! tasks = 1
 //! ```
 //!
 //! Every mistake is named with its place and what to do; nothing is sent before the whole file and all
 //! its assets have been checked.
 
+mod files;
+mod inputs;
 mod price;
+mod program;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    io::Read as _,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tilth_protocol::{
-    Amount, Clock, ContentHash, ContentRef, Input, InputSource, JobSpec, Limits, Output, Price,
-    Problem, Units, Workload,
+    Amount, Clock, ContentRef, JobSpec, Limits, Output, Price, Problem, Units,
     amount::UNITS_PER_GFUEL,
-    spec::{MAX_INLINE_BYTES, MAX_INPUT_BYTES, MAX_PROGRAM_BYTES},
+    spec::{MAX_INPUTS, MAX_PROGRAM_BYTES},
 };
-use tilth_service::{ByteSize, TimeSpan};
+use tilth_service::TimeSpan;
 
-use self::price::{PriceText, price_rule};
+pub(crate) use self::inputs::INLINE_INPUT_BYTES;
+pub use self::text::FailedTasks;
+use self::{
+    inputs::{Inputs, read_bounded},
+    price::price_rule,
+    text::{OutputText, ScheduleText, Text, VerificationText},
+};
+use crate::{handover, task_table};
 
 /// Largest job file that is read: a thousand inputs with long names fit.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Inputs up to this size travel inside the spec as long as there is room.
-const INLINE_INPUT_BYTES: u64 = 16 << 10;
-/// First bytes of every WebAssembly module.
-const WASM_MAGIC: &[u8; 4] = b"\0asm";
-
-/// A job file as written.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Text {
-    name: String,
-    #[serde(default = "wasm")]
-    workload: Workload,
-    program: PathBuf,
-    tasks: Option<u32>,
-    #[serde(default)]
-    inputs: BTreeMap<String, PathBuf>,
-    limits: LimitsText,
-    price: PriceText,
-    #[serde(default)]
-    verification: VerificationText,
-    #[serde(default)]
-    schedule: ScheduleText,
-    #[serde(default)]
-    output: OutputText,
-}
-
-fn wasm() -> Workload {
-    Workload::Wasm
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct LimitsText {
-    gfuel_per_task: f64,
-    #[serde(default)]
-    gfuel_prepare: f64,
-    memory: ByteSize,
-    #[serde(default = "one_mebibyte")]
-    output: ByteSize,
-}
-
-fn one_mebibyte() -> ByteSize {
-    ByteSize::from_bytes(1 << 20)
-}
-
-/// How results are judged.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct VerificationText {
-    window: Option<TimeSpan>,
-    max_failures: Option<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct ScheduleText {
-    target: Option<TimeSpan>,
-    range_timeout: Option<TimeSpan>,
-    deadline: Option<TimeSpan>,
-    parallelism: Option<u16>,
-    first_range: Option<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-enum OutputText {
-    #[default]
-    Files,
-    Values,
-    Image {
-        width: u32,
-        height: u32,
-        tile: u32,
-    },
-}
+/// Most jobs that one file puts one after the other.
+pub const MAX_STAGES: usize = 8;
 
 /// The terms of payment and schedule that go on chain beside the spec's hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Offer {
     /// Per unit; on the clock the most that is paid.
     pub price: Price,
@@ -140,6 +87,8 @@ pub struct Offer {
     pub first_range: u32,
     /// Failed tasks after which the job stops softly; 0: never.
     pub max_failures: u32,
+    /// Class bits that a provider must have.
+    pub required_class: u64,
 }
 
 /// A job that has passed every check and can be submitted.
@@ -162,100 +111,132 @@ impl PreparedJob {
     }
 }
 
+/// One of the jobs of a file.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The job. Of a later one, what it reads from the one before is not there yet.
+    pub job: PreparedJob,
+    /// What becomes of this job when tasks of the one before fail.
+    pub failed_tasks: FailedTasks,
+}
+
+/// A job file that has passed every check.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Its jobs, the first one first; at least one.
+    pub stages: Vec<Stage>,
+    /// What a person should know about how the file was understood.
+    pub notes: Vec<String>,
+}
+
 /// Reads and checks a job file and everything it names.
+///
+/// `places` are files, folders and patterns of files to work on, one task each, instead of those that the
+/// file's `[files]` names; paths in the file are relative to it, these are as the caller means them.
 ///
 /// # Errors
 /// The first mistake found, as a three-part message.
+pub fn load_all(path: &Path, places: &[PathBuf]) -> Result<Loaded, Problem> {
+    load_bytes(path, &read_bounded(path, MAX_FILE_BYTES, "the job file")?, places)
+}
+
+/// As [`load_all`], with the file's content at hand; `path` says where its assets are.
+///
+/// # Errors
+/// As [`load_all`].
+pub fn load_bytes(path: &Path, bytes: &[u8], places: &[PathBuf]) -> Result<Loaded, Problem> {
+    let text = parse(path, bytes)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut loaded = Loaded { stages: Vec::new(), notes: Vec::new() };
+    let mut next = Some(text);
+    while let Some(mut text) = next {
+        next = text.after.take().map(|after| *after);
+        if loaded.stages.len() >= MAX_STAGES {
+            let detail = format!("more than {MAX_STAGES} jobs follow each other");
+            return Err(mistake(path, detail, "split the file"));
+        }
+        let places = if loaded.stages.is_empty() { places } else { &[] };
+        let before = loaded.stages.last().map(|stage| &stage.job);
+        let failed_tasks = text.failed_tasks.unwrap_or_default();
+        if before.is_none() && text.failed_tasks.is_some() {
+            let detail = "`failed-tasks` stands in the first job".to_owned();
+            return Err(mistake(path, detail, "move it into [after], which it is about"));
+        }
+        let job = prepare(&File { path, folder, before }, text, places, &mut loaded.notes)?;
+        loaded.stages.push(Stage { job, failed_tasks });
+    }
+    Ok(loaded)
+}
+
+/// Reads and checks a job file that holds one job.
+///
+/// # Errors
+/// As [`load_all`], and when there is an `[after]`.
 pub fn load(path: &Path) -> Result<PreparedJob, Problem> {
-    let text = read_bounded(path, MAX_FILE_BYTES, "the job file")?;
-    let text = String::from_utf8(text).map_err(|_| {
+    let mut loaded = load_all(path, &[])?;
+    if loaded.stages.len() > 1 {
+        let detail = "it has an [after]".to_owned();
+        return Err(mistake(path, detail, "leave it out here, or use `tilth run`"));
+    }
+    Ok(loaded.stages.swap_remove(0).job)
+}
+
+/// Decodes a job file; nothing that it names is looked at.
+fn parse(path: &Path, bytes: &[u8]) -> Result<Text, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| {
         mistake(
             path,
             "it is not UTF-8 text".into(),
             "a job file is a TOML text; see docs/guide/client.md",
         )
     })?;
-    let text: Text = toml::from_str(&text).map_err(|error| {
+    toml::from_str(text).map_err(|error| {
         mistake(path, error.to_string().trim_end().to_owned(), "correct the place shown")
-    })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    prepare(path, folder, text)
+    })
 }
 
 fn mistake(path: &Path, detail: String, advice: &str) -> Problem {
     Problem::new("the job file is not valid", format!("{}: {detail}", path.display()), advice)
 }
 
-fn read_bounded(path: &Path, max: u64, what: &str) -> Result<Vec<u8>, Problem> {
-    let unreadable = |error: std::io::Error| {
-        Problem::new(
-            format!("{what} cannot be read"),
-            format!("{}: {error}", path.display()),
-            "check the path; paths in a job file are relative to the job file",
-        )
-    };
-    let file = open_file(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > max {
-        return Err(Problem::new(
-            format!("{what} is too large"),
-            format!("{} has more than {max} bytes", path.display()),
-            "make it smaller, or move data into inputs",
-        ));
-    }
-    Ok(bytes)
+/// Where a job stands.
+struct File<'a> {
+    path: &'a Path,
+    folder: &'a Path,
+    /// The job whose results it reads.
+    before: Option<&'a PreparedJob>,
 }
 
-/// Opens a file of a job. Opening a pipe can wait for ever, and a device has no end.
-fn open_file(path: &Path) -> std::io::Result<fs::File> {
-    if fs::metadata(path)?.is_file() {
-        return fs::File::open(path);
-    }
-    Err(std::io::Error::other("it is not a regular file"))
-}
-
-fn prepare(path: &Path, folder: &Path, text: Text) -> Result<PreparedJob, Problem> {
-    let program_path = folder.join(&text.program);
+fn prepare(
+    file: &File<'_>,
+    text: Text,
+    places: &[PathBuf],
+    notes: &mut Vec<String>,
+) -> Result<PreparedJob, Problem> {
+    let path = file.path;
+    let program_path = program::packed(text.workload, file.folder.join(&text.program))?;
     let program = read_bounded(&program_path, MAX_PROGRAM_BYTES, "the program")?;
-    if !program.starts_with(WASM_MAGIC) {
-        return Err(Problem::new(
-            "the program is not WebAssembly",
-            format!("{} does not begin with \\0asm", program_path.display()),
-            "compile it for wasm32-wasip1 or wasm32-unknown-unknown; see docs/reference/guest.md",
-        ));
-    }
-    let mut files = vec![(ContentRef::of(&program), program_path)];
-    let inputs = inputs(folder, &text.inputs, &mut files)?;
+    let gpu = program::check(text.workload, &program_path, &program)?;
+    let mut inputs = Inputs::new((ContentRef::of(&program), program_path));
     let output = match text.output {
-        OutputText::Files => Output::Files,
+        OutputText::Files { .. } => Output::Files,
         OutputText::Values => Output::Values,
         OutputText::Image { width, height, tile } => Output::Image { width, height, tile },
     };
-    let tiles = match output {
-        Output::Image { width, height, tile } if tile > 0 => {
-            width.div_ceil(tile).checked_mul(height.div_ceil(tile))
-        }
-        _ => None,
-    };
-    let task_count = text.tasks.or(tiles).ok_or_else(|| {
-        mistake(
-            path,
-            "`tasks` is missing".into(),
-            "add `tasks = N`, the number of tasks of the job",
-        )
-    })?;
+    let task_count = tasks(file, &text, places, &mut inputs, notes)?;
+    inputs.named(file.folder, &text.inputs)?;
     let limits = Limits {
         unit_cap: units(path, "limits.gfuel-per-task", text.limits.gfuel_per_task)?,
         prepare_cap: units(path, "limits.gfuel-prepare", text.limits.gfuel_prepare)?,
         memory_bytes: text.limits.memory.bytes(),
         output_bytes: text.limits.output.bytes(),
     };
+    let name = name(file, text.name)?;
     let spec = JobSpec {
-        name: text.name,
+        name,
         workload: text.workload,
-        program: files[0].0,
-        inputs,
+        program: inputs.files[0].0,
+        inputs: inputs.inputs,
         task_count,
         limits,
         output,
@@ -267,8 +248,24 @@ fn prepare(path: &Path, folder: &Path, text: Text) -> Result<PreparedJob, Proble
             "bring the value into its bounds; see docs/guide/client.md",
         )
     })?;
-    let offer = offer(path, &text.price, &text.verification, &text.schedule)?;
-    let job = PreparedJob { spec, offer, files };
+    let handed = match file.before {
+        Some(before) => check_handover(path, &before.spec, &spec)?,
+        None => BTreeSet::new(),
+    };
+    let price = match (&text.price, file.before) {
+        (Some(price), _) => price_rule(path, price)?,
+        (None, Some(before)) => (before.offer.price, before.offer.clock),
+        (None, None) => {
+            let advice = "add [price] with `per-gfuel`, or with a clock";
+            return Err(mistake(path, "`[price]` is missing".into(), advice));
+        }
+    };
+    let mut offer = offer(path, price, &text.verification, &text.schedule)?;
+    if let Some(gpu) = gpu {
+        program::check_gpu(path, &gpu, &spec, &handed)?;
+        offer.required_class = gpu.class.required_class();
+    }
+    let job = PreparedJob { spec, offer, files: inputs.files };
     if job.most_cost(1).is_none() {
         return Err(mistake(
             path,
@@ -277,6 +274,149 @@ fn prepare(path: &Path, folder: &Path, text: Text) -> Result<PreparedJob, Proble
         ));
     }
     Ok(job)
+}
+
+fn name(file: &File<'_>, written: Option<String>) -> Result<String, Problem> {
+    match (written, file.before) {
+        (Some(name), _) => Ok(name),
+        (None, Some(before)) => Ok(after_name(&before.spec.name)),
+        (None, None) => {
+            let advice = "add `name = \"...\"`, what people call the job";
+            Err(mistake(file.path, "`name` is missing".into(), advice))
+        }
+    }
+}
+
+/// What a job is called that has no name of its own.
+fn after_name(before: &str) -> String {
+    let suffix = ", after";
+    let room = tilth_protocol::spec::MAX_NAME_BYTES.saturating_sub(suffix.len());
+    let cut = (0..=room.min(before.len())).rev().find(|at| before.is_char_boundary(*at));
+    format!("{}{suffix}", &before[..cut.unwrap_or(0)])
+}
+
+/// The number of tasks, and the inputs that say what each of them is about.
+fn tasks(
+    file: &File<'_>,
+    text: &Text,
+    places: &[PathBuf],
+    inputs: &mut Inputs,
+    notes: &mut Vec<String>,
+) -> Result<u32, Problem> {
+    let path = file.path;
+    let mut names = match &text.output {
+        OutputText::Files { names } => names.clone(),
+        OutputText::Values | OutputText::Image { .. } => Vec::new(),
+    };
+    let counted = match (&text.sweep, text.files.is_some() || !places.is_empty()) {
+        (Some(_), true) => {
+            let detail = "files and a sweep together".to_owned();
+            let advice = "use one of the two; each of them says how many tasks there are";
+            return Err(mistake(path, detail, advice));
+        }
+        (Some(sweep), false) => {
+            let (table, rows) = sweep::table(path, sweep)?;
+            inputs.text(task_table::PARAMETERS, table);
+            Some((rows, "combinations of the sweep"))
+        }
+        (None, true) => {
+            let found = one_per_task(file, text, places, inputs)?;
+            notes.extend(found.notes);
+            if let Some(extension) = text.files.as_ref().and_then(|text| text.extension.as_deref())
+            {
+                names = files::outputs(&found.files, extension);
+            }
+            Some((u32::try_from(found.files.len()).unwrap_or(u32::MAX), "files"))
+        }
+        (None, false) => None,
+    };
+    let tiles = match text.output {
+        OutputText::Image { width, height, tile } if tile > 0 => {
+            width.div_ceil(tile).checked_mul(height.div_ceil(tile)).map(|tiles| (tiles, "tiles"))
+        }
+        _ => None,
+    };
+    let named = u32::try_from(names.len()).ok().filter(|count| *count > 0);
+    let known = counted.or(tiles).or(named.map(|count| (count, "names of outputs")));
+    let count = agreed_count(path, text.tasks, known)?;
+    if !names.is_empty() {
+        if !task_table::are_outputs(&names, count as usize) {
+            let detail = format!("{} names of outputs for {count} tasks", names.len());
+            let advice = "give every task one name, a plain file name that no other has";
+            return Err(mistake(path, detail, advice));
+        }
+        inputs.text(task_table::OUTPUTS, lines(names.iter()));
+    }
+    Ok(count)
+}
+
+/// The number of tasks that is written and the one that follows from the rest.
+fn agreed_count(
+    path: &Path,
+    written: Option<u32>,
+    known: Option<(u32, &str)>,
+) -> Result<u32, Problem> {
+    match (written, known) {
+        (Some(tasks), Some((count, what))) if tasks != count => {
+            let detail = format!("tasks = {tasks}, but there are {count} {what}");
+            Err(mistake(path, detail, "leave `tasks` out"))
+        }
+        (Some(count), _) | (None, Some((count, _))) => Ok(count),
+        (None, None) => {
+            let advice = "add `tasks = N`, the number of tasks of the job";
+            Err(mistake(path, "`tasks` is missing".into(), advice))
+        }
+    }
+}
+
+/// The files of the tasks become inputs, and their list, too.
+fn one_per_task(
+    file: &File<'_>,
+    text: &Text,
+    places: &[PathBuf],
+    inputs: &mut Inputs,
+) -> Result<files::Found, Problem> {
+    let written = text.files.as_ref().filter(|_| places.is_empty());
+    let found = match written {
+        Some(written) => {
+            let at = |place| file.folder.join(place);
+            let places: Vec<_> = written.from.all().iter().map(at).collect();
+            files::find(places.iter())?
+        }
+        None => files::find(places.iter())?,
+    };
+    inputs.text(task_table::FILES, lines(found.files.iter().map(|(name, _)| name)));
+    for (name, place) in &found.files {
+        inputs.file(name, place.clone())?;
+    }
+    Ok(found)
+}
+
+fn lines<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| format!("{name}\n")).collect()
+}
+
+/// Whether the results of the job before fit beside the inputs of this one; their names.
+fn check_handover(
+    path: &Path,
+    before: &JobSpec,
+    spec: &JobSpec,
+) -> Result<BTreeSet<String>, Problem> {
+    let names =
+        handover::names(before).map_err(|(detail, advice)| mistake(path, detail, advice))?;
+    if spec.inputs.len() + names.len() > MAX_INPUTS {
+        let detail = format!("{} inputs and {} results", spec.inputs.len(), names.len());
+        return Err(mistake(path, detail, "a job has at most 1024 inputs: use fewer"));
+    }
+    let taken = spec.inputs.iter().find(|input| names.contains(&input.name));
+    match taken {
+        None => Ok(names),
+        Some(input) => Err(mistake(
+            path,
+            format!("the input {:?} has the name of a result of the job before", input.name),
+            "give it another name",
+        )),
+    }
 }
 
 /// Gfuel as written, in whole units. The only place where a job's numbers are floating-point: they
@@ -297,61 +437,12 @@ fn units(path: &Path, field: &str, gfuel: f64) -> Result<u64, Problem> {
     Ok(units as u64)
 }
 
-fn inputs(
-    folder: &Path,
-    named: &BTreeMap<String, PathBuf>,
-    files: &mut Vec<(ContentRef, PathBuf)>,
-) -> Result<Vec<Input>, Problem> {
-    let mut inline_left = MAX_INLINE_BYTES as u64;
-    let mut inputs = Vec::with_capacity(named.len());
-    for (name, relative) in named {
-        let path = folder.join(relative);
-        let what = format!("the input {name:?}");
-        let size = fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
-        let source = if size <= INLINE_INPUT_BYTES.min(inline_left) {
-            let bytes = read_bounded(&path, INLINE_INPUT_BYTES, &what)?;
-            inline_left = inline_left.saturating_sub(bytes.len() as u64);
-            InputSource::Inline(bytes)
-        } else {
-            let content = hash_file(&path, &what)?;
-            files.push((content, path));
-            InputSource::Blob(content)
-        };
-        inputs.push(Input { name: name.clone(), source });
-    }
-    Ok(inputs)
-}
-
-/// Hashes a file without holding it in memory.
-fn hash_file(path: &Path, what: &str) -> Result<ContentRef, Problem> {
-    let unreadable = |error: std::io::Error| {
-        Problem::new(
-            format!("{what} cannot be read"),
-            format!("{}: {error}", path.display()),
-            "check the path; paths in a job file are relative to the job file",
-        )
-    };
-    let mut hasher = blake3::Hasher::new();
-    let file = open_file(path).map_err(unreadable)?;
-    let size =
-        std::io::copy(&mut file.take(MAX_INPUT_BYTES + 1), &mut hasher).map_err(unreadable)?;
-    if size > MAX_INPUT_BYTES {
-        return Err(Problem::new(
-            format!("{what} is too large"),
-            format!("{} has more than {MAX_INPUT_BYTES} bytes", path.display()),
-            "split the job, or the input",
-        ));
-    }
-    Ok(ContentRef { hash: ContentHash(*hasher.finalize().as_bytes()), size })
-}
-
 fn offer(
     path: &Path,
-    price: &PriceText,
+    (price, clock): (Price, Option<Clock>),
     verification: &VerificationText,
     schedule: &ScheduleText,
 ) -> Result<Offer, Problem> {
-    let (price, clock) = price_rule(path, price)?;
     let seconds = |field: &str, span: Option<TimeSpan>, default: u64, max: u64| {
         let seconds = span.map_or(default, |span| std::time::Duration::from(span).as_secs());
         if (1..=max).contains(&seconds) {
@@ -390,149 +481,6 @@ fn offer(
         parallelism: schedule.parallelism.unwrap_or(4).max(1),
         first_range: schedule.first_range.unwrap_or(1).max(1),
         max_failures: verification.max_failures.unwrap_or(0),
+        required_class: 0,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        name = "test"
-        program = "p.wasm"
-        tasks = 3
-        [inputs]
-        "small" = "small.bin"
-        "large" = "large.bin"
-        [limits]
-        gfuel-per-task = 0.0015
-        memory = "1MiB"
-        [price]
-        per-gfuel = "0.5"
-        [schedule]
-        target = "2s"
-    "#;
-
-    fn folder() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("p.wasm"), b"\0asm\x01\0\0\0").unwrap();
-        fs::write(dir.path().join("small.bin"), [1, 2, 3]).unwrap();
-        fs::write(dir.path().join("large.bin"), vec![5; 100_000]).unwrap();
-        dir
-    }
-
-    fn load_text(dir: &tempfile::TempDir, text: &str) -> Result<PreparedJob, Problem> {
-        let path = dir.path().join("job.toml");
-        fs::write(&path, text).unwrap();
-        load(&path)
-    }
-
-    #[test]
-    fn good_file_becomes_spec_offer_and_files() {
-        let dir = folder();
-        let job = load_text(&dir, GOOD).unwrap();
-        assert_eq!(job.spec.limits.unit_cap, 2);
-        assert_eq!(job.spec.task_count, 3);
-        assert_eq!(job.offer.target_s, 2);
-        assert_eq!(job.offer.range_timeout_s, 60);
-        assert_eq!(job.files.len(), 2);
-        assert_eq!(job.files[1].0, ContentRef::of(&vec![5; 100_000]));
-        let names: Vec<_> = job.spec.inputs.iter().map(|input| input.name.as_str()).collect();
-        assert_eq!(names, ["large", "small"]);
-        assert_eq!(job.most_cost(1), Some(Amount(6 * job.offer.price.0)));
-    }
-
-    #[test]
-    fn every_mistake_is_named_with_advice() {
-        let dir = folder();
-        let refused = |from: &str, to: &str, names: &str| {
-            assert!(GOOD.contains(from));
-            let problem = load_text(&dir, &GOOD.replace(from, to)).expect_err(names);
-            assert!(problem.to_string().contains(names), "{names}: {problem}");
-            assert!(!problem.advice.is_empty());
-        };
-        refused("tasks = 3", "", "tasks");
-        refused("tasks = 3", "tasks = 0", "number of tasks");
-        refused("tasks = 3", "tasks = -1", "tasks");
-        refused("tasks = 3", "tasks = 3\nbogus = 1", "bogus");
-        refused("p.wasm", "missing.wasm", "missing.wasm");
-        refused("p.wasm", "small.bin", "not WebAssembly");
-        refused("small.bin", "missing.bin", "missing.bin");
-        refused("\"small\" =", "\"../small\" =", "plain file name");
-        refused("0.0015", "nan", "gfuel-per-task");
-        refused("0.0015", "-1.0", "gfuel-per-task");
-        refused("0.0015", "1e13", "gfuel-per-task");
-        refused("0.0015", "1e8", "unit cap");
-        refused("1MiB", "1XB", "1XB");
-        refused("1MiB", "5GiB", "memory");
-        refused("\"0.5\"", "\"abc\"", "per-gfuel");
-        refused("\"0.5\"", "\"0\"", "zero");
-        refused("\"2s\"", "\"0s\"", "schedule.target");
-        refused("\"2s\"", "\"2s\"\nrange-timeout = \"2d\"", "schedule.range-timeout");
-        refused("name = \"test\"", "name = \"\"", "name");
-        refused("[price]", "[price", "job.toml");
-    }
-
-    #[test]
-    fn oversized_and_binary_files_are_refused() {
-        let dir = folder();
-        let path = dir.path().join("job.toml");
-        fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
-        assert!(load(&path).unwrap_err().what.contains("too large"));
-        fs::write(&path, [0xff, 0xfe]).unwrap();
-        assert!(load(&path).unwrap_err().detail.contains("UTF-8"));
-        assert!(load(&dir.path().join("absent.toml")).unwrap_err().detail.contains("absent.toml"));
-    }
-
-    #[test]
-    fn pipes_devices_and_folders_are_refused_at_once() {
-        let dir = folder();
-        let made = std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status();
-        assert!(made.unwrap().success());
-        for odd in ["pipe", "/dev/zero", "."] {
-            for place in ["\"p.wasm\"", "\"large.bin\"\n        [limits]", "\"small.bin\"\n"] {
-                let changed = place.replacen(place.split('"').nth(1).unwrap(), odd, 1);
-                let problem = load_text(&dir, &GOOD.replacen(place, &changed, 1)).unwrap_err();
-                assert!(problem.detail.contains("not a regular file"), "{odd}: {problem}");
-            }
-            let problem = load(&dir.path().join(odd)).unwrap_err();
-            assert!(problem.detail.contains("not a regular file"), "{odd}: {problem}");
-        }
-    }
-
-    #[test]
-    fn a_clock_has_floor_cap_and_finish() {
-        let dir = folder();
-        let posted = "[price]\n        per-gfuel = \"0.5\"";
-        let priced = |price: &str| load_text(&dir, &GOOD.replace(posted, price));
-        let clock = "[price]\nkind = \"clock\"\nfloor = \"0.1\"\ncap = \"0.4\"\nfinish = \"2h\"";
-        let offer = priced(clock).unwrap().offer;
-        let unit = |text| Price::from_grain_per_gfuel(text).unwrap();
-        let expected = Clock { floor: unit("0.1"), cap: unit("0.4"), finish_s: 7_200 };
-        assert_eq!((offer.price, offer.clock), (expected.cap, Some(expected)));
-        for (from, to, word) in [
-            ("floor = \"0.1\"", "floor = \"0.5\"", "above"),
-            ("floor = \"0.1\"", "", "floor is missing"),
-            ("\"2h\"", "\"15s\"", "at least 16 s"),
-            ("\"2h\"", "\"25h\"", "deadline"),
-            ("cap = \"0.4\"", "cap = \"0\"", "zero"),
-            ("cap = \"0.4\"", "cap = \"0.4\"\nper-gfuel = \"1\"", "mixes"),
-            ("kind = \"clock\"", "", "mixes"),
-            ("kind = \"clock\"", "kind = \"auction\"", "auction"),
-        ] {
-            let problem = priced(&clock.replace(from, to)).unwrap_err();
-            assert!(problem.detail.contains(word), "{to}: {problem}");
-        }
-        assert!(priced("[price]").unwrap_err().detail.contains("per-gfuel is missing"));
-    }
-
-    #[test]
-    fn pictures_know_their_number_of_tasks() {
-        let dir = folder();
-        let image = "[output]\nkind = \"image\"\nwidth = 100\nheight = 60\ntile = 32\n";
-        let text = GOOD.replace("tasks = 3", "") + image;
-        assert_eq!(load_text(&dir, &text).unwrap().spec.task_count, 8);
-        let wrong = GOOD.to_owned() + image;
-        assert!(load_text(&dir, &wrong).unwrap_err().detail.contains("tiles"));
-    }
 }

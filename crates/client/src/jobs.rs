@@ -20,6 +20,7 @@ use tilth_blobs::{Blobs, BlobsError};
 use tilth_contracts::{JobBook, Ledger, Terms};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 
+pub(crate) use self::submit::too_much;
 use crate::{Account, ChainError, contacts::Contacts};
 
 /// Something about a job failed.

@@ -226,6 +226,23 @@ impl Link {
         Ok(block.header.timestamp)
     }
 
+    /// A block's timestamp, seconds since 1970.
+    ///
+    /// # Errors
+    /// As every call; [`ChainError::BadAnswer`] when there is no such block.
+    pub async fn time_of(&self, block: u64) -> Result<u64, ChainError> {
+        let action = "reading a block";
+        let provider = &self.inner.provider;
+        let number = BlockNumberOrTag::Number(block);
+        let found =
+            self.ask(action, || async move { provider.get_block_by_number(number).await }).await?;
+        let found = found.ok_or_else(|| ChainError::BadAnswer {
+            action,
+            detail: format!("there is no block {block}"),
+        })?;
+        Ok(found.header.timestamp)
+    }
+
     /// The time the next block will have at least: an idle chain's latest block can be old.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ use std::{
 use tilth_protocol::{ContentHash, JobSpec, Output, Problem, Status, TaskIndex};
 use tilth_service::files::write_whole;
 
+use crate::task_table::{Ending, TaskTable, beside, word};
+
 /// One task's checked result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskOutput {
@@ -41,7 +43,8 @@ pub fn default_name(output: Output) -> &'static str {
     }
 }
 
-/// Merges all outputs of a job into `path`. `output` gives a task's result or `None` if it has none.
+/// Merges all outputs of a job into `path`, and writes the table of its tasks beside it when they have names or
+/// parameters (`PATH.tasks.csv`, `PATH.tasks.json`). `output` gives a task's result or `None` if it has none.
 ///
 /// # Errors
 /// A result cannot be read, or `path` cannot be written.
@@ -50,13 +53,32 @@ pub fn merge(
     path: &Path,
     mut output: impl FnMut(TaskIndex) -> io::Result<Option<TaskOutput>>,
 ) -> Result<Merged, Problem> {
+    let table = TaskTable::of(spec);
+    let mut endings: Vec<Ending> =
+        vec![None; if table.is_plain() { 0 } else { spec.task_count as usize }];
+    let mut noted = |index: TaskIndex| -> io::Result<Option<TaskOutput>> {
+        let output = output(index)?;
+        if let Some(ending) = endings.get_mut(index as usize) {
+            *ending = output.as_ref().map(|output| output.status);
+        }
+        Ok(output)
+    };
     let merged = match spec.output {
-        Output::Files => files(spec, path, &mut output),
-        Output::Values => values(spec, path, &mut output),
+        Output::Files => files(spec, path, &table, &mut noted),
+        Output::Values => values(spec, path, &mut noted),
         Output::Image { width, height, tile } => {
-            image(spec, path, Picture { width, height, tile }, &mut output)
+            image(spec, path, Picture { width, height, tile }, &mut noted)
         }
     };
+    let merged = merged.and_then(|merged| {
+        if !table.is_plain() {
+            let ending = |index: TaskIndex| endings.get(index as usize).copied().flatten();
+            let rows = table.json(spec.task_count, ending).to_string();
+            write_whole(&beside(path, "csv"), table.csv(spec.task_count, ending).as_bytes())?;
+            write_whole(&beside(path, "json"), rows.as_bytes())?;
+        }
+        Ok(merged)
+    });
     merged.map_err(|error| {
         Problem::new(
             "the results cannot be written",
@@ -68,13 +90,12 @@ pub fn merge(
 
 type Source<'a> = &'a mut dyn FnMut(TaskIndex) -> io::Result<Option<TaskOutput>>;
 
-fn files(spec: &JobSpec, path: &Path, output: Source<'_>) -> io::Result<Merged> {
+fn files(spec: &JobSpec, path: &Path, table: &TaskTable, output: Source<'_>) -> io::Result<Merged> {
     fs::create_dir_all(path)?;
-    let digits = spec.task_count.saturating_sub(1).to_string().len();
     let mut missing = 0;
     for index in 0..spec.task_count {
         match output(index)?.filter(|output| output.status == Status::Ok) {
-            Some(output) => fs::write(path.join(format!("{index:0digits$}")), output.bytes)?,
+            Some(output) => fs::write(path.join(table.output(index)), output.bytes)?,
             None => missing += 1,
         }
     }
@@ -90,12 +111,7 @@ fn values(spec: &JobSpec, path: &Path, output: Source<'_>) -> io::Result<Merged>
             missing += 1;
             continue;
         };
-        let status = match output.status {
-            Status::Ok => "ok",
-            Status::Trap => "trap",
-            Status::OutOfFuel => "out-of-fuel",
-            Status::BadOutput => "bad-output",
-        };
+        let status = word(Some(output.status));
         missing += u32::from(output.status != Status::Ok);
         writeln!(text, "{index},{status},{}", alloy::hex::encode(&output.bytes))?;
     }

@@ -343,6 +343,7 @@ mod tests {
                 parallelism: 4,
                 first_range: 1,
                 max_failures: 0,
+                required_class: 0,
             },
             files: Vec::new(),
         }

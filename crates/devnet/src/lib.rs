@@ -18,8 +18,8 @@ use tilth_chain::{Chain, Production};
 use tilth_client::{Account, Keys, Link, Network};
 use tilth_contracts::{Addresses, DeployParams};
 use tilth_protocol::Problem;
-use tilth_provider::{GasReserve, Limits, Offer, Provider};
-use tilth_sandbox::CommandLine;
+use tilth_provider::{Comfort, GasReserve, Limits, Offer, Provider};
+use tilth_sandbox::{CommandLine, GpuUse};
 use tokio::task::JoinSet;
 
 pub use genesis::CHAIN_ID;
@@ -41,6 +41,8 @@ pub struct Topology {
     pub worker: CommandLine,
     /// How providers enter the sandbox: the same with the other hidden subcommand.
     pub sandbox_init: CommandLine,
+    /// Which GPU providers offer.
+    pub gpu: GpuUse,
 }
 
 /// Which chain the network lives on.
@@ -134,11 +136,13 @@ impl Devnet {
                 limits: Limits::default(),
                 worker: topology.worker.clone(),
                 sandbox_init: topology.sandbox_init.clone(),
+                gpu: topology.gpu,
                 bind: SocketAddr::from(([127, 0, 0, 1], 0)),
                 advertise: Vec::new(),
                 retention: RETENTION,
                 withdraw_above: None,
                 gas: GasReserve::default(),
+                comfort: Comfort::default(),
             };
             let funder = funder.clone();
             starting.spawn(async move {

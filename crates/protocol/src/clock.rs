@@ -16,6 +16,8 @@
 //! takes `claimed` as it was when the block began, so nothing inside a block moves the price.
 //! Everything stays below 2^128: elapsed < 2^40, finish and tasks < 2^32, prices < 2^96.
 
+use serde::{Deserialize, Serialize};
+
 use crate::amount::{MAX_PRICE, Price};
 
 /// The level at which a unit costs the cap.
@@ -28,7 +30,8 @@ pub const MIN_FINISH_S: u32 = 16;
 const MAX_ELAPSED_S: u64 = (1 << 40) - 1;
 
 /// What a client offers instead of one price.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Clock {
     /// Paid per unit while the job keeps to its schedule; at least one base unit, at most the cap.
     pub floor: Price,

@@ -50,6 +50,18 @@ pub const MAX_IMAGE_SIDE: u32 = 32_768;
 pub enum Workload {
     /// A WebAssembly program on the deterministic machine; unit: a thousandth of a Gfuel.
     Wasm,
+    /// A GPU program ([`crate::gpu`]); unit: a thousand of the countable things its author has named.
+    Gpu,
+}
+
+impl Workload {
+    /// What a thousand units are called, for people.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Wasm => "Gfuel",
+            Self::Gpu => "million counts",
+        }
+    }
 }
 
 /// One input file: a task sees it read-only as `/in/NAME`.
@@ -113,7 +125,7 @@ pub struct JobSpec {
     pub name: String,
     /// The kind of work.
     pub workload: Workload,
-    /// The program (for `wasm`: the module as the client has it).
+    /// The program (for `wasm`: the module as the client has it; for `gpu`: [`crate::GpuProgram`]).
     pub program: ContentRef,
     /// Files every task can read.
     pub inputs: Vec<Input>,
@@ -228,6 +240,12 @@ impl JobSpec {
             "the unit cap of the prepare phase",
             prepare_cap,
             format!("at most {MAX_UNIT_CAP} units"),
+        )?;
+        bound(
+            self.workload != Workload::Gpu || prepare_cap == 0,
+            "the unit cap of the prepare phase",
+            prepare_cap,
+            "0, for GPU programs have no such phase",
         )?;
         bound(
             (1..=MAX_MEMORY_BYTES).contains(&memory_bytes),
@@ -382,6 +400,7 @@ mod tests {
         refused(|s| s.name = "red \u{1b}[31m".into(), "control");
         refused(|s| s.limits.unit_cap = 0, "unit cap");
         refused(|s| s.limits.memory_bytes = 5 << 30, "memory");
+        refused(|s| (s.workload, s.limits.prepare_cap) = (Workload::Gpu, 1), "prepare phase");
         refused(|s| s.inputs[0].name = "../x".into(), "input's name");
         refused(|s| s.inputs.push(s.inputs[0].clone()), "twice");
         refused(

@@ -12,6 +12,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     encoding::{decode, encode},
+    gpu::GpuReport,
     id::TaskIndex,
     leaf::Status,
     problem::Problem,
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Version of these messages; both sides must have the same.
-pub const WORKER_PROTOCOL: u32 = 1;
+pub const WORKER_PROTOCOL: u32 = 2;
 /// Most bytes of a frame.
 pub const MAX_FRAME_BYTES: usize = 2 << 20;
 /// Bytes of output in one chunk: half a frame, so that a chunk and its header always fit.
@@ -93,6 +94,8 @@ pub enum FromWorker {
         /// UTF-8, lossy.
         text: String,
     },
+    /// The answer to being started as `inspect`: what GPU there is, if this worker can use one.
+    Gpu(Option<GpuReport>),
     /// The worker cannot go on; it exits after this.
     Failed(Problem),
 }

@@ -22,6 +22,7 @@ use crate::{
     bookmark::Bookmark,
     fetch::{self, FetchError},
     folder::remove,
+    hand::Leash,
     journal::Extent,
     machine::{
         Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, Note, Refusal, SlotId, Work,
@@ -54,6 +55,7 @@ pub(crate) enum Command {
 struct Desk {
     orders: mpsc::Sender<Order>,
     abort: watch::Sender<Option<RangeId>>,
+    leash: watch::Sender<bool>,
     running: Option<RangeId>,
 }
 
@@ -108,16 +110,18 @@ impl Agent {
     fn open_slot(&self, slot: usize) -> Desk {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (abort, aborted) = watch::channel(None);
+        let (leash, pulled) = watch::channel(false);
         let slot = Slot {
             id: SlotId::try_from(slot).unwrap_or(SlotId::MAX),
             shop: Arc::clone(&self.shop),
             orders: inbox,
             aborted,
+            leash: Leash::new(pulled),
             events: self.events.clone(),
             loaded: None,
         };
         self.spawn(format!("slot {}", slot.id), slot.follow());
-        Desk { orders, abort, running: None }
+        Desk { orders, abort, leash, running: None }
     }
 
     /// Works until the scope stops or the chain turns out to be another one.
@@ -246,6 +250,8 @@ impl Agent {
                     desk.abort.send_replace(desk.running);
                 }
             }
+            Effect::Freeze { slot } => self.pull(slot, true),
+            Effect::Thaw { slot } => self.pull(slot, false),
             Effect::Unload { slot } => self.order(slot, Order::Unload)?,
             Effect::Claim(ask) => {
                 let chain = self.shop.chain.clone();
@@ -287,6 +293,12 @@ impl Agent {
             Effect::Note(note) => tell(&note),
         }
         Ok(())
+    }
+
+    fn pull(&self, slot: SlotId, pulled: bool) {
+        if let Some(desk) = self.desks.get(usize::from(slot)) {
+            desk.leash.send_replace(pulled);
+        }
     }
 
     fn order(&self, slot: SlotId, order: Order) -> Result<(), ProviderError> {
@@ -475,6 +487,9 @@ fn tell(note: &Note) {
     match note {
         Note::Ignored { job, why } => info!(%job, ?why, "leaving a job alone"),
         Note::Lost { range } => warn!(%range, "a range was taken from us: its time was over"),
+        Note::TooLate { range } => {
+            warn!(%range, "giving a range back: the owner has the machine and it would be late");
+        }
         Note::StakeTooLow { job } => {
             warn!(%job, "the stake does not cover a single task of this job; stake more to work on it");
         }

@@ -2,27 +2,21 @@
 //! time and a lot of memory. Done once per program and engine.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
 };
 
-use rustix::fs::OFlags;
 use tilth_protocol::{
     ContentHash, Problem,
     worker::{FromWorker, read_frame},
 };
-use tilth_sandbox::{Bind, How, Limits as Cage, Program, SandboxError};
+use tilth_sandbox::{Bind, How, Limits as Cage, Program, SandboxError, output};
 use tokio::{io::AsyncReadExt, time::timeout};
 use tracing::info;
 
-use crate::{
-    folder::{publish, remove},
-    hand::describe,
-    shop::Shop,
-};
+use crate::{folder::publish, hand::describe, shop::Shop};
 
 /// Most bytes of a compiled program.
 const MAX_ARTIFACT_BYTES: u64 = 256 << 20;
@@ -56,14 +50,14 @@ pub(crate) async fn compile(
         return Ok(());
     }
     let bench = shop.folder.work().join(format!("compile-{hash}"));
-    remove(&bench)?;
+    output::clear(&bench)?;
     fs::create_dir(&bench)?;
     let outcome = run_child(shop, source, &bench, hash).await;
     let kept = match outcome {
-        Ok(()) => take_artifact(&bench.join("artifact"), &artifact),
+        Ok(()) => take_artifact(&bench, &artifact),
         Err(error) => Err(error),
     };
-    remove(&bench)?;
+    output::clear(&bench)?;
     kept?;
     info!(program = %hash.short(), "compiled a program");
     Ok(())
@@ -90,6 +84,8 @@ async fn run_child(
         memory_bytes: shop.limits.compile_memory,
         cpu: Some(time),
         file_bytes: MAX_ARTIFACT_BYTES,
+        out_bytes: MAX_ARTIFACT_BYTES + (1 << 20),
+        out_files: 4,
         ..Cage::default()
     };
     let mut child = shop.confinement.spawn(&program, &cage).await?;
@@ -130,14 +126,15 @@ fn refusal(mut said: &[u8]) -> Option<Problem> {
 }
 
 /// Copies what the child has written to where it is used. The child is not trusted with file kinds,
-/// sizes and links; what the machine code does is confined to the same program's worker.
-fn take_artifact(written: &Path, artifact: &Path) -> Result<(), CompileError> {
-    // What the child left there may be a link or a pipe.
-    let careful = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(careful).open(written)?;
-    let data = file.metadata()?;
-    if !data.is_file() || data.len() == 0 || data.len() > MAX_ARTIFACT_BYTES {
-        return Err(CompileError::Program("the compiler left no usable artifact".into()));
+/// sizes and links; what the machine code does is confined to the same program's worker. Whatever is
+/// wrong with it is the program's fault, not a trouble of this machine that might pass.
+fn take_artifact(bench: &Path, artifact: &Path) -> Result<(), CompileError> {
+    let unusable =
+        |why: &str| CompileError::Program(format!("the compiler left no usable artifact: {why}"));
+    let file = output::take(bench, "artifact", MAX_ARTIFACT_BYTES)
+        .map_err(|error| unusable(&error.to_string()))?;
+    if file.metadata()?.len() == 0 {
+        return Err(unusable("it is empty"));
     }
     let partial = artifact.with_extension("partial");
     let mut copy = File::create(&partial)?;
@@ -155,23 +152,30 @@ mod tests {
     #[test]
     fn only_plain_files_of_bounded_size_are_taken() {
         let dir = tempfile::tempdir().unwrap();
-        let (written, artifact) = (dir.path().join("written"), dir.path().join("artifact"));
-        assert!(take_artifact(&written, &artifact).is_err(), "nothing there");
+        let bench = dir.path().join("bench");
+        fs::create_dir(&bench).unwrap();
+        let (written, artifact) = (bench.join("artifact"), dir.path().join("kept"));
+        // Not a passing trouble of the machine: then the same program would be compiled again and again.
+        let refused = |what: &str| {
+            let taken = take_artifact(&bench, &artifact);
+            assert!(matches!(taken, Err(CompileError::Program(_))), "{what}: {taken:?}");
+        };
+        refused("nothing there");
         std::os::unix::fs::symlink("/etc/passwd", &written).unwrap();
-        assert!(take_artifact(&written, &artifact).is_err(), "a link");
+        refused("a link");
         fs::remove_file(&written).unwrap();
         fs::write(&written, []).unwrap();
-        assert!(take_artifact(&written, &artifact).is_err(), "empty");
+        refused("empty");
         let huge = File::create(&written).unwrap();
         huge.set_len(MAX_ARTIFACT_BYTES + 1).unwrap();
-        assert!(take_artifact(&written, &artifact).is_err(), "huge");
+        refused("huge");
         fs::remove_file(&written).unwrap();
         fs::create_dir(&written).unwrap();
-        assert!(take_artifact(&written, &artifact).is_err(), "a folder");
+        refused("a folder");
         fs::remove_dir(&written).unwrap();
         assert!(!artifact.exists());
         fs::write(&written, "code").unwrap();
-        take_artifact(&written, &artifact).unwrap();
+        take_artifact(&bench, &artifact).unwrap();
         assert_eq!(fs::read(&artifact).unwrap(), b"code");
     }
 }

@@ -1,11 +1,14 @@
 //! What a provider is told at its start. Immutable afterwards.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use alloy::signers::local::PrivateKeySigner;
+use tilth_blobs::Relays;
 use tilth_client::Network;
 use tilth_protocol::{Amount, Price, amount::GRAIN};
-use tilth_sandbox::CommandLine;
+use tilth_sandbox::{CommandLine, GpuUse};
+
+use crate::idle::IdleRules;
 
 /// Everything a [`Provider`](crate::Provider) needs.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub struct Config {
     pub worker: CommandLine,
     /// Starts the sandbox's init (`tilth sandbox-init`).
     pub sandbox_init: CommandLine,
+    /// Which GPU is offered. Class bits for what it is found to be are added to those of the offer.
+    pub gpu: GpuUse,
     /// Where the data endpoint listens (UDP); port 0 takes a free one.
     pub bind: SocketAddr,
     /// Addresses to publish instead of the bound ones.
@@ -37,6 +42,25 @@ pub struct Config {
     pub withdraw_above: Option<Amount>,
     /// Native coin that the owner keeps on the node's key.
     pub gas: GasReserve,
+    /// The owner's own claims on the machine.
+    pub comfort: Comfort,
+}
+
+/// What an owner keeps to himself: hours, quiet, bandwidth, disk. The default keeps nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Comfort {
+    /// When the machine works for others.
+    pub idle: IdleRules,
+    /// What its work costs in electricity.
+    pub power: Power,
+    /// Relays over which it can be met.
+    pub relays: Relays,
+    /// Most bytes served per second.
+    pub upload: Option<NonZeroU64>,
+    /// Most bytes fetched per second.
+    pub download: Option<NonZeroU64>,
+    /// Most bytes of content kept on disk: programs, inputs, results.
+    pub content_bytes: Option<u64>,
 }
 
 /// What a provider offers on chain.
@@ -76,6 +100,23 @@ pub struct GasReserve {
     pub least: Amount,
     /// Up to this.
     pub full: Amount,
+}
+
+/// Electricity: work that does not pay for it is left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Power {
+    /// Watts that the machine draws more while all its slots work.
+    pub watts: u32,
+    /// Price of a kilowatt-hour.
+    pub per_kwh: Amount,
+}
+
+impl Power {
+    /// Base units that an hour of one of so many slots costs, rounded up.
+    pub fn slot_cost_per_hour(&self, slots: u16) -> u128 {
+        let hour = u128::from(self.watts).saturating_mul(self.per_kwh.0);
+        hour.div_ceil(u128::from(slots.max(1)) * 1_000)
+    }
 }
 
 impl Default for Offer {
@@ -123,5 +164,20 @@ impl fmt::Debug for Config {
             .field("limits", &self.limits)
             .field("bind", &self.bind)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_costs_its_share_of_the_electricity() {
+        let power = Power { watts: 350, per_kwh: Amount(GRAIN / 4) };
+        assert_eq!(power.slot_cost_per_hour(1), 87_500_000_000_000_000, "0.35 kWh for 0.25 each");
+        assert_eq!(power.slot_cost_per_hour(3), 29_166_666_666_666_667);
+        assert_eq!(Power::default().slot_cost_per_hour(4), 0);
+        let dear = Power { watts: u32::MAX, per_kwh: Amount(u128::MAX) };
+        assert!(dear.slot_cost_per_hour(0) > 1 << 100);
     }
 }

@@ -186,11 +186,13 @@ mod tests {
             limits: crate::config::Limits::default(),
             worker: command.clone(),
             sandbox_init: command,
+            gpu: tilth_sandbox::GpuUse::Off,
             bind: ([127, 0, 0, 1], 0).into(),
             advertise: Vec::new(),
             retention: std::time::Duration::ZERO,
             withdraw_above: None,
             gas: crate::config::GasReserve::default(),
+            comfort: crate::config::Comfort::default(),
         }
     }
 

@@ -53,6 +53,14 @@ pub enum ProviderError {
     /// Nothing can be run on this machine.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A GPU is to be offered, and there is none that can be used.
+    #[error("no GPU can be used: {why}")]
+    Gpu {
+        /// What the worker found.
+        why: String,
+        /// What is missing on this machine, if anything.
+        missing: String,
+    },
     /// The worker program is not what it should be.
     #[error("the worker cannot be used: {0}")]
     Worker(String),
@@ -89,6 +97,11 @@ impl ProviderError {
                 "the provider's folder belongs to another network",
                 self.to_string(),
                 "give this provider a new folder, or remove the old one if nothing on that network is owed to it",
+            ),
+            Self::Gpu { why, missing } => (
+                "no GPU can be used",
+                if missing.is_empty() { why.clone() } else { format!("{why}; missing: {missing}") },
+                "see `tilth doctor`; without --gpu the provider offers everything else",
             ),
             Self::Worker(detail) => (
                 "the worker program cannot be used",

@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    num::NonZeroU64,
     path::Path,
     time::{Duration, Instant},
 };
@@ -115,7 +116,7 @@ pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), Fe
     fits(shop, job, &spec)?;
     debug!(%job, name = spec.name, bytes = spec.blob_bytes(), "fetching program and inputs");
     for blob in spec.blobs() {
-        let deadline = Instant::now() + time_for(&blob);
+        let deadline = Instant::now() + time_for(&blob, shop.blobs.limits().download);
         shop.blobs.get(blob, &holders, &tag, deadline).await?;
     }
     lay_out(shop, job, &spec).await?;
@@ -128,8 +129,10 @@ pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), Fe
     Ok(())
 }
 
-fn time_for(blob: &ContentRef) -> Duration {
-    LEAST_TIME + Duration::from_secs(blob.size / LEAST_BYTES_PER_SECOND)
+/// A cap of our own on what is fetched is nobody else's slowness: half of it is enough.
+fn time_for(blob: &ContentRef, cap: Option<NonZeroU64>) -> Duration {
+    let least = cap.map_or(u64::MAX, |cap| cap.get() / 2).clamp(1, LEAST_BYTES_PER_SECOND);
+    LEAST_TIME + Duration::from_secs(blob.size / least)
 }
 
 /// Whether the spec is what the chain was told.

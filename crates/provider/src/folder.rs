@@ -153,7 +153,8 @@ fn empty(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let path = entry?.path();
         if path.symlink_metadata()?.is_dir() {
-            fs::remove_dir_all(path)?;
+            // A program may have written to it, and may have nested folders too deep for the usual way.
+            tilth_sandbox::output::clear(&path)?;
         } else {
             fs::remove_file(path)?;
         }

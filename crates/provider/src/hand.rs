@@ -2,12 +2,17 @@
 //!
 //! Everything it says is hostile: frames are bounded before they are read, results must come in order,
 //! within the job's limits and before the worker has been silent for too long. Whatever is not so ends
-//! the worker, by dropping the [`Hand`].
+//! the worker, by dropping the [`Hand`]. A worker on a [`Leash`] stands still when it is pulled, and that
+//! time does not count.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use tilth_protocol::{
-    Leaf, Limits, Status, TaskIndex,
+    Leaf, Limits, Status, TaskIndex, Workload,
     worker::{
         FromWorker, MAX_BATCH, TaskDone, ToWorker, WORKER_PROTOCOL, frame_body, frame_length,
         write_frame,
@@ -18,7 +23,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::unix::pipe,
     process::ChildStdout,
-    time::timeout,
+    sync::watch,
+    time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
@@ -49,18 +55,50 @@ pub(crate) enum HandError {
         /// The end of its stderr, or its own words.
         said: String,
     },
-    /// It said nothing for too long.
-    #[error("the worker was silent for {} s", .0.as_secs())]
+    /// It said nothing, or nothing to the point, for too long.
+    #[error("the worker gave no result for {} s", .0.as_secs())]
     Silent(Duration),
     /// It said something it must not say.
     #[error("the worker broke the rules: {0}")]
     Nonsense(String),
 }
 
+/// By which a worker is made to stand still. The default is none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Leash {
+    pulled: Option<watch::Receiver<bool>>,
+}
+
+impl Leash {
+    pub(crate) fn new(pulled: watch::Receiver<bool>) -> Self {
+        Self { pulled: Some(pulled) }
+    }
+
+    fn is_pulled(&self) -> bool {
+        self.pulled.as_ref().is_some_and(|pulled| *pulled.borrow())
+    }
+
+    /// Waits until it is pulled or let go.
+    async fn changed(&mut self) {
+        let changed = match &mut self.pulled {
+            Some(pulled) => pulled.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            // Nobody is left who could.
+            self.pulled = None;
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// A running worker.
 #[derive(Debug)]
 pub(crate) struct Hand {
     confined: Confined,
+    leash: Leash,
+    stands: bool,
+    stood: Duration,
     stdin: pipe::Sender,
     stdout: BufReader<ChildStdout>,
     engine: String,
@@ -82,21 +120,31 @@ pub(crate) struct TaskResult {
 
 impl Hand {
     /// Starts a worker that sees these files, and waits for its greeting.
-    async fn start(shop: &Shop, binds: Vec<Bind>, cage: &Cage) -> Result<Self, HandError> {
+    async fn start(
+        shop: &Shop,
+        binds: Vec<Bind>,
+        workload: Workload,
+        cage: &Cage,
+        leash: Leash,
+    ) -> Result<Self, HandError> {
         let mut program = Program::new(&shop.worker.program);
         program.args = shop.worker.args.clone();
         program.args.push("serve".into());
         program.read_only = binds;
-        Self::spawn(shop.confinement.spawn(&program, cage).await?).await
+        if workload == Workload::Gpu {
+            shop.gpu.give(&mut program);
+        }
+        Self::spawn(shop.confinement.spawn(&program, cage).await?, leash).await
     }
 
     /// Takes over a started worker.
-    pub(crate) async fn spawn(mut confined: Confined) -> Result<Self, HandError> {
+    pub(crate) async fn spawn(mut confined: Confined, leash: Leash) -> Result<Self, HandError> {
         let (Some(stdin), Some(stdout)) = (confined.stdin.take(), confined.stdout.take()) else {
             return Err(HandError::Nonsense("it has no pipes".into()));
         };
         let stdout = BufReader::with_capacity(BUFFER, stdout);
-        let mut hand = Self { confined, stdin, stdout, engine: String::new() };
+        let (stands, stood, engine) = (false, Duration::ZERO, String::new());
+        let mut hand = Self { confined, leash, stands, stood, stdin, stdout, engine };
         match hand.hear(HELLO).await? {
             FromWorker::Hello { protocol: WORKER_PROTOCOL, engine } => hand.engine = engine,
             FromWorker::Hello { protocol, .. } => {
@@ -114,7 +162,11 @@ impl Hand {
     }
 
     /// Starts a worker for a job and loads the job. Includes the prepare phase.
-    pub(crate) async fn load(shop: &Shop, ready: &Ready) -> Result<(Self, Loaded), HandError> {
+    pub(crate) async fn load(
+        shop: &Shop,
+        ready: &Ready,
+        leash: Leash,
+    ) -> Result<(Self, Loaded), HandError> {
         let limits = ready.spec.limits;
         let artifact = shop.folder.artifact(&shop.engine, ready.spec.program.hash);
         let program = Bind::new(artifact, "/job/program");
@@ -133,14 +185,21 @@ impl Hand {
             file_bytes: limits.memory_bytes.saturating_add(1 << 30),
             ..Cage::default()
         };
-        let mut hand = Self::start(shop, vec![program, inputs], &cage).await?;
+        let workload = ready.spec.workload;
+        let cage = match workload {
+            Workload::Wasm => cage,
+            // Drivers have threads and files of their own.
+            Workload::Gpu => Cage { processes: 256, open_files: cage.open_files + 384, ..cage },
+        };
+        let mut hand = Self::start(shop, vec![program, inputs], workload, &cage, leash).await?;
         if hand.engine != shop.engine {
             return Err(HandError::Nonsense(format!("it is {} now", hand.engine)));
         }
         hand.say(&load).await?;
-        let patience = Duration::from_millis(ready.range_timeout_ms).max(HELLO);
+        let whole = Duration::from_millis(ready.range_timeout_ms).max(HELLO);
+        let patience = Patience::new(whole, hand.stood);
         let loaded = loop {
-            match hand.hear(patience).await? {
+            match hand.hear_within(patience).await? {
                 FromWorker::Loaded { prepare, prepare_units } => {
                     break Loaded { prepare, prepare_units };
                 }
@@ -157,7 +216,8 @@ impl Hand {
         self.say(&ToWorker::Run { from, count }).await
     }
 
-    /// The next results, in order, the first being of task `next`; at most `most`, at least one.
+    /// The next results, in order, the first being of task `next`; at most `most`, at least one. They must come within
+    /// `silence`: log lines and pieces of output on the way do not prolong it, or a worker could talk for ever.
     pub(crate) async fn results(
         &mut self,
         ready: &Ready,
@@ -167,8 +227,9 @@ impl Hand {
     ) -> Result<Vec<TaskResult>, HandError> {
         let limits = &ready.spec.limits;
         let mut output = Vec::new();
+        let patience = Patience::new(silence, self.stood);
         loop {
-            match self.hear(silence).await? {
+            match self.hear_within(patience).await? {
                 FromWorker::Chunk(part) => {
                     let size = (output.len() as u64).saturating_add(part.len() as u64);
                     if size > limits.output_bytes {
@@ -196,8 +257,9 @@ impl Hand {
         }
     }
 
-    async fn hear(&mut self, patience: Duration) -> Result<FromWorker, HandError> {
-        match timeout(patience, read_frame(&mut self.stdout)).await {
+    /// The next thing it says.
+    pub(crate) async fn hear(&mut self, patience: Duration) -> Result<FromWorker, HandError> {
+        match self.frame(patience).await {
             Ok(Ok(FromWorker::Failed(problem))) => {
                 let said = problem.to_string().chars().take(MAX_LOG_CHARS).collect();
                 Err(HandError::Ended { how: "by its own words".into(), said })
@@ -207,8 +269,54 @@ impl Hand {
                 Err(HandError::Nonsense(error.to_string()))
             }
             Ok(Err(error)) => Err(self.ended(&error).await),
-            Err(_) => Err(HandError::Silent(patience)),
+            Err(()) => Err(HandError::Silent(patience)),
         }
+    }
+
+    /// The next frame, if it comes before patience ends.
+    async fn hear_within(&mut self, patience: Patience) -> Result<FromWorker, HandError> {
+        let left = patience.left(self.stood);
+        // Asked about explicitly: a frame that is there already would be heard even when no time is left.
+        if left.is_zero() {
+            return Err(HandError::Silent(patience.whole));
+        }
+        match self.hear(left).await {
+            Err(HandError::Silent(_)) => Err(HandError::Silent(patience.whole)),
+            heard => heard,
+        }
+    }
+
+    /// The next frame, or `Err` after so much silence. While the leash is pulled the worker stands still
+    /// and the time does not count.
+    async fn frame(&mut self, patience: Duration) -> Result<io::Result<FromWorker>, ()> {
+        let Self { confined, leash, stands, stood, stdout, .. } = self;
+        let mut frame = pin!(read_frame(stdout));
+        let mut left = patience;
+        loop {
+            if *stands != leash.is_pulled() {
+                *stands = !*stands;
+                let told = if *stands { confined.stand_still() } else { confined.go_on() };
+                // One that cannot be told has ended, which its pipe says next.
+                if let Err(error) = told {
+                    debug!(%error, "a worker cannot be told to stand still or to go on");
+                }
+            }
+            let began = Instant::now();
+            tokio::select! {
+                frame = &mut frame => return Ok(frame),
+                () = sleep(left), if !*stands => return Err(()),
+                () = leash.changed() => {}
+            }
+            match *stands {
+                true => *stood = stood.saturating_add(began.elapsed()),
+                false => left = left.saturating_sub(began.elapsed()),
+            }
+        }
+    }
+
+    /// How long the worker has stood still in all.
+    pub(crate) fn stood(&self) -> Duration {
+        self.stood
     }
 
     /// Why the worker's pipes are closed.
@@ -221,6 +329,27 @@ impl Hand {
         let tail = self.confined.stderr_tail();
         let skip = tail.chars().count().saturating_sub(MAX_LOG_CHARS);
         HandError::Ended { how, said: tail.chars().skip(skip).collect() }
+    }
+}
+
+/// A time that runs down over several frames, and not while the worker stands still.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    whole: Duration,
+    began: Instant,
+    /// How long the worker had stood still by then.
+    stood: Duration,
+}
+
+impl Patience {
+    fn new(whole: Duration, stood: Duration) -> Self {
+        Self { whole, began: Instant::now(), stood }
+    }
+
+    /// What is left when the worker has stood still for `stood` in all.
+    fn left(self, stood: Duration) -> Duration {
+        let stood = stood.saturating_sub(self.stood);
+        self.whole.saturating_sub(self.began.elapsed().saturating_sub(stood))
     }
 }
 
@@ -252,6 +381,7 @@ fn unexpected(frame: &FromWorker) -> HandError {
         FromWorker::Chunk(_) => "a piece of output",
         FromWorker::Done(_) => "results",
         FromWorker::Log { .. } => "a log line",
+        FromWorker::Gpu(_) => "what GPU there is",
         FromWorker::Failed(_) => "that it failed",
     };
     HandError::Nonsense(format!("it said {name} out of turn"))
@@ -321,6 +451,9 @@ fn check_results(
     }
     Ok(results)
 }
+
+#[cfg(test)]
+mod deaths;
 
 #[cfg(test)]
 mod tests {

@@ -16,21 +16,31 @@ mod bookmark;
 mod chain;
 mod compile;
 mod config;
+mod control;
 mod enroll;
 mod error;
 mod fetch;
 mod folder;
+mod gpu;
 mod hand;
+mod idle;
 pub mod journal;
 pub mod machine;
 mod news;
 mod provider;
+mod room;
+mod senses;
 mod shop;
 mod slot;
 mod status;
 mod store;
 
-pub use config::{Config, GasReserve, Limits, Offer};
+pub use config::{Comfort, Config, GasReserve, Limits, Offer, Power};
+pub use control::{Control, ControlError, Wish};
 pub use error::ProviderError;
+pub use gpu::inspect_gpu;
+pub use idle::{
+    Idle, IdleRules, Observation, Reason, Schedule, TimeZone, WhenBusy, Window, WindowError,
+};
 pub use provider::Provider;
 pub use status::{ChainStatus, SlotStatus, Status, Totals};

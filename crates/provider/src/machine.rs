@@ -23,6 +23,7 @@
 //! - A range is submitted again only after its submission failed without being carried out.
 //! - What was claimed is submitted or given back, unless the chain took it first.
 //! - Without open jobs and unsettled ranges there is no wake-up time.
+//! - While the machine rests ([`Event::Rest`]) nothing is claimed, fetched ahead, calibrated or begun.
 //!
 //! What it costs to be wrong: the contracts enforce the money side of all of this again.
 
@@ -33,9 +34,12 @@ mod event;
 mod job;
 mod plan;
 mod range;
+mod rest;
 mod rules;
 mod work_events;
 
+#[cfg(test)]
+mod checks;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -52,7 +56,7 @@ use tilth_protocol::{Amount, JobId, RangeId};
 pub use self::{
     effect::{Ask, Effect, Note, Unfit},
     event::{
-        ChainEvent, Claim, Commitment, Event, Millis, MoveFailure, Pace, Refusal, RunTrouble,
+        ChainEvent, Claim, Commitment, Event, Millis, MoveFailure, Pace, Refusal, Rest, RunTrouble,
         SlotId, Terms, Trouble,
     },
     rules::Rules,
@@ -74,6 +78,8 @@ pub struct Machine {
     rules: Rules,
     caught_up: bool,
     draining: bool,
+    rest: Option<Rest>,
+    crowded: bool,
     jobs: BTreeMap<JobId, Job>,
     ranges: BTreeMap<RangeId, Range>,
     slots: Vec<Slot>,
@@ -94,6 +100,10 @@ struct Slot {
     work: Work,
     /// The job whose worker is there.
     loaded: Option<JobId>,
+    /// Since when it stands still.
+    frozen: Option<Millis>,
+    /// Whether it was told to stop and has not answered yet.
+    leaving: bool,
 }
 
 /// What a slot does.
@@ -125,11 +135,16 @@ pub struct Standing {
 impl Machine {
     /// A machine that knows nothing yet.
     pub fn new(rules: Rules) -> Self {
-        let slots = vec![Slot { work: Work::Idle, loaded: None }; usize::from(rules.slots)];
+        let slots = vec![
+            Slot { work: Work::Idle, loaded: None, frozen: None, leaving: false };
+            usize::from(rules.slots)
+        ];
         Self {
             rules,
             caught_up: false,
             draining: false,
+            rest: None,
+            crowded: false,
             jobs: BTreeMap::new(),
             ranges: BTreeMap::new(),
             slots,

@@ -7,7 +7,8 @@ use std::{
 
 use tilth_blobs::Blobs;
 use tilth_client::{Account, Follow, Link, Scope as Logs};
-use tilth_sandbox::{Confinement, Limits as Cage, Program};
+use tilth_protocol::GpuReport;
+use tilth_sandbox::{Confinement, GpuAccess, GpuUse, Limits as Cage, Program};
 use tilth_service::{OnFailure, Scope};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -18,10 +19,15 @@ use crate::{
     bookmark::Bookmark,
     chain::Chain,
     config::Config,
+    control::Ear,
     enroll::{encoded, enroll},
     folder::Folder,
-    hand::Hand,
+    gpu::inspect_gpu,
+    hand::{Hand, Leash},
+    idle::watch::Watch,
     machine::{Machine, Rules},
+    room,
+    senses::Places,
     shop::Shop,
     status::{ChainStatus, STOP_PATIENCE, SlotStatus, Status},
 };
@@ -30,6 +36,8 @@ use crate::{
 const MAX_SLOTS: u16 = 1024;
 /// Difference of clocks that nobody is told about: producers of blocks may be some seconds ahead.
 const CLOCK_SLACK_SECONDS: u64 = 30;
+/// How often content that nobody pins is removed where the disk's share is capped.
+const CAPPED_GC: Duration = Duration::from_secs(20);
 /// Batches of logs read ahead of the agent.
 const NEWS: usize = 16;
 
@@ -49,7 +57,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`ProviderError`], with [`ProviderError::problem`] for people. What was started is stopped.
-    pub async fn spawn(config: Config) -> Result<Self, ProviderError> {
+    pub async fn spawn(mut config: Config) -> Result<Self, ProviderError> {
         check(&config)?;
         let folder = Folder::open(&config.dir)?;
         let confinement = probe(&config).await?;
@@ -58,6 +66,9 @@ impl Provider {
             let path = folder.root().join("artifacts");
             ProviderError::Folder { action: "cannot clean", path, source }
         })?;
+
+        let gpu = GpuAccess::find(&config.worker.program, config.gpu);
+        config.offer.class_bits |= look_at_gpu(&confinement, &config, &gpu).await?;
 
         let network = &config.network;
         let link = Link::to(network)?;
@@ -73,6 +84,14 @@ impl Provider {
         let secret = folder.endpoint_secret()?;
         let mut store = tilth_blobs::Config::new(folder.content(), secret, config.bind);
         store.advertise.clone_from(&config.advertise);
+        let comfort = &config.comfort;
+        store.relays = comfort.relays.clone();
+        store.limits.upload = comfort.upload;
+        store.limits.download = comfort.download;
+        store.limits.store_bytes = comfort.content_bytes;
+        if comfort.content_bytes.is_some() {
+            store.limits.gc_interval = CAPPED_GC;
+        }
         let blobs = Blobs::spawn(store).await?;
         let contact = blobs.contact();
         enroll(&chain, &config, &contact, bookmark.published()).await?;
@@ -80,13 +99,19 @@ impl Provider {
         let saved = bookmark.save(&path, 0);
         saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
 
+        let root = folder.root().to_owned();
         let status = first_status(&config, contact);
+        let (status, shown) = watch::channel(status);
+        let ear = Ear::open(&root, shown.clone()).map_err(|source| {
+            let path = root.join("control");
+            ProviderError::Folder { action: "cannot listen at", path, source }
+        })?;
         let worker = config.worker.clone();
         let limits = config.limits;
         let kept = blobs.clone();
-        let shop = Shop::new(folder, blobs, chain, confinement, worker, engine, limits);
-        info!(owner = %status.owner, slots = config.offer.slots, "the provider is up");
-        Ok(start(&config, shop, bookmark, status, kept))
+        let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
+        info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
+        Ok(start(&config, shop, bookmark, (status, shown), kept, ear))
     }
 
     /// The provider as it is now; [`watch::Receiver::changed`] tells of changes.
@@ -192,9 +217,43 @@ async fn greet(confinement: &Confinement, config: &Config) -> Result<String, Pro
     program.args = config.worker.args.clone();
     program.args.push("serve".into());
     let confined = confinement.spawn(&program, &Cage::default()).await?;
-    let hand = Hand::spawn(confined).await;
+    let hand = Hand::spawn(confined, Leash::default()).await;
     let hand = hand.map_err(|error| ProviderError::Worker(error.to_string()))?;
     Ok(hand.engine().to_owned())
+}
+
+/// Has the GPU that is offered looked at, and says aloud what was found; the class bits for it.
+async fn look_at_gpu(
+    confinement: &Confinement,
+    config: &Config,
+    access: &GpuAccess,
+) -> Result<u64, ProviderError> {
+    if config.gpu == GpuUse::Off {
+        return Ok(0);
+    }
+    for missing in &access.missing {
+        warn!(missing, "something that GPU programs need is missing");
+    }
+    let none = |why: String| ProviderError::Gpu { why, missing: access.missing.join("; ") };
+    if !access.is_usable() {
+        return Err(none("nothing to open".into()));
+    }
+    let report = inspect_gpu(confinement, &config.worker, access).await.map_err(none)?;
+    let report = report.ok_or_else(|| none("the worker sees none".into()))?;
+    let GpuReport { name, driver, software, exact, .. } = &report;
+    info!(name, driver, software, exact, "GPU programs are offered");
+    for finding in report.findings.iter().filter(|finding| finding.different > 0) {
+        let (part, different) = (&finding.part, finding.different);
+        let replaced = finding.replaceable;
+        warn!(
+            part,
+            different,
+            compared = finding.compared,
+            replaced,
+            "the GPU is not exact in this"
+        );
+    }
+    Ok(report.class_bits())
 }
 
 fn first_status(config: &Config, contact: tilth_protocol::Contact) -> Status {
@@ -209,6 +268,9 @@ fn first_status(config: &Config, contact: tilth_protocol::Contact) -> Status {
         totals: crate::status::Totals::default(),
         chain: ChainStatus::Reading,
         draining: false,
+        rests: Vec::new(),
+        unseen: Vec::new(),
+        stored_bytes: 0,
         pending: 0,
     }
 }
@@ -218,23 +280,25 @@ fn start(
     config: &Config,
     shop: Shop,
     bookmark: Bookmark,
-    status: Status,
+    (status, shown): (watch::Sender<Status>, watch::Receiver<Status>),
     blobs: Blobs,
+    (ear, paused): (Ear, watch::Receiver<bool>),
 ) -> Provider {
+    let owner = config.owner.address();
     let rules = Rules {
-        owner: status.owner,
+        owner,
         slots: config.offer.slots,
         price_floor: config.offer.price_floor,
+        slot_cost_per_hour: config.comfort.power.slot_cost_per_hour(config.offer.slots),
         class_bits: config.offer.class_bits,
         vram_mib: config.offer.vram_mib,
         retention_ms: millis(config.retention),
         withdraw_above: config.withdraw_above,
     };
-    let scope = Scope::new(format!("provider {}", status.owner));
+    let scope = Scope::new(format!("provider {owner}"));
     let (events, event_inbox) = mpsc::channel(MAILBOX);
     let (news, news_inbox) = mpsc::channel(NEWS);
     let (commands, command_inbox) = mpsc::channel(4);
-    let (status, shown) = watch::channel(status);
     let logs = Logs::contracts([shop.chain.link.addresses().job_book], bookmark.next_block());
     let mut follow = Follow::new(&shop.chain.link, logs);
     let stop = scope.token();
@@ -256,11 +320,34 @@ fn start(
             failure = store.failure() => Err(failure),
         }
     });
+    let watch = Watch {
+        rules: config.comfort.idle.clone(),
+        places: Places::default(),
+        paused,
+        events: events.clone(),
+        status: status.clone(),
+    };
+    spawn(&scope, "owner's watch", watch.keep());
+    spawn(&scope, "owner's commands", ear.listen());
+    let room =
+        room::watch(blobs.clone(), config.comfort.content_bytes, events.clone(), status.clone());
+    spawn(&scope, "disk's watch", room);
     let machine = Machine::new(rules);
     let agent = Agent::new(machine, Arc::new(shop), bookmark, scope.spawner(), events, status);
     let ears = Ears { events: event_inbox, news: news_inbox, commands: command_inbox };
     scope.spawn("agent", OnFailure::StopAll, agent.work(ears));
     Provider { scope, blobs, status: shown, commands }
+}
+
+/// Starts a task that lives until the scope stops.
+fn spawn(scope: &Scope, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+    let stop = scope.token();
+    scope.spawn(name, OnFailure::StopAll, async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = task => {}
+        }
+    });
 }
 
 fn millis(span: Duration) -> u64 {

@@ -7,7 +7,7 @@ use std::{
 
 use tilth_blobs::Blobs;
 use tilth_protocol::{JobId, JobSpec, Leaf, PREPARE_INDEX, RangeId};
-use tilth_sandbox::{CommandLine, Confinement};
+use tilth_sandbox::{CommandLine, Confinement, GpuAccess};
 
 use crate::{chain::Chain, config::Limits, folder::Folder, journal::Extent, news::Opening};
 
@@ -19,6 +19,8 @@ pub(crate) struct Shop {
     pub(crate) chain: Chain,
     pub(crate) confinement: Confinement,
     pub(crate) worker: CommandLine,
+    /// What workers of GPU programs see besides; nothing if no GPU is offered.
+    pub(crate) gpu: GpuAccess,
     /// What the worker said it is; compiled programs are only for this.
     pub(crate) engine: String,
     pub(crate) limits: Limits,
@@ -52,17 +54,22 @@ pub(crate) struct Kept {
 }
 
 impl Shop {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is something else, named alike on both sides"
+    )]
     pub(crate) fn new(
         folder: Folder,
         blobs: Blobs,
         chain: Chain,
         confinement: Confinement,
         worker: CommandLine,
+        gpu: GpuAccess,
         engine: String,
         limits: Limits,
     ) -> Self {
         let books = Mutex::default();
-        Self { folder, blobs, chain, confinement, worker, engine, limits, books }
+        Self { folder, blobs, chain, confinement, worker, gpu, engine, limits, books }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 use crate::{
-    hand::{Hand, HandError, Loaded, TaskResult},
+    hand::{Hand, HandError, Leash, Loaded, TaskResult},
     journal::{Journal, JournalError},
     machine::{Event, Pace, RunTrouble, SlotId},
     shop::{Kept, Ready, Shop, prepare_leaf},
@@ -73,6 +73,8 @@ pub(crate) struct Slot {
     pub(crate) orders: mpsc::Receiver<Order>,
     /// The range that must not be run any more.
     pub(crate) aborted: watch::Receiver<Option<RangeId>>,
+    /// Pulled while the owner has the machine.
+    pub(crate) leash: Leash,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) loaded: Option<(JobId, Hand, Loaded)>,
 }
@@ -118,10 +120,10 @@ impl Slot {
         }
         let Some((_, hand, _)) = &mut self.loaded else { return Err(SlotError::NotReady) };
         let silence = Duration::from_millis(ready.range_timeout_ms).max(UNKNOWN_SILENCE);
-        let began = Instant::now();
+        let (began, stood) = (Instant::now(), hand.stood());
         hand.order(index, 1).await?;
         let mut results = hand.results(&ready, index, 1, silence).await?;
-        let micros = micros_since(began);
+        let micros = micros_of(began, hand.stood().saturating_sub(stood));
         let units = results.iter().map(|result| result.leaf.units).sum();
         if let Some(TaskResult { leaf, output }) = results.pop()
             && output.len() <= LARGEST_KEPT
@@ -183,11 +185,11 @@ impl Slot {
         }
         let missing = keeper.journal.missing();
         let Some((_, hand, _)) = &mut self.loaded else { return Err(SlotError::NotReady) };
-        let began = Instant::now();
+        let (began, stood) = (Instant::now(), hand.stood());
         let (batches, kept) = mpsc::channel(AHEAD);
         let read = read_all(hand, &ready, &missing, silence, batches);
         let ran = read_and_keep(read, &mut keeper, kept, done).await?;
-        let micros = micros_since(began);
+        let micros = micros_of(began, hand.stood().saturating_sub(stood));
         Ok((ran.tasks > 0).then_some(Pace {
             tasks: ran.tasks,
             units: ran.units,
@@ -205,9 +207,10 @@ impl Slot {
         }
         self.loaded = None;
         let began = Instant::now();
-        let (hand, loaded) = Hand::load(&self.shop, ready).await?;
+        let (hand, loaded) = Hand::load(&self.shop, ready, self.leash.clone()).await?;
+        let micros = micros_of(began, hand.stood());
         self.loaded = Some((ready.job, hand, loaded));
-        Ok((loaded, micros_since(began)))
+        Ok((loaded, micros))
     }
 }
 
@@ -342,6 +345,7 @@ impl Keeper {
     }
 }
 
-fn micros_since(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
+/// Time since a moment, less what the worker stood still of it.
+fn micros_of(began: Instant, stood: Duration) -> u64 {
+    u64::try_from(began.elapsed().saturating_sub(stood).as_micros()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tilth_protocol::{Contact, JobId, RangeId};
 
 pub use crate::bookmark::Totals;
+use crate::idle::Reason;
 
 /// A provider at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +33,12 @@ pub struct Status {
     pub chain: ChainStatus,
     /// Whether it takes no more work.
     pub draining: bool,
+    /// Why it does not work for others now; empty: it does.
+    pub rests: Vec<Reason>,
+    /// What its rules ask about and this system does not let it see, with what to do about it.
+    pub unseen: Vec<String>,
+    /// Bytes that its content takes on disk.
+    pub stored_bytes: u64,
     /// Questions under way whose answer may bring work.
     pub(crate) pending: usize,
 }
@@ -82,3 +89,28 @@ impl Status {
 
 /// How long tasks may take to stop; they stop at their next await point.
 pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A provider that has just been started.
+    pub(crate) fn sample() -> Status {
+        Status {
+            owner: Address::ZERO,
+            node: Address::ZERO,
+            contact: Contact { endpoint: [0; 32], addresses: Vec::new() },
+            slots: vec![SlotStatus::Idle],
+            held: 0,
+            unsettled: 0,
+            jobs: 0,
+            totals: Totals::default(),
+            chain: ChainStatus::Reading,
+            draining: false,
+            rests: Vec::new(),
+            unseen: Vec::new(),
+            stored_bytes: 0,
+            pending: 0,
+        }
+    }
+}

@@ -20,7 +20,7 @@ use crate::{
     Limits,
     groups::GroupSet,
     launch::{Launched, Reports},
-    wire::{Exceeded, Report},
+    wire::{Exceeded, Order, Report},
 };
 
 /// How much of the end of a program's stderr is kept, in bytes.
@@ -113,6 +113,28 @@ impl Confined {
     /// Kills the program and everything it has started. [`Confined::wait`] tells when that is done.
     pub fn kill(&mut self) {
         self.hold = None;
+    }
+
+    /// Stops the program and everything it has started where they are: they use no more CPU time and keep
+    /// their memory. A program that stands still can be killed. Its silence is nobody's fault.
+    ///
+    /// # Errors
+    /// The sandbox's own processes do not listen; they have ended or are about to.
+    pub fn stand_still(&self) -> io::Result<()> {
+        self.tell(Order::StandStill)
+    }
+
+    /// Undoes [`Confined::stand_still`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn go_on(&self) -> io::Result<()> {
+        self.tell(Order::GoOn)
+    }
+
+    fn tell(&self, order: Order) -> io::Result<()> {
+        let hold = self.hold.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        hold.try_write(&[order.byte()]).map(|_| ())
     }
 
     /// Waits for the end of the program and of all it has started. Cancel-safe; returns the same again afterwards.

@@ -234,7 +234,14 @@ impl Confinement {
         let path = program.path.canonicalize().map_err(unusable)?;
         let private = self.protections.contains(&Protection::PrivateFiles);
         let mut env = program.env.clone();
-        let code = self.code_of(&path)?;
+        let mut code = self.code_of(&path)?;
+        for more in &program.code {
+            let more = canonical(more)?;
+            // Drivers share libraries with the program.
+            if code.iter().all(|known| known.inside != more.inside) {
+                code.push(more);
+            }
+        }
         if private {
             env.push(("LD_LIBRARY_PATH".into(), "/lib".into()));
         }
@@ -258,6 +265,7 @@ impl Confinement {
             env,
             code,
             read_only: program.read_only.iter().map(canonical).collect::<Result<_, _>>()?,
+            devices: program.devices.clone(),
             writable: program.writable.as_ref().map(canonical).transpose()?,
             limits: *limits,
             groups: groups.folders.clone(),
@@ -295,6 +303,12 @@ fn check(program: &Program, limits: &Limits) -> Result<(), SandboxError> {
         return Err(SandboxError::Request(
             "memory, processes or open files are fewer than any program needs",
         ));
+    }
+    let plain = program.code.iter().map(|bind| &bind.inside).chain(&program.devices);
+    if !plain.clone().all(|path| is_plain(path))
+        || !program.devices.iter().all(|path| path.starts_with("/dev"))
+    {
+        return Err(SandboxError::Request("libraries and devices must lie at plain paths"));
     }
     let reserved = ["bin", "dev", "lib", "lib64", "tmp"];
     for bind in program.read_only.iter().chain(&program.writable) {

@@ -52,7 +52,7 @@ use crate::{
     Protection, escape,
     groups::Meters,
     sys::{self, Fork},
-    wire::{Exceeded, Fault, MAX_LINE, Plan, Rank, Report, Step},
+    wire::{Exceeded, Fault, MAX_LINE, Order, Plan, Rank, Report, Step},
 };
 
 /// First argument of the init when it is to run a program; the socket's name follows.
@@ -186,11 +186,17 @@ fn watch_over(plan: &Plan, control: &UnixStream, top: Pid, nowhere: &File) -> io
     let mut watch = Watch::new(plan, &meters, top);
     let warden = pidfd_open(top, PidfdFlags::empty())?;
     let exceeded = loop {
-        let [agent_gone, warden_gone] =
+        let [agent_speaks, warden_gone] =
             sys::wait_readable([control.as_fd(), warden.as_fd()], watch.tick())?;
-        // The agent says nothing after the plan, so anything readable is the end of the connection.
-        if warden_gone || agent_gone {
+        if warden_gone {
             break None;
+        }
+        if agent_speaks {
+            match order(control) {
+                Some(Order::StandStill) => watch::stop_descendants(top),
+                Some(Order::GoOn) => watch::signal_descendants(top, Signal::CONT),
+                None => break None,
+            }
         }
         if let Some(exceeded) = watch.look() {
             break Some(exceeded);
@@ -199,6 +205,15 @@ fn watch_over(plan: &Plan, control: &UnixStream, top: Pid, nowhere: &File) -> io
     end_all(plan, top, &warden)?;
     let exceeded = exceeded.or_else(|| watch.look_at_output());
     finish(plan, control, &watch, exceeded)
+}
+
+/// What the agent wants; `None` when it is gone, which ends everything.
+fn order(mut control: &UnixStream) -> Option<Order> {
+    let mut byte = [0];
+    match control.read(&mut byte) {
+        Ok(1) => Order::from_byte(byte[0]),
+        _ => None,
+    }
 }
 
 /// Kills what is left and waits until nothing is.
@@ -356,7 +371,8 @@ fn give_up_rights(plan: &Plan, groups: Vec<File>, user: Option<u32>) -> Result<(
         } else {
             filter::Signals::Only(std::process::id())
         };
-        filter::install(signals).step(Protection::CallFilter, "install the system call filter")?;
+        filter::install(signals, !plan.devices.is_empty())
+            .step(Protection::CallFilter, "install the system call filter")?;
     }
     Ok(())
 }

@@ -20,7 +20,13 @@ const PT_INTERP: u32 = 3;
 pub(crate) fn needed_by(program: &Path) -> io::Result<Vec<Bind>> {
     let Some(loader) = interpreter(&mut File::open(program)?)? else { return Ok(Vec::new()) };
     let mut needed = vec![Bind::new(loader.canonicalize()?, &loader)];
-    let listing = Command::new(&loader).arg("--list").arg(program).stdin(Stdio::null()).output()?;
+    needed.extend(listed_by(&loader, program)?);
+    Ok(needed)
+}
+
+/// What the loader finds for a program or library, as it will lie in the sandbox.
+fn listed_by(loader: &Path, program: &Path) -> io::Result<Vec<Bind>> {
+    let listing = Command::new(loader).arg("--list").arg(program).stdin(Stdio::null()).output()?;
     if !listing.status.success() {
         return Err(io::Error::other(format!(
             "{} cannot load it: {}",
@@ -29,9 +35,24 @@ pub(crate) fn needed_by(program: &Path) -> io::Result<Vec<Bind>> {
         )));
     }
     let text = String::from_utf8(listing.stdout).map_err(io::Error::other)?;
-    for (name, path) in listed(&text)? {
-        needed.push(Bind::new(path.canonicalize()?, Path::new("/lib").join(name)));
-    }
+    let libraries = listed(&text)?.into_iter();
+    libraries
+        .map(|(name, path)| Ok(Bind::new(path.canonicalize()?, Path::new("/lib").join(name))))
+        .collect()
+}
+
+/// As [`needed_by`], for a library that `program` loads while it runs: the library itself at `inside`, and what
+/// it needs in `/lib`.
+pub(crate) fn needed_by_library(
+    program: &Path,
+    library: &Path,
+    inside: &Path,
+) -> io::Result<Vec<Bind>> {
+    let Some(loader) = interpreter(&mut File::open(program)?)? else {
+        return Err(io::Error::other("a static program loads no libraries"));
+    };
+    let mut needed = vec![Bind::new(library.canonicalize()?, inside)];
+    needed.extend(listed_by(&loader, library)?);
     Ok(needed)
 }
 

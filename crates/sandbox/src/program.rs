@@ -64,6 +64,11 @@ pub struct Program {
     pub env: Vec<(String, String)>,
     /// What it may read.
     pub read_only: Vec<Bind>,
+    /// Files that it may load as code besides its own libraries: those of drivers.
+    pub code: Vec<Bind>,
+    /// Device nodes that it may open, at their own paths. They widen the sandbox by all that their drivers do; while
+    /// there are any, the calls by which drivers of GPUs are spoken to are allowed. See [`crate::GpuAccess`].
+    pub devices: Vec<PathBuf>,
     /// The one folder it may write to, apart from `/tmp`. It can make files there and write them, but neither remove
     /// nor move any. What it writes is hostile: links, odd names, sparse files, folders without rights; take it with
     /// [`crate::output`]. Looked at 20 times a second; what is written between two looks comes on top of the limits.
@@ -78,6 +83,8 @@ impl Program {
             args: Vec::new(),
             env: Vec::new(),
             read_only: Vec::new(),
+            code: Vec::new(),
+            devices: Vec::new(),
             writable: None,
         }
     }

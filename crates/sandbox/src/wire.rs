@@ -1,7 +1,7 @@
 //! What the agent and the init process tell each other over their control socket: one line of JSON each.
 //!
 //! Both ends are our own code. The untrusted program never holds this socket; lines are bounded all the same. The
-//! agent sends one [`Plan`], then nothing; when its end closes, the init ends the program.
+//! agent sends one [`Plan`], then at most single bytes ([`Order`]); when its end closes, the init ends the program.
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, time::Duration};
 
@@ -14,6 +14,28 @@ pub(crate) const MAKE_USER_NAMESPACE: &str = "make a user namespace";
 
 /// The longest line either side accepts, in bytes.
 pub(crate) const MAX_LINE: u64 = 1 << 20;
+
+/// What the agent may want of a running program, one byte each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Stop where it is.
+    StandStill,
+    /// Go on from there.
+    GoOn,
+}
+
+impl Order {
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            Self::StandStill => b's',
+            Self::GoOn => b'g',
+        }
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::StandStill, Self::GoOn].into_iter().find(|order| order.byte() == byte)
+    }
+}
 
 /// By which right namespaces are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +64,8 @@ pub(crate) struct Plan {
     /// Files that may be executed or mapped executable: the program, its loader, its libraries.
     pub(crate) code: Vec<Bind>,
     pub(crate) read_only: Vec<Bind>,
+    /// Device nodes, seen at their own paths.
+    pub(crate) devices: Vec<PathBuf>,
     pub(crate) writable: Option<Bind>,
     pub(crate) limits: Limits,
     /// Folders of the cgroups made for this program.

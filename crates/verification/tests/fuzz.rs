@@ -52,6 +52,6 @@ fn seeds_are_taken() {
         kinds += std::iter::from_fn(|| read_frame::<FromWorker>(&mut from).ok().flatten()).count();
         kinds += std::iter::from_fn(|| read_frame::<ToWorker>(&mut to).ok().flatten()).count();
     }
-    // Six kinds of messages come from a worker, three go to it.
-    assert_eq!(kinds, 9);
+    // Seven kinds of messages come from a worker, three go to it.
+    assert_eq!(kinds, 10);
 }

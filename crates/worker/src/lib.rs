@@ -4,15 +4,18 @@
 //!
 //! - `worker compile IN OUT` checks the program in the file IN, compiles it and writes the artifact to
 //!   OUT. Says [`FromWorker::Hello`] and, if it fails, [`FromWorker::Failed`]; the exit code is 0 or 1.
+//! - `worker inspect` says [`FromWorker::Hello`] and what GPU there is ([`FromWorker::Gpu`]).
 //! - `worker serve` speaks [`tilth_protocol::worker`] over standard input and output until it is told
 //!   to stop or its input ends.
 //!
 //! Nothing is trusted here and nothing here is trusted: the process has no network and no keys, and
 //! whatever it says is checked by the agent that started it. A failure of this machine ends the
 //! process with a reason; it never becomes a result.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "gpu")]
+mod gpu;
 mod outbox;
 mod serve;
 mod workload;
@@ -31,7 +34,7 @@ use tilth_protocol::{
     worker::{FromWorker, WORKER_PROTOCOL, write_frame},
 };
 
-use crate::workload::WASM;
+use crate::workload::{TABLE, row_of_program};
 
 /// Exit code for a command line that is not understood.
 const USAGE: u8 = 2;
@@ -41,11 +44,12 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let words: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap_or_default()).collect();
     let result = match (words.as_slice(), args) {
         (["serve"], _) => serve_standard(),
+        (["inspect"], _) => inspect(),
         (["compile", _, _], [_, source, artifact]) => {
             compile(Path::new(source), Path::new(artifact))
         }
         _ => {
-            eprintln!("worker: it is started by agents, as `serve` or `compile IN OUT`");
+            eprintln!("worker: it is started by agents, as `serve`, `inspect` or `compile IN OUT`");
             return ExitCode::from(USAGE);
         }
     };
@@ -60,7 +64,8 @@ pub fn main(args: &[OsString]) -> ExitCode {
 
 /// The first frame of every conversation.
 fn hello() -> FromWorker {
-    FromWorker::Hello { protocol: WORKER_PROTOCOL, engine: (WASM.engine)().into() }
+    let engines: Vec<_> = TABLE.iter().map(|row| (row.engine)()).collect();
+    FromWorker::Hello { protocol: WORKER_PROTOCOL, engine: engines.join(" + ") }
 }
 
 /// Standard output without the line buffering of [`io::Stdout`], which would cut frames at newlines.
@@ -71,12 +76,35 @@ fn output() -> io::Result<File> {
 fn compile(source: &Path, artifact: &Path) -> io::Result<()> {
     let mut output = output()?;
     write_frame(&mut output, &hello())?;
-    let result = (WASM.compile)(source, artifact);
+    let result = (row_of_program(source).compile)(source, artifact);
     if let Err(problem) = &result {
         write_frame(&mut output, &FromWorker::Failed(problem.clone()))?;
     }
     output.flush()?;
     result.map_err(problem_error)
+}
+
+#[cfg(feature = "gpu")]
+use workload::gpu::inspect as look;
+
+/// A worker that was built without GPU programs finds none.
+#[cfg(not(feature = "gpu"))]
+fn look() -> Result<Option<tilth_protocol::GpuReport>, Problem> {
+    Ok(None)
+}
+
+fn inspect() -> io::Result<()> {
+    let mut output = output()?;
+    write_frame(&mut output, &hello())?;
+    output.flush()?;
+    let found = look();
+    let frame = match &found {
+        Ok(report) => FromWorker::Gpu(report.clone()),
+        Err(problem) => FromWorker::Failed(problem.clone()),
+    };
+    write_frame(&mut output, &frame)?;
+    output.flush()?;
+    found.map(drop).map_err(problem_error)
 }
 
 fn serve_standard() -> io::Result<()> {

@@ -1,8 +1,14 @@
 //! The kinds of work, one row each.
 
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod wasm;
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use tilth_protocol::{Limits, Problem, Status, TaskIndex, Workload, worker::TaskDone};
 
@@ -14,6 +20,8 @@ pub(crate) struct Row {
     pub(crate) workload: Workload,
     /// Names the engine; artifacts of one are not for another.
     pub(crate) engine: fn() -> &'static str,
+    /// How its programs begin.
+    pub(crate) magic: &'static [u8],
     /// Turns a program into an artifact.
     pub(crate) compile: fn(program: &Path, artifact: &Path) -> Result<(), Problem>,
     /// Loads an artifact with inputs.
@@ -55,7 +63,34 @@ pub(crate) trait Tasks {
 }
 
 /// All rows.
-const TABLE: &[&Row] = &[&WASM];
+pub(crate) const TABLE: &[&Row] = &[
+    &WASM,
+    #[cfg(feature = "gpu")]
+    &gpu::GPU,
+];
+
+/// The row for a program file, by how it begins. What begins as nothing we know is refused by the first.
+pub(crate) fn row_of_program(program: &Path) -> &'static Row {
+    let mut start = Vec::new();
+    // What cannot be read is refused with a reason by whoever reads it all.
+    let _ = File::open(program).and_then(|file| file.take(16).read_to_end(&mut start));
+    TABLE.iter().copied().find(|row| start.starts_with(row.magic)).unwrap_or(&WASM)
+}
+
+/// Reads a file of at most `most` bytes.
+pub(crate) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One more than allowed, to see that there is more.
+    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn file_problem(what: &str, path: &Path, error: &io::Error) -> Problem {
+    Problem::new(what, format!("{}: {error}", path.display()), "see the provider's log")
+}
 
 /// The row of a workload.
 pub(crate) fn row(workload: Workload) -> Result<&'static Row, Problem> {

@@ -10,6 +10,7 @@ mod load;
 mod node;
 mod overhead;
 mod process;
+mod sandbox;
 
 use anyhow::bail;
 
@@ -24,6 +25,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("node", node::run),
     ("load", load::run),
     ("blobs", blobs::run),
+    ("sandbox", sandbox::run),
 ];
 
 /// The lines of a report: what, ours, the peer's or the aim, and what the two mean together.

@@ -30,7 +30,7 @@ const OWNERS: &[&str] = &["/usr/bin/rustc", "/usr/bin/cargo"];
 const STD_SOURCE: &str = "/usr/lib/rustlib/src/rust";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Package, and the name of its module.
-const PROGRAMS: &[&str] = &["path-tracer", "noop", "lennard-jones"];
+const PROGRAMS: &[&str] = &["path-tracer", "noop", "starter", "lennard-jones"];
 /// Packages that programs are built from beside their own.
 const LIBRARIES: &[&str] = &["door"];
 /// Files besides the packages' own that decide about the bytes.
@@ -48,7 +48,8 @@ pub fn run(check: bool) -> anyhow::Result<()> {
         fs::create_dir_all(&prebuilt)?;
         build(&dir)?;
         for name in PROGRAMS {
-            fs::copy(built(&dir, name), prebuilt.join(format!("{name}.wasm")))?;
+            // Written and not copied: the mode of what cargo builds is another one.
+            fs::write(prebuilt.join(format!("{name}.wasm")), fs::read(built(&dir, name))?)?;
         }
         fs::write(prebuilt.join("TOOLCHAIN"), toolchain()?)?;
         fs::write(prebuilt.join("B3SUMS"), sums(&dir)?)?;

@@ -5,6 +5,7 @@ mod artifacts;
 mod bench;
 mod ethereum;
 mod faults;
+mod gpu;
 mod guests;
 mod reference;
 mod run;
@@ -51,6 +52,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Run the tests of GPU programs on this machine's best device and measure the path tracer on it.
+    Gpu,
     /// Write the reference pages that the program prints about itself.
     Reference {
         /// Compare with the committed pages instead of writing them.
@@ -90,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         Task::Tidy => tidy::run(),
         Task::Artifacts { check } => artifacts::run(check),
         Task::Guests { check } => guests::run(check),
+        Task::Gpu => gpu::run_device(),
         Task::Reference { check } => reference::run_reference(check),
         Task::EthereumTests { checkout } => ethereum::run_public(&here.join(checkout)),
         Task::Faults { seeds, show, as_user } => faults::run_faults(&seeds, show, as_user),

@@ -7,8 +7,10 @@ use anyhow::bail;
 use crate::run::{output, root, run, step};
 
 /// Pages, and the command that prints each.
-const PAGES: &[(&str, &[&str])] =
-    &[("docs/reference/node-config.md", &["node", "config", "--reference"])];
+const PAGES: &[(&str, &[&str])] = &[
+    ("docs/reference/node-config.md", &["node", "config", "--reference"]),
+    ("docs/reference/provider-config.md", &["provider", "config", "--reference"]),
+];
 
 /// Writes the pages, or with `check` compares them with the committed ones.
 pub fn run_reference(check: bool) -> anyhow::Result<()> {

@@ -19,6 +19,8 @@ const PACKAGES: &[(&str, &str)] = &[
     // Networks of namespaces, and links that lose packets, for the fault runner.
     ("ip", "iproute2"),
     ("nft", "nftables"),
+    // Checks the user service that `tilth provider install` writes.
+    ("systemd-analyze", "systemd"),
 ];
 
 pub fn all() -> anyhow::Result<()> {

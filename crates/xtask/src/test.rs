@@ -9,6 +9,7 @@ use crate::{
 
 /// Features, targets and profile must be the same for every cargo call here, or cargo builds the
 /// dependencies again. Release is what people run, so it is what is tested.
+/// GPU programs are not in yet: their feature changes those of other dependencies. `cargo xtask gpu` tests them.
 const WORKSPACE: &[&str] = &["--workspace", "--release"];
 
 pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {

@@ -8,14 +8,14 @@ use crate::settings::Settings;
 
 /// Turns picture coordinates into rays.
 pub struct Camera {
-    eye: Vec3,
-    right: Vec3,
-    up: Vec3,
-    forward: Vec3,
+    pub(crate) eye: Vec3,
+    pub(crate) right: Vec3,
+    pub(crate) up: Vec3,
+    pub(crate) forward: Vec3,
     /// Half the picture's extent at distance one.
-    half: [f32; 2],
-    aperture: f32,
-    focus: f32,
+    pub(crate) half: [f32; 2],
+    pub(crate) aperture: f32,
+    pub(crate) focus: f32,
 }
 
 impl Camera {

@@ -2,6 +2,7 @@
 //! brightness.
 
 use crate::error::{Result, bad};
+use crate::exact;
 use crate::math::{INV_PI, PI, Vec3, clamp, sqrt, vec3};
 use crate::settings::EnvironmentSettings;
 
@@ -10,16 +11,16 @@ const MAX_HEIGHT: usize = 4096;
 
 /// The surrounding light.
 pub struct Environment {
-    width: usize,
-    height: usize,
-    texels: Vec<Vec3>,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) texels: Vec<Vec3>,
     /// Cumulative share of the rows, then of the columns within each row; both end at 1.
-    rows: Vec<f32>,
-    columns: Vec<f32>,
+    pub(crate) rows: Vec<f32>,
+    pub(crate) columns: Vec<f32>,
     /// Brightness of each texel that the density is made of, and the sum that normalises it.
-    mean: f32,
-    intensity: f32,
-    turn: f32,
+    pub(crate) mean: f32,
+    pub(crate) intensity: f32,
+    pub(crate) turn: f32,
     /// Factor on what the camera sees directly.
     pub background: f32,
 }
@@ -97,8 +98,8 @@ impl Environment {
     }
 
     fn coordinates(&self, d: Vec3) -> (f32, f32) {
-        let u = libm::atan2f(d.x, -d.z) * (0.5 * INV_PI) + 0.5 + self.turn;
-        let v = libm::acosf(clamp(d.y, -1.0, 1.0)) * INV_PI;
+        let u = exact::atan2(d.x, -d.z) * (0.5 * INV_PI) + 0.5 + self.turn;
+        let v = exact::acos(clamp(d.y, -1.0, 1.0)) * INV_PI;
         (u - u.floor(), v)
     }
 
@@ -134,7 +135,7 @@ impl Environment {
         }
         // Share of the texel divided by its solid angle, with the sine of the texel's middle row as it was
         // weighted: brightness * weight / (mean * n) / (2 pi^2 sin / n).
-        let weight = libm::sinf(PI * (y as f32 + 0.5) / self.height as f32);
+        let weight = exact::sin(PI * (y as f32 + 0.5) / self.height as f32);
         brightness(&self.texels, self.width, self.height, x, y) * weight
             / (self.mean * 2.0 * PI * PI * sin)
     }
@@ -146,8 +147,8 @@ impl Environment {
         let u = (x as f32 + fx) / self.width as f32 - self.turn - 0.5;
         let phi = u * 2.0 * PI;
         let theta = (y as f32 + fy) / self.height as f32 * PI;
-        let (sin, cos) = (libm::sinf(theta), libm::cosf(theta));
-        let direction = vec3(sin * libm::sinf(phi), cos, -sin * libm::cosf(phi));
+        let (sin, cos) = (exact::sin(theta), exact::cos(theta));
+        let direction = vec3(sin * exact::sin(phi), cos, -sin * exact::cos(phi));
         EnvironmentSample {
             direction,
             radiance: self.radiance(direction),

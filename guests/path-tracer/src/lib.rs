@@ -14,7 +14,10 @@ pub mod bvh;
 pub mod camera;
 pub mod environment;
 pub mod error;
+pub mod exact;
 pub mod gltf;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod gpu;
 #[cfg(target_arch = "wasm32")]
 mod guest;
 pub mod integrator;

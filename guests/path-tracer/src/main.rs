@@ -1,7 +1,8 @@
 //! The native door to the renderer: the same library that runs on the farm, on this machine.
 //!
 //! `path-tracer --scene S.glb --environment E.hdr --settings render.json --out PICTURE.png` renders the whole
-//! picture (with `--threads N`); `--tile N --out FILE` one tile as the farm returns it (raw RGB rows).
+//! picture (with `--threads N`); `--tile N --out FILE` one tile as the farm returns it (raw RGB rows); `--gpu exact
+//! --out FOLDER` the same as a GPU program with its job file.
 
 use path_tracer::Renderer;
 use std::error::Error;
@@ -10,9 +11,10 @@ use std::time::Instant;
 
 const HELP: &str =
     "usage: path-tracer --scene FILE.glb [--environment FILE.hdr] --settings FILE.json --out FILE
-                   [--tile N | --threads N]
+                   [--tile N | --threads N | --gpu exact|plain]
 
-Renders a glTF scene to a PNG, or one tile of it to raw RGB rows.";
+Renders a glTF scene to a PNG, or one tile of it to raw RGB rows. With --gpu the file to write is a folder:
+it gets a GPU program, a job file that runs it on the farm, and the scene as that program reads it.";
 
 struct Options {
     scene: String,
@@ -21,6 +23,7 @@ struct Options {
     out: String,
     tile: Option<u32>,
     threads: usize,
+    gpu: Option<String>,
 }
 
 fn options() -> Result<Option<Options>, Box<dyn Error>> {
@@ -30,7 +33,8 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         if name == "--help" || name == "-h" {
             return Ok(None);
         }
-        let known = ["--scene", "--environment", "--settings", "--out", "--tile", "--threads"];
+        let known =
+            ["--scene", "--environment", "--settings", "--out", "--tile", "--threads", "--gpu"];
         if !known.contains(&name.as_str()) {
             return Err(format!("unknown option {name}\n\n{HELP}").into());
         }
@@ -46,6 +50,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         out,
         environment: found.remove("--environment"),
         tile: found.remove("--tile").map(|v| v.parse()).transpose()?,
+        gpu: found.remove("--gpu"),
         threads: found.remove("--threads").map_or(Ok(1), |v| v.parse())?,
     }))
 }
@@ -69,6 +74,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     if let Some(tile) = o.tile {
         std::fs::write(&o.out, renderer.tile(tile)?)?;
+        return Ok(());
+    }
+    if let Some(class) = o.gpu {
+        if class != "exact" && class != "plain" {
+            return Err(format!("--gpu is exact or plain, not {class}").into());
+        }
+        std::fs::create_dir_all(&o.out)?;
+        for (name, content) in renderer.gpu_files(&class)? {
+            std::fs::write(std::path::Path::new(&o.out).join(name), content)?;
+        }
         return Ok(());
     }
     let start = Instant::now();

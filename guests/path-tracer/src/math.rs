@@ -1,8 +1,10 @@
 //! Vectors, matrices and the few functions that the renderer needs, in a form that has one answer.
 //!
-//! Every operation here is `+ - * /`, square root, a comparison, or a function of the `libm` crate, in a
-//! fixed order and never fused, so the result has the same bits natively and in WebAssembly.
+//! Every operation here is `+ - * /`, square root, a comparison, or a function of [`crate::exact`], in a fixed
+//! order and never fused, so the result has the same bits natively, in WebAssembly and on an exact GPU. What is
+//! done once per scene, before any GPU, may use the `libm` crate.
 
+use crate::exact;
 use std::ops::{Add, AddAssign, Index, Mul, MulAssign, Neg, Sub};
 
 /// The circle constant.
@@ -218,7 +220,7 @@ pub fn concentric_disk(u: f32, v: f32) -> (f32, f32) {
     } else {
         (b, 0.5 * PI - 0.25 * PI * (a / b))
     };
-    (r * libm::cosf(phi), r * libm::sinf(phi))
+    (r * exact::cos(phi), r * exact::sin(phi))
 }
 
 /// An affine map: three rows of a 3x4 matrix.

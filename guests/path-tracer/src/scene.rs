@@ -14,31 +14,31 @@ use crate::texture::{Picture, SrgbTable, Texture};
 pub struct Scene {
     /// What rays meet.
     pub world: World,
-    meshes: Vec<Mesh>,
-    instances: Vec<Instance>,
-    to_mesh: Vec<Affine>,
+    pub(crate) meshes: Vec<Mesh>,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) to_mesh: Vec<Affine>,
     /// Materials by number.
     pub materials: Vec<Material>,
-    pictures: Vec<Picture>,
-    srgb: SrgbTable,
-    lights: Vec<Light>,
+    pub(crate) pictures: Vec<Picture>,
+    pub(crate) srgb: SrgbTable,
+    pub(crate) lights: Vec<Light>,
     /// Cumulative share of each light, ending at 1.
-    shares: Vec<f32>,
-    light_power: f32,
+    pub(crate) shares: Vec<f32>,
+    pub(crate) light_power: f32,
     /// Middle of the lights and the square of their reach from there.
-    light_centre: Vec3,
-    light_reach2: f32,
+    pub(crate) light_centre: Vec3,
+    pub(crate) light_reach2: f32,
     /// True when some surface lets light through unbent.
     pub filters: bool,
 }
 
 /// A triangle that gives off light, in world space.
-struct Light {
-    instance: u32,
-    triangle: u32,
-    corner: Vec3,
-    edge1: Vec3,
-    edge2: Vec3,
+pub(crate) struct Light {
+    pub(crate) instance: u32,
+    pub(crate) triangle: u32,
+    pub(crate) corner: Vec3,
+    pub(crate) edge1: Vec3,
+    pub(crate) edge2: Vec3,
 }
 
 /// A point on a light.

@@ -10,7 +10,7 @@ pub const MAX_PIXELS: usize = 64 << 20;
 pub struct Picture {
     width: usize,
     height: usize,
-    pixels: Vec<[u8; 4]>,
+    pub(crate) pixels: Vec<[u8; 4]>,
 }
 
 impl Picture {
@@ -128,7 +128,7 @@ fn wrapped(i: i32, n: i32, wrap: Wrap) -> usize {
 }
 
 /// Colour of 8-bit sRGB values, built once.
-pub struct SrgbTable([f32; 256]);
+pub struct SrgbTable(pub(crate) [f32; 256]);
 
 impl Default for SrgbTable {
     fn default() -> Self {

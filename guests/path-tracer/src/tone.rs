@@ -1,14 +1,15 @@
 //! From light to bytes: exposure, a film-like curve (AgX after Troy Sobotka, in Benjamin Wrensch's polynomial
 //! form), saturation and contrast, and a dither of one step against banding.
 
+use crate::exact;
 use crate::math::{Vec3, clamp, max, vec3};
 use crate::random::{mix2, unit};
 
 /// How light becomes a picture.
 pub struct Tone {
-    exposure: f32,
-    saturation: f32,
-    contrast: f32,
+    pub(crate) exposure: f32,
+    pub(crate) saturation: f32,
+    pub(crate) contrast: f32,
 }
 
 /// Stops below and above middle grey that the curve covers.
@@ -48,10 +49,10 @@ impl Tone {
     pub fn bytes(&self, light: Vec3, x: u32, y: u32) -> [u8; 3] {
         let c = inset((light * self.exposure).max(Vec3::ZERO));
         let encode = |v: f32| {
-            curve(clamp((libm::log2f(max(v, 1e-10)) - LOW) * (1.0 / (HIGH - LOW)), 0.0, 1.0))
+            curve(clamp((exact::log2(max(v, 1e-10)) - LOW) * (1.0 / (HIGH - LOW)), 0.0, 1.0))
         };
         let mut c = vec3(encode(c.x), encode(c.y), encode(c.z));
-        let pivot = |v: f32| libm::powf(max(v, 0.0), self.contrast);
+        let pivot = |v: f32| exact::pow(max(v, 0.0), self.contrast);
         c = vec3(pivot(c.x), pivot(c.y), pivot(c.z));
         let grey = Vec3::splat(c.luminance());
         c = outset(grey + (c - grey) * self.saturation);

@@ -93,7 +93,8 @@ async fn a_chain_goes_on_from_a_snapshot() {
     assert_eq!(proofs.0, proofs.1);
     let block = after.get_block_by_number(38.into()).full().await.unwrap();
     assert_eq!(block, before.get_block_by_number(38.into()).full().await.unwrap());
-    assert_eq!(after.get_block_by_number(20.into()).await.unwrap(), None);
+    let dropped = after.get_block_by_number(20.into()).await.unwrap_err();
+    assert_eq!(dropped.as_error_resp().map(|error| error.code), Some(4444), "{dropped}");
     // Both make the same next block.
     let store = TransactionRequest::default()
         .with_to(contract)

@@ -345,7 +345,12 @@ mod tests {
         assert!(change(|page| page.done = 0).contains("ended 0 times"));
         assert!(change(|page| page.tasks = 6).contains("task 5 of job 1 was settled 0 times"));
         assert!(change(|page| page.tasks = 4).contains("outside"));
-        assert!(change(|page| drop(page.ranges.remove(&2))).contains("settled 0 times"));
+        assert!(
+            change(|page| {
+                page.ranges.remove(&2);
+            })
+            .contains("settled 0 times")
+        );
         let doubled = change(|page| {
             let range = page.ranges[&2].clone();
             page.ranges.insert(3, range);

@@ -4,11 +4,15 @@
 mod accounts;
 mod clients;
 mod faults;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod guests;
 mod jobs;
 mod net;
 mod node;
+mod owner;
 mod pictures;
+mod pipelines;
 mod refusals;
 mod running;
 mod stopping;

@@ -14,6 +14,7 @@ use super::mistake;
 pub(super) struct PriceText {
     #[serde(default)]
     kind: PriceKind,
+    #[serde(alias = "per-unit")]
     per_gfuel: Option<String>,
     floor: Option<String>,
     cap: Option<String>,

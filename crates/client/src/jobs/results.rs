@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use tilth_blobs::{Blobs, BlobsError};
-use tilth_protocol::{Leaf, PREPARE_INDEX, Status};
+use tilth_protocol::{Leaf, PREPARE_INDEX, Status, TaskIndex};
 
 use super::{Agreed, JobError, Jobs};
 use crate::{
@@ -19,6 +19,27 @@ impl Jobs {
     /// # Errors
     /// The results cannot be read or written.
     pub async fn merge(&self, agreed: &Agreed, path: &Path) -> Result<Merged, JobError> {
+        let leaves = self.leaves(agreed).await?;
+        let (blobs, spec) = (self.blobs.clone(), Arc::clone(&agreed.spec));
+        let path = path.to_owned();
+        let runtime = tokio::runtime::Handle::current();
+        let merging = tokio::task::spawn_blocking(move || {
+            merge::merge(&spec, &path, |index| match leaves.get(&index) {
+                None => Ok(None),
+                Some(leaf) => runtime.block_on(output(&blobs, leaf)).map_err(io::Error::other),
+            })
+        });
+        let merged = merging
+            .await
+            .map_err(|error| JobError::Incomplete { job: agreed.job, detail: error.to_string() })?;
+        merged.map_err(JobError::Told)
+    }
+
+    /// What is known about each task from the ranges that are here, checked against the chain.
+    ///
+    /// # Errors
+    /// The chain or the store cannot be read.
+    pub async fn leaves(&self, agreed: &Agreed) -> Result<BTreeMap<TaskIndex, Leaf>, JobError> {
         let history = self.history(agreed.job).await?;
         let mut leaves = BTreeMap::new();
         for range in history.ranges.values().filter(|range| range.has_results()) {
@@ -38,19 +59,7 @@ impl Jobs {
                 }
             }
         }
-        let (blobs, spec) = (self.blobs.clone(), Arc::clone(&agreed.spec));
-        let path = path.to_owned();
-        let runtime = tokio::runtime::Handle::current();
-        let merging = tokio::task::spawn_blocking(move || {
-            merge::merge(&spec, &path, |index| match leaves.get(&index) {
-                None => Ok(None),
-                Some(leaf) => runtime.block_on(output(&blobs, leaf)).map_err(io::Error::other),
-            })
-        });
-        let merged = merging
-            .await
-            .map_err(|error| JobError::Incomplete { job: agreed.job, detail: error.to_string() })?;
-        merged.map_err(JobError::Told)
+        Ok(leaves)
     }
 }
 

@@ -7,6 +7,7 @@ use alloy::{
         Address, U256,
         aliases::{U40, U96},
     },
+    rpc::types::TransactionReceipt,
     sol_types::SolEvent,
 };
 use tilth_blobs::Tag;
@@ -15,6 +16,22 @@ use tilth_protocol::{Amount, ContentHash, JobId, Problem};
 
 use super::{Agreed, JobError, Jobs, Note, write_whole};
 use crate::{ChainError, job_file::PreparedJob};
+
+/// What a job locks, and its challenge window in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Money {
+    pub(crate) funds: Amount,
+    pub(crate) window: u32,
+}
+
+/// What a job is told that no purse can hold.
+pub(crate) fn too_much() -> JobError {
+    JobError::Told(Problem::new(
+        "the job costs too much",
+        "tasks x caps x price is more money than there can be",
+        "lower one of the three",
+    ))
+}
 
 impl Jobs {
     /// What a job should be funded with if nothing else is said: every task at its cap, and a
@@ -36,42 +53,72 @@ impl Jobs {
         prepared: &PreparedJob,
         funds: Option<Amount>,
     ) -> Result<Agreed, JobError> {
-        let too_much = || {
-            JobError::Told(Problem::new(
-                "the job costs too much",
-                "tasks x caps x price is more money than there can be",
-                "lower one of the three",
-            ))
-        };
+        let money = self.money(prepared, funds).await?;
+        let draft = Tag::new(format!("draft/{}", prepared.spec.hash()))?;
+        self.store_inputs(prepared, &draft).await?;
+        let call = self.opening(prepared, money, &draft).await?;
+        let receipt = self.account.execute(self.account.link().addresses().job_book, call).await?;
+        let agreed = self.opened_by(prepared, &receipt).await?;
+        self.blobs.unpin(&draft).await?;
+        Ok(agreed)
+    }
+
+    /// What a job locks and how long its window is, checked against the balance and the contract.
+    pub(crate) async fn money(
+        &self,
+        prepared: &PreparedJob,
+        funds: Option<Amount>,
+    ) -> Result<Money, JobError> {
         let funds = funds.or_else(|| Self::usual_funds(prepared)).ok_or_else(too_much)?;
         let value = prepared.most_cost(1).ok_or_else(too_much)?;
         let (link, addresses) = (self.account.link(), *self.account.link().addresses());
-        let owner = self.account.address();
-        let free = link.read(addresses.ledger, Ledger::accountCall { owner }).await?.free;
-        if Amount(free) < funds {
-            return Err(JobError::TooLittleBalance { needed: funds, free: Amount(free) });
-        }
+        self.check_free(funds).await?;
         let least = JobBook::minWindowCall { value: U256::from(value.0) };
         let least = link.read(addresses.job_book, least).await?;
         let window = prepared.offer.window_s.unwrap_or(least);
         if window < least {
             return Err(JobError::WindowTooShort { window, least, value });
         }
-        let spec_bytes = prepared.spec.to_bytes();
-        let spec_hash = ContentHash::of(&spec_bytes);
-        let draft = Tag::new(format!("draft/{spec_hash}"))?;
-        self.store_inputs(prepared, &draft).await?;
-        self.blobs.put(spec_bytes, &draft).await?;
-        self.blobs.sync().await?;
+        Ok(Money { funds, window })
+    }
 
-        let terms = self.terms(prepared, spec_hash, window).await?;
-        let call = JobBook::openCall { terms: terms.clone(), funds: funds.0 };
-        let receipt = self.account.execute(addresses.job_book, call).await?;
+    /// Whether so much is free in the Ledger.
+    pub(crate) async fn check_free(&self, needed: Amount) -> Result<(), JobError> {
+        let owner = self.account.address();
+        let call = Ledger::accountCall { owner };
+        let link = self.account.link();
+        let free = link.read(link.addresses().ledger, call).await?.free;
+        if Amount(free) < needed {
+            return Err(JobError::TooLittleBalance { needed, free: Amount(free) });
+        }
+        Ok(())
+    }
+
+    /// Stores the spec under `tag`, where the inputs are already, and says how the job is opened.
+    pub(crate) async fn opening(
+        &self,
+        prepared: &PreparedJob,
+        Money { funds, window }: Money,
+        tag: &Tag,
+    ) -> Result<JobBook::openCall, JobError> {
+        let spec = self.blobs.put(prepared.spec.to_bytes(), tag).await?;
+        self.blobs.sync().await?;
+        let terms = self.terms(prepared, spec.hash, window).await?;
+        Ok(JobBook::openCall { terms, funds: funds.0 })
+    }
+
+    /// The job that a transaction has opened, adopted.
+    pub(crate) async fn opened_by(
+        &self,
+        prepared: &PreparedJob,
+        receipt: &TransactionReceipt,
+    ) -> Result<Agreed, JobError> {
+        let job_book = self.account.link().addresses().job_book;
         let opened = receipt
             .inner
             .logs()
             .iter()
-            .filter(|log| log.address() == addresses.job_book)
+            .filter(|log| log.address() == job_book)
             .find_map(|log| JobBook::JobOpened::decode_log(&log.inner).ok())
             .ok_or(ChainError::BadAnswer {
                 action: "opening a job",
@@ -79,17 +126,20 @@ impl Jobs {
             })?;
         let agreed = Agreed {
             job: JobId(opened.jobId),
-            client: owner,
+            client: self.account.address(),
             spec: Arc::new(prepared.spec.clone()),
-            terms,
+            terms: opened.terms.clone(),
             opened_block: receipt.block_number.unwrap_or(self.first_block),
         };
         self.adopt(&agreed).await?;
-        self.blobs.unpin(&draft).await?;
         Ok(agreed)
     }
 
-    async fn store_inputs(&self, prepared: &PreparedJob, draft: &Tag) -> Result<(), JobError> {
+    pub(crate) async fn store_inputs(
+        &self,
+        prepared: &PreparedJob,
+        draft: &Tag,
+    ) -> Result<(), JobError> {
         for (expected, path) in &prepared.files {
             let stored = self.blobs.put_file(path, draft).await?;
             if stored != *expected {
@@ -123,7 +173,7 @@ impl Jobs {
             firstRange: offer.first_range,
             deadline: U40::saturating_from(deadline),
             maxFailures: offer.max_failures,
-            requiredClass: 0,
+            requiredClass: offer.required_class,
             minVramMib: 0,
             afterJob: 0,
             callback: Address::ZERO,

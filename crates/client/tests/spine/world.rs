@@ -18,7 +18,7 @@ use tilth_chain::{Chain, Clock, Config, Genesis, Predeploy};
 use tilth_client::{Account, ChainError, Jobs, Link, money};
 use tilth_contracts::{Addresses, Attributes, DeployParams, JobBook, Registry, plan};
 use tilth_protocol::{
-    Amount, ContentHash, JobId, Leaf, PREPARE_INDEX, RangeId, RangeManifest, amount::GRAIN,
+    Amount, ContentHash, JobId, Leaf, PREPARE_INDEX, RangeId, RangeManifest, Status, amount::GRAIN,
 };
 use tilth_verification::MerkleSum;
 
@@ -157,7 +157,7 @@ fn tile(index: u32) -> (u32, u32) {
 }
 
 /// What the program would write for a tile: one colour.
-fn output(index: u32) -> Vec<u8> {
+pub fn output(index: u32) -> Vec<u8> {
     let (width, height) = tile(index);
     vec![u8::try_from(index).unwrap() + 1; (width * height * 3) as usize]
 }
@@ -183,6 +183,8 @@ pub enum Manner {
     OtherOutputs,
     /// Publishes nothing.
     Nothing,
+    /// Its tasks with odd numbers trap.
+    OddTasksTrap,
 }
 
 #[derive(Clone)]
@@ -235,7 +237,11 @@ impl FakeProvider {
             .unwrap();
         let mut leaves = vec![Leaf::finished(PREPARE_INDEX, &[], 7)];
         let tasks = claimed.from..claimed.from + claimed.count;
-        leaves.extend(tasks.clone().map(|index| Leaf::finished(index, &output(index), 5)));
+        let traps = |index: u32| self.manner == Manner::OddTasksTrap && index % 2 == 1;
+        leaves.extend(tasks.clone().map(|index| match traps(index) {
+            true => Leaf::failed(index, Status::Trap, 10),
+            false => Leaf::finished(index, &output(index), 5),
+        }));
         let root = MerkleSum::build(job, &leaves).unwrap().root();
         if self.manner == Manner::OtherOutputs {
             leaves[1] = Leaf::finished(claimed.from, &[0; 100], 5);
@@ -244,7 +250,8 @@ impl FakeProvider {
         let manifest = RangeManifest { range, from: claimed.from, leaves };
         let tag = Tag::range(job, claimed.seq);
         let mut parts = vec![Bytes::from(manifest.to_bytes())];
-        parts.extend(tasks.map(|index| Bytes::from(output(index))));
+        let good = tasks.filter(|index| !traps(*index));
+        parts.extend(good.map(|index| Bytes::from(output(index))));
         let hashes: Vec<_> = parts.iter().map(|part| ContentHash::of(part)).collect();
         if self.manner != Manner::Nothing {
             self.blobs.put_many(parts, &tag).await.unwrap();

@@ -79,7 +79,7 @@ impl Machine {
         range.enter(Stage::Submitted, at);
         // A transaction of an earlier life can land while we run the same range again.
         if let Some(slot) = self.slot_of(id) {
-            out.push(Effect::Abort { slot });
+            self.stop(slot, out);
         }
     }
 
@@ -109,7 +109,7 @@ impl Machine {
             job.end(id.seq);
         }
         if let Some(slot) = self.slot_of(id) {
-            out.push(Effect::Abort { slot });
+            self.stop(slot, out);
         } else if !matches!(range.stage, Stage::Storing) {
             out.push(Effect::Discard { range: id });
         }

@@ -49,6 +49,16 @@ pub enum Effect {
         /// The slot.
         slot: SlotId,
     },
+    /// Let what a slot runs stand still; the time does not count as its silence.
+    Freeze {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// Let it go on. The slot may have become idle meanwhile.
+    Thaw {
+        /// The slot.
+        slot: SlotId,
+    },
     /// End a slot's worker, which has no more to do.
     Unload {
         /// The slot.
@@ -145,6 +155,11 @@ pub enum Note {
         /// Times its worker died.
         deaths: u32,
     },
+    /// A range of ours is given back, for the owner has had the machine for too long.
+    TooLate {
+        /// The range.
+        range: RangeId,
+    },
     /// The stake does not cover one task of a job although nothing else is unsettled.
     StakeTooLow {
         /// The job.
@@ -165,6 +180,8 @@ pub enum Unfit {
     Chained,
     /// Its program or inputs cannot be used.
     Inputs,
+    /// On this machine its price does not pay for the electricity.
+    Power,
     /// One task takes this machine longer than a range may take.
     TooSlow,
     /// Its tasks keep killing the worker.

@@ -145,6 +145,21 @@ pub enum Event {
     Tick,
     /// Take no more work; finish what was begun.
     Drain,
+    /// The owner needs the machine, or (`None`) does not need it any more.
+    Rest(Option<Rest>),
+    /// The disk's share for content is nearly used up, or is not any more.
+    Crowded(bool),
+}
+
+/// What happens to work while the owner has the machine. No work is taken in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It stands still; when it would not be done in time any more it is given back.
+    Freeze,
+    /// What runs is finished; what was not begun is given back as far as that is free.
+    Finish,
+    /// It is stopped and given back.
+    Release,
 }
 
 /// A log of the contracts, as far as a provider cares.

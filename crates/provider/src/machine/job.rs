@@ -197,6 +197,18 @@ impl Job {
         start.saturating_add(second.saturating_mul(1_000))
     }
 
+    /// The least price of a unit that this provider takes: its floor, or what the work costs it, which is
+    /// known once the job was calibrated. Rounded up.
+    pub(super) fn floor(&self, rules: &Rules) -> Price {
+        let Some(speed) = self.speed else { return rules.price_floor };
+        let (cost, cap) = (rules.slot_cost_per_hour, self.terms.price.0);
+        // Units per hour are the hour's earnings at the cap, by the cap.
+        let hour = speed.value.saturating_mul(3_600).max(1);
+        let exact = cost.checked_mul(cap).map(|product| product.div_ceil(hour));
+        let unit = exact.unwrap_or_else(|| cost.div_ceil(hour).saturating_mul(cap));
+        Price(unit).max(rules.price_floor)
+    }
+
     /// Base units that a second of one slot earns at the price of now, once that is known.
     pub(super) fn worth(&self, now: Millis) -> Option<u128> {
         let (value, cap) = (self.speed?.value, self.terms.price.0.max(1));
@@ -288,6 +300,19 @@ mod tests {
     }
 
     #[test]
+    fn work_must_pay_for_its_electricity() {
+        let mut job = Job::new(sample::terms(100), &sample::rules(1));
+        // 0.3 kW for 0.25 of a coin per kWh; an hour is 3,600,000 units at this pace.
+        let rules = Rules { slot_cost_per_hour: 75_000_000, ..sample::rules(1) };
+        assert_eq!(job.floor(&rules), Price(10), "not known before the calibration");
+        job.learn(Pace { tasks: 1, units: 1_000, micros: 1_000_000, load_micros: 0 });
+        assert_eq!(job.floor(&rules), Price(21), "75 of 3.6, rounded up");
+        assert_eq!(job.floor(&sample::rules(1)), Price(10), "who pays nothing asks for the floor");
+        let dear = Rules { slot_cost_per_hour: u128::MAX, ..sample::rules(1) };
+        assert!(job.floor(&dear) > Price(tilth_protocol::amount::MAX_PRICE));
+    }
+
+    #[test]
     fn speed_follows_measurements_slowly() {
         let mut job = Job::new(sample::terms(100), &sample::rules(1));
         let pace = |micros| Pace { tasks: 10, units: 1_000, micros, load_micros: 5 };
@@ -301,6 +326,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn at_the_floor_an_hour_earns_what_it_costs(
+            cost in 0_u128..1 << 90,
+            price in 1_u128..1 << 60,
+            units in 1_u64..1 << 40,
+            micros in 1_u64..1 << 40,
+        ) {
+            let mut job =
+                Job::new(Terms { price: Price(price), ..sample::terms(1) }, &sample::rules(1));
+            let rules = Rules { slot_cost_per_hour: cost, price_floor: Price(0), ..sample::rules(1) };
+            job.learn(Pace { tasks: 1, units, micros, load_micros: 0 });
+            // Times micros, so that nothing is rounded on this side.
+            let earned = job.floor(&rules).0.saturating_mul(u128::from(units)).saturating_mul(3_600_000_000);
+            prop_assert!(earned >= cost.saturating_mul(u128::from(micros)).min(u128::MAX / 2));
+        }
+
         #[test]
         fn remaining_is_what_is_neither_open_nor_submitted(
             moves in proptest::collection::vec((0_u32..20, 0_u8..3), 0..60)

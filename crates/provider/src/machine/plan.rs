@@ -8,7 +8,7 @@ use tilth_protocol::{Amount, JobId, RangeId};
 use super::{
     BATCH, Claim, Machine, Slot, Work,
     effect::{Ask, Effect},
-    event::{Millis, SlotId},
+    event::{Millis, Rest, SlotId},
     job::{Job, Phase, Sleep},
     range::{Range, Stage},
     work_events::ranges_of,
@@ -32,6 +32,7 @@ impl Machine {
         self.discard_and_forget(now, out);
         self.settle(now, out);
         self.store_and_submit(now, out);
+        self.rest(now, out);
         self.give_back(now, out);
         self.fetch(now, out);
         self.run(now, out);
@@ -47,7 +48,9 @@ impl Machine {
         let ids: Vec<_> = self.ids(|stage| stage == Stage::Settled);
         for id in ids {
             let since = self.ranges.get(&id).map_or(0, |range| range.since);
-            if self.is_due(since.saturating_add(self.rules.retention_ms), now) {
+            // Paid is paid: what is served beyond that is a courtesy that needs room.
+            let retention_ms = if self.crowded { 0 } else { self.rules.retention_ms };
+            if self.is_due(since.saturating_add(retention_ms), now) {
                 self.ranges.remove(&id);
                 out.push(Effect::Discard { range: id });
             }
@@ -128,7 +131,7 @@ impl Machine {
 
     /// Gives back what cannot be done, and, when draining, what was not begun.
     fn give_back(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        if self.draining {
+        if self.draining || self.rest == Some(Rest::Finish) {
             for id in self.ids(|stage| stage == Stage::Held) {
                 let going =
                     |range: &Range| matches!(range.stage, Stage::GivingUp | Stage::Releasing);
@@ -156,12 +159,15 @@ impl Machine {
     /// Fetches what is wanted: first for ranges that are ours already, then jobs not yet tried, so that
     /// clients who do not serve their inputs keep nobody else waiting.
     fn fetch(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        if self.stands_still() {
+            return;
+        }
         let mut candidates = Vec::new();
         for (id, job) in &self.jobs {
             let Phase::Seen { not_before } = job.phase else { continue };
             let held = |range: &Range| range.stage == Stage::Held;
             let holds = self.ranges.range(ranges_of(*id)).any(|(_, range)| held(range));
-            let wanted = !self.draining && job.is_open(now) && job.remaining() > 0;
+            let wanted = self.takes_work() && job.is_open(now) && job.remaining() > 0;
             if holds || wanted {
                 candidates.push((!holds, job.fetch_failures, *id, not_before, job.sleep));
             }
@@ -185,6 +191,9 @@ impl Machine {
 
     /// Puts held ranges on free slots, on one that has the job loaded if there is one.
     fn run(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        if self.stands_still() {
+            return;
+        }
         for by_loaded in [true, false] {
             for id in self.ids(|stage| stage == Stage::Held) {
                 let ready = self.jobs.get(&id.job).is_some_and(|job| job.phase == Phase::Ready);
@@ -220,7 +229,7 @@ impl Machine {
     }
 
     fn calibrate(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        if self.draining {
+        if !self.takes_work() {
             return;
         }
         for id in self.waiting_for_calibration(now) {
@@ -307,7 +316,7 @@ impl Machine {
 
     /// Whether another range may be asked for, once `freed` of those committed to are submitted.
     fn has_room(&mut self, freed: usize, now: Millis) -> bool {
-        if self.draining {
+        if !self.takes_work() {
             return false;
         }
         // A job that waits for its calibration gets a slot by no range being asked for ahead of it.
@@ -327,7 +336,11 @@ impl Machine {
             .filter(|(_, job)| job.is_open(now) && job.phase == Phase::Ready)
             .filter(|(_, job)| job.remaining() > 0)
             .filter_map(|(id, job)| {
-                let pays = job.pays_from(self.rules.price_floor);
+                let floor = job.floor(&self.rules);
+                let pays = job.pays_from(floor);
+                if floor > job.terms.price {
+                    return None;
+                }
                 Some((*id, job.worth(now)?, job.sleep, pays))
             })
             .collect();
@@ -343,6 +356,7 @@ impl Machine {
     fn ask(&mut self, id: JobId, now: Millis) -> Option<Ask> {
         let job = self.jobs.get(&id)?;
         let speed = job.speed?;
+        let min_price = job.floor(&self.rules);
         let wait = self.wait_for_slot(now);
         let half = job.terms.range_timeout_ms / 2;
         let work_ms = half.saturating_sub(wait).saturating_sub(speed.load_micros / 1_000);
@@ -358,14 +372,14 @@ impl Machine {
             want = 1;
         }
         let want = want.min(tilth_protocol::leaf::MAX_RANGE_TASKS);
-        Some(Ask { job: id, want, min_price: self.rules.price_floor, epoch: self.epoch })
+        Some(Ask { job: id, want, min_price, epoch: self.epoch })
     }
 
     /// Time until a slot is likely to be free for a range asked for now.
     fn wait_for_slot(&self, now: Millis) -> Millis {
         let waiting = self.ids(|stage| stage == Stage::Held);
         let mut free_at: Vec<Millis> =
-            self.slots.iter().map(|slot| self.time_left(slot.work, now)).collect();
+            self.slots.iter().map(|slot| self.time_left(slot, now)).collect();
         for id in waiting {
             if let Some(least) = free_at.iter_mut().min() {
                 *least = least.saturating_add(self.duration(id));
@@ -374,17 +388,18 @@ impl Machine {
         free_at.into_iter().min().unwrap_or(0)
     }
 
-    fn time_left(&self, work: Work, now: Millis) -> Millis {
-        match work {
+    pub(super) fn time_left(&self, slot: &Slot, now: Millis) -> Millis {
+        match slot.work {
             Work::Idle => 0,
             Work::Calibrating(_) => 0,
             Work::Running(range, since) => {
-                self.duration(range).saturating_sub(now.saturating_sub(since))
+                let until = slot.frozen.unwrap_or(now);
+                self.duration(range).saturating_sub(until.saturating_sub(since))
             }
         }
     }
 
-    fn duration(&self, id: RangeId) -> Millis {
+    pub(super) fn duration(&self, id: RangeId) -> Millis {
         let tasks = self.ranges.get(&id).map_or(0, |range| range.claim.count);
         let speed = self.jobs.get(&id.job).and_then(|job| job.speed);
         speed.map_or(0, |speed| speed.task_micros.saturating_mul(u64::from(tasks)) / 1_000)
@@ -442,7 +457,8 @@ impl Machine {
             let Some(id) = state.loaded.filter(|_| state.work == Work::Idle) else { continue };
             let held =
                 self.ranges.range(ranges_of(id)).any(|(_, range)| range.stage == Stage::Held);
-            if !held && (self.draining || !self.jobs.get(&id).is_some_and(wanted)) {
+            let unwanted = self.draining || self.rest == Some(Rest::Release);
+            if !held && (unwanted || !self.jobs.get(&id).is_some_and(wanted)) {
                 state.loaded = None;
                 out.push(Effect::Unload { slot });
             }
@@ -459,7 +475,7 @@ impl Machine {
         }
     }
 
-    fn ids(&self, wanted: impl Fn(Stage) -> bool) -> Vec<RangeId> {
+    pub(super) fn ids(&self, wanted: impl Fn(Stage) -> bool) -> Vec<RangeId> {
         self.ranges.iter().filter(|(_, range)| wanted(range.stage)).map(|(id, _)| *id).collect()
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tilth_protocol::{Clock, JobId, Price};
 
 use super::{
-    Event, Machine, Terms,
+    Event, Machine, Rest, Terms,
     sample::{self, START},
     world::{State, World},
 };
@@ -18,6 +18,7 @@ enum Act {
     Cancel(u8),
     Acknowledge(u8),
     Crash,
+    Owner(Option<Rest>),
     Wait(u16),
 }
 
@@ -33,8 +34,13 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::Cancel),
         2 => any::<u8>().prop_map(Act::Acknowledge),
         1 => Just(Act::Crash),
+        2 => proptest::option::of(rest()).prop_map(Act::Owner),
         8 => (1_u16..120).prop_map(Act::Wait),
     ]
+}
+
+fn rest() -> impl Strategy<Value = Rest> {
+    prop_oneof![Just(Rest::Freeze), Just(Rest::Finish), Just(Rest::Release)]
 }
 
 fn perform(world: &mut World, act: Act) {
@@ -62,6 +68,7 @@ fn perform(world: &mut World, act: Act) {
         Act::Cancel(_) => {}
         Act::Acknowledge(n) => world.acknowledge(pick(n)),
         Act::Crash => world.start(),
+        Act::Owner(rest) => world.owner(rest),
         Act::Wait(steps) => {
             for _ in 0..steps {
                 if !world.advance() {
@@ -91,6 +98,7 @@ proptest! {
         slots in 1_u16..4,
         trouble in prop_oneof![Just(0_u64), Just(10), Just(35)],
         acts in proptest::collection::vec(act(), 1..40),
+        end in prop_oneof![2 => Just(None), 1 => rest().prop_map(Some)],
     ) {
         let mut world = World::new(seed, slots);
         world.trouble = trouble;
@@ -107,6 +115,8 @@ proptest! {
         for job in world.jobs.keys().copied().collect::<Vec<_>>() {
             world.top_up(job);
         }
+        // The owner goes, or comes and stays for ever.
+        world.owner(end);
         settle_down(&mut world);
 
         prop_assert_eq!(world.held_by_me(), 0, "claimed and neither submitted nor given back");

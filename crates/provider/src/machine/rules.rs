@@ -14,6 +14,9 @@ pub struct Rules {
     pub slots: u16,
     /// Least price of a unit.
     pub price_floor: Price,
+    /// What an hour of one slot's work costs its owner, in base units: electricity. Work that pays less is
+    /// left alone; 0 asks nothing.
+    pub slot_cost_per_hour: u128,
     /// Device class bits registered.
     pub class_bits: u64,
     /// Graphics memory registered.

@@ -13,6 +13,7 @@ pub(crate) fn rules(slots: u16) -> Rules {
         owner: Address::repeat_byte(1),
         slots,
         price_floor: Price(10),
+        slot_cost_per_hour: 0,
         class_bits: 0b1,
         vram_mib: 0,
         retention_ms: 60_000,

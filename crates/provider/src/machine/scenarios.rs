@@ -5,7 +5,7 @@ use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
 
 use super::{
     Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, MoveFailure, Note, Pace, Refusal,
-    Rules, RunTrouble, Terms, Trouble, Unfit,
+    Rest, Rules, RunTrouble, Terms, Trouble, Unfit,
     sample::{self, START},
 };
 
@@ -56,7 +56,7 @@ pub(super) fn stray_event(n: u64) -> Event {
     let provider = Address::repeat_byte(1 + (n >> 7) as u8 % 2);
     let trouble = [RunTrouble::Worker, RunTrouble::Local, RunTrouble::Aborted][n as usize % 3];
     let why = [MoveFailure::Gone, MoveFailure::Later, MoveFailure::Refused][n as usize % 3];
-    match (n >> 24) % 22 {
+    match (n >> 24) % 24 {
         0 => Event::CaughtUp,
         1 => Event::Chain(ChainEvent::Opened { job, terms: sample::terms(10) }),
         2 => Event::Chain(ChainEvent::Claimed { provider, claim }),
@@ -78,6 +78,10 @@ pub(super) fn stray_event(n: u64) -> Event {
         18 => Event::SubmitFailed { range, why },
         19 => Event::ReleaseFailed { range, why },
         20 => Event::SettleEnded { job, done: n & 1 == 0 },
+        21 => Event::Crowded(n & 1 == 0),
+        22 => Event::Rest(
+            [None, Some(Rest::Freeze), Some(Rest::Finish), Some(Rest::Release)][n as usize % 4],
+        ),
         _ => Event::Tick,
     }
 }
@@ -351,4 +355,80 @@ fn a_clock_that_is_set_back_puts_nothing_off() {
     machine.step(Event::Tick, START);
     let effects = machine.step(Event::Tick, START + 60_001);
     assert!(effects.contains(&Effect::Discard { range: range(0) }), "{effects:?}");
+}
+
+/// A machine whose only slot runs ten tasks of a tenth of a second each, claimed at the start.
+fn running() -> Machine {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(1_000));
+    let effects = machine.step(Event::Claimed { claim: claim(0, 0, 10) }, START);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Run { .. })), "{effects:?}");
+    machine
+}
+
+#[test]
+fn work_stands_still_while_the_owner_is_there_and_goes_on_afterwards() {
+    let mut machine = running();
+    let effects = machine.step(Event::Rest(Some(Rest::Freeze)), START + 400);
+    assert_eq!(effects, [Effect::Freeze { slot: 0 }]);
+    // Nine tenths of a minute, less the 600 ms that are left to run: then it is too late.
+    assert_eq!(machine.next_wake(), Some(START + 54_000 - 600));
+    assert_eq!(machine.step(Event::Tick, START + 30_000), []);
+    let effects = machine.step(Event::Rest(None), START + 40_000);
+    assert!(effects.contains(&Effect::Thaw { slot: 0 }), "{effects:?}");
+    let Some(super::Work::Running(_, since)) = machine.work().next() else { panic!() };
+    assert_eq!(since, START + 39_600, "time stood is not time run");
+}
+
+#[test]
+fn what_would_be_late_is_stopped_and_given_back() {
+    let mut machine = running();
+    machine.step(Event::Rest(Some(Rest::Freeze)), START + 400);
+    let effects = machine.step(Event::Tick, START + 53_400);
+    assert!(effects.contains(&Effect::Abort { slot: 0 }), "{effects:?}");
+    assert_eq!(effects.iter().filter(|e| matches!(e, Effect::Abort { .. })).count(), 1);
+    assert_eq!(machine.step(Event::Tick, START + 53_500), [], "stopped once");
+    let failed = Event::RunFailed { slot: 0, done: 4, trouble: RunTrouble::Aborted };
+    let effects = machine.step(failed, START + 53_600);
+    assert!(effects.contains(&Effect::Release { range: range(0) }), "{effects:?}");
+    assert!(effects.contains(&Effect::Note(Note::TooLate { range: range(0) })), "{effects:?}");
+}
+
+#[test]
+fn an_owner_who_wants_the_memory_gets_it_at_once() {
+    let mut machine = running();
+    let effects = machine.step(Event::Rest(Some(Rest::Release)), START + 400);
+    assert_eq!(effects, [Effect::Abort { slot: 0 }]);
+    let failed = Event::RunFailed { slot: 0, done: 4, trouble: RunTrouble::Aborted };
+    let effects = machine.step(failed, START + 500);
+    assert!(effects.contains(&Effect::Release { range: range(0) }), "{effects:?}");
+}
+
+#[test]
+fn an_owner_with_patience_lets_work_be_finished() {
+    let mut machine = running();
+    assert_eq!(machine.step(Event::Rest(Some(Rest::Finish)), START + 400), []);
+    let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+    let effects = machine.step(complete, START + 1_000);
+    assert!(
+        effects.contains(&Effect::Store { range: range(0), from: 0, count: 10 }),
+        "{effects:?}"
+    );
+    let stored = Event::Stored { range: range(0), commitment: commitment() };
+    let effects = machine.step(stored, START + 1_010);
+    assert!(matches!(effects[..], [Effect::Submit { ask: None, .. }]), "{effects:?}");
+}
+
+#[test]
+fn a_full_disk_ends_courtesies_and_new_work() {
+    let mut machine = running();
+    let settled = ChainEvent::Settled { range: range(0), paid: Amount(5) };
+    let submitted = ChainEvent::Submitted { range: range(0), at: START + 1_000 };
+    machine.step(Event::Chain(submitted), START + 1_000);
+    let failed = Event::RunFailed { slot: 0, done: 4, trouble: RunTrouble::Aborted };
+    machine.step(failed, START + 1_000);
+    let effects = machine.step(Event::Chain(settled), START + 2_000);
+    assert!(!effects.contains(&Effect::Discard { range: range(0) }), "it is kept for a minute");
+    let effects = machine.step(Event::Crowded(true), START + 2_001);
+    assert_eq!(effects[0], Effect::Discard { range: range(0) }, "{effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Claim(_))));
 }

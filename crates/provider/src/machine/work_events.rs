@@ -76,6 +76,8 @@ impl Machine {
             Event::WithdrawEnded { done } => self.withdraw_ended(done, now),
             Event::Tick => {}
             Event::Drain => self.draining = true,
+            Event::Rest(rest) => self.rest = rest,
+            Event::Crowded(crowded) => self.crowded = crowded,
         }
     }
 
@@ -103,10 +105,15 @@ impl Machine {
             slot.work = Work::Idle;
             slot.loaded = Some(id);
         }
+        let rules = &self.rules;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.calibrating = false;
         job.strikes = 0;
         job.learn(pace);
+        if job.floor(rules) > job.terms.price && job.unfit.is_none() {
+            job.unfit = Some(Unfit::Power);
+            out.push(Effect::Note(Note::Ignored { job: id, why: Unfit::Power }));
+        }
         // Four fifths: what is left is for storing and submitting.
         let longest = job.terms.range_timeout_ms.saturating_mul(1_000) / 5 * 4;
         let needed =
@@ -174,6 +181,7 @@ impl Machine {
     ) {
         if let Some(slot) = self.slot_mut(slot) {
             slot.work = Work::Idle;
+            slot.leaving = false;
             if pace.is_some() {
                 slot.loaded = Some(id.job);
             }
@@ -201,6 +209,7 @@ impl Machine {
         let work = slot.work;
         slot.work = Work::Idle;
         slot.loaded = None;
+        slot.leaving = false;
         match work {
             Work::Idle => {}
             Work::Calibrating(job) => self.calibration_failed(job, trouble, now, out),

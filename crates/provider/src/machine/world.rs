@@ -9,7 +9,7 @@ use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
 
 use super::{
     Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal,
-    Rules, RunTrouble, SlotId, Terms, Trouble,
+    Rest, Rules, RunTrouble, SlotId, Terms, Trouble,
     sample::{self, START},
 };
 
@@ -25,7 +25,7 @@ pub(super) enum State {
 pub(super) struct WorldRange {
     pub mine: bool,
     pub state: State,
-    claim: Claim,
+    pub claim: Claim,
     /// Set by others who will never submit.
     vanished: bool,
 }
@@ -38,8 +38,8 @@ pub(super) struct WorldJob {
     pub cancelled: bool,
     pub ranges: BTreeMap<u32, WorldRange>,
     /// What the provider's disk holds; survives crashes.
-    fetched: bool,
-    calibrated: bool,
+    pub fetched: bool,
+    pub calibrated: bool,
     broken: bool,
     deadly: bool,
 }
@@ -57,7 +57,7 @@ pub(super) struct World {
     pub machine: Machine,
     pub jobs: BTreeMap<JobId, WorldJob>,
     pub now: Millis,
-    rules: Rules,
+    pub rules: Rules,
     seed: u64,
     serial: u64,
     /// Chance of a fault, in percent.
@@ -66,18 +66,22 @@ pub(super) struct World {
     last_log: Millis,
     past: Vec<ChainEvent>,
     slots: Vec<Option<u64>>,
-    running: BTreeMap<SlotId, RangeId>,
-    complete: BTreeSet<RangeId>,
-    storing: BTreeSet<RangeId>,
-    submitting: BTreeSet<RangeId>,
+    /// What the owner wants.
+    pub rest: Option<Rest>,
+    /// Slots that stand still: how long they still have to run, and what comes then.
+    frozen: BTreeMap<SlotId, (u64, Event)>,
+    pub running: BTreeMap<SlotId, RangeId>,
+    pub complete: BTreeSet<RangeId>,
+    pub storing: BTreeSet<RangeId>,
+    pub submitting: BTreeSet<RangeId>,
     /// Jobs with a settling (true) or expiring (false) transaction under way.
-    batches: BTreeSet<(JobId, bool)>,
+    pub batches: BTreeSet<(JobId, bool)>,
     /// What the machine has been told is submitted.
-    told_submitted: BTreeSet<RangeId>,
+    pub told_submitted: BTreeSet<RangeId>,
     /// What the machine has been told is its own.
     told_claimed: BTreeSet<RangeId>,
-    asks: usize,
-    asks_with_submission: usize,
+    pub asks: usize,
+    pub asks_with_submission: usize,
     pub effects: u64,
     pub most_held: usize,
 }
@@ -97,6 +101,8 @@ impl World {
             last_log: START,
             past: Vec::new(),
             slots: vec![None; usize::from(slots)],
+            rest: None,
+            frozen: BTreeMap::new(),
             running: BTreeMap::new(),
             complete: BTreeSet::new(),
             storing: BTreeSet::new(),
@@ -147,6 +153,7 @@ impl World {
         self.machine = Machine::new(self.rules.clone());
         self.todo.retain(|_, what| matches!(what, Later::Other(_)));
         self.slots.fill(None);
+        self.frozen.clear();
         self.running.clear();
         self.storing.clear();
         self.submitting.clear();
@@ -164,7 +171,23 @@ impl World {
             assert!(effects.iter().all(only_notes), "decided before caught up: {effects:?}");
             assert_eq!(self.machine.next_wake(), None);
         }
+        let effects = self.machine.step(Event::Rest(self.rest), self.now);
+        assert_eq!(effects, [], "decided before caught up");
         self.step(Event::CaughtUp);
+    }
+
+    /// The owner comes or goes.
+    pub(super) fn owner(&mut self, rest: Option<Rest>) {
+        self.rest = rest;
+        self.step(Event::Rest(rest));
+        let frozen = rest == Some(Rest::Freeze);
+        let busy = self.running.keys().filter(|slot| !self.frozen.contains_key(slot)).count();
+        // Those that were told to stop are the only ones that may still run.
+        let stopping = self.todo.values().filter(|what| {
+            matches!(what, Later::Answer(Event::RunFailed { trouble: RunTrouble::Aborted, .. }))
+        });
+        assert!(!frozen || busy <= stopping.count(), "something runs although the owner is there");
+        assert!(frozen || !self.frozen.keys().any(|slot| self.running.contains_key(slot)));
     }
 
     fn tell(&mut self, event: &ChainEvent) {
@@ -488,14 +511,27 @@ impl World {
         let delay = 1 + self.draw(400);
         match effect {
             Effect::Fetch { job, holds, epoch } => self.fetch(job, holds, epoch, delay),
-            Effect::Calibrate { slot, job, index } => self.calibrate(slot, job, index, delay),
+            Effect::Calibrate { slot, job, index } => {
+                assert_eq!(self.rest, None, "calibrated while the owner was there");
+                self.calibrate(slot, job, index, delay);
+            }
+            Effect::Freeze { slot } => self.freeze(slot),
+            Effect::Thaw { slot } => {
+                if let Some((left, answer)) = self.frozen.remove(&slot) {
+                    self.slots[usize::from(slot)] = None;
+                    self.occupy(slot, left, answer);
+                }
+            }
             Effect::Claim(ask) => {
+                assert_eq!(self.rest, None, "claimed while the owner was there");
                 self.check_ask(&ask);
                 self.asks += 1;
                 self.check_room();
                 self.later(delay, Later::Transaction(Effect::Claim(ask)));
             }
             Effect::Run { slot, range, from, count, silence_ms } => {
+                let may = matches!(self.rest, None | Some(Rest::Finish));
+                assert!(may, "began {range} while the owner was there");
                 assert!(self.told_claimed.contains(&range), "ran {range} without a claim");
                 let claim = self.jobs[&range.job].ranges[&range.seq].claim;
                 assert_eq!((claim.from, claim.count), (from, count));
@@ -508,6 +544,7 @@ impl World {
             Effect::Abort { slot } => {
                 let serial = self.slots[usize::from(slot)].expect("aborted an idle slot");
                 self.todo.retain(|(_, other), _| *other != serial);
+                self.frozen.remove(&slot);
                 let trouble = RunTrouble::Aborted;
                 self.slots[usize::from(slot)] = None;
                 self.occupy(slot, delay, Event::RunFailed { slot, done: 0, trouble });
@@ -542,6 +579,14 @@ impl World {
         }
     }
 
+    fn freeze(&mut self, slot: SlotId) {
+        let serial = self.slots[usize::from(slot)].expect("froze an idle slot");
+        let key = self.todo.keys().copied().find(|(_, other)| *other == serial);
+        let key = key.expect("froze what was frozen");
+        let Some(Later::Answer(answer)) = self.todo.remove(&key) else { panic!("no run") };
+        self.frozen.insert(slot, (key.0.saturating_sub(self.now), answer));
+    }
+
     fn calibrate(&mut self, slot: SlotId, job: JobId, index: u32, delay: u64) {
         let state = &self.jobs[&job];
         assert!(state.fetched, "calibrated without inputs");
@@ -569,48 +614,10 @@ impl World {
         self.later(delay, Later::Answer(answer));
     }
 
-    /// Whether a transaction makes sense when it is sent; the chain answers later.
-    fn check_transaction(&mut self, effect: &Effect) {
-        match effect {
-            Effect::Submit { range, ask, .. } => {
-                assert!(self.complete.contains(range) && !self.storing.contains(range));
-                assert!(!self.told_submitted.contains(range), "{range} submitted twice");
-                assert!(self.submitting.insert(*range), "{range} submitted twice at a time");
-                if let Some(ask) = ask {
-                    self.check_ask(ask);
-                    self.asks_with_submission += 1;
-                    self.check_room();
-                }
-            }
-            Effect::Release { range } => {
-                assert!(!self.running.values().any(|other| other == range));
-                assert!(!self.submitting.contains(range) && !self.storing.contains(range));
-            }
-            Effect::Settle { job, seqs } => {
-                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
-                assert!(self.batches.insert((*job, true)), "settles twice at a time");
-                for seq in seqs {
-                    let range = &self.jobs[job].ranges[seq];
-                    assert!(range.mine && matches!(range.state, State::Submitted | State::Settled));
-                }
-            }
-            Effect::Expire { job, seqs } => {
-                assert!(!seqs.is_empty() && seqs.len() <= super::BATCH);
-                assert!(self.batches.insert((*job, false)), "expires twice at a time");
-                let state = &self.jobs[job];
-                for seq in seqs {
-                    let range = &state.ranges[seq];
-                    assert!(
-                        !range.mine && range.claim.at + state.terms.range_timeout_ms < self.now
-                    );
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn fetch(&mut self, id: JobId, holds: bool, epoch: u64, delay: u64) {
         let fault = self.fault();
+        let may = self.rest.is_none() || (holds && self.rest == Some(Rest::Finish));
+        assert!(may, "fetched while the owner was there");
         let Some(job) = self.jobs.get_mut(&id) else { panic!("fetched an unknown job") };
         assert!(holds || job.terms.price >= self.rules.price_floor, "fetched below the floor");
         let answer = if !holds && !job.funded {
@@ -648,26 +655,6 @@ impl World {
         assert!(self.slots[usize::from(slot)].is_none(), "slot {slot} got two things to do");
         let serial = self.later(delay, Later::Answer(answer));
         self.slots[usize::from(slot)] = Some(serial);
-    }
-
-    fn check_ask(&self, ask: &Ask) {
-        let job = &self.jobs[&ask.job];
-        assert!(job.terms.price >= self.rules.price_floor, "asked below the floor");
-        if let Some((clock, start)) = job.terms.clock {
-            // With nothing taken the price is highest; what the machine knows may be a little old.
-            let highest = clock.price(clock.level((self.now - start) / 1_000, 0, 1));
-            assert!(highest >= self.rules.price_floor, "asked before the clock was there");
-        }
-        assert_eq!(job.terms.required_class & !self.rules.class_bits, 0, "asked of another class");
-        assert!(job.fetched && job.calibrated, "asked before the job was ready");
-        assert!(ask.want >= 1 && ask.min_price == Price(10));
-        assert!(self.now < job.terms.deadline);
-    }
-
-    fn check_room(&self) {
-        let taken = self.machine.held() - self.submitting.len().min(self.machine.held());
-        let asked = self.asks + self.asks_with_submission;
-        assert!(taken + asked <= self.rules.capacity() + 1, "{taken} held and {asked} asked for");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use super::{
     bait::Bait,
     outward::HERE,
-    raw::{at, call, call_as_32_bit},
+    raw::{at, at_mut, call, call_as_32_bit},
     tries::Tries,
 };
 
@@ -61,7 +61,7 @@ pub(super) fn ptrace(bait: &Bait, tries: &mut Tries) {
 
 pub(super) fn memory_of_others(bait: &Bait, tries: &mut Tries) {
     let (victim, mut buffer) = (u64::from(bait.victim), [0_u8; 16]);
-    let local = [at(&mut buffer), 16];
+    let local = [at_mut(&mut buffer), 16];
     let remote = [bait.victim_memory, 16];
     let args = [victim, at(&local), 1, at(&remote), 1];
     tries.run("read the neighbour", || call(libc::SYS_process_vm_readv, &args));
@@ -284,12 +284,12 @@ pub(super) fn clocks(_: &Bait, tries: &mut Tries) {
     // Set to what it is, or refused.
     tries.run("time of day", || {
         let mut now = [0_u64; 2];
-        call(libc::SYS_gettimeofday, &[at(&mut now), 0])?;
+        call(libc::SYS_gettimeofday, &[at_mut(&mut now), 0])?;
         call(libc::SYS_settimeofday, &[at(&now), 0])
     });
     tries.run("the clock", || {
         let mut now = [0_u64; 2];
-        call(libc::SYS_clock_gettime, &[0, at(&mut now)])?;
+        call(libc::SYS_clock_gettime, &[0, at_mut(&mut now)])?;
         call(libc::SYS_clock_settime, &[0, at(&now)])
     });
     // The largest error that the clock is said to have.
@@ -352,7 +352,7 @@ pub(super) fn page_moves(_: &Bait, tries: &mut Tries) {
     // The family of calls that have let read-only files be written by way of pipes.
     tries.run("splice a file into a pipe", || {
         let mut ends = [0_i32; 2];
-        call(libc::SYS_pipe2, &[at(&mut ends), 0])?;
+        call(libc::SYS_pipe2, &[at_mut(&mut ends), 0])?;
         let me = std::env::args_os().next().unwrap_or_default();
         let file = std::fs::File::open(me)?;
         let from = u64::from(std::os::fd::AsRawFd::as_raw_fd(&file).unsigned_abs());

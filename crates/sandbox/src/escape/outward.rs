@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     bait::Bait,
-    raw::{at, call, path},
+    raw::{at, at_mut, call, path},
     tries::Tries,
 };
 
@@ -81,7 +81,7 @@ pub(super) fn odd_families(_: &Bait, tries: &mut Tries) {
     sockets(tries, &all);
     let mut pair = [0_i32; 2];
     tries.run("a pair to pass descriptors through", || {
-        call(libc::SYS_socketpair, &[1, 1, 0, at(&mut pair)])
+        call(libc::SYS_socketpair, &[1, 1, 0, at_mut(&mut pair)])
     });
 }
 
@@ -103,7 +103,7 @@ fn read_one(path: impl AsRef<Path>) -> io::Result<()> {
     let careful = libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut file = OpenOptions::new().read(true).custom_flags(careful).open(path)?;
     if file.metadata()?.is_file() {
-        file.read(&mut [0; 1])?;
+        let _ = file.read(&mut [0; 1])?;
     }
     Ok(())
 }

@@ -20,6 +20,11 @@ pub(super) fn at<T: ?Sized>(thing: &T) -> u64 {
     std::ptr::from_ref(thing).cast::<u8>().expose_provenance() as u64
 }
 
+/// The same of something that the kernel writes to.
+pub(super) fn at_mut<T: ?Sized>(thing: &mut T) -> u64 {
+    std::ptr::from_mut(thing).cast::<u8>().expose_provenance() as u64
+}
+
 /// A path as the kernel takes it.
 pub(super) fn path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap_or_default()

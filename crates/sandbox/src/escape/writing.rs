@@ -141,7 +141,8 @@ pub(super) fn output_barred(bait: &Bait, tries: &mut Tries) {
 pub(super) fn output_rights(bait: &Bait, tries: &mut Tries) {
     let path = bait.out.join("set-user-id");
     tries.run("set-user-id", || {
-        let mut file = OpenOptions::new().create(true).write(true).mode(0o700).open(&path)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o700).open(&path)?;
         file.write_all(b"#!/bin/sh\n")?;
         Ok(rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(0o6755))?)
     });
@@ -150,7 +151,12 @@ pub(super) fn output_rights(bait: &Bait, tries: &mut Tries) {
         call(libc::SYS_fchmodat, &[super::outward::HERE, at(path.as_bytes_with_nul()), 0o6755])
     });
     // With the bit from the start, it goes with the first byte that is written.
-    let born = OpenOptions::new().create(true).write(true).mode(0o6755).open(bait.out.join("born"));
+    let born = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o6755)
+        .open(bait.out.join("born"));
     if let Ok(mut file) = born {
         let _ = file.write_all(b"#!/bin/sh\n");
     }

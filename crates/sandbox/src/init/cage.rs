@@ -88,6 +88,10 @@ fn change_root(plan: &Plan, owner: Option<u32>) -> Result<(), Failed> {
     for device in DEVICES {
         bind(&Bind::new(device, device), READ_ONLY | NO_SUID | NO_EXEC)?;
     }
+    for device in &plan.devices {
+        // Writable, for drivers are spoken to through it; it stays one device.
+        bind(&Bind::new(device, device), NO_SUID | NO_EXEC)?;
+    }
     if plan.limits.tmp_bytes > 0 {
         let tmp = Path::new("/tmp");
         // Every inode costs kernel memory that only a cgroup would count, so their number is bounded too.

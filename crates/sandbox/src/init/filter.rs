@@ -267,6 +267,11 @@ const UNNAMED_FILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
 const IOCTLS: &[u64] =
     &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIOCLEX, libc::FIONCLEX, libc::FIONBIO, libc::FIONREAD];
 
+/// Kinds of questions (bits 8 to 15 of the number) that drivers of GPUs answer: `d` of the kernel's graphics
+/// devices, `F` and the bare numbers of NVIDIA's, whose memory driver's are below 256 or end in 1 and 2 at 0x30000000.
+const DEVICE_KINDS: &[u64] = &[0x6400, 0x4600, 0x0000];
+const KIND: u64 = 0xff00;
+
 /// Which processes may be signalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signals {
@@ -277,11 +282,11 @@ pub(crate) enum Signals {
 }
 
 /// Puts this process, and what becomes of it, under the filters for good.
-pub(crate) fn install(signals: Signals) -> io::Result<()> {
+pub(crate) fn install(signals: Signals, devices: bool) -> io::Result<()> {
     let hostile = HOSTILE.iter().chain(HOSTILE_HERE).map(|&call| (call, Vec::new())).collect();
     let hostile = compile(hostile, SeccompAction::Allow, SeccompAction::KillProcess);
     let enosys = u32::try_from(libc::ENOSYS).unwrap_or(0);
-    let allowed = allowed(signals)
+    let allowed = allowed(signals, devices)
         .and_then(|rules| compile(rules, SeccompAction::Errno(enosys), SeccompAction::Allow));
     apply_filter(&hostile.map_err(io::Error::other)?).map_err(system_error)?;
     apply_filter(&allowed.map_err(io::Error::other)?).map_err(system_error)
@@ -296,17 +301,30 @@ fn compile(
     SeccompFilter::new(rules, otherwise, matched, arch)?.try_into()
 }
 
-fn allowed(signals: Signals) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn allowed(
+    signals: Signals,
+    devices: bool,
+) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALLOWED.iter().chain(ALLOWED_HERE).map(|&call| (call, Vec::new())).collect();
     for &(call, position, values) in BY_ARGUMENT {
         let values = values.iter().map(|&value| equals(position, u64::from(value.unsigned_abs())));
         rules.insert(call, values.collect::<Result<_, _>>()?);
     }
-    rules.insert(
-        libc::SYS_ioctl,
-        IOCTLS.iter().map(|&value| equals(1, value)).collect::<Result<_, _>>()?,
-    );
+    let mut ioctls: Vec<_> =
+        IOCTLS.iter().map(|&value| equals(1, value)).collect::<Result<_, _>>()?;
+    if devices {
+        for kind in DEVICE_KINDS {
+            let kind = SeccompCondition::new(
+                1,
+                SeccompCmpArgLen::Dword,
+                SeccompCmpOp::MaskedEq(KIND),
+                *kind,
+            )?;
+            ioctls.push(SeccompRule::new(vec![kind])?);
+        }
+    }
+    rules.insert(libc::SYS_ioctl, ioctls);
     for &(call, position, flags) in BY_FLAGS.iter().chain(BY_FLAGS_HERE) {
         let none_of = SeccompCmpOp::MaskedEq(u64::from(flags.cast_unsigned()));
         let flags = SeccompCondition::new(position, SeccompCmpArgLen::Qword, none_of, 0)?;
@@ -347,7 +365,7 @@ mod tests {
 
     #[test]
     fn no_call_is_both_allowed_and_hostile() {
-        let rules = allowed(Signals::Only(7)).unwrap();
+        let rules = allowed(Signals::Only(7), true).unwrap();
         for call in HOSTILE.iter().chain(HOSTILE_HERE) {
             assert!(!rules.contains_key(call), "{call}");
         }
@@ -357,15 +375,19 @@ mod tests {
         }
         assert_eq!(rules[&libc::SYS_kill].len(), 1);
         assert!(
-            rules[&libc::SYS_clone].len() == 1 && rules[&libc::SYS_ioctl].len() == IOCTLS.len()
+            rules[&libc::SYS_clone].len() == 1
+                && rules[&libc::SYS_ioctl].len() == IOCTLS.len() + DEVICE_KINDS.len()
         );
+        let without = allowed(Signals::Any, false).unwrap();
+        assert_eq!(without[&libc::SYS_ioctl].len(), IOCTLS.len());
     }
 
     #[test]
     fn both_filters_compile_within_the_kernel_bound() {
         let enosys = SeccompAction::Errno(38);
         let program =
-            compile(allowed(Signals::Only(7)).unwrap(), enosys, SeccompAction::Allow).unwrap();
+            compile(allowed(Signals::Only(7), true).unwrap(), enosys, SeccompAction::Allow)
+                .unwrap();
         assert!(program.len() < 4096, "{}", program.len());
     }
 }

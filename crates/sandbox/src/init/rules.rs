@@ -73,6 +73,8 @@ fn allowed(plan: &Plan) -> Vec<(PathBuf, u64)> {
         vec![("/dev/null".into(), READ_FILE | WRITE_FILE), ("/dev/zero".into(), READ_FILE)];
     allowed.extend(plan.code.iter().map(|bind| (seen(bind), READ_FILE | EXECUTE)));
     allowed.extend(plan.read_only.iter().map(|bind| (seen(bind), READ)));
+    let device = READ_FILE | WRITE_FILE | IOCTL_DEV;
+    allowed.extend(plan.devices.iter().map(|path| (path.clone(), device)));
     allowed.extend(plan.writable.iter().map(|bind| (seen(bind), ADD)));
     if private {
         allowed.push(("/".into(), READ_DIR));

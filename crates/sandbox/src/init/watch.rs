@@ -29,6 +29,9 @@ const TICKS_PER_SECOND: u64 = 100;
 /// More processes than this are not looked at; limits on their number lie far below.
 const MAX_PROCESSES: usize = 4096;
 
+/// Rounds of looking for processes that are to be stopped.
+const STOP_ROUNDS: u32 = 64;
+
 pub(crate) struct Watch<'a> {
     limits: &'a Limits,
     meters: &'a Meters<'a>,
@@ -163,6 +166,30 @@ pub(crate) fn kill_descendants(top: Pid) -> usize {
         let _ = kill_process(pid, Signal::KILL);
     }
     all.len()
+}
+
+/// Stops all descendants of `top` where they are. One that forks meanwhile is found in the next round; the
+/// bound is for a kernel that hides them from us.
+pub(crate) fn stop_descendants(top: Pid) {
+    let mut stopped = HashSet::new();
+    for _ in 0..STOP_ROUNDS {
+        let fresh: Vec<Pid> =
+            descendants(top).into_iter().filter(|pid| stopped.insert(*pid)).collect();
+        if fresh.is_empty() {
+            return;
+        }
+        for pid in fresh {
+            // One that has ended needs no stopping.
+            let _ = kill_process(pid, Signal::STOP);
+        }
+    }
+}
+
+/// Sends a signal to all descendants of `top`.
+pub(crate) fn signal_descendants(top: Pid, signal: Signal) {
+    for pid in descendants(top) {
+        let _ = kill_process(pid, signal);
+    }
 }
 
 /// Anonymous memory a process has touched and the page tables for all it has mapped, in bytes. Tables alone can be

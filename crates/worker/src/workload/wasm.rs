@@ -1,36 +1,22 @@
 //! WebAssembly programs on the deterministic machine.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use tilth_protocol::{Problem, TaskIndex, Workload, spec::MAX_PROGRAM_BYTES, worker::TaskDone};
 use tilth_vm::{
     Artifact, Inputs, Log, Session, admit, artifact::MAX_ARTIFACT_BYTES, compile, engine_key,
 };
 
-use super::{Finished, Order, Prepared, Row, Tasks};
+use super::{Finished, Order, Prepared, Row, Tasks, file_problem, read_bounded};
 
 /// The row of `wasm`.
-pub(crate) const WASM: Row =
-    Row { workload: Workload::Wasm, engine: engine_key, compile: compile_file, load };
-
-/// Reads a file of at most `most` bytes.
-fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One more than allowed, to see that there is more.
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::other(format!("more than {most} bytes")));
-    }
-    Ok(bytes)
-}
-
-fn file_problem(what: &str, path: &Path, error: &io::Error) -> Problem {
-    Problem::new(what, format!("{}: {error}", path.display()), "see the provider's log")
-}
+pub(crate) const WASM: Row = Row {
+    workload: Workload::Wasm,
+    engine: engine_key,
+    magic: b"\0asm",
+    compile: compile_file,
+    load,
+};
 
 fn compile_file(program: &Path, artifact: &Path) -> Result<(), Problem> {
     let bytes = read_bounded(program, MAX_PROGRAM_BYTES)

@@ -1,0 +1,125 @@
+//! The command line of those who rent out machines, and of those who run relays.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+use tilth_protocol::Amount;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Provider {
+    /// Name of the provider: its accounts are NAME (owner) and NAME-node (hot key).
+    #[arg(required = true)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub options: ProviderOptions,
+    #[command(subcommand)]
+    pub command: Option<ProviderCommand>,
+}
+
+/// Where a provider's configuration comes from: the file, then these.
+#[derive(Clone, Debug, Args)]
+pub struct ProviderOptions {
+    /// Configuration file (TOML); provider.toml in the provider's folder if it is there.
+    /// `tilth provider config` prints one.
+    #[arg(long, value_name = "FILE", env = "TILTH_PROVIDER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Set one option, for example idle.only-when-idle=true; may be given again.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Ranges worked on at the same time.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub slots: Option<u16>,
+    /// Stake in GRAIN.
+    #[arg(long, value_name = "GRAIN")]
+    pub stake: Option<Amount>,
+    /// Which GPU to offer; `tilth doctor` says what there is.
+    #[arg(long, value_enum)]
+    pub gpu: Option<super::Gpu>,
+    /// Least price of a Gfuel in GRAIN.
+    #[arg(long, value_name = "GRAIN")]
+    pub price_floor: Option<String>,
+    /// Address and port of the data endpoint (UDP); port 0 takes any.
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<SocketAddr>,
+    /// Address to publish instead of the bound ones, for a port forwarded by a router.
+    #[arg(long, value_name = "ADDRESS")]
+    pub advertise: Vec<SocketAddr>,
+    /// How long results are served after they were paid.
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    pub retention: Option<Duration>,
+    /// Move earnings to the owner's wallet whenever so much has come in.
+    #[arg(long, value_name = "GRAIN")]
+    pub withdraw_above: Option<Amount>,
+    /// Relay to be met at from behind a router, for example https://relay.example.org; may be given again.
+    #[arg(long, value_name = "URL")]
+    pub relay: Vec<String>,
+}
+
+/// What an owner can do with a provider besides running it.
+#[derive(Debug, Subcommand)]
+pub enum ProviderCommand {
+    /// Work for nobody until `resume`; what runs stands still (or as the configuration says).
+    Pause { name: String },
+    /// Work again.
+    Resume { name: String },
+    /// What a running provider does, and why it does not work if it does not.
+    Status { name: String },
+    /// What a provider has earned, from the chain.
+    Earnings(Earnings),
+    /// Have the provider started with the system, as a service of this user (systemd).
+    Install(Install),
+    /// Undo `install`. Folder, keys and stake stay.
+    Uninstall {
+        name: String,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print a configuration file with every option, its default and its meaning.
+    Config {
+        /// Print the reference page (Markdown) instead.
+        #[arg(long)]
+        reference: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Earnings {
+    /// Name of the provider's owner account, or its address.
+    pub name: String,
+    /// Only what came in from this day on (UTC), for example 2026-11-01.
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<String>,
+    /// How to sum up.
+    #[arg(long, value_enum, default_value_t = By::Day)]
+    pub by: By,
+    /// Print comma-separated values.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+}
+
+/// How earnings are summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// By day, UTC.
+    Day,
+    /// By job.
+    Job,
+    /// By workload and program, as far as the chain tells: by the program's hash.
+    Workload,
+    /// Every range by itself.
+    Range,
+}
+
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Name of the provider.
+    pub name: String,
+    /// Say what would be done, print the unit file, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write the unit file and do not start the service.
+    #[arg(long)]
+    pub no_start: bool,
+}

@@ -1,0 +1,342 @@
+//! The configuration of `tilth provider`: one declaration, from which come the file, the flags and the
+//! reference page.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use tilth_protocol::{Amount, Price, Problem};
+use tilth_provider::{Comfort, IdleRules, Offer, Power};
+use tilth_sandbox::GpuUse;
+use tilth_service::options::{self, Row};
+
+use crate::{
+    args::{Gpu, ProviderOptions},
+    data::{self, DataOptions},
+};
+
+/// First part of the names of environment variables.
+pub const PREFIX: &str = "TILTH_PROVIDER";
+/// The variable that names the file; not an option.
+const CONFIG_VARIABLE: &str = "TILTH_PROVIDER_CONFIG";
+
+tilth_service::options! {
+    /// Everything an owner decides about a provider.
+    #[derive(Clone, Debug)]
+    pub struct ProviderConfig {
+        /// Ranges worked on at the same time, 1 to 256.
+        pub slots: u16 = 1,
+        /// Stake to have at least, in GRAIN; missing stake is deposited and locked at the start.
+        pub stake: String = "1000".to_owned(),
+        /// Which GPU is offered: `off`, `hardware` (the machine's own, through its Vulkan driver) or `software` (a
+        /// Vulkan driver that computes on the CPU; for tests).
+        pub gpu: String = "off".to_owned(),
+        /// Least price of a Gfuel, in GRAIN, such as `0.0005`. The default takes any.
+        pub price_floor: String = String::new(),
+        /// Where the data endpoint listens (UDP). Port 0 takes a free one.
+        pub bind: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 0)),
+        /// Addresses to publish instead of the bound ones, for a port forwarded by a router.
+        pub advertise: Vec<String> = Vec::new(),
+        /// How long results are served after they were paid.
+        pub retention: Duration = Duration::from_secs(3_600),
+        /// Earnings move to the owner's wallet whenever so much has come in, in GRAIN. The default leaves
+        /// them in the Ledger.
+        pub withdraw_above: String = String::new(),
+        /// When the machine works for others.
+        pub idle: IdleRules = IdleRules::default(),
+        /// Electricity: work that does not pay for it is left alone.
+        pub power: PowerOptions = PowerOptions::default(),
+        /// How data is moved.
+        pub data: DataOptions = DataOptions::default(),
+    }
+}
+
+tilth_service::options! {
+    /// Electricity. What a unit of a job costs is known after its calibration task.
+    #[derive(Clone, Debug)]
+    pub struct PowerOptions {
+        /// Watts that the machine draws more when all its slots work than when none does, at the wall.
+        pub watts: u32 = 0,
+        /// Price of a kilowatt-hour, in GRAIN, such as `0.25`.
+        pub grain_per_kwh: String = String::new(),
+    }
+}
+
+/// What the provider is started with, besides its keys and folders.
+#[derive(Debug)]
+pub struct Told {
+    pub offer: Offer,
+    pub gpu: GpuUse,
+    pub bind: SocketAddr,
+    pub advertise: Vec<SocketAddr>,
+    pub retention: Duration,
+    pub withdraw_above: Option<Amount>,
+    pub comfort: Comfort,
+}
+
+impl ProviderConfig {
+    /// The defaults, then the file, then the environment, then `--set` and the other flags.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in these places is not an option or not possible.
+    pub fn gather(usual: &Path, given: &ProviderOptions) -> Result<Self, Problem> {
+        let mut config = Self::default();
+        match &given.config {
+            Some(path) => data::load(&mut config, path)?,
+            None if usual.exists() => data::load(&mut config, usual)?,
+            None => {}
+        }
+        for row in options::rows(&Self::default()).into_iter().filter(|row| !row.is_group) {
+            let variable = options::variable(PREFIX, &row.key);
+            if let Some(text) = std::env::var_os(&variable) {
+                let set = options::set(&mut config, &row.key, &text.to_string_lossy());
+                set.map_err(|error| data::option_problem(&format!("variable {variable}"), &error))?;
+            }
+        }
+        for change in &given.set {
+            let Some((key, text)) = change.split_once('=') else {
+                return Err(Problem::new(
+                    "an option is set by its name and a value",
+                    format!("--set {change}"),
+                    "write it like --set idle.only-when-idle=true",
+                ));
+            };
+            let set = options::set(&mut config, key.trim(), text.trim());
+            set.map_err(|error| data::option_problem("flag --set", &error))?;
+        }
+        config.flags(given);
+        Ok(config)
+    }
+
+    fn flags(&mut self, given: &ProviderOptions) {
+        let text = |amount: Amount| amount.to_string();
+        self.slots = given.slots.unwrap_or(self.slots);
+        self.bind = given.bind.unwrap_or(self.bind);
+        self.retention = given.retention.unwrap_or(self.retention);
+        if let Some(stake) = given.stake {
+            self.stake = text(stake);
+        }
+        if let Some(gpu) = given.gpu {
+            gpu.word().clone_into(&mut self.gpu);
+        }
+        if let Some(floor) = &given.price_floor {
+            self.price_floor.clone_from(floor);
+        }
+        if let Some(above) = given.withdraw_above {
+            self.withdraw_above = text(above);
+        }
+        if !given.advertise.is_empty() {
+            self.advertise = given.advertise.iter().map(ToString::to_string).collect();
+        }
+        if !given.relay.is_empty() {
+            self.data.relay.clone_from(&given.relay);
+        }
+    }
+
+    /// Checks everything and reads amounts.
+    ///
+    /// # Errors
+    /// Something is not possible.
+    pub fn told(&self) -> Result<Told, Problem> {
+        if !(1..=256).contains(&self.slots) {
+            let detail = format!("slots is {}", self.slots);
+            return Err(Problem::new(
+                "the number of slots is not possible",
+                detail,
+                "write 1 to 256",
+            ));
+        }
+        let data = self.data.check()?;
+        let power = Power {
+            watts: self.power.watts,
+            per_kwh: amount("power.grain-per-kwh", &self.power.grain_per_kwh)?,
+        };
+        if (power.watts == 0) != (power.per_kwh == Amount::ZERO) {
+            return Err(Problem::new(
+                "electricity needs both watts and a price",
+                format!(
+                    "watts is {}, grain-per-kwh is {:?}",
+                    self.power.watts, self.power.grain_per_kwh
+                ),
+                "set both under [power], or neither",
+            ));
+        }
+        let comfort = Comfort {
+            idle: self.idle.clone(),
+            power,
+            relays: data.relays,
+            upload: data.upload,
+            download: data.download,
+            content_bytes: data.content_bytes,
+        };
+        let withdraw_above = amount("withdraw-above", &self.withdraw_above)?;
+        Ok(Told {
+            offer: Offer {
+                slots: self.slots,
+                stake: amount("stake", &self.stake)?,
+                price_floor: self.floor()?,
+                ..Offer::default()
+            },
+            gpu: self.gpu()?,
+            bind: self.bind,
+            advertise: data::addresses(&self.advertise)?,
+            retention: self.retention,
+            withdraw_above: (!self.withdraw_above.is_empty()).then_some(withdraw_above),
+            comfort,
+        })
+    }
+
+    fn gpu(&self) -> Result<GpuUse, Problem> {
+        [Gpu::Off, Gpu::Hardware, Gpu::Software]
+            .into_iter()
+            .find(|gpu| gpu.word() == self.gpu)
+            .map(GpuUse::from)
+            .ok_or_else(|| {
+                Problem::new(
+                    "there is no such choice of a GPU",
+                    format!("gpu is {:.40?}", self.gpu),
+                    "write off, hardware or software",
+                )
+            })
+    }
+
+    fn floor(&self) -> Result<Price, Problem> {
+        if self.price_floor.is_empty() {
+            return Ok(Offer::default().price_floor);
+        }
+        Price::from_grain_per_gfuel(&self.price_floor).map_err(|error| {
+            Problem::new(
+                "the price floor is not valid",
+                error.to_string(),
+                "write GRAIN per Gfuel, such as 0.0005",
+            )
+        })
+    }
+}
+
+/// An amount in GRAIN; nothing written is nothing.
+fn amount(name: &str, text: &str) -> Result<Amount, Problem> {
+    if text.is_empty() {
+        return Ok(Amount::ZERO);
+    }
+    text.parse().map_err(|error| {
+        Problem::new(
+            "this is not an amount",
+            format!("{name}: {error}"),
+            "write GRAIN, such as 12.5",
+        )
+    })
+}
+
+/// The default configuration as a file, every option explained.
+pub fn default_file() -> String {
+    let head = "# Configuration of a provider: provider.toml in its folder, or `tilth provider NAME --config FILE`.\n\
+                # Every option is shown with its default; those without one are commented out.\n\n";
+    format!("{head}{}", options::file(&ProviderConfig::default()))
+}
+
+/// The reference page, for providers and clients.
+pub fn reference() -> String {
+    let example = options::variable(PREFIX, "idle.only-when-idle");
+    let mut text = format!(
+        "# Configuration of a provider and of a client\n\n\
+         Generated by `cargo xtask reference` from the declarations in the code; do not edit.\n\n\
+         `tilth provider NAME` reads `providers/NAME/provider.toml` in the network's folder, or the file named \
+         with `--config`; `tilth provider config` prints one with all defaults. Each option can also be given as \
+         an environment variable (`{example}`) and as `--set idle.only-when-idle=true`; flags win over variables, \
+         variables over the file. Unknown options are refused.\n"
+    );
+    page(&mut text, options::rows(&ProviderConfig::default()));
+    text.push_str(
+        "\n# Configuration of a client\n\n\
+         `tilth run`, `tilth job` and the other commands of clients read `client.toml` in the network's folder if it \
+         is there.\n",
+    );
+    page(&mut text, options::rows(&data::ClientConfig::default()));
+    text
+}
+
+fn page(text: &mut String, rows: Vec<Row>) {
+    let mut table_is_open = false;
+    for row in rows {
+        if row.is_group {
+            text.push_str(&format!("\n## [{}]\n\n{}\n", row.key, row.doc));
+            table_is_open = false;
+            continue;
+        }
+        if !table_is_open {
+            text.push_str("\n| option | default | meaning |\n|---|---|---|\n");
+            table_is_open = true;
+        }
+        let name = row.key.rsplit('.').next().unwrap_or_default();
+        let default = row.value.map_or("none".to_owned(), |value| format!("`{value}`"));
+        let doc = row.doc.replace("\n\n", "<br>").replace('\n', " ").replace('|', "\\|");
+        text.push_str(&format!("| `{name}` | {default} | {doc} Takes {}. |\n", row.kind));
+    }
+}
+
+/// Environment variables that look like options and are none.
+pub fn stray_variables() -> Vec<String> {
+    let rows = options::rows(&ProviderConfig::default());
+    let known: Vec<_> = rows.iter().map(|row| options::variable(PREFIX, &row.key)).collect();
+    let named = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let begins = format!("{PREFIX}_");
+    named
+        .filter(|name| {
+            name.starts_with(&begins) && name != CONFIG_VARIABLE && !known.contains(name)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Told, Problem> {
+        let mut config = ProviderConfig::default();
+        options::read(&mut config, text)
+            .map_err(|error| data::option_problem("test", &error))
+            .and_then(|()| config.told())
+    }
+
+    #[test]
+    fn the_default_file_says_what_the_defaults_are() {
+        let told = read(&default_file()).unwrap();
+        assert_eq!(format!("{told:?}"), format!("{:?}", ProviderConfig::default().told().unwrap()));
+        assert_eq!(told.offer.stake, "1000".parse().unwrap());
+        assert_eq!(told.withdraw_above, None);
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_provider_is_told() {
+        let told = read(
+            "slots = 3\nprice-floor = \"0.5\"\nwithdraw-above = \"7\"\n\
+             [idle]\nonly-when-idle = true\nschedule = [\"mon-fri 22:00-07:00\"]\nwhen-busy = \"finish\"\n\
+             [power]\nwatts = 300\ngrain-per-kwh = \"0.25\"\n\
+             [data]\nrelay = [\"https://relay.example.org\"]\nupload-bytes-per-second = \"2MiB\"\n",
+        )
+        .unwrap();
+        assert_eq!(told.offer.slots, 3);
+        assert_eq!(told.withdraw_above, Some("7".parse().unwrap()));
+        assert!(told.comfort.idle.only_when_idle && !told.comfort.relays.is_empty());
+        assert_eq!(told.comfort.power.slot_cost_per_hour(3), 25_000_000_000_000_000);
+        assert_eq!(told.comfort.upload.unwrap().get(), 2 << 20);
+        for wrong in [
+            "slots = 0",
+            "stake = \"much\"",
+            "price-floor = \"x\"",
+            "[power]\nwatts = 5",
+            "[idle]\nschedule = [\"noon\"]",
+            "advertise = [\"x\"]",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_reference_names_every_option() {
+        let text = reference();
+        for row in options::rows(&ProviderConfig::default()) {
+            let name = row.key.rsplit('.').next().unwrap().to_owned();
+            assert!(text.contains(&format!("`{name}`")) || row.is_group, "{}", row.key);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `tilth provider install` and `uninstall`: a provider as a systemd service of this user.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+};
+
+use serde_json::json;
+use tilth_protocol::Problem;
+
+use super::check_name;
+use crate::{
+    Ended,
+    args::{Common, Install},
+    place::Place,
+    print_json,
+};
+
+/// Where a unit lies and what it is called.
+struct Unit {
+    name: String,
+    path: PathBuf,
+}
+
+impl Unit {
+    fn of(provider: &str) -> Result<Self, Problem> {
+        check_name(provider)?;
+        let name = format!("tilth-provider-{provider}.service");
+        let set = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+        let config = set.filter(|path| path.is_absolute());
+        let config = config.or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+        let config = config.ok_or_else(|| {
+            Problem::new(
+                "there is no place for the unit file",
+                "this user has no home folder",
+                "run it as the user whose machine this is, or set XDG_CONFIG_HOME",
+            )
+        })?;
+        let path = config.join("systemd/user").join(&name);
+        Ok(Self { name, path })
+    }
+}
+
+pub fn install(common: &Common, args: &Install) -> Ended {
+    let unit = Unit::of(&args.name)?;
+    let place = Place::open(common)?;
+    // The service could only fail without them.
+    place.signer(&args.name)?;
+    place.signer(&format!("{}-node", args.name))?;
+    let dir = std::path::absolute(&place.dir).unwrap_or_else(|_| place.dir.clone());
+    let program = std::env::current_exe().map_err(|error| {
+        let advice = "start it by its full path, from a file that has not been replaced";
+        Problem::new("the program cannot find itself", error.to_string(), advice)
+    })?;
+    let text = unit_file(&args.name, &program, &dir)?;
+    let lingers = lingers();
+    if args.dry_run {
+        if common.json {
+            print_json(&json!({ "unit": unit.path, "text": text, "lingers": lingers }))?;
+        } else {
+            println!("# would be written to {}", unit.path.display());
+            print!("{text}");
+            println!("# then: systemctl --user daemon-reload");
+            if !args.no_start {
+                println!("#       systemctl --user enable --now {}", unit.name);
+            }
+            say_lingering(lingers, "# ");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    write(&unit.path, &text)?;
+    let start: &[&str] = &["enable", "--now", &unit.name];
+    let wanted = [&["daemon-reload"][..], start];
+    let wanted = &wanted[..if args.no_start { 1 } else { 2 }];
+    let failed = wanted.iter().find_map(|args| systemctl(args).err());
+    if common.json {
+        print_json(&json!({
+            "unit": unit.path, "started": failed.is_none() && !args.no_start,
+            "why-not": failed, "lingers": lingers,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("wrote {}", unit.path.display());
+    match failed {
+        None if args.no_start => println!("start it: systemctl --user enable --now {}", unit.name),
+        None => {
+            println!("provider {} runs as a service", args.name);
+            println!("  log   journalctl --user -u {}", unit.name);
+            println!("  stop  systemctl --user stop {}", unit.name);
+        }
+        Some(why) => {
+            println!("the service manager of this user cannot be reached now: {why}");
+            println!("  after the next login: systemctl --user daemon-reload");
+            println!("                        systemctl --user enable --now {}", unit.name);
+        }
+    }
+    say_lingering(lingers, "");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn uninstall(common: &Common, name: &str, dry_run: bool) -> Ended {
+    let unit = Unit::of(name)?;
+    let there = unit.path.exists();
+    if !there {
+        return Err(Problem::new(
+            "this provider is not installed as a service",
+            format!("{} is not there", unit.path.display()),
+            "check the name; services of other users are theirs to remove",
+        ));
+    }
+    if !dry_run {
+        // One that does not run, or a manager that is away, must not keep the file from going.
+        let stopped = systemctl(&["disable", "--now", &unit.name]);
+        fs::remove_file(&unit.path).map_err(|error| file_problem(&unit.path, &error))?;
+        let _ = systemctl(&["daemon-reload"]);
+        if let Err(why) = stopped {
+            eprintln!("the service manager of this user says: {why}");
+        }
+    }
+    if common.json {
+        print_json(&json!({ "unit": unit.path, "removed": !dry_run }))?;
+    } else if dry_run {
+        println!("would stop {} and remove {}", unit.name, unit.path.display());
+    } else {
+        println!("removed {}", unit.path.display());
+        println!(
+            "folder, keys and stake are still there; work that was begun goes on with `tilth provider {name}`"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The unit file.
+///
+/// What is not there is missing for a reason: the sandbox makes namespaces, mounts and process groups of
+/// its own, and workers run code that they have compiled, so RestrictNamespaces, private mounts and
+/// MemoryDenyWriteExecute would switch off the stronger protection.
+fn unit_file(name: &str, program: &Path, dir: &Path) -> Result<String, Problem> {
+    let (program, dir) = (quoted(program)?, quoted(dir)?);
+    Ok(format!(
+        "[Unit]
+Description=tilth provider {name}
+StartLimitIntervalSec=300
+StartLimitBurst=5
+
+[Service]
+Type=exec
+ExecStart={program} provider {name} --dir {dir}
+Restart=on-failure
+RestartSec=15
+# Ending finishes and submits what runs; when that takes too long, killing loses at most the task in flight.
+KillMode=mixed
+TimeoutStopSec=90
+
+# The owner comes first.
+Nice=10
+CPUWeight=20
+IOWeight=20
+OOMScoreAdjust=500
+
+# Limits on workers need groups of their own.
+Delegate=cpu memory pids
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+UMask=0022
+
+[Install]
+WantedBy=default.target
+"
+    ))
+}
+
+/// A path as a unit file reads it.
+fn quoted(path: &Path) -> Result<String, Problem> {
+    let problem = |why: &str| {
+        let detail = format!("{}: {why}", path.display());
+        Problem::new("this path cannot stand in a unit file", detail, "move it to a plainer path")
+    };
+    let text = path.to_str().ok_or_else(|| problem("it is not UTF-8"))?;
+    if text.chars().any(char::is_control) {
+        return Err(problem("it has control characters"));
+    }
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '%' | '$' => quoted.extend([c, c]),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    Ok(quoted)
+}
+
+fn file_problem(path: &Path, error: &std::io::Error) -> Problem {
+    let detail = format!("{}: {error}", path.display());
+    Problem::new(
+        "the unit file cannot be written",
+        detail,
+        "check that the folder may be written by this user",
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Problem> {
+    let done = path.parent().map_or(Ok(()), fs::create_dir_all);
+    done.and_then(|()| tilth_service::files::write_whole(path, text.as_bytes()))
+        .map_err(|error| file_problem(path, &error))
+}
+
+/// Tells the user's service manager; the error is its own words.
+fn systemctl(args: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("systemctl");
+    command.arg("--user").args(args).stdin(Stdio::null());
+    let done = command.output().map_err(|error| format!("systemctl: {error}"))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let plain: String =
+        said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    Err(plain.trim().to_owned())
+}
+
+/// Whether this user's services run while nobody is logged in; `None` if that is not known.
+fn lingers() -> Option<bool> {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok()?;
+    check_name(&user).ok()?;
+    let dir = Path::new("/var/lib/systemd/linger");
+    dir.parent()?.exists().then(|| dir.join(user).exists())
+}
+
+fn say_lingering(lingers: Option<bool>, before: &str) {
+    if lingers != Some(true) {
+        println!("{before}");
+        println!(
+            "{before}It runs while you are logged in. For it to run from the system's start on, and after you"
+        );
+        println!("{before}have logged out, let your services linger: loginctl enable-linger");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stand_in_a_unit_file_as_they_are() {
+        assert_eq!(quoted(Path::new("/a b/c")).unwrap(), "\"/a b/c\"");
+        assert_eq!(quoted(Path::new("/50%/$x/\"q\"\\")).unwrap(), "\"/50%%/$$x/\\\"q\\\"\\\\\"");
+        assert!(quoted(Path::new("/a\nExecStart=/bin/evil")).is_err());
+        let text =
+            unit_file("garage", Path::new("/usr/bin/tilth"), Path::new("/home/o/.tilth")).unwrap();
+        assert!(
+            text.contains(
+                "ExecStart=\"/usr/bin/tilth\" provider garage --dir \"/home/o/.tilth\"\n"
+            )
+        );
+    }
+}

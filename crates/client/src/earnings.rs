@@ -1,0 +1,298 @@
+//! What a provider has earned: every payment and every loss, from the chain's events alone.
+//!
+//! Exact: amounts are the contracts' own, summed in whole base units.
+
+use std::collections::{BTreeMap, HashMap};
+
+use alloy::{
+    primitives::Address,
+    rpc::types::{Filter, Log},
+    sol_types::{SolEvent, SolEventInterface},
+};
+use tilth_contracts::{JobBook, JobBook::JobBookEvents};
+use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
+
+use crate::{ChainError, Link};
+
+/// One payment, or one loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When, by the chain's clock: seconds since 1970.
+    pub at: u64,
+    /// The block.
+    pub block: u64,
+    /// The range.
+    pub range: RangeId,
+    /// The job's program, if its opening is known.
+    pub program: Option<ContentHash>,
+    /// Tasks that were paid; 0 in a loss.
+    pub tasks: u32,
+    /// Units that were paid; 0 in a loss.
+    pub units: u64,
+    /// What came to the provider's owner.
+    pub paid: Amount,
+    /// What the protocol kept.
+    pub fee: Amount,
+    /// What was cut from the stake because the range was late, or was given back once too often.
+    pub lost: Amount,
+}
+
+/// Sums of some entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Ranges paid.
+    pub ranges: u64,
+    /// Tasks paid.
+    pub tasks: u64,
+    /// Units paid. Those of different programs are not comparable.
+    pub units: u64,
+    /// What clients paid for them.
+    pub gross: Amount,
+    /// What the protocol kept of that.
+    pub fees: Amount,
+    /// What came to the owner.
+    pub paid: Amount,
+    /// What was cut from the stake.
+    pub lost: Amount,
+}
+
+/// Sums of those entries that have a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The key.
+    pub key: String,
+    /// The sums.
+    pub sums: Sums,
+}
+
+impl Sums {
+    /// Adds an entry; `None` if a sum does not fit.
+    fn add(self, entry: &Entry) -> Option<Self> {
+        let gross = entry.paid.checked_add(entry.fee)?;
+        Some(Self {
+            ranges: self.ranges.checked_add(u64::from(entry.units > 0 || gross > Amount::ZERO))?,
+            tasks: self.tasks.checked_add(entry.tasks.into())?,
+            units: self.units.checked_add(entry.units)?,
+            gross: self.gross.checked_add(gross)?,
+            fees: self.fees.checked_add(entry.fee)?,
+            paid: self.paid.checked_add(entry.paid)?,
+            lost: self.lost.checked_add(entry.lost)?,
+        })
+    }
+
+    /// What is left, paid less lost: its sign (`-` or nothing) and its size.
+    pub fn net(&self) -> (&'static str, Amount) {
+        match self.paid.checked_sub(self.lost) {
+            Some(net) => ("", net),
+            None => ("-", Amount(self.lost.0.saturating_sub(self.paid.0))),
+        }
+    }
+}
+
+/// Sums entries by a key, in the order of the keys' first entries. `None` if a sum does not fit, which no
+/// chain of ours can bring about.
+pub fn sums(entries: &[Entry], key: impl Fn(&Entry) -> String) -> Option<Vec<Row>> {
+    let mut places = HashMap::new();
+    let mut rows: Vec<Row> = Vec::new();
+    for entry in entries {
+        let key = key(entry);
+        let place = *places.entry(key.clone()).or_insert(rows.len());
+        if place == rows.len() {
+            rows.push(Row { key, sums: Sums::default() });
+        }
+        let row = rows.get_mut(place)?;
+        row.sums = row.sums.add(entry)?;
+    }
+    Some(rows)
+}
+
+/// Reads a provider's entries, oldest first.
+///
+/// # Errors
+/// Those of the chain.
+pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Entry>, ChainError> {
+    let filter = Filter::new().address(link.addresses().job_book);
+    let own = [
+        JobBook::RangeClaimed::SIGNATURE_HASH,
+        JobBook::RangeSubmitted::SIGNATURE_HASH,
+        JobBook::RangeSettled::SIGNATURE_HASH,
+        JobBook::RangeReleased::SIGNATURE_HASH,
+        JobBook::RangeExpired::SIGNATURE_HASH,
+    ];
+    let own = filter.clone().event_signature(own.to_vec()).topic3(owner.into_word());
+    let logs = link.scan(&own, first_block).await?;
+    let opened = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
+    let opened = link.scan(&opened, first_block).await?;
+    let mut times = HashMap::new();
+    for log in &logs {
+        let block = log.block_number.unwrap_or(0);
+        if let (None, false) = (log.block_timestamp, times.contains_key(&block)) {
+            // Not every node says the time with the log.
+            times.insert(block, link.time_of(block).await?);
+        }
+    }
+    let time = |log: &Log| {
+        let known = log.block_number.and_then(|block| times.get(&block).copied());
+        log.block_timestamp.or(known).unwrap_or(0)
+    };
+    Ok(entries(&logs, &programs(&opened), time))
+}
+
+fn programs(opened: &[Log]) -> BTreeMap<u64, ContentHash> {
+    let read = |log: &Log| JobBook::JobOpened::decode_log(&log.inner).ok();
+    opened
+        .iter()
+        .filter_map(read)
+        .map(|event| (event.jobId, ContentHash(event.program.0)))
+        .collect()
+}
+
+fn entries(
+    logs: &[Log],
+    programs: &BTreeMap<u64, ContentHash>,
+    time: impl Fn(&Log) -> u64,
+) -> Vec<Entry> {
+    let mut counts = BTreeMap::new();
+    let mut units = BTreeMap::new();
+    let mut all = Vec::new();
+    for log in logs {
+        let Ok(event) = JobBookEvents::decode_log(&log.inner) else { continue };
+        let entry = |job: u64, seq: u32| Entry {
+            at: time(log),
+            block: log.block_number.unwrap_or(0),
+            range: RangeId { job: JobId(job), seq },
+            program: programs.get(&job).copied(),
+            tasks: 0,
+            units: 0,
+            paid: Amount::ZERO,
+            fee: Amount::ZERO,
+            lost: Amount::ZERO,
+        };
+        let made = match event.data {
+            JobBookEvents::RangeClaimed(e) => {
+                counts.insert((e.jobId, e.seq), e.count);
+                continue;
+            }
+            JobBookEvents::RangeSubmitted(e) => {
+                units.insert((e.jobId, e.seq), e.units);
+                continue;
+            }
+            JobBookEvents::RangeSettled(e) => {
+                let id = (e.jobId, e.seq);
+                Entry {
+                    tasks: counts.remove(&id).unwrap_or(0),
+                    units: units.remove(&id).unwrap_or(0),
+                    paid: Amount(e.paid),
+                    fee: Amount(e.fee),
+                    ..entry(e.jobId, e.seq)
+                }
+            }
+            JobBookEvents::RangeReleased(e) if e.bond > 0 => {
+                Entry { lost: Amount(e.bond), ..entry(e.jobId, e.seq) }
+            }
+            JobBookEvents::RangeExpired(e) if e.bond > 0 => {
+                Entry { lost: Amount(e.bond), ..entry(e.jobId, e.seq) }
+            }
+            _ => continue,
+        };
+        all.push(made);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, Log as Plain};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn log<E: SolEvent>(event: &E, block: u64) -> Log {
+        let inner = Plain { address: Address::ZERO, data: event.encode_log_data() };
+        Log { inner, block_number: Some(block), ..Log::default() }
+    }
+
+    #[test]
+    fn payments_and_losses_are_read_with_their_tasks_and_fees() {
+        let provider = Address::repeat_byte(1);
+        let submitted = JobBook::RangeSubmitted {
+            jobId: 7,
+            seq: 0,
+            provider,
+            root: B256::ZERO,
+            units: 900,
+            failures: 0,
+            contentHash: B256::ZERO,
+            escrow: 0,
+            at: alloy::primitives::aliases::U40::from(5),
+        };
+        let claimed = JobBook::RangeClaimed {
+            jobId: 7,
+            seq: 0,
+            provider,
+            from: 0,
+            count: 30,
+            price: alloy::primitives::aliases::U96::from(1),
+            escrow: 0,
+            at: alloy::primitives::aliases::U40::from(4),
+        };
+        let settled = JobBook::RangeSettled {
+            jobId: 7,
+            seq: 0,
+            provider,
+            paid: 97,
+            fee: 3,
+            resultRoot: B256::ZERO,
+        };
+        let free =
+            JobBook::RangeReleased { jobId: 7, seq: 1, provider, releases: 1, bond: 0, escrow: 0 };
+        let late = JobBook::RangeExpired { jobId: 8, seq: 2, provider, bond: 500, escrow: 0 };
+        let logs =
+            [log(&claimed, 1), log(&submitted, 2), log(&settled, 3), log(&free, 4), log(&late, 5)];
+        let programs = BTreeMap::from([(7, ContentHash([9; 32]))]);
+        let read = entries(&logs, &programs, |log| log.block_number.unwrap() * 100);
+        assert_eq!(read.len(), 2, "{read:?}");
+        let Entry { at, tasks, units, paid, fee, program, .. } = &read[0];
+        assert_eq!((*at, *tasks, *units), (300, 30, 900));
+        assert_eq!((paid.0, fee.0, *program), (97, 3, Some(ContentHash([9; 32]))));
+        assert_eq!((read[1].lost.0, read[1].paid.0, read[1].program), (500, 0, None));
+        let rows = sums(&read, |entry| entry.range.job.to_string()).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].sums.gross, Amount(100));
+        assert_eq!((rows[0].sums.ranges, rows[1].sums.ranges), (1, 0));
+        let all = sums(&read, |_| String::new()).unwrap();
+        assert_eq!(all[0].sums.net(), ("-", Amount(403)));
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_is_summed_nothing_is_lost(
+            amounts in prop::collection::vec((0_u64..9, 0_u128..1 << 90, 0_u128..1 << 80, any::<bool>()), 0..60),
+        ) {
+            let entries: Vec<_> = amounts.iter().map(|(job, paid, fee, late)| Entry {
+                at: *job,
+                block: 0,
+                range: RangeId { job: JobId(*job), seq: 0 },
+                program: None,
+                tasks: 1,
+                units: 5,
+                paid: if *late { Amount::ZERO } else { Amount(*paid) },
+                fee: if *late { Amount::ZERO } else { Amount(*fee) },
+                lost: if *late { Amount(*paid) } else { Amount::ZERO },
+            }).collect();
+            let rows = sums(&entries, |entry| entry.range.job.to_string()).unwrap();
+            let all = sums(&entries, |_| String::new()).unwrap();
+            let total = |of: fn(&Sums) -> Amount| rows.iter().map(|row| of(&row.sums).0).sum::<u128>();
+            if let [all] = &all[..] {
+                prop_assert_eq!(total(|sums| sums.paid), all.sums.paid.0);
+                prop_assert_eq!(total(|sums| sums.lost), all.sums.lost.0);
+                prop_assert_eq!(all.sums.gross.0, all.sums.paid.0 + all.sums.fees.0);
+            }
+            let huge = Entry { paid: Amount(u128::MAX), ..entries.first().cloned().unwrap_or(Entry {
+                at: 0, block: 0, range: RangeId { job: JobId(1), seq: 0 }, program: None, tasks: 0, units: 0,
+                paid: Amount::ZERO, fee: Amount::ZERO, lost: Amount::ZERO,
+            }) };
+            prop_assert_eq!(sums(&[huge.clone(), huge], |_| String::new()), None);
+        }
+    }
+}

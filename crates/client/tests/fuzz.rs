@@ -1,0 +1,30 @@
+//! The fuzz target of job files without libFuzzer; see `fuzz/README.md`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
+
+#[path = "../../../fuzz/src/job_files.rs"]
+mod job_files;
+#[path = "../../../fuzz/src/mutate.rs"]
+mod mutate;
+#[path = "../../../fuzz/src/smoke.rs"]
+mod smoke;
+
+#[test]
+fn job_files() {
+    smoke::smoke(job_files::TARGETS, "job-file", 15_000);
+}
+
+/// Mutations get past the first line only if the seeds they are made of are sound.
+#[test]
+fn seeds_are_taken() {
+    for seed in smoke::seeds("job-file") {
+        let text = String::from_utf8(seed).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("p.wasm"), b"\0asm").unwrap();
+        std::fs::write(dir.path().join("a"), b"a").unwrap();
+        std::fs::create_dir(dir.path().join("in")).unwrap();
+        std::fs::write(dir.path().join("in/b.txt"), b"b").unwrap();
+        let path = dir.path().join("job.toml");
+        let loaded = tilth_client::job_file::load_bytes(&path, text.as_bytes(), &[]);
+        assert!(loaded.is_ok(), "{text}\n{loaded:?}");
+    }
+}

@@ -1,0 +1,48 @@
+//! Which GPU this machine offers: found by a worker in the sandbox, which opens the device and runs the
+//! conformance vector on it.
+
+use std::time::Duration;
+
+use tilth_protocol::{GpuReport, worker::FromWorker};
+use tilth_sandbox::{CommandLine, Confinement, GpuAccess, Limits as Cage, Program};
+
+use crate::hand::{Hand, HandError, Leash};
+
+/// How long a worker may look at a GPU: drivers compile the vector meanwhile.
+const LOOK: Duration = Duration::from_secs(120);
+
+/// Has a worker look at the GPU that `access` opens, in the sandbox. `None`: there is none, or the worker was
+/// built without GPU programs.
+///
+/// # Errors
+/// What went wrong, in one line: the worker did not start, died, or hung.
+pub async fn inspect_gpu(
+    confinement: &Confinement,
+    worker: &CommandLine,
+    access: &GpuAccess,
+) -> Result<Option<GpuReport>, String> {
+    let report = look(confinement, worker, access).await.map_err(|error| error.to_string())?;
+    Ok(report)
+}
+
+async fn look(
+    confinement: &Confinement,
+    worker: &CommandLine,
+    access: &GpuAccess,
+) -> Result<Option<GpuReport>, HandError> {
+    let mut program = Program::new(&worker.program);
+    program.args = worker.args.clone();
+    program.args.push("inspect".into());
+    access.give(&mut program);
+    let cage = Cage { memory_bytes: 2 << 30, ..cage() };
+    let mut hand = Hand::spawn(confinement.spawn(&program, &cage).await?, Leash::default()).await?;
+    match hand.hear(LOOK).await? {
+        FromWorker::Gpu(report) => Ok(report),
+        _ => Err(HandError::Nonsense("it said something else than what GPU there is".into())),
+    }
+}
+
+/// The sandbox's limits for a worker that uses a GPU: drivers open many files and start many threads.
+pub(crate) fn cage() -> Cage {
+    Cage { open_files: 512, processes: 256, ..Cage::default() }
+}

@@ -1,0 +1,359 @@
+//! A loaded program: its buffers and pipelines on the device, and the running of tasks.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tilth_protocol::{
+    GpuProgram, Limits, Problem, Status, TaskIndex,
+    gpu::{BufferRole, Dispatch, GpuClass},
+    worker::TaskDone,
+};
+
+use super::{
+    artifact::Artifact,
+    device::{Device, SET_UP},
+    spirv::{Replace, make_exact},
+};
+use crate::workload::{Finished, Prepared, Tasks, read_bounded};
+
+/// A program on a device.
+pub(crate) struct GpuTasks {
+    device: Arc<Device>,
+    program: GpuProgram,
+    limits: Limits,
+    buffers: Vec<wgpu::Buffer>,
+    steps: Vec<Step>,
+    /// What outputs are copied to, to be read.
+    staging: wgpu::Buffer,
+}
+
+/// A dispatch ready to be submitted.
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    /// Buffers to which task and repetition are written before.
+    uniforms: Vec<usize>,
+}
+
+fn refused(detail: String, advice: &str) -> Problem {
+    Problem::new("the GPU program cannot run here", detail, advice)
+}
+
+impl GpuTasks {
+    /// Puts a program on a device.
+    pub(crate) fn load(
+        device: Arc<Device>,
+        artifact: Artifact,
+        inputs: &Path,
+        limits: Limits,
+        replace: Replace,
+    ) -> Result<Self, Problem> {
+        let Artifact { program, spirv, least } = artifact;
+        let memory = program.memory_bytes();
+        if memory > limits.memory_bytes || program.output_bytes() > limits.output_bytes {
+            return Err(refused(
+                format!(
+                    "its buffers take {memory} bytes, its outputs {}; the job allows {} and {}",
+                    program.output_bytes(),
+                    limits.memory_bytes,
+                    limits.output_bytes
+                ),
+                "raise the job's limits",
+            ));
+        }
+        let watched = device.watchdog.watch("loading the program", SET_UP);
+        let buffers = make_buffers(&device, &program, &least, inputs)?;
+        let modules = make_modules(&device, &program, &spirv, replace)?;
+        let steps = program.dispatches.iter();
+        let steps = steps
+            .map(|step| make_step(&device, &program, &buffers, &modules, step))
+            .collect::<Vec<_>>();
+        let staging = device.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: outputs(&program).map(|(_, buffer)| buffer.bytes).sum(),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        drop(watched);
+        // What the driver could not do shows here.
+        device.wait("loading the program", SET_UP)?;
+        Ok(Self { device, program, limits, buffers, steps, staging })
+    }
+
+    /// Runs all dispatches for one task and returns its output.
+    pub(crate) fn compute(&self, index: TaskIndex) -> Result<Vec<u8>, Problem> {
+        let Device { device, queue, .. } = &*self.device;
+        let mut encoder = device.create_command_encoder(&Default::default());
+        for (number, buffer) in self.program.buffers.iter().enumerate() {
+            if matches!(buffer.role, BufferRole::Scratch | BufferRole::Output { .. }) {
+                encoder.clear_buffer(&self.buffers[number], 0, None);
+            }
+        }
+        queue.submit([encoder.finish()]);
+        let time = Duration::from_secs(u64::from(self.program.dispatch_seconds));
+        for (dispatch, step) in self.program.dispatches.iter().zip(&self.steps) {
+            for repetition in 0..dispatch.repeat {
+                let words: Vec<u8> =
+                    [index, repetition, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+                for uniform in &step.uniforms {
+                    queue.write_buffer(&self.buffers[*uniform], 0, &words);
+                }
+                let mut encoder = device.create_command_encoder(&Default::default());
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&step.pipeline);
+                pass.set_bind_group(0, &step.group, &[]);
+                let [x, y, z] = dispatch.workgroups;
+                pass.dispatch_workgroups(x, y, z);
+                drop(pass);
+                queue.submit([encoder.finish()]);
+                self.device.wait("a dispatch", time)?;
+            }
+        }
+        self.read_outputs()
+    }
+
+    fn read_outputs(&self) -> Result<Vec<u8>, Problem> {
+        let Device { device, queue, .. } = &*self.device;
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut at = 0;
+        for (number, buffer) in outputs(&self.program) {
+            encoder.copy_buffer_to_buffer(
+                &self.buffers[number],
+                0,
+                &self.staging,
+                at,
+                Some(buffer.bytes),
+            );
+            at += buffer.bytes;
+        }
+        queue.submit([encoder.finish()]);
+        let answer = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&answer);
+        self.staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        });
+        self.device.wait("reading the output", SET_UP)?;
+        let unread = |detail: String| {
+            Problem::new("the GPU's output cannot be read", detail, "see the driver's messages")
+        };
+        match answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(unread(error.to_string())),
+            None => return Err(unread("the device does not say that it is ready".into())),
+        }
+        let view = self.staging.get_mapped_range(..).map_err(|error| unread(error.to_string()))?;
+        let mut output = Vec::new();
+        let mut rest: &[u8] = &view;
+        for (_, buffer) in outputs(&self.program) {
+            let size = usize::try_from(buffer.bytes).unwrap_or(usize::MAX).min(rest.len());
+            let (bytes, behind) = rest.split_at(size);
+            rest = behind;
+            match (&buffer.role, bytes.split_first_chunk()) {
+                (BufferRole::Output { counted: true }, Some((count, bytes))) => {
+                    // A shader may write any number there.
+                    let count = u32::from_le_bytes(*count) as usize;
+                    output.extend_from_slice(&bytes[..count.min(bytes.len())]);
+                }
+                _ => output.extend_from_slice(bytes),
+            }
+        }
+        drop(view);
+        self.staging.unmap();
+        Ok(output)
+    }
+}
+
+impl Tasks for GpuTasks {
+    fn prepare(&mut self) -> Result<Prepared, Problem> {
+        let kind = if self.device.is_software() { "software" } else { "hardware" };
+        let log = format!("runs on {} ({kind})", self.device.info.name);
+        Ok(Prepared { status: Status::Ok, units: 0, log: Some(log) })
+    }
+
+    fn run(&mut self, index: TaskIndex) -> Result<Finished, Problem> {
+        let (units, cap) = (self.program.units(), self.limits.unit_cap);
+        if units > cap {
+            let done =
+                TaskDone { index, status: Status::OutOfFuel, units: cap, output: Vec::new() };
+            let log = format!("a task takes {units} units, the job allows {cap}");
+            return Ok(Finished { done, log: Some(log) });
+        }
+        let output = self.compute(index)?;
+        Ok(Finished { done: TaskDone { index, status: Status::Ok, units, output }, log: None })
+    }
+}
+
+/// Output buffers with their numbers, in order.
+fn outputs(program: &GpuProgram) -> impl Iterator<Item = (usize, &tilth_protocol::gpu::GpuBuffer)> {
+    let all = program.buffers.iter().enumerate();
+    all.filter(|(_, buffer)| matches!(buffer.role, BufferRole::Output { .. }))
+}
+
+fn make_buffers(
+    device: &Device,
+    program: &GpuProgram,
+    least: &[u64],
+    inputs: &Path,
+) -> Result<Vec<wgpu::Buffer>, Problem> {
+    let most = device.device.limits();
+    let (binding, whole) = (most.max_storage_buffer_binding_size, most.max_buffer_size);
+    let mut made = Vec::with_capacity(program.buffers.len());
+    for (buffer, least) in program.buffers.iter().zip(least) {
+        let (usage, content) = match &buffer.role {
+            BufferRole::Input { file } => {
+                let content = read_input(&inputs.join(file), file, buffer.bytes, *least)?;
+                (wgpu::BufferUsages::STORAGE, Some(content))
+            }
+            BufferRole::Scratch => (wgpu::BufferUsages::STORAGE, None),
+            BufferRole::Output { .. } => {
+                (wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC, None)
+            }
+            BufferRole::Uniform { words } => {
+                let words = [0; 4].iter().chain(words).flat_map(|word| word.to_le_bytes());
+                (wgpu::BufferUsages::UNIFORM, Some(words.collect()))
+            }
+        };
+        let size = content.as_ref().map_or(buffer.bytes, |content: &Vec<u8>| content.len() as u64);
+        if size > binding || size > whole {
+            return Err(refused(
+                format!(
+                    "the buffer {:?} has {size} bytes, the device takes {binding}",
+                    buffer.name
+                ),
+                "use a provider with a larger GPU",
+            ));
+        }
+        let raw = device.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: usage | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        if let Some(content) = content {
+            device.queue.write_buffer(&raw, 0, &content);
+        }
+        made.push(raw);
+    }
+    device.queue.submit([]);
+    Ok(made)
+}
+
+/// An input, filled up with zeros to whole words.
+fn read_input(path: &Path, name: &str, most: u64, least: u64) -> Result<Vec<u8>, Problem> {
+    let unusable = |detail: String| {
+        refused(
+            format!("the input {name:?}: {detail}"),
+            "give the job an input of this name and of the size that the program declares",
+        )
+    };
+    let mut content = read_bounded(path, most).map_err(|error| unusable(error.to_string()))?;
+    content.resize(content.len().next_multiple_of(4), 0);
+    if (content.len() as u64) < least {
+        let size = content.len();
+        return Err(unusable(format!("{size} bytes, the program reads at least {least}")));
+    }
+    Ok(content)
+}
+
+#[allow(unsafe_code, reason = "SPIR-V can only be passed on unchecked; see the safety comment")]
+fn make_modules(
+    device: &Device,
+    program: &GpuProgram,
+    spirv: &[Vec<u32>],
+    replace: Replace,
+) -> Result<Vec<wgpu::ShaderModule>, Problem> {
+    let mut modules = Vec::with_capacity(program.shaders.len());
+    for (number, (shader, spirv)) in program.shaders.iter().zip(spirv).enumerate() {
+        if program.class == GpuClass::Plain {
+            modules.push(device.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: None,
+                source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
+            }));
+            continue;
+        }
+        if !device.takes_spirv {
+            return Err(refused(
+                "this driver takes no SPIR-V from us, so nothing can be promised about its bits"
+                    .into(),
+                "run the job as a plain program, or on a device with Vulkan",
+            ));
+        }
+        let words = make_exact(spirv, replace)?;
+        let steps = program.dispatches.iter().filter(|step| usize::from(step.shader) == number);
+        let mut entries: Vec<wgpu::PassthroughShaderEntryPoint<'_>> = Vec::new();
+        for step in steps {
+            if entries.iter().all(|entry| entry.name != step.entry) {
+                entries.push(wgpu::PassthroughShaderEntryPoint {
+                    name: step.entry.as_str().into(),
+                    workgroup_size: step.workgroup.into(),
+                });
+            }
+        }
+        let descriptor = wgpu::ShaderModuleDescriptorPassthrough {
+            entry_points: entries.into(),
+            spirv: Some(words.into()),
+            ..Default::default()
+        };
+        // SAFETY: the words come from our own translation, in the confined compiling child, of a module that
+        // was validated, with every index cut to what it indexes; what was changed since are decorations and
+        // calls of functions with the types of the operations they stand for.
+        modules.push(unsafe { device.device.create_shader_module_passthrough(descriptor) });
+    }
+    Ok(modules)
+}
+
+fn make_step(
+    device: &Device,
+    program: &GpuProgram,
+    buffers: &[wgpu::Buffer],
+    modules: &[wgpu::ShaderModule],
+    step: &Dispatch,
+) -> Step {
+    let (mut layout, mut entries, mut uniforms) = (Vec::new(), Vec::new(), Vec::new());
+    for (binding, number) in (0..).zip(&step.bindings) {
+        let number = usize::from(*number);
+        let ty = match program.buffers[number].role {
+            BufferRole::Uniform { .. } => {
+                uniforms.push(number);
+                wgpu::BufferBindingType::Uniform
+            }
+            BufferRole::Input { .. } => wgpu::BufferBindingType::Storage { read_only: true },
+            _ => wgpu::BufferBindingType::Storage { read_only: false },
+        };
+        layout.push(wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        });
+        entries
+            .push(wgpu::BindGroupEntry { binding, resource: buffers[number].as_entire_binding() });
+    }
+    let device = &device.device;
+    let groups = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: None,
+        entries: &layout,
+    });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: None,
+        bind_group_layouts: &[Some(&groups)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: Some(&layout),
+        module: &modules[usize::from(step.shader)],
+        entry_point: Some(&step.entry),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &groups,
+        entries: &entries,
+    });
+    Step { pipeline, group, uniforms }
+}
