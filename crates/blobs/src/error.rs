@@ -147,7 +147,7 @@ impl BlobsError {
             ),
             Self::Relay { .. } => (
                 "a relay cannot be used",
-                "write its address like https://relay.example.org, and name the certificate file that `tilth relay` has shown if it has one of its own",
+                "write its address like https://relay.example.org, and name the certificate file that its operator hands out if it has one of its own",
             ),
             Self::TooLarge { .. } => (
                 "content is larger than allowed",

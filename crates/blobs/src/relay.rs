@@ -94,8 +94,7 @@ impl Relays {
     }
 }
 
-/// A relay as `tilth relay` runs it: it tells an endpoint its public address over QUIC at the port that
-/// serves HTTPS. One without TLS has no QUIC; peers then meet, but only those with public addresses
+/// A relay, which is taken to tell an endpoint its public address over QUIC at the port that serves HTTPS. One without TLS has no QUIC; peers then meet, but only those with public addresses
 /// come to talk directly.
 fn relay(url: &RelayUrl) -> RelayConfig {
     let secure = url.scheme() == "https";

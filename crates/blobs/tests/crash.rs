@@ -33,7 +33,7 @@ fn content(number: u32) -> Bytes {
 
 /// Runs only inside the process that gets killed.
 #[tokio::test]
-#[ignore = "started by `a_killed_store_still_has_what_was_synced`"]
+#[ignore = "the child that a test kills: cargo nextest run --release -p tilth-blobs a_killed_store_still_has_what_was_synced"]
 async fn victim() {
     let dir = std::env::var(VICTIM).expect("the folder is given by the parent");
     let blobs = Blobs::spawn(config(dir, 1)).await.unwrap();

@@ -337,7 +337,13 @@ impl Forks {
             ),
             (
                 "terminalTotalDifficulty",
-                is_merged,
+                // Lower than it was, it could lie below blocks that are there already.
+                is_merged
+                    || head.number > 0
+                        && matches!(
+                            (self.terminal_total_difficulty, wanted.terminal_total_difficulty),
+                            (Some(stored), Some(wanted)) if wanted < stored
+                        ),
                 self.terminal_total_difficulty == wanted.terminal_total_difficulty,
             ),
             (

@@ -55,6 +55,8 @@ impl ChainTrace {
 pub(super) async fn run(rpc: Arc<Rpc>, reader: Arc<Subscription>) {
     let Subject::Chain(range) = &reader.subject else { return };
     for number in range.start + 1..=range.end {
+        // Before it is traced: a connection has one trace at a time, and none that nobody reads.
+        let _turn = reader.turn().await;
         if reader.has_ended() {
             return;
         }
@@ -65,7 +67,7 @@ pub(super) async fn run(rpc: Arc<Rpc>, reader: Arc<Subscription>) {
             block(&node, number, &range)
         });
         match traced.await {
-            Ok(Ok(Some(result))) => reader.tell_when_read(result).await,
+            Ok(Ok(Some(result))) => reader.tell([result]),
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
                 return tracing::debug!(number, ?error, "a chain is not traced any further");

@@ -113,7 +113,11 @@ pub(super) fn fee_history(rpc: &Rpc, mut args: Arguments<'_>) -> Result<FeeHisto
     })?;
     let count = count.min(HISTORY_MAX).min(newest.saturating_add(1));
     // Clients ask for more blocks than they need: they get those that are kept, if the newest one is.
-    let first = head.snapshot.first_body()?;
+    // Headers stay when transactions are dropped, and are all it takes without rewards.
+    let first = match percentiles.is_empty() {
+        true => head.snapshot.first_block()?,
+        false => head.snapshot.first_body()?,
+    };
     let is_cut = first > 1 && newest >= first;
     let oldest = (newest + 1 - count).max(if is_cut { first } else { 0 });
     let mut history = FeeHistory { oldest_block: U64::from(oldest), ..FeeHistory::default() };

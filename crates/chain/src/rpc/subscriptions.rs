@@ -77,10 +77,10 @@ impl Subscription {
         }
     }
 
-    /// Tells once the peer has read most of what it was sent before.
-    pub(super) async fn tell_when_read(&self, result: Bytes) {
-        let _turn = self.outbox.wait_for_reader().await;
-        self.tell([result]);
+    /// Waits until the peer has read most of what it was sent before; nobody else of the connection is through here
+    /// as long as the turn is held.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.outbox.wait_for_reader().await
     }
 
     pub(super) fn has_ended(&self) -> bool {

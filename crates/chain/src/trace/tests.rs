@@ -366,7 +366,7 @@ fn plain(value: &Value) -> Value {
 /// `GETH_TRACETEST=<go-ethereum>/eth/tracers/internal/tracetest/testdata cargo nextest run
 /// --release -p tilth-chain --run-ignored all geths_own_vectors`
 #[test]
-#[ignore = "needs a checkout of go-ethereum: GETH_TRACETEST=DIR cargo nextest run --run-ignored all"]
+#[ignore = "needs a checkout of go-ethereum: GETH_TRACETEST=DIR cargo nextest run --release -p tilth-chain --run-ignored all geths_own_vectors"]
 fn geths_own_vectors() {
     let root = std::env::var("GETH_TRACETEST").expect("GETH_TRACETEST names geth's testdata");
     let root = std::path::PathBuf::from(root);

@@ -188,7 +188,7 @@ async fn recorded_chain() -> Chain {
 }
 
 #[tokio::test]
-#[ignore = "needs a checkout of ethereum/execution-apis, named by TILTH_EXECUTION_APIS; --run-ignored only"]
+#[ignore = "needs a checkout of ethereum/execution-apis: TILTH_EXECUTION_APIS=DIR cargo nextest run --release -p tilth-chain --run-ignored only ours"]
 async fn every_recorded_answer_is_ours() {
     let chain = recorded_chain().await;
     let (cases, expected) = (cases(), differences());

@@ -43,7 +43,7 @@ fn busy(dir: &Path) -> Config {
 /// Not a test of its own: the process that [`killed_hundreds_of_times_under_load`] kills. Prints
 /// every transaction whose receipt it saw, after it saw it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "runs only as the child of another test"]
+#[ignore = "the child of a test: cargo nextest run --release -p tilth-chain killed_hundreds_of_times_under_load"]
 async fn child_under_load() {
     let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
     let chain = start(busy(Path::new(&dir))).await;

@@ -115,7 +115,7 @@ const CHILD_DIR: &str = "TILTH_TEST_CHAIN_DIR";
 
 /// Not a test of its own: the process that [`killing_at_any_moment_loses_nothing_shown`] kills.
 #[tokio::test]
-#[ignore = "runs only as the child of another test"]
+#[ignore = "the child of a test: cargo nextest run --release -p tilth-chain killing_at_any_moment_loses_nothing_shown"]
 async fn child_that_mines_until_it_is_killed() {
     let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
     let chain = start(on_disk(Path::new(&dir))).await;

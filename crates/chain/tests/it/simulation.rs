@@ -67,7 +67,7 @@ fn difference(at: &str, expected: &Value, found: &Value) -> String {
 }
 
 #[tokio::test]
-#[ignore = "needs a checkout of ethereum/execution-apis, named by TILTH_EXECUTION_APIS; --run-ignored only"]
+#[ignore = "needs a checkout of ethereum/execution-apis: TILTH_EXECUTION_APIS=DIR cargo nextest run --release -p tilth-chain --run-ignored only ours"]
 async fn geths_answers_to_simulations_are_ours() {
     let chain = public_chain().await;
     let (same, different) = run(&chain, "eth_simulateV1").await;
@@ -77,7 +77,7 @@ async fn geths_answers_to_simulations_are_ours() {
 }
 
 #[tokio::test]
-#[ignore = "needs a checkout of ethereum/execution-apis, named by TILTH_EXECUTION_APIS; --run-ignored only"]
+#[ignore = "needs a checkout of ethereum/execution-apis: TILTH_EXECUTION_APIS=DIR cargo nextest run --release -p tilth-chain --run-ignored only ours"]
 async fn geths_answers_to_calls_and_estimates_are_ours() {
     let chain = public_chain().await;
     for (folder, count) in [("eth_call", 6), ("eth_estimateGas", 7), ("eth_createAccessList", 4)] {
