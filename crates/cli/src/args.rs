@@ -200,9 +200,10 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Serving {
     /// Address and port from which the job's inputs are served (UDP); port 0 takes the last one again.
-    /// Providers on other machines need an address of this machine that they can reach.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub bind: SocketAddr,
+    /// Providers on other machines need an address of this machine that they can reach. The default is what
+    /// `client.toml` says, or this machine alone (127.0.0.1:0).
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -9,8 +9,17 @@ use std::{
 
 use tilth_blobs::Relays;
 use tilth_protocol::Problem;
-use tilth_service::options::{self, LoadError, OptionError, Setting};
 
+use crate::configuration::Subject;
+
+/// A client has a file only.
+const SUBJECT: Subject = Subject {
+    what: "the client's configuration",
+    described: "docs/reference/provider-config.md lists",
+    example: "",
+    prefix: "",
+    file_variable: "",
+};
 /// Largest file of certificates that is read.
 const MAX_CERTIFICATES: u64 = 1 << 20;
 /// A cap below this would make others give up on us: they wait 20 seconds for a piece of 16 KiB.
@@ -79,18 +88,26 @@ pub fn client(dir: &Path) -> Result<Client, Problem> {
     let path = dir.join("client.toml");
     let mut config = ClientConfig::default();
     if path.exists() {
-        load(&mut config, &path)?;
+        SUBJECT.load(&mut config, &path)?;
     }
     let ClientConfig { bind, advertise, data } = config;
     Ok(Client { bind, advertise: addresses(&advertise)?, data: data.check()? })
 }
 
 impl Client {
-    /// A store for this endpoint.
-    pub fn store(&self, dir: PathBuf, secret: [u8; 32], usual: SocketAddr) -> tilth_blobs::Config {
+    /// A store for this endpoint. An address that was `given` with the command wins over the file's; `usual` is for
+    /// want of both.
+    pub fn store(
+        &self,
+        dir: PathBuf,
+        secret: [u8; 32],
+        given: Option<SocketAddr>,
+        usual: SocketAddr,
+    ) -> tilth_blobs::Config {
         let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let fallback = if self.data.relays.is_empty() { usual } else { everywhere };
-        let mut config = tilth_blobs::Config::new(dir, secret, self.bind.unwrap_or(fallback));
+        let mut config =
+            tilth_blobs::Config::new(dir, secret, given.or(self.bind).unwrap_or(fallback));
         config.advertise.clone_from(&self.advertise);
         config.relays = self.data.relays.clone();
         config.limits.upload = self.data.upload;
@@ -143,7 +160,7 @@ fn cap(name: &str, value: u64, least: u64) -> Result<Option<u64>, Problem> {
 fn certificates(path: &Path) -> Result<Vec<u8>, Problem> {
     let problem = |detail: String| {
         let what = "a relay's certificate cannot be read";
-        let advice = "name the file that `tilth relay` has made; its operator hands it out";
+        let advice = "name the file that the relay's operator hands out";
         Problem::new(what, format!("{}: {detail}", path.display()), advice)
     };
     let size = fs::metadata(path).map_err(|error| problem(error.to_string()))?.len();
@@ -164,29 +181,6 @@ pub fn addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Problem> {
     read.collect()
 }
 
-/// Reads a configuration file over what is set already.
-pub fn load(config: &mut impl Setting, path: &Path) -> Result<(), Problem> {
-    options::load(config, path).map_err(|error| match &error {
-        LoadError::File(error) => Problem::new(error.to_string(), error.detail(), error.advice()),
-        LoadError::Options { path, source } => option_problem(&path.display().to_string(), source),
-    })
-}
-
-/// An option that was refused, for people.
-pub fn option_problem(place: &str, error: &OptionError) -> Problem {
-    let advice = match error {
-        OptionError::Unknown { .. } | OptionError::Value { .. } => {
-            "correct it; docs/reference/provider-config.md lists every option with its default and meaning"
-        }
-        OptionError::Syntax(_) => "correct the line shown; the file is TOML",
-    };
-    Problem::new(
-        format!("the configuration is not valid ({place})"),
-        error.to_string().trim_end().replace('\n', "\n          "),
-        advice,
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,12 +191,19 @@ mod tests {
         let usual = SocketAddr::from(([127, 0, 0, 1], 0));
         let bind = |text: &str| {
             fs::write(dir.path().join("client.toml"), text).unwrap();
-            client(dir.path()).map(|client| client.store(dir.path().into(), [1; 32], usual).bind)
+            client(dir.path())
+                .map(|client| client.store(dir.path().into(), [1; 32], None, usual).bind)
         };
         assert_eq!(bind("").unwrap(), usual);
         let relayed = "[data]\nrelay = [\"http://127.0.0.1:3340\"]";
         assert_eq!(bind(relayed).unwrap(), SocketAddr::from(([0, 0, 0, 0], 0)));
         assert!(bind(&format!("bind = \"127.0.0.1:9\"\n{relayed}")).unwrap().ip().is_loopback());
+        let given = SocketAddr::from(([127, 0, 0, 1], 7));
+        fs::write(dir.path().join("client.toml"), format!("bind = \"127.0.0.1:9\"\n{relayed}"))
+            .unwrap();
+        let told = client(dir.path()).unwrap();
+        let store = told.store(dir.path().into(), [1; 32], Some(given), usual);
+        assert_eq!(store.bind, given, "the command's own word wins");
         for wrong in [
             "[data]\nrelay = [\"here\"]",
             "[data]\nrelay-certificate = \"x\"",

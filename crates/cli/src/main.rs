@@ -9,6 +9,7 @@ mod lines;
 
 mod account;
 mod args;
+mod configuration;
 mod data;
 mod demo;
 mod doctor;

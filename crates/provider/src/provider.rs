@@ -29,7 +29,7 @@ use crate::{
     room,
     senses::Places,
     shop::Shop,
-    status::{ChainStatus, STOP_PATIENCE, SlotStatus, Status},
+    status::{STOP_PATIENCE, Status},
 };
 
 /// Most slots of one provider.
@@ -107,7 +107,11 @@ impl Provider {
             ProviderError::Folder { action: "cannot listen at", path, source }
         })?;
         let worker = config.worker.clone();
-        let limits = config.limits;
+        let mut limits = config.limits;
+        if let Some(cap) = comfort.content_bytes {
+            // Inputs stay as long as their job; were they to fill the store, nothing could be claimed any more.
+            limits.disk = limits.disk.min(cap / 2);
+        }
         let kept = blobs.clone();
         let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
         info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
@@ -257,22 +261,8 @@ async fn look_at_gpu(
 }
 
 fn first_status(config: &Config, contact: tilth_protocol::Contact) -> Status {
-    Status {
-        owner: config.owner.address(),
-        node: config.node.address(),
-        contact,
-        slots: vec![SlotStatus::Idle; usize::from(config.offer.slots)],
-        held: 0,
-        unsettled: 0,
-        jobs: 0,
-        totals: crate::status::Totals::default(),
-        chain: ChainStatus::Reading,
-        draining: false,
-        rests: Vec::new(),
-        unseen: Vec::new(),
-        stored_bytes: 0,
-        pending: 0,
-    }
+    let (owner, node) = (config.owner.address(), config.node.address());
+    Status::begun(owner, node, contact, config.offer.slots)
 }
 
 /// Starts the tasks. Nothing here can fail or wait.

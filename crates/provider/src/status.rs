@@ -87,20 +87,14 @@ impl Status {
     }
 }
 
-/// How long tasks may take to stop; they stop at their next await point.
-pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
+impl Status {
     /// A provider that has just been started.
-    pub(crate) fn sample() -> Status {
-        Status {
-            owner: Address::ZERO,
-            node: Address::ZERO,
-            contact: Contact { endpoint: [0; 32], addresses: Vec::new() },
-            slots: vec![SlotStatus::Idle],
+    pub(crate) fn begun(owner: Address, node: Address, contact: Contact, slots: u16) -> Self {
+        Self {
+            owner,
+            node,
+            contact,
+            slots: vec![SlotStatus::Idle; usize::from(slots)],
             held: 0,
             unsettled: 0,
             jobs: 0,
@@ -112,5 +106,19 @@ pub(crate) mod tests {
             stored_bytes: 0,
             pending: 0,
         }
+    }
+}
+
+/// How long tasks may take to stop; they stop at their next await point.
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A provider that has just been started.
+    pub(crate) fn sample() -> Status {
+        let contact = Contact { endpoint: [0; 32], addresses: Vec::new() };
+        Status::begun(Address::ZERO, Address::ZERO, contact, 1)
     }
 }

@@ -5,13 +5,21 @@ use std::path::PathBuf;
 
 use tilth_chain::Access;
 use tilth_protocol::Problem;
-use tilth_service::options::{self, LoadError, OptionError};
+use tilth_service::options;
 
 pub use super::declaration::NodeConfig;
-use crate::args::{Common, NodeOptions};
+use crate::{
+    args::{Common, NODE_CONFIG_VARIABLE, NodeOptions},
+    configuration::{Subject, page},
+};
 
-/// First part of the names of environment variables.
-pub const PREFIX: &str = "TILTH_NODE";
+const SUBJECT: Subject = Subject {
+    what: "the node's configuration",
+    described: "`tilth node config` prints",
+    example: "rpc.listen=127.0.0.1:8545",
+    prefix: "TILTH_NODE",
+    file_variable: NODE_CONFIG_VARIABLE,
+};
 
 impl NodeConfig {
     /// The defaults, then the file, then the environment, then `--set` and the other flags.
@@ -21,27 +29,9 @@ impl NodeConfig {
     pub fn gather(common: &Common, given: &NodeOptions) -> Result<Self, Problem> {
         let mut config = Self::default();
         if let Some(path) = &given.config {
-            options::load(&mut config, path).map_err(|error| load_problem(&error))?;
+            SUBJECT.load(&mut config, path)?;
         }
-        for row in options::rows(&Self::default()).into_iter().filter(|row| !row.is_group) {
-            let variable = options::variable(PREFIX, &row.key);
-            if let Some(text) = std::env::var_os(&variable) {
-                let text = text.to_string_lossy();
-                options::set(&mut config, &row.key, &text)
-                    .map_err(|error| option_problem(&format!("variable {variable}"), &error))?;
-            }
-        }
-        for change in &given.set {
-            let Some((key, text)) = change.split_once('=') else {
-                return Err(Problem::new(
-                    "an option is set by its name and a value",
-                    format!("--set {change}"),
-                    "write it like --set rpc.listen=127.0.0.1:8545",
-                ));
-            };
-            options::set(&mut config, key.trim(), text.trim())
-                .map_err(|error| option_problem("flag --set", &error))?;
-        }
+        SUBJECT.set(&mut config, &given.set)?;
         if let Some(dir) = &common.dir {
             config.dir = Some(dir.clone());
         }
@@ -77,27 +67,6 @@ impl NodeConfig {
     }
 }
 
-fn load_problem(error: &LoadError) -> Problem {
-    match error {
-        LoadError::File(error) => Problem::new(error.to_string(), error.detail(), error.advice()),
-        LoadError::Options { path, source } => option_problem(&path.display().to_string(), source),
-    }
-}
-
-fn option_problem(place: &str, error: &OptionError) -> Problem {
-    let advice = match error {
-        OptionError::Unknown { .. } | OptionError::Value { .. } => {
-            "correct it; `tilth node config` prints every option with its default and meaning"
-        }
-        OptionError::Syntax(_) => "correct the line shown; the file is TOML",
-    };
-    Problem::new(
-        format!("the node's configuration is not valid ({place})"),
-        error.to_string().trim_end().replace('\n', "\n          "),
-        advice,
-    )
-}
-
 /// The default configuration as a file, every option explained.
 pub fn default_file() -> String {
     let head = "# Configuration of a node: `tilth node --config FILE`.\n\
@@ -114,24 +83,8 @@ pub fn reference() -> String {
          Each option can also be given as an environment variable and as `--set NAME=VALUE`; \
          flags win over variables, variables over the file. Unknown options are refused.\n",
     );
-    let mut table_is_open = false;
-    for row in options::rows(&NodeConfig::default()) {
-        if row.is_group {
-            text.push_str(&format!("\n## [{}]\n\n{}\n", row.key, row.doc));
-            table_is_open = false;
-            continue;
-        }
-        if !table_is_open {
-            text.push_str("\n| option | default | meaning |\n|---|---|---|\n");
-            table_is_open = true;
-        }
-        let name = row.key.rsplit('.').next().unwrap_or_default();
-        let default = row.value.map_or("none".to_owned(), |value| format!("`{value}`"));
-        let doc = row.doc.replace("\n\n", "<br>").replace('\n', " ").replace('|', "\\|");
-        let line = format!("| `{name}` | {default} | {doc} Takes {}. |\n", row.kind);
-        text.push_str(&line);
-    }
-    let example = options::variable(PREFIX, "rpc.listen");
+    page(&mut text, options::rows(&NodeConfig::default()));
+    let example = options::variable(SUBJECT.prefix, "rpc.listen");
     text.push_str(&format!(
         "\nThe variable of `listen` in `[rpc]` is `{example}`, its flag `--set rpc.listen=ADDRESS`; the \
          others follow the same rule.\n"
@@ -141,15 +94,5 @@ pub fn reference() -> String {
 
 /// Environment variables that look like options and are none.
 pub fn stray_variables() -> Vec<String> {
-    let known: Vec<String> = options::rows(&NodeConfig::default())
-        .iter()
-        .map(|row| options::variable(PREFIX, &row.key))
-        .collect();
-    let named = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let mut stray: Vec<String> = named
-        .filter(|name| name.starts_with(&format!("{PREFIX}_")))
-        .filter(|name| name != crate::args::NODE_CONFIG_VARIABLE && !known.contains(name))
-        .collect();
-    stray.sort();
-    stray
+    SUBJECT.stray_variables(&options::rows(&NodeConfig::default()))
 }
