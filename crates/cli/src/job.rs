@@ -76,7 +76,7 @@ async fn cancel(place: &Place, jobs: &Jobs, job: JobId, json: bool) -> Ended {
     let dir = pipeline::folder(&place.dir);
     let number = pipeline::of_job(jobs, &dir, job).await.map_err(|error| error.problem())?;
     let cancelled = match number {
-        Some(number) => pipeline::cancel(jobs, &dir, number).await,
+        Some(number) => pipeline::cancel(jobs, &dir, number, job).await,
         None => jobs.cancel(job).await.map(|()| vec![job]),
     };
     for job in cancelled.map_err(|error| error.problem())? {

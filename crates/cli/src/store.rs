@@ -37,17 +37,17 @@ impl Store {
     /// # Errors
     /// All are in use, or the folder cannot be used.
     pub async fn open(dir: &Path, job: Option<JobId>) -> Result<Self, Problem> {
-        Self::open_at(dir, job, LOOPBACK).await
+        Self::open_at(dir, job, None).await
     }
 
-    /// As [`Store::open`], and serves what is in it at an address.
+    /// As [`Store::open`], and serves what is in it at an address if one is given.
     ///
     /// # Errors
     /// As [`Store::open`], and when the address cannot be used.
     pub async fn open_at(
         dir: &Path,
         job: Option<JobId>,
-        bind: SocketAddr,
+        bind: Option<SocketAddr>,
     ) -> Result<Self, Problem> {
         let data = crate::data::client(dir)?;
         let preferred = job.and_then(|job| noted(dir, job));
@@ -55,7 +55,7 @@ impl Store {
             let folder = dir.join("client").join(format!("store-{number}"));
             if let Some(lock) = lock(&folder)? {
                 let secret = secret(&folder)?;
-                let config = data.store(folder.join("blobs"), secret, bind);
+                let config = data.store(folder.join("blobs"), secret, bind, LOOPBACK);
                 let blobs = Blobs::spawn(config).await.map_err(|error| error.problem())?;
                 return Ok(Self { blobs, number, _lock: lock });
             }

@@ -16,7 +16,7 @@ use std::{
 use alloy::{rpc::types::Filter, sol_types::SolEvent};
 use serde::Serialize;
 use tilth_blobs::Tag;
-use tilth_contracts::JobBook;
+use tilth_contracts::{JobBook, JobState};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem, Status};
 
 use self::{
@@ -134,24 +134,55 @@ pub async fn of_job(jobs: &Jobs, dir: &Path, job: JobId) -> Result<Option<u32>, 
     Ok(opening.into_iter().find(|(hash, _)| *hash == spec).map(|(_, number)| number))
 }
 
-/// Ends a pipeline: no further job is opened, those that are open are cancelled. Works beside the process
-/// that drives it.
+/// Ends a pipeline: no further job is opened, those that are open are cancelled, and `job`, by which it was
+/// named, even if the client that opened it died before it could note that. Works beside the process that
+/// drives it.
 ///
 /// # Errors
-/// The folder or the chain does not answer.
-pub async fn cancel(jobs: &Jobs, dir: &Path, number: u32) -> Result<Vec<JobId>, JobError> {
+/// All of its jobs are over, or the folder or the chain does not answer.
+pub async fn cancel(
+    jobs: &Jobs,
+    dir: &Path,
+    number: u32,
+    job: JobId,
+) -> Result<Vec<JobId>, JobError> {
     let folder = Folder::at(dir, number);
+    let standings = folder.read()?.stages.into_iter().map(|stage| stage.standing);
+    if matches!(step(&standings.collect::<Vec<_>>(), false), Step::Over(_)) {
+        return Err(JobError::Told(Problem::new(
+            "the pipeline is over",
+            format!("pipeline {number} of job {job}"),
+            "nothing is left to cancel; `tilth job fetch` gets its results",
+        )));
+    }
     // First the mark: whoever opens a job looks for it afterwards.
     folder.mark_cancelled()?;
     let record = folder.read()?;
     let mut cancelled = Vec::new();
-    for stage in &record.stages {
-        if let Standing::Open { job } = stage.standing {
-            jobs.cancel(job).await?;
-            cancelled.push(job);
-        }
+    let open = record.stages.iter().filter_map(|stage| match stage.standing {
+        Standing::Open { job } => Some(job),
+        _ => None,
+    });
+    // One that a dead client has opened stands nowhere yet.
+    let unknown = record.jobs().all(|known| known != job).then_some(job);
+    for job in open.chain(unknown) {
+        end_job(jobs, job).await?;
+        cancelled.push(job);
     }
     Ok(cancelled)
+}
+
+/// Cancels a job. One that is over, or that somebody else has cancelled meanwhile, is as good.
+async fn end_job(jobs: &Jobs, job: JobId) -> Result<(), JobError> {
+    let goes_on =
+        |state: u8| matches!(JobState::try_from(state), Ok(JobState::Open | JobState::Draining));
+    if !goes_on(jobs.state(job).await?.state) {
+        return Ok(());
+    }
+    match jobs.cancel(job).await {
+        Err(_) if !goes_on(jobs.state(job).await?.state) => Ok(()),
+        cancelled => cancelled,
+    }
 }
 
 impl Pipeline {
@@ -246,6 +277,11 @@ impl Pipeline {
                 Step::Sign(stage) => self.sign(stage).await?,
                 Step::HandIn(stage) => fresh = self.hand_in(stage).await?,
                 Step::Follow(stage, job) => {
+                    // Whoever cancels looks at the record after marking; whoever opens looks at the mark after
+                    // noting, and again whenever it is taken up.
+                    if self.folder.is_cancelled() {
+                        end_job(&self.jobs, job).await?;
+                    }
                     let agreed = Box::new(self.jobs.attach(job).await?);
                     return Ok(Next::Follow { stage, agreed, fresh });
                 }
@@ -273,7 +309,7 @@ impl Pipeline {
         let known = u32::try_from(leaves.len()).unwrap_or(tasks);
         let ok = u32::try_from(ok).unwrap_or(known);
         let endings = Endings {
-            cancelled: progress.state == tilth_contracts::JobState::Cancelled.to_string(),
+            cancelled: progress.state == JobState::Cancelled.to_string(),
             ok,
             failed: known.saturating_sub(ok),
             missing: tasks.saturating_sub(known),
@@ -306,6 +342,16 @@ impl Pipeline {
             ))
         })?;
         let prepared = PreparedJob { spec, offer: record.offer.clone(), files: Vec::new() };
+        // Whoever opens a job must be able to serve what it reads, or its money waits for nothing.
+        for content in prepared.spec.blobs() {
+            if !self.jobs.blobs().has(content.hash).await? {
+                return Err(JobError::Told(Problem::new(
+                    "the inputs of the next job are in another content store",
+                    format!("pipeline {}: {} is not here", self.folder.number, content.hash),
+                    "another command uses that store: wait until it is done, then fetch again",
+                )));
+            }
+        }
         let money = self.jobs.money(&prepared, record.funds).await?;
         let call = self.jobs.opening(&prepared, money, &self.tag).await?;
         let account = self.jobs.account();
@@ -356,10 +402,6 @@ impl Pipeline {
             return Ok(false);
         };
         self.stand(stage, Standing::Open { job })?;
-        // Whoever cancels looks at the record after marking; whoever opens looks at the mark after noting.
-        if self.folder.is_cancelled() {
-            self.jobs.cancel(job).await?;
-        }
         Ok(true)
     }
 

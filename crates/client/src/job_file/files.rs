@@ -65,8 +65,7 @@ pub(super) fn find<'a>(places: impl Iterator<Item = &'a PathBuf>) -> Result<Foun
                     "a task sees its file by its name alone: rename one, or name fewer folders",
                 ));
             }
-            found.files.push((name, path));
-            if found.files.len() > MAX_FILES {
+            if places_of.len() > MAX_FILES {
                 return Err(Problem::new(
                     "there are too many files for one job",
                     format!("more than {MAX_FILES} at {}", place.display()),
@@ -75,6 +74,8 @@ pub(super) fn find<'a>(places: impl Iterator<Item = &'a PathBuf>) -> Result<Foun
             }
         }
     }
+    // By name, whatever order the places were named in: a shell's differs from machine to machine.
+    found.files = places_of.into_iter().collect();
     if found.files.is_empty() {
         let left_out = found.notes.join("; ");
         return Err(Problem::new(

@@ -137,6 +137,29 @@ async fn a_job_is_opened_once_however_often_the_client_dies() {
     assert_eq!(finish(&jobs, &mut pipeline, next, &worker).await, JobId(2));
     assert!(matches!(pipeline.next().await.unwrap(), Next::Over(Ok(()))));
     assert_eq!(jobs_opened(&jobs).await, 2);
+    // What is over cannot be cancelled.
+    let over = pipeline::cancel(&jobs, &dir, 1, JobId(1)).await;
+    assert!(matches!(over, Err(JobError::Told(_))), "{over:?}");
+}
+
+#[tokio::test]
+async fn a_cancellation_is_kept_whoever_dies_in_the_middle_of_it() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let dir = folder(&world);
+    // The client had opened the job, and whoever cancelled had only left the mark.
+    let mut pipeline = begin(&world, &jobs, "").await;
+    let Next::Follow { agreed, .. } = pipeline.next().await.unwrap() else { panic!() };
+    drop(pipeline);
+    std::fs::write(dir.join("1").join("cancelled"), "").unwrap();
+    let mut pipeline = Pipeline::resume(&jobs, &dir, 1).await.unwrap();
+    let Next::Follow { agreed: again, .. } = pipeline.next().await.unwrap() else { panic!() };
+    assert_eq!(again.job, agreed.job);
+    let tending = jobs.tend(&again, Tend { pay: true });
+    let progress = tokio::time::timeout(PATIENCE, tending.finished()).await.unwrap().unwrap();
+    pipeline.ended(0, &again, &progress).await.unwrap();
+    let over = pipeline.next().await.unwrap();
+    assert!(matches!(over, Next::Over(Err((0, Stop::Cancelled)))), "{over:?}");
 }
 
 #[tokio::test]
@@ -167,7 +190,9 @@ async fn a_cancelled_pipeline_opens_nothing_more() {
     let mut pipeline = begin(&world, &jobs, "").await;
     let Next::Follow { agreed, .. } = pipeline.next().await.unwrap() else { panic!() };
     let tending = jobs.tend(&agreed, Tend { pay: true });
-    assert_eq!(pipeline::cancel(&jobs, &dir, 1).await.unwrap(), [JobId(1)]);
+    assert_eq!(pipeline::cancel(&jobs, &dir, 1, JobId(1)).await.unwrap(), [JobId(1)]);
+    // Somebody else may have been first.
+    assert_eq!(pipeline::cancel(&jobs, &dir, 1, JobId(1)).await.unwrap(), [JobId(1)]);
     let progress = tokio::time::timeout(PATIENCE, tending.finished()).await.unwrap().unwrap();
     pipeline.ended(0, &agreed, &progress).await.unwrap();
     let over = pipeline.next().await.unwrap();
@@ -178,7 +203,7 @@ async fn a_cancelled_pipeline_opens_nothing_more() {
     let mut pipeline = begin(&world, &jobs, "").await;
     let next = pipeline.next().await.unwrap();
     finish(&jobs, &mut pipeline, next, &worker).await;
-    assert!(pipeline::cancel(&jobs, &dir, 2).await.unwrap().is_empty());
+    assert!(pipeline::cancel(&jobs, &dir, 2, JobId(2)).await.unwrap().is_empty());
     let over = pipeline.next().await.unwrap();
     assert!(matches!(over, Next::Over(Err((1, Stop::Cancelled)))), "{over:?}");
     assert_eq!(jobs_opened(&jobs).await, 2);
