@@ -18,7 +18,7 @@ use tilth_chain::{Chain, Production};
 use tilth_client::{Account, Keys, Link, Network};
 use tilth_contracts::{Addresses, DeployParams};
 use tilth_protocol::Problem;
-use tilth_provider::{Comfort, GasReserve, Limits, Offer, Provider};
+use tilth_provider::{Comfort, GasReserve, IdleRules, Limits, Offer, Provider};
 use tilth_sandbox::{CommandLine, GpuUse};
 use tokio::task::JoinSet;
 
@@ -142,7 +142,7 @@ impl Devnet {
                 retention: RETENTION,
                 withdraw_above: None,
                 gas: GasReserve::default(),
-                comfort: Comfort::default(),
+                comfort: Comfort { idle: always(), ..Comfort::default() },
             };
             let funder = funder.clone();
             starting.spawn(async move {
@@ -300,4 +300,9 @@ async fn fund_provider(funder: &Account, owner: Address) -> Result<(), Problem> 
         funding::ledger(funder, owner, funding::STAKE).await
     };
     funded.await.map_err(|error| error.problem())
+}
+
+/// Whoever starts a network on this machine wants it to work, also on battery.
+fn always() -> IdleRules {
+    IdleRules { on_battery: true, ..IdleRules::default() }
 }

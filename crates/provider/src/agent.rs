@@ -240,10 +240,12 @@ impl Agent {
             }
             Effect::Run { slot, range, from, count, silence_ms } => {
                 let silence = Duration::from_millis(silence_ms);
-                self.order(slot, Order::Run { range, from, count, silence })?;
                 if let Some(desk) = self.desks.get_mut(usize::from(slot)) {
+                    // A range that was stopped once may be run again.
+                    desk.abort.send_replace(None);
                     desk.running = Some(range);
                 }
+                self.order(slot, Order::Run { range, from, count, silence })?;
             }
             Effect::Abort { slot } => {
                 if let Some(desk) = self.desks.get(usize::from(slot)) {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use tilth_protocol::{
     ContentHash, Problem,
     worker::{FromWorker, read_frame},
@@ -25,6 +26,9 @@ const MAX_SAID_BYTES: u64 = 64 << 10;
 /// How long the child's end is waited for after its output has ended.
 const END: Duration = Duration::from_secs(10);
 
+/// How many times its CPU time the child may take by the clock on the wall.
+const PATIENCE: u32 = 10;
+
 /// Why there is no compiled program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompileError {
@@ -34,6 +38,9 @@ pub(crate) enum CompileError {
     /// The compiling child could not be started.
     #[error(transparent)]
     Start(#[from] SandboxError),
+    /// The child came to no end, or the system ended it: that can be this machine's trouble, and pass.
+    #[error("compiling was interrupted: {0}")]
+    Interrupted(String),
     /// Files cannot be read or written.
     #[error("compiling: {0}")]
     File(#[from] io::Error),
@@ -92,21 +99,28 @@ async fn run_child(
     drop(child.stdin.take());
     let mut said = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        let heard = timeout(time, stdout.take(MAX_SAID_BYTES).read_to_end(&mut said)).await;
+        // What bounds a program is CPU time. On a busy machine the clock on the wall says little, and a program must not
+        // be given up for ever because of it.
+        let patience = time.saturating_mul(PATIENCE);
+        let heard = timeout(patience, stdout.take(MAX_SAID_BYTES).read_to_end(&mut said)).await;
         match heard {
             Ok(read) => drop(read?),
             Err(_) => {
-                let text = format!("{} takes longer than {} s", hash.short(), time.as_secs());
-                return Err(CompileError::Program(text));
+                let text = format!("{} takes longer than {} s", hash.short(), patience.as_secs());
+                return Err(CompileError::Interrupted(text));
             }
         }
     }
     let Ok(ended) = timeout(END, child.wait()).await else {
-        return Err(CompileError::Program("the compiler does not end".into()));
+        return Err(CompileError::Interrupted("the compiler does not end".into()));
     };
     let ended = ended?;
     if ended.how == How::Exited(0) {
         return Ok(());
+    }
+    // Not by us: by somebody, or by a system that has no memory left.
+    if matches!(ended.how, How::Signalled(9)) {
+        return Err(CompileError::Interrupted(describe(ended.how)));
     }
     let words = refusal(&said).map_or_else(
         || format!("{}: {}", describe(ended.how), child.stderr_tail().trim()),
@@ -131,8 +145,13 @@ fn refusal(mut said: &[u8]) -> Option<Problem> {
 fn take_artifact(bench: &Path, artifact: &Path) -> Result<(), CompileError> {
     let unusable =
         |why: &str| CompileError::Program(format!("the compiler left no usable artifact: {why}"));
-    let file = output::take(bench, "artifact", MAX_ARTIFACT_BYTES)
-        .map_err(|error| unusable(&error.to_string()))?;
+    let file = output::take(bench, "artifact", MAX_ARTIFACT_BYTES).map_err(|error| {
+        // Out of descriptors, or a disk that fails: that is not the program's doing.
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::IO | Errno::NOMEM) => error.into(),
+            _ => unusable(&error.to_string()),
+        }
+    })?;
     if file.metadata()?.len() == 0 {
         return Err(unusable("it is empty"));
     }

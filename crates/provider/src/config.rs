@@ -46,7 +46,8 @@ pub struct Config {
     pub comfort: Comfort,
 }
 
-/// What an owner keeps to himself: hours, quiet, bandwidth, disk. The default keeps nothing.
+/// What an owner keeps to himself: hours, quiet, bandwidth, disk. The default only keeps a
+/// machine that runs on battery to itself.
 #[derive(Clone, Debug, Default)]
 pub struct Comfort {
     /// When the machine works for others.

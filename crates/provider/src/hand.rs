@@ -47,6 +47,9 @@ pub(crate) enum HandError {
     /// It could not be started: our fault or the machine's.
     #[error("starting a worker failed: {0}")]
     Start(#[from] SandboxError),
+    /// It did not say who it is. It knows nothing of any job yet, so no job is to blame.
+    #[error("a worker does not begin: {0}")]
+    Unheard(#[source] Box<HandError>),
     /// It died.
     #[error("the worker ended ({how}): {said}")]
     Ended {
@@ -145,7 +148,7 @@ impl Hand {
         let stdout = BufReader::with_capacity(BUFFER, stdout);
         let (stands, stood, engine) = (false, Duration::ZERO, String::new());
         let mut hand = Self { confined, leash, stands, stood, stdin, stdout, engine };
-        match hand.hear(HELLO).await? {
+        match hand.hear(HELLO).await.map_err(|error| HandError::Unheard(Box::new(error)))? {
             FromWorker::Hello { protocol: WORKER_PROTOCOL, engine } => hand.engine = engine,
             FromWorker::Hello { protocol, .. } => {
                 let text = format!("it speaks version {protocol}, we speak {WORKER_PROTOCOL}");

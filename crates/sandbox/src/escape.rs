@@ -141,7 +141,7 @@ pub struct Finding {
 
 /// Makes the attempts whose names are in `only`, or all if it is empty, and hands over each finding as it comes.
 ///
-/// Takes some seconds, at most a gigabyte of disk in the folder for temporary files for a moment, and 256 MiB of memory.
+/// Takes up to a minute or two, at most a gigabyte of disk in the folder for temporary files for a moment, and 256 MiB of memory.
 ///
 /// # Errors
 /// When the bait cannot be laid out or a program cannot be started: then nothing is known.

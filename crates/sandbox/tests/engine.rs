@@ -29,7 +29,7 @@ fn module() -> Vec<u8> {
 
 /// Not a test by itself: the test below runs it in the sandbox.
 #[test]
-#[ignore = "is run by the_engine_works_in_the_sandbox"]
+#[ignore = "the child of a test: cargo nextest run --release -p tilth-sandbox the_engine_works_in_the_sandbox"]
 fn inside_the_sandbox() {
     assert!(std::fs::read("/etc/passwd").is_err(), "this must run in the sandbox");
     let mut config = Config::new();

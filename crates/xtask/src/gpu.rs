@@ -51,6 +51,10 @@ pub fn run_device() -> anyhow::Result<()> {
     let args = ["test", "--release", "-p", "tilth-worker", "--features", "gpu", "gpu::"];
     let more = ["--", "--nocapture", "--test-threads", "1"];
     run_in(&root(), "cargo", &[&args[..], &more].concat(), &required(&golden))?;
+    step("gpu: tests of the program, on a driver in software where there is one");
+    let args =
+        ["test", "--release", "-p", "tilth-cli", "--features", "gpu", "--test", "it", "gpu::"];
+    run_in(&root(), "cargo", &[&args[..], &more].concat(), &[("TILTH_TRACER", golden.as_str())])?;
     step("gpu: the golden picture");
     let out = format!("{golden}/picture.png");
     measure(&tilth, &golden, &out)?;

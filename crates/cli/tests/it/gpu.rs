@@ -122,7 +122,7 @@ fn a_gpu_job_runs_on_providers_and_survives_a_hung_one() {
     net.up.as_mut().unwrap().kill();
 }
 
-/// `cargo xtask test` and `cargo xtask gpu` make the folder with `path-tracer --gpu exact`.
+/// `cargo xtask gpu` makes the folder with `path-tracer --gpu exact`.
 #[test]
 fn the_path_tracer_gives_the_golden_picture() {
     if software().is_none() {

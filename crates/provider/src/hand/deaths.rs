@@ -36,7 +36,7 @@ fn ready() -> Ready {
 }
 
 /// Starts a worker with this fault, has it work, and says what came of it.
-async fn work(confinement: &Confinement, fault: &str) -> HandError {
+async fn work(confinement: &Confinement, fault: &str, silence: Duration) -> HandError {
     let mut program = Program::new(fixture());
     program.args = ["worker", "bad", fault].map(Into::into).into();
     let cage = Cage { memory_bytes: 64 << 20, ..Cage::default() };
@@ -48,7 +48,7 @@ async fn work(confinement: &Confinement, fault: &str) -> HandError {
         for _ in 0..orders {
             hand.order(0, 8).await?;
         }
-        hand.results(&ready(), 0, 8, SILENCE).await.map(drop)
+        hand.results(&ready(), 0, 8, silence).await.map(drop)
     };
     let worked = tokio::time::timeout(DEADLINE, work).await.expect("the agent goes on");
     worked.expect_err(fault)
@@ -82,13 +82,13 @@ async fn the_agent_outlives_every_signal_and_exit_code() {
     // (19 to 22), and not 31, which tells of a forbidden call.
     let deadly = (1..31).filter(|signal| ![13, 17, 18, 19, 20, 21, 22, 23, 28].contains(signal));
     for signal in deadly {
-        match work(&confinement, &format!("signal {signal}")).await {
+        match work(&confinement, &format!("signal {signal}"), DEADLINE).await {
             HandError::Ended { how, .. } => assert_eq!(how, format!("signal {signal}")),
             other => panic!("signal {signal}: {other}"),
         }
     }
     for code in [0, 1, 77, 125, 255] {
-        match work(&confinement, &format!("exit {code}")).await {
+        match work(&confinement, &format!("exit {code}"), DEADLINE).await {
             HandError::Ended { how, .. } => assert_eq!(how, format!("exit code {code}")),
             other => panic!("exit {code}: {other}"),
         }
@@ -109,7 +109,7 @@ async fn the_agent_outlives_deaths_in_the_middle_of_things() {
         ("children", "exit code 3"),
         ("failed", "by its own words"),
     ] {
-        match work(&confinement, fault).await {
+        match work(&confinement, fault, DEADLINE).await {
             HandError::Ended { how: said, .. } => assert_eq!(said, how, "{fault}"),
             other => panic!("{fault}: {other}"),
         }
@@ -121,16 +121,16 @@ async fn the_agent_outlives_deaths_in_the_middle_of_things() {
 async fn the_agent_waits_for_no_worker_for_ever() {
     let confinement = confinement().await;
     for fault in ["stop", "hang", "half-hang", "chatter", "pieces"] {
-        match work(&confinement, fault).await {
+        match work(&confinement, fault, SILENCE).await {
             HandError::Silent(patience) => assert_eq!(patience, SILENCE, "{fault}"),
             other => panic!("{fault}: {other}"),
         }
     }
     for fault in ["long", "empty", "garbage", "greeting", "large", "too-many"] {
-        let told = work(&confinement, fault).await;
+        let told = work(&confinement, fault, DEADLINE).await;
         assert!(matches!(told, HandError::Nonsense(_)), "{fault}: {told}");
     }
     // It has closed its output and lives on.
-    assert!(matches!(work(&confinement, "close").await, HandError::Ended { .. }));
+    assert!(matches!(work(&confinement, "close", DEADLINE).await, HandError::Ended { .. }));
     no_children();
 }

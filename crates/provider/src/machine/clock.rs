@@ -32,6 +32,9 @@ impl Machine {
             if let Work::Running(_, since) = &mut slot.work {
                 earlier(since);
             }
+            if let Some(since) = &mut slot.frozen {
+                earlier(since);
+            }
         }
         earlier(&mut self.withdraw_not_before);
     }

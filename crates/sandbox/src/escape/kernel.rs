@@ -275,7 +275,6 @@ pub(super) fn machine(_: &Bait, tries: &mut Tries) {
         ("host name", libc::SYS_sethostname, &[at(host), host.len() as u64]),
         ("domain name", libc::SYS_setdomainname, &[at(domain), domain.len() as u64]),
         ("kernel log", libc::SYS_syslog, &[10, 0, 0]),
-        ("hang up the terminal", libc::SYS_vhangup, &[]),
     ];
     calls(tries, &all);
 }

@@ -120,7 +120,7 @@ pub(super) fn host_files(bait: &Bait, tries: &mut Tries) {
     tries.run("by steps upward", || read_one(up));
     tries.run("by the old root", || read_one(old));
     for path in
-        ["/etc/passwd", "/etc/shadow", "/etc/machine-id", "/root/.bashrc", "/boot/grub/grub.cfg"]
+        ["/etc/passwd", "/etc/shadow", "/etc/machine-id", "/etc/sudoers", "/boot/grub/grub.cfg"]
     {
         tries.run(path, || read_one(path));
     }

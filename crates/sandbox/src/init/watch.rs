@@ -88,8 +88,8 @@ impl<'a> Watch<'a> {
     pub(crate) fn look_at_output(&self) -> Option<Exceeded> {
         let bounds =
             Size { bytes: self.limits.out_bytes, entries: u64::from(self.limits.out_files) };
-        let fits = output::measure(self.output?, bounds).is_ok_and(|size| size.is_some());
-        (!fits).then_some(Exceeded::Disk)
+        // A folder that cannot be opened because the machine is in trouble is looked at again at the next look.
+        matches!(output::measure(self.output?, bounds), Ok(None)).then_some(Exceeded::Disk)
     }
 
     /// The most that was seen.

@@ -73,7 +73,8 @@ fn without_comments(source: &str) -> String {
     let mut chars = source.chars().peekable();
     while let Some(c) = chars.next() {
         match (c, chars.peek()) {
-            ('\n', _) => {
+            // All that ends a line for WGSL: what we take for a comment must be one for the compiler, too.
+            ('\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}', _) => {
                 line = false;
                 out.push('\n');
             }
@@ -178,9 +179,17 @@ mod tests {
         {
             check_names(&shader(fine)).unwrap();
         }
-        for refused in
-            ["sin(1.0)", "/* */exp2 (x)", "a/fma(b,c,d)", "// x\npow(2, 3)", "fn tilth_x()"]
-        {
+        for refused in [
+            "sin(1.0)",
+            "/* */exp2 (x)",
+            "a/fma(b,c,d)",
+            "// x\npow(2, 3)",
+            "fn tilth_x()",
+            "// x\rsin(1.0)",
+            "// x\u{2028}cos(1.0)",
+            "// x\u{85}exp(1.0)",
+            "// x\u{b}log(1.0)",
+        ] {
             check_names(&shader(refused)).unwrap_err();
         }
     }
