@@ -8,7 +8,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Reads CSV (RFC 4180): fields may stand in quotes, and then hold commas, line ends and doubled quotes.
+    /// Reads CSV (RFC 4180): fields may stand in quotes, and then hold commas, line ends and doubled quotes. Blank
+    /// lines at the end are none.
     ///
     /// # Errors
     /// There is no header, a quote is not closed, or a row has another number of fields.
@@ -39,6 +40,10 @@ impl Rows {
         if !field.is_empty() || !row.is_empty() {
             row.push(field);
             lines.push(row);
+        }
+        // Editors leave a blank line at the end.
+        while lines.last().is_some_and(|row| row.iter().all(String::is_empty) && row.len() == 1) {
+            lines.pop();
         }
         let mut lines = lines.into_iter();
         let columns = lines.next().ok_or("the table has no header")?;
@@ -101,5 +106,6 @@ mod tests {
             assert!(Rows::read(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Rows::read("a,b\n1,2").unwrap().len(), 1);
+        assert_eq!(Rows::read("a,b\n1,2\n\n\r\n").unwrap().len(), 1);
     }
 }

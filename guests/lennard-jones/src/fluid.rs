@@ -214,16 +214,17 @@ pub fn pressure_beyond(density: f64, cutoff: f64) -> f64 {
     16.0 / 3.0 * std::f64::consts::PI * density * density * (2.0 / 3.0 * cube * cube * cube - cube)
 }
 
-/// The cube root of a number of at least 1, by Newton's method from above.
+/// The cube root of a number of at least 1, by Newton's method from above. What is not finite comes back as it is.
 pub fn cube_root(x: f64) -> f64 {
     let mut root = x.max(1.0);
-    loop {
+    while root.is_finite() {
         let next = (2.0 * root + x / (root * root)) / 3.0;
         if next >= root {
-            return root;
+            break;
         }
         root = next;
     }
+    root
 }
 
 #[cfg(test)]
@@ -298,6 +299,7 @@ mod tests {
         assert!((listed.potential - fresh.potential).abs() < 1e-9 * listed.potential.abs());
         assert!(Fluid::lattice(108, 0.9, 3.0, 0.3).is_err());
         assert!((cube_root(27.0) - 3.0).abs() < 1e-14);
+        assert!(cube_root(f64::INFINITY).is_infinite() && cube_root(1e300).is_finite());
     }
 
     /// Corrections against the integrals they stand for, from the cutoff to far away.

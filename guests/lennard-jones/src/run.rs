@@ -14,6 +14,9 @@ const BLOCKS: u32 = 20;
 /// At least this temperature melts the lattice that a run begins with.
 const HOT: f64 = 3.0;
 
+/// Thinnest gas: far below it, particles meet so seldom that a run says nothing, and the cube's volume overflows.
+const THINNEST: f64 = 1e-6;
+
 /// What a run is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Setup {
@@ -78,6 +81,9 @@ impl Setup {
                 "temperature, density, step, friction and cutoff must be above 0".to_owned()
             );
         }
+        if setup.density < THINNEST {
+            return Err(format!("density must be at least {THINNEST}"));
+        }
         if !(2..=20_000).contains(&setup.particles) || setup.production < 2 * BLOCKS {
             return Err(format!(
                 "particles must be 2 to 20000, production at least {}",
@@ -90,7 +96,7 @@ impl Setup {
     /// Runs it.
     ///
     /// # Errors
-    /// The cube is too small for the cutoff.
+    /// The cube is too small for the cutoff, or the step so long that the sums are no numbers.
     pub fn run(&self) -> Result<Outcome, String> {
         let words = [
             self.seed,
@@ -115,12 +121,12 @@ impl Setup {
             energy.add(moving.fluid.energy());
             pressure.add(moving.fluid.pressure(self.temperature));
         }
-        let few = || "too few blocks".to_owned();
-        Ok(Outcome {
-            kinetic: kinetic.estimate().ok_or_else(few)?,
-            energy: energy.estimate().ok_or_else(few)?,
-            pressure: pressure.estimate().ok_or_else(few)?,
-        })
+        let mean = |blocks: Blocks| {
+            let estimate = blocks.estimate().ok_or("too few blocks")?;
+            let finite = estimate.mean.is_finite() && estimate.error.is_finite();
+            finite.then_some(estimate).ok_or("the particles flew apart: make the step shorter")
+        };
+        Ok(Outcome { kinetic: mean(kinetic)?, energy: mean(energy)?, pressure: mean(pressure)? })
     }
 }
 
@@ -167,6 +173,11 @@ mod tests {
         assert!(Setup::read("density\n1\n", 0).unwrap_err().contains("temperature"));
         let dense = Setup { density: 1.0, ..setup };
         assert!(dense.run().unwrap_err().contains("too small"));
+        let thin = "density,temperature\n1e-320,2\n";
+        assert!(Setup::read(thin, 0).unwrap_err().contains("at least"));
+        let wild = Setup { step: 1e6, density: 0.3, equilibration: 0, production: 40, ..setup };
+        let wild = Setup { cutoff: 2.5, ..wild };
+        assert!(wild.run().unwrap_err().contains("shorter"));
     }
 
     /// A thin gas is ideal but for its second virial coefficient, which is an integral.
