@@ -46,6 +46,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Check the contracts: artifacts, style, tests.
+    Contracts,
     /// Build the guest programs to WebAssembly.
     Guests {
         /// Compare with the committed programs instead of writing them.
@@ -92,6 +94,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test { rust_only, nextest } => test::run_tests(rust_only, &nextest),
         Task::Tidy => tidy::run(),
         Task::Artifacts { check } => artifacts::run(check),
+        Task::Contracts => test::contracts(),
         Task::Guests { check } => guests::run(check),
         Task::Gpu => gpu::run_device(),
         Task::Reference { check } => reference::run_reference(check),

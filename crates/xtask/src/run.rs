@@ -1,8 +1,9 @@
 //! Running other programs and saying so.
 
 use std::{
+    io::{Read as _, Seek as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Instant,
 };
 
@@ -45,6 +46,51 @@ pub fn run_in(
         bail!("`{program} {}` failed: {status}", args.join(" "));
     }
     Ok(())
+}
+
+/// Another task of this program that runs at the same time; its output is kept until it is waited for, so that a log
+/// stays readable. Dropping it ends it; what it has started itself ends on its own.
+pub struct Beside {
+    task: &'static str,
+    child: Child,
+    output: std::fs::File,
+    started: Instant,
+}
+
+/// Starts a task of this program.
+pub fn beside(task: &'static str) -> anyhow::Result<Beside> {
+    let output = tempfile::tempfile()?;
+    let child = Command::new(std::env::current_exe()?)
+        .arg(task)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .spawn()?;
+    Ok(Beside { task, child, output, started: Instant::now() })
+}
+
+impl Beside {
+    /// Waits for it and shows what it said; fails if it failed.
+    pub fn wait(mut self) -> anyhow::Result<()> {
+        let status = self.child.wait()?;
+        self.output.rewind()?;
+        let mut said = Vec::new();
+        self.output.read_to_end(&mut said)?;
+        eprint!("{}", String::from_utf8_lossy(&said));
+        eprintln!("  ({}: done within {:.1} s)", self.task, self.started.elapsed().as_secs_f64());
+        if !status.success() {
+            bail!("`cargo xtask {}` failed: {status}", self.task);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // It may be over already; a failure to end it leaves a check running that nobody reads.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs a command and returns its standard output; fails if it fails.

@@ -3,7 +3,7 @@
 
 use crate::{
     artifacts, guests,
-    run::{root, run, run_in, step},
+    run::{beside, root, run, run_in, step},
     setup, tidy,
 };
 
@@ -15,10 +15,15 @@ const WORKSPACE: &[&str] = &["--workspace", "--release"];
 pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
     if !rust_only {
         setup::all()?;
-        style()?;
-        contracts()?;
+        step("structure");
+        tidy::run()?;
+        run("cargo", &["fmt", "--all", "--check"])?;
+        // The compiler for contracts uses one core, and the linker often leaves one idle.
+        let contracts = beside("contracts")?;
+        lint()?;
         step("guest programs");
         guests::run(true)?;
+        contracts.wait()?;
     }
     step("crates: tests");
     let mut args = vec!["nextest", "run"];
@@ -27,11 +32,8 @@ pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
     run("cargo", &args)
 }
 
-fn style() -> anyhow::Result<()> {
-    step("structure");
-    tidy::run()?;
+fn lint() -> anyhow::Result<()> {
     step("crates: style");
-    run("cargo", &["fmt", "--all", "--check"])?;
     let mut clippy = vec!["clippy", "--all-targets"];
     clippy.extend(WORKSPACE);
     clippy.extend(["--", "-D", "warnings"]);
@@ -39,7 +41,8 @@ fn style() -> anyhow::Result<()> {
     run(&setup::tool("cargo-deny"), &["check", "bans", "licenses", "sources"])
 }
 
-fn contracts() -> anyhow::Result<()> {
+/// Artifacts, style and tests of the contracts.
+pub fn contracts() -> anyhow::Result<()> {
     step("contracts");
     artifacts::run(true)?;
     let dir = root().join("contracts");

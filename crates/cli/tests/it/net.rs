@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 /// Longest time any single wait may take. Machines that run tests are shared and slow at times.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(400);
 
 /// The program under test.
 pub const TILTH: &str = env!("CARGO_BIN_EXE_tilth");
