@@ -2,10 +2,10 @@
 //!
 //! Exact: amounts are the contracts' own, summed in whole base units.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alloy::{
-    primitives::Address,
+    primitives::{Address, B256},
     rpc::types::{Filter, Log},
     sol_types::{SolEvent, SolEventInterface},
 };
@@ -13,6 +13,9 @@ use tilth_contracts::{JobBook, JobBook::JobBookEvents};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
 use crate::{ChainError, Link};
+
+/// Jobs asked for at once. Nodes bound what a filter may hold: geth answers up to 1,000 alternatives of a topic.
+const MAX_TOPICS: usize = 500;
 
 /// One payment, or one loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +124,14 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
     ];
     let own = filter.clone().event_signature(own.to_vec()).topic3(owner.into_word());
     let logs = link.scan(&own, first_block).await?;
-    let opened = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
-    let opened = link.scan(&opened, first_block).await?;
+    // Only the jobs that this provider worked on: a chain can have far more.
+    let jobs: BTreeSet<B256> = logs.iter().filter_map(|log| log.topics().get(1).copied()).collect();
+    let jobs: Vec<B256> = jobs.into_iter().collect();
+    let filter = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
+    let mut opened = Vec::new();
+    for jobs in jobs.chunks(MAX_TOPICS) {
+        opened.extend(link.scan(&filter.clone().topic1(jobs.to_vec()), first_block).await?);
+    }
     let mut times = HashMap::new();
     for log in &logs {
         let block = log.block_number.unwrap_or(0);
@@ -202,7 +211,7 @@ fn entries(
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{B256, Log as Plain};
+    use alloy::primitives::Log as Plain;
     use proptest::prelude::*;
 
     use super::*;
