@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod amount;
+pub mod challenge;
 pub mod clock;
 pub mod contact;
 pub mod content;

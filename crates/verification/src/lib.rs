@@ -1,5 +1,6 @@
 //! When is a result right? Pure functions only: no I/O, no clock, no randomness.
 //!
+//! * [`challenge`]: whether the answer to a benchmark challenge is right, and what may be said then.
 //! * [`merkle_sum`]: the tree over a range's leaves whose every node commits the sum of units and
 //!   failures below it, and its openings.
 //! * [`range`]: whether a manifest that a provider published is the one it submitted, and keeps to
@@ -7,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod challenge;
 pub mod merkle_sum;
 pub mod range;
 

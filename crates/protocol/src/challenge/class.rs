@@ -1,0 +1,165 @@
+//! Classes of strength: what a class bit promises, and the challenge that keeps to it.
+//!
+//! A class is a rate. Its challenge is sized to take [`SECONDS`] at that rate, and the deadline follows from
+//! the rate, so no figure of any device enters the rules. What is *not* here are classes of single models,
+//! which would need the models' measured medians; a rate cannot tell two models of similar strength apart.
+
+use super::{MemoryTask, ProductTask, Task, memory, product::TILE};
+use crate::gpu::{CLASS_GPU, CLASS_GPU_EXACT};
+
+/// How long a challenge takes a device that is just in its class. With three tries a day the duty is
+/// `3 * 3 / 86,400`, about 0.01 %.
+pub const SECONDS: u64 = 3;
+/// A provider announces a class from this many hundredths of its rate on, and a deadline is this many
+/// hundredths of the time at the class's rate: whoever is a fifth slower than measured is not late yet.
+pub const HEADROOM_PERCENT: u64 = 125;
+/// Added to every deadline besides the round trip: starting a worker in its sandbox, which takes some tens
+/// of milliseconds on an idle machine (`docs/measurements/2026-11-28-sandbox.md`), and for a GPU loading
+/// its driver.
+pub const START_MS: u64 = 1_000;
+/// For the openings: reading what is there. Longer than a second or two it takes nobody; who computes again
+/// instead has his own time for it.
+pub const OPEN_MS: u64 = 5_000;
+/// Mebibyte.
+const MIB: u64 = 1 << 20;
+
+/// What a class's rate counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Multiplications and additions of int8 numbers in exact products, generation and hashing of the
+    /// matrices included.
+    Int8,
+    /// Bytes of labels filled into a memory, hashing and the tree included.
+    Fill,
+}
+
+/// A class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Its bit among a provider's class bits.
+    pub bit: u64,
+    /// For people.
+    pub name: &'static str,
+    /// What is counted.
+    pub measure: Measure,
+    /// The rate, per second.
+    pub per_second: u64,
+}
+
+const fn class(shift: u32, name: &'static str, measure: Measure, per_second: u64) -> Class {
+    Class { bit: 1 << shift, name, measure, per_second }
+}
+
+/// All classes of strength, weakest first of each measure. Bits 0 and 1 say what a GPU is
+/// ([`crate::gpu::CLASS_GPU`]); these begin at 7 and 16.
+pub const CLASSES: [Class; 11] = [
+    class(7, "int8-1g", Measure::Int8, 1_000_000_000),
+    class(8, "int8-10g", Measure::Int8, 10_000_000_000),
+    class(9, "int8-100g", Measure::Int8, 100_000_000_000),
+    class(10, "int8-1t", Measure::Int8, 1_000_000_000_000),
+    class(11, "int8-10t", Measure::Int8, 10_000_000_000_000),
+    class(12, "int8-100t", Measure::Int8, 100_000_000_000_000),
+    class(13, "int8-1000t", Measure::Int8, 1_000_000_000_000_000),
+    class(16, "fill-100m", Measure::Fill, 100_000_000),
+    class(17, "fill-1g", Measure::Fill, 1_000_000_000),
+    class(18, "fill-10g", Measure::Fill, 10_000_000_000),
+    class(19, "fill-100g", Measure::Fill, 100_000_000_000),
+];
+
+/// When each step is late, in milliseconds from its question, without the round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// For the roots.
+    pub commit_ms: u64,
+    /// For the walks' ends.
+    pub walk_ms: u64,
+    /// For the openings.
+    pub open_ms: u64,
+}
+
+/// The class bits of a device with this rate.
+pub fn bits(measure: Measure, per_second: u64) -> u64 {
+    let held = |class: &&Class| {
+        class.measure == measure
+            && u128::from(per_second) * 100
+                >= u128::from(class.per_second) * u128::from(HEADROOM_PERCENT)
+    };
+    CLASSES.iter().filter(held).fold(0, |bits, class| bits | class.bit)
+}
+
+/// Classes that are found otherwise: by the conformance vector of GPU programs (`docs/reference/gpu.md`).
+const GPU: [(&str, u64); 2] = [("gpu", CLASS_GPU), ("gpu-exact", CLASS_GPU_EXACT)];
+
+/// Names of all classes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    GPU.iter().map(|(name, _)| *name).chain(CLASSES.iter().map(|class| class.name))
+}
+
+/// The bit of the class with this name.
+pub fn bit_of(name: &str) -> Option<u64> {
+    let gpu = GPU.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit);
+    gpu.or_else(|| CLASSES.iter().find(|class| class.name == name).map(|class| class.bit))
+}
+
+/// The names of class bits; bits that are no class's are left out.
+pub fn names_of(class_bits: u64) -> Vec<&'static str> {
+    names().filter(|name| bit_of(name).is_some_and(|bit| class_bits & bit != 0)).collect()
+}
+
+/// The strongest class of a measure among class bits.
+pub fn strongest(measure: Measure, class_bits: u64) -> Option<Class> {
+    let held = |class: &&Class| class.measure == measure && class_bits & class.bit != 0;
+    CLASSES.iter().rfind(held).copied()
+}
+
+impl Class {
+    /// The challenge of products for this class: the largest matrices of which at least eight rounds fit.
+    pub fn products(&self, samples: u32) -> ProductTask {
+        let operations = self.per_second.saturating_mul(SECONDS);
+        let round = |order: u32| 2 * u64::from(order).pow(3);
+        let orders = (6..=14).map(|power| 1_u32 << power);
+        let order = orders.rev().find(|order| round(*order) * 8 <= operations).unwrap_or(8 * TILE);
+        let rounds = (operations / round(order)).clamp(1, super::product::MAX_ROUNDS.into());
+        ProductTask { order, rounds: u32::try_from(rounds).unwrap_or(1), samples }
+    }
+
+    /// When an answer to a task is late if it comes from a device of this class.
+    pub fn deadline(&self, task: &Task) -> Deadline {
+        let millis = |work: u64| {
+            let whole = u128::from(work) * 10 * u128::from(HEADROOM_PERCENT);
+            u64::try_from(whole / u128::from(self.per_second.max(1))).unwrap_or(u64::MAX)
+        };
+        let (commit, walk) = match task {
+            Task::Products(task) => (task.operations(), 0),
+            // A step reads one label and hashes a quarter of what filling one takes; it counts as one.
+            Task::Memory(task) => {
+                (task.bytes(), u64::from(task.walks) * u64::from(task.steps) * 32)
+            }
+        };
+        Deadline {
+            commit_ms: millis(commit).saturating_add(START_MS),
+            walk_ms: millis(walk).saturating_add(START_MS),
+            open_ms: OPEN_MS,
+        }
+    }
+}
+
+/// The challenge that fills so many MiB; at least 1. Lanes grow with the size, so that a processor with much
+/// memory has much to do at once; about an eighth of the labels is read by walks.
+pub fn memory(mib: u32) -> MemoryTask {
+    let labels = u64::from(mib.max(1)) * MIB / memory::LABEL_BYTES as u64;
+    let lanes = (labels / 512).clamp(64, 1 << 20);
+    let lanes = 1_u64 << lanes.ilog2();
+    let depth = (labels / lanes).clamp(2, memory::DEPTH.1.into());
+    let walks = lanes.min(1 << 16);
+    let steps = (labels / 8 / walks).clamp(16, 64);
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    MemoryTask {
+        lanes: small(lanes),
+        depth: small(depth),
+        walks: small(walks),
+        steps: small(steps),
+        samples: 96,
+        walk_samples: 6,
+    }
+}

@@ -1,0 +1,130 @@
+//! When may somebody say that a provider has failed? Pure: the asker tells how each try went.
+//!
+//! A late answer may be the network's fault, or the machine's that slept; so it is tried again on fresh
+//! nonces, twice, before anything is said. A wrong answer is evidence for everybody, because it is signed;
+//! it is tried again as well, so that a single flipped bit is told from a cheat, but never forgotten. A busy
+//! provider has not failed at all.
+
+use tilth_protocol::challenge::{Times, class::Deadline};
+
+/// Tries before anything is said against a provider: once, and twice on fresh nonces.
+pub const TRIES: u32 = 3;
+
+/// How one try went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Try {
+    /// Right, and in time.
+    Right,
+    /// Right, but too late, or no answer at all.
+    Late,
+    /// Signed and wrong.
+    Wrong,
+    /// The provider said that its device failed, or broke off.
+    Broken,
+    /// Not now: busy, or asked too often. Nothing is known.
+    Busy,
+}
+
+/// What may be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Finding {
+    /// It has what it says, and no answer was wrong.
+    Passed,
+    /// It signed a wrong answer; the transcript shows it to anybody.
+    Wrong,
+    /// It was late in all tries. Only the asker can know.
+    TooSlow,
+    /// It broke off in all tries.
+    Failed,
+    /// It had no time; ask again later.
+    Unknown,
+}
+
+/// Where an asker is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asking {
+    tries: u32,
+    wrong: u32,
+    broken: u32,
+}
+
+impl Asking {
+    /// Takes in how a try went; says what may be said now, or that it is to be tried again.
+    pub fn heard(&mut self, tried: Try) -> Option<Finding> {
+        self.tries = self.tries.saturating_add(1);
+        match tried {
+            Try::Busy => {
+                return Some(if self.wrong > 0 { Finding::Wrong } else { Finding::Unknown });
+            }
+            Try::Right if self.wrong == 0 => return Some(Finding::Passed),
+            Try::Wrong => self.wrong += 1,
+            Try::Broken => self.broken += 1,
+            Try::Right | Try::Late => {}
+        }
+        if self.tries < TRIES {
+            return None;
+        }
+        Some(match (self.wrong, self.broken) {
+            (0, broken) if broken == self.tries => Finding::Failed,
+            (0, _) => Finding::TooSlow,
+            _ => Finding::Wrong,
+        })
+    }
+
+    /// Tries so far.
+    pub fn tries(&self) -> u32 {
+        self.tries
+    }
+}
+
+/// Whether a right answer came in time: each step within its deadline and one round trip.
+pub fn is_in_time(times: &Times, deadline: &Deadline) -> bool {
+    let within = |took: u64, allowed: u64| took <= allowed.saturating_add(times.round_trip_ms);
+    within(times.commit_ms, deadline.commit_ms)
+        && within(times.walk_ms, deadline.walk_ms)
+        && within(times.open_ms, deadline.open_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course(tries: &[Try]) -> Vec<Option<Finding>> {
+        let mut asking = Asking::default();
+        tries.iter().map(|tried| asking.heard(*tried)).collect()
+    }
+
+    #[test]
+    fn nothing_is_said_before_three_tries() {
+        use Try::{Broken, Busy, Late, Right, Wrong};
+        assert_eq!(course(&[Right]), [Some(Finding::Passed)]);
+        assert_eq!(course(&[Late, Right]), [None, Some(Finding::Passed)]);
+        assert_eq!(course(&[Late, Broken, Right]), [None, None, Some(Finding::Passed)]);
+        assert_eq!(course(&[Late, Late, Late]), [None, None, Some(Finding::TooSlow)]);
+        assert_eq!(course(&[Broken, Late, Broken]), [None, None, Some(Finding::TooSlow)]);
+        assert_eq!(course(&[Broken; 3]), [None, None, Some(Finding::Failed)]);
+        assert_eq!(course(&[Busy]), [Some(Finding::Unknown)]);
+        assert_eq!(course(&[Late, Busy]), [None, Some(Finding::Unknown)]);
+        for mixed in
+            [[Wrong, Right, Right], [Late, Wrong, Right], [Wrong, Late, Broken], [Wrong; 3]]
+        {
+            assert_eq!(course(&mixed), [None, None, Some(Finding::Wrong)], "{mixed:?}");
+        }
+        assert_eq!(course(&[Wrong, Busy]), [None, Some(Finding::Wrong)], "a signed answer stays");
+    }
+
+    #[test]
+    fn the_way_there_is_not_held_against_a_provider() {
+        let deadline = Deadline { commit_ms: 100, walk_ms: 10, open_ms: 20 };
+        let times = Times { commit_ms: 150, walk_ms: 60, open_ms: 70, round_trip_ms: 50 };
+        assert!(is_in_time(&times, &deadline));
+        for late in [
+            Times { commit_ms: 151, ..times },
+            Times { walk_ms: 61, ..times },
+            Times { open_ms: 71, ..times },
+            Times { round_trip_ms: 49, ..times },
+        ] {
+            assert!(!is_in_time(&late, &deadline), "{late:?}");
+        }
+    }
+}
