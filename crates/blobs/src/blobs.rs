@@ -12,7 +12,7 @@ use std::{
 use iroh::{
     Endpoint, SecretKey, Watcher,
     endpoint::{IdleTimeout, PortmapperConfig, QuicTransportConfig, presets},
-    protocol::Router,
+    protocol::{Router, RouterBuilder},
 };
 use iroh_blobs::{
     api::Store,
@@ -33,6 +33,7 @@ use crate::{
     pace::Pace,
     relay::{Relays, Route},
     serve,
+    talk::{Line, LineDoor, Talk, TalkError},
 };
 
 /// How often it is looked whether the database still works.
@@ -66,6 +67,8 @@ pub struct Config {
     /// Relays over which those behind other routers can be met. With none nothing but direct addresses
     /// is used, and no server is ever contacted.
     pub relays: Relays,
+    /// Other protocols that the endpoint answers.
+    pub lines: Vec<Line>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -79,6 +82,7 @@ impl Config {
             bind,
             advertise: Vec::new(),
             relays: Relays::default(),
+            lines: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -163,7 +167,7 @@ impl Blobs {
     /// [`BlobsError::Open`] for the folder, [`BlobsError::Bind`] for the socket,
     /// [`BlobsError::DiskFull`] when less than the reserve is free.
     pub async fn spawn(config: Config) -> Result<Self, BlobsError> {
-        let Config { dir, secret, bind, advertise, relays, limits } = config;
+        let Config { dir, secret, bind, advertise, relays, lines, limits } = config;
         let dir = std::path::absolute(&dir).map_err(|error| open_error(&dir, error))?;
         std::fs::create_dir_all(&dir).map_err(|error| open_error(&dir, error))?;
         let disk = Disk::new(dir.clone(), limits.disk_reserve, limits.store_bytes);
@@ -176,7 +180,10 @@ impl Blobs {
         let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
         let (protocol, pacer) = serve::protocol(&store, Pace::new(limits.upload));
         let door = Door::new(protocol, limits.max_connections);
-        let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door).spawn();
+        let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door);
+        let with =
+            |router: RouterBuilder, line: Line| router.accept(line.alpn, LineDoor::new(line));
+        let router = lines.into_iter().fold(router, with).spawn();
         wait_for_relay(&endpoint, &relays).await;
         let dialer = Arc::new(Dialer::new(endpoint, relays));
         let sweeper = tokio::spawn(close_idle(Arc::clone(&dialer))).abort_handle();
@@ -201,6 +208,16 @@ impl Blobs {
     /// How the connection to an endpoint that was fetched from runs now; `None` if there is none.
     pub fn route(&self, endpoint: &[u8; 32]) -> Option<Route> {
         self.inner.dialer.route(endpoint)
+    }
+
+    /// Calls an endpoint under a protocol of its own; see [`Line`].
+    ///
+    /// # Errors
+    /// [`TalkError::Unreachable`], or the other side closes at once because it does not know the protocol or
+    /// has no place free.
+    pub async fn call(&self, contact: &Contact, alpn: &[u8]) -> Result<Talk, TalkError> {
+        let dialed = self.inner.dialer.dial(contact, alpn).await;
+        Talk::begin(dialed.map_err(TalkError::Unreachable)?).await
     }
 
     /// Bytes that the store's folder takes, as of a moment ago.

@@ -55,7 +55,6 @@ impl Dialer {
 
     /// A live connection to a contact, or why there is none.
     pub(crate) async fn connect(&self, contact: &Contact) -> Result<Connection, String> {
-        let id = EndpointId::from_bytes(&contact.endpoint).map_err(|error| error.to_string())?;
         let place = self.place(contact.endpoint);
         let mut kept = place.lock().await;
         if let Some(connection) = kept.as_ref()
@@ -63,6 +62,14 @@ impl Dialer {
         {
             return Ok(connection.clone());
         }
+        let connection = self.dial(contact, iroh_blobs::ALPN).await?;
+        *kept = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// A new connection to a contact, or why there is none.
+    pub(crate) async fn dial(&self, contact: &Contact, alpn: &[u8]) -> Result<Connection, String> {
+        let id = EndpointId::from_bytes(&contact.endpoint).map_err(|error| error.to_string())?;
         if contact.addresses.is_empty() && self.relays.is_empty() {
             return Err("the contact has no address, and no relay is configured".to_owned());
         }
@@ -72,13 +79,11 @@ impl Dialer {
             .fold(EndpointAddr::new(id), |address, socket| address.with_ip_addr(*socket));
         let relays = self.relays.urls().iter().cloned();
         let address = relays.fold(address, EndpointAddr::with_relay_url);
-        let dial = self.endpoint.connect(address, iroh_blobs::ALPN);
-        let connection = tokio::time::timeout(DIAL, dial)
+        let dial = self.endpoint.connect(address, alpn);
+        tokio::time::timeout(DIAL, dial)
             .await
             .map_err(|_| format!("no answer within {} s", DIAL.as_secs()))?
-            .map_err(|error| format!("{error:#}"))?;
-        *kept = Some(connection.clone());
-        Ok(connection)
+            .map_err(|error| format!("{error:#}"))
     }
 
     /// Drops connections nobody used for a while.

@@ -28,6 +28,7 @@ mod pace;
 mod relay;
 mod serve;
 mod tag;
+mod talk;
 mod transfer;
 
 pub use blobs::{Blobs, Config, Limits};
@@ -35,3 +36,4 @@ pub use error::BlobsError;
 pub use fetch::SequenceBounds;
 pub use relay::{MAX_RELAYS, Relays, Route};
 pub use tag::Tag;
+pub use talk::{Line, Talk, TalkError};

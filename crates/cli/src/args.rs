@@ -72,6 +72,10 @@ pub enum Command {
     Node(Node),
     /// Say what this machine can offer and how well it can be protected.
     Doctor(Doctor),
+    /// Measure this machine: what it would announce, and how fast its parts are.
+    Bench(Bench),
+    /// Have a provider prove its strength, or check what one has proved.
+    Challenge(Challenge),
     /// Entered by agents inside the sandbox.
     #[command(hide = true)]
     Worker {
@@ -94,6 +98,44 @@ pub struct Doctor {
     /// With --escape: make this attempt only; may be given several times.
     #[arg(long, value_name = "NAME", requires = "escape")]
     pub only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Only one challenge of products of matrices of this order, a power of two.
+    #[arg(long, value_name = "N", requires = "rounds", conflicts_with = "memory")]
+    pub order: Option<u32>,
+    /// Number of products.
+    #[arg(long, value_name = "N", requires = "order")]
+    pub rounds: Option<u32>,
+    /// Only one challenge that fills so many MiB.
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Challenge {
+    /// The provider's owner: a name of this folder or a 0x address.
+    #[arg(required_unless_present = "verify")]
+    pub provider: Option<String>,
+    /// Which of its devices; the strongest if absent.
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// Have it fill so many MiB and walk through them, instead of multiplying matrices.
+    #[arg(long, value_name = "MIB", conflicts_with_all = ["order", "rounds"])]
+    pub memory: Option<u32>,
+    /// Order of the matrices, a power of two, instead of what its class asks for.
+    #[arg(long, value_name = "N", requires = "rounds")]
+    pub order: Option<u32>,
+    /// Number of products, one after the other.
+    #[arg(long, value_name = "N", requires = "order")]
+    pub rounds: Option<u32>,
+    /// Where the transcript goes; inside the network's folder if absent.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Check the transcript in a file; needs no network.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["provider", "device", "memory", "order", "out"])]
+    pub verify: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +197,9 @@ pub struct Up {
     /// Which GPU providers offer.
     #[arg(long, value_enum, default_value_t = Gpu::Off)]
     pub gpu: Gpu,
+    /// Have providers measure this machine at their start and announce its classes.
+    #[arg(long)]
+    pub measure: bool,
     /// Use an existing chain instead of starting one; the contracts are deployed there first.
     #[arg(long, value_name = "URL")]
     pub rpc: Option<String>,

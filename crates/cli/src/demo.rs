@@ -113,6 +113,7 @@ async fn start(dir: &Path, args: &Demo) -> Result<Devnet, Problem> {
         worker: own_command("worker")?,
         sandbox_init: own_command("sandbox-init")?,
         gpu: GpuUse::Off,
+        measure: false,
     })
     .await
 }

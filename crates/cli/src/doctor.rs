@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use tilth_protocol::{GpuReport, Harmless, Problem};
-use tilth_provider::inspect_gpu;
+use tilth_provider::{
+    inspect_gpu,
+    inventory::{self, Inventory},
+};
 use tilth_sandbox::{
     Confinement, GpuAccess, GpuUse, State,
     escape::{ATTEMPTS, Finding, Verdict},
@@ -18,16 +21,24 @@ use crate::{
     up::own_command,
 };
 
-pub async fn doctor(common: Common, args: Doctor) -> Ended {
-    let confinement = Confinement::probe(own_command("sandbox-init")?).await.map_err(|error| {
+/// The sandbox as it is on this machine.
+///
+/// # Errors
+/// Nothing can be confined here at all.
+pub async fn confine() -> Result<Confinement, Problem> {
+    Confinement::probe(own_command("sandbox-init")?).await.map_err(|error| {
         Problem::new(
             "the sandbox cannot be tried out",
             error.to_string(),
             "without a sandbox this machine cannot run tenants' work; see the detail",
         )
-    })?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory = memory_mib();
+    })
+}
+
+pub async fn doctor(common: Common, args: Doctor) -> Ended {
+    let confinement = confine().await?;
+    let folder = common.dir();
+    let found = tokio::task::block_in_place(|| inventory::look(&folder));
     let gpus = look_at_gpus(&confinement).await?;
     if common.json {
         let measures: Vec<_> = confinement
@@ -49,7 +60,8 @@ pub async fn doctor(common: Common, args: Doctor) -> Ended {
             .map(|gpu| json!({ "use": gpu.name, "report": gpu.report, "missing": gpu.missing }))
             .collect();
         let mut all = json!({
-            "cores": cores, "memory-mib": memory, "gpu": gpus, "protection": measures,
+            "cores": found.cpu.threads, "memory-mib": found.memory.total_mib, "inventory": found,
+            "gpu": gpus, "protection": measures,
         });
         let mut code = ExitCode::SUCCESS;
         if args.escape {
@@ -60,7 +72,7 @@ pub async fn doctor(common: Common, args: Doctor) -> Ended {
         print_json(&all)?;
         return Ok(code);
     }
-    println!("cores    {cores}\nmemory   {memory} MiB\n");
+    show_inventory(&found);
     show_gpus(&gpus);
     let mut table = Table::new(&[("protection", Align::Left), ("", Align::Left)]);
     for measure in confinement.report() {
@@ -197,11 +209,37 @@ fn show_gpus(gpus: &[Gpu]) {
     }
 }
 
-/// Memory of the machine, in MiB; 0 if the system does not say.
-fn memory_mib() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
-        .map_or(0, |kib| kib / 1024)
+fn show_inventory(found: &Inventory) {
+    let Inventory { cpu, memory, disk, gpus, network } = found;
+    let features = cpu.features.join(" ");
+    println!("cpu      {}", Harmless(&cpu.model));
+    println!("         {} cores, {} threads; {}", cpu.cores, cpu.threads, Harmless(&features));
+    println!("memory   {} MiB, {} MiB free for programs", memory.total_mib, memory.available_mib);
+    let folder = disk.folder.display();
+    println!("disk     {} MiB free of {} MiB, for {folder}", disk.free_mib, disk.total_mib);
+    for link in network {
+        let speed =
+            link.mbit_per_second.map_or("speed unknown".into(), |mbit| format!("{mbit} Mbit/s"));
+        println!("network  {}: {speed}", Harmless(&link.name));
+    }
+    for gpu in gpus {
+        let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+        let vram = gpu.vram_mib.map_or("unknown".into(), |mib| format!("{mib} MiB"));
+        println!(
+            "card     {} {} at {}",
+            Harmless(&gpu.vendor),
+            Harmless(&gpu.model),
+            Harmless(&gpu.pci)
+        );
+        println!(
+            "         memory {vram}, driver {}, compute {}, uuid {}",
+            Harmless(&known(&gpu.driver)),
+            Harmless(&known(&gpu.compute)),
+            Harmless(&known(&gpu.uuid)),
+        );
+    }
+    if gpus.is_empty() {
+        println!("card     none that the system shows");
+    }
+    println!("classes  what this machine would announce is measured: tilth bench\n");
 }

@@ -82,6 +82,20 @@ pub fn run(common: &Common, args: &Try) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Units and seconds of a job's tasks on one bare worker, one after the other.
+pub fn speed(common: &Common, job: &Path) -> Result<(u64, f64), Problem> {
+    let loaded = job_file::load_all(job, &[])?;
+    let results = crate::args::Results { out: None };
+    let args = Try { job: job.to_owned(), files: Vec::new(), results, workers: 1, tasks: None };
+    let (mut units, mut seconds) = (0, 0.0);
+    for stage in &loaded.stages {
+        let tried = tasks(common, &args, &stage.job)?;
+        units += tried.results.values().map(|(_, units)| units).sum::<u64>();
+        seconds += tried.seconds;
+    }
+    Ok((units, seconds))
+}
+
 /// Runs the tasks of one job.
 fn tasks(common: &Common, args: &Try, job: &PreparedJob) -> Result<Tried, Problem> {
     let folder = tempfile::tempdir().map_err(|error| broken(&error))?;
@@ -313,7 +327,8 @@ impl Worker {
                 }
                 FromWorker::Log { text, .. } => eprint!("{}", Harmless(&text)),
                 FromWorker::Failed(problem) => return Err(problem),
-                FromWorker::Hello { .. } | FromWorker::Loaded { .. } | FromWorker::Gpu(_) => {}
+                // Others belong to other orders.
+                _ => {}
             }
         }
     }

@@ -9,6 +9,8 @@ mod lines;
 
 mod account;
 mod args;
+mod bench;
+mod challenge;
 mod configuration;
 mod data;
 mod demo;
@@ -100,6 +102,8 @@ async fn dispatch(common: Common, command: Command) -> Ended {
         Command::Provider(args) => Box::pin(provider::provider(common, *args)).await,
         Command::Node(args) => Box::pin(node::node(common, args)).await,
         Command::Doctor(args) => doctor::doctor(common, args).await,
+        Command::Bench(args) => bench::bench(common, args).await,
+        Command::Challenge(args) => Box::pin(challenge::challenge(common, args)).await,
         Command::Worker { .. } | Command::SandboxInit { .. } => Ok(ExitCode::SUCCESS),
     }
 }

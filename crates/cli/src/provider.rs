@@ -72,7 +72,8 @@ async fn run(common: Common, name: String, options: ProviderOptions) -> Ended {
     for variable in config::stray_variables() {
         warn!(variable, "looks like an option of a provider and is none");
     }
-    let Told { offer, gpu, bind, advertise, retention, withdraw_above, comfort } = config.told()?;
+    let Told { offer, gpu, measure, bind, advertise, retention, withdraw_above, comfort } =
+        config.told()?;
     let starting = Provider::spawn(tilth_provider::Config {
         dir,
         owner: place.signer(&name)?,
@@ -83,6 +84,7 @@ async fn run(common: Common, name: String, options: ProviderOptions) -> Ended {
         worker: own_command("worker")?,
         sandbox_init: own_command("sandbox-init")?,
         gpu,
+        measure,
         bind,
         advertise,
         retention,

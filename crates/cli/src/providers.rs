@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use tilth_contracts::Registry;
-use tilth_protocol::Amount;
+use tilth_protocol::{
+    Amount,
+    challenge::class::{self, Measure},
+};
 
 use crate::{
     Ended,
@@ -45,6 +48,8 @@ pub async fn providers(common: Common) -> Ended {
                     "stake": Amount(provider.stake),
                     "exposure": Amount(provider.exposure),
                     "unbonding": Amount(provider.unbonding),
+                    "classes": class::names_of(provider.attributes.classBits),
+                    "vram-mib": provider.attributes.vramMib,
                 })
             })
             .collect();
@@ -59,6 +64,7 @@ pub async fn providers(common: Common) -> Ended {
         ("held", Align::Right),
         ("stake", Align::Right),
         ("exposure", Align::Right),
+        ("strongest", Align::Left),
         ("", Align::Left),
     ]);
     for provider in &rows {
@@ -70,9 +76,17 @@ pub async fn providers(common: Common) -> Ended {
             provider.held.to_string(),
             format!("{:.4}", Amount(provider.stake)),
             format!("{:.4}", Amount(provider.exposure)),
+            strongest(provider.attributes.classBits),
             if provider.paused { "paused".to_owned() } else { String::new() },
         ]);
     }
     print!("{}", table.render());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The strongest class of each kind, for a table.
+fn strongest(class_bits: u64) -> String {
+    let of = |measure| class::strongest(measure, class_bits).map(|class| class.name);
+    let names: Vec<_> = [Measure::Int8, Measure::Fill].into_iter().filter_map(of).collect();
+    names.join(" ")
 }

@@ -63,6 +63,22 @@ fn render() -> Vec<(String, Vec<u8>)> {
 pub fn write(template: Template, dir: Option<&Path>, as_json: bool) -> Ended {
     let name = template.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
     let dir = dir.map_or_else(|| PathBuf::from(name), Path::to_owned);
+    let names = unpack(template, &dir)?;
+    let job = dir.join("job.toml");
+    if as_json {
+        print_json(&json!({ "job-file": job, "dir": dir, "files": names }))?;
+    } else {
+        println!("{} is written; try it here with: tilth try {0}", job.display());
+        println!("and on a network (tilth up) with: tilth run {}", job.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a template's files into a folder; their names.
+///
+/// # Errors
+/// One of them is there already, or cannot be written.
+pub fn unpack(template: Template, dir: &Path) -> Result<Vec<String>, Problem> {
     let files = contents(template);
     // Looked at first, so that nothing is half written beside what somebody has there.
     if let Some(taken) = files.iter().map(|(name, _)| dir.join(name)).find(|path| path.exists()) {
@@ -75,15 +91,7 @@ pub fn write(template: Template, dir: Option<&Path>, as_json: bool) -> Ended {
             .and_then(|mut file| file.write_all(bytes))
             .map_err(|error| failed(&path, &error))?;
     }
-    let job = dir.join("job.toml");
-    if as_json {
-        let names: Vec<_> = files.iter().map(|(name, _)| name).collect();
-        print_json(&json!({ "job-file": job, "dir": dir, "files": names }))?;
-    } else {
-        println!("{} is written; try it here with: tilth try {0}", job.display());
-        println!("and on a network (tilth up) with: tilth run {}", job.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(files.into_iter().map(|(name, _)| name).collect())
 }
 
 fn failed(path: &Path, error: &io::Error) -> Problem {

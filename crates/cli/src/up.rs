@@ -42,6 +42,7 @@ pub async fn up(common: Common, args: Up) -> Ended {
         worker: own_command("worker")?,
         sandbox_init: own_command("sandbox-init")?,
         gpu: args.gpu.into(),
+        measure: args.measure,
     });
     let devnet = tokio::select! {
         started = starting => started?,

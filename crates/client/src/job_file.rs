@@ -17,6 +17,10 @@
 //! per-gfuel = "0.001"               # GRAIN
 //! # or: kind = "clock", floor = "0.0005", cap = "0.002", finish = "2h"
 //!
+//! [requires]                        # only providers that have proved so much
+//! classes = ["int8-100g"]
+//! vram = "8GiB"
+//!
 //! [files]                           # one task per file
 //! from = "photos/*.jpg"
 //! # or [sweep]: one task per combination of parameters
@@ -33,6 +37,7 @@ mod files;
 mod inputs;
 mod price;
 mod program;
+mod requires;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -89,6 +94,9 @@ pub struct Offer {
     pub max_failures: u32,
     /// Class bits that a provider must have.
     pub required_class: u64,
+    /// Graphics memory that a provider must have, MiB.
+    #[serde(default)]
+    pub min_vram_mib: u32,
 }
 
 /// A job that has passed every check and can be submitted.
@@ -265,6 +273,7 @@ fn prepare(
         program::check_gpu(path, &gpu, &spec, &handed)?;
         offer.required_class = gpu.class.required_class();
     }
+    text.requires.add_to(path, &mut offer)?;
     let job = PreparedJob { spec, offer, files: inputs.files };
     if job.most_cost(1).is_none() {
         return Err(mistake(
@@ -482,5 +491,6 @@ fn offer(
         first_range: schedule.first_range.unwrap_or(1).max(1),
         max_failures: verification.max_failures.unwrap_or(0),
         required_class: 0,
+        min_vram_mib: 0,
     })
 }

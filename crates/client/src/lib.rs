@@ -9,6 +9,7 @@
 mod account;
 pub mod attention;
 mod chain;
+pub mod challenge;
 pub mod chronicle;
 mod collect;
 mod contacts;

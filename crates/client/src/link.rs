@@ -15,7 +15,7 @@ use alloy::{
     providers::{Provider, RootProvider},
     rpc::{
         client::ClientBuilder,
-        types::{Filter, Log, TransactionReceipt, TransactionRequest},
+        types::{Block, Filter, Log, TransactionReceipt, TransactionRequest},
     },
     sol_types::SolCall,
     transports::{RpcError, TransportError, TransportResult},
@@ -214,16 +214,28 @@ impl Link {
     /// # Errors
     /// As every call.
     pub async fn now(&self) -> Result<u64, ChainError> {
+        Ok(self.latest().await?.header.timestamp)
+    }
+
+    /// Number and hash of the latest block.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn head(&self) -> Result<(u64, B256), ChainError> {
+        let header = self.latest().await?.header;
+        Ok((header.number, header.hash))
+    }
+
+    async fn latest(&self) -> Result<Block, ChainError> {
         let action = "reading the latest block";
         let provider = &self.inner.provider;
         let latest = BlockNumberOrTag::Latest;
         let block =
             self.ask(action, || async move { provider.get_block_by_number(latest).await }).await?;
-        let block = block.ok_or_else(|| ChainError::BadAnswer {
+        block.ok_or_else(|| ChainError::BadAnswer {
             action,
             detail: "there is no latest block".to_owned(),
-        })?;
-        Ok(block.header.timestamp)
+        })
     }
 
     /// A block's timestamp, seconds since 1970.

@@ -344,6 +344,7 @@ mod tests {
                 first_range: 1,
                 max_failures: 0,
                 required_class: 0,
+                min_vram_mib: 0,
             },
             files: Vec::new(),
         }

@@ -43,6 +43,8 @@ pub struct Topology {
     pub sandbox_init: CommandLine,
     /// Which GPU providers offer.
     pub gpu: GpuUse,
+    /// Providers measure the machine at their start and announce its classes.
+    pub measure: bool,
 }
 
 /// Which chain the network lives on.
@@ -142,6 +144,7 @@ impl Devnet {
                 retention: RETENTION,
                 withdraw_above: None,
                 gas: GasReserve::default(),
+                measure: topology.measure,
                 comfort: Comfort { idle: always(), ..Comfort::default() },
             };
             let funder = funder.clone();

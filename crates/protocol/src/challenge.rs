@@ -47,7 +47,7 @@ pub const MAX_DEVICE_BYTES: usize = 64;
 /// Most bytes of an encoded statement; the longest has 269.
 pub const MAX_STATEMENT_BYTES: usize = 512;
 /// Most bytes of openings: seven eighths of the 2 MiB that a frame of the worker protocol has.
-pub const MAX_OPENING_BYTES: u64 = 7 << 18;
+pub const MAX_OPENING_BYTES: usize = 7 << 18;
 
 /// Of whom it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
@@ -150,7 +150,7 @@ impl Task {
             "size of the openings, bytes",
             self.opening_bytes(),
             0,
-            MAX_OPENING_BYTES,
+            MAX_OPENING_BYTES as u64,
         )
     }
 

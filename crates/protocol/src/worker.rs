@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
+    challenge::{Commit, Hash, Openings, Secret, Statement},
     encoding::{decode, encode},
     gpu::GpuReport,
     id::TaskIndex,
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Version of these messages; both sides must have the same.
-pub const WORKER_PROTOCOL: u32 = 2;
+pub const WORKER_PROTOCOL: u32 = 3;
 /// Most bytes of a frame.
 pub const MAX_FRAME_BYTES: usize = 2 << 20;
 /// Bytes of output in one chunk: half a frame, so that a chunk and its header always fit.
@@ -51,6 +52,12 @@ pub enum ToWorker {
     },
     /// Finish and exit.
     Stop,
+    /// To a worker that was started as `prove`: do the work of a challenge. Once, first.
+    Prove(Statement),
+    /// Walk through the memory that was filled; this is what the walk's key is made of.
+    Walk(Hash),
+    /// Open the samples that the secret draws.
+    Draw(Secret),
 }
 
 /// One task's result.
@@ -98,6 +105,12 @@ pub enum FromWorker {
     Gpu(Option<GpuReport>),
     /// The worker cannot go on; it exits after this.
     Failed(Problem),
+    /// The answer to [`ToWorker::Prove`].
+    Committed(Commit),
+    /// The answer to [`ToWorker::Walk`]: the root of the walks' ends.
+    Walked(Hash),
+    /// The answer to [`ToWorker::Draw`].
+    Opened(Openings),
 }
 
 /// Writes one frame. The caller flushes.

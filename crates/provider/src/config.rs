@@ -42,6 +42,9 @@ pub struct Config {
     pub withdraw_above: Option<Amount>,
     /// Native coin that the owner keeps on the node's key.
     pub gas: GasReserve,
+    /// Whether the machine's classes are measured at the start and announced; without it none are, besides
+    /// those of a GPU that is offered.
+    pub measure: bool,
     /// The owner's own claims on the machine.
     pub comfort: Comfort,
 }
@@ -73,10 +76,6 @@ pub struct Offer {
     pub stake: Amount,
     /// Least price of a unit.
     pub price_floor: Price,
-    /// Device class bits.
-    pub class_bits: u64,
-    /// Graphics memory of the largest card, MiB.
-    pub vram_mib: u32,
     /// Short region name, at most 8 ASCII characters.
     pub region: String,
 }
@@ -123,14 +122,7 @@ impl Power {
 impl Default for Offer {
     /// One slot, 100 GRAIN at stake, any price.
     fn default() -> Self {
-        Self {
-            slots: 1,
-            stake: Amount(100 * GRAIN),
-            price_floor: Price(1),
-            class_bits: 0,
-            vram_mib: 0,
-            region: String::new(),
-        }
+        Self { slots: 1, stake: Amount(100 * GRAIN), price_floor: Price(1), region: String::new() }
     }
 }
 

@@ -7,7 +7,7 @@ use tilth_contracts::{Attributes, Provider as OnChain, Registry};
 use tilth_protocol::{Amount, Contact};
 use tracing::info;
 
-use crate::{ProviderError, chain::Chain, config::Config};
+use crate::{ProviderError, capability::Capability, chain::Chain, config::Config};
 
 /// One step towards what the configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,12 @@ pub(crate) async fn enroll(
     config: &Config,
     contact: &Contact,
     published: &str,
+    found: &Capability,
 ) -> Result<(), ProviderError> {
     let owner = chain.owner.address();
     let registry = chain.link.addresses().registry;
     let known = chain.link.read(registry, Registry::providerCall { owner }).await?;
-    let wanted = attributes(config)?;
+    let wanted = attributes(config, found)?;
     let fresh = published != encoded(contact);
     for step in steps(&known, config, &wanted, contact, fresh) {
         info!(%owner, ?step, "bringing the registration up to date");
@@ -46,7 +47,7 @@ pub(crate) fn encoded(contact: &Contact) -> String {
     alloy_primitives::hex::encode(contact.to_bytes())
 }
 
-fn attributes(config: &Config) -> Result<Attributes, ProviderError> {
+fn attributes(config: &Config, found: &Capability) -> Result<Attributes, ProviderError> {
     let offer = &config.offer;
     let region = offer.region.as_bytes();
     if region.len() > 8 || !region.is_ascii() {
@@ -57,9 +58,9 @@ fn attributes(config: &Config) -> Result<Attributes, ProviderError> {
     padded[..region.len()].copy_from_slice(region);
     let memory_mib = config.limits.memory_per_slot >> 20;
     Ok(Attributes {
-        classBits: offer.class_bits,
+        classBits: found.class_bits,
         memoryMib: u32::try_from(memory_mib).unwrap_or(u32::MAX),
-        vramMib: offer.vram_mib,
+        vramMib: found.vram_mib,
         region: FixedBytes(padded),
     })
 }
@@ -192,6 +193,7 @@ mod tests {
             retention: std::time::Duration::ZERO,
             withdraw_above: None,
             gas: crate::config::GasReserve::default(),
+            measure: false,
             comfort: crate::config::Comfort::default(),
         }
     }
@@ -212,13 +214,19 @@ mod tests {
             exposure: 0,
             unbonding: 0,
             unbondingReadyAt: U40::ZERO,
-            attributes: attributes(config).unwrap(),
+            attributes: attributes(config, &Capability::default()).unwrap(),
             endpointId: FixedBytes(contact().endpoint),
         }
     }
 
     fn plan(known: &OnChain, config: &Config, fresh: bool) -> Vec<Step> {
-        steps(known, config, &attributes(config).unwrap(), &contact(), fresh)
+        steps(
+            known,
+            config,
+            &attributes(config, &Capability::default()).unwrap(),
+            &contact(),
+            fresh,
+        )
     }
 
     #[test]
@@ -247,11 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_is_announced() {
+        let config = config();
+        let found = Capability { class_bits: 0x301, vram_mib: 7, devices: Vec::new() };
+        let wanted = attributes(&config, &found).unwrap();
+        assert_eq!((wanted.classBits, wanted.vramMib), (0x301, 7));
+        assert_eq!(steps(&in_line(&config), &config, &wanted, &contact(), false), [Step::Update]);
+    }
+
+    #[test]
     fn a_region_that_does_not_fit_is_refused() {
         let mut config = config();
         for wrong in ["nine-char", "é"] {
             config.offer.region = wrong.into();
-            assert!(matches!(attributes(&config), Err(ProviderError::Config(_))));
+            assert!(matches!(
+                attributes(&config, &Capability::default()),
+                Err(ProviderError::Config(_))
+            ));
         }
     }
 }

@@ -247,7 +247,8 @@ impl Hand {
         }
     }
 
-    async fn say(&mut self, message: &ToWorker) -> Result<(), HandError> {
+    /// Tells the worker something.
+    pub(crate) async fn say(&mut self, message: &ToWorker) -> Result<(), HandError> {
         let mut bytes = Vec::new();
         let said = match write_frame(&mut bytes, message) {
             Ok(()) => timeout(HELLO, self.stdin.write_all(&bytes)).await,
@@ -377,7 +378,8 @@ async fn read_frame(stdout: &mut BufReader<ChildStdout>) -> io::Result<FromWorke
     frame_body(&body)
 }
 
-fn unexpected(frame: &FromWorker) -> HandError {
+/// What to make of a frame that is not due.
+pub(crate) fn unexpected(frame: &FromWorker) -> HandError {
     let name = match frame {
         FromWorker::Hello { .. } => "a greeting",
         FromWorker::Loaded { .. } => "that it has loaded",
@@ -386,6 +388,9 @@ fn unexpected(frame: &FromWorker) -> HandError {
         FromWorker::Log { .. } => "a log line",
         FromWorker::Gpu(_) => "what GPU there is",
         FromWorker::Failed(_) => "that it failed",
+        FromWorker::Committed(_) | FromWorker::Walked(_) | FromWorker::Opened(_) => {
+            "an answer to a challenge"
+        }
     };
     HandError::Nonsense(format!("it said {name} out of turn"))
 }

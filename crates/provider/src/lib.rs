@@ -4,7 +4,8 @@
 //! Decisions are in [`machine`], a pure state machine; everything else carries out what it says:
 //! `agent` (the loop), `chain` (moves), `fetch` and `compile` (getting jobs ready), `slot` and `hand`
 //! (running ranges in workers), [`journal`] and `store` (results), `enroll` (registration and stake),
-//! `bookmark` and `folder` (what is remembered).
+//! `bookmark` and `folder` (what is remembered), `capability` and [`challenge`] (what the machine is worth, and
+//! showing it to whoever asks).
 //!
 //! A provider that is killed loses at most the tasks in flight: claims are read back from the chain,
 //! results from the journals, content from the store.
@@ -13,7 +14,9 @@
 
 mod agent;
 mod bookmark;
+mod capability;
 mod chain;
+pub mod challenge;
 mod compile;
 mod config;
 mod control;
@@ -24,6 +27,7 @@ mod folder;
 mod gpu;
 mod hand;
 mod idle;
+pub mod inventory;
 pub mod journal;
 pub mod machine;
 mod news;

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tilth_blobs::Blobs;
+use tilth_blobs::{Blobs, Line};
 use tilth_client::{Account, Follow, Link, Scope as Logs};
-use tilth_protocol::GpuReport;
+use tilth_protocol::{GpuReport, challenge::message::ALPN};
 use tilth_sandbox::{Confinement, GpuAccess, GpuUse, Limits as Cage, Program};
 use tilth_service::{OnFailure, Scope};
 use tokio::sync::{mpsc, watch};
@@ -17,7 +17,9 @@ use crate::{
     ProviderError,
     agent::{Agent, Command, Ears, MAILBOX},
     bookmark::Bookmark,
+    capability::Capability,
     chain::Chain,
+    challenge::{CALLS, Desk, Start},
     config::Config,
     control::Ear,
     enroll::{encoded, enroll},
@@ -57,10 +59,10 @@ impl Provider {
     ///
     /// # Errors
     /// [`ProviderError`], with [`ProviderError::problem`] for people. What was started is stopped.
-    pub async fn spawn(mut config: Config) -> Result<Self, ProviderError> {
+    pub async fn spawn(config: Config) -> Result<Self, ProviderError> {
         check(&config)?;
         let folder = Folder::open(&config.dir)?;
-        let confinement = probe(&config).await?;
+        let confinement = Arc::new(probe(&config).await?);
         let engine = greet(&confinement, &config).await?;
         folder.keep_artifacts_of(&engine).map_err(|source| {
             let path = folder.root().join("artifacts");
@@ -68,7 +70,9 @@ impl Provider {
         })?;
 
         let gpu = GpuAccess::find(&config.worker.program, config.gpu);
-        config.offer.class_bits |= look_at_gpu(&confinement, &config, &gpu).await?;
+        let report = look_at_gpu(&confinement, &config, &gpu).await?;
+        let seen = report.map(|report| (report, gpu.clone()));
+        let found = Capability::find(&config, &folder, &confinement, &engine, seen).await;
 
         let network = &config.network;
         let link = Link::to(network)?;
@@ -92,9 +96,11 @@ impl Provider {
         if comfort.content_bytes.is_some() {
             store.limits.gc_interval = CAPPED_GC;
         }
+        let (ring, calls) = mpsc::channel(CALLS);
+        store.lines = vec![Line { alpn: ALPN, most: CALLS, calls: ring }];
         let blobs = Blobs::spawn(store).await?;
         let contact = blobs.contact();
-        enroll(&chain, &config, &contact, bookmark.published()).await?;
+        enroll(&chain, &config, &contact, bookmark.published(), &found).await?;
         bookmark.publish(encoded(&contact));
         let saved = bookmark.save(&path, 0);
         saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
@@ -113,9 +119,14 @@ impl Provider {
             limits.disk = limits.disk.min(cap / 2);
         }
         let kept = blobs.clone();
+        let begin = Start { confinement: Arc::clone(&confinement), worker: worker.clone() };
+        let (signer, devices) = (config.node.clone(), found.devices.clone());
+        let desk = Desk::new(begin, signer, blobs.contact().endpoint, devices, shown.clone());
         let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
         info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
-        Ok(start(&config, shop, bookmark, (status, shown), kept, ear))
+        let provider = start(&config, &found, shop, bookmark, (status, shown), kept, ear);
+        spawn(&provider.scope, "challenges", desk.answer(calls));
+        Ok(provider)
     }
 
     /// The provider as it is now; [`watch::Receiver::changed`] tells of changes.
@@ -226,14 +237,14 @@ async fn greet(confinement: &Confinement, config: &Config) -> Result<String, Pro
     Ok(hand.engine().to_owned())
 }
 
-/// Has the GPU that is offered looked at, and says aloud what was found; the class bits for it.
+/// Has the GPU that is offered looked at, and says aloud what was found.
 async fn look_at_gpu(
     confinement: &Confinement,
     config: &Config,
     access: &GpuAccess,
-) -> Result<u64, ProviderError> {
+) -> Result<Option<GpuReport>, ProviderError> {
     if config.gpu == GpuUse::Off {
-        return Ok(0);
+        return Ok(None);
     }
     for missing in &access.missing {
         warn!(missing, "something that GPU programs need is missing");
@@ -257,7 +268,7 @@ async fn look_at_gpu(
             "the GPU is not exact in this"
         );
     }
-    Ok(report.class_bits())
+    Ok(Some(report))
 }
 
 fn first_status(config: &Config, contact: tilth_protocol::Contact) -> Status {
@@ -268,6 +279,7 @@ fn first_status(config: &Config, contact: tilth_protocol::Contact) -> Status {
 /// Starts the tasks. Nothing here can fail or wait.
 fn start(
     config: &Config,
+    found: &Capability,
     shop: Shop,
     bookmark: Bookmark,
     (status, shown): (watch::Sender<Status>, watch::Receiver<Status>),
@@ -280,8 +292,8 @@ fn start(
         slots: config.offer.slots,
         price_floor: config.offer.price_floor,
         slot_cost_per_hour: config.comfort.power.slot_cost_per_hour(config.offer.slots),
-        class_bits: config.offer.class_bits,
-        vram_mib: config.offer.vram_mib,
+        class_bits: found.class_bits,
+        vram_mib: found.vram_mib,
         retention_ms: millis(config.retention),
         withdraw_above: config.withdraw_above,
     };

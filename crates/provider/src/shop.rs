@@ -17,7 +17,7 @@ pub(crate) struct Shop {
     pub(crate) folder: Folder,
     pub(crate) blobs: Blobs,
     pub(crate) chain: Chain,
-    pub(crate) confinement: Confinement,
+    pub(crate) confinement: Arc<Confinement>,
     pub(crate) worker: CommandLine,
     /// What workers of GPU programs see besides; nothing if no GPU is offered.
     pub(crate) gpu: GpuAccess,
@@ -62,7 +62,7 @@ impl Shop {
         folder: Folder,
         blobs: Blobs,
         chain: Chain,
-        confinement: Confinement,
+        confinement: Arc<Confinement>,
         worker: CommandLine,
         gpu: GpuAccess,
         engine: String,

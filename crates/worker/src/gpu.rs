@@ -15,7 +15,7 @@ pub(crate) mod artifact;
 pub(crate) mod conformance;
 pub(crate) mod device;
 mod rules;
-mod spirv;
+pub(crate) mod spirv;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! - `worker compile IN OUT` checks the program in the file IN, compiles it and writes the artifact to
 //!   OUT. Says [`FromWorker::Hello`] and, if it fails, [`FromWorker::Failed`]; the exit code is 0 or 1.
 //! - `worker inspect` says [`FromWorker::Hello`] and what GPU there is ([`FromWorker::Gpu`]).
+//! - `worker prove DEVICE` answers one challenge ([`tilth_protocol::challenge`]) over standard input and output.
 //! - `worker serve` speaks [`tilth_protocol::worker`] over standard input and output until it is told
 //!   to stop or its input ends.
 //!
@@ -17,6 +18,7 @@
 #[cfg(feature = "gpu")]
 mod gpu;
 mod outbox;
+mod prove;
 mod serve;
 mod workload;
 
@@ -45,11 +47,14 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let result = match (words.as_slice(), args) {
         (["serve"], _) => serve_standard(),
         (["inspect"], _) => inspect(),
+        (["prove", device], _) => prove::main(device),
         (["compile", _, _], [_, source, artifact]) => {
             compile(Path::new(source), Path::new(artifact))
         }
         _ => {
-            eprintln!("worker: it is started by agents, as `serve`, `inspect` or `compile IN OUT`");
+            eprintln!(
+                "worker: it is started by agents, as `serve`, `inspect`, `prove DEVICE` or `compile IN OUT`"
+            );
             return ExitCode::from(USAGE);
         }
     };
@@ -66,6 +71,11 @@ pub fn main(args: &[OsString]) -> ExitCode {
 fn hello() -> FromWorker {
     let engines: Vec<_> = TABLE.iter().map(|row| (row.engine)()).collect();
     FromWorker::Hello { protocol: WORKER_PROTOCOL, engine: engines.join(" + ") }
+}
+
+/// Standard input without a buffer of its own.
+fn input() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
 /// Standard output without the line buffering of [`io::Stdout`], which would cut frames at newlines.
@@ -108,7 +118,7 @@ fn inspect() -> io::Result<()> {
 }
 
 fn serve_standard() -> io::Result<()> {
-    let input = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    let input = BufReader::new(input()?);
     let output = output()?;
     // Guests need a deep stack, so everything happens on such a thread.
     tilth_vm::on_deep_stack(|| serve::serve(input, output))?

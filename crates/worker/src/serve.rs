@@ -71,6 +71,9 @@ fn converse(mut input: impl Read, outbox: &Outbox) -> io::Result<()> {
                 return Err(fail(outbox, out_of_turn("run before a program was loaded")));
             }
             (ToWorker::Stop, _) => break,
+            (ToWorker::Prove(_) | ToWorker::Walk(_) | ToWorker::Draw(_), _) => {
+                return Err(fail(outbox, out_of_turn("answer a challenge")));
+            }
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! well. Results worth keeping go to `docs/measurements/` with command, machine and date.
 
 mod blobs;
+mod challenge;
 mod dispatch;
 mod gas;
 mod load;
@@ -26,6 +27,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("load", load::run),
     ("blobs", blobs::run),
     ("sandbox", sandbox::run),
+    ("challenge", challenge::run),
 ];
 
 /// The lines of a report: what, ours, the peer's or the aim, and what the two mean together.

@@ -33,6 +33,9 @@ tilth_service::options! {
         /// Which GPU is offered: `off`, `hardware` (the machine's own, through its Vulkan driver) or `software` (a
         /// Vulkan driver that computes on the CPU; for tests).
         pub gpu: String = "off".to_owned(),
+        /// Whether the machine is measured at the start, which takes some seconds, and the classes that it
+        /// proves are announced. Without it jobs that ask for classes are not taken. See `tilth bench`.
+        pub measure: bool = true,
         /// Least price of a Gfuel, in GRAIN, such as `0.0005`. The default takes any.
         pub price_floor: String = String::new(),
         /// Where the data endpoint listens (UDP). Port 0 takes a free one.
@@ -69,6 +72,7 @@ tilth_service::options! {
 pub struct Told {
     pub offer: Offer,
     pub gpu: GpuUse,
+    pub measure: bool,
     pub bind: SocketAddr,
     pub advertise: Vec<SocketAddr>,
     pub retention: Duration,
@@ -163,6 +167,7 @@ impl ProviderConfig {
                 ..Offer::default()
             },
             gpu: self.gpu()?,
+            measure: self.measure,
             bind: self.bind,
             advertise: data::addresses(&self.advertise)?,
             retention: self.retention,

@@ -195,6 +195,8 @@ impl Farm {
                 let bind = self.bind(&machine);
                 let (name, stake) = (format!("provider-{number}"), STAKE);
                 let mut args = vec!["provider", &name, "--json", "--stake", stake];
+                // Measuring loads the machine for seconds, in which faults are to happen.
+                args.extend(["--set", "measure=false"]);
                 args.extend(["--bind", &bind, "--retention", RETENTION]);
                 let service = self.service(&machine, &machine, &args);
                 if machine.starts_with("twin") {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 mod accounts;
+mod capability;
 mod clients;
 mod faults;
 #[cfg(feature = "gpu")]

@@ -50,6 +50,22 @@ fn good_file_becomes_spec_offer_and_files() {
 }
 
 #[test]
+fn what_providers_must_have_proved_is_part_of_the_offer() {
+    let dir = folder();
+    assert_eq!(load_text(&dir, GOOD).unwrap().offer.required_class, 0);
+    let text =
+        format!("{GOOD}\n[requires]\nclasses = [\"int8-10g\", \"gpu\"]\nvram = \"1.5GiB\"\n");
+    let offer = load_text(&dir, &text).unwrap().offer;
+    assert_eq!((offer.required_class, offer.min_vram_mib), (0x101, 1_536));
+    for (wrong, names) in [("classes = [\"fast\"]", "int8-10g"), ("vram = \"9999999TiB\"", "vram")]
+    {
+        let text = format!("{GOOD}\n[requires]\n{wrong}\n");
+        let problem = load_text(&dir, &text).unwrap_err().to_string();
+        assert!(problem.contains(names), "{problem}");
+    }
+}
+
+#[test]
 fn every_mistake_is_named_with_advice() {
     let dir = folder();
     let refused = |from: &str, to: &str, names: &str| {

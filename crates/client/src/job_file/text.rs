@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tilth_protocol::Workload;
 use tilth_service::{ByteSize, TimeSpan};
 
-use super::{files::FilesText, price::PriceText, sweep::SweepText};
+use super::{files::FilesText, price::PriceText, requires::RequiresText, sweep::SweepText};
 
 /// A job, or what comes after one.
 #[derive(Debug, Deserialize)]
@@ -27,6 +27,8 @@ pub(super) struct Text {
     pub(super) verification: VerificationText,
     #[serde(default)]
     pub(super) schedule: ScheduleText,
+    #[serde(default)]
+    pub(super) requires: RequiresText,
     #[serde(default)]
     pub(super) output: OutputText,
     /// Only in what comes after a job.

@@ -174,7 +174,7 @@ impl Jobs {
             deadline: U40::saturating_from(deadline),
             maxFailures: offer.max_failures,
             requiredClass: offer.required_class,
-            minVramMib: 0,
+            minVramMib: offer.min_vram_mib,
             afterJob: 0,
             callback: Address::ZERO,
             program: prepared.spec.program.hash.0.into(),

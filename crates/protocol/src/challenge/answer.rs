@@ -14,8 +14,7 @@ use crate::encoding::{DecodeError, decode, encode};
 /// Bytes of a signature.
 pub const SIGNATURE_BYTES: usize = 65;
 /// Most bytes of an encoded transcript: openings, roots of all rounds, and room for the rest.
-pub const MAX_TRANSCRIPT_BYTES: usize =
-    MAX_OPENING_BYTES as usize + MAX_ROUNDS as usize * 32 + (64 << 10);
+pub const MAX_TRANSCRIPT_BYTES: usize = MAX_OPENING_BYTES + MAX_ROUNDS as usize * 32 + (64 << 10);
 /// In front of what is signed; no transaction and no other message begins like this.
 const SIGNED: &[u8] = b"tilth challenge answer 1\n";
 

@@ -11,7 +11,7 @@ pub const ALPN: &[u8] = b"tilth/challenge/1";
 /// Most bytes of a frame from the asker.
 pub const MAX_QUESTION_BYTES: usize = 1 << 10;
 /// Most bytes of a frame from the provider: openings and their signature.
-pub const MAX_REPLY_BYTES: usize = MAX_OPENING_BYTES as usize + (4 << 10);
+pub const MAX_REPLY_BYTES: usize = MAX_OPENING_BYTES + (4 << 10);
 /// Most devices of a provider.
 pub const MAX_DEVICES: usize = 64;
 /// Most characters of an explanation.
@@ -23,7 +23,7 @@ pub enum Question {
     /// Which devices are there? Answered at once, so it also measures the way there.
     Who,
     /// The challenge.
-    Ask(Statement),
+    Ask(Box<Statement>),
     /// What the walk begins with.
     Walk(Hash),
     /// What draws the samples.

@@ -125,7 +125,5 @@ impl Draw {
 /// Maps a word to `0..bound`: the high half of their product, which a GPU computes as well.
 pub fn scale(word: u32, bound: u32) -> u32 {
     let product = u64::from(word) * u64::from(bound);
-    #[expect(clippy::cast_possible_truncation, reason = "the high half of a product of two words")]
-    let high = (product >> 32) as u32;
-    high
+    (product >> 32) as u32
 }

@@ -3,6 +3,7 @@
 //! worker is tried together with all of this by the tests of `tilth`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
+mod challenges;
 mod jobs;
 #[path = "../../fixture/script.rs"]
 mod script;

@@ -99,11 +99,17 @@ impl World {
         let bind = "127.0.0.1:0".parse().unwrap();
         let config = BlobsConfig::new(self.dir.path().join("client"), [1; 32], bind);
         let blobs = Blobs::spawn(config).await.unwrap();
-        Client { jobs: Jobs::new(account, blobs, self.dir.path().join("jobs"), 0) }
+        let jobs = Jobs::new(account, blobs.clone(), self.dir.path().join("jobs"), 0);
+        Client { jobs, blobs }
     }
 
     /// Starts provider `key`, or starts it again.
     pub fn provider(&self, key: u8, slots: u16) -> Running {
+        self.provider_that(key, slots, &[])
+    }
+
+    /// As [`World::provider`], with settings that are on: `measure`, `lies`.
+    pub fn provider_that(&self, key: u8, slots: u16, on: &[&str]) -> Running {
         let setting = self.dir.path().join(format!("provider{key}.json"));
         let dir = self.dir.path().join(format!("provider{key}"));
         let text = serde_json::json!({
@@ -111,6 +117,8 @@ impl World {
             "network": serde_json::to_value(&self.network).unwrap(),
             "key": key,
             "slots": slots,
+            "measure": on.contains(&"measure"),
+            "lies": on.contains(&"lies"),
         });
         fs::write(&setting, text.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_provider-fixture"))
@@ -195,6 +203,7 @@ impl Order {
 
 pub struct Client {
     pub jobs: Jobs,
+    pub blobs: Blobs,
 }
 
 impl Client {
