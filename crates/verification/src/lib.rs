@@ -5,10 +5,16 @@
 //!   failures below it, and its openings.
 //! * [`range`]: whether a manifest that a provider published is the one it submitted, and keeps to
 //!   the job's terms.
+//! * [`draw`]: which leaves are audited and who is drawn, from the beacon's value.
+//! * [`audit`]: who is audited how often, what auditors commit to, and what their votes mean.
+//! * [`arithmetic`]: detection, exposure, penalties and cuts.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod arithmetic;
+pub mod audit;
 pub mod challenge;
+pub mod draw;
 pub mod merkle_sum;
 pub mod range;
 

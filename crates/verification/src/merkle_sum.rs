@@ -85,6 +85,23 @@ impl MerkleSum {
         }
         Some(Opening { position, leaves: u32::try_from(bottom.len()).ok()?, siblings })
     }
+
+    /// The position of the leaf that a unit belongs to, when the leaves' units stand in a row: the descent
+    /// from the root by the sums of the nodes. `None` from the range's units on.
+    pub fn position_of_unit(&self, unit: u64) -> Option<u32> {
+        let mut rest = Some(unit).filter(|unit| *unit < self.root().tally.units)?;
+        let mut at = 0;
+        for level in self.levels.iter().rev().skip(1) {
+            at *= 2;
+            // A node that went up alone has all the units, so its neighbour is never asked for.
+            let left = level[at].1.units;
+            if rest >= left {
+                rest -= left;
+                at += 1;
+            }
+        }
+        u32::try_from(at).ok()
+    }
 }
 
 fn join(pair: &[(B256, Tally)]) -> Option<(B256, Tally)> {
@@ -104,22 +121,42 @@ impl Opening {
     /// The root this opening leads to; `None` if it has the wrong number of siblings, or sums that
     /// do not fit.
     fn compute(&self, job: JobId, leaf: &Leaf) -> Option<Root> {
+        let mut node = (leaf.hash(job), leaf.tally());
+        let mut siblings = self.siblings.iter();
+        for on_the_left in self.sides()? {
+            let sibling = *siblings.next()?;
+            let (left, right) = if on_the_left { (sibling, node) } else { (node, sibling) };
+            node = (node_hash(left, right), left.1.checked_add(right.1)?);
+        }
+        siblings.next().is_none().then_some(Root { hash: node.0, tally: node.1 })
+    }
+
+    /// Units of all leaves before this one: the sums of the siblings on its left. `None` if there are too few or
+    /// too many siblings, or the sum does not fit.
+    pub fn units_before(&self) -> Option<u64> {
+        let sides = self.sides()?;
+        if sides.len() != self.siblings.len() {
+            return None;
+        }
+        let on_the_left = sides.iter().zip(&self.siblings).filter(|(left, _)| **left);
+        on_the_left.map(|(_, sibling)| sibling.1.units).try_fold(0, u64::checked_add)
+    }
+
+    /// For every sibling, from the leaf upwards, whether it is on the left. `None` outside the tree.
+    fn sides(&self) -> Option<Vec<bool>> {
         let (mut at, mut width) = (self.position, self.leaves);
         if at >= width {
             return None;
         }
-        let mut node = (leaf.hash(job), leaf.tally());
-        let mut siblings = self.siblings.iter();
+        let mut sides = Vec::new();
         while width > 1 {
             if at ^ 1 < width {
-                let sibling = *siblings.next()?;
-                let (left, right) = if at & 1 == 0 { (node, sibling) } else { (sibling, node) };
-                node = (node_hash(left, right), left.1.checked_add(right.1)?);
+                sides.push(at & 1 == 1);
             }
             at /= 2;
             width = width.div_ceil(2);
         }
-        siblings.next().is_none().then_some(Root { hash: node.0, tally: node.1 })
+        Some(sides)
     }
 }
 

@@ -1,0 +1,264 @@
+//! `vectors/trust.json`: draws, rates, verdicts and arithmetic that Rust and forge share.
+//!
+//! Written by this test when `TILTH_WRITE_VECTORS` is set and compared otherwise; forge computes every
+//! line again with `contracts/src/libraries`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
+
+use std::{collections::BTreeMap, path::Path};
+
+use alloy_primitives::{Address, B256, keccak256};
+use serde_json::{Value, json};
+use tilth_protocol::{JobId, Leaf, RangeId, Status};
+use tilth_verification::{
+    MerkleSum,
+    arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure},
+    audit::{self, Decision, Seats, Verdict},
+    draw::{self, Pick, Purpose, Seed},
+};
+
+/// Columns of a table, all of them strings: decimal numbers and hashes.
+#[derive(Default)]
+struct Table(BTreeMap<&'static str, Vec<String>>);
+
+impl Table {
+    fn row(&mut self, cells: &[(&'static str, String)]) {
+        for (name, cell) in cells {
+            self.0.entry(name).or_default().push(cell.clone());
+        }
+    }
+
+    fn json(self) -> Value {
+        json!(self.0)
+    }
+}
+
+fn range(n: u32) -> RangeId {
+    RangeId { job: JobId(u64::from(n) << 33 | 5), seq: n.wrapping_mul(0x9e37_79b9) }
+}
+
+fn seed(n: u32) -> Seed {
+    Seed::new(keccak256(n.to_be_bytes()), range(n), 0)
+}
+
+fn words() -> Value {
+    let mut table = Table::default();
+    for n in 0..24_u32 {
+        let beacon = keccak256(n.to_be_bytes());
+        let stage = u8::try_from(n * 11 % 256).unwrap();
+        let purpose =
+            [Purpose::Decision, Purpose::Leaf, Purpose::Auditor, Purpose::Replica][n as usize % 4];
+        let i = n.wrapping_mul(0x0101_0101);
+        let seed = Seed::new(beacon, range(n), stage);
+        table.row(&[
+            ("beacon", beacon.to_string()),
+            ("job", range(n).job.to_string()),
+            ("seq", range(n).seq.to_string()),
+            ("stage", stage.to_string()),
+            ("purpose", (purpose as u8).to_string()),
+            ("i", i.to_string()),
+            ("seed", seed.0.to_string()),
+            ("word", B256::from(seed.word(purpose, i)).to_string()),
+        ]);
+    }
+    table.json()
+}
+
+fn picks() -> Value {
+    let mut table = Table::default();
+    for n in 0..40_u32 {
+        let leaves = [1, 2, 7, 1_000, 1 << 20][n as usize % 5];
+        let units = [0, 1, 13, u64::from(u32::MAX), u64::MAX][n as usize / 5 % 5];
+        let (by_units, value) = match seed(n).pick(n, leaves, units).unwrap() {
+            Pick::Position(position) => (0, u64::from(position)),
+            Pick::Unit(unit) => (1, unit),
+        };
+        table.row(&[
+            ("seed", seed(n).0.to_string()),
+            ("i", n.to_string()),
+            ("leaves", leaves.to_string()),
+            ("units", units.to_string()),
+            ("byUnits", by_units.to_string()),
+            ("value", value.to_string()),
+        ]);
+    }
+    table.json()
+}
+
+/// One tree; its leaves are written out, and for every unit the leaf that answers it.
+fn units() -> Value {
+    let units = [3_u64, 0, 1, 5, 0, 0, 2, 1, 4, 0, 6];
+    let leaves: Vec<_> =
+        (0..).zip(units).map(|(i, units)| Leaf::failed(i, Status::Trap, units)).collect();
+    let tree = MerkleSum::build(JobId(9), &leaves).unwrap();
+    let answers: Vec<_> =
+        (0..tree.root().tally.units).map(|unit| tree.position_of_unit(unit).unwrap()).collect();
+    let before: Vec<_> = (0..11).map(|at| tree.open(at).unwrap().units_before().unwrap()).collect();
+    json!({
+        "job": "9",
+        "units": units.map(|n| n.to_string()),
+        "root": tree.root().hash,
+        "positionOfUnit": answers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "unitsBefore": before.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn rates() -> Value {
+    let mut table = Table::default();
+    let amounts = [0, 1, 19, 1_000, 10_u128.pow(18), 10_u128.pow(21), MAX_AMOUNT];
+    for (n, record) in (0..).zip(amounts) {
+        for half in amounts {
+            let rate = audit::rate(record, half);
+            let decision = match audit::decide(seed(n), rate) {
+                Decision::Unaudited => 0,
+                Decision::AtClientsCost => 1,
+                Decision::AtProvidersCost => 2,
+            };
+            table.row(&[
+                ("record", record.to_string()),
+                ("half", half.to_string()),
+                ("rate", rate.0.to_string()),
+                ("seed", seed(n).0.to_string()),
+                ("decision", decision.to_string()),
+            ]);
+        }
+    }
+    table.json()
+}
+
+fn detections() -> Value {
+    let mut table = Table::default();
+    for wrong in [0, 1, 10_000_000, 333_333_333, 999_999_999, ONE.0] {
+        for samples in [0, 1, 2, 8, 29, 59, 299, 4_096] {
+            table.row(&[
+                ("wrong", wrong.to_string()),
+                ("samples", samples.to_string()),
+                ("detection", detection(Share(wrong), samples).0.to_string()),
+            ]);
+        }
+    }
+    table.json()
+}
+
+fn exposures() -> Value {
+    let mut table = Table::default();
+    for stake in [0, 1, 999, 10_u128.pow(18), MAX_AMOUNT] {
+        for caught in [0, 1, 50_000_000, 500_000_000, 999_999_999, ONE.0] {
+            for fault in Fault::ALL {
+                table.row(&[
+                    ("stake", stake.to_string()),
+                    ("caught", caught.to_string()),
+                    ("exposure", exposure(stake, Share(caught)).to_string()),
+                    ("severity", fault.severity().0.to_string()),
+                    ("floor", "500".to_owned()),
+                    ("penalty", fault.penalty(stake, 500).to_string()),
+                ]);
+            }
+        }
+    }
+    table.json()
+}
+
+/// Votes are digits; an answer is the digit as a hash, and 0 is what the provider claims.
+fn verdicts() -> Value {
+    let mut table = Table::default();
+    for (votes, first, last, given) in [
+        ("", 1, 1, 1),
+        ("", 2, 1, 15),
+        ("0", 1, 1, 1),
+        ("0", 2, 2, 2),
+        ("0", 2, 1, 15),
+        ("00", 2, 2, 2),
+        ("1", 1, 1, 1),
+        ("01", 2, 2, 2),
+        ("111", 1, 2, 3),
+        ("1111111", 1, 4, 7),
+        ("0111111", 1, 4, 7),
+        ("1000000", 1, 4, 7),
+        ("0011111", 1, 4, 7),
+        ("0001112", 1, 4, 7),
+        ("000001111111111", 1, 8, 15),
+        ("000000111111111", 1, 8, 15),
+        ("111111000000000", 1, 8, 15),
+        ("111111112222222", 1, 8, 15),
+        ("1111112", 1, 8, 15),
+        ("00001111", 2, 8, 14),
+        ("01", 2, 1, 3),
+    ] {
+        let hash = |digit: char| B256::with_last_byte(u8::try_from(digit).unwrap() - b'0');
+        let list: Vec<_> = votes.chars().map(hash).collect();
+        let (what, winner, more) =
+            match audit::verdict(hash('0'), &list, Seats { first, last, given }) {
+                Verdict::Upheld => (0, hash('0'), 0),
+                Verdict::Overturned(answer) => (1, answer, 0),
+                Verdict::More(more) => (2, B256::ZERO, more),
+                Verdict::Undecided => (3, B256::ZERO, 0),
+                Verdict::Unheard => (4, B256::ZERO, 0),
+            };
+        table.row(&[
+            ("votes", votes.to_owned()),
+            ("first", first.to_string()),
+            ("last", last.to_string()),
+            ("given", given.to_string()),
+            ("what", what.to_string()),
+            ("winner", winner.to_string()),
+            ("more", more.to_string()),
+        ]);
+    }
+    table.json()
+}
+
+fn seals() -> Value {
+    let leaves = [Leaf::finished(3, &[1], 5), Leaf::failed(9, Status::OutOfFuel, 6)];
+    let job = JobId(0x0102_0304_0506_0708);
+    let answer = audit::answer(job, &leaves);
+    let range = RangeId { job, seq: 77 };
+    let (contract, who) = (Address::repeat_byte(0xc0), Address::repeat_byte(0xa1));
+    let salt = keccak256(b"salt");
+    json!({
+        "leafHashes": leaves.map(|leaf| leaf.hash(job)),
+        "answer": answer,
+        "chainId": "31337",
+        "contract": contract,
+        "job": job.to_string(),
+        "seq": "77",
+        "who": who,
+        "salt": salt,
+        "seal": audit::seal(31_337, contract, range, who, answer, salt),
+    })
+}
+
+fn parameters() -> Value {
+    let severities = Fault::ALL.map(|fault| fault.severity().0.to_string());
+    json!({
+        "one": ONE.0.to_string(),
+        "floorRate": audit::FLOOR_RATE.0.to_string(),
+        "halfRecordSmallValues": audit::HALF_RECORD_SMALL_VALUES.to_string(),
+        "samples": audit::SAMPLES.to_string(),
+        "lead": audit::LEAD.to_string(),
+        "committee": audit::COMMITTEE.to_string(),
+        "maxDraws": draw::MAX_DRAWS.to_string(),
+        "severities": severities,
+    })
+}
+
+#[test]
+fn trust_vectors_are_those_committed() {
+    let vectors = json!({
+        "parameters": parameters(),
+        "words": words(),
+        "picks": picks(),
+        "tree": units(),
+        "rates": rates(),
+        "detections": detections(),
+        "exposures": exposures(),
+        "verdicts": verdicts(),
+        "seal": seals(),
+    });
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/trust.json");
+    let text = format!("{}\n", serde_json::to_string_pretty(&vectors).unwrap());
+    if std::env::var_os("TILTH_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(committed == text, "vectors/trust.json differs: is the change of the rules meant?");
+}
