@@ -43,8 +43,9 @@ tilth_service::options! {
         pub upload_bytes_per_second: u64 = 0,
         /// Most bytes fetched per second from all others together; 0 is no cap, otherwise at least 64KiB.
         pub download_bytes_per_second: u64 = 0,
-        /// Most bytes of content kept on disk: programs, inputs, results. When 85 % are used no new work is
-        /// taken and results that are paid for go before their time. 0 is no cap, otherwise at least 64MiB.
+        /// Most bytes of the content store: programs, inputs, results. When 85 % are used no new work is
+        /// taken and results that are paid for go before their time. What is laid out for workers besides
+        /// (compiled programs, copies of inputs, journals) is not counted. 0 is no cap, otherwise at least 64MiB.
         pub content_bytes: u64 = 0,
     }
 }

@@ -73,7 +73,7 @@ pub fn explain(market: &Market) -> Problem {
         return Problem::new(
             what,
             detail,
-            "they may be fetching the inputs, be switched off, or ask for more than the job's price; keep this program running, since it serves the inputs",
+            "they may be fetching the inputs, resting while their owners use the machine (an owner sees it with `tilth provider status`), be switched off, or ask for more than the job's price; keep this program running, since it serves the inputs",
         );
     }
     let most = market.refused.iter().max_by_key(|(_, count)| **count).map(|(why, _)| *why);
@@ -100,6 +100,7 @@ mod tests {
         assert!(explain(&paused).detail.contains("paused"));
         let slow = Market { registered: 2, paused: 1, welcome: 1, ..Market::default() };
         assert!(explain(&slow).detail.contains("1 of 2"));
+        assert!(explain(&slow).advice.contains("tilth provider status"), "{:?}", explain(&slow));
         let refused =
             BTreeMap::from([(u8::from(Refusal::Dry), 2), (u8::from(Refusal::NoFreeSlot), 1)]);
         let dry = Market { registered: 3, refused, ..Market::default() };

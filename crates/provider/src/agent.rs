@@ -14,7 +14,7 @@ use tilth_blobs::Tag;
 use tilth_client::News;
 use tilth_protocol::{JobId, RangeId};
 use tilth_service::{OnFailure, Spawner};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::{
@@ -25,11 +25,12 @@ use crate::{
     hand::Leash,
     journal::Extent,
     machine::{
-        Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, Note, Refusal, SlotId, Work,
+        Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, Note, Refusal, SlotId,
+        Trouble, Work,
     },
     news::{Heard, More, hear},
     shop::Shop,
-    slot::{Order, Slot},
+    slot::{Order, Slot, Task},
     status::{ChainStatus, SlotStatus, Status},
     store,
 };
@@ -54,9 +55,9 @@ pub(crate) enum Command {
 /// The agent's side of a slot.
 struct Desk {
     orders: mpsc::Sender<Order>,
-    abort: watch::Sender<Option<RangeId>>,
+    abort: watch::Sender<Option<Task>>,
     leash: watch::Sender<bool>,
-    running: Option<RangeId>,
+    running: Option<Task>,
 }
 
 /// The agent's ears.
@@ -74,6 +75,8 @@ pub(crate) struct Agent {
     events: mpsc::Sender<Event>,
     status: watch::Sender<Status>,
     desks: Vec<Desk>,
+    /// By which fetches that are under way are left off.
+    fetches: BTreeMap<JobId, oneshot::Sender<()>>,
     /// Tasks of ranges that are ours, for the totals.
     counts: BTreeMap<RangeId, u32>,
     caught_up: bool,
@@ -99,6 +102,7 @@ impl Agent {
             events,
             status,
             desks: Vec::new(),
+            fetches: BTreeMap::new(),
             counts: BTreeMap::new(),
             caught_up: false,
             bookmark_at,
@@ -154,6 +158,12 @@ impl Agent {
             && let Some(desk) = self.desks.get_mut(usize::from(*slot))
         {
             desk.running = None;
+        }
+        if let Event::Fetched { job }
+        | Event::FetchFailed { job, .. }
+        | Event::FetchRefused { job, .. } = &event
+        {
+            self.fetches.remove(job);
         }
         debug!(?event, "event");
         for effect in self.machine.step(event, now()) {
@@ -235,16 +245,19 @@ impl Agent {
         debug!(?effect, "effect");
         match effect {
             Effect::Fetch { job, holds, epoch } => self.fetch(job, holds, epoch),
+            Effect::StopFetch { job } => {
+                if let Some(stop) = self.fetches.remove(&job) {
+                    // One that has ended meanwhile says so itself.
+                    let _ = stop.send(());
+                }
+            }
             Effect::Calibrate { slot, job, index } => {
+                self.begin(slot, Task::Calibration(job));
                 self.order(slot, Order::Calibrate { job, index })?;
             }
             Effect::Run { slot, range, from, count, silence_ms } => {
                 let silence = Duration::from_millis(silence_ms);
-                if let Some(desk) = self.desks.get_mut(usize::from(slot)) {
-                    // A range that was stopped once may be run again.
-                    desk.abort.send_replace(None);
-                    desk.running = Some(range);
-                }
+                self.begin(slot, Task::Range(range));
                 self.order(slot, Order::Run { range, from, count, silence })?;
             }
             Effect::Abort { slot } => {
@@ -297,6 +310,15 @@ impl Agent {
         Ok(())
     }
 
+    /// Notes what a slot is about to be told.
+    fn begin(&mut self, slot: SlotId, task: Task) {
+        if let Some(desk) = self.desks.get_mut(usize::from(slot)) {
+            // What was stopped once may be run again.
+            desk.abort.send_replace(None);
+            desk.running = Some(task);
+        }
+    }
+
     fn pull(&self, slot: SlotId, pulled: bool) {
         if let Some(desk) = self.desks.get(usize::from(slot)) {
             desk.leash.send_replace(pulled);
@@ -311,10 +333,20 @@ impl Agent {
         }
     }
 
-    fn fetch(&self, job: JobId, holds: bool, epoch: u64) {
+    fn fetch(&mut self, job: JobId, holds: bool, epoch: u64) {
         let shop = Arc::clone(&self.shop);
+        let (stop, stopped) = oneshot::channel();
+        self.fetches.insert(job, stop);
         self.answer(format!("fetch {job}"), async move {
-            match fetch::fetch(&shop, job, holds).await {
+            let fetched = tokio::select! {
+                fetched = fetch::fetch(&shop, job, holds) => fetched,
+                // Dropping it ends its transfers and its compiler.
+                Ok(()) = stopped => {
+                    debug!(%job, "left a fetch off");
+                    return Event::FetchFailed { job, trouble: Trouble::Aborted };
+                }
+            };
+            match fetched {
                 Ok(()) => Event::Fetched { job },
                 Err(error) => {
                     fetch::report(job, &error);

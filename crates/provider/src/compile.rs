@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use tilth_protocol::{
 };
 use tilth_sandbox::{Bind, How, Limits as Cage, Program, SandboxError, output};
 use tokio::{io::AsyncReadExt, time::timeout};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{folder::publish, hand::describe, shop::Shop};
 
@@ -56,18 +56,32 @@ pub(crate) async fn compile(
     if artifact.exists() {
         return Ok(());
     }
-    let bench = shop.folder.work().join(format!("compile-{hash}"));
-    output::clear(&bench)?;
-    fs::create_dir(&bench)?;
-    let outcome = run_child(shop, source, &bench, hash).await;
-    let kept = match outcome {
-        Ok(()) => take_artifact(&bench, &artifact),
-        Err(error) => Err(error),
-    };
-    output::clear(&bench)?;
-    kept?;
+    let bench = Bench::set_up(shop.folder.work().join(format!("compile-{hash}")))?;
+    run_child(shop, source, &bench.0, hash).await?;
+    take_artifact(&bench.0, &artifact)?;
+    drop(bench);
     info!(program = %hash.short(), "compiled a program");
     Ok(())
+}
+
+/// The folder that the child writes to. Cleared away also when the compiling is left off in the middle;
+/// what a child that is still dying puts there is cleared at the next start.
+struct Bench(PathBuf);
+
+impl Bench {
+    fn set_up(path: PathBuf) -> io::Result<Self> {
+        output::clear(&path)?;
+        fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Err(error) = output::clear(&self.0) {
+            warn!(path = %self.0.display(), %error, "what a compiler left cannot be removed");
+        }
+    }
 }
 
 async fn run_child(

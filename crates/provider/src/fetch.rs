@@ -21,7 +21,7 @@ use crate::{
     compile::{CompileError, compile},
     folder::{publish, write_whole},
     hand::WORKER_OVERHEAD,
-    machine::{Refusal, Trouble},
+    machine::{MAX_FETCHES, Refusal, Trouble},
     news::Opening,
     shop::{Ready, Shop},
 };
@@ -129,9 +129,11 @@ pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), Fe
     Ok(())
 }
 
-/// A cap of our own on what is fetched is nobody else's slowness: half of it is enough.
+/// A cap of our own on what is fetched is nobody else's slowness: jobs that are fetched at the same time
+/// share it, and half of a share is enough.
 fn time_for(blob: &ContentRef, cap: Option<NonZeroU64>) -> Duration {
-    let least = cap.map_or(u64::MAX, |cap| cap.get() / 2).clamp(1, LEAST_BYTES_PER_SECOND);
+    let shares = 2 * MAX_FETCHES as u64;
+    let least = cap.map_or(u64::MAX, |cap| cap.get() / shares).clamp(1, LEAST_BYTES_PER_SECOND);
     LEAST_TIME + Duration::from_secs(blob.size / least)
 }
 
@@ -262,6 +264,19 @@ mod tests {
             let error = agree(&spec(), &other).unwrap_err();
             assert_eq!(error.trouble(), Trouble::Lasting, "{error}");
         }
+    }
+
+    #[test]
+    fn fetches_that_share_a_cap_are_all_given_the_time_they_need() {
+        let blob = ContentRef { hash: ContentHash([1; 32]), size: 64 << 20 };
+        let cap = 128_u64 << 10;
+        let alone = Duration::from_secs(blob.size / cap);
+        let among_all = alone * u32::try_from(MAX_FETCHES).unwrap();
+        assert!(time_for(&blob, NonZeroU64::new(cap)) > among_all);
+        // Without a cap, and with a large one, a slow holder is not waited for.
+        let usual = LEAST_TIME + Duration::from_secs(blob.size / LEAST_BYTES_PER_SECOND);
+        assert_eq!(time_for(&blob, None), usual);
+        assert_eq!(time_for(&blob, NonZeroU64::new(1 << 30)), usual);
     }
 
     #[test]

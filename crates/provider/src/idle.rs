@@ -24,11 +24,12 @@ tilth_service::options! {
         /// other use of its graphics cards. What this system does not let a provider see is said by
         /// `tilth provider status` and in the log, and is taken for idle.
         pub only_when_idle: bool = false,
-        /// How long keyboard, mouse and terminals must have been quiet.
+        /// How long keyboard, mouse and terminals must have been quiet. Keyboard and mouse can only be heard
+        /// while the provider runs, so it counts them from its own start.
         pub input_quiet: Duration = Duration::from_secs(300),
-        /// How much of all processors other programs may use, in percent.
+        /// How much of all processors other programs may use, 1 to 100 percent.
         pub cpu_percent: u32 = 30,
-        /// How much of a graphics card other programs may use, in percent.
+        /// How much of a graphics card other programs may use, 1 to 100 percent.
         pub gpu_percent: u32 = 20,
         /// Other programs must use more than that for so long before the machine rests; a short peak is
         /// nothing.
@@ -46,10 +47,27 @@ tilth_service::options! {
         pub on_battery: bool = false,
         /// What happens to work that runs when the owner comes: `pause` (it stands still and keeps its
         /// memory; when it would not be done in time any more it is given back), `finish` (it runs to its
-        /// end), or `release` (it is given back at once and its memory is free).
+        /// end, and so does what was claimed before and cannot be given back for nothing), or `release` (it is
+        /// given back at once and its memory is free). With `pause` and `release` downloads and compiling are left
+        /// off, too.
         pub when_busy: WhenBusy = WhenBusy(Rest::Freeze),
         /// How often to look, from 250ms on.
         pub look_every: Duration = Duration::from_secs(2),
+    }
+}
+
+impl IdleRules {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// A share that is never reached, or reached by a machine where nothing runs: in words.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, percent) in [("cpu", self.cpu_percent), ("gpu", self.gpu_percent)] {
+            if !(1..=100).contains(&percent) {
+                return Err(format!("idle.{name}-percent is {percent}"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -46,5 +46,5 @@ pub use gpu::inspect_gpu;
 pub use idle::{
     Idle, IdleRules, Observation, Reason, Schedule, TimeZone, WhenBusy, Window, WindowError,
 };
-pub use provider::Provider;
+pub use provider::{MAX_SLOTS, Provider};
 pub use status::{ChainStatus, SlotStatus, Status, Totals};

@@ -23,7 +23,8 @@
 //! - A range is submitted again only after its submission failed without being carried out.
 //! - What was claimed is submitted or given back, unless the chain took it first.
 //! - Without open jobs and unsettled ranges there is no wake-up time.
-//! - While the machine rests ([`Event::Rest`]) nothing is claimed, fetched ahead, calibrated or begun.
+//! - While the machine rests ([`Event::Rest`]) nothing is claimed, fetched ahead or calibrated. What was
+//!   claimed is begun only under [`Rest::Finish`], and then only what cannot be given back for nothing.
 //!
 //! What it costs to be wrong: the contracts enforce the money side of all of this again.
 
@@ -59,6 +60,7 @@ pub use self::{
         ChainEvent, Claim, Commitment, Event, Millis, MoveFailure, Pace, Refusal, Rest, RunTrouble,
         SlotId, Terms, Trouble,
     },
+    plan::MAX_FETCHES,
     rules::Rules,
 };
 use self::{

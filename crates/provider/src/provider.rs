@@ -34,8 +34,8 @@ use crate::{
     status::{STOP_PATIENCE, Status},
 };
 
-/// Most slots of one provider.
-const MAX_SLOTS: u16 = 1024;
+/// Most slots of one provider. Each may hold two ranges; the Registry allows more than one machine has use for.
+pub const MAX_SLOTS: u16 = 256;
 /// Difference of clocks that nobody is told about: producers of blocks may be some seconds ahead.
 const CLOCK_SLACK_SECONDS: u64 = 30;
 /// How often content that nobody pins is removed where the disk's share is capped.

@@ -88,7 +88,7 @@ impl Senses {
 /// Whether the machine runs on battery; `None` if it has neither battery nor anything that says so.
 fn on_battery(places: &Places) -> Option<bool> {
     let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let (mut plugged, mut discharging) = (None, None);
+    let mut discharging = None;
     let supplies = fs::read_dir(places.sys.join("class/power_supply")).into_iter().flatten();
     for supply in supplies.flatten().map(|entry| entry.path()) {
         // The battery of a mouse says nothing about the machine.
@@ -100,20 +100,13 @@ fn on_battery(places: &Places) -> Option<bool> {
                 let falls = read(supply.join("status")) == "Discharging";
                 discharging = Some(discharging.unwrap_or(false) || falls);
             }
-            "Mains" | "USB" | "Wireless" => {
-                let online = read(supply.join("online")) == "1";
-                plugged = Some(plugged.unwrap_or(false) || online);
-            }
             "UPS" if read(supply.join("status")) == "Discharging" => discharging = Some(true),
             _ => {}
         }
     }
-    match (discharging, plugged) {
-        // A battery that is full does not discharge while plugged in; one that discharges although
-        // something is plugged in (a weak charger) is used up all the same.
-        (Some(falls), _) => Some(falls),
-        (None, _) => None,
-    }
+    // What is plugged in is not asked: a full battery does not discharge then, and one that discharges
+    // although something is plugged in (a weak charger) is used up all the same.
+    discharging
 }
 
 /// The machine's processes at a moment, as far as they can be seen.

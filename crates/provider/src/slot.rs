@@ -39,6 +39,15 @@ pub(crate) enum Order {
     Unload,
 }
 
+/// What a slot is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// A trial task of a job.
+    Calibration(JobId),
+    /// A range.
+    Range(RangeId),
+}
+
 /// Why a slot stopped.
 #[derive(Debug, thiserror::Error)]
 enum SlotError {
@@ -71,8 +80,8 @@ pub(crate) struct Slot {
     pub(crate) id: SlotId,
     pub(crate) shop: Arc<Shop>,
     pub(crate) orders: mpsc::Receiver<Order>,
-    /// The range that must not be run any more.
-    pub(crate) aborted: watch::Receiver<Option<RangeId>>,
+    /// What must not be run any more.
+    pub(crate) aborted: watch::Receiver<Option<Task>>,
     /// Pulled while the owner has the machine.
     pub(crate) leash: Leash,
     pub(crate) events: mpsc::Sender<Event>,
@@ -100,7 +109,17 @@ impl Slot {
     }
 
     async fn calibrate(&mut self, job: JobId, index: u32) -> Event {
-        match self.measure(job, index).await {
+        let stop = self.told_to_stop(Task::Calibration(job));
+        let measured = tokio::select! {
+            measured = self.measure(job, index) => measured,
+            () = stop => {
+                self.loaded = None;
+                debug!(%job, slot = self.id, "stopped a trial task");
+                let trouble = RunTrouble::Aborted;
+                return Event::RunFailed { slot: self.id, done: 0, trouble };
+            }
+        };
+        match measured {
             Ok(pace) => Event::Calibrated { slot: self.id, job, pace },
             Err(error) => {
                 self.loaded = None;
@@ -136,13 +155,7 @@ impl Slot {
     async fn run(&mut self, range: RangeId, from: u32, count: u32, silence: Duration) -> Event {
         let slot = self.id;
         let mut done = 0;
-        let mut aborted = self.aborted.clone();
-        let stop = async move {
-            if aborted.wait_for(|stop| *stop == Some(range)).await.is_err() {
-                // Nobody is left who could stop it.
-                std::future::pending::<()>().await;
-            }
-        };
+        let stop = self.told_to_stop(Task::Range(range));
         let outcome = tokio::select! {
             outcome = self.run_range(range, from, count, silence, &mut done) => outcome,
             () = stop => {
@@ -157,6 +170,17 @@ impl Slot {
                 self.loaded = None;
                 warn!(%range, slot, done, %error, "a range stopped before its end");
                 Event::RunFailed { slot, done, trouble: error.trouble() }
+            }
+        }
+    }
+
+    /// Waits until a task is to be stopped.
+    fn told_to_stop(&self, task: Task) -> impl Future<Output = ()> + use<> {
+        let mut aborted = self.aborted.clone();
+        async move {
+            if aborted.wait_for(|stop| *stop == Some(task)).await.is_err() {
+                // Nobody is left who could stop it.
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use tilth_protocol::{Amount, Price, Problem};
-use tilth_provider::{Comfort, IdleRules, Offer, Power};
+use tilth_provider::{Comfort, IdleRules, MAX_SLOTS, Offer, Power};
 use tilth_sandbox::GpuUse;
 use tilth_service::options;
 
@@ -127,14 +127,14 @@ impl ProviderConfig {
     /// # Errors
     /// Something is not possible.
     pub fn told(&self) -> Result<Told, Problem> {
-        if !(1..=256).contains(&self.slots) {
+        if !(1..=MAX_SLOTS).contains(&self.slots) {
             let detail = format!("slots is {}", self.slots);
-            return Err(Problem::new(
-                "the number of slots is not possible",
-                detail,
-                "write 1 to 256",
-            ));
+            let advice = format!("write 1 to {MAX_SLOTS}");
+            return Err(Problem::new("the number of slots is not possible", detail, advice));
         }
+        self.idle.check().map_err(|detail| {
+            Problem::new("the idle rules are not possible", detail, "write 1 to 100, in percent")
+        })?;
         let data = self.data.check()?;
         let power = Power {
             watts: self.power.watts,
@@ -289,6 +289,9 @@ mod tests {
             "stake = \"much\"",
             "price-floor = \"x\"",
             "[power]\nwatts = 5",
+            "slots = 257",
+            "[idle]\ncpu-percent = 101",
+            "[idle]\ngpu-percent = 0",
             "[idle]\nschedule = [\"noon\"]",
             "advertise = [\"x\"]",
         ] {

@@ -137,7 +137,8 @@ pub fn uninstall(common: &Common, name: &str, dry_run: bool) -> Ended {
 /// its own, and workers run code that they have compiled, so RestrictNamespaces, private mounts and
 /// MemoryDenyWriteExecute would switch off the stronger protection.
 fn unit_file(name: &str, program: &Path, dir: &Path) -> Result<String, Problem> {
-    let (program, dir) = (quoted(program)?, quoted(dir)?);
+    // Variables are put into arguments, where two dollars are one, and never into the program's own path.
+    let (program, dir) = (quoted(program, "$")?, quoted(dir, "$$")?);
     Ok(format!(
         "[Unit]
 Description=tilth provider {name}
@@ -175,8 +176,8 @@ WantedBy=default.target
     ))
 }
 
-/// A path as a unit file reads it.
-fn quoted(path: &Path) -> Result<String, Problem> {
+/// A path as a unit file reads it, in a place where a dollar is written like this.
+fn quoted(path: &Path, dollar: &str) -> Result<String, Problem> {
     let problem = |why: &str| {
         let detail = format!("{}: {why}", path.display());
         Problem::new("this path cannot stand in a unit file", detail, "move it to a plainer path")
@@ -189,7 +190,8 @@ fn quoted(path: &Path) -> Result<String, Problem> {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            '%' | '$' => quoted.extend([c, c]),
+            '%' => quoted.push_str("%%"),
+            '$' => quoted.push_str(dollar),
             c => quoted.push(c),
         }
     }
@@ -250,9 +252,14 @@ mod tests {
 
     #[test]
     fn paths_stand_in_a_unit_file_as_they_are() {
-        assert_eq!(quoted(Path::new("/a b/c")).unwrap(), "\"/a b/c\"");
-        assert_eq!(quoted(Path::new("/50%/$x/\"q\"\\")).unwrap(), "\"/50%%/$$x/\\\"q\\\"\\\\\"");
-        assert!(quoted(Path::new("/a\nExecStart=/bin/evil")).is_err());
+        assert_eq!(quoted(Path::new("/a b/c"), "$").unwrap(), "\"/a b/c\"");
+        let odd = Path::new("/50%/$x/\"q\"\\");
+        assert_eq!(quoted(odd, "$$").unwrap(), "\"/50%%/$$x/\\\"q\\\"\\\\\"");
+        assert!(quoted(Path::new("/a\nExecStart=/bin/evil"), "$").is_err());
+        // systemd.service(5): `$$` is one dollar in an argument; the program's path is taken as it is.
+        let text = unit_file("garage", Path::new("/opt/$a/tilth"), Path::new("/home/$b")).unwrap();
+        let line = "ExecStart=\"/opt/$a/tilth\" provider garage --dir \"/home/$$b\"\n";
+        assert!(text.contains(line), "{text}");
         let text =
             unit_file("garage", Path::new("/usr/bin/tilth"), Path::new("/home/o/.tilth")).unwrap();
         assert!(

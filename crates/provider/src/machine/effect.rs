@@ -18,6 +18,12 @@ pub enum Effect {
         /// To be given back with a refusal.
         epoch: u64,
     },
+    /// Leave a fetch off: the owner wants processor and memory. What was stored of it is kept. Ends the fetch
+    /// with `FetchFailed` and [`Trouble::Aborted`](super::Trouble::Aborted), unless its own event was quicker.
+    StopFetch {
+        /// The job.
+        job: JobId,
+    },
     /// Load the job on a slot and run one task, keeping its result for the day it is claimed.
     /// Ends with `Calibrated` or `RunFailed`.
     Calibrate {

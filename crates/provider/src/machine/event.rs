@@ -284,6 +284,8 @@ pub enum Trouble {
     Passing,
     /// It will never work: hash or terms disagree, not admitted, larger than our limits.
     Lasting,
+    /// We left it off, by [`Effect::StopFetch`](super::Effect::StopFetch).
+    Aborted,
 }
 
 /// Why a slot stopped.

@@ -54,8 +54,10 @@ pub(super) struct Job {
     pub unfit: Option<Unfit>,
     pub closed: bool,
     pub sleep: Option<Sleep>,
-    /// Refusals and troubles in a row, for the length of the next sleep.
+    /// Times in a row that the chain could not be asked for a range, for the length of the next sleep.
     pub refusals: u32,
+    /// Trial tasks in a row that failed, for the same.
+    pub trials_failed: u32,
     pub asks: u32,
     pub calibrating: bool,
     pub speed: Option<Speed>,
@@ -97,6 +99,7 @@ impl Job {
             closed: false,
             sleep: None,
             refusals: 0,
+            trials_failed: 0,
             asks: 0,
             calibrating: false,
             speed: None,

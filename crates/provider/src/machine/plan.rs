@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Jobs fetched at the same time: the line stays busy while some of them wait for their peers.
-const MAX_FETCHES: usize = 4;
+pub const MAX_FETCHES: usize = 4;
 /// Releases per job that the contract does not charge for (`FREE_RELEASES`).
 const FREE_RELEASES: usize = 3;
 /// Shortest silence of a worker that is taken for its death: a loaded machine can stall that long.

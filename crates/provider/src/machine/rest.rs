@@ -23,7 +23,22 @@ impl Machine {
         matches!(self.rest, Some(Rest::Freeze | Rest::Release))
     }
 
+    /// The owner comes, goes, or wants something else.
+    pub(super) fn owner_wants(&mut self, rest: Option<Rest>, out: &mut Vec<Effect>) {
+        let stood = self.stands_still();
+        self.rest = rest;
+        if stood || !self.stands_still() {
+            return;
+        }
+        // Nothing new is fetched while we stand still, so this is said once of each.
+        let fetching = self.jobs.iter().filter(|(_, job)| job.is_fetching());
+        out.extend(fetching.map(|(job, _)| Effect::StopFetch { job: *job }));
+    }
+
     pub(super) fn rest(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        if self.rest == Some(Rest::Release) {
+            self.stop_calibrations(out);
+        }
         if self.stands_still() {
             let ids = self.ids(|stage| matches!(stage, Stage::Held | Stage::Running));
             for id in ids {
@@ -41,9 +56,10 @@ impl Machine {
         for (slot, state) in (0..).zip(&mut self.slots) {
             let freezes = match state.work {
                 Work::Idle => false,
-                // Stopping a range ends its worker; a calibration can only be held.
-                Work::Calibrating(_) => matches!(rest, Some(Rest::Freeze | Rest::Release)),
-                Work::Running(..) => rest == Some(Rest::Freeze) && !state.leaving,
+                // Stopping ends the worker.
+                Work::Calibrating(_) | Work::Running(..) => {
+                    rest == Some(Rest::Freeze) && !state.leaving
+                }
             };
             match state.frozen {
                 None if freezes => {
@@ -55,6 +71,16 @@ impl Machine {
                     out.push(Effect::Thaw { slot });
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// An owner who wants the memory gets that of trial tasks, too; they are made again another time.
+    fn stop_calibrations(&mut self, out: &mut Vec<Effect>) {
+        for slot in (0..).take(self.slots.len()) {
+            let calibrates = |state: &&mut Slot| matches!(state.work, Work::Calibrating(_));
+            if self.slot_mut(slot).filter(calibrates).is_some_and(|state| !state.leaving) {
+                self.stop(slot, out);
             }
         }
     }

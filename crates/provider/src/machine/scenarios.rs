@@ -66,7 +66,10 @@ pub(super) fn stray_event(n: u64) -> Event {
         6 => Event::Chain(ChainEvent::Settled { range, paid: Amount(u128::MAX) }),
         7 => Event::Chain(ChainEvent::Closed { job }),
         8 => Event::Fetched { job },
-        9 => Event::FetchFailed { job, trouble: Trouble::Passing },
+        9 => {
+            let trouble = [Trouble::Passing, Trouble::Lasting, Trouble::Aborted][n as usize % 3];
+            Event::FetchFailed { job, trouble }
+        }
         10 => Event::Calibrated { slot, job, pace: Pace { micros: n, ..pace() } },
         11 => Event::Claimed { claim },
         12 => Event::ClaimRefused { job, epoch: n % 5, why: Refusal::NoWork },
@@ -401,6 +404,72 @@ fn an_owner_who_wants_the_memory_gets_it_at_once() {
     let failed = Event::RunFailed { slot: 0, done: 4, trouble: RunTrouble::Aborted };
     let effects = machine.step(failed, START + 500);
     assert!(effects.contains(&Effect::Release { range: range(0) }), "{effects:?}");
+}
+
+#[test]
+fn an_owner_who_wants_the_memory_gets_that_of_a_trial_task_too() {
+    let (mut machine, _) = fetched(sample::rules(1), sample::terms(100));
+    assert_eq!(machine.work().next(), Some(super::Work::Calibrating(JOB)));
+    assert_eq!(machine.step(Event::Rest(Some(Rest::Freeze)), START), [Effect::Freeze { slot: 0 }]);
+    let effects = machine.step(Event::Rest(Some(Rest::Release)), START + 1);
+    assert!(effects.contains(&Effect::Abort { slot: 0 }), "{effects:?}");
+    assert_eq!(machine.step(Event::Tick, START + 2), [], "stopped once");
+    let failed = Event::RunFailed { slot: 0, done: 0, trouble: RunTrouble::Aborted };
+    assert_eq!(machine.step(failed, START + 3), []);
+    // Nobody is punished for it: the trial is made again at once.
+    let effects = machine.step(Event::Rest(None), START + 4);
+    assert_eq!(effects, [Effect::Calibrate { slot: 0, job: JOB, index: 0 }]);
+}
+
+#[test]
+fn what_is_fetched_and_compiled_is_left_off_while_the_owner_is_there() {
+    for rest in [Rest::Freeze, Rest::Release] {
+        let mut machine = Machine::new(sample::rules(1));
+        machine.step(Event::CaughtUp, START);
+        let opened = ChainEvent::Opened { job: JOB, terms: sample::terms(10) };
+        let effects = machine.step(Event::Chain(opened), START);
+        assert!(matches!(effects[..], [Effect::Fetch { .. }]), "{effects:?}");
+        let effects = machine.step(Event::Rest(Some(rest)), START);
+        assert_eq!(effects, [Effect::StopFetch { job: JOB }]);
+        assert_eq!(machine.step(Event::Rest(Some(rest)), START), [], "said once");
+        let failed = Event::FetchFailed { job: JOB, trouble: Trouble::Aborted };
+        assert_eq!(machine.step(failed, START), []);
+        let effects = machine.step(Event::Rest(None), START + 1);
+        assert!(matches!(effects[..], [Effect::Fetch { .. }]), "at once: {effects:?}");
+    }
+    // Work that is finished needs its files.
+    let mut machine = Machine::new(sample::rules(1));
+    machine.step(Event::CaughtUp, START);
+    let opened = ChainEvent::Opened { job: JOB, terms: sample::terms(10) };
+    machine.step(Event::Chain(opened), START);
+    assert_eq!(machine.step(Event::Rest(Some(Rest::Finish)), START), []);
+}
+
+#[test]
+fn troubles_of_different_kinds_do_not_lengthen_each_other() {
+    // Long sleeps after failed trials are not those after a chain that could not be asked.
+    let (mut machine, _) = fetched(sample::rules(1), sample::terms(100));
+    let mut now = START;
+    for _ in 0..5 {
+        let failed = Event::RunFailed { slot: 0, done: 0, trouble: RunTrouble::Local };
+        machine.step(failed, now);
+        now = machine.next_wake().unwrap();
+        let effects = machine.step(Event::Tick, now);
+        assert!(matches!(effects[..], [Effect::Calibrate { .. }]), "{effects:?}");
+    }
+    machine.step(Event::Calibrated { slot: 0, job: JOB, pace: pace() }, now);
+    let refused = |why| Event::ClaimRefused { job: JOB, epoch: 0, why };
+    machine.step(refused(Refusal::Later), now);
+    assert_eq!(machine.next_wake(), Some(now + 250), "the first in a row");
+    machine.step(Event::Tick, now + 250);
+    machine.step(refused(Refusal::Later), now + 250);
+    assert_eq!(machine.next_wake(), Some(now + 750), "the second");
+    // An answer of the chain ends the row, though it gives nothing.
+    machine.step(Event::Tick, now + 750);
+    machine.step(refused(Refusal::NoFunds), now + 750);
+    machine.step(Event::Chain(ChainEvent::ToppedUp { job: JOB }), now + 1_000);
+    machine.step(refused(Refusal::Later), now + 1_000);
+    assert_eq!(machine.next_wake(), Some(now + 1_250), "{machine:?}");
 }
 
 #[test]

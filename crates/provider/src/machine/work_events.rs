@@ -76,13 +76,18 @@ impl Machine {
             Event::WithdrawEnded { done } => self.withdraw_ended(done, now),
             Event::Tick => {}
             Event::Drain => self.draining = true,
-            Event::Rest(rest) => self.rest = rest,
+            Event::Rest(rest) => self.owner_wants(rest, out),
             Event::Crowded(crowded) => self.crowded = crowded,
         }
     }
 
     fn fetch_failed(&mut self, id: JobId, trouble: Trouble, now: Millis, out: &mut Vec<Effect>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        if trouble == Trouble::Aborted {
+            // Nobody's fault: it goes on when we do.
+            job.phase = Phase::Seen { not_before: 0 };
+            return;
+        }
         job.fetch_failures = job.fetch_failures.saturating_add(1);
         let wait = pause(FETCH_PAUSE.0, job.fetch_failures, FETCH_PAUSE.1);
         job.phase = Phase::Seen { not_before: now.saturating_add(wait) };
@@ -103,11 +108,13 @@ impl Machine {
     fn calibrated(&mut self, slot: SlotId, id: JobId, pace: Pace, out: &mut Vec<Effect>) {
         if let Some(slot) = self.slot_mut(slot) {
             slot.work = Work::Idle;
+            slot.leaving = false;
             slot.loaded = Some(id);
         }
         let rules = &self.rules;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.calibrating = false;
+        job.trials_failed = 0;
         job.strikes = 0;
         job.learn(pace);
         if job.floor(rules) > job.terms.price && job.unfit.is_none() {
@@ -137,6 +144,10 @@ impl Machine {
             out.push(Effect::Note(Note::StakeTooLow { job: id }));
         }
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        if why != Refusal::Later {
+            // The chain has answered, so the next time it cannot be asked is the first in a row.
+            job.refusals = 0;
+        }
         let sleep = match why {
             Refusal::Closed => {
                 job.closed = true;
@@ -226,12 +237,14 @@ impl Machine {
     ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.calibrating = false;
-        job.refusals = job.refusals.saturating_add(1);
         let (first, most) = match trouble {
             RunTrouble::Worker => STRIKE_PAUSE,
-            RunTrouble::Local | RunTrouble::Aborted => LOCAL_PAUSE,
+            RunTrouble::Local => LOCAL_PAUSE,
+            // The owner came in between; it is made again when we work again.
+            RunTrouble::Aborted => return,
         };
-        job.sleep = Some(Sleep::Until(now.saturating_add(pause(first, job.refusals, most))));
+        job.trials_failed = job.trials_failed.saturating_add(1);
+        job.sleep = Some(Sleep::Until(now.saturating_add(pause(first, job.trials_failed, most))));
         if trouble == RunTrouble::Worker {
             self.strike(id, now, out);
         }

@@ -181,13 +181,16 @@ impl World {
         self.rest = rest;
         self.step(Event::Rest(rest));
         let frozen = rest == Some(Rest::Freeze);
-        let busy = self.running.keys().filter(|slot| !self.frozen.contains_key(slot)).count();
+        let still = frozen || rest == Some(Rest::Release);
+        let busy = self.slots.iter().flatten().count() - self.frozen.len();
         // Those that were told to stop are the only ones that may still run.
         let stopping = self.todo.values().filter(|what| {
             matches!(what, Later::Answer(Event::RunFailed { trouble: RunTrouble::Aborted, .. }))
         });
-        assert!(!frozen || busy <= stopping.count(), "something runs although the owner is there");
-        assert!(frozen || !self.frozen.keys().any(|slot| self.running.contains_key(slot)));
+        assert!(!still || busy <= stopping.count(), "something runs although the owner is there");
+        assert!(frozen || self.frozen.is_empty());
+        let fetched = |what: &Later| matches!(what, Later::Answer(Event::Fetched { .. }));
+        assert!(!still || !self.todo.values().any(fetched), "fetched although the owner is there");
     }
 
     fn tell(&mut self, event: &ChainEvent) {
@@ -511,6 +514,7 @@ impl World {
         let delay = 1 + self.draw(400);
         match effect {
             Effect::Fetch { job, holds, epoch } => self.fetch(job, holds, epoch, delay),
+            Effect::StopFetch { job } => self.stop_fetch(job, delay),
             Effect::Calibrate { slot, job, index } => {
                 assert_eq!(self.rest, None, "calibrated while the owner was there");
                 self.calibrate(slot, job, index, delay);
@@ -631,6 +635,24 @@ impl World {
             Event::Fetched { job: id }
         };
         self.later(delay, Later::Answer(answer));
+    }
+
+    fn stop_fetch(&mut self, id: JobId, delay: u64) {
+        let of = |what: &Later| match what {
+            Later::Answer(
+                Event::Fetched { job }
+                | Event::FetchFailed { job, .. }
+                | Event::FetchRefused { job, .. },
+            ) => *job == id,
+            _ => false,
+        };
+        let key = self.todo.iter().find(|(_, what)| of(what)).map(|(key, _)| *key);
+        self.todo.remove(&key.expect("stopped a fetch that was not under way"));
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.fetched = false;
+        }
+        let trouble = Trouble::Aborted;
+        self.later(delay, Later::Answer(Event::FetchFailed { job: id, trouble }));
     }
 
     fn run_answer(&mut self, slot: SlotId, range: RangeId, count: u32) -> Event {

@@ -5,6 +5,7 @@
 
 mod challenges;
 mod jobs;
+mod owner;
 #[path = "../../fixture/script.rs"]
 mod script;
 mod trouble;

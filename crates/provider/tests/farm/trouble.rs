@@ -1,16 +1,13 @@
 //! Workers and jobs that misbehave. A good job beside them is done all the same.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use tilth_contracts::RangeState;
 use tilth_protocol::JobId;
 
 use crate::{
     script::Script,
-    world::{Client, Order, PATIENCE, World},
+    world::{Client, Order, World, wait},
 };
 
 fn good() -> Script {
@@ -21,14 +18,6 @@ fn good() -> Script {
 async fn ranges(client: &Client, job: JobId) -> Vec<RangeState> {
     let history = client.jobs.history(job).await.unwrap();
     history.ranges.values().map(|range| range.state).collect()
-}
-
-async fn wait(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// A job whose later tasks are bad, and a good one after it: the bad one's ranges are given back.

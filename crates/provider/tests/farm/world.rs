@@ -1,6 +1,7 @@
 //! A chain with contracts and funded accounts, a client, and providers to be started and killed.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
@@ -108,7 +109,7 @@ impl World {
         self.provider_that(key, slots, &[])
     }
 
-    /// As [`World::provider`], with settings that are on: `measure`, `lies`.
+    /// As [`World::provider`], with settings that are on: `measure`, `lies`, `release`.
     pub fn provider_that(&self, key: u8, slots: u16, on: &[&str]) -> Running {
         let setting = self.dir.path().join(format!("provider{key}.json"));
         let dir = self.dir.path().join(format!("provider{key}"));
@@ -119,6 +120,7 @@ impl World {
             "slots": slots,
             "measure": on.contains(&"measure"),
             "lies": on.contains(&"lies"),
+            "release": on.contains(&"release"),
         });
         fs::write(&setting, text.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_provider-fixture"))
@@ -152,6 +154,33 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its worker programs that run in a mode, `serve` or `compile`, as far as they can be seen.
+    pub fn programs(&self, mode: &str) -> usize {
+        let mut parents = BTreeMap::new();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+            parents.insert(pid, rest.split(' ').nth(1).unwrap().parse::<u32>().unwrap());
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0).skip(1);
+            if words.next() == Some(b"worker") && words.next() == Some(mode.as_bytes()) {
+                found.push(pid);
+            }
+        }
+        let is_ours = |mut pid: u32| {
+            while pid > 1 && pid != self.child.id() {
+                pid = parents.get(&pid).copied().unwrap_or(0);
+            }
+            pid == self.child.id()
+        };
+        found.into_iter().filter(|pid| is_ours(*pid)).count()
+    }
+
     /// The next line it says.
     pub fn hear(&self) -> String {
         self.said.recv_timeout(PATIENCE).expect("the provider says something")
@@ -269,6 +298,15 @@ impl Client {
         for (index, output) in (0..).zip(outputs) {
             assert_eq!(output, script.output_of(index), "task {index}");
         }
+    }
+}
+
+/// Waits until a condition holds.
+pub async fn wait(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
