@@ -95,7 +95,7 @@ pub struct Limits {
     pub max_blob_bytes: u64,
     /// Bytes that always stay free on the disk.
     pub disk_reserve: u64,
-    /// Most connections served at once.
+    /// Most connections served at once; fewer with a cap on what is served, see [`Limits::upload`].
     pub max_connections: usize,
     /// The longest time a transfer may stand still.
     pub stall: Duration,
@@ -103,7 +103,8 @@ pub struct Limits {
     pub gc_interval: Duration,
     /// Most bytes of the store's folder; without it the disk is the bound.
     pub store_bytes: Option<u64>,
-    /// Most bytes served per second, to all others together.
+    /// Most bytes served per second, to all others together. Only so many are served at once that each
+    /// gets its next piece in half of [`Limits::stall`].
     pub upload: Option<NonZeroU64>,
     /// Most bytes fetched per second, from all others together.
     pub download: Option<NonZeroU64>,
@@ -179,7 +180,7 @@ impl Blobs {
         let addresses = if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
         let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
         let (protocol, pacer) = serve::protocol(&store, Pace::new(limits.upload));
-        let door = Door::new(protocol, limits.max_connections);
+        let door = Door::new(protocol, serve::places(&limits));
         let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door);
         let with =
             |router: RouterBuilder, line: Line| router.accept(line.alpn, LineDoor::new(line));

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -41,20 +41,18 @@ impl Disk {
 
     /// Bytes that the folder takes, as of a moment ago.
     pub(crate) fn used(&self) -> u64 {
-        self.counted(0)
+        self.counted().bytes
     }
 
-    /// As [`Disk::used`], and adds what is about to be written.
-    fn counted(&self, more: u64) -> u64 {
+    /// What is used, looked at anew if that is due. Held while something is decided on it.
+    fn counted(&self) -> MutexGuard<'_, Used> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let began = Instant::now();
         if used.good_until.is_none_or(|until| began >= until) {
             used.bytes = folder_bytes(&self.dir, 2);
             used.good_until = Some(Instant::now() + LOOK.max(began.elapsed().saturating_mul(20)));
         }
-        let before = used.bytes;
-        used.bytes = used.bytes.saturating_add(more);
-        before
+        used
     }
 
     /// Bytes an unprivileged user may still write.
@@ -74,11 +72,14 @@ impl Disk {
     pub(crate) fn admit(&self, need: u64) -> Result<(), BlobsError> {
         self.admit_free(need)?;
         let Some(cap) = self.quota else { return Ok(()) };
-        let used = self.counted(0);
-        if need.saturating_add(used) > cap {
+        // Under one lock: of two who come at once only one gets the last place.
+        let mut used = self.counted();
+        let with = used.bytes.saturating_add(need);
+        if with > cap {
+            let used = used.bytes;
             return Err(BlobsError::CapReached { dir: self.dir.clone(), need, used, cap });
         }
-        self.counted(need);
+        used.bytes = with;
         Ok(())
     }
 
