@@ -24,7 +24,7 @@ use rustix::{
 pub const MAX_DEPTH: usize = 16;
 
 /// The unit of `st_blocks` on Linux, in bytes.
-const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)

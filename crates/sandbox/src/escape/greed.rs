@@ -15,7 +15,7 @@ use rustix::{
 
 use super::{
     bait::Bait,
-    raw::{self, at, call, map},
+    raw::{self, at, call, map, park},
     tries::Tries,
 };
 use crate::sys::{self, Fork};
@@ -127,9 +127,7 @@ pub(super) fn memory_files(bait: &Bait, tries: &mut Tries) {
             Err(error) if error.raw_os_error() == Some(libc::EMFILE) && children < 8 => {
                 children += 1;
                 if let Fork::Parent(_) = sys::fork()? {
-                    loop {
-                        thread::park();
-                    }
+                    park();
                 }
                 // Only the parent's copies hold the first ones now.
                 files.clear();
@@ -246,12 +244,6 @@ impl Drop for Heap {
 pub(super) fn open_files(bait: &Bait, tries: &mut Tries) {
     let files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).take(5000).collect();
     tries.count("open files", files.len() as u64, u64::from(bait.limits.open_files));
-}
-
-fn park() -> ! {
-    loop {
-        thread::park();
-    }
 }
 
 /// Where a bomb stops by itself.

@@ -314,11 +314,16 @@ pub(super) fn other_doors(_: &Bait, tries: &mut Tries) {
 pub(super) fn terminals(_: &Bait, tries: &mut Tries) {
     let (key, paste) = ([b'x'], [3_u8]);
     for descriptor in 0..3 {
-        let on = |request: u64, arg: u64| call(libc::SYS_ioctl, &[descriptor, request, arg]);
-        tries.run(&format!("type into {descriptor}"), || on(libc::TIOCSTI, at(&key)));
-        tries.run(&format!("paste into {descriptor}"), || on(libc::TIOCLINUX, at(&paste)));
-        tries.run(&format!("own {descriptor}"), || on(libc::TIOCSCTTY, 1));
-        tries.run(&format!("high bits, {descriptor}"), || on(1 << 32 | libc::TIOCSTI, at(&key)));
+        // Its descriptors are pipes. Only a filter refuses before it is asked what they are; the pipe's own
+        // answer says nothing about terminals.
+        let mut on = |what: &str, request: u64, arg: u64| {
+            let ask = || call(libc::SYS_ioctl, &[descriptor, request, arg]);
+            tries.run_unless(libc::ENOTTY, &format!("{what} {descriptor}"), ask);
+        };
+        on("type into", libc::TIOCSTI, at(&key));
+        on("paste into", libc::TIOCLINUX, at(&paste));
+        on("own", libc::TIOCSCTTY, 1);
+        on("with high bits, type into", 1 << 32 | libc::TIOCSTI, at(&key));
     }
 }
 
@@ -365,13 +370,24 @@ pub(super) fn page_moves(_: &Bait, tries: &mut Tries) {
 
 pub(super) fn ipc(_: &Bait, tries: &mut Tries) {
     let name = at(c"tilth-escape".to_bytes_with_nul());
-    let all = [
-        ("shared memory", libc::SYS_shmget, &[77, 4096, 0o1600][..]),
-        ("semaphores", libc::SYS_semget, &[77, 1, 0o1600]),
-        ("messages", libc::SYS_msgget, &[77, 0o1600]),
-        ("message queue", libc::SYS_mq_open, &[name, 0o102, 0o600, 0]),
-    ];
-    calls(tries, &all);
+    let remove = u64::from(libc::IPC_RMID.unsigned_abs());
+    // What was made outlives its maker, so it is removed at once.
+    tries.run("shared memory", || {
+        let made = call(libc::SYS_shmget, &[77, 4096, 0o1600])?;
+        call(libc::SYS_shmctl, &[made, remove])
+    });
+    tries.run("semaphores", || {
+        let made = call(libc::SYS_semget, &[77, 1, 0o1600])?;
+        call(libc::SYS_semctl, &[made, 0, remove])
+    });
+    tries.run("messages", || {
+        let made = call(libc::SYS_msgget, &[77, 0o1600])?;
+        call(libc::SYS_msgctl, &[made, remove])
+    });
+    tries.run("message queue", || {
+        call(libc::SYS_mq_open, &[name, 0o102, 0o600, 0])?;
+        call(libc::SYS_mq_unlink, &[name])
+    });
 }
 
 pub(super) fn attributes(bait: &Bait, tries: &mut Tries) {

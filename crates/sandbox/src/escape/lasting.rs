@@ -8,16 +8,10 @@ use std::{
 
 use super::{
     bait::Bait,
-    raw::{self, at, call},
+    raw::{self, at, call, park},
     tries::Tries,
 };
 use crate::sys::{self, Fork};
-
-fn park() -> ! {
-    loop {
-        std::thread::park();
-    }
-}
 
 fn close(descriptors: std::ops::Range<u64>) {
     for descriptor in descriptors {

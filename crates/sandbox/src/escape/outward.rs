@@ -161,13 +161,19 @@ pub(super) fn own_program(_: &Bait, tries: &mut Tries) {
 pub(super) fn loader_and_libraries(_: &Bait, tries: &mut Tries) {
     for folder in ["/lib", "/bin", "/dev", "/"] {
         tries.run(&format!("make a file in {folder}"), || {
-            File::create_new(Path::new(folder).join("libescape.so"))
+            make_and_remove(&Path::new(folder).join("libescape.so"))
         });
         let names = fs::read_dir(folder).into_iter().flatten().flatten().take(2);
         for file in names.map(|entry| entry.path()).filter(|path| path.is_file()) {
             tries.run(&format!("write to {}", file.display()), || for_writing(&file));
         }
     }
+}
+
+/// Makes a file where none should be made. What worked has been told by then, and nothing stays behind.
+fn make_and_remove(path: &Path) -> io::Result<()> {
+    File::create_new(path)?;
+    fs::remove_file(path)
 }
 
 pub(super) fn inputs(bait: &Bait, tries: &mut Tries) {
@@ -285,7 +291,10 @@ pub(super) fn cgroup_files(_: &Bait, tries: &mut Tries) {
     ] {
         tries.run(&format!("write {path}"), || for_writing(path));
     }
-    tries.run("make a group", || fs::create_dir("/sys/fs/cgroup/escape"));
+    tries.run("make a group", || {
+        fs::create_dir("/sys/fs/cgroup/escape")?;
+        fs::remove_dir("/sys/fs/cgroup/escape")
+    });
 }
 
 pub(super) fn devices(_: &Bait, tries: &mut Tries) {
@@ -311,7 +320,7 @@ pub(super) fn devices(_: &Bait, tries: &mut Tries) {
     ] {
         tries.run(path, || read_one(path));
     }
-    tries.run("/dev/shm", || File::create_new("/dev/shm/tilth-escape"));
+    tries.run("/dev/shm", || make_and_remove(Path::new("/dev/shm/tilth-escape")));
 }
 
 pub(super) fn device_nodes(bait: &Bait, tries: &mut Tries) {

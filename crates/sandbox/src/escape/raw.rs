@@ -57,6 +57,13 @@ pub(super) fn look(address: u64) {
     std::hint::black_box(unsafe { byte.read_volatile() });
 }
 
+/// Does nothing until it is ended.
+pub(super) fn park() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// Takes no notice of any signal that can be ignored.
 pub(super) fn ignore_all_signals() {
     for signal in 1..=64 {

@@ -44,6 +44,16 @@ impl Tries {
 
     /// Tries something in a child, for it may be the end of the process; success is an escape.
     pub(super) fn run<T>(&mut self, what: &str, act: impl FnOnce() -> io::Result<T>) {
+        self.run_unless(NO_NUMBER, what, act);
+    }
+
+    /// As [`Tries::run`]; an answer with this error number says that it could not be tried here.
+    pub(super) fn run_unless<T>(
+        &mut self,
+        senseless: i32,
+        what: &str,
+        act: impl FnOnce() -> io::Result<T>,
+    ) {
         match sys::fork() {
             Err(error) => self.tell(SPOILED, what, &format!("no child: {error}")),
             Ok(Fork::Child) => {
@@ -64,6 +74,11 @@ impl Tries {
                     Some(status) => match (status.exit_status(), status.terminating_signal()) {
                         (Some(0), _) => self.tell(WORKED, what, "it worked"),
                         (Some(NO_NUMBER), _) => self.tell(REFUSED, what, "refused"),
+                        (Some(code), _) if code == senseless => {
+                            let how =
+                                format!("there is nothing to try it on: {}", error_name(code));
+                            self.tell(SPOILED, what, &how);
+                        }
                         (Some(code), _) => self.tell(REFUSED, what, &error_name(code)),
                         (None, Some(libc::SIGSYS)) => self.tell(REFUSED, what, "SIGSYS"),
                         (None, Some(libc::SIGXFSZ)) => self.tell(REFUSED, what, "SIGXFSZ"),
@@ -138,6 +153,7 @@ fn error_name(code: i32) -> String {
         libc::ELOOP => "ELOOP",
         libc::EOPNOTSUPP => "EOPNOTSUPP",
         libc::EAFNOSUPPORT => "EAFNOSUPPORT",
+        libc::ENOTTY => "ENOTTY",
         libc::ENETUNREACH => "ENETUNREACH",
         libc::ECONNREFUSED => "ECONNREFUSED",
         other => return format!("error {other}"),

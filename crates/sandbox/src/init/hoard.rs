@@ -16,8 +16,8 @@ use rustix::{
     process::Pid,
 };
 
-/// The unit of `st_blocks` on Linux, in bytes.
-const BLOCK: u64 = 512;
+use crate::output::BLOCK;
+
 /// Most of `/proc/PID/maps` that is read, in bytes: 65,530 mappings are the most a process can have, of some 100 bytes.
 const MAX_MAPS: u64 = 16 << 20;
 

@@ -224,6 +224,117 @@ fn ticks(pid: Pid, first: usize, count: usize) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Bind, wire::Rank};
+
+    /// A plan of which only what the watch looks at means anything.
+    fn plan(limits: Limits, sums_memory: bool, out: Option<&Path>) -> Plan {
+        let protections = if sums_memory { vec![] } else { vec![Protection::MemoryGroup] };
+        Plan {
+            protections: protections.into_iter().collect(),
+            rank: Rank::None,
+            own_process_quota: false,
+            program: PathBuf::new(),
+            exec: PathBuf::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            code: Vec::new(),
+            read_only: Vec::new(),
+            devices: Vec::new(),
+            writable: out.map(|out| Bind::new(out, "/out")),
+            limits,
+            groups: Vec::new(),
+        }
+    }
+
+    /// A shell below a shell, as the program is below its warden. Both end with the value.
+    struct Below {
+        warden: std::process::Child,
+        top: Pid,
+    }
+
+    impl Below {
+        fn start(script: &str) -> Self {
+            let warden = std::process::Command::new("sh")
+                .args(["-c", "sh -c \"$0\"; true", script])
+                .stdin(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let top = Pid::from_raw(i32::try_from(warden.id()).unwrap()).unwrap();
+            Self { warden, top }
+        }
+
+        /// Looks until something is exceeded.
+        fn watched(&self, limits: Limits, sums_memory: bool) -> (Exceeded, Usage) {
+            let plan = plan(limits, sums_memory, None);
+            let meters = Meters::new(&plan.groups);
+            let mut watch = Watch::new(&plan, &meters, self.top);
+            assert_eq!(watch.tick(), Some(TICK));
+            let start = std::time::Instant::now();
+            loop {
+                if let Some(exceeded) = watch.look() {
+                    return (exceeded, watch.seen());
+                }
+                assert!(start.elapsed() < Duration::from_secs(60), "seen: {:?}", watch.seen());
+                std::thread::sleep(TICK);
+            }
+        }
+    }
+
+    impl Drop for Below {
+        fn drop(&mut self) {
+            kill_descendants(self.top);
+            let _ = self.warden.kill();
+            let _ = self.warden.wait();
+        }
+    }
+
+    #[test]
+    fn who_takes_too_much_memory_is_noticed() {
+        let hog = Below::start("x=$(head -c 60000000 /dev/zero | tr '\\0' x); read y");
+        let limits = Limits { memory_bytes: 40 << 20, cpu: None, ..Limits::default() };
+        let (exceeded, seen) = hog.watched(limits, true);
+        assert_eq!(exceeded, Exceeded::Memory);
+        assert!(seen.max_rss_bytes > 40 << 20, "{seen:?}");
+    }
+
+    #[test]
+    fn who_takes_too_much_time_is_noticed() {
+        let spinner = Below::start("while :; do :; done");
+        let limit = Duration::from_millis(300);
+        let limits = Limits { cpu: Some(limit), ..Limits::default() };
+        for sums_memory in [true, false] {
+            let (exceeded, seen) = spinner.watched(limits, sums_memory);
+            assert_eq!(exceeded, Exceeded::Cpu);
+            assert!(seen.cpu > limit, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn who_writes_too_much_is_noticed() {
+        let out = tempfile::tempdir().unwrap();
+        let limits = Limits { cpu: None, out_bytes: 100_000, out_files: 3, ..Limits::default() };
+        let plan = plan(limits, false, Some(out.path()));
+        let meters = Meters::new(&plan.groups);
+        let mut watch = Watch::new(&plan, &meters, rustix::process::getpid());
+        assert_eq!(watch.tick(), Some(TICK));
+        fs::write(out.path().join("one"), vec![1; 50_000]).unwrap();
+        assert_eq!(watch.look(), None);
+        fs::write(out.path().join("two"), vec![1; 90_000]).unwrap();
+        assert_eq!(watch.look(), Some(Exceeded::Disk));
+        fs::remove_file(out.path().join("two")).unwrap();
+        assert_eq!(watch.look_at_output(), None);
+        for name in ["a", "b", "c"] {
+            fs::write(out.path().join(name), []).unwrap();
+        }
+        assert_eq!(watch.look_at_output(), Some(Exceeded::Disk), "too many files");
+    }
+
+    #[test]
+    fn where_groups_count_and_nothing_is_bounded_there_is_nothing_to_watch() {
+        let plan = plan(Limits { cpu: None, ..Limits::default() }, false, None);
+        let meters = Meters::new(&plan.groups);
+        assert_eq!(Watch::new(&plan, &meters, rustix::process::getpid()).tick(), None);
+    }
 
     #[test]
     fn this_process_is_measured() {

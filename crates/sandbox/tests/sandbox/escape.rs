@@ -1,6 +1,6 @@
 //! All attempts to escape, on every kind of machine there can be, and with walls torn down to see that it would show.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs, path::Path};
 
 use tilth_sandbox::{
     Protection::{self, *},
@@ -96,6 +96,14 @@ fn works_without(without: &[Protection], names: &[&str]) {
     for finding in findings {
         assert_eq!(finding.verdict, Verdict::Open, "{finding:#?}");
     }
+    for place in ["/dev/shm/tilth-escape", "/sys/fs/cgroup/escape", "/lib/libescape.so"] {
+        assert!(!Path::new(place).exists(), "{place} is left");
+    }
+    for table in ["shm", "sem", "msg"] {
+        let all = fs::read_to_string(Path::new("/proc/sysvipc").join(table)).unwrap_or_default();
+        let left = all.lines().any(|line| line.split_whitespace().next() == Some("77"));
+        assert!(!left, "an attempt's {table} is left:\n{all}");
+    }
     for measure in report {
         assert!(!(without.contains(&measure.protection) && measure.is_enforced()), "{measure:?}");
     }
@@ -119,7 +127,10 @@ fn the_attempts_work_where_nothing_stops_them() {
         ],
     );
     works_without(&[CallFilter, NoNetwork, FileRules], &["tcp", "udp", "abstract-socket"]);
-    works_without(&[PrivateFiles, FileRules], &["host-files", "kernel-files", "host-programs"]);
+    works_without(
+        &[PrivateFiles, FileRules],
+        &["host-files", "kernel-files", "host-programs", "devices"],
+    );
     works_without(&[CallFilter, OwnProcesses, OtherUser, FileRules], &["signals"]);
     works_without(&[ProcessCount, Quotas], &["fork-bomb", "open-files"]);
     works_without(
