@@ -10,13 +10,8 @@ use crate::{
 /// Runs the rounds of these seeds, `A..B` or one, each to its end; a failing one stops the run and says
 /// where its logs are.
 pub fn run_faults(seeds: &str, show: bool, as_user: bool) -> anyhow::Result<()> {
-    let is_seed = |text: &str| text.trim().parse::<u64>().is_ok();
-    let valid = match seeds.split_once("..") {
-        Some((first, end)) => is_seed(first) && is_seed(end),
-        None => is_seed(seeds),
-    };
-    if !valid {
-        bail!("{seeds} names no seeds: write A..B, or one number");
+    if !names_seeds(seeds) {
+        bail!("{seeds} names no seeds: write A..B with A below B, or one number");
     }
     setup::system_packages()?;
     step("rounds of faults");
@@ -31,4 +26,28 @@ pub fn run_faults(seeds: &str, show: bool, as_user: bool) -> anyhow::Result<()> 
     let args = ["test", "--workspace", "--release", "--test", "faults", "--"];
     let which = ["--ignored", "--exact", "rounds_by_command", "--nocapture"];
     run_in(&root(), "cargo", &[&args[..], &which].concat(), &env)
+}
+
+/// Whether a text names at least one seed.
+fn names_seeds(text: &str) -> bool {
+    let seed = |text: &str| text.trim().parse::<u64>().ok();
+    match text.split_once("..") {
+        Some((first, end)) => seed(first).zip(seed(end)).is_some_and(|(first, end)| first < end),
+        None => seed(text).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_that_is_empty_names_no_seeds() {
+        for good in ["0", " 17 ", "0..1", "3 .. 50"] {
+            assert!(names_seeds(good), "{good}");
+        }
+        for wrong in ["", "x", "50..0", "5..5", "..5", "5..", "1..2..3", "-1"] {
+            assert!(!names_seeds(wrong), "{wrong}");
+        }
+    }
 }

@@ -65,6 +65,15 @@ pub struct Farm {
     network: Network,
 }
 
+/// An address on this machine for a node that is killed and comes back to it. Not a port of those that the
+/// system hands out itself (32,768 and above by default): one of these would be somebody else's meanwhile.
+fn quiet_address() -> Result<SocketAddr, String> {
+    let start = 16_000 + u16::try_from(std::process::id() % 12_000).unwrap_or(0);
+    let free = (start..start + 2_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let port = free.ok_or("no port below those that the system hands out is free")?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
 /// What this machine cannot do, said aloud.
 pub fn skip(what: &str, why: &str) {
     eprintln!("SKIPPED: {what}: {why}");
@@ -102,7 +111,7 @@ impl Farm {
         let clocks = Clocks::build(root).inspect_err(|error| skip("wrong clocks", error)).ok();
         let node_address = match space {
             Some(_) => format!("{}:8545", Space::address(2)).parse().unwrap(),
-            None => TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap(),
+            None => quiet_address()?,
         };
         let network = Network {
             rpc_url: format!("http://{node_address}"),
@@ -179,7 +188,7 @@ impl Farm {
                 }
             }
             let entrance = self.space.as_ref().map(|space| space.entrance(&machine.name));
-            let seed = plan.seed.wrapping_add(u64::from(machine.number));
+            let seed = plan.seed.unwrap_or(0).wrapping_add(u64::from(machine.number));
             let proxy = Proxy::start(entrance.transpose()?, self.node_address, seed)?;
             let network = Network { rpc_url: proxy.url(), ..self.network.clone() };
             network.save(&machine.dir).map_err(|error| error.to_string())?;

@@ -16,6 +16,8 @@ mod space;
 
 use std::sync::{Mutex, PoisonError};
 
+use schedule::Plan;
+
 /// Seeds of the rounds that run with every test run.
 pub const FIXED: [u64; 3] = [5, 8, 12];
 /// Names the seeds of the rounds that run by command: `A..B`, or one.
@@ -25,9 +27,14 @@ const SEEDS: &str = "TILTH_FAULT_SEEDS";
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn round(seed: u64) {
+    run(Plan::of(seed));
+}
+
+fn run(plan: Plan) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    match round::run(seed) {
-        Ok(report) => eprintln!("seed {seed}: {report:?}"),
+    let name = plan.name();
+    match round::run(plan) {
+        Ok(report) => eprintln!("{name}: {report:?}"),
         Err(why) => panic!("{why}"),
     }
 }
@@ -45,6 +52,11 @@ fn second_fixed_round_loses_nothing() {
 #[test]
 fn third_fixed_round_loses_nothing() {
     round(FIXED[2]);
+}
+
+#[test]
+fn a_round_in_which_the_nodes_disk_is_full_loses_nothing() {
+    run(Plan::full_node());
 }
 
 #[test]

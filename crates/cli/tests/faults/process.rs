@@ -1,7 +1,6 @@
 //! Processes of the farm: started, watched, killed, frozen, and looked for when they should be gone.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -131,15 +130,13 @@ pub fn adopt_orphans() {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
 }
 
-/// Children of this process that are not among those known, by their names. Dead ones are buried.
-pub fn orphans(known: &BTreeSet<u32>) -> Vec<String> {
+/// Children of this process, by their names. Dead ones are buried; so only to be called when whoever started
+/// a child has waited for it, or its end would be taken away from them.
+pub fn orphans() -> Vec<String> {
     let mut found = Vec::new();
     for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
         for pid in list.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()) {
-            if known.contains(&pid) {
-                continue;
-            }
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             let is_dead = stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"));
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);

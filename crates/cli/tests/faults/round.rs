@@ -45,9 +45,10 @@ struct Round {
     report: Report,
 }
 
-/// Runs the round of a seed in a folder of its own, which stays if it fails. `Err` says why, with the
+/// Runs the round of a plan in a folder of its own, which stays if it fails. `Err` says why, with the
 /// ends of all logs.
-pub fn run(seed: u64) -> Result<Report, String> {
+pub fn run(plan: Plan) -> Result<Report, String> {
+    let name = plan.name();
     adopt_orphans();
     let folder = tempfile::Builder::new().prefix("tilth-faults-").tempdir();
     let folder = folder.map_err(|error| error.to_string())?;
@@ -55,7 +56,6 @@ pub fn run(seed: u64) -> Result<Report, String> {
     // In a thread of its own, because it moves to another network.
     let there = root.clone();
     let round = std::thread::spawn(move || {
-        let plan = Plan::of(seed);
         let mut round = Round::begin(&there, plan)?;
         round.play()?;
         round.judge()?;
@@ -72,12 +72,7 @@ pub fn run(seed: u64) -> Result<Report, String> {
     });
     outcome.map_err(|why| {
         let kept = folder.keep();
-        format!(
-            "round of seed {seed}: {why}\nrepeat it with: cargo xtask faults --seeds {seed}\n\
-             everything is kept in {}{}",
-            kept.display(),
-            ends_of_logs(&kept)
-        )
+        format!("{name}: {why}\neverything is kept in {}{}", kept.display(), ends_of_logs(&kept))
     })
 }
 
@@ -310,9 +305,8 @@ impl Round {
                 return Err(format!("{} is not empty", work.display()));
             }
         }
-        let known = BTreeSet::new();
         eventually("nothing runs any more", || {
-            let left = orphans(&known);
+            let left = orphans();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         })?;
         let pids: Vec<u32> = self.farm.services().flat_map(|s| s.pids.clone()).collect();

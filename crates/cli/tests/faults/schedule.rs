@@ -79,7 +79,8 @@ pub struct Order {
 /// A round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    pub seed: u64,
+    /// What it was made from, and what a repetition is asked for by; none if it was written by hand.
+    pub seed: Option<u64>,
     pub orders: Vec<Order>,
     /// By beginning.
     pub faults: Vec<Fault>,
@@ -134,7 +135,29 @@ impl Plan {
             }
         }
         faults.sort_by_key(|fault| fault.at);
-        Self { seed, orders: orders.to_vec(), faults }
+        Self { seed: Some(seed), orders: orders.to_vec(), faults }
+    }
+
+    /// A round written by hand: the disk under the node's folder, its chain's, is full while jobs are opened,
+    /// worked on and handed in; the second time the node is killed meanwhile and comes back to a full disk.
+    pub fn full_node() -> Self {
+        let order = |at, tasks| Order { at, tasks };
+        let fault = |at, lasts, what| Fault { at, lasts, what };
+        let faults = vec![
+            fault(1_500, 4_000, What::FullDisk(Role::Node)),
+            fault(8_000, 5_000, What::FullDisk(Role::Node)),
+            fault(9_000, 1_000, What::Kill(Role::Node)),
+        ];
+        let orders = vec![order(0, 8), order(2_500, 15), order(6_000, 24), order(9_500, 32)];
+        Self { seed: None, orders, faults }
+    }
+
+    /// Which round it is, and how it is repeated.
+    pub fn name(&self) -> String {
+        match self.seed {
+            Some(seed) => format!("the round of seed {seed} (cargo xtask faults --seeds {seed})"),
+            None => "the round with a full disk of the node".to_owned(),
+        }
     }
 
     /// When the last fault is over, in milliseconds.

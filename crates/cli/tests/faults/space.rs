@@ -36,21 +36,13 @@ impl Space {
         sweep();
         let prefix = format!("tilth-{}-{:x}", std::process::id(), thread_number());
         let mut space = Self { prefix, machines: Vec::new(), lossy: false };
-        let hub = space.name("hub");
         space.add("hub")?;
-        run("ip", &["-n", &hub, "link", "add", "bridge", "type", "bridge"])?;
+        space.ip("hub", &["link", "add", "bridge", "type", "bridge"])?;
         let address = format!("{NETWORK}.{HUB}/24");
-        run("ip", &["-n", &hub, "addr", "add", &address, "dev", "bridge"])?;
-        run("ip", &["-n", &hub, "link", "set", "bridge", "up"])?;
+        space.ip("hub", &["addr", "add", &address, "dev", "bridge"])?;
+        space.ip("hub", &["link", "set", "bridge", "up"])?;
         for (machine, number) in machines {
-            space.add(machine)?;
-            let (inner, outer) = (space.name(machine), port(machine));
-            let peer = ["peer", "name", "wire", "netns", &inner];
-            run("ip", &[&["-n", &hub, "link", "add", &outer, "type", "veth"][..], &peer].concat())?;
-            run("ip", &["-n", &hub, "link", "set", &outer, "master", "bridge", "up"])?;
-            let address = format!("{NETWORK}.{number}/24");
-            run("ip", &["-n", &inner, "addr", "add", &address, "dev", "wire"])?;
-            run("ip", &["-n", &inner, "link", "set", "wire", "up"])?;
+            space.join(machine, *number)?;
         }
         space.entrance("hub")?.enter()?;
         space.lossy = match machines.first() {
@@ -61,6 +53,38 @@ impl Space {
             None => false,
         };
         Ok(space)
+    }
+
+    /// Adds a machine with a link to the bridge and this number as its address.
+    pub fn join(&mut self, machine: &str, number: u8) -> Result<(), String> {
+        self.add(machine)?;
+        self.cable((machine, "wire"), ("hub", &port(machine)))?;
+        self.ip("hub", &["link", "set", &port(machine), "master", "bridge"])?;
+        self.ip(machine, &["addr", "add", &format!("{NETWORK}.{number}/24"), "dev", "wire"])
+    }
+
+    /// Lays a cable between two machines; its ends are up and have these names.
+    pub fn cable(
+        &self,
+        (one, end): (&str, &str),
+        (other, far): (&str, &str),
+    ) -> Result<(), String> {
+        let there = self.name(other);
+        let peer = ["peer", "name", far, "netns", &there];
+        self.ip(one, &[&["link", "add", end, "type", "veth"][..], &peer].concat())?;
+        self.ip(one, &["link", "set", end, "up"])?;
+        self.ip(other, &["link", "set", far, "up"])
+    }
+
+    /// Runs `ip` on a machine.
+    pub fn ip(&self, machine: &str, words: &[&str]) -> Result<(), String> {
+        run("ip", &[&["-n", &self.name(machine)], words].concat())
+    }
+
+    /// Loads rules of the packet filter on a machine.
+    pub fn nft(&self, machine: &str, rules: &str) -> Result<(), String> {
+        let netns = format!("--net={}", path(&self.name(machine)));
+        feed("nsenter", &[&netns, "--", "nft", "-f", "-"], rules)
     }
 
     /// The address of a machine.
@@ -90,7 +114,7 @@ impl Space {
     /// Takes a machine's link down, or up again.
     pub fn cut(&self, machine: &str, down: bool) -> Result<(), String> {
         let state = if down { "down" } else { "up" };
-        run("ip", &["-n", &self.name("hub"), "link", "set", &port(machine), state])
+        self.ip("hub", &["link", "set", &port(machine), state])
     }
 
     /// Lets a machine's link carry so many kilobits a second each way; `None` as many as it can.
@@ -122,16 +146,15 @@ impl Space {
             }
             rules += "}\n";
         }
-        let name = self.name(machine);
-        let netns = format!("--net={}", path(&name));
-        feed("nsenter", &[&netns, "--", "nft", "-f", "-"], &rules)
+        self.nft(machine, &rules)
     }
 
     fn name(&self, machine: &str) -> String {
         format!("{}-{machine}", self.prefix)
     }
 
-    fn add(&mut self, machine: &str) -> Result<(), String> {
+    /// Adds a machine without any link.
+    pub fn add(&mut self, machine: &str) -> Result<(), String> {
         let name = self.name(machine);
         run("ip", &["netns", "add", &name])?;
         self.machines.push(machine.to_owned());
