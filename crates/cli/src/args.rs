@@ -8,7 +8,10 @@ use tilth_protocol::{Amount, JobId};
 
 mod owner;
 
-pub use owner::{By, Earnings, Install, Provider, ProviderCommand, ProviderOptions};
+pub use owner::{
+    By, Earnings, Install, Provider, ProviderCommand, ProviderOptions, Relay, RelayCommand,
+    RelayOptions,
+};
 
 /// An open farm of GPUs: rent out machines, run checked work on them, pay by verified unit.
 #[derive(Debug, Parser)]
@@ -68,6 +71,8 @@ pub enum Command {
     Account(Account),
     /// Run one provider against the network of the folder (or of --rpc in its network.json), or see to it.
     Provider(Box<Provider>),
+    /// Run a relay, at which machines behind routers meet.
+    Relay(Box<Relay>),
     /// Run a chain of one's own with JSON-RPC for wallets and tools, or work on its files.
     Node(Node),
     /// Say what this machine can offer and how well it can be protected.

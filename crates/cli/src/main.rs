@@ -17,12 +17,14 @@ mod demo;
 mod doctor;
 mod job;
 mod local;
+mod monitor;
 mod node;
 mod place;
 mod progress;
 mod provider;
 mod providers;
 mod quote;
+mod relay;
 mod run;
 mod stages;
 mod store;
@@ -57,6 +59,7 @@ fn outside(common: Common, command: Command) -> ExitCode {
     let default_log = match &command {
         Command::Up(_) => "warn,tilth=info",
         Command::Provider(args) if args.command.is_none() => "warn,tilth=info",
+        Command::Relay(_) => "warn,tilth=info",
         // A command that ends early drops its endpoint, which is meant and nobody's error.
         _ => "error,iroh::socket=off",
     };
@@ -100,6 +103,7 @@ async fn dispatch(common: Common, command: Command) -> Ended {
         Command::Providers => providers::providers(common).await,
         Command::Account(command) => account::account(common, command).await,
         Command::Provider(args) => Box::pin(provider::provider(common, *args)).await,
+        Command::Relay(args) => Box::pin(relay::relay(common, *args)).await,
         Command::Node(args) => Box::pin(node::node(common, args)).await,
         Command::Doctor(args) => doctor::doctor(common, args).await,
         Command::Bench(args) => bench::bench(common, args).await,

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::{
     DETACHED, Ended,
     args::{Common, Node, NodeCommand, NodeOptions, SnapshotCommand},
-    print_json, up,
+    monitor, print_json, up,
 };
 use config::NodeConfig;
 use genesis::with_causes;
@@ -89,7 +89,7 @@ async fn run(common: Common, options: NodeOptions) -> Ended {
     let mut signals = up::listen()?;
     // Taken first, so that a port in use is said before a large chain is opened.
     let monitor = match config.monitor.listen {
-        Some(address) => Some(bind_monitor(address).await?),
+        Some(address) => Some(monitor::bind(address).await?),
         None => None,
     };
     let chain = config.chain()?;
@@ -135,22 +135,9 @@ async fn insisted(signals: &mut tilth_service::StopSignals) {
     while signals.next().await != Urgency::Now {}
 }
 
-async fn bind_monitor(address: std::net::SocketAddr) -> Result<Monitor, Problem> {
-    Monitor::bind(address).await.map_err(|error| {
-        Problem::new(
-            "health and metrics cannot be served",
-            format!("{address}: {error}"),
-            "choose another address with the option monitor.listen, or stop the program that uses it",
-        )
-    })
-}
-
 fn watch(monitor: Monitor, chain: &Chain, config: &NodeConfig) -> JoinHandle<()> {
     let registry: Registry = chain.metrics();
-    registry.add_process();
-    registry
-        .gauge("tilth_build_info", "The program.", &[("version", env!("CARGO_PKG_VERSION"))])
-        .set(1);
+    monitor::describe(&registry);
     tokio::spawn(monitor.serve(registry, chain.readiness(config.monitor.stall_time)))
 }
 

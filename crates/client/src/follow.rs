@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Scope {
     /// Contracts whose logs are wanted; empty: all.
     pub addresses: Vec<Address>,
+    /// Events that are wanted, by the hash of their signature; empty: all.
+    pub events: Vec<B256>,
     /// First indexed argument, such as a job id or an owner.
     pub subject: Option<B256>,
     /// First block to read.
@@ -48,6 +50,13 @@ impl Scope {
     /// Everything the given contracts say from a block on.
     pub fn contracts(addresses: impl IntoIterator<Item = Address>, from_block: u64) -> Self {
         Self { addresses: addresses.into_iter().collect(), from_block, ..Self::default() }
+    }
+
+    /// Only these events, by the hash of their signature.
+    #[must_use]
+    pub fn events(mut self, events: impl IntoIterator<Item = B256>) -> Self {
+        self.events = events.into_iter().collect();
+        self
     }
 
     /// Only logs whose first indexed argument is this job.
@@ -244,6 +253,9 @@ impl Follow {
         let mut filter = Filter::new().from_block(self.next).to_block(to);
         if !self.scope.addresses.is_empty() {
             filter = filter.address(self.scope.addresses.clone());
+        }
+        if !self.scope.events.is_empty() {
+            filter = filter.event_signature(self.scope.events.clone());
         }
         if let Some(subject) = self.scope.subject {
             filter = filter.topic1(subject);

@@ -10,6 +10,7 @@ use crate::run::{output, root, run, step};
 const PAGES: &[(&str, &[&str])] = &[
     ("docs/reference/node-config.md", &["node", "config", "--reference"]),
     ("docs/reference/provider-config.md", &["provider", "config", "--reference"]),
+    ("docs/reference/relay-config.md", &["relay", "config", "--reference"]),
 ];
 
 /// Writes the pages, or with `check` compares them with the committed ones.

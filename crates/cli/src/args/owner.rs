@@ -123,3 +123,50 @@ pub struct Install {
     #[arg(long)]
     pub no_start: bool,
 }
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Relay {
+    #[command(flatten)]
+    pub options: RelayOptions,
+    #[command(subcommand)]
+    pub command: Option<RelayCommand>,
+}
+
+/// Where a relay's configuration comes from: the file, then these.
+#[derive(Clone, Debug, Args)]
+pub struct RelayOptions {
+    /// Configuration file (TOML); `tilth relay config` prints one.
+    #[arg(long, value_name = "FILE", env = "TILTH_RELAY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Set one option, for example access.who=network; may be given again.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Where it listens, TCP (HTTPS) and UDP (QUIC).
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Host name or address under which others reach it, for the certificate it makes and the address it
+    /// shows; may be given again.
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
+    /// Certificate chain (PEM) of an authority, instead of one of its own.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// Key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+    /// Speak HTTP without TLS, for a proxy in front that does TLS.
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// What can be done with a relay besides running it.
+#[derive(Debug, Subcommand)]
+pub enum RelayCommand {
+    /// Print a configuration file with every option, its default and its meaning.
+    Config {
+        /// Print the reference page instead (Markdown).
+        #[arg(long)]
+        reference: bool,
+    },
+}

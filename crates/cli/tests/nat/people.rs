@@ -1,0 +1,202 @@
+//! Who lives in the places: stores with endpoints, and relays, each on a runtime inside its place.
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::Path,
+    sync::mpsc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tilth_blobs::{Blobs, Config, Relays, Route, Tag};
+use tilth_protocol::{Contact, ContentRef, JobId};
+use tilth_relay::{Access, Door, Identity, Limits, Relay};
+use tokio::runtime::Runtime;
+
+use crate::ground::{Ground, STREET, STREET_ADDRESS};
+
+/// Longest wait for anything. Machines that run tests are shared and slow at times.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+type Work<T> = Box<dyn FnOnce(&Runtime, &T) + Send>;
+
+/// A value that lives in a place, with a runtime there. Dropping it ends both.
+pub struct Inside<T> {
+    work: Option<mpsc::Sender<Work<T>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T: 'static> Inside<T> {
+    fn start(
+        ground: &Ground,
+        place: &str,
+        make: impl FnOnce(&Runtime) -> T + Send + 'static,
+    ) -> Self {
+        let (work, orders) = mpsc::channel::<Work<T>>();
+        let thread = ground.inside(place, move || {
+            // Its threads are started from this one, and so are in the place, too.
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+            let value = make(&runtime);
+            while let Ok(order) = orders.recv() {
+                order(&runtime, &value);
+            }
+            let _inside = runtime.enter();
+            drop(value);
+        });
+        Self { work: Some(work), thread: Some(thread) }
+    }
+
+    /// Does something with the value, in its place.
+    fn with<R: Send + 'static>(&self, work: impl FnOnce(&Runtime, &T) -> R + Send + 'static) -> R {
+        let (tell, told) = mpsc::channel();
+        let order: Work<T> = Box::new(move |runtime, value| {
+            let _ = tell.send(work(runtime, value));
+        });
+        self.work.as_ref().unwrap().send(order).expect("who lives there is alive");
+        told.recv_timeout(PATIENCE * 2).expect("an answer in time")
+    }
+}
+
+impl<T> Drop for Inside<T> {
+    fn drop(&mut self) {
+        drop(self.work.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A relay on the street.
+pub struct Station {
+    relay: Inside<Relay>,
+    /// How it is named in configurations.
+    pub relays: Relays,
+    address: SocketAddr,
+}
+
+impl Station {
+    /// Opens one for everybody.
+    pub fn open(ground: &Ground, dir: &Path) -> Self {
+        Self::open_at(ground, dir, 0, Limits::default())
+    }
+
+    /// Opens one that takes so many bytes a second from each connection.
+    pub fn open_slow(ground: &Ground, dir: &Path, rate: NonZeroU32) -> Self {
+        let limits = Limits { client_bytes_per_second: Some(rate), ..Limits::default() };
+        Self::open_at(ground, dir, 0, limits)
+    }
+
+    /// Kills it: nobody is told.
+    pub fn kill(self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens the one that was killed again.
+    pub fn reopen(ground: &Ground, dir: &Path, address: SocketAddr) -> Self {
+        Self::open_at(ground, dir, address.port(), Limits::default())
+    }
+
+    fn open_at(ground: &Ground, dir: &Path, port: u16, limits: Limits) -> Self {
+        let identity = Identity::own(&dir.join("relay"), &[STREET_ADDRESS.into()]).unwrap();
+        let certificate = std::fs::read(&identity.certificate).unwrap();
+        let listen = SocketAddr::new(STREET_ADDRESS.parse().unwrap(), port);
+        let (door, access) = (Door::Secure(identity), Access::Everyone);
+        let relay = Inside::start(ground, STREET, move |runtime| {
+            let config = tilth_relay::Config { listen, door, access, limits };
+            runtime.block_on(Relay::spawn(config)).unwrap()
+        });
+        let (address, url) = relay.with(|_, relay| (relay.address(), relay.url(STREET_ADDRESS)));
+        let relays = Relays::new(&[url], Some(&certificate)).unwrap();
+        Self { relay, relays, address }
+    }
+
+    /// Bytes passed on so far.
+    pub fn passed_on(&self) -> u64 {
+        self.relay.with(|_, relay| relay.traffic().sent_bytes)
+    }
+
+    /// Bytes taken from endpoints so far.
+    pub fn taken(&self) -> u64 {
+        self.relay.with(|_, relay| relay.traffic().received_bytes)
+    }
+}
+
+/// A store in a place.
+pub struct Person {
+    blobs: Inside<Blobs>,
+    /// Who it is, and at which addresses.
+    pub contact: Contact,
+}
+
+impl Person {
+    /// Moves in. The key makes the endpoint.
+    pub fn settle(ground: &Ground, place: &str, dir: &Path, key: u8, relays: &Relays) -> Self {
+        let (dir, relays) = (dir.join(place), relays.clone());
+        let blobs = Inside::start(ground, place, move |runtime| {
+            let config = Config::new(dir, [key; 32], "0.0.0.0:0".parse().unwrap());
+            runtime.block_on(Blobs::spawn(Config { relays, ..config })).unwrap()
+        });
+        let contact = blobs.with(|_, blobs| blobs.contact());
+        Self { blobs, contact }
+    }
+
+    /// Puts a blob of so many bytes that are all the same.
+    pub fn put(&self, byte: u8, size: usize) -> ContentRef {
+        self.blobs.with(move |runtime, blobs| {
+            runtime.block_on(blobs.put(vec![byte; size], &tag())).unwrap()
+        })
+    }
+
+    /// Fetches a blob from another, within a time, and looks whether it is right.
+    pub fn get(
+        &self,
+        blob: ContentRef,
+        byte: u8,
+        from: &Person,
+        within: Duration,
+    ) -> Result<(), String> {
+        let from = from.contact.clone();
+        self.blobs.with(move |runtime, blobs| {
+            let deadline = Instant::now() + within;
+            let got = runtime.block_on(blobs.get(blob, &[from], &tag(), deadline));
+            got.map_err(|error| error.to_string())?;
+            let read = runtime.block_on(blobs.read(blob.hash, blob.size)).unwrap();
+            assert!(read.iter().all(|found| *found == byte), "the bytes are other ones");
+            Ok(())
+        })
+    }
+
+    /// How its connection to another runs now.
+    pub fn route(&self, to: &Person) -> Option<Route> {
+        let endpoint = to.contact.endpoint;
+        self.blobs.with(move |_, blobs| blobs.route(&endpoint))
+    }
+
+    /// Waits until the connection to another runs as wanted; says how.
+    pub fn route_like(&self, to: &Person, wanted: impl Fn(&Route) -> bool) -> Route {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.route(to) {
+                Some(route) if wanted(&route) => return route,
+                other => assert!(Instant::now() < deadline, "in the end: {other:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn tag() -> Tag {
+    Tag::inputs(JobId(1))
+}
+
+/// Whether a route goes from socket to socket.
+pub fn is_direct(route: &Route) -> bool {
+    matches!(route, Route::Direct(_))
+}
+
+/// Whether a route goes through a relay.
+pub fn is_relayed(route: &Route) -> bool {
+    matches!(route, Route::Relayed(_))
+}

@@ -1,0 +1,95 @@
+//! The relay's certificate: files from an authority, or one that it makes for itself.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use iroh_relay::server::reloading_resolver;
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use crate::RelayError;
+
+/// How often certificate files are read again: renewed ones work without a restart.
+const RELOAD: Duration = Duration::from_secs(3_600);
+/// Most names in a certificate of our own.
+const MAX_NAMES: usize = 16;
+
+/// A certificate chain and its key, in files (PEM).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The chain. Whoever uses a relay with a certificate of its own is given this file.
+    pub certificate: PathBuf,
+    /// The key, which stays here.
+    pub key: PathBuf,
+}
+
+impl Identity {
+    /// The relay's own certificate in a folder, made when there is none yet, for these host names and
+    /// addresses. One that is there is kept even if the names have changed, because others trust it.
+    ///
+    /// # Errors
+    /// [`RelayError::Certificate`].
+    pub fn own(dir: &Path, names: &[String]) -> Result<Self, RelayError> {
+        let found =
+            Self { certificate: dir.join("relay-certificate.pem"), key: dir.join("relay.key") };
+        if found.certificate.exists() && found.key.exists() {
+            return Ok(found);
+        }
+        let failed =
+            |path: &Path, detail: String| RelayError::Certificate { path: path.to_owned(), detail };
+        if names.is_empty() || names.len() > MAX_NAMES {
+            let detail =
+                format!("{} names for the certificate, 1 to {MAX_NAMES} can be", names.len());
+            return Err(failed(dir, detail));
+        }
+        let made = rcgen::generate_simple_self_signed(names);
+        let made = made.map_err(|error| failed(dir, error.to_string()))?;
+        fs::create_dir_all(dir).map_err(|error| failed(dir, error.to_string()))?;
+        let key = made.signing_key.serialize_pem();
+        // The key first: a certificate alone would be handed out and then not work.
+        write(&found.key, key.as_bytes(), 0o600)
+            .and_then(|()| write(&found.certificate, made.cert.pem().as_bytes(), 0o644))
+            .map_err(|error| failed(dir, error.to_string()))?;
+        Ok(found)
+    }
+}
+
+/// Writes a file that is whole or not there.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut options = File::options();
+    let mut file = options.create(true).truncate(true).write(true).mode(mode).open(&partial)?;
+    fs::set_permissions(&partial, Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(partial, path)
+}
+
+/// The TLS side of an identity.
+pub(crate) async fn server_config(identity: &Identity) -> Result<ServerConfig, RelayError> {
+    let Identity { certificate, key } = identity;
+    let failed =
+        |path: &Path, detail: String| RelayError::Certificate { path: path.to_owned(), detail };
+    // Read once here, for messages that name the file.
+    CertificateDer::pem_file_iter(certificate)
+        .and_then(|mut chain| {
+            chain.next().unwrap_or(Err(rustls::pki_types::pem::Error::NoItemsFound))
+        })
+        .map_err(|error| failed(certificate, error.to_string()))?;
+    fs::metadata(key).map_err(|error| failed(key, error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let resolver = reloading_resolver(&provider, certificate.clone(), key.clone(), RELOAD).await;
+    let resolver = resolver.map_err(|error| failed(key, format!("{error:#}")))?;
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(certificate, error.to_string()))?;
+    Ok(config.with_no_client_auth().with_cert_resolver(resolver))
+}
