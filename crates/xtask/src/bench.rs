@@ -11,6 +11,7 @@ mod load;
 mod node;
 mod overhead;
 mod process;
+mod relay;
 mod sandbox;
 
 use anyhow::bail;
@@ -26,6 +27,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("node", node::run),
     ("load", load::run),
     ("blobs", blobs::run),
+    ("relay", relay::run),
     ("sandbox", sandbox::run),
     ("challenge", challenge::run),
 ];
