@@ -104,8 +104,7 @@ impl Trie {
         let mut found = None;
         self.descend(key, loader, |node, _| {
             if let Kind::Bundle(bundle) = &node.kind {
-                let entry = bundle.entries().find(|entry| entry.0 == key);
-                found = entry.map(|(_, value)| value.to_vec());
+                found = bundle.get(key).map(<[u8]>::to_vec);
             }
         })?;
         Ok(found)

@@ -24,8 +24,9 @@ use crate::{
     trie::{Change, Loader, NodeSource, NodeStore, Prefix, Trie},
 };
 
-/// Name of the block at which the records stand, among the facts about the database.
-const SAVED: &str = "trie";
+/// Name of the block at which the records stand, among the facts about the database. As `trie` it stood for
+/// records of smaller subtrees than are kept today: such are made anew.
+const SAVED: &str = "tries";
 
 /// Blocks after which the tries are saved even if little has changed.
 const SAVE_BLOCKS: u64 = 1024;

@@ -2,27 +2,34 @@
 //! topmost branch.
 //!
 //! Most nodes of a trie are leaves and the branches right above them. Kept as single nodes they cost
-//! an allocation and a cache miss each; together they are copied as a whole when one of them changes,
-//! and only the children of the topmost branch that changed are hashed again.
+//! an allocation and a cache miss each, and whoever copies their parent has to touch the counters of all its
+//! children. A bundle's entries are shared with the versions before it: what has changed since is kept beside
+//! them until it is worth copying everything. Only the children of the topmost branch that changed are
+//! hashed again.
 
-use std::sync::OnceLock;
+use std::{
+    iter::Peekable,
+    sync::{Arc, OnceLock},
+};
 
 use alloy_primitives::B256;
 use alloy_trie::nodes::RlpNode;
 
 use super::{
     Change,
+    load::FLAT_MAX,
     node::{BRANCH_BYTES_MAX, encode_branch, encode_extension, encode_leaf},
     path::{KEY_NIBBLES, half, nibble, shared_prefix},
 };
 
-/// Entries of a bundle, at most: as many as its branch has children, so that most of these are leaves.
-pub(super) const BUNDLE_MAX: usize = 16;
+/// Entries of a bundle, at most.
+pub(super) const BUNDLE_MAX: usize = FLAT_MAX as usize;
 
 /// A key and its value.
 pub(super) type Entry<'a> = (&'a B256, &'a [u8]);
 
 /// A subtree of 1 to [`BUNDLE_MAX`] entries. It does not know where it hangs: above its fork.
+#[derive(Clone)]
 pub(super) struct Bundle {
     /// The first nibble in which keys differ; [`KEY_NIBBLES`] if there is only one.
     fork: u8,
@@ -30,33 +37,39 @@ pub(super) struct Bundle {
     /// Children of the branch at the fork, in order; none for a single entry.
     groups: Box<[Group]>,
     /// Of each entry, in the order of the keys: the key, the value's length in four bytes, the value.
-    data: Box<[u8]>,
+    base: Arc<[u8]>,
+    /// In the same form, entries of existing groups that are new or have another value than in `base`.
+    news: Box<[u8]>,
+    /// How many those are.
+    news_len: u8,
 }
+
+/// Entries beside the shared ones, at most; with more, a bundle is copied as a whole.
+const NEWS_MAX: usize = 8;
+
+/// An entry, or that there is none under the key any more.
+type Edit<'a> = (&'a B256, Option<&'a [u8]>);
 
 /// What hangs below one nibble of a bundle's branch.
 #[derive(Clone)]
-pub(super) struct Group {
+struct Group {
     /// How the branch refers to it, once somebody has hashed it.
-    pub(super) reference: OnceLock<RlpNode>,
+    reference: OnceLock<RlpNode>,
     nibble: u8,
     /// Entries below.
     len: u8,
+    /// Where they end in the shared entries.
+    end: u32,
 }
 
 const KEY: usize = 32;
 const LENGTH: usize = 4;
 
 impl Bundle {
-    /// Of sorted entries, at least one.
+    /// Of sorted entries, at least one and at most [`BUNDLE_MAX`].
     pub(super) fn new(entries: &[Entry<'_>]) -> Self {
-        let mut data =
-            Vec::with_capacity(entries.iter().map(|(_, value)| KEY + LENGTH + value.len()).sum());
-        for (key, value) in entries {
-            data.extend_from_slice(key.as_slice());
-            // Values are the RLP of accounts and words.
-            data.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
-            data.extend_from_slice(value);
-        }
+        let bytes = entries.iter().map(|(_, value)| KEY + LENGTH + value.len()).sum();
+        let mut data = Vec::with_capacity(bytes);
         let fork = match entries {
             [first, .., last] => shared_prefix(first.0, last.0, 0, KEY_NIBBLES),
             _ => KEY_NIBBLES,
@@ -65,115 +78,157 @@ impl Bundle {
         if fork < KEY_NIBBLES {
             let by_nibble = entries.chunk_by(|a, b| nibble(a.0, fork) == nibble(b.0, fork));
             groups.reserve_exact(by_nibble.clone().count());
-            groups.extend(by_nibble.map(|group| Group {
-                reference: OnceLock::new(),
-                nibble: half(group[0].0, fork),
-                len: small(group.len()),
-            }));
+            for group in by_nibble {
+                group.iter().for_each(|entry| write(*entry, &mut data));
+                groups.push(Group::new(half(group[0].0, fork), group.len(), data.len()));
+            }
+        } else {
+            entries.iter().for_each(|entry| write(*entry, &mut data));
         }
-        let groups = groups.into();
-        Self { fork: small(fork), len: small(entries.len()), groups, data: data.into() }
+        Self::of(fork, entries.len(), groups, &data)
     }
 
-    /// Of entries that came from `before` by `changes`: what these leave alone need not be hashed again.
-    pub(super) fn after(before: &Self, changes: &[Change], entries: &[Entry<'_>]) -> Self {
-        let mut after = Self::new(entries);
-        if after.fork != before.fork {
-            return after;
+    fn of(fork: usize, len: usize, groups: Vec<Group>, data: &[u8]) -> Self {
+        let (groups, base, news) = (groups.into(), data.into(), Box::default());
+        Self { fork: small(fork), len: small(len), groups, base, news, news_len: 0 }
+    }
+
+    /// What `changes` make of the bundle, if it is one with the same fork again. What they leave alone need not be
+    /// hashed again.
+    pub(super) fn changed(&self, changes: &[Change]) -> Option<Self> {
+        let (fork, path) = (usize::from(self.fork), self.first_key());
+        let stays = |change: &Change| shared_prefix(path, &change.0, 0, fork) == fork;
+        // The changes are sorted, so the first or the last one leaves the path earliest.
+        let all_stay = changes.first().is_some_and(stays) && changes.last().is_some_and(stays);
+        if fork == KEY_NIBBLES || !all_stay {
+            return None;
         }
-        let fork = usize::from(after.fork);
-        let mut changed = [false; 16];
-        for (key, _) in changes {
-            if let Some(slot) = changed.get_mut(nibble_or_none(key, fork)) {
-                *slot = true;
+        self.with_news(changes).or_else(|| self.copied(changes))
+    }
+
+    /// The bundle with the changes beside its entries, if they are few, delete nothing and leave the groups.
+    fn with_news(&self, changes: &[Change]) -> Option<Self> {
+        if usize::from(self.news_len) + changes.len() > NEWS_MAX {
+            return None;
+        }
+        let mut groups = self.groups.clone();
+        let (mut count, mut len) = (self.news_len, self.len);
+        for (key, value) in changes {
+            value.as_ref()?;
+            let at = half(key, self.fork.into());
+            let index = groups.iter().position(|group| group.nibble == at)?;
+            let is_news = read(&self.news).any(|news| news.0 == key);
+            let is_new = !is_news && read(self.base_of(index)).all(|entry| entry.0 != key);
+            let group = &mut groups[index];
+            group.reference = OnceLock::new();
+            group.len += u8::from(is_new);
+            len += u8::from(is_new);
+            count += u8::from(!is_news);
+        }
+        if usize::from(len) > BUNDLE_MAX {
+            return None;
+        }
+        let changed = changes.iter().filter_map(|(_, value)| Some(value.as_ref()?.len()));
+        let bytes = changed.map(|value| KEY + LENGTH + value).sum::<usize>();
+        let mut news = Vec::with_capacity(self.news.len() + bytes);
+        merge(read(&self.news), edits(changes), &mut |entry| write(entry, &mut news));
+        let (base, news) = (Arc::clone(&self.base), news.into());
+        Some(Self { fork: self.fork, len, groups, base, news, news_len: count })
+    }
+
+    /// A copy with the changes, if it is a bundle with the same fork.
+    fn copied(&self, changes: &[Change]) -> Option<Self> {
+        let fork = usize::from(self.fork);
+        let added = changes.iter().filter_map(|(_, value)| Some(value.as_ref()?.len()));
+        let added = added.map(|value| KEY + LENGTH + value).sum::<usize>();
+        let mut data = Vec::with_capacity(self.base.len() + self.news.len() + added);
+        let mut groups = Vec::with_capacity(16);
+        let (mut count, mut rest) = (0, changes);
+        let mut before = self.groups.iter().enumerate().peekable();
+        for at in 0..16 {
+            let here = rest.iter().take_while(|change| half(&change.0, fork) == at).count();
+            let (mine, others) = rest.split_at(here);
+            rest = others;
+            let group = before.next_if(|(_, group)| group.nibble == at);
+            if mine.is_empty() {
+                let Some((index, group)) = group else { continue };
+                self.entries_of(index).for_each(|entry| write(entry, &mut data));
+                count += usize::from(group.len);
+                groups.push(Group { end: position(data.len()), ..group.clone() });
+                continue;
+            }
+            let mut len = 0;
+            let mut add = |entry| {
+                write(entry, &mut data);
+                len += 1;
+            };
+            match group {
+                Some((index, _)) => merge(self.entries_of(index), edits(mine), &mut add),
+                None => merge(std::iter::empty(), edits(mine), &mut add),
+            }
+            count += len;
+            if count > BUNDLE_MAX {
+                return None;
+            }
+            if len > 0 {
+                groups.push(Group::new(at, len, data.len()));
             }
         }
-        let mut known = [None; 16];
-        for group in &before.groups {
-            known[usize::from(group.nibble)] = Some(&group.reference);
-        }
-        for group in &mut after.groups {
-            let index = usize::from(group.nibble);
-            if let Some(same) = known[index].filter(|_| !changed[index]) {
-                group.reference.clone_from(same);
-            }
-        }
-        after
+        (count <= BUNDLE_MAX && groups.len() > 1).then(|| Self::of(fork, count, groups, &data))
     }
 
     pub(super) fn len(&self) -> u32 {
         self.len.into()
     }
 
+    /// The shared entries of a group.
+    fn base_of(&self, index: usize) -> &[u8] {
+        let place = |index: usize| self.groups.get(index).map(|group| group.end as usize);
+        let start = index.checked_sub(1).and_then(place).unwrap_or_default();
+        let end = place(index).unwrap_or_default();
+        self.base.get(start..end).unwrap_or_default()
+    }
+
+    /// A group's entries in the order of their keys.
+    fn entries_of(&self, index: usize) -> impl Iterator<Item = Entry<'_>> {
+        let fork = usize::from(self.fork);
+        let wanted = self.groups.get(index).map(|group| group.nibble);
+        let news = read(&self.news).filter(move |entry| Some(half(entry.0, fork)) == wanted);
+        Merged::new(read(self.base_of(index)), news.map(|(key, value)| (key, Some(value))))
+    }
+
     /// The entries in the order of their keys.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let mut rest = &*self.data;
-        std::iter::from_fn(move || {
-            let (key, tail) = rest.split_at_checked(KEY)?;
-            let (length, tail) = tail.split_first_chunk::<LENGTH>()?;
-            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-            let (value, tail) = tail.split_at_checked(length)?;
-            rest = tail;
-            Some((<&B256>::try_from(key).ok()?, value))
-        })
+        Merged::new(read(&self.base), read(&self.news).map(|(key, value)| (key, Some(value))))
     }
 
+    /// The value under a key.
+    pub(super) fn get(&self, key: &B256) -> Option<&[u8]> {
+        let wanted = nibble_or_none(key, self.fork.into());
+        let index = self.groups.iter().position(|group| usize::from(group.nibble) == wanted);
+        let base = index.map_or(&*self.base, |index| self.base_of(index));
+        let mut found = read(&self.news).chain(read(base)).filter(|entry| entry.0 == key);
+        found.next().map(|(_, value)| value)
+    }
+
+    /// A key; all have the same path to the fork.
     pub(super) fn first_key(&self) -> &B256 {
-        self.entries().next().expect("a bundle has an entry").0
-    }
-
-    /// All entries in a list.
-    fn list(&self) -> List<'_> {
-        let mut list = List::default();
-        self.entries().for_each(|entry| list.push(entry));
-        list
-    }
-
-    /// What `changes` make of the entries, if that is sure to be no more than a list holds.
-    pub(super) fn changed<'a>(&'a self, changes: &'a [Change]) -> Option<List<'a>> {
-        if usize::from(self.len) + changes.len() > LIST_MAX {
-            return None;
-        }
-        let mut list = List::default();
-        self.merge(changes, &mut |entry| list.push(entry));
-        Some(list)
+        read(&self.base).next().expect("a bundle has an entry").0
     }
 
     /// Hands over the entries after `changes` in the order of their keys.
     pub(super) fn merge<'a>(&'a self, changes: &'a [Change], add: &mut dyn FnMut(Entry<'a>)) {
-        let mut rest = changes.iter().peekable();
-        let set = |change: &'a Change, add: &mut dyn FnMut(Entry<'a>)| {
-            if let (key, Some(value)) = change {
-                add((key, value));
-            }
-        };
-        for entry in self.entries() {
-            while let Some(change) = rest.next_if(|change| change.0 < *entry.0) {
-                set(change, add);
-            }
-            match rest.next_if(|change| change.0 == *entry.0) {
-                Some(change) => set(change, add),
-                None => add(entry),
-            }
-        }
-        rest.for_each(|change| set(change, add));
+        merge(self.entries(), edits(changes), add);
     }
 
     /// Hands over the groups that nobody has hashed, each with its entries.
     pub(super) fn each_unhashed<'a>(
         &'a self,
-        mut visit: impl FnMut(&'a OnceLock<RlpNode>, &[Entry<'a>]),
+        mut visit: impl FnMut(&'a OnceLock<RlpNode>, &mut dyn Iterator<Item = Entry<'a>>),
     ) {
-        if self.groups.iter().all(|group| group.reference.get().is_some()) {
-            return;
-        }
-        let list = self.list();
-        let mut rest = list.as_slice();
-        for group in &self.groups {
-            let (entries, others) = rest.split_at(usize::from(group.len).min(rest.len()));
-            rest = others;
+        for (index, group) in self.groups.iter().enumerate() {
             if group.reference.get().is_none() {
-                visit(&group.reference, entries);
+                visit(&group.reference, &mut self.entries_of(index));
             }
         }
     }
@@ -188,32 +243,44 @@ impl Bundle {
         usize::from(self.fork) + 1
     }
 
-    /// The RLP of the subtree's topmost node, which hangs at `depth`.
-    pub(super) fn encode(&self, depth: usize, out: &mut Vec<u8>) {
-        if let Some((key, value)) = self.leaf() {
-            return encode_leaf(key, value, depth, out);
-        }
+    /// References of the groups by their nibble; hashed now if need be.
+    fn references(&self) -> [Option<&RlpNode>; 16] {
         let below = self.below_fork();
         self.each_unhashed(|cell, entries| {
-            cell.get_or_init(|| reference(entries, below));
+            let entries: Vec<_> = entries.collect();
+            cell.get_or_init(|| reference(&entries, below));
         });
         let mut children = [None; 16];
         for group in &self.groups {
             children[usize::from(group.nibble)] = group.reference.get();
         }
+        children
+    }
+
+    /// The RLP of the subtree's topmost node, which hangs at `depth`.
+    pub(super) fn encode(&self, depth: usize, out: &mut Vec<u8>) {
+        if let Some((key, value)) = self.leaf() {
+            return encode_leaf(key, value, depth, out);
+        }
+        let children = self.references();
         let fork = usize::from(self.fork);
         encode_forked(self.first_key(), depth, fork, |index| children[index], out);
     }
 
     /// The nodes from the topmost one, which hangs at `depth`, towards `key`.
     pub(super) fn visit(&self, key: &B256, depth: usize, visit: &mut dyn FnMut(&[u8], usize)) {
-        let all = self.list();
+        let all: Vec<_> = self.entries().collect();
         let (mut entries, mut depth) = (all.as_slice(), depth);
         while let [first, .., last] = entries {
             let fork = shared_prefix(first.0, last.0, depth, KEY_NIBBLES);
             let mut rlp = Vec::with_capacity(BRANCH_BYTES_MAX);
-            let children = children(entries, fork);
-            encode_branch(|index| children[index].as_ref(), &mut rlp);
+            if entries.len() == all.len() {
+                let children = self.references();
+                encode_branch(|index| children[index], &mut rlp);
+            } else {
+                let children = children(entries, fork);
+                encode_branch(|index| children[index].as_ref(), &mut rlp);
+            }
             if fork > depth {
                 let branch = RlpNode::from_rlp(&rlp);
                 let mut extension = Vec::with_capacity(BRANCH_BYTES_MAX);
@@ -237,41 +304,78 @@ impl Bundle {
     }
 }
 
-/// A few entries, without an allocation.
-pub(super) struct List<'a> {
-    entries: [Entry<'a>; LIST_MAX],
-    len: usize,
-}
-
-/// Twice what a bundle holds: the entries of one and as many changes.
-const LIST_MAX: usize = 2 * BUNDLE_MAX;
-
-impl Default for List<'_> {
-    fn default() -> Self {
-        Self { entries: [(&B256::ZERO, &[]); LIST_MAX], len: 0 }
+impl Group {
+    fn new(nibble: u8, len: usize, end: usize) -> Self {
+        Self { reference: OnceLock::new(), nibble, len: small(len), end: position(end) }
     }
 }
 
-impl<'a> List<'a> {
-    fn push(&mut self, entry: Entry<'a>) {
-        self.entries[self.len] = entry;
-        self.len += 1;
-    }
+/// Appends an entry to a bundle's data.
+fn write((key, value): Entry<'_>, data: &mut Vec<u8>) {
+    data.extend_from_slice(key.as_slice());
+    // Values are the RLP of accounts and words.
+    data.extend_from_slice(&position(value.len()).to_be_bytes());
+    data.extend_from_slice(value);
+}
 
-    pub(super) fn as_slice(&self) -> &[Entry<'a>] {
-        &self.entries[..self.len]
+/// The entries in a part of a bundle's data.
+fn read<'a>(mut rest: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
+    std::iter::from_fn(move || {
+        let (key, tail) = rest.split_at_checked(KEY)?;
+        let (length, tail) = tail.split_first_chunk::<LENGTH>()?;
+        let (value, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        rest = tail;
+        Some((<&B256>::try_from(key).ok()?, value))
+    })
+}
+
+fn edits(changes: &[Change]) -> impl Iterator<Item = Edit<'_>> {
+    changes.iter().map(|(key, value)| (key, value.as_deref()))
+}
+
+/// Hands over what edits make of entries, both in the order of the keys.
+fn merge<'a>(
+    entries: impl Iterator<Item = Entry<'a>>,
+    edits: impl Iterator<Item = Edit<'a>>,
+    add: &mut dyn FnMut(Entry<'a>),
+) {
+    Merged::new(entries, edits).for_each(add);
+}
+
+/// Entries after edits.
+struct Merged<'a, E: Iterator<Item = Entry<'a>>, C: Iterator<Item = Edit<'a>>> {
+    entries: Peekable<E>,
+    edits: Peekable<C>,
+}
+
+impl<'a, E: Iterator<Item = Entry<'a>>, C: Iterator<Item = Edit<'a>>> Merged<'a, E, C> {
+    fn new(entries: E, edits: C) -> Self {
+        Self { entries: entries.peekable(), edits: edits.peekable() }
     }
 }
 
-impl Clone for Bundle {
-    fn clone(&self) -> Self {
-        let (groups, data) = (self.groups.clone(), self.data.clone());
-        Self { fork: self.fork, len: self.len, groups, data }
+impl<'a, E: Iterator<Item = Entry<'a>>, C: Iterator<Item = Edit<'a>>> Iterator
+    for Merged<'a, E, C>
+{
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some(edit) = self.edits.peek() else { return self.entries.next() };
+            if let Some(entry) = self.entries.next_if(|entry| entry.0 < edit.0) {
+                return Some(entry);
+            }
+            let (key, value) = self.edits.next()?;
+            self.entries.next_if(|entry| entry.0 == key);
+            if let Some(value) = value {
+                return Some((key, value));
+            }
+        }
     }
 }
 
 /// How a parent refers to the subtree of sorted entries that hangs at `depth`.
-pub(super) fn reference(entries: &[Entry<'_>], depth: usize) -> RlpNode {
+fn reference(entries: &[Entry<'_>], depth: usize) -> RlpNode {
     let mut rlp = Vec::new();
     match entries {
         [] => {}
@@ -299,7 +403,7 @@ fn children(entries: &[Entry<'_>], fork: usize) -> [Option<RlpNode>; 16] {
 }
 
 /// The RLP of a branch at `fork`, or of the extension above it if it does not hang there.
-fn encode_forked<'a>(
+pub(super) fn encode_forked<'a>(
     key: &B256,
     depth: usize,
     fork: usize,
@@ -322,4 +426,9 @@ fn nibble_or_none(key: &B256, index: usize) -> usize {
 /// Nibbles and entries of a bundle fit a byte.
 fn small(count: usize) -> u8 {
     u8::try_from(count).unwrap_or(u8::MAX)
+}
+
+/// A place in a bundle's data, or the length of a value.
+fn position(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

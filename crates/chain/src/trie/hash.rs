@@ -3,16 +3,19 @@
 //! Nodes that have no reference yet are taken level by level from the deepest up, so that those of a
 //! level do not wait for one another.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use alloy_primitives::B256;
 use alloy_trie::nodes::RlpNode;
 
 use super::{
-    bundle::reference,
+    bundle::{Bundle, Entry, encode_forked},
     keccak::{BLOCK, Quad, WAYS},
     node::{Kind, Node, encode_leaf},
-    path::KEY_NIBBLES,
+    path::{KEY_NIBBLES, nibble, shared_prefix},
 };
 
 /// Blocks of the longest messages that are hashed side by side: a full branch has four.
@@ -20,52 +23,148 @@ const BLOCKS_MAX: usize = 4;
 
 /// Gives a node that hangs at `depth`, and all below, their references.
 pub(super) fn all(node: &Arc<Node>, depth: usize) {
-    let mut levels: Vec<Vec<&Node>> = Vec::new();
-    collect(node, depth, &mut levels);
-    let mut batch = Batch::default();
-    let mut rlp = Vec::new();
-    for node in levels.iter().flatten() {
-        let Kind::Bundle(bundle) = &node.kind else { continue };
-        bundle.each_unhashed(|cell, entries| {
-            let below = bundle.below_fork();
-            if let [(key, value)] = entries {
-                rlp.clear();
-                encode_leaf(key, value, below, &mut rlp);
-                batch.add(cell, &rlp);
-            } else {
-                cell.get_or_init(|| reference(entries, below));
-            }
-        });
-    }
-    batch.finish();
-    for (depth, nodes) in levels.iter().enumerate().rev() {
-        for node in nodes {
-            rlp.clear();
-            node.encode(depth, &mut rlp);
-            batch.add(node.reference_cell(), &rlp);
-        }
-        batch.finish();
-    }
+    let mut work = Work::default();
+    work.add(node, depth);
+    work.run();
 }
 
-fn collect<'a>(node: &'a Node, depth: usize, levels: &mut Vec<Vec<&'a Node>>) {
-    if node.reference_cell().get().is_some() {
-        return;
-    }
-    match &node.kind {
-        Kind::Bundle(_) | Kind::Stored { .. } => {}
-        Kind::Extension { end, child, .. } => collect(child, *end, levels),
-        Kind::Branch { children } => {
-            for child in children.iter().flatten() {
-                collect(child, depth + 1, levels);
+/// What is to be hashed.
+#[derive(Default)]
+struct Work<'a> {
+    /// Pieces of one entry: they wait for nothing.
+    leaves: Vec<usize>,
+    /// Everything else by the depth of its branch, or that at which the node hangs: what lies below comes first.
+    levels: Vec<Vec<Item<'a>>>,
+    pieces: Vec<Piece<'a>>,
+    /// Of the groups that pieces come from, one after another.
+    entries: Vec<Entry<'a>>,
+}
+
+enum Item<'a> {
+    Node(&'a Node),
+    Piece(usize),
+}
+
+/// A node inside of a bundle, which is nowhere kept as one.
+#[derive(Default)]
+struct Piece<'a> {
+    /// The first of its entries.
+    first: usize,
+    /// Where it hangs.
+    depth: usize,
+    /// Where its branch is.
+    fork: usize,
+    /// The pieces below.
+    children: Range<usize>,
+    /// Where its reference is kept, if it is.
+    kept: Option<&'a OnceLock<RlpNode>>,
+}
+
+impl<'a> Work<'a> {
+    fn add(&mut self, node: &'a Node, depth: usize) {
+        if node.reference_cell().get().is_some() {
+            return;
+        }
+        match &node.kind {
+            Kind::Stored { .. } => {}
+            Kind::Bundle(bundle) => self.add_groups(bundle),
+            Kind::Extension { end, child, .. } => self.add(child, *end),
+            Kind::Branch { children } => {
+                for child in children.iter().flatten() {
+                    self.add(child, depth + 1);
+                }
             }
         }
+        self.at(depth).push(Item::Node(node));
     }
-    let depth = depth.min(KEY_NIBBLES);
-    if levels.len() <= depth {
-        levels.resize_with(depth + 1, Vec::new);
+
+    fn at(&mut self, depth: usize) -> &mut Vec<Item<'a>> {
+        let depth = depth.min(KEY_NIBBLES);
+        if self.levels.len() <= depth {
+            self.levels.resize_with(depth + 1, Vec::new);
+        }
+        &mut self.levels[depth]
     }
-    levels[depth].push(node);
+
+    fn add_groups(&mut self, bundle: &'a Bundle) {
+        let below = bundle.below_fork();
+        bundle.each_unhashed(|cell, entries| {
+            let first = self.entries.len();
+            self.entries.extend(entries);
+            let piece = self.pieces.len();
+            self.pieces.push(Piece { kept: Some(cell), ..Piece::default() });
+            self.split(piece, first..self.entries.len(), below);
+        });
+    }
+
+    /// Says of a piece over these entries, which hangs at `depth`, what it consists of.
+    fn split(&mut self, piece: usize, entries: Range<usize>, depth: usize) {
+        (self.pieces[piece].first, self.pieces[piece].depth) = (entries.start, depth);
+        let own = &self.entries[entries.clone()];
+        let [first, .., last] = own else {
+            self.leaves.push(piece);
+            return;
+        };
+        let fork = shared_prefix(first.0, last.0, depth, KEY_NIBBLES);
+        let mut ends = [0; 16];
+        let (mut count, mut end) = (0, entries.start);
+        for group in own.chunk_by(|a, b| nibble(a.0, fork) == nibble(b.0, fork)) {
+            end += group.len();
+            ends[count] = end;
+            count += 1;
+        }
+        let children = self.pieces.len()..self.pieces.len() + count;
+        (self.pieces[piece].fork, self.pieces[piece].children) = (fork, children.clone());
+        self.pieces.resize_with(children.end, Piece::default);
+        self.at(fork).push(Item::Piece(piece));
+        let mut start = entries.start;
+        for (child, end) in children.zip(ends) {
+            self.split(child, start..end, fork + 1);
+            start = end;
+        }
+    }
+
+    fn run(&self) {
+        let found: Vec<OnceLock<RlpNode>> = self.pieces.iter().map(|_| OnceLock::new()).collect();
+        let mut batch = Batch::default();
+        let mut rlp = Vec::new();
+        for index in &self.leaves {
+            let piece = &self.pieces[*index];
+            let (key, value) = self.entries[piece.first];
+            rlp.clear();
+            encode_leaf(key, value, piece.depth, &mut rlp);
+            batch.add(piece.kept.unwrap_or(&found[*index]), &rlp);
+        }
+        batch.finish();
+        for (depth, items) in self.levels.iter().enumerate().rev() {
+            for item in items {
+                rlp.clear();
+                match item {
+                    Item::Node(node) => {
+                        node.encode(depth, &mut rlp);
+                        batch.add(node.reference_cell(), &rlp);
+                    }
+                    Item::Piece(index) => {
+                        let piece = &self.pieces[*index];
+                        self.encode(piece, &found, &mut rlp);
+                        batch.add(piece.kept.unwrap_or(&found[*index]), &rlp);
+                    }
+                }
+            }
+            batch.finish();
+        }
+    }
+
+    /// The RLP of a piece with more than one entry, whose children have their references.
+    fn encode(&self, piece: &Piece<'_>, found: &[OnceLock<RlpNode>], rlp: &mut Vec<u8>) {
+        let key = |piece: &Piece<'_>| self.entries[piece.first].0;
+        let mut children = [None; 16];
+        for child in piece.children.clone() {
+            let index = nibble(key(&self.pieces[child]), piece.fork);
+            children[index] = found[child].get();
+        }
+        encode_forked(key(piece), piece.depth, piece.fork, |index| children[index], rlp);
+    }
 }
 
 /// Messages that wait until there are enough of their length.

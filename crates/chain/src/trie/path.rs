@@ -102,6 +102,13 @@ pub(super) fn compact_path(key: &B256, from: usize, to: usize, leaf: bool) -> Co
         path.bytes[0] = flag | 0x10 | half(key, index);
         index += 1;
     }
+    if index.is_multiple_of(2) && to.is_multiple_of(2) {
+        // Whole bytes, as every leaf's path is from here on.
+        let rest = &key[index / 2..to / 2];
+        path.bytes[1..=rest.len()].copy_from_slice(rest);
+        path.len += rest.len();
+        return path;
+    }
     while index < to {
         path.bytes[path.len] = half(key, index) << 4 | half(key, index + 1);
         path.len += 1;

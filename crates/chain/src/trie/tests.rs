@@ -109,12 +109,17 @@ fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
     ]
 }
 
+/// Small batches, which change bundles, and some that are larger than a bundle.
 fn batches() -> impl Strategy<Value = Vec<BTreeMap<B256, Option<Vec<u8>>>>> {
-    vec(proptest::collection::btree_map(key(), value(), 0..24), 1..12)
+    let batch = |sizes| proptest::collection::btree_map(key(), value(), sizes);
+    vec(
+        prop_oneof![3 => batch(0..24), 1 => batch(bundle::BUNDLE_MAX..3 * bundle::BUNDLE_MAX)],
+        1..12,
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_gives_the_reference_root_and_sound_proofs(history in batches()) {
@@ -128,7 +133,8 @@ proptest! {
                 trie.root();
             }
             trie = updated(&trie, &changes);
-            let keys: Vec<B256> = changes.iter().map(|(key, _)| *key).collect();
+            let keys = changes.iter().map(|(key, _)| *key);
+            let keys: Vec<B256> = keys.step_by(changes.len() / 24 + 1).collect();
             for (key, value) in changes {
                 match value {
                     Some(value) => entries.insert(key, value),
@@ -163,7 +169,7 @@ fn clustered_key() -> impl Strategy<Value = B256> {
     (0_u8..3, any::<u8>(), 0_usize..3, any::<u8>()).prop_map(|(cluster, low, depth, tail)| {
         let mut key = B256::repeat_byte(cluster * 0x11);
         key[depth] = low;
-        key[31] = tail & 1;
+        key[depth + 1] = tail;
         key
     })
 }
@@ -190,10 +196,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => vec(1_u8..=255, 1..3).prop_map(Some),
         3 => vec(any::<u8>(), 30..80).prop_map(Some),
     ];
+    let value = value.boxed();
     let key = prop_oneof![4 => clustered_key(), 1 => any::<[u8; 32]>().prop_map(B256::from)];
-    let changes = proptest::collection::btree_map(key, value, 1..120);
+    let key = key.boxed();
+    let changes = |sizes| proptest::collection::btree_map(key.clone(), value.clone(), sizes);
     let step = prop_oneof![
-        6 => changes.prop_map(Step::Change),
+        3 => changes(1..12).prop_map(Step::Change),
+        3 => changes(12..160).prop_map(Step::Change),
         1 => (any::<u8>(), 0_u8..0x40).prop_map(|(from, span)| {
             Step::Clear(from, from.saturating_add(span))
         }),
@@ -202,11 +211,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Forget),
         2 => Just(Step::Crash),
     ];
-    vec(step, 1..24)
+    // Most begin with what is more than a bundle, and more than one level of records.
+    let first = prop_oneof![1 => changes(1..2), 2 => changes(300..1200)].prop_map(Step::Change);
+    (first, vec(step, 1..16)).prop_map(|(first, rest)| [vec![first], rest].concat())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_loaded_dropped_and_found_again_is_the_same_trie(
@@ -273,13 +284,15 @@ proptest! {
     ) {
         let mut kept = Kept::default();
         let changes: Vec<Change> =
-            (0..80_u64).map(|i| (keccak256(i.to_be_bytes()), Some(vec![7; 40]))).collect();
+            (0..300_u64).map(|i| (keccak256(i.to_be_bytes()), Some(vec![7; 40]))).collect();
         let changes: BTreeMap<_, _> = changes.into_iter().collect();
         let changes: Vec<Change> = changes.into_iter().collect();
         kept.apply(&changes);
         let trie = updated(&Trie::default(), &changes);
         kept.save(&trie);
         let right = kept.record(&Prefix::ROOT).unwrap().unwrap();
+        prop_assert!(load::decode(&right, &Prefix::ROOT, 0).is_some());
+        prop_assert!(load::decode(&[&right[..], &[0]].concat(), &Prefix::ROOT, 0).is_none());
         if shape == 1 {
             // Almost right: one byte differs.
             let at = record.len() % right.len();
@@ -310,6 +323,26 @@ fn entries_that_do_not_give_the_hash_are_refused() {
     assert!(matches!(found, Err(StateError::Damaged { .. })));
 }
 
+/// Records and entries that fit one another, but stand at an earlier state than the trie.
+#[test]
+fn what_was_right_once_is_refused() {
+    let mut kept = Kept::default();
+    let changes = |value: u8| -> Vec<Change> {
+        let keys = (0..400_u64).map(|i| keccak256(i.to_be_bytes()));
+        let changes: BTreeMap<_, _> = keys.map(|key| (key, Some(vec![value; 40]))).collect();
+        changes.into_iter().collect()
+    };
+    let before = updated(&Trie::default(), &changes(1));
+    kept.apply(&changes(1));
+    kept.save(&before);
+    let key = changes(1)[9].0;
+    let loader = Loader::new(&kept);
+    assert_eq!(Trie::stored(&before.root()).get(&key, &loader).unwrap(), Some(vec![1; 40]));
+    let root = updated(&before, &changes(2)).root();
+    let found = Trie::stored(&root).get(&key, &loader);
+    assert!(matches!(found, Err(StateError::Damaged { .. })), "{found:?}");
+}
+
 #[test]
 fn every_number_of_threads_gives_the_same_root() {
     let change = |i: u64| (keccak256(i.to_be_bytes()), Some(i.to_be_bytes().to_vec()));
@@ -334,6 +367,110 @@ fn one_entry_added_and_removed_leaves_the_empty_root() {
     assert_ne!(trie.root(), EMPTY_ROOT_HASH);
     assert_eq!(updated(&trie, &[(key, None)]).root(), EMPTY_ROOT_HASH);
     assert_eq!(updated(&trie, &[(B256::ZERO, None)]).root(), trie.root());
+}
+
+/// Extensions above bundles and above branches, at every length, are split where a key leaves them and whole again
+/// when it goes; and they alone prove that a key beside them is not there.
+#[test]
+fn extensions_split_anywhere_and_close_again() {
+    const SHARED: u8 = 0x5a;
+    let crowd = [3_u8, u8::try_from(bundle::BUNDLE_MAX).unwrap(), u8::MAX];
+    for (crowd, bytes) in crowd.into_iter().flat_map(|crowd| [(crowd, 1), (crowd, 4)]) {
+        let key = |i: u8| {
+            let mut key = B256::repeat_byte(SHARED);
+            key[bytes..].fill(0x11);
+            key[bytes] = i;
+            key
+        };
+        let mut entries: BTreeMap<_, _> = (0..crowd).map(|i| (key(i), vec![i; 40])).collect();
+        let crowded = entries.iter().map(|(key, value)| (*key, value.as_slice()));
+        let trie = Trie::from_sorted(crowded);
+        let root = reference_root(&entries);
+        assert_eq!(trie.root(), root);
+        for at in 0..2 * bytes {
+            let mut beside = key(0);
+            beside[at / 2] ^= if at % 2 == 0 { 0x10 } else { 0x01 };
+            let proof = trie.proof(&beside, &Loader::new(&NoSource)).unwrap();
+            assert_eq!(proof.len(), 1, "the extension says it all");
+            verify_proof(root, Nibbles::unpack(beside), None, &proof).unwrap();
+            let split = updated(&trie, &[(beside, Some(vec![7; 40]))]);
+            entries.insert(beside, vec![7; 40]);
+            // The records follow, up and down the path.
+            let mut kept = Kept { entries: entries.clone(), ..Kept::default() };
+            kept.save(&trie);
+            kept.save(&split);
+            assert_eq!(*kept.records.lock().unwrap(), kept.fresh_records());
+            kept.entries.remove(&beside);
+            kept.save(&trie);
+            assert_eq!(*kept.records.lock().unwrap(), kept.fresh_records());
+            assert_eq!(split.root(), reference_root(&entries), "{crowd} keys, split at {at}");
+            entries.remove(&beside);
+            assert_eq!(updated(&split, &[(beside, None)]).root(), root);
+        }
+    }
+}
+
+/// A subtree has records from one entry more than a bundle's on, and none when it is smaller again.
+#[test]
+fn records_come_and_go_with_the_size() {
+    let key = |first: u8, i: u64| {
+        let mut key = keccak256(i.to_be_bytes());
+        key[0] = first;
+        key
+    };
+    let bound = bundle::BUNDLE_MAX as u64;
+    let beside = (0..2 * bound).map(|i| (key(0x20, i), vec![1; 40]));
+    let below = (0..bound - 2).map(|i| (key(0x10, i), vec![1; 40]));
+    let mut kept = Kept { entries: beside.chain(below).collect(), ..Kept::default() };
+    let entries = kept.entries.iter().map(|(key, value)| (*key, value.as_slice()));
+    let mut trie = Trie::from_sorted(entries);
+    kept.save(&trie);
+    let growing = (bound - 2..bound + 3).map(|i| (key(0x10, i), Some(vec![1; 40])));
+    let shrinking = (0..6).map(|i| (key(0x10, i), None));
+    let mut counts = Vec::new();
+    for change in growing.chain(shrinking) {
+        trie = trie.updated(std::slice::from_ref(&change), &Loader::new(&kept)).unwrap();
+        kept.apply(&[change]);
+        kept.save(&trie);
+        assert_eq!(*kept.records.lock().unwrap(), kept.fresh_records());
+        assert_eq!(trie.root(), reference_root(&kept.entries));
+        counts.push(kept.records.lock().unwrap().len());
+        trie = Trie::stored(&trie.root());
+    }
+    // The root's, that of the larger subtree, and that of the other while it is large.
+    assert_eq!(counts, [2, 2, 3, 3, 3, 3, 3, 2, 2, 2, 2]);
+}
+
+/// Values of one length replace one another, entries come and go, group by group: what is shared between versions
+/// stays what it was.
+#[test]
+fn versions_of_a_bundle_share_what_did_not_change() {
+    let key = |i: u64| keccak256(i.to_be_bytes());
+    let mut entries: BTreeMap<B256, Vec<u8>> = (0..100).map(|i| (key(i), vec![1; 40])).collect();
+    let mut trie = Trie::from_sorted(entries.iter().map(|(key, value)| (*key, value.as_slice())));
+    let mut versions = vec![(trie.clone(), reference_root(&entries))];
+    for round in 0..200_u64 {
+        let number = round * 31 % 128;
+        let value = match round % 11 {
+            0 => None,
+            short if short < 3 => Some(vec![9; 2]),
+            _ => Some(round.to_be_bytes().repeat(5)),
+        };
+        trie = updated(&trie, &[(key(number), value.clone())]);
+        match value {
+            Some(value) => entries.insert(key(number), value),
+            None => entries.remove(&key(number)),
+        };
+        // Some are hashed only later.
+        if round % 3 > 0 {
+            assert_eq!(trie.root(), reference_root(&entries), "{round}");
+        }
+        versions.push((trie.clone(), reference_root(&entries)));
+        assert!(entries.len() <= bundle::BUNDLE_MAX, "it stays one bundle");
+    }
+    for (round, (version, root)) in versions.iter().enumerate() {
+        assert_eq!(version.root(), *root, "{round}");
+    }
 }
 
 /// Prints the cost per changed key; `cargo test --release -- --ignored --nocapture trie_cost`.

@@ -199,25 +199,12 @@ fn update_bundle(
     changes: &[Change],
     epoch: u32,
 ) -> Option<Arc<Node>> {
-    if let Some(list) = bundle.changed(changes) {
-        return after_bundle(bundle, depth, changes, list.as_slice(), epoch);
+    if let Some(changed) = bundle.changed(changes) {
+        return Some(Node::new(Kind::Bundle(changed), epoch));
     }
     let mut entries = Vec::with_capacity(BUNDLE_MAX + changes.len());
     bundle.merge(changes, &mut |entry| entries.push(entry));
-    after_bundle(bundle, depth, changes, &entries, epoch)
-}
-
-fn after_bundle(
-    bundle: &Bundle,
-    depth: usize,
-    changes: &[Change],
-    entries: &[Entry<'_>],
-    epoch: u32,
-) -> Option<Arc<Node>> {
-    if entries.is_empty() || entries.len() > BUNDLE_MAX {
-        return build(depth, entries, epoch);
-    }
-    Some(Node::new(Kind::Bundle(Bundle::after(bundle, changes, entries)), epoch))
+    build(depth, &entries, epoch)
 }
 
 /// A copy of a branch's children. Their counters lie scattered in memory: looked at first, they are
