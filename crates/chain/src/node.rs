@@ -20,7 +20,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, map::AddressSet};
 use tokio::sync::watch;
 
 pub(crate) use arrivals::Arrivals;
-
+use import::difficulty_before;
 pub(crate) use pending::PendingBlock;
 
 use crate::{
@@ -158,7 +158,7 @@ impl Node {
             return Err(NodeError::OtherGenesis { found, wanted });
         }
         let header = snapshot.head()?.ok_or(StateError::Damaged { what: "header" })?;
-        adopt_forks(&store, &genesis.forks, &header)?;
+        adopt_forks(&store, &snapshot, &genesis.forks, &header)?;
         let mut commitment = store.commitment()?;
         let root = commitment.accounts().root();
         if root != header.state_root {
@@ -349,10 +349,20 @@ impl Node {
 }
 
 /// Stores the schedule of forks if it may take the place of the one that is stored.
-fn adopt_forks(store: &Store, wanted: &Forks, head: &SealedHeader) -> Result<(), NodeError> {
+fn adopt_forks(
+    store: &Store,
+    snapshot: &Snapshot,
+    wanted: &Forks,
+    head: &SealedHeader,
+) -> Result<(), NodeError> {
     match store.forks()? {
         Some(stored) if stored == *wanted => return Ok(()),
-        Some(stored) => stored.check_change(wanted, head).map_err(NodeError::OtherForks)?,
+        Some(stored) => {
+            let counts = stored.terminal_total_difficulty != wanted.terminal_total_difficulty;
+            let before =
+                if counts { difficulty_before(snapshot, head.number)? } else { U256::ZERO };
+            stored.check_change(wanted, head, before).map_err(NodeError::OtherForks)?;
+        }
         // Made by a snapshot, or by a version that stored none.
         None => {}
     }

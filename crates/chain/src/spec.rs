@@ -311,10 +311,16 @@ impl Forks {
     }
 
     /// Whether a chain that was made by `self` and stands at `head` can go on by `wanted`.
+    /// `difficulty` is that of all blocks before the head; it counts if the terminal total changes.
     ///
     /// # Errors
     /// Names what differs and is in force already.
-    pub fn check_change(&self, wanted: &Self, head: &Header) -> Result<(), ScheduleError> {
+    pub fn check_change(
+        &self,
+        wanted: &Self,
+        head: &Header,
+        difficulty: U256,
+    ) -> Result<(), ScheduleError> {
         let by_number = self.by_number().into_iter().zip(wanted.by_number());
         let by_time = self.by_time().into_iter().zip(wanted.by_time());
         let with_head = |head: u64| move |pair| (pair, head);
@@ -337,13 +343,10 @@ impl Forks {
             ),
             (
                 "terminalTotalDifficulty",
-                // Lower than it was, it could lie below blocks that are there already.
+                // A block of proof of work may stand where the total before it lies below the terminal.
                 is_merged
                     || head.number > 0
-                        && matches!(
-                            (self.terminal_total_difficulty, wanted.terminal_total_difficulty),
-                            (Some(stored), Some(wanted)) if wanted < stored
-                        ),
+                        && wanted.terminal_total_difficulty.is_some_and(|end| end <= difficulty),
                 self.terminal_total_difficulty == wanted.terminal_total_difficulty,
             ),
             (
@@ -532,12 +535,21 @@ mod tests {
             ..Header::default()
         };
         let stored = forks(9);
-        let moved = |wanted: Forks, head: Header| stored.check_change(&wanted, &head);
+        let moved =
+            |wanted: Forks, head: Header| stored.check_change(&wanted, &head, U256::from(4));
         let changed = |what| Err(ScheduleError::Changed(what));
         assert_eq!(moved(forks(10), head(5, 1)), Ok(()));
         assert_eq!(moved(forks(10), head(0, 0)), Ok(()));
         assert_eq!(moved(forks(10), head(5, 0)), changed("terminalTotalDifficulty"));
         assert_eq!(moved(forks(9), head(5, 0)), Ok(()));
+        // Lower, too, but not below what the blocks before the head have.
+        assert_eq!(moved(forks(5), head(5, 1)), Ok(()));
+        assert_eq!(moved(forks(4), head(5, 1)), changed("terminalTotalDifficulty"));
+        let endless = Forks { terminal_total_difficulty: None, ..forks(9) };
+        assert_eq!(moved(endless.clone(), head(5, 1)), Ok(()));
+        let ends = |total| endless.check_change(&forks(total), &head(5, 1), U256::from(4));
+        assert_eq!(ends(5), Ok(()));
+        assert_eq!(ends(4), changed("terminalTotalDifficulty"));
         // Whose side the chain takes at the DAO's block may change before that.
         let other = Forks { dao_support: !stored.dao_support, ..forks(9) };
         assert_eq!(moved(other.clone(), head(6, 1)), Ok(()));

@@ -6,22 +6,27 @@ use alloy_primitives::U256;
 
 use super::{Head, Node, NodeError};
 use crate::{
-    block::{Block, ExecutedReceipt},
+    block::{Block, Body, ExecutedReceipt, SealedHeader},
     execution::{
         Ancestor, ExecutionError, OMMER_DEPTH, check_merge, check_ommers, counts_difficulty,
         execute,
     },
     state::StateError,
+    store::Snapshot,
 };
 
 impl Head {
     /// A stored block, whole.
     pub(crate) fn block(&self, number: u64) -> Result<Option<Block>, StateError> {
-        let Some(header) = self.snapshot.header(number)? else { return Ok(None) };
-        let body = self.snapshot.body(number)?.ok_or(StateError::Damaged { what: "body" })?;
-        let (transactions, ommers, withdrawals) =
-            (body.transactions, body.ommers, body.withdrawals);
-        Ok(Some(Block { header, transactions, ommers, withdrawals }))
+        self.snapshot.header(number)?.map(|header| self.with_body(header)).transpose()
+    }
+
+    /// The block that a stored header belongs to.
+    pub(crate) fn with_body(&self, header: SealedHeader) -> Result<Block, StateError> {
+        let body = self.snapshot.body(header.number)?;
+        let Body { transactions, ommers, withdrawals } =
+            body.ok_or(StateError::Damaged { what: "body" })?;
+        Ok(Block { header, transactions, ommers, withdrawals })
     }
 
     /// The last block and those before it, as far as the judgement of ommers needs them.
@@ -85,13 +90,8 @@ impl Node {
         {
             return Ok(total);
         }
-        let mut total = U256::ZERO;
-        for number in 0..=head.header.number {
-            let header = head.snapshot.header(number)?;
-            let difficulty = header.map(|header| header.difficulty).unwrap_or_default();
-            total = total.saturating_add(difficulty);
-        }
-        Ok(total)
+        let before = difficulty_before(&head.snapshot, head.header.number)?;
+        Ok(before.saturating_add(head.header.difficulty))
     }
 
     /// Checks that the stored receipts of a block are those that executing it gives.
@@ -107,4 +107,13 @@ impl Node {
             Err(StateError::Damaged { what: "receipts" }.into())
         }
     }
+}
+
+/// Difficulty of all blocks before one, added up.
+pub(super) fn difficulty_before(snapshot: &Snapshot, number: u64) -> Result<U256, StateError> {
+    (0..number).try_fold(U256::ZERO, |total, number| {
+        let header = snapshot.header(number)?;
+        let difficulty = header.map(|header| header.difficulty).unwrap_or_default();
+        Ok(total.saturating_add(difficulty))
+    })
 }

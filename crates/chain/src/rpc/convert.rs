@@ -96,8 +96,7 @@ impl Head {
 
     /// A block, whole. One that was dropped is an error.
     pub(super) fn block_of(&self, number: u64) -> Result<Option<Block>, StateError> {
-        let is_there = self.header_of(number)?.is_some();
-        if is_there { self.block(number) } else { Ok(None) }
+        self.header_of(number)?.map(|header| self.with_body(header)).transpose()
     }
 
     /// The block a state query names, and its state.

@@ -54,6 +54,16 @@ pub(super) enum Subject {
 pub(super) const METHODS: [&str; 4] =
     ["eth_subscribe", "eth_unsubscribe", "debug_subscribe", "debug_unsubscribe"];
 
+/// What can be subscribed to: the method's namespace and the subject's name.
+pub(super) const SUBJECTS: [(&str, &str); 6] = [
+    ("debug", "traceChain"),
+    ("eth", "logs"),
+    ("eth", "newHeads"),
+    ("eth", "newPendingTransactions"),
+    ("eth", "syncing"),
+    ("eth", "transactionReceipts"),
+];
+
 /// One subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -297,6 +307,9 @@ pub(super) fn subscribe(
         return Err(RpcError::invalid("expected subscription name as first argument"));
     };
     let namespace = method.split('_').next().unwrap_or_default();
+    if !SUBJECTS.contains(&(namespace, name)) {
+        return Err(RpcError::subscription_unknown(namespace, name));
+    }
     if (namespace, name.as_str()) == ("debug", "traceChain") {
         let mut args = Arguments::new(method, message.params.map(|params| params.get()))?;
         let _: String = args.take()?;

@@ -1,12 +1,19 @@
 //! What is said of whole blocks: traces of a range, roots between transactions, witnesses.
 
-use alloy::primitives::{U256, hex, keccak256};
+use std::collections::BTreeMap;
+
+use alloy::{
+    network::TransactionBuilder,
+    primitives::{U256, hex, keccak256},
+    providers::Provider,
+    rpc::types::TransactionRequest,
+};
 use serde_json::{Value, json};
 use tilth_chain::{Chain, Config, Limits, Production};
 
 use crate::{
     errors::ask,
-    fixture::{config, start},
+    fixture::{client, config, deploying, signer, start},
     programs::{SENDERS, Scribe},
     socket::Socket,
 };
@@ -83,33 +90,95 @@ async fn a_range_of_blocks_is_traced_in_order() {
     chain.shutdown().await;
 }
 
+/// What waits for a slow reader on this side and in the kernel: 1 MiB here, 4 MiB of Linux's for what is sent.
+const UNREAD: usize = 6 << 20;
+
+/// A chain in which each of `blocks` blocks after the first runs through some thousand instructions.
+async fn looping(blocks: u64, limits: Limits) -> Chain {
+    let chain = start(Config { production: Production::Manual, limits, ..config() }).await;
+    let provider = client(&chain);
+    // Counts down from 255, seven instructions for each.
+    let code = deploying(&hex::decode("60ff5b6001900380600257").unwrap());
+    let gas = |request: TransactionRequest| request.with_gas_limit(200_000);
+    let deploy = TransactionRequest::default().with_deploy_code(code);
+    let _ = provider.send_transaction(gas(deploy)).await.unwrap();
+    chain.mine().await.unwrap();
+    let contract = signer(0).address().create(0);
+    for _ in 0..blocks {
+        let call = TransactionRequest::default().with_to(contract);
+        let _ = provider.send_transaction(gas(call)).await.unwrap();
+        chain.mine().await.unwrap();
+    }
+    chain
+}
+
+/// The next block told on a connection: the subscription, the block's number, and how long the message was.
+async fn told(socket: &mut Socket) -> (String, u64, usize) {
+    let message: Value = match socket.news.is_empty() {
+        true => serde_json::from_str(&socket.text().await).unwrap(),
+        false => socket.news.remove(0),
+    };
+    let traced = &message["params"]["result"];
+    let number = traced["block"].as_str().unwrap_or_else(|| panic!("{message:.300}"));
+    let traces = traced["traces"].as_array().unwrap();
+    assert!(traces.iter().all(|trace| trace["error"].is_null()), "{message:.300}");
+    let id = message["params"]["subscription"].as_str().unwrap().to_owned();
+    (id, u64::from_str_radix(&number[2..], 16).unwrap(), message.to_string().len())
+}
+
 /// More is traced than may wait for a connection; whoever reads late still gets all of it.
 #[tokio::test]
 async fn traces_of_a_range_wait_for_a_slow_reader() {
-    let limits = Limits { subscription_bytes_max: 64 << 10, ..Limits::default() };
-    let chain = start(Config { production: Production::Manual, limits, ..config() }).await;
-    let mut scribe = Scribe::new(11);
-    for _ in 0..30 {
-        let act = scribe.act();
-        ask(&chain, "eth_sendRawTransaction", json!([act.raw])).await;
-        chain.mine().await.unwrap();
-    }
+    let limits = Limits { subscription_bytes_max: 1 << 20, ..Limits::default() };
+    let chain = looping(80, limits).await;
     let mut socket = Socket::connect(chain.rpc_addr()).await;
-    let answer = socket.call("debug_subscribe", json!(["traceChain", "0x0", "latest", {}])).await;
+    let answer = socket.call("debug_subscribe", json!(["traceChain", "0x1", "latest", {}])).await;
     assert!(answer["result"].is_string(), "{answer}");
-    // The connection stays usable meanwhile.
-    assert_eq!(socket.call("eth_blockNumber", json!([])).await["result"], "0x1e");
-    let mut last = 0;
-    while last < 30 {
-        let message: Value = match socket.news.is_empty() {
-            true => serde_json::from_str(&socket.text().await).unwrap(),
-            false => socket.news.remove(0),
-        };
-        let number = message["params"]["result"]["block"].as_str().unwrap().to_owned();
-        let number = u64::from_str_radix(&number[2..], 16).unwrap();
-        assert!(number > last, "{number} follows {last}");
-        last = number;
+    // As long as it takes to trace all of them, nothing is read.
+    for number in 2..=81 {
+        let name = json!([format!("{number:#x}"), {}]);
+        result(&chain, "debug_traceBlockByNumber", name).await;
     }
+    // The connection stays usable meanwhile.
+    assert_eq!(socket.call("eth_blockNumber", json!([])).await["result"], "0x51");
+    let mut bytes = 0;
+    for number in 2..=81 {
+        let (_, told, length) = told(&mut socket).await;
+        assert_eq!(told, number);
+        bytes += length;
+    }
+    assert!(bytes > UNREAD, "{bytes} bytes could have waited unread");
+    chain.shutdown().await;
+}
+
+#[tokio::test]
+async fn many_ranges_are_traced_on_one_connection() {
+    let limits = Limits { subscription_bytes_max: 1 << 20, ..Limits::default() };
+    let chain = looping(12, Limits { subscriptions_per_connection_max: 9, ..limits }).await;
+    let mut socket = Socket::connect(chain.rpc_addr()).await;
+    let params = json!(["traceChain", "0x1", "latest", {}]);
+    let mut next = BTreeMap::new();
+    for _ in 0..9 {
+        let answer = socket.call("debug_subscribe", params.clone()).await;
+        next.insert(answer["result"].as_str().unwrap().to_owned(), 2);
+    }
+    let answer = socket.call("debug_subscribe", params.clone()).await;
+    assert_eq!(answer["error"]["message"], "too many subscriptions on this connection");
+    // One is not wanted any more, another connection comes in between: neither disturbs the rest.
+    let gone = next.keys().next().unwrap().clone();
+    assert_eq!(socket.call("debug_unsubscribe", json!([gone])).await["result"], true);
+    let mut other = Socket::connect(chain.rpc_addr()).await;
+    assert!(other.call("debug_subscribe", params).await["result"].is_string());
+    for number in 2..=13 {
+        assert_eq!(told(&mut other).await.1, number);
+    }
+    while next.iter().any(|(id, next)| *id != gone && *next < 14) {
+        let (id, number, _) = told(&mut socket).await;
+        let expected = next.get_mut(&id).unwrap();
+        assert_eq!(number, *expected, "{id}");
+        *expected += 1;
+    }
+    assert!(next.values().all(|next| *next <= 14), "{next:?}");
     chain.shutdown().await;
 }
 

@@ -20,6 +20,7 @@ mod maintenance;
 mod messages;
 mod peer;
 mod pending;
+mod probe;
 mod programs;
 mod retention;
 mod simulation;
