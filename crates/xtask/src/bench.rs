@@ -20,16 +20,17 @@ use crate::run::{root, run, step};
 
 type Bench = fn(&mut Report) -> anyhow::Result<()>;
 
-const BENCHES: &[(&str, Bench)] = &[
-    ("gas", gas::run),
-    ("dispatch", dispatch::run),
-    ("overhead", overhead::run),
-    ("node", node::run),
-    ("load", load::run),
-    ("blobs", blobs::run),
-    ("relay", relay::run),
-    ("sandbox", sandbox::run),
-    ("challenge", challenge::run),
+/// Each by its name, with the packages whose programs it starts; without any it wants all.
+const BENCHES: &[(&str, Bench, &[&str])] = &[
+    ("gas", gas::run, &[]),
+    ("dispatch", dispatch::run, &[]),
+    ("overhead", overhead::run, &[]),
+    ("node", node::run, &[]),
+    ("load", load::run, &["tilth-chain"]),
+    ("blobs", blobs::run, &[]),
+    ("relay", relay::run, &[]),
+    ("sandbox", sandbox::run, &[]),
+    ("challenge", challenge::run, &[]),
 ];
 
 /// The lines of a report: what, ours, the peer's or the aim, and what the two mean together.
@@ -67,18 +68,26 @@ impl Report {
 /// Runs the named benches, or all.
 pub fn run_benches(names: &[String]) -> anyhow::Result<()> {
     for name in names {
-        if !BENCHES.iter().any(|(known, _)| known == name) {
-            let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+        if !BENCHES.iter().any(|(known, ..)| known == name) {
+            let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
             bail!("there is no bench {name}; there are {}", known.join(", "));
         }
     }
-    run("cargo", &["build", "--release", "--workspace", "--examples", "--bins"])?;
-    let mut report = Report::default();
-    for (name, bench) in BENCHES {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            step(name);
-            bench(&mut report)?;
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let wanted: Vec<_> = BENCHES.iter().filter(|bench| is_wanted(bench.0)).collect();
+    let mut build = vec!["build", "--release", "--examples", "--bins"];
+    if wanted.iter().any(|bench| bench.2.is_empty()) {
+        build.push("--workspace");
+    } else {
+        for package in wanted.iter().flat_map(|bench| bench.2) {
+            build.extend(["-p", *package]);
         }
+    }
+    run("cargo", &build)?;
+    let mut report = Report::default();
+    for (name, bench, _) in wanted {
+        step(name);
+        bench(&mut report)?;
     }
     machine();
     report.print();

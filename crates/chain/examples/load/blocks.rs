@@ -1,5 +1,7 @@
 //! A long chain of blocks with one transfer each, and log queries over it.
 
+use std::time::{Duration, Instant};
+
 use alloy::{primitives::B256, sol_types::SolEvent};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -21,18 +23,16 @@ pub async fn build(dir: &str, count: u64) -> Result<Value> {
     let config = Config { dir: Some(dir.into()), production, ..Config::in_memory(genesis()?) };
     let chain = tilth_chain::spawn(config).await.map_err(|error| error.problem())?;
     let rpc = chain.rpc_addr().to_string();
-    let blocks = tokio::task::spawn_blocking(move || one_each(&rpc, count, 0)).await??;
+    let blocks =
+        tokio::task::spawn_blocking(move || one_each(&rpc, count, Duration::MAX)).await??;
     chain.shutdown().await;
     Ok(json!({ "blocks": blocks }))
 }
 
-/// Transfers between which a node is asked for empty blocks.
-const BETWEEN: u64 = 100;
-
 /// Sends a transfer whenever the one before is mined, which makes one block of each, until the head's
-/// number is `count`. After every hundred of them the node makes `empty` blocks (`anvil_mine`), which
-/// is how a node that keeps a chain in memory gets a long one.
-pub fn one_each(rpc: &str, count: u64, empty: u64) -> Result<u64> {
+/// number is `count` or the time is over. Returns the head's number.
+pub fn one_each(rpc: &str, count: u64, time: Duration) -> Result<u64> {
+    let begun = Instant::now();
     let mut client = Client::connect(rpc)?;
     let token = Token::deployed(&mut client)?;
     let mut nonces = Vec::new();
@@ -43,7 +43,7 @@ pub fn one_each(rpc: &str, count: u64, empty: u64) -> Result<u64> {
     }
     let mut head = client.number("eth_blockNumber", &json!([]))?;
     let mut sent = 0;
-    while head < count {
+    while head < count && begun.elapsed() < time {
         let (signer, nonce) =
             nonces.get_mut(usize::try_from(sent % SENDERS)?).context("a sender")?;
         let raw = token.transfer(signer, *nonce, receiver(sent))?;
@@ -52,10 +52,6 @@ pub fn one_each(rpc: &str, count: u64, empty: u64) -> Result<u64> {
         // Answers with the receipt.
         let receipt = client.call("eth_sendRawTransactionSync", &json!([raw]))?;
         head = number(&receipt["result"]["blockNumber"]).with_context(|| receipt.to_string())?;
-        if empty > 0 && sent % BETWEEN == 0 {
-            let mined = client.call("anvil_mine", &json!([format!("{empty:#x}")]))?;
-            anyhow::ensure!(mined["error"].is_null(), "not mined: {mined}");
-        }
     }
     Ok(head)
 }

@@ -8,15 +8,18 @@
 //! - `load transfers ADDRESS PID COUNT SECONDS`: ERC-20 transfers as raw transactions in batches.
 //! - `load calls ADDRESS PID COUNT`: `eth_call` of a balance, in batches.
 //! - `load build DIR COUNT`: makes a chain of so many blocks with a transfer each.
-//! - `load fill ADDRESS COUNT EMPTY`: the same on a running node that makes a block at once, with EMPTY
-//!   blocks after every hundred transfers.
+//! - `load fill ADDRESS COUNT SECONDS`: the same on a running node that makes a block at once, for so long at the most.
+//! - `load grow ADDRESS COUNT`: transactions that write 380 new slots and 128 KiB of logs each.
 //! - `load logs ADDRESS PID BLOCKS`: `eth_getLogs` over such a chain.
 //! - `load single ADDRESS PID COUNT`: transfers one after the other, each when the one before has its receipt.
 
 mod blocks;
 mod client;
+mod growth;
 mod token;
 mod transfers;
+
+use std::time::Duration;
 
 use alloy::primitives::U256;
 use anyhow::{Context, Result, bail};
@@ -47,9 +50,11 @@ fn main() -> Result<()> {
             calls(&mut Client::connect(address)?, &Process::new(pid)?, count.parse()?)?
         }
         ["build", dir, count] => blocks::build(dir, count.parse()?)?,
-        ["fill", address, count, empty] => {
-            json!({ "blocks": blocks::one_each(address, count.parse()?, empty.parse()?)? })
+        ["fill", address, count, seconds] => {
+            let time = Duration::from_secs(seconds.parse()?);
+            json!({ "blocks": blocks::one_each(address, count.parse()?, time)? })
         }
+        ["grow", address, count] => growth::run(&mut Client::connect(address)?, count.parse()?)?,
         ["logs", address, pid, count] => {
             blocks::queries(&mut Client::connect(address)?, &Process::new(pid)?, count.parse()?)?
         }

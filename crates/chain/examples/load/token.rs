@@ -90,7 +90,7 @@ impl Token {
     }
 }
 
-fn sign(
+pub fn sign(
     signer: &PrivateKeySigner,
     nonce: u64,
     to: TxKind,
@@ -118,15 +118,15 @@ pub fn sending(raw: &[Bytes]) -> String {
     batch("eth_sendRawTransaction", raw.iter().map(|raw| format!(r#"["{raw}"]"#)))
 }
 
-fn send(client: &mut Client, raw: &[Bytes]) -> Result<()> {
+pub fn send(client: &mut Client, raw: &[Bytes]) -> Result<()> {
     let reply = client.request(&sending(raw))?;
     anyhow::ensure!(!reply.contains("\"error\""), "refused: {reply:.300}");
     Ok(())
 }
 
 /// Waits until nothing is left to mine.
-fn settled(client: &mut Client) -> Result<()> {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+pub fn settled(client: &mut Client) -> Result<()> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while waiting(client)? > 0 {
         anyhow::ensure!(std::time::Instant::now() < deadline, "nothing is mined");
         std::thread::sleep(std::time::Duration::from_millis(5));
