@@ -12,7 +12,7 @@ use tilth_protocol::{JobSpec, Status, spec::MAX_SPEC_BYTES};
 
 /// All of them.
 #[allow(dead_code, reason = "libFuzzer names each of them")]
-pub const TARGETS: &[super::mutate::Target] = &[("job-file", job_file)];
+pub const TARGETS: &[super::mutate::Target] = &[("job_file", job_file)];
 
 /// A folder with what the seeds name.
 static FOLDER: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {

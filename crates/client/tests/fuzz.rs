@@ -10,13 +10,13 @@ mod smoke;
 
 #[test]
 fn job_files() {
-    smoke::smoke(job_files::TARGETS, "job-file", 15_000);
+    smoke::smoke(job_files::TARGETS, "job_file", 15_000);
 }
 
 /// Mutations get past the first line only if the seeds they are made of are sound.
 #[test]
 fn seeds_are_taken() {
-    for seed in smoke::seeds("job-file") {
+    for seed in smoke::seeds("job_file") {
         let text = String::from_utf8(seed).unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("p.wasm"), b"\0asm").unwrap();
