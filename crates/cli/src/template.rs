@@ -86,7 +86,7 @@ pub fn unpack(template: Template, dir: &Path) -> Result<Vec<String>, Problem> {
     }
     for (name, bytes) in &files {
         let path = dir.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(&dir))
+        fs::create_dir_all(path.parent().unwrap_or(dir))
             .and_then(|()| File::create_new(&path))
             .and_then(|mut file| file.write_all(bytes))
             .map_err(|error| failed(&path, &error))?;

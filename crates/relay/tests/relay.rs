@@ -57,9 +57,9 @@ async fn peers_without_addresses_meet_at_the_relay_they_share() {
     }
     // Somebody with no relay cannot find them without an address, and says so.
     let c = store(dir.path(), 3, Relays::default()).await;
-    let error =
-        c.get(blob, &[without_addresses(&a)], &tag, Instant::now() + Duration::from_secs(1));
-    let error = error.await.unwrap_err().to_string();
+    let a_moment = Instant::now() + Duration::from_secs(1);
+    let error = c.get(blob, &[without_addresses(&a)], &tag, a_moment).await;
+    let error = error.unwrap_err().to_string();
     assert!(error.contains("no relay is configured"), "{error}");
     c.get(blob, &[a.contact()], &tag, soon()).await.unwrap();
     relay.stop().await;
