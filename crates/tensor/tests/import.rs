@@ -1,0 +1,296 @@
+//! The same small model as GGUF and as safetensors: what is imported, and what is refused.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "test values are within range"
+)]
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use tilth_tensor::blob::Blob;
+use tilth_tensor::cache::{Cache, Table};
+use tilth_tensor::import::{self, Quantiser};
+use tilth_tensor::int1::rotation::Pairing;
+use tilth_tensor::matrix::Machine;
+use tilth_tensor::model::{Model, Row};
+use tilth_tensor::tokenizer::{Tokenizer, Vocabulary};
+
+/// Name in GGUF, name in safetensors, rows, columns.
+const TENSORS: [(&str, &str, usize, usize); 11] = [
+    ("token_embd.weight", "model.embed_tokens.weight", 258, 32),
+    ("output_norm.weight", "model.norm.weight", 1, 32),
+    ("blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight", 1, 32),
+    ("blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight", 32, 32),
+    ("blk.0.attn_k.weight", "model.layers.0.self_attn.k_proj.weight", 16, 32),
+    ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight", 16, 32),
+    ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight", 32, 32),
+    ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight", 1, 32),
+    ("blk.0.ffn_gate.weight", "model.layers.0.mlp.gate_proj.weight", 32, 32),
+    ("blk.0.ffn_up.weight", "model.layers.0.mlp.up_proj.weight", 32, 32),
+    ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight", 32, 32),
+];
+
+/// The numbers of a tensor; all fit half precision exactly.
+fn numbers(tensor: usize) -> impl Iterator<Item = f32> {
+    let (_, _, rows, columns) = TENSORS[tensor];
+    (0..rows * columns).map(move |i| ((i * 37 + tensor * 11) % 255) as f32 / 256.0 - 0.5)
+}
+
+/// The characters that stand for the bytes, "th", and an end.
+fn tokens() -> Vec<String> {
+    let prints = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let rank = |byte: u32| (0..byte).filter(|below| !prints(below)).count() as u32;
+    let stand_in = |byte: u32| if prints(&byte) { byte } else { 256 + rank(byte) };
+    let mut tokens: Vec<String> =
+        (0..256).map(|byte| char::from_u32(stand_in(byte)).unwrap().to_string()).collect();
+    tokens.extend(["th".to_owned(), "<|im_end|>".to_owned()]);
+    tokens
+}
+
+struct Gguf(Vec<u8>);
+
+impl Gguf {
+    fn text(&mut self, text: &str) {
+        self.0.extend((text.len() as u64).to_le_bytes());
+        self.0.extend(text.as_bytes());
+    }
+
+    fn entry(&mut self, key: &str, kind: u32, value: &[u8]) {
+        self.text(key);
+        self.0.extend(kind.to_le_bytes());
+        self.0.extend(value);
+    }
+
+    fn texts(&mut self, key: &str, texts: &[String]) {
+        self.entry(key, 9, &8u32.to_le_bytes());
+        self.0.extend((texts.len() as u64).to_le_bytes());
+        texts.iter().for_each(|text| self.text(text));
+    }
+
+    fn word(&mut self, key: &str, value: u32) {
+        self.entry(key, 4, &value.to_le_bytes());
+    }
+
+    fn named(&mut self, key: &str, value: &str) {
+        self.entry(key, 8, &[]);
+        self.text(value);
+    }
+}
+
+/// A GGUF file with half-precision matrices.
+fn gguf(architecture: &str) -> Vec<u8> {
+    let mut file = Gguf(b"GGUF\x03\0\0\0".to_vec());
+    file.0.extend((TENSORS.len() as u64).to_le_bytes());
+    file.0.extend(15u64.to_le_bytes());
+    file.named("general.architecture", architecture);
+    for (key, value) in [
+        ("block_count", 1),
+        ("embedding_length", 32),
+        ("attention.head_count", 2),
+        ("attention.head_count_kv", 1),
+        ("feed_forward_length", 32),
+        ("context_length", 64),
+    ] {
+        file.word(&format!("{architecture}.{key}"), value);
+    }
+    file.entry(&format!("{architecture}.rope.freq_base"), 6, &10_000f32.to_le_bytes());
+    file.entry(
+        &format!("{architecture}.attention.layer_norm_rms_epsilon"),
+        6,
+        &1e-5f32.to_le_bytes(),
+    );
+    file.named("tokenizer.ggml.model", "gpt2");
+    file.named("tokenizer.ggml.pre", "smollm");
+    file.texts("tokenizer.ggml.tokens", &tokens());
+    file.texts("tokenizer.ggml.merges", &["t h".to_owned()]);
+    file.entry("tokenizer.ggml.token_type", 9, &5u32.to_le_bytes());
+    file.0.extend(258u64.to_le_bytes());
+    (0..258).for_each(|i| file.0.extend((if i == 257 { 3i32 } else { 1 }).to_le_bytes()));
+    file.word("tokenizer.ggml.eos_token_id", 257);
+    let mut data = vec![];
+    for (i, (name, _, rows, columns)) in TENSORS.into_iter().enumerate() {
+        file.text(name);
+        let sides = if rows == 1 { vec![columns] } else { vec![columns, rows] };
+        file.0.extend((sides.len() as u32).to_le_bytes());
+        sides.iter().for_each(|side| file.0.extend((*side as u64).to_le_bytes()));
+        file.0.extend(u32::from(rows > 1).to_le_bytes());
+        file.0.extend((data.len() as u64).to_le_bytes());
+        for number in numbers(i) {
+            if rows > 1 {
+                data.extend(half(number).to_le_bytes())
+            } else {
+                data.extend(number.to_le_bytes())
+            }
+        }
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    file.0.resize(file.0.len().next_multiple_of(32), 0);
+    file.0.extend(data);
+    file.0
+}
+
+/// Half precision of a number that it holds exactly.
+fn half(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let sign = (bits >> 16) as u16 & 0x8000;
+    if x == 0.0 {
+        return sign;
+    }
+    sign | ((((bits >> 23 & 255) - 112) << 10) as u16) | (bits >> 13 & 1023) as u16
+}
+
+fn safetensors() -> (Vec<u8>, String, String) {
+    let (mut header, mut data) = (String::from("{\"__metadata__\":{\"format\":\"pt\"}"), vec![]);
+    for (i, (_, name, rows, columns)) in TENSORS.into_iter().enumerate() {
+        let shape = if rows == 1 { format!("[{columns}]") } else { format!("[{rows},{columns}]") };
+        let begin = data.len();
+        numbers(i).for_each(|number| data.extend(number.to_le_bytes()));
+        let end = data.len();
+        write!(
+            header,
+            ",\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[{begin},{end}]}}"
+        )
+        .unwrap();
+    }
+    header.push('}');
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    let config = r#"{"model_type":"llama","num_hidden_layers":1,"hidden_size":32,"num_attention_heads":2,
+        "num_key_value_heads":1,"intermediate_size":32,"max_position_embeddings":64,"rms_norm_eps":1e-5,
+        "rope_theta":10000.0}"#;
+    let vocabulary: Vec<String> = tokens()[..257]
+        .iter()
+        .enumerate()
+        .map(|(id, text)| format!("{}:{id}", serde_json::to_string(text).unwrap()))
+        .collect();
+    let tokenizer = format!(
+        r#"{{"added_tokens":[{{"id":257,"content":"<|im_end|>"}}],"pre_tokenizer":{{"type":"Sequence","pretokenizers":
+        [{{"type":"Digits","individual_digits":true}},{{"type":"ByteLevel"}}]}},"model":{{"type":"BPE","vocab":
+        {{{}}},"merges":["t h"]}}}}"#,
+        vocabulary.join(",")
+    );
+    (file, config.to_owned(), tokenizer)
+}
+
+fn imported_gguf(architecture: &str) -> Blob {
+    let mut blob = vec![];
+    let (id, size) = import::gguf(&gguf(architecture), Quantiser::default(), &mut blob).unwrap();
+    assert_eq!((id, size), (blake3::hash(&blob), blob.len()));
+    Blob::open(Arc::new(blob)).unwrap()
+}
+
+#[test]
+fn both_containers_give_the_same_weights_and_tokens() {
+    let ours = imported_gguf("llama");
+    let (file, config, tokenizer) = safetensors();
+    let mut blob = vec![];
+    import::safetensors(
+        &file,
+        config.as_bytes(),
+        tokenizer.as_bytes(),
+        None,
+        Quantiser::default(),
+        &mut blob,
+    )
+    .unwrap();
+    let theirs = Blob::open(Arc::new(blob)).unwrap();
+    assert_eq!(
+        ours.header().sections.keys().collect::<Vec<_>>(),
+        theirs.header().sections.keys().collect::<Vec<_>>()
+    );
+    for (name, rows) in
+        [("embedding", 258), ("layer.0.qkv", 64), ("layer.0.gate_up", 64), ("layer.0.down", 32)]
+    {
+        let (ours, theirs) =
+            (ours.matrix(name, rows, 32).unwrap(), theirs.matrix(name, rows, 32).unwrap());
+        for row in 0..rows {
+            let (mut a, mut b) = ([0; 32], [0; 32]);
+            ours.row(row, 20, &mut a);
+            theirs.row(row, 20, &mut b);
+            assert_eq!(a, b, "{name} {row}");
+        }
+    }
+    // llama.cpp's files of this family are reordered; Hugging Face's are not.
+    assert_eq!(ours.header().architecture.pairing, Pairing::Neighbours);
+    assert_eq!(theirs.header().architecture.pairing, Pairing::Halves);
+    let (mut ours, theirs) = (Vocabulary::open(&ours).unwrap(), Vocabulary::open(&theirs).unwrap());
+    ours.ends.dedup();
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn an_imported_model_runs_and_reads() {
+    let blob = imported_gguf("llama");
+    let model = Model::open(&blob).unwrap();
+    let tokenizer = Tokenizer::new(&Vocabulary::open(&blob).unwrap()).unwrap();
+    let tokens = tokenizer.encode_template("the 12<|im_end|>").unwrap();
+    assert_eq!(tokens, [256, u32::from(b'e'), 32, u32::from(b'1'), u32::from(b'2'), 257]);
+    assert_eq!(
+        tokenizer.encode("<|im_end|>").unwrap().len(),
+        10,
+        "plain text has no special tokens"
+    );
+    assert_eq!(tokenizer.decode(&tokens), "the 12");
+    assert_eq!(tokenizer.decode(&[0xf0, 0x9f, 0x8c]), "\u{fffd}");
+    assert_eq!(tokenizer.decode(&[0xf0, 0x9f, 0x8c, 0xbe, 0xff, 65]), "🌾\u{fffd}A");
+    let mut cache = Cache::new(model.cache_shape(), 1).unwrap();
+    let mut table = Table::default();
+    let row = |token| Row { sequence: 0, position: 0, token, logits: true };
+    let machine = Machine::new(1).unwrap();
+    let refused = model.forward(&[row(1)], &[&table], &mut cache, &machine).unwrap_err();
+    assert!(refused.detail.contains("token 1 at position 0"), "no page was taken: {refused}");
+    assert!(cache.grow(&mut table, 1));
+    assert!(model.forward(&[row(258)], &[&table], &mut cache, &machine).is_err());
+    assert_eq!(model.forward(&[row(1)], &[&table], &mut cache, &machine).unwrap()[0].len(), 258);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let refused = |file: &[u8]| {
+        import::gguf(file, Quantiser::default(), &mut vec![]).unwrap_err().to_string()
+    };
+    let good = gguf("llama");
+    assert!(refused(b"PK\x03\x04").contains("not a GGUF file"));
+    assert!(refused(&gguf("mamba")).contains("the architecture mamba"));
+    assert!(refused(&good[..good.len() - 40]).contains("cut short"));
+    // Half of the file is a header that ends too early.
+    assert!(
+        refused(&good[..1000]).contains("left") || refused(&good[..1000]).contains("ends within")
+    );
+    let mut many = good.clone();
+    many[8..16].fill(0xff);
+    assert!(refused(&many).contains("tensors"));
+    // A vocabulary of 2^62 tokens in a file of some kilobytes.
+    let mut huge = good.clone();
+    let at = huge.windows(22).position(|w| w == b"tokenizer.ggml.tokens\x09").unwrap() + 21 + 4 + 4;
+    huge[at..at + 8].copy_from_slice(&(1u64 << 62).to_le_bytes());
+    assert!(refused(&huge).contains("entries in the"));
+    let mut nan = good;
+    let end = nan.len();
+    nan[end - 64..end - 62].copy_from_slice(&[0x00, 0x7e]);
+    assert!(refused(&nan).contains("not a finite number"));
+}
+
+/// Every cut of a blob is refused.
+#[test]
+fn cut_blobs_are_refused() {
+    let mut blob = vec![];
+    import::gguf(&gguf("llama"), Quantiser::default(), &mut blob).unwrap();
+    for length in (0..blob.len()).step_by(7) {
+        assert!(Blob::open(Arc::new(blob[..length].to_vec())).is_err(), "{length}");
+    }
+}
+
+#[test]
+#[ignore = "writes fuzz/corpus; by hand: cargo nextest run -p tilth-tensor --run-ignored only"]
+fn write_corpus() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let mut blob = vec![];
+    import::gguf(&gguf("llama"), Quantiser::default(), &mut blob).unwrap();
+    let (file, ..) = safetensors();
+    for (name, bytes) in [("gguf", gguf("llama")), ("model", blob), ("safetensors", file)] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        std::fs::write(folder.join(name).join("small"), bytes).unwrap();
+    }
+}
