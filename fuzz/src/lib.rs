@@ -5,6 +5,7 @@
 mod fixture;
 #[cfg(feature = "client")]
 pub mod job_files;
+pub mod models;
 pub mod mutate;
 #[cfg(feature = "vm")]
 pub mod programs;
