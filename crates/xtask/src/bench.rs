@@ -7,6 +7,7 @@ mod blobs;
 mod challenge;
 mod dispatch;
 mod gas;
+mod infer;
 mod load;
 mod node;
 mod overhead;
@@ -31,6 +32,7 @@ const BENCHES: &[(&str, Bench, &[&str])] = &[
     ("relay", relay::run, &[]),
     ("sandbox", sandbox::run, &[]),
     ("challenge", challenge::run, &[]),
+    ("infer", infer::run, &["tilth-tensor"]),
 ];
 
 /// The lines of a report: what, ours, the peer's or the aim, and what the two mean together.

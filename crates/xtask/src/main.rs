@@ -7,6 +7,7 @@ mod ethereum;
 mod faults;
 mod gpu;
 mod guests;
+mod models;
 mod reference;
 mod run;
 mod setup;
@@ -79,6 +80,8 @@ enum Task {
         #[arg(long)]
         as_user: bool,
     },
+    /// Fetch the published models that ignored tests and the bench `infer` need.
+    Models,
     /// Measure, beside the peers where there are any, and print ratios.
     Bench {
         /// Which benches; all if none is named.
@@ -100,6 +103,7 @@ fn main() -> anyhow::Result<()> {
         Task::Reference { check } => reference::run_reference(check),
         Task::EthereumTests { checkout } => ethereum::run_public(&here.join(checkout)),
         Task::Faults { seeds, show, as_user } => faults::run_faults(&seeds, show, as_user),
+        Task::Models => models::fetch().map(drop),
         Task::Bench { names } => bench::run_benches(&names),
     }
 }

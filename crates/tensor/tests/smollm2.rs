@@ -1,0 +1,60 @@
+//! A published model: SmolLM2-135M-Instruct, from the file that `cargo xtask models` fetches.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tilth_tensor::blob::Blob;
+use tilth_tensor::engine::{Engine, Limits, Request};
+use tilth_tensor::import::{self, Quantiser};
+use tilth_tensor::int1::sampling::Sampling;
+use tilth_tensor::kernels::{Kernels, scalar};
+use tilth_tensor::matrix::Machine;
+use tilth_tensor::model::Model;
+use tilth_tensor::tokenizer::{Tokenizer, Vocabulary};
+use tilth_tensor::workers::Workers;
+
+/// The id of the imported blob: importing gives the same bytes everywhere.
+const BLOB: &str = "e74bd4bdf5c9d1ab9e0661da1caf76d974574c22db57053b0cb66c90e93baf77";
+/// What it answers, greedily.
+const ANSWER: [u32; 8] = [504, 3575, 282, 4649, 314, 7042, 30, 2];
+
+#[test]
+#[ignore = "needs a model of 98 MB: cargo xtask models, then cargo nextest run -p tilth-tensor --run-ignored only -E 'binary(smollm2)'"]
+fn answers_the_same_on_every_kernel() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = path.join("../../target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let file = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask models", path.display()));
+    let mut blob = vec![];
+    let (id, _) = import::gguf(&file, Quantiser::default(), &mut blob).unwrap();
+    assert_eq!(id.to_string(), BLOB);
+    let blob = Blob::open(Arc::new(blob)).unwrap();
+    let tokenizer = Tokenizer::new(&Vocabulary::open(&blob).unwrap()).unwrap();
+    let model = Arc::new(Model::open(&blob).unwrap());
+    let question =
+        "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
+    let prompt = tokenizer.encode_template(question).unwrap();
+    for (kernels, threads) in [(Kernels::detect(), 1), (Kernels::detect(), 2), (scalar::KERNELS, 2)]
+    {
+        let machine = Machine { kernels, workers: Workers::new(threads).unwrap() };
+        let limits = Limits { pages: 4, rows: 64, running: 1, waiting: 1 };
+        let mut engine = Engine::new(model.clone(), Arc::new(machine), limits).unwrap();
+        let stops = tokenizer.ends().to_vec();
+        let request = Request {
+            id: 0,
+            prompt: prompt.clone(),
+            most: 20,
+            sampling: Sampling::GREEDY,
+            stops,
+            alternatives: None,
+        };
+        engine.submit(request).unwrap();
+        let mut tokens = vec![];
+        while !engine.is_idle() {
+            tokens.extend(engine.step().unwrap().into_iter().map(|event| event.token));
+        }
+        assert_eq!(tokens, ANSWER, "{}", kernels.name);
+        assert_eq!(tokenizer.decode(&tokens), "The capital of France is Paris.");
+    }
+}
