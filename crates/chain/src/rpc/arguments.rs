@@ -50,6 +50,15 @@ impl<'a> Arguments<'a> {
         self.optional()?.ok_or_else(|| Self::missing(position))
     }
 
+    /// Like [`Self::required`] for structures, which Go reads from objects alone.
+    pub(super) fn required_object<T: DeserializeOwned>(
+        &mut self,
+        go_type: &str,
+    ) -> Result<T, RpcError> {
+        let position = self.position;
+        self.optional_object(go_type)?.ok_or_else(|| Self::missing(position))
+    }
+
     /// Like [`Self::take_optional`] for types that read themselves.
     pub(super) fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, RpcError> {
         let position = self.position;
@@ -64,6 +73,18 @@ impl<'a> Arguments<'a> {
             }
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// Like [`Self::optional`] for structures, which Go reads from objects alone.
+    pub(super) fn optional_object<T: DeserializeOwned>(
+        &mut self,
+        go_type: &str,
+    ) -> Result<Option<T>, RpcError> {
+        if self.given.as_slice().first().is_some_and(|raw| raw.get().starts_with('[')) {
+            let reason = format!("json: cannot unmarshal array into Go value of type {go_type}");
+            return Err(Self::refused(self.position, &DecodeError::Other(reason)));
+        }
+        self.optional()
     }
 
     fn next(&mut self) -> Option<&'a RawValue> {

@@ -218,7 +218,8 @@ pub(super) fn call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError
     let request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
-    let block_overrides: Option<BlockOverrides> = args.optional()?;
+    let block_overrides: Option<BlockOverrides> =
+        args.optional_object("override.BlockOverrides")?;
     let head = rpc.head();
     let prepared = prepare(rpc, &head, block, overrides.as_ref(), block_overrides.as_ref())?;
     let message = Message::new(&request, rpc.node.spec.chain_id, rpc.node.limits.call_gas_max)

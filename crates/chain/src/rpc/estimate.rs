@@ -29,7 +29,8 @@ pub(super) fn estimate_gas(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, R
     let mut request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
     let overrides: Option<StateOverride> = args.optional()?;
-    let block_overrides: Option<BlockOverrides> = args.optional()?;
+    let block_overrides: Option<BlockOverrides> =
+        args.optional_object("override.BlockOverrides")?;
     let (overrides, block_overrides) = (overrides.as_ref(), block_overrides.as_ref());
     let gas = estimate(rpc, &rpc.head(), &mut request, block, overrides, block_overrides)?;
     Ok(U256::from(gas))
