@@ -229,13 +229,20 @@ fn show(report: &Report, path: Option<&Path>) {
 }
 
 /// The strongest class whose deadline the times in a transcript keep.
+///
+/// Only a class whose own challenge is hardly larger: the time to start that everybody is given says nothing about
+/// strength.
 fn class_by_times(statement: &Statement, transcript: &Transcript) -> Option<&'static str> {
-    let measure = match statement.task {
-        Task::Products(_) => Measure::Int8,
-        Task::Memory(_) => Measure::Fill,
+    let (measure, work) = match &statement.task {
+        Task::Products(task) => (Measure::Int8, task.operations()),
+        Task::Memory(task) => (Measure::Fill, task.bytes()),
     };
     let times = &transcript.times;
-    let classes = class::CLASSES.iter().filter(|class| class.measure == measure);
+    let shown = |class: &&class::Class| {
+        let asked = class.per_second.saturating_mul(class::SECONDS);
+        class.measure == measure && work.saturating_mul(2) >= asked
+    };
+    let classes = class::CLASSES.iter().filter(shown);
     let held = classes.rev().find(|class| is_in_time(times, &class.deadline(&statement.task)));
     held.map(|class| class.name)
 }
