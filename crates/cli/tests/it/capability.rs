@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::net::{Net, tilth};
+use crate::net::{Net, eventually, tilth};
 
 const GUEST: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
@@ -21,9 +21,17 @@ fn classes(net: &Net) -> Vec<Vec<String>> {
     net.json(&["providers"]).as_array().unwrap().iter().map(names).collect()
 }
 
+/// Opens a job that nobody takes yet. Its client would wait for somebody to have the inputs, so it is interrupted.
 fn submit(net: &Net, name: &str, requires: &str) -> String {
+    let jobs = || net.json(&["job", "ls"]).as_array().unwrap().len();
+    let before = jobs();
     let file = net.job(name, GUEST, &job(requires));
-    net.json(&["run", &file, "--detach"])["job"].to_string()
+    let mut run = net.spawn(&["run", &file]);
+    eventually("the job is open", || (jobs() > before).then_some(()));
+    run.signal("INT");
+    assert_eq!(run.wait().code(), Some(130), "{}", net.log());
+    // Jobs of a fresh network are counted from 1.
+    (before + 1).to_string()
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn what_providers_must_have_proved_is_part_of_the_offer() {
     let dir = folder();
     assert_eq!(load_text(&dir, GOOD).unwrap().offer.required_class, 0);
     let text =
-        format!("{GOOD}\n[requires]\nclasses = [\"int8-10g\", \"gpu\"]\nvram = \"1.5GiB\"\n");
+        format!("{GOOD}\n[requires]\nclasses = [\"int8-10g\", \"gpu\"]\nvram = \"1536MiB\"\n");
     let offer = load_text(&dir, &text).unwrap().offer;
     assert_eq!((offer.required_class, offer.min_vram_mib), (0x101, 1_536));
     for (wrong, names) in [("classes = [\"fast\"]", "int8-10g"), ("vram = \"9999999TiB\"", "vram")]
