@@ -22,6 +22,7 @@ use tilth_protocol::{
     },
 };
 use tilth_verification::challenge::{
+    Fault,
     asking::{Finding, Try, is_in_time},
     check,
 };
@@ -273,7 +274,15 @@ fn verify(common: &Common, path: &Path) -> Ended {
     let check_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let statement = &transcript.statement;
     let node = alloy::primitives::Address::from(statement.subject.node);
-    let class = class_by_times(statement, &transcript);
+    if let Err(fault @ Fault::Statement(_)) = &checked {
+        return Err(Problem::new(
+            "this is no challenge that a provider answers",
+            format!("{}: {fault}", path.display()),
+            "ask whoever gave you the file for another one",
+        ));
+    }
+    // Times say something about right answers only.
+    let class = checked.as_ref().ok().and_then(|()| class_by_times(statement, &transcript));
     let (verdict, code) = match &checked {
         Ok(()) => ("right", ExitCode::SUCCESS),
         Err(fault) if fault.is_providers() => ("wrong", ExitCode::FAILURE),

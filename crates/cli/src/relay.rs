@@ -72,7 +72,7 @@ fn watch(monitor: Monitor, relay: &tilth_relay::Relay) -> JoinHandle<()> {
 
 /// Says what went through it, if anything did.
 fn tell(said: Traffic, now: Traffic) -> Traffic {
-    if said != now {
+    if said.sent_bytes != now.sent_bytes {
         let Traffic { received_bytes, sent_bytes, connections } = now;
         info!(received_bytes, sent_bytes, connections, "passed on since the start");
     }

@@ -11,7 +11,10 @@ use tilth_protocol::{
     challenge::{
         Beacon, Class, Deadline, Sealed, Secret, Statement, Subject, Task, Times, Transcript,
         class::{self, Measure},
-        message::{ALPN, DeviceOffer, MAX_DEVICES, MAX_REPLY_BYTES, Question, Refusal, Reply},
+        message::{
+            ALPN, DeviceOffer, MAX_DEVICES, MAX_REPLY_BYTES, MAX_TEXT_CHARS, Question, Refusal,
+            Reply,
+        },
     },
     decode, encode,
 };
@@ -215,7 +218,7 @@ impl Asker<'_> {
         let class = class_of(wish, of.class_bits);
         let task = task_of(wish, class);
         task.check()?;
-        let (needed_mib, offered_mib) = (task.memory_bytes() >> 20, offer.memory_mib);
+        let (needed_mib, offered_mib) = (task.memory_bytes().div_ceil(1 << 20), offer.memory_mib);
         if needed_mib > offered_mib.into() {
             return Err(ChallengeError::TooLarge { needed_mib, offered_mib });
         }
@@ -390,9 +393,13 @@ impl Stop {
             Self::Fault(fault) => silent(verdict(&fault), &fault, times),
             Self::Refused { why, after_seconds, text } => {
                 let outcome = match why {
-                    Refusal::Busy | Refusal::TooSoon => Try::Busy,
-                    _ => Try::Broken,
+                    Refusal::Broken => Try::Broken,
+                    // Nothing is known of its strength.
+                    _ => Try::Busy,
                 };
+                // The text is a stranger's.
+                let shown = text.chars().filter(|letter| !letter.is_control());
+                let text: String = shown.take(MAX_TEXT_CHARS).collect();
                 Tried { after_seconds, ..silent(outcome, &format!("{why:?}: {text}"), times) }
             }
         }

@@ -41,6 +41,8 @@ use prover::{Worker, WorkerError};
 
 /// Most conversations at the same time, and calls that wait for one.
 pub(crate) const CALLS: usize = 8;
+/// Most questions of a conversation: an asker needs five, and ten more if it finds the provider busy.
+const QUESTIONS: usize = 16;
 /// How long an asker may be silent; a worker that holds a whole memory waits for it.
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long a reply may take on its way: openings have up to 1.75 MiB.
@@ -142,7 +144,7 @@ impl Desk {
 
     async fn converse(&self, mut talk: Talk) {
         let mut running = None;
-        loop {
+        for _ in 0..QUESTIONS {
             let question = match talk.hear(MAX_QUESTION_BYTES, SILENCE).await {
                 Ok(bytes) => decode::<Question>(&bytes, MAX_QUESTION_BYTES),
                 // The asker has heard enough, or is gone.
@@ -156,6 +158,10 @@ impl Desk {
                 },
                 Err(error) => refuse(Refusal::Invalid, 0, error.to_string()),
             };
+            if !matches!(reply, Reply::Committed(_) | Reply::Walked(_)) {
+                // Anything else ends the challenge: nobody keeps its worker by talking on.
+                running = None;
+            }
             if let Err(error) = talk.say(&encode(&reply), ON_THE_WAY).await {
                 debug!(%error, "an asker went away");
                 return;
@@ -182,12 +188,7 @@ impl Desk {
                 Err(reply) => reply,
             },
             (Question::Walk(walk), Some(running)) => running.walk(&walk).await,
-            (Question::Draw(secret), Some(begun)) => {
-                let reply = begun.open(secret).await;
-                // That was all; whoever asks next need not wait for this asker to hang up.
-                *running = None;
-                reply
-            }
+            (Question::Draw(secret), Some(begun)) => begun.open(secret).await,
             _ => refuse(Refusal::Invalid, 0, "out of turn"),
         }
     }

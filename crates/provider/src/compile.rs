@@ -56,6 +56,11 @@ pub(crate) async fn compile(
     if artifact.exists() {
         return Ok(());
     }
+    // Two jobs can have one program, and so one bench; and compilers need memory.
+    let _one = shop.compiling.lock().await;
+    if artifact.exists() {
+        return Ok(());
+    }
     let bench = Bench::set_up(shop.folder.work().join(format!("compile-{hash}")))?;
     run_child(shop, source, &bench.0, hash).await?;
     take_artifact(&bench.0, &artifact)?;

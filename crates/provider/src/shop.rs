@@ -24,6 +24,8 @@ pub(crate) struct Shop {
     /// What the worker said it is; compiled programs are only for this.
     pub(crate) engine: String,
     pub(crate) limits: Limits,
+    /// Held by the one fetch whose program is being compiled.
+    pub(crate) compiling: tokio::sync::Mutex<()>,
     books: Mutex<Books>,
 }
 
@@ -68,8 +70,8 @@ impl Shop {
         engine: String,
         limits: Limits,
     ) -> Self {
-        let books = Mutex::default();
-        Self { folder, blobs, chain, confinement, worker, gpu, engine, limits, books }
+        let (books, compiling) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { folder, blobs, chain, confinement, worker, gpu, engine, limits, books, compiling }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {

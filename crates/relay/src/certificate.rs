@@ -45,6 +45,11 @@ impl Identity {
         }
         let failed =
             |path: &Path, detail: String| RelayError::Certificate { path: path.to_owned(), detail };
+        if found.certificate.exists() {
+            let detail = "the certificate is there and its key is not: put it back, or remove the \
+                          certificate and hand out a new one";
+            return Err(failed(&found.key, detail.to_owned()));
+        }
         if names.is_empty() || names.len() > MAX_NAMES {
             let detail =
                 format!("{} names for the certificate, 1 to {MAX_NAMES} can be", names.len());

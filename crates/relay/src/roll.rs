@@ -131,7 +131,7 @@ impl Roll {
         } else if *signature == JobBook::JobDone::SIGNATURE_HASH
             && let Ok(event) = JobBook::JobDone::decode_log(log)
         {
-            self.done(event.jobId, at);
+            self.done(event.jobId, at, now);
         }
     }
 
@@ -156,10 +156,13 @@ impl Roll {
 
     /// Changes a provider, and the counts with it.
     fn change(&mut self, owner: Address, change: impl FnOnce(&mut Offering)) {
-        if self.providers.len() >= MAX_PROVIDERS && !self.providers.contains_key(&owner) {
-            return;
-        }
         let least = self.least_stake;
+        if self.providers.len() >= MAX_PROVIDERS && !self.providers.contains_key(&owner) {
+            // Registering is free: one without enough stake gives way.
+            let weak = self.providers.iter().find(|(_, known)| known.stake < least);
+            let Some(weak) = weak.map(|(weak, _)| *weak) else { return };
+            self.providers.remove(&weak);
+        }
         let offering = self.providers.entry(owner).or_default();
         if offering.stake >= least {
             for endpoint in &offering.endpoints {
@@ -189,11 +192,15 @@ impl Roll {
         self.clients.entry(endpoint).or_default().open += 1;
     }
 
-    fn done(&mut self, job: u64, at: u64) {
+    fn done(&mut self, job: u64, at: u64, now: u64) {
         let Some(endpoint) = self.jobs.remove(&job) else { return };
         if let Some(client) = self.clients.get_mut(&endpoint) {
             client.open -= 1;
             client.until = client.until.max(at.saturating_add(self.keep));
+            if client.open == 0 && client.until <= now {
+                // Over long ago, as most are while the past is read; it takes no place from others.
+                self.clients.remove(&endpoint);
+            }
         }
     }
 }
@@ -366,7 +373,7 @@ mod tests {
         // A job that was over long ago, as it is read at the start.
         roll.note(&done(3, NOW - 2 * KEEP), NOW);
         assert!(!roll.admits(&[4; 32], NOW));
-        assert_eq!(roll.clients(), 2);
+        assert_eq!(roll.clients(), 1);
         roll.forget(NOW + KEEP);
         assert_eq!(roll.clients(), 0);
         // A block from the future keeps nobody for ever.

@@ -74,13 +74,14 @@ impl Watch {
 
     /// Why the rule cannot be asked now, if it cannot.
     pub(crate) fn blindness(&self) -> Option<String> {
-        match self.lock().sight {
-            Sight::Reading => Some("the chain has not been read yet".to_owned()),
-            Sight::Clear => None,
-            Sight::Away(since) => {
-                Some(format!("the chain has been away for {:?}", since.elapsed()))
-            }
+        let sight = self.lock().sight;
+        if is_clear(sight, self.rule.outage, Instant::now()) {
+            return None;
         }
+        Some(match sight {
+            Sight::Away(since) => format!("the chain has been away for {:?}", since.elapsed()),
+            _ => "the chain has not been read yet".to_owned(),
+        })
     }
 
     /// Endpoints of bonded providers, and of clients.

@@ -1,8 +1,8 @@
 //! What honesty costs and what cheating costs, in integers.
 //!
 //! Shares are [`Share`]s: billionths, so that a product of two shares and 96 bits of money fits 128 bits.
-//! Every rounding is against the one who might cheat. The same rules in Solidity:
-//! `contracts/src/libraries/AuditRules.sol`; both read `vectors/trust.json`.
+//! Every rounding is against the one who might cheat. No contract holds these
+//! rules yet; `vectors/trust.json` is for the one that will.
 
 /// The whole, in shares.
 pub const ONE: Share = Share(1_000_000_000);
@@ -136,7 +136,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every fault, in the order of the table in `docs/reference/trust.md`.
+    /// Every fault.
     pub const ALL: [Self; 5] =
         [Self::WrongResult, Self::NotOpened, Self::WrongAudit, Self::NotRevealed, Self::Absent];
 

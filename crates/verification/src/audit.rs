@@ -11,7 +11,7 @@
 //! however many voted. Ten of fifteen, the committee's last word, is a lead of five; five of five is the same
 //! evidence for a third of the cost.
 //!
-//! `contracts/src/libraries/AuditRules.sol` holds the same rules; both read `vectors/trust.json`.
+//! No contract holds these rules yet; `vectors/trust.json` is for the one that will.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use tilth_protocol::{JobId, Leaf, RangeId};

@@ -1,8 +1,8 @@
 //! Who and what is drawn: leaves of a range, and people by their stake.
 //!
 //! Everything follows from a [`Seed`]: the beacon's value, which nobody knew when the provider
-//! committed to its root, and the name of what is drawn for. `contracts/src/libraries/Draw.sol` holds the
-//! same rules; both read `vectors/trust.json`.
+//! committed to its root, and the name of what is drawn for. No contract
+//! draws yet; `vectors/trust.json` is for the one that will.
 //!
 //! ```text
 //! seed       = keccak256(beacon 32 | job u64 | seq u32 | stage u8)
@@ -67,6 +67,9 @@ impl Seed {
     /// Draw `i` among the `leaves` of a range that claims `units`; half of the draws go by units, so that
     /// neither many small wrong results nor one large one can hide. `None` for a range without leaves.
     pub fn pick(self, i: u32, leaves: u32, units: u64) -> Option<Pick> {
+        if leaves == 0 {
+            return None;
+        }
         let word = self.word(Purpose::Leaf, i);
         if i % 2 == 1 && units != 0 {
             return Some(Pick::Unit(remainder(word, units)));

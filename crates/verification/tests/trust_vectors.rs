@@ -1,7 +1,7 @@
-//! `vectors/trust.json`: draws, rates, verdicts and arithmetic that Rust and forge share.
+//! `vectors/trust.json`: draws, rates, verdicts and arithmetic for forge to share.
 //!
-//! Written by this test when `TILTH_WRITE_VECTORS` is set and compared otherwise; forge computes every
-//! line again with `contracts/src/libraries`.
+//! Written by this test when `TILTH_WRITE_VECTORS` is set and compared otherwise. No contract
+//! computes them yet.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::{collections::BTreeMap, path::Path};

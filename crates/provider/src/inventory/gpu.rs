@@ -56,7 +56,7 @@ fn address(text: &str) -> String {
     let small = text.trim().to_ascii_lowercase();
     match small.split_once(':') {
         Some((domain, rest)) if domain.len() > 4 => {
-            format!("{}:{rest}", &domain[domain.len() - 4..])
+            format!("{}:{rest}", domain.get(domain.len() - 4..).unwrap_or(domain))
         }
         _ => small,
     }

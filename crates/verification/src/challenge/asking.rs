@@ -77,9 +77,14 @@ impl Asking {
     }
 }
 
-/// Whether a right answer came in time: each step within its deadline and one round trip.
+/// Most of a round trip that is added to a deadline: the answer it is measured by is the provider's to delay.
+pub const MAX_ROUND_TRIP_MS: u64 = 1_000;
+
+/// Whether a right answer came in time: each step within its deadline and one round trip, of which at most
+/// [`MAX_ROUND_TRIP_MS`] count.
 pub fn is_in_time(times: &Times, deadline: &Deadline) -> bool {
-    let within = |took: u64, allowed: u64| took <= allowed.saturating_add(times.round_trip_ms);
+    let way = times.round_trip_ms.min(MAX_ROUND_TRIP_MS);
+    let within = |took: u64, allowed: u64| took <= allowed.saturating_add(way);
     within(times.commit_ms, deadline.commit_ms)
         && within(times.walk_ms, deadline.walk_ms)
         && within(times.open_ms, deadline.open_ms)
@@ -92,6 +97,15 @@ mod tests {
     fn course(tries: &[Try]) -> Vec<Option<Finding>> {
         let mut asking = Asking::default();
         tries.iter().map(|tried| asking.heard(*tried)).collect()
+    }
+
+    #[test]
+    fn a_slow_answer_to_the_first_question_buys_no_time() {
+        let deadline = Deadline { commit_ms: 100, walk_ms: 100, open_ms: 100 };
+        let near = Times { round_trip_ms: 40, commit_ms: 140, ..Times::default() };
+        assert!(is_in_time(&near, &deadline));
+        let dawdling = Times { round_trip_ms: 9_000, commit_ms: 2_000, ..near };
+        assert!(!is_in_time(&dawdling, &deadline));
     }
 
     #[test]

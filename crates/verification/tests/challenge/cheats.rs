@@ -162,15 +162,24 @@ fn whatever_needs_no_strength_is_found() {
 }
 
 #[test]
-fn answers_of_another_shape_are_the_providers_fault() {
-    // Signed by the provider, so it is who said it.
+fn answers_to_another_question_are_not_signed() {
     let short = ProductTask { samples: PRODUCTS.samples - 1, ..PRODUCTS };
     let mut transcript = converse(Reference::default(), Task::Products(PRODUCTS), 1);
     transcript.openings = converse(Reference::default(), Task::Products(short), 1).openings;
     assert!(matches!(check(&transcript), Err(Fault::Unsigned { .. })), "of another question");
+}
+
+/// Whether there are ends of walks is signed by nobody, so a change there says nothing about the provider.
+#[test]
+fn ends_that_anybody_put_in_or_took_out_are_not_the_providers_fault() {
+    let mut transcript = converse(Reference::default(), Task::Products(PRODUCTS), 1);
     transcript.ends = Some(tilth_protocol::challenge::Sealed { said: [0; 32], signature: [0; 65] });
     let fault = check(&transcript).unwrap_err();
-    assert!(matches!(fault, Fault::Shape { found: 1, due: 0, .. }), "{fault}");
+    assert!(matches!(fault, Fault::Unsigned { .. }) && !fault.is_providers(), "{fault}");
+    let mut transcript = converse(Reference::default(), Task::Memory(MEMORY), 1);
+    transcript.ends = None;
+    let fault = check(&transcript).unwrap_err();
+    assert!(matches!(fault, Fault::Unsigned { .. }) && !fault.is_providers(), "{fault}");
 }
 
 #[test]
