@@ -227,6 +227,8 @@ struct Heap(std::path::PathBuf);
 impl Heap {
     fn new() -> Option<Self> {
         let path = std::path::PathBuf::from(format!("/tmp/tilth-escape-{}", std::process::id()));
+        // One that was killed may have left its own.
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).ok().map(|()| Self(path))
     }
 

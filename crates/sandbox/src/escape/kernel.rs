@@ -373,20 +373,24 @@ pub(super) fn ipc(_: &Bait, tries: &mut Tries) {
     let remove = u64::from(libc::IPC_RMID.unsigned_abs());
     // What was made outlives its maker, so it is removed at once.
     tries.run("shared memory", || {
-        let made = call(libc::SYS_shmget, &[77, 4096, 0o1600])?;
-        call(libc::SYS_shmctl, &[made, remove])
+        let made = call(libc::SYS_shmget, &[77, 4096, 0o3600])?;
+        let _ = call(libc::SYS_shmctl, &[made, remove]);
+        Ok(())
     });
     tries.run("semaphores", || {
-        let made = call(libc::SYS_semget, &[77, 1, 0o1600])?;
-        call(libc::SYS_semctl, &[made, 0, remove])
+        let made = call(libc::SYS_semget, &[77, 1, 0o3600])?;
+        let _ = call(libc::SYS_semctl, &[made, 0, remove]);
+        Ok(())
     });
     tries.run("messages", || {
-        let made = call(libc::SYS_msgget, &[77, 0o1600])?;
-        call(libc::SYS_msgctl, &[made, remove])
+        let made = call(libc::SYS_msgget, &[77, 0o3600])?;
+        let _ = call(libc::SYS_msgctl, &[made, remove]);
+        Ok(())
     });
     tries.run("message queue", || {
-        call(libc::SYS_mq_open, &[name, 0o102, 0o600, 0])?;
-        call(libc::SYS_mq_unlink, &[name])
+        call(libc::SYS_mq_open, &[name, 0o302, 0o600, 0])?;
+        let _ = call(libc::SYS_mq_unlink, &[name]);
+        Ok(())
     });
 }
 

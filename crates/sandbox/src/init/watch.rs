@@ -89,7 +89,15 @@ impl<'a> Watch<'a> {
         let bounds =
             Size { bytes: self.limits.out_bytes, entries: u64::from(self.limits.out_files) };
         // A folder that cannot be opened because the machine is in trouble is looked at again at the next look.
-        matches!(output::measure(self.output?, bounds), Ok(None)).then_some(Exceeded::Disk)
+        let fits = match output::measure(self.output?, bounds) {
+            Ok(size) => size.is_some(),
+            // The machine's trouble. Any other error may be the program's doing, to hide what it writes.
+            Err(error) => matches!(
+                error.raw_os_error(),
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EIO)
+            ),
+        };
+        (!fits).then_some(Exceeded::Disk)
     }
 
     /// The most that was seen.
