@@ -146,10 +146,10 @@ impl Blob {
                 "{name} holds gains beyond 23 bits or {LONGEST} elements"
             )));
         }
-        let epsilon = epsilon.saturating_mul(length as u64) >> 16;
-        if epsilon >= 1 << 60 {
-            return Err(Error::damaged(format!("{name}: epsilon is too large")));
-        }
+        let epsilon = epsilon
+            .checked_mul(length as u64)
+            .ok_or_else(|| Error::damaged(format!("{name}: epsilon is too large")))?
+            >> 16;
         Ok(Gains { mantissas, fraction, epsilon })
     }
 

@@ -19,7 +19,7 @@ impl Shape {
     /// Bytes of one page over all layers.
     #[must_use]
     pub fn page_bytes(self) -> usize {
-        self.layers * self.heads * PAGE * (4 * self.width + 2)
+        self.layers.saturating_mul(self.heads * PAGE * (4 * self.width + 2))
     }
 }
 
@@ -68,29 +68,27 @@ impl Cache {
     /// # Errors
     /// When the memory cannot be had.
     pub fn new(shape: Shape, pages: usize) -> Result<Self> {
-        let refuse = |_| {
+        let make = || {
+            let numbers = u32::try_from(pages).ok()?;
+            let slots = pages.checked_mul(shape.layers)?.checked_mul(shape.heads)?;
+            let slots = slots.checked_mul(PAGE)?;
+            let total = slots.checked_mul(shape.width)?;
+            Some(Self {
+                shape,
+                keys: zeros(total)?,
+                values: zeros(total)?,
+                key_fractions: zeros(slots)?,
+                value_fractions: zeros(slots)?,
+                free: (0..numbers).rev().collect(),
+                total: pages,
+            })
+        };
+        make().ok_or_else(|| {
             Error::new(
                 "no memory for the context",
                 format!("{pages} pages of {} bytes", shape.page_bytes()),
                 "Ask for fewer or shorter sequences",
             )
-        };
-        let heads = shape.layers * shape.heads;
-        let total = pages.checked_mul(heads * PAGE * shape.width).ok_or(()).map_err(refuse)?;
-        let zeros = |length: usize| {
-            let mut words = Vec::new();
-            words.try_reserve_exact(length).map_err(|_| refuse(()))?;
-            words.resize(length, 0);
-            Ok(words)
-        };
-        Ok(Self {
-            shape,
-            keys: zeros(total)?,
-            values: zeros(total)?,
-            key_fractions: vec![0; pages * heads * PAGE],
-            value_fractions: vec![0; pages * heads * PAGE],
-            free: (0..u32::try_from(pages).map_err(|_| refuse(()))?).rev().collect(),
-            total: pages,
         })
     }
 
@@ -175,4 +173,11 @@ impl Cache {
             value_fractions: &self.value_fractions.as_chunks::<PAGE>().0[at],
         }
     }
+}
+
+fn zeros<T: Clone + Default>(length: usize) -> Option<Vec<T>> {
+    let mut words = Vec::new();
+    words.try_reserve_exact(length).ok()?;
+    words.resize(length, T::default());
+    Some(words)
 }

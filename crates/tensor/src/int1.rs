@@ -2,7 +2,7 @@
 //!
 //! `docs/reference/int1.md` is the specification; the functions here are its reference. Everything
 //! is addition, multiplication, shift, comparison and truncating division of integers of at most
-//! 64 bits, so that sums have no order and 32-bit hardware follows with pairs of words.
+//! 64 bits (two products in [`sampling`] are wider), so that sums have no order and 32-bit hardware follows with pairs of words.
 
 pub mod activation;
 pub mod arithmetic;

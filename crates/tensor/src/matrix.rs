@@ -137,7 +137,11 @@ impl Matrix {
         if rows == 0 || columns == 0 || rows > TALLEST || columns > WIDEST {
             return Err(Error::unsupported(format!("a matrix of {rows} x {columns}")));
         }
-        Ok(Self::head(rows) + rows.div_ceil(TILE) * columns.div_ceil(GROUP) * GROUP_BYTES)
+        rows.div_ceil(TILE)
+            .checked_mul(columns.div_ceil(GROUP))
+            .and_then(|groups| groups.checked_mul(GROUP_BYTES))
+            .and_then(|tiles| tiles.checked_add(Self::head(rows)))
+            .ok_or_else(|| Error::unsupported(format!("a matrix of {rows} x {columns}")))
     }
 
     /// Bytes before the tiles.

@@ -90,6 +90,9 @@ impl Model {
         machine: &Machine,
     ) -> Result<Vec<Vec<i32>>> {
         self.check(rows, tables)?;
+        if rows.is_empty() {
+            return Ok(vec![]);
+        }
         let mut x = self.embed(rows, machine);
         let turns = self.angles(rows);
         let mut buffers = layer::Buffers::default();

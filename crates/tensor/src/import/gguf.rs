@@ -237,7 +237,7 @@ impl<'a> Gguf<'a> {
                 self.real(&format!("{kind}.rope.scaling.factor")),
             ) {
                 (None | Some("none"), _) => Scaling::None,
-                (Some("linear"), Some(factor)) => Scaling::Linear(factor),
+                (Some("linear"), Some(factor)) if factor >= 1.0 => Scaling::Linear(factor),
                 (Some(kind), _) => {
                     return Err(Error::unsupported(format!("rotary scaling {kind}")));
                 }

@@ -89,47 +89,37 @@ fn rows(sums: [__m512i; 2]) -> Rows {
     std::array::from_fn(|row| if row % 2 == 0 { even[row / 2] } else { odd[row / 2] })
 }
 
-#[target_feature(enable = "avx512f,avx512bw")]
-fn product<const N: usize>(tile: &[u8], vectors: [&[u32]; N]) -> [Rows; N] {
-    let zero = _mm512_setzero_si512();
-    let vectors = vectors.map(|vector| vector.as_chunks::<PAIRS>().0);
-    let mut sums = [[zero; 2]; N];
-    for (g, group) in tile.as_chunks::<GROUP_BYTES>().0.iter().enumerate() {
-        let parts = group.as_chunks::<{ 2 * TILE }>().0;
-        let vectors: [&[u32; PAIRS]; N] = vectors.map(|vector| &vector[g]);
-        let mut inner = [zero; N];
-        for (j, columns) in parts[1..].iter().enumerate() {
-            let weights = _mm512_cvtepi8_epi16(load(columns));
-            for (inner, vector) in inner.iter_mut().zip(vectors) {
-                let pair = _mm512_set1_epi32(vector[j].cast_signed());
-                *inner = _mm512_add_epi32(*inner, _mm512_madd_epi16(weights, pair));
+/// A product whose pairs of columns are multiplied and added by an instruction of the named features.
+macro_rules! product {
+    ($name:ident, $features:literal, $accumulate:ident) => {
+        #[target_feature(enable = $features)]
+        fn $name<const N: usize>(tile: &[u8], vectors: [&[u32]; N]) -> [Rows; N] {
+            let zero = _mm512_setzero_si512();
+            let vectors = vectors.map(|vector| vector.as_chunks::<PAIRS>().0);
+            let mut sums = [[zero; 2]; N];
+            for (g, group) in tile.as_chunks::<GROUP_BYTES>().0.iter().enumerate() {
+                let parts = group.as_chunks::<{ 2 * TILE }>().0;
+                let vectors: [&[u32; PAIRS]; N] = vectors.map(|vector| &vector[g]);
+                let mut inner = [zero; N];
+                for (j, columns) in parts[1..].iter().enumerate() {
+                    let weights = _mm512_cvtepi8_epi16(load(columns));
+                    for (inner, vector) in inner.iter_mut().zip(vectors) {
+                        let pair = _mm512_set1_epi32(vector[j].cast_signed());
+                        *inner = $accumulate(*inner, weights, pair);
+                    }
+                }
+                scaled(&parts[0], inner, &mut sums);
             }
+            sums.map(|sums| rows(sums))
         }
-        scaled(&parts[0], inner, &mut sums);
-    }
-    sums.map(|sums| rows(sums))
+    };
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn product_vnni<const N: usize>(tile: &[u8], vectors: [&[u32]; N]) -> [Rows; N] {
-    let zero = _mm512_setzero_si512();
-    let vectors = vectors.map(|vector| vector.as_chunks::<PAIRS>().0);
-    let mut sums = [[zero; 2]; N];
-    for (g, group) in tile.as_chunks::<GROUP_BYTES>().0.iter().enumerate() {
-        let parts = group.as_chunks::<{ 2 * TILE }>().0;
-        let vectors: [&[u32; PAIRS]; N] = vectors.map(|vector| &vector[g]);
-        let mut inner = [zero; N];
-        for (j, columns) in parts[1..].iter().enumerate() {
-            let weights = _mm512_cvtepi8_epi16(load(columns));
-            for (inner, vector) in inner.iter_mut().zip(vectors) {
-                *inner = _mm512_dpwssd_epi32(
-                    *inner,
-                    weights,
-                    _mm512_set1_epi32(vector[j].cast_signed()),
-                );
-            }
-        }
-        scaled(&parts[0], inner, &mut sums);
-    }
-    sums.map(|sums| rows(sums))
+product!(product, "avx512f,avx512bw", multiply_and_add);
+product!(product_vnni, "avx512f,avx512bw,avx512vnni", _mm512_dpwssd_epi32);
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn multiply_and_add(sum: __m512i, weights: __m512i, pair: __m512i) -> __m512i {
+    _mm512_add_epi32(sum, _mm512_madd_epi16(weights, pair))
 }

@@ -25,7 +25,7 @@ impl Splitting {
     #[must_use]
     pub fn from_gguf(name: &str) -> Option<Self> {
         Some(match name {
-            "gpt-2" | "default" => Self::Gpt2,
+            "gpt-2" => Self::Gpt2,
             "smollm" => Self::Digits,
             "llama3" | "llama-v3" | "llama-bpe" => Self::Llama3,
             "qwen2" => Self::Qwen2,

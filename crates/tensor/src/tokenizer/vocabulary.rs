@@ -58,10 +58,6 @@ impl Vocabulary {
         self.tokens.is_empty()
     }
 
-    pub(super) fn is_special(&self, token: usize) -> bool {
-        u32::try_from(token).is_ok_and(|token| self.special.contains(&token))
-    }
-
     /// The bytes of every token.
     pub(super) fn token_bytes(&self) -> Result<Vec<Box<[u8]>>> {
         let special: HashSet<u32> = self.special.iter().copied().collect();
