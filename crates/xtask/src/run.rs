@@ -65,7 +65,8 @@ pub fn beside(task: &'static str) -> anyhow::Result<Beside> {
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
-        .spawn()?;
+        .spawn()
+        .with_context(|| format!("cannot start `cargo xtask {task}`"))?;
     Ok(Beside { task, child, output, started: Instant::now() })
 }
 

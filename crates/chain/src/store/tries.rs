@@ -1,7 +1,7 @@
 //! The tries' records: saving them now and then, and finding back to the last block's tries when
 //! the database is opened.
 //!
-//! Records stand at the block that `meta.trie` names, which may lie behind the head. The keys
+//! Records stand at the block that `meta.tries` names, which may lie behind the head. The keys
 //! changed since are known, so opening applies only those; the root must then be the header's.
 //! Whatever is wrong or missing here is made anew from the flat state, which alone is the truth.
 
@@ -106,11 +106,12 @@ impl Store {
     }
 
     fn finish_saving(&self, transaction: WriteTransaction, head: u64) -> Result<(), StateError> {
-        transaction
-            .open_table(META)
-            .map_err(StateError::database)?
-            .insert(SAVED, head)
-            .map_err(StateError::database)?;
+        {
+            let mut meta = transaction.open_table(META).map_err(StateError::database)?;
+            // An older version must not take these records for its own.
+            meta.remove("trie").map_err(StateError::database)?;
+            meta.insert(SAVED, head).map_err(StateError::database)?;
+        }
         transaction.commit().map_err(StateError::database)?;
         self.saved_at.store(head, Ordering::Relaxed);
         Ok(())

@@ -47,6 +47,9 @@ pub(super) struct Bundle {
 /// Entries beside the shared ones, at most; with more, a bundle is copied as a whole.
 const NEWS_MAX: usize = 8;
 
+// Counts of entries are kept in a byte, also while news are being added.
+const _: () = assert!(BUNDLE_MAX + NEWS_MAX <= u8::MAX as usize);
+
 /// An entry, or that there is none under the key any more.
 type Edit<'a> = (&'a B256, Option<&'a [u8]>);
 

@@ -475,7 +475,7 @@ fn versions_of_a_bundle_share_what_did_not_change() {
 
 /// Prints the cost per changed key; `cargo test --release -- --ignored --nocapture trie_cost`.
 #[test]
-#[ignore = "a measurement: cargo test --release -p tilth-chain -- --ignored --nocapture trie_cost"]
+#[ignore = "a measurement: cargo test --release -p tilth-chain --lib -- --ignored --nocapture trie_cost"]
 fn trie_cost() {
     let account = |seed: u64| (keccak256(seed.to_be_bytes()), vec![7_u8; 76]);
     for size in [20_000_u64, 300_000] {

@@ -9,7 +9,7 @@ use tilth_blobs::Relays;
 
 use crate::{
     ground::{Ground, Router},
-    people::{PATIENCE, Person, Station, is_direct, is_relayed},
+    people::{PATIENCE, Person, Station, is_direct, is_relayed, two_homes},
 };
 
 /// What is sent for the figures of throughput.
@@ -39,11 +39,7 @@ fn transfer(holder: &Person, reader: &Person, station: Option<&Station>) -> serd
 
 /// Two homes behind such routers, and the relay; they have met.
 fn met(ground: &mut Ground, router: Router, dir: &std::path::Path) -> (Station, Person, Person) {
-    ground.home(1, router);
-    ground.home(2, router);
-    let station = Station::open(ground, dir);
-    let holder = Person::settle(ground, "home1", dir, 1, &station.relays);
-    let reader = Person::settle(ground, "home2", dir, 2, &station.relays);
+    let (station, holder, reader) = two_homes(ground, [router; 2], dir);
     reader.get(holder.put(1, 1_000), 1, &holder, PATIENCE).unwrap();
     (station, holder, reader)
 }

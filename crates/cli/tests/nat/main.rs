@@ -22,7 +22,7 @@ use std::{
 use tilth_blobs::{Relays, Route};
 
 use ground::{Ground, Router, STREET_ADDRESS};
-use people::{PATIENCE, Person, Station, is_direct, is_relayed};
+use people::{PATIENCE, Person, Station, is_direct, is_relayed, two_homes};
 
 /// Size of a blob: many times what meeting costs.
 const PART: usize = 2_000_000;
@@ -33,11 +33,7 @@ fn two_homes_meet_at_the_relay_and_then_talk_directly() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    ground.home(1, Router::Cone);
-    ground.home(2, Router::Cone);
-    let station = Station::open(&ground, dir.path());
-    let holder = Person::settle(&ground, "home1", dir.path(), 1, &station.relays);
-    let reader = Person::settle(&ground, "home2", dir.path(), 2, &station.relays);
+    let (station, holder, reader) = two_homes(&mut ground, [Router::Cone; 2], dir.path());
     let addresses = &holder.contact.addresses;
     assert!(
         addresses.iter().all(|address| address.ip().to_string().starts_with("192.168.1.")),
@@ -70,11 +66,7 @@ fn where_udp_does_not_get_out_everything_goes_over_the_relay() {
 fn over_the_relay(test: &str, routers: [Router; 2]) {
     let Some(mut ground) = Ground::new(test) else { return };
     let dir = tempfile::tempdir().unwrap();
-    ground.home(1, routers[0]);
-    ground.home(2, routers[1]);
-    let station = Station::open(&ground, dir.path());
-    let holder = Person::settle(&ground, "home1", dir.path(), 1, &station.relays);
-    let reader = Person::settle(&ground, "home2", dir.path(), 2, &station.relays);
+    let (station, holder, reader) = two_homes(&mut ground, routers, dir.path());
     for byte in 1..=2 {
         reader.get(holder.put(byte, PART), byte, &holder, PATIENCE).unwrap();
     }

@@ -14,7 +14,7 @@ use tilth_protocol::{Contact, ContentRef, JobId};
 use tilth_relay::{Access, Door, Identity, Limits, Relay};
 use tokio::runtime::Runtime;
 
-use crate::ground::{Ground, STREET, STREET_ADDRESS};
+use crate::ground::{Ground, Router, STREET, STREET_ADDRESS};
 
 /// Longest wait for anything. Machines that run tests are shared and slow at times.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -189,6 +189,20 @@ impl Person {
 
 fn tag() -> Tag {
     Tag::inputs(JobId(1))
+}
+
+/// A relay, and somebody in home 1 and in home 2 behind such routers, who know it.
+pub fn two_homes(
+    ground: &mut Ground,
+    routers: [Router; 2],
+    dir: &Path,
+) -> (Station, Person, Person) {
+    ground.home(1, routers[0]);
+    ground.home(2, routers[1]);
+    let station = Station::open(ground, dir);
+    let first = Person::settle(ground, "home1", dir, 1, &station.relays);
+    let second = Person::settle(ground, "home2", dir, 2, &station.relays);
+    (station, first, second)
 }
 
 /// Whether a route goes from socket to socket.

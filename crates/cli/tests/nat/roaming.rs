@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     PART,
     ground::{Ground, Router},
-    people::{PATIENCE, Person, Station, is_direct, is_relayed},
+    people::{PATIENCE, Station, is_direct, is_relayed, two_homes},
 };
 
 #[test]
@@ -15,11 +15,7 @@ fn a_relay_that_dies_takes_no_direct_connection_with_it() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    ground.home(1, Router::Cone);
-    ground.home(2, Router::Cone);
-    let station = Station::open(&ground, dir.path());
-    let holder = Person::settle(&ground, "home1", dir.path(), 1, &station.relays);
-    let reader = Person::settle(&ground, "home2", dir.path(), 2, &station.relays);
+    let (station, holder, reader) = two_homes(&mut ground, [Router::Cone; 2], dir.path());
     reader.get(holder.put(1, PART), 1, &holder, PATIENCE).unwrap();
     reader.route_like(&holder, is_direct);
     station.kill();
@@ -37,11 +33,7 @@ fn a_relayed_connection_recovers_when_its_relay_is_back() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    ground.home(1, Router::Symmetric);
-    ground.home(2, Router::Symmetric);
-    let station = Station::open(&ground, dir.path());
-    let holder = Person::settle(&ground, "home1", dir.path(), 1, &station.relays);
-    let reader = Person::settle(&ground, "home2", dir.path(), 2, &station.relays);
+    let (station, holder, reader) = two_homes(&mut ground, [Router::Symmetric; 2], dir.path());
     reader.get(holder.put(1, PART), 1, &holder, PATIENCE).unwrap();
     reader.route_like(&holder, is_relayed);
     let address = station.kill();
@@ -69,11 +61,7 @@ fn a_machine_with_another_address_at_home_is_found_again() {
 fn roam(test: &str, change: impl FnOnce(&Ground)) {
     let Some(mut ground) = Ground::new(test) else { return };
     let dir = tempfile::tempdir().unwrap();
-    ground.home(1, Router::Cone);
-    ground.home(2, Router::Cone);
-    let station = Station::open(&ground, dir.path());
-    let holder = Person::settle(&ground, "home1", dir.path(), 1, &station.relays);
-    let reader = Person::settle(&ground, "home2", dir.path(), 2, &station.relays);
+    let (_station, holder, reader) = two_homes(&mut ground, [Router::Cone; 2], dir.path());
     reader.get(holder.put(1, PART), 1, &holder, PATIENCE).unwrap();
     reader.route_like(&holder, is_direct);
     change(&ground);
