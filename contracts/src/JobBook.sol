@@ -3,19 +3,22 @@ pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook, IJobCallback} from "./interfaces/IJobBook.sol";
+import {IJudged} from "./interfaces/IJudge.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {JobLayout} from "./JobLayout.sol";
 import {JobStore} from "./JobStore.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
 
-/// @title Jobs and their ranges: posted price or clock, one replica.
+/// @title Jobs and their ranges: posted price or clock, one replica, plain or audited.
 /// @dev Money of a job = escrow (unreserved) + ceilings of claimed ranges + units x price of submitted ranges; all of it is
 /// locked in the Ledger for the client. The Ledger is touched at open, topUp, cancel, settle and finish only. A claim
 /// writes the job's one hot slot and one new slot, a submission one more new slot (the root). In a job on the clock the
 /// first claim or return of a block writes the clock's slot, too; every range has its own price there, kept as a level.
-/// Calls go to the Ledger and the Registry, which call nobody, and last in `finish` to the job's callback contract.
-contract JobBook is JobStore {
+/// Calls go to the Ledger and the Registry, which call nobody, in audited jobs to the judge, and last in `finish` to the job's
+/// callback contract. Opening a job is JobDesk's code.
+contract JobBook is JobStore, IJudged {
     using SafeCast for uint256;
 
     /// @dev Payments of a settlement while it is being put together.
@@ -24,64 +27,30 @@ contract JobBook is JobStore {
         uint256 used;
         uint256 provider;
         address owner;
-        uint256 value;
+        uint256 exposed;
         uint256 paid;
         uint256 fees;
+        uint256 charges;
         bytes32 root;
         uint256 tasks;
         uint256 done;
     }
 
-    constructor(ILedger ledger_, IRegistry registry_, address treasury_, uint16 feeBps_, uint256 smallValue_)
-        JobStore(ledger_, registry_, treasury_, feeBps_, smallValue_)
-    {}
+    /// @dev The contract whose code opens jobs.
+    address private immutable _desk;
+
+    constructor(Deployment memory d, address desk_) JobLayout(d) {
+        // All money of all jobs stays within 96 bits, so no escrow can overflow when something comes back.
+        (uint128 cap,) = d.ledger.module(address(this));
+        if (cap == 0 || cap > type(uint96).max || desk_ == address(0)) revert BadDeployment();
+        _desk = desk_;
+    }
 
     // ------------------------------------------------------------------ client
 
     /// @inheritdoc IJobBook
-    function open(Terms memory terms, uint128 funds) external returns (uint64 jobId) {
-        _checkTerms(terms);
-        if (funds > type(uint96).max) revert BadFunds(funds);
-        jobId = ++jobCount;
-        Store storage s = _jobs[jobId];
-        Slots.Cost memory cost = Slots.Cost({
-            price: terms.price,
-            unitCap: terms.unitCap,
-            prepareCap: terms.prepareCap,
-            rangeTimeout: terms.rangeTimeout,
-            targetSeconds: terms.targetSeconds,
-            parallelism: terms.parallelism,
-            clock: terms.finishSeconds != 0
-        });
-        s.cost = Slots.packCost(cost);
-        s.course = Slots.packCourse(
-            Slots.Course({
-                taskCount: terms.taskCount,
-                firstRange: terms.firstRange,
-                deadline: terms.deadline,
-                maxFailures: terms.maxFailures,
-                window: terms.window,
-                returnedPieces: 0,
-                returnedTasks: 0,
-                picky: terms.requiredClass | terms.minVramMib != 0
-            })
-        );
-        (s.client, s.requiredClass, s.minVramMib) = (msg.sender, terms.requiredClass, terms.minVramMib);
-        (s.callback, s.specHash) = (terms.callback, terms.specHash);
-        Slots.Hot memory hot;
-        (hot.escrow, hot.state) = (funds, JobState.Open);
-        s.hot = Slots.packHot(hot);
-        if (cost.clock) {
-            cost.price = terms.floorPrice;
-            s.clock = Slots.packClock(
-                Slots.Clock({
-                    floor: terms.floorPrice, start: block.timestamp, finish: terms.finishSeconds, at: 0, unclaimed: 0
-                })
-            );
-        }
-        emit JobOpened(jobId, msg.sender, terms.program, terms, funds, uint40(block.timestamp));
-        if (_affordable(cost, funds) == 0) emit JobDry(jobId, funds);
-        if (funds != 0) _ledger.lock(msg.sender, funds);
+    function open(Terms calldata terms, uint128 funds) external returns (uint64 jobId) {
+        _toDesk();
     }
 
     /// @inheritdoc IJobBook
@@ -244,7 +213,9 @@ contract JobBook is JobStore {
         count = _min(count, Sizing.paceCap(shown, course.firstRange, cost.targetSeconds, p.slots));
         count = _min(count, _affordable(cost, hot.escrow));
         if (count == 0) return (Refusal.Dry, 0);
-        count = _min(count, _affordable(cost, p.room));
+        uint256 room = p.room;
+        if (cost.audited) room = _min(room, _judge.room(p.number));
+        count = _min(count, _affordable(cost, room));
         if (count == 0) return (Refusal.NoExposure, 0);
         return (Refusal.None, count);
     }
@@ -338,9 +309,15 @@ contract JobBook is JobStore {
         if (failures > leaves) revert TooManyFailures(failures, leaves.toUint32());
         if (cost.clock) cost.price = _priceOf(s, cost, r.level);
         uint256 unused = (cap - units) * cost.price;
+        uint256 freed = unused;
+        if (cost.audited) {
+            // Its auditors have a multiple of this time, and no more.
+            if (block.timestamp > r.at + cost.rangeTimeout) revert SubmittedLate(jobId, seq);
+            freed = cap * cost.price - _exposed(cost, units * cost.price);
+        }
         // It was part of the escrow, which has 96 bits; the same holds for the escrow below.
         // forge-lint: disable-start(unsafe-typecast)
-        p = _registry.submitted(msg.sender, uint128(unused));
+        p = _registry.submitted(msg.sender, uint128(freed));
         if (r.provider != p.number) revert NotYourRange(jobId, seq);
 
         _paceAfter(s, cost, r);
@@ -362,6 +339,7 @@ contract JobBook is JobStore {
             jobId, seq, p.owner, root, units, failures, contentHash, uint128(hot.escrow), uint40(block.timestamp)
         );
         // forge-lint: disable-end(unsafe-typecast)
+        if (cost.audited) _judge.submitted(jobId, seq, p.number);
     }
 
     function _paceAfter(Store storage s, Slots.Cost memory cost, Slots.Head memory r) private {
@@ -373,29 +351,61 @@ contract JobBook is JobStore {
         s.paces[r.provider] = Slots.packPace(Sizing.afterSubmission(p, cost.targetSeconds, r.count, since, onTime));
     }
 
-    /// @dev A claimed range comes back: its money to the escrow, its tasks to the stack, `bondBps` of its value from the
-    /// provider's stake.
+    /// @dev A claimed range comes back, `bondBps` of its value from the provider's stake.
     function _takeBack(Store storage s, uint32 seq, Slots.Head memory r, RangeState state, uint256 bondBps)
         private
         returns (uint128 escrow, address owner, uint128 bond)
     {
-        Record storage record = s.ranges[seq];
-        record.head = Slots.inState(record.head, state);
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
         uint256 value = _ceiling(cost, r.count) * _priceOf(s, cost, r.level);
+        escrow = _putBack(s, seq, r, state, cost.clock, value);
+        (owner, bond) =
+            _registry.dropped(r.provider.toUint32(), value.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
+    }
+
+    /// @dev A range comes back: its money to the escrow, its tasks to the stack.
+    function _putBack(Store storage s, uint32 seq, Slots.Head memory r, RangeState state, bool clock, uint256 value)
+        private
+        returns (uint128 escrow)
+    {
+        Record storage record = s.ranges[seq];
+        record.head = Slots.inState(record.head, state);
         Slots.Hot memory hot = Slots.unpackHot(s.hot);
         Slots.Course memory course = Slots.unpackCourse(s.course);
-        if (cost.clock) s.clock = Slots.packClock(_tick(s, hot, course));
+        if (clock) s.clock = Slots.packClock(_tick(s, hot, course));
         hot.escrow += value;
         hot.outstanding -= 1;
+        // Failures of a range that only now comes back do not count.
+        hot.failures -= r.failures;
         s.hot = Slots.packHot(hot);
         s.returned[course.returnedPieces] = Piece({from: r.from.toUint32(), count: r.count.toUint32()});
         course.returnedPieces += 1;
         course.returnedTasks += r.count;
         s.course = Slots.packCourse(course);
         escrow = hot.escrow.toUint128();
-        (owner, bond) =
-            _registry.dropped(r.provider.toUint32(), value.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
+    }
+
+    /// @inheritdoc IJudged
+    function reject(uint64 jobId, uint32 seq) external {
+        if (msg.sender != address(_judge)) revert NotJudge(msg.sender);
+        Store storage s = _jobs[jobId];
+        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
+        if (r.state != RangeState.Submitted) revert WrongRangeState(jobId, seq, r.state);
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        uint256 value = r.units * _priceOf(s, cost, r.level);
+        uint128 escrow = _putBack(s, seq, r, RangeState.Rejected, cost.clock, value);
+        if (r.failures != 0) _reopen(jobId, s);
+        _registry.settled(r.provider.toUint32(), _exposed(cost, value).toUint128());
+        emit RangeRejected(jobId, seq, _registry.ownerOf(r.provider.toUint32()), escrow);
+    }
+
+    /// @dev Failures that a rejected range only claimed must not end the job.
+    function _reopen(uint64 jobId, Store storage s) private {
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        if (hot.state != JobState.Draining || hot.failures > Slots.unpackCourse(s.course).maxFailures) return;
+        hot.state = JobState.Open;
+        s.hot = Slots.packHot(hot);
+        emit JobReopened(jobId, hot.failures.toUint32());
     }
 
     // ------------------------------------------------------------------ settlement
@@ -407,7 +417,7 @@ contract JobBook is JobStore {
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
         uint256 window = wait ? Slots.unpackCourse(s.course).window : 0;
         Tab memory tab;
-        tab.payments = new ILedger.Payment[](seqs.length + 1);
+        tab.payments = new ILedger.Payment[](seqs.length + 2);
         tab.root = s.resultRoot;
         for (uint256 i = 0; i < seqs.length; ++i) {
             uint32 seq = seqs[i];
@@ -415,9 +425,17 @@ contract JobBook is JobStore {
             uint256 head = record.head;
             Slots.Head memory r = Slots.unpackHead(head);
             if (r.state != RangeState.Submitted || block.timestamp < r.at + window) continue;
+            uint256 value = r.units * (cost.clock ? _priceOf(s, cost, r.level) : cost.price);
+            uint256 charge = 0;
+            if (cost.audited) {
+                bool mayPay;
+                (mayPay, charge) = _judge.bill(jobId, seq, value);
+                if (!mayPay) continue;
+                tab.charges += charge;
+            }
             record.head = Slots.inState(head, RangeState.Settled);
-            uint256 price = cost.clock ? _priceOf(s, cost, r.level) : cost.price;
-            _addToTab(tab, jobId, seq, r, record.root, price);
+            _addToTab(tab, jobId, seq, r, record.root, value, charge);
+            tab.exposed += _exposed(cost, value);
         }
         if (tab.done == 0) revert NothingToDo(jobId);
         _closeProvider(tab);
@@ -426,14 +444,23 @@ contract JobBook is JobStore {
         hot.outstanding -= tab.done;
         s.hot = Slots.packHot(hot);
         s.resultRoot = tab.root;
-        if (tab.fees != 0) tab.payments[tab.used++] = ILedger.Payment(treasury, tab.fees.toUint128());
+        if (tab.fees != 0) tab.payments[tab.used++] = ILedger.Payment(_treasury, tab.fees.toUint128());
+        if (tab.charges != 0) {
+            tab.payments[tab.used++] = ILedger.Payment(address(_judge), tab.charges.toUint128());
+        }
         _pay(s.client, tab);
         return tab.done;
     }
 
-    function _addToTab(Tab memory tab, uint64 jobId, uint32 seq, Slots.Head memory r, bytes32 root, uint256 price)
-        private
-    {
+    function _addToTab(
+        Tab memory tab,
+        uint64 jobId,
+        uint32 seq,
+        Slots.Head memory r,
+        bytes32 root,
+        uint256 value,
+        uint256 charge
+    ) private {
         // Fields that were unpacked from so many bits; a value that fitted into an escrow of 96 bits.
         // forge-lint: disable-start(unsafe-typecast)
         if (r.provider != tab.provider) {
@@ -441,11 +468,11 @@ contract JobBook is JobStore {
             tab.provider = r.provider;
             tab.owner = _registry.ownerOf(uint32(r.provider));
         }
-        uint256 value = r.units * price;
-        uint256 fee = value * feeBps / BPS;
-        tab.value += value;
-        tab.paid += value - fee;
+        uint256 fee = value * _feeBps / BPS;
         tab.fees += fee;
+        // What does not go to the provider.
+        fee += charge;
+        tab.paid += value - fee;
         tab.tasks += r.count;
         tab.done += 1;
         tab.root = keccak256(
@@ -458,9 +485,9 @@ contract JobBook is JobStore {
     /// @dev Writes down what the provider of the last ranges gets, and frees its exposure.
     function _closeProvider(Tab memory tab) private {
         if (tab.provider == 0) return;
-        if (tab.value != 0) _registry.settled(tab.provider.toUint32(), tab.value.toUint128());
+        if (tab.exposed != 0) _registry.settled(tab.provider.toUint32(), tab.exposed.toUint128());
         if (tab.paid != 0) tab.payments[tab.used++] = ILedger.Payment(tab.owner, tab.paid.toUint128());
-        (tab.value, tab.paid) = (0, 0);
+        (tab.exposed, tab.paid) = (0, 0);
     }
 
     function _pay(address client, Tab memory tab) private {
@@ -502,5 +529,18 @@ contract JobBook is JobStore {
         uint256 tasks;
         (why, tasks) = _offer(s, cost, hot, course, _registry.standingOf(provider), shared, type(uint32).max, 0);
         count = tasks.toUint32();
+    }
+
+    /// @dev Runs the call as it came with the desk's code on this contract's storage, and returns what that returns.
+    function _toDesk() private {
+        address desk = _desk;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, 0, calldatasize())
+            let success := delegatecall(gas(), desk, free, calldatasize(), 0, 0)
+            returndatacopy(free, 0, returndatasize())
+            if iszero(success) { revert(free, returndatasize()) }
+            return(free, returndatasize())
+        }
     }
 }

@@ -3,109 +3,14 @@ pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
-import {ILedger} from "./interfaces/ILedger.sol";
-import {IRegistry} from "./interfaces/IRegistry.sol";
+import {JobLayout} from "./JobLayout.sol";
 import {Clock} from "./libraries/Clock.sol";
-import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
 
-/// @title What the JobBook stores, its limits, and its views.
+/// @title The JobBook's views, and what its calls share.
 /// @dev Only JobBook builds on it; apart for the reader's sake.
-abstract contract JobStore is IJobBook {
+abstract contract JobStore is JobLayout, IJobBook {
     using SafeCast for uint256;
-
-    /// @dev A range: its head (packed, see Slots) and its root.
-    struct Record {
-        uint256 head;
-        bytes32 root;
-    }
-
-    /// @dev A job. The first three words are packed, see Slots; `hot` changes with every call. `clock` is packed, too, and
-    /// neither read nor written for a job with a posted price.
-    struct Store {
-        uint256 hot;
-        uint256 cost;
-        uint256 course;
-        address client;
-        uint64 requiredClass;
-        uint32 minVramMib;
-        address callback;
-        bytes32 specHash;
-        bytes32 resultRoot;
-        uint256 clock;
-        mapping(uint32 seq => Record) ranges;
-        mapping(uint256 provider => uint256 pace) paces;
-        mapping(uint256 depth => Piece) returned;
-    }
-
-    /// @dev Tasks that came back and go out again first.
-    struct Piece {
-        uint32 from;
-        uint32 count;
-    }
-
-    // ------------------------------------------------------------------ constants
-
-    /// @notice Most tasks of a job.
-    uint32 public constant MAX_TASKS = 1 << 30;
-    /// @notice Most tasks of a range.
-    uint32 public constant MAX_RANGE_TASKS = Sizing.MAX_RANGE_TASKS;
-    /// @notice Largest unit cap of a task: with 2^20 tasks of a range, sums stay below 2^64.
-    uint64 public constant MAX_UNIT_CAP = 1 << 42;
-    /// @notice Largest unit cap of a prepare phase.
-    uint64 public constant MAX_PREPARE_CAP = 1 << 47;
-    /// @notice Longest window, seconds. The Registry's unbonding time is longer than this and the next together.
-    uint32 public constant MAX_WINDOW = 3 days;
-    /// @notice Longest time for one range, seconds.
-    uint32 public constant MAX_RANGE_TIMEOUT = 1 days;
-    /// @notice Shortest time for one range, seconds.
-    uint32 public constant MIN_RANGE_TIMEOUT = 5;
-    /// @notice A deadline is at most this far in the future, seconds.
-    uint40 public constant MAX_DURATION = 366 days;
-    /// @notice Longest contact, bytes.
-    uint256 public constant MAX_CONTACT_BYTES = 256;
-    /// @notice Most range numbers in one call.
-    uint256 public constant MAX_SEQS = 256;
-    /// @notice Bond of a range in basis points of its largest value; lost when it expires.
-    uint256 public constant BOND_BPS = 1_000;
-    /// @notice Ranges that a provider may give back per job without losing the bond.
-    uint8 public constant FREE_RELEASES = 3;
-    /// @notice Hard cap of the protocol fee, basis points.
-    uint16 public constant MAX_FEE_BPS = 500;
-    /// @notice Gas that a callback contract gets.
-    uint256 public constant CALLBACK_GAS = 300_000;
-
-    uint256 internal constant BPS = 10_000;
-
-    // ------------------------------------------------------------------ state
-
-    ILedger internal immutable _ledger;
-    IRegistry internal immutable _registry;
-    /// @inheritdoc IJobBook
-    address public immutable treasury;
-    /// @inheritdoc IJobBook
-    uint16 public immutable feeBps;
-    /// @notice Jobs worth at most this get the shortest windows; base units.
-    uint256 public immutable smallValue;
-
-    /// @inheritdoc IJobBook
-    uint64 public jobCount;
-    // slither-disable-next-line uninitialized-state
-    mapping(uint64 jobId => Store) internal _jobs;
-
-    constructor(ILedger ledger_, IRegistry registry_, address treasury_, uint16 feeBps_, uint256 smallValue_) {
-        if (treasury_ == address(0)) revert BadDeployment();
-        if (address(registry_) == address(0)) revert BadDeployment();
-        if (feeBps_ > MAX_FEE_BPS) revert BadDeployment();
-        // All money of all jobs stays within 96 bits, so no escrow can overflow when something comes back.
-        (uint128 cap,) = ledger_.module(address(this));
-        if (cap == 0 || cap > type(uint96).max) revert BadDeployment();
-        _ledger = ledger_;
-        _registry = registry_;
-        treasury = treasury_;
-        feeBps = feeBps_;
-        smallValue = smallValue_;
-    }
 
     // ------------------------------------------------------------------ views
 
@@ -120,9 +25,28 @@ abstract contract JobStore is IJobBook {
     }
 
     /// @inheritdoc IJobBook
-    function minWindow(uint256 value) public view returns (uint32) {
-        if (value <= smallValue) return 10 seconds;
-        return value / 1_000 <= smallValue ? 10 minutes : 1 hours;
+    function judge() external view returns (address) {
+        return address(_judge);
+    }
+
+    /// @inheritdoc IJobBook
+    function treasury() external view returns (address) {
+        return _treasury;
+    }
+
+    /// @inheritdoc IJobBook
+    function feeBps() external view returns (uint16) {
+        return _feeBps;
+    }
+
+    /// @inheritdoc IJobBook
+    function jobCount() external view returns (uint64) {
+        return _jobCount;
+    }
+
+    /// @inheritdoc IJobBook
+    function minWindow(uint256 value) external view returns (uint32) {
+        return _minWindow(value);
     }
 
     /// @inheritdoc IJobBook
@@ -156,7 +80,7 @@ abstract contract JobStore is IJobBook {
         j.terms.maxFailures = uint32(course.maxFailures);
         // forge-lint: disable-end(unsafe-typecast)
         (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
-        j.terms.callback = s.callback;
+        (j.terms.callback, j.terms.audited) = (s.callback, cost.audited);
         if (cost.clock) {
             Slots.Clock memory c = Slots.unpackClock(s.clock);
             (j.terms.floorPrice, j.terms.finishSeconds) = (c.floor.toUint96(), c.finish.toUint32());
@@ -189,6 +113,12 @@ abstract contract JobStore is IJobBook {
             root: record.root
         });
         // forge-lint: disable-end(unsafe-typecast)
+    }
+
+    /// @inheritdoc IJobBook
+    function subjectOf(uint64 jobId) external view returns (address client, uint256 prepareLeaves) {
+        Store storage s = _jobs[jobId];
+        return (s.client, Slots.unpackCost(s.cost).prepareCap == 0 ? 0 : 1);
     }
 
     /// @inheritdoc IJobBook
@@ -254,8 +184,12 @@ abstract contract JobStore is IJobBook {
         return count * cost.unitCap + cost.prepareCap;
     }
 
-    function _affordable(Slots.Cost memory cost, uint256 budget) internal pure returns (uint256) {
-        return Sizing.affordable(budget, cost.price, cost.unitCap, cost.prepareCap);
+    /// @dev What a submitted range worth so much takes of its provider's exposure. Never more than at its claim, because a task's
+    /// caps are worth as much.
+    function _exposed(Slots.Cost memory cost, uint256 value) internal view returns (uint256) {
+        if (!cost.audited) return value;
+        uint256 least = _leastWorth();
+        return value < least ? least : value;
     }
 
     function _checkSeqs(uint32[] calldata seqs) internal pure {
@@ -264,30 +198,5 @@ abstract contract JobStore is IJobBook {
 
     function _min(uint256 a, uint256 b) internal pure returns (uint256) {
         return a < b ? a : b;
-    }
-
-    function _checkTerms(Terms memory t) internal view {
-        uint256 value = (uint256(t.taskCount) * t.unitCap + t.prepareCap) * t.price;
-        _refuseIf(t.specHash == 0, Field.SpecHash);
-        _refuseIf(t.taskCount == 0 || t.taskCount > MAX_TASKS, Field.TaskCount);
-        _refuseIf(t.unitCap == 0 || t.unitCap > MAX_UNIT_CAP, Field.UnitCap);
-        _refuseIf(t.prepareCap > MAX_PREPARE_CAP, Field.PrepareCap);
-        _refuseIf(t.price == 0, Field.Price);
-        _refuseIf(t.window < minWindow(value) || t.window > MAX_WINDOW, Field.Window);
-        _refuseIf(t.rangeTimeout < MIN_RANGE_TIMEOUT || t.rangeTimeout > MAX_RANGE_TIMEOUT, Field.RangeTimeout);
-        _refuseIf(t.targetSeconds == 0 || t.targetSeconds > t.rangeTimeout, Field.TargetSeconds);
-        _refuseIf(t.parallelism == 0, Field.Parallelism);
-        _refuseIf(t.firstRange == 0 || t.firstRange > MAX_RANGE_TASKS, Field.FirstRange);
-        _refuseIf(t.deadline <= block.timestamp || t.deadline > block.timestamp + MAX_DURATION, Field.Deadline);
-        _refuseIf(t.afterJob != 0, Field.AfterJob);
-        _refuseIf(t.contact.length > MAX_CONTACT_BYTES, Field.Contact);
-        bool clock = t.finishSeconds != 0;
-        _refuseIf(clock ? t.floorPrice == 0 || t.floorPrice > t.price : t.floorPrice != 0, Field.FloorPrice);
-        bool late = block.timestamp + t.finishSeconds > t.deadline;
-        _refuseIf(clock && (late || t.finishSeconds < Clock.MIN_FINISH), Field.FinishSeconds);
-    }
-
-    function _refuseIf(bool wrong, Field field) internal pure {
-        if (wrong) revert BadTerms(field);
     }
 }

@@ -6,6 +6,7 @@ import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/Signa
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {AuditRules} from "./libraries/AuditRules.sol";
 
 /// @title Who offers machines: keys, slots, attributes, stake.
 /// @dev Claim, submit and settle write one slot per provider (`Hot`). Exposure is allowed up to S*p*d/(1 - p*d) for
@@ -55,6 +56,7 @@ contract Registry is IRegistry, EIP712 {
 
     ILedger public immutable ledger;
     address public immutable jobBook;
+    address public immutable judge;
 
     /// @inheritdoc IRegistry
     uint32 public providerCount;
@@ -64,18 +66,25 @@ contract Registry is IRegistry, EIP712 {
     mapping(uint32 number => uint256) private _hot;
     mapping(uint32 number => Cold) private _cold;
 
+    modifier onlyJudge() {
+        if (msg.sender != judge) revert NotJudge(msg.sender);
+        _;
+    }
+
     modifier onlyJobBook() {
         if (msg.sender != jobBook) revert NotJobBook(msg.sender);
         _;
     }
 
-    constructor(ILedger ledger_, address jobBook_) EIP712("tilth Registry", "1") {
+    constructor(ILedger ledger_, address jobBook_, address judge_) EIP712("tilth Registry", "1") {
         if (jobBook_ == address(0)) revert NotJobBook(jobBook_);
+        if (judge_ == address(0)) revert NotJudge(judge_);
         // With a cap of 96 bits no sum of stakes can overflow the narrow fields.
         (uint128 cap,) = ledger_.module(address(this));
         if (cap == 0 || cap > type(uint96).max) revert BadLedger(address(ledger_));
         ledger = ledger_;
         jobBook = jobBook_;
+        judge = judge_;
     }
 
     // ------------------------------------------------------------------ providers
@@ -227,6 +236,16 @@ contract Registry is IRegistry, EIP712 {
         if (penalty != 0) cut = _cut(number, owner, hot, penalty, beneficiary);
     }
 
+    // ------------------------------------------------------------------ judge
+
+    /// @inheritdoc IRegistry
+    function punish(uint32 number, uint256 severity, address beneficiary) external onlyJudge returns (uint128 cut) {
+        Hot memory hot = _load(number);
+        Cold storage cold = _cold[number];
+        uint256 penalty = AuditRules.penalty(severity, hot.stake + cold.unbonding, 0);
+        return _cut(number, cold.owner, hot, penalty, beneficiary);
+    }
+
     // ------------------------------------------------------------------ views
 
     /// @inheritdoc IRegistry
@@ -263,6 +282,12 @@ contract Registry is IRegistry, EIP712 {
             attributes: cold.attributes,
             endpointId: cold.endpointId
         });
+    }
+
+    /// @inheritdoc IRegistry
+    function backing(uint32 number) external view returns (uint128 stake, uint128 unbonding, uint128 exposure) {
+        Hot memory hot = _load(number);
+        return (hot.stake.toUint128(), _cold[number].unbonding, hot.exposure.toUint128());
     }
 
     /// @inheritdoc IRegistry

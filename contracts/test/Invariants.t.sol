@@ -4,29 +4,54 @@ pragma solidity 0.8.37;
 import {Network} from "./Network.sol";
 import {Replica} from "./Replica.sol";
 import {T, Vm} from "./T.sol";
+import {Trees} from "./Trees.sol";
+import {Auditors} from "../src/Auditors.sol";
+import {Audits} from "../src/Audits.sol";
 import {JobBook} from "../src/JobBook.sol";
 import {Ledger} from "../src/Ledger.sol";
 import {Registry} from "../src/Registry.sol";
+import {IAuditors} from "../src/interfaces/IAuditors.sol";
+import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {AuditRules} from "../src/libraries/AuditRules.sol";
+import {Draw} from "../src/libraries/Draw.sol";
+import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 
 /// @dev Does what clients, providers and strangers may try, in any order and with any arguments. Calls may be refused; what
 /// was accepted is in the events, which go to the replica.
 contract Crowd is T {
     uint256 internal constant CLIENTS = 2;
     uint256 internal constant PROVIDERS = 3;
+    uint256 public constant AUDITORS = 7;
 
     Ledger internal ledger;
     Registry internal registry;
     JobBook internal book;
     Replica internal replica;
+    Auditors internal auditors;
+    Audits internal audits;
     uint40 internal now_;
+    uint256 internal block_ = 1_000;
+    uint64 internal drawnJob;
+    uint32 internal drawnSeq;
+    /// @dev What somebody committed to last.
+    mapping(uint64 => mapping(uint32 => mapping(uint8 seat => bytes32))) internal said;
+    bytes32 internal constant SALT = "salt";
     /// @dev Accepted calls per kind, to see that the crowd gets somewhere.
     mapping(bytes4 => uint256) public accepted;
 
-    constructor(Ledger ledger_, Registry registry_, JobBook book_, Replica replica_) {
+    constructor(
+        Ledger ledger_,
+        Registry registry_,
+        JobBook book_,
+        Replica replica_,
+        Auditors auditors_,
+        Audits audits_
+    ) {
         (ledger, registry, book, replica) = (ledger_, registry_, book_, replica_);
+        (auditors, audits) = (auditors_, audits_);
         now_ = 1_800_000_000;
     }
 
@@ -43,8 +68,14 @@ contract Crowd is T {
         return vm.addr(0xB000 + n % PROVIDERS);
     }
 
+    /// @dev As many auditors as audited work asks for, each its own node key.
+    function auditorOf(uint256 n) public pure returns (address) {
+        return address(uint160(0xD000 + n % AUDITORS));
+    }
+
     function act(address sender, address to, bytes memory data) internal {
         vm.warp(now_);
+        vm.roll(block_);
         vm.recordLogs();
         vm.prank(sender);
         (bool done,) = to.call(data);
@@ -55,8 +86,10 @@ contract Crowd is T {
         accepted[bytes4(data)] += 1;
     }
 
+    /// @dev Mostly one of the last four, which are not over yet.
     function someJob(uint256 n) internal view returns (uint64) {
-        return uint64(n % (replica.jobCount() + 1));
+        uint256 all = replica.jobCount();
+        return uint64(n % 4 != 0 && all > 4 ? all - (n >> 2) % 4 : n % (all + 1));
     }
 
     function someSeq(uint64 id, uint256 n) internal view returns (uint32) {
@@ -86,6 +119,9 @@ contract Crowd is T {
         t.maxFailures = uint32((seed >> 96) % 20);
         t.requiredClass = (seed >> 104) % 4 == 0 ? 2 : 0;
         t.program = bytes32(seed >> 200);
+        t.audited = (seed >> 128) % 3 == 0;
+        // Mostly worth an audit, or few audited jobs would be opened.
+        if (t.audited && (seed >> 136) % 8 != 0) (t.unitCap, t.price) = (t.unitCap + 7, t.price + 1e6);
         if ((seed >> 112) % 2 == 0) {
             t.floorPrice = uint96(1 + (seed >> 120) % t.price);
             t.finishSeconds = uint32(16 + (seed >> 152) % 200);
@@ -116,11 +152,10 @@ contract Crowd is T {
         address sender = replica.provider(replica.range(id, seq).provider).node;
         if (who % 4 == 0) sender = node(who / 4);
         units = uint64(bound(units, 0, replica.mostUnits(id, seq) + 1));
-        act(
-            sender,
-            address(book),
-            abi.encodeCall(IJobBook.submit, (id, seq, keccak256(abi.encode(n)), units, failures % 4, bytes32(n)))
-        );
+        failures %= 4;
+        // Some hand in what they cannot open.
+        bytes32 root = n % 8 == 0 ? keccak256(abi.encode(n)) : rootOf(id, seq, units, failures);
+        act(sender, address(book), abi.encodeCall(IJobBook.submit, (id, seq, root, units, failures, bytes32(n))));
     }
 
     /// @dev A claimed range, if a few tries find one.
@@ -137,18 +172,22 @@ contract Crowd is T {
         uint32 seq = heldSeq(id, n);
         IRegistry.Provider memory p = replica.provider(replica.range(id, seq).provider);
         units = uint64(bound(units, 0, replica.mostUnits(id, seq)));
+        failures %= 2;
+        bytes32 root = rootOf(id, seq, units, failures);
         act(
             p.node,
             address(book),
-            abi.encodeCall(
-                IJobBook.submitAndClaim, (id, seq, keccak256(abi.encode(n)), units, failures % 2, 0, want % 50, 0)
-            )
+            abi.encodeCall(IJobBook.submitAndClaim, (id, seq, root, units, failures, 0, want % 50, 0))
         );
     }
 
+    /// @dev Mostly who holds the range gives it back.
     function release(uint256 who, uint256 j, uint256 n) external {
         uint64 id = someJob(j);
-        act(node(who), address(book), abi.encodeCall(IJobBook.release, (id, someSeq(id, n))));
+        uint32 seq = heldSeq(id, n);
+        address sender = replica.provider(replica.range(id, seq).provider).node;
+        if (who % 4 == 0) sender = node(who / 4);
+        act(sender, address(book), abi.encodeCall(IJobBook.release, (id, seq)));
     }
 
     function expire(uint256 j, uint256 n) external {
@@ -187,12 +226,125 @@ contract Crowd is T {
         act(client(who), address(ledger), abi.encodeCall(ILedger.withdraw, (uint128(bound(amount, 0, 1e9)))));
     }
 
+    /// @dev What happens around an audit: everybody may move, be late or lie, so cases come to many outcomes.
+    function audit(uint256 j, uint256 n, uint8 what, uint8 seat) external {
+        uint64 id = someJob(j);
+        uint32 seq = someSeq(id, n);
+        for (uint256 i = 0; i < 8 && audits.auditCase(id, seq).state == IAudits.State.None; ++i) {
+            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
+        // Mostly the last case that was drawn, or none would get far.
+        bool open_ = audits.auditCase(drawnJob, drawnSeq).deadline != 0;
+        if (what % 3 != 0 && open_) (id, seq) = (drawnJob, drawnSeq);
+        IAudits.Case memory c = audits.auditCase(id, seq);
+        if (c.state == IAudits.State.Submitted) {
+            act(address(0xE), address(audits), abi.encodeCall(IAudits.draw, (id, seq)));
+            if (audits.auditCase(id, seq).state == IAudits.State.Naming) (drawnJob, drawnSeq) = (id, seq);
+        } else if (c.state == IAudits.State.Naming && what % 4 != 0) {
+            address sender = replica.provider(replica.range(id, seq).provider).node;
+            act(sender, address(audits), abi.encodeCall(IAudits.name, (id, seq, positions(id, seq, c))));
+        } else if (c.state == IAudits.State.Committing && what % 4 != 0) {
+            uint8 number = seat % c.given;
+            IAuditors.Auditor memory a = auditors.auditor(audits.seat(id, seq, number).auditor);
+            // Mostly what the leaves say.
+            bytes32 answer = n % 8 == 0 ? bytes32(uint256(1)) : answerTo(id, seq, c);
+            if (audits.seat(id, seq, number).state == IAudits.SeatState.Drawn) said[id][seq][number] = answer;
+            bytes32 sealed_ = seal(id, seq, a.owner, answer);
+            act(a.node, address(audits), abi.encodeCall(IAudits.commit, (id, seq, number, sealed_)));
+        } else if (c.state == IAudits.State.Opening && what % 4 != 0) {
+            MerkleSum.Leaf[] memory all = leaves(id, seq);
+            MerkleSum.Leaf[] memory drawn = new MerkleSum.Leaf[](8);
+            MerkleSum.Sibling[][] memory proofs = new MerkleSum.Sibling[][](8);
+            for (uint256 i = 0; i < 8; ++i) {
+                uint256 at = uint32(c.positions >> 32 * i);
+                (drawn[i], proofs[i]) = (all[at], Trees.prove(all, at));
+            }
+            act(address(0xE), address(audits), abi.encodeCall(IAudits.open, (id, seq, drawn, proofs)));
+        } else if (c.state == IAudits.State.Revealing && what % 8 != 0) {
+            for (uint8 number = 0; number < c.given; ++number) {
+                bytes32 answer = said[id][seq][number];
+                act(address(0xE), address(audits), abi.encodeCall(IAudits.reveal, (id, seq, number, answer, SALT)));
+            }
+        } else {
+            if (what % 2 == 0 && c.deadline > now_) now_ = c.deadline + 1;
+            act(address(0xE), address(audits), abi.encodeCall(IAudits.advance, (id, seq)));
+        }
+    }
+
+    function positions(uint64 id, uint32 seq, IAudits.Case memory c) internal view returns (uint32[] memory list) {
+        IJobBook.Range memory r = replica.range(id, seq);
+        uint256 leaves_ = uint256(r.count) + (replica.job(id).terms.prepareCap == 0 ? 0 : 1);
+        bytes32 seed = Draw.seedOf(audits.randomness().value(c.round), id, seq, 0);
+        list = new uint32[](8);
+        for (uint32 i = 0; i < 8; ++i) {
+            (bool byUnits, uint256 value) = Draw.pick(seed, i, leaves_, r.units);
+            uint256 at = value;
+            if (byUnits) {
+                MerkleSum.Leaf[] memory all = leaves(id, seq);
+                for (at = 0; value >= all[at].units; ++at) {
+                    value -= all[at].units;
+                }
+            }
+            list[i] = uint32(at);
+        }
+    }
+
+    /// @dev Leaves of a range as the crowd hands them in: what a task may take at most until the units are used up. The prepare
+    /// leaf takes first.
+    function leaves(uint64 id, uint32 seq) internal view returns (MerkleSum.Leaf[] memory) {
+        return leavesWith(id, seq, replica.range(id, seq).units, replica.range(id, seq).failures);
+    }
+
+    function leavesWith(uint64 id, uint32 seq, uint256 units, uint256 failures)
+        internal
+        view
+        returns (MerkleSum.Leaf[] memory list)
+    {
+        IJobBook.Range memory r = replica.range(id, seq);
+        IJobBook.Terms memory t = replica.job(id).terms;
+        uint256 prepare = t.prepareCap == 0 ? 0 : 1;
+        list = new MerkleSum.Leaf[](r.count + prepare);
+        for (uint256 i = 0; i < list.length; ++i) {
+            uint256 most = i < prepare ? t.prepareCap : t.unitCap;
+            uint64 taken = uint64(units < most ? units : most);
+            units -= taken;
+            uint32 index = i < prepare ? MerkleSum.PREPARE_INDEX : uint32(r.from + i - prepare);
+            list[i] = MerkleSum.Leaf(id, index, i < failures ? 1 : 0, 0, 0, taken);
+        }
+    }
+
+    function rootOf(uint64 id, uint32 seq, uint64 units, uint32 failures) internal view returns (bytes32 root) {
+        if (replica.range(id, seq).count == 0) return "nothing";
+        (root,) = MerkleSum.recomputeRoot(leavesWith(id, seq, units, failures));
+    }
+
+    function answerTo(uint64 id, uint32 seq, IAudits.Case memory c) internal view returns (bytes32) {
+        MerkleSum.Leaf[] memory all = leaves(id, seq);
+        bytes32[] memory hashes = new bytes32[](8);
+        for (uint256 i = 0; i < 8; ++i) {
+            hashes[i] = MerkleSum.leafHash(all[uint32(c.positions >> 32 * i)]);
+        }
+        return AuditRules.answer(hashes);
+    }
+
+    function seal(uint64 id, uint32 seq, address who, bytes32 answer) internal view returns (bytes32) {
+        return keccak256(abi.encodePacked(block.chainid, address(audits), id, seq, who, answer, SALT));
+    }
+
+    function auditorsStake(uint256 who, uint96 amount, uint8 what) external {
+        bytes memory data = abi.encodeCall(IAuditors.addStake, (uint128(bound(amount, 0, 1e7))));
+        if (what % 4 == 1) data = abi.encodeCall(IAuditors.unstake, (uint128(bound(amount, 0, 2e7))));
+        if (what % 4 == 2) data = abi.encodeCall(IAuditors.withdrawStake, ());
+        act(auditorOf(who), address(auditors), data);
+    }
+
     function destroyBurned(uint8 seldom) external {
         if (seldom % 8 == 0) act(address(0xE), address(ledger), abi.encodeCall(ILedger.destroyBurned, ()));
     }
 
     function wait_(uint256 seconds_) external {
         now_ += uint40(bound(seconds_, 1, seconds_ % 16 == 0 ? 8 days : 30));
+        block_ += bound(seconds_ >> 8, 1, 4);
         vm.warp(now_);
     }
 }
@@ -201,11 +353,26 @@ contract InvariantsTest is Network {
     Replica internal replica;
     Crowd internal crowd;
 
+    /// @dev The crowd's jobs are worth less than 5e9, so all have the shortest windows.
+    function small() internal pure override returns (uint256) {
+        return 5e9;
+    }
+
+    function minStake() internal pure override returns (uint128) {
+        return 1e7;
+    }
+
     function setUp() public override {
         super.setUp();
-        replica = new Replica(address(ledger), address(registry), address(book));
-        crowd = new Crowd(ledger, registry, book, replica);
+        replica = new Replica(address(ledger), address(registry), address(book), small());
+        crowd = new Crowd(ledger, registry, book, replica, auditors, audits);
         vm.recordLogs();
+        for (uint256 i = 0; i < crowd.AUDITORS(); ++i) {
+            address auditor = crowd.auditorOf(i);
+            fund(auditor, 1e9);
+            vm.prank(auditor);
+            auditors.join(auditor, 5e8);
+        }
         for (uint256 i = 0; i < 2; ++i) {
             fund(crowd.client(i), 1e10);
         }
@@ -225,13 +392,16 @@ contract InvariantsTest is Network {
     }
 
     function everyone() internal view returns (address[] memory all) {
-        all = new address[](8);
+        all = new address[](9 + crowd.AUDITORS());
         for (uint256 i = 0; i < 2; ++i) {
             all[i] = crowd.client(i);
         }
         (all[2], all[3]) = (crowd.owner(1), crowd.owner(2));
         (all[4], all[5], all[6]) = (TREASURY, ledger.BURN_ACCOUNT(), CLIENT);
-        all[7] = address(0xE);
+        (all[7], all[8]) = (address(0xE), address(audits));
+        for (uint256 i = 0; i < crowd.AUDITORS(); ++i) {
+            all[9 + i] = crowd.auditorOf(i);
+        }
     }
 
     /// forge-config: default.invariant.runs = 48
@@ -256,17 +426,23 @@ contract InvariantsTest is Network {
         eq(token.totalSupply(), address(token).balance, "each token is one coin");
     }
 
-    /// @dev Locked money of an account = escrow of its jobs + ceilings of claimed + value of submitted ranges + its stake.
+    /// @dev Locked money of an account = escrow of its jobs + ceilings of claimed + value of submitted ranges + its stake, as
+    /// provider or as auditor.
     function lockedMoneyHasAReason() internal view {
         address[] memory all = everyone();
         uint256 inJobs = 0;
         uint256 inStake = 0;
+        uint256 inAudits = 0;
         for (uint256 i = 0; i < all.length; ++i) {
             IRegistry.Provider memory p = registry.provider(all[i]);
             uint256 jobs = moneyInJobs(all[i]);
-            eq(locked(all[i]), jobs + p.stake + p.unbonding, "locked money has a reason");
+            IAuditors.Auditor memory a = auditors.auditor(auditors.numberOf(all[i]));
+            uint256 stake = uint256(p.stake) + p.unbonding;
+            uint256 auditing = uint256(a.stake) + a.leaving;
+            eq(locked(all[i]), jobs + stake + auditing, "locked money has a reason");
             inJobs += jobs;
-            inStake += uint256(p.stake) + p.unbonding;
+            inStake += stake;
+            inAudits += auditing;
         }
         (, uint128 held) = ledger.module(address(book));
         eq(held, inJobs, "the JobBook's share");
@@ -274,6 +450,10 @@ contract InvariantsTest is Network {
         (, held) = ledger.module(address(registry));
         eq(held, inStake, "the Registry's share");
         eq(held, replica.moduleLocked(address(registry)), "from events");
+        (, held) = ledger.module(address(auditors));
+        eq(held, inAudits, "the Auditors' share");
+        (, held) = ledger.module(address(audits));
+        eq(held, 0, "the purse is free money");
     }
 
     function moneyInJobs(address who) internal view returns (uint256 sum) {
@@ -339,11 +519,11 @@ contract InvariantsTest is Network {
     /// @dev The crowd must get somewhere, or the invariants above say nothing.
     function test_theCrowdReachesEveryState() public {
         uint256 seed = 7;
-        for (uint256 i = 0; i < 1500; ++i) {
+        for (uint256 i = 0; i < 2000; ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
             uint256 a = seed >> 16;
             uint256 b = seed >> 80;
-            uint256 what = seed % 24;
+            uint256 what = seed % 28;
             if (what == 0) crowd.open(a, seed >> 24, uint96(b));
             else if (what == 1) crowd.topUp(a, b, uint96(seed >> 24));
             else if (what == 2) crowd.cancel(a, b, uint8(seed >> 24));
@@ -359,10 +539,12 @@ contract InvariantsTest is Network {
             else if (what == 20) crowd.changeProvider(a, uint16(b), uint64(seed >> 24));
             else if (what == 21) crowd.withdraw(a, uint96(b));
             else if (what == 22) crowd.destroyBurned(uint8(a));
+            else if (what < 26) crowd.audit(a, b, uint8(seed >> 24), uint8(seed >> 32));
+            else if (what == 26) crowd.auditorsStake(a, uint96(b), uint8(seed >> 24));
             else crowd.wait_(a);
         }
         invariant_everything();
-        bytes4[13] memory calls = [
+        bytes4[19] memory calls = [
             IJobBook.open.selector,
             IJobBook.topUp.selector,
             IJobBook.cancel.selector,
@@ -375,7 +557,13 @@ contract InvariantsTest is Network {
             IJobBook.settle.selector,
             IJobBook.finish.selector,
             IRegistry.unstake.selector,
-            ILedger.destroyBurned.selector
+            ILedger.destroyBurned.selector,
+            IAudits.draw.selector,
+            IAudits.name.selector,
+            IAudits.commit.selector,
+            IAudits.open.selector,
+            IAudits.reveal.selector,
+            IAudits.advance.selector
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             ok(crowd.accepted(calls[i]) > 0, string.concat("accepted call number ", vm.toString(i)));

@@ -3,7 +3,10 @@ pragma solidity 0.8.37;
 
 import {Network} from "./Network.sol";
 import {JobBook} from "../src/JobBook.sol";
+import {JobDesk} from "../src/JobDesk.sol";
+import {JobLayout} from "../src/JobLayout.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {IJudge} from "../src/interfaces/IJudge.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 
@@ -179,14 +182,43 @@ contract JobBookOpenTest is Network {
         book.finish(77);
     }
 
+    function deployment() internal view returns (JobLayout.Deployment memory) {
+        return JobLayout.Deployment(ledger, registry, audits, TREASURY, 100, 1);
+    }
+
     function test_construction() public {
+        JobLayout.Deployment memory d = deployment();
+        d.treasury = address(0);
+        refusedDeployment(d, address(desk));
+        d = deployment();
+        d.registry = IRegistry(address(0));
+        refusedDeployment(d, address(desk));
+        d = deployment();
+        d.judge = IJudge(address(0));
+        refusedDeployment(d, address(desk));
+        d = deployment();
+        d.feeBps = 501;
+        refusedDeployment(d, address(desk));
+        // The ledger gave that contract no right.
+        refusedDeployment(deployment(), address(desk));
+        refusedDeployment(deployment(), address(0));
+    }
+
+    function refusedDeployment(JobLayout.Deployment memory d, address desk_) internal {
         vm.expectRevert(IJobBook.BadDeployment.selector);
-        new JobBook(ledger, registry, address(0), 0, 1);
-        vm.expectRevert(IJobBook.BadDeployment.selector);
-        new JobBook(ledger, IRegistry(address(0)), TREASURY, 0, 1);
-        vm.expectRevert(IJobBook.BadDeployment.selector);
-        new JobBook(ledger, registry, TREASURY, 501, 1);
-        vm.expectRevert(IJobBook.BadDeployment.selector);
-        new JobBook(ledger, registry, TREASURY, 100, 1);
+        new JobBook(d, desk_);
+    }
+
+    /// @dev The desk is code for the JobBook; by itself it has no money to lock and its jobs are nobody's.
+    function test_theDeskAloneOpensNothing() public {
+        IJobBook.Terms memory t = terms();
+        vm.startPrank(CLIENT);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.open(t, 1 ether);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.open(t, 0);
+        vm.stopPrank();
+        eq(book.jobCount(), 0, "no job of the JobBook");
+        eq(locked(CLIENT), 0, "no money");
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {T} from "./T.sol";
+import {Trees} from "./Trees.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 
 contract Tree {
@@ -25,40 +26,6 @@ contract Tree {
 contract MerkleSumTest is T {
     Tree internal tree = new Tree();
 
-    /// @dev An independent way to the proof: builds every level in full.
-    function prove(MerkleSum.Leaf[] memory leaves, uint256 position)
-        internal
-        pure
-        returns (MerkleSum.Sibling[] memory proof)
-    {
-        uint256 n = leaves.length;
-        bytes32[] memory h = new bytes32[](n);
-        uint128[] memory t = new uint128[](n);
-        for (uint256 i = 0; i < n; ++i) {
-            (h[i], t[i]) = (MerkleSum.leafHash(leaves[i]), MerkleSum.leafTally(leaves[i]));
-        }
-        MerkleSum.Sibling[] memory all = new MerkleSum.Sibling[](32);
-        uint256 used = 0;
-        while (n > 1) {
-            uint256 other = position ^ 1;
-            if (other < n) all[used++] = MerkleSum.Sibling(h[other], t[other]);
-            for (uint256 i = 0; i < n; i += 2) {
-                if (i + 1 < n) {
-                    h[i / 2] = MerkleSum.nodeHash(h[i], t[i], h[i + 1], t[i + 1]);
-                    t[i / 2] = MerkleSum.addTally(t[i], t[i + 1]);
-                } else {
-                    (h[i / 2], t[i / 2]) = (h[i], t[i]);
-                }
-            }
-            position /= 2;
-            n = (n + 1) / 2;
-        }
-        proof = new MerkleSum.Sibling[](used);
-        for (uint256 i = 0; i < used; ++i) {
-            proof[i] = all[i];
-        }
-    }
-
     function someLeaves(uint256 count, uint256 seed) internal pure returns (MerkleSum.Leaf[] memory leaves) {
         leaves = new MerkleSum.Leaf[](count);
         for (uint256 i = 0; i < count; ++i) {
@@ -73,7 +40,7 @@ contract MerkleSumTest is T {
         position = bound(position, 0, count - 1);
         MerkleSum.Leaf[] memory leaves = someLeaves(count, seed);
         (bytes32 root, uint128 tally) = tree.root(leaves);
-        (bytes32 got, uint128 gotTally) = tree.opened(leaves[position], position, count, prove(leaves, position));
+        (bytes32 got, uint128 gotTally) = tree.opened(leaves[position], position, count, Trees.prove(leaves, position));
         eq(got, root, "root");
         eq(gotTally, tally, "tally");
         uint256 units = 0;
@@ -93,7 +60,7 @@ contract MerkleSumTest is T {
         position = bound(position, 0, count - 1);
         MerkleSum.Leaf[] memory leaves = someLeaves(count, seed);
         (bytes32 root,) = tree.root(leaves);
-        MerkleSum.Sibling[] memory proof = prove(leaves, position);
+        MerkleSum.Sibling[] memory proof = Trees.prove(leaves, position);
         MerkleSum.Leaf memory leaf = leaves[position];
         what = what % 8;
         if (what == 0) leaf.units += 1;
@@ -110,7 +77,7 @@ contract MerkleSumTest is T {
 
     function test_wrongShapesAreRefused() public {
         MerkleSum.Leaf[] memory leaves = someLeaves(5, 1);
-        MerkleSum.Sibling[] memory proof = prove(leaves, 1);
+        MerkleSum.Sibling[] memory proof = Trees.prove(leaves, 1);
         vm.expectRevert(abi.encodeWithSelector(MerkleSum.PositionOutOfRange.selector, 5, 5));
         tree.opened(leaves[1], 5, 5, proof);
         vm.expectRevert(abi.encodeWithSelector(MerkleSum.WrongProofLength.selector, proof.length));

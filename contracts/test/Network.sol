@@ -2,12 +2,18 @@
 pragma solidity 0.8.37;
 
 import {T} from "./T.sol";
+import {Auditors} from "../src/Auditors.sol";
+import {Audits} from "../src/Audits.sol";
 import {JobBook} from "../src/JobBook.sol";
+import {JobDesk} from "../src/JobDesk.sol";
+import {JobLayout} from "../src/JobLayout.sol";
 import {JobView} from "../src/JobView.sol";
 import {Ledger} from "../src/Ledger.sol";
 import {Registry} from "../src/Registry.sol";
+import {SoloRandomness} from "../src/SoloRandomness.sol";
 import {WGrain} from "../src/WGrain.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {IJudge} from "../src/interfaces/IJudge.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
@@ -17,6 +23,7 @@ abstract contract Network is T {
     uint256 internal constant SMALL = 100 ether;
     uint128 internal constant CAP = type(uint96).max;
     uint16 internal constant FEE_BPS = 100;
+    uint128 internal constant MIN_STAKE = 10 ether;
     address internal constant TREASURY = address(0x7EA5);
     address internal constant CLIENT = address(0xC11E);
 
@@ -25,25 +32,57 @@ abstract contract Network is T {
     Registry internal registry;
     JobBook internal book;
     JobView internal view_;
+    JobDesk internal desk;
+    SoloRandomness internal randomness;
+    Auditors internal auditors;
+    Audits internal audits;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         uint64 nonce = vm.getNonce(address(this));
-        address[4] memory at;
-        for (uint256 i = 0; i < 4; ++i) {
+        address[9] memory at;
+        for (uint256 i = 0; i < 9; ++i) {
             at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
-        token = new WGrain();
-        ILedger.Grant[] memory grants = new ILedger.Grant[](2);
-        grants[0] = ILedger.Grant(at[2], CAP);
-        grants[1] = ILedger.Grant(at[3], CAP);
-        ledger = new Ledger(address(token), grants);
-        registry = new Registry(ledger, at[3]);
-        book = new JobBook(ledger, registry, TREASURY, FEE_BPS, SMALL);
-        view_ = new JobView(book);
+        token = WGrain(payable(deployed("WGrain", "")));
+        ILedger.Grant[] memory grants = new ILedger.Grant[](4);
+        (grants[0], grants[1]) = (ILedger.Grant(at[2], CAP), ILedger.Grant(at[3], CAP));
+        (grants[2], grants[3]) = (ILedger.Grant(at[7], CAP), ILedger.Grant(at[8], CAP));
+        ledger = Ledger(deployed("Ledger", abi.encode(token, grants)));
+        registry = Registry(deployed("Registry", abi.encode(ledger, at[3], at[8])));
+        JobLayout.Deployment memory d =
+            JobLayout.Deployment(ledger, registry, IJudge(at[8]), TREASURY, FEE_BPS, small());
+        book = JobBook(deployed("JobBook", abi.encode(d, at[5])));
+        view_ = JobView(deployed("JobView", abi.encode(book)));
+        desk = JobDesk(deployed("JobDesk", abi.encode(d)));
+        randomness = SoloRandomness(deployed("SoloRandomness", ""));
+        auditors = Auditors(deployed("Auditors", abi.encode(ledger, at[8], minStake())));
+        audits = Audits(deployed("Audits", abi.encode(book, registry, auditors, ledger, randomness, small())));
         ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
         ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
+        ok(address(desk) == at[5] && address(auditors) == at[7], "addresses are known before deployment");
+        ok(address(audits) == at[8], "addresses are known before deployment");
         fund(CLIENT, 1_000_000 ether);
+    }
+
+    /// @dev Creates a contract from what forge built. With `new`, the compiler would build all of them anew inside every test
+    /// contract, which takes minutes.
+    function deployed(string memory name, bytes memory args) private returns (address at) {
+        bytes memory code = abi.encodePacked(vm.getCode(string.concat(name, ".sol:", name)), args);
+        assembly ("memory-safe") {
+            at := create(0, add(code, 0x20), mload(code))
+        }
+        ok(at != address(0), string.concat(name, " is deployed"));
+    }
+
+    /// @dev The small value of the deployment.
+    function small() internal pure virtual returns (uint256) {
+        return SMALL;
+    }
+
+    /// @dev Least stake of an auditor.
+    function minStake() internal pure virtual returns (uint128) {
+        return MIN_STAKE;
     }
 
     /// @dev Gives an account free money in the ledger.

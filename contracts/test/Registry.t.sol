@@ -299,6 +299,29 @@ contract RegistryTest is Network {
 
     function test_constructionChecksTheLedger() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.BadLedger.selector, address(ledger)));
-        new Registry(ledger, address(book));
+        new Registry(ledger, address(book), address(audits));
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotJudge.selector, address(0)));
+        new Registry(ledger, address(book), address(0));
+    }
+
+    function test_onlyTheJudgePunishesAndItReachesLeavingStake() public {
+        address owner = provider(1, 1, 10 ether);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotJudge.selector, address(this)));
+        registry.punish(1, 1e9, CLIENT);
+        vm.prank(owner);
+        registry.unstake(4 ether);
+        uint256 before = free(CLIENT);
+        vm.prank(address(audits));
+        eq(registry.punish(1, 8e8, CLIENT), 8 ether, "four fifths of both");
+        IRegistry.Provider memory p = registry.provider(owner);
+        eq(p.stake, 0, "active first");
+        eq(p.unbonding, 2 ether, "then what is leaving");
+        eq(free(CLIENT) - before, 4 ether, "half to the harmed");
+        eq(free(ledger.BURN_ACCOUNT()), 4 ether, "half burned");
+        vm.prank(address(audits));
+        eq(registry.punish(1, 1e9, CLIENT), 2 ether, "the rest");
+        vm.prank(address(audits));
+        eq(registry.punish(1, 1e9, CLIENT), 0, "nothing is left");
+        eq(locked(owner), 0, "nothing is left");
     }
 }

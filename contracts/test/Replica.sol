@@ -39,10 +39,11 @@ contract Replica {
     address internal immutable LEDGER;
     address internal immutable REGISTRY;
     address internal immutable BOOK;
+    uint256 internal immutable smallValue;
     address internal constant BURN_ACCOUNT = 0x000000000000000000000000000000000000dEaD;
 
-    constructor(address ledger, address registry, address book) {
-        (LEDGER, REGISTRY, BOOK) = (ledger, registry, book);
+    constructor(address ledger, address registry, address book, uint256 smallValue_) {
+        (LEDGER, REGISTRY, BOOK, smallValue) = (ledger, registry, book, smallValue_);
     }
 
     function account(address a) external view returns (ILedger.Account memory) {
@@ -151,6 +152,8 @@ contract Replica {
             (, jobs_[id].escrow) = abi.decode(log.data, (uint128, uint128));
         } else if (kind == IJobBook.JobDraining.selector) {
             jobs_[id].state = IJobBook.JobState.Draining;
+        } else if (kind == IJobBook.JobReopened.selector) {
+            jobs_[id].state = IJobBook.JobState.Open;
         } else if (kind == IJobBook.JobCancelled.selector) {
             (jobs_[id].state, jobs_[id].escrow) = (IJobBook.JobState.Cancelling, 0);
         } else if (kind == IJobBook.JobDone.selector) {
@@ -165,6 +168,8 @@ contract Replica {
             onReleased(id, log);
         } else if (kind == IJobBook.RangeExpired.selector) {
             onExpired(id, log);
+        } else if (kind == IJobBook.RangeRejected.selector) {
+            onRejected(id, log);
         } else {
             revert("a job event that the replica does not know");
         }
@@ -215,7 +220,7 @@ contract Replica {
         jobs_[id].failures += r.failures;
         IRegistry.Provider storage p = providers_[r.provider];
         p.held -= 1;
-        p.exposure -= ceiling(id, seq) - value(id, seq);
+        p.exposure -= ceiling(id, seq) - exposed(id, seq);
         pace_(jobs_[id].terms, paces_[id][r.provider], claimedAt, r.at, r.count);
     }
 
@@ -250,7 +255,7 @@ contract Replica {
         r.state = IJobBook.RangeState.Settled;
         j.settledTasks += r.count;
         j.outstanding -= 1;
-        providers_[r.provider].exposure -= value(id, seq);
+        providers_[r.provider].exposure -= exposed(id, seq);
         timesPaid[id][seq] += 1;
     }
 
@@ -266,6 +271,19 @@ contract Replica {
         (, uint128 escrow) = abi.decode(log.data, (uint128, uint128));
         paces_[id][ranges_[id][seq].provider].cap = 0;
         comesBack(id, seq, IJobBook.RangeState.Expired, escrow);
+    }
+
+    function onRejected(uint64 id, Vm.Log calldata log) internal {
+        uint32 seq = uint32(uint256(log.topics[2]));
+        IJobBook.Range storage r = ranges_[id][seq];
+        require(r.state == IJobBook.RangeState.Submitted, "rejected without a submission");
+        newBlock(jobs_[id]);
+        r.state = IJobBook.RangeState.Rejected;
+        jobs_[id].escrow = abi.decode(log.data, (uint128));
+        jobs_[id].outstanding -= 1;
+        jobs_[id].failures -= r.failures;
+        jobs_[id].returnedTasks += r.count;
+        providers_[r.provider].exposure -= exposed(id, seq);
     }
 
     function comesBack(uint64 id, uint32 seq, IJobBook.RangeState state, uint128 escrow) internal {
@@ -319,6 +337,13 @@ contract Replica {
     /// @dev Largest value of a range.
     function ceiling(uint64 id, uint32 seq) public view returns (uint128) {
         return uint128(mostUnits(id, seq) * ranges_[id][seq].price);
+    }
+
+    /// @dev What a submitted range takes of its provider's exposure: its value, in audited jobs at least fifteen ten-thousandths of
+    /// the small value.
+    function exposed(uint64 id, uint32 seq) public view returns (uint128) {
+        uint128 least = jobs_[id].terms.audited ? uint128(smallValue / 10_000 * 15) : 0;
+        return value(id, seq) < least ? least : value(id, seq);
     }
 
     /// @dev Value of a submitted range.

@@ -13,8 +13,10 @@ interface Vm {
     function startPrank(address sender) external;
     function stopPrank() external;
     function warp(uint256 time) external;
+    function roll(uint256 number) external;
     function deal(address who, uint256 coins) external;
     function chainId(uint256 id) external;
+    function etch(address target, bytes calldata code) external;
     function expectRevert(bytes calldata data) external;
     function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;
@@ -23,10 +25,15 @@ interface Vm {
     function addr(uint256 key) external pure returns (address);
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function getNonce(address account) external view returns (uint64);
+    function getBlockTimestamp() external view returns (uint256);
+    function getBlockNumber() external view returns (uint256);
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool success);
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory);
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
+    function getCode(string calldata what) external view returns (bytes memory);
     function readFile(string calldata path) external view returns (string memory);
     function parseJson(string calldata json, string calldata key) external pure returns (bytes memory);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
@@ -60,6 +67,11 @@ abstract contract T {
 
     function eq(address a, address b, string memory why) internal pure {
         vm.assertEq(a, b, why);
+    }
+
+    /// @dev Lets time pass. The compiler takes the time for the same all through a function, so it is asked for anew.
+    function passSeconds(uint256 n) internal {
+        vm.warp(vm.getBlockTimestamp() + n);
     }
 
     function ok(bool a, string memory why) internal pure {

@@ -3,6 +3,7 @@
 #[path = "../../crates/chain/tests/it/fixture.rs"]
 #[expect(dead_code, reason = "the fixture serves the tests, too")]
 mod fixture;
+pub mod challenges;
 #[cfg(feature = "client")]
 pub mod job_files;
 pub mod models;

@@ -8,6 +8,7 @@ pragma solidity ^0.8.30;
 /// @dev State machines:
 ///   job:   Open -> Draining -> Done          Open | Draining -> Cancelling -> Cancelled
 ///   range: Claimed -> Submitted -> Settled   Claimed -> Released | Expired (its tasks go out again under a new seq)
+///          in audited jobs also Submitted -> Rejected (the same)
 /// `Draining` is also shown for an open job that has nothing left to claim; a range that comes back makes it Open again.
 /// Job ids count from 1, range numbers (seq) of a job from 0. All times are Unix seconds, all money base units.
 interface IJobBook {
@@ -26,7 +27,8 @@ interface IJobBook {
         Submitted,
         Settled,
         Released,
-        Expired
+        Expired,
+        Rejected
     }
 
     /// @notice Why a provider gets no range now.
@@ -75,7 +77,7 @@ interface IJobBook {
     /// @param finishSeconds clock only: seconds after opening at which every task is offered at `price`, at least 16 and not
     /// after the deadline; 0 = posted price
     /// @param window seconds after submission from which anyone may settle; at least `minWindow(value)`
-    /// @param rangeTimeout seconds after its claim from which a range may be expired
+    /// @param rangeTimeout seconds after its claim from which a range may be expired, and in audited jobs not be handed in
     /// @param targetSeconds how long a provider should work on one range
     /// @param parallelism provider slots that the client expects
     /// @param firstRange tasks in a provider's first range, at least 1
@@ -84,6 +86,8 @@ interface IJobBook {
     /// @param requiredClass device class bits that a provider must have
     /// @param minVramMib video memory that a provider must have, MiB
     /// @param afterJob reserved, must be 0
+    /// @param audited whether submitted ranges are subject to audits: then nothing is paid before the range's audit is over, an
+    /// acknowledgement saves the window only, and a share of what ranges earn pays the auditors
     /// @param callback contract whose `onJobDone` is called at the end; zero = none
     /// @param program what quotes are grouped by, the BLAKE3 hash of the program (event only, not checked); may be 0
     /// @param contact where spec and inputs are served (event only, opaque), at most MAX_CONTACT_BYTES
@@ -105,6 +109,7 @@ interface IJobBook {
         uint64 requiredClass;
         uint32 minVramMib;
         uint64 afterJob;
+        bool audited;
         address callback;
         bytes32 program;
         bytes contact;
@@ -176,6 +181,8 @@ interface IJobBook {
     event JobDry(uint64 indexed jobId, uint128 escrow);
     /// @notice Too many tasks failed: no more claims.
     event JobDraining(uint64 indexed jobId, uint32 failures);
+    /// @notice Ranges with failures were rejected: there are no longer more than the job bears, and it gives out ranges again.
+    event JobReopened(uint64 indexed jobId, uint32 failures);
     /// @notice The client stopped the job. Ranges already claimed are still judged and paid.
     event JobCancelled(uint64 indexed jobId, uint128 refunded);
     /// @notice The job is over (state Done or Cancelled); what was left went back to the client.
@@ -205,6 +212,7 @@ interface IJobBook {
         uint128 escrow,
         uint40 at
     );
+    /// @param fee what did not go to the provider: the protocol fee and, in audited jobs, the charge for audits
     event RangeSettled(
         uint64 indexed jobId,
         uint32 indexed seq,
@@ -222,11 +230,16 @@ interface IJobBook {
         uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint128 bond, uint128 escrow
     );
 
+    /// @notice The range's results were overturned, or could not be judged; its tasks go out again.
+    event RangeRejected(uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint128 escrow);
+
     /// @notice Wrong constructor arguments: no treasury, no registry, a fee above the cap, or a ledger without a grant of at
     /// most 96 bits for this contract.
     error BadDeployment();
     /// @notice There is no such job.
     error NoSuchJob(uint64 jobId);
+    /// @notice Only the judge may do this.
+    error NotJudge(address caller);
     /// @notice Only the client of the job may do this.
     error NotClient(uint64 jobId, address caller);
     /// @notice The job is already cancelled or over.
@@ -243,6 +256,8 @@ interface IJobBook {
     error NotYourRange(uint64 jobId, uint32 seq);
     /// @notice The range is not in the state that the call needs (submitted twice, expired, never claimed).
     error WrongRangeState(uint64 jobId, uint32 seq, RangeState state);
+    /// @notice A range of an audited job is late: it can be released or expired, and not be handed in any more.
+    error SubmittedLate(uint64 jobId, uint32 seq);
     /// @notice More units than the cap of the range allows.
     error TooManyUnits(uint64 units, uint64 cap);
     /// @notice More failures than the range has leaves.
@@ -260,6 +275,8 @@ interface IJobBook {
 
     function ledger() external view returns (address);
     function registry() external view returns (address);
+    /// @notice The contract that decides about ranges of audited jobs.
+    function judge() external view returns (address);
     /// @notice Account that gets the protocol fee.
     function treasury() external view returns (address);
     /// @notice Protocol fee in basis points of what providers earn.
@@ -287,7 +304,7 @@ interface IJobBook {
     /// order, changes neither.
     function claim(uint64 jobId, uint32 want, uint96 minPrice) external returns (uint32 seq, uint32 from, uint32 count);
 
-    /// @notice Node key: hands in the results of a range.
+    /// @notice Node key: hands in the results of a range; in audited jobs within its `rangeTimeout`.
     function submit(uint64 jobId, uint32 seq, bytes32 root, uint64 units, uint32 failures, bytes32 contentHash) external;
 
     /// @notice Node key: submits a range and claims the next one of the same job. When there is none for this provider,
@@ -314,6 +331,9 @@ interface IJobBook {
 
     /// @notice Anyone: pays submitted ranges whose window is over. Others are skipped.
     function settle(uint64 jobId, uint32[] calldata seqs) external returns (uint256 done);
+
+    /// @notice What a judge needs to know of a job: its client, and how many leaves besides its tasks every range has (0 or 1).
+    function subjectOf(uint64 jobId) external view returns (address client, uint256 prepareLeaves);
 
     function job(uint64 jobId) external view returns (Job memory);
     function range(uint64 jobId, uint32 seq) external view returns (Range memory);

@@ -102,6 +102,8 @@ interface IRegistry {
     error EndpointTooLong(uint256 length, uint256 limit);
     /// @notice Only the JobBook may call this.
     error NotJobBook(address caller);
+    /// @notice Only the judge of audited jobs may call this.
+    error NotJudge(address caller);
     /// @notice Stake is needed to cover unsettled work.
     error StakeInUse(uint128 stake, uint128 requested, uint128 exposure);
     /// @notice More was asked for than the provider has staked.
@@ -174,6 +176,10 @@ interface IRegistry {
     /// @notice The same by number.
     function providerByNumber(uint32 number) external view returns (Provider memory);
 
+    /// @notice What stands behind a provider's work: its active stake, what is leaving and still slashable, and its exposure;
+    /// base units, all zero when there is no such provider.
+    function backing(uint32 number) external view returns (uint128 stake, uint128 unbonding, uint128 exposure);
+
     /// @notice How many providers ever registered; their numbers are 1..=count.
     function providerCount() external view returns (uint32);
 
@@ -192,12 +198,12 @@ interface IRegistry {
     /// @notice JobBook only: a range was claimed: one more held, its largest value exposed.
     function reserve(uint32 number, uint128 value) external;
 
-    /// @notice JobBook only: the provider of a node key submitted a range: one less held, the unused part of its value no
-    /// longer exposed. The caller checks that the range is that provider's.
+    /// @notice JobBook only: the provider of a node key submitted a range: one less held, the unused part of its value (in
+    /// audited jobs not the last of it) no longer exposed. The caller checks that the range is that provider's.
     /// @return standing after it
     function submitted(address node, uint128 unused) external returns (Standing memory);
 
-    /// @notice JobBook only: submitted work was settled: its value is no longer exposed.
+    /// @notice JobBook only: submitted work was settled or rejected: what it took is no longer exposed.
     function settled(uint32 number, uint128 value) external;
 
     /// @notice JobBook only: a range was released or expired: one less held, its value no longer exposed, and `penalty`
@@ -207,4 +213,9 @@ interface IRegistry {
     function dropped(uint32 number, uint128 value, uint128 penalty, address beneficiary)
         external
         returns (address owner, uint128 cut);
+
+    /// @notice Judge only: cuts a share (billionths) of the stake, active first, then leaving; half of it burned, the rest to
+    /// `beneficiary`.
+    /// @return cut what was taken
+    function punish(uint32 number, uint256 severity, address beneficiary) external returns (uint128 cut);
 }

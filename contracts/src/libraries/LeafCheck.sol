@@ -31,13 +31,29 @@ library LeafCheck {
         if (r.state != IJobBook.RangeState.Submitted && r.state != IJobBook.RangeState.Settled) {
             revert NoResults(jobId, seq, r.state);
         }
+        checkIn(r, jobId, book.job(jobId).terms.prepareCap == 0 ? 0 : 1, leaf, position, proof);
+    }
+
+    /// @notice The same for a range that was read already.
+    /// @param prepare 1 when the job has a prepare phase, else 0
+    /// @return hash of the leaf
+    /// @return unitsBefore units of all leaves before it
+    function checkIn(
+        IJobBook.Range memory r,
+        uint64 jobId,
+        uint256 prepare,
+        MerkleSum.Leaf memory leaf,
+        uint32 position,
+        MerkleSum.Sibling[] calldata proof
+    ) internal pure returns (bytes32 hash, uint256 unitsBefore) {
         if (leaf.job != jobId) revert LeafOfAnotherJob(jobId, leaf.job);
-        uint256 extra = book.job(jobId).terms.prepareCap == 0 ? 0 : 1;
-        uint256 index = position < extra ? uint256(MerkleSum.PREPARE_INDEX) : uint256(r.from) + position - extra;
+        uint256 index = position < prepare ? uint256(MerkleSum.PREPARE_INDEX) : uint256(r.from) + position - prepare;
         if (leaf.index != index) revert LeafMisplaced(leaf.index, position);
-        (bytes32 root, uint128 tally) = MerkleSum.rootOf(
-            MerkleSum.leafHash(leaf), MerkleSum.leafTally(leaf), position, uint256(r.count) + extra, proof
-        );
+        hash = MerkleSum.leafHash(leaf);
+        bytes32 root;
+        uint128 tally;
+        (root, tally, unitsBefore) =
+            MerkleSum.opened(hash, MerkleSum.leafTally(leaf), position, uint256(r.count) + prepare, proof);
         requireRoot(r, root, tally);
     }
 

@@ -85,6 +85,17 @@ library MerkleSum {
         pure
         returns (bytes32, uint128)
     {
+        (hash, tally,) = opened(hash, tally, position, leafCount, proof);
+        return (hash, tally);
+    }
+
+    /// @notice The root that an opening leads to, and the units of all leaves before this one: the sums of the siblings on
+    /// its left. They mean nothing unless the root and its tally are those that were submitted.
+    function opened(bytes32 hash, uint128 tally, uint256 position, uint256 leafCount, Sibling[] calldata proof)
+        internal
+        pure
+        returns (bytes32, uint128, uint256 unitsBefore)
+    {
         if (position >= leafCount) revert PositionOutOfRange(position, leafCount);
         uint256 used = 0;
         while (leafCount > 1) {
@@ -92,16 +103,20 @@ library MerkleSum {
             if (!alone) {
                 if (used == proof.length) revert WrongProofLength(proof.length);
                 Sibling calldata sibling = proof[used++];
-                hash = position & 1 == 0
-                    ? nodeHash(hash, tally, sibling.hash, sibling.tally)
-                    : nodeHash(sibling.hash, sibling.tally, hash, tally);
+                if (position & 1 == 0) {
+                    hash = nodeHash(hash, tally, sibling.hash, sibling.tally);
+                } else {
+                    hash = nodeHash(sibling.hash, sibling.tally, hash, tally);
+                    // The low half of a tally; no sum of the tree is above 64 bits.
+                    unitsBefore += sibling.tally & type(uint64).max;
+                }
                 tally = addTally(tally, sibling.tally);
             }
             position >>= 1;
             leafCount = (leafCount + 1) >> 1;
         }
         if (used != proof.length) revert WrongProofLength(proof.length);
-        return (hash, tally);
+        return (hash, tally, unitsBefore);
     }
 
     /// @notice The root of all leaves of a range, for contracts that aggregate inline outputs.

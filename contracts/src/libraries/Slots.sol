@@ -22,7 +22,7 @@ library Slots {
     }
 
     /// @notice Terms about cost and size.
-    /// price 96 | unitCap 48 | prepareCap 48 | rangeTimeout 24 | 7 free | clock 1 | targetSeconds 16 | parallelism 16
+    /// price 96 | unitCap 48 | prepareCap 48 | rangeTimeout 24 | 6 free | audited 1 | clock 1 | targetSeconds 16 | parallelism 16
     /// `price` is the posted price, or the cap when `clock` is set.
     struct Cost {
         uint256 price;
@@ -32,6 +32,7 @@ library Slots {
         uint256 targetSeconds;
         uint256 parallelism;
         bool clock;
+        bool audited;
     }
 
     /// @notice Jobs on the clock only: its terms, and where the job stood when the block of the last change began.
@@ -106,13 +107,14 @@ library Slots {
         c.targetSeconds = w >> 16 & M16;
         c.parallelism = w & M16;
         c.clock = w >> 32 & 1 == 1;
+        c.audited = w >> 33 & 1 == 1;
     }
 
     function packCost(Cost memory c) internal pure returns (uint256) {
         _fits(c.price >> 96 | (c.unitCap | c.prepareCap) >> 48 | c.rangeTimeout >> 24);
         _fits((c.targetSeconds | c.parallelism) >> 16);
         return c.price << 160 | c.unitCap << 112 | c.prepareCap << 64 | c.rangeTimeout << 40 | c.targetSeconds << 16
-            | c.parallelism | (c.clock ? 1 << 32 : 0);
+            | c.parallelism | (c.clock ? 1 << 32 : 0) | (c.audited ? 1 << 33 : 0);
     }
 
     function unpackClock(uint256 w) internal pure returns (Clock memory c) {

@@ -25,11 +25,13 @@ use tilth_protocol::{Contact, ContentHash};
 use tracing::{info, warn};
 
 use crate::{
-    BlobsError,
+    BlobsError, Tag,
     dial::Dialer,
     disk::{self, Disk},
     door::Door,
+    guard::{Guard, Kept},
     holders::{EndpointKey, Liars},
+    local::iroh_hash,
     pace::Pace,
     relay::{Relays, Route},
     serve,
@@ -69,6 +71,8 @@ pub struct Config {
     pub relays: Relays,
     /// Other protocols that the endpoint answers.
     pub lines: Vec<Line>,
+    /// Content that not everybody may have, from the first moment on; see [`Blobs::keep`].
+    pub kept: Vec<Kept>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -83,6 +87,7 @@ impl Config {
             advertise: Vec::new(),
             relays: Relays::default(),
             lines: Vec::new(),
+            kept: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -143,6 +148,7 @@ struct Inner {
     liars: Mutex<Liars>,
     contact: Contact,
     download: Pace,
+    guard: Guard,
     helpers: Vec<tokio::task::AbortHandle>,
 }
 
@@ -168,7 +174,7 @@ impl Blobs {
     /// [`BlobsError::Open`] for the folder, [`BlobsError::Bind`] for the socket,
     /// [`BlobsError::DiskFull`] when less than the reserve is free.
     pub async fn spawn(config: Config) -> Result<Self, BlobsError> {
-        let Config { dir, secret, bind, advertise, relays, lines, limits } = config;
+        let Config { dir, secret, bind, advertise, relays, lines, kept, limits } = config;
         let dir = std::path::absolute(&dir).map_err(|error| open_error(&dir, error))?;
         std::fs::create_dir_all(&dir).map_err(|error| open_error(&dir, error))?;
         let disk = Disk::new(dir.clone(), limits.disk_reserve, limits.store_bytes);
@@ -179,7 +185,8 @@ impl Blobs {
         let endpoint = listen(&dir, secret, bind, &relays).await?;
         let addresses = if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
         let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
-        let (protocol, pacer) = serve::protocol(&store, Pace::new(limits.upload));
+        let guard = Guard::new(kept);
+        let (protocol, porter) = serve::protocol(&store, Pace::new(limits.upload), guard.clone());
         let door = Door::new(protocol, serve::places(&limits));
         let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door);
         let with =
@@ -188,11 +195,11 @@ impl Blobs {
         wait_for_relay(&endpoint, &relays).await;
         let dialer = Arc::new(Dialer::new(endpoint, relays));
         let sweeper = tokio::spawn(close_idle(Arc::clone(&dialer))).abort_handle();
-        let helpers = pacer.into_iter().chain([sweeper]).collect();
+        let helpers = vec![porter, sweeper];
         info!(dir = %dir.display(), addresses = ?contact.addresses, "content store is open");
         let (liars, download) = (Mutex::default(), Pace::new(limits.download));
         let inner =
-            Inner { store, disk, limits, router, dialer, liars, contact, download, helpers };
+            Inner { store, disk, limits, router, dialer, liars, contact, download, guard, helpers };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -215,10 +222,31 @@ impl Blobs {
     ///
     /// # Errors
     /// [`TalkError::Unreachable`], or the other side closes at once because it does not know the protocol or
-    /// has no place free.
+    /// has no place free, or [`TalkError::Silent`]: it takes the connection and lets nobody begin.
     pub async fn call(&self, contact: &Contact, alpn: &[u8]) -> Result<Talk, TalkError> {
         let dialed = self.inner.dialer.dial(contact, alpn).await;
         Talk::begin(dialed.map_err(TalkError::Unreachable)?).await
+    }
+
+    /// Serves content to nobody but one endpoint from now on, alone or as part of any sequence. It is not remembered over a
+    /// restart ([`Config::kept`]).
+    pub fn keep(&self, kept: Kept) {
+        self.inner.guard.keep(kept);
+    }
+
+    /// Keeps more content under a name, for whoever it is kept for. Nothing happens if it was released meanwhile.
+    pub fn keep_also(&self, tag: &Tag, hashes: Vec<ContentHash>) {
+        self.inner.guard.keep_also(tag, hashes);
+    }
+
+    /// Serves what was kept under this name to everybody again.
+    pub fn release(&self, tag: &Tag) {
+        self.inner.guard.release(tag);
+    }
+
+    /// Whether content is kept from anybody now, be it here or not.
+    pub fn is_kept(&self, hash: ContentHash) -> bool {
+        !self.inner.guard.admits(&iroh_hash(hash), None)
     }
 
     /// Bytes that the store's folder takes, as of a moment ago.
@@ -328,7 +356,10 @@ async fn bind_endpoint(
 ) -> Result<Endpoint, BlobsError> {
     let bind_error = |detail: String| BlobsError::Bind { address: bind, detail };
     let silence = IdleTimeout::try_from(SILENCE).map_err(|error| bind_error(error.to_string()))?;
-    let transport = QuicTransportConfig::builder().max_idle_timeout(Some(silence)).build();
+    let transport = QuicTransportConfig::builder()
+        .max_idle_timeout(Some(silence))
+        .max_concurrent_bidi_streams(serve::REQUESTS.into())
+        .build();
     relays
         .apply(Endpoint::builder(presets::Minimal))
         .transport_config(transport)

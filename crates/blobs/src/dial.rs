@@ -16,7 +16,7 @@ use crate::{
 
 /// How long one dial may take. Loopback and LAN answer in milliseconds, other continents well below
 /// a second; a silent address costs all of it.
-const DIAL: Duration = Duration::from_secs(4);
+pub(crate) const DIAL: Duration = Duration::from_secs(4);
 /// An unused connection is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
 /// Most connections kept.

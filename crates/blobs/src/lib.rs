@@ -10,21 +10,26 @@
 //!   holder that offers another one before the first byte is written; [`Blobs::get_sequence`] bounds
 //!   the number of children and the sum of their sizes.
 //! - **Everything stored was verified** against its hash, 16 KiB at a time, while it came in.
+//! - **What is kept for one is served to nobody else** ([`Blobs::keep`]), neither alone nor as part of a sequence that
+//!   somebody has planted.
 //! - **Pinned content stays.** Every put and get names a [`Tag`]; content without a tag is collected.
 //! - **A crash loses nothing that was synced.** [`Blobs::sync`] returns when all earlier puts survive
 //!   a kill; without it they do so within half a second.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod admission;
 mod blobs;
 mod dial;
 mod disk;
 mod door;
 mod error;
 mod fetch;
+mod guard;
 mod holders;
 mod local;
 mod pace;
+mod places;
 mod relay;
 mod serve;
 mod tag;
@@ -34,6 +39,7 @@ mod transfer;
 pub use blobs::{Blobs, Config, Limits};
 pub use error::BlobsError;
 pub use fetch::SequenceBounds;
+pub use guard::Kept;
 pub use relay::{MAX_RELAYS, Relays, Route};
 pub use tag::Tag;
 pub use talk::{Line, Talk, TalkError};

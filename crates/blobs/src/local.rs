@@ -202,16 +202,34 @@ impl Blobs {
         hash: ContentHash,
         path: impl AsRef<Path>,
     ) -> Result<(), BlobsError> {
+        let mut passing = path.as_ref().as_os_str().to_owned();
+        passing.push(".partial");
+        self.export_through(hash, passing, path).await
+    }
+
+    /// As [`Blobs::export`], but what is half-written lies at `passing`, on the same file system: for folders in which
+    /// every name is somebody's.
+    ///
+    /// # Errors
+    /// As [`Blobs::export`].
+    pub async fn export_through(
+        &self,
+        hash: ContentHash,
+        passing: impl AsRef<Path>,
+        path: impl AsRef<Path>,
+    ) -> Result<(), BlobsError> {
         let given = path.as_ref();
         let file = |source| BlobsError::File { action: "writing", path: given.to_owned(), source };
         let path = std::path::absolute(given).map_err(file)?;
+        let passing = std::path::absolute(passing).map_err(file)?;
         let size = self.size(hash).await?.ok_or(BlobsError::NotHere { hash })?;
         self.disk().admit(size)?;
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        let exported = self.store().export(iroh_hash(hash), Path::new(&partial)).finish().await;
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(file)?;
+        }
+        let exported = self.store().export(iroh_hash(hash), &passing).finish().await;
         exported.map_err(|error| file(std::io::Error::other(error.to_string())))?;
-        tokio::fs::rename(&partial, &path).await.map_err(file)
+        tokio::fs::rename(&passing, &path).await.map_err(file)
     }
 
     pub(crate) async fn pin(&self, content: HashAndFormat, tag: &Tag) -> Result<(), BlobsError> {

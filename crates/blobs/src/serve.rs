@@ -1,22 +1,32 @@
-//! Serving within the cap on what is sent.
+//! Serving within the cap on what is sent, to those who may have it.
+
+use std::{collections::HashMap, sync::Arc};
 
 use iroh_blobs::{
     BlobsProtocol,
     api::Store,
-    provider::events::{EventMask, EventSender, ProviderMessage, ThrottleMode},
+    provider::events::{
+        ConnectMode, EventMask, EventSender, ObserveMode, ProviderMessage, RequestMode,
+        ThrottleMode,
+    },
 };
-use tokio::task::AbortHandle;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
 
-use crate::{Limits, pace::Pace};
+use crate::{Limits, admission::Admission, guard::Guard, holders::EndpointKey, pace::Pace};
 
-/// Questions that may wait for their turn. Each is one piece of 16 KiB of one request; those who do not
-/// fit wait at the door.
-const QUEUE: usize = 64;
+/// Requests that one reader may have under way; the next ones wait in the transport. Twice what a role of ours has for
+/// one job.
+pub(crate) const REQUESTS: u32 = 8;
+
+/// Messages on the way from the protocol to its porter. What waits behind it is bounded by what may be under way: each of
+/// the [`REQUESTS`] of every connection asks one thing at a time.
+const HANDED_OVER: usize = 64;
 
 /// Bytes of one piece.
 const PIECE: u64 = 16 << 10;
-/// Requests that one reader is taken to have under way: what our own roles do at most.
-const REQUESTS: u64 = 4;
 
 /// How many connections are served at once: with a cap only so many that each of their requests gets its
 /// next piece in half the time after which readers give up. Those who come beyond are told that we are
@@ -25,27 +35,70 @@ pub(crate) fn places(limits: &Limits) -> usize {
     let Some(rate) = limits.upload else { return limits.max_connections };
     let millis = u64::try_from((limits.stall / 2).as_millis()).unwrap_or(u64::MAX);
     let pieces = rate.get().saturating_mul(millis) / 1_000 / PIECE;
-    let places = usize::try_from(pieces / REQUESTS).unwrap_or(usize::MAX);
+    let places = usize::try_from(pieces / u64::from(REQUESTS)).unwrap_or(usize::MAX);
     places.clamp(1, limits.max_connections.max(1))
 }
 
-/// The protocol that serves a store, and the task that lets pieces go when there is a cap.
-pub(crate) fn protocol(store: &Store, pace: Pace) -> (BlobsProtocol, Option<AbortHandle>) {
-    if !pace.is_capped() {
-        return (BlobsProtocol::new(store, None), None);
+/// The protocol that serves a store, and the task that lets requests in and pieces go.
+pub(crate) fn protocol(store: &Store, pace: Pace, guard: Guard) -> (BlobsProtocol, AbortHandle) {
+    let mut mask = EventMask::DEFAULT;
+    if pace.is_capped() {
+        mask.throttle = ThrottleMode::Intercept;
     }
-    let mask = EventMask { throttle: ThrottleMode::Intercept, ..EventMask::DEFAULT };
-    let (events, mut inbox) = EventSender::channel(QUEUE, mask);
-    let pacer = tokio::spawn(async move {
-        while let Some(message) = inbox.recv().await {
-            if let ProviderMessage::Throttle(piece) = message {
-                pace.take(piece.inner.size).await;
-                // The one who asked may be gone.
-                let _ = piece.tx.send(Ok(())).await;
+    mask.connected = ConnectMode::Notify;
+    (mask.get, mask.get_many) = (RequestMode::Intercept, RequestMode::Intercept);
+    mask.observe = ObserveMode::Intercept;
+    let (events, inbox) = EventSender::channel(HANDED_OVER, mask);
+    let admission = Admission::new(store.clone(), guard);
+    let porter = tokio::spawn(port(inbox, pace, admission));
+    (BlobsProtocol::new(store, Some(events)), porter.abort_handle())
+}
+
+/// Decides who may have what, and when the next piece goes. Nobody waits for somebody else's turn here.
+async fn port(mut inbox: mpsc::Receiver<ProviderMessage>, pace: Pace, admission: Admission) {
+    let pace = Arc::new(pace);
+    let mut callers: HashMap<u64, EndpointKey> = HashMap::new();
+    let mut waiting = JoinSet::new();
+    while let Some(message) = inbox.recv().await {
+        while waiting.try_join_next().is_some() {}
+        match message {
+            ProviderMessage::ClientConnectedNotify(caller) => {
+                if let Some(key) = caller.inner.endpoint_id {
+                    callers.insert(caller.inner.connection_id, *key.as_bytes());
+                }
             }
+            ProviderMessage::ConnectionClosed(gone) => {
+                callers.remove(&gone.inner.connection_id);
+            }
+            // Who is refused gets no answer from us, and so from the protocol what it says when it finds nothing: that
+            // something is here would say too much. And who asked may be gone.
+            ProviderMessage::GetRequestReceived(asked) => {
+                let caller = callers.get(&asked.inner.connection_id).copied();
+                let admission = admission.clone();
+                waiting.spawn(async move {
+                    if admission.admits(&asked.inner.request, caller).await {
+                        let _ = asked.tx.send(Ok(())).await;
+                    }
+                });
+            }
+            ProviderMessage::GetManyRequestReceived(asked) => {
+                let caller = callers.get(&asked.inner.connection_id).copied();
+                if admission.admits_many(&asked.inner.request, caller) {
+                    let _ = asked.tx.send(Ok(())).await;
+                }
+            }
+            ProviderMessage::Throttle(piece) => {
+                let pace = Arc::clone(&pace);
+                waiting.spawn(async move {
+                    pace.take(piece.inner.size).await;
+                    let _ = piece.tx.send(Ok(())).await;
+                });
+            }
+            // None of ours asks what is here without wanting it: refused, too.
+            ProviderMessage::ObserveRequestReceived(_) => {}
+            _ => {}
         }
-    });
-    (BlobsProtocol::new(store, Some(events)), Some(pacer.abort_handle()))
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +117,7 @@ mod tests {
         for rate in [64 << 10, 100 << 10, 1 << 20] {
             let stall = Limits::default().stall;
             // All of them ask for everything they may: the last one's turn comes in time.
-            let waiting = u32::try_from(places(rate) as u64 * REQUESTS).unwrap();
+            let waiting = u32::try_from(places(rate) * REQUESTS as usize).unwrap();
             let turn = Duration::from_secs_f64(PIECE as f64 / rate as f64) * waiting;
             assert!(turn <= stall / 2, "{rate}: {turn:?}");
         }

@@ -9,10 +9,14 @@ use iroh::{
     endpoint::{Connection, RecvStream, SendStream},
     protocol::{AcceptError, ProtocolHandler},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::door::BUSY;
+use crate::{
+    dial::DIAL,
+    door::BUSY,
+    places::{Place, Places},
+};
 
 /// How long a caller may take to begin.
 const BEGIN: Duration = Duration::from_secs(5);
@@ -22,7 +26,8 @@ const BEGIN: Duration = Duration::from_secs(5);
 pub struct Line {
     /// Its name on the wire.
     pub alpn: &'static [u8],
-    /// Most conversations at the same time; who calls when all are taken is told to come back later.
+    /// Most conversations at the same time, three quarters of them with one endpoint; who calls when all are taken is told to
+    /// come back later.
     pub most: usize,
     /// Where calls go. A call that finds no room here is refused, too.
     pub calls: mpsc::Sender<Talk>,
@@ -65,7 +70,7 @@ pub struct Talk {
     send: SendStream,
     receive: RecvStream,
     /// Among those of a [`Line`].
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 fn gone(error: &impl fmt::Display) -> TalkError {
@@ -82,7 +87,10 @@ async fn within<T>(
 impl Talk {
     /// Begins a conversation on a connection that was just opened.
     pub(crate) async fn begin(connection: Connection) -> Result<Self, TalkError> {
-        let (send, receive) = connection.open_bi().await.map_err(|error| gone(&error))?;
+        // The other side says how many streams there may be, and may allow none for ever.
+        let opened =
+            within(DIAL, async { connection.open_bi().await.map_err(|error| gone(&error)) });
+        let (send, receive) = opened.await?;
         Ok(Self { connection, send, receive, _place: None })
     }
 
@@ -134,20 +142,21 @@ impl Talk {
 #[derive(Debug)]
 pub(crate) struct LineDoor {
     line: Line,
-    free: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl LineDoor {
     pub(crate) fn new(line: Line) -> Self {
-        let free = Arc::new(Semaphore::new(line.most));
-        Self { line, free }
+        let places = Places::new(line.most);
+        Self { line, places }
     }
 }
 
 impl ProtocolHandler for LineDoor {
     async fn accept(&self, connection: Connection) -> Result<(), AcceptError> {
-        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
-            debug!(remote = %connection.remote_id().fmt_short(), "refused a call: all places taken");
+        let remote = connection.remote_id();
+        let Some(place) = self.places.take(*remote.as_bytes()) else {
+            debug!(remote = %remote.fmt_short(), "refused a call: all places taken");
             connection.close(BUSY.into(), b"busy");
             return Ok(());
         };

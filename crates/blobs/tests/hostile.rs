@@ -9,10 +9,10 @@ use std::{
 
 use iroh::{
     Endpoint, RelayMode, SecretKey,
-    endpoint::{Connection, presets},
+    endpoint::{Connection, QuicTransportConfig, presets},
     protocol::{AcceptError, ProtocolHandler, Router},
 };
-use tilth_blobs::{Blobs, BlobsError, Config, Limits, SequenceBounds, Tag};
+use tilth_blobs::{Blobs, BlobsError, Config, Limits, Line, SequenceBounds, Tag, Talk, TalkError};
 use tilth_protocol::{Contact, ContentRef, JobId};
 
 const LOOPBACK: SocketAddr =
@@ -42,7 +42,15 @@ impl ProtocolHandler for Liar {
 }
 
 async fn serve(liar: Liar, key: u8) -> (Router, Contact) {
+    serve_streams(liar, key, 100).await
+}
+
+/// As [`serve`], with so many streams at the same time.
+async fn serve_streams(liar: Liar, key: u8, streams: u32) -> (Router, Contact) {
+    let transport =
+        QuicTransportConfig::builder().max_concurrent_bidi_streams(streams.into()).build();
     let endpoint = Endpoint::builder(presets::Minimal)
+        .transport_config(transport)
         .secret_key(SecretKey::from_bytes(&[key; 32]))
         .relay_mode(RelayMode::Disabled)
         .clear_ip_transports()
@@ -143,4 +151,84 @@ async fn more_connections_than_places_are_turned_away_until_there_is_room() {
     assert!(error.is_temporary(), "{error}");
     first.shutdown().await.unwrap();
     second.get(blob, &holders, &tag, soon()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_a_call_and_lets_nobody_begin_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = Blobs::spawn(config(dir.path(), 60)).await.unwrap();
+    let (_router, contact) = serve_streams(Liar { answer: vec![], stand_still: true }, 61, 0).await;
+    let called = blobs.call(&contact, iroh_blobs::ALPN);
+    let called = tokio::time::timeout(Duration::from_secs(30), called).await;
+    let error = called.expect("a call has an end").unwrap_err();
+    assert!(matches!(error, TalkError::Silent(_)), "{error:?}");
+}
+
+const ALPN: &[u8] = b"tilth/test/1";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An endpoint that answers four calls at once, and where they come in.
+async fn answering(dir: &Path, key: u8) -> (Blobs, tokio::sync::mpsc::Receiver<Talk>) {
+    let (ring, calls) = tokio::sync::mpsc::channel(4);
+    let mut config = config(dir, key);
+    config.lines = vec![Line { alpn: ALPN, most: 4, calls: ring }];
+    (Blobs::spawn(config).await.unwrap(), calls)
+}
+
+/// Calls and says something; both ends.
+async fn connected(
+    caller: &Blobs,
+    contact: &Contact,
+    calls: &mut tokio::sync::mpsc::Receiver<Talk>,
+) -> (Talk, Talk) {
+    let mut call = caller.call(contact, ALPN).await.unwrap();
+    call.say(&[7; 10], PATIENCE).await.unwrap();
+    let talk = tokio::time::timeout(PATIENCE, calls.recv()).await;
+    (call, talk.expect("the call comes in").unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_is_longer_than_allowed_ends_the_talk_before_it_is_read() {
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (holder, mut calls) = answering(dirs.0.path(), 62).await;
+    let caller = Blobs::spawn(config(dirs.1.path(), 63)).await.unwrap();
+    let (mut call, mut talk) = connected(&caller, &holder.contact(), &mut calls).await;
+    assert_eq!(talk.hear(10, PATIENCE).await.unwrap(), [7; 10]);
+    call.say(&[7; 11], PATIENCE).await.unwrap();
+    let refused = talk.hear(10, PATIENCE).await;
+    assert_eq!(refused, Err(TalkError::TooLong { length: 11, most: 10 }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_caller_does_not_take_the_last_place_of_a_line() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let (holder, mut calls) = answering(dirs[0].path(), 64).await;
+    let many = Blobs::spawn(config(dirs[1].path(), 65)).await.unwrap();
+    let other = Blobs::spawn(config(dirs[2].path(), 66)).await.unwrap();
+    let contact = holder.contact();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(connected(&many, &contact, &mut calls).await);
+    }
+    let fourth = async {
+        let mut call = many.call(&contact, ALPN).await?;
+        call.say(&[7; 10], PATIENCE).await?;
+        call.hear(10, PATIENCE).await
+    };
+    let refused = fourth.await.unwrap_err();
+    assert!(!matches!(refused, TalkError::Silent(_)), "{refused}");
+    held.push(connected(&other, &contact, &mut calls).await);
+    assert_eq!(held.last().unwrap().1.remote(), other.contact().endpoint);
+    // A place that is given back is anybody's.
+    drop(held.remove(0));
+    let deadline = soon();
+    loop {
+        let mut call = many.call(&contact, ALPN).await.unwrap();
+        let said = call.say(&[7; 10], PATIENCE).await;
+        let taken = tokio::time::timeout(Duration::from_millis(500), calls.recv()).await;
+        if said.is_ok() && taken.is_ok_and(|talk| talk.is_some()) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the place stays taken");
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tilth_blobs::{Blobs, BlobsError, Config, Limits, SequenceBounds, Tag};
+use tilth_blobs::{Blobs, BlobsError, Config, Kept, Limits, SequenceBounds, Tag};
 use tilth_protocol::{Contact, ContentHash, ContentRef, JobId};
 
 const LOOPBACK: SocketAddr =
@@ -70,6 +70,81 @@ async fn content_of_every_shape_arrives_intact_and_can_be_passed_on() {
     assert!(matches!(c.read(missing, 10).await, Err(BlobsError::NotHere { .. })));
     let one = ContentRef::of(&bytes(1024));
     assert!(matches!(c.read(one.hash, 1023).await, Err(BlobsError::TooLarge { .. })));
+}
+
+/// What is kept of a range that has these parts.
+fn kept(seq: u32, hashes: &[ContentHash], only: Option<[u8; 32]>) -> Kept {
+    Kept { tag: Tag::range(JobId(1), seq), hashes: hashes.to_vec(), only }
+}
+
+#[tokio::test]
+async fn what_is_kept_for_one_is_served_to_nobody_else_until_it_is_released() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let one = Blobs::spawn(config(dirs[1].path(), 2)).await.unwrap();
+    let other = Blobs::spawn(config(dirs[2].path(), 3)).await.unwrap();
+    let a = Blobs::spawn(config(dirs[0].path(), 1)).await.unwrap();
+    let part = a.put(bytes(70_000), &tag()).await.unwrap();
+    let free = a.put(bytes(9), &tag()).await.unwrap();
+    let all = a.put_sequence(&[part.hash, free.hash], &tag()).await.unwrap();
+    a.keep(kept(0, &[part.hash, all], Some(one.contact().endpoint)));
+    let bounds = SequenceBounds { max_total_bytes: 1 << 20, max_items: 10 };
+    let brief = || Instant::now() + Duration::from_secs(2);
+    let holders = [a.contact()];
+    let error = other.get(part, &holders, &tag(), brief()).await.unwrap_err();
+    assert!(error.is_temporary(), "as if it were not here: {error}");
+    assert!(other.get_sequence(all, bounds, &holders, &tag(), brief()).await.is_err());
+    assert!(!other.has(part.hash).await.unwrap());
+    other.get(free, &holders, &tag(), soon()).await.unwrap();
+    one.get_sequence(all, bounds, &holders, &tag(), soon()).await.unwrap();
+    // After a restart it is kept from the first moment on, if need be from everybody.
+    a.shutdown().await.unwrap();
+    drop(a);
+    let again =
+        |only| Config { kept: vec![kept(0, &[part.hash, all], only)], ..config(dirs[0].path(), 1) };
+    let a = Blobs::spawn(again(Some(one.contact().endpoint))).await.unwrap();
+    assert!(other.get_sequence(all, bounds, &[a.contact()], &tag(), brief()).await.is_err());
+    a.shutdown().await.unwrap();
+    drop(a);
+    let a = Blobs::spawn(again(None)).await.unwrap();
+    let holders = [a.contact()];
+    assert!(other.get(part, &holders, &tag(), brief()).await.is_err());
+    a.release(&Tag::range(JobId(1), 0));
+    other.get_sequence(all, bounds, &holders, &tag(), soon()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_planted_sequence_does_not_serve_what_is_kept() {
+    let dirs: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let a = Blobs::spawn(config(dirs[0].path(), 1)).await.unwrap();
+    let client = Blobs::spawn(config(dirs[1].path(), 2)).await.unwrap();
+    let secret = a.put(bytes(70_000), &tag()).await.unwrap();
+    let list = a.put_sequence(&[secret.hash, secret.hash], &tag()).await.unwrap();
+    a.keep(kept(0, &[secret.hash, list], Some(client.contact().endpoint)));
+    let free = a.put(bytes(9), &tag()).await.unwrap();
+    // More hashes than are read at a time before the one that matters.
+    let many: Vec<_> = std::iter::repeat_n(free.hash, 5_000).chain([secret.hash]).collect();
+    let innocent = a.put_sequence(&[free.hash, free.hash], &tag()).await.unwrap();
+    let bounds = SequenceBounds { max_total_bytes: 1 << 30, max_items: 10_000 };
+    let brief = || Instant::now() + Duration::from_secs(1);
+    let holders = [a.contact()];
+    for (n, parts) in [vec![secret.hash], vec![free.hash, list], many].into_iter().enumerate() {
+        let planted = a.put_sequence(&parts, &tag()).await.unwrap();
+        let dir = dirs[2].path().join(n.to_string());
+        let other = Blobs::spawn(config(&dir, 3)).await.unwrap();
+        assert!(other.get_sequence(planted, bounds, &holders, &tag(), brief()).await.is_err());
+        // The list is here already: only parts are asked for.
+        assert_eq!(other.put_sequence(&parts, &tag()).await.unwrap(), planted);
+        assert!(other.get_sequence(planted, bounds, &holders, &tag(), brief()).await.is_err());
+        for hash in [secret.hash, list] {
+            assert!(!other.has(hash).await.unwrap(), "sequence {n}");
+        }
+        other.get_sequence(innocent, bounds, &holders, &tag(), soon()).await.unwrap();
+        // For the one it is for it may come in any wrapping.
+        if parts.len() < 10 {
+            client.get_sequence(planted, bounds, &holders, &tag(), soon()).await.unwrap();
+        }
+    }
+    assert!(client.has(secret.hash).await.unwrap());
 }
 
 #[tokio::test]

@@ -204,11 +204,20 @@ pub struct TransactionPlace {
     pub index: u32,
 }
 
-/// Hash of a block number and a parent's hash: the randomness a solo producer puts into a block.
-/// A producer can grind it by choosing transactions; nobody else can predict it.
+/// The randomness that a pending block shows: chained from the parent, so everybody knows it, and no block ever has it.
 pub(crate) fn chained_randomness(parent: &SealedHeader) -> B256 {
+    of_pair(&parent.mix_hash, parent)
+}
+
+/// The randomness that a solo producer puts into a block: whoever does not have its secret knows neither this nor the
+/// block's hash before the block is there. The producer itself can grind both by choosing transactions.
+pub(crate) fn secret_randomness(secret: &B256, parent: &SealedHeader) -> B256 {
+    of_pair(secret, parent)
+}
+
+fn of_pair(first: &B256, parent: &SealedHeader) -> B256 {
     let mut preimage = [0u8; 64];
-    preimage[..32].copy_from_slice(parent.mix_hash.as_slice());
+    preimage[..32].copy_from_slice(first.as_slice());
     preimage[32..].copy_from_slice(parent.hash().as_slice());
     alloy_primitives::keccak256(preimage)
 }

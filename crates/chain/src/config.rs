@@ -92,7 +92,7 @@ tilth_service::options! {
         /// Blocks behind the head whose transactions, receipts and logs can still be read, at least
         /// 128; `u64::MAX` for all. Headers are always kept.
         pub body_blocks: u64 = u64::MAX,
-        /// Trie nodes kept in memory, about 200 bytes each.
+        /// Trie nodes and entries kept in memory, 100 to 200 bytes each.
         pub trie_nodes_max: usize = 1_000_000,
         /// Changed keys after which the stored trie nodes are brought up to date. Opening after a
         /// crash applies about so many, some 10 us each.

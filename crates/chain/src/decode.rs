@@ -6,7 +6,10 @@
 
 mod blocks;
 mod lists;
+mod members;
+mod overrides;
 mod requests;
+pub(crate) mod strict;
 mod transactions;
 
 use std::fmt;
@@ -14,6 +17,8 @@ use std::fmt;
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U64, U256, hex};
 
 pub use lists::{Bounded, SlotRequest, arguments};
+pub(crate) use members::Members;
+pub(crate) use overrides::given;
 pub use transactions::transaction;
 
 /// Why a parameter was refused.
@@ -340,6 +345,9 @@ pub fn every(json: &str) {
     let _ = alloy_eips::BlockNumberOrTag::decode(json);
     let _ = alloy_eips::BlockId::decode(json);
     let _ = alloy_rpc_types_eth::TransactionRequest::decode(json);
+    let _ = alloy_rpc_types_eth::state::StateOverride::decode(json);
+    let _ = crate::message::BlockOverrides::decode(json);
+    let _ = crate::trace::TraceOptions::decode(json);
     let _ = arguments(json, 5);
     let _ = transaction(json.as_bytes());
 }

@@ -8,9 +8,7 @@ use serde_json::Value;
 use tokio::io::AsyncRead;
 
 use crate::{
-    Access, Chain, ChainSpec,
-    block::Block,
-    transfer,
+    Access, Chain,
     trie::{self, Prefix},
     websocket::{Event, Reader},
 };
@@ -24,16 +22,6 @@ pub fn stored_records(bytes: &[u8]) {
     let _ = crate::block::receipts_with(bytes, |_, _| true);
     let _ = crate::state::decode_account(bytes);
     crate::store::every_record(bytes);
-}
-
-/// A block's RLP decoded and encoded again; `None` if it is none.
-pub fn block_again(rlp: &[u8], spec: &ChainSpec) -> Option<Vec<u8>> {
-    transfer::decode(rlp, spec).ok().map(|block| transfer::encode(&block))
-}
-
-/// A block as it travels.
-pub fn encoded(block: &Block) -> Vec<u8> {
-    transfer::encode(block)
 }
 
 /// A trie record decoded and encoded again; `None` if it is none of a node at `at`.

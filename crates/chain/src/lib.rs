@@ -26,6 +26,7 @@ mod message;
 mod metrics;
 mod node;
 pub mod pool;
+mod producer;
 pub mod retention;
 mod rpc;
 mod simulate;
@@ -120,6 +121,10 @@ impl ChainError {
             Self::Node(NodeError::OtherGenesis { .. } | NodeError::OtherChain { .. }) => {
                 "use the genesis the folder was made with, or start with a fresh folder".to_owned()
             }
+            Self::Node(NodeError::NoRandomness(_)) => {
+                "the system's source of random bytes must work before anything is signed here"
+                    .to_owned()
+            }
             Self::Node(NodeError::Genesis(_)) => "correct the genesis".to_owned(),
             Self::Node(NodeError::OtherForks(_)) => {
                 "use the schedule of forks the folder was last opened with; only forks after its \
@@ -131,10 +136,26 @@ impl ChainError {
                  a copy"
                     .to_owned()
             }
+            Self::Node(NodeError::UnknownParent(_) | NodeError::NotNext { .. }) => {
+                "hand in the blocks before it first, oldest first".to_owned()
+            }
+            Self::Node(NodeError::OtherFinal { .. }) => {
+                "this node has followed another branch to its end: start it again with a fresh folder \
+                 or a snapshot of the chain that is to be followed"
+                    .to_owned()
+            }
+            Self::Node(NodeError::TooManyHeld { .. }) => {
+                "wait until a block becomes final before more are handed in".to_owned()
+            }
             Self::Node(NodeError::State(error)) => error.advice().to_owned(),
             Self::Node(NodeError::Execution(ExecutionError::State(error))) => {
                 error.advice().to_owned()
             }
+            Self::Node(NodeError::Execution(
+                ExecutionError::Invalid { .. }
+                | ExecutionError::Transaction { .. }
+                | ExecutionError::Mismatch { .. },
+            )) => "correct the block's attributes, or take the block from another node".to_owned(),
             Self::Node(NodeError::Execution(_)) => {
                 "run `tilth node fsck`, and report this as a bug if nothing is wrong".to_owned()
             }

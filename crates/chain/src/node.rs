@@ -5,6 +5,8 @@
 //! out of the pool. So nothing is ever shown that a crash could take back.
 
 mod arrivals;
+mod below;
+mod branches;
 mod earlier;
 mod import;
 mod pending;
@@ -16,15 +18,19 @@ use std::{
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, B256, Bytes, U256, map::AddressSet};
+use alloy_primitives::{
+    Address, B256, Bytes, U256,
+    map::{AddressSet, B256Set},
+};
 use tokio::sync::watch;
 
 pub(crate) use arrivals::Arrivals;
+use branches::Branches;
 use import::difficulty_before;
 pub(crate) use pending::PendingBlock;
 
 use crate::{
-    block::{ChainSpec, SealedHeader, chained_randomness},
+    block::{ChainSpec, SealedHeader, chained_randomness, secret_randomness},
     clock::Clock,
     config::Limits,
     execution::{BlockAttributes, BlockBuilder, Executed, ExecutionError, Rejected},
@@ -58,6 +64,9 @@ pub struct Head {
 /// Why the node could not be opened or could not make a block.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
+    /// Nothing to make a secret of.
+    #[error("the system gives no random bytes: {0}")]
+    NoRandomness(getrandom::Error),
     /// The state or its database failed.
     #[error("the chain's database failed")]
     State(#[from] StateError),
@@ -86,6 +95,29 @@ pub enum NodeError {
     /// The configured forks are others than those the chain has gone through.
     #[error("the genesis has another schedule of forks than the chain that is there")]
     OtherForks(#[source] ScheduleError),
+    /// The parent that a block stands on is neither the last block nor held.
+    #[error("the parent {0} is neither the last block nor held")]
+    UnknownParent(B256),
+    /// The chain has another block of this number.
+    #[error("the chain has another block {number}")]
+    OtherFinal {
+        /// Number of the block.
+        number: u64,
+    },
+    /// A block that is final and does not follow the last one.
+    #[error("block {number} does not follow block {head}, the last one")]
+    NotNext {
+        /// Number of the block.
+        number: u64,
+        /// The last block.
+        head: u64,
+    },
+    /// Too many blocks in a row without one that is final.
+    #[error("{max} blocks in a row wait to become final")]
+    TooManyHeld {
+        /// How many are held at the most.
+        max: usize,
+    },
     /// The stored state does not give the root in the last header.
     #[error("the stored state of block {number} has root {found}, its header says {wanted}")]
     WrongState {
@@ -105,6 +137,8 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     beneficiary: Address,
+    /// Known to nobody else and to no other run: what makes the next block's randomness unknown until it is there.
+    secret: B256,
     store: Store,
     /// Hash of a block and the difficulty up to it, while blocks before the merge are imported.
     total_difficulty: Mutex<Option<(B256, U256)>>,
@@ -118,6 +152,8 @@ pub(crate) struct Node {
     fault: Mutex<Option<String>>,
     /// The last pending block that was asked for.
     pending: Mutex<Option<Arc<PendingBlock>>>,
+    /// Blocks that are not final yet.
+    branches: Mutex<Branches>,
     /// The database refuses work until it is opened again.
     disk_failed: AtomicBool,
     pub(crate) meters: Meters,
@@ -166,6 +202,8 @@ impl Node {
             return Err(NodeError::WrongState { number, found: root, wanted });
         }
         store.save_tries_if_due(&mut commitment)?;
+        let mut secret = B256::ZERO;
+        getrandom::fill(secret.as_mut_slice()).map_err(NodeError::NoRandomness)?;
         let (heads, _) = watch::channel(header.number);
         let snapshot = store.snapshot()?;
         let head = Head { header, snapshot, tries: commitment.view().clone() };
@@ -176,6 +214,7 @@ impl Node {
             pool: Mutex::new(Pool::new(limits.pool.clone())),
             limits,
             beneficiary,
+            secret,
             store,
             total_difficulty: Mutex::new(None),
             commitment: Mutex::new(commitment),
@@ -184,6 +223,7 @@ impl Node {
             arrivals: Arrivals::default(),
             fault: Mutex::new(None),
             pending: Mutex::new(None),
+            branches: Mutex::default(),
             disk_failed: AtomicBool::new(false),
             meters: Meters::default(),
             opened: Instant::now(),
@@ -206,7 +246,8 @@ impl Node {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the next block will be built with.
+    /// What the next block would be built with now. The randomness is the one that is shown: a block has another, which
+    /// nobody knows before it is there.
     pub(crate) fn next_attributes(&self, parent: &SealedHeader) -> BlockAttributes {
         BlockAttributes {
             timestamp: self.clock.now().max(self.earliest_timestamp(parent)),
@@ -251,10 +292,11 @@ impl Node {
         self.recover(&mut commitment)?;
         let start = Instant::now();
         let parent = self.head();
-        let attributes = self.next_attributes(&parent.header);
+        let prev_randao = secret_randomness(&self.secret, &parent.header);
+        let attributes = BlockAttributes { prev_randao, ..self.next_attributes(&parent.header) };
         let mut builder =
             BlockBuilder::new(&self.spec, &parent.header, attributes, &parent.snapshot)?;
-        let invalid = self.fill(&mut builder, &mut || true)?;
+        let invalid = self.fill(&mut builder, &B256Set::default(), &mut || true)?;
         self.drop_invalid(invalid);
         if builder.is_empty() && !empty {
             return Ok(None);
@@ -268,14 +310,16 @@ impl Node {
         Ok(Some(head))
     }
 
-    /// Adds transactions from the pool until the block is full or `go_on` says no. Returns those
-    /// that are not valid.
+    /// Adds transactions from the pool until the block is full or `go_on` says no, without those that
+    /// have `passed` in blocks the pool has not heard of. Returns those that are not valid.
     fn fill<R: StateReader>(
         &self,
         builder: &mut BlockBuilder<'_, R>,
+        passed: &B256Set,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Vec<(Address, u64)>, NodeError> {
         let count = usize::try_from(builder.gas_left() / TRANSACTION_GAS_MIN).unwrap_or(usize::MAX);
+        let count = count.saturating_add(passed.len());
         let candidates = self.pool().best(builder.base_fee(), count);
         let mut skipped = AddressSet::default();
         let mut invalid = Vec::new();
@@ -286,7 +330,8 @@ impl Node {
             if is_full || !go_on() {
                 break;
             }
-            if skipped.contains(&sender) {
+            let hash = pooled.transaction.inner().tx_hash();
+            if skipped.contains(&sender) || passed.contains(hash) {
                 continue;
             }
             match builder.add(pooled.transaction.clone())? {
@@ -300,7 +345,6 @@ impl Node {
                     skipped.insert(sender);
                 }
                 Err(Rejected::Invalid(reason)) => {
-                    let hash = pooled.transaction.inner().tx_hash();
                     tracing::debug!(%hash, %reason, "transaction cannot go into a block");
                     invalid.push((sender, pooled.transaction.nonce()));
                     skipped.insert(sender);
@@ -336,8 +380,12 @@ impl Node {
         });
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&head);
         let changed = executed.diff.accounts.values();
-        self.refresh_pool(&head, changed.map(|account| (account.address, account.after)))?;
+        let refreshed =
+            self.refresh_pool(&head, changed.map(|account| (account.address, account.after)));
+        // Afterwards: what is built on a held block leaves out that one's transactions.
+        self.rebase_branches(&head, commitment.unsaved_keys() == 0);
         self.heads.send_replace(head.header.number);
+        refreshed?;
         tracing::debug!(
             number = head.header.number,
             transactions = executed.block.transactions.len(),
@@ -381,6 +429,8 @@ pub(crate) fn chain_of_causes(error: &(impl std::error::Error + ?Sized)) -> Stri
     text
 }
 
+#[cfg(test)]
+mod branch_tests;
 #[cfg(test)]
 mod power_tests;
 mod proof;

@@ -13,10 +13,12 @@ mod transfers;
 use std::rc::Rc;
 
 use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::value::RawValue;
 
 use crate::{
     block::ChainSpec,
+    decode::Parameter as _,
     execution::ExecutionError,
     message::{BlockOverrides, OverrideError, Refusal, Watch},
     node::{Head, PendingBlock},
@@ -49,9 +51,23 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct BlockCalls {
+    #[serde(deserialize_with = "crate::decode::given")]
     block_overrides: Option<BlockOverrides>,
+    #[serde(deserialize_with = "crate::decode::given")]
     state_overrides: Option<StateOverride>,
+    #[serde(deserialize_with = "calls")]
     calls: Option<Vec<TransactionRequest>>,
+}
+
+/// Calls are read as those of every other method, with geth's complaints.
+fn calls<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<TransactionRequest>>, D::Error> {
+    let Some(raw) = Option::<Vec<Box<RawValue>>>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let calls = raw.iter().map(|call| TransactionRequest::decode(call.get()));
+    calls.collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
 /// Limits of the node on one request.

@@ -91,7 +91,7 @@ pub struct StoreOptions {
     /// Changed keys after which the tries' stored nodes are brought up to date: opening after a
     /// crash applies about so many, some 10 us each.
     pub tries_unsaved_max: usize,
-    /// Trie nodes kept in memory, about 200 bytes each.
+    /// Trie nodes and entries kept in memory, 100 to 200 bytes each.
     pub tries_nodes_max: usize,
 }
 

@@ -12,13 +12,12 @@ mod call;
 mod fault;
 mod flat;
 mod four_byte;
+mod options;
 mod prestate;
 mod replay;
 mod struct_log;
 mod tap;
 mod world;
-
-use std::collections::BTreeMap;
 
 use alloy_evm::{Evm, EvmEnv};
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
@@ -28,21 +27,11 @@ use revm::{
         result::{ExecutionResult, HaltReason, ResultAndState},
     },
     context_interface::result::EVMError,
-    primitives::hardfork::SpecId,
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use self::{
-    call::CallTracer,
-    flat::FlatCallTracer,
-    four_byte::FourByteTracer,
-    prestate::PrestateTracer,
-    struct_log::{LoggerOptions, StructLogger},
-    tap::Tap,
-    world::After,
-};
-pub(crate) use self::{replay::Replay, world::World};
+pub(crate) use self::{options::TraceOptions, replay::Replay, world::World};
+use self::{tap::Tap, world::After};
 use crate::{
     message::{CalledPrecompiles, Watched, machine},
     state::{Journal, StateError, StateReader},
@@ -244,75 +233,6 @@ pub(crate) trait Tracer {
     fn size(&self) -> usize;
     /// The trace as JSON.
     fn finish(self: Box<Self>) -> String;
-}
-
-/// The options of a trace as clients send them.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct TraceOptions {
-    #[serde(flatten)]
-    pub(crate) logger: LoggerOptions,
-    pub(crate) tracer: Option<String>,
-    /// A duration in Go's notation.
-    pub(crate) timeout: Option<String>,
-    pub(crate) tracer_config: Value,
-    /// Accepted and without meaning: no block is ever executed again to find a state.
-    #[serde(rename = "reexec")]
-    _reexec: Option<u64>,
-}
-
-impl TraceOptions {
-    /// A tracer for one transaction.
-    pub(crate) fn tracer(
-        &self,
-        subject: &Subject,
-        fork: SpecId,
-    ) -> Result<Box<dyn Tracer>, TraceError> {
-        match self.tracer.as_deref() {
-            None | Some("") => Ok(Box::new(StructLogger::new(self.logger))),
-            Some(name) => named(name, self.tracer_config.clone(), subject, fork, true),
-        }
-    }
-}
-
-fn named(
-    name: &str,
-    config: Value,
-    subject: &Subject,
-    fork: SpecId,
-    outermost: bool,
-) -> Result<Box<dyn Tracer>, TraceError> {
-    let config = if config.is_null() { Value::Object(Map::new()) } else { config };
-    Ok(match name {
-        "callTracer" => Box::new(CallTracer::new(parse(config)?)),
-        "flatCallTracer" => Box::new(FlatCallTracer::new(parse(config)?, subject.clone())),
-        "prestateTracer" => Box::new(PrestateTracer::new(parse(config)?, fork)?),
-        "4byteTracer" => Box::new(FourByteTracer::default()),
-        "noopTracer" => Box::new(Noop),
-        "muxTracer" if outermost => {
-            let parts: BTreeMap<String, Value> = parse(config)?;
-            let make = |(name, config): (String, Value)| {
-                let tracer = named(&name, config, subject, fork, false)?;
-                Ok((name, tracer))
-            };
-            Box::new(Mux(parts.into_iter().map(make).collect::<Result<_, TraceError>>()?))
-        }
-        "muxTracer" => {
-            return Err(TraceError::Options("muxTracer cannot contain another muxTracer".into()));
-        }
-        _ => {
-            return Err(TraceError::Options(
-                "JavaScript tracers are not supported; available are callTracer, flatCallTracer, \
-                 prestateTracer, 4byteTracer, muxTracer, noopTracer and, without a name, the \
-                 struct logger"
-                    .into(),
-            ));
-        }
-    })
-}
-
-fn parse<T: DeserializeOwned>(config: Value) -> Result<T, TraceError> {
-    serde_json::from_value(config).map_err(|error| TraceError::Options(error.to_string()))
 }
 
 /// A trace without content.

@@ -21,8 +21,8 @@ use crate::{
     open,
 };
 
-pub use file::{BLOCK_BYTES_MAX, BlockFile, FileError};
-pub(crate) use file::{DecodeError, decode, encode};
+pub use file::{BLOCK_BYTES_MAX, BlockFile, DecodeError, FileError};
+pub(crate) use file::{decode, encode};
 
 /// What an import, export or replay has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,11 +6,13 @@ use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 use tilth_protocol::{Amount, JobId};
 
+mod inference;
 mod owner;
 
+pub use inference::{Chat, Gateway, GatewayCommand, GatewayOptions, KeyCommand, OnSale};
 pub use owner::{
-    By, Earnings, Install, Provider, ProviderCommand, ProviderOptions, Relay, RelayCommand,
-    RelayOptions,
+    Auditor, AuditorCommand, AuditorOptions, By, Earnings, Install, Provider, ProviderCommand,
+    ProviderOptions, Relay, RelayCommand, RelayOptions,
 };
 
 /// An open farm of GPUs: rent out machines, run checked work on them, pay by verified unit.
@@ -64,17 +66,28 @@ pub enum Command {
     /// Jobs: list, show, fetch results, top up, cancel.
     #[command(subcommand)]
     Job(Job),
-    /// The providers of the network.
-    Providers,
+    /// The providers of the network, their stakes, and what audits have found.
+    Providers(Providers),
+    /// Compute again what others have computed, a job's ranges or a language model's answer, and compare.
+    Verify(Verify),
     /// Accounts: create, list, show, send, deposit, withdraw.
     #[command(subcommand)]
     Account(Account),
     /// Run one provider against the network of the folder (or of --rpc in its network.json), or see to it.
     Provider(Box<Provider>),
+    /// Re-execute samples of others' work and be paid for it, or see to one's stake as an auditor.
+    Auditor(Box<Auditor>),
     /// Run a relay, at which machines behind routers meet.
     Relay(Box<Relay>),
+    /// Run an OpenAI-compatible gateway to the language models that providers sell, or see to it.
+    Gateway(Gateway),
+    /// Talk with a language model that a provider sells.
+    Chat(Chat),
     /// Run a chain of one's own with JSON-RPC for wallets and tools, or work on its files.
     Node(Node),
+    /// Language models on this machine: import, list, show, remove.
+    #[command(subcommand)]
+    Model(Model),
     /// Say what this machine can offer and how well it can be protected.
     Doctor(Doctor),
     /// Measure this machine: what it would announce, and how fast its parts are.
@@ -92,6 +105,28 @@ pub enum Command {
     SandboxInit {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
+    },
+}
+
+/// What can be done with models.
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// Import a .gguf file, a folder with model.safetensors, config.json and tokenizer.json, or a blob.
+    Import {
+        /// The file or folder.
+        from: PathBuf,
+    },
+    /// List the models of the folder.
+    Ls,
+    /// Show one model.
+    Show {
+        /// Its name, or the beginning of its id.
+        model: String,
+    },
+    /// Remove one model.
+    Rm {
+        /// Its name, or the beginning of its id.
+        model: String,
     },
 }
 
@@ -116,6 +151,9 @@ pub struct Bench {
     /// Only one challenge that fills so many MiB.
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u32>,
+    /// Challenge this GPU instead of the processor.
+    #[arg(long, value_enum, default_value_t = Gpu::Off)]
+    pub gpu: Gpu,
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +167,9 @@ pub struct Challenge {
     /// Have it fill so many MiB and walk through them, instead of multiplying matrices.
     #[arg(long, value_name = "MIB", conflicts_with_all = ["order", "rounds"])]
     pub memory: Option<u32>,
+    /// Have its GPU fill all of the graphics memory that it announces, and walk through it.
+    #[arg(long, conflicts_with_all = ["device", "memory", "order", "rounds", "verify"])]
+    pub vram: bool,
     /// Order of the matrices, a power of two, instead of what its class asks for.
     #[arg(long, value_name = "N", requires = "rounds")]
     pub order: Option<u32>,
@@ -193,6 +234,9 @@ pub struct Up {
     /// Number of providers.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=64))]
     pub providers: u16,
+    /// Number of auditors, for audited jobs; with fewer than seven nobody works on those.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub auditors: u16,
     /// Ranges each provider works on at the same time.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub slots: u16,
@@ -217,6 +261,34 @@ pub struct Up {
     /// Make a block at this interval instead of whenever there is a transaction, for example 1s.
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "rpc")]
     pub block_time: Option<Duration>,
+    #[command(flatten)]
+    pub on_sale: OnSale,
+}
+
+#[derive(Debug, Args)]
+pub struct Providers {
+    /// Show the audits and punishments of this provider (its number, a name of this folder or a 0x address), with the
+    /// transactions that prove them.
+    pub provider: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The job, or one range of it as JOB:RANGE, for example 7:2; without a range all that have results.
+    #[arg(required_unless_present = "receipt", value_name = "JOB[:RANGE]")]
+    pub what: Option<String>,
+    /// A receipt of `tilth chat --receipts`, or an answer of a gateway (JSON), instead of a job; needs no network.
+    #[arg(long, value_name = "FILE", conflicts_with = "what", requires = "model")]
+    pub receipt: Option<PathBuf>,
+    /// With --receipt: the model blob.
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub model: Option<PathBuf>,
+    /// With --receipt: the question that was sent to a gateway (JSON), unless the receipt's file has it.
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub question: Option<PathBuf>,
+    /// With --receipt: which of the answers in the file.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "receipt")]
+    pub choice: usize,
 }
 
 #[derive(Debug, Args)]
@@ -236,6 +308,10 @@ pub struct Run {
     /// Submit, print the job's number and leave.
     #[arg(long)]
     pub detach: bool,
+    /// Have samples of what is submitted re-executed by auditors before it is paid (`audited = true` under
+    /// [verification] says the same for good). Costs 2 % of the price.
+    #[arg(long)]
+    pub audited: bool,
     /// Money to lock for the (first) job; what all tasks can cost at most if absent.
     #[arg(long, value_name = "GRAIN")]
     pub funds: Option<Amount>,

@@ -12,14 +12,15 @@ use std::{
 use serde_json::json;
 use tilth_client::challenge::ChallengeError;
 use tilth_protocol::{
-    Problem,
+    Harmless, Problem,
     amount::FUEL_PER_UNIT,
     challenge::{Task, class},
 };
 use tilth_provider::{
-    challenge::{Device, Start, Went, measure, run},
-    inventory,
+    challenge::{Device, Start, Went, measure, rate, run},
+    inspect_gpu, inventory,
 };
+use tilth_sandbox::{GpuAccess, GpuUse};
 
 use crate::{
     Ended,
@@ -50,11 +51,14 @@ pub async fn bench(common: Common, args: Bench) -> Ended {
     };
     let start = Start { confinement: Arc::new(confine().await?), worker: own_command("worker")? };
     let cpu = inventory::cpu();
+    let device = match GpuUse::from(args.gpu) {
+        GpuUse::Off => Device::cpu(&cpu.model, MEMORY_MIB),
+        which => gpu(&start, which).await?,
+    };
     if let Some(task) = wish_of(args.memory, args.order, args.rounds) {
-        return one(&common, &start, &cpu.model, task).await;
+        return one(&common, &start, &device, task).await;
     }
     say("exact products and a memory's fill, as others would");
-    let device = Device::cpu(&cpu.model, MEMORY_MIB);
     let measured = measure(&start, &device).await.map_err(unmeasured)?;
     say("a WebAssembly guest, hashing, the disk");
     let folder = common.dir();
@@ -71,9 +75,14 @@ pub async fn bench(common: Common, args: Bench) -> Ended {
     }
     let rate = |rate: u64| per_second(rate, 1_000);
     println!("cpu        {}, {} threads", cpu.model, cpu.threads);
+    println!("challenged {}: {}", device.offer.name, Harmless(&device.offer.model));
     println!("int8       {} operations a second in exact products", rate(measured.int8_per_second));
     println!("fill       {}B a second of labels", rate(measured.fill_bytes_per_second));
     println!("walk       {} labels a second", rate(measured.walk_reads_per_second));
+    if device.vram_mib > 0 {
+        let (shown, said) = (measured.vram_mib, device.vram_mib);
+        println!("vram       {shown} MiB shown, of {said} MiB that it is said to have");
+    }
     println!(
         "checking   {} ms for the products, {} ms for the memory",
         measured.check_products_ms, measured.check_memory_ms
@@ -93,11 +102,25 @@ pub async fn bench(common: Common, args: Bench) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The GPU that a provider here would offer.
+async fn gpu(start: &Start, which: GpuUse) -> Result<Device, Problem> {
+    let access = GpuAccess::find(&start.worker.program, which);
+    let none = |why: String| {
+        let detail = [&[why][..], &access.missing].concat().join("; ");
+        Problem::new("there is no such GPU here", detail, "see `tilth doctor`")
+    };
+    if !access.is_usable() {
+        return Err(none("nothing to open".into()));
+    }
+    let found = inspect_gpu(&start.confinement, &start.worker, &access).await.map_err(none)?;
+    let report = found.ok_or_else(|| none("a worker in the sandbox sees none".into()))?;
+    Ok(Device::of_report(&report, MEMORY_MIB, access).await)
+}
+
 /// One challenge of a size that somebody wants to know about.
-async fn one(common: &Common, start: &Start, model: &str, task: Task) -> Ended {
+async fn one(common: &Common, start: &Start, device: &Device, task: Task) -> Ended {
     task.check().map_err(|error| ChallengeError::from(error).problem())?;
-    let mib = u32::try_from((task.memory_bytes() >> 20) + 1).unwrap_or(u32::MAX);
-    let went = run(start, &Device::cpu(model, mib), task).await.map_err(unmeasured)?;
+    let went = run(start, device, task).await.map_err(unmeasured)?;
     let Went { commit, walk, open, check, transcript_bytes } = went;
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let (commit, walk, open, check) = (millis(commit), millis(walk), millis(open), millis(check));
@@ -123,12 +146,6 @@ fn unmeasured(why: String) -> Problem {
 /// Memory that a provider offers by default, MiB.
 const MEMORY_MIB: u32 = 2_048;
 
-/// Work per second.
-fn rate(work: u64, since: Instant) -> u64 {
-    let nanos = since.elapsed().as_nanos().max(1);
-    u64::try_from(u128::from(work) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
-}
-
 fn rates(common: &Common, folder: &Path) -> Result<Rates, Problem> {
     let broken = |error: std::io::Error| {
         let detail = format!("{}: {error}", folder.display());
@@ -141,19 +158,19 @@ fn rates(common: &Common, folder: &Path) -> Result<Rates, Problem> {
     let bytes = vec![0x5a; BYTES];
     let began = Instant::now();
     let hash = tilth_protocol::ContentHash::of(&bytes);
-    let hash_rate = rate(BYTES as u64, began);
+    let hash_rate = rate(BYTES as u64, began.elapsed());
     // So that nobody finds out that nobody looks.
     std::hint::black_box(hash);
     std::fs::create_dir_all(folder).map_err(broken)?;
     let mut file = tempfile::tempfile_in(folder).map_err(broken)?;
     let began = Instant::now();
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(broken)?;
-    let disk_write = rate(BYTES as u64, began);
+    let disk_write = rate(BYTES as u64, began.elapsed());
     forget(&file);
     file.rewind().map_err(broken)?;
     let (mut read, began) = (vec![0; BYTES], Instant::now());
     file.read_exact(&mut read).map_err(broken)?;
-    let disk_read = rate(BYTES as u64, began);
+    let disk_read = rate(BYTES as u64, began.elapsed());
     Ok(Rates { hash: hash_rate, disk_write, disk_read, fuel: fuel(common)? })
 }
 

@@ -2,10 +2,8 @@
 
 use std::{
     fs,
-    io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
 use serde_json::{Value, json};
@@ -15,17 +13,9 @@ use tilth_client::{
 };
 use tilth_protocol::{
     Harmless, Problem,
-    challenge::{
-        ProductTask, Statement, Task, Transcript,
-        answer::MAX_TRANSCRIPT_BYTES,
-        class::{self, Measure},
-    },
+    challenge::{ProductTask, Task, Transcript, class},
 };
-use tilth_verification::challenge::{
-    Fault,
-    asking::{Finding, Try, is_in_time},
-    check,
-};
+use tilth_verification::challenge::asking::{Finding, Try};
 
 use crate::{
     Ended,
@@ -35,9 +25,11 @@ use crate::{
     store::Store,
 };
 
+mod verify;
+
 pub async fn challenge(common: Common, args: args::Challenge) -> Ended {
     if let Some(file) = &args.verify {
-        return verify(&common, file);
+        return verify::verify(&common, file);
     }
     let place = Place::open(&common)?;
     let owner = place.address(args.provider.as_deref().unwrap_or_default())?;
@@ -72,7 +64,7 @@ pub async fn challenge(common: Common, args: args::Challenge) -> Ended {
         show(&report, path.as_deref());
     }
     Ok(match report.finding {
-        Finding::Passed => ExitCode::SUCCESS,
+        Finding::Passed | Finding::Right => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
 }
@@ -82,7 +74,8 @@ async fn ask(
     of: &Announced,
     args: &args::Challenge,
 ) -> Result<Report, ChallengeError> {
-    let wish = wish_of(args.memory, args.order, args.rounds).map_or(Wish::Strength, Wish::Exactly);
+    let otherwise = if args.vram { Wish::Vram } else { Wish::Strength };
+    let wish = wish_of(args.memory, args.order, args.rounds).map_or(otherwise, Wish::Exactly);
     asker.challenge(of, args.device.as_deref(), wish).await
 }
 
@@ -119,6 +112,7 @@ fn keep(dir: &Path, args: &args::Challenge, transcript: &Transcript) -> Result<P
 fn word(finding: Finding) -> &'static str {
     match finding {
         Finding::Passed => "passed",
+        Finding::Right => "right",
         Finding::Wrong => "wrong",
         Finding::TooSlow => "too-slow",
         Finding::Failed => "failed",
@@ -128,7 +122,10 @@ fn word(finding: Finding) -> &'static str {
 
 fn meaning(finding: Finding) -> &'static str {
     match finding {
-        Finding::Passed => "right, and in time",
+        Finding::Passed => "right, and in time for its class",
+        Finding::Right => {
+            "right; it shows no class: too little was asked for, or none is announced"
+        }
         Finding::Wrong => "it signed a wrong answer: the transcript shows it to anybody",
         Finding::TooSlow => "three tries, no right answer in time; only you have seen the time",
         Finding::Failed => "three tries, and each time its device failed or it broke off",
@@ -196,7 +193,7 @@ fn show(report: &Report, path: Option<&Path>) {
         (Some(class), Some(deadline)) => {
             println!("class     {}, due in {} ms and a round trip", class.name, deadline.commit_ms);
         }
-        _ => println!("class     none is announced: there is no deadline"),
+        _ => println!("class     none that this could show: there is no deadline"),
     }
     for (number, tried) in report.tries.iter().enumerate() {
         let times = &tried.times;
@@ -211,7 +208,7 @@ fn show(report: &Report, path: Option<&Path>) {
             times.round_trip_ms,
         );
     }
-    if report.finding == Finding::Passed
+    if matches!(report.finding, Finding::Passed | Finding::Right)
         && let Some(last) = report.tries.last()
     {
         let (work, unit) = match report.task {
@@ -227,87 +224,6 @@ fn show(report: &Report, path: Option<&Path>) {
             path.display()
         );
     }
-}
-
-/// The strongest class whose deadline the times in a transcript keep.
-///
-/// Only a class whose own challenge is hardly larger: the time to start that everybody is given says nothing about
-/// strength.
-fn class_by_times(statement: &Statement, transcript: &Transcript) -> Option<&'static str> {
-    let (measure, work) = match &statement.task {
-        Task::Products(task) => (Measure::Int8, task.operations()),
-        Task::Memory(task) => (Measure::Fill, task.bytes()),
-    };
-    let times = &transcript.times;
-    let shown = |class: &&class::Class| {
-        let asked = class.per_second.saturating_mul(class::SECONDS);
-        class.measure == measure && work.saturating_mul(2) >= asked
-    };
-    let classes = class::CLASSES.iter().filter(shown);
-    let held = classes.rev().find(|class| is_in_time(times, &class.deadline(&statement.task)));
-    held.map(|class| class.name)
-}
-
-/// Checks a transcript of anybody's.
-fn verify(common: &Common, path: &Path) -> Ended {
-    let mut bytes = Vec::new();
-    let most = MAX_TRANSCRIPT_BYTES as u64 + 1;
-    let read = fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
-    read.map_err(|error| {
-        let detail = format!("{}: {error}", path.display());
-        Problem::new(
-            "the transcript cannot be read",
-            detail,
-            "name a file that `tilth challenge` wrote",
-        )
-    })?;
-    let transcript = Transcript::from_bytes(&bytes).map_err(|error| {
-        let detail = format!("{}: {error}", path.display());
-        Problem::new(
-            "this is no transcript of a challenge",
-            detail,
-            "name a file that `tilth challenge` wrote",
-        )
-    })?;
-    let began = Instant::now();
-    let checked = check(&transcript);
-    let check_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let statement = &transcript.statement;
-    let node = alloy::primitives::Address::from(statement.subject.node);
-    if let Err(fault @ Fault::Statement(_)) = &checked {
-        return Err(Problem::new(
-            "this is no challenge that a provider answers",
-            format!("{}: {fault}", path.display()),
-            "ask whoever gave you the file for another one",
-        ));
-    }
-    // Times say something about right answers only.
-    let class = checked.as_ref().ok().and_then(|()| class_by_times(statement, &transcript));
-    let (verdict, code) = match &checked {
-        Ok(()) => ("right", ExitCode::SUCCESS),
-        Err(fault) if fault.is_providers() => ("wrong", ExitCode::FAILURE),
-        Err(_) => ("invalid", ExitCode::FAILURE),
-    };
-    let detail = checked.err().map(|fault| fault.to_string());
-    if common.json {
-        print_json(&json!({
-            "verdict": verdict, "detail": detail, "statement": statement, "node": node,
-            "times": transcript.times, "class-by-times": class,
-            "check-ms": check_ms,
-        }))?;
-        return Ok(code);
-    }
-    println!("node      {node}, device {}", Harmless(&statement.subject.device));
-    println!("task      {}", described(&statement.task));
-    println!("not before block {} of chain {}", statement.beacon.block, statement.beacon.chain_id);
-    println!("verdict   {verdict}{}", detail.map_or_else(String::new, |text| format!(": {text}")));
-    let word = class.unwrap_or("none");
-    println!(
-        "class     {word}, if the asker tells the truth about the time ({} ms)",
-        transcript.times.commit_ms
-    );
-    println!("checked in {check_ms} ms");
-    Ok(code)
 }
 
 #[cfg(test)]

@@ -96,6 +96,11 @@ pub fn client(dir: &Path) -> Result<Client, Problem> {
 }
 
 impl Client {
+    /// Relays at which others are met.
+    pub fn relays(&self) -> Relays {
+        self.data.relays.clone()
+    }
+
     /// A store for this endpoint. An address that was `given` with the command wins over the file's; `usual` is for
     /// want of both.
     pub fn store(

@@ -109,11 +109,13 @@ async fn start(dir: &Path, args: &Demo) -> Result<Devnet, Problem> {
             interval: None,
         },
         providers: args.providers,
+        auditors: 0,
         slots: 1,
         worker: own_command("worker")?,
         sandbox_init: own_command("sandbox-init")?,
         gpu: GpuUse::Off,
         measure: false,
+        models: Vec::new(),
     })
     .await
 }

@@ -8,7 +8,7 @@ use tilth_client::{
     pipeline::{self, Shown, plan::Standing},
 };
 use tilth_contracts::{JobBook, JobState};
-use tilth_protocol::{Amount, Harmless, JobId, Problem, Units};
+use tilth_protocol::{Amount, ContentHash, Harmless, JobId, Problem, Units};
 
 use crate::{
     Ended,
@@ -199,6 +199,9 @@ async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let history = jobs.history(job).await.map_err(|error| error.problem())?;
     let state = jobs.state(job).await.map_err(|error| error.problem())?;
     let totals = history.totals();
+    // Without the spec nobody says what is counted.
+    let unit = jobs.unit_of(ContentHash(history.terms.specHash.0)).await;
+    let unit = unit.unwrap_or_else(|| "1,000 units".to_owned());
     let shown = JobState::try_from(state.state).map_err(|error| {
         Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
     })?;
@@ -207,7 +210,7 @@ async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     if json {
         print_json(&json!({
             "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
-            "result-root": state.resultRoot, "totals": totals,
+            "result-root": state.resultRoot, "totals": totals, "unit": unit,
             "ranges": history.ranges.values().map(|range| json!({
                 "seq": range.seq, "provider": range.provider, "from": range.from,
                 "count": range.count, "state": range.state.to_string(), "units": range.units,
@@ -229,7 +232,7 @@ async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         ("state", Align::Left),
         ("tasks", Align::Right),
         ("from", Align::Right),
-        ("Gfuel", Align::Right),
+        (unit.as_str(), Align::Right),
         ("paid GRAIN", Align::Right),
         ("provider", Align::Left),
     ]);

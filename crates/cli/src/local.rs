@@ -105,7 +105,7 @@ fn tasks(common: &Common, args: &Try, job: &PreparedJob) -> Result<Tried, Proble
     let (next, results, prepared) =
         (AtomicU32::new(0), Mutex::new(Results::new()), Mutex::new(0_u64));
     let began = Instant::now();
-    let unit = job.spec.workload.unit();
+    let unit = job.unit();
     std::thread::scope(|scope| {
         let work = || -> Result<(), Problem> {
             let mut worker = Worker::start(job, &program, &inputs)?;
@@ -181,7 +181,7 @@ fn report(
     tried: &Tried,
     merged: &Merged,
 ) -> Result<serde_json::Value, Problem> {
-    let unit = job.spec.workload.unit();
+    let unit = job.unit();
     let Tried { results, prepare_units, seconds } = tried;
     let units: u64 = results.values().map(|(_, units)| units).sum();
     let most = results.values().map(|(_, units)| *units).max().unwrap_or(0);
@@ -202,7 +202,7 @@ fn report(
     }
     Ok(json!({
         "tasks": results.len(), "failures": failures, "missing": merged.missing,
-        "units": units, "units-most": most, "prepare-units": prepare_units,
+        "units": units, "unit": unit, "units-most": most, "prepare-units": prepare_units,
         "output": merged.path, "sha256": sha256, "seconds": seconds,
     }))
 }
@@ -302,7 +302,11 @@ impl Worker {
                 FromWorker::Loaded { prepare, prepare_units } => {
                     return Err(Problem::new(
                         "the program's prepare phase failed",
-                        format!("{prepare:?} after {} Gfuel", Units(prepare_units).to_gfuel()),
+                        format!(
+                            "{prepare:?} after {} {}",
+                            Units(prepare_units).to_gfuel(),
+                            job.unit()
+                        ),
                         "see what the program printed; if it ran out of fuel, raise gfuel-prepare",
                     ));
                 }

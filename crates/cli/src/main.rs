@@ -9,16 +9,21 @@ mod lines;
 
 mod account;
 mod args;
+mod auditor;
 mod bench;
 mod challenge;
+mod chat;
 mod configuration;
 mod data;
 mod demo;
 mod doctor;
+mod gateway;
 mod job;
 mod local;
+mod model;
 mod monitor;
 mod node;
+mod open_files;
 mod place;
 mod progress;
 mod provider;
@@ -31,6 +36,7 @@ mod store;
 mod table;
 mod template;
 mod up;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -58,8 +64,10 @@ fn main() -> ExitCode {
 fn outside(common: Common, command: Command) -> ExitCode {
     let default_log = match &command {
         Command::Up(_) => "warn,tilth=info",
+        Command::Auditor(args) if args.command.is_none() => "warn,tilth=info",
         Command::Provider(args) if args.command.is_none() => "warn,tilth=info",
         Command::Relay(_) => "warn,tilth=info",
+        Command::Gateway(args) if args.command.is_none() => "warn,tilth=info",
         // A command that ends early drops its endpoint, which is meant and nobody's error.
         _ => "error,iroh::socket=off",
     };
@@ -100,11 +108,16 @@ async fn dispatch(common: Common, command: Command) -> Ended {
         Command::Quote(args) => quote::quote(common, args).await,
         Command::Try(args) => local::run(&common, &args),
         Command::Job(command) => Box::pin(job::job(common, command)).await,
-        Command::Providers => providers::providers(common).await,
+        Command::Providers(args) => providers::providers(common, args).await,
+        Command::Verify(args) => Box::pin(verify::verify(common, args)).await,
+        Command::Auditor(args) => Box::pin(auditor::auditor(common, *args)).await,
         Command::Account(command) => account::account(common, command).await,
         Command::Provider(args) => Box::pin(provider::provider(common, *args)).await,
         Command::Relay(args) => Box::pin(relay::relay(common, *args)).await,
+        Command::Gateway(args) => Box::pin(gateway::gateway(common, args)).await,
+        Command::Chat(args) => Box::pin(chat::chat(common, args)).await,
         Command::Node(args) => Box::pin(node::node(common, args)).await,
+        Command::Model(command) => model::model(&common, &command),
         Command::Doctor(args) => doctor::doctor(common, args).await,
         Command::Bench(args) => bench::bench(common, args).await,
         Command::Challenge(args) => Box::pin(challenge::challenge(common, args)).await,

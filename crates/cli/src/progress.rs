@@ -8,7 +8,7 @@ use std::{
 
 use alloy::primitives::Address;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tilth_client::{Progress, Share};
+use tilth_client::{AuditTotals, Progress, Share};
 use tilth_protocol::Harmless;
 
 /// How often a line is printed where there is no terminal.
@@ -85,8 +85,15 @@ pub fn name(names: &BTreeMap<Address, String>, address: Address) -> String {
 fn summary(progress: &Progress) -> String {
     let totals = &progress.totals;
     let cost = totals.paid.0.saturating_add(totals.fees.0).saturating_add(totals.pending.0);
+    let audits = progress.audits.map_or_else(String::new, |audits| {
+        let AuditTotals { open, not_audited, upheld, overturned, undecided } = audits;
+        let rejected = overturned.saturating_add(undecided);
+        format!(
+            ", audits: {open} open, {upheld} upheld, {not_audited} not drawn, {rejected} rejected"
+        )
+    });
     format!(
-        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN",
+        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN{audits}",
         totals.submitted.saturating_add(totals.settled),
         totals.tasks,
         totals.claimed,

@@ -1,24 +1,31 @@
-//! `tilth providers`: who is registered, with what, and how much of it is in use.
+//! `tilth providers`: who is registered, with what, how much of it is in use, and what audits have found.
 
-use std::process::ExitCode;
+mod audits;
 
-use serde_json::json;
-use tilth_contracts::Registry;
+use std::{collections::BTreeMap, process::ExitCode};
+
+use alloy::primitives::Address;
+use serde_json::{Value, json};
+use tilth_contracts::{Audits, Provider, Registry};
 use tilth_protocol::{
     Amount,
     challenge::class::{self, Measure},
 };
 
+use self::audits::Found;
 use crate::{
     Ended,
-    args::Common,
+    args::{self, Common},
     place::Place,
     print_json,
     table::{Align, Table},
 };
 
-pub async fn providers(common: Common) -> Ended {
+pub async fn providers(common: Common, args: args::Providers) -> Ended {
     let place = Place::open(&common)?;
+    if let Some(which) = &args.provider {
+        return audits::show(&common, &place, which).await;
+    }
     let registry = place.network.contracts.registry;
     let read = place.link.read(registry, Registry::providerCountCall {}).await;
     let count = read.map_err(|error| error.problem())?;
@@ -28,19 +35,49 @@ pub async fn providers(common: Common) -> Ended {
         let provider = place.link.read(registry, call).await.map_err(|error| error.problem())?;
         rows.push(provider);
     }
-    let names = place.keys.list()?;
-    let name = |address| {
-        let found = names.iter().find(|(_, known)| *known == address);
-        found.map_or_else(String::new, |(name, _)| name.clone())
-    };
+    let found = audits::found(&place).await?;
+    let mut rates = Vec::new();
+    for provider in &rows {
+        let call = Audits::rateOfCall { provider: provider.number };
+        let rate = place.link.read(place.network.contracts.audits, call).await;
+        rates.push(rate.map_err(|error| error.problem())?.saturating_to::<u64>());
+    }
+    let seen = Seen { rows, rates, found, names: place.keys.list()? };
     if common.json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|provider| {
+        print_json(&seen.json())?;
+    } else {
+        print!("{}", seen.table().render());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What there is to be shown of all providers.
+struct Seen {
+    rows: Vec<Provider>,
+    /// How often each is audited, billionths.
+    rates: Vec<u64>,
+    found: BTreeMap<u32, Found>,
+    names: Vec<(String, Address)>,
+}
+
+impl Seen {
+    fn name(&self, address: Address) -> String {
+        let found = self.names.iter().find(|(_, known)| *known == address);
+        found.map_or_else(String::new, |(name, _)| name.clone())
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&Provider, u64, Found)> {
+        let found = |number: u32| self.found.get(&number).copied().unwrap_or_default();
+        self.rows.iter().zip(&self.rates).map(move |(row, rate)| (row, *rate, found(row.number)))
+    }
+
+    fn json(&self) -> Vec<Value> {
+        self.each()
+            .map(|(provider, rate, found)| {
                 json!({
                     "number": provider.number,
                     "owner": provider.owner,
-                    "name": name(provider.owner),
+                    "name": self.name(provider.owner),
                     "node": provider.node,
                     "slots": provider.slots,
                     "held": provider.held,
@@ -50,38 +87,60 @@ pub async fn providers(common: Common) -> Ended {
                     "unbonding": Amount(provider.unbonding),
                     "classes": class::names_of(provider.attributes.classBits),
                     "vram-mib": provider.attributes.vramMib,
+                    "audit-rate-billionths": rate,
+                    "record": Amount(found.record),
+                    "audits": {
+                        "upheld": found.upheld,
+                        "overturned": found.overturned,
+                        "undecided": found.undecided,
+                    },
+                    "slashed": Amount(found.slashed),
                 })
             })
-            .collect();
-        print_json(&rows)?;
-        return Ok(ExitCode::SUCCESS);
+            .collect()
     }
-    let mut table = Table::new(&[
-        ("#", Align::Right),
-        ("name", Align::Left),
-        ("owner", Align::Left),
-        ("slots", Align::Right),
-        ("held", Align::Right),
-        ("stake", Align::Right),
-        ("exposure", Align::Right),
-        ("strongest", Align::Left),
-        ("", Align::Left),
-    ]);
-    for provider in &rows {
-        table.row([
-            provider.number.to_string(),
-            name(provider.owner),
-            provider.owner.to_string(),
-            provider.slots.to_string(),
-            provider.held.to_string(),
-            format!("{:.4}", Amount(provider.stake)),
-            format!("{:.4}", Amount(provider.exposure)),
-            strongest(provider.attributes.classBits),
-            if provider.paused { "paused".to_owned() } else { String::new() },
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&[
+            ("#", Align::Right),
+            ("name", Align::Left),
+            ("owner", Align::Left),
+            ("slots", Align::Right),
+            ("held", Align::Right),
+            ("stake", Align::Right),
+            ("exposure", Align::Right),
+            ("upheld", Align::Right),
+            ("overturned", Align::Right),
+            ("slashed", Align::Right),
+            ("audited", Align::Right),
+            ("strongest", Align::Left),
+            ("", Align::Left),
         ]);
+        for (provider, rate, found) in self.each() {
+            table.row([
+                provider.number.to_string(),
+                self.name(provider.owner),
+                provider.owner.to_string(),
+                provider.slots.to_string(),
+                provider.held.to_string(),
+                format!("{:.4}", Amount(provider.stake)),
+                format!("{:.4}", Amount(provider.exposure)),
+                found.upheld.to_string(),
+                found.overturned.to_string(),
+                format!("{:.4}", Amount(found.slashed)),
+                percent(rate),
+                strongest(provider.attributes.classBits),
+                if provider.paused { "paused".to_owned() } else { String::new() },
+            ]);
+        }
+        table
     }
-    print!("{}", table.render());
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Billionths as percent, with one digit.
+fn percent(billionths: u64) -> String {
+    let tenths = billionths / 1_000_000;
+    format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
 /// The strongest class of each kind, for a table.

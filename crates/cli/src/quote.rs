@@ -26,16 +26,18 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
     if common.json {
         print_json(&quote)?;
     } else {
-        print(&quote);
+        print(&quote, &prepared.unit());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(quote: &Quote) {
+/// `unit` is what a thousand units of this job are called.
+fn print(quote: &Quote, unit: &str) {
+    let per_unit = format!("GRAIN per {unit}");
     let mut table = Table::new(&[
         ("", Align::Left),
         ("price", Align::Left),
-        ("GRAIN per Gfuel", Align::Right),
+        (per_unit.as_str(), Align::Right),
         ("expected GRAIN", Align::Right),
         ("at most GRAIN", Align::Right),
         ("ends after", Align::Right),
@@ -60,7 +62,7 @@ fn print(quote: &Quote) {
         );
     }
     match &quote.going {
-        Some(going) => say(going, quote.units),
+        Some(going) => say(going, quote.units, unit),
         None => println!(
             "\nnothing was settled on this network yet: only what the job file says is known"
         ),
@@ -81,12 +83,14 @@ fn row(mark: &str, name: &str, estimate: &Estimate) -> [String; 6] {
 }
 
 /// Where the figures come from.
-fn say(going: &Going, units: Units) {
+fn say(going: &Going, units: Units, unit: &str) {
     let whose = if going.same_program { "this program" } else { "other programs" };
+    // Those of other workloads are among them, and count other things.
+    let paid_for = if going.same_program { unit } else { "1,000 units" };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let age = now.map_or(0, |now| now.as_secs().saturating_sub(going.newest_at));
     println!(
-        "\nfrom {} settled ranges of {} jobs of {whose}: {} tasks, {} Gfuel, the newest {} ago",
+        "\nfrom {} settled ranges of {} jobs of {whose}: {} tasks, {} {paid_for}, the newest {} ago",
         going.ranges,
         going.jobs,
         going.tasks,
@@ -94,16 +98,16 @@ fn say(going: &Going, units: Units) {
         time(age),
     );
     println!(
-        "paid per Gfuel: a quarter up to {}, half up to {}, three quarters up to {}",
+        "paid per {paid_for}: a quarter up to {}, half up to {}, three quarters up to {}",
         going.low.to_grain_per_gfuel(),
         going.median.to_grain_per_gfuel(),
         going.high.to_grain_per_gfuel(),
     );
     if going.same_program {
-        println!("this job is expected to need {} Gfuel", units.to_gfuel());
+        println!("this job is expected to need {} {unit}", units.to_gfuel());
     } else {
         println!(
-            "units of other programs are a rough guide; every task is reckoned at its cap ({} Gfuel in all)",
+            "units of other programs are a rough guide; every task is reckoned at its cap ({} {unit} in all)",
             units.to_gfuel()
         );
     }

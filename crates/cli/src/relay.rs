@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::{
     Ended,
     args::{self, Common, RelayCommand},
-    monitor, print_json,
+    monitor, open_files, print_json,
     up::listen,
 };
 use config::RelayConfig;
@@ -33,6 +33,7 @@ pub async fn relay(common: Common, args: args::Relay) -> Ended {
     }
     let told = config.told(&common)?;
     let mut signals = listen()?;
+    open_files::allow_more();
     let own = config.own_certificate(&told);
     let monitor = match config.monitor.listen {
         Some(address) => Some(monitor::bind(address).await?),
@@ -41,7 +42,7 @@ pub async fn relay(common: Common, args: args::Relay) -> Ended {
     let mut relay = tilth_relay::Relay::spawn(told).await.map_err(|error| error.problem())?;
     let watched = monitor.as_ref().and_then(|monitor| monitor.address().ok());
     let watching = monitor.map(|monitor| watch(monitor, &relay));
-    let urls: Vec<_> = config.names().iter().map(|name| relay.url(name)).collect();
+    let urls = config.urls(&relay);
     say(&common, relay.address(), &urls, own.as_ref(), watched)?;
     let mut said = Traffic::default();
     let mut report = tokio::time::interval(REPORT);

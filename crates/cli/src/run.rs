@@ -29,8 +29,11 @@ use crate::{
 pub async fn run(common: Common, args: Run) -> Ended {
     let mut signals = listen()?;
     let place = Place::open(&common)?;
-    let loaded = job_file::load_all(&args.job, &args.files)?;
+    let mut loaded = job_file::load_all(&args.job, &args.files)?;
     say_notes(&loaded.notes);
+    for stage in &mut loaded.stages {
+        stage.job.offer.audited |= args.audited;
+    }
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;
     let began = Instant::now();
@@ -46,7 +49,7 @@ pub async fn run(common: Common, args: Run) -> Ended {
     let agreed = jobs.submit(prepared, args.funds).await.map_err(|error| error.problem())?;
     store.note(&place.dir, agreed.job);
     if !common.json {
-        say_open("", &agreed);
+        say_open("", &agreed, &jobs.unit(&agreed.spec).await);
     }
     let following = Following {
         jobs: &jobs,
@@ -73,8 +76,8 @@ pub fn say_notes(notes: &[String]) {
     }
 }
 
-/// Says that a job is open and what it pays.
-pub fn say_open(prefix: &str, agreed: &Agreed) {
+/// Says that a job is open and what it pays for a thousand units, which are called `unit`.
+pub fn say_open(prefix: &str, agreed: &Agreed, unit: &str) {
     let terms = &agreed.terms;
     let grain = |price| Price(price).to_grain_per_gfuel();
     let most = grain(terms.price.to::<u128>());
@@ -83,7 +86,7 @@ pub fn say_open(prefix: &str, agreed: &Agreed) {
         _ => format!("{} to {most}", grain(terms.floorPrice.to::<u128>())),
     };
     let tasks = agreed.spec.task_count;
-    eprintln!("{prefix}job {} is open: {tasks} tasks at {price} GRAIN per Gfuel", agreed.job);
+    eprintln!("{prefix}job {} is open: {tasks} tasks at {price} GRAIN per {unit}", agreed.job);
 }
 
 /// The client's side of a network folder.
@@ -118,6 +121,8 @@ pub enum Followed {
 /// A job that is over.
 pub struct Outcome {
     pub progress: Progress,
+    /// What a thousand units are called.
+    pub unit: String,
     pub path: PathBuf,
     pub missing: u32,
     pub sha256: Option<String>,
@@ -216,6 +221,7 @@ impl Following<'_> {
         let seconds = began.elapsed().as_secs_f64();
         Ok(Followed::Over(Box::new(Outcome {
             progress,
+            unit: self.jobs.unit(&self.agreed.spec).await,
             sha256: sha256(&merged.path)?,
             path: merged.path,
             missing: merged.missing,
@@ -262,7 +268,9 @@ impl Outcome {
             "failures": totals.failures,
             "missing": self.missing,
             "refused": self.progress.refused,
+            "audits": self.progress.audits,
             "units": totals.units,
+            "unit": self.unit,
             "paid": totals.paid,
             "fees": totals.fees,
             "providers": providers,
@@ -280,7 +288,7 @@ impl Outcome {
             ("provider", Align::Left),
             ("ranges", Align::Right),
             ("tasks", Align::Right),
-            ("Gfuel", Align::Right),
+            (self.unit.as_str(), Align::Right),
             ("earned GRAIN", Align::Right),
         ]);
         for share in &totals.providers {

@@ -79,7 +79,7 @@ impl Drive<'_> {
             self.store.note(&self.place.dir, agreed.job);
             let prefix = format!("stage {} of {count}, ", stage + 1);
             if fresh && !self.json {
-                say_open(&prefix, &agreed);
+                say_open(&prefix, &agreed, &self.jobs.unit(&agreed.spec).await);
             }
             let following = self.following(&agreed, prefix);
             if detach {

@@ -4,15 +4,13 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use alloy::signers::local::PrivateKeySigner;
 use tilth_blobs::Blobs;
 use tilth_protocol::{JobId, Problem};
+use tilth_service::files::kept_secret;
 
 /// Where a client's endpoint listens if nothing else is configured: for networks on this machine.
 const LOOPBACK: SocketAddr =
@@ -110,22 +108,7 @@ fn lock(folder: &Path) -> Result<Option<File>, Problem> {
     }
 }
 
-/// The store's endpoint key: fresh random bytes, kept so that providers find the store again.
+/// The store's endpoint key, kept so that providers find the store again.
 fn secret(folder: &Path) -> Result<[u8; 32], Problem> {
-    let path = folder.join("secret");
-    if let Ok(bytes) = fs::read(&path)
-        && let Ok(secret) = <[u8; 32]>::try_from(bytes)
-    {
-        return Ok(secret);
-    }
-    let secret = PrivateKeySigner::random().to_bytes().0;
-    let partial = folder.join("secret.partial");
-    let write = || {
-        let mut file =
-            File::options().create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
-        file.write_all(&secret)?;
-        fs::rename(&partial, &path)
-    };
-    write().map_err(|error| failed(folder, &error))?;
-    Ok(secret)
+    kept_secret(&folder.join("secret")).map_err(|error| failed(folder, &error))
 }

@@ -12,14 +12,15 @@ pub enum Align {
 /// A table under construction.
 #[derive(Debug)]
 pub struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these column heads.
-    pub fn new(columns: &[(&'static str, Align)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+    pub fn new(columns: &[(&str, Align)]) -> Self {
+        let columns = columns.iter().map(|(head, align)| ((*head).to_owned(), *align)).collect();
+        Self { columns, rows: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty.
@@ -41,7 +42,7 @@ impl Table {
             })
             .collect();
         let mut text = String::new();
-        let head: Vec<String> = self.columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+        let head: Vec<String> = self.columns.iter().map(|(head, _)| head.clone()).collect();
         for cells in std::iter::once(&head).chain(&self.rows) {
             let mut line = String::new();
             for ((cell, (_, align)), width) in cells.iter().zip(&self.columns).zip(&widths) {

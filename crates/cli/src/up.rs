@@ -38,22 +38,41 @@ pub async fn up(common: Common, args: Up) -> Ended {
         fresh: args.fresh,
         chain,
         providers: args.providers,
+        auditors: args.auditors,
         slots: args.slots,
         worker: own_command("worker")?,
         sandbox_init: own_command("sandbox-init")?,
         gpu: args.gpu.into(),
         measure: args.measure,
+        models: crate::gateway::models(&args.on_sale),
     });
     let devnet = tokio::select! {
         started = starting => started?,
         _ = signals.next() => return Ok(ExitCode::from(crate::DETACHED)),
     };
+    let gateway = crate::gateway::beside(devnet.dir(), devnet.network(), &args.on_sale).await?;
+    let url = gateway.as_ref().map(|gateway| format!("http://{}/v1", gateway.gateway.address()));
     if common.json {
-        say_json(&devnet)?
+        say_json(&devnet, url.as_deref())?;
     } else {
-        say(&devnet)
+        say(&devnet, url.as_deref());
+        if let Some(address) = gateway.as_ref().and_then(|gateway| gateway.monitor) {
+            println!(
+                "gateway's health and metrics: http://{address}/ready  http://{address}/metrics"
+            );
+        }
     }
-    stay(devnet, &mut signals, common.json).await
+    let failed = async {
+        match &gateway {
+            Some(gateway) => gateway.failure().await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = stay_with(devnet, &mut signals, common.json, failed).await;
+    if let Some(gateway) = gateway {
+        gateway.stop().await;
+    }
+    ended
 }
 
 /// Starts to listen for Ctrl-C and SIGTERM.
@@ -66,8 +85,19 @@ pub fn listen() -> Result<StopSignals, Problem> {
 /// Waits for a signal, then stops the network: softly after the first, at once after the second. A
 /// network of which a part has stopped by itself is stopped, too, and the reason given.
 pub async fn stay(devnet: Devnet, signals: &mut StopSignals, quiet: bool) -> Ended {
+    stay_with(devnet, signals, quiet, std::future::pending()).await
+}
+
+/// As [`stay`], beside something else that may stop by itself.
+async fn stay_with(
+    devnet: Devnet,
+    signals: &mut StopSignals,
+    quiet: bool,
+    other: impl Future<Output = Problem>,
+) -> Ended {
     tokio::select! {
         failure = devnet.failure() => return Err(failure),
+        failure = other => return Err(failure),
         _ = signals.next() => {}
     }
     if !quiet {
@@ -117,7 +147,7 @@ fn no_key(chain_id: u64) -> Problem {
     )
 }
 
-fn say_json(devnet: &Devnet) -> Result<(), Problem> {
+fn say_json(devnet: &Devnet, gateway: Option<&str>) -> Result<(), Problem> {
     let network = devnet.network();
     let accounts: Vec<_> = devnet
         .accounts()
@@ -130,16 +160,24 @@ fn say_json(devnet: &Devnet) -> Result<(), Problem> {
         "contracts": network.contracts,
         "dir": devnet.dir(),
         "providers": devnet.providers().len(),
+        "auditors": devnet.auditors().len(),
         "accounts": accounts,
+        "gateway": gateway,
     }))
 }
 
-fn say(devnet: &Devnet) {
+fn say(devnet: &Devnet, gateway: Option<&str>) {
     let network = devnet.network();
     println!("tilth network is up");
     println!("  RPC URL    {}  (chain id {})", network.rpc_url, network.chain_id);
+    if let Some(gateway) = gateway {
+        println!("  gateway    {gateway}");
+    }
     println!("  folder     {}", devnet.dir().display());
     println!("  providers  {}", devnet.providers().len());
+    if !devnet.auditors().is_empty() {
+        println!("  auditors   {}", devnet.auditors().len());
+    }
     println!("  JobBook    {}", network.contracts.job_book);
     println!("  Ledger     {}\n", network.contracts.ledger);
     let mut table = Table::new(&[("account", Align::Left), ("address", Align::Left)]);

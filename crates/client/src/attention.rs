@@ -7,6 +7,7 @@
 //! - Only a range that was checked is acknowledged. Acknowledgements go out in batches: a transaction
 //!   costs far more than one more range in it. A batch leaves when it is large, when its oldest range
 //!   has waited a moment, or when nothing else can join it.
+//! - In audited jobs only what its audit leaves to be paid is acknowledged; the contract would skip the rest.
 //! - One acknowledgement and one `finish` are under way at most.
 //! - The job is left when it is over and every settled range is here (or nobody has delivered it for
 //!   a long time).
@@ -41,8 +42,10 @@ pub enum Event {
         /// Whether it is settled.
         settled: bool,
     },
-    /// A range was released or expired.
+    /// A range was released, expired or rejected.
     Lost(u32),
+    /// A range of an audited job may be paid: its audit upheld it, or it was not drawn.
+    MayBePaid(u32),
     /// The range's content is here and right.
     Checked(u32),
     /// The range's content is not what its provider submitted.
@@ -112,6 +115,8 @@ enum Content {
 struct Range {
     content: Content,
     settled: bool,
+    /// Whether the contract would pay it; always so in plain jobs.
+    may_be_paid: bool,
     /// In the acknowledgement under way.
     sent: bool,
 }
@@ -121,6 +126,8 @@ struct Range {
 pub struct Attention {
     /// Whether to acknowledge and finish at all (not for somebody else's job).
     pays: bool,
+    /// Whether audits decide what may be paid.
+    audited: bool,
     ranges: BTreeMap<u32, Range>,
     acknowledging: bool,
     acknowledge: Retry,
@@ -133,10 +140,12 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// A machine that acknowledges and finishes (`pays`), or only looks on.
-    pub fn new(pays: bool) -> Self {
+    /// A machine that acknowledges and finishes (`pays`), or only looks on. `audited`: audits decide what
+    /// may be paid.
+    pub fn new(pays: bool, audited: bool) -> Self {
         Self {
             pays,
+            audited,
             ranges: BTreeMap::new(),
             acknowledging: false,
             acknowledge: Retry::default(),
@@ -161,12 +170,17 @@ impl Attention {
         match event {
             Event::Results { seq, settled } => {
                 let content = Content::Wanted(Retry::default());
-                let new = Range { content, settled, sent: false };
+                let new = Range { content, settled, may_be_paid: !self.audited, sent: false };
                 let range = self.ranges.entry(seq).or_insert(new);
                 range.settled |= settled;
             }
             Event::Lost(seq) => {
                 self.ranges.remove(&seq);
+            }
+            Event::MayBePaid(seq) => {
+                if let Some(range) = self.ranges.get_mut(&seq) {
+                    range.may_be_paid = true;
+                }
             }
             Event::Checked(seq) => self.content(seq, |_| Content::Checked { at: now }),
             Event::Refused(seq) => self.content(seq, |_| Content::Refused),
@@ -232,7 +246,9 @@ impl Attention {
     /// Ranges to be acknowledged, with the time since which they wait.
     fn due(&self) -> impl Iterator<Item = (u32, Moment)> + '_ {
         let due = |range: &Range| match range.content {
-            Content::Checked { at } if !range.settled && !range.sent => Some(at),
+            Content::Checked { at } if range.may_be_paid && !range.settled && !range.sent => {
+                Some(at)
+            }
             _ => None,
         };
         self.ranges
@@ -338,7 +354,7 @@ mod tests {
 
     #[test]
     fn only_checked_ranges_are_acknowledged_and_in_batches() {
-        let mut machine = Attention::new(true);
+        let mut machine = Attention::new(true, false);
         assert_eq!(machine.step(results(0), ms(0)), [Effect::Fetch(0)]);
         assert_eq!(machine.step(results(1), ms(0)), [Effect::Fetch(1)]);
         assert_eq!(machine.step(Event::Checked(0), ms(10)), []);
@@ -352,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_batch_leaves_at_once_when_it_is_large_or_nothing_else_can_join() {
-        let mut machine = Attention::new(true);
+        let mut machine = Attention::new(true, false);
         machine.step(results(0), ms(0));
         machine.step(job(false, false, true), ms(1));
         assert_eq!(machine.step(Event::Checked(0), ms(2)), [Effect::Acknowledge(vec![0])]);
@@ -368,8 +384,28 @@ mod tests {
     }
 
     #[test]
+    fn in_audited_jobs_only_what_may_be_paid_is_acknowledged() {
+        let mut machine = Attention::new(true, true);
+        machine.step(job(false, false, true), ms(0));
+        for seq in 0..3 {
+            machine.step(results(seq), ms(0));
+            assert!(
+                !machine
+                    .step(Event::Checked(seq), ms(1))
+                    .iter()
+                    .any(|effect| matches!(effect, Effect::Acknowledge(_)))
+            );
+        }
+        assert_eq!(machine.wake(), None, "nothing to wait for but the audits");
+        assert_eq!(machine.step(Event::MayBePaid(1), ms(2)), [Effect::Acknowledge(vec![1])]);
+        machine.step(Event::Lost(0), ms(3));
+        assert_eq!(machine.step(Event::Acknowledged { accepted: true }, ms(4)), []);
+        assert_eq!(machine.step(Event::MayBePaid(2), ms(5)), [Effect::Acknowledge(vec![2])]);
+    }
+
+    #[test]
     fn a_refused_acknowledgement_is_sent_again_after_a_pause() {
-        let mut machine = Attention::new(true);
+        let mut machine = Attention::new(true, false);
         machine.step(job(false, false, true), ms(0));
         machine.step(results(0), ms(0));
         assert_eq!(machine.step(Event::Checked(0), ms(0)), [Effect::Acknowledge(vec![0])]);
@@ -379,7 +415,7 @@ mod tests {
 
     #[test]
     fn missing_content_is_asked_for_until_long_after_the_end() {
-        let mut machine = Attention::new(true);
+        let mut machine = Attention::new(true, false);
         machine.step(results(0), ms(0));
         assert_eq!(machine.step(Event::Missing(0), ms(0)), []);
         assert_eq!(machine.step(Event::Tick, FIRST_PAUSE), [Effect::Fetch(0)]);
@@ -393,7 +429,7 @@ mod tests {
 
     #[test]
     fn who_does_not_pay_only_looks_on() {
-        let mut machine = Attention::new(false);
+        let mut machine = Attention::new(false, false);
         machine.step(job(true, false, true), ms(0));
         machine.step(results(0), ms(0));
         assert_eq!(machine.step(Event::Checked(0), ms(10_000)), []);
@@ -402,7 +438,7 @@ mod tests {
 
     /// A world that answers effects in some order, with failures.
     fn run(count: u32, choices: &[u8]) -> (BTreeSet<u32>, u32, Moment) {
-        let mut machine = Attention::new(true);
+        let mut machine = Attention::new(true, false);
         let (mut now, mut pending) = (ms(0), Vec::new());
         let (mut settled, mut transactions, mut choice) = (BTreeSet::new(), 0, 0_usize);
         for seq in 0..count {

@@ -94,7 +94,9 @@ pub enum ChainError {
         waited: Duration,
     },
     /// The chain is shorter than it was, or another one.
-    #[error("the chain ends at block {found}, block {expected} was there before")]
+    #[error(
+        "the chain ends at block {found}, but block {expected} was read before: it is another chain, or it lost blocks"
+    )]
     Rewound {
         /// Highest block seen before.
         expected: u64,

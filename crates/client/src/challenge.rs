@@ -10,10 +10,9 @@ use tilth_protocol::{
     Contact, DecodeError, Problem,
     challenge::{
         Beacon, Class, Deadline, Sealed, Secret, Statement, Subject, Task, Times, Transcript,
-        class::{self, Measure},
         message::{
-            ALPN, DeviceOffer, MAX_DEVICES, MAX_REPLY_BYTES, MAX_TEXT_CHARS, Question, Refusal,
-            Reply,
+            ALPN, DeviceOffer, MAX_DEVICES, MAX_REPLY_BYTES, MAX_TEXT_CHARS, MAX_WORK_MS, Question,
+            Refusal, Reply,
         },
     },
     decode, encode,
@@ -25,12 +24,16 @@ use tilth_verification::challenge::{
 
 use crate::{ChainError, Link};
 
+mod choice;
+
+use choice::{Choice, choose};
+
 /// How long anything that is no work may take: two round trips around the world, and a loaded machine.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the work is waited for beyond the deadline, to tell a late answer from none.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long work without a deadline is waited for; providers end it themselves before.
-const WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
+/// How long work without a deadline is waited for: providers end it themselves before.
+const WITHOUT_DEADLINE: Duration = Duration::from_millis(MAX_WORK_MS).saturating_add(GRACE);
 /// How often, and how long, a provider that is busy after a try of ours is given time to let go of it.
 const WAITS: u32 = 10;
 const WAIT: Duration = Duration::from_millis(300);
@@ -55,6 +58,8 @@ pub struct Announced {
 pub enum Wish {
     /// Products, at the size of the strongest class that it announces.
     Strength,
+    /// That its GPU fills the graphics memory that it announces.
+    Vram,
     /// Exactly this.
     Exactly(Task),
 }
@@ -79,6 +84,19 @@ pub enum ChallengeError {
         /// MiB that are offered.
         offered_mib: u32,
     },
+    /// It would be in time when the provider has long given up.
+    #[error(
+        "a device of the class {class} may take {due_ms} ms, providers work {MAX_WORK_MS} ms at most"
+    )]
+    TooLong {
+        /// The strongest class that the device has.
+        class: &'static str,
+        /// Its deadline for this task.
+        due_ms: u64,
+    },
+    /// It announces no graphics memory.
+    #[error("it announces no graphics memory")]
+    NoVram,
     /// The question is out of bounds.
     #[error(transparent)]
     Bounds(#[from] tilth_protocol::challenge::OutOfBounds),
@@ -97,9 +115,13 @@ impl ChallengeError {
                 "it may be starting, or of another version; try again later",
             ),
             Self::Chain(error) => return error.problem(),
-            Self::TooLarge { .. } => {
+            Self::TooLarge { .. } | Self::TooLong { .. } => {
                 ("the challenge is too large for this device", "ask for less: --memory, --order")
             }
+            Self::NoVram => (
+                "there is no graphics memory to show",
+                "jobs that ask for some are not given to it; leave out --vram",
+            ),
             Self::Bounds(_) => (
                 "such a challenge is not possible",
                 "see docs/reference/challenge.md for the bounds",
@@ -213,16 +235,21 @@ impl Asker<'_> {
         device: Option<&str>,
         wish: Wish,
     ) -> Result<Report, ChallengeError> {
-        let mut asking = Asking::default();
-        let (mut talk, offer, mut round_trip_ms) = self.meet(of, device).await?;
-        let class = class_of(wish, of.class_bits);
-        let task = task_of(wish, class);
+        let (mut talk, devices, mut round_trip_ms) = self.meet(of).await?;
+        let Choice { device: offer, class, task } = choose(devices, device, of.into(), wish)?;
         task.check()?;
         let (needed_mib, offered_mib) = (task.memory_bytes().div_ceil(1 << 20), offer.memory_mib);
         if needed_mib > offered_mib.into() {
             return Err(ChallengeError::TooLarge { needed_mib, offered_mib });
         }
         let deadline = class.map(|class| class.deadline(&task));
+        if let (Some(class), Some(deadline)) = (class, deadline) {
+            let due_ms = deadline.work_ms();
+            if due_ms > MAX_WORK_MS {
+                return Err(ChallengeError::TooLong { class: class.name, due_ms });
+            }
+        }
+        let mut asking = Asking::new(class.is_some());
         let (mut tries, mut waits) = (Vec::new(), 0);
         loop {
             let statement = self.statement(of, &offer, task).await?;
@@ -240,7 +267,7 @@ impl Asker<'_> {
                 return Ok(Report { finding, class, deadline, task, device: offer, tries });
             }
             drop(talk);
-            (talk, _, round_trip_ms) = match self.meet(of, Some(&offer.name)).await {
+            (talk, _, round_trip_ms) = match self.meet(of).await {
                 Ok(met) => met,
                 // Gone after it had begun; what was heard stands.
                 Err(ChallengeError::Away(error)) => {
@@ -253,12 +280,8 @@ impl Asker<'_> {
         }
     }
 
-    /// Calls, and picks the device; milliseconds of a round trip.
-    async fn meet(
-        &self,
-        of: &Announced,
-        device: Option<&str>,
-    ) -> Result<(Talk, DeviceOffer, u64), ChallengeError> {
+    /// Calls; the devices, and milliseconds of a round trip.
+    async fn meet(&self, of: &Announced) -> Result<(Talk, Vec<DeviceOffer>, u64), ChallengeError> {
         let mut talk = self.blobs.call(&of.contact, ALPN).await?;
         ask(&mut talk, &Question::Who, ANSWER).await?;
         // The first answer may have waited for the connection.
@@ -272,13 +295,7 @@ impl Asker<'_> {
             let named = Address::from(node);
             return Err(ChallengeError::Stranger(format!("it says that it is the node {named}")));
         }
-        let fits = |offer: &&DeviceOffer| device.is_none_or(|name| offer.name == name);
-        let strongest = devices.iter().filter(fits).max_by_key(|offer| offer.class_bits);
-        let offer = strongest.cloned().ok_or_else(|| {
-            let names: Vec<_> = devices.iter().map(|offer| offer.name.as_str()).collect();
-            ChallengeError::Stranger(format!("of such a device; it has {names:?}"))
-        })?;
-        Ok((talk, offer, round_trip_ms))
+        Ok((talk, devices, round_trip_ms))
     }
 
     /// A fresh question; its secret is kept beside it.
@@ -320,7 +337,7 @@ impl Asker<'_> {
         let heard = converse(talk, &statement, &secret, deadline, &mut times).await;
         let conversation = match heard {
             Ok(conversation) => conversation,
-            Err(stop) => return stop.tried(times),
+            Err(stop) => return stop.tried(times, deadline.is_some()),
         };
         let (commit, ends, openings) = conversation;
         let began = Instant::now();
@@ -342,21 +359,6 @@ impl Asker<'_> {
 /// What a fault says about a try: only what the provider has signed is an answer.
 fn verdict(fault: &Fault) -> Try {
     if fault.is_providers() { Try::Wrong } else { Try::Broken }
-}
-
-fn class_of(wish: Wish, class_bits: u64) -> Option<Class> {
-    let measure = match wish {
-        Wish::Strength | Wish::Exactly(Task::Products(_)) => Measure::Int8,
-        Wish::Exactly(Task::Memory(_)) => Measure::Fill,
-    };
-    class::strongest(measure, class_bits)
-}
-
-fn task_of(wish: Wish, class: Option<Class>) -> Task {
-    match wish {
-        Wish::Strength => Task::Products(class.unwrap_or(class::CLASSES[0]).products(SAMPLES)),
-        Wish::Exactly(task) => task,
-    }
 }
 
 /// Why a conversation has stopped.
@@ -384,7 +386,8 @@ fn silent(outcome: Try, error: &impl ToString, times: Times) -> Tried {
 }
 
 impl Stop {
-    fn tried(self, times: Times) -> Tried {
+    /// `due`: whether there is a deadline. It is within what providers work ([`ChallengeError::TooLong`]).
+    fn tried(self, times: Times, due: bool) -> Tried {
         match self {
             Self::Talk(error @ ChallengeError::Away(TalkError::Silent(_))) => {
                 silent(Try::Late, &error, times)
@@ -394,6 +397,7 @@ impl Stop {
             Self::Refused { why, after_seconds, text } => {
                 let outcome = match why {
                     Refusal::Broken => Try::Broken,
+                    Refusal::TooLong if due => Try::Late,
                     // Nothing is known of its strength.
                     _ => Try::Busy,
                 };

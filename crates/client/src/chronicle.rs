@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256};
 use serde::Serialize;
-use tilth_contracts::{JobBook::JobBookEvents, JobState, RangeState, Terms};
+use tilth_contracts::{
+    JobBook::{JobBookEvents, RangeClaimed},
+    JobState, RangeState, Terms,
+};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId, TaskIndex};
 use tilth_verification::RangeClaim;
 
@@ -92,6 +95,25 @@ pub struct GapError {
     pub detail: String,
 }
 
+impl RangeView {
+    fn claimed(e: &RangeClaimed) -> Self {
+        Self {
+            seq: e.seq,
+            provider: e.provider,
+            from: e.from,
+            count: e.count,
+            state: RangeState::Claimed,
+            price: e.price.to::<u128>(),
+            units: 0,
+            failures: 0,
+            root: B256::ZERO,
+            content: ContentHash::default(),
+            paid: Amount::ZERO,
+            fee: Amount::ZERO,
+        }
+    }
+}
+
 impl Chronicle {
     /// Begins with `JobOpened`; other events give `None`.
     pub fn begin(event: &JobBookEvents) -> Option<Self> {
@@ -128,6 +150,10 @@ impl Chronicle {
                 self.state = JobState::Draining;
                 Ok(None)
             }
+            JobBookEvents::JobReopened(_) => {
+                self.state = JobState::Open;
+                Ok(None)
+            }
             JobBookEvents::JobCancelled(_) => {
                 (self.escrow, self.state) = (Amount::ZERO, JobState::Cancelling);
                 Ok(None)
@@ -143,21 +169,7 @@ impl Chronicle {
             }
             JobBookEvents::RangeClaimed(e) => {
                 self.escrow = Amount(e.escrow);
-                let range = RangeView {
-                    seq: e.seq,
-                    provider: e.provider,
-                    from: e.from,
-                    count: e.count,
-                    state: RangeState::Claimed,
-                    price: e.price.to::<u128>(),
-                    units: 0,
-                    failures: 0,
-                    root: B256::ZERO,
-                    content: ContentHash::default(),
-                    paid: Amount::ZERO,
-                    fee: Amount::ZERO,
-                };
-                self.ranges.insert(e.seq, range);
+                self.ranges.insert(e.seq, RangeView::claimed(e));
                 Ok(Some(e.seq))
             }
             JobBookEvents::RangeSubmitted(e) => {
@@ -179,6 +191,9 @@ impl Chronicle {
                 self.give_back(e.seq, RangeState::Released, e.escrow)
             }
             JobBookEvents::RangeExpired(e) => self.give_back(e.seq, RangeState::Expired, e.escrow),
+            JobBookEvents::RangeRejected(e) => {
+                self.give_back(e.seq, RangeState::Rejected, e.escrow)
+            }
         }
     }
 
@@ -336,7 +351,7 @@ impl Share {
 
     fn add(&mut self, range: &RangeView) {
         match range.state {
-            RangeState::Released | RangeState::Expired => {
+            RangeState::Released | RangeState::Expired | RangeState::Rejected => {
                 self.lost = self.lost.saturating_add(1);
                 return;
             }

@@ -1,6 +1,10 @@
 //! Where providers can be reached: the endpoints they announced in the Registry's events.
 
-use std::{collections::HashMap, sync::Mutex, sync::PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use alloy::{primitives::Address, rpc::types::Filter, sol_types::SolEvent};
 use tilth_contracts::Registry;
@@ -13,19 +17,24 @@ const MAX_KNOWN: usize = 4096;
 /// Most endpoints of one provider that are tried: the latest, and those it has moved away from. An owner
 /// who starts a second agent with the same keys (in a new folder, on a new machine) has results at both.
 const MAX_ENDPOINTS: usize = 4;
+/// For so long it is remembered that a provider has announced nothing: all of the chain is looked through for it.
+const NONE: Duration = Duration::from_secs(10);
 
-/// A memory of providers' endpoints.
-#[derive(Debug)]
+/// A memory of providers' endpoints. Clones share it.
+#[derive(Clone, Debug)]
 pub struct Contacts {
     link: Link,
     first_block: u64,
-    known: Mutex<HashMap<Address, Vec<Contact>>>,
+    known: Arc<Mutex<Known>>,
 }
+
+/// Places by owner, each with the moment the chain was asked.
+type Known = HashMap<Address, (Vec<Contact>, Instant)>;
 
 impl Contacts {
     /// Looks for events from `first_block` on.
     pub fn new(link: Link, first_block: u64) -> Self {
-        Self { link, first_block, known: Mutex::default() }
+        Self { link, first_block, known: Arc::default() }
     }
 
     /// A provider's endpoints, the latest first; none if it announced none that can be read. With
@@ -34,8 +43,23 @@ impl Contacts {
     /// # Errors
     /// Those of [`Link`].
     pub async fn of(&self, provider: Address, fresh: bool) -> Result<Vec<Contact>, ChainError> {
-        if !fresh && let Some(contacts) = self.lock().get(&provider) {
-            return Ok(contacts.clone());
+        self.not_older(provider, if fresh { Duration::ZERO } else { Duration::MAX }).await
+    }
+
+    /// As [`Contacts::of`]; the chain is asked if what is remembered is older than that.
+    ///
+    /// # Errors
+    /// Those of [`Link`].
+    pub async fn not_older(
+        &self,
+        provider: Address,
+        age: Duration,
+    ) -> Result<Vec<Contact>, ChainError> {
+        if let Some((contacts, asked)) = self.lock().get(&provider) {
+            let age = if contacts.is_empty() { age.min(NONE) } else { age };
+            if asked.elapsed() < age {
+                return Ok(contacts.clone());
+            }
         }
         let filter = Filter::new()
             .address(self.link.addresses().registry)
@@ -47,17 +71,16 @@ impl Contacts {
             let contact = Contact::from_bytes(&event.endpoint).ok()?;
             (contact.endpoint == event.endpointId.0).then_some(contact)
         }));
-        if !contacts.is_empty() {
-            let mut known = self.lock();
-            if known.len() >= MAX_KNOWN {
-                known.clear();
-            }
-            known.insert(provider, contacts.clone());
+        let mut known = self.lock();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
         }
+        known.insert(provider, (contacts.clone(), Instant::now()));
+        drop(known);
         Ok(contacts)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Vec<Contact>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

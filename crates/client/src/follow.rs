@@ -116,6 +116,8 @@ pub struct Follow {
     behind: Option<Instant>,
     /// Whether to pause before the next look.
     rest: bool,
+    /// What the look has brought that showed that the chain is back.
+    held: Option<News>,
 }
 
 /// A [`Follow`] that reads in a task of its own. Dropping it stops the task.
@@ -153,12 +155,8 @@ impl Follow {
             outage_pause: pause,
             behind: None,
             rest: false,
+            held: None,
         }
-    }
-
-    /// The next block to be read: where another `Follow` would have to begin.
-    pub fn next_block(&self) -> u64 {
-        self.next
     }
 
     /// Reads in a task of its own, a few batches ahead of the reader.
@@ -197,14 +195,24 @@ impl Follow {
         }
     }
 
-    /// One look at the chain.
+    /// One look at the chain. It is back when logs could be read again: a node that says its height and gives none,
+    /// or is still behind, is of no use.
     async fn look(&mut self) -> Result<Option<News>, ChainError> {
-        let latest = self.link.block_number().await?;
-        if let Some(since) = self.away.take() {
-            self.rest = false;
-            self.outage_pause = pauses(&self.link).0;
-            return Ok(Some(News::Back { after: since.elapsed() }));
+        if let Some(news) = self.held.take() {
+            return Ok(Some(news));
         }
+        let news = self.read().await?;
+        if self.behind.is_some() {
+            return Ok(news);
+        }
+        let Some(since) = self.away.take() else { return Ok(news) };
+        (self.rest, self.held) = (false, news);
+        self.outage_pause = pauses(&self.link).0;
+        Ok(Some(News::Back { after: since.elapsed() }))
+    }
+
+    async fn read(&mut self) -> Result<Option<News>, ChainError> {
+        let latest = self.link.block_number().await?;
         if self.next > 0 && latest < self.next - 1 {
             let (local, remote) = REWIND_PATIENCE;
             let patience = if self.link.is_local() { local } else { remote };
@@ -281,7 +289,7 @@ fn pauses(link: &Link) -> (Duration, Duration) {
 mod tests {
     use std::sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     };
 
     use tilth_contracts::Addresses;
@@ -292,8 +300,30 @@ mod tests {
 
     use super::*;
 
-    /// Answers like a node at this height that has no logs.
-    async fn answer(stream: TcpStream, height: Arc<AtomicU64>) -> std::io::Result<()> {
+    /// A node that has no logs.
+    #[derive(Debug, Default)]
+    struct Node {
+        height: AtomicU64,
+        /// Whether it refuses to say what logs there are.
+        mute: AtomicBool,
+    }
+
+    /// Starts a node and follows it.
+    async fn follow_one(node: &Arc<Node>) -> Follow {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let node = Arc::clone(node);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, Arc::clone(&node)));
+            }
+        });
+        let link = Link::open(&url, Addresses::predeployed()).unwrap();
+        Follow::new(&link, Scope::default())
+    }
+
+    /// Answers like that node.
+    async fn answer(stream: TcpStream, node: Arc<Node>) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         loop {
             let mut length = 0;
@@ -309,14 +339,17 @@ mod tests {
             let mut body = vec![0; length];
             stream.read_exact(&mut body).await?;
             let asked: serde_json::Value = serde_json::from_slice(&body)?;
-            let result = if asked["method"] == "eth_blockNumber" {
-                serde_json::json!(format!("{:#x}", height.load(Ordering::Relaxed)))
-            } else {
-                serde_json::json!([])
-            };
             let id = &asked["id"];
-            let text =
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
+            let text = if asked["method"] == "eth_blockNumber" {
+                let height = format!("{:#x}", node.height.load(Ordering::Relaxed));
+                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": height})
+            } else if node.mute.load(Ordering::Relaxed) {
+                let error = serde_json::json!({"code": -32_000, "message": "not available"});
+                serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error})
+            } else {
+                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": []})
+            };
+            let text = text.to_string();
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
             let whole = format!("{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
             stream.write_all(whole.as_bytes()).await?;
@@ -326,25 +359,39 @@ mod tests {
     /// Several nodes behind one address are not equally far; a chain that stays short is another one.
     #[tokio::test]
     async fn a_node_that_is_a_little_late_is_not_another_chain() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let height = Arc::new(AtomicU64::new(10));
-        let shown = Arc::clone(&height);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&shown)));
-            }
-        });
-        let link = Link::open(&url, Addresses::predeployed()).unwrap();
-        let mut follow = Follow::new(&link, Scope::default());
+        let node = Arc::new(Node { height: 10.into(), ..Node::default() });
+        let mut follow = follow_one(&node).await;
         let first = follow.look().await.unwrap();
         assert!(matches!(first, Some(News::Logs { to: 10, at_head: true, .. })), "{first:?}");
         for late in [8, 10, 9, 11, 10] {
-            height.store(late, Ordering::Relaxed);
+            node.height.store(late, Ordering::Relaxed);
             assert!(follow.look().await.unwrap().is_none(), "{late}");
         }
-        height.store(3, Ordering::Relaxed);
+        node.height.store(3, Ordering::Relaxed);
         let rewound = tokio::time::timeout(Duration::from_secs(60), follow.next()).await.unwrap();
         assert!(matches!(rewound, News::Rewound { expected: 11, found: 3 }), "{rewound:?}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_says_its_height_and_no_logs_is_not_back() {
+        let node = Arc::new(Node { height: 10.into(), ..Node::default() });
+        let mut follow = follow_one(&node).await;
+        let first = follow.look().await.unwrap();
+        assert!(matches!(first, Some(News::Logs { to: 10, at_head: true, .. })), "{first:?}");
+        node.mute.store(true, Ordering::Relaxed);
+        node.height.store(11, Ordering::Relaxed);
+        let error = follow.look().await.unwrap_err();
+        assert!(matches!(follow.note_failure(&error), Some(News::Away { .. })));
+        for _ in 0..3 {
+            let error = follow.look().await.expect_err("nothing is read");
+            assert!(follow.note_failure(&error).is_none(), "said once");
+        }
+        node.mute.store(false, Ordering::Relaxed);
+        let back = follow.look().await.unwrap();
+        assert!(matches!(back, Some(News::Back { .. })), "{back:?}");
+        // And goes on where it was, with nothing lost.
+        node.height.store(12, Ordering::Relaxed);
+        assert!(follow.look().await.unwrap().is_none());
+        assert_eq!(follow.next, 13);
     }
 }

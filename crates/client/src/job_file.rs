@@ -92,6 +92,9 @@ pub struct Offer {
     pub first_range: u32,
     /// Failed tasks after which the job stops softly; 0: never.
     pub max_failures: u32,
+    /// Whether samples of what is submitted are re-executed by auditors before it is paid.
+    #[serde(default)]
+    pub audited: bool,
     /// Class bits that a provider must have.
     pub required_class: u64,
     /// Graphics memory that a provider must have, MiB.
@@ -490,6 +493,7 @@ fn offer(
         parallelism: schedule.parallelism.unwrap_or(4).max(1),
         first_range: schedule.first_range.unwrap_or(1).max(1),
         max_failures: verification.max_failures.unwrap_or(0),
+        audited: verification.audited.unwrap_or(false),
         required_class: 0,
         min_vram_mib: 0,
     })

@@ -4,6 +4,7 @@
 //! saves time (`job.json`) and what a person may want to see (`evidence/`). So a client can be killed
 //! at any moment and attach again, also with an empty folder.
 
+mod audited;
 mod find;
 mod results;
 mod submit;

@@ -8,15 +8,19 @@
 
 mod account;
 pub mod attention;
+pub mod audit;
 mod chain;
 pub mod challenge;
 pub mod chronicle;
+pub mod clock;
 mod collect;
 mod contacts;
 pub mod earnings;
 mod follow;
 pub mod gpu_program;
 pub mod handover;
+pub mod infer;
+pub mod infer_program;
 pub mod job_file;
 mod jobs;
 pub mod keys;
@@ -29,6 +33,7 @@ pub mod quote;
 mod revert;
 pub mod task_table;
 mod tend;
+mod unit;
 pub mod waiting;
 
 pub use account::Account;
@@ -43,4 +48,4 @@ pub use link::{Fees, Link};
 pub use money::{Balances, MoneyError};
 pub use network::Network;
 pub use pipeline::Pipeline;
-pub use tend::{Progress, RefusedRange, Tend, Tending};
+pub use tend::{AuditTotals, Progress, RefusedRange, Tend, Tending};

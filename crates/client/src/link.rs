@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, Once},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use alloy::{
@@ -24,7 +24,7 @@ use tilth_contracts::Addresses;
 use tokio::sync::OnceCell;
 use tracing::debug;
 
-use crate::{ChainError, Network, revert};
+use crate::{ChainError, Network, clock, revert};
 
 /// Longest time for one attempt at one call.
 const ATTEMPT: Duration = Duration::from_secs(15);
@@ -120,8 +120,7 @@ impl Link {
     /// [`ChainError::NoContracts`], [`ChainError::Unreachable`].
     pub async fn check(&self) -> Result<u64, ChainError> {
         let chain_id = self.chain_id().await?;
-        let Addresses { token, ledger, registry, job_book, job_view } = self.inner.addresses;
-        for address in [token, ledger, registry, job_book, job_view] {
+        for address in self.inner.addresses.all() {
             let provider = &self.inner.provider;
             let code = self
                 .ask("reading code", || async move { provider.get_code_at(address).await })
@@ -260,8 +259,7 @@ impl Link {
     /// # Errors
     /// As every call.
     pub async fn next_time(&self) -> Result<u64, ChainError> {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Ok(wall.map_or(0, |wall| wall.as_secs()).max(self.now().await?))
+        Ok(clock::wall().as_secs().max(self.now().await?))
     }
 
     /// Native coin of an account, in wei.

@@ -45,6 +45,14 @@ pub struct ContractAddresses {
     pub job_book: Address,
     /// `JobView`.
     pub job_view: Address,
+    /// `JobDesk`.
+    pub job_desk: Address,
+    /// The beacon.
+    pub randomness: Address,
+    /// `Auditors`.
+    pub auditors: Address,
+    /// `Audits`.
+    pub audits: Address,
 }
 
 impl From<Addresses> for ContractAddresses {
@@ -55,6 +63,10 @@ impl From<Addresses> for ContractAddresses {
             registry: all.registry,
             job_book: all.job_book,
             job_view: all.job_view,
+            job_desk: all.job_desk,
+            randomness: all.randomness,
+            auditors: all.auditors,
+            audits: all.audits,
         }
     }
 }
@@ -67,6 +79,10 @@ impl From<ContractAddresses> for Addresses {
             registry: all.registry,
             job_book: all.job_book,
             job_view: all.job_view,
+            job_desk: all.job_desk,
+            randomness: all.randomness,
+            auditors: all.auditors,
+            audits: all.audits,
         }
     }
 }

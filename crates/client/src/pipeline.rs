@@ -166,22 +166,30 @@ pub async fn cancel(
     // One that a dead client has opened stands nowhere yet.
     let unknown = record.jobs().all(|known| known != job).then_some(job);
     for job in open.chain(unknown) {
-        end_job(jobs, job).await?;
-        cancelled.push(job);
+        if end_job(jobs, job).await? {
+            cancelled.push(job);
+        }
     }
     Ok(cancelled)
 }
 
-/// Cancels a job. One that is over, or that somebody else has cancelled meanwhile, is as good.
-async fn end_job(jobs: &Jobs, job: JobId) -> Result<(), JobError> {
-    let goes_on =
-        |state: u8| matches!(JobState::try_from(state), Ok(JobState::Open | JobState::Draining));
-    if !goes_on(jobs.state(job).await?.state) {
-        return Ok(());
+/// Cancels a job, or finds that somebody else has; says whether it is cancelled, and not over in another way.
+async fn end_job(jobs: &Jobs, job: JobId) -> Result<bool, JobError> {
+    if let Some(cancelled) = ended(jobs.state(job).await?.state) {
+        return Ok(cancelled);
     }
     match jobs.cancel(job).await {
-        Err(_) if !goes_on(jobs.state(job).await?.state) => Ok(()),
-        cancelled => cancelled,
+        Ok(()) => Ok(true),
+        // It may have ended meanwhile.
+        Err(error) => ended(jobs.state(job).await?.state).ok_or(error),
+    }
+}
+
+/// Whether a job that gives nothing out any more was cancelled; `None`: it goes on.
+fn ended(state: u8) -> Option<bool> {
+    match JobState::try_from(state) {
+        Ok(JobState::Open | JobState::Draining) => None,
+        state => Some(matches!(state, Ok(JobState::Cancelling | JobState::Cancelled))),
     }
 }
 
@@ -443,4 +451,23 @@ fn tag(folder: &Folder) -> Result<Tag, JobError> {
 /// Where the pipelines of a network's folder are.
 pub fn folder(network: &Path) -> PathBuf {
     network.join("pipelines")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_was_not_cancelled() {
+        for (state, cancelled) in [
+            (JobState::Open, None),
+            (JobState::Draining, None),
+            (JobState::Done, Some(false)),
+            (JobState::Cancelling, Some(true)),
+            (JobState::Cancelled, Some(true)),
+        ] {
+            assert_eq!(ended(state.into()), cancelled, "{state}");
+        }
+        assert_eq!(ended(u8::MAX), Some(false));
+    }
 }

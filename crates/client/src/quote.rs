@@ -343,6 +343,7 @@ mod tests {
                 parallelism: 4,
                 first_range: 1,
                 max_failures: 0,
+                audited: false,
                 required_class: 0,
                 min_vram_mib: 0,
             },

@@ -3,7 +3,12 @@
 //! The actor around [`Attention`]: it performs effects and shows progress. Dropping a [`Tending`]
 //! detaches; everything goes on from chain and store when the job is tended again.
 
-use std::time::{Duration, Instant};
+mod audits;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use alloy::{primitives::Address, sol_types::SolEventInterface};
 use serde::Serialize;
@@ -13,9 +18,11 @@ use tilth_protocol::{Contact, JobId, Problem};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
 
+pub use self::audits::AuditTotals;
 use crate::{
     Agreed, ChainError, Chronicle, Follow, JobError, Jobs, News, Scope, Totals,
     attention::{Attention, Effect, Event, Moment},
+    audit::Standing,
     chronicle::RangeView,
     collect::{CollectError, collect},
     jobs::write_whole,
@@ -47,6 +54,8 @@ pub struct Progress {
     pub totals: Totals,
     /// Tasks whose results are here and right.
     pub checked: u32,
+    /// Audits, in an audited job.
+    pub audits: Option<AuditTotals>,
     /// Ranges whose results are not what was submitted.
     pub refused: Vec<RefusedRange>,
     /// Why nobody works on it, if so for a while.
@@ -122,6 +131,8 @@ impl Jobs {
             dry: false,
             totals: Totals { tasks: agreed.spec.task_count, ..Totals::default() },
             checked: 0,
+            // Who only watches does not follow them, and zeros would say that there are none.
+            audits: (agreed.terms.audited && how.pay).then(AuditTotals::default),
             refused: Vec::new(),
             waiting: None,
             away: None,
@@ -131,8 +142,10 @@ impl Jobs {
         let tender = Tender {
             jobs: self.clone(),
             agreed: agreed.clone(),
-            attention: Attention::new(how.pay),
+            attention: Attention::new(how.pay, agreed.terms.audited),
+            standings: BTreeMap::new(),
             chronicle: None,
+            pays: how.pay,
             began: Instant::now(),
             show,
             work: JoinSet::new(),
@@ -157,6 +170,7 @@ struct Tender {
     jobs: Jobs,
     agreed: Agreed,
     attention: Attention,
+    pays: bool,
     chronicle: Option<Chronicle>,
     began: Instant,
     show: watch::Sender<Progress>,
@@ -167,6 +181,8 @@ struct Tender {
     last_work: Instant,
     /// When it was last asked why nobody works.
     looked: Option<Instant>,
+    /// How the audits of ranges stand.
+    standings: BTreeMap<u32, Standing>,
 }
 
 impl Tender {
@@ -179,12 +195,19 @@ impl Tender {
         let blobs = self.jobs.blobs().clone();
         let failed = blobs.failure();
         tokio::pin!(failed);
+        let (mut standings, mut audits) = self.keep_audits();
         while !leave {
             let wake = self.wake();
             leave = tokio::select! {
                 error = &mut failed => return Err(error.into()),
                 Some(news) = follow.next() => self.news(news)?,
                 Some(done) = self.work.join_next() => self.done(done)?,
+                Some((seq, standing)) = standings.recv() => self.stands(seq, standing),
+                Some(ended) = audits.join_next() => {
+                    // Without them nothing of the job would be paid any more.
+                    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                    false
+                }
                 () = tokio::time::sleep_until(wake.into()) => self.tick()?,
             };
         }
@@ -246,10 +269,20 @@ impl Tender {
         let event = match range.state {
             RangeState::Submitted => Event::Results { seq: range.seq, settled: false },
             RangeState::Settled => Event::Results { seq: range.seq, settled: true },
-            RangeState::Released | RangeState::Expired => Event::Lost(range.seq),
+            RangeState::Released | RangeState::Expired | RangeState::Rejected => {
+                Event::Lost(range.seq)
+            }
             RangeState::Claimed | RangeState::None => return Ok(false),
         };
-        Ok(self.step(event))
+        let (seq, content) = (range.seq, range.content);
+        match event {
+            Event::Results { settled: false, .. } => self.withhold(seq, content),
+            _ => self.give_free(seq),
+        }
+        let leave = self.step(event);
+        // Audits are read on their own, and may be known first.
+        let paid = self.standings.get(&seq).is_some_and(|standing| standing.may_be_paid());
+        Ok(leave | (paid && self.step(Event::MayBePaid(seq))))
     }
 
     /// Tells the machine how the job stands, and people what there is to see.
@@ -486,6 +519,7 @@ async fn attempt(
 ) -> Result<(), CollectError> {
     let claim = range.claim(agreed.job);
     let (blobs, deadline) = (jobs.blobs(), Instant::now() + FETCH);
-    let result = collect(blobs, &agreed.spec, &claim, range.content, holders, deadline).await;
-    result.map(drop)
+    collect(blobs, &agreed.spec, &claim, range.content, holders, deadline).await?;
+    audits::withhold_parts(blobs, agreed, range).await?;
+    Ok(())
 }

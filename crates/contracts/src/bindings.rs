@@ -32,6 +32,42 @@ pub mod job_book {
     );
 }
 
+/// Code of the JobBook for opening jobs; called through the JobBook only.
+pub mod job_desk {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        JobDesk,
+        "../../contracts/artifacts/JobDesk.json"
+    );
+}
+
+/// The beacon of a chain that one operator runs.
+pub mod solo_randomness {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        SoloRandomness,
+        "../../contracts/artifacts/SoloRandomness.json"
+    );
+}
+
+/// Who re-executes samples of others' work.
+pub mod auditors {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Auditors,
+        "../../contracts/artifacts/Auditors.json"
+    );
+}
+
+/// Audits of submitted ranges.
+pub mod audits {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Audits,
+        "../../contracts/artifacts/Audits.json"
+    );
+}
+
 /// Compound questions about jobs.
 pub mod job_view {
     alloy_sol_types::sol!(
@@ -59,9 +95,13 @@ pub mod wgrain {
     );
 }
 
+pub use auditors::Auditors;
+pub use audits::Audits;
 pub use job_book::JobBook;
+pub use job_desk::JobDesk;
 pub use job_view::JobView;
 pub use ledger::Ledger;
 pub use reduce_sum::ReduceSum;
 pub use registry::Registry;
+pub use solo_randomness::SoloRandomness;
 pub use wgrain::WGrain;

@@ -6,7 +6,9 @@
 use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
-use crate::bindings::{JobBook, JobView, Ledger, Registry, WGrain};
+use crate::bindings::{
+    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, Registry, SoloRandomness, WGrain,
+};
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
 pub const STEP_GAS_LIMIT: u64 = 10_000_000;
@@ -27,6 +29,14 @@ pub struct Addresses {
     pub job_book: Address,
     /// `JobView`.
     pub job_view: Address,
+    /// `JobDesk`.
+    pub job_desk: Address,
+    /// The beacon: `SoloRandomness` on a chain that one operator runs.
+    pub randomness: Address,
+    /// `Auditors`.
+    pub auditors: Address,
+    /// `Audits`.
+    pub audits: Address,
 }
 
 impl Addresses {
@@ -38,6 +48,10 @@ impl Addresses {
             registry: address!("0x74696c7468000000000000000000000000001003"),
             job_book: address!("0x74696c7468000000000000000000000000001004"),
             job_view: address!("0x74696c7468000000000000000000000000001005"),
+            job_desk: address!("0x74696c7468000000000000000000000000001006"),
+            randomness: address!("0x74696c7468000000000000000000000000001007"),
+            auditors: address!("0x74696c7468000000000000000000000000001008"),
+            audits: address!("0x74696c7468000000000000000000000000001009"),
         }
     }
 
@@ -51,7 +65,33 @@ impl Addresses {
             address
         };
         let token = token.unwrap_or_else(&mut next);
-        Self { token, ledger: next(), registry: next(), job_book: next(), job_view: next() }
+        Self {
+            token,
+            ledger: next(),
+            registry: next(),
+            job_book: next(),
+            job_view: next(),
+            job_desk: next(),
+            randomness: next(),
+            auditors: next(),
+            audits: next(),
+        }
+    }
+
+    /// All of them.
+    pub const fn all(&self) -> [Address; 9] {
+        let Self {
+            token,
+            ledger,
+            registry,
+            job_book,
+            job_view,
+            job_desk,
+            randomness,
+            auditors,
+            audits,
+        } = *self;
+        [token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits]
     }
 }
 
@@ -64,15 +104,19 @@ pub struct DeployParams {
     pub fee_bps: u16,
     /// An existing payment token; `None` deploys WGRAIN.
     pub token: Option<Address>,
-    /// Most that the Registry, and most that the JobBook, may have locked at once; base units,
+    /// Most that each of Registry, JobBook, Auditors and Audits may have locked at once; base units,
     /// at most [`MAX_MODULE_CAP`].
     pub module_cap: u128,
-    /// Jobs worth at most this get the shortest challenge windows; base units.
+    /// Jobs worth at most this get the shortest challenge windows, ranges worth at most this have one auditor
+    /// first; base units.
     pub small_value: u128,
+    /// Least stake of an auditor; base units, at least 1.
+    pub auditor_stake: u128,
 }
 
 impl DeployParams {
-    /// What a tilth chain uses: 1 % fee, WGRAIN, no module cap, jobs up to 100 GRAIN are small.
+    /// What a tilth chain uses: 1 % fee, WGRAIN, no module cap, jobs up to 100 GRAIN are small, auditors stake
+    /// at least 10 GRAIN.
     pub fn standard(treasury: Address) -> Self {
         Self {
             treasury,
@@ -80,6 +124,7 @@ impl DeployParams {
             token: None,
             module_cap: MAX_MODULE_CAP,
             small_value: 100 * tilth_protocol::amount::GRAIN,
+            auditor_stake: 10 * tilth_protocol::amount::GRAIN,
         }
     }
 }
@@ -97,44 +142,42 @@ pub struct Step {
 
 /// The creations in the order in which they must happen.
 pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
-    let with_args =
-        |code: &Bytes, args: Vec<u8>| -> Bytes { [code.as_ref(), &args].concat().into() };
-    let mut steps = Vec::with_capacity(5);
+    let at = addresses;
+    let small = U256::from(params.small_value);
+    let step = |name, address, code: &Bytes, args: Vec<u8>| Step {
+        name,
+        address,
+        init_code: [code.as_ref(), &args].concat().into(),
+    };
+    let mut steps = Vec::with_capacity(9);
     if params.token.is_none() {
-        let init_code = WGrain::BYTECODE.clone();
-        steps.push(Step { name: "WGrain", address: addresses.token, init_code });
+        steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
-    let grants =
-        vec![(addresses.registry, params.module_cap), (addresses.job_book, params.module_cap)];
-    steps.push(Step {
-        name: "Ledger",
-        address: addresses.ledger,
-        init_code: with_args(&Ledger::BYTECODE, (addresses.token, grants).abi_encode_params()),
-    });
-    steps.push(Step {
-        name: "Registry",
-        address: addresses.registry,
-        init_code: with_args(
-            &Registry::BYTECODE,
-            (addresses.ledger, addresses.job_book).abi_encode_params(),
+    let grants: Vec<_> = [at.registry, at.job_book, at.auditors, at.audits]
+        .map(|module| (module, params.module_cap))
+        .to_vec();
+    let ledger = (at.token, grants).abi_encode_params();
+    let registry = (at.ledger, at.job_book, at.audits).abi_encode_params();
+    // Solidity's `JobLayout.Deployment`: of static fields, so it is encoded in line.
+    let job_book =
+        (at.ledger, at.registry, at.audits, params.treasury, U256::from(params.fee_bps), small);
+    let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
+    let audits = (at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small)
+        .abi_encode_params();
+    steps.extend([
+        step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),
+        step("Registry", at.registry, &Registry::BYTECODE, registry),
+        step(
+            "JobBook",
+            at.job_book,
+            &JobBook::BYTECODE,
+            (job_book, at.job_desk).abi_encode_params(),
         ),
-    });
-    let args = (
-        addresses.ledger,
-        addresses.registry,
-        params.treasury,
-        U256::from(params.fee_bps),
-        U256::from(params.small_value),
-    );
-    steps.push(Step {
-        name: "JobBook",
-        address: addresses.job_book,
-        init_code: with_args(&JobBook::BYTECODE, args.abi_encode_params()),
-    });
-    steps.push(Step {
-        name: "JobView",
-        address: addresses.job_view,
-        init_code: with_args(&JobView::BYTECODE, (addresses.job_book,).abi_encode_params()),
-    });
+        step("JobView", at.job_view, &JobView::BYTECODE, (at.job_book,).abi_encode_params()),
+        step("JobDesk", at.job_desk, &JobDesk::BYTECODE, (job_book,).abi_encode_params()),
+        step("SoloRandomness", at.randomness, &SoloRandomness::BYTECODE, Vec::new()),
+        step("Auditors", at.auditors, &Auditors::BYTECODE, auditors),
+        step("Audits", at.audits, &Audits::BYTECODE, audits),
+    ]);
     steps
 }

@@ -12,10 +12,11 @@ pub mod deployment;
 pub mod state;
 
 pub use bindings::{
-    JobBook, JobView, Ledger, ReduceSum, Registry, WGrain,
+    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry, SoloRandomness,
+    WGrain,
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},
 };
 pub use consent::consent_digest;
 pub use deployment::{Addresses, DeployParams, Step, plan};
-pub use state::{JobState, RangeState, Refusal, TermsField};
+pub use state::{AuditOutcome, AuditState, JobState, RangeState, Refusal, SeatState, TermsField};

@@ -84,6 +84,8 @@ on_chain_enum! {
         Released = 4 => "released",
         /// Not handed in in time; its tasks go out again.
         Expired = 5 => "expired",
+        /// Its results do not count, by the verdict of its audit; its tasks go out again.
+        Rejected = 6 => "rejected",
     }
 }
 
@@ -162,6 +164,58 @@ on_chain_enum! {
     }
 }
 
+on_chain_enum! {
+    /// `IAudits.State`: where the audit of a submitted range stands.
+    AuditState, "state of an audit" {
+        /// There is no such case: the range was not submitted, or its job is not audited.
+        None = 0 => "unknown",
+        /// The beacon decides whether it is audited.
+        Submitted = 1 => "waiting for the beacon",
+        /// The provider says at which positions the drawn leaves are.
+        Naming = 2 => "waiting for the provider to name the drawn leaves",
+        /// The auditors re-execute and commit.
+        Committing = 3 => "being re-executed",
+        /// The provider opens the drawn leaves.
+        Opening = 4 => "waiting for the provider to open the drawn leaves",
+        /// The auditors show what they committed to.
+        Revealing = 5 => "votes are being shown",
+        /// Over.
+        Closed = 6 => "over",
+    }
+}
+
+on_chain_enum! {
+    /// `IAudits.Outcome`: what an audit has come to.
+    AuditOutcome, "outcome of an audit" {
+        /// Not over.
+        Open = 0 => "open",
+        /// Not drawn, or paid before it could be: the range may be paid.
+        Unaudited = 1 => "not audited",
+        /// The provider's results stand.
+        Upheld = 2 => "upheld",
+        /// They do not: the range is rejected and its provider's stake pays.
+        Overturned = 3 => "overturned",
+        /// No answer led, nobody came or could be drawn, or the beacon was lost: the range is rejected, nobody's stake pays.
+        Undecided = 4 => "undecided",
+    }
+}
+
+on_chain_enum! {
+    /// `IAudits.SeatState`: what an auditor has done.
+    SeatState, "state of an auditor's seat" {
+        /// Drawn; its commitment is awaited.
+        Drawn = 0 => "drawn",
+        /// Committed; its answer is awaited.
+        Committed = 1 => "committed",
+        /// Its answer is known.
+        Revealed = 2 => "voted",
+        /// It did not commit in time.
+        Absent = 3 => "absent",
+        /// It did not reveal in time.
+        NotRevealed = 4 => "silent after its commitment",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +230,10 @@ mod tests {
             }
             assert_eq!(Refusal::try_from(value).is_ok(), value <= 12);
             assert_eq!(TermsField::try_from(value).is_ok(), value <= 14);
-            assert_eq!(RangeState::try_from(value).is_ok(), value <= 5);
+            assert_eq!(RangeState::try_from(value).is_ok(), value <= 6);
+            assert_eq!(AuditState::try_from(value).is_ok(), value <= 6);
+            assert_eq!(AuditOutcome::try_from(value).is_ok(), value <= 4);
+            assert_eq!(SeatState::try_from(value).is_ok(), value <= 4);
         }
     }
 }

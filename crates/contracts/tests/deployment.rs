@@ -102,6 +102,7 @@ fn steps_end_up_where_they_were_announced_and_the_contracts_know_each_other() ->
             requiredClass: 0,
             minVramMib: 0,
             afterJob: 0,
+            audited: false,
             callback: Address::ZERO,
             program: B256::repeat_byte(2),
             contact: Bytes::from_static(b"here"),
@@ -150,7 +151,19 @@ fn an_existing_token_is_not_deployed_again() -> Outcome {
     let addresses = Addresses::from_deployer(DEPLOYER, 1, Some(token));
     let steps = plan(&addresses, &params);
     let names: Vec<_> = steps.iter().map(|step| step.name).collect();
-    assert_eq!(names, ["Ledger", "Registry", "JobBook", "JobView"]);
+    assert_eq!(
+        names,
+        [
+            "Ledger",
+            "Registry",
+            "JobBook",
+            "JobView",
+            "JobDesk",
+            "SoloRandomness",
+            "Auditors",
+            "Audits"
+        ]
+    );
     let mut db = database();
     let weth = send(&mut db, DEPLOYER, 0, TxKind::Create, WGrain::BYTECODE.clone(), 0)?;
     assert_eq!(weth.created_address(), Some(token));
@@ -167,6 +180,7 @@ fn wrong_parameters_are_refused_by_the_constructors() -> Outcome {
         DeployParams { fee_bps: 501, ..DeployParams::standard(TREASURY) },
         DeployParams { treasury: Address::ZERO, ..DeployParams::standard(TREASURY) },
         DeployParams { module_cap: 1 << 96, ..DeployParams::standard(TREASURY) },
+        DeployParams { auditor_stake: 0, ..DeployParams::standard(TREASURY) },
     ] {
         let mut db = database();
         let addresses = Addresses::from_deployer(DEPLOYER, 0, None);
@@ -183,7 +197,7 @@ fn wrong_parameters_are_refused_by_the_constructors() -> Outcome {
 #[test]
 fn predeployed_addresses_spell_the_name() {
     let addresses = Addresses::predeployed();
-    for address in [addresses.token, addresses.ledger, addresses.registry, addresses.job_book] {
+    for address in addresses.all() {
         assert_eq!(&address.as_slice()[..5], b"tilth");
     }
 }

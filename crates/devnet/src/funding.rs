@@ -11,6 +11,8 @@ use tilth_protocol::{Amount, amount::GRAIN};
 pub(crate) const GAS_MONEY: Amount = Amount(10 * GRAIN);
 /// What a provider stakes: it may hold unsettled work worth as much.
 pub(crate) const STAKE: Amount = Amount(500 * GRAIN);
+/// What an auditor stakes.
+pub(crate) const AUDITOR_STAKE: Amount = Amount(100 * GRAIN);
 /// What the client account can spend on jobs.
 pub(crate) const CLIENT_FUNDS: Amount = Amount(1_000 * GRAIN);
 

@@ -1,6 +1,6 @@
 //! How the network's own chain began: written once, read at every later start.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{fs, path::Path};
 
 use alloy::primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
@@ -41,8 +41,7 @@ pub(crate) fn open(dir: &Path, funder: Address, treasury: Address) -> Result<Gen
     let beginning = match fs::read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            let timestamp = now.map_or(0, |now| now.as_secs());
+            let timestamp = tilth_client::clock::wall().as_secs();
             let beginning = Beginning { chain_id: CHAIN_ID, timestamp, funder, treasury };
             let text = serde_json::to_string_pretty(&beginning)
                 .map_err(|error| failed(error.to_string()))?;

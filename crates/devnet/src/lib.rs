@@ -6,19 +6,30 @@
 //! Dropping the value stops everything it started.
 #![forbid(unsafe_code)]
 
+mod auditors;
+mod audits;
 mod deployment;
 mod folder;
 mod funding;
 mod genesis;
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, task::Poll, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use tilth_chain::{Chain, Production};
 use tilth_client::{Account, Keys, Link, Network};
 use tilth_contracts::{Addresses, DeployParams};
 use tilth_protocol::Problem;
-use tilth_provider::{Comfort, GasReserve, IdleRules, Limits, Offer, Provider};
+use tilth_provider::{
+    Auditor, Comfort, GasReserve, IdleRules, Limits, Offer, Provider, infer::Model,
+};
 use tilth_sandbox::{CommandLine, GpuUse};
 use tokio::task::JoinSet;
 
@@ -35,6 +46,9 @@ pub struct Topology {
     pub chain: ChainChoice,
     /// Number of providers.
     pub providers: u16,
+    /// Number of auditors. With fewer than seven nothing is given out in audited jobs: an answer must lead by five votes,
+    /// and the client and the provider's owner may be auditors who are left out.
+    pub auditors: u16,
     /// Slots of each provider.
     pub slots: u16,
     /// How providers start a worker: the `tilth` program with its hidden subcommand.
@@ -45,6 +59,8 @@ pub struct Topology {
     pub gpu: GpuUse,
     /// Providers measure the machine at their start and announce its classes.
     pub measure: bool,
+    /// Language models that every provider sells.
+    pub models: Vec<Model>,
 }
 
 /// Which chain the network lives on.
@@ -72,6 +88,7 @@ pub struct Devnet {
     network: Network,
     accounts: Vec<(String, Address)>,
     providers: Vec<Provider>,
+    auditors: Vec<Auditor>,
     chain: Option<Chain>,
     folder: folder::Folder,
 }
@@ -111,9 +128,10 @@ impl Devnet {
         let link = Link::to(&network).map_err(|error| error.problem())?;
         let funder = Account::new(link, funder);
         fund_client(&funder, &keys).await?;
-        let mut devnet =
-            Self { network, accounts: Vec::new(), providers: Vec::new(), chain, folder };
+        let (accounts, providers, auditors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut devnet = Self { network, accounts, providers, auditors, chain, folder };
         devnet.start_providers(&topology, &funder, &keys).await?;
+        devnet.auditors = auditors::start(&topology, devnet.place(), &funder, &keys).await?;
         devnet.accounts = keys.list()?;
         Ok(devnet)
     }
@@ -134,7 +152,12 @@ impl Devnet {
                 network: self.network.clone(),
                 owner,
                 node,
-                offer: Offer { slots: topology.slots, stake: funding::STAKE, ..Offer::default() },
+                offer: Offer {
+                    slots: topology.slots,
+                    stake: funding::STAKE,
+                    models: topology.models.clone(),
+                    ..Offer::default()
+                },
                 limits: Limits::default(),
                 worker: topology.worker.clone(),
                 sandbox_init: topology.sandbox_init.clone(),
@@ -170,13 +193,17 @@ impl Devnet {
         Ok(())
     }
 
+    fn place(&self) -> (&Path, &Network) {
+        (self.folder.path(), &self.network)
+    }
+
     /// How to reach the network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
     /// The folder, as an absolute path.
-    pub fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &Path {
         self.folder.path()
     }
 
@@ -190,7 +217,12 @@ impl Devnet {
         &self.providers
     }
 
-    /// Waits until the chain or a provider stops by itself, which they only do when they cannot go on,
+    /// The running auditors.
+    pub fn auditors(&self) -> &[Auditor] {
+        &self.auditors
+    }
+
+    /// Waits until the chain, a provider or an auditor stops by itself, which they only do when they cannot go on,
     /// and says which and why.
     pub async fn failure(&self) -> Problem {
         let chain: Pin<Box<dyn Future<Output = String> + Send + '_>> = match &self.chain {
@@ -201,6 +233,9 @@ impl Devnet {
         let mut parts = vec![chain];
         for provider in &self.providers {
             parts.push(Box::pin(async move { provider.failure().await.to_string() }));
+        }
+        for auditor in &self.auditors {
+            parts.push(Box::pin(async move { auditor.failure().await.to_string() }));
         }
         let detail = std::future::poll_fn(|context| {
             let ready = parts.iter_mut().find_map(|part| match part.as_mut().poll(context) {
@@ -217,16 +252,32 @@ impl Devnet {
         )
     }
 
-    /// Stops softly: providers finish and submit what they run, then the chain closes its database.
+    /// Stops softly: providers finish and submit what they run and answer the audits of it, then auditors reveal what they
+    /// have sealed, then the chain closes its database. What would cost stake if it stayed open is waited for, within
+    /// bounds, and said.
     pub async fn shutdown(self) {
+        let hearsay = if self.chain.is_some() { audits::HEARSAY.0 } else { audits::HEARSAY.1 };
         let mut stopping = JoinSet::new();
-        for provider in self.providers {
+        for (number, provider) in (1..).zip(self.providers) {
             stopping.spawn(async move {
                 if let Err(error) = provider.deliver().await {
                     tracing::warn!(%error, "a provider stopped before everything was delivered");
                 }
+                let name = format!("provider-{number}");
+                audits::settled(&name, provider.at_stake(), audits::PROVIDER, hearsay).await;
                 if let Err(error) = provider.stop().await {
                     tracing::warn!(%error, "a provider did not stop cleanly");
+                }
+            });
+        }
+        stopping.join_all().await;
+        let mut stopping = JoinSet::new();
+        for auditor in self.auditors {
+            stopping.spawn(async move {
+                let name = format!("auditor-{}", auditor.number());
+                audits::settled(&name, auditor.at_stake(), audits::AUDITOR, hearsay).await;
+                if let Err(error) = auditor.stop().await {
+                    tracing::warn!(%error, "an auditor did not stop cleanly");
                 }
             });
         }

@@ -22,6 +22,7 @@
 
 pub mod answer;
 pub mod class;
+pub mod crown;
 pub mod memory;
 pub mod message;
 pub mod product;

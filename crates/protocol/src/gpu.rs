@@ -230,6 +230,8 @@ pub struct GpuReport {
     pub name: String,
     /// The driver and its version.
     pub driver: String,
+    /// Its PCI address, such as `0000:01:00.0`; empty where the driver does not say.
+    pub pci: String,
     /// It is the CPU that computes.
     pub software: bool,
     /// What the conformance vector found, in order.

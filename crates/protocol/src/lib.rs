@@ -16,6 +16,7 @@ pub mod content;
 pub mod encoding;
 pub mod gpu;
 pub mod id;
+pub mod infer;
 pub mod leaf;
 pub mod problem;
 pub mod spec;

@@ -52,6 +52,8 @@ pub enum Workload {
     Wasm,
     /// A GPU program ([`crate::gpu`]); unit: a thousand of the countable things its author has named.
     Gpu,
+    /// Prompts for a language model ([`crate::infer::program`]); unit: a token that goes through a million weights.
+    Infer,
 }
 
 impl Workload {
@@ -60,6 +62,7 @@ impl Workload {
         match self {
             Self::Wasm => "Gfuel",
             Self::Gpu => "million counts",
+            Self::Infer => "tokens through a billion weights",
         }
     }
 }
@@ -242,10 +245,10 @@ impl JobSpec {
             format!("at most {MAX_UNIT_CAP} units"),
         )?;
         bound(
-            self.workload != Workload::Gpu || prepare_cap == 0,
+            self.workload == Workload::Wasm || prepare_cap == 0,
             "the unit cap of the prepare phase",
             prepare_cap,
-            "0, for GPU programs have no such phase",
+            "0, for only WebAssembly programs have such a phase",
         )?;
         bound(
             (1..=MAX_MEMORY_BYTES).contains(&memory_bytes),

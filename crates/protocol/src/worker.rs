@@ -15,13 +15,14 @@ use crate::{
     encoding::{decode, encode},
     gpu::GpuReport,
     id::TaskIndex,
+    infer::{FromModel, ToModel},
     leaf::Status,
     problem::Problem,
     spec::{Limits, Workload},
 };
 
 /// Version of these messages; both sides must have the same.
-pub const WORKER_PROTOCOL: u32 = 3;
+pub const WORKER_PROTOCOL: u32 = 6;
 /// Most bytes of a frame.
 pub const MAX_FRAME_BYTES: usize = 2 << 20;
 /// Bytes of output in one chunk: half a frame, so that a chunk and its header always fit.
@@ -58,6 +59,8 @@ pub enum ToWorker {
     Walk(Hash),
     /// Open the samples that the secret draws.
     Draw(Secret),
+    /// To a worker that was started as `infer`.
+    Infer(ToModel),
 }
 
 /// One task's result.
@@ -111,6 +114,8 @@ pub enum FromWorker {
     Walked(Hash),
     /// The answer to [`ToWorker::Draw`].
     Opened(Openings),
+    /// From a worker that was started as `infer`.
+    Infer(FromModel),
 }
 
 /// Writes one frame. The caller flushes.

@@ -7,13 +7,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tilth_blobs::Tag;
-use tilth_client::News;
+use tilth_client::{
+    ChainError, News,
+    clock::{now, until},
+};
 use tilth_protocol::{JobId, RangeId};
-use tilth_service::{OnFailure, Spawner};
+use tilth_service::Spawner;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
@@ -22,17 +25,19 @@ use crate::{
     bookmark::Bookmark,
     fetch::{self, FetchError},
     folder::remove,
+    guards,
     hand::Leash,
     journal::Extent,
     machine::{
         Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, Note, Refusal, SlotId,
-        Trouble, Work,
+        Trouble, Unfit, Work,
     },
     news::{Heard, More, hear},
+    role,
     shop::Shop,
     slot::{Order, Slot, Task},
     status::{ChainStatus, SlotStatus, Status},
-    store,
+    store, sweep,
 };
 
 /// Events that may wait for the agent. Senders wait when it is full.
@@ -41,9 +46,6 @@ pub(crate) const MAILBOX: usize = 256;
 const ORDERS: usize = 4;
 /// Blocks read after which the bookmark is moved although nothing else happens.
 const MOVE_BOOKMARK: u64 = 1_000;
-
-/// Longest wait without a look at the clock: it may have been set back since the wait was reckoned.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What the handle tells the agent.
 #[derive(Clone, Copy, Debug)]
@@ -182,6 +184,7 @@ impl Agent {
                 if at_head && !self.caught_up {
                     self.caught_up = true;
                     self.take(Event::CaughtUp)?;
+                    self.save_bookmark();
                     self.sweep();
                     self.set_chain(ChainStatus::Here);
                     info!(block = to, "up to date with the chain");
@@ -201,9 +204,8 @@ impl Agent {
                 self.set_chain(here);
             }
             News::Rewound { expected, found } => {
-                return Err(ProviderError::Stopped(format!(
-                    "the chain ends at block {found}, but block {expected} was read before: it is another chain, or it lost blocks"
-                )));
+                let error = ChainError::Rewound { expected, found };
+                return Err(ProviderError::Stopped(error.to_string()));
             }
         }
         Ok(())
@@ -405,6 +407,7 @@ impl Agent {
             if let Err(error) = shop.blobs.unpin(&Tag::range(range.job, range.seq)).await {
                 warn!(%range, %error, "a range's content stays pinned until its job is forgotten");
             }
+            guards::lift(&shop, range);
             if let Err(error) = remove(&shop.folder.journal(range)) {
                 warn!(%range, %error, "a journal cannot be removed");
             }
@@ -413,7 +416,10 @@ impl Agent {
 
     fn forget(&mut self, job: JobId, until: Millis) {
         self.bookmark.leave(job, until);
-        self.save_bookmark();
+        // While the past is read there are many, and the end of that is saved, too.
+        if self.caught_up {
+            self.save_bookmark();
+        }
         self.shop.forget(job);
         self.clear(job);
     }
@@ -421,16 +427,7 @@ impl Agent {
     /// Removes a job's files and pins.
     fn clear(&self, job: JobId) {
         let shop = Arc::clone(&self.shop);
-        self.spawn(format!("clear {job}"), async move {
-            if let Err(error) = shop.blobs.unpin(&Tag::job(job)).await {
-                // The folder stays as the reminder; the next start tries again.
-                warn!(%job, %error, "a job's content cannot be unpinned");
-                return;
-            }
-            if let Err(error) = remove(&shop.folder.job(job)) {
-                warn!(%job, %error, "a job's folder cannot be removed");
-            }
-        });
+        self.spawn(format!("clear {job}"), async move { sweep::clear(&shop, job).await });
     }
 
     /// Removes what jobs of an earlier life have left.
@@ -438,8 +435,8 @@ impl Agent {
         let known: BTreeSet<_> = self.machine.jobs().collect();
         match self.shop.folder.jobs() {
             Ok(jobs) => jobs.into_iter().filter(|job| !known.contains(job)).for_each(|job| {
-                debug!(%job, "removing what is left of a job");
-                self.clear(job);
+                let shop = Arc::clone(&self.shop);
+                self.spawn(format!("sweep {job}"), async move { sweep::sweep(&shop, job).await });
             }),
             Err(error) => warn!(%error, "old jobs' folders cannot be listed"),
         }
@@ -458,14 +455,7 @@ impl Agent {
     /// Starts a task that ends with the provider. A panic in it would leave the machine waiting for an
     /// answer for ever, so it stops everything and is seen.
     fn spawn(&self, name: String, future: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.tasks.token();
-        let started = self.tasks.spawn(name, OnFailure::StopAll, async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = future => {}
-            }
-        });
-        if !started {
+        if !role::spawn(&self.tasks, name, future) {
             debug!("nothing is started any more, the provider stops");
         }
     }
@@ -519,31 +509,18 @@ fn slot_status(work: Work) -> SlotStatus {
 
 fn tell(note: &Note) {
     match note {
+        Note::Ignored { job, why: Unfit::Audited } => fetch::tell_unauditable(*job),
         Note::Ignored { job, why } => info!(%job, ?why, "leaving a job alone"),
         Note::Lost { range } => warn!(%range, "a range was taken from us: its time was over"),
         Note::TooLate { range } => {
             warn!(%range, "giving a range back: the owner has the machine and it would be late");
         }
+        Note::Rejected { range } => {
+            warn!(%range, "an audit rejected a range: it is not paid; see `tilth providers` for the stake");
+        }
         Note::StakeTooLow { job } => {
-            warn!(%job, "the stake does not cover a single task of this job; stake more to work on it");
+            warn!(%job, "the stake does not cover a single task of this job, or the job is audited and there are too few auditors; stake more to work on it");
         }
         Note::GaveUp { range, deaths } => warn!(%range, deaths, "giving a range back"),
-    }
-}
-
-/// The one place that reads the clock.
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
-}
-
-/// Waits until a time; for ever without one.
-async fn until(time: Option<Millis>) {
-    match time {
-        Some(time) => {
-            let wait = Duration::from_millis(time.saturating_sub(now()));
-            tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
-        }
-        None => std::future::pending().await,
     }
 }

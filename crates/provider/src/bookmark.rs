@@ -4,18 +4,13 @@
 //! before that brought is kept as a sum, so totals are exact without reading the chain from its
 //! beginning.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 use tilth_protocol::{Amount, JobId};
 
-use crate::ProviderError;
+use crate::{ProviderError, folder::read_json};
 
 /// Largest file that is read: ten thousands of job numbers.
 const MAX_BYTES: u64 = 1 << 20;
@@ -101,7 +96,7 @@ impl Bookmark {
             counted: BTreeMap::new(),
             published: String::new(),
         };
-        let page = match read(path) {
+        let page = match read_json::<Page>(path, MAX_BYTES) {
             Ok(page) => page,
             Err(error) if error.kind() == io::ErrorKind::NotFound => fresh,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -213,13 +208,6 @@ impl Bookmark {
         fs::write(&partial, text)?;
         fs::rename(partial, path)
     }
-}
-
-fn read(path: &Path) -> io::Result<Page> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
 
 #[cfg(test)]

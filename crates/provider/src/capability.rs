@@ -18,9 +18,8 @@ use crate::{
 /// How long a measurement is believed, in seconds: a week. A machine that changes shows it by its
 /// fingerprint; one that wears out, within this time.
 const BELIEVED_SECONDS: u64 = 7 * 24 * 60 * 60;
-/// Memory that a GPU may be asked to use for products, MiB: two matrices and the hashes of the largest class
-/// that its processor can make a tree for.
-const GPU_MIB: u32 = 4_096;
+/// As long is believed that a card holds less than it is said to have: others may have used it at the time.
+const PARTLY_BELIEVED_SECONDS: u64 = 60 * 60;
 /// Most bytes of the note about it.
 const MAX_NOTE_BYTES: u64 = 16 << 10;
 
@@ -47,11 +46,16 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// What is remembered of this very machine, if it is not too old.
-fn recall(note: &[u8], fingerprint: &str, now: u64) -> Option<Measured> {
-    let note: Note = serde_json::from_slice(note).ok()?;
-    let fresh = now.checked_sub(note.at).is_some_and(|age| age < BELIEVED_SECONDS);
-    (fresh && note.fingerprint == fingerprint).then_some(note.measured)
+/// What is remembered of this very machine, if it is not too old. Rates only: which classes they deserve is for the
+/// classes and the memory of today to say.
+fn recall(note: &[u8], fingerprint: &str, now: u64, device: &Device) -> Option<Measured> {
+    let Note { fingerprint: known, at, measured } = serde_json::from_slice(note).ok()?;
+    let partly = measured.vram_mib < device.vram_mib;
+    let believed = if partly { PARTLY_BELIEVED_SECONDS } else { BELIEVED_SECONDS };
+    let fresh = now.checked_sub(at).is_some_and(|age| age < believed);
+    let class_bits = measured.classes(device);
+    let vram_mib = measured.vram_mib.min(device.vram_mib);
+    (fresh && known == fingerprint).then_some(Measured { class_bits, vram_mib, ..measured })
 }
 
 impl Capability {
@@ -70,15 +74,22 @@ impl Capability {
         let mut devices = vec![(Device::cpu(&cpu.model, memory_mib), machine.clone())];
         if let Some((report, access)) = gpu {
             class_bits |= report.class_bits();
-            let fingerprint = format!("{}, {}, {machine}", report.name, report.driver);
-            devices.push((Device::gpu(&report.name, GPU_MIB, access), fingerprint));
+            let device = Device::of_report(&report, memory_mib, access).await;
+            let GpuReport { name, driver, .. } = &report;
+            let fingerprint = format!("{name}, {driver}, {} MiB, {machine}", device.vram_mib);
+            devices.push((device, fingerprint));
         }
         let start = Start { confinement: Arc::clone(confinement), worker: config.worker.clone() };
+        let mut vram_mib = 0;
         if config.measure {
             for (device, fingerprint) in &mut devices {
                 let path = folder.root().join(format!("measured-{}.json", device.offer.name));
                 match measured(&start, device, &path, std::mem::take(fingerprint)).await {
-                    Ok(measured) => device.offer.class_bits = measured.class_bits,
+                    Ok(measured) => {
+                        device.offer.class_bits = measured.class_bits;
+                        device.filled_bytes = measured.filled_bytes;
+                        vram_mib = vram_mib.max(measured.vram_mib);
+                    }
                     Err(why) => {
                         warn!(why, "a device's strength cannot be measured; no class is announced");
                     }
@@ -87,8 +98,7 @@ impl Capability {
             }
         }
         let devices = devices.into_iter().map(|(device, _)| device).collect();
-        // Graphics memory is announced when a challenge can fill it, and that is not built yet.
-        Self { class_bits, vram_mib: 0, devices }
+        Self { class_bits, vram_mib, devices }
     }
 }
 
@@ -102,13 +112,17 @@ async fn measured(
     let read =
         fs::File::open(path).and_then(|file| file.take(MAX_NOTE_BYTES).read_to_end(&mut bytes));
     if read.is_ok()
-        && let Some(measured) = recall(&bytes, &fingerprint, seconds())
+        && let Some(measured) = recall(&bytes, &fingerprint, seconds(), device)
     {
         return Ok(measured);
     }
     let measured = measure(start, device).await?;
-    let Measured { int8_per_second, fill_bytes_per_second, class_bits, .. } = measured;
-    info!(int8_per_second, fill_bytes_per_second, class_bits, "this machine was measured");
+    let Measured { int8_per_second, fill_bytes_per_second, class_bits, vram_mib, .. } = measured;
+    let device = &device.offer.name;
+    info!(
+        device,
+        int8_per_second, fill_bytes_per_second, vram_mib, class_bits, "a device was measured"
+    );
     let note = Note { fingerprint, at: seconds(), measured };
     let text = serde_json::to_vec(&note).map_err(|error| error.to_string())?;
     if let Err(error) = fs::write(path, text) {
@@ -119,17 +133,49 @@ async fn measured(
 
 #[cfg(test)]
 mod tests {
+    use tilth_protocol::challenge::class;
+
     use super::*;
 
     #[test]
     fn a_measurement_is_believed_for_a_week_and_on_its_machine() {
-        let measured = Measured { class_bits: 0x100, ..Measured::default() };
+        let device = Device::cpu("A", 2_048);
+        let mut measured = Measured { int8_per_second: 2_000_000_000, ..Measured::default() };
+        measured.class_bits = measured.classes(&device);
+        assert_eq!(class::names_of(measured.class_bits), ["int8-1g"]);
         let note = Note { fingerprint: "2 x A".into(), at: 1_000, measured };
         let bytes = serde_json::to_vec(&note).unwrap();
+        let recall = |bytes: &[u8], fingerprint, now| recall(bytes, fingerprint, now, &device);
         assert_eq!(recall(&bytes, "2 x A", 1_000 + BELIEVED_SECONDS - 1), Some(measured));
         assert_eq!(recall(&bytes, "2 x A", 1_000 + BELIEVED_SECONDS), None);
         assert_eq!(recall(&bytes, "2 x A", 999), None, "from the future");
         assert_eq!(recall(&bytes, "4 x A", 2_000), None);
         assert_eq!(recall(b"{}", "2 x A", 2_000), None);
+    }
+
+    #[test]
+    fn class_bits_are_not_remembered_but_found_anew() {
+        // As if it was written when another class had this bit, or when more memory was offered.
+        let measured = Measured { class_bits: u64::MAX, vram_mib: 1_000, ..Measured::default() };
+        let note = Note { fingerprint: "2 x A".into(), at: 1_000, measured };
+        let bytes = serde_json::to_vec(&note).unwrap();
+        let recalled = recall(&bytes, "2 x A", 1_000, &Device::cpu("A", 2_048)).unwrap();
+        assert_eq!((recalled.class_bits, recalled.vram_mib), (0, 0));
+        let card = Device::gpu("A", 512, 512, GpuAccess::default());
+        assert_eq!(recall(&bytes, "2 x A", 1_000, &card).unwrap().vram_mib, 512);
+    }
+
+    #[test]
+    fn that_a_card_holds_less_than_it_has_is_soon_tried_again() {
+        let measured = Measured { vram_mib: 512, ..Measured::default() };
+        let note = Note { fingerprint: "A".into(), at: 1_000, measured };
+        let bytes = serde_json::to_vec(&note).unwrap();
+        let known = |vram_mib, now| {
+            let card = Device::gpu("A", vram_mib, vram_mib, GpuAccess::default());
+            recall(&bytes, "A", now, &card).map(|measured| measured.vram_mib)
+        };
+        assert_eq!(known(512, 1_000 + PARTLY_BELIEVED_SECONDS), Some(512));
+        assert_eq!(known(1_024, 1_000 + PARTLY_BELIEVED_SECONDS - 1), Some(512));
+        assert_eq!(known(1_024, 1_000 + PARTLY_BELIEVED_SECONDS), None);
     }
 }

@@ -138,6 +138,7 @@ impl Chain {
                         JobBookErrors::TooManyUnits(_)
                             | JobBookErrors::TooManyFailures(_)
                             | JobBookErrors::EmptyRoot(_)
+                            | JobBookErrors::SubmittedLate(_)
                     )
                 });
                 self.note(&error, "submitting").await;
@@ -243,6 +244,11 @@ impl Chain {
     /// Writes a failed move to the log, and mends what can be mended.
     async fn note(&self, error: &ChainError, doing: &str) {
         warn!(%error, "{doing} failed");
+        self.mend(error).await;
+    }
+
+    /// After a failed move: gives the node key gas if that is what it lacks.
+    pub(crate) async fn mend(&self, error: &ChainError) {
         if matches!(error, ChainError::NoGas { account, .. } if *account == self.node.address())
             && let Err(error) = self.refill().await
         {
@@ -284,7 +290,7 @@ fn standing(now: &OnChain, owner: Address) -> Standing {
         Ok(RangeState::Submitted | RangeState::Settled) => {
             Standing::Delivered(now.at.to::<u64>().saturating_mul(1_000))
         }
-        Ok(RangeState::Released | RangeState::Expired) => Standing::Gone,
+        Ok(RangeState::Released | RangeState::Expired | RangeState::Rejected) => Standing::Gone,
         Ok(RangeState::None) | Err(_) => Standing::Unknown,
     }
 }

@@ -3,10 +3,12 @@
 
 mod device;
 mod duty;
+mod growth;
 mod measure;
 mod prover;
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -20,7 +22,7 @@ use tilth_protocol::{
             SIGNATURE_BYTES, commit_digest, ends_digest, openings_digest, signing_hash,
             statement_digest,
         },
-        message::{MAX_QUESTION_BYTES, MAX_TEXT_CHARS, Question, Refusal, Reply},
+        message::{MAX_QUESTION_BYTES, MAX_TEXT_CHARS, MAX_WORK_MS, Question, Refusal, Reply},
         seed::is_walk_of,
     },
     decode, encode,
@@ -32,10 +34,13 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-pub use device::{CPU, Device, GPU};
-pub use measure::{Measured, Went, measure, run};
+pub use device::Device;
+pub use measure::{Measured, Went, measure, rate, run};
 
-use crate::status::{SlotStatus, Status};
+use crate::{
+    idle::millis,
+    status::{SlotStatus, Status},
+};
 use duty::{Duty, No};
 use prover::{Worker, WorkerError};
 
@@ -47,9 +52,8 @@ const QUESTIONS: usize = 16;
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long a reply may take on its way: openings have up to 1.75 MiB.
 const ON_THE_WAY: Duration = Duration::from_secs(30);
-/// Longest work for one challenge: several times what a device takes in its class
-/// ([`tilth_protocol::challenge::class::SECONDS`]).
-const LONGEST: Duration = Duration::from_secs(20);
+/// Longest work for one step of a challenge, as askers know it.
+const LONGEST: Duration = Duration::from_millis(MAX_WORK_MS);
 
 /// By what a worker is started.
 #[derive(Clone, Debug)]
@@ -92,10 +96,6 @@ impl Drop for Leave<'_> {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn refuse(why: Refusal, after_seconds: u32, text: impl Into<String>) -> Reply {
     let text = text.into().chars().take(MAX_TEXT_CHARS).collect();
     Reply::Refused { why, after_seconds, text }
@@ -103,7 +103,12 @@ fn refuse(why: Refusal, after_seconds: u32, text: impl Into<String>) -> Reply {
 
 fn broken(error: &WorkerError) -> Reply {
     warn!(%error, "a challenge could not be answered");
-    refuse(Refusal::Broken, 0, error.to_string())
+    let why = if error.is_late() { Refusal::TooLong } else { Refusal::Broken };
+    refuse(why, 0, error.to_string())
+}
+
+fn busy() -> Reply {
+    refuse(Refusal::Busy, 0, "it works")
 }
 
 impl Desk {
@@ -143,19 +148,36 @@ impl Desk {
     }
 
     async fn converse(&self, mut talk: Talk) {
-        let mut running = None;
+        let (mut running, mut stopped) = (None, false);
         for _ in 0..QUESTIONS {
-            let question = match talk.hear(MAX_QUESTION_BYTES, SILENCE).await {
+            let heard = {
+                let mut heard = pin!(talk.hear(MAX_QUESTION_BYTES, SILENCE));
+                tokio::select! {
+                    heard = &mut heard => heard,
+                    // Its worker holds a memory that a job or the owner wants.
+                    () = self.starts_to_work(), if running.is_some() => {
+                        (running, stopped) = (None, true);
+                        heard.await
+                    }
+                }
+            };
+            let question = match heard {
                 Ok(bytes) => decode::<Question>(&bytes, MAX_QUESTION_BYTES),
                 // The asker has heard enough, or is gone.
                 Err(_) => return,
             };
             let reply = match question {
-                Ok(question) => tokio::select! {
-                    reply = self.reply(question, talk.remote(), &mut running) => reply,
-                    // Nobody waits for it any more.
-                    () = talk.ended() => return,
-                },
+                Ok(Question::Walk(_) | Question::Draw(_)) if stopped => busy(),
+                Ok(question) => {
+                    let work = !matches!(question, Question::Who);
+                    tokio::select! {
+                        reply = self.reply(question, talk.remote(), &mut running) => reply,
+                        // Nobody waits for it any more.
+                        () = talk.ended() => return,
+                        // What was being done ends here, and its worker with `running`.
+                        () = self.starts_to_work(), if work => busy(),
+                    }
+                }
                 Err(error) => refuse(Refusal::Invalid, 0, error.to_string()),
             };
             if !matches!(reply, Reply::Committed(_) | Reply::Walked(_)) {
@@ -211,11 +233,10 @@ impl Desk {
         let device = self.devices.iter().find(|device| device.offer.name == subject.device);
         let device = device.ok_or_else(|| refuse(Refusal::NotMe, 0, "there is no such device"))?;
         if !device.fits(&statement.task) {
-            let text = format!("{} MiB are offered", device.offer.memory_mib);
-            return Err(refuse(Refusal::TooLarge, 0, text));
+            return Err(refuse(Refusal::TooLarge, 0, device.offers()));
         }
         self.duty().begin(self.now(), self.works()).map_err(|no| match no {
-            No::Busy => refuse(Refusal::Busy, 0, "it works"),
+            No::Busy => busy(),
             No::TooSoon { seconds } => {
                 refuse(Refusal::TooSoon, seconds, "it has answered its share for now")
             }
@@ -236,9 +257,23 @@ impl Desk {
 
     /// Whether the machine has something better to do.
     fn works(&self) -> bool {
-        let status = self.status.borrow();
-        !status.rests.is_empty() || status.slots.iter().any(|slot| *slot != SlotStatus::Idle)
+        works(&self.status.borrow())
     }
+
+    /// Waits until it has.
+    async fn starts_to_work(&self) {
+        let mut status = self.status.clone();
+        // The guard that it returns must not live across the next await.
+        let gone = status.wait_for(works).await.is_err();
+        if gone {
+            // The provider ends, and this conversation with it.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn works(status: &Status) -> bool {
+    !status.rests.is_empty() || status.slots.iter().any(|slot| *slot != SlotStatus::Idle)
 }
 
 impl Running<'_> {

@@ -8,7 +8,7 @@ use tilth_client::Network;
 use tilth_protocol::{Amount, Price, amount::GRAIN};
 use tilth_sandbox::{CommandLine, GpuUse};
 
-use crate::idle::IdleRules;
+use crate::{idle::IdleRules, infer::Model};
 
 /// Everything a [`Provider`](crate::Provider) needs.
 #[derive(Clone)]
@@ -78,6 +78,8 @@ pub struct Offer {
     pub price_floor: Price,
     /// Short region name, at most 8 ASCII characters.
     pub region: String,
+    /// Language models that are sold by token.
+    pub models: Vec<Model>,
 }
 
 /// What a provider may use of its machine.
@@ -122,7 +124,13 @@ impl Power {
 impl Default for Offer {
     /// One slot, 100 GRAIN at stake, any price.
     fn default() -> Self {
-        Self { slots: 1, stake: Amount(100 * GRAIN), price_floor: Price(1), region: String::new() }
+        Self {
+            slots: 1,
+            stake: Amount(100 * GRAIN),
+            price_floor: Price(1),
+            region: String::new(),
+            models: Vec::new(),
+        }
     }
 }
 

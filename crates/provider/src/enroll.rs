@@ -152,7 +152,7 @@ fn ignore_receipt<T>(sent: Result<T, ChainError>) -> Result<(), ChainError> {
 }
 
 /// Deposits what is missing of an amount in the owner's free balance.
-async fn fund(chain: &Chain, amount: Amount) -> Result<(), ProviderError> {
+pub(crate) async fn fund(chain: &Chain, amount: Amount) -> Result<(), ProviderError> {
     let free = money::balances(&chain.link, chain.owner.address()).await?.free;
     if let Some(missing) = amount.checked_sub(free).filter(|missing| *missing > Amount::ZERO) {
         money::deposit(&chain.owner, missing, chain.wraps_native).await?;

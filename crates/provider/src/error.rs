@@ -14,7 +14,7 @@ pub enum ProviderError {
     /// A value of the configuration makes no sense.
     #[error("{0}")]
     Config(String),
-    /// The provider's folder cannot be used.
+    /// The folder cannot be used.
     #[error("{action} {}", path.display())]
     Folder {
         /// What was tried ("cannot create").
@@ -25,13 +25,13 @@ pub enum ProviderError {
         #[source]
         source: io::Error,
     },
-    /// Another provider works in the folder.
-    #[error("another provider works in {}", path.display())]
+    /// Another role works in the folder.
+    #[error("another provider or auditor works in {}", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder belongs to a provider of another network.
+    /// The folder belongs to another network.
     #[error("{} was used with contracts on chain {theirs}, now it is to be used on chain {ours}", path.display())]
     OtherNetwork {
         /// The folder.
@@ -53,6 +53,12 @@ pub enum ProviderError {
     /// Nothing can be run on this machine.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// Results that are kept for somebody cannot be told from others.
+    #[error("for whom results are cannot be read: {detail}")]
+    Guard {
+        /// Which, and why.
+        detail: String,
+    },
     /// A GPU is to be offered, and there is none that can be used.
     #[error("no GPU can be used: {why}")]
     Gpu {
@@ -61,11 +67,14 @@ pub enum ProviderError {
         /// What is missing on this machine, if anything.
         missing: String,
     },
+    /// A range of somebody else cannot be executed here.
+    #[error("{0}")]
+    Recheck(String),
     /// The worker program is not what it should be.
     #[error("the worker cannot be used: {0}")]
     Worker(String),
-    /// The provider has stopped.
-    #[error("the provider has stopped: {0}")]
+    /// The provider or auditor has stopped.
+    #[error("it has stopped: {0}")]
     Stopped(String),
 }
 
@@ -79,37 +88,49 @@ impl ProviderError {
             Self::Blobs(error) => return error.problem(),
             Self::Sandbox(error) => return error.problem(),
             Self::Config(detail) => (
-                "the provider's configuration is not valid",
+                "the configuration is not valid",
                 detail.clone(),
                 "correct the value named and start again",
             ),
             Self::Folder { .. } => (
-                "the provider's folder cannot be used",
+                "the folder cannot be used",
                 format!("{self}: {source}"),
                 "check that the folder is on a local disk with free space and may be written by this user",
             ),
             Self::InUse { .. } => (
-                "the provider's folder is in use",
+                "the folder is in use",
                 self.to_string(),
-                "stop the other provider, or give this one a folder of its own",
+                "stop the other one, or give this one a folder of its own",
             ),
             Self::OtherNetwork { .. } => (
-                "the provider's folder belongs to another network",
+                "the folder belongs to another network",
                 self.to_string(),
-                "give this provider a new folder, or remove the old one if nothing on that network is owed to it",
+                "give it a new folder, or remove the old one if nothing on that network is owed to it",
+            ),
+            Self::Guard { detail } => (
+                "for whom an audited range's results are cannot be read",
+                format!(
+                    "{detail}; its journal, which would say what they are, is not there or not complete"
+                ),
+                "put the folder back from a copy; if `tilth provider status` showed that everything is paid, or the range is settled or rejected, remove the file named and start again",
             ),
             Self::Gpu { why, missing } => (
                 "no GPU can be used",
                 if missing.is_empty() { why.clone() } else { format!("{why}; missing: {missing}") },
                 "see `tilth doctor`; without --gpu the provider offers everything else",
             ),
+            Self::Recheck(detail) => (
+                "the range cannot be re-executed here",
+                detail.clone(),
+                "its files are with its client and its providers: try again when one of them is online",
+            ),
             Self::Worker(detail) => (
                 "the worker program cannot be used",
                 detail.clone(),
-                "install tilth anew; the provider and its worker must be of the same version",
+                "install tilth anew; the program and its worker must be of the same version",
             ),
             Self::Stopped(detail) => (
-                "the provider has stopped",
+                "it has stopped",
                 detail.clone(),
                 "start it again: it goes on where it was; report the detail if it happens again",
             ),

@@ -4,25 +4,26 @@
 //! All of it happens before the first claim, so a client that does not serve its inputs costs nobody a
 //! range. Doing it again is quick when everything is in place, and mends what is not.
 
+mod checks;
+pub(crate) mod layout;
+
 use std::{
     fs, io,
     num::NonZeroU64,
-    path::Path,
     time::{Duration, Instant},
 };
 
-use tilth_blobs::{BlobsError, Tag};
-use tilth_protocol::{
-    Contact, ContentRef, Input, InputSource, JobId, JobSpec, SpecError, spec::MAX_SPEC_BYTES,
-};
+use tilth_blobs::{Blobs, BlobsError, Tag};
+use tilth_protocol::{Contact, ContentRef, JobId, JobSpec, SpecError, spec::MAX_SPEC_BYTES};
 use tracing::{debug, info, warn};
 
+use self::{
+    checks::{agree, can_be_answered_for, fits},
+    layout::lay_out,
+};
 use crate::{
     compile::{CompileError, compile},
-    folder::{publish, write_whole},
-    hand::WORKER_OVERHEAD,
     machine::{MAX_FETCHES, Refusal, Trouble},
-    news::Opening,
     shop::{Ready, Shop},
 };
 
@@ -54,6 +55,12 @@ pub(crate) enum FetchError {
     /// The spec says something else than the chain was told.
     #[error("its spec and its terms disagree about {0}")]
     Disagree(&'static str),
+    /// A file of it is among results that are kept for somebody now. They are here, and its program could carry them out.
+    #[error("a file of it is also a result whose auditors are to find it out by themselves")]
+    Kept,
+    /// A GPU program whose ranges are audited.
+    #[error("it is audited, and a GPU program")]
+    Unauditable,
     /// It asks for more than we offer.
     #[error("it needs {needed} bytes of {what}, we offer {offered}")]
     TooLarge {
@@ -82,6 +89,7 @@ impl FetchError {
             Self::Contact
             | Self::Spec(_)
             | Self::Disagree(_)
+            | Self::Unauditable
             | Self::TooLarge { .. }
             | Self::Compile(CompileError::Program(_))
             | Self::Blobs(BlobsError::TooLarge { .. } | BlobsError::NotASequence { .. }) => {
@@ -89,6 +97,7 @@ impl FetchError {
             }
             Self::Refused(_)
             | Self::Unknown
+            | Self::Kept
             | Self::Blobs(_)
             | Self::NoSpace(_)
             | Self::File(_)
@@ -102,9 +111,44 @@ pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), Fe
     if !holds {
         shop.chain.would_give(job).await.map_err(FetchError::Refused)?;
     }
+    get_ready(shop, job, Whom::Provider { holds }).await
+}
+
+/// For whom a job is got ready.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    /// Who is paid for the results, and answers for them.
+    Provider {
+        /// Whether ranges of it are its already.
+        holds: bool,
+    },
+    /// Who says in audits what others should have found, and answers for that. Besides the client these may hold the job's
+    /// files.
+    Auditor(Vec<Contact>),
+    /// Who only wants to know, with the same holders.
+    Onlooker(Vec<Contact>),
+}
+
+impl Whom {
+    /// Whether stake depends on what is found, and who holds the job's files besides its client.
+    fn known(self) -> (bool, Vec<Contact>) {
+        match self {
+            Self::Provider { .. } => (true, Vec::new()),
+            Self::Auditor(others) => (true, others),
+            Self::Onlooker(others) => (false, others),
+        }
+    }
+}
+
+/// Gets a job ready without asking whether there is work in it.
+pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(), FetchError> {
     let opening = shop.opening(job).ok_or(FetchError::Unknown)?;
-    let contact = Contact::from_bytes(&opening.contact).map_err(|_| FetchError::Contact)?;
-    let holders = [contact];
+    let is_new = matches!(whom, Whom::Provider { holds: false });
+    let (answers_for_it, mut holders) = whom.known();
+    holders.extend(Contact::from_bytes(&opening.contact));
+    if holders.is_empty() {
+        return Err(FetchError::Contact);
+    }
     // The folder first: what is pinned for a job is found again by it.
     fs::create_dir_all(shop.folder.job(job).join("ranges"))?;
     let tag = Tag::inputs(job);
@@ -113,6 +157,13 @@ pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), Fe
     shop.blobs.get_up_to(opening.spec, max, &holders, &tag, deadline).await?;
     let spec = JobSpec::from_bytes(&shop.blobs.read(opening.spec, max).await?)?;
     agree(&spec, &opening)?;
+    if answers_for_it {
+        can_be_answered_for(&spec, &opening)?;
+    }
+    // Whoever the contact says the client is. What is ready for long was so before there was anything to keep.
+    if is_new && !is_free(&shop.blobs, &spec) {
+        return Err(FetchError::Kept);
+    }
     fits(shop, job, &spec)?;
     debug!(%job, name = spec.name, bytes = spec.blob_bytes(), "fetching program and inputs");
     for blob in spec.blobs() {
@@ -129,87 +180,17 @@ pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), Fe
     Ok(())
 }
 
+/// Whether nothing that a job's program is to see is kept from anybody.
+fn is_free(blobs: &Blobs, spec: &JobSpec) -> bool {
+    !spec.blobs().any(|blob| blobs.is_kept(blob.hash))
+}
+
 /// A cap of our own on what is fetched is nobody else's slowness: jobs that are fetched at the same time
 /// share it, and half of a share is enough.
 fn time_for(blob: &ContentRef, cap: Option<NonZeroU64>) -> Duration {
     let shares = 2 * MAX_FETCHES as u64;
     let least = cap.map_or(u64::MAX, |cap| cap.get() / shares).clamp(1, LEAST_BYTES_PER_SECOND);
     LEAST_TIME + Duration::from_secs(blob.size / least)
-}
-
-/// Whether the spec is what the chain was told.
-fn agree(spec: &JobSpec, opening: &Opening) -> Result<(), FetchError> {
-    for (agrees, what) in [
-        (spec.task_count == opening.task_count, "the number of tasks"),
-        (spec.limits.unit_cap == opening.unit_cap, "the unit cap of a task"),
-        (spec.limits.prepare_cap == opening.prepare_cap, "the unit cap of the prepare phase"),
-    ] {
-        if !agrees {
-            return Err(FetchError::Disagree(what));
-        }
-    }
-    Ok(())
-}
-
-/// Whether we have memory and disk for it.
-fn fits(shop: &Shop, job: JobId, spec: &JobSpec) -> Result<(), FetchError> {
-    let needed = memory_needed(spec);
-    let offered = shop.limits.memory_per_slot;
-    if needed > offered {
-        return Err(FetchError::TooLarge { what: "memory", needed, offered });
-    }
-    // In the store and laid out for the worker.
-    let needed = spec.blob_bytes().saturating_mul(2).saturating_add(MAX_SPEC_BYTES as u64);
-    if needed > shop.limits.disk {
-        return Err(FetchError::TooLarge { what: "disk", needed, offered: shop.limits.disk });
-    }
-    if !shop.reserve_disk(job, needed) {
-        return Err(FetchError::NoSpace(needed));
-    }
-    Ok(())
-}
-
-/// Memory of the worker for a job's tasks: the guest's own, and that of the prepared image if there is
-/// one, since a task may touch every page of it.
-fn memory_needed(spec: &JobSpec) -> u64 {
-    let copies = if spec.limits.prepare_cap > 0 { 2 } else { 1 };
-    spec.limits
-        .memory_bytes
-        .saturating_mul(copies)
-        .saturating_add(spec.limits.output_bytes.saturating_mul(2))
-        .saturating_add(WORKER_OVERHEAD)
-}
-
-/// Writes program and inputs where the worker reads them.
-async fn lay_out(shop: &Shop, job: JobId, spec: &JobSpec) -> Result<(), FetchError> {
-    let inputs = shop.folder.inputs(job);
-    fs::create_dir_all(&inputs)?;
-    publish(&inputs)?;
-    export(shop, &spec.program, &shop.folder.program(job)).await?;
-    for Input { name, source } in &spec.inputs {
-        let path = inputs.join(name);
-        match source {
-            InputSource::Inline(bytes) if !has_size(&path, bytes.len() as u64) => {
-                write_whole(&path, bytes)?;
-            }
-            InputSource::Inline(_) => {}
-            InputSource::Blob(blob) => export(shop, blob, &path).await?,
-        }
-    }
-    Ok(())
-}
-
-async fn export(shop: &Shop, blob: &ContentRef, path: &Path) -> Result<(), FetchError> {
-    // Files are written whole or not at all and only we write there, so the size tells enough.
-    if !has_size(path, blob.size) {
-        shop.blobs.export(blob.hash, path).await?;
-    }
-    publish(path)?;
-    Ok(())
-}
-
-fn has_size(path: &Path, size: u64) -> bool {
-    path.symlink_metadata().is_ok_and(|data| data.is_file() && data.len() == size)
 }
 
 /// Writes to the log why a job is not ready; refusals are everyday and stay quiet.
@@ -220,50 +201,61 @@ pub(crate) fn report(job: JobId, error: &FetchError) {
             let problem = error.problem();
             warn!(%job, detail = problem.detail, "a job's files cannot be had: {}", problem.what);
         }
+        FetchError::Unauditable => tell_unauditable(job),
         error => warn!(%job, %error, "a job cannot be worked on"),
     }
 }
 
+/// Says why an audited GPU job is left alone.
+pub(crate) fn tell_unauditable(job: JobId) {
+    warn!(
+        %job,
+        detail = "auditors may compute other bits on other devices, and that would cost the stake",
+        advice = "nothing is to be done here; its client can submit it without audits",
+        "an audited job with a GPU program is left alone"
+    );
+}
+
 #[cfg(test)]
 mod tests {
-    use tilth_protocol::{ContentHash, Limits, Output, Workload};
+    use tilth_blobs::Kept;
+    use tilth_protocol::{ContentHash, Input, InputSource, Limits, Output, Workload};
 
     use super::*;
 
-    fn spec() -> JobSpec {
-        JobSpec {
-            name: "n".into(),
+    #[tokio::test]
+    async fn no_program_carries_out_what_is_kept_for_somebody() {
+        let dir = tempfile::tempdir().unwrap();
+        let bind = "127.0.0.1:0".parse().unwrap();
+        let blobs = tilth_blobs::Config::new(dir.path(), [7; 32], bind);
+        let blobs = Blobs::spawn(blobs).await.unwrap();
+        let file = |byte| ContentRef { hash: ContentHash([byte; 32]), size: 64 };
+        let input = Input { name: "list".into(), source: InputSource::Blob(file(2)) };
+        let spec = JobSpec {
+            name: "thief".into(),
             workload: Workload::Wasm,
-            program: ContentRef { hash: ContentHash([1; 32]), size: 10 },
-            inputs: Vec::new(),
-            task_count: 5,
-            limits: Limits { unit_cap: 7, prepare_cap: 8, memory_bytes: 1 << 20, output_bytes: 64 },
+            program: file(1),
+            inputs: vec![input],
+            task_count: 1,
+            limits: Limits { unit_cap: 1, prepare_cap: 0, memory_bytes: 1 << 20, output_bytes: 64 },
             output: Output::Values,
+        };
+        assert!(is_free(&blobs, &spec));
+        let tag = Tag::range(JobId(1), 0);
+        for kept in [1, 2] {
+            let hashes = vec![file(kept).hash];
+            blobs.keep(Kept { tag: tag.clone(), hashes, only: Some([9; 32]) });
+            assert!(!is_free(&blobs, &spec), "{kept}");
         }
-    }
-
-    fn opening() -> Opening {
-        Opening {
-            spec: ContentHash([2; 32]),
-            task_count: 5,
-            unit_cap: 7,
-            prepare_cap: 8,
-            range_timeout_ms: 1_000,
-            contact: Vec::new(),
-        }
+        blobs.release(&tag);
+        assert!(is_free(&blobs, &spec));
     }
 
     #[test]
-    fn a_spec_that_differs_from_its_terms_is_refused_for_good() {
-        assert!(agree(&spec(), &opening()).is_ok());
-        for other in [
-            Opening { task_count: 6, ..opening() },
-            Opening { unit_cap: 8, ..opening() },
-            Opening { prepare_cap: 0, ..opening() },
-        ] {
-            let error = agree(&spec(), &other).unwrap_err();
-            assert_eq!(error.trouble(), Trouble::Lasting, "{error}");
-        }
+    fn nobody_answers_with_its_stake_for_bits_that_differ_between_machines() {
+        let (answers, _) = Whom::Auditor(Vec::new()).known();
+        let provider = Whom::Provider { holds: false };
+        assert!(answers && provider.known().0 && !Whom::Onlooker(Vec::new()).known().0);
     }
 
     #[test]
@@ -277,14 +269,5 @@ mod tests {
         let usual = LEAST_TIME + Duration::from_secs(blob.size / LEAST_BYTES_PER_SECOND);
         assert_eq!(time_for(&blob, None), usual);
         assert_eq!(time_for(&blob, NonZeroU64::new(1 << 30)), usual);
-    }
-
-    #[test]
-    fn a_prepared_job_needs_memory_for_its_image_and_its_task() {
-        let mut spec = spec();
-        spec.limits.memory_bytes = 1 << 30;
-        assert!(memory_needed(&spec) > 2 << 30);
-        spec.limits.prepare_cap = 0;
-        assert!(memory_needed(&spec) < 2 << 30);
     }
 }

@@ -6,7 +6,7 @@
 //! bookmark.json            how far the chain has been read
 //! content/                 the content store
 //! artifacts/ENGINE/HASH    compiled programs
-//! jobs/ID/program, inputs/NAME, ranges/SEQ.journal
+//! jobs/ID/program, inputs/NAME, ranges/SEQ.journal, ranges/SEQ.guard
 //! work/                    scratch, emptied at start
 //! ```
 //!
@@ -17,8 +17,10 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
+use serde::de::DeserializeOwned;
 use tilth_protocol::{ContentHash, JobId, RangeId};
 
 use crate::ProviderError;
@@ -27,6 +29,7 @@ use crate::ProviderError;
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+    passed: AtomicU64,
     _lock: File,
 }
 
@@ -50,7 +53,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(ProviderError::InUse { path: root }),
             Err(TryLockError::Error(error)) => return Err(fail("cannot lock", &path)(error)),
         }
-        let folder = Self { root, _lock: lock };
+        let folder = Self { root, passed: AtomicU64::new(0), _lock: lock };
         let work = folder.work();
         empty(&work).map_err(fail("cannot empty", &work))?;
         Ok(folder)
@@ -70,6 +73,11 @@ impl Folder {
 
     pub(crate) fn work(&self) -> PathBuf {
         self.root.join("work")
+    }
+
+    /// A name in the scratch folder that nothing else has in this life: what is half-written lies there.
+    pub(crate) fn passing(&self) -> PathBuf {
+        self.work().join(format!("passing-{}", self.passed.fetch_add(1, Ordering::Relaxed)))
     }
 
     pub(crate) fn job(&self, job: JobId) -> PathBuf {
@@ -120,6 +128,46 @@ impl Folder {
         Ok(jobs)
     }
 
+    /// Where it is noted for whom the results of a range are.
+    pub(crate) fn guard(&self, range: RangeId) -> PathBuf {
+        self.job(range.job).join("ranges").join(format!("{}.guard", range.seq))
+    }
+
+    /// Ranges of a job that have a journal.
+    pub(crate) fn journals(&self, job: JobId) -> io::Result<Vec<RangeId>> {
+        self.ranges(job, ".journal")
+    }
+
+    /// Ranges whose results are not everybody's.
+    pub(crate) fn guarded(&self) -> io::Result<Vec<RangeId>> {
+        let mut ranges = Vec::new();
+        for job in self.jobs()? {
+            ranges.extend(self.guarded_of(job)?);
+        }
+        Ok(ranges)
+    }
+
+    /// The same, of a job.
+    pub(crate) fn guarded_of(&self, job: JobId) -> io::Result<Vec<RangeId>> {
+        self.ranges(job, ".guard")
+    }
+
+    /// Ranges of a job that have such a file.
+    fn ranges(&self, job: JobId, ending: &str) -> io::Result<Vec<RangeId>> {
+        let entries = match fs::read_dir(self.job(job).join("ranges")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut ranges = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let seq = name.to_str().and_then(|name| name.strip_suffix(ending)?.parse().ok());
+            ranges.extend(seq.map(|seq| RangeId { job, seq }));
+        }
+        Ok(ranges)
+    }
+
     /// The endpoint's secret key, made at the first start.
     pub(crate) fn endpoint_secret(&self) -> Result<[u8; 32], ProviderError> {
         let path = self.root.join("endpoint.key");
@@ -162,6 +210,14 @@ fn empty(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads a file in JSON. One that is none, or longer than `max_bytes`, is [`io::ErrorKind::InvalidData`].
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, max_bytes: u64) -> io::Result<T> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max_bytes).read_to_end(&mut bytes)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+}
+
 /// Removes a file or folder; one that is not there is as good as removed.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
@@ -179,14 +235,6 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 pub(crate) fn publish(path: &Path) -> io::Result<()> {
     let mode = if path.metadata()?.is_dir() { 0o755 } else { 0o644 };
     fs::set_permissions(path, Permissions::from_mode(mode))
-}
-
-/// Writes a file that is whole or not there, readable by everybody.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, bytes)?;
-    publish(&partial)?;
-    fs::rename(partial, path)
 }
 
 #[cfg(test)]

@@ -28,7 +28,11 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::shop::{Ready, Shop};
+use crate::{
+    fetch::layout::check_inputs,
+    gpu,
+    shop::{Ready, Shop},
+};
 
 /// How long a worker may take to say who it is.
 const HELLO: Duration = Duration::from_secs(30);
@@ -47,6 +51,9 @@ pub(crate) enum HandError {
     /// It could not be started: our fault or the machine's.
     #[error("starting a worker failed: {0}")]
     Start(#[from] SandboxError),
+    /// Its job's inputs do not lie as the spec has them: it would find other results than anybody else.
+    #[error("its inputs are not in order: {0}")]
+    Inputs(#[source] io::Error),
     /// It did not say who it is. It knows nothing of any job yet, so no job is to blame.
     #[error("a worker does not begin: {0}")]
     Unheard(#[source] Box<HandError>),
@@ -107,6 +114,9 @@ pub(crate) struct Hand {
     engine: String,
 }
 
+/// A worker's standard input and output.
+pub(crate) type Ends = (pipe::Sender, BufReader<ChildStdout>);
+
 /// How a worker's prepare phase ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loaded {
@@ -159,6 +169,12 @@ impl Hand {
         Ok(hand)
     }
 
+    /// Takes the worker apart: who asks and hears at the same time needs its ends in two hands. What is left
+    /// keeps the worker alive and knows how it ends.
+    pub(crate) fn part(self) -> (Keep, Ends) {
+        (Keep(self.confined), (self.stdin, self.stdout))
+    }
+
     /// What the worker says it is.
     pub(crate) fn engine(&self) -> &str {
         &self.engine
@@ -170,10 +186,12 @@ impl Hand {
         ready: &Ready,
         leash: Leash,
     ) -> Result<(Self, Loaded), HandError> {
+        let laid_out = shop.folder.inputs(ready.job);
+        check_inputs(&laid_out, &ready.spec).map_err(HandError::Inputs)?;
         let limits = ready.spec.limits;
         let artifact = shop.folder.artifact(&shop.engine, ready.spec.program.hash);
         let program = Bind::new(artifact, "/job/program");
-        let inputs = Bind::new(shop.folder.inputs(ready.job), "/job/inputs");
+        let inputs = Bind::new(laid_out, "/job/inputs");
         let inside = |bind| shop.confinement.path_inside(bind).to_string_lossy().into_owned();
         let load = ToWorker::Load {
             workload: ready.spec.workload,
@@ -181,18 +199,20 @@ impl Hand {
             inputs: inside(&inputs),
             limits,
         };
-        let cage = Cage {
-            memory_bytes: shop.limits.memory_per_slot,
-            open_files: 128_u32.saturating_add(u32::try_from(ready.spec.inputs.len()).unwrap_or(0)),
-            // The guest's memory is an anonymous file, which counts as one.
-            file_bytes: limits.memory_bytes.saturating_add(1 << 30),
-            ..Cage::default()
-        };
         let workload = ready.spec.workload;
         let cage = match workload {
-            Workload::Wasm => cage,
-            // Drivers have threads and files of their own.
-            Workload::Gpu => Cage { processes: 256, open_files: cage.open_files + 384, ..cage },
+            Workload::Wasm => Cage { open_files: 128, ..Cage::default() },
+            Workload::Gpu => gpu::cage(),
+            // A thread per core is more than the default allows on large machines.
+            Workload::Infer => Cage { processes: 1024, ..Cage::default() },
+        };
+        let inputs_open = u32::try_from(ready.spec.inputs.len()).unwrap_or(0);
+        let cage = Cage {
+            memory_bytes: shop.limits.memory_per_slot,
+            open_files: cage.open_files.saturating_add(inputs_open),
+            // The guest's memory is an anonymous file, which counts as one.
+            file_bytes: limits.memory_bytes.saturating_add(1 << 30),
+            ..cage
         };
         let mut hand = Self::start(shop, vec![program, inputs], workload, &cage, leash).await?;
         if hand.engine != shop.engine {
@@ -325,15 +345,30 @@ impl Hand {
 
     /// Why the worker's pipes are closed.
     async fn ended(&mut self, pipe: &io::Error) -> HandError {
-        let how = match timeout(LAST_WORDS, self.confined.wait()).await {
-            Ok(Ok(ended)) => describe(ended.how),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("its pipe: {pipe}"),
-        };
-        let tail = self.confined.stderr_tail();
-        let skip = tail.chars().count().saturating_sub(MAX_LOG_CHARS);
-        HandError::Ended { how, said: tail.chars().skip(skip).collect() }
+        last_words(&mut self.confined, pipe).await
     }
+}
+
+/// A worker without its pipes. Dropping it ends the worker.
+#[derive(Debug)]
+pub(crate) struct Keep(Confined);
+
+impl Keep {
+    /// Why the worker's pipes are closed.
+    pub(crate) async fn ended(&mut self, pipe: &io::Error) -> HandError {
+        last_words(&mut self.0, pipe).await
+    }
+}
+
+async fn last_words(confined: &mut Confined, pipe: &io::Error) -> HandError {
+    let how = match timeout(LAST_WORDS, confined.wait()).await {
+        Ok(Ok(ended)) => describe(ended.how),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("its pipe: {pipe}"),
+    };
+    let tail = confined.stderr_tail();
+    let skip = tail.chars().count().saturating_sub(MAX_LOG_CHARS);
+    HandError::Ended { how, said: tail.chars().skip(skip).collect() }
 }
 
 /// A time that runs down over several frames, and not while the worker stands still.
@@ -370,7 +405,7 @@ pub(crate) fn describe(how: How) -> String {
     }
 }
 
-async fn read_frame(stdout: &mut BufReader<ChildStdout>) -> io::Result<FromWorker> {
+pub(crate) async fn read_frame(stdout: &mut BufReader<ChildStdout>) -> io::Result<FromWorker> {
     let mut length = [0; 4];
     stdout.read_exact(&mut length).await?;
     let mut body = vec![0; frame_length(length)?];
@@ -391,6 +426,7 @@ pub(crate) fn unexpected(frame: &FromWorker) -> HandError {
         FromWorker::Committed(_) | FromWorker::Walked(_) | FromWorker::Opened(_) => {
             "an answer to a challenge"
         }
+        FromWorker::Infer(_) => "something about a model",
     };
     HandError::Nonsense(format!("it said {name} out of turn"))
 }

@@ -13,6 +13,7 @@ use std::{
 use serde::Serialize;
 
 pub use gpu::GpuFacts;
+pub(crate) use gpu::vram_of;
 
 /// Most bytes of any file that is looked at.
 const MAX_BYTES: u64 = 1 << 20;
@@ -119,15 +120,19 @@ pub fn cpu() -> CpuFacts {
     facts
 }
 
+/// The graphics cards of this machine. Takes as long as NVIDIA's tool, where there is one.
+pub fn cards() -> Vec<GpuFacts> {
+    gpu::look(Path::new("/"), &gpu::ask_nvidia())
+}
+
 /// Looks at this machine; `folder` says which disk.
 pub fn look(folder: &Path) -> Inventory {
-    let root = Path::new("/");
     Inventory {
         cpu: cpu(),
         memory: read_memory(&text(Path::new("/proc/meminfo"))),
         disk: disk(folder),
-        gpus: gpu::look(root, &gpu::ask_nvidia()),
-        network: links(root),
+        gpus: cards(),
+        network: links(Path::new("/")),
     }
 }
 

@@ -28,7 +28,7 @@ use std::{
 };
 
 use tilth_protocol::{
-    Leaf, PREPARE_INDEX, RangeId, decode, encode,
+    JobId, Leaf, PREPARE_INDEX, RangeId, decode, encode,
     leaf::{LEAF_BYTES, MAX_RANGE_TASKS},
 };
 
@@ -88,10 +88,7 @@ impl Journal {
     /// The file cannot be read or written; an extent above the protocol's bounds.
     pub fn open(path: &Path, extent: Extent) -> Result<Self, JournalError> {
         let fail = |action| move |source| JournalError { action, path: path.to_owned(), source };
-        if extent.count == 0
-            || extent.count > MAX_RANGE_TASKS
-            || extent.from.checked_add(extent.count).is_none()
-        {
+        if !extent.is_possible() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "the range is out of bounds");
             return Err(fail("opening")(source));
         }
@@ -104,6 +101,34 @@ impl Journal {
         let good = journal.read_back().map_err(fail("reading"))?;
         journal.begin_at(good).map_err(fail("mending"))?;
         Ok(journal)
+    }
+
+    /// Reads a journal as it is and leaves the file alone: which range it says it is of, and what it holds. `None`: there
+    /// is no journal at this place, or its first bytes are not those of one.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(path: &Path) -> Result<Option<Self>, JournalError> {
+        let fail = |action| move |source| JournalError { action, path: path.to_owned(), source };
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail("opening")(error)),
+        };
+        let mut first = [0; HEADER];
+        match (&file).read_exact(&mut first) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(fail("reading")(error)),
+        }
+        let Some(extent) = read_header(&first) else { return Ok(None) };
+        (&file).seek(SeekFrom::Start(0)).map_err(fail("reading"))?;
+        let leaves = vec![None; extent.count as usize];
+        // Opened for reading only, so nothing that is done with it can change the file.
+        let mut journal =
+            Self { path: path.to_owned(), file, extent, prepare: None, leaves, done: 0 };
+        journal.read_back().map_err(fail("reading"))?;
+        Ok(Some(journal))
     }
 
     /// Takes in all good records; says how many bytes of the file are good.
@@ -259,6 +284,11 @@ impl Journal {
 }
 
 impl Extent {
+    /// Whether it is within the protocol's bounds.
+    fn is_possible(&self) -> bool {
+        (1..=MAX_RANGE_TASKS).contains(&self.count) && self.from.checked_add(self.count).is_some()
+    }
+
     /// Whether a leaf with this index belongs to the range.
     fn holds(&self, index: u32) -> bool {
         if index == PREPARE_INDEX { self.prepare } else { self.place(index).is_some() }
@@ -282,6 +312,19 @@ fn header(extent: &Extent) -> [u8; HEADER] {
     let sum = sum(&[&bytes[..HEADER - SUM]]);
     bytes[HEADER - SUM..].copy_from_slice(&sum);
     bytes
+}
+
+/// The extent that a header names; `None` if it is no header of ours.
+fn read_header(bytes: &[u8; HEADER]) -> Option<Extent> {
+    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let job = JobId(u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?));
+    let extent = Extent {
+        range: RangeId { job, seq: word(16)? },
+        from: word(20)?,
+        count: word(24)?,
+        prepare: bytes.get(28) == Some(&1),
+    };
+    (extent.is_possible() && header(&extent) == *bytes).then_some(extent)
 }
 
 fn sum(parts: &[&[u8]]) -> [u8; SUM] {
@@ -317,7 +360,7 @@ mod tests {
     use std::fs;
 
     use proptest::prelude::*;
-    use tilth_protocol::{JobId, Status};
+    use tilth_protocol::Status;
 
     use super::*;
 
@@ -376,6 +419,29 @@ mod tests {
     }
 
     #[test]
+    fn reading_a_journal_never_changes_it_whatever_it_is_expected_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        assert!(Journal::read(&path).unwrap().is_none() && !path.exists());
+        let mut journal = Journal::open(&path, extent(3)).unwrap();
+        let all: Vec<_> = [prepare()].into_iter().chain((10..13).map(leaf)).collect();
+        journal.append(&all).unwrap();
+        drop(journal);
+        let mut bytes = fs::read(&path).unwrap();
+        let read = Journal::read(&path).unwrap().unwrap();
+        assert_eq!((*read.extent(), read.complete()), (extent(3), Some(all)));
+        // Torn, then no journal at all any more: what is left is not touched.
+        bytes.truncate(bytes.len() - 1);
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(Journal::read(&path).unwrap().unwrap().complete(), None);
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        bytes[9] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(Journal::read(&path).unwrap().is_none());
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
     fn journal_of_another_range_is_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
@@ -423,6 +489,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("j");
             fs::write(&path, &bytes).unwrap();
+            prop_assert!(Journal::read(&path).unwrap().is_none());
             prop_assert_eq!(Journal::open(&path, extent(8)).unwrap().done(), 0);
         }
     }

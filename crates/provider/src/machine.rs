@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! Held -> Running -> Storing -> Stored -> Submitting -> Submitted -> Settled -> (discarded)
-//!   |        | worker died twice             | not ours any more
+//!   |        | worker died twice             | not ours any more            +--> Rejected -> (discarded)
 //!   +--------+--> Releasing -> (gone) <------+
 //! ```
 //!
@@ -39,6 +39,8 @@ mod rest;
 mod rules;
 mod work_events;
 
+#[cfg(test)]
+mod audited;
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
@@ -73,6 +75,13 @@ pub const BATCH: usize = 64;
 
 /// Most jobs remembered at a time. More than this are not looked at until others end.
 const MAX_JOBS: usize = 4096;
+
+/// Most of them while the past is read.
+const MAX_PAST_JOBS: usize = 16 * MAX_JOBS;
+
+/// How long the journal of an audited range is kept at least after its end, milliseconds: as long as its case may be open
+/// again.
+const FINAL_MS: Millis = tilth_client::audit::FINAL;
 
 /// The provider's mind. See the module's head.
 #[derive(Debug)]

@@ -46,6 +46,8 @@ pub(crate) struct Opening {
     pub(crate) unit_cap: u64,
     pub(crate) prepare_cap: u64,
     pub(crate) range_timeout_ms: u64,
+    /// Whether submitted ranges are audited.
+    pub(crate) audited: bool,
     /// Encoded contact of whoever serves the spec.
     pub(crate) contact: Vec<u8>,
 }
@@ -56,11 +58,14 @@ impl Heard {
         match &self.event {
             ChainEvent::Opened { job, .. }
             | ChainEvent::ToppedUp { job }
+            | ChainEvent::Draining { job }
+            | ChainEvent::Reopened { job }
             | ChainEvent::Closed { job } => *job,
             ChainEvent::Claimed { claim, .. } => claim.range.job,
             ChainEvent::Submitted { range, .. }
             | ChainEvent::Released { range }
             | ChainEvent::Expired { range }
+            | ChainEvent::Rejected { range }
             | ChainEvent::Settled { range, .. } => range.job,
         }
     }
@@ -80,13 +85,15 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
                 unit_cap: e.terms.unitCap,
                 prepare_cap: e.terms.prepareCap,
                 range_timeout_ms: seconds(e.terms.rangeTimeout.into()),
+                audited: e.terms.audited,
                 contact: e.terms.contact.to_vec(),
             };
             let event = ChainEvent::Opened { job, terms: terms(&e.terms, e.at.to()) };
             Some(Heard { event, block, more: More::Opened(opening) })
         }
         JobBookEvents::JobFunded(e) => nothing(ChainEvent::ToppedUp { job: JobId(e.jobId) }),
-        JobBookEvents::JobDraining(e) => nothing(ChainEvent::Closed { job: JobId(e.jobId) }),
+        JobBookEvents::JobDraining(e) => nothing(ChainEvent::Draining { job: JobId(e.jobId) }),
+        JobBookEvents::JobReopened(e) => nothing(ChainEvent::Reopened { job: JobId(e.jobId) }),
         JobBookEvents::JobCancelled(e) => nothing(ChainEvent::Closed { job: JobId(e.jobId) }),
         JobBookEvents::JobDone(e) => nothing(ChainEvent::Closed { job: JobId(e.jobId) }),
         JobBookEvents::RangeClaimed(e) => {
@@ -114,6 +121,9 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
         }
         JobBookEvents::RangeExpired(e) => {
             nothing(ChainEvent::Expired { range: range(e.jobId, e.seq) })
+        }
+        JobBookEvents::RangeRejected(e) => {
+            nothing(ChainEvent::Rejected { range: range(e.jobId, e.seq) })
         }
         // Whether the escrow is dry is asked when it matters; callbacks are the client's affair.
         JobBookEvents::JobDry(_) | JobBookEvents::JobCallback(_) => None,
@@ -145,6 +155,7 @@ fn terms(terms: &Offered, opened_s: u64) -> Terms {
         required_class: terms.requiredClass,
         min_vram_mib: terms.minVramMib,
         chained: terms.afterJob != 0,
+        audited: terms.audited,
     }
 }
 
@@ -184,6 +195,7 @@ mod tests {
             requiredClass: 1,
             minVramMib: 2,
             afterJob: 0,
+            audited: true,
             callback: Address::ZERO,
             program: B256::repeat_byte(4),
             contact: vec![1, 2, 3].into(),
@@ -202,9 +214,23 @@ mod tests {
         assert_eq!((terms.deadline, terms.price.0), (1_790_000_000_000, 99));
         let clock = Clock { floor: Price(9), cap: Price(99), finish_s: 800 };
         assert_eq!(terms.clock, Some((clock, 17_000)));
+        assert!(terms.audited && !terms.chained);
         let More::Opened(opening) = heard.more else { panic!() };
         assert_eq!((opening.unit_cap, opening.prepare_cap), (7, 8));
         assert_eq!((opening.contact, heard.block), (vec![1, 2, 3], 9));
+    }
+
+    #[test]
+    fn jobs_are_drained_and_opened_again() {
+        let drained = JobBook::JobDraining { jobId: 4, failures: 2 };
+        let drained = hear(&log(&drained)).unwrap();
+        assert_eq!(drained.event, ChainEvent::Draining { job: JobId(4) });
+        let reopened = JobBook::JobReopened { jobId: 4, failures: 2 };
+        let reopened = hear(&log(&reopened)).unwrap();
+        assert_eq!(
+            (&reopened.event, reopened.job()),
+            (&ChainEvent::Reopened { job: JobId(4) }, JobId(4))
+        );
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! A whole provider as a value: [`Provider::spawn`] starts everything, dropping the handle stops it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
-use tilth_blobs::{Blobs, Line};
-use tilth_client::{Account, Follow, Link, Scope as Logs};
-use tilth_protocol::{GpuReport, challenge::message::ALPN};
-use tilth_sandbox::{Confinement, GpuAccess, GpuUse, Limits as Cage, Program};
-use tilth_service::{OnFailure, Scope};
+use tilth_blobs::{Blobs, Line, Talk};
+use tilth_client::{
+    Account, Follow, Link, News, Scope as Logs,
+    audit::{Keeper, Party, Post},
+};
+use tilth_contracts::Registry;
+use tilth_protocol::{GpuReport, challenge::message::ALPN, infer::message::ALPN as MODELS};
+use tilth_sandbox::{Confinement, GpuAccess, GpuUse};
+use tilth_service::OnFailure;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -20,26 +21,28 @@ use crate::{
     capability::Capability,
     chain::Chain,
     challenge::{CALLS, Desk, Start},
-    config::Config,
+    clock::{compare_clocks, watch_clock},
+    config::{Config, Limits},
     control::Ear,
     enroll::{encoded, enroll},
     folder::Folder,
     gpu::inspect_gpu,
-    hand::{Hand, Leash},
-    idle::watch::Watch,
+    guards,
+    idle::{millis, watch::Watch},
+    infer,
     machine::{Machine, Rules},
+    openings::Openings,
+    role::{Running, Workshop, spawn},
     room,
     senses::Places,
     shop::Shop,
-    status::{STOP_PATIENCE, Status},
+    status::Status,
 };
 
 /// Most slots of one provider. Each may hold two ranges; the Registry allows more than one machine has use for.
 pub const MAX_SLOTS: u16 = 256;
-/// Difference of clocks that nobody is told about: producers of blocks may be some seconds ahead.
-const CLOCK_SLACK_SECONDS: u64 = 30;
 /// How often content that nobody pins is removed where the disk's share is capped.
-const CAPPED_GC: Duration = Duration::from_secs(20);
+pub(crate) const CAPPED_GC: Duration = Duration::from_secs(20);
 /// Batches of logs read ahead of the agent.
 const NEWS: usize = 16;
 
@@ -47,10 +50,10 @@ const NEWS: usize = 16;
 /// taken up again by the next provider that is started in the same folder.
 #[derive(Debug)]
 pub struct Provider {
-    scope: Scope,
-    blobs: Blobs,
+    running: Running,
     status: watch::Receiver<Status>,
     commands: mpsc::Sender<Command>,
+    at_stake: watch::Receiver<Option<usize>>,
 }
 
 impl Provider {
@@ -61,14 +64,8 @@ impl Provider {
     /// [`ProviderError`], with [`ProviderError::problem`] for people. What was started is stopped.
     pub async fn spawn(config: Config) -> Result<Self, ProviderError> {
         check(&config)?;
-        let folder = Folder::open(&config.dir)?;
-        let confinement = Arc::new(probe(&config).await?);
-        let engine = greet(&confinement, &config).await?;
-        folder.keep_artifacts_of(&engine).map_err(|source| {
-            let path = folder.root().join("artifacts");
-            ProviderError::Folder { action: "cannot clean", path, source }
-        })?;
-
+        let workshop = Workshop::open(&config.dir, &config.worker, &config.sandbox_init).await?;
+        let Workshop { folder, confinement, engine } = workshop;
         let gpu = GpuAccess::find(&config.worker.program, config.gpu);
         let report = look_at_gpu(&confinement, &config, &gpu).await?;
         let seen = report.map(|report| (report, gpu.clone()));
@@ -85,25 +82,15 @@ impl Provider {
         let node = Account::new(link.clone(), config.node.clone());
         let chain = Chain::new(owner, node, network.wraps_native, config.gas);
 
-        let secret = folder.endpoint_secret()?;
-        let mut store = tilth_blobs::Config::new(folder.content(), secret, config.bind);
-        store.advertise.clone_from(&config.advertise);
-        let comfort = &config.comfort;
-        store.relays = comfort.relays.clone();
-        store.limits.upload = comfort.upload;
-        store.limits.download = comfort.download;
-        store.limits.store_bytes = comfort.content_bytes;
-        if comfort.content_bytes.is_some() {
-            store.limits.gc_interval = CAPPED_GC;
-        }
-        let (ring, calls) = mpsc::channel(CALLS);
-        store.lines = vec![Line { alpn: ALPN, most: CALLS, calls: ring }];
-        let blobs = Blobs::spawn(store).await?;
+        let (blobs, calls) = open_content(&config, &folder).await?;
         let contact = blobs.contact();
         enroll(&chain, &config, &contact, bookmark.published(), &found).await?;
         bookmark.publish(encoded(&contact));
         let saved = bookmark.save(&path, 0);
         saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
+        let registry = chain.link.addresses().registry;
+        let of_owner = Registry::providerCall { owner: config.owner.address() };
+        let number = chain.link.read(registry, of_owner).await?.number;
 
         let root = folder.root().to_owned();
         let status = first_status(&config, contact);
@@ -113,25 +100,37 @@ impl Provider {
             ProviderError::Folder { action: "cannot listen at", path, source }
         })?;
         let worker = config.worker.clone();
-        let mut limits = config.limits;
-        if let Some(cap) = comfort.content_bytes {
-            // Inputs stay as long as their job; were they to fill the store, nothing could be claimed any more.
-            limits.disk = limits.disk.min(cap / 2);
-        }
+        let limits = limits_of(&config);
         let kept = blobs.clone();
         let begin = Start { confinement: Arc::clone(&confinement), worker: worker.clone() };
         let (signer, devices) = (config.node.clone(), found.devices.clone());
+        let workers = begin.clone();
         let desk = Desk::new(begin, signer, blobs.contact().endpoint, devices, shown.clone());
         let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
         info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
-        let provider = start(&config, &found, shop, bookmark, (status, shown), kept, ear);
-        spawn(&provider.scope, "challenges", desk.answer(calls));
+        let provider = start(&config, &found, (shop, number), bookmark, (status, shown), kept, ear);
+        let tasks = provider.running.scope.spawner();
+        spawn(&tasks, "challenges", desk.answer(calls.challenges));
+        let models = &config.offer.models;
+        if !models.is_empty() {
+            let models = infer::open(models, &workers, &tasks).await?;
+            let signer = config.node.clone();
+            let (status, shares) = (provider.status(), infer::Shares::default());
+            let desk = infer::Desk { models, signer, chain_id, status, shares };
+            spawn(&tasks, "language models", desk.answer(calls.models));
+        }
         Ok(provider)
     }
 
     /// The provider as it is now; [`watch::Receiver::changed`] tells of changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// Number of its ranges whose audits are open: to be away for longer than half an hour costs the stake. `None` until the
+    /// chain's past has been read.
+    pub fn at_stake(&self) -> watch::Receiver<Option<usize>> {
+        self.at_stake.clone()
     }
 
     /// Takes no more work, finishes and submits what runs, gives back what was not begun, and serves
@@ -169,10 +168,7 @@ impl Provider {
 
     /// Waits until the provider stops by itself, which it only does when it cannot go on.
     pub async fn failure(&self) -> ProviderError {
-        match self.scope.stopped().await {
-            Some(failure) => ProviderError::Stopped(failure.to_string()),
-            None => ProviderError::Stopped("it was told to stop".into()),
-        }
+        self.running.failure().await
     }
 
     /// Stops now, in order: workers die, the content store is closed. What was begun is taken up again
@@ -181,12 +177,7 @@ impl Provider {
     /// # Errors
     /// The failure that had stopped it before, or that of closing the store.
     pub async fn stop(self) -> Result<(), ProviderError> {
-        let ending = self.scope.shutdown(STOP_PATIENCE).await;
-        self.blobs.shutdown().await?;
-        match ending.failure {
-            Some(failure) => Err(ProviderError::Stopped(failure.to_string())),
-            None => Ok(()),
-        }
+        self.running.stop().await
     }
 }
 
@@ -201,40 +192,44 @@ fn check(config: &Config) -> Result<(), ProviderError> {
     Ok(())
 }
 
-/// Says aloud if this machine's clock is behind the chain's: it would take deadlines and windows for later
-/// than they are. (A clock that is ahead cannot be told from a chain that has been idle.)
-async fn compare_clocks(link: &Link) -> Result<(), ProviderError> {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let behind = link.now().await?.saturating_sub(wall);
-    if behind > CLOCK_SLACK_SECONDS {
-        warn!(
-            behind,
-            "this machine's clock is behind the chain's by so many seconds: set it right"
-        );
-    }
-    Ok(())
+/// Calls from others that reach this provider's endpoint.
+struct Calls {
+    challenges: mpsc::Receiver<Talk>,
+    /// Silent where no model is offered.
+    models: mpsc::Receiver<Talk>,
 }
 
-/// Finds out what the sandbox can enforce, and says aloud what it cannot.
-async fn probe(config: &Config) -> Result<Confinement, ProviderError> {
-    let confinement = Confinement::probe(config.sandbox_init.clone()).await?;
-    for measure in confinement.report() {
-        if let Some(problem) = measure.problem() {
-            warn!(detail = problem.detail, advice = problem.advice, "{}", problem.what);
-        }
+/// Opens the content store and the lines that are answered beside it.
+async fn open_content(config: &Config, folder: &Folder) -> Result<(Blobs, Calls), ProviderError> {
+    let secret = folder.endpoint_secret()?;
+    let mut store = tilth_blobs::Config::new(folder.content(), secret, config.bind);
+    store.advertise.clone_from(&config.advertise);
+    store.kept = guards::kept(folder)?;
+    let comfort = &config.comfort;
+    store.relays = comfort.relays.clone();
+    store.limits.upload = comfort.upload;
+    store.limits.download = comfort.download;
+    store.limits.store_bytes = comfort.content_bytes;
+    if comfort.content_bytes.is_some() {
+        store.limits.gc_interval = CAPPED_GC;
     }
-    Ok(confinement)
+    let (ring, challenges) = mpsc::channel(CALLS);
+    store.lines = vec![Line { alpn: ALPN, most: CALLS, calls: ring }];
+    let (ring, models) = mpsc::channel(infer::LINE_CALLS);
+    if !config.offer.models.is_empty() {
+        store.lines.push(Line { alpn: MODELS, most: infer::LINE_CALLS, calls: ring });
+    }
+    Ok((Blobs::spawn(store).await?, Calls { challenges, models }))
 }
 
-/// Starts a worker once, to know that it runs in the sandbox and what engine it is.
-async fn greet(confinement: &Confinement, config: &Config) -> Result<String, ProviderError> {
-    let mut program = Program::new(&config.worker.program);
-    program.args = config.worker.args.clone();
-    program.args.push("serve".into());
-    let confined = confinement.spawn(&program, &Cage::default()).await?;
-    let hand = Hand::spawn(confined, Leash::default()).await;
-    let hand = hand.map_err(|error| ProviderError::Worker(error.to_string()))?;
-    Ok(hand.engine().to_owned())
+/// What a job may take of this machine.
+fn limits_of(config: &Config) -> Limits {
+    let mut limits = config.limits;
+    if let Some(cap) = config.comfort.content_bytes {
+        // Inputs stay as long as their job; were they to fill the store, nothing could be claimed any more.
+        limits.disk = limits.disk.min(cap / 2);
+    }
+    limits
 }
 
 /// Has the GPU that is offered looked at, and says aloud what was found.
@@ -276,11 +271,16 @@ fn first_status(config: &Config, contact: tilth_protocol::Contact) -> Status {
     Status::begun(owner, node, contact, config.offer.slots)
 }
 
+/// Hands on what the chain says, until nobody listens.
+async fn hand_on(mut follow: Follow, news: mpsc::Sender<News>) {
+    while news.send(follow.next().await).await.is_ok() {}
+}
+
 /// Starts the tasks. Nothing here can fail or wait.
 fn start(
     config: &Config,
     found: &Capability,
-    shop: Shop,
+    (shop, number): (Shop, u32),
     bookmark: Bookmark,
     (status, shown): (watch::Sender<Status>, watch::Receiver<Status>),
     blobs: Blobs,
@@ -297,31 +297,13 @@ fn start(
         retention_ms: millis(config.retention),
         withdraw_above: config.withdraw_above,
     };
-    let scope = Scope::new(format!("provider {owner}"));
+    let running = Running::new(format!("provider {owner}"), blobs.clone());
+    let tasks = running.scope.spawner();
     let (events, event_inbox) = mpsc::channel(MAILBOX);
     let (news, news_inbox) = mpsc::channel(NEWS);
     let (commands, command_inbox) = mpsc::channel(4);
     let logs = Logs::contracts([shop.chain.link.addresses().job_book], bookmark.next_block());
-    let mut follow = Follow::new(&shop.chain.link, logs);
-    let stop = scope.token();
-    scope.spawn("news", OnFailure::StopAll, async move {
-        loop {
-            let item = tokio::select! {
-                () = stop.cancelled() => return,
-                item = follow.next() => item,
-            };
-            if news.send(item).await.is_err() {
-                return;
-            }
-        }
-    });
-    let (store, stop) = (blobs.clone(), scope.token());
-    scope.spawn("content store", OnFailure::StopAll, async move {
-        tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            failure = store.failure() => Err(failure),
-        }
-    });
+    spawn(&tasks, "news", hand_on(Follow::new(&shop.chain.link, logs), news));
     let watch = Watch {
         rules: config.comfort.idle.clone(),
         places: Places::default(),
@@ -329,29 +311,26 @@ fn start(
         events: events.clone(),
         status: status.clone(),
     };
-    spawn(&scope, "owner's watch", watch.keep());
-    spawn(&scope, "owner's commands", ear.listen());
-    let room =
-        room::watch(blobs.clone(), config.comfort.content_bytes, events.clone(), status.clone());
-    spawn(&scope, "disk's watch", room);
+    spawn(&tasks, "owner's watch", watch.keep());
+    spawn(&tasks, "owner's commands", ear.listen());
+    let room = room::watch(blobs, config.comfort.content_bytes, events.clone(), status.clone());
+    spawn(&tasks, "disk's watch", room);
+    let shop = Arc::new(shop);
+    let post = Post {
+        account: shop.chain.node.clone(),
+        party: Party::Provider(number),
+        from_block: bookmark.next_block(),
+        job: None,
+        seals: Vec::new(),
+    };
+    spawn(&tasks, "clock", watch_clock(shop.chain.link.clone()));
+    let openings = Openings { shop: Arc::clone(&shop), tasks: tasks.clone() };
+    let audits = Keeper::new(post, Arc::new(openings));
+    let at_stake = audits.at_stake();
+    running.keep_audits(audits);
     let machine = Machine::new(rules);
-    let agent = Agent::new(machine, Arc::new(shop), bookmark, scope.spawner(), events, status);
+    let agent = Agent::new(machine, shop, bookmark, tasks, events, status);
     let ears = Ears { events: event_inbox, news: news_inbox, commands: command_inbox };
-    scope.spawn("agent", OnFailure::StopAll, agent.work(ears));
-    Provider { scope, blobs, status: shown, commands }
-}
-
-/// Starts a task that lives until the scope stops.
-fn spawn(scope: &Scope, name: &str, task: impl Future<Output = ()> + Send + 'static) {
-    let stop = scope.token();
-    scope.spawn(name, OnFailure::StopAll, async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = task => {}
-        }
-    });
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+    running.scope.spawn("agent", OnFailure::StopAll, agent.work(ears));
+    Provider { running, status: shown, commands, at_stake }
 }

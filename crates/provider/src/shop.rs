@@ -1,12 +1,12 @@
 //! What every part of the agent uses: folder, content, chain, sandbox, and the jobs that are ready.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tilth_blobs::Blobs;
-use tilth_protocol::{JobId, JobSpec, Leaf, PREPARE_INDEX, RangeId};
+use tilth_protocol::{ContentHash, JobId, JobSpec, Leaf, PREPARE_INDEX, RangeId};
 use tilth_sandbox::{CommandLine, Confinement, GpuAccess};
 
 use crate::{chain::Chain, config::Limits, folder::Folder, journal::Extent, news::Opening};
@@ -93,6 +93,15 @@ impl Shop {
 
     pub(crate) fn ready(&self, job: JobId) -> Option<Arc<Ready>> {
         self.books().ready.get(&job).cloned()
+    }
+
+    /// Specs, programs and inputs of all jobs that are ready: who works on those jobs or audits them needs them.
+    pub(crate) fn files(&self) -> BTreeSet<ContentHash> {
+        let books = self.books();
+        let openings = books.ready.keys().filter_map(|job| books.openings.get(job));
+        let specs = openings.map(|opening| opening.spec);
+        let files = books.ready.values().flat_map(|ready| ready.spec.blobs());
+        specs.chain(files.map(|blob| blob.hash)).collect()
     }
 
     /// Reserves disk space for a job's files. False: there is not so much left of what we may use.

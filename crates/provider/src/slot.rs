@@ -66,7 +66,9 @@ enum SlotError {
 impl SlotError {
     fn trouble(&self) -> RunTrouble {
         match self {
-            Self::Hand(HandError::Start(_) | HandError::Unheard(_)) => RunTrouble::Local,
+            Self::Hand(HandError::Start(_) | HandError::Unheard(_) | HandError::Inputs(_)) => {
+                RunTrouble::Local
+            }
             Self::Hand(_) => RunTrouble::Worker,
             Self::NotReady | Self::Journal(_) | Self::Blobs(_) | Self::Interrupted => {
                 RunTrouble::Local

@@ -2,11 +2,12 @@
 //! the client fetches, the Merkle-sum root.
 
 use tilth_blobs::{BlobsError, Tag};
-use tilth_protocol::{ContentHash, Leaf, Limits, RangeManifest};
+use tilth_protocol::{Contact, ContentHash, Leaf, Limits, RangeManifest};
 use tilth_verification::{MerkleSum, RangeClaim, RangeError, check_manifest};
 use tracing::debug;
 
 use crate::{
+    guards::{self, Results},
     journal::{Extent, Journal, JournalError},
     machine::Commitment,
     shop::Shop,
@@ -30,6 +31,9 @@ pub(crate) enum StoreError {
     /// The content cannot be stored.
     #[error(transparent)]
     Blobs(#[from] BlobsError),
+    /// It cannot be noted for whom it is.
+    #[error("noting for whom it is: {0}")]
+    Guard(#[from] std::io::Error),
     /// The work was interrupted.
     #[error("hashing was interrupted")]
     Interrupted,
@@ -55,10 +59,17 @@ pub(crate) async fn store(shop: &Shop, extent: Extent) -> Result<Commitment, Sto
         commit(&extent, leaves, &limits)
     });
     let committed = hashed.await.map_err(|_| StoreError::Interrupted)??;
+    let results = Results::new(&committed.manifest, committed.blobs);
+    // Auditors look where their clients do: what they are to find themselves is nobody else's until the leaves are open.
+    // Nobody is drawn before the range is submitted.
+    let opening = shop.opening(extent.range.job).ok_or(StoreError::NotReady)?;
+    if opening.audited {
+        let client = Contact::from_bytes(&opening.contact).ok().map(|client| client.endpoint);
+        guards::keep(shop, extent.range, client, &results)?;
+    }
     let tag = Tag::range(extent.range.job, extent.range.seq);
-    let manifest = shop.blobs.put(committed.manifest, &tag).await?;
-    let mut parts = vec![manifest.hash];
-    parts.extend(committed.blobs);
+    shop.blobs.put(committed.manifest, &tag).await?;
+    let parts = results.parts();
     let content = shop.blobs.put_sequence(&parts, &tag).await?;
     // What is submitted must be servable, whatever happens to this machine.
     shop.blobs.sync().await?;

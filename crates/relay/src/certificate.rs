@@ -1,9 +1,7 @@
 //! The relay's certificate: files from an authority, or one that it makes for itself.
 
 use std::{
-    fs::{self, File, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,6 +12,7 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use tilth_service::files;
 
 use crate::RelayError;
 
@@ -57,25 +56,13 @@ impl Identity {
         }
         let made = rcgen::generate_simple_self_signed(names);
         let made = made.map_err(|error| failed(dir, error.to_string()))?;
-        fs::create_dir_all(dir).map_err(|error| failed(dir, error.to_string()))?;
         let key = made.signing_key.serialize_pem();
         // The key first: a certificate alone would be handed out and then not work.
-        write(&found.key, key.as_bytes(), 0o600)
-            .and_then(|()| write(&found.certificate, made.cert.pem().as_bytes(), 0o644))
+        files::write_secret(&found.key, key.as_bytes())
+            .and_then(|()| files::write_whole(&found.certificate, made.cert.pem().as_bytes()))
             .map_err(|error| failed(dir, error.to_string()))?;
         Ok(found)
     }
-}
-
-/// Writes a file that is whole or not there.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let partial = path.with_extension("partial");
-    let mut options = File::options();
-    let mut file = options.create(true).truncate(true).write(true).mode(mode).open(&partial)?;
-    fs::set_permissions(&partial, Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(partial, path)
 }
 
 /// The TLS side of an identity.

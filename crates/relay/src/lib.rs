@@ -97,7 +97,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        // A connection costs a few ten KiB and two files of the usual 1024 at most.
+        // A connection costs a few ten KiB and two files at most: more than systems give at first, so `tilth relay` asks for more.
         Self { client_bytes_per_second: None, connections: 1_024, connections_per_endpoint: 4 }
     }
 }
@@ -186,12 +186,7 @@ impl Relay {
 
     /// Its address for configurations, under a host name or address.
     pub fn url(&self, host: &str) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        match (self.secure, self.address.port()) {
-            (true, 443) | (false, 80) => format!("{scheme}://{host}"),
-            (_, port) => format!("{scheme}://{host}:{port}"),
-        }
+        url(self.secure, host, self.address.port())
     }
 
     /// What went through it so far.
@@ -230,6 +225,16 @@ impl Relay {
         drop(self.watching);
         // What is wrong at the end of a process that keeps nothing is nobody's concern.
         let _ = self.server.shutdown().await;
+    }
+}
+
+/// A relay's address for configurations, with TLS or without.
+pub fn url(secure: bool, host: &str, port: u16) -> String {
+    let scheme = if secure { "https" } else { "http" };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    match (secure, port) {
+        (true, 443) | (false, 80) => format!("{scheme}://{host}"),
+        _ => format!("{scheme}://{host}:{port}"),
     }
 }
 

@@ -279,6 +279,7 @@ mod tests {
             requiredClass: 0,
             minVramMib: 0,
             afterJob: 0,
+            audited: false,
             callback: Address::ZERO,
             program: B256::ZERO,
             contact: contact.into(),

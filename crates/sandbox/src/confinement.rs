@@ -17,6 +17,7 @@ use crate::{
     init::{Sight, TRIAL, cage::is_plain},
     launch::launch,
     libraries,
+    nodes::groups_of,
     wire::{MAKE_USER_NAMESPACE, Plan, Rank},
 };
 
@@ -233,6 +234,8 @@ impl Confinement {
         let unusable = |source| SandboxError::Program { path: program.path.clone(), source };
         let path = program.path.canonicalize().map_err(unusable)?;
         let private = self.protections.contains(&Protection::PrivateFiles);
+        // A group opens all of its nodes and files, so it is given only where others are out of sight or reach.
+        let walled = private || self.protections.contains(&Protection::FileRules);
         let mut env = program.env.clone();
         let mut code = self.code_of(&path)?;
         for more in &program.code {
@@ -266,6 +269,7 @@ impl Confinement {
             code,
             read_only: program.read_only.iter().map(canonical).collect::<Result<_, _>>()?,
             devices: program.devices.clone(),
+            device_groups: if walled { groups_of(&program.devices) } else { Vec::new() },
             writable: program.writable.as_ref().map(canonical).transpose()?,
             limits: *limits,
             groups: groups.folders.clone(),

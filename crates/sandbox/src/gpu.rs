@@ -14,7 +14,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{Bind, Program, libraries::needed_by_library};
+use crate::{Bind, Program, libraries::needed_by_library, nodes::why_closed};
 
 /// Where Vulkan's drivers are announced.
 const ANNOUNCED: [&str; 3] =
@@ -130,6 +130,7 @@ impl GpuAccess {
             })
         };
         self.devices.extend(nodes("/dev", is_card));
+        self.missing.extend(self.devices.iter().filter_map(|node| why_closed(node)));
         if !facts.is_empty() {
             facts.insert("/sys/dev/char".into());
         }

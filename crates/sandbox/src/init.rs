@@ -155,7 +155,7 @@ fn prepare(plan: &Plan, control: &UnixStream) -> Result<(Pid, File), Fault> {
         .then(|| privileges::FIRST_USER.saturating_add(std::process::id()));
     if plan.rank == Rank::UserNamespace {
         if let Some(user) = user {
-            privileges::become_user(user)?;
+            privileges::become_user(user, &plan.device_groups)?;
         }
         privileges::enter_user_namespace()?;
     }
@@ -220,6 +220,8 @@ fn order(mut control: &UnixStream) -> Option<Order> {
 fn end_all(plan: &Plan, top: Pid, warden: &impl AsFd) -> io::Result<()> {
     let own_namespace = plan.protections.contains(&Protection::OwnProcesses);
     if !own_namespace {
+        // Else it would see the program die of our signal and tell that as the program's own end.
+        let _ = pidfd_send_signal(warden, Signal::STOP);
         watch::kill_descendants(top);
     }
     let _ = pidfd_send_signal(warden, Signal::KILL);
@@ -354,7 +356,7 @@ fn give_up_rights(plan: &Plan, groups: Vec<File>, user: Option<u32>) -> Result<(
             .step(Protection::NoPrivileges, "empty the bounding set")?;
     }
     if let Some(user) = user {
-        privileges::become_user(user)?;
+        privileges::become_user(user, &plan.device_groups)?;
     }
     if has(Protection::NoPrivileges) {
         privileges::drop_capabilities().step(Protection::NoPrivileges, "drop capabilities")?;

@@ -19,6 +19,7 @@ mod groups;
 mod init;
 mod launch;
 mod libraries;
+mod nodes;
 pub mod output;
 mod program;
 mod protection;

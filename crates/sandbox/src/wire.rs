@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     pub(crate) read_only: Vec<Bind>,
     /// Device nodes, seen at their own paths.
     pub(crate) devices: Vec<PathBuf>,
+    /// Groups that another user needs to open those nodes.
+    pub(crate) device_groups: Vec<u32>,
     pub(crate) writable: Option<Bind>,
     pub(crate) limits: Limits,
     /// Folders of the cgroups made for this program.

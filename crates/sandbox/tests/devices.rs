@@ -1,10 +1,11 @@
 //! Device nodes and libraries that a program is given are there, and no others.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
-use std::path::PathBuf;
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
 use tilth_sandbox::{
-    Bind, CommandLine, Confinement, GpuAccess, GpuUse, How, Limits, Program, SandboxError,
+    Bind, CommandLine, Confinement, GpuAccess, GpuUse, How, Limits, Measure, Program, Protection,
+    SandboxError, State,
 };
 use tokio::io::AsyncReadExt;
 
@@ -41,6 +42,71 @@ async fn a_device_that_is_given_can_be_opened_and_its_neighbours_cannot() {
     assert!(line("/dev/random").contains("error"), "{text}");
     let without = said(&confinement, &act(&["files", "/dev/full"])).await;
     assert!(!without.contains("worked"), "{without}");
+}
+
+/// A second node of `/dev/full`, which is removed when dropped; `None` where this process may make none.
+struct Node(PathBuf);
+
+impl Node {
+    fn make(name: &str, group: &str) -> Option<Self> {
+        let node = Self(format!("/dev/tilth-{name}-{}", std::process::id()).into());
+        let run = |program: &str, args: &[&str]| {
+            let status = Command::new(program).args(args).arg(&node.0).status();
+            status.is_ok_and(|status| status.success())
+        };
+        let make = Command::new("mknod").arg(&node.0).args(["c", "1", "7"]).status();
+        let made = make.is_ok_and(|status| status.success());
+        (made && run("chgrp", &[group]) && run("chmod", &["660"])).then_some(node)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Render nodes belong to a group and not to everybody; the program of an agent that is root owns nothing.
+#[tokio::test]
+async fn a_device_of_a_group_can_be_opened_and_one_of_root_alone_cannot() {
+    let (Some(render), Some(roots)) = (Node::make("render", "4711"), Node::make("root", "root"))
+    else {
+        eprintln!("SKIPPED: this test makes device nodes, which takes root");
+        return;
+    };
+    let confinement = confinement().await;
+    let has = |protection| {
+        let is_it = |measure: &Measure| {
+            measure.protection == protection && matches!(measure.state, State::Enforced)
+        };
+        confinement.report().iter().any(is_it)
+    };
+    if !has(Protection::OtherUser) || !has(Protection::PrivateFiles) {
+        eprintln!("SKIPPED: programs keep the agent's user here, or see its files");
+        return;
+    }
+    let (render, roots) = (render.0.to_str().unwrap(), roots.0.to_str().unwrap());
+    let mut program = act(&["files", render, roots]);
+    program.devices.extend([render.into(), roots.into()]);
+    let text = said(&confinement, &program).await;
+    let line = |path: &str| {
+        text.lines().find(|line| line.starts_with(&format!("read {path}:"))).unwrap().to_owned()
+    };
+    assert!(line(render).contains("worked"), "{text}");
+    assert!(line(roots).contains("error"), "{text}");
+    // The group opens what belongs to it, so it is not given to those that get no such device.
+    let dir = tempfile::tempdir().unwrap();
+    let owned = dir.path().join("owned");
+    std::fs::write(&owned, "content").unwrap();
+    std::os::unix::fs::chown(&owned, None, Some(4711)).unwrap();
+    std::fs::set_permissions(&owned, std::fs::Permissions::from_mode(0o640)).unwrap();
+    for (node, opens) in [(render, true), (roots, false)] {
+        let mut program = act(&["files", "/owned"]);
+        program.read_only.push(Bind::new(&owned, "/owned"));
+        program.devices.push(node.into());
+        let text = said(&confinement, &program).await;
+        assert_eq!(text.contains("read /owned: worked"), opens, "{node}: {text}");
+    }
 }
 
 #[tokio::test]

@@ -422,6 +422,18 @@ fn killing_and_dropping_end_everything() {
     }
 }
 
+/// Without a process namespace the warden outlives the program for a moment, and must not tell of its death as one of its
+/// own. Whether it gets a turn in that moment is the scheduler's choice, so this is asked often.
+#[test]
+fn a_kill_is_told_as_a_kill() {
+    let way = Way::bare();
+    let mut request = request(&["ready"]);
+    request.when_ready = WhenReady::Kill;
+    for _ in 0..40 {
+        assert_eq!(way.run(&request).how, "Killed");
+    }
+}
+
 #[test]
 fn the_death_of_any_part_ends_everything() {
     for way in Way::all() {

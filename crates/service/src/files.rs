@@ -1,8 +1,9 @@
 //! Files that are there whole or not at all.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs::{self, File, Permissions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -12,6 +13,18 @@ use std::{
 /// # Errors
 /// Those of the file system. What was written under the passing name is removed.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, None)
+}
+
+/// As [`write_whole`], of a file that nobody but its owner may read, not even while it is written.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, Some(0o600))
+}
+
+fn write(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -21,7 +34,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     name.push(".partial");
     let partial = path.with_file_name(name);
     let write = || {
-        let mut file = File::create(&partial)?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        if let Some(mode) = mode {
+            options.mode(mode);
+        }
+        let mut file = options.open(&partial)?;
+        if let Some(mode) = mode {
+            // One that was left behind keeps its own.
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
         file.write_all(bytes)?;
         // Renaming may reach the disk before the bytes do.
         file.sync_all()?;
@@ -34,9 +56,47 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// The 32 secret bytes in a file that only its owner reads; made from the system's randomness if there is no file yet. One
+/// that holds something else is left as it is: a key is never lost because somebody has written to the wrong place.
+///
+/// # Errors
+/// Those of the file system, and a file with another number of bytes.
+pub fn kept_secret(path: &Path) -> io::Result<[u8; 32]> {
+    match fs::read(path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| io::Error::other("it does not hold 32 bytes")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => new_secret(path),
+        Err(error) => Err(error),
+    }
+}
+
+fn new_secret(path: &Path) -> io::Result<[u8; 32]> {
+    let mut secret = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    write_secret(path, &secret)?;
+    Ok(secret)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_stay_and_are_the_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let first = kept_secret(&path).unwrap();
+        assert_ne!(first, [0; 32]);
+        assert_eq!(kept_secret(&path).unwrap(), first);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        // What a killed predecessor has left does not matter; what is no key is not touched.
+        let other = dir.path().join("other");
+        fs::write(dir.path().join("other.partial"), "half").unwrap();
+        assert_ne!(kept_secret(&other).unwrap(), first);
+        assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "half").unwrap();
+        kept_secret(&path).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "half");
+    }
 
     #[test]
     fn files_are_replaced_whole_and_failures_leave_the_old_one() {
@@ -53,5 +113,19 @@ mod tests {
         fs::create_dir(&taken).unwrap();
         assert!(write_whole(&taken, b"four").is_err());
         assert!(taken.is_dir() && !dir.path().join("new/taken.partial").exists());
+    }
+
+    #[test]
+    fn a_secret_is_its_owners_even_over_what_was_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/key");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        write_secret(&path, b"one").unwrap();
+        assert_eq!(mode(), 0o600);
+        let partial = dir.path().join("new/key.partial");
+        fs::write(&partial, b"half").unwrap();
+        fs::set_permissions(&partial, Permissions::from_mode(0o644)).unwrap();
+        write_secret(&path, b"two").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode()), (b"two".to_vec(), 0o600));
     }
 }

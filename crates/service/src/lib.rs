@@ -17,6 +17,7 @@ mod process;
 mod quantity;
 mod scope;
 mod signals;
+mod steady;
 
 pub use config::ConfigError;
 pub use logs::{LogError, LogFormat};
@@ -25,3 +26,4 @@ pub use monitor::{Monitor, Readiness};
 pub use quantity::{ByteSize, QuantityError, TimeSpan};
 pub use scope::{Ending, Failure, OnFailure, Outcome, Restart, Scope, Spawner};
 pub use signals::{StopSignals, Urgency};
+pub use steady::Steady;

@@ -159,6 +159,7 @@ impl Auction {
             requiredClass: 0,
             minVramMib: 0,
             afterJob: 0,
+            audited: false,
             callback: Address::ZERO,
             program: B256::repeat_byte(2),
             contact: Bytes::new(),

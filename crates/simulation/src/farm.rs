@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use alloy_primitives::{Address, Bytes, Log, U256, address};
+use alloy_primitives::{Address, B256, Bytes, Log, U256, address};
 use alloy_sol_types::SolCall;
 use revm::{
-    Context, ExecuteCommitEvm, MainBuilder, MainContext,
-    context::{TxEnv, result::ExecutionResult},
+    Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext,
+    context::{TxEnv, result::ExecutionResult, tx::TxEnvBuilder},
     database::{CacheDB, EmptyDB},
     primitives::TxKind,
     state::AccountInfo,
@@ -19,7 +19,10 @@ use tilth_contracts::{
 pub const START: u64 = 1_800_000_000;
 
 const DEPLOYER: Address = address!("0x00000000000000000000000000000000000d0000");
-const TREASURY: Address = address!("0x000000000000000000000000000000000007ea50");
+/// Whose name reads are made in.
+const READER: Address = address!("0x00000000000000000000000000000000000ead00");
+/// Account that gets the protocol fee.
+pub const TREASURY: Address = address!("0x000000000000000000000000000000000007ea50");
 /// What [`Farm::fund`] gives an account before it deposits, so that nothing ever lacks coins.
 const COINS: u128 = 1 << 95;
 
@@ -52,14 +55,27 @@ pub enum FarmError {
     },
 }
 
+/// What became of a transaction.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Whether it was carried out; if not, it changed nothing.
+    pub success: bool,
+    /// What it returned, or the reason of its refusal.
+    pub output: Bytes,
+    /// What it wrote into the log.
+    pub logs: Vec<Log>,
+}
+
 /// The chain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Farm {
     db: CacheDB<EmptyDB>,
     nonces: HashMap<Address, u64>,
     at: Addresses,
     /// Unix seconds of the block that the next call is in.
     pub now: u64,
+    /// Its number. Hashes of earlier blocks are what [`Farm::set_hash`] was told.
+    pub block: u64,
     /// Gas that all calls used so far.
     pub gas: u64,
 }
@@ -72,7 +88,7 @@ impl Farm {
     pub fn new() -> Result<Self, FarmError> {
         let at = Addresses::from_deployer(DEPLOYER, 0, None);
         let (db, nonces) = (CacheDB::default(), HashMap::new());
-        let mut farm = Self { db, nonces, at, now: START, gas: 0 };
+        let mut farm = Self { db, nonces, at, now: START, block: 0, gas: 0 };
         for step in plan(&at, &DeployParams::standard(TREASURY)) {
             let code = step.init_code.clone();
             let result = farm.execute(DEPLOYER, TxKind::Create, code, 0, step.name)?;
@@ -89,6 +105,57 @@ impl Farm {
         &self.at
     }
 
+    /// Says what the hash of a block is: the beacon of [`tilth_contracts::SoloRandomness`].
+    pub fn set_hash(&mut self, block: u64, hash: B256) {
+        self.db.cache.block_hashes.insert(U256::from(block), hash);
+    }
+
+    /// One transaction with any data; a refusal is no error.
+    ///
+    /// # Errors
+    /// [`FarmError::Failed`]: the machine gave up.
+    pub fn transact(
+        &mut self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        call: &'static str,
+    ) -> Result<Receipt, FarmError> {
+        let result = self.execute(from, TxKind::Call(to), data, 0, call)?;
+        Ok(Receipt {
+            success: result.is_success(),
+            output: result.output().cloned().unwrap_or_default(),
+            logs: result.logs().to_vec(),
+        })
+    }
+
+    /// Asks a contract; nothing changes.
+    ///
+    /// # Errors
+    /// As [`Farm::send`].
+    pub fn read<C: SolCall>(&mut self, to: Address, call: &C) -> Result<C::Return, FarmError> {
+        let (name, data) = (C::SIGNATURE, Bytes::from(call.abi_encode()));
+        let failed = |detail: String| FarmError::Failed { call: name, detail };
+        let tx = envelope(READER, TxKind::Call(to), data)
+            .build()
+            .map_err(|error| failed(format!("{error:?}")))?;
+        let (now, number) = (self.now, self.block);
+        let result = Context::mainnet()
+            .modify_block_chained(|block| {
+                (block.timestamp, block.number) = (U256::from(now), U256::from(number));
+            })
+            .with_db(&mut self.db)
+            .build_mainnet()
+            .transact(tx)
+            .map_err(|error| failed(error.to_string()))?
+            .result;
+        let output = result.output().cloned().unwrap_or_default();
+        if !result.is_success() {
+            return Err(FarmError::Refused { call: name, data: output });
+        }
+        C::abi_decode_returns(&output).map_err(|error| failed(error.to_string()))
+    }
+
     fn execute(
         &mut self,
         from: Address,
@@ -98,20 +165,17 @@ impl Farm {
         call: &'static str,
     ) -> Result<ExecutionResult, FarmError> {
         let failed = |detail: String| FarmError::Failed { call, detail };
-        let now = self.now;
+        let (now, number) = (self.now, self.block);
         let nonce = self.nonces.entry(from).or_default();
-        let tx = TxEnv::builder()
-            .caller(from)
+        let tx = envelope(from, kind, data)
             .nonce(*nonce)
-            .kind(kind)
-            .data(data)
             .value(U256::from(value))
-            .gas_limit(deployment::STEP_GAS_LIMIT)
-            .gas_price(0)
             .build()
             .map_err(|error| failed(format!("{error:?}")))?;
         let mut evm = Context::mainnet()
-            .modify_block_chained(|block| block.timestamp = U256::from(now))
+            .modify_block_chained(|block| {
+                (block.timestamp, block.number) = (U256::from(now), U256::from(number));
+            })
             .with_db(&mut self.db)
             .build_mainnet();
         let result = evm.transact_commit(tx).map_err(|error| failed(error.to_string()))?;
@@ -200,4 +264,13 @@ impl Farm {
         };
         self.send(owner, self.at.registry, &call).map(drop)
     }
+}
+
+fn envelope(from: Address, kind: TxKind, data: Bytes) -> TxEnvBuilder {
+    TxEnv::builder()
+        .caller(from)
+        .kind(kind)
+        .data(data)
+        .gas_limit(deployment::STEP_GAS_LIMIT)
+        .gas_price(0)
 }

@@ -6,6 +6,8 @@
 //! infer speed BLOB THREADS
 //! infer perplexity BLOB TEXT_FILE TOKENS THREADS
 //! infer tokenise BLOB < TEXT
+//! infer tokens BLOB TEXT_FILE COUNT
+//! infer embed BLOB TEXT [OTHER_TEXT]
 //! ```
 
 use std::fs::{self, File};
@@ -15,12 +17,14 @@ use std::time::Instant;
 
 use tilth_tensor::blob::Blob;
 use tilth_tensor::cache::{Cache, Table};
+use tilth_tensor::chat::{Message, Template};
+use tilth_tensor::encoder::{Encoder, to_f32};
 use tilth_tensor::engine::{Engine, Limits, Request};
 use tilth_tensor::import::{self, Quantiser};
 use tilth_tensor::int1::sampling::{LogProbabilities, Sampling};
 use tilth_tensor::matrix::Machine;
 use tilth_tensor::model::{Model, Row};
-use tilth_tensor::tokenizer::{Tokenizer, Vocabulary};
+use tilth_tensor::tokenizer::{Stream, Tokenizer, Vocabulary};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -45,7 +49,9 @@ fn main() -> Outcome {
             perplexity(blob, text, tokens.parse()?, threads.parse()?)
         }
         ["tokenise", blob] => tokenise(blob),
-        _ => Err("infer import|chat|speed|perplexity|tokenise ...".into()),
+        ["tokens", blob, text, count] => tokens(blob, text, count.parse()?),
+        ["embed", blob, ref texts @ ..] => embed(blob, texts),
+        _ => Err("infer import|chat|speed|perplexity|tokenise|tokens|embed ...".into()),
     }
 }
 
@@ -56,15 +62,16 @@ fn import_file(from: &str, to: &str, quantiser: Quantiser) -> Outcome {
     Ok(())
 }
 
-fn open(blob: &str) -> Outcome<(Model, Tokenizer)> {
+fn open(blob: &str) -> Outcome<(Model, Tokenizer, Vocabulary)> {
     let blob = Blob::open(Arc::new(fs::read(blob)?))?;
-    Ok((Model::open(&blob)?, Tokenizer::new(&Vocabulary::open(&blob)?)?))
+    let vocabulary = Vocabulary::open(&blob)?;
+    Ok((Model::open(&blob)?, Tokenizer::new(&vocabulary)?, vocabulary))
 }
 
 fn chat(blob: &str, text: &str, most: usize, threads: usize) -> Outcome {
-    let (model, tokenizer) = open(blob)?;
-    let prompt = tokenizer
-        .encode_template(&format!("<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"))?;
+    let (model, tokenizer, vocabulary) = open(blob)?;
+    let messages = [Message { role: "user".into(), content: text.into() }];
+    let prompt = Template::new(&vocabulary)?.tokens(&messages, true, &tokenizer)?;
     let limits =
         Limits { pages: (prompt.len() + most).div_ceil(32), rows: 64, running: 1, waiting: 1 };
     let mut engine = Engine::new(Arc::new(model), Arc::new(Machine::new(threads)?), limits)?;
@@ -77,14 +84,19 @@ fn chat(blob: &str, text: &str, most: usize, threads: usize) -> Outcome {
         stops,
         alternatives: None,
     })?;
-    let mut tokens = vec![];
+    let (mut tokens, mut text, mut stream) = (vec![], String::new(), Stream::default());
     while !engine.is_idle() {
         for event in engine.step()? {
             tokens.push(event.token);
-            print!("{}", String::from_utf8_lossy(tokenizer.token(event.token)));
+            if !tokenizer.is_special(event.token) {
+                stream.push(tokenizer.token(event.token), &mut text);
+            }
+            print!("{}", std::mem::take(&mut text));
             std::io::stdout().flush()?;
         }
     }
+    stream.end(&mut text);
+    print!("{text}");
     println!("\n{tokens:?}");
     Ok(())
 }
@@ -98,7 +110,7 @@ fn cpu() -> f64 {
 }
 
 fn speed(blob: &str, threads: usize) -> Outcome {
-    let (model, tokenizer) = open(blob)?;
+    let (model, tokenizer, _) = open(blob)?;
     let (model, machine) = (Arc::new(model), Arc::new(Machine::new(threads)?));
     let text = "The farm grew wheat and barley, and in a good year there was enough for the whole valley. ".repeat(40);
     let all = tokenizer.encode(&text)?;
@@ -143,7 +155,7 @@ fn speed(blob: &str, threads: usize) -> Outcome {
 
 /// Mean negative log-likelihood of each token after the first in windows of a text.
 fn perplexity(blob: &str, text: &str, tokens: usize, threads: usize) -> Outcome {
-    let (model, tokenizer) = open(blob)?;
+    let (model, tokenizer, _) = open(blob)?;
     let machine = Machine::new(threads)?;
     let all: Vec<u32> =
         tokenizer.encode(&fs::read_to_string(text)?)?.into_iter().take(tokens).collect();
@@ -168,8 +180,37 @@ fn perplexity(blob: &str, text: &str, tokens: usize, threads: usize) -> Outcome 
     Ok(())
 }
 
+/// The first tokens of plain text, as [`perplexity`] takes them.
+fn tokens(blob: &str, text: &str, count: usize) -> Outcome {
+    let (_, tokenizer, _) = open(blob)?;
+    for token in tokenizer.encode(&fs::read_to_string(text)?)?.into_iter().take(count) {
+        println!("{token}");
+    }
+    Ok(())
+}
+
+/// The embedding of a text, or the cosine of two texts.
+fn embed(blob: &str, texts: &[&str]) -> Outcome {
+    let blob = Blob::open(Arc::new(fs::read(blob)?))?;
+    let tokenizer = Tokenizer::new(&Vocabulary::open(&blob)?)?;
+    let encoder = Encoder::open(&blob)?;
+    let tokens: Vec<Vec<u32>> =
+        texts.iter().map(|text| tokenizer.encode_input(text)).collect::<Result<_, _>>()?;
+    let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+    let embeddings = encoder.embed(&tokens, &Machine::new(1)?)?;
+    match &embeddings[..] {
+        [one] => println!("{:?}", to_f32(one)),
+        [one, other] => {
+            let cosine: f32 = to_f32(one).iter().zip(to_f32(other)).map(|(a, b)| a * b).sum();
+            println!("{cosine:.4}");
+        }
+        _ => return Err("infer embed BLOB TEXT [OTHER_TEXT]".into()),
+    }
+    Ok(())
+}
+
 fn tokenise(blob: &str) -> Outcome {
-    let (_, tokenizer) = open(blob)?;
+    let (_, tokenizer, _) = open(blob)?;
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     for token in tokenizer.encode_template(&text)? {

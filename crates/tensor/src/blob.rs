@@ -13,10 +13,12 @@
 mod header;
 mod write;
 
-pub use header::{Architecture, Header, Kind, Layer, Section};
+pub(crate) use header::LARGEST_VOCABULARY;
+pub use header::{Architecture, Header, Kind, Layer, Pooling, Section};
 pub use write::Writer;
 
-use crate::int1::norm::{GAIN_BITS, Gains, LONGEST};
+use crate::int1::layer_norm::LayerNorm;
+use crate::int1::norm::{EPSILON_BITS, GAIN_BITS, Gains, LONGEST};
 use crate::matrix::{Matrix, Store};
 use crate::{Error, Result};
 
@@ -139,6 +141,46 @@ impl Blob {
     /// # Errors
     /// When they are missing, of another length, or beyond the profile's bounds.
     pub fn gains(&self, name: &str, length: usize, epsilon: u64) -> Result<Gains> {
+        self.gains_with(name, length, epsilon, length as u128)
+    }
+
+    /// Gains and biases of a layer normalisation whose input and result have `fraction` fractional bits; the
+    /// biases' section is called `NAME_bias`.
+    ///
+    /// # Errors
+    /// As for [`gains`](Self::gains).
+    pub fn layer_norm(
+        &self,
+        name: &str,
+        length: usize,
+        epsilon: u64,
+        fraction: i32,
+    ) -> Result<LayerNorm> {
+        // The bound on lengths comes before the cube.
+        let cube = (length.min(LONGEST) as u128).pow(3);
+        let gains = self.gains_with(name, length, epsilon, cube)?;
+        Ok(LayerNorm {
+            gains,
+            biases: self.biases(&format!("{name}_bias"), length, fraction)?,
+            fraction,
+        })
+    }
+
+    /// Biases with `fraction` fractional bits.
+    ///
+    /// # Errors
+    /// When they are missing, of another length or fraction.
+    pub fn biases(&self, name: &str, length: usize, fraction: i32) -> Result<Vec<i32>> {
+        match self.vector(name, length)? {
+            (words, found) if found == fraction => Ok(words),
+            (_, found) => {
+                Err(Error::damaged(format!("{name} has {found} fractional bits, not {fraction}")))
+            }
+        }
+    }
+
+    /// Gains whose epsilon is taken `times`.
+    fn gains_with(&self, name: &str, length: usize, epsilon: u64, times: u128) -> Result<Gains> {
         let (mantissas, fraction) = self.vector(name, length)?;
         let wide = mantissas.iter().any(|m| m.unsigned_abs() >= 1 << GAIN_BITS);
         if wide || length > LONGEST || !(-64..=64).contains(&fraction) {
@@ -146,10 +188,10 @@ impl Blob {
                 "{name} holds gains beyond 23 bits or {LONGEST} elements"
             )));
         }
-        let epsilon = epsilon
-            .checked_mul(length as u64)
-            .ok_or_else(|| Error::damaged(format!("{name}: epsilon is too large")))?
-            >> 16;
+        let epsilon = u64::try_from((u128::from(epsilon) * times) >> 16)
+            .ok()
+            .filter(|epsilon| *epsilon < 1 << EPSILON_BITS)
+            .ok_or_else(|| Error::damaged(format!("{name}: epsilon is too large")))?;
         Ok(Gains { mantissas, fraction, epsilon })
     }
 

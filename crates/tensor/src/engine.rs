@@ -47,6 +47,19 @@ pub struct Request {
     pub alternatives: Option<usize>,
 }
 
+/// A form that an answer is held to. It decides from the tokens that it took alone, so that everybody gets the same.
+pub trait Form: std::fmt::Debug + Send + Sync {
+    /// The tokens that may come next, in ascending order; all others take no part in the choice. If there are none, every
+    /// token may come.
+    fn allowed(&self) -> Vec<u32>;
+
+    /// This one has come.
+    fn take(&mut self, token: u32);
+
+    /// Whether the answer is whole, which ends it.
+    fn is_whole(&self) -> bool;
+}
+
 /// What happened to a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -72,6 +85,7 @@ pub enum End {
 #[derive(Debug)]
 struct Sequence {
     request: Request,
+    form: Option<Box<dyn Form>>,
     table: Table,
     /// Prompt and answer so far.
     tokens: Vec<u32>,
@@ -87,7 +101,7 @@ pub struct Engine {
     cache: Cache,
     limits: Limits,
     running: Vec<Sequence>,
-    waiting: VecDeque<Request>,
+    waiting: VecDeque<(Request, Option<Box<dyn Form>>)>,
 }
 
 impl Engine {
@@ -110,6 +124,14 @@ impl Engine {
     /// # Errors
     /// When it can never run here, or too many wait.
     pub fn submit(&mut self, request: Request) -> Result<()> {
+        self.submit_as(request, None)
+    }
+
+    /// As [`submit`](Self::submit), for an answer that is held to a form.
+    ///
+    /// # Errors
+    /// Those of [`submit`](Self::submit).
+    pub fn submit_as(&mut self, request: Request, form: Option<Box<dyn Form>>) -> Result<()> {
         let refuse =
             |detail: String, advice| Err(Error::new("the request cannot run", detail, advice));
         let length = request.prompt.len().saturating_add(request.most);
@@ -141,7 +163,8 @@ impl Engine {
         if request.alternatives.is_some_and(|count| count > MOST_ALTERNATIVES) {
             return refuse(format!("more than {MOST_ALTERNATIVES} alternatives"), "Ask for fewer");
         }
-        let known = self.running.iter().map(|sequence| &sequence.request).chain(&self.waiting);
+        let waiting = self.waiting.iter().map(|(request, _)| request);
+        let known = self.running.iter().map(|sequence| &sequence.request).chain(waiting);
         if known.into_iter().any(|other| other.id == request.id) {
             return refuse(
                 format!("the name {} is taken", request.id),
@@ -154,13 +177,13 @@ impl Engine {
                 "Try again later",
             );
         }
-        self.waiting.push_back(request);
+        self.waiting.push_back((request, form));
         Ok(())
     }
 
     /// Forgets a request, running or waiting.
     pub fn cancel(&mut self, id: u64) {
-        self.waiting.retain(|request| request.id != id);
+        self.waiting.retain(|(request, _)| request.id != id);
         for i in (0..self.running.len()).rev() {
             if self.running[i].request.id == id {
                 let mut sequence = self.running.remove(i);
@@ -207,14 +230,14 @@ impl Engine {
 
     fn admit(&mut self) {
         while self.running.len() < self.limits.running {
-            let Some(request) = self.waiting.front() else { return };
+            let Some((request, _)) = self.waiting.front() else { return };
             let mut table = Table::default();
             if !self.cache.grow(&mut table, request.prompt.len() + request.most) {
                 return;
             }
-            let Some(request) = self.waiting.pop_front() else { return };
+            let Some((request, form)) = self.waiting.pop_front() else { return };
             let tokens = request.prompt.clone();
-            self.running.push(Sequence { request, table, tokens, done: 0 });
+            self.running.push(Sequence { request, form, table, tokens, done: 0 });
         }
     }
 
@@ -242,15 +265,32 @@ impl Engine {
 }
 
 impl Sequence {
+    /// The next token: of all, or of those that the form allows, as if there were no others.
+    fn choose(&mut self, logits: &[i32], position: u32) -> u32 {
+        let sampling = self.request.sampling;
+        let Some(form) = &mut self.form else { return sampling.choose(logits, position) };
+        let logit = |token: u32| Some((token, *logits.get(token as usize)?));
+        let (allowed, some): (Vec<u32>, Vec<i32>) =
+            form.allowed().into_iter().filter_map(logit).unzip();
+        let token = if some.is_empty() {
+            sampling.choose(logits, position)
+        } else {
+            allowed[sampling.choose(&some, position) as usize]
+        };
+        form.take(token);
+        token
+    }
+
     fn advance(&mut self, logits: &[i32]) -> Event {
         let position = u32::try_from(self.tokens.len()).unwrap_or(u32::MAX);
-        let token = self.request.sampling.choose(logits, position);
+        let token = self.choose(logits, position);
         let log_probability = self.request.alternatives.map(|count| {
             let all = LogProbabilities::new(logits);
             (all.of(token), all.top(count))
         });
         self.tokens.push(token);
-        let end = if self.request.stops.contains(&token) {
+        let is_whole = self.form.as_ref().is_some_and(|form| form.is_whole());
+        let end = if is_whole || self.request.stops.contains(&token) {
             Some(End::Stop)
         } else if self.tokens.len() >= self.request.prompt.len() + self.request.most {
             Some(End::Length)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::int1::arithmetic::{saturate, scale};
+use crate::int1::arithmetic::scale;
 use crate::int1::block::{ACTIVATION, Word, encode};
 use crate::kernels::{GROUP, GROUP_BYTES, Kernels, PAIRS, TILE, WIDE, pair};
 use crate::workers::Workers;
@@ -253,8 +253,13 @@ impl Matrix {
         let turned = &space.turned;
         let mut rows: Vec<(usize, &mut [i32])> = out.chunks_mut(self.rows).enumerate().collect();
         machine.workers.each(&mut rows, |(i, out)| {
-            for (rows, tile) in out.chunks_mut(TILE).zip(turned.chunks(TILE * count)) {
-                rows.copy_from_slice(&tile[*i * TILE..][..rows.len()]);
+            let lanes = |tile: usize| &turned[(tile * count + *i) * TILE..][..TILE];
+            let (whole, rest) = out.as_chunks_mut::<TILE>();
+            for (tile, rows) in whole.iter_mut().enumerate() {
+                rows.copy_from_slice(lanes(tile));
+            }
+            if !rest.is_empty() {
+                rest.copy_from_slice(&lanes(whole.len())[..rest.len()]);
             }
         });
     }
@@ -308,12 +313,6 @@ impl Matrix {
 /// Brings exact sums to the wanted fraction.
 fn settle(sums: &[i64; TILE], shifts: &[i8], fraction: i32, out: &mut [i32]) {
     for ((slot, sum), shift) in out.iter_mut().zip(sums).zip(shifts) {
-        let shift = i32::from(*shift) + fraction;
-        *slot = if (2..64).contains(&shift) {
-            // The same as `scale`, with one branch less: the usual case, and there are many of them.
-            saturate(((*sum >> (shift - 1)) + 1) >> 1)
-        } else {
-            scale(*sum, shift)
-        };
+        *slot = scale(*sum, i32::from(*shift) + fraction);
     }
 }

@@ -3,7 +3,6 @@
 //! Every row is computed from its own token, position and sequence alone; that rows share a pass changes
 //! when they are computed, never what. So any batch gives each sequence the bits it would have had alone.
 
-mod attend;
 mod layer;
 
 use crate::blob::{Architecture, Blob};
@@ -45,6 +44,13 @@ impl Model {
     /// When a part is missing or has another shape than the architecture says.
     pub fn open(blob: &Blob) -> Result<Self> {
         let architecture = blob.header().architecture.clone();
+        if architecture.pooling.is_some() {
+            return Err(Error::new(
+                "the model does not write text",
+                "it is an encoder: it makes embeddings",
+                "Ask it for embeddings, or take another model",
+            ));
+        }
         let (width, vocabulary) = (architecture.width, architecture.vocabulary);
         let embedding = blob.matrix("embedding", vocabulary, width)?;
         let head = if blob.has("head") {

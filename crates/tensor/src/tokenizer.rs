@@ -1,36 +1,69 @@
-//! Text to tokens and back: byte-level byte-pair encoding, as the models' own tokenizers do it.
+//! Text to tokens and back: byte-level byte-pair encoding, or words in pieces, as the models' own tokenizers do
+//! it.
 
 mod classes;
 mod merge;
+mod normal;
+mod pieces;
+mod published;
+mod rules;
+mod special;
 mod split;
+mod stream;
 mod vocabulary;
+mod words;
 
+pub use normal::Normalising;
+pub(crate) use pieces::Scored;
+pub use pieces::ScoredPieces;
 pub use split::Splitting;
+pub use stream::Stream;
 pub use vocabulary::Vocabulary;
 pub(crate) use vocabulary::stand_in;
+pub use words::WordPieces;
 
 use std::collections::HashMap;
 
 use crate::{Error, Result};
 use merge::Merges;
+use pieces::Pieces;
+use special::Special;
+use words::Words;
 
 /// The longest text that is encoded at once, in bytes.
 pub const LONGEST_TEXT: usize = 8 << 20;
 
+/// Stands before text that looks like a special token and is none. No character of Unicode.
+const GUARD: char = '\u{10ffff}';
+
 /// A tokenizer, ready to run.
 #[derive(Debug)]
 pub struct Tokenizer {
-    splitting: Splitting,
-    merges: Merges,
-    /// Whole pieces that are tokens are taken as they are.
-    whole: Option<HashMap<Box<[u8]>, u32>>,
+    method: Method,
     /// The bytes of each token.
     bytes: Vec<Box<[u8]>>,
-    /// Special tokens by their first byte, the longest first.
-    special: HashMap<u8, Vec<(Box<str>, u32)>>,
+    /// Tokens that stand for themselves.
+    special: Special,
+    /// Those that steer.
     is_special: Vec<bool>,
     first: Option<u32>,
     ends: Vec<u32>,
+}
+
+/// How text that is not special becomes tokens.
+#[derive(Debug)]
+enum Method {
+    /// Bytes that merge within pieces.
+    Merges {
+        splitting: Splitting,
+        merges: Box<Merges>,
+        /// Whole pieces that are tokens are taken as they are.
+        whole: Option<HashMap<Box<[u8]>, u32>>,
+    },
+    /// Words in pieces.
+    Words(Words),
+    /// Pieces over whole texts.
+    Pieces(Box<Pieces>),
 }
 
 impl Tokenizer {
@@ -39,6 +72,7 @@ impl Tokenizer {
     /// # Errors
     /// When a token stands for no bytes, or a merge names tokens that do not exist.
     pub fn new(vocabulary: &Vocabulary) -> Result<Self> {
+        vocabulary.check()?;
         let bytes = vocabulary.token_bytes()?;
         let mut is_special = vec![false; bytes.len()];
         for token in &vocabulary.special {
@@ -46,27 +80,16 @@ impl Tokenizer {
                 *slot = true;
             }
         }
-        let mut by_bytes: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(bytes.len());
-        for (token, text) in (0u32..).zip(&bytes) {
-            if !is_special[token as usize] {
-                by_bytes.entry(text.clone()).or_insert(token);
-            }
-        }
-        let merges = Merges::new(&by_bytes, &bytes, &vocabulary.merges)?;
-        let mut special: HashMap<u8, Vec<(Box<str>, u32)>> = HashMap::new();
-        for token in &vocabulary.special {
-            let text = vocabulary.tokens.get(*token as usize).filter(|text| !text.is_empty());
-            let text = text
-                .ok_or_else(|| Error::damaged(format!("the special token {token} has no text")))?;
-            special.entry(text.as_bytes()[0]).or_default().push((text.as_str().into(), *token));
-        }
-        for texts in special.values_mut() {
-            texts.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then(a.1.cmp(&b.1)));
+        let method = match &vocabulary.word_pieces {
+            Some(rule) => Method::Words(Words::new(vocabulary, rule, &is_special)),
+            None => merging(vocabulary, &bytes, &is_special)?,
+        };
+        let special = Special::new(vocabulary)?;
+        for token in &vocabulary.shown {
+            is_special[*token as usize] = false;
         }
         Ok(Self {
-            splitting: vocabulary.splitting,
-            merges,
-            whole: vocabulary.whole_pieces.then_some(by_bytes),
+            method,
             bytes,
             special,
             is_special,
@@ -90,41 +113,55 @@ impl Tokenizer {
     /// The token of a special text, like `<|im_end|>`.
     #[must_use]
     pub fn special(&self, text: &str) -> Option<u32> {
-        self.special
-            .get(text.as_bytes().first()?)?
-            .iter()
-            .find(|(known, _)| &**known == text)
-            .map(|(_, token)| *token)
+        self.special.token(text)
+    }
+
+    /// What a user wrote, marked so that [`encode_template`](Self::encode_template) sees no tokens that steer
+    /// in it. Gives the tokens of the text as it was.
+    #[must_use]
+    pub fn guard(&self, text: &str) -> String {
+        let mut guarded = String::with_capacity(text.len());
+        for (at, c) in text.char_indices() {
+            if self.special.at(text, at).is_some_and(|(_, token)| self.is_special(token)) {
+                guarded.push(GUARD);
+            }
+            guarded.push(if c == GUARD { char::REPLACEMENT_CHARACTER } else { c });
+        }
+        guarded
     }
 
     /// The tokens of a text in which special tokens are recognised: for templates, never for what a user
-    /// wrote.
+    /// wrote, unless it was [guarded](Self::guard).
     ///
     /// # Errors
     /// When the text is too long.
     pub fn encode_template(&self, text: &str) -> Result<Vec<u32>> {
         bounded(text)?;
         let mut tokens = vec![];
-        let mut plain = 0;
+        let mut plain = String::new();
         let mut at = 0;
-        while at < text.len() {
-            let found = self.special.get(&text.as_bytes()[at]).and_then(|texts| {
-                texts.iter().find(|(known, _)| text.as_bytes()[at..].starts_with(known.as_bytes()))
-            });
-            if let Some((known, token)) = found {
-                self.plain(&text[plain..at], &mut tokens);
-                tokens.push(*token);
-                at += known.len();
-                plain = at;
+        while let Some(c) = text[at..].chars().next() {
+            if c == GUARD {
+                // The character behind it is text, whatever it begins.
+                at += c.len_utf8();
+                let Some(next) = text[at..].chars().next() else { break };
+                plain.push(next);
+                at += next.len_utf8();
+            } else if let Some((length, token)) = self.special.at(text, at) {
+                self.plain(&plain, &mut tokens);
+                plain.clear();
+                tokens.push(token);
+                at += length;
             } else {
-                at += 1;
+                plain.push(c);
+                at += c.len_utf8();
             }
         }
-        self.plain(&text[plain..], &mut tokens);
+        self.plain(&plain, &mut tokens);
         Ok(tokens)
     }
 
-    /// The tokens of plain text. What looks like a special token is text like any other.
+    /// The tokens of plain text. What looks like a special token that steers is text like any other.
     ///
     /// # Errors
     /// When the text is too long.
@@ -135,13 +172,51 @@ impl Tokenizer {
         Ok(tokens)
     }
 
+    /// The whole input of an encoder: the tokens of plain text with those that begin and end every input.
+    ///
+    /// # Errors
+    /// When the text is too long.
+    pub fn encode_input(&self, text: &str) -> Result<Vec<u32>> {
+        bounded(text)?;
+        let mut tokens: Vec<u32> = self.first.into_iter().collect();
+        self.plain(text, &mut tokens);
+        if let Method::Words(words) = &self.method {
+            tokens.extend(words.last());
+        }
+        Ok(tokens)
+    }
+
     fn plain(&self, text: &str, tokens: &mut Vec<u32>) {
-        for piece in self.splitting.pieces(text) {
-            match self.whole.as_ref().and_then(|whole| whole.get(piece.as_bytes())) {
-                Some(token) => tokens.push(*token),
-                None => self.merges.apply(piece.as_bytes(), tokens),
+        match &self.method {
+            Method::Words(words) => words.apply(text, tokens),
+            Method::Pieces(pieces) => self.defined(text, pieces, tokens),
+            Method::Merges { splitting, merges, whole } => {
+                for piece in splitting.pieces(text) {
+                    match whole.as_ref().and_then(|whole| whole.get(piece.as_bytes())) {
+                        Some(token) => tokens.push(*token),
+                        None => merges.apply(piece.as_bytes(), tokens),
+                    }
+                }
             }
         }
+    }
+
+    /// Pieces of a text, those first that the vocabulary defines outright: special tokens that do not steer.
+    fn defined(&self, text: &str, pieces: &Pieces, tokens: &mut Vec<u32>) {
+        let mut plain = 0;
+        let mut at = 0;
+        while at < text.len() {
+            match self.special.of(text, at, |token| !self.is_special(token)) {
+                Some((length, token)) => {
+                    pieces.apply(&text[plain..at], tokens);
+                    tokens.push(token);
+                    at += length;
+                    plain = at;
+                }
+                None => at += text[at..].chars().next().map_or(1, char::len_utf8),
+            }
+        }
+        pieces.apply(&text[plain..], tokens);
     }
 
     /// The bytes of a token; of a special one, its text. Unknown tokens have none.
@@ -150,7 +225,7 @@ impl Tokenizer {
         self.bytes.get(token as usize).map_or(&[], |bytes| bytes)
     }
 
-    /// Whether a token is special.
+    /// Whether a token steers and is not part of what an answer says.
     #[must_use]
     pub fn is_special(&self, token: u32) -> bool {
         self.is_special.get(token as usize).copied().unwrap_or(false)
@@ -165,8 +240,33 @@ impl Tokenizer {
             stream.push(self.token(*token), &mut text);
         }
         stream.end(&mut text);
-        text
+        // Of words in pieces each brings its space along.
+        match (&self.method, text.strip_prefix(' ')) {
+            (Method::Words(_), Some(rest)) => rest.to_owned(),
+            _ => text,
+        }
     }
+}
+
+fn merging(vocabulary: &Vocabulary, bytes: &[Box<[u8]>], is_special: &[bool]) -> Result<Method> {
+    let mut by_bytes: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(bytes.len());
+    // Tokens that stand for single bytes merge with nothing.
+    let mut merges_not = is_special.to_vec();
+    for token in vocabulary.scored_pieces.iter().flat_map(|rule| &rule.bytes) {
+        merges_not[*token as usize] = true;
+    }
+    for (token, text) in (0u32..).zip(bytes) {
+        if !merges_not[token as usize] {
+            by_bytes.entry(text.clone()).or_insert(token);
+        }
+    }
+    let equals = vocabulary.scored_pieces.is_some();
+    let merges = Box::new(Merges::new(&by_bytes, bytes, &vocabulary.merges, equals)?);
+    if let Some(rule) = &vocabulary.scored_pieces {
+        return Ok(Method::Pieces(Box::new(Pieces::new(rule, *merges, &by_bytes))));
+    }
+    let whole = vocabulary.whole_pieces.then_some(by_bytes);
+    Ok(Method::Merges { splitting: vocabulary.splitting, merges, whole })
 }
 
 fn bounded(text: &str) -> Result<()> {
@@ -178,41 +278,4 @@ fn bounded(text: &str) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Bytes that come in pieces, as text: characters are handed on when they are whole.
-#[derive(Clone, Debug, Default)]
-pub struct Stream {
-    held: Vec<u8>,
-}
-
-impl Stream {
-    /// Adds bytes; appends what has become whole characters to `text`.
-    pub fn push(&mut self, bytes: &[u8], text: &mut String) {
-        self.held.extend_from_slice(bytes);
-        let mut done = 0;
-        for chunk in self.held.utf8_chunks() {
-            text.push_str(chunk.valid());
-            done += chunk.valid().len();
-            let invalid = chunk.invalid();
-            // An incomplete character at the end waits for the rest.
-            let incomplete = done + invalid.len() == self.held.len()
-                && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
-            if !invalid.is_empty() && !incomplete {
-                text.push('\u{fffd}');
-            }
-            if !incomplete {
-                done += invalid.len();
-            }
-        }
-        self.held.drain(..done);
-    }
-
-    /// Ends the text; a character that never became whole is U+FFFD.
-    pub fn end(&mut self, text: &mut String) {
-        if !self.held.is_empty() {
-            text.push('\u{fffd}');
-            self.held.clear();
-        }
-    }
 }

@@ -81,8 +81,13 @@ impl Gguf {
 
 /// A GGUF file with half-precision matrices.
 fn gguf(architecture: &str) -> Vec<u8> {
+    gguf_with(architecture, None)
+}
+
+/// The same with one vector more.
+fn gguf_with(architecture: &str, more: Option<(&str, &[f32])>) -> Vec<u8> {
     let mut file = Gguf(b"GGUF\x03\0\0\0".to_vec());
-    file.0.extend((TENSORS.len() as u64).to_le_bytes());
+    file.0.extend((TENSORS.len() as u64 + u64::from(more.is_some())).to_le_bytes());
     file.0.extend(15u64.to_le_bytes());
     file.named("general.architecture", architecture);
     for (key, value) in [
@@ -126,6 +131,14 @@ fn gguf(architecture: &str) -> Vec<u8> {
         }
         data.resize(data.len().next_multiple_of(32), 0);
     }
+    if let Some((name, numbers)) = more {
+        file.text(name);
+        file.0.extend(1u32.to_le_bytes());
+        file.0.extend((numbers.len() as u64).to_le_bytes());
+        file.0.extend(0u32.to_le_bytes());
+        file.0.extend((data.len() as u64).to_le_bytes());
+        numbers.iter().for_each(|number| data.extend(number.to_le_bytes()));
+    }
     file.0.resize(file.0.len().next_multiple_of(32), 0);
     file.0.extend(data);
     file.0
@@ -166,7 +179,7 @@ fn safetensors() -> (Vec<u8>, String, String) {
         .collect();
     let tokenizer = format!(
         r#"{{"added_tokens":[{{"id":257,"content":"<|im_end|>"}}],"pre_tokenizer":{{"type":"Sequence","pretokenizers":
-        [{{"type":"Digits","individual_digits":true}},{{"type":"ByteLevel"}}]}},"model":{{"type":"BPE","vocab":
+        [{{"type":"Digits","individual_digits":true}},{{"type":"ByteLevel","add_prefix_space":false}}]}},"model":{{"type":"BPE","vocab":
         {{{}}},"merges":["t h"]}}}}"#,
         vocabulary.join(",")
     );
@@ -270,6 +283,117 @@ fn what_is_wrong_is_named() {
     let end = nan.len();
     nan[end - 64..end - 62].copy_from_slice(&[0x00, 0x7e]);
     assert!(refused(&nan).contains("not a finite number"));
+}
+
+/// What a configuration says beyond the known is refused: it would be another model.
+#[test]
+fn configurations_are_taken_whole() {
+    let (file, config, tokenizer) = safetensors();
+    let import = |config: &str, tokenizer: &str| {
+        let mut blob = vec![];
+        import::safetensors(
+            &file,
+            config.as_bytes(),
+            tokenizer.as_bytes(),
+            None,
+            Quantiser::default(),
+            &mut blob,
+        )
+        .map(|_| Blob::open(Arc::new(blob)).unwrap())
+    };
+    let with = |entry: &str| config.replacen('{', &format!("{{{entry},"), 1);
+    let detail = |entry: &str| import(&with(entry), &tokenizer).unwrap_err().detail;
+    assert!(detail(r#""use_sliding_window":true"#).contains("use_sliding_window"));
+    assert!(detail(r#""hidden_act":"gelu""#).contains("gelu"));
+    assert!(detail(r#""partial_rotary_factor":0.5"#).contains("partial_rotary_factor"));
+    assert!(detail(r#""quantization_config":{}"#).contains("quantization_config"));
+    // Nobody knows what it does, so it is not left out in silence.
+    assert!(detail(r#""residual_multiplier":0.22"#).contains("residual_multiplier"));
+    assert!(detail(r#""layer_types":["sliding_attention"]"#).contains("layer_types"));
+    import(
+        &with(r#""residual_multiplier":null,"torch_dtype":"bfloat16","mlp_bias":false"#),
+        &tokenizer,
+    )
+    .unwrap();
+    assert!(
+        detail(r#""rope_parameters":{"rope_type":"yarn","factor":4.0}"#).contains("scaling yarn")
+    );
+    assert!(detail(r#""rope_scaling":{"rope_type":"linear"}"#).contains("factor of 0"));
+    assert!(
+        detail(r#""rope_scaling":{"rope_type":"linear","factor":2.0,"beta_fast":1.0}"#)
+            .contains("beta_fast")
+    );
+    let bases = r#""rope_parameters":{"rope_type":"default","rope_theta":5e5}"#;
+    assert!(detail(bases).contains("rope_theta"));
+    // Newer files say base and scaling in one place: the same model.
+    let scaled = import(&with(r#""rope_scaling":{"type":"linear","factor":2.0}"#), &tokenizer);
+    let newer = config.replace(
+        r#""rope_theta":10000.0"#,
+        r#""rope_parameters":{"rope_type":"linear","type":"linear","factor":2.0,"rope_theta":10000.0}"#,
+    );
+    let newer = import(&newer, &tokenizer).unwrap();
+    assert_eq!(newer.header().architecture, scaled.unwrap().header().architecture);
+    let plain = import(&config, &tokenizer).unwrap();
+    assert_ne!(plain.header().architecture.turns, newer.header().architecture.turns);
+}
+
+/// A bias that the family does not have, and frequencies that are none.
+#[test]
+fn tensors_that_nothing_takes_are_refused() {
+    let refused =
+        |file: &[u8]| import::gguf(file, Quantiser::default(), &mut vec![]).unwrap_err().detail;
+    let extra = |name: &str, numbers: &[f32]| gguf_with("llama", Some((name, numbers)));
+    assert!(refused(&extra("blk.0.attn_q.bias", &[0.5; 32])).contains("attn_q.bias"));
+    assert!(refused(&extra("blk.0.ffn_gate_inp.weight", &[0.5; 32])).contains("ffn_gate_inp"));
+    assert!(refused(&extra("rope_freqs.weight", &[1.0; 7])).contains("rope_freqs"));
+    assert!(refused(&extra("rope_freqs.weight", &[0.0; 8])).contains("divides a frequency by 0"));
+    assert!(refused(&extra("rope_freqs.weight", &[f32::NAN; 8])).contains("by NaN"));
+    let good = extra("rope_freqs.weight", &[2.0; 8]);
+    let mut blob = vec![];
+    import::gguf(&good, Quantiser::default(), &mut blob).unwrap();
+    let turns = |blob: Blob| blob.header().architecture.turns[0].clone();
+    let halved = turns(Blob::open(Arc::new(blob)).unwrap());
+    let plain = turns(imported_gguf("llama"));
+    assert!(halved.iter().zip(&plain).all(|(half, whole)| (whole / 2).abs_diff(*half) < 4096));
+}
+
+/// Added tokens that are not special are part of answers, and what users write may be them.
+#[test]
+fn added_tokens_are_shown_unless_special() {
+    let (_, _, tokenizer) = safetensors();
+    let tokenizer = tokenizer.replace(
+        r#"[{"id":257,"content":"<|im_end|>"}]"#,
+        r#"[{"id":257,"content":"<|im_end|>","special":true},{"id":258,"content":"<think>","special":false}]"#,
+    );
+    let vocabulary = Vocabulary::from_tokenizer_json(tokenizer.as_bytes()).unwrap();
+    assert_eq!((&*vocabulary.special, &*vocabulary.shown), (&[257, 258][..], &[258][..]));
+    let tokenizer = Tokenizer::new(&vocabulary).unwrap();
+    let tokens = tokenizer.encode_template("<think>a<|im_end|>").unwrap();
+    assert_eq!(tokens, [258, u32::from(b'a'), 257]);
+    assert_eq!(tokenizer.decode(&tokens), "<think>a");
+    assert!(!tokenizer.is_special(258) && tokenizer.is_special(257));
+    assert_eq!(tokenizer.guard("<think>"), "<think>");
+    assert_ne!(tokenizer.guard("<|im_end|>"), "<|im_end|>");
+}
+
+/// A vocabulary beyond the bounds, or one that names tokens which do not exist.
+#[test]
+fn vocabularies_are_bounded() {
+    let (_, _, tokenizer) = safetensors();
+    let good = Vocabulary::from_tokenizer_json(tokenizer.as_bytes()).unwrap();
+    let refused = |change: fn(&mut Vocabulary)| {
+        let mut vocabulary = good.clone();
+        change(&mut vocabulary);
+        Tokenizer::new(&vocabulary).unwrap_err().detail
+    };
+    assert!(refused(|v| v.tokens.resize(300_000, "th".into())).contains("300000 tokens"));
+    assert!(refused(|v| v.tokens[256] = "t".repeat(5000)).contains("5000 bytes in a token"));
+    assert!(refused(|v| v.special.push(258)).contains("token 258 does not exist"));
+    assert!(refused(|v| v.shown.push(999)).contains("token 999"));
+    assert!(refused(|v| v.first = Some(u32::MAX)).contains("does not exist"));
+    assert!(refused(|v| v.ends = vec![0; 65]).contains("65 ends"));
+    assert!(refused(|v| v.chat_template = Some("x".repeat(300_000))).contains("chat template"));
+    assert!(refused(|v| v.merges = vec![[0, 999]]).contains("merge 0"));
 }
 
 /// Every cut of a blob is refused.

@@ -57,6 +57,7 @@ impl Reference {
     fn gate(&self, x: f64) -> f64 {
         match self.a.gate {
             Gate::Silu => x / (1.0 + (-x).exp()),
+            Gate::Gelu => unreachable!("of encoders, which have a reference of their own"),
             Gate::GeluTanh => {
                 0.5 * x
                     * (1.0

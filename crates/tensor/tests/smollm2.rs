@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tilth_tensor::blob::Blob;
+use tilth_tensor::chat::{Message, Template};
 use tilth_tensor::engine::{Engine, Limits, Request};
 use tilth_tensor::import::{self, Quantiser};
 use tilth_tensor::int1::sampling::Sampling;
@@ -19,6 +20,13 @@ const BLOB: &str = "e74bd4bdf5c9d1ab9e0661da1caf76d974574c22db57053b0cb66c90e93b
 /// What it answers, greedily.
 const ANSWER: [u32; 8] = [504, 3575, 282, 4649, 314, 7042, 30, 2];
 
+/// "Hello" in its template, which begins with a system message of its own: what jinja2 and Hugging Face's
+/// tokenizer make of it.
+const TEMPLATED: [u32; 31] = [
+    1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407,
+    19712, 8182, 2, 198, 1, 4093, 198, 19556, 2, 198, 1, 520, 9531, 198,
+];
+
 #[test]
 #[ignore = "needs a model of 98 MB: cargo xtask models, then cargo nextest run -p tilth-tensor --run-ignored only -E 'binary(smollm2)'"]
 fn answers_the_same_on_every_kernel() {
@@ -30,7 +38,13 @@ fn answers_the_same_on_every_kernel() {
     let (id, _) = import::gguf(&file, Quantiser::default(), &mut blob).unwrap();
     assert_eq!(id.to_string(), BLOB);
     let blob = Blob::open(Arc::new(blob)).unwrap();
-    let tokenizer = Tokenizer::new(&Vocabulary::open(&blob).unwrap()).unwrap();
+    let vocabulary = Vocabulary::open(&blob).unwrap();
+    let tokenizer = Tokenizer::new(&vocabulary).unwrap();
+    let messages = [Message { role: "user".into(), content: "Hello".into() }];
+    assert_eq!(
+        Template::new(&vocabulary).unwrap().tokens(&messages, true, &tokenizer).unwrap(),
+        TEMPLATED
+    );
     let model = Arc::new(Model::open(&blob).unwrap());
     let question =
         "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";

@@ -1,8 +1,8 @@
 //! What honesty costs and what cheating costs, in integers.
 //!
 //! Shares are [`Share`]s: billionths, so that a product of two shares and 96 bits of money fits 128 bits.
-//! Every rounding is against the one who might cheat. No contract holds these
-//! rules yet; `vectors/trust.json` is for the one that will.
+//! Every rounding is against the one who might cheat. The same rules in Solidity:
+//! `contracts/src/libraries/AuditRules.sol`; both read `vectors/trust.json`.
 
 /// The whole, in shares.
 pub const ONE: Share = Share(1_000_000_000);
@@ -95,6 +95,18 @@ pub fn stake_for(value: u128, caught: Share) -> Option<u128> {
     (stake <= MAX_AMOUNT).then_some(stake)
 }
 
+/// The smallest share at which a stake carries an exposure, the inverse of [`exposure`]:
+/// `exposure / (stake + exposure)`, rounded up; 0 for none. A range is audited at no lower rate than its
+/// provider's exposure asks for when it is submitted.
+pub fn rate_for(stake: u128, exposure: u128) -> Share {
+    let (stake, exposure) = (stake.min(MAX_AMOUNT), exposure.min(MAX_AMOUNT));
+    if exposure == 0 {
+        return Share(0);
+    }
+    let rate = (u128::from(ONE.0) * exposure).div_ceil(stake + exposure);
+    Share(u32::try_from(rate).unwrap_or(ONE.0))
+}
+
 /// What becomes of a cut: never more than half goes to somebody, so that nobody gains by having itself
 /// punished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,14 +141,16 @@ pub enum Fault {
     NotOpened,
     /// An auditor's commitment was overturned by the votes.
     WrongAudit,
-    /// An auditor committed and did not reveal: it may have chosen by what the others said.
+    /// An auditor committed and did not reveal. It must cost what a wrong vote costs: the leaves are open by then, and
+    /// whoever sees that it was wrong would rather be silent.
     NotRevealed,
-    /// An auditor that was drawn did not commit.
+    /// An auditor that was drawn did not commit, where votes decided and no more people were absent than came: elsewhere
+    /// it may be that nobody could fetch what the tasks need.
     Absent,
 }
 
 impl Fault {
-    /// Every fault.
+    /// Every fault, in the order of the table in `docs/reference/trust.md`.
     pub const ALL: [Self; 5] =
         [Self::WrongResult, Self::NotOpened, Self::WrongAudit, Self::NotRevealed, Self::Absent];
 
@@ -146,9 +160,7 @@ impl Fault {
             // The rule of exposure takes the whole stake as the stake of the game.
             Self::WrongResult | Self::NotOpened => ONE,
             // A wrong vote needs company to do harm; half leaves room for a broken memory module.
-            Self::WrongAudit => Share(500_000_000),
-            // Ten times an absence: silence after a commitment is a choice.
-            Self::NotRevealed => Share(10_000_000),
+            Self::WrongAudit | Self::NotRevealed => Share(500_000_000),
             // A machine may be down; a hundred absences cost a tenth.
             Self::Absent => Share(1_000_000),
         }
@@ -227,6 +239,13 @@ mod tests {
                 prop_assert!(exposure(stake, caught) >= value);
                 prop_assert!(stake == 0 || exposure(stake - 1, caught) < value);
             }
+        }
+
+        #[test]
+        fn at_the_rate_for_an_exposure_the_stake_carries_it(stake in 0..=MAX_AMOUNT, value in 0..=MAX_AMOUNT) {
+            let rate = rate_for(stake, value);
+            prop_assert!(exposure(stake, rate) >= value);
+            prop_assert!(rate.0 < 2 || exposure(stake, Share(rate.0 - 1)) <= value);
         }
 
         #[test]

@@ -3,15 +3,16 @@
 //! Auditors are drawn after the submission, re-execute the drawn leaves from their indices alone, and
 //! commit to a salted hash of what they found before the provider opens those leaves. One who did not
 //! do the work has nothing to commit to. If all agree with the provider, it is upheld. Any dissent draws
-//! more auditors, in doubling numbers, until one answer is [`LEAD`] votes ahead of every other one, or
-//! [`COMMITTEE`] seats were given out.
+//! more votes, in doubling numbers, until one answer is [`LEAD`] votes ahead of every other one, or
+//! [`COMMITTEE`] votes were drawn. Votes are drawn by stake with replacement ([`crate::draw::Seed::votes`]): an
+//! auditor's answer counts as often as it was drawn, so no crowd of accounts has more votes than its stake.
 //!
 //! Why a lead and not a majority of each stage: if a share c of the auditors' stake lies, then a lead of n
 //! votes for a wrong answer is `((1 - c) / c)^n` times less likely than the same lead for the right one,
 //! however many voted. Ten of fifteen, the committee's last word, is a lead of five; five of five is the same
 //! evidence for a third of the cost.
 //!
-//! No contract holds these rules yet; `vectors/trust.json` is for the one that will.
+//! `contracts/src/libraries/AuditRules.sol` holds the same rules; both read `vectors/trust.json`.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use tilth_protocol::{JobId, Leaf, RangeId};
@@ -32,7 +33,11 @@ pub const HALF_RECORD_SMALL_VALUES: u32 = 10;
 pub const SAMPLES: u32 = 8;
 /// Votes by which an answer must lead.
 pub const LEAD: u32 = 5;
-/// Most seats of one case: ten of fifteen is a lead of five.
+/// Auditors with stake without which there is no audited work: as many as a lead has votes, and two more for the
+/// provider's owner and the client, who may be auditors and are left out. Votes go by stake, so this bounds no crowd; it
+/// keeps the machines of one or two people from being all that a young network's verdicts rest on.
+pub const MIN_AUDITORS: u32 = LEAD + 2;
+/// Most votes of one case: ten of fifteen is a lead of five.
 pub const COMMITTEE: u32 = 15;
 
 /// How often a provider with this record is audited: `floor + (1 - floor) x half / (half + record)`, rounded
@@ -68,8 +73,8 @@ pub fn decide(seed: Seed, rate: Share) -> Decision {
     }
 }
 
-/// Auditors of the first stage: two, but one for a range worth at most `small`.
-pub const fn first_seats(value: u128, small: u128) -> u32 {
+/// Votes of the first stage: two, but one for a range worth at most `small`.
+pub const fn first_votes(value: u128, small: u128) -> u32 {
     if value <= small { 1 } else { 2 }
 }
 
@@ -104,15 +109,15 @@ pub fn seal(
     keccak256(packed)
 }
 
-/// How many people were asked so far.
+/// How many votes were drawn so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Seats {
-    /// By the value of the range ([`first_seats`]).
+pub struct Asked {
+    /// By the value of the range ([`first_votes`]).
     pub first: u32,
     /// In the last stage.
     pub last: u32,
-    /// In all stages, absent ones included; at most [`COMMITTEE`].
-    pub given: u32,
+    /// In all stages, absent people's included; [`COMMITTEE`] also when nobody is left to be drawn.
+    pub all: u32,
 }
 
 /// What the votes so far mean.
@@ -122,23 +127,24 @@ pub enum Verdict {
     Upheld,
     /// This answer stands, the provider's was wrong.
     Overturned(B256),
-    /// Not enough evidence: so many more auditors are drawn.
+    /// Not enough evidence: so many more votes are drawn.
     More(u32),
-    /// Not enough evidence, and no more seats. Nobody is paid for the range, and nobody loses stake.
+    /// Not enough evidence, and no more votes. Nobody is paid for the range, and nobody loses stake.
     Undecided,
-    /// Nobody came, and no more seats: the range is as if it had not been drawn.
+    /// Nobody came, and no more votes: nobody could check the range, so nobody is paid for it.
     Unheard,
 }
 
-/// Counts the votes: answers of auditors that kept to their commitment. The provider's own answer is no vote.
-pub fn verdict(claimed: B256, votes: &[B256], seats: Seats) -> Verdict {
-    let left = COMMITTEE.saturating_sub(seats.given);
+/// Counts the votes: answers of auditors that kept to their commitment, each as often as it was drawn. The provider's own
+/// answer is no vote.
+pub fn verdict(claimed: B256, votes: &[B256], asked: Asked) -> Verdict {
+    let left = COMMITTEE.saturating_sub(asked.all);
     let count = |answer: B256| -> u32 {
         u32::try_from(votes.iter().filter(|vote| **vote == answer).count()).unwrap_or(u32::MAX)
     };
     let voted = u32::try_from(votes.len()).unwrap_or(u32::MAX);
     if count(claimed) == voted {
-        let missing = seats.first.saturating_sub(voted).min(left);
+        let missing = asked.first.saturating_sub(voted).min(left);
         return match (missing, voted) {
             (0, 0) => Verdict::Unheard,
             (0, _) => Verdict::Upheld,
@@ -154,7 +160,7 @@ pub fn verdict(claimed: B256, votes: &[B256], seats: Seats) -> Verdict {
         Some(answer) if answer == claimed => Verdict::Upheld,
         Some(answer) => Verdict::Overturned(answer),
         None if left == 0 => Verdict::Undecided,
-        None => Verdict::More(seats.last.max(seats.first).saturating_mul(2).min(left)),
+        None => Verdict::More(asked.last.max(asked.first).saturating_mul(2).min(left)),
     }
 }
 
@@ -178,39 +184,39 @@ mod tests {
         [vec![hash(0); of_claimed], vec![hash(1); of_other], vec![hash(2); of_third]].concat()
     }
 
-    fn seats(first: u32, last: u32, given: u32) -> Seats {
-        Seats { first, last, given }
+    fn asked(first: u32, last: u32, all: u32) -> Asked {
+        Asked { first, last, all }
     }
 
     #[test]
     fn agreement_upholds_at_once_and_absent_people_are_replaced() {
-        assert_eq!(verdict(hash(0), &votes(2, 0, 0), seats(2, 2, 2)), Verdict::Upheld);
-        assert_eq!(verdict(hash(0), &votes(1, 0, 0), seats(2, 2, 2)), Verdict::More(1));
-        assert_eq!(verdict(hash(0), &votes(0, 0, 0), seats(2, 2, 2)), Verdict::More(2));
-        assert_eq!(verdict(hash(0), &votes(1, 0, 0), seats(2, 1, COMMITTEE)), Verdict::Upheld);
-        assert_eq!(verdict(hash(0), &votes(0, 0, 0), seats(2, 1, COMMITTEE)), Verdict::Unheard);
+        assert_eq!(verdict(hash(0), &votes(2, 0, 0), asked(2, 2, 2)), Verdict::Upheld);
+        assert_eq!(verdict(hash(0), &votes(1, 0, 0), asked(2, 2, 2)), Verdict::More(1));
+        assert_eq!(verdict(hash(0), &votes(0, 0, 0), asked(2, 2, 2)), Verdict::More(2));
+        assert_eq!(verdict(hash(0), &votes(1, 0, 0), asked(2, 1, COMMITTEE)), Verdict::Upheld);
+        assert_eq!(verdict(hash(0), &votes(0, 0, 0), asked(2, 1, COMMITTEE)), Verdict::Unheard);
     }
 
     #[test]
     fn dissent_doubles_until_an_answer_leads() {
         let stages = [
-            (votes(0, 1, 0), seats(1, 1, 1), Verdict::More(2)),
-            (votes(0, 3, 0), seats(1, 2, 3), Verdict::More(4)),
-            (votes(0, 7, 0), seats(1, 4, 7), Verdict::Overturned(hash(1))),
-            (votes(1, 6, 0), seats(1, 4, 7), Verdict::Overturned(hash(1))),
-            (votes(6, 1, 0), seats(1, 4, 7), Verdict::Upheld),
-            (votes(2, 5, 0), seats(1, 4, 7), Verdict::More(8)),
-            (votes(5, 10, 0), seats(1, 8, 15), Verdict::Overturned(hash(1))),
-            (votes(6, 9, 0), seats(1, 8, 15), Verdict::Undecided),
-            (votes(0, 8, 7), seats(1, 8, 15), Verdict::Undecided),
-            (votes(0, 6, 1), seats(1, 8, 15), Verdict::Overturned(hash(1))),
-            (votes(1, 1, 0), seats(2, 2, 2), Verdict::More(4)),
-            (votes(4, 4, 0), seats(2, 8, 14), Verdict::More(1)),
+            (votes(0, 1, 0), asked(1, 1, 1), Verdict::More(2)),
+            (votes(0, 3, 0), asked(1, 2, 3), Verdict::More(4)),
+            (votes(0, 7, 0), asked(1, 4, 7), Verdict::Overturned(hash(1))),
+            (votes(1, 6, 0), asked(1, 4, 7), Verdict::Overturned(hash(1))),
+            (votes(6, 1, 0), asked(1, 4, 7), Verdict::Upheld),
+            (votes(2, 5, 0), asked(1, 4, 7), Verdict::More(8)),
+            (votes(5, 10, 0), asked(1, 8, 15), Verdict::Overturned(hash(1))),
+            (votes(6, 9, 0), asked(1, 8, 15), Verdict::Undecided),
+            (votes(0, 8, 7), asked(1, 8, 15), Verdict::Undecided),
+            (votes(0, 6, 1), asked(1, 8, 15), Verdict::Overturned(hash(1))),
+            (votes(1, 1, 0), asked(2, 2, 2), Verdict::More(4)),
+            (votes(4, 4, 0), asked(2, 8, 14), Verdict::More(1)),
             // Somebody was absent and one was drawn in its place: doubling goes on from the first stage.
-            (votes(1, 1, 0), seats(2, 1, 3), Verdict::More(4)),
+            (votes(1, 1, 0), asked(2, 1, 3), Verdict::More(4)),
         ];
-        for (votes, seats, expected) in stages {
-            assert_eq!(verdict(hash(0), &votes, seats), expected, "{votes:?} {seats:?}");
+        for (votes, asked, expected) in stages {
+            assert_eq!(verdict(hash(0), &votes, asked), expected, "{votes:?} {asked:?}");
         }
     }
 
@@ -231,8 +237,8 @@ mod tests {
         // Five standard deviations of 20,000 draws: 155 at 5 %, 310 at 25 %.
         assert!(share(Decision::AtClientsCost).abs_diff(1_000) < 155);
         assert!(share(Decision::AtProvidersCost).abs_diff(5_000) < 310);
-        assert_eq!(first_seats(SMALL, SMALL), 1);
-        assert_eq!(first_seats(SMALL + 1, SMALL), 2);
+        assert_eq!(first_votes(SMALL, SMALL), 1);
+        assert_eq!(first_votes(SMALL + 1, SMALL), 2);
     }
 
     #[test]
@@ -268,22 +274,22 @@ mod tests {
 
         #[test]
         fn every_case_ends_and_only_a_lead_overturns(answers in prop::collection::vec(0_u8..4, 60), first in 1_u32..3) {
-            let mut given = Seats { first, last: first, given: first };
+            let mut asked = Asked { first, last: first, all: first };
             let mut voted: Vec<B256> = Vec::new();
             let mut next = answers.iter();
             loop {
-                for _ in 0..given.last {
+                for _ in 0..asked.last {
                     match next.next().unwrap() {
                         3 => {} // absent
                         n => voted.push(hash(*n)),
                     }
                 }
                 let count = |n: u8| voted.iter().filter(|vote| **vote == hash(n)).count();
-                match verdict(hash(0), &voted, given) {
+                match verdict(hash(0), &voted, asked) {
                     Verdict::More(n) => {
                         prop_assert!(n > 0);
-                        given = Seats { last: n, given: given.given + n, ..given };
-                        prop_assert!(given.given <= COMMITTEE);
+                        asked = Asked { last: n, all: asked.all + n, ..asked };
+                        prop_assert!(asked.all <= COMMITTEE);
                     }
                     Verdict::Overturned(answer) => {
                         prop_assert!(answer != hash(0));
@@ -296,7 +302,7 @@ mod tests {
                         break;
                     }
                     Verdict::Undecided | Verdict::Unheard => {
-                        prop_assert_eq!(given.given, COMMITTEE);
+                        prop_assert_eq!(asked.all, COMMITTEE);
                         break;
                     }
                 }

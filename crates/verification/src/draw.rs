@@ -1,16 +1,24 @@
 //! Who and what is drawn: leaves of a range, and people by their stake.
 //!
 //! Everything follows from a [`Seed`]: the beacon's value, which nobody knew when the provider
-//! committed to its root, and the name of what is drawn for. No contract
-//! draws yet; `vectors/trust.json` is for the one that will.
+//! committed to its root, and the name of what is drawn for. `contracts/src/libraries/Draw.sol` holds the
+//! same rules; both read `vectors/trust.json`.
 //!
 //! ```text
 //! seed       = keccak256(beacon 32 | job u64 | seq u32 | stage u8)
 //! word(p, i) = keccak256(seed 32 | purpose u8 | i u32), a number of 256 bits
 //! leaf i     = even i, or no units at all:  position  word(LEAF, i) mod leaves
 //!              odd i:                       unit      word(LEAF, i) mod units
-//! person i   = the one in whose part of the line of stakes word(PERSON, i) mod total stake lies
+//! person i   = the one in whose part of the line of stakes word(PERSON, i) mod the line's length lies
 //! ```
+//!
+//! Auditors' votes are drawn with replacement ([`Seed::votes`]): who is drawn again has one more vote. Replicas are
+//! drawn without ([`Seed::panel`]), because two of them must be of different owners.
+//!
+//! The line is the one of before the commitment (an audit's: the second before the range's submission), so no stake
+//! that moves when the beacon is known changes who is drawn. Who is excluded has no part of the line: whoever is
+//! excluded and holds nearly all of the stake could otherwise make every search fail. So every draw finds somebody
+//! while anybody is left.
 //!
 //! A drawn unit belongs to the leaf whose units it is among when the leaves' units stand in a row. The
 //! tree commits every node's sum, so one opening proves it ([`Pick::is_answered_by`]). The remainder of
@@ -20,9 +28,6 @@ use alloy_primitives::{B256, U256, keccak256};
 use tilth_protocol::{Leaf, RangeId};
 
 use crate::merkle_sum::Opening;
-
-/// Most draws that one panel makes before it goes on with fewer people than it wanted.
-pub const MAX_DRAWS: u32 = 64;
 
 /// What a word is drawn for. Two purposes never share a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,8 +83,33 @@ impl Seed {
         Some(Pick::Position(u32::try_from(position).ok()?))
     }
 
+    /// Draws `votes` votes in proportion to stakes, from draw `first` on, with replacement: a vote of somebody who has
+    /// votes already is one more of theirs. So a share of the stake has that share of the votes, in however many
+    /// accounts it lies. Who is excluded (in an audit: the provider's owner, the client, who was silent before) is not on
+    /// the line. Without anybody on it there are no votes.
+    pub fn votes<Owner>(
+        self,
+        purpose: Purpose,
+        first: u32,
+        votes: usize,
+        people: &[Person<Owner>],
+        excluded: impl Fn(&Owner) -> bool,
+    ) -> Panel {
+        let line: Vec<usize> =
+            (0..people.len()).filter(|person| !excluded(&people[*person].owner)).collect();
+        let total: U256 = line.iter().map(|person| U256::from(people[*person].stake)).sum();
+        let mut panel = Panel { members: Vec::new(), next: first };
+        while panel.members.len() < votes && !total.is_zero() {
+            let at = self.word(purpose, panel.next) % total;
+            let Some(found) = standing_at(people, &line, at) else { break };
+            panel.next = panel.next.saturating_add(1);
+            panel.members.push(found);
+        }
+        panel
+    }
+
     /// Draws `seats` different people in proportion to their stakes, from draw `first` on. Who is
-    /// excluded, or has the same owner as somebody who is in already, is passed over.
+    /// excluded, or has the same owner as somebody who is in already, is not on the line.
     pub fn panel<Owner: PartialEq>(
         self,
         purpose: Purpose,
@@ -88,22 +118,19 @@ impl Seed {
         people: &[Person<Owner>],
         excluded: impl Fn(&Owner) -> bool,
     ) -> Panel {
-        let total: U256 = people.iter().map(|person| U256::from(person.stake)).sum();
+        let mut line: Vec<usize> =
+            (0..people.len()).filter(|person| !excluded(&people[*person].owner)).collect();
         let mut panel = Panel { members: Vec::with_capacity(seats.min(people.len())), next: first };
-        if total.is_zero() {
-            return panel;
-        }
-        let end = first.saturating_add(MAX_DRAWS);
-        while panel.members.len() < seats && panel.next < end {
-            let at = self.word(purpose, panel.next) % total;
-            panel.next += 1;
-            let Some(found) = standing_at(people, at) else { continue };
-            let owner = &people[found].owner;
-            if !excluded(owner)
-                && panel.members.iter().all(|in_already| people[*in_already].owner != *owner)
-            {
-                panel.members.push(found);
+        while panel.members.len() < seats {
+            let total: U256 = line.iter().map(|person| U256::from(people[*person].stake)).sum();
+            if total.is_zero() {
+                break;
             }
+            let at = self.word(purpose, panel.next) % total;
+            let Some(found) = standing_at(people, &line, at) else { break };
+            panel.next = panel.next.saturating_add(1);
+            panel.members.push(found);
+            line.retain(|person| people[*person].owner != people[found].owner);
         }
         panel
     }
@@ -116,10 +143,10 @@ fn remainder(word: U256, of: u64) -> u64 {
 }
 
 /// In whose part of the line of stakes a place lies.
-fn standing_at<Owner>(people: &[Person<Owner>], at: U256) -> Option<usize> {
+fn standing_at<Owner>(people: &[Person<Owner>], line: &[usize], at: U256) -> Option<usize> {
     let mut end = U256::ZERO;
-    people.iter().position(|person| {
-        end += U256::from(person.stake);
+    line.iter().copied().find(|person| {
+        end += U256::from(people[*person].stake);
         at < end
     })
 }
@@ -127,7 +154,7 @@ fn standing_at<Owner>(people: &[Person<Owner>], at: U256) -> Option<usize> {
 /// Somebody who can be drawn. Their order is that of their numbers in the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Person<Owner> {
-    /// Who gains by it; nobody is drawn twice, under whatever number.
+    /// Who gains by it; on a panel nobody is twice, under whatever number.
     pub owner: Owner,
     /// Stake, base units; below 2^96. Without stake nobody is drawn.
     pub stake: u128,
@@ -136,8 +163,8 @@ pub struct Person<Owner> {
 /// People that were drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Panel {
-    /// Places in the list that was drawn from, in the order of the draws. Fewer than asked for when
-    /// [`MAX_DRAWS`] draws did not find more.
+    /// Places in the list that was drawn from, in the order of the draws; of votes the same one may come again. Fewer than
+    /// asked for when nobody else with stake is left.
     pub members: Vec<usize>,
     /// The draw after the last one: where the search for somebody else goes on when a member does not show up.
     pub next: u32,
@@ -245,9 +272,39 @@ mod tests {
         };
         assert_eq!(draw(&[], 2), Panel { members: vec![], next: 0 });
         assert_eq!(draw(&people(&[0, 0]), 2), Panel { members: vec![], next: 0 });
-        assert_eq!(draw(&people(&[5]), 1), Panel { members: vec![], next: MAX_DRAWS });
-        assert_eq!(draw(&people(&[5, 5]), 2).members, vec![1]);
+        assert_eq!(draw(&people(&[5]), 1), Panel { members: vec![], next: 0 });
+        assert_eq!(draw(&people(&[5, 5]), 2), Panel { members: vec![1], next: 1 });
+        // However much of the stake is excluded, the first draw finds the other one.
+        assert_eq!(draw(&people(&[1 << 90, 1]), 1), Panel { members: vec![1], next: 1 });
         assert_eq!(draw(&people(&[5, 5]), 0), Panel { members: vec![], next: 0 });
+    }
+
+    #[test]
+    fn votes_go_by_stake_however_many_accounts_it_lies_in() {
+        // Four with a hundred each against eleven with one each: 2.7 % of the stake have 2.7 % of the votes.
+        let people = people(&[100, 100, 100, 100, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        let mut of_the_crowd = 0_u32;
+        for n in 0..1_000 {
+            let votes = seed(n).votes(Purpose::Auditor, 0, 15, &people, |_| false);
+            assert_eq!((votes.members.len(), votes.next), (15, 15));
+            of_the_crowd +=
+                u32::try_from(votes.members.iter().filter(|at| **at >= 4).count()).unwrap();
+        }
+        // Five standard deviations of 15,000 votes: 100.
+        assert!(of_the_crowd.abs_diff(15_000 * 11 / 411) < 100, "{of_the_crowd}");
+    }
+
+    #[test]
+    fn votes_find_whoever_is_left_and_nobody_where_nobody_is() {
+        let alone =
+            seed(1).votes(Purpose::Auditor, 3, 4, &people(&[1 << 90, 1]), |owner| *owner == 0);
+        assert_eq!(alone, Panel { members: vec![1; 4], next: 7 });
+        let none = seed(1).votes(Purpose::Auditor, 3, 4, &people(&[5, 0]), |owner| *owner == 0);
+        assert_eq!(none, Panel { members: vec![], next: 3 });
+        // The first vote is whom a panel would have first.
+        let people = people(&[3; 40]);
+        let panel = seed(2).panel(Purpose::Auditor, 0, 1, &people, |_| false);
+        assert_eq!(seed(2).votes(Purpose::Auditor, 0, 1, &people, |_| false), panel);
     }
 
     #[test]

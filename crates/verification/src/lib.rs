@@ -5,6 +5,7 @@
 //!   failures below it, and its openings.
 //! * [`range`]: whether a manifest that a provider published is the one it submitted, and keeps to
 //!   the job's terms.
+//! * [`receipt`]: whether a receipt for a model's answer is for what was asked and what came back.
 //! * [`draw`]: which leaves are audited and who is drawn, from the beacon's value.
 //! * [`audit`]: who is audited how often, what auditors commit to, and what their votes mean.
 //! * [`arithmetic`]: detection, exposure, penalties and cuts.
@@ -17,6 +18,7 @@ pub mod challenge;
 pub mod draw;
 pub mod merkle_sum;
 pub mod range;
+pub mod receipt;
 
 pub use merkle_sum::{MerkleSum, Opening, Root};
 pub use range::{RangeClaim, RangeError, check_manifest};

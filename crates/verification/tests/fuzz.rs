@@ -1,6 +1,8 @@
 //! The fuzz targets of the words and the rules without libFuzzer; see `fuzz/README.md`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
+#[path = "../../../fuzz/src/challenges.rs"]
+mod challenges;
 #[path = "../../../fuzz/src/mutate.rs"]
 mod mutate;
 #[path = "../../../fuzz/src/smoke.rs"]
@@ -30,6 +32,17 @@ fn manifests() {
 #[test]
 fn openings() {
     smoke("opening", 60_000);
+}
+
+#[test]
+fn conversations_of_challenges() {
+    smoke::smoke(challenges::TARGETS, "question", 60_000);
+    smoke::smoke(challenges::TARGETS, "reply", 40_000);
+}
+
+#[test]
+fn transcripts_of_challenges() {
+    smoke::smoke(challenges::TARGETS, "transcript", 2_000);
 }
 
 /// Mutations get past the first byte only if the seeds they are made of are sound.

@@ -1,7 +1,7 @@
-//! `vectors/trust.json`: draws, rates, verdicts and arithmetic for forge to share.
+//! `vectors/trust.json`: draws, rates, verdicts and arithmetic that Rust and forge share.
 //!
-//! Written by this test when `TILTH_WRITE_VECTORS` is set and compared otherwise. No contract
-//! computes them yet.
+//! Written by this test when `TILTH_WRITE_VECTORS` is set and compared otherwise; forge computes every
+//! line again with `contracts/src/libraries`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::{collections::BTreeMap, path::Path};
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tilth_protocol::{JobId, Leaf, RangeId, Status};
 use tilth_verification::{
     MerkleSum,
-    arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure},
-    audit::{self, Decision, Seats, Verdict},
-    draw::{self, Pick, Purpose, Seed},
+    arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure, rate_for},
+    audit::{self, Asked, Decision, Verdict},
+    draw::{Pick, Purpose, Seed},
 };
 
 /// Columns of a table, all of them strings: decimal numbers and hashes.
@@ -158,6 +158,22 @@ fn exposures() -> Value {
     table.json()
 }
 
+/// The rate that an exposure asks for.
+fn needs() -> Value {
+    let mut table = Table::default();
+    let amounts = [0, 1, 999, 10_u128.pow(18), 3 * 10_u128.pow(18), MAX_AMOUNT];
+    for stake in amounts {
+        for exposure in amounts {
+            table.row(&[
+                ("stake", stake.to_string()),
+                ("exposure", exposure.to_string()),
+                ("rate", rate_for(stake, exposure).0.to_string()),
+            ]);
+        }
+    }
+    table.json()
+}
+
 /// Votes are digits; an answer is the digit as a hash, and 0 is what the provider claims.
 fn verdicts() -> Value {
     let mut table = Table::default();
@@ -187,7 +203,7 @@ fn verdicts() -> Value {
         let hash = |digit: char| B256::with_last_byte(u8::try_from(digit).unwrap() - b'0');
         let list: Vec<_> = votes.chars().map(hash).collect();
         let (what, winner, more) =
-            match audit::verdict(hash('0'), &list, Seats { first, last, given }) {
+            match audit::verdict(hash('0'), &list, Asked { first, last, all: given }) {
                 Verdict::Upheld => (0, hash('0'), 0),
                 Verdict::Overturned(answer) => (1, answer, 0),
                 Verdict::More(more) => (2, B256::ZERO, more),
@@ -236,7 +252,7 @@ fn parameters() -> Value {
         "samples": audit::SAMPLES.to_string(),
         "lead": audit::LEAD.to_string(),
         "committee": audit::COMMITTEE.to_string(),
-        "maxDraws": draw::MAX_DRAWS.to_string(),
+        "minAuditors": audit::MIN_AUDITORS.to_string(),
         "severities": severities,
     })
 }
@@ -251,6 +267,7 @@ fn trust_vectors_are_those_committed() {
         "rates": rates(),
         "detections": detections(),
         "exposures": exposures(),
+        "needs": needs(),
         "verdicts": verdicts(),
         "seal": seals(),
     });

@@ -12,6 +12,7 @@
 //! a device does not round right is replaced by functions of our own.
 
 pub(crate) mod artifact;
+mod buffers;
 pub(crate) mod conformance;
 pub(crate) mod device;
 mod rules;

@@ -5,6 +5,7 @@
 //! - `worker compile IN OUT` checks the program in the file IN, compiles it and writes the artifact to
 //!   OUT. Says [`FromWorker::Hello`] and, if it fails, [`FromWorker::Failed`]; the exit code is 0 or 1.
 //! - `worker inspect` says [`FromWorker::Hello`] and what GPU there is ([`FromWorker::Gpu`]).
+//! - `worker infer` serves a language model ([`tilth_protocol::infer::order`]) over standard input and output.
 //! - `worker prove DEVICE` answers one challenge ([`tilth_protocol::challenge`]) over standard input and output.
 //! - `worker serve` speaks [`tilth_protocol::worker`] over standard input and output until it is told
 //!   to stop or its input ends.
@@ -17,6 +18,7 @@
 
 #[cfg(feature = "gpu")]
 mod gpu;
+mod infer;
 mod outbox;
 mod prove;
 mod serve;
@@ -47,13 +49,14 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let result = match (words.as_slice(), args) {
         (["serve"], _) => serve_standard(),
         (["inspect"], _) => inspect(),
+        (["infer"], _) => infer::main(),
         (["prove", device], _) => prove::main(device),
         (["compile", _, _], [_, source, artifact]) => {
             compile(Path::new(source), Path::new(artifact))
         }
         _ => {
             eprintln!(
-                "worker: it is started by agents, as `serve`, `inspect`, `prove DEVICE` or `compile IN OUT`"
+                "worker: it is started by agents, as `serve`, `infer`, `inspect`, `prove DEVICE` or `compile IN OUT`"
             );
             return ExitCode::from(USAGE);
         }

@@ -4,22 +4,28 @@ mod cpu;
 mod dot;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(feature = "gpu")]
+mod parts;
+#[cfg(feature = "gpu")]
+mod stage;
+#[cfg(feature = "gpu")]
+mod vram;
 
 use std::io::{self, BufReader, Read, Write};
 
 use tilth_protocol::{
     Problem,
-    challenge::prove::{Engine, Prover},
+    challenge::{
+        message::CPU,
+        prove::{Engine, Prover},
+    },
     worker::{FromWorker, ToWorker, read_frame, write_frame},
 };
 
-use crate::{hello, input, output, problem_error};
-
-/// The device that every machine has.
-const CPU: &str = "cpu";
-/// The best GPU that this process sees.
 #[cfg(feature = "gpu")]
-const GPU: &str = "gpu";
+use tilth_protocol::challenge::message::GPU;
+
+use crate::{hello, input, output, problem_error};
 
 /// Speaks over standard input and output until it is told to stop or its input ends.
 pub(crate) fn main(device: &str) -> io::Result<()> {

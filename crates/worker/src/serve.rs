@@ -74,6 +74,9 @@ fn converse(mut input: impl Read, outbox: &Outbox) -> io::Result<()> {
             (ToWorker::Prove(_) | ToWorker::Walk(_) | ToWorker::Draw(_), _) => {
                 return Err(fail(outbox, out_of_turn("answer a challenge")));
             }
+            (ToWorker::Infer(_), _) => {
+                return Err(fail(outbox, out_of_turn("serve a model")));
+            }
         }
     }
     Ok(())

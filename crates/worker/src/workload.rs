@@ -2,6 +2,8 @@
 
 #[cfg(feature = "gpu")]
 pub(crate) mod gpu;
+mod infer;
+mod lines;
 mod wasm;
 
 use std::{
@@ -65,6 +67,7 @@ pub(crate) trait Tasks {
 /// All rows.
 pub(crate) const TABLE: &[&Row] = &[
     &WASM,
+    &infer::INFER,
     #[cfg(feature = "gpu")]
     &gpu::GPU,
 ];

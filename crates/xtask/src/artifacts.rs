@@ -26,7 +26,11 @@ const CONTRACTS: &[(&str, &str)] = &[
     ("Ledger.sol", "Ledger"),
     ("Registry.sol", "Registry"),
     ("JobBook.sol", "JobBook"),
+    ("JobDesk.sol", "JobDesk"),
     ("JobView.sol", "JobView"),
+    ("SoloRandomness.sol", "SoloRandomness"),
+    ("Auditors.sol", "Auditors"),
+    ("Audits.sol", "Audits"),
     ("examples/ReduceSum.sol", "ReduceSum"),
 ];
 

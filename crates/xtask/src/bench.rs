@@ -7,17 +7,23 @@ mod blobs;
 mod challenge;
 mod dispatch;
 mod gas;
+mod gpu;
 mod infer;
+mod lennard_jones;
 mod load;
 mod node;
 mod overhead;
+mod perplexity;
 mod process;
 mod relay;
 mod sandbox;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
-use crate::run::{root, run, step};
+use crate::{
+    run::{run, step, target_dir},
+    test::{WITH_GPU, WORKSPACE},
+};
 
 type Bench = fn(&mut Report) -> anyhow::Result<()>;
 
@@ -33,7 +39,12 @@ const BENCHES: &[(&str, Bench, &[&str])] = &[
     ("sandbox", sandbox::run, &[]),
     ("challenge", challenge::run, &[]),
     ("infer", infer::run, &["tilth-tensor"]),
+    ("perplexity", perplexity::run_perplexity, &["tilth-tensor"]),
+    ("gpu", gpu::run, &[]),
+    ("lennard-jones", lennard_jones::run, &["tilth-cli"]),
 ];
+/// Those that take so long that they run only when they are named.
+const LONG: &[&str] = &["lennard-jones"];
 
 /// The lines of a report: what, ours, the peer's or the aim, and what the two mean together.
 #[derive(Default)]
@@ -67,7 +78,7 @@ impl Report {
     }
 }
 
-/// Runs the named benches, or all.
+/// Runs the named benches, or all that do not take long.
 pub fn run_benches(names: &[String]) -> anyhow::Result<()> {
     for name in names {
         if !BENCHES.iter().any(|(known, ..)| known == name) {
@@ -75,25 +86,29 @@ pub fn run_benches(names: &[String]) -> anyhow::Result<()> {
             bail!("there is no bench {name}; there are {}", known.join(", "));
         }
     }
-    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let is_wanted = |name: &str| {
+        names.iter().any(|wanted| wanted == name) || names.is_empty() && !LONG.contains(&name)
+    };
     let wanted: Vec<_> = BENCHES.iter().filter(|bench| is_wanted(bench.0)).collect();
-    let mut build = vec!["build", "--release", "--examples", "--bins"];
+    let mut build = vec!["build", "--examples", "--bins"];
     if wanted.iter().any(|bench| bench.2.is_empty()) {
-        build.push("--workspace");
+        build.extend(if is_wanted("gpu") { WITH_GPU } else { WORKSPACE });
     } else {
+        build.push("--release");
         for package in wanted.iter().flat_map(|bench| bench.2) {
             build.extend(["-p", *package]);
         }
     }
     run("cargo", &build)?;
     let mut report = Report::default();
-    for (name, bench, _) in wanted {
+    // What was measured before a failure is shown all the same.
+    let result = wanted.into_iter().try_for_each(|(name, bench, _)| {
         step(name);
-        bench(&mut report)?;
-    }
+        bench(&mut report).with_context(|| format!("the bench {name}"))
+    });
     machine();
     report.print();
-    Ok(())
+    result
 }
 
 /// Says what was measured on.
@@ -109,7 +124,5 @@ fn machine() {
 
 /// A program that `cargo build --release` made.
 fn built(name: &str) -> String {
-    let target = std::env::var("CARGO_TARGET_DIR")
-        .map_or_else(|_| root().join("target"), std::path::PathBuf::from);
-    target.join("release").join(name).display().to_string()
+    target_dir().join("release").join(name).display().to_string()
 }

@@ -5,6 +5,7 @@ use anyhow::bail;
 use crate::{
     run::{root, run_in, step},
     setup,
+    test::WORKSPACE,
 };
 
 /// Runs the rounds of these seeds, `A..B` or one, each to its end; a failing one stops the run and says
@@ -23,7 +24,7 @@ pub fn run_faults(seeds: &str, show: bool, as_user: bool) -> anyhow::Result<()> 
         env.push(("TILTH_FAULT_AS_USER", "1"));
     }
     // The same selection as for the tests, so that nothing is built twice.
-    let args = ["test", "--workspace", "--release", "--test", "faults", "--"];
+    let args = [&["test"][..], WORKSPACE, &["--test", "faults", "--"]].concat();
     let which = ["--ignored", "--exact", "rounds_by_command", "--nocapture"];
     run_in(&root(), "cargo", &[&args[..], &which].concat(), &env)
 }

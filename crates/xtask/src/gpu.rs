@@ -1,22 +1,27 @@
-//! `cargo xtask gpu`: the check of a device, for machines that have one. It runs the tests of GPU programs on the best
-//! device that Vulkan shows, and measures the path tracer there beside the CPU.
+//! GPU programs: what the tests need for them, and `cargo xtask gpu`, the check of a device, for machines that have one.
 
-use std::{path::PathBuf, process::Command, time::Instant};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use anyhow::Context as _;
 
-use crate::run::{root, run, run_in, step};
+use crate::{
+    bench,
+    run::{root, run_in, said_in, step},
+    test::WITH_GPU,
+};
 
-/// Where the path tracer's GPU program is written, by class, below `target`.
+/// Where the path tracer's GPU program is written, by picture and class.
 const TRACER: &str = "target/gpu-tracer";
-/// The picture that is measured: the render example's view, smaller.
-const MEASURED: &str = "path-tracer/tests/measured.json";
+/// The picture whose every byte is known, as `guests/path-tracer/tests/golden.rgb`.
+const GOLDEN: &str = "path-tracer/tests/render.json";
+/// The render example's scene, seen from `guests`.
+pub const SCENE: &str = "../examples/render/scene.glb";
+/// And its light.
+pub const ENVIRONMENT: &str = "../examples/render/environment.hdr";
 
 /// Makes the path tracer's GPU program of the render example's scene, with the settings of a file below `guests`; the
 /// folder with its job.
 pub fn tracer(class: &str, settings: &str) -> anyhow::Result<String> {
-    step("guests: the path tracer as a GPU program");
     let name = settings.rsplit('/').next().unwrap_or(settings).trim_end_matches(".json");
     let out = root().join(TRACER).join(format!("{name}-{class}"));
     let out = out.to_str().context("the checkout's path is not text")?.to_owned();
@@ -24,65 +29,74 @@ pub fn tracer(class: &str, settings: &str) -> anyhow::Result<String> {
     Ok(out)
 }
 
-/// Runs the native path tracer on the render example's scene.
-fn path_tracer(settings: &str, more: &[&str]) -> anyhow::Result<()> {
-    let mut args = vec!["run", "--release", "--locked", "--package", "path-tracer", "--"];
-    args.extend(["--scene", "../examples/render/scene.glb"]);
-    args.extend(["--environment", "../examples/render/environment.hdr", "--settings", settings]);
-    args.extend(more);
-    run_in(&root().join("guests"), "cargo", &args, &[])
+/// The program of the golden picture, which the tests run.
+pub fn golden() -> anyhow::Result<String> {
+    step("guests: the path tracer as a GPU program");
+    tracer("exact", GOLDEN)
 }
 
-/// The environment in which tests of GPU programs do not skip anything.
-pub fn required(tracer: &str) -> [(&str, &str); 2] {
-    [("TILTH_REQUIRE_GPU", "1"), ("TILTH_TRACER", tracer)]
+/// Runs the native path tracer on the render example's scene; what it says.
+pub fn path_tracer(settings: &str, more: &[&str]) -> anyhow::Result<String> {
+    std::fs::create_dir_all(root().join(TRACER))?;
+    let mut args = vec!["run", "--release", "--locked", "--package", "path-tracer", "--"];
+    args.extend(["--scene", SCENE, "--environment", ENVIRONMENT, "--settings", settings]);
+    args.extend(more);
+    said_in(&root().join("guests"), "cargo", &args)
+}
+
+/// The environment in which tests of GPU programs skip nothing.
+pub fn required(golden: &str) -> [(&str, &str); 2] {
+    [("TILTH_REQUIRE_GPU", "1"), ("TILTH_TRACER", golden)]
+}
+
+/// Where the driver in software is announced and Vulkan's loader lies, in Debian and its kin.
+fn software_vulkan() -> [Option<PathBuf>; 2] {
+    let announced = std::fs::read_dir("/usr/share/vulkan/icd.d").into_iter().flatten().flatten();
+    let announced = announced.map(|entry| entry.path()).find(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lvp_icd"))
+    });
+    let kind = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let loader = [kind.as_str(), "/usr/lib64", "/usr/lib"].into_iter();
+    let loader = loader.map(|folder| PathBuf::from(folder).join("libvulkan.so.1"));
+    [announced, loader.into_iter().find(|path| path.exists())]
+}
+
+/// Whether the tests of GPU programs find a driver.
+pub fn has_software_vulkan() -> bool {
+    software_vulkan().iter().all(Option::is_some)
+}
+
+/// Debian packages with a driver in software, and the loader.
+pub const PACKAGES: &[&str] = &["mesa-vulkan-drivers", "libvulkan1"];
+
+/// Says aloud which tests will find nothing to run on.
+pub fn warn_if_missing() {
+    if !has_software_vulkan() {
+        eprintln!(
+            "\nSKIPPED: the tests of GPU programs, for there is no Vulkan driver in software here; to have them:\n  \
+             apt-get install {}\n",
+            PACKAGES.join(" ")
+        );
+    }
 }
 
 /// Tests and figures on whatever device is there.
 pub fn run_device() -> anyhow::Result<()> {
-    run("cargo", &["build", "--release", "-p", "tilth-cli", "--features", "gpu"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-    let tilth = root().join(target).join("release/tilth");
-    let tilth = tilth.to_str().context("the target folder's path is not text")?.to_owned();
-    step("gpu: what the conformance vector finds");
-    run(&tilth, &["doctor"])?;
-    step("gpu: tests of the worker on the best device");
-    let golden = tracer("exact", "path-tracer/tests/render.json")?;
-    let args = ["test", "--release", "-p", "tilth-worker", "--features", "gpu", "gpu::"];
-    let more = ["--", "--nocapture", "--test-threads", "1"];
-    run_in(&root(), "cargo", &[&args[..], &more].concat(), &required(&golden))?;
-    step("gpu: tests of the program, on a driver in software where there is one");
-    let args =
-        ["test", "--release", "-p", "tilth-cli", "--features", "gpu", "--test", "it", "gpu::"];
-    run_in(&root(), "cargo", &[&args[..], &more].concat(), &[("TILTH_TRACER", golden.as_str())])?;
-    step("gpu: the golden picture");
-    let out = format!("{golden}/picture.png");
-    measure(&tilth, &golden, &out)?;
+    let golden = golden()?;
+    step("gpu: tests, those of the worker on the best device");
+    let tests = |which: &str, env: &[(&str, &str)]| {
+        let mut args = vec!["nextest", "run"];
+        args.extend(WITH_GPU);
+        args.extend(["-E", which, "--no-capture"]);
+        run_in(&root(), "cargo", &args, env)
+    };
+    let env = required(&golden);
+    // Those of a GPU's memory among them: `vram` with the shaders, `parts` with how labels lie in buffers.
+    tests("(test(gpu::) or test(vram::) or test(parts::)) and package(tilth-worker)", &env)?;
+    // The other tests want a driver in software, which this machine need not have.
+    let env = if has_software_vulkan() { &env[..] } else { &env[1..] };
+    warn_if_missing();
+    tests("test(gpu::) and not package(tilth-worker)", env)?;
     step("gpu: figures");
-    let picture = root().join(TRACER).join("native.png");
-    let picture = picture.to_str().context("the checkout's path is not text")?;
-    let cores = std::thread::available_parallelism()?.to_string();
-    path_tracer(MEASURED, &["--threads", &cores, "--out", picture])?;
-    let mut pictures = Vec::new();
-    for class in ["exact", "plain"] {
-        let folder = tracer(class, MEASURED)?;
-        let out = format!("{folder}/picture.png");
-        let seconds = measure(&tilth, &folder, &out)?;
-        eprintln!("{class}: {seconds:.2} s");
-        pictures.push(out);
-    }
-    eprintln!("pictures: {picture}, {}", pictures.join(", "));
-    Ok(())
-}
-
-/// Runs a job on a bare worker; seconds of all its tasks.
-fn measure(tilth: &str, folder: &str, out: &str) -> anyhow::Result<f64> {
-    let started = Instant::now();
-    let job = format!("{folder}/job.toml");
-    let output = Command::new(tilth).args(["try", &job, "--json", "--out", out]).output()?;
-    let words = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`tilth try {job}` failed: {words}");
-    let said: Value = serde_json::from_slice(&output.stdout)?;
-    eprintln!("  {said} ({:.1} s with start and loading)", started.elapsed().as_secs_f64());
-    said["seconds"].as_f64().context("it says no time")
+    bench::run_benches(&["gpu".to_owned()])
 }

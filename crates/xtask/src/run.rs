@@ -109,6 +109,31 @@ pub fn output(program: &str, args: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Runs a command in a folder and returns what it said on standard error, which is shown, too; fails if it fails.
+pub fn said_in(dir: &Path, program: &str, args: &[&str]) -> anyhow::Result<String> {
+    eprintln!("+ {program} {}", args.join(" "));
+    let output = Command::new(program)
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {program}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    eprint!("{said}");
+    if !output.status.success() {
+        bail!("`{program} {}` failed: {}", args.join(" "), output.status);
+    }
+    Ok(said)
+}
+
+/// Where cargo builds.
+pub fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
+
 /// Whether a program can be started at all.
 pub fn exists(program: &str) -> bool {
     let quiet = |flag| {

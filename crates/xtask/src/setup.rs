@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::run::{exists, output, root, run, run_in, step};
+use crate::{
+    gpu,
+    run::{exists, output, root, run, run_in, step},
+};
 
 /// The test runner, pinned.
 const NEXTEST: &str = "cargo-nextest@0.9.143";
@@ -26,10 +29,15 @@ const PACKAGES: &[(&str, &str)] = &[
 pub fn all() -> anyhow::Result<()> {
     step("set-up");
     system_packages()?;
+    // For the sandbox's test of what Vulkan needs, and for `cargo xtask gpu`: a driver that computes on the CPU.
+    install(if gpu::has_software_vulkan() { &[] } else { gpu::PACKAGES })?;
     node_packages(&root().join("contracts"))?;
     let clients = root().join("crates/chain/tests/clients");
     node_packages(&clients)?;
     python_packages(&clients)?;
+    let openai = root().join("crates/cli/tests/openai");
+    node_packages(&openai)?;
+    python_packages(&openai)?;
     python_packages(&tools())?;
     if !exists("cargo-nextest") {
         run("cargo", &["install", "--locked", NEXTEST])?;

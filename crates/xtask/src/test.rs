@@ -8,9 +8,11 @@ use crate::{
 };
 
 /// Features, targets and profile must be the same for every cargo call here, or cargo builds the
-/// dependencies again. Release is what people run, so it is what is tested.
-/// GPU programs are not in yet: their feature changes those of other dependencies. `cargo xtask gpu` tests them.
-const WORKSPACE: &[&str] = &["--workspace", "--release"];
+/// dependencies again. Release is what people run, so it is what is tested. GPU programs are not in yet: how long
+/// a run with them takes from cold is not known. `cargo xtask gpu` tests them.
+pub const WORKSPACE: &[&str] = &["--workspace", "--release"];
+/// The same with GPU programs.
+pub const WITH_GPU: &[&str] = &["--workspace", "--release", "--features", "tilth-cli/gpu"];
 
 pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
     if !rust_only {

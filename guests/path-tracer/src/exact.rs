@@ -2,12 +2,12 @@
 //! one fixed order. `crates/worker/src/gpu/exact.wgsl` holds the same functions line by line, so a GPU whose
 //! basic operations are right gives the same bits; a test there compares the two.
 //!
-//! Polynomials and splittings are those of Cephes (Moshier), good to about two units in the last place. All
-//! functions are total: what lies outside a domain has a stated result and none is NaN for a number.
+//! Polynomials and splittings are those of Cephes (Moshier): two units in the last place, `acos` four, `pow` six. All
+//! functions are total: what lies outside a domain has a stated result, and none is NaN for finite arguments.
 
-/// Half a turn, in three parts whose products with small whole numbers are exact.
+/// A quarter of a turn in three parts; the products of the first two with small whole numbers are exact.
 const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
-/// Beyond this an angle has lost its digits.
+/// From here on an angle has lost its digits.
 const LARGEST_ANGLE: f32 = 100_000.0;
 
 /// Two to the power `n`, -126 to 127.
@@ -38,7 +38,7 @@ fn small_cos(x: f32) -> f32 {
     ((2.443_315_7e-5 * z - 1.388_731_6e-3) * z + 4.166_664_6e-2) * z * z - 0.5 * z + 1.0
 }
 
-/// Sine; 0 for angles beyond 100,000.
+/// Sine; 0 for angles from 100,000 on.
 pub fn sin(x: f32) -> f32 {
     if !(x.abs() < LARGEST_ANGLE) {
         return 0.0;
@@ -48,7 +48,7 @@ pub fn sin(x: f32) -> f32 {
     if q & 2 == 0 { v } else { -v }
 }
 
-/// Cosine; 1 for angles beyond 100,000.
+/// Cosine; 1 for angles from 100,000 on.
 pub fn cos(x: f32) -> f32 {
     if !(x.abs() < LARGEST_ANGLE) {
         return 1.0;

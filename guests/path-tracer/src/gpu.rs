@@ -10,7 +10,7 @@ use crate::Renderer;
 use crate::bvh::build::Tree;
 use crate::bvh::{EMPTY, LEAF};
 use crate::error::{Result, bad};
-use layout::{Buffers, lay_out};
+use layout::lay_out;
 use std::fmt::Write;
 
 /// The shader.
@@ -56,48 +56,49 @@ impl Renderer {
             ));
         }
         let buffers = lay_out(self);
+        let inputs = [
+            ("nodes", bytes(&buffers.nodes)),
+            ("packs", bytes(&buffers.packs)),
+            ("words", bytes(&buffers.words)),
+            ("pixels", bytes(&buffers.pixels)),
+            ("around", bytes(&buffers.around)),
+        ];
         let shader = if class == "plain" { plain_shader() } else { SHADER.to_owned() };
-        let program = self.program(class, &buffers);
-        let Buffers { nodes, packs, words, pixels, around, .. } = buffers;
-        Ok(vec![
+        let program = self.program(class, &buffers.frame, &inputs);
+        let mut files = vec![
             ("tracer.wgsl", shader.into_bytes()),
             ("program.toml", program.into_bytes()),
-            ("job.toml", self.job().into_bytes()),
-            ("nodes", bytes(&nodes)),
-            ("packs", bytes(&packs)),
-            ("words", bytes(&words)),
-            ("pixels", bytes(&pixels)),
-            ("around", bytes(&around)),
-        ])
+            ("job.toml", self.job(&inputs).into_bytes()),
+        ];
+        files.extend(inputs);
+        Ok(files)
     }
 
-    fn program(&self, class: &str, buffers: &Buffers) -> String {
+    /// Bytes of the sums of a tile, and of its output with the word that counts it.
+    fn tile_bytes(&self) -> (u32, u32) {
+        let pixels = self.settings.tile * self.settings.tile;
+        (pixels * 12, (pixels * 3).div_ceil(4) * 4 + 4)
+    }
+
+    fn program(&self, class: &str, frame: &[u32], inputs: &[File]) -> String {
         let s = &self.settings;
         let mut text = format!(
             "# The path tracer on a GPU; made by `path-tracer --gpu`.\nclass = \"{class}\"\n\
              unit = \"megapixel-samples\"\ndispatch-seconds = 120\n\n\
              [shaders]\ntracer = \"tracer.wgsl\"\n\n\
              [[buffer]]\nname = \"frame\"\nrole = \"uniform\"\nwords = {:?}\n",
-            buffers.frame
+            frame
         );
-        let inputs = [
-            ("nodes", &buffers.nodes),
-            ("packs", &buffers.packs),
-            ("words", &buffers.words),
-            ("pixels", &buffers.pixels),
-            ("around", &buffers.around),
-        ];
-        for (name, words) in inputs {
-            let size = bytes(words).len();
+        for (name, content) in inputs {
+            let size = content.len();
             let _ = write!(
                 text,
                 "\n[[buffer]]\nname = \"{name}\"\nrole = \"input\"\nsize = \"{size}B\"\n"
             );
         }
-        let pixels = s.tile * s.tile;
-        let out = (pixels * 3).div_ceil(4) * 4 + 4;
+        let (sums, out) = self.tile_bytes();
         let groups = s.tile.div_ceil(8);
-        let resolve = (pixels * 3).div_ceil(4 * RESOLVE);
+        let resolve = (out / 4 - 1).div_ceil(RESOLVE);
         let _ = write!(
             text,
             "\n[[buffer]]\nname = \"sums\"\nrole = \"scratch\"\nsize = \"{}B\"\n\
@@ -108,25 +109,31 @@ impl Renderer {
              \n[[dispatch]]\nshader = \"tracer\"\nentry = \"resolve\"\n\
              bind = [\"frame\", \"nodes\", \"packs\", \"words\", \"pixels\", \"around\", \"sums\", \"out\"]\n\
              workgroup = [{RESOLVE}, 1, 1]\nworkgroups = [{resolve}, 1, 1]\ncount = 0\n",
-            pixels * 12,
-            s.samples
+            sums, s.samples
         );
         text
     }
 
-    fn job(&self) -> String {
+    fn job(&self, inputs: &[File]) -> String {
         let s = &self.settings;
+        let (sums, out) = self.tile_bytes();
+        // The uniform buffer is small; what is beyond a whole MiB leaves room for it.
+        let buffers = inputs.iter().map(|(_, content)| content.len() as u64).sum::<u64>();
+        let memory = (buffers + u64::from(sums) + u64::from(out) + (64 << 10)).div_ceil(1 << 20);
+        let output = u64::from(out).div_ceil(1 << 10);
         let side = u64::from(s.tile.div_ceil(8) * 8);
         let samples = (side * side * u64::from(s.samples)).div_ceil(1000);
         format!(
             "# Renders a picture on GPUs; made by `path-tracer --gpu`.\nname = \"picture on GPUs\"\n\
              workload = \"gpu\"\nprogram = \"program.toml\"\n\n\
              [inputs]\nnodes = \"nodes\"\npacks = \"packs\"\nwords = \"words\"\npixels = \"pixels\"\naround = \"around\"\n\n\
-             # In units of a million pixel samples.\n[limits]\nunits-per-task = {}\nmemory = \"1GiB\"\n\
-             output = \"4MiB\"\n\n[price]\nper-unit = \"0.001\"\n\n\
+             # In units of a million pixel samples.\n[limits]\nunits-per-task = {}\nmemory = \"{}MiB\"\n\
+             output = \"{}KiB\"\n\n[price]\nper-unit = \"0.001\"\n\n\
              [schedule]\ntarget = \"10s\"\nrange-timeout = \"600s\"\n\n\
              [output]\nkind = \"image\"\nwidth = {}\nheight = {}\ntile = {}\n",
             samples as f64 / 1000.0,
+            memory,
+            output,
             s.width,
             s.height,
             s.tile

@@ -41,6 +41,13 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
         found.insert(name, value);
     }
+    let ways: Vec<_> = ["--tile", "--threads", "--gpu"]
+        .into_iter()
+        .filter(|name| found.contains_key(*name))
+        .collect();
+    if ways.len() > 1 {
+        return Err(format!("{} do not go together\n\n{HELP}", ways.join(" and ")).into());
+    }
     let mut need =
         |name: &str| found.remove(name).ok_or_else(|| format!("{name} is missing\n\n{HELP}"));
     let (scene, settings, out) = (need("--scene")?, need("--settings")?, need("--out")?);

@@ -35,6 +35,20 @@ fn native_picture_is_the_golden_one() {
     assert!((60..200).contains(&mean), "mean brightness {mean}");
 }
 
+#[test]
+fn one_tile_all_of_them_and_a_gpu_program_exclude_each_other() {
+    for ways in [["--tile", "1", "--gpu", "exact"], ["--threads", "2", "--gpu", "plain"]] {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_path-tracer"))
+            .args(["--scene", "s", "--settings", "s", "--out", "o"])
+            .args(ways)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(!run.status.success() && said.contains("do not go together"), "{said}");
+        assert!(said.contains(ways[0]) && said.contains("--gpu"), "{said}");
+    }
+}
+
 /// The picture does not depend on how it is cut.
 #[test]
 fn tiles_of_any_size_give_the_same_pixels() {

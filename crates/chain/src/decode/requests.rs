@@ -1,21 +1,15 @@
 //! Transactions as they are asked for: objects of optional fields.
 
-use std::{borrow::Cow, fmt};
-
 use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256};
 use alloy_rpc_types_eth::{AccessList, SignedAuthorization, TransactionInput, TransactionRequest};
-use serde::{
-    Deserializer as _,
-    de::{DeserializeOwned, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
 
-use super::{DecodeError, Parameter, kind};
+use super::{DecodeError, Members, Parameter};
 
 /// The name of the Go type; clients see it.
 const WANTED: &str = "ethapi.TransactionArgs";
 
-/// Known fields, in the order of [`Fields`].
+/// Known fields.
 const NAMES: [&str; 15] = [
     "from",
     "to",
@@ -34,40 +28,12 @@ const NAMES: [&str; 15] = [
     "authorizationList",
 ];
 
-/// What was given for each of [`NAMES`]. Names are matched as Go matches them, without regard to
-/// case; of a field that comes twice the last one counts, and unknown ones are skipped.
-#[derive(Default)]
-struct Fields<'a>([Option<&'a RawValue>; NAMES.len()]);
+/// What was given for each of [`NAMES`].
+struct Fields<'a>(Members<'a, { NAMES.len() }>);
 
-impl<'de> Visitor<'de> for Fields<'de> {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let value = map.next_value::<&RawValue>()?;
-            if let Some(place) = NAMES.iter().position(|known| name.eq_ignore_ascii_case(known)) {
-                self.0[place] = (value.get() != "null").then_some(value);
-            }
-        }
-        Ok(self)
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
-        let place = NAMES.iter().position(|known| *known == name)?;
-        self.0[place].map(RawValue::get)
-    }
-
+impl Fields<'_> {
     fn take<T: Parameter>(&self, name: &str) -> Result<Option<T>, DecodeError> {
-        let field = || format!("TransactionArgs.{name}");
-        self.get(name)
-            .map(|raw| T::decode(raw).map_err(|error| error.in_field(&field())))
-            .transpose()
+        self.0.take("TransactionArgs", name)
     }
 
     /// A price. What no account could pay anyway counts as the highest that can be written.
@@ -77,26 +43,13 @@ impl<'a> Fields<'a> {
 
     /// Of types that read themselves.
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DecodeError> {
-        let Some(raw) = self.get(name) else { return Ok(None) };
-        serde_json::from_str(raw).map(Some).map_err(|error| {
-            let text = error.to_string();
-            // Where in its own text a value is wrong says nothing to the caller.
-            let reason = text.rfind(" at line ").map_or(&*text, |end| &text[..end]);
-            DecodeError::Other(format!("{name}: {reason}"))
-        })
+        self.0.own(name)
     }
 }
 
 impl Parameter for TransactionRequest {
     fn decode(json: &str) -> Result<Self, DecodeError> {
-        match kind(json) {
-            "null" => return Ok(Self::default()),
-            "object" => {}
-            other => return Err(DecodeError::form(other, WANTED)),
-        }
-        let mut reader = serde_json::Deserializer::from_str(json);
-        let fields = reader.deserialize_map(Fields::default());
-        let fields = fields.map_err(|error| DecodeError::other(error.to_string()))?;
+        let fields = Fields(Members::read(json, &NAMES, WANTED)?);
         Ok(Self {
             from: fields.take::<Address>("from")?,
             to: fields.take::<Address>("to")?.map(TxKind::Call),

@@ -318,3 +318,65 @@ proptest! {
         prop_assert_eq!(Count::decode(&format!("\"{number}\"")).unwrap(), Count(number));
     }
 }
+
+#[test]
+fn overrides_are_read_as_geth_reads_them() {
+    use alloy_rpc_types_eth::state::{AccountOverride, StateOverride};
+
+    use crate::message::BlockOverrides;
+
+    let (at, slot) = (Address::repeat_byte(7), B256::repeat_byte(1));
+    let account = |content: &str| format!(r#"{{"{at}":{content}}}"#);
+    let given = account(&format!(
+        r#"{{"Balance":"0x5","NONCE":"0x1","code":"0x00","stateDiff":{{"{slot}":"{slot}"}},"more":[1]}}"#
+    ));
+    let read = StateOverride::decode(&given).unwrap();
+    assert_eq!((read[&at].balance, read[&at].nonce), (Some(U256::from(5)), Some(1)));
+    assert_eq!(read[&at].code, Some(Bytes::from_static(&[0])));
+    assert_eq!(read[&at].state_diff.as_ref().unwrap()[&slot], slot);
+    assert_eq!((&read[&at].state, read[&at].move_precompile_to), (&None, None));
+    assert_eq!(StateOverride::decode("null").unwrap().len(), 0);
+    assert_eq!(StateOverride::decode(&account("null")).unwrap()[&at], AccountOverride::default());
+    let field = |found: &str, field: &str, wanted: &str| {
+        format!("json: cannot unmarshal {found} into Go struct field {field} of type {wanted}")
+    };
+    let zero = "hex number with leading zero digits";
+    for (json, reason) in [
+        (
+            "[]".to_owned(),
+            "json: cannot unmarshal array into Go value of type override.StateOverride".to_owned(),
+        ),
+        (
+            account("7"),
+            "json: cannot unmarshal number into Go value of type override.OverrideAccount"
+                .to_owned(),
+        ),
+        (r#"{"0x12":{}}"#.to_owned(), "hex string has length 2, want 40 for Address".to_owned()),
+        (account(r#"{"balance":"0x05"}"#), field(zero, "OverrideAccount.balance", "*hexutil.Big")),
+        (account(r#"{"nonce":5}"#), field("non-string", "OverrideAccount.nonce", "hexutil.Uint64")),
+        (
+            account(r#"{"state":[]}"#),
+            field("array", "OverrideAccount.state", "map[common.Hash]common.Hash"),
+        ),
+        (
+            account(r#"{"stateDiff":{"0x12":"0x12"}}"#),
+            "hex string has length 2, want 64 for Hash".to_owned(),
+        ),
+    ] {
+        assert_eq!(refused::<StateOverride>(&json), reason, "{json}");
+    }
+    let block = BlockOverrides::decode(r#"{"TIME":"0x5","random":null,"baseFee":"0x7","x":1}"#);
+    let block = block.unwrap();
+    assert_eq!((block.time, block.base_fee_per_gas), (Some(U256::from(5)), Some(U256::from(7))));
+    assert_eq!((block.prev_randao, block.number), (None, None));
+    for (json, reason) in [
+        (r#"{"number":1}"#, field("non-string", "BlockOverrides.number", "*hexutil.Big")),
+        (
+            r#"{"timestamp":"0x1ffffffffffffffff"}"#,
+            field("hex number > 64 bits", "BlockOverrides.timestamp", "hexutil.Uint64"),
+        ),
+        (r#"{"gasLimit":"0x00"}"#, field(zero, "BlockOverrides.gasLimit", "hexutil.Uint64")),
+    ] {
+        assert_eq!(refused::<BlockOverrides>(json), reason, "{json}");
+    }
+}

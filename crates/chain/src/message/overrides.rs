@@ -2,7 +2,7 @@
 
 use alloy_eips::eip4895::Withdrawals;
 use alloy_evm::{Database, EvmEnv, eth::EthEvmContext, precompiles::PrecompilesMap};
-use alloy_primitives::{Address, B256, U256, map::AddressSet};
+use alloy_primitives::{Address, B256, U64, U256, map::AddressSet};
 use alloy_rpc_types_eth::state::{AccountOverride, StateOverride};
 use revm::{
     context::CfgEnv,
@@ -11,10 +11,10 @@ use revm::{
     precompile::{PrecompileSpecId, Precompiles as Builtin},
     primitives::hardfork::SpecId,
 };
-use serde::Deserialize;
 
 use crate::{
     block::ChainSpec,
+    decode::{DecodeError, Members, Parameter},
     state::{Journal, StateError, StateReader},
 };
 
@@ -181,28 +181,65 @@ fn override_account<R: StateReader>(
     Ok(())
 }
 
-/// Fields of a block that a request wants otherwise, named as geth names them; the names that
-/// other clients use are understood, too.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+/// Fields of a block that a request wants otherwise.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct BlockOverrides {
     pub(crate) number: Option<U256>,
-    /// Without effect: no block since the merge has one.
-    pub(crate) difficulty: Option<U256>,
-    #[serde(alias = "timestamp")]
     pub(crate) time: Option<U256>,
     pub(crate) gas_limit: Option<U256>,
-    #[serde(alias = "coinbase")]
     pub(crate) fee_recipient: Option<Address>,
-    #[serde(alias = "random")]
     pub(crate) prev_randao: Option<B256>,
-    #[serde(alias = "baseFee")]
     pub(crate) base_fee_per_gas: Option<U256>,
     pub(crate) blob_base_fee: Option<U256>,
-    #[serde(alias = "parentBeaconBlockRoot")]
     pub(crate) beacon_root: Option<B256>,
     pub(crate) withdrawals: Option<Withdrawals>,
 }
+
+/// Fields as geth names them, and the names that other clients use for some of these.
+const NAMES: [&str; 15] = [
+    "number",
+    "difficulty",
+    "time",
+    "gasLimit",
+    "feeRecipient",
+    "prevRandao",
+    "baseFeePerGas",
+    "blobBaseFee",
+    "beaconRoot",
+    "withdrawals",
+    "timestamp",
+    "coinbase",
+    "random",
+    "baseFee",
+    "parentBeaconBlockRoot",
+];
+
+impl Parameter for BlockOverrides {
+    fn decode(json: &str) -> Result<Self, DecodeError> {
+        let members = Members::read(json, &NAMES, "override.BlockOverrides")?;
+        let called = |name, other| if members.get(name).is_some() { name } else { other };
+        let small = |name| {
+            let given = members.take::<U64>(STRUCTURE, name);
+            given.map(|given| given.map(|number| U256::from(number.to::<u64>())))
+        };
+        // Without effect: no block since the merge has one.
+        members.take::<U256>(STRUCTURE, "difficulty")?;
+        Ok(Self {
+            number: members.take(STRUCTURE, "number")?,
+            time: small(called("time", "timestamp"))?,
+            gas_limit: small("gasLimit")?,
+            fee_recipient: members.take(STRUCTURE, called("feeRecipient", "coinbase"))?,
+            prev_randao: members.take(STRUCTURE, called("prevRandao", "random"))?,
+            base_fee_per_gas: members.take(STRUCTURE, called("baseFeePerGas", "baseFee"))?,
+            blob_base_fee: members.take(STRUCTURE, "blobBaseFee")?,
+            beacon_root: members.take(STRUCTURE, called("beaconRoot", "parentBeaconBlockRoot"))?,
+            withdrawals: members.own("withdrawals")?,
+        })
+    }
+}
+
+/// Their Go type; clients see it.
+const STRUCTURE: &str = "BlockOverrides";
 
 impl BlockOverrides {
     /// Changes the environment of a single message.

@@ -11,7 +11,7 @@ use crate::{
         Ancestor, ExecutionError, OMMER_DEPTH, check_merge, check_ommers, counts_difficulty,
         execute,
     },
-    state::StateError,
+    state::{Commitment, StateError},
     store::Snapshot,
 };
 
@@ -46,6 +46,15 @@ impl Node {
     pub(crate) fn import(&self, block: &Block) -> Result<(), NodeError> {
         let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
         self.recover(&mut commitment)?;
+        self.import_next(&mut commitment, block)
+    }
+
+    /// The same for whoever holds the lock and has looked after the disk.
+    pub(super) fn import_next(
+        &self,
+        commitment: &mut Commitment,
+        block: &Block,
+    ) -> Result<(), NodeError> {
         let parent = self.head();
         let number = block.header.number;
         let invalid = |reason| ExecutionError::Invalid { number, reason };
@@ -58,10 +67,10 @@ impl Node {
             &parent.header,
             block,
             &parent.snapshot,
-            &mut *commitment,
+            commitment,
             &parent.snapshot,
         )?;
-        let published = self.publish(&mut commitment, &executed, advance);
+        let published = self.publish(commitment, &executed, advance);
         self.note_failure(&published);
         published?;
         *self.total_difficulty.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, map::B256Set};
 use revm::bytecode::Bytecode;
 
 use super::{Head, Node, NodeError};
@@ -51,7 +51,7 @@ struct Key {
 
 /// The state after a block, held with the block.
 #[derive(Clone, Debug)]
-pub(crate) struct HeadState(Arc<Head>);
+pub(crate) struct HeadState(pub(super) Arc<Head>);
 
 impl StateReader for HeadState {
     fn account(&self, address: &Address) -> Result<Option<AccountState>, StateError> {
@@ -141,7 +141,8 @@ impl Node {
         let until = Instant::now() + FILLING;
         let attributes = key.attributes.clone();
         let mut builder = BlockBuilder::new(&self.spec, &head.header, attributes, &head.snapshot)?;
-        self.fill(&mut builder, &mut || watch.look().is_ok() && Instant::now() < until)?;
+        let mut go_on = || watch.look().is_ok() && Instant::now() < until;
+        self.fill(&mut builder, &B256Set::default(), &mut go_on)?;
         let mut commitment = Commitment::of(head.tries.clone());
         let (executed, advance) = builder.seal(&mut commitment, &head.snapshot)?;
         commitment.adopt(advance);

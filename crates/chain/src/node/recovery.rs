@@ -42,6 +42,9 @@ impl Node {
         *commitment = found;
         let head = Arc::new(Head { header, snapshot, tries: commitment.view().clone() });
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&head);
+        // They read snapshots of the database that was closed. Only now: what is held from here on
+        // stands on the new head.
+        self.forget_branches();
         // The last block may be stored although its commit was reported to have failed.
         for number in before + 1..=head.header.number {
             let transactions = head.snapshot.transactions(number)?.unwrap_or_default();
@@ -54,6 +57,7 @@ impl Node {
             self.heads.send_replace(number);
         }
         self.disk_failed.store(false, Ordering::Relaxed);
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
         tracing::info!(number = head.header.number, "the database is open again");
         Ok(())
     }

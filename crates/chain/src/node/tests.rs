@@ -18,13 +18,13 @@ use crate::store::StoreOptions;
 
 /// Storage in memory that outlives its database and can be made to run full.
 #[derive(Clone, Debug)]
-struct Disk {
+pub(super) struct Disk {
     content: Arc<InMemoryBackend>,
-    full: Arc<AtomicBool>,
+    pub(super) full: Arc<AtomicBool>,
 }
 
 impl Disk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { content: Arc::new(InMemoryBackend::new()), full: Arc::default() }
     }
 
@@ -61,7 +61,7 @@ fn signer() -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(0x42)).unwrap()
 }
 
-fn open(disk: &Disk) -> Node {
+pub(super) fn open(disk: &Disk) -> Node {
     let options =
         StoreOptions { cache_bytes: 1 << 20, history_blocks: 100, ..StoreOptions::default() };
     open_on(Store::on_backend(disk.clone(), &options).unwrap()).unwrap()
@@ -128,6 +128,19 @@ fn a_full_disk_halts_the_chain_and_loses_nothing() {
     assert_eq!(node.head().header.number, 3);
     node.submit(&transfer(3)).unwrap();
     assert_eq!(node.produce(false).unwrap().unwrap().header.number, 4);
+}
+
+/// Contracts draw lots with block hashes: nobody may know the next one from what the node shows.
+#[test]
+fn the_next_randomness_is_not_the_pending_block_s_and_another_in_each_run() {
+    let nodes = [open(&Disk::new()), open(&Disk::new())];
+    let parents = nodes.each_ref().map(|node| node.head());
+    assert_eq!(parents[0].header.hash(), parents[1].header.hash());
+    let shown = nodes.each_ref().map(|node| node.next_attributes(&node.head().header).prev_randao);
+    let made = nodes.each_ref().map(|node| node.produce(true).unwrap().unwrap().header.mix_hash);
+    assert_eq!(shown[0], shown[1]);
+    assert!(!shown.contains(&made[0]) && !shown.contains(&made[1]));
+    assert_ne!(made[0], made[1]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) struct Created {
 pub(super) fn create(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Created, RpcError> {
     let mut request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
-    let overrides: Option<StateOverride> = args.optional()?;
+    let overrides: Option<StateOverride> = args.take_optional()?;
     let head = rpc.head();
     let mut prepared = prepare(rpc, &head, block, overrides.as_ref(), None)?;
     let base_fee = prepared.header.base_fee_per_gas;

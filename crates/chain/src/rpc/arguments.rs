@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::error::RpcError;
-use crate::decode::{self, DecodeError, Parameter};
+use crate::decode::{self, DecodeError, Parameter, strict};
 
 /// Positional arguments, read one after the other with geth's complaints.
 #[derive(Debug)]
@@ -16,9 +16,14 @@ pub(crate) struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// The arguments of a call of `method`; `params` is JSON.
     pub(super) fn new(method: &str, params: Option<&'a str>) -> Result<Self, RpcError> {
+        Self::at_most(arguments_max(method), params)
+    }
+
+    /// Of a call that takes at most so many.
+    pub(super) fn at_most(most: usize, params: Option<&'a str>) -> Result<Self, RpcError> {
         let given = match params {
             None => Vec::new(),
-            Some(text) => decode::arguments(text.trim(), arguments_max(method))
+            Some(text) => decode::arguments(text.trim(), most)
                 .map_err(|error| RpcError::invalid(error.to_string()))?,
         };
         Ok(Self { given: given.into_iter(), position: 0 })
@@ -50,21 +55,12 @@ impl<'a> Arguments<'a> {
         self.optional()?.ok_or_else(|| Self::missing(position))
     }
 
-    /// Like [`Self::required`] for structures, which Go reads from objects alone.
-    pub(super) fn required_object<T: DeserializeOwned>(
-        &mut self,
-        go_type: &str,
-    ) -> Result<T, RpcError> {
-        let position = self.position;
-        self.optional_object(go_type)?.ok_or_else(|| Self::missing(position))
-    }
-
-    /// Like [`Self::take_optional`] for types that read themselves.
+    /// Like [`Self::take_optional`] for types that read themselves; structures among them from objects alone.
     pub(super) fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, RpcError> {
         let position = self.position;
         match self.next() {
             Some(raw) if raw.get() != "null" => {
-                serde_json::from_str(raw.get()).map(Some).map_err(|error| {
+                strict::from_str(raw.get()).map(Some).map_err(|error| {
                     let text = error.to_string();
                     // Where in its own text an argument is wrong says nothing to the caller.
                     let reason = text.rfind(" at line ").map_or(&*text, |end| &text[..end]);
@@ -73,18 +69,6 @@ impl<'a> Arguments<'a> {
             }
             Some(_) | None => Ok(None),
         }
-    }
-
-    /// Like [`Self::optional`] for structures, which Go reads from objects alone.
-    pub(super) fn optional_object<T: DeserializeOwned>(
-        &mut self,
-        go_type: &str,
-    ) -> Result<Option<T>, RpcError> {
-        if self.given.as_slice().first().is_some_and(|raw| raw.get().starts_with('[')) {
-            let reason = format!("json: cannot unmarshal array into Go value of type {go_type}");
-            return Err(Self::refused(self.position, &DecodeError::Other(reason)));
-        }
-        self.optional()
     }
 
     fn next(&mut self) -> Option<&'a RawValue> {
@@ -207,7 +191,7 @@ const TAKEN: &[(usize, &[&str])] = &[
             "debug_traceCall",
         ],
     ),
-    (4, &["eth_call", "eth_estimateGas", "debug_subscribe"]),
+    (4, &["eth_call", "eth_estimateGas"]),
     (5, &["debug_storageRangeAt"]),
     (6, &["debug_accountRange"]),
 ];

@@ -217,9 +217,8 @@ impl Session<'_, LastStep> {
 pub(super) fn call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Bytes, RpcError> {
     let request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
-    let overrides: Option<StateOverride> = args.optional()?;
-    let block_overrides: Option<BlockOverrides> =
-        args.optional_object("override.BlockOverrides")?;
+    let overrides: Option<StateOverride> = args.take_optional()?;
+    let block_overrides: Option<BlockOverrides> = args.take_optional()?;
     let head = rpc.head();
     let prepared = prepare(rpc, &head, block, overrides.as_ref(), block_overrides.as_ref())?;
     let message = Message::new(&request, rpc.node.spec.chain_id, rpc.node.limits.call_gas_max)

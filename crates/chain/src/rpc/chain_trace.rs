@@ -31,7 +31,7 @@ impl ChainTrace {
     /// Reads what follows the subscription's name.
     pub(super) fn read(head: &Head, args: &mut Arguments<'_>) -> Result<Self, RpcError> {
         let (start, end): (BlockNumberOrTag, BlockNumberOrTag) = (args.take()?, args.take()?);
-        let options: TraceOptions = args.optional()?.unwrap_or_default();
+        let options: TraceOptions = args.take_optional()?.unwrap_or_default();
         timeout(&options)?;
         let number = |block: BlockNumberOrTag| {
             let missing = || RpcError::server(format!("block #{} not found", number_of(block)));

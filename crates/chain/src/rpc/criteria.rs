@@ -60,7 +60,11 @@ impl Criteria {
                 "json: cannot unmarshal {kind} into Go value of type filters.input"
             ));
         };
-        let member = |name: &str| members.get(name).filter(|value| !value.is_null());
+        // Go knows members without regard to case; of several the last one counts.
+        let member = |name: &str| {
+            let named = members.iter().rfind(|(known, _)| known.eq_ignore_ascii_case(name));
+            named.map(|(_, value)| value).filter(|value| !value.is_null())
+        };
         let hash = member("blockHash").map(block_hash).transpose()?;
         let from = member("fromBlock").map(bound).transpose()?;
         let to = member("toBlock").map(bound).transpose()?;
@@ -318,6 +322,10 @@ mod tests {
         assert_eq!(read.topics, [vec![], vec![topic], vec![], vec![topic, topic]]);
         let empty = Criteria::from_json(&json!({"blockHash": null, "address": null}), 0).unwrap();
         assert_eq!(empty.blocks, Blocks::Range { from: None, to: None });
+        let shouted = json!({"FROMBLOCK": "0x10", "Address": address, "topicS": [topic]});
+        let shouted = Criteria::from_json(&shouted, 0).unwrap();
+        assert_eq!(shouted.blocks, Blocks::Range { from: Some(Bound::Number(16)), to: None });
+        assert_eq!((shouted.addresses, shouted.topics), (vec![address], vec![vec![topic]]));
         let single = Criteria::from_json(&json!({"blockHash": topic, "address": address}), 0);
         assert_eq!(single.unwrap().blocks, Blocks::Hash(topic));
     }

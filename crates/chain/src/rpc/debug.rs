@@ -3,20 +3,20 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{B256, Bytes, U64, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Arguments, Rpc, call::overridden, convert::StateView, error::RpcError};
 use crate::{
     block::{Block, SealedHeader, Transaction},
+    decode::{DecodeError, Index, Members, Parameter},
     execution::environment_of,
     message::{BlockOverrides, Checks, Message, Watch, Watched, refusal},
     node::Head,
     state::{Journal, StateReader},
     trace::{Place, Replay, Subject, TraceError, TraceOptions, run},
-    transfer::{self, DecodeError},
+    transfer,
 };
 
 /// How long a trace may take if the request does not say (geth's).
@@ -38,7 +38,7 @@ impl From<TraceError> for RpcError {
 
 pub(super) fn trace_transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
     let hash: B256 = args.take()?;
-    let options: TraceOptions = args.optional()?.unwrap_or_default();
+    let options: TraceOptions = args.take_optional()?.unwrap_or_default();
     let head = rpc.head();
     let Some(place) = head.snapshot.place_of(&hash)? else {
         return Err(RpcError::server("transaction not found"));
@@ -56,7 +56,7 @@ pub(super) fn trace_transaction(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Js
 pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
     let request: TransactionRequest = args.take()?;
     let block: BlockId = args.take()?;
-    let options: CallOptions = args.optional()?.unwrap_or_default();
+    let options: CallOptions = args.take_optional()?.unwrap_or_default();
     let head = rpc.head();
     let number = match block {
         BlockId::Number(BlockNumberOrTag::Pending) => {
@@ -73,7 +73,7 @@ pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rpc
     let header = head.header_of(number)?.ok_or_else(RpcError::header_not_found)?;
     let timeout = timeout(&options.trace)?;
     let state = match options.tx_index {
-        Some(index) => {
+        Some(Index(index)) => {
             let index = usize::try_from(index).unwrap_or(usize::MAX);
             let block = stored(&head, Some(number))?.ok_or_else(RpcError::header_not_found)?;
             if number == 0 {
@@ -121,14 +121,28 @@ pub(super) fn trace_call(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, Rpc
 }
 
 /// The options of `debug_traceCall`.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
 struct CallOptions {
-    #[serde(flatten)]
     trace: TraceOptions,
     state_overrides: Option<StateOverride>,
     block_overrides: Option<BlockOverrides>,
-    tx_index: Option<U64>,
+    tx_index: Option<Index>,
+}
+
+/// Those that no other trace has.
+const NAMES: [&str; 3] = ["stateOverrides", "blockOverrides", "txIndex"];
+
+impl Parameter for CallOptions {
+    fn decode(json: &str) -> Result<Self, DecodeError> {
+        const STRUCTURE: &str = "TraceCallConfig";
+        let members = Members::read(json, &NAMES, "tracers.TraceCallConfig")?;
+        Ok(Self {
+            trace: TraceOptions::decode(json)?,
+            state_overrides: members.take(STRUCTURE, "stateOverrides")?,
+            block_overrides: members.take(STRUCTURE, "blockOverrides")?,
+            tx_index: members.take(STRUCTURE, "txIndex")?,
+        })
+    }
 }
 
 /// Goes on to the transaction at `index`.
@@ -151,7 +165,7 @@ pub(super) fn before<R: StateReader>(
 
 pub(super) fn trace_block_by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
     let number: BlockNumberOrTag = args.take()?;
-    let options = args.optional()?.unwrap_or_default();
+    let options = args.take_optional()?.unwrap_or_default();
     let missing = || RpcError::server(format!("block #{} not found", number_of(number)));
     let (head, block) = chosen(rpc, number.into())?.ok_or_else(missing)?;
     trace(rpc, &head, &block, &options)
@@ -159,7 +173,7 @@ pub(super) fn trace_block_by_number(rpc: &Rpc, mut args: Arguments<'_>) -> Resul
 
 pub(super) fn trace_block_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
     let hash: B256 = args.take()?;
-    let options = args.optional()?.unwrap_or_default();
+    let options = args.take_optional()?.unwrap_or_default();
     let missing = || RpcError::server(format!("block {hash} not found"));
     let (head, block) = chosen(rpc, hash.into())?.ok_or_else(missing)?;
     trace(rpc, &head, &block, &options)
@@ -168,7 +182,7 @@ pub(super) fn trace_block_by_hash(rpc: &Rpc, mut args: Arguments<'_>) -> Result<
 /// Blocks that turned out to be wrong are not kept, so there is none to trace.
 pub(super) fn trace_bad_block(_: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
     let hash: B256 = args.take()?;
-    let _: Option<TraceOptions> = args.optional()?;
+    let _: Option<TraceOptions> = args.take_optional()?;
     Err(RpcError::server(format!("bad block {hash} not found")))
 }
 
@@ -197,13 +211,13 @@ pub(super) fn bad_blocks(_: &Rpc, _: Arguments<'_>) -> Result<Vec<Json>, RpcErro
 /// Traces a block that is given as RLP; its parent must be known.
 pub(super) fn trace_block(rpc: &Rpc, mut args: Arguments<'_>) -> Result<Json, RpcError> {
     let rlp: Bytes = args.take()?;
-    let options = args.optional()?.unwrap_or_default();
+    let options = args.take_optional()?.unwrap_or_default();
     let head = rpc.head();
     let block = transfer::decode(&rlp, &rpc.node.spec).map_err(|error| match error {
-        DecodeError::Malformed(error) => {
+        transfer::DecodeError::Malformed(error) => {
             RpcError::server(format!("could not decode block: {error}"))
         }
-        DecodeError::Signature { .. } => RpcError::server("invalid sender"),
+        transfer::DecodeError::Signature { .. } => RpcError::server("invalid sender"),
     })?;
     trace(rpc, &head, &block, &options)
 }

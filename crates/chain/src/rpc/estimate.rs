@@ -28,9 +28,8 @@ const SLACK: u64 = 15;
 pub(super) fn estimate_gas(rpc: &Rpc, mut args: Arguments<'_>) -> Result<U256, RpcError> {
     let mut request: TransactionRequest = args.take()?;
     let block: Option<BlockId> = args.take_optional()?;
-    let overrides: Option<StateOverride> = args.optional()?;
-    let block_overrides: Option<BlockOverrides> =
-        args.optional_object("override.BlockOverrides")?;
+    let overrides: Option<StateOverride> = args.take_optional()?;
+    let block_overrides: Option<BlockOverrides> = args.take_optional()?;
     let (overrides, block_overrides) = (overrides.as_ref(), block_overrides.as_ref());
     let gas = estimate(rpc, &rpc.head(), &mut request, block, overrides, block_overrides)?;
     Ok(U256::from(gas))

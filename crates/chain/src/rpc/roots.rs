@@ -21,7 +21,7 @@ pub(super) fn intermediate(
     mut args: Arguments<'_>,
 ) -> Result<Option<Vec<B256>>, RpcError> {
     let hash: B256 = args.take()?;
-    let options: TraceOptions = args.optional()?.unwrap_or_default();
+    let options: TraceOptions = args.take_optional()?.unwrap_or_default();
     let missing = || RpcError::server(format!("block {hash} not found"));
     let (head, block) = chosen(rpc, hash.into())?.ok_or_else(missing)?;
     let mut moment = replay(rpc, &head, &block.header, timeout(&options)?)?;

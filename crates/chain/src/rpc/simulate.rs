@@ -14,7 +14,7 @@ pub(super) fn simulate_v1(
     rpc: &Rpc,
     mut args: Arguments<'_>,
 ) -> Result<Vec<SimulatedBlock>, RpcError> {
-    let request: Request = args.required_object("ethapi.simOpts")?;
+    let request: Request = args.required()?;
     let block: Option<BlockId> = args.take_optional()?;
     let head = rpc.head();
     let pending = match block {

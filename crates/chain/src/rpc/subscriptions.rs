@@ -16,6 +16,7 @@ use std::{
 
 use alloy_primitives::B256;
 use hyper::body::Bytes;
+use serde::Deserialize;
 use serde_json::Value;
 use tilth_service::metrics::Held;
 use tokio::sync::Notify;
@@ -30,7 +31,10 @@ use super::{
     message::{METHOD_NAME_MAX, Message, notification_start},
     news,
 };
-use crate::{node::Node, websocket::Outbox};
+use crate::{
+    node::{Head, Node},
+    websocket::Outbox,
+};
 
 /// Transactions one receipts subscription may name (geth's).
 const RECEIPTS_MAX: usize = 200;
@@ -54,15 +58,30 @@ pub(super) enum Subject {
 pub(super) const METHODS: [&str; 4] =
     ["eth_subscribe", "eth_unsubscribe", "debug_subscribe", "debug_unsubscribe"];
 
-/// What can be subscribed to: the method's namespace and the subject's name.
-pub(super) const SUBJECTS: [(&str, &str); 6] = [
-    ("debug", "traceChain"),
-    ("eth", "logs"),
-    ("eth", "newHeads"),
-    ("eth", "newPendingTransactions"),
-    ("eth", "syncing"),
-    ("eth", "transactionReceipts"),
+/// What can be subscribed to: the method's namespace, the subject's name, how many arguments a request has at most,
+/// the name included, and how those behind it are read.
+const SUBJECTS: [(&str, &str, usize, Read); 6] = [
+    ("debug", "traceChain", 4, |head, args| ChainTrace::read(head, args).map(Subject::Chain)),
+    ("eth", "logs", 2, |_, args| {
+        let criteria = Criteria::argument(args, 1)?;
+        criteria.check_future()?;
+        Ok(Subject::Logs(criteria))
+    }),
+    ("eth", "newHeads", 1, |_, _| Ok(Subject::Heads)),
+    ("eth", "newPendingTransactions", 2, |_, args| {
+        Ok(Subject::Pending { full: args.take_optional()?.unwrap_or(false) })
+    }),
+    ("eth", "syncing", 1, |_, _| Ok(Subject::Syncing)),
+    ("eth", "transactionReceipts", 2, |_, args| receipts_of(args).map(Subject::Receipts)),
 ];
+
+type Read = fn(&Head, &mut Arguments<'_>) -> Result<Subject, RpcError>;
+
+/// What can be subscribed to: namespaces and names.
+#[cfg(test)]
+pub(super) fn subjects() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SUBJECTS.iter().map(|(namespace, name, ..)| (*namespace, *name))
+}
 
 /// One subscription.
 #[derive(Debug)]
@@ -307,52 +326,24 @@ pub(super) fn subscribe(
         return Err(RpcError::invalid("expected subscription name as first argument"));
     };
     let namespace = method.split('_').next().unwrap_or_default();
-    if !SUBJECTS.contains(&(namespace, name)) {
+    let known = SUBJECTS.iter().find(|known| (known.0, known.1) == (namespace, name));
+    let Some((.., most, read)) = known else {
         return Err(RpcError::subscription_unknown(namespace, name));
-    }
-    if (namespace, name.as_str()) == ("debug", "traceChain") {
-        let mut args = Arguments::new(method, message.params.map(|params| params.get()))?;
-        let _: String = args.take()?;
-        let range = ChainTrace::read(&session.hub.node.head(), &mut args)?;
-        return session.create(Subject::Chain(range));
-    }
-    let optional = |position: usize| args.get(position).filter(|value| !value.is_null());
-    let (most, subject) = match (namespace, name.as_str()) {
-        ("eth", "newHeads") => (1, Subject::Heads),
-        ("eth", "syncing") => (1, Subject::Syncing),
-        ("eth", "logs") => {
-            let query = optional(1)
-                .ok_or_else(|| RpcError::invalid("missing value for required argument 1"))?;
-            let criteria = Criteria::from_json(query, 1)?;
-            criteria.check_future()?;
-            (2, Subject::Logs(criteria))
-        }
-        ("eth", "newPendingTransactions") => {
-            let full = match optional(1) {
-                None => false,
-                Some(Value::Bool(full)) => *full,
-                Some(other) => return Err(wrong_type(other, "bool")),
-            };
-            (2, Subject::Pending { full })
-        }
-        ("eth", "transactionReceipts") => (2, Subject::Receipts(receipts_of(optional(1))?)),
-        _ => return Err(RpcError::subscription_unknown(namespace, name)),
     };
-    if args.len() > most {
-        return Err(RpcError::invalid(format!("too many arguments, want at most {most}")));
-    }
-    session.create(subject)
+    let mut args = Arguments::at_most(*most, message.params.map(|params| params.get()))?;
+    let _: String = args.take()?;
+    session.create(read(&session.hub.node.head(), &mut args)?)
 }
 
-fn receipts_of(query: Option<&Value>) -> Result<HashSet<B256>, RpcError> {
-    #[derive(Default, serde::Deserialize)]
-    struct Query {
-        #[serde(default, rename = "transactionHashes")]
-        hashes: Option<Vec<B256>>,
-    }
-    let Some(query) = query else { return Ok(HashSet::new()) };
-    let query = <Query as serde::Deserialize>::deserialize(query)
-        .map_err(|error| RpcError::invalid(format!("invalid argument 1: {error}")))?;
+/// Which transactions' receipts are asked for.
+#[derive(Default, Deserialize)]
+struct ReceiptsQuery {
+    #[serde(default, rename = "transactionHashes")]
+    hashes: Option<Vec<B256>>,
+}
+
+fn receipts_of(args: &mut Arguments<'_>) -> Result<HashSet<B256>, RpcError> {
+    let query: ReceiptsQuery = args.optional()?.unwrap_or_default();
     let hashes = query.hashes.unwrap_or_default();
     if hashes.len() > RECEIPTS_MAX {
         let message = "exceed max number of transaction hashes allowed per transactionReceipts \
@@ -360,20 +351,6 @@ fn receipts_of(query: Option<&Value>) -> Result<HashSet<B256>, RpcError> {
         return Err(RpcError::server(message));
     }
     Ok(hashes.into_iter().collect())
-}
-
-fn wrong_type(value: &Value, wanted: &str) -> RpcError {
-    let found = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    RpcError::invalid(format!(
-        "invalid argument 1: json: cannot unmarshal {found} into Go value of type {wanted}"
-    ))
 }
 
 /// `eth_unsubscribe`.

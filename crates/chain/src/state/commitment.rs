@@ -18,7 +18,7 @@ use super::{
 };
 use crate::trie::{Change, Loader, NodeStore, PARALLEL_MIN, Trie};
 
-/// Nodes held in memory over all tries after which those not used for longest are dropped. About
+/// Nodes and entries held in memory over all tries after which those not used for longest are dropped. 100 to
 /// 200 bytes each: 200 MB.
 const NODES_MAX: usize = 1_000_000;
 
@@ -66,7 +66,7 @@ struct LoadedStorage {
 }
 
 /// A computed step; cheap to keep or drop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Advance {
     accounts: Trie,
     /// Changed storage tries by account; `None` for a deleted account.
@@ -98,7 +98,6 @@ pub trait CommitmentStore {
 
 impl Commitment {
     fn at(accounts: Trie) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             view: TrieView::new(accounts),
             storages: HashMap::new(),
@@ -107,7 +106,7 @@ impl Commitment {
             storage_nodes: 0,
             epoch: 1,
             nodes_max: NODES_MAX,
-            threads: threads.min(THREADS_MAX),
+            threads: processors(),
         }
     }
 
@@ -128,7 +127,8 @@ impl Commitment {
     /// are those of the source's state until they are changed, so the source may go on reading the
     /// state of `view` however far this is led.
     pub fn of(view: TrieView) -> Self {
-        Self { view, ..Self::default() }.with_threads(1)
+        let epoch = view.epoch().saturating_add(1);
+        Self { view, epoch, ..Self::default() }.with_threads(1)
     }
 
     /// Moves from the state with the root `saved`, at which the source's records stand, to the one
@@ -169,11 +169,11 @@ impl Commitment {
         let nodes = AccountNodes { source };
         let loader = this.loader(&nodes).with_entries_ahead();
         let accounts = this.accounts().updated(&changes, &loader)?;
-        this.view.advance(accounts, tries);
+        this.view.advance(accounts, tries, this.epoch);
         Ok(this)
     }
 
-    /// Bounds the nodes held in memory, about 200 bytes each. Exceeded between two saves only.
+    /// Bounds the nodes and entries held in memory, 100 to 200 bytes each. Exceeded between two saves only.
     #[must_use]
     pub fn with_nodes_max(self, nodes_max: usize) -> Self {
         Self { nodes_max, ..self }
@@ -183,6 +183,12 @@ impl Commitment {
     #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
+    }
+
+    /// Hashes a large block's tries on all processors.
+    #[must_use]
+    pub(crate) fn on_all_processors(self) -> Self {
+        self.with_threads(processors())
     }
 
     /// The account trie.
@@ -374,7 +380,7 @@ impl StateCommitment for Commitment {
         self.unsaved_keys += advance.keys;
         let changed = advance.storages.iter();
         let changed = changed.filter_map(|(key, trie)| Some((*key, trie.clone()?))).collect();
-        self.view.advance(advance.accounts, changed);
+        self.view.advance(advance.accounts, changed, self.epoch);
         for (key, storage) in advance.storages {
             self.unsaved.insert(key);
             match storage {
@@ -388,6 +394,10 @@ impl StateCommitment for Commitment {
         }
         self.epoch = self.epoch.saturating_add(1);
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
 }
 
 fn leaf(value: U256) -> Option<Vec<u8>> {

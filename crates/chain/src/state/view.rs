@@ -14,6 +14,8 @@ pub struct TrieView {
     accounts: Trie,
     /// Storage tries that are newer than their stored records.
     unsaved: Option<Arc<Layer>>,
+    /// No node in memory has a later stamp.
+    epoch: u32,
 }
 
 /// Changed storage tries: the younger layer stands above and has at most half as many as the one
@@ -26,7 +28,12 @@ struct Layer {
 
 impl TrieView {
     pub(super) fn new(accounts: Trie) -> Self {
-        Self { accounts, unsaved: None }
+        Self { accounts, unsaved: None, epoch: 0 }
+    }
+
+    /// The latest stamp of its nodes.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// The account trie.
@@ -34,9 +41,10 @@ impl TrieView {
         &self.accounts
     }
 
-    /// The view after a block.
-    pub(super) fn advance(&mut self, accounts: Trie, changed: HashMap<B256, Trie>) {
+    /// The view after a block whose nodes are stamped with `epoch`.
+    pub(super) fn advance(&mut self, accounts: Trie, changed: HashMap<B256, Trie>, epoch: u32) {
         self.accounts = accounts;
+        self.epoch = epoch;
         if changed.is_empty() {
             return;
         }
@@ -53,7 +61,7 @@ impl TrieView {
 
     /// The view once the stored records have caught up.
     pub(super) fn saved(&mut self, accounts: Trie) {
-        *self = Self::new(accounts);
+        *self = Self { epoch: self.epoch, ..Self::new(accounts) };
     }
 
     /// The storage trie of an account with this storage root.
@@ -88,7 +96,7 @@ impl TrieView {
     ) -> Result<Self, StateError> {
         let nodes = AccountNodes { source };
         let accounts = self.accounts.updated(changes, &Loader::new(&nodes))?;
-        Ok(Self { accounts, unsaved: self.unsaved.clone() })
+        Ok(Self { accounts, unsaved: self.unsaved.clone(), epoch: self.epoch })
     }
 
     /// For each of `slots` the nodes that prove it in an account's storage trie after `changes`.

@@ -42,7 +42,11 @@ impl Store {
         let snapshot = self.snapshot()?;
         match self.catch_up(&snapshot) {
             Ok(Some(commitment)) => return Ok(commitment),
-            Ok(None) => {}
+            Ok(None) => {
+                tracing::info!(
+                    "there are no stored tries to go on from, or of an older version: they are made anew"
+                );
+            }
             Err(error @ StateError::Damaged { .. }) => {
                 tracing::warn!(%error, "the stored tries do not fit; they are made anew");
             }

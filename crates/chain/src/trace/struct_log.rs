@@ -4,21 +4,19 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, map::HashMap};
 use revm::bytecode::opcode;
-use serde::Deserialize;
 
 use super::{End, Exit, REVERTED, Step, Tracer, World, fault};
 use crate::state::StateError;
 
 /// What the records contain.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LoggerOptions {
-    enable_memory: bool,
-    disable_stack: bool,
-    disable_storage: bool,
-    enable_return_data: bool,
+    pub(super) enable_memory: bool,
+    pub(super) disable_stack: bool,
+    pub(super) disable_storage: bool,
+    pub(super) enable_return_data: bool,
     /// Bytes of records after which no more are written; zero for no limit.
-    limit: usize,
+    pub(super) limit: usize,
 }
 
 /// See the module's description.

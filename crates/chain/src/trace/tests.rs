@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::{Place, Subject, TraceOptions, run};
 use crate::{
+    decode::Parameter as _,
     message::{Precompiles, Turns, Watch, Watched},
     state::{AccountState, Journal, StateError, StateReader},
 };
@@ -70,7 +71,7 @@ fn trace(state: Memory, environment: EvmEnv, transaction: TxEnv, options: Value)
     let precompiles = Precompiles::of(environment.cfg_env.spec).called();
     let journal =
         Journal::new(Watched { reader: state, watch: watch.into(), hashes_below: u64::MAX });
-    let options: TraceOptions = serde_json::from_value(options).unwrap();
+    let options = TraceOptions::decode(&options.to_string()).unwrap();
     let tracer = options.tracer(&Subject::default(), environment.cfg_env.spec).unwrap();
     let place = Place { journal, environment, precompiles };
     let traced = run(place, transaction, &Subject::default(), tracer, 1 << 30).unwrap();

@@ -155,12 +155,38 @@ impl<R: Read> Iterator for BlockFile<R> {
 }
 
 /// Why bytes are not a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DecodeError {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
     /// They are not laid out as one.
+    #[error("not a block: {0}")]
     Malformed(String),
     /// A signature without a sender.
-    Signature { number: u64, index: usize },
+    #[error("transaction {index} of block {number} has an invalid signature")]
+    Signature {
+        /// Block number.
+        number: u64,
+        /// Position in the block.
+        index: usize,
+    },
+}
+
+impl Block {
+    /// Decodes a block as it travels and recovers the senders of its transactions; nothing is executed.
+    ///
+    /// # Errors
+    /// Says why the bytes are no block, also when there are more than [`BLOCK_BYTES_MAX`].
+    pub fn from_rlp(rlp: &[u8], spec: &ChainSpec) -> Result<Self, DecodeError> {
+        if rlp.len() > BLOCK_BYTES_MAX {
+            let reason = format!("{} bytes are more than {BLOCK_BYTES_MAX}", rlp.len());
+            return Err(DecodeError::Malformed(reason));
+        }
+        decode(rlp, spec)
+    }
+
+    /// The block as it travels.
+    pub fn to_rlp(&self) -> Vec<u8> {
+        encode(self)
+    }
 }
 
 /// Decodes a block as it travels and recovers the senders of its transactions.

@@ -113,11 +113,15 @@ impl<'a> Loader<'a> {
         }
         let entries: Vec<_> = entries.iter().map(|(key, value)| (key, value.as_slice())).collect();
         let loaded = build(depth, &entries, self.epoch);
+        if self.ahead {
+            // Nothing to compare with: what is to be changed anyway is hashed once, when it has been.
+            return Ok(loaded);
+        }
         if let Some(loaded) = &loaded {
             hash::all(loaded, depth);
         }
         let is_right = loaded.as_ref().is_some_and(|loaded| stands_for(node, loaded, depth));
-        if is_right || self.ahead { Ok(loaded) } else { Err(DAMAGED) }
+        if is_right { Ok(loaded) } else { Err(DAMAGED) }
     }
 }
 

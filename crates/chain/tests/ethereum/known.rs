@@ -9,10 +9,6 @@ const STORAGE_ALONE: &str = "a creation at an address with nothing but storage (
 /// All coins there are cost less than one such unit of gas: nobody can pay for the transaction.
 const PRICE: &str = "a gas price above 2^128 wei does not decode";
 
-/// The tool that made the file pays the block's reward of nothing after a refused transaction, and
-/// before EIP-158 that leaves an empty account.
-const NO_REWARD: &str = "refused, as it must be; but the file has an empty coinbase (EIP-158)";
-
 /// Folders of state tests that are not run, and why.
 pub const LEFT_OUT: &[(&str, &str)] = &[
     ("EIPTests/StateTests/stEOF", "EOF did not become part of any fork"),
@@ -44,7 +40,6 @@ pub const STATES: &[Known] = &[
         reason: STORAGE_ALONE,
     },
     Known { case: "GeneralStateTests/stSStoreTest/InitCollision", count: 4, reason: STORAGE_ALONE },
-    Known { case: "EIPTests/StateTests/stExample/blobtxExample", count: 3, reason: NO_REWARD },
 ];
 
 pub const LEGACY_CONSTANTINOPLE: &[Known] = &[
@@ -71,6 +66,60 @@ pub const LEGACY_CONSTANTINOPLE: &[Known] = &[
     Known {
         case: "LegacyTests/Constantinople/GeneralStateTests/stSStoreTest/InitCollision",
         count: 8,
+        reason: STORAGE_ALONE,
+    },
+];
+
+/// Paths with their ending: some names are the beginnings of others.
+pub const LEGACY_CANCUN: &[Known] = &[
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stCreate2/RevertInCreateInInitCreate2.json",
+        count: 3,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stCreate2/RevertInCreateInInitCreate2Paris.json",
+        count: 6,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stCreate2/create2collisionStorage.json",
+        count: 9,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stCreate2/create2collisionStorageParis.json",
+        count: 18,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stExtCodeHash/dynamicAccountOverwriteEmpty.json",
+        count: 3,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stExtCodeHash/dynamicAccountOverwriteEmpty_Paris.json",
+        count: 6,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stRevertTest/RevertInCreateInInit.json",
+        count: 3,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stRevertTest/RevertInCreateInInit_Paris.json",
+        count: 6,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stSStoreTest/InitCollision.json",
+        count: 12,
+        reason: STORAGE_ALONE,
+    },
+    Known {
+        case: "LegacyTests/Cancun/GeneralStateTests/stSStoreTest/InitCollisionParis.json",
+        count: 24,
         reason: STORAGE_ALONE,
     },
 ];

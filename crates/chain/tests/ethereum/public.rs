@@ -34,7 +34,7 @@ fn run_chains(kind: &'static str, folders: &[&str], known: &'static [Known], flo
 #[ignore = "the files are not part of this repository: cargo xtask ethereum-tests DIR"]
 fn general_states() {
     let folders = ["GeneralStateTests", "EIPTests/StateTests"];
-    run("GeneralStateTests", &folders, known::STATES, 21_442, |file, tally| {
+    run("GeneralStateTests", &folders, known::STATES, 21_445, |file, tally| {
         let left_out = known::LEFT_OUT.iter().find(|(path, _)| file.path.starts_with(path));
         match left_out {
             Some((_, reason)) => states::leave_out(file, reason, tally),
@@ -48,6 +48,13 @@ fn general_states() {
 fn legacy_constantinople_states() {
     let (kind, known) = ("legacy state tests to Constantinople", known::LEGACY_CONSTANTINOPLE);
     run(kind, &["LegacyTests/Constantinople/GeneralStateTests"], known, 31_275, states::run);
+}
+
+#[test]
+#[ignore = "the files are not part of this repository: cargo xtask ethereum-tests DIR"]
+fn legacy_cancun_states() {
+    let (kind, known) = ("legacy state tests to Cancun", known::LEGACY_CANCUN);
+    run(kind, &["LegacyTests/Cancun/GeneralStateTests"], known, 101_071, states::run);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Failures that are printed one by one.
-const SHOWN: usize = 200;
+const SHOWN: usize = 1000;
 
 /// Cases that are known not to come out as the file says.
 pub struct Known {

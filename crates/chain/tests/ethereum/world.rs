@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Quantity {
 }
 
 /// An account of a test.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Account {
     balance: Quantity,
     code: Bytes,

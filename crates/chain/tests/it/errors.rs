@@ -3,13 +3,16 @@
 use alloy::{
     consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy},
     eips::eip2718::Encodable2718,
-    primitives::{Address, TxKind, hex},
+    primitives::{Address, B256, TxKind, hex},
     signers::SignerSync,
 };
 use serde_json::{Value, json};
 use tilth_chain::{Chain, Config, Production};
 
-use crate::fixture::{config, signer, start};
+use crate::{
+    fixture::{config, signer, start},
+    socket::Socket,
+};
 
 /// Sends one call and returns the whole answer.
 pub async fn ask(chain: &Chain, method: &str, params: Value) -> Value {
@@ -406,4 +409,108 @@ async fn fees_that_are_likely_a_mistake_are_refused() {
 async fn lost(chain: &Chain, request: &Value) -> String {
     let filled = ask(chain, "eth_fillTransaction", json!([request])).await;
     format!("transaction {} not found", filled["result"]["tx"]["hash"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn structures_inside_of_arguments_are_read_from_objects_alone() {
+    let chain = start(config()).await;
+    let to = signer(0).address();
+    let call = json!({"to": to});
+    let array =
+        |go_type: &str| format!("json: cannot unmarshal array into Go value of type {go_type}");
+    let within = |field: &str, go_type: &str| {
+        format!(
+            "json: cannot unmarshal array into Go struct field TraceCallConfig.{field} of type {go_type}"
+        )
+    };
+    let account = array("override.OverrideAccount");
+    let tuple = array("types.AccessTuple");
+    let block = array("override.BlockOverrides");
+    let simulated = |call: Value| json!([{"blockStateCalls": [call]}]);
+    let cases = [
+        ("eth_simulateV1", json!([{"blockStateCalls": [[]]}]), array("ethapi.simBlock")),
+        ("eth_simulateV1", simulated(json!({"blockOverrides": ["0x1"]})), block),
+        (
+            "eth_simulateV1",
+            simulated(json!({"stateOverrides": {to.to_string(): []}})),
+            account.clone(),
+        ),
+        (
+            "eth_simulateV1",
+            simulated(json!({"calls": [{"to": to, "accessList": [[to, []]]}]})),
+            tuple.clone(),
+        ),
+        ("eth_call", json!([call, "latest", {to.to_string(): ["0x1"]}]), account),
+        ("eth_call", json!([{"to": to, "accessList": [[to, []]]}]), tuple),
+        (
+            "debug_traceCall",
+            json!([call, "latest", {"blockOverrides": ["0x1"]}]),
+            within("blockOverrides", "override.BlockOverrides"),
+        ),
+        (
+            "debug_traceCall",
+            json!([call, "latest", {"stateOverrides": {to.to_string(): []}}]),
+            within("stateOverrides", "override.OverrideAccount"),
+        ),
+        ("debug_traceCall", json!([call, "latest", []]), array("tracers.TraceCallConfig")),
+        (
+            "debug_traceTransaction",
+            json!([B256::ZERO, {"disableStack": []}]),
+            "json: cannot unmarshal array into Go struct field TraceConfig.disableStack of type bool"
+                .to_owned(),
+        ),
+        (
+            "debug_traceCall",
+            json!([call, "latest", {"tracer": "callTracer", "tracerConfig": [true]}]),
+            "json: cannot unmarshal array".to_owned(),
+        ),
+    ];
+    for (method, params, reason) in cases {
+        let answer = ask(&chain, method, params.clone()).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(&reason), "{method} {params}: {answer}");
+    }
+    let mut socket = Socket::connect(chain.rpc_addr()).await;
+    for subject in ["transactionReceipts", "logs"] {
+        let answer = socket.call("eth_subscribe", json!([subject, []])).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("cannot unmarshal array into Go value"), "{answer}");
+    }
+    let many = socket.call("eth_subscribe", json!(["newHeads", true])).await;
+    assert_eq!(many["error"]["message"], "too many arguments, want at most 1");
+}
+
+#[tokio::test]
+async fn calls_of_simulations_are_read_as_others_and_names_without_regard_to_case() {
+    let chain = start(config()).await;
+    let to = signer(0).address();
+    let leading = "json: cannot unmarshal hex number with leading zero digits into Go struct field \
+                   TransactionArgs.gas of type hexutil.Uint64";
+    let padded = json!({"to": to, "gas": "0x05208"});
+    check(
+        &chain,
+        vec![
+            ("eth_call", json!([padded]), -32602, &format!("invalid argument 0: {leading}")),
+            (
+                "eth_simulateV1",
+                json!([{"blockStateCalls": [{"calls": [padded]}]}]),
+                -32602,
+                &format!("invalid argument 0: {leading}"),
+            ),
+        ],
+    )
+    .await;
+    let poor = Address::repeat_byte(0x99);
+    let pays = json!({"from": poor, "to": to, "value": "0x1"});
+    let rich = json!({poor.to_string(): {"Balance": "0x1", "more": [1]}});
+    let refused = ask(&chain, "eth_call", json!([pays, "latest"])).await;
+    assert!(
+        refused["error"]["message"].as_str().unwrap().contains("insufficient funds"),
+        "{refused}"
+    );
+    let called = ask(&chain, "eth_call", json!([pays, "latest", rich])).await;
+    assert_eq!(called["result"], "0x", "{called}");
+    let simulation = json!([{"BLOCKSTATECALLS": [{"stateoverrides": rich, "Calls": [pays]}]}]);
+    let simulated = ask(&chain, "eth_simulateV1", simulation).await;
+    assert_eq!(simulated["result"][0]["calls"][0]["status"], "0x1", "{simulated}");
 }

@@ -21,6 +21,7 @@ mod messages;
 mod peer;
 mod pending;
 mod probe;
+mod producer;
 mod programs;
 mod retention;
 mod simulation;

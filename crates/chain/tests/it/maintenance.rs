@@ -6,7 +6,7 @@ use alloy::{
     network::TransactionBuilder, primitives::B256, providers::Provider,
     rpc::types::TransactionRequest,
 };
-use redb::{ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use tilth_chain::{
     Chain, Clock, Config, Production,
     fsck::{Level, Options, Place, Report, fsck},
@@ -162,6 +162,7 @@ const CODES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("codes
 const OLD_STORAGE: TableDefinition<'_, &[u8; 72], &[u8]> = TableDefinition::new("old_storage");
 const OLD_ACCOUNTS: TableDefinition<'_, &[u8; 40], &[u8]> = TableDefinition::new("old_accounts");
 const STORAGE_NODES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("storage_nodes");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// Flips the last bit of a table's value in the middle, or removes the entry.
 macro_rules! damage {
@@ -271,4 +272,44 @@ async fn every_kind_of_damage_is_found_and_what_can_be_is_repaired() {
             assert_eq!(check(&copy, Level::Full).findings, Vec::new(), "{name}");
         }
     }
+}
+
+/// Until 2026-11-29 records stood for smaller subtrees, under another name in the facts about the database.
+#[tokio::test]
+async fn a_folder_with_the_records_of_an_older_version_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 20).await.shutdown().await;
+    {
+        let database = redb::Database::open(dir.path().join("chain.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut meta = transaction.open_table(META).unwrap();
+            let saved = meta.remove("tries").unwrap().unwrap().value();
+            meta.insert("trie", saved).unwrap();
+            let mut nodes = transaction.open_table(STORAGE_NODES).unwrap();
+            // One that today's version would not have: it must go.
+            nodes.insert([7; 33].as_slice(), [0; 9].as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    let chain = start(on_disk(dir.path())).await;
+    let provider = client(&chain);
+    let nonce = provider.get_transaction_count(signer(0).address()).await.unwrap();
+    let store = TransactionRequest::default()
+        .with_to(signer(0).address().create(0))
+        .with_input(words(&[7, 7]))
+        .with_gas_limit(100_000)
+        .with_nonce(nonce);
+    let _ = provider.send_transaction(store).await.unwrap();
+    chain.mine().await.unwrap();
+    chain.shutdown().await;
+    assert_eq!(check(dir.path(), Level::Full).findings, Vec::new());
+    let database = redb::Database::open(dir.path().join("chain.redb")).unwrap();
+    let meta = database.begin_read().unwrap().open_table(META).unwrap();
+    let names: Vec<String> =
+        meta.iter().unwrap().map(|entry| entry.unwrap().0.value().to_owned()).collect();
+    assert!(
+        names.contains(&"tries".to_owned()) && !names.contains(&"trie".to_owned()),
+        "{names:?}"
+    );
 }

@@ -56,6 +56,56 @@ pub struct ProviderOptions {
     pub relay: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Auditor {
+    /// Name of the auditor: its accounts are NAME (owner) and NAME-node (hot key).
+    #[arg(required = true)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub options: AuditorOptions,
+    #[command(subcommand)]
+    pub command: Option<AuditorCommand>,
+}
+
+/// Where an auditor's configuration comes from: the file, then these.
+#[derive(Clone, Debug, Args)]
+pub struct AuditorOptions {
+    /// Configuration file (TOML); auditor.toml in the auditor's folder if it is there.
+    /// `tilth auditor config` prints one.
+    #[arg(long, value_name = "FILE", env = "TILTH_AUDITOR_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Set one option, for example memory-bytes=4GiB; may be given again.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Stake in GRAIN.
+    #[arg(long, value_name = "GRAIN")]
+    pub stake: Option<Amount>,
+}
+
+/// What an owner can do with an auditor besides running it.
+#[derive(Debug, Subcommand)]
+pub enum AuditorCommand {
+    /// Stake, fees and open seats, from the chain.
+    Status { name: String },
+    /// Start taking stake out: all of it, or so much. It is within reach of punishment for seven more days.
+    Leave {
+        name: String,
+        #[arg(value_name = "GRAIN")]
+        amount: Option<Amount>,
+    },
+    /// Make stake that has left free balance again.
+    Withdraw { name: String },
+    /// Have earned fees paid; a running auditor does so by itself.
+    Collect { name: String },
+    /// Print a configuration file with every option, its default and its meaning.
+    Config {
+        /// Print the reference page (Markdown) instead.
+        #[arg(long)]
+        reference: bool,
+    },
+}
+
 /// What an owner can do with a provider besides running it.
 #[derive(Debug, Subcommand)]
 pub enum ProviderCommand {

@@ -3,8 +3,8 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use tilth_protocol::{Amount, Price, Problem};
-use tilth_provider::{Comfort, IdleRules, MAX_SLOTS, Offer, Power};
+use tilth_protocol::{Amount, Price, Problem, infer::Prices};
+use tilth_provider::{Comfort, IdleRules, MAX_SLOTS, Offer, Power, infer::Model};
 use tilth_sandbox::GpuUse;
 use tilth_service::options;
 
@@ -38,6 +38,12 @@ tilth_service::options! {
         pub measure: bool = true,
         /// Least price of a Gfuel, in GRAIN, such as `0.0005`. The default takes any.
         pub price_floor: String = String::new(),
+        /// Model blobs (files) of language models that are sold by token.
+        pub models: Vec<String> = Vec::new(),
+        /// Price of a million tokens of prompts, in GRAIN.
+        pub input_price: String = "0.1".to_owned(),
+        /// Price of a million tokens of answers, in GRAIN.
+        pub output_price: String = "0.3".to_owned(),
         /// Where the data endpoint listens (UDP). Port 0 takes a free one.
         pub bind: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 0)),
         /// Addresses to publish instead of the bound ones, for a port forwarded by a router.
@@ -159,11 +165,16 @@ impl ProviderConfig {
             content_bytes: data.content_bytes,
         };
         let withdraw_above = amount("withdraw-above", &self.withdraw_above)?;
+        let prices = Prices {
+            input: amount("input-price", &self.input_price)?,
+            output: amount("output-price", &self.output_price)?,
+        };
         Ok(Told {
             offer: Offer {
                 slots: self.slots,
                 stake: amount("stake", &self.stake)?,
                 price_floor: self.floor()?,
+                models: self.models.iter().map(|file| Model::new(file.into(), prices)).collect(),
                 ..Offer::default()
             },
             gpu: self.gpu()?,

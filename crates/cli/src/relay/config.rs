@@ -34,7 +34,7 @@ tilth_service::options! {
         /// Port 0 takes a free one.
         pub listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 3340)),
         /// Host names or addresses under which others reach it, for the certificate it makes and the address it
-        /// shows.
+        /// shows; with `plain` those of the proxy.
         pub names: Vec<String> = Vec::new(),
         /// Certificate chain (PEM) of an authority, instead of one that the relay makes for itself; read again
         /// every hour. A relative path starts from the folder in which the command runs.
@@ -149,6 +149,20 @@ impl RelayConfig {
             return vec!["localhost".to_owned()];
         }
         vec![self.listen.ip().to_string()]
+    }
+
+    /// Its addresses for others. Behind a proxy they are the proxy's, at the port where discovery is, which endpoints ask at
+    /// the same one.
+    pub fn urls(&self, relay: &tilth_relay::Relay) -> Vec<String> {
+        let url = |name: &String| self.at_proxy(name).unwrap_or_else(|| relay.url(name));
+        self.names().iter().map(url).collect()
+    }
+
+    /// The address at a proxy that others know by a name of the relay's; none if it stands alone, or was given no name.
+    fn at_proxy(&self, name: &str) -> Option<String> {
+        let port = self.discovery.map_or(443, |discovery| discovery.port());
+        let behind = self.plain && !self.names.is_empty();
+        behind.then(|| tilth_relay::url(true, name, port))
     }
 
     /// The certificate it has made for itself, which others must be given.
@@ -353,6 +367,22 @@ mod tests {
             "plain = true\ndiscovery = \"0.0.0.0:443\"\ncertificate = \"c\"\nkey = \"k\"\n";
         let proxied = read(dir.path(), proxied).unwrap();
         assert!(matches!(proxied.door, Door::Plain { discovery: Some(_) }));
+    }
+
+    #[test]
+    fn behind_a_proxy_the_proxys_address_is_shown() {
+        let at_proxy = |text: &str| {
+            let mut config = RelayConfig::default();
+            options::read(&mut config, text).unwrap();
+            config.at_proxy("relay.example.org")
+        };
+        let name = "names = [\"relay.example.org\"]\n";
+        let plain = format!("{name}plain = true\n");
+        assert_eq!(at_proxy(&plain).unwrap(), "https://relay.example.org");
+        let discovery = format!("{plain}discovery = \"0.0.0.0:8443\"\n");
+        assert_eq!(at_proxy(&discovery).unwrap(), "https://relay.example.org:8443");
+        assert_eq!(at_proxy("plain = true"), None, "for tests");
+        assert_eq!(at_proxy(name), None);
     }
 
     #[test]

@@ -71,8 +71,11 @@ fn a_provider_is_challenged_by_anybody_and_the_transcript_checked_anywhere() {
         let said = net.tilth(&args);
         let said: Value =
             serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:#?}"));
-        // A machine that runs other tests may be too slow for what it announced; wrong it is never.
-        assert!(["passed", "too-slow"].contains(&said["finding"].as_str().unwrap()), "{said:#}");
+        // A machine that runs other tests may be too slow for what it announced; wrong it is never. What is too
+        // little to show a class is not passed.
+        let may = if more.is_empty() { &["passed", "right", "too-slow"][..] } else { &["right"] };
+        assert!(may.contains(&said["finding"].as_str().unwrap()), "{said:#}");
+        assert_eq!(said["finding"] == "right", said["class"].is_null(), "{said:#}");
         let last = said["tries"].as_array().unwrap().last().unwrap();
         assert!(last["times"]["commit-ms"].as_u64().unwrap() > 0, "{said:#}");
 

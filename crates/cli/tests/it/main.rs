@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 mod accounts;
+mod audits;
 mod capability;
 mod clients;
 mod faults;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod guests;
+mod inference;
 mod jobs;
 mod net;
 mod node;
@@ -16,5 +18,6 @@ mod pictures;
 mod pipelines;
 mod refusals;
 mod running;
+mod shop;
 mod stopping;
 mod upkeep;

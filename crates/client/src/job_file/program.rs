@@ -5,10 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tilth_protocol::{GpuProgram, JobSpec, Problem, Workload, gpu::BufferRole};
+use tilth_protocol::{
+    GpuProgram, JobSpec, Problem, Workload, gpu::BufferRole, infer::program::InferProgram,
+};
 
 use super::mistake;
-use crate::gpu_program;
+use crate::{gpu_program, infer_program};
 
 /// First bytes of every WebAssembly module.
 const WASM_MAGIC: &[u8; 4] = b"\0asm";
@@ -16,10 +18,11 @@ const WASM_MAGIC: &[u8; 4] = b"\0asm";
 /// Where the program is that travels: a GPU program's manifest is packed first.
 pub(super) fn packed(workload: Workload, written: PathBuf) -> Result<PathBuf, Problem> {
     let is_manifest = written.extension().is_some_and(|kind| kind == "toml");
-    if workload == Workload::Gpu && is_manifest {
-        return gpu_program::pack(&written);
+    match workload {
+        Workload::Gpu if is_manifest => gpu_program::pack(&written),
+        Workload::Infer if is_manifest => infer_program::pack(&written),
+        _ => Ok(written),
     }
-    Ok(written)
 }
 
 /// Checks that a program is of the job's workload; a GPU program is read whole, for it says what it needs.
@@ -35,6 +38,13 @@ pub(super) fn check(
             format!("{} does not begin with \\0asm", path.display()),
             "compile it for wasm32-wasip1 or wasm32-unknown-unknown; see docs/reference/guest.md",
         )),
+        Workload::Infer => InferProgram::from_bytes(program).map(|_| None).map_err(|error| {
+            Problem::new(
+                "the program is not one for language models",
+                format!("{}: {error}", path.display()),
+                "name a manifest in TOML, or a program packed from one; see docs/guide/inference.md",
+            )
+        }),
         Workload::Gpu => GpuProgram::from_bytes(program).map(Some).map_err(|error| {
             Problem::new(
                 "the program is not a GPU program",

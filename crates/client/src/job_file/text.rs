@@ -62,6 +62,7 @@ fn one_mebibyte() -> ByteSize {
 pub(super) struct VerificationText {
     pub(super) window: Option<TimeSpan>,
     pub(super) max_failures: Option<u32>,
+    pub(super) audited: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

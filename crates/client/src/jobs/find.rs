@@ -16,7 +16,7 @@ use tilth_contracts::{JobBook, JobBook::JobBookEvents, JobState};
 use tilth_protocol::{Amount, Contact, ContentHash, JobId, JobSpec, spec::MAX_SPEC_BYTES};
 
 use super::{Agreed, JobError, Jobs, Listed, Note};
-use crate::{ChainError, Chronicle};
+use crate::{ChainError, Chronicle, Link};
 
 /// How long a spec may take to fetch when it is not here.
 const FETCH_SPEC: Duration = Duration::from_secs(30);
@@ -156,9 +156,20 @@ impl Jobs {
     /// # Errors
     /// [`JobError::NoSuchJob`], those of the chain.
     pub async fn history(&self, job: JobId) -> Result<Chronicle, JobError> {
-        let link = self.account.link();
+        Self::chronicle(self.account.link(), job, self.first_block).await
+    }
+
+    /// As [`Jobs::history`], for those who have no account.
+    ///
+    /// # Errors
+    /// As [`Jobs::history`].
+    pub async fn chronicle(
+        link: &Link,
+        job: JobId,
+        first_block: u64,
+    ) -> Result<Chronicle, JobError> {
         let filter = Filter::new().address(link.addresses().job_book).topic1(U256::from(job.0));
-        let logs = link.scan(&filter, self.first_block).await?;
+        let logs = link.scan(&filter, first_block).await?;
         let mut chronicle: Option<Chronicle> = None;
         for event in logs.iter().filter_map(|log| JobBookEvents::decode_log(&log.inner).ok()) {
             match &mut chronicle {

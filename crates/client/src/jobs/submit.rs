@@ -73,6 +73,9 @@ impl Jobs {
         let value = prepared.most_cost(1).ok_or_else(too_much)?;
         let (link, addresses) = (self.account.link(), *self.account.link().addresses());
         self.check_free(funds).await?;
+        if prepared.offer.audited {
+            self.check_audited(prepared).await?;
+        }
         let least = JobBook::minWindowCall { value: U256::from(value.0) };
         let least = link.read(addresses.job_book, least).await?;
         let window = prepared.offer.window_s.unwrap_or(least);
@@ -176,6 +179,7 @@ impl Jobs {
             requiredClass: offer.required_class,
             minVramMib: offer.min_vram_mib,
             afterJob: 0,
+            audited: offer.audited,
             callback: Address::ZERO,
             program: prepared.spec.program.hash.0.into(),
             contact: self.blobs.contact().to_bytes().into(),

@@ -77,6 +77,13 @@ pub struct Deadline {
     pub open_ms: u64,
 }
 
+impl Deadline {
+    /// That of the longest work, without the openings.
+    pub fn work_ms(&self) -> u64 {
+        self.commit_ms.max(self.walk_ms)
+    }
+}
+
 /// The class bits of a device with this rate.
 pub fn bits(measure: Measure, per_second: u64) -> u64 {
     let held = |class: &&Class| {
@@ -106,6 +113,13 @@ pub fn names_of(class_bits: u64) -> Vec<&'static str> {
     names().filter(|name| bit_of(name).is_some_and(|bit| class_bits & bit != 0)).collect()
 }
 
+/// Those of these class bits whose challenge fits a device that can be given tasks like this; bits that are no class's
+/// of strength stay. Nobody could hold a device to the others.
+pub fn provable(class_bits: u64, fits: impl Fn(&Task) -> bool) -> u64 {
+    let unproved = CLASSES.iter().filter(|class| !fits(&class.least()));
+    unproved.fold(class_bits, |bits, class| bits & !class.bit)
+}
+
 /// The strongest class of a measure among class bits.
 pub fn strongest(measure: Measure, class_bits: u64) -> Option<Class> {
     let held = |class: &&Class| class.measure == measure && class_bits & class.bit != 0;
@@ -121,6 +135,35 @@ impl Class {
         let order = orders.rev().find(|order| round(*order) * 8 <= operations).unwrap_or(8 * TILE);
         let rounds = (operations / round(order)).clamp(1, super::product::MAX_ROUNDS.into());
         ProductTask { order, rounds: u32::try_from(rounds).unwrap_or(1), samples }
+    }
+
+    /// Whether keeping the deadline of this task shows this class: its work is at least half of what the class does
+    /// in [`SECONDS`]. Below that the time to start that everybody is given counts for more than strength.
+    pub fn is_shown_by(&self, task: &Task) -> bool {
+        let (measure, work) = match task {
+            Task::Products(task) => (Measure::Int8, task.operations()),
+            Task::Memory(task) => (Measure::Fill, task.bytes()),
+        };
+        self.measure == measure && work.saturating_mul(2) >= self.per_second.saturating_mul(SECONDS)
+    }
+
+    /// A small task that shows this class.
+    pub fn least(&self) -> Task {
+        match self.measure {
+            Measure::Int8 => Task::Products(self.products(1)),
+            Measure::Fill => {
+                let half = self.per_second.saturating_mul(SECONDS).div_ceil(2);
+                let mib = |labels: u64| u32::try_from(labels.div_ceil(MIB)).unwrap_or(u32::MAX);
+                let task = memory(mib(half));
+                // Lanes are a power of two, so the labels may come out a layer short.
+                let task = if task.bytes() < half {
+                    memory(mib(half.saturating_add(half / 4)))
+                } else {
+                    task
+                };
+                Task::Memory(task)
+            }
+        }
     }
 
     /// When an answer to a task is late if it comes from a device of this class.
@@ -162,4 +205,20 @@ pub fn memory(mib: u32) -> MemoryTask {
         samples: 96,
         walk_samples: 6,
     }
+}
+
+/// Share of its graphics memory that a device is asked to fill, in percent: the rest is the driver's, the screen's, and for the
+/// walks' ends.
+pub const VRAM_PERCENT: u32 = 92;
+
+/// The challenge that shows a graphics memory of so many MiB.
+pub fn vram(mib: u32) -> MemoryTask {
+    let filled = u64::from(mib) * u64::from(VRAM_PERCENT) / 100;
+    memory(u32::try_from(filled).unwrap_or(u32::MAX))
+}
+
+/// The largest graphics memory, MiB, that [`memory`] of so many MiB shows.
+pub fn shown_vram(filled_mib: u32) -> u32 {
+    let beyond = (u64::from(filled_mib) + 1) * 100 - 1;
+    u32::try_from(beyond / u64::from(VRAM_PERCENT)).unwrap_or(u32::MAX)
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Hash, OutOfBounds,
+    crown::KEPT,
     seed::{Draw, scale},
 };
 
@@ -108,8 +109,8 @@ impl MemoryTask {
     }
 
     pub(super) fn memory_bytes(&self) -> u64 {
-        // Labels, their tree, the walks' ends and their tree.
-        self.bytes() + 64 * self.groups() + 96 * u64::from(self.walks)
+        // Labels, what is kept of their tree, the walks' ends and their tree.
+        self.bytes() + 64 * self.groups().div_ceil(KEPT.into()) + 96 * u64::from(self.walks)
     }
 
     /// A label's number: layer by layer.

@@ -14,6 +14,14 @@ pub const MAX_QUESTION_BYTES: usize = 1 << 10;
 pub const MAX_REPLY_BYTES: usize = MAX_OPENING_BYTES + (4 << 10);
 /// Most devices of a provider.
 pub const MAX_DEVICES: usize = 64;
+/// The device that every provider has: its processor.
+pub const CPU: &str = "cpu";
+/// The GPU that a provider offers.
+pub const GPU: &str = "gpu";
+/// Longest work of one step, in milliseconds, counted by the provider: several times what a device takes in its
+/// class ([`super::class::SECONDS`]). A provider may end what takes longer ([`Refusal::TooLong`]), so an asker asks
+/// for nothing whose deadline is later.
+pub const MAX_WORK_MS: u64 = 20_000;
 /// Most characters of an explanation.
 pub const MAX_TEXT_CHARS: usize = 400;
 
@@ -44,7 +52,8 @@ pub struct DeviceOffer {
     pub memory_mib: u32,
 }
 
-/// Why a provider does not answer. Only [`Refusal::Broken`] says anything against the provider.
+/// Why a provider does not answer. Only [`Refusal::Broken`] and [`Refusal::TooLong`] say anything
+/// against the provider.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
 )]
@@ -62,6 +71,8 @@ pub enum Refusal {
     Invalid,
     /// The device or the worker failed.
     Broken,
+    /// It has worked for [`MAX_WORK_MS`] and was not done. Who has announced a class for which that is enough is late.
+    TooLong,
 }
 
 /// From the provider.

@@ -5,9 +5,8 @@ use super::{
     Commit, Hash, LabelOpening, MemoryTask, Openings, ProductTask, Secret, Statement, Task, Tree,
     WalkOpening,
     answer::{LabelProof, commit_digest, ends_digest, statement_digest},
-    memory::{
-        self, GROUP, LABEL_BYTES, Label, LabelAt, PARENTS, first_label, group_hash, walk_step,
-    },
+    crown::{Crown, KEPT_BYTES, KEPT_LABELS, node_above},
+    memory::{self, GROUP, LABEL_BYTES, Label, LabelAt, PARENTS, first_label, walk_step},
     product::{TILE, TILE_SUMS, fill_row, tile_hash},
     seed::{Draw, Seed, walk_key},
 };
@@ -216,25 +215,25 @@ fn label_of(task: &MemoryTask, at: LabelAt, opening: &LabelOpening) -> Result<La
 #[derive(Debug)]
 pub struct Filled {
     labels: Vec<Label>,
-    tree: Tree,
+    crown: Crown,
 }
 
 impl Filled {
     /// Takes all labels, layer by layer, and hashes them into a tree.
     pub fn new(labels: Vec<Label>, keys: &MemoryKeys) -> Self {
-        let groups = labels.as_flattened().chunks(memory::GROUP_BYTES);
-        let leaves = groups.map(|group| group_hash(&keys.group, group)).collect();
-        Self::with_leaves(labels, leaves, keys)
+        let pieces = labels.as_flattened().chunks(KEPT_BYTES);
+        let nodes = pieces.map(|labels| node_above(keys, labels)).collect();
+        Self::with_nodes(labels, nodes, keys)
     }
 
-    /// As [`Filled::new`], with the groups' hashes made by the caller.
-    pub fn with_leaves(labels: Vec<Label>, leaves: Vec<Hash>, keys: &MemoryKeys) -> Self {
-        Self { labels, tree: Tree::new(&keys.node, leaves) }
+    /// As [`Filled::new`], with the nodes above all pieces of [`KEPT_BYTES`] made by the caller.
+    pub fn with_nodes(labels: Vec<Label>, nodes: Vec<Hash>, keys: &MemoryKeys) -> Self {
+        Self { labels, crown: Crown::new(keys, nodes) }
     }
 
     /// The tree's root.
     pub fn root(&self) -> Hash {
-        self.tree.root()
+        self.crown.root()
     }
 
     /// The label at `at`.
@@ -244,11 +243,10 @@ impl Filled {
 
     /// The group of the label at `at`, with its path.
     pub fn read(&self, task: &MemoryTask, at: LabelAt) -> Option<LabelOpening> {
-        let group = task.number(at) / u64::from(GROUP);
-        let first = usize::try_from(group * u64::from(GROUP)).ok()?;
-        let labels = self.labels.get(first..first + GROUP as usize)?;
-        let (group, path) = (labels.as_flattened().to_vec(), self.tree.path(group)?);
-        Some(LabelOpening { group, path })
+        let number = task.number(at);
+        let first = usize::try_from(Crown::piece_of(number)).ok()?;
+        let end = self.labels.len().min(first.saturating_add(KEPT_LABELS as usize));
+        self.crown.open(number, self.labels.get(first..end)?.as_flattened())
     }
 
     /// Where a walk ends.

@@ -102,7 +102,7 @@ fn paths_of_every_leaf_lead_to_the_root_and_no_other() {
         let tree = Tree::new(&key, leaves.clone());
         for (index, leaf) in (0..).zip(&leaves) {
             let path = tree.path(index).unwrap();
-            assert_eq!(path.0.len(), tree::path_len(index, count));
+            assert!(path.0.len() <= count.next_power_of_two().ilog2() as usize);
             assert_eq!(tree::climb(&key, leaf, index, count, &path), Some(tree.root()));
             let other = (index + 1) % count;
             if other != index {
@@ -149,6 +149,25 @@ fn challenges_of_all_classes_are_within_bounds_and_take_their_time() {
 }
 
 #[test]
+fn what_is_filled_shows_a_little_more_graphics_memory() {
+    for mib in [1, 16, 100, 8_192, 24_564, 81_920, 143_771] {
+        let filled = u32::try_from(u64::from(mib) * 92 / 100).unwrap();
+        assert_eq!(class::vram(mib), class::memory(filled));
+        let shown = class::shown_vram(filled);
+        assert!(shown >= mib && class::vram(shown) == class::vram(mib), "{mib}: {shown}");
+        assert_ne!(u64::from(shown + 1) * 92 / 100, u64::from(filled), "no more is shown");
+        statement(Task::Memory(class::vram(mib))).check().unwrap();
+    }
+}
+
+#[test]
+fn a_memory_takes_little_more_room_than_its_labels() {
+    let task = class::memory(22_608);
+    let more = Task::Memory(task).memory_bytes() - task.bytes();
+    assert!(more * 200 < task.bytes(), "{more} of {}", task.bytes());
+}
+
+#[test]
 fn a_class_is_held_with_headroom() {
     assert_eq!(class::bits(Measure::Int8, 1_249_999_999), 0);
     assert_eq!(class::bits(Measure::Int8, 1_250_000_000), 1 << 7);
@@ -168,4 +187,24 @@ fn every_class_has_a_name_and_a_bit_of_its_own() {
     assert_eq!(class::names_of(u64::MAX), names);
     assert_eq!(class::names_of(0b1 | 1 << 9), ["gpu", "int8-100g"]);
     assert_eq!(class::bit_of("fast"), None);
+}
+
+#[test]
+fn a_class_is_shown_by_its_own_challenge_and_by_nothing_much_smaller() {
+    for class in class::CLASSES {
+        let least = class.least();
+        assert!(least.check().is_ok() && class.is_shown_by(&least), "{}: {least:?}", class.name);
+        let tiny = Task::Products(ProductTask { order: 64, rounds: 1, samples: 1 });
+        assert!(!class.is_shown_by(&tiny) && !class.is_shown_by(&Task::Memory(class::memory(1))));
+    }
+}
+
+#[test]
+fn a_class_whose_challenge_does_not_fit_is_none() {
+    let all = class::CLASSES.iter().fold(3, |bits, class| bits | class.bit);
+    assert_eq!(class::provable(all, |_| true), all);
+    assert_eq!(class::provable(all, |_| false), 3, "what a GPU is has no challenge of strength");
+    let one_gib = class::provable(all, |task| task.memory_bytes() <= 1 << 30);
+    let names = class::names_of(one_gib);
+    assert!(names.contains(&"fill-100m") && !names.contains(&"fill-1g"), "{names:?}");
 }

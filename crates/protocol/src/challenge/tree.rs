@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Hash;
 
-/// Most leaves; a path then has at most so many nodes.
-pub const MAX_DEPTH: usize = 40;
-
 /// Siblings from a leaf to the root.
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
@@ -34,16 +31,6 @@ pub fn level_above(key: &Hash, level: &[Hash]) -> Vec<Hash> {
             _ => unreachable!("chunks of two have one or two"),
         })
         .collect()
-}
-
-/// Nodes of the path of leaf `index` of `count`.
-pub fn path_len(index: u64, count: u64) -> usize {
-    let (mut index, mut count, mut nodes) = (index, count, 0);
-    while count > 1 {
-        nodes += usize::from(index ^ 1 < count);
-        (index, count) = (index >> 1, count.div_ceil(2));
-    }
-    nodes
 }
 
 /// The root that a leaf and its path lead to. `None`: the path is too short or too long for this leaf.

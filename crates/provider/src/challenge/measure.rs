@@ -11,11 +11,14 @@ use tilth_protocol::challenge::{
     class::{self, Measure},
 };
 use tilth_verification::challenge::check;
+use tracing::debug;
 
 use super::{
-    Device, Start,
+    Device, LONGEST as IN_TIME, Start,
+    growth::Growth,
     prover::{Worker, WorkerError},
 };
+use crate::idle::millis;
 
 /// Longest time of one measurement: a device that takes longer is in no class.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -23,8 +26,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 const LOOK: ProductTask = ProductTask { order: 512, rounds: 4, samples: 16 };
 /// Samples of the measurement proper.
 const SAMPLES: u32 = 64;
-/// Memory that a processor's fill is measured with, MiB: more than its caches.
-const FILL_MIB: u32 = 64;
 
 /// What was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub struct Measured {
     pub fill_bytes_per_second: u64,
     /// Bytes of labels that were filled.
     pub filled_bytes: u64,
+    /// Graphics memory that this shows, MiB; 0 of a processor.
+    pub vram_mib: u32,
     /// Labels that walks read per second.
     pub walk_reads_per_second: u64,
     /// Milliseconds that checking the products took here.
@@ -62,13 +65,20 @@ pub struct Went {
     pub transcript_bytes: usize,
 }
 
-fn rate(work: u64, time: Duration) -> u64 {
-    let nanos = time.as_nanos().max(1);
-    u64::try_from(u128::from(work) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+impl Measured {
+    /// The class bits that these rates deserve on this device by the classes of today: of those whose challenge fits
+    /// its memory, of a GPU what of it was filled.
+    pub(crate) fn classes(&self, device: &Device) -> u64 {
+        let held = class::bits(Measure::Int8, self.int8_per_second)
+            | class::bits(Measure::Fill, self.fill_bytes_per_second);
+        class::provable(held, |task| device.fits_filled(task, self.filled_bytes))
+    }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+/// Work per second.
+pub fn rate(work: u64, time: Duration) -> u64 {
+    let nanos = time.as_nanos().max(1);
+    u64::try_from(u128::from(work) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
 
 /// Measures a device.
@@ -90,21 +100,43 @@ pub async fn measure(start: &Start, device: &Device) -> Result<Measured, String>
     let mut measured = Measured {
         int8_per_second: int8,
         check_products_ms: millis(check_products),
-        class_bits: class::bits(Measure::Int8, int8),
         ..Measured::default()
     };
-    if device.fills() {
-        let memory = class::memory(FILL_MIB.min(device.offer.memory_mib / 2));
-        let went = run(start, device, Task::Memory(memory)).await?;
-        let fill = rate(memory.bytes(), went.commit);
-        let reads = u64::from(memory.walks) * u64::from(memory.steps);
-        measured.fill_bytes_per_second = fill;
-        measured.filled_bytes = memory.bytes();
-        measured.walk_reads_per_second = rate(reads, went.walk);
-        measured.check_memory_ms = millis(went.check);
-        measured.class_bits |= class::bits(Measure::Fill, fill);
-    }
+    fill(start, device, &mut measured).await.map_err(|error| about(device, &error))?;
+    measured.class_bits = measured.classes(device);
     Ok(measured)
+}
+
+/// Fills as much as the device is said to hold, or as it does hold. The rates are those of the largest fill. A GPU whose memory
+/// is all taken, or too small in its driver's buffers, has its products left.
+async fn fill(start: &Start, device: &Device, measured: &mut Measured) -> Result<(), Failed> {
+    let mut growth = Growth::to(device.most_filled());
+    loop {
+        let task = class::memory(growth.next);
+        let more = match converse(start, device, Task::Memory(task)).await {
+            Ok(went) => {
+                let reads = u64::from(task.walks) * u64::from(task.steps);
+                measured.fill_bytes_per_second = rate(task.bytes(), went.commit);
+                measured.filled_bytes = task.bytes();
+                measured.walk_reads_per_second = rate(reads, went.walk);
+                measured.check_memory_ms = millis(went.check);
+                let slowest = went.commit.max(went.walk);
+                // What takes longer nobody could ask for.
+                if slowest <= IN_TIME {
+                    measured.vram_mib = class::shown_vram(growth.next).min(device.vram_mib);
+                }
+                growth.filled(slowest)
+            }
+            Err(Failed::Worker(error)) if device.is_gpu() => {
+                debug!(%error, mib = growth.next, "a device does not hold so much");
+                growth.failed()
+            }
+            Err(error) => return Err(error),
+        };
+        if !more {
+            return Ok(());
+        }
+    }
 }
 
 /// Challenges a device of this machine with one task, and checks what it says as a stranger would.
@@ -112,7 +144,11 @@ pub async fn measure(start: &Start, device: &Device) -> Result<Measured, String>
 /// # Errors
 /// In one line: its worker fails, or it computes wrong.
 pub async fn run(start: &Start, device: &Device, task: Task) -> Result<Went, String> {
-    converse(start, device, task).await.map_err(|error| format!("{}: {error}", device.offer.name))
+    converse(start, device, task).await.map_err(|error| about(device, &error))
+}
+
+fn about(device: &Device, error: &Failed) -> String {
+    format!("{}: {error}", device.offer.name)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -172,4 +208,40 @@ async fn converse(start: &Start, device: &Device, task: Task) -> Result<Went, Fa
     check(&transcript)?;
     let check = began.elapsed();
     Ok(Went { commit: worked, walk, open, check, transcript_bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_sandbox::GpuAccess;
+
+    use super::*;
+
+    #[test]
+    fn no_class_is_deserved_whose_task_does_not_fit_the_device() {
+        let rates = Measured {
+            int8_per_second: 200_000_000_000,
+            fill_bytes_per_second: 2_000_000_000,
+            ..Measured::default()
+        };
+        let names = |mib| class::names_of(rates.classes(&Device::cpu("", mib)));
+        assert_eq!(names(4_096), ["int8-1g", "int8-10g", "int8-100g", "fill-100m", "fill-1g"]);
+        assert_eq!(names(1_024), ["int8-1g", "int8-10g", "int8-100g", "fill-100m"]);
+        assert_eq!(names(100), ["int8-1g", "int8-10g", "int8-100g"].map(|name| name));
+        assert!(names(1).is_empty());
+    }
+
+    #[test]
+    fn a_card_deserves_no_class_of_more_than_it_has_filled() {
+        let filled = |mib| Measured {
+            fill_bytes_per_second: 20_000_000_000,
+            filled_bytes: class::memory(mib).bytes(),
+            ..Measured::default()
+        };
+        let card = Device::gpu("", 24_564, 24_564, GpuAccess::default());
+        let names = |mib| class::names_of(filled(mib).classes(&card));
+        assert_eq!(names(20_000), ["fill-100m", "fill-1g", "fill-10g"]);
+        assert_eq!(names(12_711), ["fill-100m", "fill-1g"]);
+        assert_eq!(names(1_000), ["fill-100m"]);
+        assert!(names(64).is_empty());
+    }
 }

@@ -17,6 +17,13 @@ use crate::hand::{Hand, HandError, Leash};
 #[error(transparent)]
 pub(super) struct WorkerError(#[from] HandError);
 
+impl WorkerError {
+    /// It was not done in the time that it had.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.0, HandError::Silent(_))
+    }
+}
+
 /// The worker.
 #[derive(Debug)]
 pub(super) struct Worker(Hand);

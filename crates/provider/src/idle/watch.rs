@@ -1,17 +1,14 @@
 //! The watch: looks, has [`Idle`] decide, and tells the machine when the decision changes.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, fs, time::Duration};
 
+use tilth_client::clock::now;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::{Idle, IdleRules, Observation, Reason};
 use crate::{
-    machine::{Event, Millis},
+    machine::Event,
     senses::{Places, Senses},
     status::Status,
 };
@@ -117,9 +114,4 @@ async fn forever_after(changed: impl Future<Output = Result<(), watch::error::Re
     if changed.await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }

@@ -105,6 +105,17 @@ pub(super) fn look(root: &Path, nvidia: &str) -> Vec<GpuFacts> {
     found.into_values().collect()
 }
 
+/// Memory in MiB, as the system says, of the device that a driver names so: the card at its PCI address, or of its name, or
+/// the only one there is.
+pub(crate) fn vram_of(cards: &[GpuFacts], pci: &str, name: &str) -> Option<u32> {
+    let pci = address(pci);
+    let at = cards.iter().find(|card| !pci.is_empty() && card.pci == pci);
+    let named = || cards.iter().find(|card| pci.is_empty() && card.model == name);
+    let only = || cards.first().filter(|_| pci.is_empty() && cards.len() == 1);
+    let mib = at.or_else(named).or_else(only)?.vram_mib?;
+    u32::try_from(mib).ok().filter(|mib| *mib > 0)
+}
+
 /// What the kernel says about a PCI device; none for graphics that are no PCI devices.
 fn kernel(device: &Path) -> Option<GpuFacts> {
     let uevent = text(&device.join("uevent"));
@@ -204,5 +215,27 @@ mod tests {
         assert_eq!(without_tool[0].uuid.as_deref(), Some("GPU-1f"));
         assert_eq!(without_tool[0].vram_mib, None);
         assert_eq!(look(Path::new("/nowhere"), ""), []);
+    }
+
+    #[test]
+    fn a_devices_memory_is_its_own_cards() {
+        let card = |pci: &str, model: &str, vram_mib| GpuFacts {
+            pci: pci.into(),
+            model: model.into(),
+            vram_mib,
+            ..GpuFacts::default()
+        };
+        let large = card("0000:01:00.0", "NVIDIA A", Some(24_564));
+        let small = card("0000:03:00.0", "PCI 1002:744C", Some(512));
+        let silent = card("0000:00:02.0", "PCI 8086:1", None);
+        let all = [silent.clone(), large.clone(), small];
+        assert_eq!(vram_of(&all, "00000000:03:00.0", "NVIDIA A"), Some(512));
+        assert_eq!(vram_of(&all, "0000:00:02.0", "NVIDIA A"), None, "the system does not say");
+        assert_eq!(vram_of(&all, "0000:09:00.0", "NVIDIA A"), None, "this card is not here");
+        assert_eq!(vram_of(&all, "", "NVIDIA A"), Some(24_564));
+        assert_eq!(vram_of(&all, "", "another"), None);
+        assert_eq!(vram_of(&[large], "", "another"), Some(24_564));
+        assert_eq!(vram_of(&[silent], "", "another"), None);
+        assert_eq!(vram_of(&[card("", "", Some(0))], "", ""), None);
     }
 }

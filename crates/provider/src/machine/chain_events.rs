@@ -3,11 +3,12 @@
 use tilth_protocol::{Amount, JobId, RangeId};
 
 use super::{
-    MAX_JOBS, Machine, Slot, Work,
+    MAX_JOBS, MAX_PAST_JOBS, Machine, Slot, Work,
     effect::{Effect, Note},
     event::{ChainEvent, Claim, Millis, SlotId, Terms},
     job::{Job, Sleep},
     range::{Range, Stage},
+    work_events::ranges_of,
 };
 
 impl Machine {
@@ -34,17 +35,58 @@ impl Machine {
             }
             ChainEvent::Released { range } => self.returned(range, true, out),
             ChainEvent::Expired { range } => self.returned(range, false, out),
+            ChainEvent::Rejected { range } => self.rejected(range, now, out),
             ChainEvent::Settled { range, paid } => self.settled(range, paid, now),
+            ChainEvent::Draining { job } => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.stop();
+                }
+            }
+            ChainEvent::Reopened { job } => {
+                self.news();
+                self.rouse(job, |sleep| matches!(sleep, Sleep::Work | Sleep::Funds));
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.halted = false;
+                }
+            }
             ChainEvent::Closed { job } => {
                 if let Some(job) = self.jobs.get_mut(&job) {
                     job.closed = true;
+                }
+                if !self.caught_up {
+                    self.let_go(job, out);
                 }
             }
         }
     }
 
+    /// Forgets a job of the past of which nothing is ours, so that there is room for those of which something is.
+    fn let_go(&mut self, id: JobId, out: &mut Vec<Effect>) {
+        let is_ours = self.ranges.range(ranges_of(id)).next().is_some()
+            || self.slots.iter().any(|slot| slot.loaded == Some(id) || slot.is_busy_with(id));
+        let idle = |job: &&Job| job.asks == 0 && !job.is_fetching() && !job.calibrating;
+        let Some(job) = self.jobs.get(&id).filter(idle) else { return };
+        if is_ours || job.ends() != 0 {
+            return;
+        }
+        let until = if job.closed { 0 } else { job.terms.deadline };
+        self.jobs.remove(&id);
+        out.push(Effect::Forget { job: id, until });
+    }
+
     fn opened(&mut self, id: JobId, terms: Terms, out: &mut Vec<Effect>) {
-        if self.jobs.contains_key(&id) || self.jobs.len() >= MAX_JOBS {
+        if self.jobs.contains_key(&id) {
+            return;
+        }
+        // While the past is read nobody knows yet in which jobs something is ours, so more are kept.
+        let most = if self.caught_up { MAX_JOBS } else { MAX_PAST_JOBS };
+        // Later each goes in its time, which gives its folder and slots back.
+        if !self.caught_up && self.jobs.len() >= most {
+            let unfit = self.jobs.iter().filter(|(_, job)| job.ends() == 0).map(|(id, _)| *id);
+            let unfit: Vec<_> = unfit.collect();
+            unfit.into_iter().for_each(|id| self.let_go(id, out));
+        }
+        if self.jobs.len() >= most {
             return;
         }
         let job = Job::new(terms, &self.rules);
@@ -102,6 +144,22 @@ impl Machine {
         self.drop_range(id, out);
     }
 
+    /// Books the tasks of a submitted range as to be had again.
+    fn rejected(&mut self, id: RangeId, now: Millis, out: &mut Vec<Effect>) {
+        self.news();
+        self.rouse(id.job, |sleep| matches!(sleep, Sleep::Work | Sleep::Funds));
+        if let Some(job) = self.jobs.get_mut(&id.job) {
+            job.book_rejection(id.seq);
+        }
+        let submitted = |range: &&mut Range| range.stage == Stage::Submitted;
+        if let Some(range) = self.ranges.get_mut(&id).filter(submitted) {
+            // Its journal is all that proves it, should the verdict be in a block that will not count.
+            range.enter(Stage::Rejected, now);
+            out.push(Effect::Note(Note::Rejected { range: id }));
+            self.rouse_for_exposure();
+        }
+    }
+
     /// Forgets a range that is not ours any more, wherever it is.
     pub(super) fn drop_range(&mut self, id: RangeId, out: &mut Vec<Effect>) {
         let Some(range) = self.ranges.remove(&id) else { return };
@@ -123,6 +181,9 @@ impl Machine {
     }
 
     fn settled(&mut self, id: RangeId, paid: Amount, now: Millis) {
+        if let Some(job) = self.jobs.get_mut(&id.job) {
+            job.book_settlement(id.seq);
+        }
         let Some(range) = self.ranges.get_mut(&id) else { return };
         if matches!(range.stage, Stage::Settled) {
             return;
@@ -134,6 +195,11 @@ impl Machine {
             job.strikes = 0;
         }
         self.news();
+        self.rouse_for_exposure();
+    }
+
+    /// Work of ours that is judged makes room for other work, in any job.
+    fn rouse_for_exposure(&mut self) {
         let jobs: Vec<_> = self.jobs.keys().copied().collect();
         for job in jobs {
             self.rouse(job, |sleep| matches!(sleep, Sleep::Settlement));

@@ -24,7 +24,7 @@ impl Machine {
         }
         for range in self.ranges.values_mut() {
             earlier(&mut range.not_before);
-            if range.stage == Stage::Settled {
+            if matches!(range.stage, Stage::Settled | Stage::Rejected) {
                 earlier(&mut range.since);
             }
         }

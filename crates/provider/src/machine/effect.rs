@@ -154,6 +154,11 @@ pub enum Note {
         /// The range.
         range: RangeId,
     },
+    /// A range of ours was rejected by its audit.
+    Rejected {
+        /// The range.
+        range: RangeId,
+    },
     /// A range of ours is given back.
     GaveUp {
         /// The range.
@@ -184,6 +189,8 @@ pub enum Unfit {
     Vram,
     /// It waits for another job.
     Chained,
+    /// It is a GPU program and its ranges are audited: bits that another device computes otherwise would cost the stake.
+    Audited,
     /// Its program or inputs cannot be used.
     Inputs,
     /// On this machine its price does not pay for the electricity.

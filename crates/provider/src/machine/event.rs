@@ -201,6 +201,11 @@ pub enum ChainEvent {
         /// The range.
         range: RangeId,
     },
+    /// A range's results do not count, by the verdict of its audit. Its tasks go out again.
+    Rejected {
+        /// The range.
+        range: RangeId,
+    },
     /// A range was paid.
     Settled {
         /// The range.
@@ -208,7 +213,17 @@ pub enum ChainEvent {
         /// To the provider's owner, after fees.
         paid: Amount,
     },
-    /// No more claims on this job: cancelled, too many failures, or all settled.
+    /// Too many tasks have failed: no more claims on this job. Of an audited one the failures may turn out to be made up.
+    Draining {
+        /// The job.
+        job: JobId,
+    },
+    /// The failures of rejected ranges do not count any more: a draining job gives out ranges again.
+    Reopened {
+        /// The job.
+        job: JobId,
+    },
+    /// No more claims on this job: cancelled, or all settled.
     Closed {
         /// The job.
         job: JobId,
@@ -236,6 +251,8 @@ pub struct Terms {
     pub min_vram_mib: u32,
     /// Whether the job waits for another one, which this version does not serve.
     pub chained: bool,
+    /// Whether submitted ranges are audited; then they are paid later, and can be rejected.
+    pub audited: bool,
 }
 
 /// A range as it was given out.

@@ -53,6 +53,8 @@ pub(super) struct Job {
     pub fetch_failures: u32,
     pub unfit: Option<Unfit>,
     pub closed: bool,
+    /// Drained by failures that an audit may still take back.
+    pub halted: bool,
     pub sleep: Option<Sleep>,
     /// Times in a row that the chain could not be asked for a range, for the length of the next sleep.
     pub refusals: u32,
@@ -72,6 +74,8 @@ pub(super) struct Job {
     pub expire_not_before: Millis,
     pub expire_failures: u32,
     pub open: BTreeMap<u32, Open>,
+    /// Of an audited job, what was delivered and may come back: first task and number.
+    delivered: BTreeMap<u32, (u32, u32)>,
     /// Tasks in ranges that are claimed, submitted or settled.
     taken: u32,
     next: u32,
@@ -97,6 +101,7 @@ impl Job {
             fetch_failures: 0,
             unfit: rules.unfit(&terms),
             closed: false,
+            halted: false,
             sleep: None,
             refusals: 0,
             trials_failed: 0,
@@ -112,6 +117,7 @@ impl Job {
             expire_not_before: 0,
             expire_failures: 0,
             open: BTreeMap::new(),
+            delivered: BTreeMap::new(),
             taken: 0,
             next: 0,
             requeued: BTreeMap::new(),
@@ -155,7 +161,23 @@ impl Job {
 
     /// Books a range as delivered.
     pub(super) fn book_submission(&mut self, seq: u32) {
-        self.open.remove(&seq);
+        let open = self.open.remove(&seq);
+        if let Some(open) = open.filter(|_| self.terms.audited && self.delivered.len() < MAX_OPEN) {
+            self.delivered.insert(seq, (open.from, open.count));
+        }
+    }
+
+    /// Books a range as paid: its tasks do not come back.
+    pub(super) fn book_settlement(&mut self, seq: u32) {
+        self.delivered.remove(&seq);
+    }
+
+    /// Books a delivered range's tasks as to be had again.
+    pub(super) fn book_rejection(&mut self, seq: u32) {
+        if let Some((from, count)) = self.delivered.remove(&seq) {
+            self.taken = self.taken.saturating_sub(count);
+            self.requeued.insert(from, count);
+        }
     }
 
     /// Books a range's tasks as to be had again.
@@ -180,9 +202,18 @@ impl Job {
         requeued.or(Some(self.next)).map(|index| index.min(self.terms.task_count.saturating_sub(1)))
     }
 
+    /// Books that nothing is given out any more; for good, unless an audit can take back why.
+    pub(super) fn stop(&mut self) {
+        if self.terms.audited {
+            self.halted = true;
+        } else {
+            self.closed = true;
+        }
+    }
+
     /// Whether work on this job could be asked for, now or after a sleep.
     pub(super) fn is_open(&self, now: Millis) -> bool {
-        !self.closed && self.unfit.is_none() && now < self.terms.deadline
+        !self.closed && !self.halted && self.unfit.is_none() && now < self.terms.deadline
     }
 
     /// What a unit pays now, as far as the logs say.

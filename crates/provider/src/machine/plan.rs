@@ -6,7 +6,7 @@
 use tilth_protocol::{Amount, JobId, RangeId};
 
 use super::{
-    BATCH, Claim, Machine, Slot, Work,
+    BATCH, Claim, FINAL_MS, Machine, Slot, Work,
     effect::{Ask, Effect},
     event::{Millis, Rest, SlotId},
     job::{Job, Phase, Sleep},
@@ -43,14 +43,21 @@ impl Machine {
         self.withdraw(now, out);
     }
 
-    /// Stops serving what was settled long enough ago, and forgets jobs of which nothing is left.
+    /// Stops serving what is over for long enough, and forgets jobs of which nothing is left.
     fn discard_and_forget(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let ids: Vec<_> = self.ids(|stage| stage == Stage::Settled);
+        let ids: Vec<_> = self.ids(|stage| matches!(stage, Stage::Settled | Stage::Rejected));
         for id in ids {
-            let since = self.ranges.get(&id).map_or(0, |range| range.since);
+            let Some(range) = self.ranges.get(&id).copied() else { continue };
             // Paid is paid: what is served beyond that is a courtesy that needs room.
-            let retention_ms = if self.crowded { 0 } else { self.rules.retention_ms };
-            if self.is_due(since.saturating_add(retention_ms), now) {
+            let courtesy = range.stage == Stage::Settled && !self.crowded;
+            let retention_ms = if courtesy { self.rules.retention_ms } else { 0 };
+            // Whoever is audited must be able to answer until that cannot be asked any more.
+            let audited = self.jobs.get(&id.job).is_none_or(|job| job.terms.audited);
+            let least_ms = if audited { FINAL_MS } else { 0 };
+            if self.is_due(range.since.saturating_add(retention_ms.max(least_ms)), now) {
+                if let Some(job) = self.jobs.get_mut(&id.job) {
+                    job.end(id.seq);
+                }
                 self.ranges.remove(&id);
                 out.push(Effect::Discard { range: id });
             }
@@ -489,7 +496,7 @@ fn silence(job: &Job) -> u64 {
 }
 
 impl Slot {
-    fn is_busy_with(&self, job: JobId) -> bool {
+    pub(super) fn is_busy_with(&self, job: JobId) -> bool {
         match self.work {
             Work::Idle => false,
             Work::Calibrating(other) => other == job,

@@ -25,13 +25,15 @@ pub(super) enum Stage {
     Submitted,
     /// Paid; served for a while longer.
     Settled,
+    /// An audit did not let it be paid; kept until nothing can take that back.
+    Rejected,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
     pub claim: Claim,
     pub stage: Stage,
-    /// When it was submitted or settled, by stage.
+    /// When it was submitted, settled or rejected, by stage.
     pub since: Millis,
     /// The next attempt at what is due comes no earlier.
     pub not_before: Millis,
@@ -61,7 +63,7 @@ impl Range {
 
     /// Whether the chain counts it as held by us.
     pub(super) fn is_held(&self) -> bool {
-        !matches!(self.stage, Stage::Submitted | Stage::Settled)
+        !matches!(self.stage, Stage::Submitted | Stage::Settled | Stage::Rejected)
     }
 
     /// Whether its submission is near, so that the next range is best asked for together with it.

@@ -1,7 +1,7 @@
 //! What this provider wants and can, fixed for the life of the machine.
 
 use alloy_primitives::Address;
-use tilth_protocol::{Amount, Price};
+use tilth_protocol::{Amount, Price, gpu::CLASS_GPU};
 
 use super::{effect::Unfit, event::Terms};
 
@@ -38,6 +38,8 @@ impl Rules {
             Some(Unfit::Vram)
         } else if terms.chained {
             Some(Unfit::Chained)
+        } else if terms.audited && terms.required_class & CLASS_GPU != 0 {
+            Some(Unfit::Audited)
         } else {
             None
         }

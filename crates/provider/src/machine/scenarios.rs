@@ -1,7 +1,7 @@
 //! Single decisions, told as short stories.
 
 use alloy_primitives::{Address, B256};
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId, gpu::CLASS_GPU};
 
 use super::{
     Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, MoveFailure, Note, Pace, Refusal,
@@ -56,7 +56,7 @@ pub(super) fn stray_event(n: u64) -> Event {
     let provider = Address::repeat_byte(1 + (n >> 7) as u8 % 2);
     let trouble = [RunTrouble::Worker, RunTrouble::Local, RunTrouble::Aborted][n as usize % 3];
     let why = [MoveFailure::Gone, MoveFailure::Later, MoveFailure::Refused][n as usize % 3];
-    match (n >> 24) % 24 {
+    match (n >> 24) % 27 {
         0 => Event::CaughtUp,
         1 => Event::Chain(ChainEvent::Opened { job, terms: sample::terms(10) }),
         2 => Event::Chain(ChainEvent::Claimed { provider, claim }),
@@ -85,6 +85,9 @@ pub(super) fn stray_event(n: u64) -> Event {
         22 => Event::Rest(
             [None, Some(Rest::Freeze), Some(Rest::Finish), Some(Rest::Release)][n as usize % 4],
         ),
+        23 => Event::Chain(ChainEvent::Rejected { range }),
+        24 => Event::Chain(ChainEvent::Draining { job }),
+        25 => Event::Chain(ChainEvent::Reopened { job }),
         _ => Event::Tick,
     }
 }
@@ -122,6 +125,7 @@ fn jobs_that_do_not_fit_are_left_alone() {
         (Terms { required_class: 0b11, ..fits }, Unfit::Class),
         (Terms { min_vram_mib: 1, ..fits }, Unfit::Vram),
         (Terms { chained: true, ..fits }, Unfit::Chained),
+        (Terms { audited: true, required_class: CLASS_GPU, ..fits }, Unfit::Audited),
     ] {
         let mut machine = Machine::new(sample::rules(1));
         machine.step(Event::CaughtUp, START);
@@ -143,6 +147,24 @@ fn a_job_whose_tasks_take_longer_than_a_range_may_is_left_alone() {
 }
 
 #[test]
+fn an_audited_job_that_failures_have_drained_is_worked_on_again_when_they_are_taken_back() {
+    let claims = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Claim(_)));
+    let tell = |machine: &mut Machine, event| machine.step(Event::Chain(event), START);
+    for audited in [true, false] {
+        let terms = Terms { audited, ..sample::terms(10) };
+        let (mut machine, effects) = calibrated(sample::rules(1), terms);
+        let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
+        let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::Closed };
+        assert!(!claims(&machine.step(refused, START)));
+        assert!(!claims(&tell(&mut machine, ChainEvent::Draining { job: JOB })));
+        let reopened = tell(&mut machine, ChainEvent::Reopened { job: JOB });
+        assert_eq!(claims(&reopened), audited, "{reopened:?}");
+        tell(&mut machine, ChainEvent::Closed { job: JOB });
+        assert!(!claims(&tell(&mut machine, ChainEvent::Reopened { job: JOB })));
+    }
+}
+
+#[test]
 fn a_dry_job_sleeps_until_it_is_topped_up() {
     let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
     let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
@@ -160,6 +182,18 @@ fn a_stake_that_is_too_low_for_a_job_is_said() {
     let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
     let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::Exposure };
     assert_eq!(machine.step(refused, START), [Effect::Note(Note::StakeTooLow { job: JOB })]);
+}
+
+#[test]
+fn an_audited_job_without_room_is_asked_again_for_auditors_may_have_come() {
+    let terms = Terms { audited: true, ..sample::terms(10) };
+    let (mut machine, effects) = calibrated(sample::rules(1), terms);
+    let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
+    let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::Exposure };
+    assert_eq!(machine.step(refused, START), [Effect::Note(Note::StakeTooLow { job: JOB })]);
+    let wake = machine.next_wake().unwrap();
+    assert!((START + 60_000..START + 3_000_000).contains(&wake), "in minutes, not at once");
+    assert!(matches!(machine.step(Event::Tick, wake)[..], [Effect::Claim(_)]));
 }
 
 #[test]

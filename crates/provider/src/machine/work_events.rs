@@ -8,13 +8,15 @@ use super::{
     event::{Event, Millis, MoveFailure, Pace, Refusal, RunTrouble, SlotId, Trouble},
     job::{Phase, Sleep},
     pause,
-    range::Stage,
+    range::{Range, Stage},
 };
 
 /// First and longest pause after a failed fetch: peers come and go within seconds to minutes.
 const FETCH_PAUSE: (Millis, Millis) = (2_000, 300_000);
 /// First and longest pause after the chain could not be asked or told.
 const CHAIN_PAUSE: (Millis, Millis) = (250, 30_000);
+/// Pause before an audited job is asked again that had no room for us although nothing of ours is unsettled.
+const AUDITORS_PAUSE: Millis = 600_000;
 /// First and longest pause after a failure of our own disk or processes.
 const LOCAL_PAUSE: (Millis, Millis) = (1_000, 120_000);
 /// First and longest pause after a job killed its worker so often that a range was given back.
@@ -140,7 +142,9 @@ impl Machine {
     /// Puts a job to sleep until the reason of a refusal may be gone.
     fn refused(&mut self, id: JobId, epoch: u64, why: Refusal, now: Millis, out: &mut Vec<Effect>) {
         let outdated = epoch != self.epoch;
-        if why == Refusal::Exposure && self.ranges.values().all(|r| r.stage == Stage::Settled) {
+        let over = |range: &Range| matches!(range.stage, Stage::Settled | Stage::Rejected);
+        let nothing_to_wait_for = self.ranges.values().all(over);
+        if why == Refusal::Exposure && nothing_to_wait_for {
             out.push(Effect::Note(Note::StakeTooLow { job: id }));
         }
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -150,7 +154,10 @@ impl Machine {
         }
         let sleep = match why {
             Refusal::Closed => {
-                job.closed = true;
+                // What a job said before it was reopened is no news; one that is over says so itself.
+                if !(outdated && job.terms.audited) {
+                    job.stop();
+                }
                 return;
             }
             Refusal::Price if job.terms.clock.is_some() => {
@@ -165,6 +172,10 @@ impl Machine {
             }
             Refusal::NoWork => Sleep::Work,
             Refusal::NoFunds => Sleep::Funds,
+            // In audited jobs it may also be for want of auditors, who may come.
+            Refusal::Exposure if job.terms.audited && nothing_to_wait_for => {
+                Sleep::Until(now.saturating_add(AUDITORS_PAUSE))
+            }
             Refusal::Exposure => Sleep::Settlement,
             Refusal::Later => {
                 job.refusals = job.refusals.saturating_add(1);

@@ -167,7 +167,9 @@ impl World {
         for event in self.past.clone() {
             self.tell(&event);
             let effects = self.machine.step(Event::Chain(event), self.now);
-            let only_notes = |e: &Effect| matches!(e, Effect::Note(_) | Effect::Discard { .. });
+            let only_notes = |e: &Effect| {
+                matches!(e, Effect::Note(_) | Effect::Discard { .. } | Effect::Forget { .. })
+            };
             assert!(effects.iter().all(only_notes), "decided before caught up: {effects:?}");
             assert_eq!(self.machine.next_wake(), None);
         }

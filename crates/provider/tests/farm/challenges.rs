@@ -7,7 +7,9 @@ use tilth_client::{
     Contacts,
     challenge::{Announced, Asker, ChallengeError, Report, Wish, announced},
 };
-use tilth_protocol::challenge::{MemoryTask, ProductTask, Task, Transcript, class};
+use tilth_protocol::challenge::{
+    MemoryTask, ProductTask, Task, Transcript, class, message::MAX_WORK_MS,
+};
 use tilth_verification::challenge::{
     asking::{Finding, Try},
     check,
@@ -54,7 +56,7 @@ async fn an_honest_provider_passes_and_anybody_can_check_it() {
     assert_eq!(of.class_bits, 0, "it was not measured");
     for task in [PRODUCTS, MEMORY] {
         let report = ask(&world, &client, &of, task).await.unwrap();
-        assert_eq!((report.finding, report.tries.len()), (Finding::Passed, 1), "{report:#?}");
+        assert_eq!((report.finding, report.tries.len()), (Finding::Right, 1), "{report:#?}");
         let transcript = report.transcript().unwrap();
         let read = Transcript::from_bytes(&transcript.to_bytes()).unwrap();
         check(&read).unwrap();
@@ -74,6 +76,12 @@ async fn an_honest_provider_passes_and_anybody_can_check_it() {
     let refused =
         asker.challenge(&of, None, Wish::Exactly(Task::Memory(class::memory(1_000)))).await;
     assert!(matches!(refused, Err(ChallengeError::TooLarge { .. })), "{refused:?}");
+    let refused = asker.challenge(&of, None, Wish::Vram).await;
+    assert!(matches!(refused, Err(ChallengeError::NoVram)), "{refused:?}");
+    // Its processor's memory does not show what it would announce for a card.
+    let boast = Announced { vram_mib: 4, ..of.clone() };
+    let refused = asker.challenge(&boast, None, Wish::Vram).await;
+    assert!(matches!(refused, Err(ChallengeError::Stranger(_))), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +132,49 @@ async fn a_provider_at_work_is_busy_which_is_no_failure() {
     let report = ask(&world, &client, &of, PRODUCTS).await.unwrap();
     assert_eq!((report.finding, report.tries.len()), (Finding::Unknown, 1), "{report:#?}");
     assert_eq!(report.tries[0].outcome, Try::Busy);
+}
+
+/// Its prover never ends: without the job the provider would end it after 20 s as a failure of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_comes_during_a_challenge_ends_it() {
+    let world = World::start().await;
+    let client = world.client().await;
+    let mut provider = world.provider_that(2, 1, &["hangs"]).expect("up");
+    let of = of(&world, provider.address).await;
+    let slow = Script { output: 8, task_micros: 60_000_000, ..Script::default() };
+    let asked = async { ask(&world, &client, &of, PRODUCTS).await.unwrap() };
+    let job = async {
+        let deadline = Instant::now() + PATIENCE;
+        while provider.programs("prove") == 0 {
+            assert!(Instant::now() < deadline, "it never begins");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        client.submit(&world, &Order::new(4, slow)).await;
+    };
+    let (report, ()) = tokio::join!(asked, job);
+    assert_eq!((report.finding, report.tries.len()), (Finding::Unknown, 1), "{report:#?}");
+    assert_eq!(report.tries[0].outcome, Try::Busy);
+    assert!(report.tries[0].times.commit_ms < MAX_WORK_MS, "{report:#?}");
+    let deadline = Instant::now() + PATIENCE;
+    while provider.programs("prove") > 0 {
+        assert!(Instant::now() < deadline, "its worker lives on");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    // A job begins with a task that nobody pays for, and those here are long.
+    let doing = provider.status()["slots"][0]["doing"].clone();
+    assert!(["calibrating", "running"].iter().any(|work| doing == *work), "{doing}");
+}
+
+/// Who announces no class cannot be too slow for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_takes_longer_than_a_provider_works_says_nothing_without_a_class() {
+    let world = World::start().await;
+    let client = world.client().await;
+    let provider = world.provider_that(2, 1, &["hangs"]).expect("up");
+    let of = of(&world, provider.address).await;
+    let report = ask(&world, &client, &of, PRODUCTS).await.unwrap();
+    assert_eq!((report.finding, report.tries.len()), (Finding::Unknown, 1), "{report:#?}");
+    assert!(report.tries[0].times.commit_ms >= MAX_WORK_MS, "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

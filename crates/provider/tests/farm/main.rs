@@ -3,7 +3,9 @@
 //! worker is tried together with all of this by the tests of `tilth`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
+mod audits;
 mod challenges;
+mod idler;
 mod jobs;
 mod owner;
 #[path = "../../fixture/script.rs"]

@@ -112,7 +112,7 @@ async fn a_second_provider_in_the_same_folder_is_refused_with_advice() {
     let world = World::start().await;
     let first = world.provider(2, 1).expect("up");
     let second = world.provider(2, 1);
-    assert!(second.hear().starts_with("failed the provider's folder is in use"));
+    assert!(second.hear().starts_with("failed the folder is in use"));
     drop(first);
 }
 

@@ -14,13 +14,15 @@ use std::{
 use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, U256};
 use tempfile::TempDir;
-use tilth_blobs::{Blobs, Config as BlobsConfig};
-use tilth_chain::{Chain, Config, Genesis, Predeploy};
+use tilth_blobs::{Blobs, Config as BlobsConfig, Relays};
+use tilth_chain::{Chain, Clock, Config, Genesis, Predeploy};
 use tilth_client::{
     Account, Agreed, Jobs, Link, Network, Progress, Tend, Tending, job_file, money,
 };
 use tilth_contracts::{Addresses, DeployParams, plan};
 use tilth_protocol::{Amount, amount::GRAIN};
+use tilth_provider::{Auditor, AuditorConfig, GasReserve, Limits, ProviderError};
+use tilth_sandbox::CommandLine;
 use tokio::sync::watch;
 
 use crate::script::Script;
@@ -41,6 +43,11 @@ fn signer(number: u8) -> PrivateKeySigner {
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_at(Clock::system()).await
+    }
+
+    /// A world whose chain has a clock of its own.
+    pub async fn start_at(clock: Clock) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Workers run as another user when the tests run as root.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -61,6 +68,7 @@ impl World {
         };
         let mut config = Config::in_memory(genesis);
         config.dir = Some(dir.path().join("chain"));
+        config.clock = clock;
         let chain = tilth_chain::spawn(config.clone()).await.unwrap();
         config.rpc = chain.rpc_addr();
         let network = Network {
@@ -88,6 +96,40 @@ impl World {
         };
     }
 
+    /// Starts auditor `key` in this process; only its workers and their sandbox are processes of their own.
+    pub async fn auditor(&self, key: u8) -> Auditor {
+        let command = |name: &str| CommandLine {
+            program: env!("CARGO_BIN_EXE_provider-fixture").into(),
+            args: vec![name.into()],
+        };
+        let config = AuditorConfig {
+            dir: self.dir.path().join(format!("auditor{key}")),
+            network: self.network.clone(),
+            owner: signer(key),
+            node: signer(key + 100),
+            stake: Amount(20 * GRAIN),
+            limits: Limits { memory_per_slot: 256 << 20, ..Limits::default() },
+            worker: command("worker"),
+            sandbox_init: command("sandbox-init"),
+            bind: "127.0.0.1:0".parse().unwrap(),
+            relays: Relays::default(),
+            upload: None,
+            download: None,
+            content_bytes: None,
+            gas: GasReserve::default(),
+        };
+        // The folder of one that was stopped is free when the last of its tasks is gone.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Auditor::spawn(config.clone()).await {
+                Err(ProviderError::InUse { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                spawned => return spawned.unwrap(),
+            }
+        }
+    }
+
     pub fn account(&self, number: u8) -> Account {
         let link = Link::open(&self.network.rpc_url, self.network.contracts.into()).unwrap();
         Account::new(link, signer(number))
@@ -109,7 +151,7 @@ impl World {
         self.provider_that(key, slots, &[])
     }
 
-    /// As [`World::provider`], with settings that are on: `measure`, `lies`, `release`.
+    /// As [`World::provider`], with settings that are on: `measure`, `lies`, `hangs`, `flips`, `release`.
     pub fn provider_that(&self, key: u8, slots: u16, on: &[&str]) -> Running {
         let setting = self.dir.path().join(format!("provider{key}.json"));
         let dir = self.dir.path().join(format!("provider{key}"));
@@ -120,7 +162,9 @@ impl World {
             "slots": slots,
             "measure": on.contains(&"measure"),
             "lies": on.contains(&"lies"),
+            "hangs": on.contains(&"hangs"),
             "release": on.contains(&"release"),
+            "flips": on.contains(&"flips"),
         });
         fs::write(&setting, text.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_provider-fixture"))
@@ -168,7 +212,9 @@ impl Running {
             parents.insert(pid, rest.split(' ').nth(1).unwrap().parse::<u32>().unwrap());
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let mut words = line.split(|byte| *byte == 0).skip(1);
-            if words.next() == Some(b"worker") && words.next() == Some(mode.as_bytes()) {
+            if words.next().is_some_and(|word| word.ends_with(b"worker"))
+                && words.next() == Some(mode.as_bytes())
+            {
                 found.push(pid);
             }
         }
@@ -222,11 +268,13 @@ pub struct Order {
     pub first_range: u32,
     pub window: &'static str,
     pub timeout: &'static str,
+    pub audited: bool,
 }
 
 impl Order {
     pub fn new(tasks: u32, script: Script) -> Self {
-        Self { script, tasks, prepare: false, first_range: 1, window: "60s", timeout: "60s" }
+        let (window, timeout) = ("60s", "60s");
+        Self { script, tasks, prepare: false, first_range: 1, window, timeout, audited: false }
     }
 }
 
@@ -244,6 +292,8 @@ impl Client {
         fs::write(folder.join("small"), "small").unwrap();
         fs::write(folder.join("large"), vec![3; 500_000]).unwrap();
         let prepare = if order.prepare { "gfuel-prepare = 0.02" } else { "" };
+        // A task of an audited job must be worth the fees of a whole committee.
+        let cap = if order.audited { "2.0" } else { "0.01" };
         let text = format!(
             r#"
             name = "scripted"
@@ -253,7 +303,7 @@ impl Client {
             "small" = "small"
             "large" = "large"
             [limits]
-            gfuel-per-task = 0.01
+            gfuel-per-task = {cap}
             {prepare}
             memory = "1MiB"
             output = "64KiB"
@@ -261,6 +311,7 @@ impl Client {
             per-gfuel = "0.1"
             [verification]
             window = "{}"
+            audited = {}
             [schedule]
             target = "2s"
             range-timeout = "{}"
@@ -269,7 +320,7 @@ impl Client {
             [output]
             kind = "files"
             "#,
-            order.tasks, order.window, order.timeout, order.first_range,
+            order.tasks, order.window, order.audited, order.timeout, order.first_range,
         );
         let path = folder.join("job.toml");
         fs::write(&path, text).unwrap();

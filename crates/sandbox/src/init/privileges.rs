@@ -26,10 +26,12 @@ pub(crate) const FIRST_USER: u32 = 1_900_000_000;
 /// The id by which a program in a user namespace sees itself.
 const INSIDE_USER: u32 = 1000;
 
-/// Becomes a user that owns nothing, with a group of the same number and no other groups.
-pub(crate) fn become_user(id: u32) -> Result<(), Fault> {
+/// Becomes a user that owns nothing, with a group of the same number and no other groups than those of the devices that
+/// it is given.
+pub(crate) fn become_user(id: u32, devices: &[u32]) -> Result<(), Fault> {
     let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
-    set_thread_groups(&[])
+    let devices: Vec<Gid> = devices.iter().copied().map(Gid::from_raw).collect();
+    set_thread_groups(&devices)
         .and_then(|()| set_thread_res_gid(group, group, group))
         .and_then(|()| set_thread_res_uid(user, user, user))
         .step(Protection::OtherUser, "become another user")

@@ -248,6 +248,7 @@ mod tests {
             code: Vec::new(),
             read_only: Vec::new(),
             devices: Vec::new(),
+            device_groups: Vec::new(),
             writable: out.map(|out| Bind::new(out, "/out")),
             limits,
             groups: Vec::new(),

@@ -31,7 +31,7 @@ pub struct Header {
     pub sections: BTreeMap<String, Section>,
 }
 
-/// A decoder of the Llama kind: what distinguishes one from another.
+/// A decoder of the Llama kind, or an encoder of the BERT kind: what distinguishes one from another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -41,7 +41,7 @@ pub struct Architecture {
     pub width: usize,
     /// Query heads.
     pub heads: usize,
-    /// Key and value heads; divides `heads`.
+    /// Key and value heads; divides `heads`. As many, in an encoder.
     pub key_heads: usize,
     /// Elements per head.
     pub head_width: usize,
@@ -53,7 +53,8 @@ pub struct Architecture {
     pub gate: Gate,
     /// Fractional bits of the residual stream.
     pub residual_fraction: i32,
-    /// The constant under the root of normalisations, with `2 * residual_fraction + 16` fractional bits.
+    /// The constant under the root of normalisations, with `2 * residual_fraction + 16` fractional bits, in
+    /// encoders too.
     pub epsilon: u64,
     /// The same for queries and keys, which have 16 fractional bits: 48 in all.
     pub head_epsilon: u64,
@@ -63,10 +64,24 @@ pub struct Architecture {
     pub score_factor: Factor,
     /// Which elements turn together.
     pub pairing: Pairing,
-    /// Per set of rotary frequencies: advance per position of each pair, as a fraction of a turn, 64 bits.
+    /// Per set of rotary frequencies: advance per position of each pair, as a fraction of a turn, 64 bits. None
+    /// in an encoder, whose positions are learnt.
     pub turns: Vec<Vec<u64>>,
     /// The layers.
     pub layers: Vec<Layer>,
+    /// Which rows become the embedding: there in encoders, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+}
+
+/// How an encoder's rows become one embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The mean of all rows.
+    Mean,
+    /// The first row.
+    First,
 }
 
 /// What distinguishes layers.
@@ -155,6 +170,8 @@ impl Architecture {
     /// # Errors
     /// Naming what is out of bounds.
     pub fn check(&self) -> Result<()> {
+        let is_encoder = self.pooling.is_some();
+        let sets = if is_encoder { 0..=0 } else { 1..=4 };
         let within = [
             ("vocabulary", self.vocabulary, 1, LARGEST_VOCABULARY),
             ("width", self.width, 2, LONGEST),
@@ -164,7 +181,7 @@ impl Architecture {
             ("hidden", self.hidden, 1, 1 << 18),
             ("context", self.context, 1, LONGEST_CONTEXT),
             ("layers", self.layers.len(), 1, MOST_LAYERS),
-            ("sets of turns", self.turns.len(), 1, 4),
+            ("sets of turns", self.turns.len(), *sets.start(), *sets.end()),
         ];
         for (what, value, least, most) in within {
             if !(least..=most).contains(&value) {
@@ -178,7 +195,15 @@ impl Architecture {
                 "heads must be a multiple of key_heads, head_width even",
             ));
         }
-        if self.turns.iter().any(|turns| 2 * turns.len() > self.head_width)
+        let plain = |layer: &Layer| *layer == Layer::default();
+        if is_encoder {
+            if self.key_heads != self.heads
+                || self.embedding_factor.is_some()
+                || !self.layers.iter().all(plain)
+            {
+                return Err(Error::damaged("an encoder with parts of a decoder"));
+            }
+        } else if self.turns.iter().any(|turns| 2 * turns.len() > self.head_width)
             || self.layers.iter().any(|layer| layer.turns >= self.turns.len())
         {
             return Err(Error::damaged("the rotary frequencies do not fit the heads"));

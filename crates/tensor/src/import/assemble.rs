@@ -1,9 +1,10 @@
 //! From a description and tensors to a blob.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use super::quantise::{Quantiser, factor, fixed, gains, power};
-use super::turns::{Scaling, turns};
+use super::turns::{Scaling, turns, whole};
 use super::{Tensor, Tensors};
 use crate::blob::{Architecture, Kind, Layer, Writer};
 use crate::int1::activation::Gate;
@@ -12,7 +13,10 @@ use crate::tokenizer::Vocabulary;
 use crate::{Error, Result};
 
 /// The fractional bits of the residual stream in imported models.
-const RESIDUAL_FRACTION: i32 = 16;
+pub(super) const RESIDUAL_FRACTION: i32 = 16;
+/// The same of Gemma's, whose streams reach 104,000 in Gemma 3 270M: words with 16 hold 32,768, with these 524,288
+/// (int1.md, section 1).
+pub(super) const GEMMA_FRACTION: i32 = 12;
 
 /// Which kind of decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,20 +60,31 @@ pub struct Description {
     pub rotary_pairs: usize,
     /// How frequencies are stretched.
     pub scaling: Scaling,
+    /// What scores are divided by the root of: in most models the width of a head.
+    pub query_scalar: f64,
     /// Positions that local layers see; zero if there are none.
     pub window: usize,
+    /// Of so many layers the last sees everything, the others are local. Of no meaning without a window.
+    pub period: usize,
+    /// The base of local layers' rotary frequencies, which are never stretched.
+    pub local_base: f64,
+    /// Fractional bits of the residual stream.
+    pub residual_fraction: i32,
+    /// What is to be added to all gains: one where a file has them without it.
+    pub gain_offset: f32,
     /// Whether neighbours turn together, not halves.
     pub neighbours: bool,
-    /// What is added to every gain of a normalisation.
-    pub gain_offset: f32,
+    /// Tensors whose numbers are already in this description.
+    pub read: &'static [&'static str],
 }
 
 impl Description {
     fn architecture(&self, vocabulary: usize) -> Result<Architecture> {
+        let bases = [self.rotary_base, self.local_base];
         let finite = self.epsilon > 0.0
             && self.epsilon < 1.0
-            && self.rotary_base >= 2.0
-            && self.rotary_base < 1e12;
+            && bases.iter().all(|base| (2.0..1e12).contains(base))
+            && (1.0..=65_536.0).contains(&self.query_scalar);
         if !finite
             || self.layers > 512
             || self.head_width == 0
@@ -77,17 +92,17 @@ impl Description {
             || self.rotary_pairs > 128
         {
             return Err(Error::unsupported(format!(
-                "{} layers, heads of {}, epsilon {}, rotary base {}",
-                self.layers, self.head_width, self.epsilon, self.rotary_base
+                "{} layers, heads of {} by the root of {}, epsilon {}, rotary bases {bases:?}",
+                self.layers, self.head_width, self.query_scalar, self.epsilon
             )));
         }
         let gemma = self.family == Family::Gemma3;
         let mut sets = vec![turns(self.rotary_base, self.rotary_pairs, &self.scaling)];
         if gemma {
-            sets.push(turns(10_000.0, self.rotary_pairs, &Scaling::None));
+            sets.push(turns(self.local_base, self.rotary_pairs, &Scaling::None));
         }
-        // Five local layers, then one that sees everything.
-        let local = |layer: usize| gemma && self.window > 0 && !(layer + 1).is_multiple_of(6);
+        let local =
+            |layer: usize| gemma && self.window > 0 && !(layer + 1).is_multiple_of(self.period);
         let layers = (0..self.layers)
             .map(|layer| Layer {
                 window: if local(layer) { self.window } else { 0 },
@@ -103,38 +118,34 @@ impl Description {
             hidden: self.hidden,
             context: self.context,
             gate: if gemma { Gate::GeluTanh } else { Gate::Silu },
-            residual_fraction: RESIDUAL_FRACTION,
-            epsilon: whole(self.epsilon * power(2 * RESIDUAL_FRACTION + 16)),
+            residual_fraction: self.residual_fraction,
+            epsilon: whole(self.epsilon * power(2 * self.residual_fraction + 16)),
             head_epsilon: whole(self.epsilon * power(48)),
             embedding_factor: gemma.then(|| factor(root(self.width))),
-            score_factor: factor(std::f64::consts::LOG2_E / root(self.head_width)),
+            score_factor: factor(std::f64::consts::LOG2_E / self.query_scalar.sqrt()),
             pairing: if self.neighbours { Pairing::Neighbours } else { Pairing::Halves },
             turns: sets,
             layers,
+            pooling: None,
         };
         architecture.check()?;
         Ok(architecture)
     }
 }
 
-fn root(x: usize) -> f64 {
+pub(super) fn root(x: usize) -> f64 {
     (x as f64).sqrt()
 }
 
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "positive, and bounded by the caller"
-)]
-fn whole(x: f64) -> u64 {
-    x as u64
-}
-
-struct Assembly<'a, W> {
+/// A blob being made from tensors.
+pub(super) struct Assembly<'a, W> {
     tensors: &'a dyn Tensors,
     quantiser: Quantiser,
-    gain_offset: f32,
     writer: Writer<W>,
+    /// Is added to all gains.
+    gain_offset: f32,
+    /// The names of the tensors that are in the blob.
+    taken: HashSet<String>,
 }
 
 /// Writes the blob of a model; returns its id and size.
@@ -149,6 +160,7 @@ pub fn assemble(
     into: impl Write,
 ) -> Result<(blake3::Hash, usize)> {
     let d = description;
+    vocabulary.check()?;
     let embedding =
         tensors.tensor("token_embd.weight")?.ok_or_else(|| missing("token_embd.weight"))?;
     let (rows, _) = embedding.shape();
@@ -156,8 +168,9 @@ pub fn assemble(
     if vocabulary.len() > rows {
         return Err(Error::damaged(format!("{} tokens for {rows} embeddings", vocabulary.len())));
     }
-    let mut a =
-        Assembly { tensors, quantiser, gain_offset: d.gain_offset, writer: Writer::new(into)? };
+    let mut a = Assembly::new(tensors, quantiser, into)?;
+    a.gain_offset = d.gain_offset;
+    a.taken.extend(d.read.iter().map(|name| (*name).to_owned()));
     a.matrix("embedding", &[("token_embd.weight", rows)], d.width)?;
     if tensors.tensor("output.weight")?.is_some() {
         a.matrix("head", &[("output.weight", rows)], d.width)?;
@@ -196,22 +209,46 @@ pub fn assemble(
         }
     }
     a.gains("norm", "output_norm.weight", d.width)?;
-    let text = serde_json::to_vec(vocabulary).map_err(|error| Error::damaged(error.to_string()))?;
-    a.writer.section("vocabulary", Kind::Bytes { length: text.len() }, &text)?;
-    a.writer.finish(&d.name, architecture)
+    a.finish(&d.name, &format!("{:?}", d.family), architecture, vocabulary)
 }
 
 fn missing(name: &str) -> Error {
     Error::damaged(format!("the tensor {name} is missing"))
 }
 
-impl<W: Write> Assembly<'_, W> {
-    fn need(&self, name: &str) -> Result<Tensor<'_>> {
+impl<'a, W: Write> Assembly<'a, W> {
+    pub fn new(tensors: &'a dyn Tensors, quantiser: Quantiser, into: W) -> Result<Self> {
+        let writer = Writer::new(into)?;
+        Ok(Self { tensors, quantiser, writer, gain_offset: 0.0, taken: HashSet::new() })
+    }
+
+    /// Ends the blob, if nothing was left over.
+    pub fn finish(
+        mut self,
+        name: &str,
+        kind: &str,
+        architecture: Architecture,
+        vocabulary: &Vocabulary,
+    ) -> Result<(blake3::Hash, usize)> {
+        // A bias or an adapter that is left out would make another model, in silence.
+        let names = self.tensors.names();
+        if let Some(other) = names.into_iter().find(|name| !self.taken.contains(&**name)) {
+            return Err(Error::unsupported(format!("nothing in {kind} takes the tensor {other}")));
+        }
+        let text =
+            serde_json::to_vec(vocabulary).map_err(|error| Error::damaged(error.to_string()))?;
+        self.writer.section("vocabulary", Kind::Bytes { length: text.len() }, &text)?;
+        self.writer.finish(name, architecture)
+    }
+
+    /// A tensor that must be there.
+    pub fn need(&mut self, name: &str) -> Result<Tensor<'a>> {
+        self.taken.insert(name.to_owned());
         self.tensors.tensor(name)?.ok_or_else(|| missing(name))
     }
 
     /// Tensors below each other as one matrix.
-    fn matrix(&mut self, name: &str, parts: &[(&str, usize)], columns: usize) -> Result<()> {
+    pub fn matrix(&mut self, name: &str, parts: &[(&str, usize)], columns: usize) -> Result<()> {
         let mut rows = vec![];
         for (part, count) in parts {
             let tensor = self.need(part)?;
@@ -223,21 +260,32 @@ impl<W: Write> Assembly<'_, W> {
             }
             rows.extend((0..*count).map(|row| (tensor, row)));
         }
-        let bytes = self.quantiser.matrix(rows.len(), columns, |index, into| {
+        self.rows(name, rows.len(), columns, |index, into| {
             let (tensor, row) = rows[index];
             tensor.row(row, into);
-        })?;
-        self.writer.section(name, Kind::Matrix { rows: rows.len(), columns }, &bytes)
+        })
     }
 
-    fn gains(&mut self, name: &str, from: &str, length: usize) -> Result<()> {
+    /// A matrix whose row `i` is written by `row(i, into)`.
+    pub fn rows(
+        &mut self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+        row: impl FnMut(usize, &mut [f32]),
+    ) -> Result<()> {
+        let bytes = self.quantiser.matrix(rows, columns, row)?;
+        self.writer.section(name, Kind::Matrix { rows, columns }, &bytes)
+    }
+
+    pub fn gains(&mut self, name: &str, from: &str, length: usize) -> Result<()> {
         let mut numbers = self.need(from)?.vector(from, length)?;
-        numbers.iter_mut().for_each(|x| *x += self.gain_offset);
+        numbers.iter_mut().for_each(|gain| *gain += self.gain_offset);
         let (mantissas, fraction) = gains(&numbers)?;
         self.words(name, &mantissas, fraction)
     }
 
-    fn bias(&mut self, name: &str, parts: &[(&str, usize)]) -> Result<()> {
+    pub fn bias(&mut self, name: &str, parts: &[(&str, usize)]) -> Result<()> {
         let mut numbers = vec![];
         for (part, length) in parts {
             numbers.extend(self.need(part)?.vector(part, *length)?);

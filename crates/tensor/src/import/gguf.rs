@@ -1,16 +1,29 @@
 //! GGUF files: the container of llama.cpp.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Tensors;
-use super::assemble::{Description, Family};
+use super::assemble::{Description, Family, GEMMA_FRACTION, RESIDUAL_FRACTION};
+use super::config::{GEMMA_PERIOD, USUAL_BASE};
 use super::encoding::{Encoding, Tensor};
+use super::reader::{Reader, Value};
 use super::turns::Scaling;
-use crate::tokenizer::Vocabulary;
+use crate::tokenizer::{Scored, Vocabulary};
 use crate::{Error, Result};
 
 /// The most entries of metadata and the most tensors that are read.
 const MOST: u64 = 1 << 16;
+/// Layers of Gemma 3's largest model, whose scores are divided by another root; files do not say it.
+const GEMMA_27B: usize = 62;
+/// What would make another model of the same tensors.
+const REFUSED: [&str; 5] = [
+    "expert_count",
+    "attention.clamp_kqv",
+    "rope.scaling.attn_factor",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+];
 
 /// A parsed file. Strings and tensors stay where they are.
 #[derive(Debug)]
@@ -26,115 +39,6 @@ struct Place {
     rows: usize,
     columns: usize,
     offset: u64,
-}
-
-/// A value of the metadata.
-#[derive(Debug, Clone)]
-pub(crate) enum Value<'a> {
-    Whole(i128),
-    Real(f64),
-    Bool(bool),
-    Text(&'a str),
-    Texts(Vec<&'a str>),
-    Wholes(Vec<i64>),
-    Other,
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let part = self.at.checked_add(length).and_then(|end| self.bytes.get(self.at..end));
-        let part = part.ok_or_else(|| {
-            Error::damaged(format!("it ends within its header, at byte {}", self.at))
-        })?;
-        self.at += length;
-        Ok(part)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
-    fn u32(&mut self) -> Result<u32> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    /// A number of things of at least `least` bytes each that must still be in the file.
-    fn count(&mut self, least: usize) -> Result<usize> {
-        let count = self.u64()?;
-        let left = self.bytes.len() - self.at;
-        usize::try_from(count)
-            .ok()
-            .filter(|count| count.checked_mul(least).is_some_and(|bytes| bytes <= left))
-            .ok_or_else(|| {
-                Error::damaged(format!("{count} entries in the {left} bytes that are left"))
-            })
-    }
-
-    fn text(&mut self) -> Result<&'a str> {
-        let length = self.count(1)?;
-        let bytes = self.take(length)?;
-        std::str::from_utf8(bytes)
-            .map_err(|_| Error::damaged(format!("text before byte {} is no UTF-8", self.at)))
-    }
-
-    fn scalar(&mut self, kind: u32) -> Result<Value<'a>> {
-        Ok(match kind {
-            0 => Value::Whole(i128::from(self.array::<1>()?[0])),
-            1 => Value::Whole(i128::from(i8::from_le_bytes(self.array()?))),
-            2 => Value::Whole(i128::from(u16::from_le_bytes(self.array()?))),
-            3 => Value::Whole(i128::from(i16::from_le_bytes(self.array()?))),
-            4 => Value::Whole(i128::from(self.u32()?)),
-            5 => Value::Whole(i128::from(i32::from_le_bytes(self.array()?))),
-            6 => Value::Real(f64::from(f32::from_le_bytes(self.array()?))),
-            7 => Value::Bool(self.array::<1>()?[0] != 0),
-            8 => Value::Text(self.text()?),
-            10 => Value::Whole(i128::from(self.u64()?)),
-            11 => Value::Whole(i128::from(i64::from_le_bytes(self.array()?))),
-            12 => Value::Real(f64::from_le_bytes(self.array()?)),
-            kind => return Err(Error::damaged(format!("metadata of the unknown type {kind}"))),
-        })
-    }
-
-    fn value(&mut self, kind: u32) -> Result<Value<'a>> {
-        if kind != 9 {
-            return self.scalar(kind);
-        }
-        let kind = self.u32()?;
-        let least = match kind {
-            0 | 1 | 7 => 1,
-            2 | 3 => 2,
-            4..=6 => 4,
-            8 | 10..=12 => 8,
-            kind => return Err(Error::damaged(format!("an array of the type {kind}"))),
-        };
-        let count = self.count(least)?;
-        Ok(match kind {
-            8 => Value::Texts((0..count).map(|_| self.text()).collect::<Result<_>>()?),
-            5 => Value::Wholes(
-                (0..count)
-                    .map(|_| Ok(i64::from(i32::from_le_bytes(self.array()?))))
-                    .collect::<Result<_>>()?,
-            ),
-            4 => Value::Wholes(
-                (0..count).map(|_| Ok(i64::from(self.u32()?))).collect::<Result<_>>()?,
-            ),
-            _ => {
-                self.take(count * least)?;
-                Value::Other
-            }
-        })
-    }
 }
 
 impl<'a> Gguf<'a> {
@@ -229,38 +133,98 @@ impl<'a> Gguf<'a> {
         let head_width = optional("attention.key_length")
             .or_else(|| width.checked_div(heads))
             .unwrap_or_default();
-        let scaling = if let Some(tensor) = self.tensor("rope_freqs.weight")? {
-            Scaling::Factors(tensor.vector("rope_freqs.weight", tensor.shape().1)?)
-        } else {
-            match (
-                self.text(&format!("{kind}.rope.scaling.type")),
-                self.real(&format!("{kind}.rope.scaling.factor")),
-            ) {
-                (None | Some("none"), _) => Scaling::None,
-                (Some("linear"), Some(factor)) if factor >= 1.0 => Scaling::Linear(factor),
-                (Some(kind), _) => {
-                    return Err(Error::unsupported(format!("rotary scaling {kind}")));
-                }
+        let rotary_pairs = optional("rope.dimension_count").unwrap_or(head_width) / 2;
+        for key in REFUSED {
+            if self.values.contains_key(&*format!("{kind}.{key}")) {
+                return Err(Error::unsupported(format!("{kind}.{key}")));
             }
+        }
+        let scaling = self.scaling(kind, rotary_pairs)?;
+        let layers = need("block_count")?;
+        let gemma = family == Family::Gemma3;
+        let query_scalar = match width.checked_div(heads) {
+            Some(share) if gemma && layers == GEMMA_27B => share,
+            _ => head_width,
         };
+        let real = |key: &str| self.real(&format!("{kind}.{key}"));
         Ok(Description {
             family,
             name: self.text("general.name").unwrap_or(kind).to_owned(),
-            layers: need("block_count")?,
+            layers,
             width,
             heads,
             key_heads: optional("attention.head_count_kv").unwrap_or(heads),
             head_width,
             hidden: need("feed_forward_length")?,
             context: need("context_length")?,
-            epsilon: self.real(&format!("{kind}.attention.layer_norm_rms_epsilon")).unwrap_or(1e-6),
-            rotary_base: self.real(&format!("{kind}.rope.freq_base")).unwrap_or(10_000.0),
-            rotary_pairs: optional("rope.dimension_count").unwrap_or(head_width) / 2,
+            epsilon: real("attention.layer_norm_rms_epsilon").unwrap_or(1e-6),
+            rotary_base: real("rope.freq_base").unwrap_or(USUAL_BASE),
+            rotary_pairs,
             scaling,
+            query_scalar: query_scalar as f64,
             window: optional("attention.sliding_window").unwrap_or(0),
+            period: optional("attention.sliding_window_pattern").unwrap_or(GEMMA_PERIOD),
+            local_base: real("rope.freq_base_swa").unwrap_or(USUAL_BASE),
+            residual_fraction: if gemma { GEMMA_FRACTION } else { RESIDUAL_FRACTION },
+            // llama.cpp adds what Gemma's published gains lack.
+            gain_offset: 0.0,
             // llama.cpp reorders the weights of these so that neighbours turn together.
             neighbours: family == Family::Llama,
-            gain_offset: 0.0,
+            read: &["rope_freqs.weight"],
+        })
+    }
+
+    /// How the rotary frequencies of an architecture are stretched.
+    fn scaling(&self, kind: &str, rotary_pairs: usize) -> Result<Scaling> {
+        if let Some(tensor) = self.tensor("rope_freqs.weight")? {
+            let factors = tensor.vector("rope_freqs.weight", rotary_pairs)?;
+            if let Some(x) = factors.iter().find(|x| !(1.0..=65_536.0).contains(*x)) {
+                return Err(Error::damaged(format!("rope_freqs divides a frequency by {x}")));
+            }
+            return Ok(Scaling::Factors(factors));
+        }
+        let factor = self.real(&format!("{kind}.rope.scaling.factor"));
+        match (self.text(&format!("{kind}.rope.scaling.type")), factor) {
+            (None | Some("none"), _) => Ok(Scaling::None),
+            (Some("linear"), Some(factor)) if factor >= 1.0 => Ok(Scaling::Linear(factor)),
+            (Some(kind), _) => Err(Error::unsupported(format!("rotary scaling {kind}"))),
+        }
+    }
+
+    fn types(&self) -> &[i64] {
+        match self.values.get("tokenizer.ggml.token_type") {
+            Some(Value::Wholes(types)) => types.as_slice(),
+            _ => &[],
+        }
+    }
+
+    fn token(&self, key: &str) -> Option<u32> {
+        self.whole(&format!("tokenizer.ggml.{key}")).and_then(|x| u32::try_from(x).ok())
+    }
+
+    fn is_set(&self, key: &str) -> bool {
+        matches!(self.values.get(&*format!("tokenizer.ggml.{key}")), Some(Value::Bool(true)))
+    }
+
+    /// Pieces with scores, as SentencePiece has them.
+    fn scored(&self) -> Result<Vocabulary> {
+        // Files that do not say are read as if they wanted it.
+        if !matches!(self.values.get("tokenizer.ggml.add_space_prefix"), Some(Value::Bool(false))) {
+            return Err(Error::unsupported("a tokenizer that puts a space before every text"));
+        }
+        let Some(Value::Texts(tokens)) = self.values.get("tokenizer.ggml.tokens") else {
+            return Err(Error::damaged("tokenizer.ggml.tokens is missing"));
+        };
+        let Some(Value::Reals(scores)) = self.values.get("tokenizer.ggml.scores") else {
+            return Err(Error::damaged("tokenizer.ggml.scores is missing"));
+        };
+        Vocabulary::from_scored(Scored {
+            tokens,
+            scores,
+            types: self.types(),
+            first: self.token("bos_token_id").filter(|_| self.is_set("add_bos_token")),
+            end: self.token("eos_token_id"),
+            chat_template: self.text("tokenizer.chat_template").map(str::to_owned),
         })
     }
 
@@ -270,6 +234,9 @@ impl<'a> Gguf<'a> {
     /// When it is of a kind that is not supported, or damaged.
     pub fn vocabulary(&self) -> Result<Vocabulary> {
         let kind = self.text("tokenizer.ggml.model").unwrap_or("");
+        if kind == "llama" {
+            return self.scored();
+        }
         if kind != "gpt2" {
             return Err(Error::unsupported(format!("a tokenizer of the kind {kind}")));
         }
@@ -279,21 +246,19 @@ impl<'a> Gguf<'a> {
         let Some(Value::Texts(merges)) = self.values.get("tokenizer.ggml.merges") else {
             return Err(Error::damaged("tokenizer.ggml.merges is missing"));
         };
-        let types = match self.values.get("tokenizer.ggml.token_type") {
-            Some(Value::Wholes(types)) => types.as_slice(),
-            _ => &[],
+        let splitting = self.text("tokenizer.ggml.pre").unwrap_or("default");
+        let first = match self.values.get("tokenizer.ggml.add_bos_token") {
+            Some(Value::Bool(wanted)) => *wanted,
+            // Files of Llama 3 are read as if they said so.
+            _ => matches!(splitting, "llama3" | "llama-v3" | "llama-bpe"),
         };
-        let token = |key: &str| {
-            self.whole(&format!("tokenizer.ggml.{key}")).and_then(|x| u32::try_from(x).ok())
-        };
-        let flag = |key: &str| matches!(self.values.get(key), Some(Value::Bool(true)));
         Vocabulary::from_gguf(
             tokens,
             merges,
-            types,
-            self.text("tokenizer.ggml.pre").unwrap_or("default"),
-            token("bos_token_id").filter(|_| flag("tokenizer.ggml.add_bos_token")),
-            token("eos_token_id"),
+            self.types(),
+            splitting,
+            self.token("bos_token_id").filter(|_| first),
+            self.token("eos_token_id"),
             self.text("tokenizer.chat_template").map(str::to_owned),
         )
     }
@@ -320,5 +285,9 @@ impl Tensors for Gguf<'_> {
         let bytes =
             bytes.ok_or_else(|| Error::damaged(format!("{name} begins beyond the file")))?;
         Tensor::new(encoding, place.rows, place.columns, bytes).map(Some)
+    }
+
+    fn names(&self) -> Vec<Cow<'_, str>> {
+        self.tensors.keys().map(|name| (*name).into()).collect()
     }
 }

@@ -65,12 +65,13 @@ fn number(x: u64) -> f64 {
     x as f64
 }
 
+/// A number without what follows its point; negative ones are zero, large ones saturate.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "saturates, and is never negative"
 )]
-fn whole(x: f64) -> u64 {
+pub(super) fn whole(x: f64) -> u64 {
     x as u64
 }
 

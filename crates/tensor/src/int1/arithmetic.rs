@@ -39,6 +39,10 @@ pub const fn saturate(x: i64) -> i32 {
 #[inline]
 #[must_use]
 pub const fn scale(x: i64, shift: i32) -> i32 {
+    if 1 < shift && shift < 64 {
+        // The same as below, without its branches: the usual case, and there are many of them.
+        return saturate(((x >> (shift - 1)) + 1) >> 1);
+    }
     if shift >= 0 {
         return saturate(shift_round(x, shift.unsigned_abs()));
     }

@@ -46,7 +46,8 @@ pub struct Weighing {
 /// Turns exponents of two into integer weights below `2^22` that already contain the values' own powers
 /// of two, so that the weighted sum of value mantissas is one exact integer sum.
 ///
-/// `fractions[i]` are the fractional bits of the values at `i`, within `-2..=29`.
+/// `fractions[i]` are the fractional bits of the values at `i`, within `-2..=29`. There is at least one
+/// exponent: every position sees itself.
 pub fn weigh(exponents: &[i32], fractions: &[i8], weights: &mut [u32]) -> Weighing {
     let highest = exponents.iter().copied().max().unwrap_or(0);
     let finest = fractions.iter().copied().max().unwrap_or(0);
@@ -58,11 +59,12 @@ pub fn weigh(exponents: &[i32], fractions: &[i8], weights: &mut [u32]) -> Weighi
         largest |= u64::from(e) << (finest - fraction);
         *weight = e;
     }
-    let shift = bits(largest).cast_signed() - WEIGHT_BITS.cast_signed();
+    // The highest exponent's exponential is one, 31 bits: the shift is at least nine, the total has 31 bits.
+    let shift = bits(largest) - WEIGHT_BITS;
     for (weight, fraction) in weights.iter_mut().zip(fractions) {
         *weight = narrow(u64::from(*weight) << (finest - fraction), shift);
     }
-    Weighing { total, fraction: i32::from(finest) - shift }
+    Weighing { total, fraction: i32::from(finest) - shift.cast_signed() }
 }
 
 /// `highest - exponent`; never negative and below `2^32`, because exponents are symmetric 32-bit words.
@@ -73,27 +75,20 @@ fn below(highest: i32, exponent: i32) -> u32 {
 
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "cut to 22 bits")]
-fn narrow(x: u64, shift: i32) -> u32 {
-    let x = if shift >= 0 {
-        shift_round(x.cast_signed(), shift.unsigned_abs()).cast_unsigned()
-    } else {
-        x << shift.unsigned_abs()
-    };
+fn narrow(x: u64, shift: u32) -> u32 {
+    // `shift_round`; the shift is at least nine.
+    let x = ((x >> (shift - 1)) + 1) >> 1;
     x.min((1 << WEIGHT_BITS) - 1) as u32
 }
 
 /// Divides the weighted sums of value mantissas by the total; the result has 16 fractional bits.
 pub fn finish(sums: &[i64], weighing: Weighing, into: &mut [i32]) {
-    let length = bits(weighing.total).cast_signed();
-    let total = if length >= 31 {
-        weighing.total >> (length - 31)
-    } else {
-        weighing.total << (31 - length)
-    };
+    let excess = bits(weighing.total) - 31;
+    let total = weighing.total >> excess;
     let reciprocal = ((1u64 << 62) / total).cast_signed();
     let largest = sums.iter().fold(0u64, |all, x| all | x.unsigned_abs());
     let down = bits(largest).saturating_sub(30);
-    let shift = weighing.fraction - down.cast_signed() + (length - 31) + 62 - 16;
+    let shift = weighing.fraction - down.cast_signed() + excess.cast_signed() + 62 - 16;
     for (slot, sum) in into.iter_mut().zip(sums) {
         *slot = scale(shift_round(*sum, down) * reciprocal, shift);
     }

@@ -9,6 +9,9 @@ pub const LONGEST: usize = 8192;
 /// The largest magnitude of a gain's mantissa is below two to this power.
 pub const GAIN_BITS: u32 = 23;
 
+/// `epsilon` is below two to this power.
+pub const EPSILON_BITS: u32 = 60;
+
 /// The gains of a normalisation: `mantissas[i] * 2^-fraction`, and the constant under the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gains {
@@ -20,10 +23,29 @@ pub struct Gains {
     pub epsilon: u64,
 }
 
-impl Gains {
-    /// The square root of the length, 24 fractional bits.
-    fn root_of_length(&self) -> u64 {
-        ((self.mantissas.len() as u64) << 48).isqrt()
+/// Brings elements of at most 25 bits to the unit of a normalisation, 20 fractional bits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unit {
+    inverse: i64,
+    down: u32,
+}
+
+impl Unit {
+    /// Of a vector of `length` elements with this sum of squares, below `2^62` and not zero.
+    pub fn new(length: usize, sum: u64) -> Self {
+        // An even shift that brings the sum to 61 or 62 bits.
+        let up = (62 - bits(sum)) & !1;
+        let root = (sum << up).isqrt();
+        // The square root of the length has 24 fractional bits.
+        let root_of_length = ((length as u64) << 48).isqrt();
+        let inverse = ((root_of_length << 32) / root).cast_signed();
+        Self { inverse, down: 36 - up / 2 }
+    }
+
+    /// One element; at most `2^27` comes out.
+    #[inline]
+    pub fn of(self, y: i64) -> i64 {
+        shift_round(y * self.inverse, self.down)
     }
 }
 
@@ -44,14 +66,10 @@ pub fn normalise(x: &[i32], gains: &Gains, into: &mut [i32]) {
         into.fill(0);
         return;
     }
-    // An even shift that brings the sum to 61 or 62 bits.
-    let up = (62 - bits(sum)) & !1;
-    let root = (sum << up).isqrt();
-    let inverse = ((gains.root_of_length() << 32) / root).cast_signed();
-    let down = 36 - up / 2;
+    let unit = Unit::new(x.len(), sum);
     for ((slot, x), gain) in into.iter_mut().zip(x).zip(&gains.mantissas) {
-        let unit = shift_round(shift_round(i64::from(*x), shift) * inverse, down);
-        *slot = saturate(shift_round(unit * i64::from(*gain), 20));
+        let normal = unit.of(shift_round(i64::from(*x), shift));
+        *slot = saturate(shift_round(normal * i64::from(*gain), 20));
     }
 }
 

@@ -140,9 +140,9 @@ fn widen(words: __m256i) -> [__m256i; 2] {
 #[target_feature(enable = "avx2")]
 fn add_to(sums: &mut [i64; 8], words: [__m256i; 2]) {
     for (sums, words) in sums.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-        for (sum, word) in sums.iter_mut().zip(store(words)) {
-            *sum += word;
-        }
+        // SAFETY: 32 readable bytes; the load needs no alignment.
+        let before = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
+        *sums = store(_mm256_add_epi64(before, words));
     }
 }
 
@@ -151,8 +151,12 @@ fn page_mix(values: &[i16], weights: &[u32; PAGE], sums: &mut [i64]) {
     let (high, low) = split(weights);
     let width = sums.len();
     let mut at = 0;
-    // Sixteen channels at a time, then eight.
-    while at + 16 <= width {
+    // Thirty-two channels at a time (a row of them is two lines of the cache), then sixteen, then eight.
+    while at + 32 <= width {
+        channels::<4>(values, width, at, &high, &low, sums);
+        at += 32;
+    }
+    if at + 16 <= width {
         channels::<2>(values, width, at, &high, &low, sums);
         at += 16;
     }
@@ -160,13 +164,8 @@ fn page_mix(values: &[i16], weights: &[u32; PAGE], sums: &mut [i64]) {
         channels::<1>(values, width, at, &high, &low, sums);
         at += 8;
     }
-    // Heads whose width is no multiple of eight.
-    for (channel, sum) in sums.iter_mut().enumerate().skip(at) {
-        for (p, two) in weights.as_chunks::<2>().0.iter().enumerate() {
-            let at = 2 * (p * width + channel);
-            *sum += i64::from(values[at]) * i64::from(two[0])
-                + i64::from(values[at + 1]) * i64::from(two[1]);
-        }
+    if at < width {
+        super::scalar::mix_from(at, values, weights, sums);
     }
 }
 

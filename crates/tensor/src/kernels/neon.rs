@@ -148,8 +148,7 @@ fn page_scores(keys: &[i16], query: &[u32]) -> [i64; PAGE] {
 fn page_mix(values: &[i16], weights: &[u32; PAGE], sums: &mut [i64]) {
     let (high, low) = split(weights);
     let width = sums.len();
-    let (blocks, rest) = sums.as_chunks_mut::<4>();
-    for (b, sums) in blocks.iter_mut().enumerate() {
+    for (b, sums) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
         let (mut above, mut below) = ([vdupq_n_s32(0); 2], [vdupq_n_s32(0); 2]);
         let digits = high.iter().zip(&low);
         for (row, (high, low)) in values.chunks_exact(2 * width).zip(digits) {
@@ -168,13 +167,7 @@ fn page_mix(values: &[i16], weights: &[u32; PAGE], sums: &mut [i64]) {
             *sum += word;
         }
     }
-    // Heads whose width is no multiple of four.
-    for (c, sum) in rest.iter_mut().enumerate() {
-        let channel = width - width % 4 + c;
-        for (p, two) in weights.as_chunks::<2>().0.iter().enumerate() {
-            let at = 2 * (p * width + channel);
-            *sum += i64::from(values[at]) * i64::from(two[0])
-                + i64::from(values[at + 1]) * i64::from(two[1]);
-        }
+    if width % 4 > 0 {
+        super::scalar::mix_from(width - width % 4, values, weights, sums);
     }
 }

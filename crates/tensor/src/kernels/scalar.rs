@@ -43,9 +43,14 @@ fn scores(keys: &[i16], query: &[u32]) -> [i64; PAGE] {
 }
 
 fn mix(values: &[i16], weights: &[u32; PAGE], sums: &mut [i64]) {
+    mix_from(0, values, weights, sums);
+}
+
+/// The channels from `at` on: what is left where a head's width is no multiple of a vector's.
+pub(super) fn mix_from(at: usize, values: &[i16], weights: &[u32; PAGE], sums: &mut [i64]) {
     for (positions, two) in values.chunks_exact(2 * sums.len()).zip(weights.as_chunks::<2>().0) {
         let [even, odd] = two.map(i64::from);
-        for (sum, value) in sums.iter_mut().zip(positions.as_chunks::<2>().0) {
+        for (sum, value) in sums.iter_mut().zip(positions.as_chunks::<2>().0).skip(at) {
             *sum += i64::from(value[0]) * even + i64::from(value[1]) * odd;
         }
     }

@@ -111,8 +111,7 @@ fn scores(keys: &[i16], query: &[u32]) -> [i64; PAGE] {
 fn mix(values: &[i16], page_weights: &[u32; PAGE], sums: &mut [i64]) {
     let (high, low) = split(page_weights);
     let width = sums.len();
-    let (blocks, rest) = sums.as_chunks_mut::<4>();
-    for (b, sums) in blocks.iter_mut().enumerate() {
+    for (b, sums) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
         let (mut above, mut below) = (i32x4_splat(0), i32x4_splat(0));
         let digits = high.iter().zip(&low);
         for (row, (high, low)) in values.chunks_exact(2 * width).zip(digits) {
@@ -130,13 +129,7 @@ fn mix(values: &[i16], page_weights: &[u32; PAGE], sums: &mut [i64]) {
             *sum += word;
         }
     }
-    // Heads whose width is no multiple of four.
-    for (c, sum) in rest.iter_mut().enumerate() {
-        let channel = width - width % 4 + c;
-        for (p, two) in page_weights.as_chunks::<2>().0.iter().enumerate() {
-            let at = 2 * (p * width + channel);
-            *sum += i64::from(values[at]) * i64::from(two[0])
-                + i64::from(values[at + 1]) * i64::from(two[1]);
-        }
+    if width % 4 > 0 {
+        super::scalar::mix_from(width - width % 4, values, page_weights, sums);
     }
 }

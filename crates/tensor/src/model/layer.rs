@@ -1,14 +1,14 @@
 //! One layer: attention, then the gated feed-forward part.
 
-use super::attend::{Heads, attend};
 use super::{Row, refraction};
+use crate::Result;
+use crate::attend::{Heads, Sight};
 use crate::blob::{Architecture, Blob};
 use crate::cache::{Cache, Table};
 use crate::int1::arithmetic::add;
 use crate::int1::norm::{Gains, normalise};
 use crate::int1::rotation::rotate;
 use crate::matrix::{Block, Machine, Matrix, Space};
-use crate::{Error, Result};
 
 /// A layer's weights. Queries, keys and values are one matrix, gate and up another.
 #[derive(Debug)]
@@ -45,6 +45,19 @@ pub(super) struct Pass<'a> {
     pub index: usize,
 }
 
+impl Pass<'_> {
+    /// Every row sees itself and what came before, within the layer's window.
+    fn sights(&self) -> Vec<Sight> {
+        let window = self.architecture.layers[self.index].window;
+        let sight = |row: &Row| {
+            let position = row.position as usize;
+            let begin = if window == 0 { 0 } else { (position + 1).saturating_sub(window) };
+            Sight { sequence: row.sequence, position, seen: begin..position + 1 }
+        };
+        self.rows.iter().map(sight).collect()
+    }
+}
+
 impl Layer {
     pub fn open(blob: &Blob, a: &Architecture, index: usize) -> Result<Self> {
         let name = |part: &str| format!("layer.{index}.{part}");
@@ -56,17 +69,7 @@ impl Layer {
         let query_width = a.heads * a.head_width;
         let all = query_width + 2 * a.key_heads * a.head_width;
         let bias = name("qkv_bias");
-        let qkv_bias = if blob.has(&bias) {
-            let (words, fraction) = blob.vector(&bias, all)?;
-            if fraction != 16 {
-                return Err(Error::damaged(format!(
-                    "{bias} has {fraction} fractional bits, not 16"
-                )));
-            }
-            Some(words)
-        } else {
-            None
-        };
+        let qkv_bias = blob.has(&bias).then(|| blob.biases(&bias, all, 16)).transpose()?;
         Ok(Self {
             attention_norm: gains("attention_norm")?,
             qkv: blob.matrix(&name("qkv"), all, a.width)?,
@@ -89,9 +92,17 @@ impl Layer {
         let block = normal(x, &self.attention_norm, pass);
         self.qkv.product(&block, 16, pass.machine, space, inner);
         self.turn(pass, inner);
-        let heads = Heads::new(a, inner);
-        heads.store(pass, cache);
-        attend(&heads, pass, cache, attended);
+        let sights = pass.sights();
+        let heads = Heads {
+            architecture: a,
+            qkv: inner,
+            sights: &sights,
+            tables: pass.tables,
+            layer: pass.index,
+            machine: pass.machine,
+        };
+        heads.store(cache);
+        heads.attend(cache, attended);
         let block = Block::new(
             pass.rows.len(),
             a.heads * a.head_width,

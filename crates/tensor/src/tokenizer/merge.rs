@@ -16,10 +16,13 @@ pub(super) struct Merges {
 const NONE: usize = usize::MAX;
 
 impl Merges {
+    /// With `equals`, ways to make the same piece that stand one after the other are equals: of them the leftmost is
+    /// taken.
     pub fn new(
         by_bytes: &HashMap<Box<[u8]>, u32>,
         bytes: &[Box<[u8]>],
         merges: &[[u32; 2]],
+        equals: bool,
     ) -> Result<Self> {
         let mut singles = [None; 256];
         for (byte, single) in (0u8..=255).zip(&mut singles) {
@@ -27,11 +30,17 @@ impl Merges {
         }
         let text = |token: u32| bytes.get(token as usize).map(|bytes| &**bytes);
         let mut pairs = HashMap::with_capacity(merges.len());
-        for (rank, [left, right]) in (0u32..).zip(merges) {
+        let mut before = None;
+        for (place, [left, right]) in (0u32..).zip(merges) {
             let merged = text(*left).zip(text(*right)).map(|(left, right)| [left, right].concat());
             let merged = merged.and_then(|merged| by_bytes.get(&*merged));
-            let merged =
-                merged.ok_or_else(|| Error::damaged(format!("the merge {rank} names no token")))?;
+            let merged = merged
+                .ok_or_else(|| Error::damaged(format!("the merge {place} names no token")))?;
+            let rank = match before {
+                Some((rank, same)) if equals && same == *merged => rank,
+                _ => place,
+            };
+            before = Some((rank, *merged));
             pairs.entry((*left, *right)).or_insert((rank, *merged));
         }
         Ok(Self { bytes: singles, pairs })
@@ -39,8 +48,11 @@ impl Merges {
 
     /// Appends the tokens of one piece.
     pub fn apply(&self, piece: &[u8], tokens: &mut Vec<u32>) {
-        let mut parts: Vec<u32> =
-            piece.iter().filter_map(|byte| self.bytes[*byte as usize]).collect();
+        self.join(piece.iter().filter_map(|byte| self.bytes[*byte as usize]).collect(), tokens);
+    }
+
+    /// Appends what the parts merge to.
+    pub fn join(&self, mut parts: Vec<u32>, tokens: &mut Vec<u32>) {
         // Neighbours, as a linked list over places.
         let mut next: Vec<usize> = (1..=parts.len()).collect();
         let mut last: Vec<usize> =

@@ -18,6 +18,8 @@ pub enum Splitting {
     Llama3,
     /// As Llama 3, with every digit on its own.
     Qwen2,
+    /// Not at all.
+    Whole,
 }
 
 impl Splitting {
@@ -53,6 +55,7 @@ impl Splitting {
                 }
                 Self::Llama3 => llama3(rest, 3),
                 Self::Qwen2 => llama3(rest, 1),
+                Self::Whole => rest.len(),
             };
             let (piece, after) = rest.split_at(length);
             rest = after;

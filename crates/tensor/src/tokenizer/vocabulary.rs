@@ -3,11 +3,22 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Splitting;
-use crate::blob::{Blob, LONGEST_HEADER};
+use super::pieces::ScoredPieces;
+use super::words::WordPieces;
+use crate::blob::{Blob, LARGEST_VOCABULARY, LONGEST_HEADER};
+use crate::chat::LONGEST_TEMPLATE;
 use crate::{Error, Result};
+
+/// The most merges: four times what the largest published vocabularies have per token.
+pub(super) const MOST_MERGES: usize = 4 * LARGEST_VOCABULARY;
+/// The most special tokens; Gemma 3 has 6,415.
+const MOST_SPECIAL: usize = 1 << 14;
+/// The most tokens that end an answer.
+const MOST_ENDS: usize = 64;
+/// The longest text of a token, in bytes. Published ones have up to a few hundred spaces.
+const LONGEST_TOKEN: usize = 4096;
 
 /// A tokenizer's data, as the section `vocabulary` of a blob holds it (JSON).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +33,9 @@ pub struct Vocabulary {
     pub merges: Vec<[u32; 2]>,
     /// Tokens that stand for themselves.
     pub special: Vec<u32>,
+    /// Those of them that belong to what an answer says, like `<think>`; the others steer and are not shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<u32>,
     /// Whether a whole piece that is a token is taken without merging.
     pub whole_pieces: bool,
     /// The token that begins every sequence.
@@ -30,6 +44,14 @@ pub struct Vocabulary {
     pub ends: Vec<u32>,
     /// The chat template (Jinja).
     pub chat_template: Option<String>,
+    /// How words are cut into tokens, where tokens are not merged from bytes. Then tokens are texts as they are,
+    /// and nothing merges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_pieces: Option<WordPieces>,
+    /// What else there is to say where tokens are pieces that merge over whole texts. Then, too, tokens are texts
+    /// as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scored_pieces: Option<ScoredPieces>,
 }
 
 impl Vocabulary {
@@ -42,8 +64,42 @@ impl Vocabulary {
         if bytes.len() > 4 * LONGEST_HEADER {
             return Err(Error::damaged(format!("a vocabulary of {} bytes", bytes.len())));
         }
-        serde_json::from_slice(bytes)
-            .map_err(|error| Error::damaged(format!("vocabulary: {error}")))
+        let vocabulary: Self = serde_json::from_slice(bytes)
+            .map_err(|error| Error::damaged(format!("vocabulary: {error}")))?;
+        vocabulary.check()?;
+        Ok(vocabulary)
+    }
+
+    /// Checks sizes and that every token that is named exists.
+    pub(crate) fn check(&self) -> Result<()> {
+        let longest = self.tokens.iter().map(String::len).max().unwrap_or_default();
+        let template = self.chat_template.as_ref().map_or(0, String::len);
+        let sizes = [
+            ("tokens", self.tokens.len(), LARGEST_VOCABULARY),
+            ("merges", self.merges.len(), MOST_MERGES),
+            ("special tokens", self.special.len(), MOST_SPECIAL),
+            ("shown special tokens", self.shown.len(), MOST_SPECIAL),
+            ("ends", self.ends.len(), MOST_ENDS),
+            ("bytes in a token", longest, LONGEST_TOKEN),
+            ("bytes in the chat template", template, LONGEST_TEMPLATE),
+        ];
+        if let Some((what, size, most)) = sizes.into_iter().find(|(_, size, most)| size > most) {
+            return Err(Error::unsupported(format!("{size} {what}, at most {most}")));
+        }
+        if self.word_pieces.is_some() && self.scored_pieces.is_some() {
+            return Err(Error::damaged("a tokenizer of two kinds"));
+        }
+        if let Some(rule) = &self.word_pieces {
+            rule.check(self.tokens.len())?;
+        }
+        if let Some(rule) = &self.scored_pieces {
+            rule.check(self.tokens.len())?;
+        }
+        let named = self.special.iter().chain(&self.shown).chain(&self.ends).chain(&self.first);
+        match named.into_iter().find(|token| **token as usize >= self.tokens.len()) {
+            None => Ok(()),
+            Some(token) => Err(Error::damaged(format!("the token {token} does not exist"))),
+        }
     }
 
     /// How many tokens.
@@ -60,11 +116,26 @@ impl Vocabulary {
 
     /// The bytes of every token.
     pub(super) fn token_bytes(&self) -> Result<Vec<Box<[u8]>>> {
+        if let Some(rule) = &self.scored_pieces {
+            let mut texts: Vec<Box<[u8]>> =
+                self.tokens.iter().map(|text| text.as_bytes().into()).collect();
+            for (byte, token) in (0u8..=255).zip(&rule.bytes) {
+                texts[*token as usize] = [byte].into();
+            }
+            return Ok(texts);
+        }
         let special: HashSet<u32> = self.special.iter().copied().collect();
         let bytes: HashMap<char, u8> = (0..=255).map(|byte| (stand_in(byte), byte)).collect();
         (0u32..)
             .zip(&self.tokens)
             .map(|(token, text)| {
+                if let Some(rule) = self.word_pieces.as_ref().filter(|_| !special.contains(&token))
+                {
+                    let word = || format!(" {text}").into_bytes().into();
+                    return Ok(text
+                        .strip_prefix(&rule.mark)
+                        .map_or_else(word, |rest| rest.as_bytes().into()));
+                }
                 if special.contains(&token) {
                     return Ok(text.as_bytes().into());
                 }
@@ -92,11 +163,10 @@ impl Vocabulary {
         let ids: HashMap<&str, u32> = tokens.iter().copied().zip(0..).collect();
         let pairs = merges.iter().map(|merge| merge.split_once(' '));
         // Control tokens are 3, user-defined ones 4.
-        let special: Vec<u32> = (0u32..)
-            .zip(types)
-            .filter(|(_, kind)| matches!(kind, 3 | 4))
-            .map(|(id, _)| id)
-            .collect();
+        let of = |kinds: &[i64]| -> Vec<u32> {
+            (0u32..).zip(types).filter(|(_, kind)| kinds.contains(kind)).map(|(id, _)| id).collect()
+        };
+        let (special, shown) = (of(&[3, 4]), of(&[4]));
         let mut ends: Vec<u32> = end.into_iter().collect();
         ends.extend(
             special.iter().copied().filter(|id| is_end(tokens.get(*id as usize).unwrap_or(&""))),
@@ -107,70 +177,19 @@ impl Vocabulary {
             tokens: tokens.iter().map(|&text| text.to_owned()).collect(),
             merges: merge_ids(&ids, pairs)?,
             special,
+            shown,
             whole_pieces: splitting == Splitting::Llama3,
             first,
             ends,
             chat_template,
-        })
-    }
-
-    /// From a `tokenizer.json` of Hugging Face's `tokenizers`.
-    ///
-    /// # Errors
-    /// When it is damaged or of a kind that is not supported.
-    pub fn from_tokenizer_json(bytes: &[u8]) -> Result<Self> {
-        if bytes.len() > 4 * LONGEST_HEADER {
-            return Err(Error::damaged(format!("a tokenizer.json of {} bytes", bytes.len())));
-        }
-        let json: Value = serde_json::from_slice(bytes)
-            .map_err(|error| Error::damaged(format!("tokenizer.json: {error}")))?;
-        let model = &json["model"];
-        if model["type"] != "BPE" {
-            return Err(Error::unsupported(format!("a tokenizer of the kind {}", model["type"])));
-        }
-        let vocabulary = model["vocab"]
-            .as_object()
-            .ok_or_else(|| Error::damaged("tokenizer.json has no vocab"))?;
-        let added = json["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
-        let mut ids: HashMap<&str, u32> = HashMap::new();
-        let named = vocabulary.iter().map(|(text, id)| (text.as_str(), id));
-        let specials =
-            added.iter().filter_map(|token| Some((token["content"].as_str()?, &token["id"])));
-        for (text, id) in named.chain(specials.clone()) {
-            let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
-            let id = id.ok_or_else(|| Error::damaged(format!("the token {text} has no id")))?;
-            ids.insert(text, id);
-        }
-        let mut tokens = vec![String::new(); ids.len()];
-        for (text, id) in &ids {
-            let slot = tokens.get_mut(*id as usize);
-            let slot =
-                slot.ok_or_else(|| Error::damaged(format!("token ids have gaps below {id}")))?;
-            (*text).clone_into(slot);
-        }
-        let merges = model["merges"].as_array().map_or(&[][..], Vec::as_slice);
-        let pairs = merges.iter().map(|merge| match merge {
-            Value::String(merge) => merge.split_once(' '),
-            Value::Array(pair) => Some((pair.first()?.as_str()?, pair.get(1)?.as_str()?)),
-            _ => None,
-        });
-        let special: Vec<u32> = specials.map(|(text, _)| ids[text]).collect();
-        let ends = special.iter().copied().filter(|id| is_end(&tokens[*id as usize])).collect();
-        Ok(Self {
-            splitting: splitting(&json["pre_tokenizer"])?,
-            merges: merge_ids(&ids, pairs)?,
-            whole_pieces: model["ignore_merges"] == true,
-            special,
-            first: None,
-            ends,
-            chat_template: None,
-            tokens,
+            word_pieces: None,
+            scored_pieces: None,
         })
     }
 }
 
 /// Texts that end an answer, in the templates of the supported families.
-fn is_end(text: &str) -> bool {
+pub(super) fn is_end(text: &str) -> bool {
     matches!(
         text,
         "<|im_end|>"
@@ -183,7 +202,7 @@ fn is_end(text: &str) -> bool {
     )
 }
 
-fn merge_ids<'a>(
+pub(super) fn merge_ids<'a>(
     ids: &HashMap<&str, u32>,
     pairs: impl Iterator<Item = Option<(&'a str, &'a str)>>,
 ) -> Result<Vec<[u32; 2]>> {
@@ -195,29 +214,6 @@ fn merge_ids<'a>(
             )
         })
         .collect()
-}
-
-/// The rule that a `tokenizer.json` asks for.
-fn splitting(rule: &Value) -> Result<Splitting> {
-    let parts = match rule["type"].as_str() {
-        Some("Sequence") => rule["pretokenizers"].as_array().map_or(&[][..], Vec::as_slice),
-        _ => std::slice::from_ref(rule),
-    };
-    let kinds: Vec<&str> = parts.iter().filter_map(|part| part["type"].as_str()).collect();
-    let regex = parts.iter().find_map(|part| part["pattern"]["Regex"].as_str());
-    match (&kinds[..], regex) {
-        (["ByteLevel"], _) => Ok(Splitting::Gpt2),
-        (["Digits", "ByteLevel"], _) if parts[0]["individual_digits"] == true => {
-            Ok(Splitting::Digits)
-        }
-        (["Split", "ByteLevel"], Some(regex)) if regex.contains(r"\p{N}{1,3}") => {
-            Ok(Splitting::Llama3)
-        }
-        (["Split", "ByteLevel"], Some(regex)) if regex.contains(r"|\p{N}| ?") => {
-            Ok(Splitting::Qwen2)
-        }
-        _ => Err(Error::unsupported(format!("a tokenizer that cuts text by {kinds:?}"))),
-    }
 }
 
 /// The character that stands for a byte in GPT-2's vocabularies: itself where it prints, else one from

@@ -28,8 +28,11 @@ pub enum Try {
 /// What may be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Finding {
-    /// It has what it says, and no answer was wrong.
+    /// It has the class that it was asked about, and no answer was wrong.
     Passed,
+    /// The answer is right, and nothing is known of its strength: it was asked about no class, or for less work than
+    /// shows one.
+    Right,
     /// It signed a wrong answer; the transcript shows it to anybody.
     Wrong,
     /// It was late in all tries. Only the asker can know.
@@ -43,12 +46,18 @@ pub enum Finding {
 /// Where an asker is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asking {
+    of_class: bool,
     tries: u32,
     wrong: u32,
     broken: u32,
 }
 
 impl Asking {
+    /// `of_class`: whether answers in time show a class. Without one nobody is late either.
+    pub fn new(of_class: bool) -> Self {
+        Self { of_class, ..Self::default() }
+    }
+
     /// Takes in how a try went; says what may be said now, or that it is to be tried again.
     pub fn heard(&mut self, tried: Try) -> Option<Finding> {
         self.tries = self.tries.saturating_add(1);
@@ -56,7 +65,9 @@ impl Asking {
             Try::Busy => {
                 return Some(if self.wrong > 0 { Finding::Wrong } else { Finding::Unknown });
             }
-            Try::Right if self.wrong == 0 => return Some(Finding::Passed),
+            Try::Right if self.wrong == 0 => {
+                return Some(if self.of_class { Finding::Passed } else { Finding::Right });
+            }
             Try::Wrong => self.wrong += 1,
             Try::Broken => self.broken += 1,
             Try::Right | Try::Late => {}
@@ -95,7 +106,7 @@ mod tests {
     use super::*;
 
     fn course(tries: &[Try]) -> Vec<Option<Finding>> {
-        let mut asking = Asking::default();
+        let mut asking = Asking::new(true);
         tries.iter().map(|tried| asking.heard(*tried)).collect()
     }
 
@@ -125,6 +136,14 @@ mod tests {
             assert_eq!(course(&mixed), [None, None, Some(Finding::Wrong)], "{mixed:?}");
         }
         assert_eq!(course(&[Wrong, Busy]), [None, Some(Finding::Wrong)], "a signed answer stays");
+    }
+
+    #[test]
+    fn an_answer_that_shows_no_class_is_right_and_no_more() {
+        assert_eq!(Asking::new(false).heard(Try::Right), Some(Finding::Right));
+        let mut asking = Asking::new(false);
+        assert_eq!(asking.heard(Try::Wrong), None);
+        assert_eq!(asking.heard(Try::Right), None, "a signed wrong answer is not taken back");
     }
 
     #[test]

@@ -4,5 +4,6 @@
 mod cheats;
 mod honest;
 mod less_memory;
+mod seeds;
 mod vectors;
 mod world;

@@ -55,6 +55,11 @@ pub(crate) fn examine(device: &Arc<Device>) -> Result<Verdict, Problem> {
     } else {
         Vec::new()
     };
+    Ok(judge(device, findings))
+}
+
+/// What findings mean. None at all: nothing was promised.
+pub(super) fn judge(device: &Device, findings: Vec<Finding>) -> Verdict {
     let held = |part: &Finding| part.different == 0;
     let exact = !findings.is_empty() && findings.iter().all(|part| held(part) || part.replaceable);
     let lacks = |name: &str| findings.iter().any(|part| part.part == name && !held(part));
@@ -62,11 +67,12 @@ pub(crate) fn examine(device: &Arc<Device>) -> Result<Verdict, Problem> {
     let report = GpuReport {
         name: device.info.name.clone(),
         driver: device.driver(),
+        pci: device.info.device_pci_bus_id.clone(),
         software: device.is_software(),
         findings,
         exact,
     };
-    Ok(Verdict { report, replace })
+    Verdict { report, replace }
 }
 
 /// The vector as a program like any other.

@@ -111,6 +111,35 @@ impl Device {
         polled.map_err(|error| failed("the GPU does not do what it is told", error))?;
         self.check()
     }
+
+    /// Shows the first bytes of a buffer that can be mapped, when all that was submitted is done.
+    pub(crate) fn read<T>(
+        &self,
+        buffer: &wgpu::Buffer,
+        bytes: u64,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Problem> {
+        let unread = |detail: String| {
+            Problem::new("the GPU's output cannot be read", detail, "see the driver's messages")
+        };
+        let answer = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&answer);
+        buffer.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        });
+        self.wait("reading the output", SET_UP)?;
+        match answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(unread(error.to_string())),
+            None => return Err(unread("the device does not say that it is ready".into())),
+        }
+        let view = buffer.get_mapped_range(..bytes).map_err(|error| unread(error.to_string()))?;
+        let bytes: &[u8] = &view;
+        let seen = look(bytes);
+        drop(view);
+        buffer.unmap();
+        Ok(seen)
+    }
 }
 
 fn note(fault: &Mutex<Option<String>>, text: &impl ToString) {

@@ -1,10 +1,6 @@
 //! A loaded program: its buffers and pipelines on the device, and the running of tasks.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tilth_protocol::{
     GpuProgram, Limits, Problem, Status, TaskIndex,
@@ -14,10 +10,11 @@ use tilth_protocol::{
 
 use super::{
     artifact::Artifact,
+    buffers::{make_buffers, outputs},
     device::{Device, SET_UP},
     spirv::{Replace, make_exact},
 };
-use crate::workload::{Finished, Prepared, Tasks, read_bounded};
+use crate::workload::{Finished, Prepared, Tasks};
 
 /// A program on a device.
 pub(crate) struct GpuTasks {
@@ -38,7 +35,7 @@ struct Step {
     uniforms: Vec<usize>,
 }
 
-fn refused(detail: String, advice: &str) -> Problem {
+pub(super) fn refused(detail: String, advice: &str) -> Problem {
     Problem::new("the GPU program cannot run here", detail, advice)
 }
 
@@ -85,7 +82,9 @@ impl GpuTasks {
 
     /// Runs all dispatches for one task and returns its output.
     pub(crate) fn compute(&self, index: TaskIndex) -> Result<Vec<u8>, Problem> {
-        let Device { device, queue, .. } = &*self.device;
+        let Device { device, queue, watchdog, .. } = &*self.device;
+        // A driver may hang in taking orders, too; what it does with them is waited for on its own.
+        let _watched = watchdog.watch("giving orders", SET_UP);
         let mut encoder = device.create_command_encoder(&Default::default());
         for (number, buffer) in self.program.buffers.iter().enumerate() {
             if matches!(buffer.role, BufferRole::Scratch | BufferRole::Output { .. }) {
@@ -130,39 +129,23 @@ impl GpuTasks {
             at += buffer.bytes;
         }
         queue.submit([encoder.finish()]);
-        let answer = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&answer);
-        self.staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        });
-        self.device.wait("reading the output", SET_UP)?;
-        let unread = |detail: String| {
-            Problem::new("the GPU's output cannot be read", detail, "see the driver's messages")
-        };
-        match answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(unread(error.to_string())),
-            None => return Err(unread("the device does not say that it is ready".into())),
-        }
-        let view = self.staging.get_mapped_range(..).map_err(|error| unread(error.to_string()))?;
-        let mut output = Vec::new();
-        let mut rest: &[u8] = &view;
-        for (_, buffer) in outputs(&self.program) {
-            let size = usize::try_from(buffer.bytes).unwrap_or(usize::MAX).min(rest.len());
-            let (bytes, behind) = rest.split_at(size);
-            rest = behind;
-            match (&buffer.role, bytes.split_first_chunk()) {
-                (BufferRole::Output { counted: true }, Some((count, bytes))) => {
-                    // A shader may write any number there.
-                    let count = u32::from_le_bytes(*count) as usize;
-                    output.extend_from_slice(&bytes[..count.min(bytes.len())]);
+        self.device.read(&self.staging, at, |view| {
+            let (mut output, mut rest) = (Vec::new(), view);
+            for (_, buffer) in outputs(&self.program) {
+                let size = usize::try_from(buffer.bytes).unwrap_or(usize::MAX).min(rest.len());
+                let (bytes, behind) = rest.split_at(size);
+                rest = behind;
+                match (&buffer.role, bytes.split_first_chunk()) {
+                    (BufferRole::Output { counted: true }, Some((count, bytes))) => {
+                        // A shader may write any number there.
+                        let count = u32::from_le_bytes(*count) as usize;
+                        output.extend_from_slice(&bytes[..count.min(bytes.len())]);
+                    }
+                    _ => output.extend_from_slice(bytes),
                 }
-                _ => output.extend_from_slice(bytes),
             }
-        }
-        drop(view);
-        self.staging.unmap();
-        Ok(output)
+            output
+        })
     }
 }
 
@@ -184,78 +167,6 @@ impl Tasks for GpuTasks {
         let output = self.compute(index)?;
         Ok(Finished { done: TaskDone { index, status: Status::Ok, units, output }, log: None })
     }
-}
-
-/// Output buffers with their numbers, in order.
-fn outputs(program: &GpuProgram) -> impl Iterator<Item = (usize, &tilth_protocol::gpu::GpuBuffer)> {
-    let all = program.buffers.iter().enumerate();
-    all.filter(|(_, buffer)| matches!(buffer.role, BufferRole::Output { .. }))
-}
-
-fn make_buffers(
-    device: &Device,
-    program: &GpuProgram,
-    least: &[u64],
-    inputs: &Path,
-) -> Result<Vec<wgpu::Buffer>, Problem> {
-    let most = device.device.limits();
-    let (binding, whole) = (most.max_storage_buffer_binding_size, most.max_buffer_size);
-    let mut made = Vec::with_capacity(program.buffers.len());
-    for (buffer, least) in program.buffers.iter().zip(least) {
-        let (usage, content) = match &buffer.role {
-            BufferRole::Input { file } => {
-                let content = read_input(&inputs.join(file), file, buffer.bytes, *least)?;
-                (wgpu::BufferUsages::STORAGE, Some(content))
-            }
-            BufferRole::Scratch => (wgpu::BufferUsages::STORAGE, None),
-            BufferRole::Output { .. } => {
-                (wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC, None)
-            }
-            BufferRole::Uniform { words } => {
-                let words = [0; 4].iter().chain(words).flat_map(|word| word.to_le_bytes());
-                (wgpu::BufferUsages::UNIFORM, Some(words.collect()))
-            }
-        };
-        let size = content.as_ref().map_or(buffer.bytes, |content: &Vec<u8>| content.len() as u64);
-        if size > binding || size > whole {
-            return Err(refused(
-                format!(
-                    "the buffer {:?} has {size} bytes, the device takes {binding}",
-                    buffer.name
-                ),
-                "use a provider with a larger GPU",
-            ));
-        }
-        let raw = device.device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size,
-            usage: usage | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        if let Some(content) = content {
-            device.queue.write_buffer(&raw, 0, &content);
-        }
-        made.push(raw);
-    }
-    device.queue.submit([]);
-    Ok(made)
-}
-
-/// An input, filled up with zeros to whole words.
-fn read_input(path: &Path, name: &str, most: u64, least: u64) -> Result<Vec<u8>, Problem> {
-    let unusable = |detail: String| {
-        refused(
-            format!("the input {name:?}: {detail}"),
-            "give the job an input of this name and of the size that the program declares",
-        )
-    };
-    let mut content = read_bounded(path, most).map_err(|error| unusable(error.to_string()))?;
-    content.resize(content.len().next_multiple_of(4), 0);
-    if (content.len() as u64) < least {
-        let size = content.len();
-        return Err(unusable(format!("{size} bytes, the program reads at least {least}")));
-    }
-    Ok(content)
 }
 
 #[allow(unsafe_code, reason = "SPIR-V can only be passed on unchecked; see the safety comment")]

@@ -6,7 +6,8 @@ use tilth_protocol::{
     Problem,
     challenge::{
         Hash, LabelOpening, MemoryTask, ProductTask,
-        memory::{GROUP_BYTES, Label, LabelAt, first_label, group_hash, label},
+        crown::{KEPT_BYTES, node_above},
+        memory::{Label, LabelAt, first_label, label},
         product::{TILE, fill_row, tile_hash},
         prove::{Engine, Filled, MemoryKeys, RoundKeys, nothing_filled},
     },
@@ -16,6 +17,8 @@ use super::dot::{self, Kernel};
 
 /// Labels of a layer that a thread is started for at least: a start costs as much as some dozens of labels.
 const LEAST_LANES: usize = 512;
+/// Pieces of the tree that a thread is started for at least: each is 64 groups.
+const LEAST_PIECES: usize = 8;
 /// Walks that a thread is started for at least.
 const LEAST_WALKS: usize = 16;
 
@@ -113,15 +116,14 @@ impl Engine for Cpu {
                 }
             });
         }
-        let groups = labels.as_flattened();
-        let mut leaves = vec![Hash::default(); groups.len() / GROUP_BYTES];
-        self.share(&mut leaves, LEAST_LANES, |first, leaves| {
-            let groups = groups.chunks_exact(GROUP_BYTES).skip(first);
-            for (leaf, group) in leaves.iter_mut().zip(groups) {
-                *leaf = group_hash(&keys.group, group);
+        let pieces = labels.as_flattened();
+        let mut nodes = vec![Hash::default(); pieces.len().div_ceil(KEPT_BYTES)];
+        self.share(&mut nodes, LEAST_PIECES, |first, nodes| {
+            for (node, labels) in nodes.iter_mut().zip(pieces.chunks(KEPT_BYTES).skip(first)) {
+                *node = node_above(keys, labels);
             }
         });
-        Ok(self.filled.insert(Filled::with_leaves(labels, leaves, keys)).root())
+        Ok(self.filled.insert(Filled::with_nodes(labels, nodes, keys)).root())
     }
 
     fn walk(&mut self, task: &MemoryTask, key: &Hash) -> Result<Vec<Hash>, Problem> {

@@ -1,8 +1,6 @@
-//! A GPU as an engine for products: each round is a GPU program of the engine that runs tenants' ones.
-//!
-//! Only the leaves come back; their tree is made on the processor, which for the largest matrices takes longer
-//! than the product. A memory that stays on the device between two steps is no GPU program, so memories are
-//! not answered yet.
+//! A GPU as an engine. Each round of products is a GPU program of the engine that runs tenants' ones; only the leaves come
+//! back, and their tree is made on the processor, which for the largest matrices takes longer than the product. A memory
+//! stays on the device between two steps, which no GPU program does, so it has code of its own ([`super::vram`]).
 
 use std::{path::Path, sync::Arc};
 
@@ -11,22 +9,30 @@ use tilth_protocol::{
     challenge::{
         Hash, LabelOpening, MemoryTask, ProductTask,
         memory::LabelAt,
-        prove::{Engine, MemoryKeys, RoundKeys},
+        message::MAX_WORK_MS,
+        prove::{Engine, MemoryKeys, RoundKeys, nothing_filled},
     },
     gpu::{BufferRole, Dispatch, GpuBuffer, GpuClass, Shader},
 };
 
+use super::vram::Memory;
 use crate::gpu::{device::Device, spirv::Replace, tasks::GpuTasks, translate::translate};
 
+/// The hash function, in front of every shader here.
+pub(super) const BLAKE3: &str = include_str!("blake3.wgsl");
 const SOURCE: &str = include_str!("products.wgsl");
 /// Longest time of one dispatch, seconds: as long as an agent waits for the whole answer.
-const DISPATCH_SECONDS: u32 = 20;
+#[expect(clippy::cast_possible_truncation, reason = "it is 20; constants know no `try_from`")]
+const DISPATCH_SECONDS: u32 = (MAX_WORK_MS / 1_000) as u32;
 /// Rows and columns that a workgroup works on.
 const BLOCK: u32 = 64;
 
 /// The device.
 #[derive(Debug)]
-pub(super) struct Gpu(Arc<Device>);
+pub(super) struct Gpu {
+    device: Arc<Device>,
+    memory: Option<Memory>,
+}
 
 impl Gpu {
     /// The best device that this process sees.
@@ -34,7 +40,7 @@ impl Gpu {
         let device = Device::open()?.ok_or_else(|| {
             Problem::new("the device is not here", "Vulkan shows none", "see `tilth doctor`")
         })?;
-        Ok(Self(Arc::new(device)))
+        Ok(Self { device: Arc::new(device), memory: None })
     }
 }
 
@@ -62,7 +68,7 @@ fn program(task: &ProductTask, keys: &RoundKeys) -> GpuProgram {
         class: GpuClass::Plain,
         unit: "million tiles".into(),
         dispatch_seconds: DISPATCH_SECONDS,
-        shaders: vec![Shader { name: "products".into(), source: SOURCE.into() }],
+        shaders: vec![Shader { name: "products".into(), source: [BLAKE3, SOURCE].concat() }],
         buffers: vec![
             buffer("frame", frame, BufferRole::Uniform { words }),
             buffer("left", matrix, BufferRole::Scratch),
@@ -77,14 +83,6 @@ fn program(task: &ProductTask, keys: &RoundKeys) -> GpuProgram {
     }
 }
 
-fn no_memory() -> Problem {
-    Problem::new(
-        "a GPU's memory cannot be challenged yet",
-        "GPU programs keep nothing on the device between two steps",
-        "ask for products, or for the memory of the device cpu",
-    )
-}
-
 impl Engine for Gpu {
     fn tiles(&mut self, task: &ProductTask, keys: &RoundKeys) -> Result<Vec<Hash>, Problem> {
         let program = program(task, keys);
@@ -94,23 +92,36 @@ impl Engine for Gpu {
             memory_bytes: program.memory_bytes(),
             output_bytes: program.output_bytes(),
         };
-        let (device, none) = (Arc::clone(&self.0), Replace::default());
+        let (device, none) = (Arc::clone(&self.device), Replace::default());
         let tasks = GpuTasks::load(device, translate(program)?, Path::new(""), limits, none)?;
         let hashes = tasks.compute(0)?;
         Ok(hashes.as_chunks().0.to_vec())
     }
 
-    fn fill(&mut self, _: &MemoryTask, _: &MemoryKeys) -> Result<Hash, Problem> {
-        Err(no_memory())
+    fn fill(&mut self, task: &MemoryTask, keys: &MemoryKeys) -> Result<Hash, Problem> {
+        // Two do not fit.
+        self.memory = None;
+        self.memory.insert(Memory::fill(Arc::clone(&self.device), task, keys)?).root()
     }
 
-    fn walk(&mut self, _: &MemoryTask, _: &Hash) -> Result<Vec<Hash>, Problem> {
-        Err(no_memory())
+    fn walk(&mut self, _: &MemoryTask, key: &Hash) -> Result<Vec<Hash>, Problem> {
+        self.memory.as_ref().ok_or_else(nothing_filled)?.walk(key)
     }
 
-    fn read(&mut self, _: &MemoryTask, _: LabelAt) -> Result<LabelOpening, Problem> {
-        Err(no_memory())
+    fn read(&mut self, _: &MemoryTask, at: LabelAt) -> Result<LabelOpening, Problem> {
+        self.memory.as_ref().ok_or_else(nothing_filled)?.read(at)
     }
+}
+
+/// The device that the tests have; `None`, said aloud, where there is none. `TILTH_REQUIRE_GPU` makes that a failure.
+#[cfg(test)]
+pub(super) fn device_of_tests() -> Option<Arc<Device>> {
+    let found = Gpu::open().ok().map(|gpu| gpu.device);
+    if found.is_none() {
+        assert!(std::env::var_os("TILTH_REQUIRE_GPU").is_none(), "Vulkan shows no device");
+        eprintln!("SKIPPED: Vulkan shows no device; install mesa-vulkan-drivers and libvulkan1");
+    }
+    found
 }
 
 #[cfg(test)]
@@ -119,17 +130,11 @@ mod tests {
 
     use super::*;
 
-    /// The same tiles as the definition, on whatever device is there. `TILTH_REQUIRE_GPU` makes its absence a
-    /// failure.
+    /// The same tiles as the definition, on whatever device is there.
     #[test]
     fn a_gpu_gives_the_reference_tiles() {
-        let Ok(mut gpu) = Gpu::open() else {
-            assert!(std::env::var_os("TILTH_REQUIRE_GPU").is_none(), "Vulkan shows no device");
-            eprintln!(
-                "SKIPPED: Vulkan shows no device; install mesa-vulkan-drivers and libvulkan1"
-            );
-            return;
-        };
+        let Some(device) = device_of_tests() else { return };
+        let mut gpu = Gpu { device, memory: None };
         for (order, salt) in [(64, 1), (128, 2), (256, 3)] {
             let task = ProductTask { order, rounds: 1, samples: 1 };
             let keys =

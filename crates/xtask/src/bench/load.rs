@@ -17,7 +17,7 @@ use super::{
     node::{ANVIL_SILENT, anvil, tempdir},
     process::{Running, free_port, measure, median, rpc},
 };
-use crate::run::root;
+use crate::run::{root, run_in};
 
 /// Transfers that the node must sustain.
 const TRANSFERS: u64 = 200_000;
@@ -80,15 +80,17 @@ impl Node {
         Ok(Self { running, address })
     }
 
+    /// Beside the load's genesis.
     fn anvil(args: &[&str]) -> anyhow::Result<Self> {
         let dir = tempdir()?;
         let genesis = format!("{dir}/genesis.json");
         fs::write(&genesis, measure(&built("examples/load"), &["genesis"])?.stdout)?;
+        Self::bare_anvil(&[&["--init", &genesis, "--gas-limit", "1000000000"], args].concat())
+    }
+
+    fn bare_anvil(args: &[&str]) -> anyhow::Result<Self> {
         let port = free_port()?.to_string();
-        let mut line = vec![ANVIL_SILENT, "--port", &port, "--init", &genesis];
-        line.extend(["--gas-limit", "1000000000"]);
-        line.extend(args);
-        let running = Running::start(&anvil(), &line)?;
+        let running = Running::start(&anvil(), &[&[ANVIL_SILENT, "--port", &port], args].concat())?;
         let address = format!("127.0.0.1:{port}");
         answers(&address)?;
         Ok(Self { running, address })
@@ -274,9 +276,9 @@ fn large_chain(report: &mut Report) -> anyhow::Result<()> {
     }
     let state = root().join("target/bench/anvil-state.json");
     if !state.exists() {
-        let path = state.display().to_string();
-        let node = Node::anvil(&["--block-time", "1", "--dump-state", &path])?;
+        let node = Node::anvil(&["--block-time", "1"])?;
         node.drive("transfers", &[&ANVIL_TRANSFERS.to_string(), SECONDS])?;
+        dump(&node, &state)?;
     }
     let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     let path = state.display().to_string();
@@ -288,7 +290,7 @@ fn large_chain(report: &mut Report) -> anyhow::Result<()> {
         memory.push(node.running.rss_mib()?);
         drop(node);
         let started = Instant::now();
-        let node = Node::anvil(&["--load-state", &path])?;
+        let node = Node::bare_anvil(&["--load-state", &path])?;
         theirs.push(started.elapsed().as_secs_f64() * 1000.0);
         drop(node);
     }
@@ -300,6 +302,20 @@ fn large_chain(report: &mut Report) -> anyhow::Result<()> {
         format!("{:.2}x; memory then {:.0} MiB", ours / theirs, median(memory)),
     );
     Ok(())
+}
+
+/// Writes anvil's state as a file to start from. It takes neither `--dump-state` nor `--load-state`
+/// beside a genesis, so it is asked for its state, which comes as the digits of a gzip file.
+fn dump(node: &Node, state: &Path) -> anyhow::Result<()> {
+    let answer = rpc(node.address.parse()?, "anvil_dumpState")?;
+    let digits = answer["result"].as_str().and_then(|text| text.strip_prefix("0x"));
+    let mut packed = Vec::new();
+    for pair in digits.context("anvil gave no state")?.as_bytes().chunks(2) {
+        packed.push(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?);
+    }
+    let file = format!("{}.gz", state.display());
+    fs::write(&file, packed)?;
+    run_in(&root(), "gzip", &["--decompress", "--force", &file], &[])
 }
 
 /// A folder under `target/bench` that later runs find again.

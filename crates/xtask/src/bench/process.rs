@@ -84,11 +84,24 @@ pub struct Finished {
     pub stdout: String,
     /// Wall seconds.
     pub wall: f64,
+    /// CPU seconds, its own and of the children that it waited for.
+    pub cpu: f64,
+}
+
+/// CPU seconds of the children that this process has waited for.
+fn children_cpu() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    // Behind the name in parentheses, which may hold blanks, the state is field 3; user and system time of children
+    // are 16 and 17.
+    let (_, rest) = text.rsplit_once(')').context("/proc/self/stat is not as it should be")?;
+    let ticks =
+        rest.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
 }
 
 /// Runs a command to its end and measures it.
 pub fn measure(program: &str, args: &[&str]) -> anyhow::Result<Finished> {
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), children_cpu()?);
     let output = Command::new(program)
         .args(args)
         .stdin(Stdio::null())
@@ -99,7 +112,10 @@ pub fn measure(program: &str, args: &[&str]) -> anyhow::Result<Finished> {
     if !output.status.success() {
         bail!("`{program} {}` failed: {}", args.join(" "), output.status);
     }
-    Ok(Finished { stdout: String::from_utf8(output.stdout)?, wall })
+    let cpu = children_cpu()? - before;
+    // Workers speak in frames, which are no text.
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(Finished { stdout, wall, cpu })
 }
 
 /// CPU seconds that the whole machine has spent so far on user, nice and system time. Workers in the

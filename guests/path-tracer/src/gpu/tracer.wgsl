@@ -1,6 +1,6 @@
 // The path tracer as a GPU program of the exact class: what `Renderer::tile` does, operation by operation, so
 // that an exact device gives the same bytes. One invocation is one pixel; a dispatch adds one sample to it, and
-// the last dispatch turns sums into bytes. `pack.rs` lays out what is read here.
+// the last dispatch turns sums into bytes. `layout.rs` lays out what is read here.
 
 const NONE: u32 = 0xffffffffu;
 const LEAF: u32 = 0x80000000u;

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {AuditStore} from "./AuditStore.sol";
+import {IAuditors} from "./interfaces/IAuditors.sol";
+import {IAudits} from "./interfaces/IAudits.sol";
+import {IJobBook} from "./interfaces/IJobBook.sol";
+import {IJudge, IJudged} from "./interfaces/IJudge.sol";
+import {ILedger} from "./interfaces/ILedger.sol";
+import {IRandomness} from "./interfaces/IRandomness.sol";
+import {IRegistry} from "./interfaces/IRegistry.sol";
+import {AuditRules} from "./libraries/AuditRules.sol";
+import {Draw} from "./libraries/Draw.sol";
+import {LeafCheck} from "./libraries/LeafCheck.sol";
+import {MerkleSum} from "./libraries/MerkleSum.sol";
+import {Parameters} from "./libraries/Parameters.sol";
+
+/// @title Blind audits of submitted ranges.
+/// @dev The purse is this contract's own account in the Ledger: shares of settled ranges and of punished auditors come in,
+/// fees go out, and what it cannot pay yet stays owed. Calls go to JobBook, Registry, Auditors, Ledger and the beacon, none
+/// of which calls anybody it does not know. Loops run over at most COMMITTEE seats, SAMPLES leaves.
+contract Audits is AuditStore {
+    using SafeCast for uint256;
+
+    /// @dev Whose work is paid: seats in this state whose answer is the winner (0: any), the fee for each of their votes, and what
+    /// all of them together may get.
+    struct Earners {
+        SeatState state;
+        bytes32 winner;
+        uint256 fee;
+        uint256 budget;
+    }
+
+    constructor(
+        IJobBook jobBook_,
+        IRegistry registry_,
+        IAuditors auditors_,
+        ILedger ledger_,
+        IRandomness randomness_,
+        uint256 smallValue_
+    ) AuditStore(jobBook_, registry_, auditors_, ledger_, randomness_, smallValue_) {}
+
+    // ------------------------------------------------------------------ JobBook
+
+    /// @inheritdoc IJudge
+    function submitted(uint64 jobId, uint32 seq, uint32 provider) external {
+        if (msg.sender != address(jobBook)) revert NotJobBook(msg.sender);
+        Case storage c = _cases[_key(jobId, seq)];
+        c.round = randomness.roundNow();
+        // The rate is that of the submission: nobody gains by waiting for a better one. What was claimed at a higher rate, or
+        // before stake was lost, is audited at the rate that the exposure asks for.
+        (uint256 stake,, uint256 exposure) = _backing(provider);
+        uint256 needed = AuditRules.rateFor(stake, exposure);
+        uint256 usual = rateOf(provider);
+        c.rate = (usual > needed ? usual : needed).toUint32();
+        c.provider = provider;
+        c.state = State.Submitted;
+        emit AuditDue(jobId, seq, c.round, provider, c.rate);
+    }
+
+    /// @inheritdoc IJudge
+    function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge) {
+        Case storage c = _cases[_key(jobId, seq)];
+        if (c.state == State.Submitted) {
+            // Most ranges are not audited; nobody need send a transaction to say so.
+            bytes32 beacon = randomness.value(c.round);
+            mayPay = beacon != 0 && randomness.lapses(c.round) == 0
+                && _decision(c, jobId, seq, beacon) == AuditRules.Decision.Unaudited;
+        } else {
+            mayPay = c.outcome == Outcome.Unaudited || c.outcome == Outcome.Upheld;
+        }
+        charge = _charge(c, value, c.outcome == Outcome.Upheld);
+    }
+
+    /// @inheritdoc IJudge
+    function room(uint32 provider) external view returns (uint256) {
+        (uint256 stake,, uint256 exposure) = _backing(provider);
+        if (stake < smallValue / Parameters.MIN_STAKE_PART) return 0;
+        // Too few to overturn anybody: there are no audits yet, so nothing is claimed under them.
+        if (auditors.staked() < Parameters.MIN_AUDITORS) return 0;
+        uint256 carried = AuditRules.exposure(stake, rateOf(provider));
+        return carried > exposure ? carried - exposure : 0;
+    }
+
+    // ------------------------------------------------------------------ moves
+
+    /// @inheritdoc IAudits
+    function draw(uint64 jobId, uint32 seq) external {
+        Case storage c = _caseIn(jobId, seq, State.Submitted);
+        Subject memory subject = _subject(jobId, seq);
+        // Paid already, because the beacon said so: nothing is left to be audited.
+        if (subject.range.state != IJobBook.RangeState.Submitted) {
+            return _close(jobId, seq, c, Outcome.Unaudited, 0);
+        }
+        uint8 lapses = randomness.lapses(c.round);
+        bytes32 beacon = randomness.note(c.round);
+        if (beacon == 0) return _missed(jobId, seq, c, lapses);
+        AuditRules.Decision decision = AuditRules.Decision.AtProvidersCost;
+        // Who waited for another value gains nothing by it.
+        if (lapses == 0) decision = _decision(c, jobId, seq, beacon);
+        if (decision == AuditRules.Decision.Unaudited) return _close(jobId, seq, c, Outcome.Unaudited, 0);
+        uint8 first = 0;
+        if (block.timestamp <= subject.range.at + Parameters.DRAW_TIME) {
+            first = _drawVotes(jobId, seq, c, subject, AuditRules.firstVotes(subject.value, smallValue));
+        }
+        // Nobody can be drawn, so nobody can check it, so it is not paid.
+        if (first == 0) return _undecided(jobId, seq, c);
+        (c.first, c.last) = (first, first);
+        c.atProvidersCost = decision == AuditRules.Decision.AtProvidersCost;
+        c.state = State.Naming;
+        c.deadline = _after(Parameters.NAME_TIME);
+        emit AuditBegun(jobId, seq, c.atProvidersCost, c.deadline);
+    }
+
+    /// @inheritdoc IAudits
+    function name(uint64 jobId, uint32 seq, uint32[] calldata positions) external {
+        Case storage c = _timely(jobId, seq, State.Naming);
+        Subject memory subject = _subject(jobId, seq);
+        if (registry.nodeOwner(msg.sender) != subject.range.provider) revert NotProvider(msg.sender);
+        if (positions.length != Parameters.SAMPLES) revert WrongCount(positions.length, Parameters.SAMPLES);
+        uint256 leaves = uint256(subject.range.count) + subject.prepare;
+        bytes32 seed = _seed(c, jobId, seq, 0);
+        uint256 packed = 0;
+        for (uint32 i = 0; i < positions.length; ++i) {
+            (bool byUnits, uint256 value) = Draw.pick(seed, i, leaves, subject.range.units);
+            uint256 position = positions[i];
+            if (byUnits ? position >= leaves : position != value) revert WrongPosition(i);
+            packed |= position << 32 * uint256(i);
+        }
+        c.positions = packed;
+        _askForCommitments(jobId, seq, c);
+    }
+
+    /// @inheritdoc IAudits
+    function commit(uint64 jobId, uint32 seq, uint8 number, bytes32 sealed_) external {
+        Case storage c = _timely(jobId, seq, State.Committing);
+        Seat storage s = _seatOf(jobId, seq, c, number, SeatState.Drawn);
+        (, address node, uint256 reach) = _holder(s.auditor);
+        if (node != msg.sender) revert NotSeatHolder(msg.sender);
+        // It had stake when it was drawn from, but who has nothing to lose now has no vote.
+        if (reach == 0) revert NothingAtStake(s.auditor);
+        if (sealed_ == 0) revert EmptySeal();
+        (s.word, s.state) = (sealed_, SeatState.Committed);
+        c.waiting -= 1;
+        emit AuditCommitted(jobId, seq, number, sealed_);
+        if (c.waiting == 0) _afterCommitments(jobId, seq, c);
+    }
+
+    /// @inheritdoc IAudits
+    function open(uint64 jobId, uint32 seq, MerkleSum.Leaf[] calldata leaves, MerkleSum.Sibling[][] calldata proofs)
+        external
+    {
+        Case storage c = _timely(jobId, seq, State.Opening);
+        if (leaves.length != Parameters.SAMPLES) revert WrongCount(leaves.length, Parameters.SAMPLES);
+        if (proofs.length != Parameters.SAMPLES) revert WrongCount(proofs.length, Parameters.SAMPLES);
+        Subject memory subject = _subject(jobId, seq);
+        bytes32 seed = _seed(c, jobId, seq, 0);
+        bytes32[] memory hashes = new bytes32[](leaves.length);
+        uint256 units = 0;
+        for (uint32 i = 0; i < leaves.length; ++i) {
+            uint256 position = _positionOf(c.positions, i);
+            uint256 before;
+            (hashes[i], before) =
+                LeafCheck.checkIn(subject.range, jobId, subject.prepare, leaves[i], position.toUint32(), proofs[i]);
+            (bool byUnits, uint256 value) =
+                Draw.pick(seed, i, uint256(subject.range.count) + subject.prepare, subject.range.units);
+            if (!Draw.isAnsweredBy(byUnits, value, position, before, leaves[i].units)) revert NotDrawn(i);
+            // Who draws a leaf twice executes it once.
+            if (!_drawnBefore(c.positions, i, position)) units += leaves[i].units;
+        }
+        c.claimed = AuditRules.answer(hashes);
+        uint256 fee = units * subject.range.price * Parameters.FEE_RATE / Parameters.ONE;
+        c.fee = (fee < _leastFee() ? _leastFee() : fee).toUint128();
+        emit AuditOpened(jobId, seq, c.claimed, c.fee);
+        _askForAnswers(jobId, seq, c);
+    }
+
+    /// @inheritdoc IAudits
+    function reveal(uint64 jobId, uint32 seq, uint8 number, bytes32 answer, bytes32 salt) external {
+        Case storage c = _timely(jobId, seq, State.Revealing);
+        Seat storage s = _seatOf(jobId, seq, c, number, SeatState.Committed);
+        (address owner,,) = _holder(s.auditor);
+        bytes32 sealed_ = AuditRules.seal(jobId, seq, owner, answer, salt);
+        // No leaves hash to 0, and the rules use it for "no answer".
+        if (answer == 0 || sealed_ != s.word) revert WrongSeal(number);
+        (s.word, s.state) = (answer, SeatState.Revealed);
+        c.waiting -= 1;
+        emit AuditRevealed(jobId, seq, number, answer);
+        if (c.waiting == 0) _judge(jobId, seq, c);
+    }
+
+    /// @inheritdoc IAudits
+    function advance(uint64 jobId, uint32 seq) external {
+        Case storage c = _cases[_key(jobId, seq)];
+        State state = c.state;
+        if (c.deadline == 0) revert WrongState(jobId, seq, state);
+        if (block.timestamp <= c.deadline) revert TooEarly(c.deadline);
+        if (state == State.Naming || state == State.Opening) {
+            return _overturn(jobId, seq, c, _subject(jobId, seq), Parameters.NOT_OPENED, 0);
+        }
+        if (state == State.Revealing) {
+            _loseSeats(jobId, seq, c, SeatState.Committed, SeatState.NotRevealed, Parameters.NOT_REVEALED);
+            return _judge(jobId, seq, c);
+        }
+        // What that costs is seen when the votes have decided: maybe nobody could have come.
+        uint256 missing = _loseSeats(jobId, seq, c, SeatState.Drawn, SeatState.Absent, 0);
+        // Others vote for the absent, as long as there are votes; who committed already waits for them.
+        uint256 left = Parameters.COMMITTEE - c.votes;
+        _drawVotes(jobId, seq, c, _subject(jobId, seq), missing < left ? missing : left);
+        if (c.waiting != 0) return _askForCommitments(jobId, seq, c);
+        _afterCommitments(jobId, seq, c);
+    }
+
+    /// @inheritdoc IAudits
+    function collect(address owner) external returns (uint128 amount) {
+        uint128 due = owed[owner];
+        uint128 purse = ledger.account(address(this)).free;
+        amount = due < purse ? due : purse;
+        if (amount == 0) revert NothingToCollect();
+        owed[owner] = due - amount;
+        emit FeeCollected(owner, amount, due - amount);
+        ILedger.Payment[] memory payments = new ILedger.Payment[](1);
+        payments[0] = ILedger.Payment(owner, amount);
+        ledger.lock(address(this), amount);
+        ledger.move(address(this), payments);
+    }
+
+    // ------------------------------------------------------------------ stages
+
+    /// @dev The beacon has no value now. A move must stay, so this reverts only when nothing happened.
+    function _missed(uint64 jobId, uint32 seq, Case storage c, uint8 before) private {
+        uint8 lapses = randomness.lapses(c.round);
+        if (lapses == before && lapses < 2) revert BeaconUnknown(c.round);
+        emit AuditDelayed(jobId, seq, c.round);
+        if (lapses < 2) return;
+        // A forger whose draw is bad could let it lapse: then at least its record is gone.
+        record[c.provider] = 0;
+        _undecided(jobId, seq, c);
+    }
+
+    /// @dev Draws so many votes, or none where nobody is left; from now on the new seats are awaited. The line is that of the
+    /// second before the submission, when nobody could know what the beacon would say: joining, leaving, more or less stake
+    /// since then, and the moment of the call, change no draw. Who was on it and is gone is drawn, and absent.
+    function _drawVotes(uint64 jobId, uint32 seq, Case storage c, Subject memory subject, uint256 wanted)
+        private
+        returns (uint8 drawn)
+    {
+        mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
+        uint256 given = c.given;
+        // Without the provider's owner, the client and all who were silent here.
+        uint32[] memory out = new uint32[](given + 2);
+        (out[0], out[1]) = (auditors.numberOf(subject.range.provider), auditors.numberOf(subject.client));
+        for (uint256 n = 0; n < given; ++n) {
+            if (seats[n].state >= SeatState.Absent) out[n + 2] = seats[n].auditor;
+        }
+        uint32[] memory numbers =
+            auditors.drawn(_seed(c, jobId, seq, c.stage), Draw.AUDITOR, c.nextDraw, wanted, out, subject.range.at - 1);
+        for (uint256 i = 0; i < numbers.length; ++i) {
+            uint256 n = 0;
+            while (n < given && seats[n].auditor != numbers[i]) ++n;
+            if (n == given) seats[given++] = Seat(numbers[i], c.stage, SeatState.Drawn, 0, 0);
+            seats[n].votes += 1;
+            emit SeatGiven(jobId, seq, numbers[i], n.toUint8(), c.stage);
+        }
+        drawn = numbers.length.toUint8();
+        (c.waiting, c.given, c.nextDraw) = ((given - c.given).toUint8(), given.toUint8(), c.nextDraw + drawn);
+        c.votes = drawn < wanted ? uint8(Parameters.COMMITTEE) : c.votes + drawn;
+    }
+
+    /// @dev Everybody drawn in this stage and not yet heard may commit.
+    function _askForCommitments(uint64 jobId, uint32 seq, Case storage c) private {
+        c.state = State.Committing;
+        c.deadline = _after(Parameters.COMMIT_TIME);
+        emit AuditStage(jobId, seq, c.stage, c.positions, c.deadline);
+    }
+
+    function _afterCommitments(uint64 jobId, uint32 seq, Case storage c) private {
+        if (_inStage(jobId, seq, c, SeatState.Committed) == 0) return _judge(jobId, seq, c);
+        if (c.claimed != 0) return _askForAnswers(jobId, seq, c);
+        c.state = State.Opening;
+        c.deadline = _after(Parameters.OPEN_TIME);
+        emit AuditOpening(jobId, seq, c.deadline);
+    }
+
+    function _askForAnswers(uint64 jobId, uint32 seq, Case storage c) private {
+        c.waiting = _inStage(jobId, seq, c, SeatState.Committed).toUint8();
+        c.state = State.Revealing;
+        c.deadline = _after(Parameters.REVEAL_TIME);
+        emit AuditRevealing(jobId, seq, c.deadline);
+    }
+
+    /// @dev Counts the votes and does what they mean.
+    function _judge(uint64 jobId, uint32 seq, Case storage c) private {
+        Subject memory subject = _subject(jobId, seq);
+        AuditRules.Verdict what;
+        bytes32 winner;
+        while (true) {
+            uint256 more;
+            (what, winner, more) =
+                AuditRules.verdict(c.claimed, _votes(jobId, seq, c), AuditRules.Asked(c.first, c.last, c.votes));
+            if (what != AuditRules.Verdict.More) break;
+            c.stage += 1;
+            c.nextDraw = 0;
+            c.last = _drawVotes(jobId, seq, c, subject, more);
+            if (c.waiting != 0) return _askForCommitments(jobId, seq, c);
+            // Only people who have answered already were drawn, or nobody is left: counted once more.
+        }
+        if (what == AuditRules.Verdict.Unheard) {
+            // Nobody of a whole committee could check it. Its provider is there to serve what its tasks need, and who invents
+            // roots that nobody can look into pays what the committee would have earned, once more burned.
+            if (c.claimed == 0) _feesFrom(c.provider, Parameters.MIN_TASK_FEES * _leastFee());
+            return _undecided(jobId, seq, c);
+        }
+        if (what == AuditRules.Verdict.Overturned) {
+            return _overturn(jobId, seq, c, subject, Parameters.WRONG_RESULT, winner);
+        }
+        if (what == AuditRules.Verdict.Upheld) {
+            uint256 brings = c.atProvidersCost ? _charge(c, subject.value, true) : _purseShare(subject.value);
+            _pay(jobId, seq, c, Earners(SeatState.Revealed, winner, c.fee, brings));
+            uint256 sum = record[c.provider] + subject.value;
+            record[c.provider] = sum > type(uint96).max ? type(uint96).max : sum.toUint128();
+            return _close(jobId, seq, c, Outcome.Upheld, winner);
+        }
+        // Nothing was decided and nothing comes in: the least fee, whatever was done.
+        _pay(jobId, seq, c, Earners(SeatState.Revealed, 0, _leastFee(), _purseShare(subject.value)));
+        _undecided(jobId, seq, c);
+    }
+
+    /// @dev Nobody is paid for the range, and its provider loses nothing.
+    function _undecided(uint64 jobId, uint32 seq, Case storage c) private {
+        _close(jobId, seq, c, Outcome.Undecided, 0);
+        _reject(jobId, seq);
+    }
+
+    /// @dev The provider's results do not count, and its stake pays for it, the auditors' fees first. `winner` 0: it was
+    /// silent, there are no votes; who committed before has worked, how much, nobody knows.
+    function _overturn(
+        uint64 jobId,
+        uint32 seq,
+        Case storage c,
+        Subject memory subject,
+        uint256 severity,
+        bytes32 winner
+    ) private {
+        record[c.provider] = 0;
+        _close(jobId, seq, c, Outcome.Overturned, winner);
+        _reject(jobId, seq);
+        Earners memory e = Earners(SeatState.Revealed, winner, c.fee, _purseShare(subject.value));
+        if (winner == 0) (e.state, e.fee) = (SeatState.Committed, _leastFee());
+        e.budget += _feesFrom(c.provider, e.fee * _count(jobId, seq, c, e));
+        registry.punish(c.provider, severity, subject.client);
+        _pay(jobId, seq, c, e);
+    }
+
+    /// @dev Cuts from a provider's stake what gives the purse so much, if there is so much: half of a cut is burned.
+    function _feesFrom(uint32 provider, uint256 fees) private returns (uint256) {
+        (uint256 stake, uint256 unbonding,) = _backing(provider);
+        stake += unbonding;
+        if (stake == 0 || fees == 0) return 0;
+        uint256 share = (2 * fees * Parameters.ONE + stake - 1) / stake;
+        if (share > Parameters.ONE) share = Parameters.ONE;
+        return registry.punish(provider, share, address(this)) / 2;
+    }
+
+    /// @dev A range that is not submitted any more has nothing to be taken back; the case must end all the same.
+    function _reject(uint64 jobId, uint32 seq) private {
+        if (jobBook.range(jobId, seq).state != IJobBook.RangeState.Submitted) return;
+        IJudged(address(jobBook)).reject(jobId, seq);
+    }
+
+    /// @dev Punishes who voted otherwise than the winner, and gives everybody who earned it for each vote the fee or an equal part
+    /// of the budget, whichever is less. Half of what is punished adds to the budget. Who was absent pays if no more people
+    /// were absent than came: then they could have come, too.
+    function _pay(uint64 jobId, uint32 seq, Case storage c, Earners memory e) private {
+        mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
+        for (uint8 i = 0; i < c.given && e.winner != 0; ++i) {
+            Seat storage s = seats[i];
+            if (s.state == SeatState.Revealed && s.word != e.winner) {
+                uint128 cut = _cut(s.auditor, Parameters.WRONG_AUDIT);
+                e.budget += cut / 2;
+                emit WrongAudit(jobId, seq, i, cut);
+            } else if (s.state == SeatState.Absent && 2 * uint256(c.absent) <= c.given) {
+                uint128 cut = _cut(s.auditor, Parameters.ABSENT);
+                emit SeatLost(jobId, seq, i, SeatState.Absent, cut);
+            }
+        }
+        uint256 earners = _count(jobId, seq, c, e);
+        if (earners == 0) return;
+        uint256 part = e.budget / earners;
+        uint128 fee = (e.fee < part ? e.fee : part).toUint128();
+        for (uint8 i = 0; i < c.given; ++i) {
+            if (!_earns(seats[i], e)) continue;
+            (address owner,,) = _holder(seats[i].auditor);
+            uint128 earned = fee * seats[i].votes;
+            owed[owner] += earned;
+            emit FeeEarned(jobId, seq, owner, earned);
+        }
+    }
+
+    /// @dev Votes that are paid.
+    function _count(uint64 jobId, uint32 seq, Case storage c, Earners memory e) private view returns (uint256 n) {
+        mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
+        for (uint256 i = 0; i < c.given; ++i) {
+            if (_earns(seats[i], e)) n += seats[i].votes;
+        }
+    }
+
+    function _earns(Seat storage s, Earners memory e) private view returns (bool) {
+        return s.state == e.state && (e.winner == 0 || s.word == e.winner);
+    }
+
+    function _close(uint64 jobId, uint32 seq, Case storage c, Outcome outcome, bytes32 answer) private {
+        (c.state, c.outcome, c.deadline) = (State.Closed, outcome, 0);
+        emit AuditClosed(jobId, seq, outcome, answer, c.provider, record[c.provider]);
+    }
+
+    /// @dev Cuts an auditor's stake for the purse.
+    function _cut(uint32 auditor, uint256 severity) private returns (uint128) {
+        return auditors.punish(auditor, severity, address(this));
+    }
+
+    /// @dev Seats of this stage that are still in `from` are lost, and this at once if `severity` is not 0. Returns their votes.
+    function _loseSeats(uint64 jobId, uint32 seq, Case storage c, SeatState from, SeatState to, uint256 severity)
+        private
+        returns (uint256 votes)
+    {
+        mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
+        for (uint8 i = 0; i < c.given; ++i) {
+            Seat storage s = seats[i];
+            if (s.stage != c.stage || s.state != from) continue;
+            s.state = to;
+            votes += s.votes;
+            uint128 cut = 0;
+            if (severity == 0) c.absent += 1;
+            else cut = _cut(s.auditor, severity);
+            emit SeatLost(jobId, seq, i, to, cut);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {IJobBook} from "./interfaces/IJobBook.sol";
+import {JobLayout} from "./JobLayout.sol";
+import {Clock} from "./libraries/Clock.sol";
+import {Parameters} from "./libraries/Parameters.sol";
+import {Slots} from "./libraries/Slots.sol";
+
+/// @title Where jobs are opened: code of the JobBook that does not fit into it.
+/// @notice JobBook runs this code on its own storage (DELEGATECALL), always this contract and none else. Called directly it
+/// refuses.
+contract JobDesk is JobLayout {
+    /// @notice This is code for the JobBook; a job opened here would be nobody's.
+    error OnlyThroughJobBook();
+
+    address private immutable _self = address(this);
+
+    constructor(Deployment memory d) JobLayout(d) {}
+
+    /// @notice See IJobBook.open.
+    function open(IJobBook.Terms memory terms, uint128 funds) external returns (uint64 jobId) {
+        if (address(this) == _self) revert OnlyThroughJobBook();
+        _checkTerms(terms);
+        if (funds > type(uint96).max) revert IJobBook.BadFunds(funds);
+        jobId = ++_jobCount;
+        Store storage s = _jobs[jobId];
+        Slots.Cost memory cost = Slots.Cost({
+            price: terms.price,
+            unitCap: terms.unitCap,
+            prepareCap: terms.prepareCap,
+            rangeTimeout: terms.rangeTimeout,
+            targetSeconds: terms.targetSeconds,
+            parallelism: terms.parallelism,
+            clock: terms.finishSeconds != 0,
+            audited: terms.audited
+        });
+        s.cost = Slots.packCost(cost);
+        s.course = Slots.packCourse(
+            Slots.Course({
+                taskCount: terms.taskCount,
+                firstRange: terms.firstRange,
+                deadline: terms.deadline,
+                maxFailures: terms.maxFailures,
+                window: terms.window,
+                returnedPieces: 0,
+                returnedTasks: 0,
+                picky: terms.requiredClass | terms.minVramMib != 0
+            })
+        );
+        (s.client, s.requiredClass, s.minVramMib) = (msg.sender, terms.requiredClass, terms.minVramMib);
+        (s.callback, s.specHash) = (terms.callback, terms.specHash);
+        Slots.Hot memory hot;
+        (hot.escrow, hot.state) = (funds, IJobBook.JobState.Open);
+        s.hot = Slots.packHot(hot);
+        if (cost.clock) {
+            cost.price = terms.floorPrice;
+            s.clock = Slots.packClock(
+                Slots.Clock({
+                    floor: terms.floorPrice, start: block.timestamp, finish: terms.finishSeconds, at: 0, unclaimed: 0
+                })
+            );
+        }
+        emit IJobBook.JobOpened(jobId, msg.sender, terms.program, terms, funds, uint40(block.timestamp));
+        if (_affordable(cost, funds) == 0) emit IJobBook.JobDry(jobId, funds);
+        if (funds != 0) _ledger.lock(msg.sender, funds);
+    }
+
+    function _checkTerms(IJobBook.Terms memory t) private view {
+        uint256 value = (uint256(t.taskCount) * t.unitCap + t.prepareCap) * t.price;
+        _refuseIf(t.specHash == 0, IJobBook.Field.SpecHash);
+        _refuseIf(t.taskCount == 0 || t.taskCount > MAX_TASKS, IJobBook.Field.TaskCount);
+        _refuseIf(t.unitCap == 0 || t.unitCap > MAX_UNIT_CAP, IJobBook.Field.UnitCap);
+        _refuseIf(t.prepareCap > MAX_PREPARE_CAP, IJobBook.Field.PrepareCap);
+        _refuseIf(t.price == 0, IJobBook.Field.Price);
+        _refuseIf(t.window < _minWindow(value) || t.window > MAX_WINDOW, IJobBook.Field.Window);
+        _refuseIf(t.rangeTimeout < MIN_RANGE_TIMEOUT || t.rangeTimeout > MAX_RANGE_TIMEOUT, IJobBook.Field.RangeTimeout);
+        _refuseIf(t.targetSeconds == 0 || t.targetSeconds > t.rangeTimeout, IJobBook.Field.TargetSeconds);
+        _refuseIf(t.parallelism == 0, IJobBook.Field.Parallelism);
+        _refuseIf(t.firstRange == 0 || t.firstRange > MAX_RANGE_TASKS, IJobBook.Field.FirstRange);
+        _refuseIf(t.deadline <= block.timestamp || t.deadline > block.timestamp + MAX_DURATION, IJobBook.Field.Deadline);
+        _refuseIf(t.afterJob != 0, IJobBook.Field.AfterJob);
+        _refuseIf(t.contact.length > MAX_CONTACT_BYTES, IJobBook.Field.Contact);
+        bool clock = t.finishSeconds != 0;
+        _refuseIf(clock ? t.floorPrice == 0 || t.floorPrice > t.price : t.floorPrice != 0, IJobBook.Field.FloorPrice);
+        bool late = block.timestamp + t.finishSeconds > t.deadline;
+        _refuseIf(clock && (late || t.finishSeconds < Clock.MIN_FINISH), IJobBook.Field.FinishSeconds);
+        if (t.audited) _checkAudited(t, clock ? t.floorPrice : t.price);
+    }
+
+    /// @dev What cannot be audited in time, or is not worth an audit, is not opened as audited.
+    function _checkAudited(IJobBook.Terms memory t, uint256 lowest) private view {
+        bool slow = uint256(t.rangeTimeout) * Parameters.SLOWNESS * Parameters.SAMPLES > Parameters.COMMIT_TIME;
+        _refuseIf(slow, IJobBook.Field.RangeTimeout);
+        _refuseIf((uint256(t.unitCap) + t.prepareCap) * lowest < _leastWorth(), IJobBook.Field.Price);
+    }
+
+    function _refuseIf(bool wrong, IJobBook.Field field) private pure {
+        if (wrong) revert IJobBook.BadTerms(field);
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+/// @title What the JobBook asks about ranges of audited jobs.
+/// @notice Jobs under the plain policy never call it.
+interface IJudge {
+    /// @notice JobBook only: a range of an audited job was submitted.
+    /// @param provider number of its provider
+    function submitted(uint64 jobId, uint32 seq, uint32 provider) external;
+
+    /// @notice Whether a submitted range worth `value` may be paid, and what of it goes to the judge for audits.
+    function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge);
+
+    /// @notice Value that a provider may still take on in audited jobs: what its stake carries at its audit rate, less its
+    /// exposure. The Registry's own bound holds besides.
+    function room(uint32 provider) external view returns (uint256);
+}
+
+/// @title What the judge asks of the JobBook.
+interface IJudged {
+    /// @notice Judge only: the results of a submitted range do not count. Its money goes back to the escrow, its tasks out again.
+    function reject(uint64 jobId, uint32 seq) external;
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+/// @title Every number that the rules of trust rest on, with its unit and its reason.
+/// @notice Shares and chances are billionths. The same numbers are constants of the Rust crate `verification`; both are held
+/// to vectors/trust.json. docs/reference/trust.md shows what follows from them.
+library Parameters {
+    /// @notice The whole, billionths: a product of two shares and 96 bits of money fits 128 bits.
+    uint256 internal constant ONE = 1_000_000_000;
+
+    // ------------------------------------------------------------------ who is audited
+
+    /// @notice Audit rate below which no record brings anybody, billionths. At this rate a stake carries 1/19 of itself. The
+    /// client pays for audits at this rate, whoever works for it.
+    uint256 internal constant FLOOR_RATE = 50_000_000;
+    /// @notice The record that halves what a newcomer's rate is above the floor, in small values: ten jobs of the largest
+    /// small size.
+    uint256 internal constant HALF_RECORD_SMALL_VALUES = 10;
+    /// @notice Leaves drawn per audit, half of them by units. Who has a third of its units wrong is missed once in five
+    /// audits by the draws by units alone.
+    uint256 internal constant SAMPLES = 8;
+
+    // ------------------------------------------------------------------ how it is judged
+
+    /// @notice Votes by which an answer must lead. With a fifth of the auditors' stake lying, a lead of five for a wrong
+    /// answer is 1,024 times less likely than for the right one, in however many accounts either stake lies.
+    uint256 internal constant LEAD = 5;
+    /// @notice Most votes of a case: ten of fifteen is a lead of five.
+    uint256 internal constant COMMITTEE = 15;
+    /// @notice Auditors with stake without which there is no audited work: as many as a lead has votes, and two more for the
+    /// provider's owner and the client, who may be auditors and are left out. Votes go by stake, so this bounds no crowd; it
+    /// keeps the machines of one or two people from being all that a young network's verdicts rest on.
+    uint256 internal constant MIN_AUDITORS = LEAD + 2;
+
+    // ------------------------------------------------------------------ what faults cost, billionths of the stake
+
+    /// @notice A result was overturned. The rule of exposure takes the whole stake as the stake of the game.
+    uint256 internal constant WRONG_RESULT = ONE;
+    /// @notice Drawn leaves were not named or opened in time: must cost what a wrong result costs, or a cheat would
+    /// rather be silent.
+    uint256 internal constant NOT_OPENED = ONE;
+    /// @notice An auditor's commitment was overturned. A wrong vote needs company to do harm; half leaves room for a
+    /// broken memory module.
+    uint256 internal constant WRONG_AUDIT = ONE / 2;
+    /// @notice An auditor committed and did not reveal: what a wrong vote costs. The leaves are open before it must reveal, so
+    /// whoever sees that it was wrong would rather be silent if that were cheaper.
+    uint256 internal constant NOT_REVEALED = WRONG_AUDIT;
+    /// @notice A drawn auditor did not commit: a machine may be down; a hundred absences cost a tenth. Only where votes decide
+    /// and no more people were absent than came: it may be that nobody could fetch what the tasks need.
+    uint256 internal constant ABSENT = ONE / 1_000;
+    /// @notice No fault costs less than this part (1/x) of the least stake: dust is not worth a case.
+    uint256 internal constant FLOOR_PART = 100;
+
+    /// @notice A provider with less than this part (1/x) of the small value staked gets no work in audited jobs.
+    uint256 internal constant MIN_STAKE_PART = 100;
+
+    // ------------------------------------------------------------------ how long, seconds
+
+    /// @notice After the submission, for anybody to draw: later the stake of who is drawn may be gone, and nobody is asked any
+    /// more. The provider wants its pay, the client its results and auditors their fees, so somebody draws within minutes.
+    uint256 internal constant DRAW_TIME = 5 days;
+    /// @notice For the provider to say which leaves the drawn units belong to: an agent that was down restarts in minutes.
+    uint256 internal constant NAME_TIME = 30 minutes;
+    /// @notice For the auditors of a stage to re-execute and commit: SAMPLES tasks, each within SLOWNESS times the time of a range.
+    /// Audited jobs whose ranges may take longer than this / SAMPLES / SLOWNESS are not opened.
+    uint256 internal constant COMMIT_TIME = 1 hours;
+    /// @notice Time of an auditor for a task, in times of a range: it must fetch what the task needs, and its machine may be
+    /// slower than the provider's.
+    uint256 internal constant SLOWNESS = 2;
+    /// @notice For the provider to open the leaves.
+    uint256 internal constant OPEN_TIME = 30 minutes;
+    /// @notice For the auditors of a stage to reveal.
+    uint256 internal constant REVEAL_TIME = 30 minutes;
+    /// @notice Auditors' leaving stake stays slashable so long: whoever had stake at a submission has something to lose until its
+    /// case is over. The longest case asks fifteen people one after the other, after the latest draw:
+    /// DRAW_TIME + 15 x (COMMIT_TIME + REVEAL_TIME) + NAME_TIME + OPEN_TIME = 6 days less half an hour.
+    uint256 internal constant THAWING = 7 days;
+
+    // ------------------------------------------------------------------ who pays
+
+    /// @notice Part of every settled range of an audited job that goes to the purse of the audits, billionths. It covers the
+    /// floor rate for ranges of 50 leaves and more: 5 % x 2 auditors x 1.25 x 8 / 50 = 2 %.
+    uint256 internal constant AUDIT_SHARE = 20_000_000;
+    /// @notice What an auditor earns per unit it re-executes, in the range's price, billionths: a quarter more than the
+    /// provider, who chose the work.
+    uint256 internal constant FEE_RATE = 1_250_000_000;
+    /// @notice Least fee of an audit: this part (1/x) of the small value, for its two transactions.
+    uint256 internal constant MIN_FEE_PART = 10_000;
+    /// @notice The most that audits may take of what a range earns, billionths: half.
+    uint256 internal constant MAX_CHARGE = 500_000_000;
+    /// @notice Value of a range that the purse puts aside for each audit, billionths: the share of all ranges over the audits
+    /// at the floor rate, 2 % / 5 %. No case costs the purse more than this and what the case itself brings in.
+    uint256 internal constant PURSE_SHARE = AUDIT_SHARE * ONE / FLOOR_RATE;
+    /// @notice One task of an audited job is worth at least so many least fees at its caps: those of a whole committee. A submitted
+    /// range takes as much of its provider's exposure until it is paid or rejected, whatever it is worth, and so much
+    /// goes to the purse, and as much again is burned, if nobody of a whole committee can look into it. So a stake carries no
+    /// more open cases than it pays for.
+    uint256 internal constant MIN_TASK_FEES = COMMITTEE;
+}

@@ -1,0 +1,310 @@
+//! Blocks that are executed and not final: what agreement among several nodes works on.
+//!
+//! A block is executed once, on the state after its parent, be that final or not; what it left
+//! behind is kept under its hash. When it becomes final, that is written down, and the blocks above
+//! it stand on the new head from then on; what else was held is forgotten. All of this can be made
+//! anew from the blocks themselves, so a restart loses nothing.
+//!
+//! Executing takes none of the locks under which a final block is written: the next block can be
+//! built meanwhile. Nothing here reads a clock.
+
+use std::sync::{Arc, MutexGuard, PoisonError, atomic::Ordering};
+
+use alloy_primitives::{
+    B256,
+    map::{B256Map, B256Set},
+};
+
+use super::{Head, Node, NodeError, below::Below, chain_of_causes, pending::HeadState};
+use crate::{
+    block::{Block, SealedHeader},
+    execution::{
+        BlockAttributes, BlockBuilder, Executed, ExecutionError, check_header, counts_difficulty,
+        execute,
+    },
+    state::{Advance, Commitment, Layer, StateCommitment as _, StateError, TrieView},
+};
+
+/// Blocks held at the same time, some MB each at the most. Agreement runs a few blocks ahead of finality.
+pub(super) const HELD_MAX: usize = 64;
+
+/// The blocks that are held, by hash.
+#[derive(Debug, Default)]
+pub(super) struct Branches {
+    held: B256Map<Arc<Branch>>,
+}
+
+/// A block that is executed and not final.
+#[derive(Debug)]
+struct Branch {
+    executed: Arc<Executed>,
+    /// From its parent's tries to its own.
+    advance: Advance,
+    /// The state after it.
+    state: Arc<Layer<Below>>,
+    /// The tries after it.
+    tries: TrieView,
+}
+
+/// What a block stands on.
+struct Base {
+    header: SealedHeader,
+    state: Below,
+    tries: TrieView,
+}
+
+impl Branches {
+    /// Number of blocks.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Transactions of a held block and of those below it.
+    fn transactions_up_to(&self, hash: &B256) -> B256Set {
+        let mut passed = B256Set::default();
+        let mut next = *hash;
+        while let Some(branch) = self.held.get(&next) {
+            let transactions = branch.executed.block.transactions.iter();
+            passed.extend(transactions.map(|transaction| *transaction.inner().tx_hash()));
+            next = branch.header().parent_hash;
+        }
+        passed
+    }
+
+    /// Makes room for a child of `parent`: the oldest block goes that nothing stands on.
+    fn make_room(&mut self, parent: &B256) -> Result<(), NodeError> {
+        if self.held.len() < HELD_MAX {
+            return Ok(());
+        }
+        let parents: B256Set = self.held.values().map(|held| held.header().parent_hash).collect();
+        let leaves =
+            self.held.iter().filter(|(hash, _)| *hash != parent && !parents.contains(*hash));
+        let oldest = leaves.min_by_key(|(_, held)| held.header().number).map(|(hash, _)| *hash);
+        let oldest = oldest.ok_or(NodeError::TooManyHeld { max: HELD_MAX })?;
+        self.held.remove(&oldest);
+        Ok(())
+    }
+}
+
+impl Branch {
+    fn header(&self) -> &SealedHeader {
+        &self.executed.block.header
+    }
+
+    /// The same block, its parent's state found in another way. With `anew` its tries are led on
+    /// from the parent's again, which lets go of nodes that have been dropped there.
+    fn moved(&self, base: Base, anew: bool) -> Result<Self, StateError> {
+        let (advance, tries) = if anew {
+            let mut commitment = Commitment::of(base.tries).on_all_processors();
+            let mut diff = self.executed.diff.clone();
+            let (root, advance) = commitment.advance(&mut diff, &base.state)?;
+            if root != self.header().state_root {
+                return Err(StateError::Damaged { what: "trie" });
+            }
+            commitment.adopt(advance.clone());
+            (advance, commitment.view().clone())
+        } else {
+            (self.advance.clone(), self.tries.clone())
+        };
+        let mut state = Layer::new(base.state);
+        state.absorb(self.header(), &self.executed.diff);
+        Ok(Self { executed: Arc::clone(&self.executed), advance, state: Arc::new(state), tries })
+    }
+}
+
+impl Base {
+    fn head(head: Arc<Head>) -> Self {
+        let (header, tries) = (head.header.clone(), head.tries.clone());
+        Self { header, state: Below::Head(HeadState(head)), tries }
+    }
+
+    fn branch(branch: &Branch) -> Self {
+        Self {
+            header: branch.header().clone(),
+            state: Below::Block(Arc::clone(&branch.state)),
+            tries: branch.tries.clone(),
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn branches(&self) -> MutexGuard<'_, Branches> {
+        self.branches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Builds a child of a block from what waits, and holds it. Blocks its thread.
+    pub(crate) fn propose(
+        &self,
+        parent: &B256,
+        attributes: BlockAttributes,
+    ) -> Result<Arc<Executed>, NodeError> {
+        let (base, passed) = {
+            let branches = self.branches();
+            (self.base(&branches, parent), branches.transactions_up_to(parent))
+        };
+        let base = base.ok_or(NodeError::UnknownParent(*parent))?;
+        self.check_stake(&base.header, attributes.proof_of_work.is_some())?;
+        let mut builder = BlockBuilder::new(&self.spec, &base.header, attributes, &base.state)?;
+        // What is not valid on this branch may be on another one.
+        self.fill(&mut builder, &passed, &mut || true)?;
+        let mut commitment = Commitment::of(base.tries.clone()).on_all_processors();
+        let (executed, advance) = builder.seal(&mut commitment, &base.state)?;
+        let header = &executed.block.header;
+        check_header(&self.spec, &base.header, header)
+            .map_err(|reason| ExecutionError::Invalid { number: header.number, reason })?;
+        self.hold(commitment, executed, advance)
+    }
+
+    /// Executes a block, compares everything its header says, and holds it. A block that is held or
+    /// final already is only found. Blocks its thread.
+    pub(crate) fn verify(&self, block: &Block) -> Result<(), NodeError> {
+        let (hash, parent) = (block.header.hash(), block.header.parent_hash);
+        let (is_held, base) = {
+            let branches = self.branches();
+            (branches.held.contains_key(&hash), self.base(&branches, &parent))
+        };
+        // Looked at after the parent, which is no base any more once the block is final.
+        if is_held || self.is_final(block)? {
+            return Ok(());
+        }
+        let base = base.ok_or(NodeError::UnknownParent(parent))?;
+        self.check_stake(&base.header, !block.header.difficulty.is_zero())?;
+        let mut commitment = Commitment::of(base.tries.clone()).on_all_processors();
+        let executed =
+            execute(&self.spec, &base.header, block, &base.state, &mut commitment, &base.state);
+        let (executed, advance) = executed.map_err(|error| match error {
+            // Says nothing about the block.
+            ExecutionError::State(error) => NodeError::State(error),
+            error => NodeError::Execution(error),
+        })?;
+        self.hold(commitment, executed, advance).map(|_| ())
+    }
+
+    /// Writes the head's child down and shows it: with what its execution left behind if it is held,
+    /// else by executing it. A block of the chain is only found. Blocks its thread.
+    pub(crate) fn finalise(&self, block: &Block) -> Result<(), NodeError> {
+        let made = self.try_finalise(block);
+        self.note_failure(&made);
+        // That a block is refused says nothing about whether others can be written.
+        if made.is_ok() || self.disk_failed.load(Ordering::Relaxed) {
+            let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            *fault = made.as_ref().err().map(chain_of_causes);
+        }
+        made
+    }
+
+    fn try_finalise(&self, block: &Block) -> Result<(), NodeError> {
+        let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        self.recover(&mut commitment)?;
+        if self.is_final(block)? {
+            return Ok(());
+        }
+        let parent = self.head();
+        if block.header.parent_hash != parent.header.hash() {
+            let (number, head) = (block.header.number, parent.header.number);
+            return Err(NodeError::NotNext { number, head });
+        }
+        let held = self.branches().held.get(&block.header.hash()).cloned();
+        match held {
+            Some(branch) => {
+                let advance = branch.advance.clone();
+                self.publish(&mut commitment, &branch.executed, advance).map(|_| ())
+            }
+            None => self.import_next(&mut commitment, block),
+        }
+    }
+
+    /// Forgets all that is held; whoever needs a block hands it in again.
+    pub(super) fn forget_branches(&self) {
+        self.branches().held.clear();
+    }
+
+    /// Lets what stands on the new head stand on it alone, and forgets the rest. `saved` says that
+    /// the tries' records were just brought up to date.
+    pub(super) fn rebase_branches(&self, head: &Arc<Head>, saved: bool) {
+        let mut branches = self.branches();
+        let mut before: Vec<_> = std::mem::take(&mut branches.held).into_values().collect();
+        before.sort_unstable_by_key(|branch| branch.header().number);
+        for branch in before {
+            let header = branch.header();
+            let base = if header.parent_hash == head.header.hash() {
+                Base::head(Arc::clone(head))
+            } else if let Some(parent) = branches.held.get(&header.parent_hash) {
+                Base::branch(parent)
+            } else {
+                continue;
+            };
+            match branch.moved(base, saved) {
+                Ok(moved) => {
+                    branches.held.insert(header.hash(), Arc::new(moved));
+                }
+                Err(error) => {
+                    let (number, cause) = (header.number, chain_of_causes(&error));
+                    tracing::warn!(number, cause, "a block that is not final is no longer held");
+                }
+            }
+        }
+    }
+
+    /// What a child of this block stands on, if it is the head or held.
+    fn base(&self, branches: &Branches, parent: &B256) -> Option<Base> {
+        // In this order: a block is the head before it stops being held.
+        if let Some(branch) = branches.held.get(parent) {
+            return Some(Base::branch(branch));
+        }
+        let head = self.head();
+        (head.header.hash() == *parent).then(|| Base::head(head))
+    }
+
+    /// Checks that a child of `parent` is proof of stake: before that there is no agreement on blocks.
+    fn check_stake(&self, parent: &SealedHeader, is_work: bool) -> Result<(), ExecutionError> {
+        if is_work || counts_difficulty(&self.spec, parent) {
+            let number = parent.number.saturating_add(1);
+            return Err(ExecutionError::ProofOfWork { number });
+        }
+        Ok(())
+    }
+
+    /// Whether it is a block of the chain.
+    ///
+    /// # Errors
+    /// When the chain has another one of its number.
+    fn is_final(&self, block: &Block) -> Result<bool, NodeError> {
+        let (head, number) = (self.head(), block.header.number);
+        if number > head.header.number {
+            return Ok(false);
+        }
+        if head.snapshot.hash_of(number)? == Some(block.header.hash()) {
+            return Ok(true);
+        }
+        Err(NodeError::OtherFinal { number })
+    }
+
+    /// Keeps what executing a block gave, unless the chain has gone on without its parent meanwhile.
+    /// `commitment` stands before it.
+    fn hold(
+        &self,
+        mut commitment: Commitment,
+        executed: Executed,
+        advance: Advance,
+    ) -> Result<Arc<Executed>, NodeError> {
+        commitment.adopt(advance.clone());
+        let (executed, tries) = (Arc::new(executed), commitment.view().clone());
+        let header = &executed.block.header;
+        let mut branches = self.branches();
+        // Its parent is looked for again: what it was executed on may be the state of an old head by
+        // now, or of a database that was closed.
+        if !branches.held.contains_key(&header.hash())
+            && let Some(base) = self.base(&branches, &header.parent_hash)
+        {
+            branches.make_room(&header.parent_hash)?;
+            let mut state = Layer::new(base.state);
+            state.absorb(header, &executed.diff);
+            let (executed, state) = (Arc::clone(&executed), Arc::new(state));
+            let branch = Branch { executed, advance, state, tries };
+            branches.held.insert(header.hash(), Arc::new(branch));
+        }
+        Ok(executed)
+    }
+}

@@ -1,0 +1,152 @@
+//! `tilth auditor`: one auditor in a process of its own, and what its owner does with its stake.
+
+mod config;
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use tilth_client::{Account, ChainError};
+use tilth_contracts::Audits;
+use tilth_protocol::{Amount, Problem};
+use tilth_provider::{Auditor, AuditorConfig, GasReserve, auditor};
+use tracing::warn;
+
+use crate::{
+    Ended,
+    args::{self, AuditorCommand, AuditorOptions, Common},
+    place::Place,
+    print_json,
+    up::{listen, own_command},
+};
+use config::{AuditorSettings, Told};
+
+pub async fn auditor(common: Common, args: args::Auditor) -> Ended {
+    let Some(command) = args.command else {
+        // The command line asks for a name.
+        return Box::pin(run(common, args.name.unwrap_or_default(), args.options)).await;
+    };
+    let told = |error: ChainError| error.problem();
+    match command {
+        AuditorCommand::Config { reference } => {
+            print!("{}", if reference { config::reference() } else { config::default_file() });
+        }
+        AuditorCommand::Status { name } => return status(&common, &name).await,
+        AuditorCommand::Leave { name, amount } => {
+            let (_, owner) = open(&common, &name)?;
+            let amount = auditor::unstake(&owner, amount).await.map_err(told)?;
+            say(
+                &common,
+                &format!(
+                    "{amount} GRAIN of {name}'s stake are leaving; in seven days: tilth auditor withdraw {name}"
+                ),
+            )?;
+        }
+        AuditorCommand::Withdraw { name } => {
+            let (_, owner) = open(&common, &name)?;
+            auditor::withdraw_stake(&owner).await.map_err(told)?;
+            say(&common, &format!("what had left of {name}'s stake is free balance again"))?;
+        }
+        AuditorCommand::Collect { name } => {
+            let (_, owner) = open(&common, &name)?;
+            let paid = auditor::collect(&owner, owner.address()).await.map_err(told)?;
+            let paid = paid.unwrap_or_default();
+            say(&common, &format!("{paid} GRAIN of fees were paid to {name}"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(common: &Common, name: &str) -> Result<(Place, Account), Problem> {
+    let place = Place::open(common)?;
+    let owner = place.account(name)?;
+    Ok((place, owner))
+}
+
+fn say(common: &Common, text: &str) -> Result<(), Problem> {
+    if common.json {
+        return print_json(&json!({ "done": text }));
+    }
+    println!("{text}");
+    Ok(())
+}
+
+async fn status(common: &Common, name: &str) -> Ended {
+    let place = Place::open(common)?;
+    let owner = place.address(name)?;
+    let known = auditor::standing(&place.link, owner).await.map_err(|error| error.problem())?;
+    let audits = place.network.contracts.audits;
+    let owed = place.link.read(audits, Audits::owedCall { owner }).await;
+    let owed = Amount(owed.map_err(|error| error.problem())?);
+    if known.number == 0 {
+        return Err(Problem::new(
+            "this account is no auditor",
+            format!("{name} ({owner})"),
+            "start it once: tilth auditor NAME",
+        ));
+    }
+    let (stake, leaving) = (Amount(known.stake), Amount(known.leaving));
+    if common.json {
+        print_json(&json!({
+            "number": known.number,
+            "owner": owner,
+            "node": known.node,
+            "stake": stake,
+            "leaving": leaving,
+            "ready-at": known.readyAt.to::<u64>(),
+            "owed": owed,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("auditor {name} (number {})", known.number);
+    println!("  owner    {owner}");
+    println!("  stake    {stake:.4} GRAIN");
+    if leaving > Amount::ZERO {
+        println!("  leaving  {leaving:.4} GRAIN, free from {} (Unix seconds)", known.readyAt);
+    }
+    println!("  owed     {owed:.6} GRAIN of fees that the purse has not paid yet");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(common: Common, name: String, options: AuditorOptions) -> Ended {
+    let mut signals = listen()?;
+    let place = Place::open(&common)?;
+    let dir = place.dir.join("auditors").join(&name);
+    let config = AuditorSettings::gather(&dir.join("auditor.toml"), &options)?;
+    for variable in config::stray_variables() {
+        warn!(variable, "looks like an option of an auditor and is none");
+    }
+    let Told { stake, limits, bind, data } = config.told()?;
+    let starting = Auditor::spawn(AuditorConfig {
+        dir,
+        owner: place.signer(&name)?,
+        node: place.signer(&format!("{name}-node"))?,
+        network: place.network,
+        stake,
+        limits,
+        worker: own_command("worker")?,
+        sandbox_init: own_command("sandbox-init")?,
+        bind,
+        relays: data.relays,
+        upload: data.upload,
+        download: data.download,
+        content_bytes: data.content_bytes,
+        gas: GasReserve::default(),
+    });
+    let auditor = tokio::select! {
+        started = starting => started.map_err(|error| error.problem())?,
+        _ = signals.next() => return Ok(ExitCode::from(crate::DETACHED)),
+    };
+    if common.json {
+        print_json(&json!({ "auditor": name, "number": auditor.number(), "ready": true }))?;
+    } else {
+        println!(
+            "auditor {name} is ready; Ctrl-C stops it, its open audits wait for the next start"
+        );
+    }
+    tokio::select! {
+        failure = auditor.failure() => return Err(failure.problem()),
+        _ = signals.next() => {}
+    }
+    auditor.stop().await.map_err(|error| error.problem())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,311 @@
+//! `tilth gateway`: the HTTP door to language models.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use alloy::primitives::Address;
+use hyper::Method;
+use serde_json::{Value, json};
+use tilth_client::Network;
+use tilth_gateway::{
+    Config, Gateway, Limits,
+    operator::{self, CallError},
+};
+use tilth_protocol::{Amount, Problem, infer::Prices};
+use tilth_provider::infer::Model;
+use tilth_service::{Registry, Urgency, options};
+use tokio::task::JoinHandle;
+
+use crate::{
+    Ended,
+    args::{Common, Gateway as Args, GatewayCommand, GatewayOptions, KeyCommand, OnSale},
+    configuration::Subject,
+    monitor, open_files,
+    place::Place,
+    print_json,
+    table::{Align, Table},
+    up::listen,
+};
+
+/// The gateway's folder in a network's.
+pub fn folder(dir: &Path) -> PathBuf {
+    dir.join("gateway")
+}
+
+pub async fn gateway(common: Common, args: Args) -> Ended {
+    match args.command {
+        None => serve(common, args.options).await,
+        Some(GatewayCommand::Key(command)) => key(&common, command).await,
+        Some(GatewayCommand::Owed) => owed(&common).await,
+        Some(GatewayCommand::Receipts { from }) => receipts(&common, from).await,
+        Some(GatewayCommand::Limits) => {
+            print!("{}", options::file(&Limits::default()));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Models for sale, as the command line has them.
+pub fn models(on_sale: &OnSale) -> Vec<Model> {
+    let prices = Prices { input: on_sale.input_price, output: on_sale.output_price };
+    on_sale.model.iter().map(|file| Model::new(file.clone(), prices)).collect()
+}
+
+/// A gateway with the port where it is watched.
+pub struct Watched {
+    pub gateway: Gateway,
+    /// Where health and metrics are served.
+    pub monitor: Option<SocketAddr>,
+    watching: Option<JoinHandle<()>>,
+}
+
+impl Watched {
+    async fn start(config: Config, monitor: Option<SocketAddr>) -> Result<Self, Problem> {
+        open_files::allow_more();
+        let registry = Registry::new();
+        monitor::describe(&registry);
+        let watched = match monitor {
+            Some(address) => Some(monitor::bind(address).await?),
+            None => None,
+        };
+        let gateway = Gateway::spawn(config, &registry).await.map_err(|error| error.problem())?;
+        let monitor = watched.as_ref().and_then(|monitor| monitor.address().ok());
+        let watching =
+            watched.map(|monitor| tokio::spawn(monitor.serve(registry, gateway.readiness())));
+        Ok(Self { gateway, monitor, watching })
+    }
+
+    /// Waits until it stops by itself, and says why.
+    pub async fn failure(&self) -> Problem {
+        let advice = "see the log; start it again, what was charged is on disk";
+        Problem::new("the gateway has stopped", self.gateway.failure().await, advice)
+    }
+
+    pub async fn stop(self) {
+        self.gateway.stop().await;
+        if let Some(watching) = self.watching {
+            watching.abort();
+        }
+    }
+}
+
+/// Starts a gateway beside a network in this process.
+pub async fn beside(
+    dir: &Path,
+    network: &Network,
+    on_sale: &OnSale,
+) -> Result<Option<Watched>, Problem> {
+    if on_sale.model.is_empty() {
+        return Ok(None);
+    }
+    let (listen, limits) = (on_sale.gateway, limits(&[])?);
+    let config = Config { listen, limits, ..Config::local(folder(dir), network.clone()) };
+    Watched::start(config, on_sale.gateway_monitor).await.map(Some)
+}
+
+const LIMITS: Subject = Subject {
+    what: "a limit of the gateway",
+    described: "`tilth gateway limits` prints",
+    example: "questions-max=512",
+    prefix: "TILTH_GATEWAY",
+    file_variable: "",
+};
+
+/// The limits that the environment and `--set` leave.
+fn limits(given: &[String]) -> Result<Limits, Problem> {
+    let mut limits = Limits::default();
+    LIMITS.set(&mut limits, given)?;
+    Ok(limits)
+}
+
+async fn serve(common: Common, options: GatewayOptions) -> Ended {
+    let limits = limits(&options.set)?;
+    let place = Place::open(&common)?;
+    let mut signals = listen()?;
+    let data = crate::data::client(&place.dir)?;
+    let config = Config {
+        listen: options.listen,
+        names: options.name.into_iter().collect(),
+        relays: data.relays(),
+        limits,
+        ..Config::local(folder(&place.dir), place.network.clone())
+    };
+    let watched = Watched::start(config, options.monitor).await?;
+    let url = format!("http://{}/v1", watched.gateway.address());
+    let monitor = watched.monitor.map(|address| format!("http://{address}"));
+    if common.json {
+        print_json(&json!({ "url": url, "monitor": monitor }))?;
+    } else {
+        println!("gateway is ready at {url}; Ctrl-C stops it");
+        if let Some(monitor) = monitor {
+            println!("  monitor  {monitor}/health  {monitor}/ready  {monitor}/metrics");
+        }
+        println!(
+            "  next: tilth gateway key create NAME --budget 1{}",
+            crate::place::dir_option(&place.dir)
+        );
+    }
+    tokio::select! {
+        _ = signals.next() => {}
+        failure = watched.failure() => return Err(failure),
+    }
+    tokio::select! {
+        () = watched.stop() => {}
+        () = async { while signals.next().await != Urgency::Now {} } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn call(
+    common: &Common,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<Value, Problem> {
+    let dir = folder(&common.dir());
+    operator::call(&dir, method, path, body.as_ref()).await.map_err(|error| match error {
+        CallError::Refused(text) => {
+            Problem::new("the gateway refuses", text, "correct the command; the gateway runs on")
+        }
+        CallError::Away(error) => Problem::new(
+            "the gateway of this folder does not answer",
+            error.to_string(),
+            "see that it runs (`tilth gateway`, or `tilth up --model FILE`), and in which folder",
+        ),
+    })
+}
+
+async fn key(common: &Common, command: KeyCommand) -> Ended {
+    match command {
+        KeyCommand::Create { name, budget, owner } => {
+            let body = json!({ "name": name, "budget": budget, "owner": owner });
+            let made = call(common, Method::POST, "/admin/keys", Some(body)).await?;
+            if common.json {
+                print_json(&made)?;
+            } else {
+                println!("{}", made["key"].as_str().unwrap_or_default());
+            }
+        }
+        KeyCommand::Set { id, budget } => {
+            let body = json!({ "budget": budget });
+            let set = call(common, Method::POST, &format!("/admin/keys/{id}"), Some(body)).await?;
+            if common.json {
+                print_json(&set)?;
+            }
+        }
+        KeyCommand::Rm { id } => {
+            let gone = call(common, Method::DELETE, &format!("/admin/keys/{id}"), None).await?;
+            if common.json {
+                print_json(&gone)?;
+            }
+        }
+        KeyCommand::Ls => {
+            let keys = call(common, Method::GET, "/admin/keys", None).await?;
+            if common.json {
+                print_json(&keys)?;
+            } else {
+                print!("{}", keys_table(&keys).render());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn amount(value: &Value) -> String {
+    let parsed = serde_json::from_value::<Amount>(value.clone()).ok();
+    parsed.map_or_else(String::new, |amount| format!("{amount:.6}"))
+}
+
+fn keys_table(keys: &Value) -> Table {
+    let mut table = Table::new(&[
+        ("name", Align::Left),
+        ("budget", Align::Right),
+        ("spent", Align::Right),
+        ("answers", Align::Right),
+        ("tokens in", Align::Right),
+        ("out", Align::Right),
+        ("id", Align::Left),
+    ]);
+    for key in keys.as_array().into_iter().flatten() {
+        table.row([
+            key["name"].as_str().unwrap_or_default().to_owned(),
+            amount(&key["budget"]),
+            amount(&key["spent"]),
+            key["answers"].to_string(),
+            key["prompt-tokens"].to_string(),
+            key["output-tokens"].to_string(),
+            key["id"].as_str().unwrap_or_default().to_owned(),
+        ]);
+    }
+    table
+}
+
+async fn owed(common: &Common) -> Ended {
+    let owed = call(common, Method::GET, "/admin/owed", None).await?;
+    if common.json {
+        print_json(&owed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table =
+        Table::new(&[("node", Align::Left), ("answers", Align::Right), ("owed", Align::Right)]);
+    for one in owed.as_array().into_iter().flatten() {
+        let node: Option<Address> = one["node"].as_str().and_then(|text| text.parse().ok());
+        let node = node.map_or_else(String::new, |node| node.to_string());
+        table.row([node, one["answers"].to_string(), amount(&one["amount"])]);
+    }
+    print!("{}", table.render());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Receipts from a number on, as many as a gateway gives at once.
+async fn receipts(common: &Common, from: u64) -> Ended {
+    let found = call(common, Method::GET, &format!("/admin/receipts/{from}"), None).await?;
+    if common.json {
+        print_json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new(&[
+        ("number", Align::Right),
+        ("node", Align::Left),
+        ("tokens in", Align::Right),
+        ("out", Align::Right),
+        ("charge", Align::Right),
+        ("key", Align::Left),
+    ]);
+    let all = found.as_array().map(Vec::as_slice).unwrap_or_default();
+    for one in all {
+        let receipt = &one["receipt"]["receipt"];
+        table.row([
+            one["number"].to_string(),
+            receipt["node"].as_str().unwrap_or_default().to_owned(),
+            receipt["prompt-tokens"].to_string(),
+            receipt["output-tokens"].to_string(),
+            amount(&receipt["charge"]),
+            one["key"].as_str().unwrap_or_default().to_owned(),
+        ]);
+    }
+    print!("{}", table.render());
+    if let Some(last) = all.last().and_then(|one| one["number"].as_u64()) {
+        eprintln!("  further ones: --from {}", last.saturating_add(1));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_can_be_set_by_its_name_and_no_other() {
+        let given = ["questions-max=7", "answer-bytes-max=64MiB", "answer-time-max=90s"];
+        let limits = limits(&given.map(str::to_owned)).unwrap();
+        assert_eq!((limits.questions_max, limits.answer_bytes_max), (7, 64 << 20));
+        assert_eq!(limits.answer_time_max.as_secs(), 90);
+        let problem = super::limits(&["question-max=7".to_owned()]).unwrap_err();
+        assert!(problem.to_string().contains("`questions-max`"), "{problem}");
+        assert_eq!(options::rows(&Limits::default()).len(), 8);
+    }
+}

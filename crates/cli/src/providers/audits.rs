@@ -1,0 +1,187 @@
+//! What audits have found about providers, from the events that prove it.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use alloy::{
+    primitives::{Address, B256},
+    rpc::types::{Filter, Log},
+    sol_types::SolEvent,
+};
+use serde_json::{Value, json};
+use tilth_contracts::{AuditOutcome, Audits, Registry};
+use tilth_protocol::{Amount, Problem};
+
+use crate::{
+    Ended,
+    args::Common,
+    place::Place,
+    print_json,
+    table::{Align, Table},
+};
+
+/// Audits of one provider in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub upheld: u32,
+    pub overturned: u32,
+    pub undecided: u32,
+    /// Value of upheld audits since it was last overturned, base units.
+    pub record: u128,
+    /// What its stake was cut by, base units.
+    pub slashed: u128,
+}
+
+/// One thing that happened.
+struct Entry {
+    what: String,
+    job: Option<u64>,
+    range: Option<u32>,
+    amount: Option<u128>,
+    block: u64,
+    transaction: B256,
+}
+
+/// All closed audits and punishments, by the provider's number.
+///
+/// # Errors
+/// Those of the chain.
+pub async fn found(place: &Place) -> Result<BTreeMap<u32, Found>, Problem> {
+    let mut all: BTreeMap<u32, Found> = BTreeMap::new();
+    for (event, _) in closed(place).await? {
+        let found = all.entry(event.provider).or_default();
+        found.record = event.record;
+        let count = match AuditOutcome::try_from(event.outcome) {
+            Ok(AuditOutcome::Upheld) => &mut found.upheld,
+            Ok(AuditOutcome::Overturned) => &mut found.overturned,
+            Ok(AuditOutcome::Undecided) => &mut found.undecided,
+            Ok(AuditOutcome::Open | AuditOutcome::Unaudited) | Err(_) => continue,
+        };
+        *count = count.saturating_add(1);
+    }
+    for (event, _) in slashed(place, None).await? {
+        let registry = place.network.contracts.registry;
+        let call = Registry::providerCall { owner: event.owner };
+        let known = place.link.read(registry, call).await.map_err(|error| error.problem())?;
+        let found = all.entry(known.number).or_default();
+        let cut = event.toBeneficiary.saturating_add(event.burned);
+        found.slashed = found.slashed.saturating_add(cut);
+    }
+    Ok(all)
+}
+
+/// `tilth providers WHICH`: its audits and punishments, each with the transaction that proves it.
+pub async fn show(common: &Common, place: &Place, which: &str) -> Ended {
+    let registry = place.network.contracts.registry;
+    let known = match which.parse::<u32>() {
+        Ok(number) => place.link.read(registry, Registry::providerByNumberCall { number }).await,
+        Err(_) => {
+            let owner = place.address(which)?;
+            place.link.read(registry, Registry::providerCall { owner }).await
+        }
+    };
+    let known = known.map_err(|error| error.problem())?;
+    if known.number == 0 {
+        return Err(Problem::new(
+            "there is no such provider",
+            format!("{which:.60?}"),
+            "`tilth providers` lists them",
+        ));
+    }
+    let mut entries = Vec::new();
+    for (event, log) in closed(place).await? {
+        if event.provider == known.number {
+            let outcome = AuditOutcome::try_from(event.outcome)
+                .map_or_else(|error| error.to_string(), |outcome| outcome.to_string());
+            let (job, range) = (Some(event.jobId), Some(event.seq));
+            entries.push(entry(outcome, job, range, None, &log));
+        }
+    }
+    for (event, log) in slashed(place, Some(known.owner)).await? {
+        let cut = event.toBeneficiary.saturating_add(event.burned);
+        entries.push(entry("stake cut".to_owned(), None, None, Some(cut), &log));
+    }
+    entries.sort_by_key(|entry| entry.block);
+    if common.json {
+        let entries: Vec<_> = entries.iter().map(Entry::json).collect();
+        print_json(&json!({ "number": known.number, "owner": known.owner, "audits": entries }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("provider {} ({})", known.number, known.owner);
+    print!("{}", table(&entries).render());
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Entry {
+    fn json(&self) -> Value {
+        json!({
+            "what": self.what,
+            "job": self.job,
+            "range": self.range,
+            "amount": self.amount.map(Amount),
+            "block": self.block,
+            "transaction": self.transaction,
+        })
+    }
+}
+
+fn table(entries: &[Entry]) -> Table {
+    let mut table = Table::new(&[
+        ("block", Align::Right),
+        ("job", Align::Right),
+        ("range", Align::Right),
+        ("what", Align::Left),
+        ("GRAIN", Align::Right),
+        ("transaction", Align::Left),
+    ]);
+    let number = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
+    for entry in entries {
+        table.row([
+            entry.block.to_string(),
+            number(entry.job),
+            number(entry.range.map(u64::from)),
+            entry.what.clone(),
+            entry.amount.map_or_else(String::new, |amount| format!("{:.4}", Amount(amount))),
+            entry.transaction.to_string(),
+        ]);
+    }
+    table
+}
+
+fn entry(
+    what: String,
+    job: Option<u64>,
+    range: Option<u32>,
+    amount: Option<u128>,
+    log: &Log,
+) -> Entry {
+    let block = log.block_number.unwrap_or_default();
+    let transaction = log.transaction_hash.unwrap_or_default();
+    Entry { what, job, range, amount, block, transaction }
+}
+
+async fn closed(place: &Place) -> Result<Vec<(Audits::AuditClosed, Log)>, Problem> {
+    let filter = Filter::new()
+        .address(place.network.contracts.audits)
+        .event_signature(Audits::AuditClosed::SIGNATURE_HASH);
+    events(place, filter).await
+}
+
+async fn slashed(
+    place: &Place,
+    owner: Option<Address>,
+) -> Result<Vec<(Registry::StakeSlashed, Log)>, Problem> {
+    let mut filter = Filter::new()
+        .address(place.network.contracts.registry)
+        .event_signature(Registry::StakeSlashed::SIGNATURE_HASH);
+    if let Some(owner) = owner {
+        filter = filter.topic1(owner.into_word());
+    }
+    events(place, filter).await
+}
+
+async fn events<E: SolEvent>(place: &Place, filter: Filter) -> Result<Vec<(E, Log)>, Problem> {
+    let logs = place.link.scan(&filter, place.network.first_block).await;
+    let logs = logs.map_err(|error| error.problem())?;
+    let read = |log: Log| Some((E::decode_log(&log.inner).ok()?.data, log));
+    Ok(logs.into_iter().filter_map(read).collect())
+}

@@ -1,0 +1,365 @@
+//! Language models: sold, asked through the gateway and from the terminal, checked, as a job; and what strangers,
+//! failures and kills do to them.
+
+use std::{fs, net::TcpStream, path::Path, process::Command};
+
+use alloy::{primitives::Address, signers::SignerSync as _};
+use serde_json::{Value, json};
+use tilth_client::Keys;
+use tilth_protocol::infer::{Form, Receipt, SignedReceipt};
+
+use crate::{
+    net::{Net, eventually, repository},
+    shop::{Reply, Shop, model, model_workers, signal},
+};
+
+fn question(most: u32) -> Value {
+    json!({
+        "model": "synthetic",
+        "messages": [{ "role": "user", "content": "Say something." }],
+        "max_tokens": most,
+        "seed": 5,
+    })
+}
+
+fn run_client(program: &Path, script: &str, shop: &Shop, key: &str) {
+    let folder = repository("crates/cli/tests/openai");
+    let url = shop.net.about["gateway"].as_str().unwrap();
+    let output = Command::new(program).arg(folder.join(script)).args([url, key]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.trim() == "ok", "{script}: {output:?}");
+}
+
+/// What a provider could say that is not so.
+type Lie<'a> = &'a dyn Fn(&mut Receipt);
+
+/// A receipt with a lie that the provider itself has signed, so that only computing it again shows the lie.
+fn signed_lie(shop: &Shop, signed: &Value, lie: Lie<'_>) -> String {
+    let mut signed: SignedReceipt = serde_json::from_value(signed.clone()).unwrap();
+    lie(&mut signed.receipt);
+    let signer = (1..=2)
+        .map(|number| {
+            let name = format!("accounts/provider-{number}-node.key");
+            Keys::open_file(&shop.net.dir.path().join(name)).unwrap()
+        })
+        .find(|signer| signer.address() == Address::from(signed.receipt.node))
+        .unwrap();
+    let signature = signer.sign_hash_sync(&signed.receipt.signing_hash()).unwrap();
+    signed.signature = signature.as_bytes();
+    serde_json::to_string(&signed).unwrap()
+}
+
+/// Writes the answer's receipt to `file`, as it is and with lies, and verifies it.
+fn only_the_truth_passes(shop: &Shop, answer: &Reply, file: &Path, verify: &[&str]) {
+    let judged = |lie: Lie<'_>| {
+        let told = answer.json();
+        let signed = &told["choices"][0]["tilth"]["receipt"];
+        fs::write(file, signed_lie(shop, signed, lie)).unwrap();
+        shop.net.tilth(verify)
+    };
+    let honest = judged(&|_: &mut Receipt| {});
+    assert!(honest.status.success(), "{honest:?}");
+    let lies: [(&str, Lie<'_>); 4] = [
+        ("seed", &|receipt: &mut Receipt| receipt.parameters.seed = 6),
+        ("answer", &|receipt: &mut Receipt| receipt.output[0] ^= 1),
+        ("few tokens of the prompt", &|receipt: &mut Receipt| {
+            receipt.prompt_tokens = 1;
+            receipt.charge = receipt.prices.cost(1, receipt.output_tokens).unwrap();
+        }),
+        ("all tokens there are", &|receipt: &mut Receipt| {
+            receipt.prompt_tokens = u32::MAX;
+            receipt.charge = receipt.prices.cost(u32::MAX, receipt.output_tokens).unwrap();
+        }),
+    ];
+    for (what, lie) in lies {
+        let wrong = judged(lie);
+        assert!(!wrong.status.success() && wrong.stdout.contains("WRONG"), "{what}: {wrong:?}");
+        assert!(!wrong.stdout.contains("signed"), "{what}: {wrong:?}");
+    }
+}
+
+#[test]
+fn official_clients_run_their_usual_flows_and_receipts_are_computed_again() {
+    let shop = Shop::with_encoder(2);
+    let key = shop.key("1");
+    let folder = repository("crates/cli/tests/openai");
+    run_client(&folder.join("venv/bin/python"), "flow.py", &shop, &key);
+    assert!(folder.join("node_modules").exists(), "run `cargo xtask setup`");
+    run_client(Path::new("node"), "flow.mjs", &shop, &key);
+
+    // What was charged is what the receipts say, to the last base unit.
+    let keys = shop.net.json(&["gateway", "key", "ls"]);
+    let owed = shop.net.json(&["gateway", "owed"]);
+    let sum = |list: &Value, field: &str| -> u128 {
+        let amounts = list.as_array().unwrap().iter().map(|one| one[field].as_str().unwrap());
+        amounts.map(|text| text.parse::<u128>().unwrap()).sum()
+    };
+    assert!(sum(&keys, "spent") > 0);
+    assert_eq!(sum(&keys, "spent"), sum(&owed, "amount"), "{keys} {owed}");
+    eventually("nothing is held any more", || {
+        let keys = shop.net.json(&["gateway", "key", "ls"]);
+        (sum(&keys, "held") == 0).then_some(())
+    });
+
+    // Anybody with the model computes an answer again; a changed one is found out.
+    let dir = shop.net.dir.path();
+    let (asked, answered) = (dir.join("question.json"), dir.join("answer.json"));
+    let reply = shop.ask(&key, &question(12));
+    fs::write(&asked, question(12).to_string()).unwrap();
+    fs::write(&answered, &reply.body).unwrap();
+    let paths = [&answered, &asked, &shop.model].map(|path| path.to_str().unwrap().to_owned());
+    let verify = ["verify", "--receipt", &paths[0], "--question", &paths[1], "--model", &paths[2]];
+    let right = shop.net.json(&verify);
+    assert_eq!(right["right"], true, "{right}");
+    assert_eq!(right["text"], reply.json()["choices"][0]["message"]["content"]);
+    assert_eq!(right["signer"], right["node"]);
+    only_the_truth_passes(&shop, &reply, &answered, &verify);
+    // And one that only somebody else has signed.
+    let mut forged = reply.json();
+    let seed = &mut forged["choices"][0]["tilth"]["receipt"]["receipt"]["parameters"]["seed"];
+    *seed = json!(6);
+    fs::write(&answered, forged.to_string()).unwrap();
+    let wrong = shop.net.tilth(&verify);
+    assert!(!wrong.status.success() && wrong.stdout.contains("not signed"), "{wrong:?}");
+
+    // One that is held to JSON is computed under the same hold.
+    let mut held = question(40);
+    held["response_format"] = json!({ "type": "json_object" });
+    let object = shop.ask(&key, &held);
+    assert_eq!(object.status, 200, "{object:?}");
+    let told = object.json();
+    let signed = &told["choices"][0]["tilth"]["receipt"];
+    let honest = signed_lie(&shop, signed, &|_: &mut Receipt| {});
+    let loose = |receipt: &mut Receipt| receipt.parameters.form = Form::Text;
+    let loose = signed_lie(&shop, signed, &loose);
+    for (receipt, is_right) in [(honest, true), (loose, false)] {
+        fs::write(&answered, receipt).unwrap();
+        let judged = shop.net.tilth(&verify);
+        assert_eq!(judged.status.success(), is_right, "{judged:?}");
+    }
+
+    // From the terminal, without a gateway; the same question has the same answer.
+    let receipts = dir.join("receipts");
+    let receipts = receipts.to_str().unwrap();
+    let chat =
+        ["chat", "Say something.", "--max-tokens", "12", "--temperature", "1", "--seed", "5"];
+    let chat: Vec<_> = chat.into_iter().chain(["--receipts", receipts]).collect();
+    let said = shop.net.json(&chat);
+    assert_eq!(said["text"], right["text"]);
+    let kept = fs::read_dir(receipts).unwrap().next().unwrap().unwrap().path();
+    let kept = kept.to_str().unwrap();
+    let again = shop.net.json(&["verify", "--receipt", kept, "--model", &paths[2]]);
+    assert_eq!(again["right"], true);
+}
+
+#[test]
+fn embeddings_are_sold_charged_and_computed_again() {
+    let shop = Shop::with_encoder(2);
+    let key = shop.key("1");
+    let question = json!({ "model": "synthetic encoder", "input": ["the farm", "farms, 12!"] });
+    let reply = shop.send("POST", "/v1/embeddings", &key, question.to_string().as_bytes());
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let answer = reply.json();
+    let dir = shop.net.dir.path();
+    let (asked, answered) = (dir.join("question.json"), dir.join("answer.json"));
+    fs::write(&asked, question.to_string()).unwrap();
+    fs::write(&answered, &reply.body).unwrap();
+    let paths = [&answered, &asked, shop.encoder.as_ref().unwrap()];
+    let paths = paths.map(|path| path.to_str().unwrap().to_owned());
+    let verify = ["verify", "--receipt", &paths[0], "--question", &paths[1], "--model", &paths[2]];
+    let right = shop.net.json(&verify);
+    assert_eq!((&right["right"], &right["text"]), (&json!(true), &Value::Null), "{right}");
+    let numbers = |list: &Value| -> Vec<f32> {
+        list.as_array().unwrap().iter().map(|x| x.to_string().parse().unwrap()).collect()
+    };
+    for index in 0..2_usize {
+        let (ours, sold) = (&right["embeddings"][index], &answer["data"][index]["embedding"]);
+        assert_eq!(numbers(ours), numbers(sold));
+        assert_eq!(numbers(sold).len(), 72);
+    }
+    let keys = shop.net.json(&["gateway", "key", "ls"]);
+    let receipt = &answer["tilth"]["receipt"]["receipt"];
+    assert_eq!(keys[0]["spent"], receipt["charge"], "{keys}");
+    assert_eq!((&keys[0]["held"], &keys[0]["output-tokens"]), (&json!("0"), &json!(0)));
+
+    let lies: [(&str, Lie<'_>); 2] = [
+        ("other embeddings", &|receipt: &mut Receipt| receipt.output[0] ^= 1),
+        ("more tokens", &|receipt: &mut Receipt| {
+            receipt.prompt_tokens += 1;
+            receipt.charge = receipt.prices.cost(receipt.prompt_tokens, 0).unwrap();
+        }),
+    ];
+    for (what, lie) in lies {
+        fs::write(&answered, signed_lie(&shop, &answer["tilth"]["receipt"], lie)).unwrap();
+        let wrong = shop.net.tilth(&verify);
+        assert!(!wrong.status.success() && wrong.stdout.contains("WRONG"), "{what}: {wrong:?}");
+    }
+
+    // Its operator has the receipt, also when the key is gone.
+    let id = keys[0]["id"].as_str().unwrap();
+    shop.net.json(&["gateway", "key", "rm", id]);
+    let denied = shop.send("POST", "/v1/embeddings", &key, question.to_string().as_bytes());
+    assert_eq!(denied.status, 401, "{denied:?}");
+    let again = shop.net.tilth(&["gateway", "key", "rm", id]);
+    assert!(!again.status.success() && again.problem().contains("no such key"), "{again:?}");
+    let receipts = shop.net.json(&["gateway", "receipts", "--from", "0"]);
+    assert_eq!(receipts.as_array().unwrap().len(), 1, "{receipts}");
+    assert_eq!(
+        (&receipts[0]["receipt"], &receipts[0]["key"]),
+        (&answer["tilth"]["receipt"], &keys[0]["id"])
+    );
+    assert_eq!(shop.net.json(&["gateway", "receipts", "--from", "1"]), json!([]));
+}
+
+#[test]
+fn strangers_get_errors_and_others_their_answers() {
+    let shop = Shop::open(1);
+    let key = shop.key("1");
+    let plain = shop.ask(&key, &question(10));
+    assert_eq!(plain.status, 200, "{plain:?}");
+
+    // A thousand idle connections, which keep nobody out.
+    let idle: Vec<_> = (0..1000).map(|_| TcpStream::connect(shop.address()).unwrap()).collect();
+    assert_eq!(
+        shop.ask(&key, &question(10)).json()["choices"][0]["message"],
+        plain.json()["choices"][0]["message"]
+    );
+    drop(idle);
+
+    // Bodies that are none.
+    let bodies: [(&[u8], u16); 5] = [
+        (&b"{\"model\":\"synthetic\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}"[..], 400),
+        (b"", 400),
+        (b"[[[[", 400),
+        (&vec![b'['; 1 << 20], 400),
+        (&vec![b' '; 5 << 20], 413),
+    ];
+    for (body, status) in bodies {
+        let reply = shop.send("POST", "/v1/chat/completions", &key, body);
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert!(reply.json()["error"]["message"].is_string());
+    }
+    let long = "word ".repeat(1000);
+    let reply = shop.ask(
+        &key,
+        &json!({ "model": "synthetic", "messages": [{ "role": "user", "content": long }] }),
+    );
+    assert_eq!(
+        (reply.status, reply.json()["error"]["code"].clone()),
+        (400, "context_length_exceeded".into())
+    );
+    for (path, method, status) in [
+        ("/", "GET", 404),
+        ("/v1/models", "POST", 405),
+        ("/admin/keys", "GET", 404),
+        ("/v1/embeddings", "GET", 405),
+        ("/v1/embeddings", "POST", 400),
+        ("/v1/images", "POST", 404),
+    ] {
+        assert_eq!(shop.send(method, path, &key, b"").status, status, "{path}");
+    }
+    let document = shop.send("GET", "/openapi.json", "", b"").json();
+    assert!(document["paths"]["/v1/chat/completions"]["post"].is_object());
+
+    // A budget that does not reach.
+    let poor = shop.key("0.000000000000000001");
+    let reply = shop.ask(&poor, &question(10));
+    assert_eq!(
+        (reply.status, reply.json()["error"]["code"].clone()),
+        (429, "insufficient_quota".into())
+    );
+    assert_eq!(shop.ask(&key, &question(10)).status, 200);
+}
+
+#[test]
+fn kills_lose_no_charge() {
+    let mut shop = Shop::open(1);
+    let key = shop.key("1");
+    for _ in 0..3 {
+        assert_eq!(shop.ask(&key, &question(10)).status, 200);
+    }
+    let before = shop.net.json(&["gateway", "key", "ls"])[0].clone();
+    shop.net.kill();
+    shop.reopen(1);
+    let after = shop.net.json(&["gateway", "key", "ls"])[0].clone();
+    assert_eq!((&after["spent"], &after["answers"]), (&before["spent"], &json!(3)), "{after}");
+    let answered = eventually("the model is on sale again", || {
+        let reply = shop.ask(&key, &question(10));
+        (reply.status == 200).then_some(reply)
+    });
+    assert!(answered.json()["usage"]["completion_tokens"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn callers_of_a_worker_that_dies_are_told_and_it_is_started_again() {
+    let shop = Shop::open(1);
+    let key = shop.key("1");
+    let good = shop.ask(&key, &question(10));
+    let up = shop.net.up.as_ref().unwrap().child.id();
+    let workers = model_workers(up);
+    assert_eq!(workers.len(), 1);
+    signal("STOP", &workers);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| shop.ask(&key, &question(10)));
+        eventually("the question is under way", || {
+            let keys = shop.net.json(&["gateway", "key", "ls"]);
+            (keys[0]["held"] != "0").then_some(())
+        });
+        signal("KILL", &workers);
+        let told = asking.join().unwrap();
+        assert_eq!(
+            (told.status, told.json()["error"]["type"].clone()),
+            (502, "server_error".into()),
+            "{told:?}"
+        );
+    });
+    let again = eventually("the model is answered by a new worker", || {
+        let reply = shop.ask(&key, &question(10));
+        (reply.status == 200).then_some(reply)
+    });
+    assert_eq!(again.json()["choices"][0]["message"], good.json()["choices"][0]["message"]);
+    assert_ne!(model_workers(up), workers);
+}
+
+#[test]
+fn prompts_are_a_job_like_any_other() {
+    let net = Net::start(2);
+    let dir = net.dir.path().join("job");
+    fs::create_dir_all(&dir).unwrap();
+    model(&dir);
+    fs::write(
+        dir.join("prompts.jsonl"),
+        "\"One\"\n\"Two\"\n{\"messages\":[{\"role\":\"user\",\"content\":\"Three\"}]}\n{\"prompt\":\"One\",\"seed\":9}\n",
+    )
+    .unwrap();
+    fs::write(
+        dir.join("ask.toml"),
+        "model = \"model\"\nprompts = \"prompts\"\nmax-tokens = 12\ntemperature = 1.0\nseed = 4\n",
+    )
+    .unwrap();
+    fs::write(
+        dir.join("job.toml"),
+        "name = \"answers\"\nworkload = \"infer\"\nprogram = \"ask.toml\"\ntasks = 4\n\n\
+         [inputs]\nmodel = \"model\"\nprompts = \"prompts.jsonl\"\n\n\
+         [limits]\nunits-per-task = 1\nmemory = \"16MiB\"\noutput = \"16KiB\"\n\n\
+         [price]\nper-unit = \"0.001\"\n",
+    )
+    .unwrap();
+    let job = dir.join("job.toml");
+    let job = job.to_str().unwrap();
+    let answers = |out: &str| -> Vec<Vec<u8>> {
+        let out = dir.join(out);
+        let done = net.json(&["run", job, "--out", out.to_str().unwrap()]);
+        assert_eq!((&done["state"], &done["missing"]), (&"done".into(), &0.into()), "{done}");
+        let mut files: Vec<_> =
+            fs::read_dir(&out).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files.iter().map(|file| fs::read(file).unwrap()).collect()
+    };
+    let first = answers("a");
+    assert!(first.len() >= 4);
+    let whole = first.iter().filter_map(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    let tokens: Vec<_> = whole.filter_map(|answer| answer["tokens"].as_array().cloned()).collect();
+    assert_eq!(tokens.len(), 4);
+    assert_eq!(first, answers("b"), "the same prompts have the same answers");
+}

@@ -1,0 +1,270 @@
+//! The actor around [`Machine`]: follows the contract's logs, performs effects. Decides nothing.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use alloy::{
+    primitives::{B256, Log, U256},
+    rpc::types::Log as ReadLog,
+    sol_types::SolEvent,
+};
+use tilth_contracts::{Audits, SoloRandomness};
+use tilth_protocol::{JobId, RangeId};
+use tokio::{sync::watch, task::JoinSet};
+use tracing::{debug, info, warn};
+
+use super::{
+    machine::Machine,
+    view::look,
+    words::{Effect, Event, Millis, Party, Rules, Sealed},
+};
+use crate::{
+    Account, ChainError, Follow, News, Scope,
+    clock::{now, until},
+};
+
+/// What anybody may do is done by one after the other within this time, in milliseconds: at a node on this machine, and
+/// elsewhere, where a few blocks must pass before one sees what another did.
+const SPREAD: (Millis, Millis) = (3_000, 60_000);
+/// Without blocks for so long we make one: at a node on this machine, which may make blocks only for
+/// transactions, and elsewhere.
+const POKE_AFTER: (Millis, Millis) = (1_000, 60_000);
+
+/// What only one party can do, and what it wants to know.
+pub trait Hand: Send + Sync + 'static {
+    /// Carries out an effect of its own: `Name`, `Open`, `Prepare`, `Examine`, `Seal`, `Recall`, `Commit`, `Reveal`.
+    /// Answers with the event that ends it.
+    fn perform(&self, effect: Effect) -> impl Future<Output = Event> + Send;
+
+    /// Learns of [`Effect::Show`] and [`Effect::Forget`].
+    fn note(&self, effect: &Effect);
+
+    /// A move failed: a role refills its key for gas here.
+    fn failed(&self, error: &ChainError) -> impl Future<Output = ()> + Send;
+
+    /// The past has been read, and these are all cases that are not over: what is kept for others can go.
+    fn caught_up(&self, cases: Vec<RangeId>);
+
+    /// All logs below this block need not be read again.
+    fn read_up_to(&self, block: u64);
+}
+
+/// Where and for whom audits are kept.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// Sends what anybody may send.
+    pub account: Account,
+    /// Who we are.
+    pub party: Party,
+    /// First block to read.
+    pub from_block: u64,
+    /// Only this job.
+    pub job: Option<JobId>,
+    /// Seals of an earlier life, each with our seat.
+    pub seals: Vec<(RangeId, u8, Sealed)>,
+}
+
+/// A party's keeper of audits.
+#[derive(Debug)]
+pub struct Keeper<H> {
+    post: Post,
+    hand: Arc<H>,
+    machine: Machine,
+    work: JoinSet<Event>,
+    /// The block in which each open case was heard of first.
+    heard: BTreeMap<RangeId, u64>,
+    caught_up: bool,
+    at_stake: watch::Sender<Option<usize>>,
+}
+
+impl<H: Hand> Keeper<H> {
+    /// A keeper that has not begun.
+    pub fn new(post: Post, hand: Arc<H>) -> Self {
+        let local = post.account.link().is_local();
+        let rules = Rules {
+            party: post.party,
+            name: post.account.address().into_word(),
+            spread: if local { SPREAD.0 } else { SPREAD.1 },
+            poke_after: if local { POKE_AFTER.0 } else { POKE_AFTER.1 },
+        };
+        let (machine, work) = (Machine::new(rules), JoinSet::new());
+        let at_stake = watch::Sender::new(None);
+        Self { post, hand, machine, work, heard: BTreeMap::new(), caught_up: false, at_stake }
+    }
+
+    /// Number of open cases that cost us something if we are stopped and do not come back in time; `None` until the
+    /// chain's past has been read.
+    pub fn at_stake(&self) -> watch::Receiver<Option<usize>> {
+        self.at_stake.subscribe()
+    }
+
+    /// Keeps audits until it is dropped, which stops everything that is under way.
+    ///
+    /// # Errors
+    /// [`ChainError::Rewound`]: the chain is another one than it was.
+    pub async fn keep(mut self) -> Result<(), ChainError> {
+        let link = self.post.account.link().clone();
+        let mut scope = Scope::contracts([link.addresses().audits], self.post.from_block);
+        if let Some(job) = self.post.job {
+            scope = scope.job(job);
+        }
+        let mut follow = Follow::new(&link, scope).spawn();
+        for (range, seat, sealed) in std::mem::take(&mut self.post.seals) {
+            self.step(Event::Sealed { range, seat, sealed });
+        }
+        loop {
+            let wake = self.machine.next_wake();
+            tokio::select! {
+                news = follow.next() => match news {
+                    Some(News::Logs { logs, to, at_head }) => self.read(&logs, to, at_head),
+                    Some(News::Rewound { expected, found }) => {
+                        return Err(ChainError::Rewound { expected, found });
+                    }
+                    Some(News::Away { detail }) => warn!(detail, "audits: the chain does not answer"),
+                    Some(News::Back { .. }) => debug!("audits: the chain answers again"),
+                    None => return Ok(()),
+                },
+                Some(done) = self.work.join_next() => match done {
+                    Ok(event) => self.step(event),
+                    // A panic in a piece of work: its case would wait for ever.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                () = until(wake) => self.step(Event::Tick),
+            }
+        }
+    }
+
+    fn read(&mut self, logs: &[ReadLog], to: u64, at_head: bool) {
+        for log in logs {
+            let Some(block) = log.block_number else { continue };
+            let Some(event) = heard(&log.inner) else { continue };
+            if let Event::Due { range, .. } | Event::Seated { range, .. } = &event {
+                self.heard.entry(*range).or_insert(block);
+            }
+            self.step(event);
+        }
+        if at_head && !self.caught_up {
+            self.caught_up = true;
+            self.step(Event::CaughtUp { head: to });
+            self.hand.caught_up(self.machine.cases().collect());
+        }
+        let known: std::collections::BTreeSet<_> = self.machine.cases().collect();
+        self.heard.retain(|range, _| known.contains(range));
+        let oldest = self.heard.values().min().copied();
+        let next = to.saturating_add(1);
+        self.hand.read_up_to(oldest.map_or(next, |oldest| oldest.min(next)));
+    }
+
+    fn step(&mut self, event: Event) {
+        debug!(?event, "audit event");
+        for effect in self.machine.step(event, now()) {
+            debug!(?effect, "audit effect");
+            self.perform(effect);
+        }
+        let at_stake = self.caught_up.then(|| self.machine.at_stake());
+        self.at_stake.send_if_modified(|known| std::mem::replace(known, at_stake) != at_stake);
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        if matches!(effect, Effect::Show { .. } | Effect::Forget { .. }) {
+            self.hand.note(&effect);
+            return;
+        }
+        let (account, hand) = (self.post.account.clone(), Arc::clone(&self.hand));
+        self.work.spawn(async move {
+            let at = *account.link().addresses();
+            match effect {
+                Effect::Look { range, seat } => {
+                    let seen = look(account.link(), range, seat).await;
+                    if let Err(error) = &seen {
+                        warn!(%range, %error, "an audit cannot be looked at");
+                    }
+                    Event::Looked { range, view: seen.ok().map(Box::new) }
+                }
+                Effect::Poke { range, round } => {
+                    let call = SoloRandomness::noteCall { round };
+                    let sent = account.execute(at.randomness, call).await.map(drop);
+                    ended(&*hand, range, "noting the beacon", sent).await
+                }
+                Effect::Draw { range } => {
+                    let call = Audits::drawCall { jobId: range.job.0, seq: range.seq };
+                    let sent = account.execute(at.audits, call).await.map(drop);
+                    ended(&*hand, range, "drawing auditors", sent).await
+                }
+                Effect::Advance { range } => {
+                    info!(%range, "somebody is late in an audit; going on without them");
+                    let call = Audits::advanceCall { jobId: range.job.0, seq: range.seq };
+                    let sent = account.execute(at.audits, call).await.map(drop);
+                    ended(&*hand, range, "going on with an audit", sent).await
+                }
+                effect => hand.perform(effect).await,
+            }
+        });
+    }
+}
+
+/// The end of a move. That a contract refuses it mostly means that somebody else was quicker; the
+/// look that follows tells.
+pub(crate) async fn ended<H: Hand>(
+    hand: &H,
+    range: RangeId,
+    doing: &str,
+    sent: Result<(), ChainError>,
+) -> Event {
+    if let Err(error) = &sent {
+        match error.revert_data() {
+            Some(_) => debug!(%range, %error, "{doing} was refused"),
+            None => warn!(%range, %error, "{doing} failed"),
+        }
+        hand.failed(error).await;
+    }
+    Event::Ended { range, done: sent.is_ok() }
+}
+
+/// What a log of the contract says to the machine. That something was said about a range is all it needs of most.
+pub fn heard(log: &Log) -> Option<Event> {
+    let at = |job: u64, seq: u32| RangeId { job: JobId(job), seq };
+    if let Ok(due) = Audits::AuditDue::decode_log(log) {
+        let (range, provider, round) = (at(due.jobId, due.seq), due.provider, due.round);
+        return Some(Event::Due { range, provider, round });
+    }
+    if let Ok(closed) = Audits::AuditClosed::decode_log(log) {
+        return Some(Event::Closed { range: at(closed.jobId, closed.seq) });
+    }
+    if let Ok(given) = Audits::SeatGiven::decode_log(log) {
+        let range = at(given.jobId, given.seq);
+        return Some(Event::Seated { range, auditor: given.auditor, seat: given.seat });
+    }
+    // Of all that is about a range its two numbers are the first topics; the rest is about money and has one.
+    let [_, job, seq, ..] = log.topics() else { return None };
+    let number = |topic: &B256| U256::from_be_bytes(topic.0);
+    Some(Event::News { range: at(number(job).try_into().ok()?, number(seq).try_into().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::Address;
+
+    use super::*;
+
+    fn log<E: SolEvent>(event: &E) -> Log {
+        Log { address: Address::ZERO, data: event.encode_log_data() }
+    }
+
+    #[test]
+    fn whatever_is_said_about_a_range_is_news_of_it() {
+        let range = RangeId { job: JobId(7), seq: 3 };
+        let due = Audits::AuditDue { jobId: 7, seq: 3, round: 1, provider: 5, rate: 9 };
+        assert_eq!(heard(&log(&due)), Some(Event::Due { range, provider: 5, round: 1 }));
+        let given = Audits::SeatGiven { jobId: 7, seq: 3, auditor: 4, seat: 2, stage: 0 };
+        assert_eq!(heard(&log(&given)), Some(Event::Seated { range, auditor: 4, seat: 2 }));
+        let revealed = Audits::AuditRevealed { jobId: 7, seq: 3, seat: 1, answer: B256::ZERO };
+        assert_eq!(heard(&log(&revealed)), Some(Event::News { range }));
+        let owner = Address::ZERO;
+        let collected = Audits::FeeCollected { owner, amount: 1, stillOwed: 0 };
+        assert_eq!(heard(&log(&collected)), None);
+        // A topic that is no number of a range.
+        let mut strange = log(&revealed);
+        strange.data.topics_mut()[2] = B256::repeat_byte(0xff);
+        assert_eq!(heard(&strange), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! A case as the chain shows it.
+
+use alloy::primitives::{B256, U256};
+use tilth_contracts::{
+    AuditOutcome, AuditState, Audits, JobBook, RangeState, SeatState, SoloRandomness,
+};
+use tilth_protocol::RangeId;
+use tilth_verification::{arithmetic::Share, audit::SAMPLES};
+
+use super::words::{Millis, Question};
+use crate::{ChainError, Link, clock};
+
+/// A case at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Where it stands.
+    pub state: AuditState,
+    /// What it came to.
+    pub outcome: AuditOutcome,
+    /// Up to when the next move is possible, by the chain's clock; 0 before the draw and after the end.
+    pub deadline: Millis,
+    /// The beacon's round.
+    pub round: u64,
+    /// How often the provider is audited.
+    pub rate: Share,
+    /// Places of the drawn leaves, once the provider has named them.
+    pub positions: [u32; SAMPLES as usize],
+    /// Our own seat, if we have one.
+    pub seat: Option<SeatState>,
+    /// The beacon's value, if it is known.
+    pub beacon: Option<B256>,
+    /// How often the beacon's value was not kept in time: 0; 1, and it is that of a later block; 2, and there is none.
+    pub lapses: u8,
+    /// The latest block.
+    pub block: u64,
+    /// Its time: no later one is earlier, whatever clocks say.
+    pub now: Millis,
+    /// The time that the next block is likely to have: our clock's, if that is ahead of the chain's.
+    pub next: Millis,
+    /// Whether the range is settled or rejected: nothing that is done about the case matters any more.
+    pub range_over: bool,
+}
+
+/// Reads a case; `seat` is our own number in it, if we have one.
+///
+/// # Errors
+/// Those of [`Link::read`]; [`ChainError::BadAnswer`] for states that this version does not know.
+pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View, ChainError> {
+    let at = *link.addresses();
+    let (job, seq) = (range.job.0, range.seq);
+    // The head first: what is read after it is at least as new.
+    let block = link.block_number().await?;
+    let case = link.read(at.audits, Audits::auditCaseCall { jobId: job, seq }).await?;
+    let value = SoloRandomness::valueCall { round: case.round };
+    let beacon = link.read(at.randomness, value).await?;
+    let lapses = SoloRandomness::lapsesCall { round: case.round };
+    let lapses = link.read(at.randomness, lapses).await?;
+    let state = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?.state;
+    let seat = match seat {
+        Some(number) => {
+            let call = Audits::seatCall { jobId: job, seq, number };
+            Some(known(SeatState::try_from(link.read(at.audits, call).await?.state))?)
+        }
+        None => None,
+    };
+    let state = RangeState::try_from(state);
+    let (now, wall) = (link.now().await?, clock::wall().as_secs());
+    Ok(View {
+        state: known(AuditState::try_from(case.state))?,
+        outcome: known(AuditOutcome::try_from(case.outcome))?,
+        deadline: case.deadline.to::<u64>().saturating_mul(1_000),
+        round: case.round,
+        rate: Share::new(case.rate),
+        positions: positions(case.positions),
+        seat,
+        beacon: (!beacon.is_zero()).then_some(beacon),
+        lapses,
+        block,
+        now: now.saturating_mul(1_000),
+        next: now.max(wall).saturating_mul(1_000),
+        range_over: matches!(state, Ok(RangeState::Settled | RangeState::Rejected)),
+    })
+}
+
+impl View {
+    /// What its auditors are asked, as soon as that is known.
+    pub fn question(&self) -> Option<Question> {
+        Some(Question { beacon: self.beacon?, positions: self.positions })
+    }
+}
+
+/// Eight places, 32 bits each, the first one lowest.
+fn positions(packed: U256) -> [u32; SAMPLES as usize] {
+    let bytes = packed.to_be_bytes::<32>();
+    let mut positions = [0; SAMPLES as usize];
+    for (position, word) in positions.iter_mut().zip(bytes.rchunks_exact(4)) {
+        *position = word.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+    }
+    positions
+}
+
+fn known<T>(value: Result<T, impl ToString>) -> Result<T, ChainError> {
+    value.map_err(|error| ChainError::BadAnswer {
+        action: "reading an audit",
+        detail: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_from_the_lowest_bits_up() {
+        let packed = U256::from(7) | U256::from(9) << 32 | U256::from(u32::MAX) << 224;
+        assert_eq!(positions(packed), [7, 9, 0, 0, 0, 0, 0, u32::MAX]);
+    }
+}

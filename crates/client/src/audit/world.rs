@@ -1,0 +1,325 @@
+//! A model of the contract and of the other parties, for tests of the machine.
+
+use alloy::primitives::B256;
+use tilth_contracts::{AuditOutcome, AuditState, SeatState};
+use tilth_protocol::{JobId, RangeId};
+use tilth_verification::arithmetic::{ONE, Share};
+
+use super::{
+    checks::answer_to,
+    machine::Machine,
+    view::View,
+    words::{Effect, Event, FINAL, Millis, Party, Question, Rules, Sealed, Standing},
+};
+
+pub(super) const START: Millis = 1_790_000_000_000;
+/// The beacon's round of all cases.
+pub(super) const ROUND: u64 = 12;
+/// The auditor's seat in all cases.
+pub(super) const SEAT: u8 = 1;
+pub(super) const HOUR: Millis = 3_600_000;
+/// From one block's news to the next.
+const BLOCK: Millis = 1_000;
+
+pub(super) fn range(seq: u32) -> RangeId {
+    RangeId { job: JobId(1), seq }
+}
+
+/// One case as the contract has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    pub(super) state: AuditState,
+    pub(super) seat: SeatState,
+    deadline: Millis,
+    /// The beacon's value; another one after a reorganisation.
+    pub(super) beacon: Option<B256>,
+    /// Where the provider says that the drawn leaves are.
+    pub(super) positions: [u32; 8],
+    pub(super) lapses: u8,
+    /// Whether nothing that is done about its beacon has an effect.
+    pub(super) stuck: bool,
+    /// How often its provider is audited.
+    pub(super) rate: Share,
+    pub(super) block: u64,
+    sealed: Option<Sealed>,
+    /// When it was closed.
+    closed_at: Option<Millis>,
+}
+
+pub(super) struct World {
+    pub(super) machine: Machine,
+    pub(super) party: Party,
+    pub(super) now: Millis,
+    pub(super) cases: Vec<Chain>,
+    pub(super) under_way: Vec<Effect>,
+    pub(super) caught_up: bool,
+    /// What is on disk.
+    pub(super) seals: Vec<Vec<Sealed>>,
+    pub(super) forgotten: Vec<bool>,
+    /// What was last said of each to people.
+    pub(super) shown: Vec<Option<Standing>>,
+    /// Whether the provider has named and opened.
+    pub(super) named: Vec<bool>,
+    pub(super) opened: Vec<bool>,
+    /// How far our clock is ahead of the chain's, milliseconds.
+    pub(super) wrong_clock: i64,
+}
+
+impl World {
+    pub(super) fn new(party: Party, cases: usize) -> Self {
+        let case = Chain {
+            state: AuditState::Submitted,
+            seat: SeatState::Drawn,
+            deadline: 0,
+            beacon: None,
+            positions: [0; 8],
+            lapses: 0,
+            stuck: false,
+            rate: Share::new(ONE.0),
+            block: 10,
+            sealed: None,
+            closed_at: None,
+        };
+        Self {
+            machine: Machine::new(rules(party)),
+            party,
+            now: START,
+            cases: vec![case; cases],
+            under_way: Vec::new(),
+            caught_up: false,
+            seals: vec![Vec::new(); cases],
+            forgotten: vec![false; cases],
+            shown: vec![None; cases],
+            named: vec![false; cases],
+            opened: vec![false; cases],
+            wrong_clock: 0,
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.caught_up |= matches!(event, Event::CaughtUp { .. });
+        for effect in self.machine.step(event, self.now) {
+            self.check(&effect);
+            match effect {
+                Effect::Show { range, standing } => self.shown[range.seq as usize] = Some(standing),
+                Effect::Forget { range } => {
+                    let seq = range.seq as usize;
+                    assert!(
+                        self.is_final(seq) || self.seals[seq].is_empty(),
+                        "forgot what it must show"
+                    );
+                    self.forgotten[seq] = true;
+                }
+                effect => self.under_way.push(effect),
+            }
+        }
+        let wake = self.machine.next_wake();
+        assert!(wake.is_none_or(|wake| wake > self.now), "wakes in the past");
+        assert!(self.machine.cases().next().is_some() || wake.is_none(), "wakes for nothing");
+    }
+
+    /// Whether a case is closed for so long that nothing takes that back.
+    fn is_final(&self, seq: usize) -> bool {
+        self.cases[seq].closed_at.is_some_and(|at| self.now >= at + FINAL)
+    }
+
+    /// Others move a case on.
+    pub(super) fn move_on(&mut self, seq: usize) {
+        let case = &mut self.cases[seq];
+        case.block += 1;
+        let provider = matches!(self.party, Party::Provider(_));
+        let auditor = matches!(self.party, Party::Auditor(_));
+        let next = match case.state {
+            AuditState::Submitted if case.beacon.is_none() => {
+                case.beacon = Some(B256::repeat_byte(9));
+                return;
+            }
+            AuditState::Submitted => AuditState::Naming,
+            AuditState::Naming if !provider => AuditState::Committing,
+            AuditState::Committing if !auditor => AuditState::Opening,
+            AuditState::Opening if !provider => AuditState::Revealing,
+            AuditState::Revealing if !auditor => AuditState::Closed,
+            _ => return,
+        };
+        self.enter(seq, next);
+    }
+
+    /// The blocks since the submission are gone; others say something else. What was said in them does not count any more.
+    pub(super) fn reorganise(&mut self, seq: usize) {
+        if self.is_final(seq) {
+            return;
+        }
+        (self.named[seq], self.opened[seq]) = (false, false);
+        let case = &mut self.cases[seq];
+        let beacon = case.beacon.map(|beacon| B256::from(beacon.0.map(|byte| byte ^ 1)));
+        (case.beacon, case.seat, case.sealed) = (beacon, SeatState::Drawn, None);
+        self.enter(seq, AuditState::Submitted);
+    }
+
+    pub(super) fn enter(&mut self, seq: usize, state: AuditState) {
+        let case = &mut self.cases[seq];
+        (case.state, case.deadline) = (state, self.now + 2 * HOUR);
+        case.closed_at = (state == AuditState::Closed).then_some(self.now);
+        if state == AuditState::Committing {
+            let beacon = u32::from(case.beacon.unwrap_or_default()[0]);
+            case.positions = std::array::from_fn(|i| beacon + u32::try_from(seq + i).unwrap());
+        }
+    }
+
+    /// What is under way ends; `done`: as it should.
+    pub(super) fn end(&mut self, at: usize, done: bool) {
+        let effect = self.under_way.swap_remove(at);
+        let of = effect.range();
+        let seq = of.seq as usize;
+        let case = self.cases[seq];
+        let event = match effect {
+            Effect::Look { seat, .. } => {
+                Event::Looked { range: of, view: done.then(|| Box::new(self.view(seq, seat))) }
+            }
+            _ if !done => Event::Ended { range: of, done },
+            Effect::Examine { question, .. } => {
+                Event::Examined { range: of, question, answer: answer_to(question) }
+            }
+            Effect::Seal { answer, question, seat, .. } => {
+                let salt = B256::repeat_byte(u8::try_from(seq).unwrap());
+                let sealed = Sealed { question, answer, salt };
+                self.seals[seq].push(sealed);
+                Event::Sealed { range: of, seat, sealed }
+            }
+            Effect::Recall { question, seat, .. } => {
+                let mut seals = self.seals[seq].iter();
+                match seals.find(|sealed| sealed.question == question) {
+                    Some(sealed) => Event::Sealed { range: of, seat, sealed: *sealed },
+                    None => Event::Ended { range: of, done: false },
+                }
+            }
+            effect => {
+                self.carry_out(seq, case, &effect);
+                Event::Ended { range: of, done }
+            }
+        };
+        self.tell(event);
+    }
+
+    pub(super) fn carry_out(&mut self, seq: usize, case: Chain, effect: &Effect) {
+        match (effect, case.state) {
+            (Effect::Poke { .. } | Effect::Draw { .. }, _) if case.stuck => {}
+            (Effect::Poke { .. }, _) => {
+                self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));
+            }
+            (Effect::Draw { .. }, AuditState::Submitted) => self.enter(seq, AuditState::Naming),
+            (Effect::Name { .. }, AuditState::Naming) => {
+                self.named[seq] = true;
+                self.enter(seq, AuditState::Committing);
+            }
+            (Effect::Open { positions, .. }, AuditState::Opening)
+                if *positions == case.positions =>
+            {
+                self.opened[seq] = true;
+                self.enter(seq, AuditState::Revealing);
+            }
+            (Effect::Commit { sealed, .. }, AuditState::Committing) => {
+                assert_eq!(case.seat, SeatState::Drawn);
+                let asked = Question { beacon: case.beacon.unwrap(), positions: case.positions };
+                if sealed.question != asked {
+                    // Whoever sends it looks once more before: this was decided on before a reorganisation.
+                    return;
+                }
+                (self.cases[seq].seat, self.cases[seq].sealed) =
+                    (SeatState::Committed, Some(*sealed));
+                self.enter(seq, AuditState::Opening);
+            }
+            (Effect::Reveal { sealed, .. }, AuditState::Revealing) => {
+                assert_eq!(case.sealed, Some(*sealed), "revealed something else");
+                self.cases[seq].seat = SeatState::Revealed;
+                self.enter(seq, AuditState::Closed);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn view(&self, seq: usize, seat: Option<u8>) -> View {
+        let case = self.cases[seq];
+        let over = case.state == AuditState::Closed;
+        View {
+            state: case.state,
+            outcome: if over { AuditOutcome::Upheld } else { AuditOutcome::Open },
+            deadline: case.deadline,
+            round: ROUND,
+            rate: case.rate,
+            positions: case.positions,
+            seat: seat.map(|_| case.seat),
+            beacon: case.beacon,
+            lapses: case.lapses,
+            block: case.block,
+            now: self.now,
+            next: self.now.saturating_add_signed(self.wrong_clock),
+            range_over: false,
+        }
+    }
+
+    /// Puts on disk what answers the case as it is.
+    pub(super) fn seal(&mut self, seq: usize) -> Sealed {
+        let case = &self.cases[seq];
+        let question =
+            Question { beacon: case.beacon.unwrap_or_default(), positions: case.positions };
+        let salt = B256::repeat_byte(5);
+        let sealed = Sealed { question, answer: answer_to(question), salt };
+        self.seals[seq].push(sealed);
+        self.cases[seq].sealed = Some(sealed);
+        sealed
+    }
+
+    /// The agent is killed and started again: what is on disk and on chain stays.
+    pub(super) fn restart(&mut self) {
+        let Self { party, now, .. } = *self;
+        self.machine = Machine::new(rules(party));
+        (self.under_way, self.caught_up) = (Vec::new(), false);
+        self.now = now + 1;
+        for seq in 0..self.cases.len() {
+            if !self.forgotten[seq] {
+                for sealed in self.seals[seq].clone() {
+                    self.tell(Event::Sealed { range: at(seq), seat: SEAT, sealed });
+                }
+            }
+        }
+        self.introduce();
+    }
+
+    pub(super) fn introduce(&mut self) {
+        for seq in 0..self.cases.len() {
+            self.tell(Event::Due { range: at(seq), provider: 5, round: ROUND });
+            self.tell(Event::Seated { range: at(seq), auditor: 4, seat: SEAT });
+            if self.cases[seq].state == AuditState::Closed {
+                self.tell(Event::Closed { range: at(seq) });
+            }
+        }
+        self.tell(Event::CaughtUp { head: self.cases[0].block });
+    }
+
+    /// Everything works and time passes.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..400 {
+            while let Some(last) = self.under_way.len().checked_sub(1) {
+                self.end(last, true);
+            }
+            for seq in 0..self.cases.len() {
+                if self.cases[seq].state != AuditState::Closed {
+                    self.move_on(seq);
+                    self.tell(Event::News { range: at(seq) });
+                }
+            }
+            // While it looks there is no time to wake at, and news has it look at once; time passes nevertheless.
+            self.now = self.machine.next_wake().unwrap_or(self.now + BLOCK);
+            self.tell(Event::Tick);
+        }
+    }
+}
+
+pub(super) fn rules(party: Party) -> Rules {
+    Rules { party, name: B256::repeat_byte(6), spread: 1_400, poke_after: 1_000 }
+}
+
+pub(super) fn at(seq: usize) -> RangeId {
+    range(u32::try_from(seq).unwrap())
+}

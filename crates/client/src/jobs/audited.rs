@@ -1,0 +1,159 @@
+//! What an audited job must be, before money moves. The contract refuses some of it without a reason that helps anybody,
+//! and the rest would show only in that nobody works on the job.
+
+use tilth_contracts::{Auditors, Audits};
+use tilth_protocol::{Amount, Problem, Units, Workload};
+use tilth_verification::audit::MIN_AUDITORS;
+
+use super::{JobError, Jobs};
+use crate::job_file::PreparedJob;
+
+/// Longest range timeout, seconds: an auditor has an hour (`COMMIT_TIME` of the contracts' `Parameters`) for eight tasks
+/// (`SAMPLES`), each of which may take as long as a range, and twice as long on its machine (`SLOWNESS`).
+const MAX_RANGE_TIMEOUT: u32 = 225;
+/// An auditor is paid at least this part (1/x) of the deployment's small value (`MIN_FEE_PART`).
+const MIN_FEE_PART: u128 = 10_000;
+/// A task must be worth so many of these least fees, those of a whole committee (`MIN_TASK_FEES`).
+const MIN_TASK_FEES: u128 = 15;
+
+impl Jobs {
+    /// Checks an audited job against the contracts' rules and those who would audit it.
+    pub(super) async fn check_audited(&self, prepared: &PreparedJob) -> Result<(), JobError> {
+        let link = self.account.link();
+        let at = *link.addresses();
+        let small_value = link.read(at.audits, Audits::smallValueCall {}).await?;
+        check(prepared, small_value.saturating_to()).map_err(JobError::Told)?;
+        let staked = link.read(at.auditors, Auditors::stakedCall {}).await?;
+        if staked < MIN_AUDITORS {
+            return Err(JobError::Told(Problem::new(
+                "there are too few auditors on this chain",
+                format!(
+                    "{staked} have staked, and nothing is given out before it is {MIN_AUDITORS}"
+                ),
+                "start more (tilth auditor NAME), or leave out `audited`",
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a job can be audited at all; `small_value` is the deployment's, in base units.
+fn check(prepared: &PreparedJob, small_value: u128) -> Result<(), Problem> {
+    let (spec, offer) = (&prepared.spec, &prepared.offer);
+    if spec.workload == Workload::Gpu {
+        return Err(Problem::new(
+            "a GPU program cannot be audited",
+            "audits compare bits, and those who are drawn need not have a GPU that gives the same ones",
+            "leave out `audited`, or run the work as WebAssembly",
+        ));
+    }
+    if offer.range_timeout_s > MAX_RANGE_TIMEOUT {
+        let given = offer.range_timeout_s;
+        return Err(Problem::new(
+            "ranges of the job may take too long for an audit",
+            format!(
+                "range-timeout is {given} s, in audited jobs it is at most {MAX_RANGE_TIMEOUT} s"
+            ),
+            "lower range-timeout (and target) under [schedule]; tasks that take longer must be made smaller",
+        ));
+    }
+    let units = spec.limits.unit_cap.saturating_add(spec.limits.prepare_cap);
+    let lowest = offer.clock.map_or(offer.price, |clock| clock.floor);
+    let least = Amount(small_value / MIN_FEE_PART * MIN_TASK_FEES);
+    // What does not fit into an amount is worth enough.
+    if let Some(worth) = Units(units).cost(lowest).filter(|worth| *worth < least) {
+        return Err(Problem::new(
+            "a task of the job is not worth an audit",
+            format!("at its caps and the lowest price it earns {worth} GRAIN, it must be {least}"),
+            "put more work into a task and raise its cap under [limits], or raise the price",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_protocol::{Clock, ContentRef, JobSpec, Limits, Output, Price, amount::GRAIN};
+
+    use super::*;
+    use crate::job_file::Offer;
+
+    const SMALL_VALUE: u128 = 100 * GRAIN;
+    /// 15 ten-thousandths of the small value, by the caps below.
+    const LEAST_PRICE: Price = Price(15 * GRAIN / 100 / 1_500);
+
+    fn job() -> PreparedJob {
+        let limits =
+            Limits { unit_cap: 1_000, prepare_cap: 500, memory_bytes: 1 << 20, output_bytes: 64 };
+        PreparedJob {
+            spec: JobSpec {
+                name: "test".into(),
+                workload: Workload::Wasm,
+                program: ContentRef::of(b"program"),
+                inputs: Vec::new(),
+                task_count: 9,
+                limits,
+                output: Output::Files,
+            },
+            offer: Offer {
+                price: LEAST_PRICE,
+                clock: None,
+                window_s: None,
+                range_timeout_s: MAX_RANGE_TIMEOUT,
+                target_s: 10,
+                deadline_s: 86_400,
+                parallelism: 4,
+                first_range: 1,
+                max_failures: 0,
+                audited: true,
+                required_class: 0,
+                min_vram_mib: 0,
+            },
+            files: Vec::new(),
+        }
+    }
+
+    /// A number of the contracts' `Parameters`, as it is written there.
+    fn parameter(name: &str) -> u128 {
+        let source = include_str!("../../../../contracts/src/libraries/Parameters.sol");
+        let (_, rest) = source.split_once(&format!(" constant {name} = ")).expect(name);
+        let (value, _) = rest.split_once(';').expect(name);
+        let number = |text: &str| text.replace('_', "").parse::<u128>().expect(name);
+        match value.split_whitespace().collect::<Vec<_>>()[..] {
+            [hours, "hours"] => number(hours) * 3_600,
+            [text] if text.starts_with(|first: char| first.is_ascii_digit()) => number(text),
+            [other] => parameter(other),
+            _ => panic!("{name} is {value}"),
+        }
+    }
+
+    #[test]
+    fn our_bounds_are_the_contracts() {
+        let slots = parameter("SAMPLES") * parameter("SLOWNESS");
+        assert_eq!(u128::from(MAX_RANGE_TIMEOUT), parameter("COMMIT_TIME") / slots);
+        assert_eq!(MIN_FEE_PART, parameter("MIN_FEE_PART"));
+        assert_eq!(MIN_TASK_FEES, parameter("MIN_TASK_FEES"));
+        assert_eq!(u128::from(MIN_AUDITORS), parameter("LEAD") + 2, "see MIN_AUDITORS there");
+    }
+
+    #[test]
+    fn what_the_contract_would_refuse_is_said_before() {
+        assert_eq!(check(&job(), SMALL_VALUE), Ok(()));
+        let mut models = job();
+        models.spec.workload = Workload::Infer;
+        assert_eq!(check(&models, SMALL_VALUE), Ok(()));
+        let refused = |change: &dyn Fn(&mut PreparedJob)| {
+            let mut job = job();
+            change(&mut job);
+            check(&job, SMALL_VALUE).unwrap_err().to_string()
+        };
+        assert!(refused(&|job| job.spec.workload = Workload::Gpu).contains("GPU program"));
+        assert!(refused(&|job| job.offer.range_timeout_s += 1).contains("226 s"));
+        assert!(refused(&|job| job.offer.price.0 -= 1).contains("not worth an audit"));
+        let floor = Clock { floor: Price(1), cap: LEAST_PRICE, finish_s: 800 };
+        assert!(refused(&|job| job.offer.clock = Some(floor)).contains("not worth an audit"));
+        let mut rich = job();
+        rich.offer.price = Price(u128::MAX);
+        assert_eq!(check(&rich, SMALL_VALUE), Ok(()));
+    }
+}

@@ -1,0 +1,183 @@
+//! Refusals in the shape that clients of the widespread API know.
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use tilth_client::infer::AskError;
+use tilth_protocol::infer::{Prompt, Refusal};
+
+use crate::books::Denied;
+
+/// Most characters of a message.
+const MAX_MESSAGE: usize = 600;
+
+/// The field that a prompt comes in.
+fn field_of(prompt: &Prompt) -> &'static str {
+    match prompt {
+        Prompt::Text(_) => "prompt",
+        Prompt::Chat(_) => "messages",
+        Prompt::Inputs(_) => "input",
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    /// `invalid_request_error`, `server_error`, ...
+    pub(crate) kind: &'static str,
+    /// What a program may look at.
+    pub(crate) code: Option<&'static str>,
+    /// Which field is at fault.
+    pub(crate) param: Option<String>,
+    /// For people.
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(
+        status: StatusCode,
+        kind: &'static str,
+        code: Option<&'static str>,
+        message: impl Into<String>,
+    ) -> Self {
+        let message: String = message.into().chars().take(MAX_MESSAGE).collect();
+        Self { status, kind, code, param: None, message }
+    }
+
+    /// The question is at fault, in this field.
+    pub(crate) fn field(param: &str, message: impl Into<String>) -> Self {
+        let invalid = Self::invalid(message);
+        Self { param: Some(param.to_owned()), ..invalid }
+    }
+
+    /// The question is at fault.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message)
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        json!({ "error": {
+            "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
+        }})
+    }
+
+    pub(crate) fn no_key() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_request_error",
+            Some("invalid_api_key"),
+            "No such API key. Send it as `Authorization: Bearer KEY`; `tilth gateway key create` makes one.",
+        )
+    }
+
+    pub(crate) fn no_model(name: &str) -> Self {
+        Self {
+            param: Some("model".to_owned()),
+            ..Self::new(
+                StatusCode::NOT_FOUND,
+                "invalid_request_error",
+                Some("model_not_found"),
+                format!("Nobody sells the model {name:?} at the moment; see /v1/models."),
+            )
+        }
+    }
+
+    /// The model is on sale, and makes something else.
+    pub(crate) fn other_use(name: &str, prompt: &Prompt) -> Self {
+        let text = match prompt {
+            Prompt::Inputs(_) => {
+                format!(
+                    "The model {name:?} writes text and makes no embeddings; ask /v1/chat/completions."
+                )
+            }
+            Prompt::Text(_) | Prompt::Chat(_) => {
+                format!(
+                    "The model {name:?} makes embeddings and writes no text; ask /v1/embeddings."
+                )
+            }
+        };
+        Self::field("model", text)
+    }
+
+    /// As many answers lie here as there is memory for.
+    pub(crate) fn full() -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let text = "As many answers wait for their readers here as there is memory for. Ask again later, or for less.";
+        Self::new(status, "server_error", Some("gateway_full"), text)
+    }
+
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        let code = Some("overloaded");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", code, message)
+    }
+
+    /// There is no whole answer in the time for one.
+    pub(crate) fn late() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "server_error",
+            Some("provider_failed"),
+            "There was no whole answer in time.",
+        )
+    }
+
+    /// Prompt and answer do not fit.
+    pub(crate) fn too_long(prompt: &Prompt, text: &str) -> Self {
+        Self {
+            code: Some("context_length_exceeded"),
+            ..Self::field(field_of(prompt), format!("The context is too short: {text}."))
+        }
+    }
+
+    /// This, unless it blames the question and something else was found before: what providers say of a question counts
+    /// only if all of them say so.
+    pub(crate) fn or_rather(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if self.status.is_client_error() && !before.status.is_client_error() => {
+                before
+            }
+            _ => self,
+        }
+    }
+
+    /// What a provider's failure or refusal comes to.
+    pub(crate) fn of_ask(error: &AskError, prompt: &Prompt) -> Self {
+        match error {
+            AskError::Refused { why: Refusal::TooLong { .. }, text } => {
+                Self::too_long(prompt, text)
+            }
+            AskError::Bounds(bounds) => Self::invalid(bounds.to_string()),
+            AskError::Refused { why: Refusal::Invalid, text } => {
+                Self::field(field_of(prompt), format!("The model does not take it: {text}."))
+            }
+            AskError::Refused { why: Refusal::Busy, text } => {
+                Self::busy(format!("All providers are busy: {text}."))
+            }
+            other => Self::failed(other),
+        }
+    }
+
+    /// A provider has failed.
+    pub(crate) fn failed(error: &AskError) -> Self {
+        let code = Some("provider_failed");
+        Self::new(StatusCode::BAD_GATEWAY, "server_error", code, error.to_string())
+    }
+
+    pub(crate) fn of_denied(denied: &Denied) -> Self {
+        let limit = |code| {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            Self::new(status, "insufficient_quota", Some(code), denied.to_string())
+        };
+        match denied {
+            Denied::Unknown => Self::no_key(),
+            Denied::Short(_) => limit("insufficient_quota"),
+            Denied::TooMany => limit("rate_limit_exceeded"),
+            Denied::Broken => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "server_error",
+                Some("books_broken"),
+                "The gateway cannot write its books; its operator has to see to it.",
+            ),
+        }
+    }
+}

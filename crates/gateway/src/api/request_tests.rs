@@ -1,0 +1,113 @@
+use tilth_protocol::infer::Message;
+
+use super::*;
+
+fn chat(more: &str) -> Result<Wanted, ApiError> {
+    let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}]{more}}}"#);
+    read(Kind::Chat, body.as_bytes(), 77)
+}
+
+#[test]
+fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
+    let wanted = chat("").unwrap();
+    let parameters = &wanted.parameters;
+    assert_eq!((parameters.temperature, parameters.top_p, parameters.most), (65_536, 65_536, 1024));
+    assert_eq!((parameters.seed, wanted.n, wanted.most_said), (77, 1, false));
+    let more = r#","temperature":0.7,"top_p":0.9,"max_tokens":5,"seed":-1,"n":3,"stop":"x""#;
+    let wanted = chat(more).unwrap();
+    let parameters = &wanted.parameters;
+    assert_eq!((parameters.temperature, parameters.top_p), (45_875, 58_982));
+    assert_eq!((parameters.most, parameters.seed, wanted.n), (5, u64::MAX, 3));
+    assert_eq!((&parameters.stops[..], parameters.form), (&["x".to_owned()][..], Form::Text));
+    let object = chat(r#","response_format":{"type":"json_object"}"#).unwrap();
+    assert_eq!(object.parameters.form, Form::JsonObject);
+    let text = read(Kind::Text, br#"{"model":"m","prompt":["a"],"logprobs":2}"#, 0).unwrap();
+    assert_eq!((text.prompt, text.parameters.most), (Prompt::Text("a".into()), 16));
+    assert_eq!(text.parameters.alternatives, Some(2));
+    let parts = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
+    let parts = read(Kind::Chat, parts.as_bytes(), 0).unwrap();
+    assert_eq!(
+        parts.prompt,
+        Prompt::Chat(vec![Message { role: "user".into(), content: "ab".into() }])
+    );
+}
+
+#[test]
+fn whoever_checks_an_answer_finds_the_prompt_that_was_answered() {
+    let chat = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":null}]}"#;
+    let text = br#"{"model":"m","prompt":["once"],"max_tokens":3}"#;
+    let embed = br#"{"model":"m","input":["once",""]}"#;
+    prompt_of(embed).unwrap_err();
+    let embed = br#"{"model":"m","input":["once","upon"]}"#;
+    assert_eq!(prompt_of(embed).unwrap(), embed::read(embed).unwrap().0.prompt);
+    // What a chat does not know is ignored there, and so it is here.
+    let both = br#"{"model":"m","prompt":"once","input":"upon"}"#;
+    assert_eq!(prompt_of(both).unwrap(), Prompt::Text("once".into()));
+    for (kind, body) in [(Kind::Chat, &chat[..]), (Kind::Text, &text[..])] {
+        assert_eq!(prompt_of(body).unwrap(), read(kind, body, 0).unwrap().prompt);
+    }
+    prompt_of(b"{}").unwrap_err();
+}
+
+#[test]
+fn what_clients_say_without_meaning_it_is_taken() {
+    let harmless = r#","tool_choice":"auto","function_call":"none","tools":[],"reasoning_effort":null,"modalities":["text"],"repetition_penalty":1,"min_p":0,"top_k":0,"echo":false,"response_format":{"type":"text"},"logit_bias":{}"#;
+    let (plain, same) = (chat("").unwrap(), chat(harmless).unwrap());
+    assert_eq!((plain.parameters, plain.echo), (same.parameters, same.echo));
+}
+
+#[test]
+fn absurd_questions_are_refused_by_name() {
+    for (more, field) in [
+        (r#","temperature":1e300"#, "temperature"),
+        (r#","temperature":-1"#, "temperature"),
+        (r#","top_p":1.5"#, "top_p"),
+        (r#","max_tokens":0"#, "max_tokens"),
+        (r#","max_tokens":99999999999"#, "max_tokens"),
+        (r#","n":1000000"#, "n"),
+        (r#","stop":["a","b","c","d","e"]"#, "stop"),
+        (r#","top_logprobs":5"#, "top_logprobs"),
+        (r#","logprobs":true,"top_logprobs":21"#, "logprobs"),
+        (r#","tools":[{}]"#, "tools"),
+        (r#","response_format":{"type":"json_schema","json_schema":{}}"#, "response_format"),
+        (r#","presence_penalty":1"#, "presence_penalty"),
+        (r#","repetition_penalty":1.1"#, "repetition_penalty"),
+        (r#","min_p":0.05"#, "min_p"),
+        (r#","top_k":-1"#, "top_k"),
+        (r#","tool_choice":"required""#, "tool_choice"),
+        (r#","tool_choice":{"type":"function"}"#, "tool_choice"),
+        (r#","function_call":{"name":"f"}"#, "function_call"),
+        (r#","reasoning_effort":"high""#, "reasoning_effort"),
+        (r#","modalities":["text","audio"]"#, "modalities"),
+        (r#","echo":true"#, "echo"),
+    ] {
+        let error = chat(more).expect_err(more);
+        assert_eq!(error.param.as_deref(), Some(field), "{more}: {error:?}");
+    }
+    for body in [&b"{"[..], b"", b"[]", b"{\"model\":5}", b"\xff\xfe{}", b"{\"model\":\"m\"}"] {
+        assert_eq!(read(Kind::Chat, body, 0).unwrap_err().status, 400);
+        assert_eq!(read(Kind::Text, body, 0).unwrap_err().status, 400);
+    }
+    for field in [
+        r#""name":"bob""#,
+        r#""tool_calls":[{"id":"x"}]"#,
+        r#""function_call":{"name":"f"}"#,
+        r#""tool_call_id":"x""#,
+    ] {
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi",{field}}}]}}"#);
+        let error = read(Kind::Chat, body.as_bytes(), 0).unwrap_err();
+        let name = field.split('"').nth(1).unwrap();
+        assert!(error.message.contains(&format!("`{name}`")), "{error:?}");
+    }
+    let plain = r#"{"model":"m","messages":[{"role":"assistant","content":"hi","name":null,"tool_calls":[],"refusal":null}]}"#;
+    assert!(read(Kind::Chat, plain.as_bytes(), 0).is_ok());
+    let echoed = br#"{"model":"m","prompt":"x","echo":true,"logprobs":1}"#;
+    let error = read(Kind::Text, echoed, 0).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("echo"));
+    let image = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
+    assert!(read(Kind::Chat, image, 0).is_err());
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let body = format!(r#"{{"model":"m","prompt":{deep}}}"#);
+    assert!(read(Kind::Text, body.as_bytes(), 0).is_err());
+}

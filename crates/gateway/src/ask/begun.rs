@@ -1,0 +1,104 @@
+//! An answer from its first token to its end.
+
+use std::sync::Arc;
+
+use tilth_client::infer::{Answering, Heard};
+use tilth_protocol::infer::{Piece, SignedReceipt};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Counter, late};
+use crate::{
+    api::ApiError,
+    books::Hold,
+    market::{Choice, Market},
+    space::Taken,
+};
+
+/// An answer whose first token has come.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(super) counter: Counter,
+    pub(super) answering: Answering,
+    pub(super) choice: Choice,
+    pub(super) hold: Option<Hold>,
+    pub(super) first: Option<Heard>,
+    /// Memory for what has come, twice: until the receipt is right, and for its reader.
+    pub(super) space: Taken,
+    /// For how many bytes of it.
+    pub(super) covered: usize,
+    pub(super) began: Instant,
+    pub(super) until: Instant,
+    /// Dropped with the answer, however it ends.
+    pub(super) _under_way: UnderWay,
+}
+
+/// What comes of an answer.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Piece(Piece),
+    Embedding(Vec<i32>),
+    Ended(Due),
+}
+
+/// A whole answer that is not paid for yet. If this is dropped it never is.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(super) hold: Hold,
+    pub(crate) receipt: Box<SignedReceipt>,
+    /// The answer's.
+    pub(super) _space: Taken,
+}
+
+/// Counts an answer with its provider until it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    market: Arc<Market>,
+    choice: Choice,
+    _held: tilth_service::metrics::Held,
+}
+
+impl UnderWay {
+    pub(super) fn new(counter: &Counter, choice: &Choice) -> Self {
+        let market = Arc::clone(&counter.market);
+        market.note(&choice.seller, |standing| {
+            standing.under_way = standing.under_way.saturating_add(1);
+        });
+        Self { market, choice: choice.clone(), _held: counter.measures.under_way.hold() }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.market.note(&self.choice.seller, |standing| {
+            standing.under_way = standing.under_way.saturating_sub(1);
+        });
+    }
+}
+
+impl Begun {
+    /// What comes next. After the end, and after an error, nothing more does.
+    pub(crate) async fn next(&mut self) -> Result<Next, ApiError> {
+        let heard = match self.first.take() {
+            Some(first) => Ok(first),
+            None => timeout_at(self.until, self.answering.next())
+                .await
+                .unwrap_or_else(|_| Err(late(self.began.elapsed()))),
+        };
+        let came = self.answering.held_bytes();
+        if !self.space.grow(came.saturating_sub(self.covered).saturating_mul(2)) {
+            return Err(ApiError::full());
+        }
+        self.covered = came;
+        match heard {
+            Ok(Heard::Piece(piece)) => Ok(Next::Piece(piece)),
+            Ok(Heard::Embedding(embedding)) => Ok(Next::Embedding(embedding)),
+            Ok(Heard::Ended { receipt, .. }) => {
+                self.counter.market.note(&self.choice.seller, |standing| standing.ended());
+                let hold = self.hold.take().ok_or_else(ApiError::late)?;
+                let space = std::mem::replace(&mut self.space, self.counter.space.part());
+                Ok(Next::Ended(Due { hold, receipt, _space: space }))
+            }
+            Err(error) => Err(self.counter.broke(&self.choice, &error, self.began.elapsed())),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Keys, budgets and receipts, on disk.
+//!
+//! Budgets live in memory and change at once; every receipt and every change of a key is in the database, synced,
+//! before anybody is told that it is done. One thread writes, all that waits in one transaction. A gateway that is
+//! killed forgets what was held for questions under way: their answers did not end, so nothing is owed for them.
+
+mod places;
+mod store;
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+};
+
+use alloy::{
+    primitives::{Address, hex},
+    signers::local::PrivateKeySigner,
+};
+use tilth_protocol::{Amount, infer::SignedReceipt, spec::MAX_NAME_BYTES};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use crate::budget::{Budget, Short};
+pub use places::{Hold, Visit};
+pub use store::{BooksError, KeyRecord, Owed};
+use store::{Change, Store};
+
+/// How keys begin, so that people and scanners know them.
+const PREFIX: &str = "sk-tilth-";
+/// Most keys. All of them are shown at once, each in at most 1.6 KiB: see [`crate::operator`].
+pub(crate) const MAX_KEYS: usize = 10_000;
+/// Most answers of one key at the same time.
+const MAX_HOLDS: u32 = 64;
+
+/// A key's name in the books: the hash of its secret.
+pub type KeyId = [u8; 32];
+
+/// A key as it is now.
+#[derive(Clone, Debug)]
+struct Live {
+    record: KeyRecord,
+    /// Answers under way.
+    holds: u32,
+    /// Questions that are read or answered.
+    visits: u32,
+}
+
+/// Why a key may not ask.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There is no such key.
+    #[error("the key is not known")]
+    Unknown,
+    /// Its budget does not reach.
+    #[error("the key's budget does not reach: {0}")]
+    Short(#[from] Short),
+    /// It has too many answers under way.
+    #[error("the key has as many questions and answers under way as it may")]
+    TooMany,
+    /// The books cannot be written.
+    #[error("the books cannot be written")]
+    Broken,
+}
+
+type Done = oneshot::Sender<Result<(), BooksError>>;
+
+#[derive(Debug, Default)]
+struct State {
+    keys: HashMap<KeyId, Live>,
+    broken: bool,
+}
+
+impl State {
+    /// Takes budgets over that are on disk.
+    fn raise(&mut self, written: &[&Change]) {
+        for change in written {
+            if let Change::Budget(id, budget) = change
+                && let Some(live) = self.keys.get_mut(id)
+            {
+                live.record.budget.budget = *budget;
+            }
+        }
+    }
+}
+
+/// The books. Clones are the same ones.
+#[derive(Clone, Debug)]
+pub struct Books {
+    state: Arc<Mutex<State>>,
+    changes: mpsc::Sender<(Change, Done)>,
+    store: Arc<Store>,
+}
+
+/// The key that a secret is for.
+pub fn key_id(secret: &str) -> KeyId {
+    blake3::derive_key("tilth 2026-11 api key v1", secret.as_bytes())
+}
+
+impl Books {
+    /// Opens the books, or begins them.
+    ///
+    /// # Errors
+    /// The file cannot be used, or is in use.
+    pub fn open(path: &Path) -> Result<Self, BooksError> {
+        Self::on(Store::open(path)?)
+    }
+
+    fn on(store: Store) -> Result<Self, BooksError> {
+        let store = Arc::new(store);
+        let keys = store.keys()?.into_iter();
+        let keys = keys.map(|(id, record)| (id, Live { record, holds: 0, visits: 0 })).collect();
+        let state = Arc::new(Mutex::new(State { keys, broken: false }));
+        let (changes, inbox) = mpsc::channel::<(Change, Done)>();
+        let (writing, watched) = (Arc::clone(&store), Arc::clone(&state));
+        thread::Builder::new()
+            .name("books".into())
+            .spawn(move || write(&writing, &watched, &inbox))
+            .map_err(|source| BooksError::Thread(source.to_string()))?;
+        Ok(Self { state, changes, store })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), BooksError> {
+        let (done, told) = oneshot::channel();
+        self.changes.send((change, done)).map_err(|_| BooksError::Stopped)?;
+        told.await.map_err(|_| BooksError::Stopped)?
+    }
+
+    /// Makes a key. Its secret is nowhere else afterwards.
+    ///
+    /// # Errors
+    /// [`BooksError`].
+    pub async fn create(
+        &self,
+        name: &str,
+        owner: Option<Address>,
+        budget: Amount,
+    ) -> Result<(KeyId, String), BooksError> {
+        let plain = name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
+        if name.is_empty() || !plain {
+            return Err(BooksError::Name);
+        }
+        if self.state().keys.len() >= MAX_KEYS {
+            return Err(BooksError::Full);
+        }
+        let secret = format!("{PREFIX}{}", hex::encode(PrivateKeySigner::random().to_bytes()));
+        let id = key_id(&secret);
+        let record = KeyRecord {
+            name: name.to_owned(),
+            owner: owner.map(|owner| owner.into()),
+            budget: Budget::new(budget),
+            ..KeyRecord::default()
+        };
+        self.commit(Change::Key(id, Box::new(record.clone()))).await?;
+        self.state().keys.insert(id, Live { record, holds: 0, visits: 0 });
+        Ok((id, secret))
+    }
+
+    /// Sets what a key may spend in all; 0 stops it. Less counts at once, more when it is on disk.
+    ///
+    /// # Errors
+    /// There is no such key, or the books cannot be written.
+    pub async fn set_budget(&self, id: &KeyId, budget: Amount) -> Result<(), BooksError> {
+        {
+            let mut state = self.state();
+            let live = state.keys.get_mut(id).ok_or(BooksError::Unknown)?;
+            let known = &mut live.record.budget.budget;
+            *known = budget.min(*known);
+        }
+        // The rest is the writer's, which does it in the order of the disk.
+        self.commit(Change::Budget(*id, budget)).await
+    }
+
+    /// Removes a key. What was charged to it stays in the receipts and in what is owed.
+    ///
+    /// # Errors
+    /// There is no such key, something is under way for it, or the books cannot be written.
+    pub async fn remove(&self, id: &KeyId) -> Result<(), BooksError> {
+        {
+            let mut state = self.state();
+            let live = state.keys.get(id).ok_or(BooksError::Unknown)?;
+            if live.holds > 0 || live.visits > 0 {
+                return Err(BooksError::InUse);
+            }
+            state.keys.remove(id);
+        }
+        self.commit(Change::Removed(*id)).await
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> Vec<(KeyId, KeyRecord)> {
+        let state = self.state();
+        let mut keys: Vec<_> =
+            state.keys.iter().map(|(id, live)| (*id, live.record.clone())).collect();
+        keys.sort_by(|a, b| a.1.name.cmp(&b.1.name).then(a.0.cmp(&b.0)));
+        keys
+    }
+
+    /// Whether there is a key with this secret.
+    pub fn knows(&self, id: &KeyId) -> bool {
+        self.state().keys.contains_key(id)
+    }
+
+    /// Lets a question of a key in, before anything of it is read: of one that may spend something, and has fewer than
+    /// `most` of them.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn visit(&self, id: &KeyId, most: u32) -> Result<Visit, Denied> {
+        let mut state = self.state();
+        if state.broken {
+            return Err(Denied::Broken);
+        }
+        let live = state.keys.get_mut(id).ok_or(Denied::Unknown)?;
+        if live.record.budget.left() == Amount(0) {
+            return Err(Denied::Short(Short { asked: 1, left: 0 }));
+        }
+        if live.visits >= most {
+            return Err(Denied::TooMany);
+        }
+        live.visits += 1;
+        drop(state);
+        Ok(Visit { books: self.clone(), id: *id })
+    }
+
+    /// Charges what the receipts of answers say, of all of them or of none. Returns when it is on disk.
+    ///
+    /// # Errors
+    /// One charges more than was held, or the books cannot be written. What was held is free again.
+    pub async fn settle(&self, mut ended: Vec<(Hold, SignedReceipt)>) -> Result<(), BooksError> {
+        {
+            let mut state = self.state();
+            let mut changed: HashMap<KeyId, Live> = HashMap::new();
+            for (hold, signed) in &ended {
+                let mut live = match changed.get(&hold.id) {
+                    Some(known) => known.clone(),
+                    None => state.keys.get(&hold.id).ok_or(BooksError::Unknown)?.clone(),
+                };
+                live.record.budget.settle(hold.amount, signed.receipt.charge)?;
+                live.record.count(&signed.receipt);
+                live.holds = live.holds.saturating_sub(1);
+                changed.insert(hold.id, live);
+            }
+            state.keys.extend(changed);
+            for (hold, _) in &mut ended {
+                hold.open = false;
+            }
+        }
+        let settled = ended.into_iter().map(|(hold, signed)| (hold.id, signed)).collect();
+        self.commit(Change::Settled(settled)).await
+    }
+
+    /// Holds an amount for an answer.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn hold(&self, id: &KeyId, amount: Amount) -> Result<Hold, Denied> {
+        let mut state = self.state();
+        if state.broken {
+            return Err(Denied::Broken);
+        }
+        let live = state.keys.get_mut(id).ok_or(Denied::Unknown)?;
+        if live.holds >= MAX_HOLDS {
+            return Err(Denied::TooMany);
+        }
+        live.record.budget.hold(amount)?;
+        live.holds += 1;
+        drop(state);
+        Ok(Hold { books: self.clone(), id: *id, amount, open: true })
+    }
+
+    /// What is owed to whom, in all that was ever settled here.
+    ///
+    /// # Errors
+    /// The books cannot be read.
+    pub fn owed(&self) -> Result<Vec<Owed>, BooksError> {
+        self.store.owed()
+    }
+
+    /// The receipts from a number on, at most `most`.
+    ///
+    /// # Errors
+    /// The books cannot be read.
+    pub fn receipts(
+        &self,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<(u64, KeyId, SignedReceipt)>, BooksError> {
+        self.store.receipts(from, most)
+    }
+}
+
+/// Writes until nobody is left who could change anything.
+fn write(store: &Store, state: &Mutex<State>, inbox: &mpsc::Receiver<(Change, Done)>) {
+    while let Ok(first) = inbox.recv() {
+        let mut waiting = vec![first];
+        waiting.extend(inbox.try_iter());
+        let changes: Vec<&Change> = waiting.iter().map(|(change, _)| change).collect();
+        let written = store.apply(&changes);
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &written {
+            Ok(()) => state.raise(&changes),
+            Err(error) => {
+                // What is in memory is more than what is on disk: nobody may spend on.
+                error!(%error, "the books cannot be written");
+                state.broken = true;
+            }
+        }
+        drop(state);
+        for (_, done) in waiting {
+            // Who asked may be gone.
+            let _ = done.send(written.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

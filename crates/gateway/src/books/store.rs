@@ -1,0 +1,259 @@
+//! The database under the books.
+
+use std::path::Path;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use tilth_protocol::{
+    Amount, decode, encode,
+    infer::{Receipt, SignedReceipt, receipt::MAX_RECEIPT_BYTES},
+};
+
+use super::KeyId;
+use crate::budget::{Beyond, Budget};
+
+/// By the hash of the secret.
+const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("keys");
+/// By number: whose, and the signed receipt.
+const RECEIPTS: TableDefinition<'_, u64, (&[u8; 32], &[u8])> = TableDefinition::new("receipts");
+/// By the provider's node account: receipts and their sum.
+const OWED: TableDefinition<'_, &[u8; 20], (u64, u128)> = TableDefinition::new("owed");
+/// Most bytes of a key's record.
+const MAX_KEY_BYTES: usize = 512;
+
+/// What is remembered of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct KeyRecord {
+    /// For people.
+    pub name: String,
+    /// The account that pays in the end.
+    pub owner: Option<[u8; 20]>,
+    /// What may be, and was, spent.
+    pub budget: Budget,
+    /// Answers that ended.
+    pub answers: u64,
+    /// Tokens of their prompts.
+    pub prompt_tokens: u64,
+    /// Their own tokens.
+    pub output_tokens: u64,
+}
+
+impl KeyRecord {
+    /// Counts an answer.
+    pub(super) fn count(&mut self, receipt: &Receipt) {
+        self.answers = self.answers.saturating_add(1);
+        self.prompt_tokens = self.prompt_tokens.saturating_add(receipt.prompt_tokens.into());
+        self.output_tokens = self.output_tokens.saturating_add(receipt.output_tokens.into());
+    }
+}
+
+/// What is owed to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Its node account.
+    pub node: [u8; 20],
+    /// Answers.
+    pub answers: u64,
+    /// For all of them.
+    pub amount: Amount,
+}
+
+/// Why the books cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BooksError {
+    /// The database.
+    #[error("the books: {0}")]
+    Database(String),
+    /// What is in it is not what we write.
+    #[error("the books are damaged: {0}")]
+    Damaged(String),
+    /// The thread that writes.
+    #[error("the books have no thread: {0}")]
+    Thread(String),
+    /// The books are closed.
+    #[error("the books are closed")]
+    Stopped,
+    /// There is no such key.
+    #[error("there is no such key")]
+    Unknown,
+    /// The name is empty, too long or has control characters.
+    #[error("a key's name has 1 to 128 bytes and no control characters")]
+    Name,
+    /// There are as many keys as there may be.
+    #[error("there are too many keys")]
+    Full,
+    /// The key cannot be removed while something is under way for it.
+    #[error("the key has questions or answers under way")]
+    InUse,
+    /// A charge beyond what was held.
+    #[error(transparent)]
+    Beyond(#[from] Beyond),
+}
+
+impl BooksError {
+    /// What its operator does about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Database(_) => {
+                "see that no other gateway works in the folder, and that its disk has room"
+            }
+            Self::Damaged(_) => {
+                "keep books.redb: it says what is owed; go on with an earlier copy, or in a new folder"
+            }
+            Self::Thread(_) => "let this user have more threads (ulimit -u)",
+            Self::Stopped => "start the gateway again",
+            Self::Unknown => "see `tilth gateway key ls`",
+            Self::Name => "choose another name",
+            Self::Full => "remove keys that nobody uses: `tilth gateway key rm ID`",
+            Self::InUse => "set its budget to 0, and remove it when its answers have ended",
+            Self::Beyond(_) => "report this as a bug",
+        }
+    }
+}
+
+fn broken(error: impl Into<redb::Error>) -> BooksError {
+    BooksError::Database(error.into().to_string())
+}
+
+fn damaged(what: impl ToString) -> BooksError {
+    BooksError::Damaged(what.to_string())
+}
+
+/// Something to write down.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Key(KeyId, Box<KeyRecord>),
+    Budget(KeyId, Amount),
+    Removed(KeyId),
+    Settled(Vec<(KeyId, SignedReceipt)>),
+}
+
+#[derive(Debug)]
+pub(super) struct Store(Database);
+
+fn record(bytes: &[u8]) -> Result<KeyRecord, BooksError> {
+    decode(bytes, MAX_KEY_BYTES).map_err(damaged)
+}
+
+impl Store {
+    pub(super) fn open(path: &Path) -> Result<Self, BooksError> {
+        Self::on(Database::create(path).map_err(broken)?)
+    }
+
+    /// With the tables that it has to have.
+    pub(super) fn on(database: Database) -> Result<Self, BooksError> {
+        let writing = database.begin_write().map_err(broken)?;
+        writing.open_table(KEYS).map_err(broken)?;
+        writing.open_table(RECEIPTS).map_err(broken)?;
+        writing.open_table(OWED).map_err(broken)?;
+        writing.commit().map_err(broken)?;
+        Ok(Self(database))
+    }
+
+    pub(super) fn keys(&self) -> Result<Vec<(KeyId, KeyRecord)>, BooksError> {
+        let table = self.0.begin_read().map_err(broken)?.open_table(KEYS).map_err(broken)?;
+        let mut keys = Vec::new();
+        for row in table.iter().map_err(broken)? {
+            let (id, bytes) = row.map_err(broken)?;
+            keys.push((*id.value(), record(bytes.value())?));
+        }
+        Ok(keys)
+    }
+
+    pub(super) fn owed(&self) -> Result<Vec<Owed>, BooksError> {
+        let table = self.0.begin_read().map_err(broken)?.open_table(OWED).map_err(broken)?;
+        let mut owed = Vec::new();
+        for row in table.iter().map_err(broken)? {
+            let (node, sum) = row.map_err(broken)?;
+            let (answers, amount) = sum.value();
+            owed.push(Owed { node: *node.value(), answers, amount: Amount(amount) });
+        }
+        Ok(owed)
+    }
+
+    pub(super) fn receipts(
+        &self,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<(u64, KeyId, SignedReceipt)>, BooksError> {
+        let table = self.0.begin_read().map_err(broken)?.open_table(RECEIPTS).map_err(broken)?;
+        let mut found = Vec::new();
+        for row in table.range(from..).map_err(broken)?.take(most) {
+            let (number, value) = row.map_err(broken)?;
+            let (key, bytes) = value.value();
+            let receipt = decode(bytes, MAX_RECEIPT_BYTES).map_err(damaged)?;
+            found.push((number.value(), *key, receipt));
+        }
+        Ok(found)
+    }
+
+    /// Writes all changes, or none; they are on disk afterwards.
+    pub(super) fn apply(&self, changes: &[&Change]) -> Result<(), BooksError> {
+        let writing = self.0.begin_write().map_err(broken)?;
+        {
+            let mut keys = writing.open_table(KEYS).map_err(broken)?;
+            let mut receipts = writing.open_table(RECEIPTS).map_err(broken)?;
+            let mut owed = writing.open_table(OWED).map_err(broken)?;
+            for change in changes {
+                match change {
+                    Change::Key(id, record) => {
+                        keys.insert(id, encode(record.as_ref()).as_slice()).map_err(broken)?;
+                    }
+                    Change::Budget(id, budget) => {
+                        // It may have been removed meanwhile.
+                        let Some(mut known) = find(&keys, id)? else { continue };
+                        known.budget.budget = *budget;
+                        keys.insert(id, encode(&known).as_slice()).map_err(broken)?;
+                    }
+                    // What it has spent stays in the receipts and in what is owed.
+                    Change::Removed(id) => {
+                        keys.remove(id).map_err(broken)?;
+                    }
+                    Change::Settled(all) => {
+                        for (id, signed) in all {
+                            let mut known = read(&keys, id)?;
+                            let charge = signed.receipt.charge;
+                            let spent = known.budget.spent.checked_add(charge);
+                            known.budget.spent = spent.ok_or_else(|| damaged("a sum overflows"))?;
+                            known.count(&signed.receipt);
+                            keys.insert(id, encode(&known).as_slice()).map_err(broken)?;
+                            put(&mut receipts, id, signed)?;
+                            let node = &signed.receipt.node;
+                            let (answers, amount) =
+                                owed.get(node).map_err(broken)?.map_or((0, 0), |sum| sum.value());
+                            let amount = amount.checked_add(charge.0);
+                            let amount = amount.ok_or_else(|| damaged("a sum overflows"))?;
+                            owed.insert(node, (answers.saturating_add(1), amount))
+                                .map_err(broken)?;
+                        }
+                    }
+                }
+            }
+        }
+        writing.commit().map_err(broken)
+    }
+}
+
+fn find(
+    keys: &redb::Table<'_, &[u8; 32], &[u8]>,
+    id: &KeyId,
+) -> Result<Option<KeyRecord>, BooksError> {
+    keys.get(id).map_err(broken)?.map(|found| record(found.value())).transpose()
+}
+
+fn read(keys: &redb::Table<'_, &[u8; 32], &[u8]>, id: &KeyId) -> Result<KeyRecord, BooksError> {
+    find(keys, id)?.ok_or(BooksError::Unknown)
+}
+
+/// Puts a receipt after all others.
+fn put(
+    receipts: &mut redb::Table<'_, u64, (&[u8; 32], &[u8])>,
+    id: &KeyId,
+    signed: &SignedReceipt,
+) -> Result<(), BooksError> {
+    let last = receipts.last().map_err(broken)?.map(|(last, _)| last.value());
+    let number = last.map_or(0, |last| last.saturating_add(1));
+    let bytes = encode(signed);
+    receipts.insert(number, (id, bytes.as_slice())).map_err(broken)?;
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! The gateway: an HTTP door, in the shape that programs for language models know, in front of the models that
+//! providers sell.
+//!
+//! It finds out who sells what, takes questions from holders of keys, asks the provider that is best by price,
+//! waiting time and record, passes the answer on, and writes the provider's receipt down with the charge.
+//! Decisions are pure ([`budget`], [`route`]); the rest carries them out. `docs/guide/inference.md` is for its
+//! users.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod admin;
+mod api;
+mod ask;
+mod body;
+pub mod books;
+pub mod budget;
+mod error;
+mod handle;
+mod market;
+mod measure;
+mod names;
+pub mod operator;
+mod question;
+pub mod route;
+mod server;
+mod space;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tilth_blobs::{Blobs, Relays};
+use tilth_client::{Contacts, Link, Network, infer::Asker};
+use tilth_protocol::{ContentHash, infer::Prompt};
+use tilth_service::{OnFailure, Registry, Scope, files::kept_secret};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+};
+
+use crate::{
+    ask::Counter, books::Books, handle::Service, market::Market, measure::Measures, space::Space,
+};
+
+pub use error::GatewayError;
+
+/// How long a stop waits for tasks.
+const STOP: Duration = Duration::from_secs(5);
+/// How long a start waits until it is known who sells what; the door is open meanwhile.
+const FIRST_LOOK: Duration = Duration::from_secs(20);
+
+tilth_service::options! {
+    /// What a gateway takes on.
+    #[derive(Clone, Debug)]
+    pub struct Limits {
+        /// Open connections.
+        pub connections_max: usize = 2048,
+        /// How long a connection may be without a request.
+        pub idle_time_max: Duration = Duration::from_secs(60),
+        /// Bytes of a request's body.
+        pub body_bytes_max: usize = 4 << 20,
+        /// Questions at the same time; one key has at most a quarter of the places.
+        pub questions_max: usize = 256,
+        /// Memory for all answers together, until their readers have them.
+        pub answer_bytes_max: usize = 1 << 30,
+        /// Tokens of one answer.
+        pub answer_tokens_max: u32 = 65_536,
+        /// How long one answer may take, over all providers that are asked for it.
+        pub answer_time_max: Duration = Duration::from_secs(600),
+        /// How often all providers are asked what they sell.
+        pub refresh: Duration = Duration::from_secs(15),
+    }
+}
+
+impl Limits {
+    /// Questions of one key at the same time.
+    fn questions_each(&self) -> u32 {
+        u32::try_from(self.questions_max.max(1).div_ceil(4)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Everything a [`Gateway`] needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its folder; one gateway at a time.
+    pub dir: PathBuf,
+    /// The chain and its contracts.
+    pub network: Network,
+    /// Where HTTP is served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where its own endpoint listens (UDP); port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Relays over which providers can be met.
+    pub relays: Relays,
+    /// What the operator calls models.
+    pub names: BTreeMap<String, ContentHash>,
+    /// What it takes on.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A gateway on this machine alone.
+    pub fn local(dir: impl Into<PathBuf>, network: Network) -> Self {
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            dir: dir.into(),
+            network,
+            listen: here,
+            bind: here,
+            relays: Relays::default(),
+            names: BTreeMap::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A running gateway. Dropping it stops everything at once; what was charged is on disk.
+#[derive(Debug)]
+pub struct Gateway {
+    dir: PathBuf,
+    address: SocketAddr,
+    scope: Scope,
+    blobs: Blobs,
+    market: Arc<Market>,
+}
+
+impl Gateway {
+    /// Starts a gateway: opens its books and its endpoint, listens, and asks the providers what they sell.
+    ///
+    /// # Errors
+    /// [`GatewayError`]; what was started is stopped.
+    pub async fn spawn(config: Config, registry: &Registry) -> Result<Self, GatewayError> {
+        let dir = &config.dir;
+        let folder = |path: &Path| {
+            let path = path.to_owned();
+            move |source| GatewayError::Folder { path, source }
+        };
+        fs::create_dir_all(dir).map_err(folder(dir))?;
+        let books = Books::open(&dir.join("books.redb"))?;
+        let operators = operator::listen(dir)
+            .map_err(|source| GatewayError::Operator { path: dir.join("operator"), source })?;
+        let path = dir.join("endpoint.key");
+        let endpoint = kept_secret(&path).map_err(folder(&path))?;
+        let link = Link::to(&config.network)?;
+        let chain_id = link.check().await?;
+        let mut store = tilth_blobs::Config::new(dir.join("content"), endpoint, config.bind);
+        store.relays = config.relays.clone();
+        let listen = |source| GatewayError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let blobs = Blobs::spawn(store).await?;
+        let contacts = Contacts::new(link.clone(), config.network.first_block);
+        let asker = Asker::new(blobs.clone(), chain_id);
+        let market = Arc::new(Market::new(asker, link, contacts, config.names));
+        let measures = Measures::new(registry);
+        Measures::watch(registry, &market);
+        let limits = config.limits;
+        let scope = Scope::new("gateway");
+        let service = Arc::new(Service {
+            counter: Counter {
+                market: Arc::clone(&market),
+                books,
+                measures,
+                space: Space::new(limits.answer_bytes_max),
+                tokens_max: limits.answer_tokens_max,
+            },
+            body_bytes: limits.body_bytes_max,
+            questions: Arc::new(Semaphore::new(
+                limits.questions_max.clamp(1, Semaphore::MAX_PERMITS),
+            )),
+            questions_each: limits.questions_each(),
+            answer_time: limits.answer_time_max,
+            spawner: scope.spawner(),
+        });
+        spawn(&scope, "operator", server::serve_operator(operators, Arc::clone(&service)));
+        let serving =
+            server::serve(listener, service, limits.connections_max, limits.idle_time_max);
+        spawn(&scope, "http", serving);
+        let (looked, first) = oneshot::channel();
+        let looking = Arc::clone(&market);
+        spawn(&scope, "market", async move {
+            looking.refresh().await;
+            // Who starts it may have waited long enough.
+            let _ = looked.send(());
+            looking.keep(limits.refresh).await;
+        });
+        // Most who start a gateway ask at once. Providers that do not answer keep nobody waiting for long.
+        let _ = tokio::time::timeout(FIRST_LOOK, first).await;
+        Ok(Self { dir: config.dir, address, scope, blobs, market })
+    }
+
+    /// Where HTTP is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks providers now what they sell; otherwise that happens from time to time. Those who did not answer before
+    /// are skipped for a while, two minutes at most.
+    pub async fn refresh(&self) {
+        self.market.refresh().await;
+    }
+
+    /// Whether it can answer: why not, if not.
+    pub fn readiness(&self) -> tilth_service::Readiness {
+        let market = Arc::clone(&self.market);
+        Arc::new(move || match market.size() {
+            (_, 0) => vec!["nobody sells a model".to_owned()],
+            _ => vec![],
+        })
+    }
+
+    /// Waits until it stops by itself.
+    pub async fn failure(&self) -> String {
+        match self.scope.stopped().await {
+            Some(failure) => failure.to_string(),
+            None => "it was told to stop".to_owned(),
+        }
+    }
+
+    /// Stops: streams under way are cut off.
+    pub async fn stop(self) {
+        // While the folder is still this one's: afterwards the socket may be the next gateway's.
+        if let Err(error) = operator::close(&self.dir) {
+            tracing::debug!(%error, "the operator's socket stays behind");
+        }
+        self.scope.shutdown(STOP).await;
+        // Nothing in the store is of any use later.
+        let _ = self.blobs.shutdown().await;
+    }
+}
+
+/// Runs something until the scope stops.
+fn spawn(scope: &Scope, name: &str, doing: impl Future<Output = ()> + Send + 'static) {
+    let stop = scope.token();
+    scope.spawn(name, OnFailure::StopAll, async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = doing => {}
+        }
+    });
+}
+
+/// The prompt of a question as it was sent to a gateway, of either shape: for whoever computes the answer again.
+///
+/// # Errors
+/// It is no question that a gateway takes.
+pub fn prompt_of(question: &[u8]) -> Result<Prompt, String> {
+    api::request::prompt_of(question).map_err(|error| error.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_has_a_quarter_of_the_places_and_always_one() {
+        assert_eq!(Limits::default().questions_each(), 64);
+        for (all, each) in [(0, 1), (1, 1), (5, 2), (usize::MAX, u32::MAX)] {
+            let limits = Limits { questions_max: all, ..Limits::default() };
+            assert_eq!(limits.questions_each(), each);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The operator's side of the paths under `/admin/`: a socket in a folder that nobody else may enter. There is no
+//! secret that could be told to the wrong one.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+/// Most bytes of an answer: all keys, or a thousand receipts of at most 8 KiB each.
+const MAX_ANSWER: usize = 16 << 20;
+/// Most bytes of a key as it is shown: a name of 128 bytes, each of which may take six, and nine numbers.
+const KEY_BYTES: usize = 1600;
+const _: () = assert!(crate::books::MAX_KEYS * KEY_BYTES <= MAX_ANSWER);
+/// How long one may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why the gateway did not do what its operator wants.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// None runs in the folder, or it does not answer.
+    #[error(transparent)]
+    Away(#[from] io::Error),
+    /// It refuses, in its own words.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the gateway that runs in a folder.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn call(
+    dir: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, CallError> {
+    let asked = timeout(PATIENCE, ask(dir, method, path, body)).await;
+    asked.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Where the operator is heard.
+fn socket(dir: &Path) -> PathBuf {
+    dir.join("operator").join("socket")
+}
+
+/// Listens for the operator. Only one gateway works in a folder, so a socket that is there already is nobody's.
+pub(crate) fn listen(dir: &Path) -> io::Result<UnixListener> {
+    let path = socket(dir);
+    let folder = path.with_file_name("");
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+        }
+        made => made?,
+    }
+    close(dir)?;
+    UnixListener::bind(&path)
+}
+
+/// Removes the socket.
+pub(crate) fn close(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(socket(dir)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn ask(
+    dir: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, CallError> {
+    let stream = UnixStream::connect(socket(dir)).await?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(io::Error::other)?;
+    // Ends with the request.
+    let driving = tokio::spawn(connection);
+    let body = body.map_or_else(String::new, ToString::to_string);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "operator")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(io::Error::other)?;
+    let reply = sender.send_request(request).await.map_err(io::Error::other)?;
+    let status = reply.status();
+    let body = Limited::new(reply.into_body(), MAX_ANSWER).collect().await;
+    driving.abort();
+    let body = body.map_err(io::Error::other)?.to_bytes();
+    let answer: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let message = answer["error"]["message"].as_str().unwrap_or("it refuses without a word");
+    Err(CallError::Refused(message.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_its_owner_reaches_the_socket_and_one_that_was_left_behind_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        drop(listen(dir).unwrap());
+        assert!(socket(dir).exists(), "as a killed gateway leaves it");
+        assert!(UnixStream::connect(socket(dir)).await.is_err());
+        fs::set_permissions(dir.join("operator"), fs::Permissions::from_mode(0o755)).unwrap();
+        let listener = listen(dir).unwrap();
+        let mode = fs::metadata(dir.join("operator")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let (called, heard) = tokio::join!(UnixStream::connect(socket(dir)), listener.accept());
+        assert!(called.is_ok() && heard.is_ok());
+        close(dir).unwrap();
+        close(dir).unwrap();
+        assert!(!socket(dir).exists());
+        let nobody = call(dir, Method::GET, "/admin/keys", None).await;
+        assert!(matches!(nobody, Err(CallError::Away(_))), "{nobody:?}");
+    }
+}

@@ -1,0 +1,271 @@
+//! The provider's part in audits of its ranges: it says at which positions the drawn leaves are, and opens
+//! them once the auditors have committed. Everything it needs is in the range's journal, which stays until
+//! the range is paid or rejected, and some time longer, for the verdict may be in a block that will not count.
+
+use std::sync::Arc;
+
+use alloy::sol_types::SolCall;
+use tilth_client::{
+    Account, ChainError,
+    audit::{Effect, Event, Hand, View, look},
+};
+use tilth_contracts::{
+    AuditState, Audits, JobBook,
+    bindings::audits::MerkleSum::{Leaf as OnChainLeaf, Sibling},
+};
+use tilth_protocol::{Leaf, RangeId};
+use tilth_service::Spawner;
+use tilth_verification::{
+    MerkleSum,
+    audit::SAMPLES,
+    draw::{Pick, Seed},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    guards,
+    journal::{Extent, Journal, JournalError},
+    role::spawn,
+    shop::Shop,
+};
+
+/// Why drawn leaves cannot be named or opened.
+#[derive(Debug, thiserror::Error)]
+enum OpeningError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("its journal is gone or incomplete")]
+    Lost,
+    #[error(
+        "its journal is of another range than the chain has there; a node that is late says so, too"
+    )]
+    OtherRange,
+    #[error("its journal gives another root than was submitted")]
+    OtherRoot,
+    #[error("reading its journal was interrupted")]
+    Interrupted,
+}
+
+impl OpeningError {
+    /// What its owner can do.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Chain(_) => {
+                "check that the node answers and that there is coin for gas: it is tried again, and must be done within half an hour"
+            }
+            Self::Journal(_) => {
+                "check the disk and who may read the provider's folder: it is tried again, and must be done within half an hour"
+            }
+            Self::Lost => {
+                "put the provider's folder back from a copy, or start the provider in the folder in which it has worked, within half an hour"
+            }
+            Self::OtherRange => {
+                "nothing if the node was late, it is tried again; else start the provider in the folder in which it has worked on this chain"
+            }
+            Self::OtherRoot => {
+                "put the range's journal back from a copy within half an hour; if nobody has touched it, report this and keep the folder"
+            }
+            Self::Interrupted => "nothing, it is tried again; report it if it comes again",
+        }
+    }
+}
+
+/// Answers for this provider's ranges.
+#[derive(Debug)]
+pub(crate) struct Openings {
+    pub(crate) shop: Arc<Shop>,
+    /// What goes on beside the cases ends with the provider: the next life of its folder has guards of its own.
+    pub(crate) tasks: Spawner,
+}
+
+/// A submitted range with the tree over its leaves.
+struct Submitted {
+    leaves: Vec<Leaf>,
+    tree: MerkleSum,
+}
+
+impl Hand for Openings {
+    async fn perform(&self, effect: Effect) -> Event {
+        let range = effect.range();
+        let done = match effect {
+            Effect::Name { seed, .. } => self.name(range, seed).await,
+            Effect::Open { positions, .. } => self.open(range, &positions).await,
+            // The machine asks a provider for nothing else.
+            _ => return Event::Ended { range, done: false },
+        };
+        if let Err(error) = &done {
+            // The whole stake is at risk, so this is for people to see.
+            match error {
+                OpeningError::Chain(error) if error.revert_data().is_some() => {}
+                error => error!(
+                    %range,
+                    detail = %error,
+                    advice = error.advice(),
+                    "the drawn leaves of a range cannot be shown, and not to show them costs the stake"
+                ),
+            }
+            if let OpeningError::Chain(error) = error {
+                self.failed(error).await;
+            }
+        }
+        Event::Ended { range, done: done.is_ok() }
+    }
+
+    fn note(&self, effect: &Effect) {
+        match effect {
+            Effect::Show { range, standing } => {
+                info!(%range, ?standing, "the audit of a range of ours");
+                if !standing.is_blind() {
+                    guards::lift(&self.shop, *range);
+                }
+            }
+            Effect::Forget { range } => guards::lift(&self.shop, *range),
+            _ => {}
+        }
+    }
+
+    async fn failed(&self, error: &ChainError) {
+        self.shop.chain.mend(error).await;
+    }
+
+    /// What an earlier life has left of ranges that are no secret any more is served to all. A range that the chain
+    /// does not know yet may just be handed in.
+    fn caught_up(&self, cases: Vec<RangeId>) {
+        let shop = Arc::clone(&self.shop);
+        spawn(&self.tasks, "old guards", async move {
+            for range in guards::others(&shop, &cases) {
+                match look(&shop.chain.link, range, None).await {
+                    Ok(seen) if is_open(&seen) => guards::lift(&shop, range),
+                    Ok(_) => {}
+                    Err(error) => {
+                        warn!(%range, %error, "its results are its client's alone until the next start");
+                    }
+                }
+            }
+        });
+    }
+
+    /// The agent's own bookmark is at its oldest open job, and no case is older than its job.
+    fn read_up_to(&self, _: u64) {}
+}
+
+impl Openings {
+    async fn name(&self, range: RangeId, seed: Seed) -> Result<(), OpeningError> {
+        let submitted = self.read(range).await?;
+        let positions = positions(&submitted.tree, submitted.leaves.len(), seed);
+        let positions = positions.ok_or(OpeningError::Lost)?;
+        let call = Audits::nameCall { jobId: range.job.0, seq: range.seq, positions };
+        self.send(call).await?;
+        info!(%range, "named the drawn leaves of a range");
+        Ok(())
+    }
+
+    async fn open(&self, range: RangeId, positions: &[u32]) -> Result<(), OpeningError> {
+        let submitted = self.read(range).await?;
+        let (leaves, proofs) = opened(&submitted, range, positions).ok_or(OpeningError::Lost)?;
+        let call = Audits::openCall { jobId: range.job.0, seq: range.seq, leaves, proofs };
+        self.send(call).await?;
+        info!(%range, "opened the drawn leaves of a range");
+        Ok(())
+    }
+
+    async fn send<C: SolCall>(&self, call: C) -> Result<(), ChainError> {
+        let node: &Account = &self.shop.chain.node;
+        node.execute(node.link().addresses().audits, call).await.map(drop)
+    }
+
+    /// Leaves and tree of a range as they were submitted.
+    async fn read(&self, range: RangeId) -> Result<Submitted, OpeningError> {
+        let (link, at) = (&self.shop.chain.link, *self.shop.chain.link.addresses());
+        let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
+        let claimed = link.read(at.job_book, call).await?;
+        let path = self.shop.folder.journal(range);
+        let read = tokio::task::spawn_blocking(move || {
+            // It may be all that proves the range, so it is only read, and what it is of is its own to say.
+            let journal = Journal::read(&path)?.ok_or(OpeningError::Lost)?;
+            let Extent { range: of, from, count, .. } = *journal.extent();
+            if (of, from, count) != (range, claimed.from, claimed.count) {
+                return Err(OpeningError::OtherRange);
+            }
+            let leaves = journal.complete().ok_or(OpeningError::Lost)?;
+            let tree = MerkleSum::build(range.job, &leaves).map_err(|_| OpeningError::OtherRoot)?;
+            Ok(Submitted { leaves, tree })
+        });
+        let submitted = read.await.map_err(|_| OpeningError::Interrupted)??;
+        if submitted.tree.root().hash != claimed.root {
+            return Err(OpeningError::OtherRoot);
+        }
+        Ok(submitted)
+    }
+}
+
+/// Whether a case has gone so far that its results are everybody's.
+fn is_open(seen: &View) -> bool {
+    seen.range_over || matches!(seen.state, AuditState::Revealing | AuditState::Closed)
+}
+
+/// Where the drawn leaves are. `None` for a tree without leaves, which nobody can submit.
+fn positions(tree: &MerkleSum, leaves: usize, seed: Seed) -> Option<Vec<u32>> {
+    let (leaves, units) = (u32::try_from(leaves).ok()?, tree.root().tally.units);
+    let place = |i| match seed.pick(i, leaves, units)? {
+        Pick::Position(position) => Some(position),
+        Pick::Unit(unit) => tree.position_of_unit(unit),
+    };
+    (0..SAMPLES).map(place).collect()
+}
+
+/// Leaves and openings at some positions, as the contract reads them.
+fn opened(
+    submitted: &Submitted,
+    range: RangeId,
+    positions: &[u32],
+) -> Option<(Vec<OnChainLeaf>, Vec<Vec<Sibling>>)> {
+    let (mut leaves, mut proofs) = (Vec::new(), Vec::new());
+    for position in positions {
+        let leaf = submitted.leaves.get(usize::try_from(*position).ok()?)?;
+        leaves.push(OnChainLeaf {
+            job: range.job.0,
+            index: leaf.index,
+            status: leaf.status as u8,
+            output: leaf.output.into(),
+            size: leaf.size,
+            units: leaf.units,
+        });
+        let siblings = submitted.tree.open(*position)?.siblings.into_iter();
+        proofs
+            .push(siblings.map(|(hash, tally)| Sibling { hash, tally: tally.packed() }).collect());
+    }
+    Some((leaves, proofs))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use tilth_protocol::{JobId, Status};
+
+    use super::*;
+
+    #[test]
+    fn named_leaves_are_those_that_were_drawn() {
+        let range = RangeId { job: JobId(3), seq: 1 };
+        let leaves: Vec<_> =
+            (0..37).map(|i| Leaf::failed(i, Status::Trap, u64::from(i % 5))).collect();
+        let tree = MerkleSum::build(range.job, &leaves).unwrap();
+        let submitted = Submitted { leaves, tree };
+        for n in 0..50 {
+            let seed = Seed::new(B256::repeat_byte(n), range, 0);
+            let positions = positions(&submitted.tree, 37, seed).unwrap();
+            assert_eq!(positions.len(), 8);
+            for (i, position) in (0..).zip(&positions) {
+                let pick = seed.pick(i, 37, submitted.tree.root().tally.units).unwrap();
+                let opening = submitted.tree.open(*position).unwrap();
+                assert!(pick.is_answered_by(&opening, &submitted.leaves[*position as usize]));
+            }
+            let (leaves, proofs) = opened(&submitted, range, &positions).unwrap();
+            assert!(leaves.len() == 8 && proofs.iter().all(|proof| (1..=6).contains(&proof.len())));
+        }
+        assert!(opened(&submitted, range, &[37]).is_none());
+    }
+}

@@ -1,0 +1,307 @@
+//! Audited jobs, from the submission to the verdict: honest ones, one with a wrong bit, auditors who do not
+//! work.
+
+use std::time::{Duration, Instant};
+
+use alloy::{rpc::types::Filter, sol_types::SolEvent};
+use alloy_primitives::{Address, Bytes, U256};
+use tilth_blobs::{Blobs, Config as BlobsConfig, SequenceBounds, Tag};
+use tilth_chain::Clock;
+use tilth_client::{Contacts, money};
+use tilth_contracts::{AuditState, Audits, JobBook, Registry, SeatState};
+use tilth_protocol::{Contact, ContentHash, ContentRef, RangeId, amount::GRAIN};
+use tilth_provider::{Auditor, auditor};
+
+use crate::{
+    idler::{HUGE, Idler, SMALL},
+    script::Script,
+    world::{Order, Running, World, until, wait},
+};
+
+/// Auditors without whom nothing is given out in audited jobs: five for a lead, and two more.
+const LEAST: u8 = 7;
+
+/// Keys of so many auditors.
+fn keys(count: u8) -> std::ops::Range<u8> {
+    10..10 + count
+}
+
+async fn auditors(world: &World, count: u8) -> Vec<Auditor> {
+    let mut auditors = Vec::new();
+    for key in keys(count) {
+        auditors.push(world.auditor(key).await);
+    }
+    auditors
+}
+
+async fn stop(auditors: Vec<Auditor>) {
+    for auditor in auditors {
+        auditor.stop().await.unwrap();
+    }
+}
+
+fn order(tasks: u32) -> Order {
+    let script = Script { output: 100, ..Script::default() };
+    Order { audited: true, prepare: true, ..Order::new(tasks, script) }
+}
+
+async fn stake_of(world: &World, provider: &Running) -> u128 {
+    let (account, owner) = (world.account(1), provider.address);
+    let registry = world.network.contracts.registry;
+    account.link().read(registry, Registry::providerCall { owner }).await.unwrap().stake
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_audited_job_is_paid_and_its_auditors_are_too() {
+    let world = World::start().await;
+    let client = world.client().await;
+    let auditors = auditors(&world, LEAST).await;
+    let mut provider = world.provider(2, 1).expect("up");
+    let order = order(6);
+    let agreed = client.submit(&world, &order).await;
+    assert!(agreed.terms.audited);
+    let progress = client.finish(client.tend(&agreed)).await;
+    let audits = progress.audits.expect("an audited job shows its audits");
+    // A newcomer is audited always.
+    assert!(audits.upheld > 0, "{audits:?}");
+    let others = audits.overturned + audits.undecided + audits.not_audited + audits.open;
+    assert_eq!((others, progress.totals.settled), (0, 6), "{audits:?}");
+    client.check_outputs(&world, &agreed, &order.script).await;
+    assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN, "the stake is untouched");
+
+    // The record grows, so the next job is audited a little less.
+    let link = client.jobs.account().link();
+    let at = world.network.contracts;
+    let record = link.read(at.audits, Audits::recordCall { provider: 1 }).await.unwrap();
+    assert_eq!(
+        record,
+        6 * 3 * 100_000_000_000_000 + 5 * 100_000_000_000_000 * u128::from(audits.upheld)
+    );
+    // Auditors have been paid, or are owed.
+    let mut earned = 0;
+    for key in keys(LEAST) {
+        let owner = world.account(key).address();
+        let owed = link.read(at.audits, Audits::owedCall { owner }).await.unwrap();
+        earned += owed + money::balances(link, owner).await.unwrap().free.0;
+    }
+    assert!(earned > 0);
+    provider.say("drain");
+    assert_eq!(provider.hear(), "drained");
+    stop(auditors).await;
+}
+
+/// Somebody who is not the client, and what it wants of a range with one output.
+struct Stranger {
+    blobs: Blobs,
+    content: ContentHash,
+    output: ContentRef,
+    tag: Tag,
+}
+
+impl Stranger {
+    /// Whether it can have the output, with the content sequence and by itself.
+    async fn gets(&self, holders: &[Contact], time: Duration) -> (bool, bool) {
+        let bounds = SequenceBounds { max_total_bytes: 1 << 20, max_items: 10 };
+        let until = Instant::now() + time;
+        let all = self.blobs.get_sequence(self.content, bounds, holders, &self.tag, until).await;
+        let until = Instant::now() + time;
+        let alone = self.blobs.get(self.output, holders, &self.tag, until).await;
+        (all.is_ok(), alone.is_ok())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_are_their_clients_alone_until_the_leaves_are_open() {
+    let world = World::start().await;
+    let client = world.client().await;
+    // They have stake and are away, so the case waits for them.
+    stop(auditors(&world, LEAST).await).await;
+    let provider = world.provider(2, 1).expect("up");
+    let order = order(1);
+    let agreed = client.submit(&world, &order).await;
+    let tending = client.tend(&agreed);
+    let mut progress = tending.progress();
+    until("the client has the results", &mut progress, |progress| progress.checked > 0).await;
+    let (link, at) = (client.jobs.account().link().clone(), world.network.contracts);
+    wait("the auditors are waited for", async || {
+        let call = Audits::auditCaseCall { jobId: agreed.job.0, seq: 0 };
+        let state = link.read(at.audits, call).await.unwrap().state;
+        AuditState::try_from(state) == Ok(AuditState::Committing)
+    })
+    .await;
+    let submitted = JobBook::RangeSubmitted::SIGNATURE_HASH;
+    let filter = Filter::new().address(at.job_book).event_signature(submitted);
+    let logs = link.scan(&filter, 0).await.unwrap();
+    let submitted = JobBook::RangeSubmitted::decode_log(&logs[0].inner).unwrap();
+    let bind = "127.0.0.1:0".parse().unwrap();
+    let config = BlobsConfig::new(world.dir.path().join("stranger"), [99; 32], bind);
+    let stranger = Stranger {
+        blobs: Blobs::spawn(config).await.unwrap(),
+        content: ContentHash(submitted.contentHash.0),
+        output: ContentRef::of(&order.script.output_of(0)),
+        tag: Tag::job(agreed.job),
+    };
+    let of_provider = Contacts::new(link.clone(), 0).of(provider.address, false).await.unwrap();
+    let of_client = vec![client.blobs.contact()];
+    for holders in [&of_provider, &of_client] {
+        assert_eq!(stranger.gets(holders, Duration::from_secs(1)).await, (false, false));
+    }
+    // They come back, and when they have found out by themselves everybody may know.
+    let running = auditors(&world, LEAST).await;
+    let progress = client.finish(tending).await;
+    assert_eq!(progress.audits.unwrap().upheld, 1, "{progress:?}");
+    assert_eq!(stranger.gets(&of_client, Duration::from_secs(30)).await, (true, true));
+    stop(running).await;
+    drop(provider);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_flipped_bit_costs_the_bond_and_the_job_ends_right() {
+    let world = World::start().await;
+    let client = world.client().await;
+    let _auditors = auditors(&world, LEAST).await;
+    let cheat = world.provider_that(2, 1, &["flips"]).expect("up");
+    let order = order(4);
+    let agreed = client.submit(&world, &order).await;
+    let tending = client.tend(&agreed);
+    let mut progress = tending.progress();
+    until("the wrong range is there", &mut progress, |progress| {
+        progress.totals.submitted + progress.totals.settled > 0
+    })
+    .await;
+    let honest = world.provider(3, 1).expect("up");
+    let progress = client.finish(tending).await;
+    let audits = progress.audits.unwrap();
+    assert_eq!(
+        (audits.overturned, audits.undecided, progress.totals.settled),
+        (1, 0, 4),
+        "{audits:?}"
+    );
+    client.check_outputs(&world, &agreed, &order.script).await;
+    assert_eq!(stake_of(&world, &cheat).await, 0, "the bond is gone");
+    assert_eq!(stake_of(&world, &honest).await, 50 * GRAIN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_that_does_not_work_has_nothing_to_copy_and_loses_half() {
+    let world = World::start().await;
+    let client = world.client().await;
+    // Votes go by stake: fourteen of fifteen are honest.
+    let _auditors = auditors(&world, LEAST).await;
+    let idler = Idler::join(&world, 5, SMALL).await;
+    let provider = world.provider(2, 1).expect("up");
+    let mut jobs = 0;
+    let mut spoken = false;
+    while !spoken {
+        jobs += 1;
+        // By chance once in ten thousand times, with ranges of one task at first and never fewer than three.
+        assert!(jobs < 45, "it has a fifteenth of the stake and is never drawn");
+        let order = order(6);
+        let agreed = client.submit(&world, &order).await;
+        let tending = client.tend(&agreed);
+        let mut progress = tending.progress();
+        tokio::select! {
+            () = idler.pretend(agreed.job, &mut spoken) => {}
+            _ = until("the job is over", &mut progress, |progress| progress.over) => {}
+        }
+        let progress = client.finish(tending).await;
+        let audits = progress.audits.unwrap();
+        assert_eq!((audits.overturned, audits.undecided), (0, 0), "{progress:?}");
+        client.check_outputs(&world, &agreed, &order.script).await;
+    }
+    // Half of it, or of what was left if it was drawn in two ranges of the job.
+    assert!([SMALL / 2, SMALL / 4, SMALL / 8].contains(&idler.stake().await));
+    let owner = idler.owner.address();
+    let owed = Audits::owedCall { owner };
+    let audits = world.network.contracts.audits;
+    assert_eq!(idler.owner.link().read(audits, owed).await.unwrap(), 0, "and it earned nothing");
+    assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN, "the provider is none the worse");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_that_is_down_is_replaced_by_the_next_draw() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let clock = Clock::manual(now.as_secs());
+    let world = World::start_at(clock.clone()).await;
+    let client = world.client().await;
+    let auditors = auditors(&world, LEAST - 1).await;
+    let idler = Idler::join(&world, 5, HUGE).await;
+    // Auditors are drawn from the line as of the second before a submission, and this clock stands still.
+    assert!(clock.advance(2));
+    let provider = world.provider(2, 1).expect("up");
+    let mut jobs = 0;
+    while idler.stake().await == HUGE {
+        jobs += 1;
+        assert!(jobs < 8, "it has nearly all the stake and is never drawn");
+        let order = order(1);
+        let agreed = client.submit(&world, &order).await;
+        let tending = client.tend(&agreed);
+        let progress = tending.progress();
+        wait("the idler is waited for, or nobody waits", async || {
+            let seats = idler.seats().await;
+            let Some((range, seat)) = seats.into_iter().find(|(r, _)| r.job == agreed.job) else {
+                return progress.borrow().over;
+            };
+            idler.state(range, seat).await == (AuditState::Committing, SeatState::Drawn)
+        })
+        .await;
+        if !progress.borrow().over {
+            // An hour later; a transaction of anybody's makes a block that shows it.
+            assert!(clock.advance(3_700));
+            let dust = Address::repeat_byte(9);
+            idler.owner.send(dust, Bytes::new(), U256::ONE).await.unwrap();
+        }
+        let progress = client.finish(tending).await;
+        assert_eq!(progress.audits.unwrap().upheld, 1, "{progress:?}");
+        client.check_outputs(&world, &agreed, &order.script).await;
+    }
+    assert_eq!(idler.stake().await, HUGE - HUGE / 1_000, "a tenth of a percent for an absence");
+    assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN);
+    stop(auditors).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_killed_in_the_middle_of_an_audit_goes_on_where_it_was() {
+    let world = World::start().await;
+    let client = world.client().await;
+    let running = auditors(&world, LEAST).await;
+    let provider = world.provider(2, 1).expect("up");
+    let order = order(1);
+    let agreed = client.submit(&world, &order).await;
+    let tending = client.tend(&agreed);
+    let range = RangeId { job: agreed.job, seq: 0 };
+    let (link, at) = (client.jobs.account().link().clone(), world.network.contracts);
+    let state = async || {
+        let call = Audits::auditCaseCall { jobId: range.job.0, seq: range.seq };
+        AuditState::try_from(link.read(at.audits, call).await.unwrap().state).unwrap()
+    };
+    wait("the range is submitted", async || state().await != AuditState::None).await;
+    provider.kill();
+    // An auditor or the client draws; then everybody waits for the provider.
+    wait("the provider is waited for", async || state().await == AuditState::Naming).await;
+    stop(running).await;
+    let provider = world.provider(2, 1).expect("up");
+    wait("the auditor is waited for", async || state().await == AuditState::Committing).await;
+    // Held down, so that nothing can be revealed before the auditors were stopped.
+    provider.kill();
+    let seat = async || {
+        let call = Audits::seatCall { jobId: range.job.0, seq: range.seq, number: 0 };
+        SeatState::try_from(link.read(at.audits, call).await.unwrap().state).unwrap()
+    };
+    assert_eq!(seat().await, SeatState::Drawn);
+    let running = auditors(&world, LEAST).await;
+    wait("the auditor has committed", async || state().await == AuditState::Opening).await;
+    // What it has sealed is on disk.
+    stop(running).await;
+    let running = auditors(&world, LEAST).await;
+    assert_eq!((state().await, seat().await), (AuditState::Opening, SeatState::Committed));
+    let provider = world.provider(2, 1).expect("up");
+    let progress = client.finish(tending).await;
+    assert_eq!(progress.audits.unwrap().upheld, 1, "{progress:?}");
+    assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN);
+    for key in keys(LEAST) {
+        let known = auditor::standing(&link, world.account(key).address()).await.unwrap();
+        assert_eq!(known.stake, 20 * GRAIN, "nobody has lost anything");
+    }
+    stop(running).await;
+}

@@ -1,0 +1,34 @@
+//! The protocol of audits as a game: honest people and adversaries on the real contracts, under virtual
+//! time, from one seed.
+//!
+//! A [`World`] is a chain with a [`Cast`] on it. Providers, auditors and clients follow the machine that the
+//! real ones follow (`tilth_client::audit`), in front of it stands a mind ([`mind`]) that may mean
+//! well or not ([`crate::adversary`]). Execution is free ([`workload`]), transactions cost no gas. The [`oracle::Oracle`] knows
+//! what everybody did and compares.
+//!
+//! The same seed gives the same [`Outcome`] and trace on every machine: no floating point, no threads, no
+//! wall clock.
+
+pub mod auditor;
+pub mod cast;
+pub mod client;
+pub mod closing;
+pub mod counts;
+pub mod cuts;
+pub mod duty;
+pub mod mind;
+pub mod oracle;
+pub mod provider;
+pub mod public;
+pub mod report;
+pub mod sample;
+pub mod scene;
+pub mod work;
+pub mod workload;
+pub mod world;
+
+pub use cast::{Allowed, Cast, Side};
+pub use closing::Outcome;
+pub use counts::Counts;
+pub use report::{Report, Row, run_seed};
+pub use world::World;

@@ -1,0 +1,157 @@
+//! Who takes part in a world, and what must hold in it.
+
+use alloy_primitives::{Address, B256, Bytes, U256, aliases::U96};
+use tilth_contracts::Terms;
+use tilth_protocol::amount::GRAIN;
+
+use super::{
+    mind::{AuditorMind, ClientMind, Honest, Proposer, ProviderMind, Stranger},
+    workload::UNIT_CAP,
+};
+
+/// Base units per unit: a task's cap is worth one GRAIN.
+pub const PRICE: u128 = GRAIN / 100;
+/// What executing a unit costs whoever does it, base units: electricity and wear, a third of the price.
+pub const COST: u128 = PRICE / 3;
+/// Seconds from which a claimed range may be expired; the most that audited jobs may have.
+const RANGE_TIMEOUT: u32 = 225;
+/// Seconds a job has.
+pub const JOB_TIME: u64 = 86_400;
+
+/// Whether somebody means well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Keeps to the rules, and must not be harmed.
+    Honest,
+    /// Does not.
+    Foe,
+}
+
+/// A client, and what it orders.
+pub struct ClientPlan {
+    /// Whether it means well.
+    pub side: Side,
+    /// How it decides.
+    pub mind: Box<dyn ClientMind>,
+    /// Tasks of its job, each worth up to one GRAIN times `price`.
+    pub tasks: u32,
+    /// Price, in [`PRICE`]s.
+    pub price: u128,
+    /// Failed tasks after which the job stops; 0: none.
+    pub max_failures: u32,
+    /// Added to its clock, milliseconds.
+    pub skew: i64,
+}
+
+/// A provider or an auditor.
+pub struct Plan<M: ?Sized> {
+    /// Whether it means well.
+    pub side: Side,
+    /// Base units.
+    pub stake: u128,
+    /// Ranges at a time; of no meaning for auditors.
+    pub slots: u16,
+    /// Added to its clock, milliseconds.
+    pub skew: i64,
+    /// How it decides.
+    pub mind: Box<M>,
+}
+
+/// What may happen to honest people in a world besides what may always happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Votes are for sale, so verdicts may be wrong: counted, and judged over all worlds.
+    pub bought_votes: bool,
+    /// Many answer without executing, so a case may find no lead, or the wrong one: counted, and judged over all worlds. Nobody's
+    /// stake is lost unless a verdict was wrong.
+    pub idle_votes: bool,
+    /// Nobody serves inputs to auditors, who are absent then: an absence costs what one costs, and nothing more.
+    pub absences: bool,
+    /// Honest providers lose bonds of ranges that they did not hand in, and nothing more.
+    pub bonds: bool,
+    /// Jobs may end with tasks undone.
+    pub undone: bool,
+}
+
+/// Everybody.
+pub struct Cast {
+    /// Clients.
+    pub clients: Vec<ClientPlan>,
+    /// Providers, in the order of their numbers.
+    pub providers: Vec<Plan<dyn ProviderMind>>,
+    /// Auditors, in the order of their numbers.
+    pub auditors: Vec<Plan<dyn AuditorMind>>,
+    /// Who makes blocks.
+    pub proposer: Box<dyn Proposer>,
+    /// Somebody else.
+    pub stranger: Option<Box<dyn Stranger>>,
+    /// What may happen.
+    pub allowed: Allowed,
+}
+
+impl Cast {
+    /// Honest people: a client with a job of so many tasks, providers and auditors.
+    pub fn honest(tasks: u32, providers: usize, auditors: usize) -> Self {
+        let mut cast = Self {
+            clients: Vec::new(),
+            providers: Vec::new(),
+            auditors: Vec::new(),
+            proposer: Box::new(Honest),
+            stranger: None,
+            allowed: Allowed::default(),
+        };
+        cast.client(Side::Honest, tasks, Honest);
+        for _ in 0..providers {
+            cast.provider(Side::Honest, 200, Honest);
+        }
+        for n in 0..auditors {
+            cast.auditor(Side::Honest, 20 + 5 * (n as u128 % 3), Honest);
+        }
+        cast
+    }
+
+    /// Adds a client with a job of so many tasks.
+    pub fn client(&mut self, side: Side, tasks: u32, mind: impl ClientMind + 'static) {
+        let mind = Box::new(mind);
+        self.clients.push(ClientPlan { side, mind, tasks, price: 1, max_failures: 0, skew: 0 });
+    }
+
+    /// Adds a provider with a stake in GRAIN.
+    pub fn provider(&mut self, side: Side, stake: u128, mind: impl ProviderMind + 'static) {
+        let (stake, mind) = (stake * GRAIN, Box::new(mind));
+        self.providers.push(Plan { side, stake, slots: 1, skew: 0, mind });
+    }
+
+    /// Adds an auditor with a stake in GRAIN.
+    pub fn auditor(&mut self, side: Side, stake: u128, mind: impl AuditorMind + 'static) {
+        let (stake, mind) = (stake * GRAIN, Box::new(mind));
+        self.auditors.push(Plan { side, stake, slots: 0, skew: 0, mind });
+    }
+}
+
+/// Terms of a client's job, opened at a time of the chain's clock.
+pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
+    Terms {
+        specHash: B256::repeat_byte(1),
+        taskCount: plan.tasks,
+        unitCap: UNIT_CAP,
+        prepareCap: 0,
+        price: U96::saturating_from(PRICE * plan.price),
+        floorPrice: U96::ZERO,
+        finishSeconds: 0,
+        window: 600,
+        rangeTimeout: RANGE_TIMEOUT,
+        targetSeconds: 60,
+        parallelism: 1,
+        firstRange: plan.tasks.div_ceil(4),
+        deadline: U256::from(now + JOB_TIME).to(),
+        maxFailures: plan.max_failures,
+        requiredClass: 0,
+        minVramMib: 0,
+        afterJob: 0,
+        audited: true,
+        callback: Address::ZERO,
+        program: B256::repeat_byte(2),
+        contact: Bytes::new(),
+    }
+}

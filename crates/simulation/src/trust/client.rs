@@ -1,0 +1,175 @@
+//! A client: opens its jobs, accepts what may be paid, has late ranges expired, ends what is over.
+
+use alloy_primitives::Address;
+use tilth_client::audit::{Event, Millis, Party};
+use tilth_contracts::{JobBook, JobState, RangeState};
+use tilth_protocol::{JobId, RangeId};
+
+use super::{
+    cast::Side,
+    duty::{Duty, rules},
+    mind::ClientMind,
+    scene::{Actor, Scene, Tx, What},
+};
+use crate::farm::{FarmError, Receipt};
+
+/// See the module's head.
+pub struct Client {
+    /// Its account.
+    pub who: Address,
+    /// Whether it means well.
+    pub side: Side,
+    me: Actor,
+    mind: Box<dyn ClientMind>,
+    duty: Duty,
+    busy: bool,
+    /// State of the chain as of which nothing was to be done.
+    seen: Option<u64>,
+}
+
+impl Client {
+    /// A client without jobs.
+    pub fn new(
+        me: Actor,
+        (who, side): (Address, Side),
+        skew: i64,
+        mind: Box<dyn ClientMind>,
+        scene: &mut Scene,
+    ) -> Self {
+        scene.serves_auditors.insert(who, mind.serves_auditors());
+        let rules = rules(Party::Client, who);
+        Self { who, side, me, mind, duty: Duty::new(rules, skew), busy: false, seen: None }
+    }
+
+    /// Whether a provider gets inputs from it.
+    pub fn serves(&self, provider: Address) -> bool {
+        self.mind.serves(provider)
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn act(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
+        let effects = self.duty.catch_up(scene)?;
+        for effect in effects {
+            scene.send_common(self.me, self.who, &effect);
+        }
+        if self.busy {
+            return Ok(());
+        }
+        let jobs: Vec<JobId> = self.jobs(scene).collect();
+        for job in jobs {
+            self.expire(job, scene);
+            self.acknowledge(job, scene);
+            self.finish(job, scene)?;
+        }
+        Ok(())
+    }
+
+    /// When it acts next without news.
+    pub fn due(&self, scene: &Scene) -> Option<Millis> {
+        let late = self.jobs(scene).flat_map(|job| {
+            let timeout = u64::from(scene.public.jobs[&job].terms.rangeTimeout);
+            ranges(job, scene)
+                .filter(|(_, range)| range.state == RangeState::Claimed)
+                .map(move |(_, range)| (range.at + timeout + 1).saturating_mul(1_000))
+        });
+        let over = self
+            .jobs(scene)
+            .filter(|job| !scene.public.is_outstanding(*job))
+            .map(|job| deadline(job, scene).saturating_add(1).saturating_mul(1_000));
+        late.chain(over).chain(self.duty.due()).min()
+    }
+
+    /// A transaction of its has ended.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn done(&mut self, tx: &Tx, receipt: &Receipt, scene: &mut Scene) -> Result<(), FarmError> {
+        match tx.what {
+            What::Audit(range) => {
+                let event = Event::Ended { range, done: receipt.success };
+                for effect in self.duty.take(event, scene)? {
+                    scene.send_common(self.me, self.who, &effect);
+                }
+            }
+            _ => self.busy = false,
+        }
+        Ok(())
+    }
+
+    fn jobs<'a>(&self, scene: &'a Scene) -> impl Iterator<Item = JobId> + 'a {
+        let who = self.who;
+        let jobs = scene.public.jobs.iter();
+        jobs.filter(move |(_, job)| job.client == who && !job.over).map(|(id, _)| *id)
+    }
+
+    fn expire(&mut self, job: JobId, scene: &mut Scene) {
+        let timeout = u64::from(scene.public.jobs[&job].terms.rangeTimeout);
+        let clock = scene.farm.now;
+        let late = |range: &super::public::Range| {
+            range.state == RangeState::Claimed && clock > range.at + timeout
+        };
+        let seqs: Vec<u32> =
+            ranges(job, scene).filter(|(_, range)| late(range)).map(|(id, _)| id.seq).collect();
+        if !seqs.is_empty() {
+            let call = JobBook::expireCall { jobId: job.0, seqs };
+            self.send(job, &call, scene);
+        }
+    }
+
+    fn acknowledge(&mut self, job: JobId, scene: &mut Scene) {
+        if !self.mind.acknowledges() {
+            return;
+        }
+        let served = |who: &Address| !scene.keeps_outputs.get(who).copied().unwrap_or(false);
+        let seqs: Vec<u32> = ranges(job, scene)
+            .filter(|(id, range)| {
+                range.state == RangeState::Submitted
+                    && served(&range.provider)
+                    && self.duty.may_be_paid(**id)
+            })
+            .map(|(id, _)| id.seq)
+            .collect();
+        if !seqs.is_empty() {
+            let call = JobBook::acknowledgeCall { jobId: job.0, seqs };
+            self.send(job, &call, scene);
+        }
+    }
+
+    fn finish(&mut self, job: JobId, scene: &mut Scene) -> Result<(), FarmError> {
+        if self.busy || self.seen == Some(scene.version) && scene.farm.now <= deadline(job, scene) {
+            return Ok(());
+        }
+        self.seen = Some(scene.version);
+        if scene.public.is_outstanding(job) {
+            return Ok(());
+        }
+        let book = scene.farm.addresses().job_book;
+        let state = scene.farm.read(book, &JobBook::jobCall { jobId: job.0 })?.state;
+        let may_claim = JobState::try_from(state) == Ok(JobState::Open);
+        if !may_claim || scene.farm.now > deadline(job, scene) {
+            self.send(job, &JobBook::finishCall { jobId: job.0 }, scene);
+        }
+        Ok(())
+    }
+
+    fn send<C: alloy_sol_types::SolCall>(&mut self, job: JobId, call: &C, scene: &mut Scene) {
+        let book = scene.farm.addresses().job_book;
+        scene.send(self.me, self.who, book, call, What::Job(job));
+        self.busy = true;
+    }
+}
+
+fn ranges(
+    job: JobId,
+    scene: &Scene,
+) -> impl Iterator<Item = (&RangeId, &super::public::Range)> + '_ {
+    let all = RangeId { job, seq: 0 }..=RangeId { job, seq: u32::MAX };
+    scene.public.ranges.range(all)
+}
+
+fn deadline(job: JobId, scene: &Scene) -> u64 {
+    scene.public.jobs[&job].terms.deadline.to()
+}

@@ -1,0 +1,53 @@
+//! What oracles count.
+
+use super::sample::Sample;
+
+/// Numbers of a world, or of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Ranges handed in with something wrong.
+    pub false_ranges: u64,
+    /// Of those, paid.
+    pub false_paid: u64,
+    /// What clients paid for wrong leaves, base units.
+    pub paid_for_nothing: u128,
+    /// Half of what was cut for them, base units: what clients got back.
+    pub compensation: u128,
+    /// What honest people's stakes lost, base units.
+    pub honest_cut: u128,
+    /// Honest ranges that were not paid.
+    pub honest_unpaid: u64,
+    /// Honest ranges.
+    pub honest_ranges: u64,
+    /// Cases that came to a verdict.
+    pub verdicts: u64,
+    /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
+    pub bought: Sample,
+    /// Honest ranges overturned, against [`FRAMED`](super::oracle::FRAMED).
+    pub framed: Sample,
+    /// Honest ranges that nobody decided, against [`NO_LEAD`](super::oracle::NO_LEAD).
+    pub no_lead: Sample,
+    /// Ranges that were audited, against what the rates say.
+    pub audits: Sample,
+    /// Audits of false ranges that hit a wrong leaf, against 1 - (1-f)^4 (1-v)^4.
+    pub hits: Sample,
+}
+
+impl Counts {
+    /// Adds those of another world.
+    pub fn merge(&mut self, other: &Self) {
+        self.false_ranges += other.false_ranges;
+        self.false_paid += other.false_paid;
+        self.paid_for_nothing += other.paid_for_nothing;
+        self.compensation += other.compensation;
+        self.honest_cut += other.honest_cut;
+        self.honest_unpaid += other.honest_unpaid;
+        self.honest_ranges += other.honest_ranges;
+        self.verdicts += other.verdicts;
+        self.bought.merge(&other.bought);
+        self.framed.merge(&other.framed);
+        self.no_lead.merge(&other.no_lead);
+        self.audits.merge(&other.audits);
+        self.hits.merge(&other.hits);
+    }
+}

@@ -1,0 +1,169 @@
+//! How parties decide. The defaults of every trait are what an honest party does; an adversary is
+//! another implementation.
+
+use alloy_primitives::{Address, B256};
+use tilth_client::audit::Millis;
+use tilth_protocol::{JobId, Leaf, RangeId};
+use tilth_verification::audit::answer;
+
+use super::{
+    public::{Job, Public},
+    scene::{Handed, Scene, Tx},
+    workload::units,
+};
+use crate::random::Random;
+
+/// What a provider hands in.
+#[derive(Clone, Debug)]
+pub struct HandIn {
+    /// Its leaves.
+    pub leaves: Vec<Leaf>,
+    /// Units that it really executed.
+    pub executed: u64,
+    /// A root and a sum of units that are not those of the leaves.
+    pub instead: Option<(B256, u64)>,
+}
+
+impl HandIn {
+    /// What execution finds.
+    pub fn honest(truth: &[Leaf]) -> Self {
+        Self { leaves: truth.to_vec(), executed: units(truth), instead: None }
+    }
+}
+
+/// How a provider decides.
+pub trait ProviderMind {
+    /// Whether it works for a job.
+    fn wants(&mut self, _job: JobId, _facts: &Job, _public: &Public) -> bool {
+        true
+    }
+    /// What it hands in when it should have found `truth`. `None`: nothing, ever.
+    fn hand_in(
+        &mut self,
+        _range: RangeId,
+        truth: &[Leaf],
+        _public: &Public,
+        _random: &mut Random,
+    ) -> Option<HandIn> {
+        Some(HandIn::honest(truth))
+    }
+    /// Whether it names drawn leaves.
+    fn names(&self) -> bool {
+        true
+    }
+    /// Whether it opens them.
+    fn opens(&self) -> bool {
+        true
+    }
+    /// Whether auditors get inputs from it.
+    fn serves_inputs(&self) -> bool {
+        true
+    }
+    /// Whether its clients get their outputs.
+    fn serves_outputs(&self) -> bool {
+        true
+    }
+    /// Milliseconds for a task, if not what its machine happens to need.
+    fn pace(&self) -> Option<Millis> {
+        None
+    }
+    /// How long it lives between two crashes; each loses what is not on disk. `None`: it does not crash.
+    fn life(&self) -> Option<Millis> {
+        None
+    }
+}
+
+/// What an auditor is asked.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// About which range.
+    pub range: RangeId,
+    /// What execution of the drawn leaves finds, in their order.
+    pub truth: Vec<Leaf>,
+    /// What was handed in at these places, which only the provider's friends know.
+    pub handed: Vec<Leaf>,
+    /// The whole of what was handed in.
+    pub facts: &'a Handed,
+}
+
+impl Question<'_> {
+    /// What an honest auditor commits to.
+    pub fn honest(&self) -> B256 {
+        answer(self.range.job, &self.truth)
+    }
+
+    /// What the provider will show.
+    pub fn claimed(&self) -> B256 {
+        answer(self.range.job, &self.handed)
+    }
+}
+
+/// What an auditor does when it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Executes the leaves and commits to what it found.
+    Honest,
+    /// Executes nothing and commits to this.
+    Say(B256),
+    /// Sends somebody else's commitment as its own.
+    Copy(B256),
+    /// Not now.
+    Later,
+    /// Does not come.
+    Never,
+}
+
+/// How an auditor decides.
+pub trait AuditorMind {
+    /// What it does when it is asked.
+    fn reply(&mut self, _ask: &Question<'_>, _public: &Public, _random: &mut Random) -> Reply {
+        Reply::Honest
+    }
+    /// Whether it shows what it committed to.
+    fn reveals(&self) -> bool {
+        true
+    }
+}
+
+/// How a client decides.
+pub trait ClientMind {
+    /// Whether a provider gets its inputs.
+    fn serves(&self, _provider: Address) -> bool {
+        true
+    }
+    /// Whether auditors do.
+    fn serves_auditors(&self) -> bool {
+        true
+    }
+    /// Whether it acknowledges results that may be paid.
+    fn acknowledges(&self) -> bool {
+        true
+    }
+}
+
+/// How the producer of blocks decides.
+pub trait Proposer {
+    /// Takes out of the pool what goes into the next block, in this order.
+    fn take(&mut self, pool: &mut Vec<Tx>, _now: Millis, _random: &mut Random) -> Vec<Tx> {
+        std::mem::take(pool)
+    }
+    /// The time it writes into the block, seconds; the world sees to it that time does not stand still.
+    fn stamp(&mut self, now: u64, _random: &mut Random) -> u64 {
+        now
+    }
+}
+
+/// Somebody with an account and no part in anything.
+pub trait Stranger {
+    /// Does what it likes.
+    fn act(&mut self, who: Address, scene: &mut Scene);
+}
+
+/// Whoever keeps to the rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Honest;
+
+impl ProviderMind for Honest {}
+impl AuditorMind for Honest {}
+impl ClientMind for Honest {}
+impl Proposer for Honest {}

@@ -1,0 +1,344 @@
+//! Watches a world and says what must not have happened. It knows what everybody did; nobody asks it.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, Log, U256};
+use alloy_sol_types::SolEventInterface;
+use tilth_contracts::{
+    AuditOutcome, Auditors::AuditorsEvents, Audits::AuditsEvents, DeployParams,
+    JobBook::JobBookEvents, Ledger, Registry::RegistryEvents, WGrain,
+};
+use tilth_protocol::{JobId, RangeId};
+use tilth_verification::{arithmetic::Share, audit::first_votes};
+
+use super::{
+    cast::{Allowed, Side},
+    counts::Counts,
+    cuts::{Bonds, Cut, Stake},
+    sample::detection,
+    scene::{Scene, positions},
+};
+use crate::farm::{FarmError, TREASURY};
+
+/// The chance, billionths, that a quarter of the stake has an honest range overturned: drawn first, and then
+/// five ahead (`(3^6 - 1) / (3^10 - 1)` of a quarter, 0.3 %), with room for how few people there are.
+pub const FRAMED: u32 = 10_000_000;
+
+/// The chance, billionths, that a case about honest work finds no lead where four of thirteen auditors, with a third of the stake,
+/// do not execute: the rules played 200,000 times with the stakes of that cast came to it in 2.5 % of cases that begin with one vote
+/// and in 2.9 % of those that begin with two.
+pub const NO_LEAD: u32 = 40_000_000;
+
+/// Seconds after a job's deadline by which its last range is judged: it is claimed at the deadline, and its case asks
+/// fifteen auditors one after the other.
+const LONGEST_CASE: u64 = 225 + 600 + 86_400;
+
+/// What became of one case.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    rate: u32,
+    audited: bool,
+    /// Whether a wrong leaf was among those drawn.
+    hit: Option<bool>,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Oracle {
+    /// What went wrong.
+    pub faults: Vec<String>,
+    /// What was counted.
+    pub counts: Counts,
+    allowed: Allowed,
+    /// Part of the auditors' stake that is for sale.
+    bought: Share,
+    people: BTreeMap<Address, Side>,
+    funded: BTreeMap<Address, u128>,
+    cases: BTreeMap<RangeId, Seen>,
+    given: BTreeMap<Address, u128>,
+    bonds: Bonds,
+    /// What honest people lost where votes may be wrong by chance.
+    unexplained: Vec<Cut>,
+}
+
+fn range(job: u64, seq: u32) -> RangeId {
+    RangeId { job: JobId(job), seq }
+}
+
+/// The most that a range can come to, base units.
+fn most_worth(id: RangeId, scene: &Scene) -> u128 {
+    let cap = scene.public.jobs.get(&id.job).map_or(0, |job| job.terms.unitCap);
+    let of = |facts: &super::public::Range| u128::from(facts.count) * facts.price;
+    scene.public.ranges.get(&id).map_or(0, of) * u128::from(cap)
+}
+
+impl Oracle {
+    /// Of a world with nobody in it.
+    pub fn new(allowed: Allowed, bought: Share) -> Self {
+        Self {
+            bought,
+            faults: Vec::new(),
+            counts: Counts::default(),
+            allowed,
+            people: BTreeMap::new(),
+            funded: BTreeMap::new(),
+            cases: BTreeMap::new(),
+            given: BTreeMap::new(),
+            bonds: Bonds::default(),
+            unexplained: Vec::new(),
+        }
+    }
+
+    /// Somebody comes, with so much money.
+    pub fn meet(&mut self, who: Address, side: Side, money: u128) {
+        self.people.insert(who, side);
+        *self.funded.entry(who).or_default() += money;
+    }
+
+    /// Something is wrong.
+    pub fn blame(&mut self, what: String) {
+        self.faults.push(what);
+    }
+
+    /// What may happen here.
+    pub fn allowed(&self) -> Allowed {
+        self.allowed
+    }
+
+    /// What somebody brought.
+    pub fn funded(&self, who: &Address) -> u128 {
+        self.funded.get(who).copied().unwrap_or(0)
+    }
+
+    /// Reads a log, after the scene has.
+    pub fn read(&mut self, log: &Log, scene: &Scene) {
+        let at = scene.farm.addresses();
+        if log.address == at.registry
+            && let Ok(event) = RegistryEvents::decode_log(log)
+            && let RegistryEvents::StakeSlashed(e) = &event.data
+        {
+            let (stake, left) = (Stake::Provider, e.stake + e.unbonding);
+            let (owner, given, burned) = (e.owner, e.toBeneficiary, e.burned);
+            self.cut(e.beneficiary, Cut { owner, stake, given, burned, left });
+        } else if log.address == at.auditors
+            && let Ok(event) = AuditorsEvents::decode_log(log)
+            && let AuditorsEvents::AuditorSlashed(e) = &event.data
+        {
+            let (stake, left) = (Stake::Auditor, e.stake + e.leaving);
+            let (owner, given, burned) = (e.owner, e.toBeneficiary, e.burned);
+            self.cut(e.beneficiary, Cut { owner, stake, given, burned, left });
+        } else if log.address == at.audits
+            && let Ok(event) = AuditsEvents::decode_log(log)
+        {
+            self.read_audit(&event.data, scene);
+        } else if log.address == at.job_book
+            && let Ok(event) = JobBookEvents::decode_log(log)
+        {
+            self.read_job(&event.data, scene);
+        }
+    }
+
+    fn cut(&mut self, beneficiary: Address, cut: Cut) {
+        if cut.burned < cut.given {
+            self.blame(format!("less than half of a cut was burned: {cut:?}"));
+        }
+        *self.given.entry(beneficiary).or_default() += cut.given;
+        if self.people.get(&cut.owner) != Some(&Side::Honest) {
+            return;
+        }
+        self.counts.honest_cut += cut.sum();
+        let Allowed { bought_votes, idle_votes, absences, bonds, .. } = self.allowed;
+        match cut.stake {
+            _ if bought_votes => {}
+            Stake::Auditor if absences && cut.is_absence() => {}
+            // The range that was late is told of after its bond.
+            Stake::Provider if bonds => self.bonds.cut(cut.owner, cut.sum()),
+            // It comes before the verdict that explains it.
+            _ if idle_votes => self.unexplained.push(cut),
+            _ => self.blame(format!("an honest stake was cut: {cut:?}")),
+        }
+    }
+
+    /// Every cut that was to be the bond of a late range was one, and honest stakes were cut by wrong verdicts alone.
+    pub fn check_cuts(&mut self) {
+        // Where verdicts may be wrong by chance, one that was explains what is left.
+        if self.allowed.idle_votes && self.counts.framed.came != 0 {
+            return;
+        }
+        for (owner, sum) in self.bonds.left().collect::<Vec<_>>() {
+            self.blame(format!("{owner} lost {sum} and no range of its was late"));
+        }
+        if self.allowed.idle_votes {
+            for cut in std::mem::take(&mut self.unexplained) {
+                self.blame(format!("an honest stake was cut, and no verdict was wrong: {cut:?}"));
+            }
+        }
+    }
+
+    fn read_audit(&mut self, event: &AuditsEvents, scene: &Scene) {
+        match event {
+            AuditsEvents::AuditDue(e) => {
+                let seen = Seen { rate: e.rate, ..Seen::default() };
+                self.cases.insert(range(e.jobId, e.seq), seen);
+            }
+            AuditsEvents::AuditBegun(e) => {
+                if let Some(seen) = self.cases.get_mut(&range(e.jobId, e.seq)) {
+                    seen.audited = true;
+                }
+            }
+            AuditsEvents::AuditStage(e) => {
+                let id = range(e.jobId, e.seq);
+                let (Some(seen), Some(handed)) = (self.cases.get_mut(&id), scene.handed.get(&id))
+                else {
+                    return self.blame(format!("{id} is audited and nobody handed it in"));
+                };
+                if seen.hit.is_some() {
+                    return;
+                }
+                let places = positions(e.positions);
+                let wrong = |place: &u32| {
+                    usize::try_from(*place).ok().and_then(|at| handed.wrong.get(at).copied())
+                };
+                let hit = places.iter().any(|place| wrong(place) == Some(true));
+                seen.hit = Some(hit);
+                let (count, units) = handed.faults();
+                if count != 0 {
+                    let leaves = handed.leaves.len() as u64;
+                    let chance = detection(count, leaves, units, handed.units);
+                    self.counts.hits.add(chance, hit);
+                }
+            }
+            AuditsEvents::AuditClosed(e) => {
+                let outcome = AuditOutcome::try_from(e.outcome).unwrap_or(AuditOutcome::Open);
+                self.judge(range(e.jobId, e.seq), outcome, scene);
+            }
+            _ => {}
+        }
+    }
+
+    /// Compares a verdict with what execution finds.
+    fn judge(&mut self, id: RangeId, outcome: AuditOutcome, scene: &Scene) {
+        let Some(handed) = scene.handed.get(&id) else {
+            return self.blame(format!("{id} is judged and nobody handed it in"));
+        };
+        let hit = self.cases.get(&id).and_then(|seen| seen.hit);
+        let by_foe = handed.by_foe;
+        let wrong = match outcome {
+            AuditOutcome::Upheld => hit == Some(true),
+            AuditOutcome::Overturned => !by_foe,
+            AuditOutcome::Undecided => !by_foe,
+            AuditOutcome::Unaudited | AuditOutcome::Open => false,
+        };
+        self.counts.verdicts += u64::from(outcome != AuditOutcome::Unaudited);
+        let Allowed { bought_votes, idle_votes, .. } = self.allowed;
+        if outcome != AuditOutcome::Unaudited && !by_foe && (bought_votes || idle_votes) {
+            self.counts.framed.add(FRAMED, outcome == AuditOutcome::Overturned);
+            if idle_votes {
+                self.counts.no_lead.add(NO_LEAD, outcome == AuditOutcome::Undecided);
+            }
+        } else if bought_votes {
+            if outcome != AuditOutcome::Unaudited && hit == Some(true) {
+                let small = DeployParams::standard(TREASURY).small_value;
+                let price = scene.public.ranges.get(&id).map_or(0, |facts| facts.price);
+                let first = first_votes(u128::from(handed.units) * price, small);
+                let chance = (1..first).fold(self.bought, |chance, _| chance.of(self.bought));
+                self.counts.bought.add(chance.0, outcome == AuditOutcome::Upheld);
+            }
+        } else if wrong {
+            self.blame(format!("{id}, by a foe: {by_foe}, hit: {hit:?}, came to {outcome}"));
+        }
+    }
+
+    fn read_job(&mut self, event: &JobBookEvents, scene: &Scene) {
+        match event {
+            JobBookEvents::RangeSubmitted(e) => {
+                let Some(handed) = scene.handed.get(&range(e.jobId, e.seq)) else { return };
+                self.counts.false_ranges += u64::from(handed.faults().0 != 0);
+                self.counts.honest_ranges += u64::from(!handed.by_foe);
+            }
+            JobBookEvents::RangeSettled(e) => {
+                let id = range(e.jobId, e.seq);
+                let (Some(handed), Some(facts)) =
+                    (scene.handed.get(&id), scene.public.ranges.get(&id))
+                else {
+                    return self.blame(format!("{id} was paid and nobody handed it in"));
+                };
+                let (count, units) = handed.faults();
+                if count != 0 {
+                    self.counts.false_paid += 1;
+                    self.counts.paid_for_nothing += u128::from(units) * facts.price;
+                }
+                if let Some(seen) = self.cases.get(&id) {
+                    self.counts.audits.add(seen.rate, seen.audited);
+                }
+            }
+            JobBookEvents::RangeRejected(e) => {
+                let id = range(e.jobId, e.seq);
+                if let Some(seen) = self.cases.get(&id) {
+                    self.counts.audits.add(seen.rate, seen.audited);
+                }
+                if scene.handed.get(&id).is_some_and(|handed| !handed.by_foe) {
+                    self.counts.honest_unpaid += 1;
+                    if !self.allowed.bought_votes && !self.allowed.idle_votes {
+                        self.blame(format!("honest work is not paid: {id}"));
+                    }
+                }
+            }
+            JobBookEvents::JobDone(e) => {
+                let deadline = scene.public.jobs.get(&JobId(e.jobId)).map(|job| job.terms.deadline);
+                let last = deadline.map_or(0, |time| time.to::<u64>()) + LONGEST_CASE;
+                if scene.farm.now > last {
+                    self.blame(format!("job {} ended long after its deadline", e.jobId));
+                }
+            }
+            JobBookEvents::RangeExpired(e)
+                if self.people.get(&e.provider) == Some(&Side::Honest) =>
+            {
+                let id = range(e.jobId, e.seq);
+                let worth = most_worth(id, scene);
+                if !self.allowed.bonds {
+                    self.blame(format!("an honest provider was late with {id}"));
+                } else if !self.bonds.late(e.provider, e.bond, worth) {
+                    self.blame(format!(
+                        "{id}, worth at most {worth}, cost {} for being late",
+                        e.bond
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What somebody was given out of others' cuts.
+    pub fn given(&self, who: &Address) -> u128 {
+        self.given.get(who).copied().unwrap_or(0)
+    }
+
+    /// All that was ever paid in is still there: in accounts, or burned.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn check_money(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
+        let at = *scene.farm.addresses();
+        let burned = scene.farm.read(at.ledger, &Ledger::BURN_ACCOUNTCall {})?;
+        let all = self.people.keys().copied().chain([TREASURY, burned, at.audits]);
+        let (mut sum, mut locked) = (0_u128, 0_u128);
+        for owner in all {
+            let account = scene.farm.read(at.ledger, &Ledger::accountCall { owner })?;
+            sum += account.free + account.locked;
+            locked += account.locked;
+        }
+        let minted: u128 = self.funded.values().sum();
+        let mut in_modules = 0_u128;
+        for module_ in [at.registry, at.job_book, at.auditors, at.audits] {
+            in_modules += scene.farm.read(at.ledger, &Ledger::moduleCall { module_ })?.locked;
+        }
+        let held = scene.farm.read(at.token, &WGrain::balanceOfCall { account: at.ledger })?;
+        if sum != minted || locked != in_modules || held != U256::from(minted) {
+            self.blame(format!(
+                "money: minted {minted}, held {held}, in accounts {sum}; locked {locked}, by modules {in_modules}"
+            ));
+        }
+        Ok(())
+    }
+}

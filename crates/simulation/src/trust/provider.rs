@@ -1,0 +1,288 @@
+//! A provider: claims, works, hands in, plays its part in audits, sees to its pay.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, aliases::U96};
+use alloy_sol_types::SolCall;
+use tilth_client::audit::{Effect, Event, Millis, Party};
+use tilth_contracts::{Audits, JobBook, RangeState};
+use tilth_protocol::{JobId, RangeId};
+use tilth_verification::MerkleSum;
+
+use super::{
+    cast::Side,
+    duty::{Duty, rules},
+    mind::ProviderMind,
+    scene::{Actor, Handed, Scene, Tx, What},
+    work::Work,
+    workload,
+};
+use crate::farm::{FarmError, Receipt};
+
+/// A range in work.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    range: RangeId,
+    from: u32,
+    count: u32,
+    ready: Millis,
+}
+
+/// See the module's head.
+pub struct Provider {
+    /// Owner and node key.
+    pub who: Address,
+    /// Whether it means well.
+    pub side: Side,
+    /// Units it has executed.
+    pub executed: u64,
+    me: Actor,
+    slots: usize,
+    /// Milliseconds for a task.
+    pace: Millis,
+    mind: Box<dyn ProviderMind>,
+    duty: Duty,
+    held: Vec<Held>,
+    work: BTreeMap<RangeId, Work>,
+    claiming: bool,
+    refused: BTreeMap<JobId, u64>,
+    dies: Option<Millis>,
+}
+
+impl Provider {
+    /// A provider that is registered with this number.
+    pub fn new(
+        me: Actor,
+        (who, number, side): (Address, u32, Side),
+        slots: u16,
+        skew: i64,
+        mind: Box<dyn ProviderMind>,
+        scene: &mut Scene,
+    ) -> Self {
+        scene.serves_auditors.insert(who, mind.serves_inputs());
+        scene.keeps_outputs.insert(who, !mind.serves_outputs());
+        let rules = rules(Party::Provider(number), who);
+        let pace = 500 + scene.random.below(1_000);
+        let pace = mind.pace().unwrap_or(pace);
+        let dies = mind.life().map(|life| scene.now + scene.random.below(life));
+        Self {
+            who,
+            side,
+            executed: 0,
+            me,
+            slots: slots.into(),
+            pace,
+            mind,
+            duty: Duty::new(rules, skew),
+            held: Vec::new(),
+            work: BTreeMap::new(),
+            claiming: false,
+            refused: BTreeMap::new(),
+            dies,
+        }
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn act(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
+        self.crash(scene);
+        let effects = self.duty.catch_up(scene)?;
+        self.perform(effects, scene);
+        self.hand_in(scene);
+        self.see_to_pay(scene);
+        self.claim(scene)
+    }
+
+    /// When it acts next without news.
+    pub fn due(&self, scene: &Scene) -> Option<Millis> {
+        let ready = self.held.iter().map(|held| held.ready);
+        let pay = self.work.keys().filter_map(|range| self.payable_from(*range, scene));
+        ready.chain(pay).chain(self.duty.due()).chain(self.next_death()).min()
+    }
+
+    /// When it crashes next, while there is something to lose. Who only looks back at what is over would begin anew at each crash, and
+    /// the world would never be idle.
+    fn next_death(&self) -> Option<Millis> {
+        self.dies.filter(|_| !self.held.is_empty() || self.duty.is_at_stake())
+    }
+
+    /// A transaction of its has ended.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn done(&mut self, tx: &Tx, receipt: &Receipt, scene: &mut Scene) -> Result<(), FarmError> {
+        match &tx.what {
+            What::Audit(range) => {
+                let event = Event::Ended { range: *range, done: receipt.success };
+                let effects = self.duty.take(event, scene)?;
+                self.perform(effects, scene);
+            }
+            What::Claim(job) => {
+                self.claiming = false;
+                let given = JobBook::claimCall::abi_decode_returns(&receipt.output).ok();
+                let Some(given) = given.filter(|_| receipt.success) else {
+                    self.refused.insert(*job, scene.version);
+                    return Ok(());
+                };
+                let range = RangeId { job: *job, seq: given.seq };
+                let ready = scene.now + self.pace * u64::from(given.count);
+                self.held.push(Held { range, from: given.from, count: given.count, ready });
+            }
+            What::Submit(range) if !receipt.success => {
+                // Too late: somebody had it expired.
+                self.work.remove(range);
+                scene.handed.remove(range);
+            }
+            What::Pay(ranges) => {
+                for range in ranges {
+                    if let Some(work) = self.work.get_mut(range) {
+                        work.paying = false;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What is in work is lost, and so is all that its machine knows; journals are on disk.
+    fn crash(&mut self, scene: &mut Scene) {
+        if let (Some(dies), Some(life)) = (self.next_death(), self.mind.life())
+            && scene.now >= dies
+        {
+            self.held.clear();
+            self.duty.restart();
+            self.dies = Some(scene.now + life / 2 + scene.random.below(life));
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>, scene: &mut Scene) {
+        let audits = scene.farm.addresses().audits;
+        for effect in effects {
+            let range = effect.range();
+            if scene.send_common(self.me, self.who, &effect) {
+                continue;
+            }
+            let Some(work) = self.work.get(&range) else { continue };
+            let what = What::Audit(range);
+            match effect {
+                Effect::Name { seed, .. } if self.mind.names() => {
+                    let positions = work.positions(seed);
+                    let call = Audits::nameCall { jobId: range.job.0, seq: range.seq, positions };
+                    scene.send(self.me, self.who, audits, &call, what);
+                }
+                Effect::Open { positions, .. } if self.mind.opens() => {
+                    if let Some(call) = work.opened(range, &positions) {
+                        scene.send(self.me, self.who, audits, &call, what);
+                    }
+                }
+                // Silence: the machine waits for an end that does not come.
+                _ => {}
+            }
+        }
+    }
+
+    fn hand_in(&mut self, scene: &mut Scene) {
+        let now = scene.now;
+        let (done, held): (Vec<Held>, Vec<Held>) =
+            self.held.drain(..).partition(|held| held.ready <= now);
+        self.held = held;
+        for Held { range, from, count, .. } in done {
+            let truth = workload::leaves(range.job, from, count);
+            let Scene { public, random, .. } = scene;
+            let Some(hand_in) = self.mind.hand_in(range, &truth, public, random) else { continue };
+            let Ok(tree) = MerkleSum::build(range.job, &hand_in.leaves) else { continue };
+            self.executed += hand_in.executed;
+            let root = tree.root();
+            let (hash, units) = hand_in.instead.unwrap_or((root.hash, root.tally.units));
+            let false_root = hand_in.instead.is_some();
+            let wrong =
+                hand_in.leaves.iter().zip(&truth).map(|(said, is)| false_root || said != is);
+            let handed = Handed {
+                leaves: hand_in.leaves.clone(),
+                wrong: wrong.collect(),
+                units,
+                by_foe: self.side == Side::Foe,
+            };
+            scene.handed.insert(range, handed);
+            let call = JobBook::submitCall {
+                jobId: range.job.0,
+                seq: range.seq,
+                root: hash,
+                units,
+                failures: root.tally.failures,
+                contentHash: B256::repeat_byte(5),
+            };
+            self.work.insert(range, Work { hand_in, tree, paying: false });
+            let book = scene.farm.addresses().job_book;
+            scene.send(self.me, self.who, book, &call, What::Submit(range));
+        }
+    }
+
+    /// From when on anybody may have a range paid.
+    fn payable_from(&self, range: RangeId, scene: &Scene) -> Option<Millis> {
+        let facts = scene.public.ranges.get(&range)?;
+        let paying = self.work.get(&range).is_none_or(|work| work.paying);
+        if facts.state != RangeState::Submitted || paying || !self.duty.may_be_paid(range) {
+            return None;
+        }
+        let window = scene.public.jobs.get(&range.job)?.terms.window;
+        Some((facts.at + u64::from(window)).saturating_mul(1_000))
+    }
+
+    fn see_to_pay(&mut self, scene: &mut Scene) {
+        let judged = |range: &RangeId| {
+            let facts = scene.public.ranges.get(range);
+            facts.is_none_or(|facts| {
+                !matches!(facts.state, RangeState::Claimed | RangeState::Submitted)
+            })
+        };
+        self.work.retain(|range, _| !judged(range));
+        let clock = scene.farm.now.saturating_mul(1_000);
+        let due: Vec<RangeId> = self
+            .work
+            .keys()
+            .copied()
+            .filter(|range| self.payable_from(*range, scene).is_some_and(|from| from <= clock))
+            .collect();
+        for range in due {
+            if let Some(work) = self.work.get_mut(&range) {
+                work.paying = true;
+            }
+            let call = JobBook::settleCall { jobId: range.job.0, seqs: vec![range.seq] };
+            let book = scene.farm.addresses().job_book;
+            scene.send(self.me, self.who, book, &call, What::Pay(vec![range]));
+        }
+    }
+
+    fn claim(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
+        if self.claiming || self.held.len() >= self.slots {
+            return Ok(());
+        }
+        let open: Vec<JobId> =
+            scene.public.jobs.iter().filter(|(_, j)| !j.over).map(|(id, _)| *id).collect();
+        for job in open {
+            if self.refused.get(&job) == Some(&scene.version) {
+                continue;
+            }
+            let facts = &scene.public.jobs[&job];
+            let served = scene.serves_providers(facts.client, self.who);
+            if !served || !self.mind.wants(job, facts, &scene.public) {
+                continue;
+            }
+            let book = scene.farm.addresses().job_book;
+            let call = JobBook::claimableCall { jobId: job.0, provider: self.who };
+            if scene.farm.read(book, &call)?.count == 0 {
+                self.refused.insert(job, scene.version);
+                continue;
+            }
+            let call = JobBook::claimCall { jobId: job.0, want: u32::MAX, minPrice: U96::ZERO };
+            scene.send(self.me, self.who, book, &call, What::Claim(job));
+            self.claiming = true;
+            return Ok(());
+        }
+        Ok(())
+    }
+}

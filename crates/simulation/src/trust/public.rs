@@ -1,0 +1,157 @@
+//! What everybody can read from the chain's logs.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, Log};
+use alloy_sol_types::SolEventInterface;
+use tilth_client::audit::{Event, heard};
+use tilth_contracts::{Addresses, Audits::AuditsEvents, JobBook::JobBookEvents, RangeState, Terms};
+use tilth_protocol::{JobId, RangeId};
+
+/// A job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Who pays.
+    pub client: Address,
+    /// As opened.
+    pub terms: Terms,
+    /// Tasks of settled ranges.
+    pub settled: u32,
+    /// Whether it was finished.
+    pub over: bool,
+}
+
+/// A range.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// Owner of its provider.
+    pub provider: Address,
+    /// Its first task.
+    pub from: u32,
+    /// Its tasks.
+    pub count: u32,
+    /// Base units per unit.
+    pub price: u128,
+    /// Where it stands.
+    pub state: RangeState,
+    /// When it was claimed or submitted, by the chain's clock, seconds.
+    pub at: u64,
+    /// The root it was submitted with.
+    pub root: B256,
+}
+
+/// All that logs told so far.
+#[derive(Debug, Default)]
+pub struct Public {
+    /// Jobs.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// Ranges.
+    pub ranges: BTreeMap<RangeId, Range>,
+    /// Commitments of auditors, in their order.
+    pub seals: BTreeMap<RangeId, Vec<B256>>,
+    /// Answers that auditors showed, in their order.
+    pub answers: BTreeMap<RangeId, Vec<B256>>,
+    /// What the opened leaves say.
+    pub claimed: BTreeMap<RangeId, B256>,
+    /// All that was said about audits, as the machines take it.
+    pub audits: Vec<Event>,
+}
+
+fn range(job: u64, seq: u32) -> RangeId {
+    RangeId { job: JobId(job), seq }
+}
+
+impl Public {
+    /// Takes in a log.
+    pub fn read(&mut self, at: &Addresses, log: &Log) {
+        if log.address == at.job_book
+            && let Ok(event) = JobBookEvents::decode_log(log)
+        {
+            self.read_job(&event.data);
+        } else if log.address == at.audits
+            && let Ok(event) = AuditsEvents::decode_log(log)
+        {
+            self.audits.extend(heard(log));
+            self.read_audit(&event.data);
+        }
+    }
+
+    fn read_job(&mut self, event: &JobBookEvents) {
+        match event {
+            JobBookEvents::JobOpened(e) => {
+                let job = Job { client: e.client, terms: e.terms.clone(), settled: 0, over: false };
+                self.jobs.insert(JobId(e.jobId), job);
+            }
+            JobBookEvents::JobDone(e) => {
+                if let Some(job) = self.jobs.get_mut(&JobId(e.jobId)) {
+                    job.over = true;
+                }
+            }
+            JobBookEvents::RangeClaimed(e) => {
+                let claimed = Range {
+                    provider: e.provider,
+                    from: e.from,
+                    count: e.count,
+                    price: e.price.to(),
+                    state: RangeState::Claimed,
+                    at: e.at.to(),
+                    root: B256::ZERO,
+                };
+                self.ranges.insert(range(e.jobId, e.seq), claimed);
+            }
+            JobBookEvents::RangeSubmitted(e) => {
+                if let Some(found) = self.ranges.get_mut(&range(e.jobId, e.seq)) {
+                    (found.state, found.at, found.root) =
+                        (RangeState::Submitted, e.at.to(), e.root);
+                }
+            }
+            JobBookEvents::RangeSettled(e) => {
+                let id = range(e.jobId, e.seq);
+                self.enter(id, RangeState::Settled);
+                let count = self.ranges.get(&id).map_or(0, |found| found.count);
+                if let Some(job) = self.jobs.get_mut(&id.job) {
+                    job.settled = job.settled.saturating_add(count);
+                }
+            }
+            JobBookEvents::RangeReleased(e) => {
+                self.enter(range(e.jobId, e.seq), RangeState::Released);
+            }
+            JobBookEvents::RangeExpired(e) => {
+                self.enter(range(e.jobId, e.seq), RangeState::Expired);
+            }
+            JobBookEvents::RangeRejected(e) => {
+                self.enter(range(e.jobId, e.seq), RangeState::Rejected);
+            }
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, id: RangeId, state: RangeState) {
+        if let Some(found) = self.ranges.get_mut(&id) {
+            found.state = state;
+        }
+    }
+
+    fn read_audit(&mut self, event: &AuditsEvents) {
+        match event {
+            AuditsEvents::AuditCommitted(e) => {
+                self.seals.entry(range(e.jobId, e.seq)).or_default().push(e.sealed_);
+            }
+            AuditsEvents::AuditOpened(e) => {
+                self.claimed.insert(range(e.jobId, e.seq), e.claimed);
+            }
+            AuditsEvents::AuditRevealed(e) => {
+                self.answers.entry(range(e.jobId, e.seq)).or_default().push(e.answer);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a range's tasks are with its provider, or its result is not judged.
+    pub fn is_outstanding(&self, job: JobId) -> bool {
+        let all = RangeId { job, seq: 0 }..=RangeId { job, seq: u32::MAX };
+        self.ranges
+            .range(all)
+            .any(|(_, found)| matches!(found.state, RangeState::Claimed | RangeState::Submitted))
+    }
+}

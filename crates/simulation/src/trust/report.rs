@@ -1,0 +1,226 @@
+//! Many worlds, and the table of who won and who lost.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use super::{Counts, Outcome, World};
+use crate::{
+    adversary::{ALL, Adversary},
+    farm::{Farm, FarmError},
+    random::Random,
+};
+
+/// The adversary of a seed: they take turns.
+pub fn adversary_of(seed: u64) -> &'static Adversary {
+    let turn = usize::try_from(seed % ALL.len() as u64).unwrap_or(0);
+    &ALL[turn]
+}
+
+/// Runs the world of a seed on a copy of a farm with nothing but the contracts.
+///
+/// # Errors
+/// The contracts refused what they should not, or cannot be read.
+pub fn run_seed(farm: &Farm, seed: u64, adversary: &Adversary) -> Result<Outcome, FarmError> {
+    let mut random = Random::new(seed);
+    let cast = (adversary.cast)(&mut random);
+    World::new(farm, cast, random)?.finish()
+}
+
+/// All worlds with one adversary.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// How many.
+    pub worlds: u64,
+    /// Sums, base units: foes, honest clients, providers, auditors.
+    pub won: [i128; 4],
+    /// What was counted.
+    pub counts: Counts,
+    /// Fees left unpaid, base units.
+    pub owed: u128,
+    /// Transactions.
+    pub moves: u64,
+}
+
+impl Row {
+    /// Adds the worlds of another.
+    fn merge(&mut self, other: &Self) {
+        self.worlds += other.worlds;
+        self.won.iter_mut().zip(other.won).for_each(|(sum, won)| *sum += won);
+        self.counts.merge(&other.counts);
+        self.owed += other.owed;
+        self.moves += other.moves;
+    }
+}
+
+/// See the module's head.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// By the adversary's place in [`ALL`].
+    pub rows: BTreeMap<usize, Row>,
+    /// What oracles found, with the seed.
+    pub faults: Vec<(u64, &'static str, String)>,
+}
+
+impl Report {
+    /// Runs the worlds of all seeds and judges them; with `only`, all with the adversary of this place in [`ALL`].
+    ///
+    /// # Errors
+    /// Those of [`run_seed`].
+    pub fn of(seeds: Range<u64>, only: Option<usize>) -> Result<Self, FarmError> {
+        let mut report = Self::played(seeds, only)?;
+        report.check();
+        Ok(report)
+    }
+
+    /// The same, but what can only be said of many worlds is still to be [checked](Self::check).
+    ///
+    /// # Errors
+    /// Those of [`run_seed`].
+    pub fn played(seeds: Range<u64>, only: Option<usize>) -> Result<Self, FarmError> {
+        let farm = Farm::new()?;
+        let mut report = Self::default();
+        for seed in seeds {
+            let turn = usize::try_from(seed % ALL.len() as u64).unwrap_or(0);
+            let place = only.unwrap_or(turn) % ALL.len();
+            let outcome = run_seed(&farm, seed, &ALL[place])?;
+            report.add(seed, place, outcome);
+        }
+        Ok(report)
+    }
+
+    /// Adds the worlds of another.
+    pub fn merge(&mut self, other: Self) {
+        for (place, row) in &other.rows {
+            self.rows.entry(*place).or_default().merge(row);
+        }
+        self.faults.extend(other.faults);
+    }
+
+    fn add(&mut self, seed: u64, place: usize, outcome: Outcome) {
+        let name = ALL[place].name;
+        self.faults.extend(outcome.faults.into_iter().map(|fault| (seed, name, fault)));
+        self.rows.entry(place).or_default().merge(&Row {
+            worlds: 1,
+            won: [outcome.foes, outcome.clients, outcome.providers, outcome.auditors],
+            counts: outcome.counts,
+            owed: outcome.owed,
+            moves: outcome.moves,
+        });
+    }
+
+    /// Judges what can only be said of many worlds: once, when all are there.
+    pub fn check(&mut self) {
+        for (place, row) in &self.rows {
+            let name = ALL[*place].name;
+            let Counts { audits, hits, bought, framed, no_lead, .. } = row.counts;
+            let samples = [
+                ("audits", audits, audits.is_plausible()),
+                ("hits", hits, hits.is_plausible()),
+                ("bought verdicts", bought, bought.is_at_most()),
+                ("framed providers", framed, framed.is_at_most()),
+                ("cases without a lead", no_lead, no_lead.is_at_most()),
+            ];
+            for (what, sample, _) in samples.into_iter().filter(|(.., plausible)| !plausible) {
+                let text = format!("{what} are not as often as they should be: {sample:?}");
+                self.faults.push((0, name, text));
+            }
+        }
+    }
+
+    /// As Markdown: GRAIN per world.
+    pub fn render(&self) -> String {
+        let mut text = String::from(
+            "| adversary | worlds | foes | clients | honest providers | auditors | false ranges | of those paid | paid for nothing | given back | audits hit | should | honest stake lost | fees owed |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        );
+        for (place, row) in &self.rows {
+            let c = &row.counts;
+            let mean = |sum: i128| tenths(sum, row.worlds);
+            let mean_of = |sum: u128| mean(i128::try_from(sum).unwrap_or(i128::MAX));
+            let [foes, clients, providers, auditors] = row.won.map(mean);
+            let (hit, should) = match c.hits.trials {
+                0 => ("".to_owned(), "".to_owned()),
+                n => (
+                    format!(
+                        "{}.{} % of {n}",
+                        c.hits.came_permille() / 10,
+                        c.hits.came_permille() % 10
+                    ),
+                    format!(
+                        "{}.{} %",
+                        c.hits.expected_permille() / 10,
+                        c.hits.expected_permille() % 10
+                    ),
+                ),
+            };
+            text.push_str(&format!(
+                "| {} | {} | {foes} | {clients} | {providers} | {auditors} | {} | {} | {} | {} | {hit} | {should} | {} | {} |\n",
+                ALL[*place].name,
+                row.worlds,
+                c.false_ranges,
+                c.false_paid,
+                mean_of(c.paid_for_nothing),
+                mean_of(c.compensation),
+                mean_of(c.honest_cut),
+                mean_of(row.owed),
+            ));
+        }
+        text
+    }
+}
+
+/// A mean in GRAIN with one decimal.
+fn tenths(sum: i128, worlds: u64) -> String {
+    let tenth = i128::try_from(tilth_protocol::amount::GRAIN / 10).unwrap_or(1);
+    let tenths = sum / (tenth * i128::from(worlds.max(1)));
+    let sign = if tenths < 0 { "-" } else { "" };
+    format!("{sign}{}.{}", tenths.abs() / 10, tenths.abs() % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(place: usize, fill: impl Fn(&mut Counts)) -> Report {
+        let mut row = Row { worlds: 1, ..Row::default() };
+        fill(&mut row.counts);
+        Report { rows: BTreeMap::from([(place, row)]), faults: Vec::new() }
+    }
+
+    #[test]
+    fn a_row_that_no_chance_explains_is_a_fault() {
+        let half = 500_000_000;
+        let sampled = |pick: fn(&mut Counts) -> &mut super::super::sample::Sample, came: bool| {
+            let mut report =
+                report(2, |counts| (0..200).for_each(|_| pick(counts).add(half, came)));
+            report.check();
+            report.faults
+        };
+        for (what, faults) in [
+            ("audits", sampled(|counts| &mut counts.audits, false)),
+            ("hits", sampled(|counts| &mut counts.hits, true)),
+            ("bought", sampled(|counts| &mut counts.bought, true)),
+            ("framed", sampled(|counts| &mut counts.framed, true)),
+            ("cases", sampled(|counts| &mut counts.no_lead, true)),
+        ] {
+            assert_eq!(faults.len(), 1, "{what}");
+            assert!(faults[0].1 == ALL[2].name && faults[0].2.starts_with(what), "{faults:?}");
+        }
+        // Fewer verdicts bought than could be are no fault.
+        assert!(sampled(|counts| &mut counts.bought, false).is_empty());
+    }
+
+    #[test]
+    fn quarters_are_judged_together() {
+        // Five of thirty where fifteen are due: chance, once; four times in a row it is not.
+        let quarter =
+            || report(0, |counts| (0..30).for_each(|n| counts.audits.add(500_000_000, n < 5)));
+        let mut alone = quarter();
+        alone.check();
+        assert_eq!(alone.faults, []);
+        let mut all = quarter();
+        (0..3).for_each(|_| all.merge(quarter()));
+        assert_eq!((all.rows[&0].worlds, all.rows[&0].counts.audits.trials), (4, 120));
+        all.check();
+        assert_eq!(all.faults.len(), 1);
+    }
+}

@@ -1,0 +1,115 @@
+//! Whether something happened as often as it should, in integers.
+
+use tilth_verification::arithmetic::ONE;
+
+/// How unlikely a count must be to be an error: e^-14 on each side, once in 600,000 counts.
+const EXPONENT: u128 = 14;
+
+/// Events of known chances, and how many of them came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// How many there were.
+    pub trials: u64,
+    /// How many came.
+    pub came: u64,
+    /// Sum of their chances, billionths.
+    pub expected: u128,
+    /// Sum of chance x (1 - chance), billionths.
+    pub variance: u128,
+}
+
+impl Sample {
+    /// An event of a chance in billionths.
+    pub fn add(&mut self, chance: u32, came: bool) {
+        let (one, chance) = (u128::from(ONE.0), u128::from(chance.min(ONE.0)));
+        self.trials += 1;
+        self.came += u64::from(came);
+        self.expected += chance;
+        self.variance += chance * (one - chance) / one;
+    }
+
+    /// Both together.
+    pub fn merge(&mut self, other: &Self) {
+        self.trials += other.trials;
+        self.came += other.came;
+        self.expected += other.expected;
+        self.variance += other.variance;
+    }
+
+    /// Whether as many came as should, within Bernstein's bound: a sum of independent events is off by `t`
+    /// with a chance of at most `exp(-t^2 / 2 (variance + t / 3))` on each side, however few they are.
+    pub fn is_plausible(&self) -> bool {
+        let one = u128::from(ONE.0);
+        let off = (u128::from(self.came) * one).abs_diff(self.expected);
+        if self.variance == 0 {
+            return off == 0;
+        }
+        off * off <= 2 * EXPONENT * one * (self.variance + off / 3)
+    }
+
+    /// Whether no more came than should, within the same bound.
+    pub fn is_at_most(&self) -> bool {
+        u128::from(self.came) * u128::from(ONE.0) <= self.expected || self.is_plausible()
+    }
+
+    /// The chance on average, in tenths of a percent.
+    pub fn expected_permille(&self) -> u128 {
+        let trials = u128::from(self.trials.max(1));
+        self.expected * 1_000 / u128::from(ONE.0) / trials
+    }
+
+    /// How often it came, in tenths of a percent.
+    pub fn came_permille(&self) -> u64 {
+        self.came * 1_000 / self.trials.max(1)
+    }
+}
+
+/// The chance that one audit draws a wrong leaf, billionths: four leaves by position, four by units.
+///
+/// `wrong` of `leaves` are wrong and claim `wrong_units` of `units`.
+pub fn detection(wrong: u64, leaves: u64, wrong_units: u64, units: u64) -> u32 {
+    let one = u128::from(ONE.0);
+    let right = |wrong: u64, all: u64| {
+        let all = u128::from(all.max(1));
+        one * all.saturating_sub(wrong.into()) / all
+    };
+    let by_units = if units == 0 { right(wrong, leaves) } else { right(wrong_units, units) };
+    let mut miss = one;
+    for factor in [right(wrong, leaves), by_units] {
+        for _ in 0..4 {
+            miss = miss * factor / one;
+        }
+    }
+    u32::try_from(one - miss).unwrap_or(ONE.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_are_those_of_the_reference() {
+        // docs/reference/trust.md, "What one audit finds".
+        assert_eq!(detection(1, 100, 1, 100) / 1_000_000, 77);
+        assert_eq!(detection(10, 100, 10, 100) / 1_000_000, 569);
+        assert_eq!(detection(33, 100, 33, 100) / 1_000_000, 959);
+        assert_eq!(detection(3, 3, 7, 7), ONE.0);
+        assert_eq!(detection(0, 3, 0, 7), 0);
+    }
+
+    #[test]
+    fn a_count_far_off_is_not_plausible() {
+        let sample = |came: u64| {
+            let mut sample = Sample::default();
+            (0..1_000).for_each(|n| sample.add(500_000_000, n < came));
+            sample
+        };
+        assert!(sample(500).is_plausible() && sample(560).is_plausible());
+        assert!(!sample(595).is_plausible() && !sample(405).is_plausible());
+        assert!(sample(405).is_at_most() && !sample(595).is_at_most());
+        let mut sure = Sample::default();
+        (0..3).for_each(|_| sure.add(ONE.0, false));
+        assert!(!sure.is_plausible());
+        assert_eq!((sample(500).expected_permille(), sample(250).came_permille()), (500, 250));
+    }
+}

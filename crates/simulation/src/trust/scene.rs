@@ -1,0 +1,276 @@
+//! What all parties act on: the chain, what waits to get into it, and what they know of each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::SolCall;
+use tilth_client::audit::{Effect, Millis, View};
+use tilth_contracts::{
+    AuditOutcome, AuditState, Audits, RangeState, SeatState, SoloRandomness,
+    bindings::audits::IAudits::Case,
+};
+use tilth_protocol::{JobId, Leaf, RangeId};
+use tilth_verification::{arithmetic::Share, audit::SAMPLES};
+
+use super::public::Public;
+use crate::{
+    farm::{Farm, FarmError},
+    random::Random,
+};
+
+/// Who sent a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A client, by its place in the world.
+    Client(usize),
+    /// A provider.
+    Provider(usize),
+    /// An auditor.
+    Auditor(usize),
+    /// Somebody with no part in anything.
+    Stranger,
+}
+
+/// What a transaction is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Ends an effect of the sender's machine of audits.
+    Audit(RangeId),
+    /// A claim.
+    Claim(JobId),
+    /// Results.
+    Submit(RangeId),
+    /// Payment of ranges.
+    Pay(Vec<RangeId>),
+    /// Anything else about a job.
+    Job(JobId),
+    /// Nobody waits for its end.
+    Other,
+}
+
+/// A transaction that waits to get into a block.
+#[derive(Clone, Debug)]
+pub struct Tx {
+    /// Who sent it.
+    pub by: Actor,
+    /// From which account.
+    pub from: Address,
+    /// The contract.
+    pub to: Address,
+    /// The call.
+    pub data: Bytes,
+    /// The call's signature.
+    pub call: &'static str,
+    /// What for.
+    pub what: What,
+}
+
+/// What was handed in for a range, and what is wrong with it: only oracles and friends of its provider
+/// know.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    /// Its leaves.
+    pub leaves: Vec<Leaf>,
+    /// Which of them are not what execution finds.
+    pub wrong: Vec<bool>,
+    /// Units that were submitted.
+    pub units: u64,
+    /// Whether the provider means ill.
+    pub by_foe: bool,
+}
+
+impl Handed {
+    /// How many leaves are wrong, and their units.
+    pub fn faults(&self) -> (u64, u64) {
+        let wrong = self.leaves.iter().zip(&self.wrong).filter(|(_, wrong)| **wrong);
+        wrong.fold((0, 0), |(n, units), (leaf, _)| (n + 1, units + leaf.units))
+    }
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Scene {
+    /// The chain.
+    pub farm: Farm,
+    /// What time it really is, milliseconds.
+    pub now: Millis,
+    /// Transactions that are in no block.
+    pub pool: Vec<Tx>,
+    /// Chance.
+    pub random: Random,
+    /// What logs said.
+    pub public: Public,
+    /// What was handed in.
+    pub handed: BTreeMap<RangeId, Handed>,
+    /// Clients and providers, and whether auditors get inputs from them.
+    pub serves_auditors: BTreeMap<Address, bool>,
+    /// Clients, and the providers that get no inputs from them.
+    pub refused: BTreeSet<(Address, Address)>,
+    /// Providers who do not serve outputs.
+    pub keeps_outputs: BTreeMap<Address, bool>,
+    /// Counts transactions that changed something.
+    pub version: u64,
+    cases: BTreeMap<RangeId, (u64, Case)>,
+    seats: BTreeMap<(RangeId, u8), (u64, u8)>,
+    beacons: BTreeMap<u64, (u64, B256, u8)>,
+}
+
+impl Scene {
+    /// A chain on which nothing has happened.
+    pub fn new(farm: Farm, random: Random) -> Self {
+        let now = farm.now.saturating_mul(1_000);
+        Self {
+            farm,
+            now,
+            pool: Vec::new(),
+            random,
+            public: Public::default(),
+            handed: BTreeMap::new(),
+            serves_auditors: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            keeps_outputs: BTreeMap::new(),
+            version: 0,
+            cases: BTreeMap::new(),
+            seats: BTreeMap::new(),
+            beacons: BTreeMap::new(),
+        }
+    }
+
+    /// Sends a transaction.
+    pub fn send<C: SolCall>(
+        &mut self,
+        by: Actor,
+        from: Address,
+        to: Address,
+        call: &C,
+        what: What,
+    ) {
+        let data = Bytes::from(call.abi_encode());
+        self.pool.push(Tx { by, from, to, data, call: C::SIGNATURE, what });
+    }
+
+    /// Sends what anybody may do about a case; `false` if the effect is another.
+    pub fn send_common(&mut self, by: Actor, from: Address, effect: &Effect) -> bool {
+        let at = *self.farm.addresses();
+        let id = effect.range();
+        let (job_id, seq, what) = (id.job.0, id.seq, What::Audit(id));
+        match effect {
+            Effect::Poke { round, .. } => {
+                let call = SoloRandomness::noteCall { round: *round };
+                self.send(by, from, at.randomness, &call, what);
+            }
+            Effect::Draw { .. } => {
+                let call = Audits::drawCall { jobId: job_id, seq };
+                self.send(by, from, at.audits, &call, what);
+            }
+            Effect::Advance { .. } => {
+                let call = Audits::advanceCall { jobId: job_id, seq };
+                self.send(by, from, at.audits, &call, what);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// A case as the chain shows it now; what cannot have changed is not asked again. `local`: what the
+    /// asking party's clock says.
+    ///
+    /// # Errors
+    /// Those of [`Farm::read`].
+    pub fn look(
+        &mut self,
+        id: RangeId,
+        seat: Option<u8>,
+        local: Millis,
+    ) -> Result<View, FarmError> {
+        let at = *self.farm.addresses();
+        let (job_id, seq) = (id.job.0, id.seq);
+        let known = self.cases.get(&id).filter(|(version, _)| *version == self.version);
+        let case = match known {
+            Some((_, case)) => case.clone(),
+            None => {
+                let call = Audits::auditCaseCall { jobId: job_id, seq };
+                let case = self.farm.read(at.audits, &call)?;
+                self.cases.insert(id, (self.version, case.clone()));
+                case
+            }
+        };
+        let state = AuditState::try_from(case.state).unwrap_or(AuditState::None);
+        let outcome = AuditOutcome::try_from(case.outcome).unwrap_or(AuditOutcome::Open);
+        // Before the draw, which notes it, a value can come and go with the blocks.
+        let noted = state != AuditState::Submitted;
+        let known = self
+            .beacons
+            .get(&case.round)
+            .copied()
+            .filter(|(seen, value, _)| *seen == self.farm.block || noted && !value.is_zero());
+        let (_, beacon, lapses) = match known {
+            Some(known) => known,
+            None => {
+                let round = case.round;
+                let value = self.farm.read(at.randomness, &SoloRandomness::valueCall { round })?;
+                let lapses =
+                    self.farm.read(at.randomness, &SoloRandomness::lapsesCall { round })?;
+                self.beacons.insert(round, (self.farm.block, value, lapses));
+                (self.farm.block, value, lapses)
+            }
+        };
+        let seat = seat.map(|number| self.seat(id, number)).transpose()?;
+        let over = self.public.ranges.get(&id).map(|range| range.state);
+        Ok(View {
+            state,
+            outcome,
+            deadline: case.deadline.to::<u64>().saturating_mul(1_000),
+            round: case.round,
+            rate: Share::new(case.rate),
+            positions: positions(case.positions),
+            seat,
+            beacon: (!beacon.is_zero()).then_some(beacon),
+            lapses,
+            block: self.farm.block,
+            now: self.farm.now.saturating_mul(1_000),
+            next: self.farm.now.saturating_mul(1_000).max(local),
+            range_over: matches!(over, Some(RangeState::Settled | RangeState::Rejected)),
+        })
+    }
+
+    fn seat(&mut self, id: RangeId, number: u8) -> Result<SeatState, FarmError> {
+        let known = self.seats.get(&(id, number)).filter(|(version, _)| *version == self.version);
+        let state = match known {
+            Some((_, state)) => *state,
+            None => {
+                let call = Audits::seatCall { jobId: id.job.0, seq: id.seq, number };
+                let audits = self.farm.addresses().audits;
+                let state = self.farm.read(audits, &call)?.state;
+                self.seats.insert((id, number), (self.version, state));
+                state
+            }
+        };
+        Ok(SeatState::try_from(state).unwrap_or(SeatState::Absent))
+    }
+
+    /// Whether a provider gets a client's inputs.
+    pub fn serves_providers(&self, client: Address, provider: Address) -> bool {
+        !self.refused.contains(&(client, provider))
+    }
+
+    /// Whether somebody serves the inputs of a range to its auditors.
+    pub fn has_inputs(&self, id: RangeId) -> bool {
+        let client = self.public.jobs.get(&id.job).map(|job| job.client);
+        let provider = self.public.ranges.get(&id).map(|range| range.provider);
+        [client, provider]
+            .into_iter()
+            .flatten()
+            .any(|who| self.serves_auditors.get(&who).copied().unwrap_or(true))
+    }
+}
+
+/// Eight places, 32 bits each, the first one lowest.
+pub fn positions(packed: U256) -> [u32; SAMPLES as usize] {
+    let mut rest = packed;
+    [(); SAMPLES as usize].map(|()| {
+        let place = u32::try_from(rest & U256::from(u32::MAX)).unwrap_or(u32::MAX);
+        rest >>= 32;
+        place
+    })
+}

@@ -1,0 +1,257 @@
+//! A world: people, a chain, and time that jumps to the next thing to do.
+
+use alloy_primitives::{Address, B256, keccak256};
+use tilth_client::audit::Millis;
+use tilth_contracts::{Auditors, JobBook};
+use tilth_verification::arithmetic::{ONE, Share};
+
+use super::{
+    auditor::Auditor,
+    cast::{Cast, Side, terms},
+    client::Client,
+    mind::{Proposer, Stranger},
+    oracle::Oracle,
+    provider::Provider,
+    scene::{Actor, Scene, Tx},
+};
+use crate::{
+    farm::{Farm, FarmError, Receipt},
+    random::Random,
+};
+
+/// Seconds between two blocks.
+pub const BLOCK_S: u64 = 6;
+/// Hashes of so many blocks can be asked for.
+const HASHES: u64 = 257;
+/// A world that is not idle after so long, seconds, never will be.
+const LONGEST: u64 = 8 * 86_400;
+/// Nor one with so many blocks in which something waited.
+const MOST_TICKS: u64 = 200_000;
+
+/// See the module's head.
+pub struct World {
+    /// The chain and what is known.
+    pub scene: Scene,
+    /// Clients.
+    pub clients: Vec<Client>,
+    /// Providers.
+    pub providers: Vec<Provider>,
+    /// Auditors.
+    pub auditors: Vec<Auditor>,
+    /// Who watches over the rules.
+    pub oracle: Oracle,
+    proposer: Box<dyn Proposer>,
+    stranger: Option<Box<dyn Stranger>>,
+    /// Covers every transaction with what became of it.
+    trace: B256,
+}
+
+/// Accounts: a letter for the kind, then the number.
+pub fn address(kind: u8, number: usize) -> Address {
+    let mut bytes = [kind; 20];
+    bytes[12..].copy_from_slice(&(number as u64).to_be_bytes());
+    Address::from(bytes)
+}
+
+/// Account of a client.
+pub fn client_address(number: usize) -> Address {
+    address(CLIENT, number)
+}
+
+/// Account of a provider.
+pub fn provider_address(number: usize) -> Address {
+    address(PROVIDER, number)
+}
+
+const CLIENT: u8 = 0xc0;
+const PROVIDER: u8 = 0xb0;
+const AUDITOR: u8 = 0xa0;
+/// Account of the stranger.
+pub const STRANGER: u8 = 0xd0;
+
+impl World {
+    /// People with their accounts, stakes and jobs, on a copy of a farm.
+    ///
+    /// # Errors
+    /// The contracts refused what they should not.
+    pub fn new(farm: &Farm, cast: Cast, random: Random) -> Result<Self, FarmError> {
+        let mut scene = Scene::new(farm.clone(), random);
+        let stake = |side: Option<Side>| -> u128 {
+            let of = cast.auditors.iter().filter(|plan| side.is_none_or(|side| side == plan.side));
+            of.map(|plan| plan.stake).sum()
+        };
+        let part = stake(Some(Side::Foe)) * u128::from(ONE.0) / stake(None).max(1);
+        let bought = Share::new(u32::try_from(part).unwrap_or(ONE.0));
+        let mut oracle = Oracle::new(cast.allowed, bought);
+        let at = *scene.farm.addresses();
+        let mut auditors = Vec::new();
+        for (n, plan) in cast.auditors.into_iter().enumerate() {
+            let who = address(AUDITOR, n);
+            scene.farm.fund(who, plan.stake)?;
+            let call = Auditors::joinCall { node: who, stake: plan.stake };
+            let number = scene.farm.send(who, at.auditors, &call)?.0;
+            oracle.meet(who, plan.side, plan.stake);
+            let name = (who, number, plan.side);
+            auditors.push(Auditor::new(Actor::Auditor(n), name, plan.skew, plan.mind));
+        }
+        let mut providers = Vec::new();
+        for (n, plan) in cast.providers.into_iter().enumerate() {
+            let who = address(PROVIDER, n);
+            scene.farm.register(who, plan.slots, plan.stake)?;
+            oracle.meet(who, plan.side, plan.stake);
+            let name = (who, u32::try_from(n + 1).unwrap_or(u32::MAX), plan.side);
+            let me = Actor::Provider(n);
+            providers.push(Provider::new(me, name, plan.slots, plan.skew, plan.mind, &mut scene));
+        }
+        // The line of auditors is read as of the second before a submission.
+        scene.farm.now += BLOCK_S;
+        scene.now += BLOCK_S * 1_000;
+        // Without it, worlds whose people do nothing by chance would all have the same beacons.
+        let trace = keccak256(scene.random.next_u64().to_be_bytes());
+        let mut clients = Vec::new();
+        for (n, plan) in cast.clients.into_iter().enumerate() {
+            let who = address(CLIENT, n);
+            let terms = terms(&plan, scene.farm.now);
+            let cap = terms.price.to::<u128>() * u128::from(terms.unitCap);
+            let funds = cap * u128::from(plan.tasks);
+            scene.farm.fund(who, funds)?;
+            oracle.meet(who, plan.side, funds);
+            let logs = scene.farm.send(who, at.job_book, &JobBook::openCall { terms, funds })?.1;
+            logs.iter().for_each(|log| scene.public.read(&at, log));
+            let me = Actor::Client(n);
+            let client = Client::new(me, (who, plan.side), plan.skew, plan.mind, &mut scene);
+            let strangers = providers.iter().filter(|provider| !client.serves(provider.who));
+            scene.refused.extend(strangers.map(|provider| (who, provider.who)));
+            clients.push(client);
+        }
+        let (proposer, stranger) = (cast.proposer, cast.stranger);
+        Ok(Self { scene, clients, providers, auditors, oracle, proposer, stranger, trace })
+    }
+
+    /// Lets everybody do what they like until nobody wants anything any more.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn run(&mut self) -> Result<(), FarmError> {
+        let last = self.scene.now + LONGEST * 1_000;
+        for _ in 0..MOST_TICKS {
+            self.act()?;
+            if self.scene.pool.is_empty() && self.due().is_none() {
+                return Ok(());
+            }
+            if self.scene.now > last {
+                break;
+            }
+            self.block()?;
+        }
+        let waiting: Vec<_> = self.scene.pool.iter().map(|tx| tx.call).collect();
+        self.oracle.blame(format!("not idle in the end; due {:?}, {waiting:?}", self.due()));
+        Ok(())
+    }
+
+    fn act(&mut self) -> Result<(), FarmError> {
+        let scene = &mut self.scene;
+        for client in &mut self.clients {
+            client.act(scene)?;
+        }
+        for provider in &mut self.providers {
+            provider.act(scene)?;
+        }
+        for auditor in &mut self.auditors {
+            auditor.act(scene)?;
+        }
+        if let Some(stranger) = &mut self.stranger {
+            stranger.act(address(STRANGER, 0), scene);
+        }
+        Ok(())
+    }
+
+    /// When somebody acts next, if there is no news.
+    fn due(&self) -> Option<Millis> {
+        let scene = &self.scene;
+        let clients = self.clients.iter().filter_map(|client| client.due(scene));
+        let providers = self.providers.iter().filter_map(|provider| provider.due(scene));
+        let auditors = self.auditors.iter().filter_map(Auditor::due);
+        clients.chain(providers).chain(auditors).min()
+    }
+
+    /// Time passes up to the next block in which there can be something, and it is made.
+    fn block(&mut self) -> Result<(), FarmError> {
+        let step = BLOCK_S * 1_000;
+        let idle = self.due().filter(|_| self.scene.pool.is_empty());
+        let wait = idle.map_or(0, |due| due.saturating_sub(self.scene.now));
+        for left in (0..wait.div_ceil(step).max(1)).rev() {
+            self.scene.now += step;
+            self.seal(left < HASHES);
+        }
+        let Scene { pool, now, random, .. } = &mut self.scene;
+        for tx in self.proposer.take(pool, *now, random) {
+            let receipt = self.scene.farm.transact(tx.from, tx.to, tx.data.clone(), tx.call)?;
+            self.note(&tx, &receipt)?;
+        }
+        Ok(())
+    }
+
+    /// The block so far gets its hash, and the next one its number and time.
+    fn seal(&mut self, wanted: bool) {
+        let farm = &mut self.scene.farm;
+        if wanted {
+            let parts = [self.trace.as_slice(), &farm.block.to_be_bytes(), &farm.now.to_be_bytes()];
+            farm.set_hash(farm.block, keccak256(parts.concat()));
+        }
+        farm.block += 1;
+        let stamp = self.proposer.stamp(self.scene.now / 1_000, &mut self.scene.random);
+        farm.now = stamp.max(farm.now + 1);
+    }
+
+    fn note(&mut self, tx: &Tx, receipt: &Receipt) -> Result<(), FarmError> {
+        let scene = &mut self.scene;
+        let head = [scene.farm.block, scene.farm.now, u64::from(receipt.success)];
+        let mut parts = vec![self.trace.to_vec(), tx.from.to_vec(), tx.to.to_vec()];
+        parts.extend(head.map(|number| number.to_be_bytes().to_vec()));
+        parts.extend([tx.data.to_vec(), receipt.output.to_vec()]);
+        for log in &receipt.logs {
+            parts.push(log.data.topics().iter().flat_map(|topic| topic.0).collect());
+            parts.push(log.data.data.to_vec());
+        }
+        self.trace = keccak256(parts.concat());
+        if receipt.success {
+            scene.version += 1;
+        }
+        let at = *scene.farm.addresses();
+        for log in &receipt.logs {
+            scene.public.read(&at, log);
+            self.oracle.read(log, scene);
+        }
+        match tx.by {
+            Actor::Client(n) => self.clients[n].done(tx, receipt, scene),
+            Actor::Provider(n) => self.providers[n].done(tx, receipt, scene),
+            Actor::Auditor(n) => self.auditors[n].done(tx, receipt, scene),
+            Actor::Stranger => Ok(()),
+        }
+    }
+
+    /// The trace so far.
+    pub fn trace(&self) -> B256 {
+        self.trace
+    }
+
+    /// Everybody with a side: the account, and units that it executed.
+    pub fn people(&self) -> Vec<(Address, Side, Role, u64)> {
+        let clients = self.clients.iter().map(|c| (c.who, c.side, Role::Client, 0));
+        let providers = self.providers.iter().map(|p| (p.who, p.side, Role::Provider, p.executed));
+        let auditors = self.auditors.iter().map(|a| (a.who, a.side, Role::Auditor, a.executed));
+        clients.chain(providers).chain(auditors).collect()
+    }
+}
+
+/// What somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Pays for work.
+    Client,
+    /// Works.
+    Provider,
+    /// Re-executes.
+    Auditor,
+}

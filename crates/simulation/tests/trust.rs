@@ -1,0 +1,82 @@
+//! What is promised in docs/guide/trust.md, in many small worlds. More of them by command:
+//! `cargo run --release -p tilth-simulation -- trust --seeds 0..10000`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
+
+use std::collections::BTreeSet;
+
+use tilth_simulation::{
+    Farm, Random,
+    adversary::{self, ALL},
+    trust::{Allowed, Outcome, Report, World, run_seed},
+};
+
+/// Worlds of each adversary.
+const TURNS: u64 = 10;
+
+/// The parts are played at the same time and judged together: how often something happens is said of all worlds.
+#[test]
+fn what_is_promised_holds_in_all_worlds() {
+    const PARTS: u64 = 4;
+    let all = TURNS * ALL.len() as u64;
+    let mut report = Report::default();
+    std::thread::scope(|scope| {
+        let play =
+            |part: u64| move || Report::played(part * all / PARTS..(part + 1) * all / PARTS, None);
+        let parts: Vec<_> = (0..PARTS).map(|part| scope.spawn(play(part))).collect();
+        for part in parts {
+            report.merge(part.join().unwrap().unwrap());
+        }
+    });
+    report.check();
+    assert_eq!(report.faults, [], "\n{}", report.render());
+    assert_eq!(report.rows.len(), ALL.len());
+    assert!(report.rows.values().all(|row| row.worlds == TURNS));
+    // Somebody was late here, and lost bonds; elsewhere nobody honest does, unless votes are for sale.
+    let crashed = ALL.iter().position(|adversary| adversary.name == "crash-looper").unwrap();
+    assert!(report.rows[&crashed].counts.honest_cut > 0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world() {
+    let farm = Farm::new().unwrap();
+    for (seed, adversary) in (0_u64..).zip(&ALL).filter(|(seed, _)| seed % 5 == 1) {
+        let first = run_seed(&farm, seed, adversary).unwrap();
+        assert_eq!(run_seed(&farm, seed, adversary).unwrap(), first, "{}", adversary.name);
+        assert_ne!(run_seed(&farm, seed + 1, adversary).unwrap().trace, first.trace);
+    }
+}
+
+#[test]
+fn every_seed_is_another_world() {
+    let farm = Farm::new().unwrap();
+    let quiet = ALL.iter().find(|adversary| adversary.name == "withholding client").unwrap();
+    let traces: BTreeSet<_> =
+        (0..12).map(|seed| run_seed(&farm, seed, quiet).unwrap().trace).collect();
+    assert_eq!(traces.len(), 12);
+}
+
+#[test]
+fn honest_people_live_from_it() {
+    let report = Report::of(0..20, Some(0)).unwrap();
+    let row = &report.rows[&0];
+    let (counts, [foes, clients, providers, auditors]) = (&row.counts, row.won);
+    assert_eq!((row.worlds, report.faults.as_slice()), (20, &[][..]));
+    assert!(counts.verdicts > 60 && counts.honest_ranges > 60);
+    assert!(foes == 0 && clients < 0 && providers > 0 && auditors > 0, "{row:?}");
+    assert_eq!((counts.honest_cut, counts.false_ranges, counts.honest_unpaid), (0, 0, 0));
+    // The purse pays late, not never: most of what auditors earned they have.
+    assert!(i128::try_from(row.owed).unwrap() < auditors / 2, "{row:?}");
+}
+
+#[test]
+fn oracles_see_what_bought_votes_do() {
+    let farm = Farm::new().unwrap();
+    let play = |seed| -> Outcome {
+        let mut random = Random::new(seed);
+        let mut cast = adversary::cartel::upholding(&mut random);
+        cast.allowed = Allowed::default();
+        World::new(&farm, cast, random).unwrap().finish().unwrap()
+    };
+    // A quarter of the first auditors are bought.
+    assert!((0..20).any(|seed| play(seed).faults.iter().any(|fault| fault.contains("upheld"))));
+}
