@@ -60,6 +60,8 @@ contract AuditRulesTest is T {
         eq(Parameters.LEAD, parameter("lead"), "lead");
         eq(Parameters.COMMITTEE, parameter("committee"), "committee");
         eq(Parameters.MIN_AUDITORS, parameter("minAuditors"), "auditors");
+        uint256 slots = Parameters.SAMPLES * Parameters.SLOWNESS;
+        eq(Parameters.COMMIT_TIME / slots, parameter("maxRangeTimeout"), "longest range timeout");
         string[] memory severities = column("parameters", "severities");
         uint256[5] memory mine = [
             Parameters.WRONG_RESULT,

@@ -104,6 +104,35 @@ contract AuditorsTest is AuditWorld {
         new Auditors(ledger, address(0), MIN_STAKE);
     }
 
+    /// @dev Whom Rust finds with the same seeds. People are digits, their numbers; 0 is nobody.
+    function test_votesAreThoseOfRust() public {
+        string memory json = vm.readFile("../vectors/trust.json");
+        string[] memory stakes = vm.parseJsonStringArray(json, ".votes.stakes");
+        for (uint256 i = 0; i < stakes.length; ++i) {
+            auditor(i + 1, uint128(vm.parseUint(stakes[i])));
+        }
+        bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.draws.seed");
+        string[] memory first = vm.parseJsonStringArray(json, ".votes.draws.first");
+        string[] memory wanted = vm.parseJsonStringArray(json, ".votes.draws.wanted");
+        string[] memory out = vm.parseJsonStringArray(json, ".votes.draws.out");
+        string[] memory found = vm.parseJsonStringArray(json, ".votes.draws.found");
+        ok(seed.length >= 20, "there are vectors");
+        for (uint256 n = 0; n < seed.length; ++n) {
+            uint32 from = uint32(vm.parseUint(first[n]));
+            uint32[] memory got =
+                auditors.drawn(seed[n], Draw.AUDITOR, from, vm.parseUint(wanted[n]), digits(out[n]), NOW);
+            eq(keccak256(abi.encode(got)), keccak256(abi.encode(digits(found[n]))), "who is drawn");
+        }
+    }
+
+    function digits(string memory text) internal pure returns (uint32[] memory numbers) {
+        bytes memory letters = bytes(text);
+        numbers = new uint32[](letters.length);
+        for (uint256 i = 0; i < letters.length; ++i) {
+            numbers[i] = uint32(uint8(letters[i])) - 48;
+        }
+    }
+
     /// @dev The tree against the plain line, whatever joins, leaves and is punished, now and at every moment before.
     function testFuzz_theLineIsThatOfTheStakesInOrder(uint256 seed) public {
         uint256 n = 0;

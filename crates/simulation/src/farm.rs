@@ -53,6 +53,12 @@ pub enum FarmError {
         /// Of the simulation.
         clock: u128,
     },
+    /// Worlds were asked for with an adversary that there is not.
+    #[error("there is no adversary number {place}")]
+    NoAdversary {
+        /// Its place, from 0 on.
+        place: usize,
+    },
 }
 
 /// What became of a transaction.

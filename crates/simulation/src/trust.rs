@@ -16,6 +16,8 @@ pub mod closing;
 pub mod counts;
 pub mod cuts;
 pub mod duty;
+#[cfg(test)]
+mod lead;
 pub mod mind;
 pub mod oracle;
 pub mod provider;

@@ -39,6 +39,13 @@ pub const LEAD: u32 = 5;
 pub const MIN_AUDITORS: u32 = LEAD + 2;
 /// Most votes of one case: ten of fifteen is a lead of five.
 pub const COMMITTEE: u32 = 15;
+/// Time of the auditors of a stage to re-execute and commit, seconds.
+pub const COMMIT_TIME_S: u32 = 3_600;
+/// Time of an auditor for one leaf, in times of a range: it must fetch what the task needs, and its machine may be slower.
+pub const SLOWNESS: u32 = 2;
+/// Longest range timeout of an audited job, seconds: each of the [`SAMPLES`] leaves may take as long as a range, and
+/// [`SLOWNESS`] times as long with its auditor, who has [`COMMIT_TIME_S`] for all of them.
+pub const MAX_RANGE_TIMEOUT_S: u32 = COMMIT_TIME_S / SAMPLES / SLOWNESS;
 
 /// How often a provider with this record is audited: `floor + (1 - floor) x half / (half + record)`, rounded
 /// up. 1 without a record; towards the floor with it, never there.
@@ -83,6 +90,16 @@ pub const fn first_votes(value: u128, small: u128) -> u32 {
 pub fn answer(job: JobId, leaves: &[Leaf]) -> B256 {
     let hashes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.hash(job).0).collect();
     keccak256(hashes)
+}
+
+/// Places of the drawn leaves as the contract packs them: [`SAMPLES`] times 32 bits, the first one lowest.
+pub fn positions(packed: U256) -> [u32; SAMPLES as usize] {
+    let bytes = packed.to_be_bytes::<32>();
+    let mut positions = [0; SAMPLES as usize];
+    for (position, word) in positions.iter_mut().zip(bytes.rchunks_exact(4)) {
+        *position = word.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+    }
+    positions
 }
 
 /// What an auditor publishes before the leaves are opened, and a replica before any root is shown:
@@ -239,6 +256,12 @@ mod tests {
         assert!(share(Decision::AtProvidersCost).abs_diff(5_000) < 310);
         assert_eq!(first_votes(SMALL, SMALL), 1);
         assert_eq!(first_votes(SMALL + 1, SMALL), 2);
+    }
+
+    #[test]
+    fn positions_are_read_from_the_lowest_bits_up() {
+        let packed = U256::from(7) | U256::from(9) << 32 | U256::from(u32::MAX) << 224;
+        assert_eq!(positions(packed), [7, 9, 0, 0, 0, 0, 0, u32::MAX]);
     }
 
     #[test]

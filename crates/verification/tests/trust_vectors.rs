@@ -13,7 +13,7 @@ use tilth_verification::{
     MerkleSum,
     arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure, rate_for},
     audit::{self, Asked, Decision, Verdict},
-    draw::{Pick, Purpose, Seed},
+    draw::{Person, Pick, Purpose, Seed},
 };
 
 /// Columns of a table, all of them strings: decimal numbers and hashes.
@@ -100,6 +100,31 @@ fn units() -> Value {
         "positionOfUnit": answers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "unitsBefore": before.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+/// Nine auditors, and whom draws find among them. People are digits, their numbers in the contract; 0 is nobody.
+fn votes() -> Value {
+    // Ten coins is the least stake; most of the line is one person's, and places do not fall on round numbers.
+    let stakes =
+        [10_u128, 25, 10, 400, 33, 11, 90, 10, 57].map(|coins| coins * 10_u128.pow(18) + coins);
+    let people: Vec<_> =
+        (1_u8..).zip(stakes).map(|(owner, stake)| Person { owner, stake }).collect();
+    let mut table = Table::default();
+    for n in 0..24_u32 {
+        let out = ["", "4", "49", "123", "0", "22", "123456789", "12356789"][n as usize % 8];
+        let (first, wanted) = (n / 8 * 1_000_003, n % 16);
+        let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
+        let votes = seed(n).votes(Purpose::Auditor, first, wanted as usize, &people, is_out);
+        let found = votes.members.iter().map(|member| people[*member].owner.to_string());
+        table.row(&[
+            ("seed", seed(n).0.to_string()),
+            ("first", first.to_string()),
+            ("wanted", wanted.to_string()),
+            ("out", out.to_owned()),
+            ("found", found.collect()),
+        ]);
+    }
+    json!({ "stakes": stakes.map(|stake| stake.to_string()), "draws": table.json() })
 }
 
 fn rates() -> Value {
@@ -252,6 +277,7 @@ fn parameters() -> Value {
         "samples": audit::SAMPLES.to_string(),
         "lead": audit::LEAD.to_string(),
         "committee": audit::COMMITTEE.to_string(),
+        "maxRangeTimeout": audit::MAX_RANGE_TIMEOUT_S.to_string(),
         "minAuditors": audit::MIN_AUDITORS.to_string(),
         "severities": severities,
     })
@@ -269,6 +295,7 @@ fn trust_vectors_are_those_committed() {
         "exposures": exposures(),
         "needs": needs(),
         "verdicts": verdicts(),
+        "votes": votes(),
         "seal": seals(),
     });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/trust.json");

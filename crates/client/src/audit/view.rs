@@ -1,11 +1,14 @@
 //! A case as the chain shows it.
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::B256;
 use tilth_contracts::{
     AuditOutcome, AuditState, Audits, JobBook, RangeState, SeatState, SoloRandomness,
 };
 use tilth_protocol::RangeId;
-use tilth_verification::{arithmetic::Share, audit::SAMPLES};
+use tilth_verification::{
+    arithmetic::Share,
+    audit::{SAMPLES, positions},
+};
 
 use super::words::{Millis, Question};
 use crate::{ChainError, Link, clock};
@@ -50,12 +53,13 @@ pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View,
     let (job, seq) = (range.job.0, range.seq);
     // The head first: what is read after it is at least as new.
     let block = link.block_number().await?;
+    // The range before its case: the verdict that ends a range closes its case, and a case that is read later is not older.
+    let state = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?.state;
     let case = link.read(at.audits, Audits::auditCaseCall { jobId: job, seq }).await?;
     let value = SoloRandomness::valueCall { round: case.round };
     let beacon = link.read(at.randomness, value).await?;
     let lapses = SoloRandomness::lapsesCall { round: case.round };
     let lapses = link.read(at.randomness, lapses).await?;
-    let state = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?.state;
     let seat = match seat {
         Some(number) => {
             let call = Audits::seatCall { jobId: job, seq, number };
@@ -89,30 +93,9 @@ impl View {
     }
 }
 
-/// Eight places, 32 bits each, the first one lowest.
-fn positions(packed: U256) -> [u32; SAMPLES as usize] {
-    let bytes = packed.to_be_bytes::<32>();
-    let mut positions = [0; SAMPLES as usize];
-    for (position, word) in positions.iter_mut().zip(bytes.rchunks_exact(4)) {
-        *position = word.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
-    }
-    positions
-}
-
 fn known<T>(value: Result<T, impl ToString>) -> Result<T, ChainError> {
     value.map_err(|error| ChainError::BadAnswer {
         action: "reading an audit",
         detail: error.to_string(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_read_from_the_lowest_bits_up() {
-        let packed = U256::from(7) | U256::from(9) << 32 | U256::from(u32::MAX) << 224;
-        assert_eq!(positions(packed), [7, 9, 0, 0, 0, 0, 0, u32::MAX]);
-    }
 }

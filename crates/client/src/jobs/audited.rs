@@ -3,14 +3,11 @@
 
 use tilth_contracts::{Auditors, Audits};
 use tilth_protocol::{Amount, Problem, Units, Workload};
-use tilth_verification::audit::MIN_AUDITORS;
+use tilth_verification::audit::{MAX_RANGE_TIMEOUT_S, MIN_AUDITORS};
 
 use super::{JobError, Jobs};
 use crate::job_file::PreparedJob;
 
-/// Longest range timeout, seconds: an auditor has an hour (`COMMIT_TIME` of the contracts' `Parameters`) for eight tasks
-/// (`SAMPLES`), each of which may take as long as a range, and twice as long on its machine (`SLOWNESS`).
-const MAX_RANGE_TIMEOUT: u32 = 225;
 /// An auditor is paid at least this part (1/x) of the deployment's small value (`MIN_FEE_PART`).
 const MIN_FEE_PART: u128 = 10_000;
 /// A task must be worth so many of these least fees, those of a whole committee (`MIN_TASK_FEES`).
@@ -47,12 +44,12 @@ fn check(prepared: &PreparedJob, small_value: u128) -> Result<(), Problem> {
             "leave out `audited`, or run the work as WebAssembly",
         ));
     }
-    if offer.range_timeout_s > MAX_RANGE_TIMEOUT {
+    if offer.range_timeout_s > MAX_RANGE_TIMEOUT_S {
         let given = offer.range_timeout_s;
         return Err(Problem::new(
             "ranges of the job may take too long for an audit",
             format!(
-                "range-timeout is {given} s, in audited jobs it is at most {MAX_RANGE_TIMEOUT} s"
+                "range-timeout is {given} s, in audited jobs it is at most {MAX_RANGE_TIMEOUT_S} s"
             ),
             "lower range-timeout (and target) under [schedule]; tasks that take longer must be made smaller",
         ));
@@ -99,7 +96,7 @@ mod tests {
                 price: LEAST_PRICE,
                 clock: None,
                 window_s: None,
-                range_timeout_s: MAX_RANGE_TIMEOUT,
+                range_timeout_s: MAX_RANGE_TIMEOUT_S,
                 target_s: 10,
                 deadline_s: 86_400,
                 parallelism: 4,
@@ -130,7 +127,7 @@ mod tests {
     #[test]
     fn our_bounds_are_the_contracts() {
         let slots = parameter("SAMPLES") * parameter("SLOWNESS");
-        assert_eq!(u128::from(MAX_RANGE_TIMEOUT), parameter("COMMIT_TIME") / slots);
+        assert_eq!(u128::from(MAX_RANGE_TIMEOUT_S), parameter("COMMIT_TIME") / slots);
         assert_eq!(MIN_FEE_PART, parameter("MIN_FEE_PART"));
         assert_eq!(MIN_TASK_FEES, parameter("MIN_TASK_FEES"));
         assert_eq!(u128::from(MIN_AUDITORS), parameter("LEAD") + 2, "see MIN_AUDITORS there");

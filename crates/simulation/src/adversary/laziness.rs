@@ -41,7 +41,7 @@ impl ProviderMind for Idler {
 }
 
 /// What an auditor that does not execute does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sleeper {
     /// Commits to anything.
     Guesses,
@@ -51,6 +51,11 @@ pub enum Sleeper {
     Silent,
     /// Does not come.
     Absent,
+}
+
+impl Sleeper {
+    /// One of each kind.
+    pub const ALL: [Self; 4] = [Self::Guesses, Self::Follows, Self::Silent, Self::Absent];
 }
 
 impl AuditorMind for Sleeper {
@@ -81,7 +86,7 @@ pub fn provider(_: &mut Random) -> Cast {
 /// Four auditors among honest ones, one of each kind.
 pub fn auditor(_: &mut Random) -> Cast {
     let mut cast = Cast::honest(TASKS, PROVIDERS, AUDITORS);
-    for mind in [Sleeper::Guesses, Sleeper::Follows, Sleeper::Silent, Sleeper::Absent] {
+    for mind in Sleeper::ALL {
         cast.auditor(Side::Foe, 25, mind);
     }
     cast.allowed.idle_votes = true;

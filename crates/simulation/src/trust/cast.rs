@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U96};
 use tilth_contracts::Terms;
 use tilth_protocol::amount::GRAIN;
+use tilth_verification::audit::MAX_RANGE_TIMEOUT_S;
 
 use super::{
     mind::{AuditorMind, ClientMind, Honest, Proposer, ProviderMind, Stranger},
@@ -13,8 +14,6 @@ use super::{
 pub const PRICE: u128 = GRAIN / 100;
 /// What executing a unit costs whoever does it, base units: electricity and wear, a third of the price.
 pub const COST: u128 = PRICE / 3;
-/// Seconds from which a claimed range may be expired; the most that audited jobs may have.
-const RANGE_TIMEOUT: u32 = 225;
 /// Seconds a job has.
 pub const JOB_TIME: u64 = 86_400;
 
@@ -140,7 +139,7 @@ pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
         floorPrice: U96::ZERO,
         finishSeconds: 0,
         window: 600,
-        rangeTimeout: RANGE_TIMEOUT,
+        rangeTimeout: MAX_RANGE_TIMEOUT_S,
         targetSeconds: 60,
         parallelism: 1,
         firstRange: plan.tasks.div_ceil(4),

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::Address;
 use tilth_contracts::DeployParams;
+use tilth_verification::arithmetic::Fault;
 
 use crate::farm::TREASURY;
 
-/// An absence costs this part (1/x) of a stake: `Parameters.ABSENT`.
-const ABSENT_PART: u128 = 1_000;
-/// But at least this part (1/x) of the least stake: `Parameters.FLOOR_PART`.
+/// No fault of an auditor costs less than this part (1/x) of the least stake: `Parameters.FLOOR_PART`.
 const FLOOR_PART: u128 = 100;
 /// A late range costs this part (1/x) of the most that it can be worth: `JobLayout.BOND_BPS`.
 const BOND_PART: u128 = 10;
@@ -47,8 +46,8 @@ impl Cut {
     /// Whether it is no more than what an absence costs an auditor.
     pub fn is_absence(&self) -> bool {
         let floor = DeployParams::standard(TREASURY).auditor_stake / FLOOR_PART;
-        let share = (self.left + self.sum()) / ABSENT_PART;
-        self.stake == Stake::Auditor && self.sum() <= share.max(floor)
+        let before = self.left + self.sum();
+        self.stake == Stake::Auditor && self.sum() <= Fault::Absent.penalty(before, floor)
     }
 }
 

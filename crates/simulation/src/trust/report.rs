@@ -9,10 +9,9 @@ use crate::{
     random::Random,
 };
 
-/// The adversary of a seed: they take turns.
-pub fn adversary_of(seed: u64) -> &'static Adversary {
-    let turn = usize::try_from(seed % ALL.len() as u64).unwrap_or(0);
-    &ALL[turn]
+/// The place in [`ALL`] of a seed's adversary: they take turns.
+fn turn_of(seed: u64) -> usize {
+    usize::try_from(seed % ALL.len() as u64).unwrap_or(0)
 }
 
 /// Runs the world of a seed on a copy of a farm with nothing but the contracts.
@@ -64,7 +63,7 @@ impl Report {
     /// Runs the worlds of all seeds and judges them; with `only`, all with the adversary of this place in [`ALL`].
     ///
     /// # Errors
-    /// Those of [`run_seed`].
+    /// Those of [`run_seed`]; [`FarmError::NoAdversary`] for a place that [`ALL`] does not have.
     pub fn of(seeds: Range<u64>, only: Option<usize>) -> Result<Self, FarmError> {
         let mut report = Self::played(seeds, only)?;
         report.check();
@@ -74,14 +73,14 @@ impl Report {
     /// The same, but what can only be said of many worlds is still to be [checked](Self::check).
     ///
     /// # Errors
-    /// Those of [`run_seed`].
+    /// Those of [`Self::of`].
     pub fn played(seeds: Range<u64>, only: Option<usize>) -> Result<Self, FarmError> {
         let farm = Farm::new()?;
         let mut report = Self::default();
         for seed in seeds {
-            let turn = usize::try_from(seed % ALL.len() as u64).unwrap_or(0);
-            let place = only.unwrap_or(turn) % ALL.len();
-            let outcome = run_seed(&farm, seed, &ALL[place])?;
+            let place = only.unwrap_or_else(|| turn_of(seed));
+            let adversary = ALL.get(place).ok_or(FarmError::NoAdversary { place })?;
+            let outcome = run_seed(&farm, seed, adversary)?;
             report.add(seed, place, outcome);
         }
         Ok(report)
@@ -207,6 +206,15 @@ mod tests {
         }
         // Fewer verdicts bought than could be are no fault.
         assert!(sampled(|counts| &mut counts.bought, false).is_empty());
+    }
+
+    #[test]
+    fn a_place_without_an_adversary_is_nobody_elses() {
+        let refused = Report::played(0..1, Some(ALL.len()));
+        assert!(
+            matches!(refused, Err(FarmError::NoAdversary { place }) if place == ALL.len()),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
 use tilth_client::audit::{Effect, Millis, View};
 use tilth_contracts::{
@@ -10,7 +10,7 @@ use tilth_contracts::{
     bindings::audits::IAudits::Case,
 };
 use tilth_protocol::{JobId, Leaf, RangeId};
-use tilth_verification::{arithmetic::Share, audit::SAMPLES};
+use tilth_verification::{arithmetic::Share, audit::positions};
 
 use super::public::Public;
 use crate::{
@@ -263,14 +263,4 @@ impl Scene {
             .flatten()
             .any(|who| self.serves_auditors.get(&who).copied().unwrap_or(true))
     }
-}
-
-/// Eight places, 32 bits each, the first one lowest.
-pub fn positions(packed: U256) -> [u32; SAMPLES as usize] {
-    let mut rest = packed;
-    [(); SAMPLES as usize].map(|()| {
-        let place = u32::try_from(rest & U256::from(u32::MAX)).unwrap_or(u32::MAX);
-        rest >>= 32;
-        place
-    })
 }
