@@ -56,7 +56,6 @@ use tilth_service::{OnFailure, Readiness, Registry, Scope};
 pub use block::{Block, SealedHeader};
 pub use clock::Clock;
 pub use config::{Access, Config, Limits, Production};
-use execution::ExecutionError;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisHeader, Predeploy};
 pub use node::NodeError;
 use node::{Node, chain_of_causes};
@@ -114,51 +113,9 @@ impl ChainError {
     /// The error for a person.
     pub fn problem(&self) -> Problem {
         let advice = match self {
-            Self::Folder { .. } => "choose a folder this user can write to".to_owned(),
-            Self::Rpc { .. } => {
-                "choose another port, or stop the program that uses this one".to_owned()
-            }
-            Self::Node(NodeError::OtherGenesis { .. } | NodeError::OtherChain { .. }) => {
-                "use the genesis the folder was made with, or start with a fresh folder".to_owned()
-            }
-            Self::Node(NodeError::NoRandomness(_)) => {
-                "the system's source of random bytes must work before anything is signed here"
-                    .to_owned()
-            }
-            Self::Node(NodeError::Genesis(_)) => "correct the genesis".to_owned(),
-            Self::Node(NodeError::OtherForks(_)) => {
-                "use the schedule of forks the folder was last opened with; only forks after its \
-                 last block can be moved. For another past, import its blocks into a fresh folder"
-                    .to_owned()
-            }
-            Self::Node(NodeError::WrongState { .. }) => {
-                "the database is damaged: see what `tilth node fsck` says, or start from a snapshot or \
-                 a copy"
-                    .to_owned()
-            }
-            Self::Node(NodeError::UnknownParent(_) | NodeError::NotNext { .. }) => {
-                "hand in the blocks before it first, oldest first".to_owned()
-            }
-            Self::Node(NodeError::OtherFinal { .. }) => {
-                "this node has followed another branch to its end: start it again with a fresh folder \
-                 or a snapshot of the chain that is to be followed"
-                    .to_owned()
-            }
-            Self::Node(NodeError::TooManyHeld { .. }) => {
-                "wait until a block becomes final before more are handed in".to_owned()
-            }
-            Self::Node(NodeError::State(error)) => error.advice().to_owned(),
-            Self::Node(NodeError::Execution(ExecutionError::State(error))) => {
-                error.advice().to_owned()
-            }
-            Self::Node(NodeError::Execution(
-                ExecutionError::Invalid { .. }
-                | ExecutionError::Transaction { .. }
-                | ExecutionError::Mismatch { .. },
-            )) => "correct the block's attributes, or take the block from another node".to_owned(),
-            Self::Node(NodeError::Execution(_)) => {
-                "run `tilth node fsck`, and report this as a bug if nothing is wrong".to_owned()
-            }
+            Self::Folder { .. } => "choose a folder this user can write to",
+            Self::Rpc { .. } => "choose another port, or stop the program that uses this one",
+            Self::Node(error) => error.advice(),
         };
         let causes = std::error::Error::source(self).map(chain_of_causes).unwrap_or_default();
         Problem::new(self.to_string(), causes, advice)
@@ -309,8 +266,8 @@ impl Chain {
 
     /// Takes the transactions of abandoned blocks back into the pool, oldest block first, except for
     /// those that are also in the blocks that took their place. For producers that move the head to
-    /// another branch, to be called after that; nothing comes back from more than 64 blocks. Returns
-    /// how many came back.
+    /// another branch, to be called after that; nothing comes back from more than 64 blocks. Blocks
+    /// its thread while it writes the pool's journal anew. Returns how many came back.
     pub fn reinject(&self, abandoned: &[Block], adopted: &[Block]) -> Result<usize, ChainError> {
         Ok(self.node.reinject(abandoned, adopted).map_err(NodeError::State)?)
     }

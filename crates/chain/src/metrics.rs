@@ -1,6 +1,6 @@
 //! What a node measures about itself.
 //!
-//! One [`Meters`] per node. Block production records into it; what can be read when somebody asks
+//! One [`Meters`] per node. What makes, verifies and writes blocks records into it; what can be read when somebody asks
 //! (head, pool, database) is not kept twice.
 
 use std::{
@@ -33,9 +33,11 @@ pub(crate) struct Meters {
     pub(crate) execute: Histogram,
     /// Computing its roots.
     pub(crate) root: Histogram,
-    /// Writing it to disk.
+    /// Executing a block that others made, and comparing what it says.
+    pub(crate) verify: Histogram,
+    /// Writing a block to disk and showing it.
     pub(crate) commit: Histogram,
-    /// Blocks that could not be made.
+    /// Blocks that could not be made or written.
     pub(crate) failed: Counter,
     /// Open WebSocket connections.
     pub(crate) connections: Gauge,
@@ -61,7 +63,7 @@ impl Default for Meters {
         };
         let counter = |name, help| registry.counter(name, help, &[]);
         Self {
-            blocks: counter("tilth_blocks_total", "Blocks this process has made."),
+            blocks: counter("tilth_blocks_total", "Blocks this process has written."),
             gas: counter("tilth_gas_total", "Gas used in these blocks."),
             transactions: counter("tilth_transactions_total", "Transactions in these blocks."),
             per_block: registry.histogram(
@@ -72,8 +74,12 @@ impl Default for Meters {
             ),
             execute: phase("execute"),
             root: phase("root"),
+            verify: phase("verify"),
             commit: phase("commit"),
-            failed: counter("tilth_block_failures_total", "Blocks that could not be made."),
+            failed: counter(
+                "tilth_block_failures_total",
+                "Blocks that could not be made or written.",
+            ),
             connections: registry.gauge(
                 "tilth_websocket_connections",
                 "Open WebSocket connections.",
@@ -91,7 +97,7 @@ impl Default for Meters {
 }
 
 impl Meters {
-    /// A block was made and stored.
+    /// A block, of this node or of others, was written.
     pub(crate) fn block(&self, transactions: usize, gas: u64) {
         self.blocks.increment();
         self.gas.add(gas);

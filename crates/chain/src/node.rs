@@ -4,6 +4,7 @@
 //! Order of a new block: executed, written to disk as a whole, then shown to readers, then taken
 //! out of the pool. So nothing is ever shown that a crash could take back.
 
+mod advice;
 mod arrivals;
 mod below;
 mod branches;
@@ -70,9 +71,9 @@ pub enum NodeError {
     /// The state or its database failed.
     #[error("the chain's database failed")]
     State(#[from] StateError),
-    /// A block could not be executed.
+    /// A block could not be executed; that the state could not be read is [`Self::State`].
     #[error("the block could not be executed")]
-    Execution(#[from] ExecutionError),
+    Execution(#[source] ExecutionError),
     /// The genesis is not possible.
     #[error("the genesis could not be made")]
     Genesis(#[from] GenesisError),
@@ -98,11 +99,20 @@ pub enum NodeError {
     /// The parent that a block stands on is neither the last block nor held.
     #[error("the parent {0} is neither the last block nor held")]
     UnknownParent(B256),
-    /// The chain has another block of this number.
+    /// The chain has another block of this number, which is that of the block or of its parent.
     #[error("the chain has another block {number}")]
     OtherFinal {
         /// Number of the block.
         number: u64,
+    },
+    /// A block from before the snapshot that the chain came from: nobody here can say whether it is the
+    /// chain's.
+    #[error("block {number} is older than what this node holds, which goes on with block {first}")]
+    BeforeHeld {
+        /// Number of the block.
+        number: u64,
+        /// The first block after block 0 that is held.
+        first: u64,
     },
     /// A block that is final and does not follow the last one.
     #[error("block {number} does not follow block {head}, the last one")]
@@ -128,6 +138,16 @@ pub enum NodeError {
         /// Root in the header.
         wanted: B256,
     },
+}
+
+impl From<ExecutionError> for NodeError {
+    /// Tells what says nothing about the block from what does.
+    fn from(error: ExecutionError) -> Self {
+        match error {
+            ExecutionError::State(error) => Self::State(error),
+            error => Self::Execution(error),
+        }
+    }
 }
 
 /// See the module's description.
@@ -279,12 +299,17 @@ impl Node {
     pub(crate) fn produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
         let made = self.try_produce(empty);
         self.note_failure(&made);
+        self.note_fault(&made);
+        made
+    }
+
+    /// Remembers why no block can be made, or that one was.
+    fn note_fault<T>(&self, made: &Result<T, NodeError>) {
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         *fault = made.as_ref().err().map(chain_of_causes);
         if fault.is_some() {
             self.meters.failed.increment();
         }
-        made
     }
 
     fn try_produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
@@ -303,11 +328,8 @@ impl Node {
         }
         let executing = lap(&self.meters.execute, start);
         let (executed, advance) = builder.seal(&mut *commitment, &parent.snapshot)?;
-        let sealed = lap(&self.meters.root, executing);
-        let head = self.publish(&mut commitment, &executed, advance)?;
-        lap(&self.meters.commit, sealed);
-        self.meters.block(executed.block.transactions.len(), head.header.gas_used);
-        Ok(Some(head))
+        lap(&self.meters.root, executing);
+        self.publish(&mut commitment, &executed, advance).map(Some)
     }
 
     /// Adds transactions from the pool until the block is full or `go_on` says no, without those that
@@ -361,12 +383,26 @@ impl Node {
         }
     }
 
+    /// Writes a block, whoever made it, and shows it.
     fn publish(
         &self,
         commitment: &mut Commitment,
         executed: &Executed,
         advance: Advance,
     ) -> Result<Arc<Head>, NodeError> {
+        let made = self.try_publish(commitment, executed, advance);
+        // Before another gets at the commitment, which may stand ahead of the head now.
+        self.note_failure(&made);
+        made
+    }
+
+    fn try_publish(
+        &self,
+        commitment: &mut Commitment,
+        executed: &Executed,
+        advance: Advance,
+    ) -> Result<Arc<Head>, NodeError> {
+        let start = Instant::now();
         self.store.commit(&executed.block, &executed.receipts, &executed.diff)?;
         commitment.adopt(advance);
         if let Err(error) = self.store.save_tries_if_due(commitment) {
@@ -384,6 +420,8 @@ impl Node {
             self.refresh_pool(&head, changed.map(|account| (account.address, account.after)));
         // Afterwards: what is built on a held block leaves out that one's transactions.
         self.rebase_branches(&head, commitment.unsaved_keys() == 0);
+        lap(&self.meters.commit, start);
+        self.meters.block(executed.block.transactions.len(), head.header.gas_used);
         self.heads.send_replace(head.header.number);
         refreshed?;
         tracing::debug!(

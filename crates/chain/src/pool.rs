@@ -22,6 +22,7 @@ mod queue;
 use std::{
     cmp::Ordering,
     collections::{BinaryHeap, VecDeque},
+    ops::Range,
     sync::Arc,
 };
 
@@ -364,13 +365,7 @@ impl Pool {
         } else {
             0..0
         };
-        for pooled in queue.transactions.range(ready).map(|(_, pooled)| pooled) {
-            if self.recent.len() == RECENT_MAX {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(*pooled.transaction.inner().tx_hash());
-            self.announced += 1;
-        }
+        announce(&mut self.recent, &mut self.announced, queue, ready);
         self.index(before, after);
         if let Some(old) = replaced {
             self.uncount(&old);
@@ -452,13 +447,20 @@ impl Pool {
     }
 
     /// Tells the pool an account as it is after a block: what was mined or can no longer be paid for
-    /// is dropped, and executable transactions after a dropped one are queued.
+    /// is dropped, executable transactions after a dropped one are queued, and queued ones become
+    /// executable if what they waited for was mined without having been here.
     pub fn refresh(&mut self, address: Address, account: Sender) {
-        let known = self.queues.get(&address).map(|queue| queue.account);
-        if known.is_none_or(|known| known == account) {
+        let Some(queue) = self.queues.get(&address) else { return };
+        if queue.account == account {
             return;
         }
+        let first = queue.next.max(account.nonce);
         self.edit(address, |queue| queue.follow(account));
+        if let Some(queue) = self.queues.get(&address)
+            && first < queue.next
+        {
+            announce(&mut self.recent, &mut self.announced, queue, first..queue.next);
+        }
     }
 
     /// Tells the pool what the next block will be like: base fee in wei per gas, and gas limit.
@@ -580,6 +582,17 @@ impl Pool {
     }
 }
 
+/// Remembers what has become executable: a sender's transactions with these nonces.
+fn announce(recent: &mut VecDeque<B256>, announced: &mut u64, queue: &Queue, ready: Range<u64>) {
+    for pooled in queue.transactions.range(ready).map(|(_, pooled)| pooled) {
+        if recent.len() == RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(*pooled.transaction.inner().tx_hash());
+        *announced += 1;
+    }
+}
+
 /// A sender's next transaction in the race for a block.
 struct Candidate<'a> {
     rank: Rank,
@@ -618,5 +631,7 @@ impl Eq for Candidate<'_> {}
 
 #[cfg(test)]
 mod against_model;
+#[cfg(test)]
+mod edge_tests;
 #[cfg(test)]
 mod tests;

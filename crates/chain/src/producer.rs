@@ -46,8 +46,8 @@ impl Chain {
     /// # Errors
     /// [`NodeError::Execution`] when the block is not valid and never will be;
     /// [`NodeError::UnknownParent`] when its parent has to come first; [`NodeError::OtherFinal`] when
-    /// another block of its number is final; [`NodeError::State`] and [`NodeError::TooManyHeld`] say
-    /// nothing about the block.
+    /// another block of its number, or in its parent's place, is final; [`NodeError::BeforeHeld`],
+    /// [`NodeError::State`] and [`NodeError::TooManyHeld`] say nothing about the block.
     pub async fn verify(&self, block: Block) -> Result<(), ChainError> {
         self.working(move |node| node.verify(&block)).await
     }
@@ -56,9 +56,10 @@ impl Chain {
     /// again does nothing. One that was not verified before is executed and compared now.
     ///
     /// # Errors
-    /// [`NodeError::NotNext`] when it does not follow the last block, [`NodeError::OtherFinal`] when the
-    /// chain has another block of this number. When it is not valid, or cannot be written; it can be
-    /// given again then.
+    /// [`NodeError::NotNext`] when blocks between the last one and it are missing; [`NodeError::OtherFinal`]
+    /// when the chain has another block of its number, or in its parent's place;
+    /// [`NodeError::BeforeHeld`] when it is older than what this node holds. When it is not valid, or
+    /// cannot be written; it can be given again then.
     pub async fn finalise(&self, block: Block) -> Result<(), ChainError> {
         self.working(move |node| node.finalise(&block)).await
     }

@@ -93,7 +93,7 @@ pub(crate) fn gate(access: &Access, origin: &str, host: &str) -> (bool, bool) {
 
 /// For fuzzing: what logs are wanted, as a test, and an address and topics that it names.
 pub(crate) fn criteria(query: &serde_json::Value) -> Option<WantedLogs> {
-    let criteria = criteria::Criteria::from_json(query, 0).ok()?;
+    let criteria = criteria::Criteria::from_json(&query.to_string(), 0).ok()?;
     criteria.check().ok()?;
     let _ = (criteria.check_future(), criteria.conditions(), criteria.covers(7));
     let topics = criteria.topics.iter().map(|any| any.first().copied()).collect();

@@ -30,7 +30,11 @@ use revm::{
 };
 use serde_json::Value;
 
-pub(crate) use self::{options::TraceOptions, replay::Replay, world::World};
+pub(crate) use self::{
+    options::{NAMES as OPTION_NAMES, TraceOptions},
+    replay::Replay,
+    world::World,
+};
 use self::{tap::Tap, world::After};
 use crate::{
     message::{CalledPrecompiles, Watched, machine},

@@ -164,13 +164,14 @@ pub(crate) fn import(
     let mut done = Progress::default();
     for block in BlockFile::new(reader, node.spec.clone()) {
         let block = block?;
-        let (number, hash) = (block.header.number, block.header.hash());
+        let number = block.header.number;
         let head = node.head();
         if number <= head.header.number {
-            let known = head.snapshot.hash_of(number).map_err(NodeError::from)?;
-            if known != Some(hash) {
-                return Err(TransferError::OtherChain { number });
-            }
+            head.check_known(&block.header).map_err(|error| match error {
+                NodeError::OtherFinal { number } => TransferError::OtherChain { number },
+                NodeError::BeforeHeld { number, first } => TransferError::Dropped { number, first },
+                error => error.into(),
+            })?;
             done.skipped += 1;
             done.number = number;
         } else if number != head.header.number + 1 {

@@ -1,13 +1,9 @@
 //! Ways to name a block: by number, by tag, by hash, or by an object (EIP-1898).
 
-use std::borrow::Cow;
-
 use alloy_eips::{BlockId, BlockNumberOrTag, RpcBlockHash};
 use alloy_primitives::B256;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{DecodeError, Parameter, fixed_text, kind, number, quoted};
+use super::{DecodeError, Members, Parameter, fixed_text, kind, number, quoted};
 
 /// The largest block number geth's signed integer holds.
 const NUMBER_MAX: u64 = i64::MAX as u64;
@@ -37,44 +33,8 @@ impl Parameter for BlockNumberOrTag {
     }
 }
 
-/// The object form. Names are matched as Go matches them, without regard to case.
-#[derive(Default)]
-struct Named<'a> {
-    number: Option<&'a RawValue>,
-    hash: Option<&'a RawValue>,
-    canonical: Option<&'a RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Named<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Named<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Named<'de>, A::Error> {
-                let mut named = Named::default();
-                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-                    let value = map.next_value::<&RawValue>()?;
-                    let value = (value.get() != "null").then_some(value);
-                    if name.eq_ignore_ascii_case("blockNumber") {
-                        named.number = value;
-                    } else if name.eq_ignore_ascii_case("blockHash") {
-                        named.hash = value;
-                    } else if name.eq_ignore_ascii_case("requireCanonical") {
-                        named.canonical = value;
-                    }
-                }
-                Ok(named)
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
+/// The members of the object form.
+const NAMES: [&str; 3] = ["blockNumber", "blockHash", "requireCanonical"];
 
 impl Parameter for BlockId {
     fn decode(json: &str) -> Result<Self, DecodeError> {
@@ -91,11 +51,10 @@ impl Parameter for BlockId {
 
 /// A block by object, or nothing if the fields do not decode.
 fn by_object(json: &str) -> Option<Result<BlockId, DecodeError>> {
-    let named: Named<'_> =
-        if json == "null" { Named::default() } else { serde_json::from_str(json).ok()? };
-    let number = named.number.map(|raw| BlockNumberOrTag::decode(raw.get())).transpose().ok()?;
-    let hash = named.hash.map(|raw| B256::decode(raw.get())).transpose().ok()?;
-    let canonical = named.canonical.map(|raw| bool::decode(raw.get())).transpose().ok()?;
+    let members = Members::read(json, &NAMES, "rpc.BlockNumberOrHash").ok()?;
+    let number = members.get("blockNumber").map(BlockNumberOrTag::decode).transpose().ok()?;
+    let hash = members.get("blockHash").map(B256::decode).transpose().ok()?;
+    let canonical = members.get("requireCanonical").map(bool::decode).transpose().ok()?;
     Some(match (number, hash) {
         (Some(_), Some(_)) => Err(DecodeError::other(
             "cannot specify both BlockHash and BlockNumber, choose one or the other",

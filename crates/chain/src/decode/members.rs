@@ -1,17 +1,67 @@
-//! Objects of optional members.
+//! Objects and their members, in the one way in which all of them are read, except for `authorizationList`'s (see
+//! [`super::strict`]): as Go's `encoding/json` does.
+//! Of a member that comes twice the last one counts. Members of structures are known without regard to
+//! case, null is none, and unknown ones are skipped; keys of maps are as they come.
 
 use std::{borrow::Cow, fmt};
 
 use serde::{
-    Deserializer as _,
+    Deserialize, Deserializer as _,
     de::{DeserializeOwned, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use super::{DecodeError, Parameter, kind, strict};
 
-/// What was given for each of some names. They are matched as Go matches them, without regard to
-/// case; of a member that comes twice the last one counts, null is none, and unknown ones are skipped.
+/// A member's name, borrowed if it has no escapes.
+#[derive(Deserialize)]
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// Calls `visit` with the name and the text of each member of an object, in their order; null has none.
+/// `wanted` is the Go type; clients see it.
+fn each<'a>(
+    json: &'a str,
+    wanted: &'static str,
+    visit: impl FnMut(Cow<'a, str>, &'a RawValue),
+) -> Result<(), DecodeError> {
+    match kind(json) {
+        "null" => return Ok(()),
+        "object" => {}
+        other => return Err(DecodeError::form(other, wanted)),
+    }
+    let mut reader = serde_json::Deserializer::from_str(json);
+    reader.deserialize_map(Each(visit)).map_err(|error| DecodeError::other(error.to_string()))
+}
+
+struct Each<F>(F);
+
+impl<'de, F: FnMut(Cow<'de, str>, &'de RawValue)> Visitor<'de> for Each<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((Name(name), value)) = map.next_entry()? {
+            (self.0)(name, value);
+        }
+        Ok(())
+    }
+}
+
+/// Keys and values of a map in their order; of null none. Of a key that comes twice the last value is to
+/// count.
+pub(super) fn pairs<'a>(
+    json: &'a str,
+    wanted: &'static str,
+) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, DecodeError> {
+    let mut pairs = Vec::new();
+    each(json, wanted, |name, value| pairs.push((name, value)))?;
+    Ok(pairs)
+}
+
+/// What was given for each of some names; see the module's description.
 pub(crate) struct Members<'a, const N: usize> {
     names: &'static [&'static str; N],
     given: [Option<&'a RawValue>; N],
@@ -24,14 +74,13 @@ impl<'a, const N: usize> Members<'a, N> {
         names: &'static [&'static str; N],
         wanted: &'static str,
     ) -> Result<Self, DecodeError> {
-        let members = Self { names, given: [None; N] };
-        match kind(json) {
-            "null" => return Ok(members),
-            "object" => {}
-            other => return Err(DecodeError::form(other, wanted)),
-        }
-        let mut reader = serde_json::Deserializer::from_str(json);
-        reader.deserialize_map(members).map_err(|error| DecodeError::other(error.to_string()))
+        let mut given = [None; N];
+        each(json, wanted, |name, value| {
+            if let Some(place) = names.iter().position(|n| name.eq_ignore_ascii_case(n)) {
+                given[place] = (value.get() != "null").then_some(value);
+            }
+        })?;
+        Ok(Self { names, given })
     }
 
     /// The text of the member with this one of the names.
@@ -54,29 +103,8 @@ impl<'a, const N: usize> Members<'a, N> {
     /// The same for types that read themselves.
     pub(crate) fn own<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DecodeError> {
         let Some(raw) = self.get(name) else { return Ok(None) };
-        strict::from_str(raw).map(Some).map_err(|error| {
-            let text = error.to_string();
-            // Where in its own text a value is wrong says nothing to the caller.
-            let reason = text.rfind(" at line ").map_or(&*text, |end| &text[..end]);
-            DecodeError::Other(format!("{name}: {reason}"))
-        })
-    }
-}
-
-impl<'de, const N: usize> Visitor<'de> for Members<'de, N> {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let value = map.next_value::<&RawValue>()?;
-            if let Some(place) = self.names.iter().position(|n| name.eq_ignore_ascii_case(n)) {
-                self.given[place] = (value.get() != "null").then_some(value);
-            }
-        }
-        Ok(self)
+        strict::from_str(raw)
+            .map(Some)
+            .map_err(|error| DecodeError::Other(format!("{name}: {}", strict::reason(&error))))
     }
 }

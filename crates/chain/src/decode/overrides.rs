@@ -1,16 +1,13 @@
 //! State overrides: accounts as a request pretends them to be.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use alloy_primitives::{Address, B256, U64, map::B256Map};
 use alloy_rpc_types_eth::state::{AccountOverride, StateOverride};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
-use super::{DecodeError, Members, Parameter, fixed_text, kind};
+use super::{DecodeError, Members, Parameter, fixed_text, members::pairs};
 
 /// The Go type of an account; clients see it.
 const ACCOUNT: &str = "OverrideAccount";
@@ -58,36 +55,6 @@ impl Parameter for Slots {
         };
         slots.map(decode).collect::<Result<_, _>>().map(Self)
     }
-}
-
-/// Names and values of an object; of null none.
-fn pairs<'a>(
-    json: &'a str,
-    wanted: &'static str,
-) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, DecodeError> {
-    struct Pairs;
-    impl<'de> Visitor<'de> for Pairs {
-        type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut pairs = Vec::new();
-            while let Some(pair) = map.next_entry()? {
-                pairs.push(pair);
-            }
-            Ok(pairs)
-        }
-    }
-    match kind(json) {
-        "null" => return Ok(Vec::new()),
-        "object" => {}
-        other => return Err(DecodeError::form(other, wanted)),
-    }
-    let mut reader = serde_json::Deserializer::from_str(json);
-    reader.deserialize_map(Pairs).map_err(|error| DecodeError::other(error.to_string()))
 }
 
 /// A parameter as a member of a structure that serde reads from text; null is none.

@@ -3,10 +3,11 @@
 //! What serde derives for a structure takes an array of its fields' values just as well, and so does every
 //! structure inside of another. This reader is put around another one: it hands everything through, to any depth,
 //! but refuses an array where a structure is wanted. And as in Go, members of objects are known by their names
-//! without regard to case, and unknown ones are skipped, whatever the structure itself thinks of them. It does not
-//! reach where serde reads ahead into a buffer of its own: below `flatten` and in enums without an outer tag.
+//! without regard to case, of one that comes twice the last counts (an alias is another name), null is none, and unknown ones are skipped, whatever the
+//! structure itself thinks of them. It does not reach where serde reads ahead into a buffer of its own: below
+//! `flatten` and in enums without an outer tag.
 
-use std::{borrow::Cow, fmt};
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -15,7 +16,9 @@ use serde::{
         VariantAccess, Visitor,
     },
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::members::Name;
 
 /// Reads a JSON text.
 pub(crate) fn from_str<'de, T: Deserialize<'de>>(json: &'de str) -> serde_json::Result<T> {
@@ -25,9 +28,13 @@ pub(crate) fn from_str<'de, T: Deserialize<'de>>(json: &'de str) -> serde_json::
     Ok(value)
 }
 
-/// Reads a JSON value.
-pub(crate) fn from_value<'de, T: Deserialize<'de>>(value: &'de Value) -> serde_json::Result<T> {
-    T::deserialize(Strict(value))
+/// What was wrong with a text. Where in an argument's own text that is says nothing to the caller.
+pub(crate) fn reason(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" at line ") {
+        text.truncate(end);
+    }
+    text
 }
 
 /// The Go type that geth reads where a structure of this name is wanted here; clients see it.
@@ -52,10 +59,12 @@ struct Structure<V> {
     fields: &'static [&'static str],
 }
 
-/// The members of an object that are fields of a structure, under the names of the fields.
-struct Known<A> {
-    map: A,
-    fields: &'static [&'static str],
+/// The members of an object that are fields of a structure, under the names of the fields, each once. They are
+/// read from their text when all of them are known.
+struct Known<'a, E> {
+    members: std::vec::IntoIter<(&'static str, &'a RawValue)>,
+    value: Option<&'a RawValue>,
+    error: PhantomData<E>,
 }
 
 macro_rules! forward {
@@ -160,8 +169,27 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Structure<V> {
         self.visitor.expecting(f)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Known { map: Strict(map), fields: self.fields })
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<V::Value, A::Error> {
+        let mut members: Vec<(&'static str, &'de RawValue)> = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            let exact = self.fields.iter().find(|field| **field == name);
+            let similar = || self.fields.iter().find(|field| field.eq_ignore_ascii_case(&name));
+            let Some(&field) = exact.or_else(similar) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value: &'de RawValue = map.next_value()?;
+            members.retain(|(known, _)| *known != field);
+            // Null is none.
+            if value.get() != "null" {
+                members.push((field, value));
+            }
+        }
+        self.visitor.visit_map(Known {
+            members: members.into_iter(),
+            value: None,
+            error: PhantomData,
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
@@ -172,32 +200,21 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Structure<V> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Known<A> {
-    type Error = A::Error;
+impl<'de, E: Error> MapAccess<'de> for Known<'de, E> {
+    type Error = E;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, A::Error> {
-        while let Some(name) = self.map.next_key::<Name<'de>>()? {
-            let exact = self.fields.iter().find(|field| **field == name.0);
-            let similar = || self.fields.iter().find(|field| field.eq_ignore_ascii_case(&name.0));
-            if let Some(field) = exact.or_else(similar) {
-                return seed.deserialize((*field).into_deserializer()).map(Some);
-            }
-            self.map.next_value::<IgnoredAny>()?;
-        }
-        Ok(None)
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, E> {
+        let Some((field, value)) = self.members.next() else { return Ok(None) };
+        self.value = Some(value);
+        seed.deserialize(field.into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.map.next_value_seed(seed)
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, E> {
+        let value = self.value.take().ok_or_else(|| E::custom("a value without a name"))?;
+        let mut reader = serde_json::Deserializer::from_str(value.get());
+        seed.deserialize(Strict(&mut reader)).map_err(|error| E::custom(reason(&error)))
     }
 }
-
-/// A member's name, borrowed if it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 macro_rules! visit {
     ($($method:ident: $type:ty),*) => {$(
@@ -342,7 +359,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<A> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -388,13 +405,30 @@ mod tests {
             r#"{"othername":5,"in\u006eer":{"a":7},"":null}"#,
         ] {
             assert_eq!(from_str::<Picky>(text).unwrap(), wanted, "{text}");
-            let value: Value = serde_json::from_str(text).unwrap();
-            assert_eq!(from_value::<Picky>(&value).unwrap(), wanted, "{text}");
         }
         // Names of other maps are as they come.
         let named: BTreeMap<String, u64> = from_str(r#"{"A":1,"a":2}"#).unwrap();
         assert_eq!(named.len(), 2);
         assert!(from_str::<Picky>(r#"{"someName":"5","inner":null}"#).is_err());
+    }
+
+    #[test]
+    fn of_members_that_come_twice_the_last_one_counts() {
+        let inner = Some(Inner { a: 7, ..Inner::default() });
+        let wanted = Picky { some_name: 5, inner };
+        for text in [
+            r#"{"someName":4,"someName":5,"inner":{"a":7}}"#,
+            r#"{"someName":4,"SOMENAME":5,"inner":{"a":6},"inner":{"a":8,"A":7}}"#,
+            r#"{"SOMENAME":4,"someName":5,"inner":{"a":6},"Inner":{"A":8,"a":7}}"#,
+        ] {
+            assert_eq!(from_str::<Picky>(text).unwrap(), wanted, "{text}");
+        }
+        let named: BTreeMap<String, Inner> = from_str(r#"{"x":{"a":1},"x":{"a":2}}"#).unwrap();
+        assert_eq!(named["x"].a, 2);
+        // What is wrong inside is told once, and without a place.
+        let error = from_str::<Picky>(r#"{"inner":{"a":true}}"#).unwrap_err();
+        let text = "invalid type: boolean `true`, expected u64";
+        assert_eq!(reason(&error), text);
     }
 
     #[test]
@@ -405,13 +439,10 @@ mod tests {
             "choice": {"with": inner},
         });
         let read: Outer = from_str(&whole.to_string()).unwrap();
-        assert_eq!(read, serde_json::from_value(whole.clone()).unwrap());
-        assert_eq!(read, from_value(&whole).unwrap());
+        assert_eq!(read, serde_json::from_value(whole).unwrap());
         assert_eq!(read.many[0], Inner { a: 1, pair: (2, 3) });
-        assert_eq!(
-            from_value::<Outer>(&json!({"choice": "plain"})).unwrap().choice,
-            Some(Choice::Plain)
-        );
+        let plain: Outer = from_str(r#"{"choice":"plain"}"#).unwrap();
+        assert_eq!(plain.choice, Some(Choice::Plain));
         let array = json!([1, [2, 3]]);
         for wrong in [
             json!([array]),
@@ -424,7 +455,6 @@ mod tests {
             serde_json::from_value::<Outer>(wrong.clone()).unwrap();
             let error = from_str::<Outer>(&wrong.to_string()).unwrap_err().to_string();
             assert!(error.starts_with("json: cannot unmarshal array into Go value"), "{error}");
-            assert!(from_value::<Outer>(&wrong).is_err(), "{wrong}");
         }
         assert!(from_str::<Inner>("{} {}").is_err());
     }

@@ -380,3 +380,47 @@ fn overrides_are_read_as_geth_reads_them() {
         assert_eq!(refused::<BlockOverrides>(json), reason, "{json}");
     }
 }
+
+#[test]
+fn of_members_that_come_twice_the_last_one_counts() {
+    use alloy_rpc_types_eth::{TransactionRequest, state::StateOverride};
+
+    use crate::{message::BlockOverrides, trace::TraceOptions};
+
+    let (at, slot) = (Address::repeat_byte(0xa7), B256::repeat_byte(0xb1));
+    let loud = |text: String| text.to_uppercase().replace("0X", "0x");
+    let text = format!(
+        r#"{{"gas":"0x1","GAS":"0x2","Nonce":"0x3","nonce":"0x4","value":"0x5","VALUE":null,
+        "accessList":[{{"address":"{at}","storageKeys":[],"STORAGEKEYS":["{slot}"]}}]}}"#
+    );
+    let request = TransactionRequest::decode(&text).unwrap();
+    assert_eq!((request.gas, request.nonce, request.value), (Some(2), Some(4), None));
+    assert_eq!(request.access_list.unwrap().0[0].storage_keys, [slot]);
+
+    // Keys of maps are the same key if they are read as the same.
+    let text = format!(
+        r#"{{"{at}":{{"nonce":"0x1","code":"0x00"}},"{}":{{"Nonce":"0x2","NONCE":"0x3"}}}}"#,
+        loud(at.to_string())
+    );
+    let accounts = StateOverride::decode(&text).unwrap();
+    assert_eq!((accounts.len(), accounts[&at].nonce, &accounts[&at].code), (1, Some(3), &None));
+    let text = format!(
+        r#"{{"{at}":{{"state":{{"{slot}":"{slot}","{}":"{}"}}}}}}"#,
+        loud(slot.to_string()),
+        B256::ZERO
+    );
+    let accounts = StateOverride::decode(&text).unwrap();
+    assert_eq!(accounts[&at].state.as_ref().unwrap()[&slot], B256::ZERO);
+    let text = format!(r#"{{"{at}":["{slot}"],"{}":[]}}"#, loud(at.to_string()));
+    assert_eq!(SlotRequest::decode(&text).unwrap().slots, BTreeMap::from([(at, Vec::new())]));
+
+    let text = r#"{"time":"0x1","TIME":"0x2","number":"0x1","number":"0x3"}"#;
+    let block = BlockOverrides::decode(text).unwrap();
+    assert_eq!((block.time, block.number), (Some(U256::from(2)), Some(U256::from(3))));
+    let id = BlockId::decode(r#"{"blockNumber":"0x1","BLOCKNUMBER":"0x2"}"#).unwrap();
+    assert_eq!(id, BlockId::number(2));
+    let text = r#"{"tracer":"a","Tracer":"b","tracerConfig":{},"tracerConfig":{"x":1}}"#;
+    let options = TraceOptions::decode(text).unwrap();
+    assert_eq!(options.tracer.as_deref(), Some("b"));
+    assert_eq!(options.tracer_config.as_deref(), Some(r#"{"x":1}"#));
+}

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use alloy_consensus::Header;
 use alloy_primitives::B64;
+use tilth_service::metrics::Histogram;
 
 use super::{
     branches::HELD_MAX,
@@ -78,6 +79,11 @@ fn branches_grow_ahead_of_finality_and_one_of_them_becomes_the_chain() {
         let other = node.finalise(&rival).unwrap_err();
         assert!(matches!(other, NodeError::OtherFinal { number: 1 }), "{other}");
         assert!(matches!(node.verify(&rival), Err(NodeError::OtherFinal { number: 1 })));
+        // What stands on it is next by its number, and on another chain all the same.
+        for refused in [node.verify(&above_rival), node.finalise(&above_rival)] {
+            let refused = refused.unwrap_err();
+            assert!(matches!(refused, NodeError::OtherFinal { number: 1 }), "{refused}");
+        }
         node.verify(&first).unwrap();
     }
     // The rival's branch is gone, what stands on the final block is not.
@@ -100,6 +106,86 @@ fn branches_grow_ahead_of_finality_and_one_of_them_becomes_the_chain() {
     let solo = leader.head().block(3).unwrap().unwrap();
     follower.finalise(&solo).unwrap();
     assert_eq!(follower.head().header.hash(), leader.head().header.hash());
+}
+
+#[test]
+fn what_comes_and_goes_while_the_head_moves_is_held_or_not_as_it_should() {
+    let (node, other) = (open(&Disk::new()), open(&Disk::new()));
+    let genesis = node.head().header.clone();
+    for nonce in 0..2 {
+        node.submit(&transfer(nonce)).unwrap();
+    }
+    let first = propose(&node, &genesis, 1);
+    let second = propose(&node, &first.header, 1);
+    node.finalise(&first).unwrap();
+    let sibling = propose(&node, &first.header, 2);
+
+    // The head's move without the lock, and meanwhile one block goes and three come: on a block that
+    // is moved, on the head, and on one of these.
+    let head = node.head();
+    let before = node.held();
+    let moved = Branches::default().with(&head, before.values(), true);
+    assert_eq!(moved.len(), 2);
+    node.submit(&transfer(2)).unwrap();
+    let third = propose(&node, &second.header, 1);
+    let late = propose(&node, &first.header, 3);
+    let above_late = propose(&node, &late.header, 3);
+    node.let_go(&sibling.header.hash());
+    node.adopt_branches(&head, &before, moved);
+    assert_eq!(node.branches().len(), 4);
+    for block in [&second, &third, &late, &above_late] {
+        node.verify(block).unwrap();
+    }
+    assert_eq!(node.branches().len(), 4);
+    let old = Arc::downgrade(&head);
+    drop((head, before));
+    assert_eq!(node.branches().len(), 4);
+
+    // All of them stand on the new head, so the one before is let go with the next.
+    node.finalise(&second).unwrap();
+    assert!(old.upgrade().is_none(), "the state of an early block is still held");
+    assert_eq!(node.branches().len(), 1);
+    node.finalise(&third).unwrap();
+    for block in [&first, &second, &third] {
+        other.finalise(block).unwrap();
+    }
+    assert_eq!(node.head().header.hash(), other.head().header.hash());
+    assert_eq!(paid(&node).unwrap().balance, U256::from(3));
+}
+
+#[test]
+fn blocks_of_others_are_measured_as_own_ones_are() {
+    let disk = Disk::new();
+    let (maker, node) = (open(&Disk::new()), open(&disk));
+    let mut tip = maker.head().header.clone();
+    let mut blocks = Vec::new();
+    for nonce in 0..4 {
+        maker.submit(&transfer(nonce)).unwrap();
+        let block = propose(&maker, &tip, 1);
+        tip = block.header.clone();
+        blocks.push(block);
+    }
+    let [first, second, third, last] = &blocks[..] else { panic!("not four blocks") };
+    // Verified before it is final, not verified before, and imported.
+    node.verify(first).unwrap();
+    for block in [first, first, second] {
+        node.finalise(block).unwrap();
+    }
+    node.import(third).unwrap();
+    disk.full.store(true, Ordering::SeqCst);
+    assert!(node.finalise(last).is_err());
+    let counts = |node: &Node| {
+        let meters = &node.meters;
+        let phases = [&meters.execute, &meters.root, &meters.verify, &meters.commit];
+        (phases.map(Histogram::count), meters.failed.value(), node.meters.registry.render())
+    };
+    let (phases, failed, rendered) = counts(&node);
+    // The last was executed and compared, and could not be written.
+    assert_eq!((phases, failed), ([0, 0, 4, 3], 1));
+    for line in ["tilth_blocks_total 3", "tilth_transactions_total 3", "tilth_gas_total 63000"] {
+        assert!(rendered.lines().any(|found| found == line), "{line} is not in\n{rendered}");
+    }
+    assert_eq!(counts(&maker).0, [4, 4, 0, 0]);
 }
 
 #[test]

@@ -6,9 +6,12 @@
 //! anew from the blocks themselves, so a restart loses nothing.
 //!
 //! Executing takes none of the locks under which a final block is written: the next block can be
-//! built meanwhile. Nothing here reads a clock.
+//! built meanwhile. Nothing here reads a clock, but to measure how long it took.
 
-use std::sync::{Arc, MutexGuard, PoisonError, atomic::Ordering};
+use std::{
+    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    time::Instant,
+};
 
 use alloy_primitives::{
     B256,
@@ -22,21 +25,25 @@ use crate::{
         BlockAttributes, BlockBuilder, Executed, ExecutionError, check_header, counts_difficulty,
         execute,
     },
+    metrics::lap,
     state::{Advance, Commitment, Layer, StateCommitment as _, StateError, TrieView},
 };
 
 /// Blocks held at the same time, some MB each at the most. Agreement runs a few blocks ahead of finality.
 pub(super) const HELD_MAX: usize = 64;
 
-/// The blocks that are held, by hash.
+/// Blocks by hash.
+type Held = B256Map<Arc<Branch>>;
+
+/// The blocks that are held.
 #[derive(Debug, Default)]
 pub(super) struct Branches {
-    held: B256Map<Arc<Branch>>,
+    held: Held,
 }
 
 /// A block that is executed and not final.
 #[derive(Debug)]
-struct Branch {
+pub(super) struct Branch {
     executed: Arc<Executed>,
     /// From its parent's tries to its own.
     advance: Advance,
@@ -58,6 +65,53 @@ impl Branches {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.held.len()
+    }
+
+    /// Besides these blocks those others that stand on the head or on one of these, moved there. With
+    /// `anew` their tries are led on again, see [`Branch::moved`].
+    pub(super) fn with<'a>(
+        mut self,
+        head: &Arc<Head>,
+        others: impl Iterator<Item = &'a Arc<Branch>>,
+        anew: bool,
+    ) -> Self {
+        let mut others: Vec<_> = others.collect();
+        others.sort_unstable_by_key(|branch| branch.header().number);
+        for branch in others {
+            let header = branch.header();
+            let base = if header.parent_hash == head.header.hash() {
+                Base::head(Arc::clone(head))
+            } else if let Some(parent) = self.held.get(&header.parent_hash) {
+                Base::branch(parent)
+            } else {
+                continue;
+            };
+            match branch.moved(base, anew) {
+                Ok(moved) => {
+                    self.held.insert(header.hash(), Arc::new(moved));
+                }
+                Err(error) => {
+                    let (number, cause) = (header.number, chain_of_causes(&error));
+                    tracing::warn!(number, cause, "a block that is not final is no longer held");
+                }
+            }
+        }
+        self
+    }
+
+    /// Lets go of what does not stand on this block, and of the block itself.
+    fn keep_above(&mut self, head: &B256) {
+        let headers = self.held.values().map(|branch| branch.header());
+        let mut links: Vec<_> =
+            headers.map(|header| (header.number, header.hash(), header.parent_hash)).collect();
+        links.sort_unstable();
+        let mut above = B256Set::default();
+        for (_, hash, parent) in links {
+            if parent == *head || above.contains(&parent) {
+                above.insert(hash);
+            }
+        }
+        self.held.retain(|hash, _| above.contains(hash));
     }
 
     /// Transactions of a held block and of those below it.
@@ -145,11 +199,14 @@ impl Node {
         };
         let base = base.ok_or(NodeError::UnknownParent(*parent))?;
         self.check_stake(&base.header, attributes.proof_of_work.is_some())?;
+        let start = Instant::now();
         let mut builder = BlockBuilder::new(&self.spec, &base.header, attributes, &base.state)?;
         // What is not valid on this branch may be on another one.
         self.fill(&mut builder, &passed, &mut || true)?;
+        let executing = lap(&self.meters.execute, start);
         let mut commitment = Commitment::of(base.tries.clone()).on_all_processors();
         let (executed, advance) = builder.seal(&mut commitment, &base.state)?;
+        lap(&self.meters.root, executing);
         let header = &executed.block.header;
         check_header(&self.spec, &base.header, header)
             .map_err(|reason| ExecutionError::Invalid { number: header.number, reason })?;
@@ -164,20 +221,20 @@ impl Node {
             let branches = self.branches();
             (branches.held.contains_key(&hash), self.base(&branches, &parent))
         };
+        // A block that lies about its number is not valid, whatever is final.
+        let next = base.as_ref().and_then(|base| base.header.number.checked_add(1));
+        let lies = next.is_some_and(|next| next != block.header.number);
         // Looked at after the parent, which is no base any more once the block is final.
-        if is_held || self.is_final(block)? {
+        if !lies && (self.is_final(block)? || is_held) {
             return Ok(());
         }
         let base = base.ok_or(NodeError::UnknownParent(parent))?;
         self.check_stake(&base.header, !block.header.difficulty.is_zero())?;
+        let start = Instant::now();
         let mut commitment = Commitment::of(base.tries.clone()).on_all_processors();
-        let executed =
-            execute(&self.spec, &base.header, block, &base.state, &mut commitment, &base.state);
-        let (executed, advance) = executed.map_err(|error| match error {
-            // Says nothing about the block.
-            ExecutionError::State(error) => NodeError::State(error),
-            error => NodeError::Execution(error),
-        })?;
+        let (executed, advance) =
+            execute(&self.spec, &base.header, block, &base.state, &mut commitment, &base.state)?;
+        lap(&self.meters.verify, start);
         self.hold(commitment, executed, advance).map(|_| ())
     }
 
@@ -188,8 +245,7 @@ impl Node {
         self.note_failure(&made);
         // That a block is refused says nothing about whether others can be written.
         if made.is_ok() || self.disk_failed.load(Ordering::Relaxed) {
-            let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-            *fault = made.as_ref().err().map(chain_of_causes);
+            self.note_fault(&made);
         }
         made
     }
@@ -215,6 +271,12 @@ impl Node {
         }
     }
 
+    /// Forgets a block, as [`Branches::make_room`] does.
+    #[cfg(test)]
+    pub(super) fn let_go(&self, hash: &B256) {
+        self.branches().held.remove(hash);
+    }
+
     /// Forgets all that is held; whoever needs a block hands it in again.
     pub(super) fn forget_branches(&self) {
         self.branches().held.clear();
@@ -223,28 +285,32 @@ impl Node {
     /// Lets what stands on the new head stand on it alone, and forgets the rest. `saved` says that
     /// the tries' records were just brought up to date.
     pub(super) fn rebase_branches(&self, head: &Arc<Head>, saved: bool) {
+        let before = {
+            let mut branches = self.branches();
+            // At once: what has lost is no base, answers nobody and takes nobody's room.
+            branches.keep_above(&head.header.hash());
+            branches.held.clone()
+        };
+        // Without the lock: it may be a lot of hashing, and others look for what they stand on.
+        let moved = Branches::default().with(head, before.values(), saved);
+        self.adopt_branches(head, &before, moved);
+    }
+
+    /// The blocks that are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> Held {
+        self.branches().held.clone()
+    }
+
+    /// Holds what was made of the blocks `before`, but those that were let go meanwhile, and what came
+    /// in meanwhile and stands on the new head.
+    pub(super) fn adopt_branches(&self, head: &Arc<Head>, before: &Held, mut moved: Branches) {
         let mut branches = self.branches();
-        let mut before: Vec<_> = std::mem::take(&mut branches.held).into_values().collect();
-        before.sort_unstable_by_key(|branch| branch.header().number);
-        for branch in before {
-            let header = branch.header();
-            let base = if header.parent_hash == head.header.hash() {
-                Base::head(Arc::clone(head))
-            } else if let Some(parent) = branches.held.get(&header.parent_hash) {
-                Base::branch(parent)
-            } else {
-                continue;
-            };
-            match branch.moved(base, saved) {
-                Ok(moved) => {
-                    branches.held.insert(header.hash(), Arc::new(moved));
-                }
-                Err(error) => {
-                    let (number, cause) = (header.number, chain_of_causes(&error));
-                    tracing::warn!(number, cause, "a block that is not final is no longer held");
-                }
-            }
-        }
+        moved.held.retain(|hash, _| branches.held.contains_key(hash));
+        let late = branches.held.iter().filter(|(hash, _)| !before.contains_key(*hash));
+        // They stand on the blocks as they were.
+        let moved = moved.with(head, late.map(|(_, branch)| branch), false);
+        *branches = moved;
     }
 
     /// What a child of this block stands on, if it is the head or held.
@@ -266,19 +332,20 @@ impl Node {
         Ok(())
     }
 
-    /// Whether it is a block of the chain.
+    /// Whether it is a block of the chain, or may become one.
     ///
     /// # Errors
-    /// When the chain has another one of its number.
+    /// When the chain has another one of its number, or another last one than its parent; when the chain
+    /// began at a snapshot of a later block.
     fn is_final(&self, block: &Block) -> Result<bool, NodeError> {
         let (head, number) = (self.head(), block.header.number);
-        if number > head.header.number {
-            return Ok(false);
+        let last = head.header.number;
+        if number > last {
+            // Its parent has the number of the last block, whatever else it is.
+            let is_astray = number - last == 1 && block.header.parent_hash != head.header.hash();
+            return if is_astray { Err(NodeError::OtherFinal { number: last }) } else { Ok(false) };
         }
-        if head.snapshot.hash_of(number)? == Some(block.header.hash()) {
-            return Ok(true);
-        }
-        Err(NodeError::OtherFinal { number })
+        head.check_known(&block.header).map(|()| true)
     }
 
     /// Keeps what executing a block gave, unless the chain has gone on without its parent meanwhile.

@@ -1,6 +1,9 @@
 //! Blocks that others made.
 
-use std::sync::PoisonError;
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::Instant,
+};
 
 use alloy_primitives::U256;
 
@@ -11,6 +14,7 @@ use crate::{
         Ancestor, ExecutionError, OMMER_DEPTH, check_merge, check_ommers, counts_difficulty,
         execute,
     },
+    metrics::lap,
     state::{Commitment, StateError},
     store::Snapshot,
 };
@@ -29,6 +33,23 @@ impl Head {
         Ok(Block { header, transactions, ommers, withdrawals })
     }
 
+    /// Checks that a block whose number is not above the head's is one of the chain.
+    ///
+    /// # Errors
+    /// [`NodeError::OtherFinal`] when the chain has another one of its number; [`NodeError::BeforeHeld`]
+    /// when the chain began at a snapshot of a later block, so that nobody can say.
+    pub(crate) fn check_known(&self, header: &SealedHeader) -> Result<(), NodeError> {
+        let number = header.number;
+        match self.snapshot.hash_of(number)? {
+            Some(known) if known == header.hash() => Ok(()),
+            Some(_) => Err(NodeError::OtherFinal { number }),
+            None => match self.snapshot.first_block()? {
+                first if number < first => Err(NodeError::BeforeHeld { number, first }),
+                _ => Err(StateError::Damaged { what: "header" }.into()),
+            },
+        }
+    }
+
     /// The last block and those before it, as far as the judgement of ommers needs them.
     fn ancestors(&self) -> Result<Vec<Ancestor>, StateError> {
         let mut ancestors = Vec::with_capacity(OMMER_DEPTH);
@@ -44,12 +65,22 @@ impl Head {
 impl Node {
     /// Executes, verifies, stores and publishes the head's child. Blocks its thread.
     pub(crate) fn import(&self, block: &Block) -> Result<(), NodeError> {
+        let imported = self.try_import(block);
+        self.note_failure(&imported);
+        // As in `finalise`.
+        if imported.is_ok() || self.disk_failed.load(Ordering::Relaxed) {
+            self.note_fault(&imported);
+        }
+        imported
+    }
+
+    fn try_import(&self, block: &Block) -> Result<(), NodeError> {
         let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
         self.recover(&mut commitment)?;
         self.import_next(&mut commitment, block)
     }
 
-    /// The same for whoever holds the lock and has looked after the disk.
+    /// The same for whoever holds the lock, has looked after the disk, and notes its failure.
     pub(super) fn import_next(
         &self,
         commitment: &mut Commitment,
@@ -62,6 +93,7 @@ impl Node {
             check_ommers(&self.spec, block, &parent.ancestors()?).map_err(invalid)?;
         }
         let total = self.check_merge(&parent, block)?;
+        let start = Instant::now();
         let (executed, advance) = execute(
             &self.spec,
             &parent.header,
@@ -70,9 +102,8 @@ impl Node {
             commitment,
             &parent.snapshot,
         )?;
-        let published = self.publish(commitment, &executed, advance);
-        self.note_failure(&published);
-        published?;
+        lap(&self.meters.verify, start);
+        self.publish(commitment, &executed, advance)?;
         *self.total_difficulty.lock().unwrap_or_else(PoisonError::into_inner) =
             total.map(|total| (executed.block.header.hash(), total));
         Ok(())

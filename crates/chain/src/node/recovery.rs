@@ -7,19 +7,12 @@
 use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use super::{Head, Node, NodeError};
-use crate::{
-    execution::ExecutionError,
-    state::{Commitment, StateError},
-};
+use crate::state::{Commitment, StateError};
 
 impl Node {
     /// Remembers that the database has to be opened again if that is why no block was made.
     pub(super) fn note_failure<T>(&self, made: &Result<T, NodeError>) {
-        if let Err(
-            NodeError::State(StateError::Database(_))
-            | NodeError::Execution(ExecutionError::State(StateError::Database(_))),
-        ) = made
-        {
+        if let Err(NodeError::State(StateError::Database(_))) = made {
             self.disk_failed.store(true, Ordering::Relaxed);
         }
     }

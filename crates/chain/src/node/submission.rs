@@ -104,12 +104,19 @@ impl Node {
         changed: impl Iterator<Item = (Address, Option<AccountState>)>,
     ) -> Result<(), StateError> {
         let mut pool = self.pool();
+        let before = pool.arrivals();
         for (address, after) in changed {
             if pool.account(&address).is_some() {
                 pool.refresh(address, sender_of(after.as_ref(), &head.snapshot)?);
             }
         }
         pool.follow(self.spec.next_base_fee(&head.header), head.header.gas_limit);
+        let grown = pool.arrivals() > before;
+        drop(pool);
+        // Somebody else's block may have made room for what waits here.
+        if grown {
+            self.arrivals.notify_one();
+        }
         Ok(())
     }
 
@@ -126,6 +133,14 @@ impl Node {
         let now = self.seconds();
         let account = |address| self.sender(&head, address);
         let back = self.pool().reinject(abandoned, adopted, &rules, now, account)?;
+        if back > 0
+            && let Err(error) = self.rewrite_journal()
+        {
+            tracing::warn!(
+                cause = chain_of_causes(&error),
+                "transactions came back that a restart would lose"
+            );
+        }
         self.arrivals.notify_one();
         Ok(back)
     }

@@ -1,7 +1,7 @@
 //! What waits outlives the process, and comes back from blocks that were abandoned.
 
 use alloy::{
-    consensus::{SignableTransaction, TxEip1559, TxEnvelope},
+    consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy},
     eips::eip2718::Encodable2718,
     primitives::{TxKind, U256},
     signers::{SignerSync, local::PrivateKeySigner},
@@ -10,6 +10,7 @@ use alloy::{
 use super::*;
 use crate::{
     block::{Block, Transaction},
+    pool::PoolLimits,
     store::StoreOptions,
 };
 
@@ -18,6 +19,10 @@ fn signer() -> PrivateKeySigner {
 }
 
 fn open() -> Node {
+    open_with(Limits::default())
+}
+
+fn open_with(limits: Limits) -> Node {
     let genesis = Genesis {
         chain_id: 5,
         timestamp: 1_700_000_000,
@@ -30,7 +35,7 @@ fn open() -> Node {
         StoreOptions { cache_bytes: 1 << 20, history_blocks: 100, ..StoreOptions::default() };
     let store = Store::in_memory(&options).unwrap();
     let clock = Clock::manual(1_800_000_000);
-    Node::open(store, &genesis, Limits::default(), clock, Address::ZERO).unwrap()
+    Node::open(store, &genesis, limits, clock, Address::ZERO).unwrap()
 }
 
 fn transfer(nonce: u64) -> TxEnvelope {
@@ -79,6 +84,86 @@ fn what_waits_is_there_again_after_a_restart() {
     assert_eq!(node.pool().counts(), (0, 2));
 }
 
+/// What was mined does not stay in the journal, however long the node runs.
+#[test]
+fn a_journal_that_has_grown_is_rewritten_with_what_waits() {
+    let large = |nonce| {
+        let tx = TxEip1559 {
+            chain_id: 5,
+            nonce,
+            gas_limit: 1_300_000,
+            max_fee_per_gas: 1000,
+            to: TxKind::Call(Address::repeat_byte(1)),
+            input: vec![0; 120_000].into(),
+            ..TxEip1559::default()
+        };
+        let signature = signer().sign_hash_sync(&tx.signature_hash()).unwrap();
+        TxEnvelope::from(tx.into_signed(signature)).encoded_2718()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pool.journal");
+    let bytes = || std::fs::metadata(&path).unwrap().len();
+    let node = open();
+    node.attach_journal(path.clone()).unwrap();
+    for nonce in 0..20 {
+        node.submit(&large(nonce)).unwrap();
+    }
+    node.produce(false).unwrap().unwrap();
+    assert!(node.pool().is_empty());
+    // At 4 MiB.
+    for nonce in 20..34 {
+        node.submit(&large(nonce)).unwrap();
+    }
+    assert!(bytes() > 34 * 120_000);
+    node.submit(&large(34)).unwrap();
+    let left = bytes();
+    assert!((15 * 120_000..16 * 120_000).contains(&left), "{left} bytes");
+    drop(node);
+    // The last one is in it, too.
+    let node = open();
+    assert_eq!(node.attach_journal(path.clone()).unwrap(), 15);
+}
+
+#[test]
+fn what_is_configured_holds_for_what_is_sent() {
+    let said = |node: &Node, raw: &[u8]| match node.submit(raw) {
+        Ok(_) => "taken".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let choosy = open_with(Limits { tip_min: 1, ..Limits::default() });
+    let poor = "transaction gas price below minimum: gas tip cap 0, minimum needed 1";
+    assert_eq!(said(&choosy, &raw(0)), poor);
+
+    let length = raw(0).len();
+    let [narrow, wide] = [length - 1, length].map(|transaction_bytes_max| {
+        open_with(Limits { transaction_bytes_max, ..Limits::default() })
+    });
+    let large = format!("oversized data: transaction size {length}, limit {}", length - 1);
+    assert_eq!(said(&narrow, &raw(0)), large);
+    assert_eq!(said(&wide, &raw(0)), "taken");
+
+    let unprotected = {
+        let tx = TxLegacy {
+            chain_id: None,
+            gas_price: 1000,
+            gas_limit: 21_000,
+            to: TxKind::Call(Address::repeat_byte(1)),
+            ..TxLegacy::default()
+        };
+        let signature = signer().sign_hash_sync(&tx.signature_hash()).unwrap();
+        TxEnvelope::from(tx.into_signed(signature)).encoded_2718()
+    };
+    let lenient = open_with(Limits { allow_unprotected: true, ..Limits::default() });
+    let strict = "only replay-protected (EIP-155) transactions allowed over RPC";
+    assert_eq!(said(&open(), &unprotected), strict);
+    assert_eq!(said(&lenient, &unprotected), "taken");
+
+    let pool = PoolLimits { per_sender_max: 1, ..PoolLimits::default() };
+    let small = open_with(Limits { pool, ..Limits::default() });
+    assert_eq!(said(&small, &raw(0)), "taken");
+    assert_eq!(said(&small, &raw(1)), "account limit exceeded: pooled 1 txs");
+}
+
 #[test]
 fn many_are_prepared_in_order() {
     let node = open();
@@ -111,4 +196,18 @@ fn transactions_of_an_abandoned_block_wait_again() {
     let mined = node.produce(false).unwrap().unwrap();
     assert_eq!(mined.header.gas_used, 3 * 21_000);
     assert_eq!(node.reinject(&[abandoned], &[]).unwrap(), 0);
+}
+
+#[test]
+fn what_came_back_from_an_abandoned_block_outlives_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pool.journal");
+    let node = open();
+    node.attach_journal(path.clone()).unwrap();
+    let transactions = (0..3).map(|n| Transaction::new_unchecked(transfer(n), signer().address()));
+    let abandoned = Block::new(node.head().header.clone(), transactions.collect());
+    assert_eq!(node.reinject(&[abandoned], &[]).unwrap(), 3);
+    drop(node);
+    let node = open();
+    assert_eq!(node.attach_journal(path).unwrap(), 3);
 }

@@ -1,4 +1,4 @@
-//! What happens when the disk fails.
+//! What happens when the disk fails, and which of those that wait go into a block.
 
 use std::{
     io,
@@ -8,13 +8,13 @@ use std::{
 use alloy::{
     consensus::{SignableTransaction, TxEip1559, TxEnvelope},
     eips::eip2718::Encodable2718,
-    primitives::{TxKind, U256},
+    primitives::{Signature, TxKind, U256},
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use super::*;
-use crate::store::StoreOptions;
+use crate::{block::Transaction, pool::Prepared, store::StoreOptions};
 
 /// Storage in memory that outlives its database and can be made to run full.
 #[derive(Clone, Debug)]
@@ -151,4 +151,79 @@ fn two_blocks_in_one_second_share_their_timestamp() {
     assert_eq!(first.header.timestamp, second.header.timestamp);
     assert_ne!(first.header.mix_hash, second.header.mix_hash);
     assert!(node.produce(false).unwrap().is_none());
+}
+
+/// A node with coins for the addresses that are one of these bytes over and over.
+fn rich(senders: std::ops::RangeInclusive<u8>) -> Node {
+    let genesis = Genesis {
+        chain_id: 5,
+        timestamp: 1_700_000_000,
+        gas_limit: 30_000_000,
+        base_fee: 7,
+        balances: senders
+            .map(|who| (Address::repeat_byte(who), U256::from(1_u128 << 100)))
+            .collect(),
+        ..Genesis::default()
+    };
+    let store = Store::in_memory(&StoreOptions::default()).unwrap();
+    let clock = Clock::manual(1_800_000_000);
+    Node::open(store, &genesis, Limits::default(), clock, Address::ZERO).unwrap()
+}
+
+/// Lets a transfer wait that nobody checks before it comes to a block.
+fn wait(node: &Node, who: u8, change: impl FnOnce(&mut TxEip1559)) {
+    let mut tx = TxEip1559 {
+        chain_id: 5,
+        gas_limit: 21_000,
+        max_fee_per_gas: 2000,
+        max_priority_fee_per_gas: 500,
+        to: TxKind::Call(Address::repeat_byte(0xaa)),
+        ..TxEip1559::default()
+    };
+    change(&mut tx);
+    let signature = Signature::new(U256::from(who), U256::ONE, false);
+    let envelope = TxEnvelope::from(tx.into_signed(signature));
+    let transaction = Transaction::new_unchecked(envelope, Address::repeat_byte(who));
+    node.admit(Prepared::new(transaction)).unwrap();
+}
+
+/// What does not fit is left for the next block, and smaller ones that pay less are still looked for,
+/// but not without end.
+#[test]
+fn a_block_is_closed_after_64_in_a_row_that_do_not_fit() {
+    for (misfits, expected) in [(63, 2), (64, 1)] {
+        let node = rich(1..=200);
+        wait(&node, 1, |tx| tx.max_priority_fee_per_gas = 1000);
+        for who in 2..2 + misfits {
+            wait(&node, who, |tx| tx.gas_limit = 30_000_000);
+        }
+        wait(&node, 200, |tx| tx.max_priority_fee_per_gas = 1);
+        let head = node.produce(false).unwrap().unwrap();
+        assert_eq!(head.header.gas_used, expected * 21_000, "{misfits}");
+        let left = usize::from(misfits) + 2 - usize::try_from(expected).unwrap();
+        assert_eq!(node.pool().counts(), (left, 0));
+    }
+}
+
+#[test]
+fn what_turns_out_not_to_be_valid_is_dropped_by_the_one_who_writes_the_block() {
+    let node = rich(1..=2);
+    // It offers a larger tip than it would pay at all.
+    wait(&node, 1, |tx| tx.max_priority_fee_per_gas = 3000);
+    wait(&node, 1, |tx| tx.nonce = 1);
+    wait(&node, 2, |_| ());
+    // Somebody else's block may become the chain's.
+    let parent = node.head().header.clone();
+    let attributes = BlockAttributes {
+        timestamp: parent.timestamp + 1,
+        gas_limit: parent.gas_limit,
+        ..BlockAttributes::default()
+    };
+    let proposed = node.propose(&parent.hash(), attributes).unwrap();
+    assert_eq!(proposed.block.transactions.len(), 1);
+    assert_eq!(node.pool().counts(), (3, 0));
+    let head = node.produce(false).unwrap().unwrap();
+    assert_eq!(head.header.gas_used, 21_000);
+    // What came after it waits for another one of its nonce.
+    assert_eq!(node.pool().counts(), (0, 1));
 }

@@ -376,3 +376,7 @@ pub(super) fn check_funds(
         },
     })
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

@@ -3,7 +3,8 @@
 //! A file of records: length, check, encoded transaction. What was appended survives the death of
 //! the process; the death of the machine may take the last moments (nothing is synced per
 //! transaction). A torn tail is cut off at the next start. The file is rewritten with what the pool
-//! still holds when it has grown to its bound, and when the node stops.
+//! still holds at the start, when it has doubled (and has 4 MiB) or is full, after transactions of abandoned blocks came back,
+//! and when the node stops.
 
 use std::{
     fs::{File, OpenOptions},
@@ -216,6 +217,53 @@ mod tests {
         // Records above the bound are not read into memory.
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(PoolJournal::open(path, MAX, 15).unwrap().1.len(), 6);
+    }
+
+    #[test]
+    fn file_is_rewritten_when_it_has_doubled_and_is_not_small() {
+        const MIB: usize = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.journal");
+        let (mut journal, _) = PoolJournal::open(path.clone(), 100 << 20, MIB).unwrap();
+        let piece = vec![7; MIB];
+        let grown_after = |journal: &mut PoolJournal| {
+            (1..).find(|_| {
+                journal.append(&piece).unwrap();
+                journal.is_grown()
+            })
+        };
+        assert_eq!(grown_after(&mut journal), Some(4));
+        journal.rewrite(vec![piece.clone(); 3]).unwrap();
+        assert!(!journal.is_grown());
+        // What stands before the records counts twice, so three more are not quite enough.
+        assert_eq!(grown_after(&mut journal), Some(4));
+        journal.rewrite(Vec::new()).unwrap();
+        assert_eq!(grown_after(&mut journal), Some(4));
+        // After a restart it counts from what is there.
+        drop(journal);
+        let (mut journal, found) = PoolJournal::open(path, 100 << 20, MIB).unwrap();
+        assert_eq!(found.len(), 4);
+        assert!(!journal.is_grown());
+        assert_eq!(grown_after(&mut journal), Some(5));
+    }
+
+    #[test]
+    fn what_is_no_journal_is_not_read_as_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.journal");
+        let (mut journal, _) = PoolJournal::open(path.clone(), MAX, 1000).unwrap();
+        journal.append(b"one").unwrap();
+        drop(journal);
+        let mut other = std::fs::read(&path).unwrap();
+        assert_eq!(&other[..8], b"tilthtx1");
+        other[7] += 1;
+        std::fs::write(&path, &other).unwrap();
+        let (mut journal, found) = PoolJournal::open(path.clone(), MAX, 1000).unwrap();
+        assert!(found.is_empty());
+        // Nor are records put behind what is none.
+        journal.rewrite(Vec::new()).unwrap();
+        journal.append(b"two").unwrap();
+        assert_eq!(PoolJournal::open(path, MAX, 1000).unwrap().1, [b"two"]);
     }
 
     #[test]

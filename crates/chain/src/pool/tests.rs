@@ -16,7 +16,7 @@ pub(super) struct Sketch {
     pub(super) size: usize,
 }
 
-const PLAIN: Sketch =
+pub(super) const PLAIN: Sketch =
     Sketch { who: 1, nonce: 0, fee: 1000, tip: 1, value: 0, gas: 21_000, size: 0 };
 
 pub(super) fn made(sketch: Sketch) -> Transaction {
@@ -37,15 +37,15 @@ pub(super) fn made(sketch: Sketch) -> Transaction {
     Transaction::new_unchecked(envelope, Address::repeat_byte(sketch.who))
 }
 
-fn transaction(who: u8, nonce: u64, fee: u128, tip: u128) -> Transaction {
+pub(super) fn transaction(who: u8, nonce: u64, fee: u128, tip: u128) -> Transaction {
     made(Sketch { who, nonce, fee, tip, ..PLAIN })
 }
 
-fn sender(nonce: u64) -> Sender {
+pub(super) fn sender(nonce: u64) -> Sender {
     Sender { nonce, balance: U256::MAX, code: SenderCode::None }
 }
 
-fn put(pool: &mut Pool, transaction: Transaction) -> Result<(), PoolError> {
+pub(super) fn put(pool: &mut Pool, transaction: Transaction) -> Result<(), PoolError> {
     pool.insert(Prepared::new(transaction), sender(0), 0)
 }
 
@@ -285,7 +285,7 @@ fn authorities_count_while_their_authorization_waits() {
     assert_eq!(reserved.to_string(), "authority already reserved");
 }
 
-fn block(number: u64, transactions: Vec<Transaction>) -> Block {
+pub(super) fn block(number: u64, transactions: Vec<Transaction>) -> Block {
     let header = Header { number, ..Header::default() }.seal_slow();
     Block::new(header, transactions)
 }

@@ -49,6 +49,15 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// The text of the next argument, which must be there.
+    pub(super) fn text(&mut self) -> Result<&'a str, RpcError> {
+        let position = self.position;
+        match self.next() {
+            Some(raw) if raw.get() != "null" => Ok(raw.get()),
+            Some(_) | None => Err(Self::missing(position)),
+        }
+    }
+
     /// Like [`Self::take`] for types that read themselves.
     pub(super) fn required<T: DeserializeOwned>(&mut self) -> Result<T, RpcError> {
         let position = self.position;
@@ -61,10 +70,7 @@ impl<'a> Arguments<'a> {
         match self.next() {
             Some(raw) if raw.get() != "null" => {
                 strict::from_str(raw.get()).map(Some).map_err(|error| {
-                    let text = error.to_string();
-                    // Where in its own text an argument is wrong says nothing to the caller.
-                    let reason = text.rfind(" at line ").map_or(&*text, |end| &text[..end]);
-                    Self::refused(position, &DecodeError::Other(reason.to_owned()))
+                    Self::refused(position, &DecodeError::Other(strict::reason(&error)))
                 })
             }
             Some(_) | None => Ok(None),

@@ -4,7 +4,13 @@ use alloy_primitives::{Address, B256, Log, hex};
 use serde_json::Value;
 
 use super::{Arguments, error::RpcError};
-use crate::store::LogKey;
+use crate::{
+    decode::{Members, strict},
+    store::LogKey,
+};
+
+/// The members of a query.
+const NAMES: [&str; 5] = ["blockHash", "fromBlock", "toBlock", "address", "topics"];
 
 /// Topics a log can have.
 const POSITIONS_MAX: usize = 4;
@@ -44,35 +50,30 @@ pub(super) struct Criteria {
 impl Criteria {
     /// Reads argument number `position`.
     pub(super) fn argument(args: &mut Arguments<'_>, position: usize) -> Result<Self, RpcError> {
-        Self::from_json(&args.required::<Value>()?, position)
+        Self::from_json(args.text()?, position)
     }
 
-    /// Reads an argument that has been taken apart already.
-    pub(super) fn from_json(value: &Value, position: usize) -> Result<Self, RpcError> {
-        Self::parse(value)
+    /// Reads the text of argument number `position`.
+    pub(super) fn from_json(json: &str, position: usize) -> Result<Self, RpcError> {
+        Self::parse(json)
             .map_err(|message| RpcError::invalid(format!("invalid argument {position}: {message}")))
     }
 
-    fn parse(value: &Value) -> Result<Self, String> {
-        let Value::Object(members) = value else {
-            let kind = kind_of(value);
-            return Err(format!(
-                "json: cannot unmarshal {kind} into Go value of type filters.input"
-            ));
+    fn parse(json: &str) -> Result<Self, String> {
+        let members =
+            Members::read(json, &NAMES, "filters.input").map_err(|error| error.to_string())?;
+        let member = |name: &str| -> Result<Option<Value>, String> {
+            let value = members.get(name).map(serde_json::from_str).transpose();
+            value.map_err(|error| strict::reason(&error))
         };
-        // Go knows members without regard to case; of several the last one counts.
-        let member = |name: &str| {
-            let named = members.iter().rfind(|(known, _)| known.eq_ignore_ascii_case(name));
-            named.map(|(_, value)| value).filter(|value| !value.is_null())
-        };
-        let hash = member("blockHash").map(block_hash).transpose()?;
-        let from = member("fromBlock").map(bound).transpose()?;
-        let to = member("toBlock").map(bound).transpose()?;
-        let listed = match member("topics") {
-            None => &[],
-            Some(Value::Array(listed)) => listed.as_slice(),
+        let hash = member("blockHash")?.as_ref().map(block_hash).transpose()?;
+        let from = member("fromBlock")?.as_ref().map(bound).transpose()?;
+        let to = member("toBlock")?.as_ref().map(bound).transpose()?;
+        let listed = match member("topics")? {
+            None => Vec::new(),
+            Some(Value::Array(listed)) => listed,
             Some(other) => {
-                let kind = kind_of(other);
+                let kind = kind_of(&other);
                 let field = "Go struct field input.topics of type []interface {}";
                 return Err(format!("json: cannot unmarshal {kind} into {field}"));
             }
@@ -88,7 +89,10 @@ impl Criteria {
             }
             None => Blocks::Range { from, to },
         };
-        let mut addresses = member("address").map_or(Ok(Vec::new()), addresses)?;
+        let mut addresses = match member("address")? {
+            None => Vec::new(),
+            Some(given) => addresses(&given)?,
+        };
         addresses.sort_unstable();
         if listed.len() > POSITIONS_MAX {
             return Err(TOO_MANY_TOPICS.to_owned());
@@ -302,32 +306,50 @@ mod tests {
 
     use super::*;
 
+    fn read(query: &Value) -> Result<Criteria, RpcError> {
+        Criteria::from_json(&query.to_string(), 0)
+    }
+
     #[test]
     fn queries_are_read_as_geth_reads_them() {
         let topic = B256::repeat_byte(7);
         let address = Address::repeat_byte(9);
-        let read = Criteria::from_json(
-            &json!({
-                "fromBlock": "0x10", "toBlock": "latest", "address": [address],
-                "topics": [null, topic, [topic, null], [topic, topic]], "unknown": 1,
-            }),
-            0,
-        )
+        let whole = read(&json!({
+            "fromBlock": "0x10", "toBlock": "latest", "address": [address],
+            "topics": [null, topic, [topic, null], [topic, topic]], "unknown": 1,
+        }))
         .unwrap();
         assert_eq!(
-            read.blocks,
+            whole.blocks,
             Blocks::Range { from: Some(Bound::Number(16)), to: Some(Bound::Latest) }
         );
-        assert_eq!(read.addresses, [address]);
-        assert_eq!(read.topics, [vec![], vec![topic], vec![], vec![topic, topic]]);
-        let empty = Criteria::from_json(&json!({"blockHash": null, "address": null}), 0).unwrap();
+        assert_eq!(whole.addresses, [address]);
+        assert_eq!(whole.topics, [vec![], vec![topic], vec![], vec![topic, topic]]);
+        let empty = read(&json!({"blockHash": null, "address": null})).unwrap();
         assert_eq!(empty.blocks, Blocks::Range { from: None, to: None });
         let shouted = json!({"FROMBLOCK": "0x10", "Address": address, "topicS": [topic]});
-        let shouted = Criteria::from_json(&shouted, 0).unwrap();
+        let shouted = read(&shouted).unwrap();
         assert_eq!(shouted.blocks, Blocks::Range { from: Some(Bound::Number(16)), to: None });
         assert_eq!((shouted.addresses, shouted.topics), (vec![address], vec![vec![topic]]));
-        let single = Criteria::from_json(&json!({"blockHash": topic, "address": address}), 0);
+        let single = read(&json!({"blockHash": topic, "address": address}));
         assert_eq!(single.unwrap().blocks, Blocks::Hash(topic));
+    }
+
+    /// As in every other object, whichever way their names are written.
+    #[test]
+    fn of_members_that_come_twice_the_last_one_counts() {
+        let blocks = |text: &str| Criteria::from_json(text, 0).unwrap().blocks;
+        for text in [
+            r#"{"fromBlock":"0x1","fromBlock":"0x10"}"#,
+            r#"{"fromBlock":"0x1","FROMBLOCK":"0x10"}"#,
+            r#"{"FROMBLOCK":"0x1","fromBlock":"0x10"}"#,
+            r#"{"FROMBLOCK":null,"fromBlock":"0x10"}"#,
+        ] {
+            let wanted = Blocks::Range { from: Some(Bound::Number(16)), to: None };
+            assert_eq!(blocks(text), wanted, "{text}");
+        }
+        let none = blocks(r#"{"fromBlock":"0x1","FROMBLOCK":null}"#);
+        assert_eq!(none, Blocks::Range { from: None, to: None });
     }
 
     #[test]
@@ -362,10 +384,10 @@ mod tests {
         ];
         for (value, message) in cases {
             let expected = RpcError::invalid(format!("invalid argument 0: {message}"));
-            assert_eq!(Criteria::from_json(&value, 0), Err(expected), "{value}");
+            assert_eq!(read(&value), Err(expected), "{value}");
         }
         let many = json!({"address": vec![Address::ZERO; 1001]});
-        let error = Criteria::from_json(&many, 0).unwrap().check().unwrap_err();
+        let error = read(&many).unwrap().check().unwrap_err();
         assert_eq!(error, RpcError::server("exceed max addresses or topics per search position"));
     }
 
@@ -373,7 +395,7 @@ mod tests {
     fn ranges_of_logs_to_come() {
         let future = |from: Value, to: Value| {
             let value = json!({"fromBlock": from, "toBlock": to});
-            Criteria::from_json(&value, 0).unwrap().check_future()
+            read(&value).unwrap().check_future()
         };
         for (from, to) in [
             (json!(null), json!(null)),
@@ -396,7 +418,7 @@ mod tests {
     fn logs_match_by_address_and_position() {
         let (a, b) = (B256::repeat_byte(1), B256::repeat_byte(2));
         let log = Log::new_unchecked(Address::repeat_byte(9), vec![a, b], Default::default());
-        let matches = |value: Value| Criteria::from_json(&value, 0).unwrap().matches(&log);
+        let matches = |value: Value| read(&value).unwrap().matches(&log);
         assert!(matches(json!({})));
         assert!(matches(json!({"topics": [[], b]})));
         assert!(matches(json!({"topics": [[b, a]], "address": log.address})));

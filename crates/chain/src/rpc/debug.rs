@@ -15,7 +15,7 @@ use crate::{
     message::{BlockOverrides, Checks, Message, Watch, Watched, refusal},
     node::Head,
     state::{Journal, StateReader},
-    trace::{Place, Replay, Subject, TraceError, TraceOptions, run},
+    trace::{OPTION_NAMES, Place, Replay, Subject, TraceError, TraceOptions, run},
     transfer,
 };
 
@@ -129,15 +129,12 @@ struct CallOptions {
     tx_index: Option<Index>,
 }
 
-/// Those that no other trace has.
-const NAMES: [&str; 3] = ["stateOverrides", "blockOverrides", "txIndex"];
-
 impl Parameter for CallOptions {
     fn decode(json: &str) -> Result<Self, DecodeError> {
         const STRUCTURE: &str = "TraceCallConfig";
-        let members = Members::read(json, &NAMES, "tracers.TraceCallConfig")?;
+        let members = Members::read(json, &OPTION_NAMES, "tracers.TraceCallConfig")?;
         Ok(Self {
-            trace: TraceOptions::decode(json)?,
+            trace: TraceOptions::of(&members)?,
             state_overrides: members.take(STRUCTURE, "stateOverrides")?,
             block_overrides: members.take(STRUCTURE, "blockOverrides")?,
             tx_index: members.take(STRUCTURE, "txIndex")?,

@@ -1,7 +1,7 @@
 //! JSON-RPC messages as geth reads and writes them. Pure: nothing here is executed or sent.
 //!
-//! What arrives is taken apart without being understood: an `id` is echoed byte for byte, unknown
-//! members are skipped, and of a member that comes twice the last one counts.
+//! What arrives is taken apart without being understood: an `id` is echoed byte for byte, members are
+//! known without regard to case, unknown ones are skipped, and of one that comes twice the last counts.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,6 +12,9 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::error::RpcError;
+
+/// The members of a message.
+const NAMES: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
 /// The longest method name that is looked at, in bytes (geth's).
 pub(super) const METHOD_NAME_MAX: usize = 2048;
@@ -117,8 +120,9 @@ impl<'de> Deserialize<'de> for Message<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut message = Message::default();
-                while let Some(name) = map.next_key::<Name<'de>>()? {
-                    match &*name.0 {
+                while let Some(Name(name)) = map.next_key()? {
+                    let known = NAMES.iter().find(|known| name.eq_ignore_ascii_case(known));
+                    match known.copied().unwrap_or_default() {
                         "jsonrpc" => {
                             message.version = map.next_value::<&RawValue>()?.get() == "\"2.0\"";
                         }
@@ -218,6 +222,8 @@ mod tests {
         let null = single(r#" {"id":null,"method":"a","jsonrpc":"2.0","more":{}} trailing"#);
         assert_eq!(null, (Kind::Call, "null".into(), "a".into()));
         assert_eq!(single(r#"{"jsonrpc":"2.0","method":"a"}"#).0, Kind::Notification);
+        let loud = single(r#"{"Method":"b","ID":2,"JSONRPC":"2.0","id":1,"METHOD":"a"}"#);
+        assert_eq!(loud, (Kind::Call, "1".into(), "a".into()));
         assert_eq!(single(r#"{"jsonrpc":"2.0","id":"x","result":1}"#).0, Kind::Response);
         for invalid in [
             r#"{"jsonrpc":"1.0","id":7,"method":"a"}"#,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use revm::primitives::hardfork::SpecId;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::{
     Mux, Noop, Subject, TraceError, Tracer,
@@ -23,10 +23,12 @@ pub(crate) struct TraceOptions {
     pub(crate) tracer: Option<String>,
     /// A duration in Go's notation.
     pub(crate) timeout: Option<String>,
-    pub(crate) tracer_config: Value,
+    /// As it was sent; each tracer reads its own.
+    pub(crate) tracer_config: Option<String>,
 }
 
-const NAMES: [&str; 9] = [
+/// Their members, and those that only the options of a call's trace have.
+pub(crate) const NAMES: [&str; 12] = [
     "enableMemory",
     "disableStack",
     "disableStorage",
@@ -36,6 +38,9 @@ const NAMES: [&str; 9] = [
     "timeout",
     "reexec",
     "tracerConfig",
+    "stateOverrides",
+    "blockOverrides",
+    "txIndex",
 ];
 
 /// The Go type; clients see it.
@@ -43,7 +48,13 @@ const STRUCTURE: &str = "TraceConfig";
 
 impl Parameter for TraceOptions {
     fn decode(json: &str) -> Result<Self, DecodeError> {
-        let members = Members::read(json, &NAMES, "tracers.TraceConfig")?;
+        Self::of(&Members::read(json, &NAMES, "tracers.TraceConfig")?)
+    }
+}
+
+impl TraceOptions {
+    /// Takes them from an object that has been taken apart.
+    pub(crate) fn of(members: &Members<'_, { NAMES.len() }>) -> Result<Self, DecodeError> {
         let flag = |name| members.take::<bool>(STRUCTURE, name).map(Option::unwrap_or_default);
         let limit: u64 = members.take(STRUCTURE, "limit")?.unwrap_or_default();
         let logger = LoggerOptions {
@@ -59,12 +70,10 @@ impl Parameter for TraceOptions {
             logger,
             tracer: members.take(STRUCTURE, "tracer")?,
             timeout: members.take(STRUCTURE, "timeout")?,
-            tracer_config: members.own("tracerConfig")?.unwrap_or_default(),
+            tracer_config: members.get("tracerConfig").map(str::to_owned),
         })
     }
-}
 
-impl TraceOptions {
     /// A tracer for one transaction.
     pub(crate) fn tracer(
         &self,
@@ -73,19 +82,22 @@ impl TraceOptions {
     ) -> Result<Box<dyn Tracer>, TraceError> {
         match self.tracer.as_deref() {
             None | Some("") => Ok(Box::new(StructLogger::new(self.logger))),
-            Some(name) => named(name, self.tracer_config.clone(), subject, fork, true),
+            Some(name) => {
+                let config = self.tracer_config.as_deref().unwrap_or("null");
+                named(name, config, subject, fork, true)
+            }
         }
     }
 }
 
 fn named(
     name: &str,
-    config: Value,
+    config: &str,
     subject: &Subject,
     fork: SpecId,
     outermost: bool,
 ) -> Result<Box<dyn Tracer>, TraceError> {
-    let config = if config.is_null() { Value::Object(Map::new()) } else { config };
+    let config = if config == "null" { "{}" } else { config };
     Ok(match name {
         "callTracer" => Box::new(CallTracer::new(parse(config)?)),
         "flatCallTracer" => Box::new(FlatCallTracer::new(parse(config)?, subject.clone())),
@@ -93,9 +105,9 @@ fn named(
         "4byteTracer" => Box::new(FourByteTracer::default()),
         "noopTracer" => Box::new(Noop),
         "muxTracer" if outermost => {
-            let parts: BTreeMap<String, Value> = parse(config)?;
-            let make = |(name, config): (String, Value)| {
-                let tracer = named(&name, config, subject, fork, false)?;
+            let parts: BTreeMap<String, Box<RawValue>> = parse(config)?;
+            let make = |(name, config): (String, Box<RawValue>)| {
+                let tracer = named(&name, config.get(), subject, fork, false)?;
                 Ok((name, tracer))
             };
             Box::new(Mux(parts.into_iter().map(make).collect::<Result<_, TraceError>>()?))
@@ -114,6 +126,6 @@ fn named(
     })
 }
 
-fn parse<T: DeserializeOwned>(config: Value) -> Result<T, TraceError> {
-    strict::from_value(&config).map_err(|error| TraceError::Options(error.to_string()))
+fn parse<T: DeserializeOwned>(config: &str) -> Result<T, TraceError> {
+    strict::from_str(config).map_err(|error| TraceError::Options(strict::reason(&error)))
 }

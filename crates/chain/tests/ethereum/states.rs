@@ -142,12 +142,14 @@ impl StateTest {
                 return Err(format!("refused: {reason}"));
             }
             // Old tests do not say that a transaction is refused: it is if nothing changes.
-            (None, Some(reason)) if root != outcome.hash && !self.is_unrewarded(outcome)? => {
+            (None, Some(reason))
+                if root != outcome.hash && !self.is_unrewarded(spec, outcome)? =>
+            {
                 return Err(format!("refused: {reason}, and the state is not {}", outcome.hash));
             }
             (Some(_) | None, Some(_)) | (None, None) => {}
         }
-        if root != outcome.hash && !(is_refused && self.is_unrewarded(outcome)?) {
+        if root != outcome.hash && !(is_refused && self.is_unrewarded(spec, outcome)?) {
             return Err(format!("state root {root}, not {}", outcome.hash));
         }
         let logs = keccak256(alloy::rlp::encode(logs));
@@ -160,7 +162,11 @@ impl StateTest {
     /// Whether the file has the state as it was, and in it the coinbase's account with nothing: the tool that made the
     /// file pays a block's reward of nothing even after a refused transaction, and before EIP-158 that leaves an
     /// account.
-    fn is_unrewarded(&self, outcome: &Outcome) -> Result<bool, String> {
+    fn is_unrewarded(&self, spec: &ChainSpec, outcome: &Outcome) -> Result<bool, String> {
+        let number = self.env.current_number.small();
+        if spec.forks.spurious_dragon.is_some_and(|fork| fork <= number) {
+            return Ok(false);
+        }
         let mut accounts = self.pre.clone();
         accounts.entry(self.env.current_coinbase).or_default();
         Ok(World::of(&accounts)?.root == outcome.hash)

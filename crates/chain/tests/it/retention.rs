@@ -8,10 +8,13 @@ use alloy::{
 };
 use serde_json::{Value, json};
 use tilth_chain::{
-    Chain, Config, Limits, Production,
+    Chain, ChainError, Config, Limits, NodeError, Production, SealedHeader, StoredChain,
+    TransferError,
+    block::Block,
     fsck::{Level, Options, fsck},
     retention::prune,
     snapshot::{ExportOptions, ImportOptions, export, import},
+    transfer::BlockFile,
 };
 
 use crate::fixture::{client, config, deploying, register, signer, start, words};
@@ -217,5 +220,61 @@ async fn blocks_from_before_a_snapshot_are_dropped_ones() {
     let price = ask(&chain, "eth_gasPrice", json!([])).await;
     assert!(price["result"].is_string(), "{price}");
     grow(&chain, 22).await;
+    chain.shutdown().await;
+}
+
+/// Nobody can say whether a block from before a snapshot is the chain's, so it is not called another one.
+#[tokio::test]
+async fn blocks_from_before_a_snapshot_are_not_called_those_of_another_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new, file) =
+        (dir.path().join("old"), dir.path().join("new"), dir.path().join("file"));
+    let chain = start(keeping(&old, u64::MAX)).await;
+    grow(&chain, 20).await;
+    let spec = chain.spec().clone();
+    chain.shutdown().await;
+    let mut rlp = Vec::new();
+    let stored = StoredChain::open(keeping(&old, u64::MAX)).unwrap();
+    stored.export(1..=20, &mut rlp, |_| ()).unwrap();
+    drop(stored);
+    let blocks = BlockFile::new(rlp.as_slice(), spec).collect::<Result<Vec<Block>, _>>().unwrap();
+    export(&old, &file, &ExportOptions { blocks: 8 }, &mut |_| {}).unwrap();
+    import(&file, &new, &ImportOptions::default(), &mut |_| {}).unwrap();
+
+    let chain = start(keeping(&new, u64::MAX)).await;
+    let (before, held) = blocks.split_at(12);
+    for block in before {
+        for refused in [chain.verify(block.clone()).await, chain.finalise(block.clone()).await] {
+            let error = refused.unwrap_err();
+            let number = block.header.number;
+            assert!(
+                matches!(
+                    error,
+                    ChainError::Node(NodeError::BeforeHeld { number: n, first: 13 }) if n == number
+                ),
+                "{number}: {error:?}"
+            );
+            let advice = error.problem().advice;
+            assert!(!advice.contains("folder"), "{advice}");
+        }
+    }
+    for block in held {
+        chain.verify(block.clone()).await.unwrap();
+        chain.finalise(block.clone()).await.unwrap();
+    }
+    let mut forged = held[0].clone();
+    let mut header = forged.header.inner().clone();
+    header.state_root = Default::default();
+    forged.header = SealedHeader::new(header);
+    let other = chain.verify(forged).await.unwrap_err();
+    let is_other = matches!(other, ChainError::Node(NodeError::OtherFinal { number: 13 }));
+    assert!(is_other, "{other:?}");
+    let refused = chain.import(std::io::Cursor::new(rlp), |_| ()).await.unwrap_err();
+    let is_dropped = matches!(refused, TransferError::Dropped { number: 1, first: 13 });
+    assert!(is_dropped, "{refused:?}");
+    let mut from_held = Vec::new();
+    held.iter().for_each(|block| from_held.extend(block.to_rlp()));
+    let taken = chain.import(std::io::Cursor::new(from_held), |_| ()).await.unwrap();
+    assert_eq!((taken.blocks, taken.skipped), (0, 8));
     chain.shutdown().await;
 }

@@ -305,7 +305,8 @@ fn large_chain(report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// Writes anvil's state as a file to start from. It takes neither `--dump-state` nor `--load-state`
-/// beside a genesis, so it is asked for its state, which comes as the digits of a gzip file.
+/// beside a genesis, so it is asked for its state, which comes as the digits of a gzip file. The file
+/// has its name only when it is whole, so a run that was cut short leaves none that a later one takes.
 fn dump(node: &Node, state: &Path) -> anyhow::Result<()> {
     let answer = rpc(node.address.parse()?, "anvil_dumpState")?;
     let digits = answer["result"].as_str().and_then(|text| text.strip_prefix("0x"));
@@ -313,9 +314,11 @@ fn dump(node: &Node, state: &Path) -> anyhow::Result<()> {
     for pair in digits.context("anvil gave no state")?.as_bytes().chunks(2) {
         packed.push(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?);
     }
-    let file = format!("{}.gz", state.display());
+    let part = format!("{}.part", state.display());
+    let file = format!("{part}.gz");
     fs::write(&file, packed)?;
-    run_in(&root(), "gzip", &["--decompress", "--force", &file], &[])
+    run_in(&root(), "gzip", &["--decompress", "--force", &file], &[])?;
+    fs::rename(&part, state).with_context(|| format!("{part} could not be renamed"))
 }
 
 /// A folder under `target/bench` that later runs find again.
