@@ -70,7 +70,7 @@ pub(crate) fn why_closed(node: &Path) -> Option<String> {
                 "{name} opens for root alone: give it to a group that may read and write it \
                  (chgrp render {name} && chmod 660 {name})"
             )),
-            Err(error) => Some(format!("{name}: {error}")),
+            Err(error) => Some(no_device(node, &error)),
         };
     }
     let error = access(node, Access::READ_OK | Access::WRITE_OK).err()?;
@@ -83,9 +83,25 @@ pub(crate) fn why_closed(node: &Path) -> Option<String> {
             "{name} opens for its owner alone: give it to a group that may read and write it \
              (chgrp render {name} && chmod 660 {name}), and this user to the group"
         ),
-        Ok(Right::Everybody) => format!("{name} does not open for this user: {error}"),
-        Err(error) => format!("{name}: {error}"),
+        Ok(Right::Everybody) => format!(
+            "{name} is open to everybody and still does not open ({error}): see whether a \
+             container or a security module (AppArmor, SELinux) keeps it from this user"
+        ),
+        Err(error) => no_device(node, &error),
     })
+}
+
+fn no_device(node: &Path, error: &io::Error) -> String {
+    let name = node.display();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return format!(
+            "{name} cannot be looked at ({error}): see who may enter the folders above it"
+        );
+    }
+    format!(
+        "{name} is no device that can be used ({error}): load the driver that makes it, and see \
+         what `ls -l {name}` shows"
+    )
 }
 
 #[cfg(test)]
@@ -113,6 +129,7 @@ mod tests {
             groups_of(&["/etc/passwd".into(), "/nowhere".into(), "/dev/null".into()]).is_empty()
         );
         assert!(why_closed(Path::new("/dev/null")).is_none());
-        assert!(why_closed(Path::new("/dev/nowhere")).unwrap().contains("/dev/nowhere"));
+        let why = why_closed(Path::new("/dev/nowhere")).unwrap();
+        assert!(why.contains("/dev/nowhere") && why.contains("load the driver"), "{why}");
     }
 }

@@ -59,7 +59,8 @@ impl io::Write for Bounded {
 #[error("the template says so")]
 struct Raised;
 
-/// What a template says of the messages is the caller's to mend, and so is their length; what it is, is not.
+/// What a template says of the messages is the caller's to mend, and so is their length; what it is, is not. Whose doing
+/// it is that it takes too long cannot be told.
 fn refused(error: &minijinja::Error) -> Error {
     let detail = error.to_string();
     let is_said = error.source().is_some_and(|source| source.is::<Raised>());
@@ -69,10 +70,17 @@ fn refused(error: &minijinja::Error) -> Error {
             detail,
             "Check the order of roles, or send a prompt without template",
         ),
-        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => Error::new(
+        ErrorKind::WriteFailure => Error::new(
             "the conversation is too long for the chat template",
             detail,
             "Leave out the oldest messages, or send a prompt without template",
+        ),
+        // By the messages' length or by the template's own doing: from outside both look the same.
+        ErrorKind::OutOfFuel => Error::new(
+            "the chat template takes too many steps",
+            detail,
+            "Leave out the oldest messages; if a single one is too much, send a prompt without \
+             template, or import another build of the model",
         ),
         _ => Error::new(
             "the chat template fails",

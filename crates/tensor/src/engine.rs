@@ -51,7 +51,7 @@ pub struct Request {
 pub trait Form: std::fmt::Debug + Send + Sync {
     /// The tokens that may come next, in ascending order; all others take no part in the choice. If there are none, every
     /// token may come.
-    fn allowed(&self) -> Vec<u32>;
+    fn allowed(&self) -> Arc<[u32]>;
 
     /// This one has come.
     fn take(&mut self, token: u32);
@@ -269,9 +269,8 @@ impl Sequence {
     fn choose(&mut self, logits: &[i32], position: u32) -> u32 {
         let sampling = self.request.sampling;
         let Some(form) = &mut self.form else { return sampling.choose(logits, position) };
-        let logit = |token: u32| Some((token, *logits.get(token as usize)?));
-        let (allowed, some): (Vec<u32>, Vec<i32>) =
-            form.allowed().into_iter().filter_map(logit).unzip();
+        let logit = |token: &u32| Some((*token, *logits.get(*token as usize)?));
+        let (allowed, some): (Vec<u32>, Vec<i32>) = form.allowed().iter().filter_map(logit).unzip();
         let token = if some.is_empty() {
             sampling.choose(logits, position)
         } else {

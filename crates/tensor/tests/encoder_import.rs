@@ -180,7 +180,10 @@ fn what_would_be_another_model_is_refused() {
     let pooling = POOLING.replace("false", "true");
     assert!(detail(Beside { pooling: pooling.as_bytes(), ..beside() }).contains(" and "));
     let modules = MODULES.replace("Normalize", "Dense");
-    assert!(detail(Beside { modules: modules.as_bytes(), ..beside() }).contains("Dense"));
+    let said = detail(Beside { modules: modules.as_bytes(), ..beside() });
+    assert!(said.contains("Dense") && said.contains("modules.json"), "{said}");
+    let said = import::pooling_folder(br#"[{"type":"a.Transformer"}]"#).unwrap_err().detail;
+    assert!(said.contains("modules.json without a pooling"), "{said}");
     let lengths = LENGTHS.replace("false", "true");
     assert!(detail(Beside { lengths: Some(lengths.as_bytes()), ..beside() }).contains("do_lower"));
     let tokenizer = |from: &str, to: &str| {

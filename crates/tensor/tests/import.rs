@@ -285,6 +285,29 @@ fn what_is_wrong_is_named() {
     assert!(refused(&nan).contains("not a finite number"));
 }
 
+/// A value of another type is not a value that is missing, for which something else would be taken in silence.
+#[test]
+fn values_of_another_type_are_refused() {
+    let good = gguf("llama");
+    let retyped = |key: &str, before: &[u8], kind: u32| {
+        let key = [key.as_bytes(), before].concat();
+        let at = good.windows(key.len()).position(|window| window == key).unwrap() + key.len();
+        let mut file = good.clone();
+        file[at..at + 4].copy_from_slice(&kind.to_le_bytes());
+        import::gguf(&file, Quantiser::default(), &mut vec![]).unwrap_err().detail
+    };
+    let (real, unsigned) = (6, 4);
+    let found = retyped("llama.attention.head_count_kv", &[], real);
+    assert!(found.contains("head_count_kv is not a count"), "{found}");
+    let found = retyped("llama.rope.freq_base", &[], unsigned);
+    assert!(found.contains("freq_base is not a real number"), "{found}");
+    let found = retyped("tokenizer.ggml.eos_token_id", &[], real);
+    assert!(found.contains("eos_token_id is not the number of a token"), "{found}");
+    // The type of a list's entries.
+    let found = retyped("tokenizer.ggml.token_type", &9u32.to_le_bytes(), real);
+    assert!(found.contains("token_type is not a list of whole numbers"), "{found}");
+}
+
 /// What a configuration says beyond the known is refused: it would be another model.
 #[test]
 fn configurations_are_taken_whole() {
@@ -388,6 +411,7 @@ fn vocabularies_are_bounded() {
     };
     assert!(refused(|v| v.tokens.resize(300_000, "th".into())).contains("300000 tokens"));
     assert!(refused(|v| v.tokens[256] = "t".repeat(5000)).contains("5000 bytes in a token"));
+    assert!(refused(|v| v.tokens[257] = "<".repeat(129)).contains("129 bytes in a special token"));
     assert!(refused(|v| v.special.push(258)).contains("token 258 does not exist"));
     assert!(refused(|v| v.shown.push(999)).contains("token 999"));
     assert!(refused(|v| v.first = Some(u32::MAX)).contains("does not exist"));

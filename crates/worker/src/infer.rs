@@ -45,7 +45,8 @@ const ORDERS: usize = 64;
 const PROMPT_ROWS: usize = 32;
 
 /// Of models that lack some bytes as tokens.
-pub(crate) const NO_FORM: &str = "the model's tokens cannot be held to JSON, byte by byte";
+pub(crate) const NO_FORM: &str =
+    "the model's tokens cannot be held to JSON, byte by byte: ask for text, or take another model";
 
 /// Speaks over standard input and output until it is told to stop or its input ends.
 pub(crate) fn main() -> io::Result<()> {

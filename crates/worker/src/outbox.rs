@@ -14,6 +14,7 @@ use std::{
 
 use tilth_protocol::{
     TaskIndex,
+    infer::{Candidate, FromModel},
     worker::{CHUNK_BYTES, FromWorker, MAX_BATCH, TaskDone, write_frame},
 };
 
@@ -21,7 +22,7 @@ use tilth_protocol::{
 const WORTHWHILE: usize = 256;
 /// How long a few results wait for more.
 const GATHER: Duration = Duration::from_millis(1);
-/// Bytes of output that may wait; a single larger output may, too.
+/// Bytes of outputs, words and embeddings that may wait; a single larger one may, too.
 const FULL: usize = 4 << 20;
 /// Results that may wait.
 const FULL_COUNT: usize = 4 * MAX_BATCH;
@@ -35,7 +36,7 @@ enum Item {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    /// Bytes of the outputs in `items`.
+    /// Bytes of what in `items` may be long.
     bytes: usize,
     /// A frame that the other side waits for is among `items`.
     urgent: bool,
@@ -60,20 +61,35 @@ fn broken() -> io::Error {
     io::ErrorKind::BrokenPipe.into()
 }
 
+/// Bytes of what may be long in a frame. All else is short, and bounded by [`FULL_COUNT`].
+fn long(frame: &FromWorker) -> usize {
+    match frame {
+        FromWorker::Log { text, .. } => text.len(),
+        FromWorker::Infer(FromModel::Embedding { embedding, .. }) => size_of_val(&embedding[..]),
+        FromWorker::Infer(FromModel::Piece { piece, .. }) => {
+            let likely = piece.said.iter().flat_map(|said| &said.likely);
+            let bytes = likely.flat_map(|(own, others)| others.iter().chain([own]));
+            let bytes = bytes.map(|candidate| candidate.bytes.len() + size_of::<Candidate>());
+            piece.text.len().saturating_add(bytes.sum())
+        }
+        _ => 0,
+    }
+}
+
 impl Outbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a frame in that is written at once.
+    /// Puts a frame in that is written at once. Waits while the box is full.
     pub(crate) fn say(&self, frame: FromWorker) -> io::Result<()> {
-        self.put(Item::Frame(frame), 0)
+        let bytes = long(&frame);
+        self.put(Item::Frame(frame), bytes)
     }
 
-    /// Puts a guest's words in.
+    /// Puts a guest's words in. Waits while the box is full.
     pub(crate) fn log(&self, index: TaskIndex, text: String) -> io::Result<()> {
-        let bytes = text.len();
-        self.put(Item::Frame(FromWorker::Log { index, text }), bytes)
+        self.say(FromWorker::Log { index, text })
     }
 
     /// Puts a result in. Waits while the box is full.
@@ -253,6 +269,22 @@ mod tests {
             let results: Vec<_> = (0..).zip(&sizes).map(|(n, size)| done(n, *size)).collect();
             assert!(round_trip(&results) == results, "sizes {:?}", &sizes[..sizes.len().min(9)]);
         }
+    }
+
+    #[test]
+    fn embeddings_fill_the_box_as_results_do() {
+        let outbox = Outbox::default();
+        let embedding =
+            |id| FromWorker::Infer(FromModel::Embedding { id, embedding: vec![1; FULL / 16] });
+        // The last one fills the box, so none of these waits.
+        (0..4).for_each(|id| outbox.say(embedding(id)).unwrap());
+        assert_eq!(outbox.lock().bytes, FULL);
+        thread::scope(|scope| {
+            let putter = scope.spawn(|| outbox.say(embedding(4)));
+            assert_eq!(outbox.take().unwrap().len(), 4);
+            assert_eq!(outbox.take().unwrap().len(), 1);
+            putter.join().unwrap().unwrap();
+        });
     }
 
     #[test]

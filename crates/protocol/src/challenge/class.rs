@@ -188,7 +188,8 @@ impl Class {
 }
 
 /// The challenge that fills so many MiB; at least 1. Lanes grow with the size, so that a processor with much
-/// memory has much to do at once; about an eighth of the labels is read by walks.
+/// memory has much to do at once. Walks read a sixteenth to an eighth of the labels, and of more than a GiB no
+/// more than 2^22: 65,536 walks of 64 steps.
 pub fn memory(mib: u32) -> MemoryTask {
     let labels = u64::from(mib.max(1)) * MIB / memory::LABEL_BYTES as u64;
     let lanes = (labels / 512).clamp(64, 1 << 20);

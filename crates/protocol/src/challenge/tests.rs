@@ -143,6 +143,9 @@ fn challenges_of_all_classes_are_within_bounds_and_take_their_time() {
     for mib in [0, 1, 7, 64, 1_000, 22_608, 81_920, 131_072, 1 << 20] {
         let task = class::memory(mib);
         statement(Task::Memory(task)).check().unwrap();
+        let walked = u64::from(task.walks) * u64::from(task.steps);
+        let most = (task.labels() / 8).min(1 << 22);
+        assert!(walked <= most && walked * 2 >= most, "{mib} MiB: {walked} of {most}");
         let (bytes, aim) = (task.bytes(), u64::from(mib.max(1)) << 20);
         assert!(bytes <= aim && bytes * 100 >= aim * 99, "{mib} MiB: {bytes}");
     }
@@ -151,11 +154,12 @@ fn challenges_of_all_classes_are_within_bounds_and_take_their_time() {
 #[test]
 fn what_is_filled_shows_a_little_more_graphics_memory() {
     for mib in [1, 16, 100, 8_192, 24_564, 81_920, 143_771] {
-        let filled = u32::try_from(u64::from(mib) * 92 / 100).unwrap();
+        let part = |mib: u32| u64::from(mib) * u64::from(class::VRAM_PERCENT) / 100;
+        let filled = u32::try_from(part(mib)).unwrap();
         assert_eq!(class::vram(mib), class::memory(filled));
         let shown = class::shown_vram(filled);
         assert!(shown >= mib && class::vram(shown) == class::vram(mib), "{mib}: {shown}");
-        assert_ne!(u64::from(shown + 1) * 92 / 100, u64::from(filled), "no more is shown");
+        assert_ne!(part(shown + 1), u64::from(filled), "no more is shown");
         statement(Task::Memory(class::vram(mib))).check().unwrap();
     }
 }

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub(super) const RESIDUAL_FRACTION: i32 = 16;
 /// The same of Gemma's, whose streams reach 104,000 in Gemma 3 270M: words with 16 hold 32,768, with these 524,288
 /// (int1.md, section 1).
-pub(super) const GEMMA_FRACTION: i32 = 12;
+const GEMMA_FRACTION: i32 = 12;
 
 /// Which kind of decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,16 @@ pub enum Family {
     Qwen3,
     /// Gemma 3: normalised branches, windows, its own gate.
     Gemma3,
+}
+
+impl Family {
+    /// The fractional bits of the residual stream in imported models of this kind.
+    pub(super) fn residual_fraction(self) -> i32 {
+        match self {
+            Self::Llama | Self::Qwen2 | Self::Qwen3 => RESIDUAL_FRACTION,
+            Self::Gemma3 => GEMMA_FRACTION,
+        }
+    }
 }
 
 /// What a published file says of a model.
@@ -68,7 +78,8 @@ pub struct Description {
     pub period: usize,
     /// The base of local layers' rotary frequencies, which are never stretched.
     pub local_base: f64,
-    /// Fractional bits of the residual stream.
+    /// Fractional bits of the residual stream: the family's, but in the made-up models of the golden vectors, which all
+    /// have the same.
     pub residual_fraction: i32,
     /// What is to be added to all gains: one where a file has them without it.
     pub gain_offset: f32,

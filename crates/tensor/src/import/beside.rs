@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::bert::EncoderDescription;
-use super::settings::{keys, read};
+use super::settings::{fields, keys, read};
 use crate::blob::Pooling;
 use crate::int1::activation::Gate;
 use crate::{Error, Result};
@@ -47,19 +47,8 @@ struct Config {
     is_decoder: bool,
 }
 
-/// What [`Config`] reads, and what is of the pooler, which embeddings pass by.
-const READ: &[&str] = &[
-    "model_type",
-    "num_hidden_layers",
-    "hidden_size",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "layer_norm_eps",
-    "hidden_act",
-    "position_embedding_type",
-    "is_decoder",
+/// What is known beside what [`Config`] reads: it is of the pooler, which embeddings pass by.
+const KNOWN: &[&str] = &[
     "directionality",
     "pooler_fc_size",
     "pooler_num_attention_heads",
@@ -100,7 +89,9 @@ impl Module {
 pub fn pooling_folder(modules: &[u8]) -> Result<String> {
     let modules: Vec<Module> = read("modules.json", modules)?;
     let found = modules.into_iter().find(|module| module.name() == "Pooling");
-    let path = found.map(|module| module.path).unwrap_or_default();
+    let Some(Module { path, .. }) = found else {
+        return Err(Error::unsupported("modules.json without a pooling"));
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if path.is_empty() || path.len() > LONGEST_NAME || !path.chars().all(plain) {
         return Err(Error::unsupported(format!("modules.json with pooling in {path:?}")));
@@ -130,7 +121,7 @@ impl Beside<'_> {
         if positions != "absolute" || config.is_decoder {
             return unsupported(format!("an encoder with {positions} positions, or another use"));
         }
-        keys("config.json", self.config, READ)?;
+        keys("config.json", self.config, fields::<Config>(), KNOWN)?;
         let activation = match config.hidden_act.as_str() {
             "gelu" => Gate::Gelu,
             "gelu_new" | "gelu_pytorch_tanh" => Gate::GeluTanh,
@@ -143,7 +134,7 @@ impl Beside<'_> {
             kinds[..],
             ["Transformer", "Pooling"] | ["Transformer", "Pooling", "Normalize"]
         ) {
-            return unsupported(format!("the modules {}", kinds.join(", ")));
+            return unsupported(format!("the modules {} in modules.json", kinds.join(", ")));
         }
         if modules.first().is_some_and(|module| !module.path.is_empty()) {
             return unsupported("modules.json with the encoder in a folder of its own".into());
@@ -154,7 +145,7 @@ impl Beside<'_> {
             return unsupported("do_lower_case beside the tokenizer".into());
         }
         if let Some(bytes) = self.lengths {
-            keys("sentence_bert_config.json", bytes, &["max_seq_length"])?;
+            keys("sentence_bert_config.json", bytes, fields::<Lengths>(), &[])?;
         }
         let longest = lengths.and_then(|lengths| lengths.max_seq_length).unwrap_or(usize::MAX);
         let mut name = config.name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -191,6 +182,6 @@ fn pooling(bytes: &[u8]) -> Result<Pooling> {
         ["pooling_mode_cls_token" | "cls"] => Pooling::First,
         _ => return Err(Error::unsupported(format!("pooling by {}", wanted.join(" and ")))),
     };
-    keys(POOLING, bytes, POOLING_READ)?;
+    keys(POOLING, bytes, POOLING_READ, &[])?;
     Ok(pooling)
 }

@@ -1,11 +1,13 @@
 //! `config.json` of decoders: what it says, and that it says nothing else.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::assemble::{Description, Family, GEMMA_FRACTION, RESIDUAL_FRACTION};
+use super::assemble::{Description, Family};
 use super::names::{self, Names};
-use super::settings::{keys, read};
+use super::settings::{fields, keys, read};
 use super::turns::Scaling;
 use crate::{Error, Result};
 
@@ -44,36 +46,16 @@ struct Config {
     partial_rotary_factor: Option<f64>,
     query_pre_attn_scalar: Option<f64>,
     sliding_window: Option<usize>,
-    #[serde(alias = "_sliding_window_pattern")]
     sliding_window_pattern: Option<usize>,
+    /// Newer files' name for it; some have both.
+    #[serde(rename = "_sliding_window_pattern")]
+    newer_pattern: Option<usize>,
     layer_types: Option<Vec<String>>,
     rope_local_base_freq: Option<f64>,
 }
 
-/// What [`Config`] reads.
-const READ: &[&str] = &[
-    "model_type",
-    "num_hidden_layers",
-    "hidden_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "hidden_act",
-    "hidden_activation",
-    "use_sliding_window",
-    "partial_rotary_factor",
-    "query_pre_attn_scalar",
-    "sliding_window",
-    "sliding_window_pattern",
-    "_sliding_window_pattern",
-    "layer_types",
-    "rope_local_base_freq",
+/// What is known beside what [`Config`] reads, and changes nothing.
+const KNOWN: &[&str] = &[
     // Biases are tensors, and those that nothing takes are refused; this one only matters with a window.
     "attention_bias",
     "mlp_bias",
@@ -138,8 +120,8 @@ struct Ropes {
 }
 
 impl Config {
-    /// Refuses what would make another model of the same tensors.
-    fn plain(&self, family: Family) -> Result<()> {
+    /// Refuses what would make another model of the same tensors. `period` is [`Config::period`].
+    fn plain(&self, family: Family, period: usize) -> Result<()> {
         let gemma = family == Family::Gemma3;
         let wanted = if gemma { "gelu_pytorch_tanh" } else { "silu" };
         let gate = self.hidden_activation.as_deref().or(self.hidden_act.as_deref());
@@ -162,7 +144,8 @@ impl Config {
                 "query_pre_attn_scalar",
                 "of another family",
             ),
-            (!self.has_layers_of(family), "layer_types", "another order of layers"),
+            (gemma && period == 0, "sliding_window_pattern", "0"),
+            (!self.has_layers_of(family, period), "layer_types", "another order of layers"),
         ];
         match odd.into_iter().find(|(odd, ..)| *odd) {
             None => Ok(()),
@@ -173,15 +156,15 @@ impl Config {
     }
 
     /// Of Gemma's layers.
-    fn period(&self) -> usize {
-        self.sliding_window_pattern.unwrap_or(GEMMA_PERIOD)
+    fn period(&self) -> Result<usize> {
+        let (older, newer) = (self.sliding_window_pattern, self.newer_pattern);
+        Ok(one_of("sliding_window_pattern", older, newer)?.unwrap_or(GEMMA_PERIOD))
     }
 
     /// Whether the list of kinds of layers, if there is one, says what the family does anyway.
-    fn has_layers_of(&self, family: Family) -> bool {
+    fn has_layers_of(&self, family: Family, period: usize) -> bool {
         let Some(types) = &self.layer_types else { return true };
-        let local =
-            |layer: usize| family == Family::Gemma3 && !(layer + 1).is_multiple_of(self.period());
+        let local = |layer: usize| family == Family::Gemma3 && !(layer + 1).is_multiple_of(period);
         let kind = |layer| if local(layer) { "sliding_attention" } else { "full_attention" };
         types.len() == self.num_hidden_layers
             && types.iter().enumerate().all(|(layer, found)| found == kind(layer))
@@ -209,12 +192,6 @@ impl Config {
             None => (None, None),
         };
         let rope = self.rope_scaling.as_ref().or(parameters.as_ref());
-        let one_of = |key: &str, one: Option<f64>, other: Option<f64>| match (one, other) {
-            (Some(one), Some(other)) if one != other => {
-                Err(Error::unsupported(format!("{key} is {one} and {other}")))
-            }
-            (one, other) => Ok(one.or(other)),
-        };
         let base = one_of("rope_theta", self.rope_theta, rope.and_then(|rope| rope.rope_theta))?;
         if family == Family::Gemma3 && base.is_none() {
             return Err(Error::unsupported("config.json without rope_theta"));
@@ -225,6 +202,20 @@ impl Config {
             scaling: rope.map_or(Ok(Scaling::None), Rope::scaling)?,
             local_base: local.unwrap_or(USUAL_BASE),
         })
+    }
+}
+
+/// What is said in one of two places, or the same in both.
+fn one_of<T: PartialEq + Display>(
+    key: &str,
+    one: Option<T>,
+    other: Option<T>,
+) -> Result<Option<T>> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => {
+            Err(Error::unsupported(format!("{key} is {one} and {other}")))
+        }
+        (one, other) => Ok(one.or(other)),
     }
 }
 
@@ -249,13 +240,14 @@ pub(super) fn description(config: &[u8]) -> Result<(Description, &'static Names)
             return Err(Error::unsupported(format!("the model type {other} from safetensors")));
         }
     };
-    keys("config.json", config, READ)?;
+    keys("config.json", config, fields::<Config>(), KNOWN)?;
     let config: Config = read("config.json", config)?;
     let head_width = config
         .head_dim
         .or_else(|| config.hidden_size.checked_div(config.num_attention_heads))
         .unwrap_or_default();
-    config.plain(family)?;
+    let period = config.period()?;
+    config.plain(family, period)?;
     let ropes = config.ropes(family)?;
     let gemma = family == Family::Gemma3;
     let description = Description {
@@ -273,9 +265,9 @@ pub(super) fn description(config: &[u8]) -> Result<(Description, &'static Names)
         scaling: ropes.scaling,
         query_scalar: config.query_pre_attn_scalar.unwrap_or(head_width as f64),
         window: config.sliding_window.filter(|_| gemma).unwrap_or(0),
-        period: config.period(),
+        period,
         local_base: ropes.local_base,
-        residual_fraction: if gemma { GEMMA_FRACTION } else { RESIDUAL_FRACTION },
+        residual_fraction: family.residual_fraction(),
         gain_offset: if gemma { 1.0 } else { 0.0 },
         neighbours: false,
         read: &[],

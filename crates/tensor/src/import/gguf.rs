@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Tensors;
-use super::assemble::{Description, Family, GEMMA_FRACTION, RESIDUAL_FRACTION};
+use super::assemble::{Description, Family};
 use super::config::{GEMMA_PERIOD, USUAL_BASE};
 use super::encoding::{Encoding, Tensor};
-use super::reader::{Reader, Value};
+use super::reader::{Metadata, Reader, Value, needed};
 use super::turns::Scaling;
 use crate::tokenizer::{Scored, Vocabulary};
 use crate::{Error, Result};
@@ -17,10 +17,11 @@ const MOST: u64 = 1 << 16;
 /// Layers of Gemma 3's largest model, whose scores are divided by another root; files do not say it.
 const GEMMA_27B: usize = 62;
 /// What would make another model of the same tensors.
-const REFUSED: [&str; 5] = [
+const REFUSED: [&str; 6] = [
     "expert_count",
     "attention.clamp_kqv",
     "rope.scaling.attn_factor",
+    "rope.scale_linear",
     "attn_logit_softcapping",
     "final_logit_softcapping",
 ];
@@ -28,7 +29,7 @@ const REFUSED: [&str; 5] = [
 /// A parsed file. Strings and tensors stay where they are.
 #[derive(Debug)]
 pub struct Gguf<'a> {
-    values: BTreeMap<&'a str, Value<'a>>,
+    values: Metadata<'a>,
     tensors: BTreeMap<&'a str, Place>,
     data: &'a [u8],
 }
@@ -66,7 +67,7 @@ impl<'a> Gguf<'a> {
                 "{count} tensors and {entries} entries of metadata"
             )));
         }
-        let mut values = BTreeMap::new();
+        let mut values = Metadata::default();
         for _ in 0..entries {
             let key = reader.text()?;
             let kind = reader.u32()?;
@@ -77,10 +78,7 @@ impl<'a> Gguf<'a> {
             let name = reader.text()?;
             tensors.insert(name, place(&mut reader)?);
         }
-        let alignment = match values.get("general.alignment") {
-            Some(Value::Whole(x)) => usize::try_from(*x).unwrap_or(0),
-            _ => 32,
-        };
+        let alignment = values.count("general.alignment")?.unwrap_or(32);
         if !alignment.is_power_of_two() || alignment > 1 << 20 {
             return Err(Error::damaged(format!("an alignment of {alignment}")));
         }
@@ -89,33 +87,12 @@ impl<'a> Gguf<'a> {
         Ok(Self { values, tensors, data })
     }
 
-    fn whole(&self, key: &str) -> Option<i128> {
-        match self.values.get(key) {
-            Some(Value::Whole(x)) => Some(*x),
-            _ => None,
-        }
-    }
-
-    fn real(&self, key: &str) -> Option<f64> {
-        match self.values.get(key) {
-            Some(Value::Real(x)) => Some(*x),
-            _ => None,
-        }
-    }
-
-    fn text(&self, key: &str) -> Option<&'a str> {
-        match self.values.get(key) {
-            Some(Value::Text(x)) => Some(x),
-            _ => None,
-        }
-    }
-
     /// What kind of model this is.
     ///
     /// # Errors
-    /// When it is of a kind that is not supported, or something is missing.
+    /// When it is of a kind that is not supported, or something is missing or of another type.
     pub fn description(&self) -> Result<Description> {
-        let kind = self.text("general.architecture").unwrap_or("");
+        let kind = self.values.text("general.architecture")?.unwrap_or("");
         let family = match kind {
             "llama" => Family::Llama,
             "qwen2" => Family::Qwen2,
@@ -123,49 +100,45 @@ impl<'a> Gguf<'a> {
             "gemma3" => Family::Gemma3,
             kind => return Err(Error::unsupported(format!("the architecture {kind}"))),
         };
-        let optional =
-            |key: &str| self.whole(&format!("{kind}.{key}")).and_then(|x| usize::try_from(x).ok());
-        let need = |key: &str| {
-            optional(key).ok_or_else(|| Error::damaged(format!("{kind}.{key} is missing")))
-        };
+        let optional = |key: &str| self.values.count(&format!("{kind}.{key}"));
+        let need = |key: &str| needed(&format!("{kind}.{key}"), optional(key)?);
         let heads = need("attention.head_count")?;
         let width = need("embedding_length")?;
-        let head_width = optional("attention.key_length")
+        let head_width = optional("attention.key_length")?
             .or_else(|| width.checked_div(heads))
             .unwrap_or_default();
-        let rotary_pairs = optional("rope.dimension_count").unwrap_or(head_width) / 2;
+        let layers = need("block_count")?;
+        let query_scalar = match width.checked_div(heads) {
+            Some(share) if family == Family::Gemma3 && layers == GEMMA_27B => share,
+            _ => head_width,
+        };
+        let rotary_pairs = optional("rope.dimension_count")?.unwrap_or(head_width) / 2;
         for key in REFUSED {
-            if self.values.contains_key(&*format!("{kind}.{key}")) {
+            if self.values.has(&format!("{kind}.{key}")) {
                 return Err(Error::unsupported(format!("{kind}.{key}")));
             }
         }
         let scaling = self.scaling(kind, rotary_pairs)?;
-        let layers = need("block_count")?;
-        let gemma = family == Family::Gemma3;
-        let query_scalar = match width.checked_div(heads) {
-            Some(share) if gemma && layers == GEMMA_27B => share,
-            _ => head_width,
-        };
-        let real = |key: &str| self.real(&format!("{kind}.{key}"));
+        let real = |key: &str| self.values.real(&format!("{kind}.{key}"));
         Ok(Description {
             family,
-            name: self.text("general.name").unwrap_or(kind).to_owned(),
+            name: self.values.text("general.name")?.unwrap_or(kind).to_owned(),
             layers,
             width,
             heads,
-            key_heads: optional("attention.head_count_kv").unwrap_or(heads),
+            key_heads: optional("attention.head_count_kv")?.unwrap_or(heads),
             head_width,
             hidden: need("feed_forward_length")?,
             context: need("context_length")?,
-            epsilon: real("attention.layer_norm_rms_epsilon").unwrap_or(1e-6),
-            rotary_base: real("rope.freq_base").unwrap_or(USUAL_BASE),
+            epsilon: real("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6),
+            rotary_base: real("rope.freq_base")?.unwrap_or(USUAL_BASE),
             rotary_pairs,
             scaling,
             query_scalar: query_scalar as f64,
-            window: optional("attention.sliding_window").unwrap_or(0),
-            period: optional("attention.sliding_window_pattern").unwrap_or(GEMMA_PERIOD),
-            local_base: real("rope.freq_base_swa").unwrap_or(USUAL_BASE),
-            residual_fraction: if gemma { GEMMA_FRACTION } else { RESIDUAL_FRACTION },
+            window: optional("attention.sliding_window")?.unwrap_or(0),
+            period: optional("attention.sliding_window_pattern")?.unwrap_or(GEMMA_PERIOD),
+            local_base: real("rope.freq_base_swa")?.unwrap_or(USUAL_BASE),
+            residual_fraction: family.residual_fraction(),
             // llama.cpp adds what Gemma's published gains lack.
             gain_offset: 0.0,
             // llama.cpp reorders the weights of these so that neighbours turn together.
@@ -183,48 +156,70 @@ impl<'a> Gguf<'a> {
             }
             return Ok(Scaling::Factors(factors));
         }
-        let factor = self.real(&format!("{kind}.rope.scaling.factor"));
-        match (self.text(&format!("{kind}.rope.scaling.type")), factor) {
-            (None | Some("none"), _) => Ok(Scaling::None),
-            (Some("linear"), Some(factor)) if factor >= 1.0 => Ok(Scaling::Linear(factor)),
-            (Some(kind), _) => Err(Error::unsupported(format!("rotary scaling {kind}"))),
+        let named = self.values.text(&format!("{kind}.rope.scaling.type"))?;
+        let factor = self.values.real(&format!("{kind}.rope.scaling.factor"))?;
+        // To llama.cpp, too, zero is none.
+        let factor = factor.filter(|factor| *factor != 0.0);
+        match (named, factor) {
+            (Some("none"), _) | (None | Some("linear"), None) => Ok(Scaling::None),
+            // Files that name no way are read as if they named this one.
+            (None | Some("linear"), Some(factor)) if factor >= 1.0 => Ok(Scaling::Linear(factor)),
+            (named, factor) => Err(Error::unsupported(format!(
+                "rotary scaling {} with the factor {factor:?}",
+                named.unwrap_or("linear")
+            ))),
         }
     }
 
-    fn types(&self) -> &[i64] {
-        match self.values.get("tokenizer.ggml.token_type") {
-            Some(Value::Wholes(types)) => types.as_slice(),
-            _ => &[],
+    fn types(&self) -> Result<&[i64]> {
+        let key = "tokenizer.ggml.token_type";
+        let found = self.values.value(key, "a list of whole numbers", |value| match value {
+            Value::Wholes(types) => Some(types.as_slice()),
+            _ => None,
+        });
+        Ok(found?.unwrap_or_default())
+    }
+
+    fn token(&self, key: &str) -> Result<Option<u32>> {
+        self.values.whole(key, "the number of a token")
+    }
+
+    /// The token that begins every sequence, if there is to be one: `usually` where the file does not say, which in
+    /// llama.cpp depends on the kind of tokenizer.
+    fn first(&self, usually: bool) -> Result<Option<u32>> {
+        if !self.values.switch("tokenizer.ggml.add_bos_token")?.unwrap_or(usually) {
+            return Ok(None);
         }
+        let key = "tokenizer.ggml.bos_token_id";
+        needed(key, self.token(key)?).map(Some)
     }
 
-    fn token(&self, key: &str) -> Option<u32> {
-        self.whole(&format!("tokenizer.ggml.{key}")).and_then(|x| u32::try_from(x).ok())
+    fn end(&self) -> Result<Option<u32>> {
+        self.token("tokenizer.ggml.eos_token_id")
     }
 
-    fn is_set(&self, key: &str) -> bool {
-        matches!(self.values.get(&*format!("tokenizer.ggml.{key}")), Some(Value::Bool(true)))
+    fn chat_template(&self) -> Result<Option<String>> {
+        Ok(self.values.text("tokenizer.chat_template")?.map(str::to_owned))
     }
 
     /// Pieces with scores, as SentencePiece has them.
     fn scored(&self) -> Result<Vocabulary> {
         // Files that do not say are read as if they wanted it.
-        if !matches!(self.values.get("tokenizer.ggml.add_space_prefix"), Some(Value::Bool(false))) {
+        if self.values.switch("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
             return Err(Error::unsupported("a tokenizer that puts a space before every text"));
         }
-        let Some(Value::Texts(tokens)) = self.values.get("tokenizer.ggml.tokens") else {
-            return Err(Error::damaged("tokenizer.ggml.tokens is missing"));
-        };
-        let Some(Value::Reals(scores)) = self.values.get("tokenizer.ggml.scores") else {
-            return Err(Error::damaged("tokenizer.ggml.scores is missing"));
-        };
+        let key = "tokenizer.ggml.scores";
+        let scores = self.values.value(key, "a list of real numbers", |value| match value {
+            Value::Reals(scores) => Some(scores.as_slice()),
+            _ => None,
+        });
         Vocabulary::from_scored(Scored {
-            tokens,
-            scores,
-            types: self.types(),
-            first: self.token("bos_token_id").filter(|_| self.is_set("add_bos_token")),
-            end: self.token("eos_token_id"),
-            chat_template: self.text("tokenizer.chat_template").map(str::to_owned),
+            tokens: self.values.texts("tokenizer.ggml.tokens")?,
+            scores: needed(key, scores?)?,
+            types: self.types()?,
+            first: self.first(true)?,
+            end: self.end()?,
+            chat_template: self.chat_template()?,
         })
     }
 
@@ -233,33 +228,23 @@ impl<'a> Gguf<'a> {
     /// # Errors
     /// When it is of a kind that is not supported, or damaged.
     pub fn vocabulary(&self) -> Result<Vocabulary> {
-        let kind = self.text("tokenizer.ggml.model").unwrap_or("");
+        let kind = self.values.text("tokenizer.ggml.model")?.unwrap_or("");
         if kind == "llama" {
             return self.scored();
         }
         if kind != "gpt2" {
             return Err(Error::unsupported(format!("a tokenizer of the kind {kind}")));
         }
-        let Some(Value::Texts(tokens)) = self.values.get("tokenizer.ggml.tokens") else {
-            return Err(Error::damaged("tokenizer.ggml.tokens is missing"));
-        };
-        let Some(Value::Texts(merges)) = self.values.get("tokenizer.ggml.merges") else {
-            return Err(Error::damaged("tokenizer.ggml.merges is missing"));
-        };
-        let splitting = self.text("tokenizer.ggml.pre").unwrap_or("default");
-        let first = match self.values.get("tokenizer.ggml.add_bos_token") {
-            Some(Value::Bool(wanted)) => *wanted,
-            // Files of Llama 3 are read as if they said so.
-            _ => matches!(splitting, "llama3" | "llama-v3" | "llama-bpe"),
-        };
+        let splitting = self.values.text("tokenizer.ggml.pre")?.unwrap_or("default");
+        let llama3 = matches!(splitting, "llama3" | "llama-v3" | "llama-bpe");
         Vocabulary::from_gguf(
-            tokens,
-            merges,
-            self.types(),
+            self.values.texts("tokenizer.ggml.tokens")?,
+            self.values.texts("tokenizer.ggml.merges")?,
+            self.types()?,
             splitting,
-            self.token("bos_token_id").filter(|_| first),
-            self.token("eos_token_id"),
-            self.text("tokenizer.chat_template").map(str::to_owned),
+            self.first(llama3)?,
+            self.end()?,
+            self.chat_template()?,
         )
     }
 }

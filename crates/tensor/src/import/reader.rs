@@ -1,5 +1,7 @@
 //! The header of a GGUF file, value by value: nothing is allocated before the bytes that it stands for are seen.
 
+use std::collections::BTreeMap;
+
 use crate::{Error, Result};
 
 /// A value of the metadata.
@@ -13,6 +15,78 @@ pub(super) enum Value<'a> {
     Wholes(Vec<i64>),
     Reals(Vec<f32>),
     Other,
+}
+
+/// What a file says of itself, by keys.
+#[derive(Debug, Default)]
+pub(super) struct Metadata<'a>(BTreeMap<&'a str, Value<'a>>);
+
+impl<'a> Metadata<'a> {
+    pub fn insert(&mut self, key: &'a str, value: Value<'a>) {
+        self.0.insert(key, value);
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// What a key says, if it is there. A value that `read` does not take is no value that is missing: the file says
+    /// something, and it would be left out in silence.
+    pub fn value<'b, T>(
+        &'b self,
+        key: &str,
+        wanted: &str,
+        read: impl FnOnce(&'b Value<'a>) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| Error::damaged(format!("{key} is not {wanted}")))
+    }
+
+    pub fn whole<T: TryFrom<i128>>(&self, key: &str, wanted: &str) -> Result<Option<T>> {
+        self.value(key, wanted, |value| match value {
+            Value::Whole(x) => T::try_from(*x).ok(),
+            _ => None,
+        })
+    }
+
+    pub fn count(&self, key: &str) -> Result<Option<usize>> {
+        self.whole(key, "a count")
+    }
+
+    pub fn real(&self, key: &str) -> Result<Option<f64>> {
+        self.value(key, "a real number", |value| match value {
+            Value::Real(x) => Some(*x),
+            _ => None,
+        })
+    }
+
+    pub fn text(&self, key: &str) -> Result<Option<&'a str>> {
+        self.value(key, "a text", |value| match value {
+            Value::Text(x) => Some(*x),
+            _ => None,
+        })
+    }
+
+    pub fn switch(&self, key: &str) -> Result<Option<bool>> {
+        self.value(key, "true or false", |value| match value {
+            Value::Bool(x) => Some(*x),
+            _ => None,
+        })
+    }
+
+    /// Texts that must be there.
+    pub fn texts(&self, key: &str) -> Result<&[&'a str]> {
+        let found = self.value(key, "a list of texts", |value| match value {
+            Value::Texts(x) => Some(x.as_slice()),
+            _ => None,
+        });
+        needed(key, found?)
+    }
+}
+
+/// What must be there.
+pub(super) fn needed<T>(key: &str, found: Option<T>) -> Result<T> {
+    found.ok_or_else(|| Error::damaged(format!("{key} is missing")))
 }
 
 /// A place in a file's header.

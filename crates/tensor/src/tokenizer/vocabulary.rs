@@ -19,6 +19,9 @@ const MOST_SPECIAL: usize = 1 << 14;
 const MOST_ENDS: usize = 64;
 /// The longest text of a token, in bytes. Published ones have up to a few hundred spaces.
 const LONGEST_TOKEN: usize = 4096;
+/// The longest text of a special token, in bytes; published ones stay below a hundred. Where one may begin, as many beginnings
+/// of a text are looked up as there are lengths, so the work for each of its bytes grows with the square.
+const LONGEST_SPECIAL: usize = 128;
 
 /// A tokenizer's data, as the section `vocabulary` of a blob holds it (JSON).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,8 @@ impl Vocabulary {
     /// Checks sizes and that every token that is named exists.
     pub(crate) fn check(&self) -> Result<()> {
         let longest = self.tokens.iter().map(String::len).max().unwrap_or_default();
+        let special = self.special.iter().filter_map(|token| self.tokens.get(*token as usize));
+        let longest_special = special.map(String::len).max().unwrap_or_default();
         let template = self.chat_template.as_ref().map_or(0, String::len);
         let sizes = [
             ("tokens", self.tokens.len(), LARGEST_VOCABULARY),
@@ -81,6 +86,7 @@ impl Vocabulary {
             ("shown special tokens", self.shown.len(), MOST_SPECIAL),
             ("ends", self.ends.len(), MOST_ENDS),
             ("bytes in a token", longest, LONGEST_TOKEN),
+            ("bytes in a special token", longest_special, LONGEST_SPECIAL),
             ("bytes in the chat template", template, LONGEST_TEMPLATE),
         ];
         if let Some((what, size, most)) = sizes.into_iter().find(|(_, size, most)| size > most) {

@@ -24,7 +24,7 @@ use tilth_tensor::model::{Model, Row};
 use tilth_tensor::tokenizer::{Tokenizer, Vocabulary};
 
 use definition::{PUBLISHED, Settings, logits};
-use model::{config, gguf, safetensors, tokenizer};
+use model::{behind, config, gguf, gguf_whole, safetensors, tokenizer};
 
 fn import_with(config: &str) -> tilth_tensor::Result<Blob> {
     let mut blob = vec![];
@@ -91,7 +91,10 @@ fn configurations_are_taken_whole() {
     let plain = import_with(&config()).unwrap().header().clone();
     assert_eq!(plain.architecture.gate, Gate::GeluTanh);
     let with = |entry: &str| import_with(&config().replacen('{', &format!("{{{entry},"), 1));
-    // What newer files say is the same model.
+    // What newer files say is the same model, also where both names are there.
+    assert_eq!(with(r#""sliding_window_pattern":6"#).unwrap().header(), &plain);
+    let differs = with(r#""sliding_window_pattern":5"#).unwrap_err().detail;
+    assert!(differs.contains("sliding_window_pattern is 5 and 6"), "{differs}");
     let kinds = r#""layer_types":["sliding_attention","sliding_attention","sliding_attention","sliding_attention",
         "sliding_attention","full_attention","sliding_attention"]"#;
     assert_eq!(with(kinds).unwrap().header(), &plain);
@@ -115,6 +118,7 @@ fn configurations_are_taken_whole() {
     assert!(changed(r#""head_dim":16,"#, "").contains("head_dim"));
     assert!(changed(r#""rope_theta":1000000.0,"#, "").contains("rope_theta"));
     assert!(changed("gemma3_text", "gemma3").contains("pictures"));
+    assert!(changed(r#"window_pattern":6"#, r#"window_pattern":0"#).contains("window_pattern"));
     assert!(changed(r#"attn_scalar":24"#, r#"attn_scalar":0"#).contains("the root of 0"));
     let stretched =
         newer.replace("default", "linear").replace(r#""rope_theta":10000.0"#, r#""factor":2.0"#);
@@ -139,6 +143,50 @@ fn both_containers_say_the_same() {
     };
     assert!(refused("gemma3.final_logit_softcapping").contains("final_logit_softcapping"));
     assert!(refused("gemma3.attn_logit_softcapping").contains("attn_logit_softcapping"));
+}
+
+/// The weights of llama.cpp's container, with its names and with gains that have their one, are the same model's. Scores are
+/// divided by the root of the heads' width: the container has no word for anything else.
+#[test]
+fn both_containers_hold_the_same_weights() {
+    let mut blob = vec![];
+    import::gguf(&gguf_whole(), Quantiser::default(), &mut blob).unwrap();
+    let ours = Blob::open(Arc::new(blob)).unwrap();
+    let config = config().replace(r#"attn_scalar":24"#, r#"attn_scalar":16"#);
+    let theirs = import_with(&config).unwrap();
+    assert_eq!(ours.header().architecture, theirs.header().architecture);
+    let tokens: Vec<u32> = (0..24).map(|i| i * 37 % 256).collect();
+    let machine = Machine::new(1).unwrap();
+    let said = |blob: &Blob| run(&Model::open(blob).unwrap(), &tokens, &machine);
+    let found = said(&ours);
+    assert_eq!(found, said(&theirs));
+    let real = |row: &Vec<i32>| row.iter().map(|x| f64::from(*x) / 65_536.0).collect::<Vec<f64>>();
+    let found: Vec<Vec<f64>> = found.iter().map(real).collect();
+    let defined = logits(&Settings { scalar: 16.0, ..PUBLISHED }, &tokens);
+    let found = lowest_cosine(&found, &defined);
+    assert!(found > 0.9999, "{found}");
+}
+
+/// What a file says of its first token, and what counts where it says nothing: as in llama.cpp, that there is one.
+#[test]
+fn sequences_begin_as_the_container_says() {
+    let first = |file: &[u8]| Gguf::parse(file).unwrap().vocabulary().map(|v| v.first);
+    let (file, key) = (gguf(&[]), "tokenizer.ggml.add_bos_token");
+    assert_eq!(first(&file), Ok(Some(256)));
+    let changed = |key: &str, at: usize, byte: u8| {
+        let mut file = file.clone();
+        let at = behind(&file, key) + at - 1;
+        file[at] = byte;
+        file
+    };
+    // The key's last letter, and its value behind four bytes of type.
+    assert_eq!(first(&changed(key, 0, b'_')), Ok(Some(256)));
+    assert_eq!(first(&changed(key, 5, 0)), Ok(None));
+    let unknown = first(&changed("tokenizer.ggml.bos_token_id", 0, b'_')).unwrap_err();
+    assert!(unknown.detail.contains("bos_token_id is missing"), "{unknown}");
+    // One byte as a number, where it is to be a switch.
+    let other = first(&changed(key, 1, 0)).unwrap_err();
+    assert!(other.detail.contains("add_bos_token is not true or false"), "{other}");
 }
 
 /// In the manner of the published one.

@@ -20,29 +20,32 @@ fn tokens() -> Vec<String> {
     bytes.chain(rest.map(str::to_owned)).collect()
 }
 
-/// Name, rows, columns; one row is a vector of gains.
-fn tensors() -> Vec<(String, usize, usize)> {
-    let mut all = vec![
-        ("model.embed_tokens.weight".to_owned(), tokens().len(), WIDTH),
-        ("model.norm.weight".to_owned(), 1, WIDTH),
-    ];
+/// Name in safetensors, name in GGUF, rows, columns; one row is a vector of gains.
+fn tensors() -> Vec<(String, String, usize, usize)> {
+    let embedding = ("model.embed_tokens.weight", "token_embd.weight", tokens().len(), WIDTH);
+    let last = ("model.norm.weight", "output_norm.weight", 1, WIDTH);
+    let mut all = vec![];
+    for (theirs, ours, rows, columns) in [embedding, last] {
+        all.push((theirs.to_owned(), ours.to_owned(), rows, columns));
+    }
     for layer in 0..LAYERS {
-        for (part, rows, columns) in [
-            ("input_layernorm", 1, WIDTH),
-            ("self_attn.q_proj", HEADS * HEAD, WIDTH),
-            ("self_attn.k_proj", HEAD, WIDTH),
-            ("self_attn.v_proj", HEAD, WIDTH),
-            ("self_attn.o_proj", WIDTH, HEADS * HEAD),
-            ("self_attn.q_norm", 1, HEAD),
-            ("self_attn.k_norm", 1, HEAD),
-            ("post_attention_layernorm", 1, WIDTH),
-            ("pre_feedforward_layernorm", 1, WIDTH),
-            ("mlp.gate_proj", HIDDEN, WIDTH),
-            ("mlp.up_proj", HIDDEN, WIDTH),
-            ("mlp.down_proj", WIDTH, HIDDEN),
-            ("post_feedforward_layernorm", 1, WIDTH),
+        for (theirs, ours, rows, columns) in [
+            ("input_layernorm", "attn_norm", 1, WIDTH),
+            ("self_attn.q_proj", "attn_q", HEADS * HEAD, WIDTH),
+            ("self_attn.k_proj", "attn_k", HEAD, WIDTH),
+            ("self_attn.v_proj", "attn_v", HEAD, WIDTH),
+            ("self_attn.o_proj", "attn_output", WIDTH, HEADS * HEAD),
+            ("self_attn.q_norm", "attn_q_norm", 1, HEAD),
+            ("self_attn.k_norm", "attn_k_norm", 1, HEAD),
+            ("post_attention_layernorm", "post_attention_norm", 1, WIDTH),
+            ("pre_feedforward_layernorm", "ffn_norm", 1, WIDTH),
+            ("mlp.gate_proj", "ffn_gate", HIDDEN, WIDTH),
+            ("mlp.up_proj", "ffn_up", HIDDEN, WIDTH),
+            ("mlp.down_proj", "ffn_down", WIDTH, HIDDEN),
+            ("post_feedforward_layernorm", "post_ffw_norm", 1, WIDTH),
         ] {
-            all.push((format!("model.layers.{layer}.{part}.weight"), rows, columns));
+            let theirs = format!("model.layers.{layer}.{theirs}.weight");
+            all.push((theirs, format!("blk.{layer}.{ours}.weight"), rows, columns));
         }
     }
     all
@@ -52,7 +55,7 @@ fn tensors() -> Vec<(String, usize, usize)> {
 /// exactly.
 pub fn numbers(name: &str) -> (usize, Vec<f64>) {
     let all = tensors();
-    let (seed, (_, rows, columns)) =
+    let (seed, (_, _, rows, columns)) =
         (0u32..).zip(&all).find(|(_, (known, ..))| known == name).unwrap();
     let number = |i: usize| {
         let mut h = (i as u32).wrapping_mul(0x9E37_79B1) ^ (seed + 1).wrapping_mul(0x9E37_79B9);
@@ -68,7 +71,7 @@ pub fn numbers(name: &str) -> (usize, Vec<f64>) {
 
 pub fn safetensors() -> Vec<u8> {
     let (mut header, mut data) = (String::from("{"), vec![]);
-    for (name, rows, columns) in tensors() {
+    for (name, _, rows, columns) in tensors() {
         let begin = data.len();
         numbers(&name).1.iter().for_each(|x| data.extend((*x as f32).to_le_bytes()));
         let shape = if rows == 1 { format!("[{columns}]") } else { format!("[{rows},{columns}]") };
@@ -129,13 +132,30 @@ pub fn tokenizer() -> String {
 
 /// Metadata alone: without tensors, and with some numbers more.
 pub fn gguf(more: &[(&str, f32)]) -> Vec<u8> {
-    let mut file = b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0".to_vec();
-    let text = |file: &mut Vec<u8>, text: &str| {
-        file.extend((text.len() as u64).to_le_bytes());
-        file.extend(text.as_bytes());
-    };
+    gguf_with(more, vec![])
+}
+
+/// The whole model; its rotary frequencies are stretched as those of [`config`].
+pub fn gguf_whole() -> Vec<u8> {
+    gguf_with(&[("gemma3.rope.scaling.factor", 8.0)], tensors())
+}
+
+/// Where the type of a key's value stands, right behind the key.
+pub fn behind(file: &[u8], key: &str) -> usize {
+    let at = file.windows(key.len()).position(|window| window == key.as_bytes());
+    at.unwrap() + key.len()
+}
+
+fn put_text(file: &mut Vec<u8>, text: &str) {
+    file.extend((text.len() as u64).to_le_bytes());
+    file.extend(text.as_bytes());
+}
+
+fn gguf_with(more: &[(&str, f32)], tensors: Vec<(String, String, usize, usize)>) -> Vec<u8> {
+    let mut file = b"GGUF\x03\0\0\0".to_vec();
+    file.extend((tensors.len() as u64).to_le_bytes());
     let key = |file: &mut Vec<u8>, name: &str, kind: u32| {
-        text(file, name);
+        put_text(file, name);
         file.extend(kind.to_le_bytes());
     };
     let array = |file: &mut Vec<u8>, name: &str, kind: u32, count: usize| {
@@ -146,7 +166,7 @@ pub fn gguf(more: &[(&str, f32)]) -> Vec<u8> {
     file.extend((17 + more.len() as u64).to_le_bytes());
     for (name, value) in [("general.architecture", "gemma3"), ("tokenizer.ggml.model", "llama")] {
         key(&mut file, name, 8);
-        text(&mut file, value);
+        put_text(&mut file, value);
     }
     for (name, value) in [
         ("gemma3.block_count", LAYERS),
@@ -172,14 +192,20 @@ pub fn gguf(more: &[(&str, f32)]) -> Vec<u8> {
         key(&mut file, name, 7);
         file.push(u8::from(value));
     }
+    put_tokens(&mut file, array);
+    put_tensors(file, tensors)
+}
+
+/// The vocabulary: bytes, marks and pieces.
+fn put_tokens(file: &mut Vec<u8>, array: impl Fn(&mut Vec<u8>, &str, u32, usize)) {
     let all = tokens();
-    array(&mut file, "tokenizer.ggml.tokens", 8, all.len());
-    all.iter().for_each(|token| text(&mut file, token));
+    array(file, "tokenizer.ggml.tokens", 8, all.len());
+    all.iter().for_each(|token| put_text(file, token));
     let before = all.len() - PIECES.len();
-    array(&mut file, "tokenizer.ggml.scores", 6, all.len());
+    array(file, "tokenizer.ggml.scores", 6, all.len());
     (0..before).for_each(|_| file.extend((-1000f32).to_le_bytes()));
     PIECES.iter().for_each(|(_, score)| file.extend(score.to_le_bytes()));
-    array(&mut file, "tokenizer.ggml.token_type", 5, all.len());
+    array(file, "tokenizer.ggml.token_type", 5, all.len());
     for id in 0..all.len() {
         let kind: i32 = match id {
             0..256 => 6,
@@ -189,5 +215,27 @@ pub fn gguf(more: &[(&str, f32)]) -> Vec<u8> {
         };
         file.extend(kind.to_le_bytes());
     }
+}
+
+/// The file whole: where every tensor is, and then all of them.
+fn put_tensors(mut file: Vec<u8>, tensors: Vec<(String, String, usize, usize)>) -> Vec<u8> {
+    let mut data: Vec<u8> = vec![];
+    for (theirs, ours, rows, columns) in tensors {
+        put_text(&mut file, &ours);
+        let sides = if rows == 1 { vec![columns] } else { vec![columns, rows] };
+        file.extend((sides.len() as u32).to_le_bytes());
+        sides.iter().for_each(|side| file.extend((*side as u64).to_le_bytes()));
+        // Single precision.
+        file.extend(0u32.to_le_bytes());
+        file.extend((data.len() as u64).to_le_bytes());
+        for x in numbers(&theirs).1 {
+            // Here gains have their one.
+            let x = if rows == 1 { x as f32 + 1.0 } else { x as f32 };
+            data.extend(x.to_le_bytes());
+        }
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    file.extend(data);
     file
 }

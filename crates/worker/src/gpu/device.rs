@@ -112,6 +112,56 @@ impl Device {
         self.check()
     }
 
+    /// The pipeline of a shader's entry. Without a layout it has the one of what the entry uses.
+    pub(crate) fn pipeline(
+        &self,
+        module: &wgpu::ShaderModule,
+        entry: &str,
+        layout: Option<&wgpu::PipelineLayout>,
+    ) -> wgpu::ComputePipeline {
+        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout,
+            module,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        })
+    }
+
+    /// Whole buffers, each at its binding.
+    pub(crate) fn bind(
+        &self,
+        layout: &wgpu::BindGroupLayout,
+        buffers: &[(u32, &wgpu::Buffer)],
+    ) -> wgpu::BindGroup {
+        let entries: Vec<_> = buffers
+            .iter()
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding: *binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let entries = &entries;
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries })
+    }
+
+    /// Orders one dispatch, which is not waited for.
+    pub(crate) fn dispatch(
+        &self,
+        pipeline: &wgpu::ComputePipeline,
+        group: Option<&wgpu::BindGroup>,
+        [x, y, z]: [u32; 3],
+    ) {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+        drop(pass);
+        self.queue.submit([encoder.finish()]);
+    }
+
     /// Shows the first bytes of a buffer that can be mapped, when all that was submitted is done.
     pub(crate) fn read<T>(
         &self,

@@ -100,14 +100,7 @@ impl GpuTasks {
                 for uniform in &step.uniforms {
                     queue.write_buffer(&self.buffers[*uniform], 0, &words);
                 }
-                let mut encoder = device.create_command_encoder(&Default::default());
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.group, &[]);
-                let [x, y, z] = dispatch.workgroups;
-                pass.dispatch_workgroups(x, y, z);
-                drop(pass);
-                queue.submit([encoder.finish()]);
+                self.device.dispatch(&step.pipeline, Some(&step.group), dispatch.workgroups);
                 self.device.wait("a dispatch", time)?;
             }
         }
@@ -223,7 +216,7 @@ fn make_step(
     modules: &[wgpu::ShaderModule],
     step: &Dispatch,
 ) -> Step {
-    let (mut layout, mut entries, mut uniforms) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut layout, mut bound, mut uniforms) = (Vec::new(), Vec::new(), Vec::new());
     for (binding, number) in (0..).zip(&step.bindings) {
         let number = usize::from(*number);
         let ty = match program.buffers[number].role {
@@ -240,31 +233,18 @@ fn make_step(
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         });
-        entries
-            .push(wgpu::BindGroupEntry { binding, resource: buffers[number].as_entire_binding() });
+        bound.push((binding, &buffers[number]));
     }
-    let device = &device.device;
-    let groups = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+    let groups = device.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: None,
         entries: &layout,
     });
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+    let layout = device.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: None,
         bind_group_layouts: &[Some(&groups)],
         immediate_size: 0,
     });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: Some(&layout),
-        module: &modules[usize::from(step.shader)],
-        entry_point: Some(&step.entry),
-        compilation_options: wgpu::PipelineCompilationOptions::default(),
-        cache: None,
-    });
-    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &groups,
-        entries: &entries,
-    });
-    Step { pipeline, group, uniforms }
+    let module = &modules[usize::from(step.shader)];
+    let pipeline = device.pipeline(module, &step.entry, Some(&layout));
+    Step { pipeline, group: device.bind(&groups, &bound), uniforms }
 }

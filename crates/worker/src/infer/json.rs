@@ -9,8 +9,19 @@ const MAX_DEPTH: u8 = 64;
 /// White space in a row: a line's end, and the deepest line's beginning by two.
 const MAX_SPACES: u8 = 2 * MAX_DEPTH + 2;
 
+/// How far one piece of text can lead at most: what it opens, closes and leaves blank, wherever it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Brackets and braces that open.
+    pub(crate) opened: u8,
+    /// Those that close.
+    pub(crate) closed: u8,
+    /// White space.
+    pub(crate) spaces: u8,
+}
+
 /// Where in an object a text is that began as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Json {
     state: State,
     /// The kind of each open one: 1 for a list. The lowest bit is the innermost.
@@ -19,7 +30,7 @@ pub(crate) struct Json {
     spaces: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     Begin,
     /// Behind `{`.
@@ -43,7 +54,7 @@ enum State {
     Whole,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Letter {
     First,
     /// Behind a backslash.
@@ -61,7 +72,7 @@ enum Letter {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Number {
     Minus,
     Zero,
@@ -136,6 +147,23 @@ impl Json {
     /// Whether the object is whole; nothing may follow.
     pub(crate) fn is_whole(self) -> bool {
         self.state == State::Whole
+    }
+
+    /// One place for all from which pieces of this reach go on alike, so that only so many need be looked at.
+    pub(crate) fn class(self, reach: Reach) -> Self {
+        let mut class = self;
+        // Of so many open ones none that a piece can close is the outermost.
+        let enough = reach.closed.saturating_add(1);
+        let deepest = self.depth.saturating_add(reach.opened);
+        if self.depth > enough && deepest <= MAX_DEPTH {
+            class.depth = enough;
+            // The kinds of those that it can close, and of the one around them.
+            class.open &= (1_u64 << enough) - 1;
+        }
+        if self.spaces.saturating_add(reach.spaces) <= MAX_SPACES {
+            class.spaces = 0;
+        }
+        class
     }
 
     /// Behind this byte; `None` if it may not be there.

@@ -101,7 +101,8 @@ impl Engine for Gpu {
     fn fill(&mut self, task: &MemoryTask, keys: &MemoryKeys) -> Result<Hash, Problem> {
         // Two do not fit.
         self.memory = None;
-        self.memory.insert(Memory::fill(Arc::clone(&self.device), task, keys)?).root()
+        let filled = Memory::fill(Arc::clone(&self.device), task, keys)?;
+        Ok(self.memory.insert(filled).root())
     }
 
     fn walk(&mut self, _: &MemoryTask, key: &Hash) -> Result<Vec<Hash>, Problem> {

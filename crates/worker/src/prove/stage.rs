@@ -1,6 +1,7 @@
 //! The entries of memory.wgsl, bound to their buffers.
 
 use super::parts::FIRST_PART;
+use crate::gpu::device::Device;
 
 /// An entry of the shader with its buffers.
 #[derive(Debug)]
@@ -12,42 +13,21 @@ pub(super) struct Stage {
 
 impl Stage {
     fn new(
-        device: &wgpu::Device,
+        device: &Device,
         module: &wgpu::ShaderModule,
         entry: &str,
         bound: &[Vec<(u32, &wgpu::Buffer)>],
     ) -> Self {
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module,
-            entry_point: Some(entry),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
-            cache: None,
-        });
+        let pipeline = device.pipeline(module, entry, None);
         let layout = pipeline.get_bind_group_layout(0);
-        let mut groups = Vec::with_capacity(bound.len());
-        for bound in bound {
-            let entries: Vec<_> = bound
-                .iter()
-                .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                    binding: *binding,
-                    resource: buffer.as_entire_binding(),
-                })
-                .collect();
-            groups.push(device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: None,
-                layout: &layout,
-                entries: &entries,
-            }));
-        }
+        let groups = bound.iter().map(|bound| device.bind(&layout, bound)).collect();
         Self { pipeline, groups }
     }
 }
 
 /// Filling, walking, and making nodes. An entry is given what it uses, and nothing else.
 pub(super) fn stages(
-    device: &wgpu::Device,
+    device: &Device,
     module: &wgpu::ShaderModule,
     (frame, hashes): (&wgpu::Buffer, &wgpu::Buffer),
     labels: &[wgpu::Buffer],

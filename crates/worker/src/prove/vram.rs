@@ -45,6 +45,13 @@ const WALK_KEY_AT: u64 = KEYS_AT + 3 * HASH_BYTES;
 /// A filled memory.
 #[derive(Debug)]
 pub(super) struct Memory {
+    held: Held,
+    crown: Crown,
+}
+
+/// Labels on the device, and what works on them.
+#[derive(Debug)]
+struct Held {
     device: Arc<Device>,
     task: MemoryTask,
     parts: Parts,
@@ -55,7 +62,6 @@ pub(super) struct Memory {
     /// What comes back is copied to it, to be read.
     staging: wgpu::Buffer,
     walk: Stage,
-    crown: Option<Crown>,
 }
 
 impl Memory {
@@ -110,31 +116,53 @@ impl Memory {
             label: None,
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
-        let [fill, walk, nodes] = stages(&device.device, &module, (&frame, &hashes), &labels);
+        let [fill, walk, nodes] = stages(&device, &module, (&frame, &hashes), &labels);
         drop(watched);
         device.wait("loading the memory's program", SET_UP)?;
 
         let task = *task;
-        let mut memory =
-            Self { device, task, parts, labels, frame, hashes, staging, walk, crown: None };
-        memory.make_labels(&fill)?;
-        let nodes = memory.make_nodes(&nodes)?;
-        memory.crown = Some(Crown::new(keys, nodes));
-        Ok(memory)
+        let held = Held { device, task, parts, labels, frame, hashes, staging, walk };
+        held.make_labels(&fill)?;
+        let nodes = held.make_nodes(&nodes)?;
+        Ok(Self { held, crown: Crown::new(keys, nodes) })
     }
 
+    /// The root of the memory's tree.
+    pub(super) fn root(&self) -> Hash {
+        self.crown.root()
+    }
+
+    /// The ends of all walks.
+    pub(super) fn walk(&self, key: &Hash) -> Result<Vec<Hash>, Problem> {
+        self.held.walk_in(key, (STEPS_AT_ONCE / self.held.task.walks.max(1)).max(1))
+    }
+
+    /// The group of the label at `at`, with its path.
+    pub(super) fn read(&self, at: LabelAt) -> Result<LabelOpening, Problem> {
+        let Held { task, parts, labels, .. } = &self.held;
+        let number = task.number(at);
+        if number >= task.labels() {
+            return Err(nothing_filled());
+        }
+        let first = Crown::piece_of(number);
+        let (part, within) = (first / parts.full(), first % parts.full());
+        let part = u32::try_from(part).unwrap_or(u32::MAX);
+        let labels = labels.get(part as usize).ok_or_else(nothing_filled)?;
+        let left = parts.labels(part).saturating_sub(within) * LABEL_BYTES as u64;
+        let bytes = left.min(KEPT_BYTES as u64);
+        let opened = self.held.fetch(labels, within * LABEL_BYTES as u64, bytes, |labels| {
+            self.crown.open(number, labels)
+        })?;
+        opened.ok_or_else(nothing_filled)
+    }
+}
+
+impl Held {
     /// Gives an order to the device: an entry, its numbers, and how many workgroups.
     fn order(&self, stage: &Stage, part: usize, now: [u32; 3], workgroups: u32) {
-        let Device { device, queue, .. } = &*self.device;
         let words: Vec<u8> = now.iter().flat_map(|word| word.to_le_bytes()).collect();
-        queue.write_buffer(&self.frame, 0, &words);
-        let mut encoder = device.create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&stage.pipeline);
-        pass.set_bind_group(0, stage.groups.get(part), &[]);
-        pass.dispatch_workgroups(workgroups, 1, 1);
-        drop(pass);
-        queue.submit([encoder.finish()]);
+        self.device.queue.write_buffer(&self.frame, 0, &words);
+        self.device.dispatch(&stage.pipeline, stage.groups.get(part), [workgroups, 1, 1]);
     }
 
     fn make_labels(&self, fill: &Stage) -> Result<(), Problem> {
@@ -194,16 +222,6 @@ impl Memory {
         self.device.read(&self.staging, bytes, look)
     }
 
-    /// The root of the memory's tree.
-    pub(super) fn root(&self) -> Result<Hash, Problem> {
-        self.crown.as_ref().map(Crown::root).ok_or_else(nothing_filled)
-    }
-
-    /// The ends of all walks.
-    pub(super) fn walk(&self, key: &Hash) -> Result<Vec<Hash>, Problem> {
-        self.walk_in(key, (STEPS_AT_ONCE / self.task.walks.max(1)).max(1))
-    }
-
     /// As [`Memory::walk`], each walk at most so many steps at once; at least 1.
     fn walk_in(&self, key: &Hash, at_once: u32) -> Result<Vec<Hash>, Problem> {
         let MemoryTask { walks, steps, .. } = self.task;
@@ -223,25 +241,6 @@ impl Memory {
         let mut ends = Vec::new();
         self.fetch_hashes(walks, &mut ends)?;
         Ok(ends)
-    }
-
-    /// The group of the label at `at`, with its path.
-    pub(super) fn read(&self, at: LabelAt) -> Result<LabelOpening, Problem> {
-        let number = self.task.number(at);
-        if number >= self.task.labels() {
-            return Err(nothing_filled());
-        }
-        let first = Crown::piece_of(number);
-        let (part, within) = (first / self.parts.full(), first % self.parts.full());
-        let part = u32::try_from(part).unwrap_or(u32::MAX);
-        let labels = self.labels.get(part as usize).ok_or_else(nothing_filled)?;
-        let left = self.parts.labels(part).saturating_sub(within) * LABEL_BYTES as u64;
-        let crown = self.crown.as_ref().ok_or_else(nothing_filled)?;
-        let bytes = left.min(KEPT_BYTES as u64);
-        let opened = self.fetch(labels, within * LABEL_BYTES as u64, bytes, |labels| {
-            crown.open(number, labels)
-        })?;
-        opened.ok_or_else(nothing_filled)
     }
 }
 
@@ -272,13 +271,13 @@ mod tests {
             let task = task(lanes, depth);
             let mut reference = Reference::default();
             let memory = Memory::fill_in(Arc::clone(&device), &task, &keys, most).unwrap();
-            assert_eq!(memory.root().unwrap(), reference.fill(&task, &keys).unwrap(), "{task:?}");
-            assert!(most == u64::MAX || memory.labels.len() > 1, "{:?}", memory.parts);
+            assert_eq!(memory.root(), reference.fill(&task, &keys).unwrap(), "{task:?}");
+            assert!(most == u64::MAX || memory.held.labels.len() > 1, "{:?}", memory.held.parts);
             for key in [[4; 32], [5; 32]] {
                 let ends = reference.walk(&task, &key).unwrap();
                 assert!(memory.walk(&key).unwrap() == ends);
                 // Seven steps in three, three and one.
-                assert!(memory.walk_in(&key, 3).unwrap() == ends);
+                assert!(memory.held.walk_in(&key, 3).unwrap() == ends);
             }
             for layer in 0..depth {
                 for lane in [0, 7, 8, 63, lanes / 2, lanes - 1] {

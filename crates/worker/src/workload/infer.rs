@@ -14,7 +14,7 @@ use tilth_protocol::{
     worker::TaskDone,
 };
 use tilth_tensor::{
-    engine::{self, Engine},
+    engine::{self, Engine, Form},
     int1::attention::PAGE,
     matrix::Machine,
 };
@@ -100,6 +100,13 @@ struct Answers {
     prompts: Lines,
 }
 
+/// The prompt of a task and how it is answered.
+struct Asked {
+    tokens: Vec<u32>,
+    parameters: Parameters,
+    form: Option<Box<dyn Form>>,
+}
+
 /// Why a task has no answer: its own fault, and the same on every machine.
 struct Failed(Status, String);
 
@@ -125,12 +132,11 @@ impl Answers {
         Ok(Self { loaded, engine, context, limits, parameters, prompts })
     }
 
-    /// The prompt of a task and how it is answered.
-    fn question(&self, index: TaskIndex) -> Result<(Vec<u32>, Parameters), Failed> {
+    fn question(&self, index: TaskIndex) -> Result<Asked, Failed> {
         let trap = |text: String| Failed(Status::Trap, text);
-        if self.loaded.form(self.parameters.form).is_none() {
-            return Err(trap(NO_FORM.to_owned()));
-        }
+        // A task says nothing of the form: it is the program's.
+        let form = self.loaded.form(self.parameters.form);
+        let form = form.ok_or_else(|| trap(NO_FORM.to_owned()))?;
         let line = self.prompts.get(index as usize);
         let line = line.ok_or_else(|| trap(format!("there is no line {index}")))?;
         let line: Line =
@@ -160,19 +166,14 @@ impl Answers {
             return Err(Failed(Status::OutOfFuel, text));
         }
         parameters.most = parameters.most.min(u32::try_from(left).unwrap_or(u32::MAX));
-        Ok((tokens, parameters))
+        Ok(Asked { tokens, parameters, form })
     }
 
-    fn answer(
-        &mut self,
-        index: TaskIndex,
-        tokens: Vec<u32>,
-        parameters: &Parameters,
-    ) -> Result<TaskDone, Problem> {
+    fn answer(&mut self, index: TaskIndex, asked: Asked) -> Result<TaskDone, Problem> {
+        let Asked { tokens, parameters, form } = asked;
         let id = u64::from(index);
         let prompt_tokens = tokens.len();
-        let form = self.loaded.form(parameters.form).flatten();
-        let request = request(id, tokens, parameters, &self.loaded);
+        let request = request(id, tokens, &parameters, &self.loaded);
         self.engine.submit_as(request, form).map_err(|error| tensor_problem(&error))?;
         let mut answer = Answer::new(&parameters.stops);
         let (mut said, mut text) = (Vec::new(), String::new());
@@ -213,10 +214,7 @@ impl Tasks for Answers {
 
     fn run(&mut self, index: TaskIndex) -> Result<Finished, Problem> {
         match self.question(index) {
-            Ok((tokens, parameters)) => {
-                let done = self.answer(index, tokens, &parameters)?;
-                Ok(Finished { done, log: None })
-            }
+            Ok(asked) => Ok(Finished { done: self.answer(index, asked)?, log: None }),
             Err(Failed(status, text)) => {
                 let units = self.limits.unit_cap;
                 let done = TaskDone { index, status, units, output: vec![] };
