@@ -35,6 +35,7 @@ use crate::{
     pace::Pace,
     relay::{Relays, Route},
     serve,
+    spared::Note,
     talk::{Line, LineDoor, Talk, TalkError},
 };
 
@@ -73,6 +74,9 @@ pub struct Config {
     pub lines: Vec<Line>,
     /// Content that not everybody may have, from the first moment on; see [`Blobs::keep`].
     pub kept: Vec<Kept>,
+    /// Whether what is found in the store at the start is served to nobody until it is spared ([`Blobs::spare`]), now or in
+    /// an earlier life: for those who have to find out first what of it is whose.
+    pub keep_found: bool,
     /// Bounds.
     pub limits: Limits,
 }
@@ -88,6 +92,7 @@ impl Config {
             relays: Relays::default(),
             lines: Vec::new(),
             kept: Vec::new(),
+            keep_found: false,
             limits: Limits::default(),
         }
     }
@@ -149,6 +154,8 @@ struct Inner {
     contact: Contact,
     download: Pace,
     guard: Guard,
+    /// Where it is noted what is spared, if that matters at the next start.
+    spared: Option<Note>,
     helpers: Vec<tokio::task::AbortHandle>,
 }
 
@@ -174,18 +181,20 @@ impl Blobs {
     /// [`BlobsError::Open`] for the folder, [`BlobsError::Bind`] for the socket,
     /// [`BlobsError::DiskFull`] when less than the reserve is free.
     pub async fn spawn(config: Config) -> Result<Self, BlobsError> {
-        let Config { dir, secret, bind, advertise, relays, lines, kept, limits } = config;
+        let Config { dir, secret, bind, advertise, relays, lines, kept, keep_found, limits } =
+            config;
         let dir = std::path::absolute(&dir).map_err(|error| open_error(&dir, error))?;
         std::fs::create_dir_all(&dir).map_err(|error| open_error(&dir, error))?;
         let disk = Disk::new(dir.clone(), limits.disk_reserve, limits.store_bytes);
         disk.admit_free(0)?;
         let store = open_store(&dir, limits.gc_interval).await?;
-        sweep(&store, &dir).await?;
+        let found = sweep(&store, &dir).await?;
+        let guard = Guard::new(kept);
+        let spared = if keep_found { Some(keep_all(&guard, &dir, &found)?) } else { None };
 
         let endpoint = listen(&dir, secret, bind, &relays).await?;
         let addresses = if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
         let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
-        let guard = Guard::new(kept);
         let (protocol, porter) = serve::protocol(&store, Pace::new(limits.upload), guard.clone());
         let door = Door::new(protocol, serve::places(&limits));
         let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door);
@@ -198,9 +207,21 @@ impl Blobs {
         let helpers = vec![porter, sweeper];
         info!(dir = %dir.display(), addresses = ?contact.addresses, "content store is open");
         let (liars, download) = (Mutex::default(), Pace::new(limits.download));
-        let inner =
-            Inner { store, disk, limits, router, dialer, liars, contact, download, guard, helpers };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                disk,
+                limits,
+                router,
+                dialer,
+                liars,
+                contact,
+                download,
+                guard,
+                spared,
+                helpers,
+            }),
+        })
     }
 
     /// Who we are and where we can be dialled.
@@ -237,6 +258,20 @@ impl Blobs {
     /// Keeps more content under a name, for whoever it is kept for. Nothing happens if it was released meanwhile.
     pub fn keep_also(&self, tag: &Tag, hashes: Vec<ContentHash>) {
         self.inner.guard.keep_also(tag, hashes);
+    }
+
+    /// Serves content to everybody from now on, whatever keeps it: files of jobs, which others need to do or to check the
+    /// work. Remembered over a restart with [`Config::keep_found`]; if it cannot be noted it has to be spared again then.
+    pub fn spare(&self, hashes: impl IntoIterator<Item = ContentHash>) {
+        let fresh = self.inner.guard.spare(hashes);
+        let Some(note) = self.inner.spared.as_ref().filter(|_| !fresh.is_empty()) else { return };
+        if let Err(error) = note.add(&fresh) {
+            warn!(
+                %error,
+                advice = "check the folder's permissions and free space; follow the job after the next start",
+                "a job's files are not served after the next start until the job is followed"
+            );
+        }
     }
 
     /// Serves what was kept under this name to everybody again.
@@ -424,11 +459,28 @@ async fn open_store(dir: &std::path::Path, gc: Duration) -> Result<Store, BlobsE
     }
 }
 
-/// Removes what a crash left behind.
-async fn sweep(store: &Store, dir: &std::path::Path) -> Result<(), BlobsError> {
+/// Keeps everything that was found from everybody, except what is noted as spared.
+fn keep_all(
+    guard: &Guard,
+    dir: &std::path::Path,
+    found: &HashSet<ContentHash>,
+) -> Result<Note, BlobsError> {
+    let note = Note::of(dir);
+    guard.spare(note.read(found).map_err(|error| open_error(dir, error))?);
+    let hashes = found.iter().copied().collect();
+    guard.keep(Kept { tag: Tag::new("found")?, hashes, only: None });
+    Ok(note)
+}
+
+/// Removes what a crash left behind. Returns all that is here, complete or not.
+async fn sweep(
+    store: &Store,
+    dir: &std::path::Path,
+) -> Result<Arc<HashSet<ContentHash>>, BlobsError> {
     let known = store.list().hashes().await.map_err(|error| open_error(dir, error))?;
     let known: HashSet<_> = known.into_iter().map(|hash| ContentHash(*hash.as_bytes())).collect();
-    let dir = dir.to_owned();
+    let (dir, known) = (dir.to_owned(), Arc::new(known));
+    let here = Arc::clone(&known);
     let swept = tokio::task::spawn_blocking(move || {
         disk::sweep_orphans(&dir.join("data"), &known);
         disk::sweep_temporary(&dir.join("temp"));
@@ -436,7 +488,7 @@ async fn sweep(store: &Store, dir: &std::path::Path) -> Result<(), BlobsError> {
     if let Err(error) = swept.await {
         warn!(%error, "cleaning up the content store failed");
     }
-    Ok(())
+    Ok(here)
 }
 
 /// The addresses others can dial: the bound socket, or this machine's interfaces if it is bound to

@@ -10,7 +10,8 @@ use tilth_protocol::ContentHash;
 
 use crate::{Tag, holders::EndpointKey, local::iroh_hash};
 
-/// Content that is kept from others until it is released. Parts of a sequence are to be named besides the sequence.
+/// Content that is kept from others until it is released. Parts of a sequence are to be named besides the sequence. What is
+/// spared ([`Blobs::spare`](crate::Blobs::spare)) is everybody's, named here or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The name by which it is released. One name holds one such note: the later replaces the earlier.
@@ -32,6 +33,8 @@ struct Notes {
     by_tag: HashMap<Tag, Note>,
     /// For whom content is: one entry for each note that it is in.
     kept: HashMap<Hash, Vec<Option<EndpointKey>>>,
+    /// What is everybody's, whatever notes it is in.
+    spared: HashSet<Hash>,
 }
 
 #[derive(Debug)]
@@ -69,7 +72,7 @@ impl Guard {
 
     /// Keeps more under a name, if it is not released.
     pub(crate) fn keep_also(&self, tag: &Tag, hashes: Vec<ContentHash>) {
-        let Notes { by_tag, kept } = &mut *self.write();
+        let Notes { by_tag, kept, .. } = &mut *self.write();
         let Some(note) = by_tag.get_mut(tag) else { return };
         for hash in hashes.into_iter().map(iroh_hash) {
             if note.hashes.insert(hash) {
@@ -80,6 +83,12 @@ impl Guard {
 
     pub(crate) fn release(&self, tag: &Tag) {
         self.write().release(tag);
+    }
+
+    /// Serves content to everybody from now on, whatever keeps it. Returns what was not spared before.
+    pub(crate) fn spare(&self, hashes: impl IntoIterator<Item = ContentHash>) -> Vec<ContentHash> {
+        let mut notes = self.write();
+        hashes.into_iter().filter(|hash| notes.spared.insert(iroh_hash(*hash))).collect()
     }
 
     /// Whether everybody may have everything.
@@ -101,7 +110,8 @@ impl Guard {
         let notes = self.read();
         hashes.into_iter().all(|hash| {
             let for_them = |only: &Option<EndpointKey>| only.is_some() && only.as_ref() == who;
-            notes.kept.get(&hash).is_none_or(|kept| kept.iter().any(for_them))
+            let kept = notes.kept.get(&hash).filter(|_| !notes.spared.contains(&hash));
+            kept.is_none_or(|kept| kept.iter().any(for_them))
         })
     }
 }
@@ -158,5 +168,18 @@ mod tests {
         assert!(!guard.is_open());
         guard.release(&Tag::range(JobId(1), 1));
         assert!(guard.is_open() && may(6, None) && may(8, None) && may(9, None));
+    }
+
+    #[test]
+    fn what_is_spared_is_everybodys_before_and_after_it_is_kept() {
+        let guard = Guard::new(vec![note(0, &[5, 6], None)]);
+        let hash = |byte: u8| ContentHash([byte; 32]);
+        let may = |byte: u8| guard.admits(&iroh_hash(hash(byte)), None);
+        assert_eq!(guard.spare([hash(5), hash(7), hash(5)]), [hash(5), hash(7)]);
+        assert!(may(5) && !may(6));
+        guard.keep(note(1, &[7, 8], Some(ALICE)));
+        guard.keep_also(&Tag::range(JobId(1), 1), vec![hash(5)]);
+        assert!(may(5) && may(7) && !may(8));
+        assert_eq!(guard.spare([hash(7), hash(9)]), [hash(9)], "the rest is known");
     }
 }

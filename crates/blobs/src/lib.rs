@@ -11,7 +11,7 @@
 //!   the number of children and the sum of their sizes.
 //! - **Everything stored was verified** against its hash, 16 KiB at a time, while it came in.
 //! - **What is kept for one is served to nobody else** ([`Blobs::keep`]), neither alone nor as part of a sequence that
-//!   somebody has planted.
+//!   somebody has planted; except files of jobs, which are everybody's whatever else they are ([`Blobs::spare`]).
 //! - **Pinned content stays.** Every put and get names a [`Tag`]; content without a tag is collected.
 //! - **A crash loses nothing that was synced.** [`Blobs::sync`] returns when all earlier puts survive
 //!   a kill; without it they do so within half a second.
@@ -32,6 +32,7 @@ mod pace;
 mod places;
 mod relay;
 mod serve;
+mod spared;
 mod tag;
 mod talk;
 mod transfer;

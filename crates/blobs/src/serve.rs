@@ -15,7 +15,13 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use crate::{Limits, admission::Admission, guard::Guard, holders::EndpointKey, pace::Pace};
+use crate::{
+    Limits,
+    admission::{Admission, Asker},
+    guard::Guard,
+    holders::EndpointKey,
+    pace::Pace,
+};
 
 /// Requests that one reader may have under way; the next ones wait in the transport. Twice what a role of ours has for
 /// one job.
@@ -54,42 +60,75 @@ pub(crate) fn protocol(store: &Store, pace: Pace, guard: Guard) -> (BlobsProtoco
     (BlobsProtocol::new(store, Some(events)), porter.abort_handle())
 }
 
+/// A connection that is open.
+#[derive(Debug)]
+struct Caller {
+    asker: Asker,
+    /// What is done for it. When the connection is gone nothing is, and nothing of it stands in others' way.
+    waiting: JoinSet<()>,
+}
+
+/// The connections that are open, by the protocol's numbers for them.
+#[derive(Debug, Default)]
+struct Callers(HashMap<u64, Caller>);
+
+impl Callers {
+    fn came(&mut self, connection: u64, key: EndpointKey) {
+        let known = self.0.values().find(|other| other.asker.key == key);
+        let asker = known.map_or_else(|| Asker::new(key), |other| other.asker.clone());
+        self.0.insert(connection, Caller { asker, waiting: JoinSet::new() });
+    }
+
+    fn left(&mut self, connection: u64) {
+        self.0.remove(&connection);
+    }
+
+    fn asker(&self, connection: u64) -> Option<&Asker> {
+        self.0.get(&connection).map(|caller| &caller.asker)
+    }
+
+    /// Does something for a connection as long as it is open, and nothing if it is not.
+    fn serve<W>(&mut self, connection: u64, work: impl FnOnce(Asker) -> W)
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let Some(caller) = self.0.get_mut(&connection) else { return };
+        while caller.waiting.try_join_next().is_some() {}
+        caller.waiting.spawn(work(caller.asker.clone()));
+    }
+}
+
 /// Decides who may have what, and when the next piece goes. Nobody waits for somebody else's turn here.
 async fn port(mut inbox: mpsc::Receiver<ProviderMessage>, pace: Pace, admission: Admission) {
     let pace = Arc::new(pace);
-    let mut callers: HashMap<u64, EndpointKey> = HashMap::new();
-    let mut waiting = JoinSet::new();
+    let mut callers = Callers::default();
     while let Some(message) = inbox.recv().await {
-        while waiting.try_join_next().is_some() {}
         match message {
             ProviderMessage::ClientConnectedNotify(caller) => {
                 if let Some(key) = caller.inner.endpoint_id {
-                    callers.insert(caller.inner.connection_id, *key.as_bytes());
+                    callers.came(caller.inner.connection_id, *key.as_bytes());
                 }
             }
-            ProviderMessage::ConnectionClosed(gone) => {
-                callers.remove(&gone.inner.connection_id);
-            }
+            ProviderMessage::ConnectionClosed(gone) => callers.left(gone.inner.connection_id),
             // Who is refused gets no answer from us, and so from the protocol what it says when it finds nothing: that
             // something is here would say too much. And who asked may be gone.
             ProviderMessage::GetRequestReceived(asked) => {
-                let caller = callers.get(&asked.inner.connection_id).copied();
                 let admission = admission.clone();
-                waiting.spawn(async move {
-                    if admission.admits(&asked.inner.request, caller).await {
+                callers.serve(asked.inner.connection_id, |asker| async move {
+                    if admission.admits(&asked.inner.request, &asker).await {
                         let _ = asked.tx.send(Ok(())).await;
                     }
                 });
             }
             ProviderMessage::GetManyRequestReceived(asked) => {
-                let caller = callers.get(&asked.inner.connection_id).copied();
-                if admission.admits_many(&asked.inner.request, caller) {
+                let Some(asker) = callers.asker(asked.inner.connection_id) else { continue };
+                if admission.admits_many(&asked.inner.request, asker) {
                     let _ = asked.tx.send(Ok(())).await;
                 }
             }
             ProviderMessage::Throttle(piece) => {
                 let pace = Arc::clone(&pace);
-                waiting.spawn(async move {
+                callers.serve(piece.inner.connection_id, |_| async move {
                     pace.take(piece.inner.size).await;
                     let _ = piece.tx.send(Ok(())).await;
                 });
@@ -103,7 +142,9 @@ async fn port(mut inbox: mpsc::Receiver<ProviderMessage>, pace: Pace, admission:
 
 #[cfg(test)]
 mod tests {
-    use std::{num::NonZeroU64, time::Duration};
+    use std::{future::pending, num::NonZeroU64, time::Duration};
+
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -121,5 +162,34 @@ mod tests {
             let turn = Duration::from_secs_f64(PIECE as f64 / rate as f64) * waiting;
             assert!(turn <= stall / 2, "{rate}: {turn:?}");
         }
+    }
+
+    async fn never(_alive: oneshot::Sender<()>) {
+        pending().await
+    }
+
+    #[tokio::test]
+    async fn nothing_is_done_for_a_connection_that_is_gone() {
+        let mut callers = Callers::default();
+        callers.came(1, [1; 32]);
+        callers.came(2, [1; 32]);
+        callers.came(3, [2; 32]);
+        let (alive, gone) = oneshot::channel();
+        callers.serve(1, |_| never(alive));
+        let (alive, mut other) = oneshot::channel();
+        callers.serve(2, |_| never(alive));
+        callers.left(1);
+        let ended = tokio::time::timeout(Duration::from_secs(60), gone).await;
+        ended.expect("its work is dropped").unwrap_err();
+        // Those of other connections go on, also of the same endpoint.
+        assert_eq!(other.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        // A request that is read after the connection was closed.
+        let (alive, gone) = oneshot::channel();
+        callers.serve(1, |_| never(alive));
+        gone.await.unwrap_err();
+        assert!(callers.asker(1).is_none() && callers.asker(3).is_some());
+        callers.left(3);
+        callers.left(2);
+        assert!(callers.0.is_empty());
     }
 }

@@ -113,6 +113,43 @@ async fn what_is_kept_for_one_is_served_to_nobody_else_until_it_is_released() {
 }
 
 #[tokio::test]
+async fn what_is_found_at_the_start_is_nobodys_until_it_is_spared_once() {
+    let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+    let other = Blobs::spawn(config(dirs[1].path(), 2)).await.unwrap();
+    let start =
+        async || Blobs::spawn(Config { keep_found: true, ..config(dirs[0].path(), 1) }).await;
+    let a = start().await.unwrap();
+    let file = a.put(bytes(20_000), &tag()).await.unwrap();
+    let result = a.put(bytes(40_000), &Tag::range(JobId(1), 0)).await.unwrap();
+    let list = a.put_sequence(&[result.hash], &Tag::range(JobId(1), 0)).await.unwrap();
+    let all = [file.hash, result.hash, list];
+    assert!(!all.iter().any(|hash| a.is_kept(*hash)), "what came in this life is not found");
+    a.shutdown().await.unwrap();
+    drop(a);
+
+    let a = start().await.unwrap();
+    assert!(all.iter().all(|hash| a.is_kept(*hash)));
+    let brief = || Instant::now() + Duration::from_secs(2);
+    let bounds = SequenceBounds { max_total_bytes: 1 << 20, max_items: 10 };
+    let holders = [a.contact()];
+    assert!(other.get(result, &holders, &tag(), brief()).await.is_err());
+    assert!(other.get_sequence(list, bounds, &holders, &tag(), brief()).await.is_err());
+    // Whoever knows that a range is decided does not know of everything that was found.
+    a.release(&Tag::range(JobId(1), 0));
+    assert!(a.is_kept(result.hash));
+    a.spare([file.hash]);
+    other.get(file, &holders, &tag(), soon()).await.unwrap();
+    a.shutdown().await.unwrap();
+    drop(a);
+
+    let a = start().await.unwrap();
+    assert!(!a.is_kept(file.hash), "it was spared in an earlier life");
+    assert!(a.is_kept(result.hash) && a.is_kept(list));
+    a.keep(kept(0, &[file.hash], None));
+    assert!(!a.is_kept(file.hash), "no note of a range keeps what is a job's file as well");
+}
+
+#[tokio::test]
 async fn a_planted_sequence_does_not_serve_what_is_kept() {
     let dirs: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
     let a = Blobs::spawn(config(dirs[0].path(), 1)).await.unwrap();

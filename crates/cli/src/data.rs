@@ -119,6 +119,8 @@ impl Client {
         config.limits.upload = self.data.upload;
         config.limits.download = self.data.download;
         config.limits.store_bytes = self.data.content_bytes;
+        // Among it may be results that auditors are to find out by themselves, and nothing here says which.
+        config.keep_found = true;
         config
     }
 }
@@ -210,6 +212,7 @@ mod tests {
         let told = client(dir.path()).unwrap();
         let store = told.store(dir.path().into(), [1; 32], Some(given), usual);
         assert_eq!(store.bind, given, "the command's own word wins");
+        assert!(store.keep_found, "a store that is opened again begins with nothing to show");
         for wrong in [
             "[data]\nrelay = [\"here\"]",
             "[data]\nrelay-certificate = \"x\"",

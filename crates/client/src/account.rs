@@ -40,12 +40,17 @@ const HAND_IN_AGAIN: Duration = Duration::from_secs(3);
 const RAISE: Duration = Duration::from_secs(24);
 /// How often a whole send starts over because another program used the nonce.
 const STARTS: u32 = 16;
+/// How often a transaction may fail in a block without a reason that lasts.
+const FAILURES: u32 = 4;
 /// How long an owner may use a node key's consent.
 const CONSENT_SECONDS: u64 = 60 * 60;
 /// How many nonces are tried when another program with the same key keeps being faster.
 const NONCES: u32 = 32;
 /// Pause after a nonce was refused, times the number of refusals.
 const NONCE_PAUSE: Duration = Duration::from_millis(2);
+
+/// What is going on when a transaction fails in a block.
+const EXECUTING: &str = "executing a transaction";
 
 /// A key and the chain it acts on. Cheap to clone; clones share the nonce.
 #[derive(Clone, Debug)]
@@ -180,13 +185,26 @@ impl Account {
         input: Bytes,
         value: U256,
     ) -> Result<TransactionReceipt, ChainError> {
-        let order = self.order(to, input, value).await?;
+        let mut order = self.order(to, input.clone(), value).await?;
+        let mut failures = 0;
         let deadline = Instant::now() + PATIENCE;
         for _ in 0..STARTS {
             let sent = self.hand_in(&order).await?;
             match self.wait(&order, sent, deadline).await? {
                 Some(receipt) if receipt.status() => return Ok(receipt),
-                Some(receipt) => return Err(self.reason(&order, &receipt).await),
+                Some(receipt) => {
+                    if let Some(refusal) = self.refusal(&order, &receipt).await {
+                        return Err(refusal);
+                    }
+                    failures += 1;
+                    if failures == FAILURES {
+                        return Err(overtaken(&receipt));
+                    }
+                    // What failed changed nothing, and would not fail now: the state had moved since the simulation,
+                    // most often by more than the spare gas. Simulated anew it is refused, or gets what it needs.
+                    debug!(account = %self.address(), hash = %receipt.transaction_hash, "failed, sending anew");
+                    order = self.order(to, input.clone(), value).await?;
+                }
                 // Another program used the nonce, so ours can never happen: send it anew.
                 None => debug!(account = %self.address(), "nonce was used elsewhere, sending anew"),
             }
@@ -375,27 +393,18 @@ impl Account {
         Ok((*envelope.tx_hash(), envelope.encoded_2718()))
     }
 
-    /// Why a mined transaction failed: the same call at the end of that block usually fails alike.
-    async fn reason(&self, order: &Order, receipt: &TransactionReceipt) -> ChainError {
-        let action = "executing a transaction";
+    /// Why a contract refused a mined transaction. `None` if the same call at the end of that block, with as much gas as
+    /// it likes, would succeed: it ran out of gas, or what was in its way is gone.
+    async fn refusal(&self, order: &Order, receipt: &TransactionReceipt) -> Option<ChainError> {
         let mut request = TransactionRequest::default()
             .with_from(self.address())
             .with_input(order.input.clone())
-            .with_value(order.value)
-            .with_gas_limit(order.gas);
+            .with_value(order.value);
         request.to = Some(order.to);
         let block = receipt.block_number.map_or(BlockNumberOrTag::Latest, Into::into);
-        match self.link.simulate(action, request, block).await {
-            Err(error @ ChainError::Reverted { .. }) => error,
-            _ => {
-                let detail = format!("transaction {} failed", receipt.transaction_hash);
-                let problem = tilth_protocol::Problem::new(
-                    "a transaction failed",
-                    detail,
-                    "somebody else acted at the same time; look at the current state and try again",
-                );
-                ChainError::Reverted { action, problem: problem.into(), data: Bytes::new() }
-            }
+        match self.link.simulate(EXECUTING, request, block).await {
+            Err(error @ ChainError::Reverted { .. }) => Some(error),
+            _ => None,
         }
     }
 
@@ -410,6 +419,16 @@ impl Account {
             error => error,
         }
     }
+}
+
+/// A transaction that failed for a reason that is gone.
+fn overtaken(receipt: &TransactionReceipt) -> ChainError {
+    let problem = tilth_protocol::Problem::new(
+        "a transaction failed",
+        format!("transaction {} failed", receipt.transaction_hash),
+        "somebody else acted at the same time; look at the current state and try again",
+    );
+    ChainError::Reverted { action: EXECUTING, problem: problem.into(), data: Bytes::new() }
 }
 
 /// The node has this very transaction already.

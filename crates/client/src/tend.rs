@@ -519,7 +519,8 @@ async fn attempt(
 ) -> Result<(), CollectError> {
     let claim = range.claim(agreed.job);
     let (blobs, deadline) = (jobs.blobs(), Instant::now() + FETCH);
-    collect(blobs, &agreed.spec, &claim, range.content, holders, deadline).await?;
+    let collected = collect(blobs, &agreed.spec, &claim, range.content, holders, deadline).await;
+    // Also of what is wrong, or came in part.
     audits::withhold_parts(blobs, agreed, range).await?;
-    Ok(())
+    collected.map(drop)
 }

@@ -1,9 +1,10 @@
 //! What this machine is worth: measured by challenges at the start, remembered for a while, announced on chain.
 //! Nothing that an owner writes into a configuration gets there.
 
-use std::{fs, io::Read as _, path::Path, sync::Arc, time::SystemTime};
+use std::{fs, io::Read as _, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use tilth_client::clock;
 use tilth_protocol::GpuReport;
 use tilth_sandbox::{Confinement, GpuAccess};
 use tracing::{info, warn};
@@ -18,7 +19,8 @@ use crate::{
 /// How long a measurement is believed, in seconds: a week. A machine that changes shows it by its
 /// fingerprint; one that wears out, within this time.
 const BELIEVED_SECONDS: u64 = 7 * 24 * 60 * 60;
-/// As long is believed that a card holds less than it is said to have: others may have used it at the time.
+/// As long is believed that a card holds less than it is said to have: others may have used it at the time. Twice as long
+/// every time that it is found again.
 const PARTLY_BELIEVED_SECONDS: u64 = 60 * 60;
 /// Most bytes of the note about it.
 const MAX_NOTE_BYTES: u64 = 16 << 10;
@@ -40,22 +42,53 @@ struct Note {
     /// Seconds since 1970.
     at: u64,
     measured: Measured,
+    /// How often in a row before this it was found to hold less than it is said to have.
+    #[serde(default)]
+    partly: u32,
 }
 
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
+impl Note {
+    /// What is noted of this very machine.
+    fn of(bytes: &[u8], fingerprint: &str) -> Option<Self> {
+        let note: Self = serde_json::from_slice(bytes).ok()?;
+        (note.fingerprint == fingerprint).then_some(note)
+    }
 
-/// What is remembered of this very machine, if it is not too old. Rates only: which classes they deserve is for the
-/// classes and the memory of today to say.
-fn recall(note: &[u8], fingerprint: &str, now: u64, device: &Device) -> Option<Measured> {
-    let Note { fingerprint: known, at, measured } = serde_json::from_slice(note).ok()?;
-    let partly = measured.vram_mib < device.vram_mib;
-    let believed = if partly { PARTLY_BELIEVED_SECONDS } else { BELIEVED_SECONDS };
-    let fresh = now.checked_sub(at).is_some_and(|age| age < believed);
-    let class_bits = measured.classes(device);
-    let vram_mib = measured.vram_mib.min(device.vram_mib);
-    (fresh && known == fingerprint).then_some(Measured { class_bits, vram_mib, ..measured })
+    fn is_partly(&self, device: &Device) -> bool {
+        self.measured.vram_mib < device.vram_mib
+    }
+
+    /// Seconds for which it is believed.
+    fn believed(&self, device: &Device) -> u64 {
+        if self.is_partly(device) {
+            let times = 2_u64.saturating_pow(self.partly);
+            PARTLY_BELIEVED_SECONDS.saturating_mul(times).min(BELIEVED_SECONDS)
+        } else {
+            BELIEVED_SECONDS
+        }
+    }
+
+    /// What is remembered, if it is not too old. Rates only: which classes they deserve is for the classes and the memory
+    /// of today to say.
+    fn recall(&self, now: u64, device: &Device) -> Option<Measured> {
+        let fresh = now.checked_sub(self.at).is_some_and(|age| age < self.believed(device));
+        let class_bits = self.measured.classes(device);
+        let vram_mib = self.measured.vram_mib.min(device.vram_mib);
+        fresh.then_some(Measured { class_bits, vram_mib, ..self.measured })
+    }
+
+    /// What is noted after what was noted before.
+    fn after(
+        before: Option<&Self>,
+        fingerprint: String,
+        at: u64,
+        measured: Measured,
+        device: &Device,
+    ) -> Self {
+        let again = before.filter(|before| before.is_partly(device));
+        let partly = again.map_or(0, |before| before.partly.saturating_add(1));
+        Self { fingerprint, at, measured, partly }
+    }
 }
 
 impl Capability {
@@ -111,19 +144,19 @@ async fn measured(
     let mut bytes = Vec::new();
     let read =
         fs::File::open(path).and_then(|file| file.take(MAX_NOTE_BYTES).read_to_end(&mut bytes));
-    if read.is_ok()
-        && let Some(measured) = recall(&bytes, &fingerprint, seconds(), device)
-    {
+    let known = read.ok().and_then(|_| Note::of(&bytes, &fingerprint));
+    let now = || clock::wall().as_secs();
+    if let Some(measured) = known.as_ref().and_then(|note| note.recall(now(), device)) {
         return Ok(measured);
     }
     let measured = measure(start, device).await?;
     let Measured { int8_per_second, fill_bytes_per_second, class_bits, vram_mib, .. } = measured;
-    let device = &device.offer.name;
+    let name = &device.offer.name;
     info!(
-        device,
+        device = name,
         int8_per_second, fill_bytes_per_second, vram_mib, class_bits, "a device was measured"
     );
-    let note = Note { fingerprint, at: seconds(), measured };
+    let note = Note::after(known.as_ref(), fingerprint, now(), measured, device);
     let text = serde_json::to_vec(&note).map_err(|error| error.to_string())?;
     if let Err(error) = fs::write(path, text) {
         warn!(%error, "the measurement cannot be remembered");
@@ -137,15 +170,21 @@ mod tests {
 
     use super::*;
 
+    fn note(fingerprint: &str, measured: Measured, device: &Device) -> Note {
+        Note::after(None, fingerprint.into(), 1_000, measured, device)
+    }
+
     #[test]
     fn a_measurement_is_believed_for_a_week_and_on_its_machine() {
         let device = Device::cpu("A", 2_048);
         let mut measured = Measured { int8_per_second: 2_000_000_000, ..Measured::default() };
         measured.class_bits = measured.classes(&device);
         assert_eq!(class::names_of(measured.class_bits), ["int8-1g"]);
-        let note = Note { fingerprint: "2 x A".into(), at: 1_000, measured };
+        let note = note("2 x A", measured, &device);
         let bytes = serde_json::to_vec(&note).unwrap();
-        let recall = |bytes: &[u8], fingerprint, now| recall(bytes, fingerprint, now, &device);
+        let recall = |bytes: &[u8], fingerprint, now| {
+            Note::of(bytes, fingerprint).and_then(|note| note.recall(now, &device))
+        };
         assert_eq!(recall(&bytes, "2 x A", 1_000 + BELIEVED_SECONDS - 1), Some(measured));
         assert_eq!(recall(&bytes, "2 x A", 1_000 + BELIEVED_SECONDS), None);
         assert_eq!(recall(&bytes, "2 x A", 999), None, "from the future");
@@ -157,25 +196,49 @@ mod tests {
     fn class_bits_are_not_remembered_but_found_anew() {
         // As if it was written when another class had this bit, or when more memory was offered.
         let measured = Measured { class_bits: u64::MAX, vram_mib: 1_000, ..Measured::default() };
-        let note = Note { fingerprint: "2 x A".into(), at: 1_000, measured };
-        let bytes = serde_json::to_vec(&note).unwrap();
-        let recalled = recall(&bytes, "2 x A", 1_000, &Device::cpu("A", 2_048)).unwrap();
+        let cpu = Device::cpu("A", 2_048);
+        let note = note("2 x A", measured, &cpu);
+        let recalled = note.recall(1_000, &cpu).unwrap();
         assert_eq!((recalled.class_bits, recalled.vram_mib), (0, 0));
         let card = Device::gpu("A", 512, 512, GpuAccess::default());
-        assert_eq!(recall(&bytes, "2 x A", 1_000, &card).unwrap().vram_mib, 512);
+        assert_eq!(note.recall(1_000, &card).unwrap().vram_mib, 512);
     }
 
     #[test]
     fn that_a_card_holds_less_than_it_has_is_soon_tried_again() {
         let measured = Measured { vram_mib: 512, ..Measured::default() };
-        let note = Note { fingerprint: "A".into(), at: 1_000, measured };
-        let bytes = serde_json::to_vec(&note).unwrap();
-        let known = |vram_mib, now| {
-            let card = Device::gpu("A", vram_mib, vram_mib, GpuAccess::default());
-            recall(&bytes, "A", now, &card).map(|measured| measured.vram_mib)
-        };
+        let card = |vram_mib| Device::gpu("A", vram_mib, vram_mib, GpuAccess::default());
+        let note = note("A", measured, &card(512));
+        let known =
+            |vram_mib, now| note.recall(now, &card(vram_mib)).map(|measured| measured.vram_mib);
         assert_eq!(known(512, 1_000 + PARTLY_BELIEVED_SECONDS), Some(512));
         assert_eq!(known(1_024, 1_000 + PARTLY_BELIEVED_SECONDS - 1), Some(512));
         assert_eq!(known(1_024, 1_000 + PARTLY_BELIEVED_SECONDS), None);
+    }
+
+    #[test]
+    fn a_card_that_never_holds_what_it_has_is_tried_less_and_less_often() {
+        let card = Device::gpu("A", 1_024, 1_024, GpuAccess::default());
+        let measured = |vram_mib| Measured { vram_mib, ..Measured::default() };
+        let mut note = note("A", measured(512), &card);
+        let mut believed = Vec::new();
+        for _ in 0..100 {
+            believed.push(note.believed(&card) / PARTLY_BELIEVED_SECONDS);
+            // Others use more of it or less.
+            let vram_mib = 500 + note.partly;
+            note = Note::after(Some(&note), "A".into(), 1_000, measured(vram_mib), &card);
+        }
+        assert_eq!(believed[..8], [1, 2, 4, 8, 16, 32, 64, 128]);
+        let week = BELIEVED_SECONDS / PARTLY_BELIEVED_SECONDS;
+        assert!(believed[8..].iter().all(|hours| *hours == week));
+        // Once it has shown all, it begins anew.
+        let all = Note::after(Some(&note), "A".into(), 1_000, measured(1_024), &card);
+        assert_eq!(all.believed(&card), BELIEVED_SECONDS);
+        let less = Note::after(Some(&all), "A".into(), 1_000, measured(512), &card);
+        assert_eq!(less.believed(&card), PARTLY_BELIEVED_SECONDS);
+        // A note of an earlier version says nothing of it.
+        let text = serde_json::to_string(&less).unwrap().replace(",\"partly\":0", "");
+        assert!(!text.contains("partly"));
+        assert_eq!(Note::of(text.as_bytes(), "A").unwrap().partly, 0);
     }
 }

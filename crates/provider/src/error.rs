@@ -92,6 +92,11 @@ impl ProviderError {
                 detail.clone(),
                 "correct the value named and start again",
             ),
+            Self::Folder { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => (
+                "the folder cannot be used",
+                format!("{self}: {source}"),
+                "do what it says; the folder and what is in it must be this user's alone",
+            ),
             Self::Folder { .. } => (
                 "the folder cannot be used",
                 format!("{self}: {source}"),

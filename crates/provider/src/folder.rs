@@ -14,14 +14,15 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
-    io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use serde::de::DeserializeOwned;
 use tilth_protocol::{ContentHash, JobId, RangeId};
+use tilth_service::files::kept_secret;
 
 use crate::ProviderError;
 
@@ -171,29 +172,12 @@ impl Folder {
     /// The endpoint's secret key, made at the first start.
     pub(crate) fn endpoint_secret(&self) -> Result<[u8; 32], ProviderError> {
         let path = self.root.join("endpoint.key");
-        let secret = read_secret(&path).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => make_secret(&path),
-            _ => Err(error),
-        });
-        secret.map_err(|source| ProviderError::Folder { action: "cannot use", path, source })
+        kept_secret(&path).map_err(|source| ProviderError::Folder {
+            action: "cannot use",
+            path,
+            source,
+        })
     }
-}
-
-fn read_secret(path: &Path) -> io::Result<[u8; 32]> {
-    let mut secret = [0; 32];
-    File::open(path)?.read_exact(&mut secret)?;
-    Ok(secret)
-}
-
-fn make_secret(path: &Path) -> io::Result<[u8; 32]> {
-    let secret = read_secret(Path::new("/dev/urandom"))?;
-    let partial = path.with_extension("partial");
-    let mut options = OpenOptions::new();
-    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
-    file.write_all(&secret)?;
-    file.sync_all()?;
-    fs::rename(partial, path)?;
-    Ok(secret)
 }
 
 /// Removes everything inside a folder.
@@ -253,6 +237,10 @@ mod tests {
         let folder = Folder::open(dir.path()).unwrap();
         assert_eq!(folder.endpoint_secret().unwrap(), secret);
         assert_ne!(secret, [0; 32]);
+        let key = folder.root().join("endpoint.key");
+        fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+        let problem = folder.endpoint_secret().unwrap_err().problem();
+        assert!(problem.detail.contains("chmod 600"), "{problem:?}");
         assert_eq!(fs::read_dir(folder.work()).unwrap().count(), 0);
     }
 

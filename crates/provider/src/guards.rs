@@ -20,8 +20,11 @@ use crate::{
     shop::Shop,
 };
 
-/// Largest file that is read here: 200,000 hashes of 64 digits each, more than the jobs that are ready have files.
+/// Largest file that is read here, and so the largest that is written.
 const MAX_BYTES: u64 = 16 << 20;
+/// Most outputs of a range that are spared for other jobs: more than the jobs that are ready have files. The rest is kept, for
+/// a note that the next life could not read would keep everything from everybody.
+const MAX_INPUTS: usize = 200_000;
 
 /// What of a range is for whom.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +47,20 @@ impl Guard {
         Self {
             only: only.map(B256::from),
             hashes: heads.map(|hash| B256::from(hash.0)).collect(),
-            inputs: inputs.map(|hash| B256::from(hash.0)).collect(),
+            inputs: inputs.take(MAX_INPUTS).map(|hash| B256::from(hash.0)).collect(),
         }
+    }
+
+    /// As it is noted: never more than is read.
+    fn to_text(&self) -> io::Result<Vec<u8>> {
+        let text = serde_json::to_vec(self).map_err(io::Error::other)?;
+        if text.len() as u64 > MAX_BYTES {
+            let bytes = text.len();
+            return Err(io::Error::other(format!(
+                "a note of {bytes} bytes could not be read again"
+            )));
+        }
+        Ok(text)
     }
 
     fn kept(self, range: RangeId, outputs: Vec<ContentHash>) -> Kept {
@@ -103,8 +118,7 @@ pub(crate) fn keep(
     results: &Results,
 ) -> io::Result<()> {
     let guard = Guard::new(only, results, &shop.files());
-    let text = serde_json::to_vec(&guard).map_err(io::Error::other)?;
-    write_whole(&shop.folder.guard(range), &text)?;
+    write_whole(&shop.folder.guard(range), &guard.to_text()?)?;
     shop.blobs.keep(guard.kept(range, results.outputs.clone()));
     Ok(())
 }
@@ -209,7 +223,7 @@ mod tests {
 
     fn note(folder: &Folder, results: &Results, files: &[ContentHash]) {
         let guard = Guard::new(Some(CLIENT), results, &files.iter().copied().collect());
-        write_whole(&folder.guard(RANGE), &serde_json::to_vec(&guard).unwrap()).unwrap();
+        write_whole(&folder.guard(RANGE), &guard.to_text().unwrap()).unwrap();
     }
 
     #[test]
@@ -247,5 +261,24 @@ mod tests {
             problem.detail.contains("8.guard") && problem.advice.contains("remove"),
             "{problem:?}"
         );
+    }
+
+    #[test]
+    fn a_note_is_never_longer_than_what_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("note");
+        let output = |number: u32| {
+            let mut hash = [7; 32];
+            hash[..4].copy_from_slice(&number.to_be_bytes());
+            ContentHash(hash)
+        };
+        let outputs: Vec<_> = (0..).map(output).take(MAX_INPUTS + 50_000).collect();
+        let results = Results::new(b"manifest", outputs.clone());
+        // All of them are files of jobs.
+        let guard = Guard::new(Some(CLIENT), &results, &outputs.iter().copied().collect());
+        fs::write(&path, guard.to_text().unwrap()).unwrap();
+        let read: Guard = read_json(&path, MAX_BYTES).unwrap();
+        assert_eq!(read, guard);
+        assert_eq!(read.kept(RANGE, outputs).hashes.len(), 2 + 50_000);
     }
 }

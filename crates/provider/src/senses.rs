@@ -8,7 +8,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
-    time::Duration,
 };
 
 use crate::idle::Observation;
@@ -171,11 +170,6 @@ fn descends(pid: u32, from: u32, parents: &BTreeMap<u32, u32>) -> bool {
         }
     }
     false
-}
-
-/// Now, as time since 1970.
-pub(super) fn now() -> Duration {
-    tilth_client::clock::wall()
 }
 
 #[cfg(test)]

@@ -56,17 +56,38 @@ fn write(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Bits of a file's mode by which others than its owner can get at it.
+const OTHERS: u32 = 0o077;
+
 /// The 32 secret bytes in a file that only its owner reads; made from the system's randomness if there is no file yet. One
 /// that holds something else is left as it is: a key is never lost because somebody has written to the wrong place.
 ///
 /// # Errors
-/// Those of the file system, and a file with another number of bytes.
+/// Those of the file system; a file with another number of bytes, or one that others than its owner can read or change, with
+/// what to do about it in its text.
 pub fn kept_secret(path: &Path) -> io::Result<[u8; 32]> {
-    match fs::read(path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| io::Error::other("it does not hold 32 bytes")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => new_secret(path),
-        Err(error) => Err(error),
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return new_secret(path),
+        Err(error) => return Err(error),
+    };
+    let mode = file.metadata()?.permissions().mode();
+    if mode & OTHERS != 0 {
+        let text = format!(
+            "its mode {:o} lets others read or change it; chmod 600 it, or remove it to have another made if somebody may \
+             have read it",
+            mode & 0o777
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
+    // One more than there may be.
+    let mut bytes = Vec::with_capacity(33);
+    file.take(33).read_to_end(&mut bytes)?;
+    bytes.try_into().map_err(|_| {
+        io::Error::other(
+            "it does not hold 32 bytes; put it back from a copy, or remove it to have another made",
+        )
+    })
 }
 
 fn new_secret(path: &Path) -> io::Result<[u8; 32]> {
@@ -93,9 +114,29 @@ mod tests {
         fs::write(dir.path().join("other.partial"), "half").unwrap();
         assert_ne!(kept_secret(&other).unwrap(), first);
         assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::write(&path, "half").unwrap();
-        kept_secret(&path).unwrap_err();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "half");
+        for wrong in ["half".to_owned(), "x".repeat(33)] {
+            fs::write(&path, &wrong).unwrap();
+            assert!(kept_secret(&path).unwrap_err().to_string().contains("remove it"));
+            assert_eq!(fs::read_to_string(&path).unwrap(), wrong);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_others_can_get_at_is_none_until_somebody_has_seen_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let first = kept_secret(&path).unwrap();
+        let set = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o601] {
+            set(mode);
+            let error = kept_secret(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(error.to_string().contains(&format!("{mode:o}")), "{error}");
+        }
+        for mode in [0o600, 0o400] {
+            set(mode);
+            assert_eq!(kept_secret(&path).unwrap(), first);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Order, PATIENCE, Sent, is_known, is_stale};
+use super::{Account, Order, PATIENCE, Sent, is_known, is_stale, overtaken};
 use crate::{ChainError, link::Fees};
 
 /// A signed call of a contract function that may not have been handed in yet.
@@ -80,7 +80,9 @@ impl Account {
         };
         match self.wait(&order, sent, Instant::now() + PATIENCE).await? {
             Some(receipt) if receipt.status() => Ok(Some(receipt)),
-            Some(receipt) => Err(self.reason(&order, &receipt).await),
+            Some(receipt) => {
+                Err(self.refusal(&order, &receipt).await.unwrap_or_else(|| overtaken(&receipt)))
+            }
             None => Ok(None),
         }
     }

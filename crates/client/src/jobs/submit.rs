@@ -12,7 +12,7 @@ use alloy::{
 };
 use tilth_blobs::Tag;
 use tilth_contracts::{JobBook, Ledger, Terms};
-use tilth_protocol::{Amount, ContentHash, JobId, Problem};
+use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 
 use super::{Agreed, JobError, Jobs, Note, write_whole};
 use crate::{ChainError, job_file::PreparedJob};
@@ -31,6 +31,11 @@ pub(crate) fn too_much() -> JobError {
         "tasks x caps x price is more money than there can be",
         "lower one of the three",
     ))
+}
+
+/// The files of a job: its spec, its program, its inputs.
+fn files(spec: &JobSpec, hash: ContentHash) -> impl Iterator<Item = ContentHash> + '_ {
+    spec.blobs().map(|blob| blob.hash).chain([hash])
 }
 
 impl Jobs {
@@ -106,6 +111,8 @@ impl Jobs {
     ) -> Result<JobBook::openCall, JobError> {
         let spec = self.blobs.put(prepared.spec.to_bytes(), tag).await?;
         self.blobs.sync().await?;
+        // Others ask for them as soon as the job is open.
+        self.blobs.spare(files(&prepared.spec, spec.hash));
         let terms = self.terms(prepared, spec.hash, window).await?;
         Ok(JobBook::openCall { terms, funds: funds.0 })
     }
@@ -186,15 +193,19 @@ impl Jobs {
         })
     }
 
-    /// Pins what belongs to a job and notes it in its folder.
+    /// Pins what belongs to a job and notes it in its folder. The files of our own jobs are everybody's from then on, also if
+    /// they are results of other jobs of ours; somebody else's job may name what it likes.
     pub(super) async fn adopt(&self, agreed: &Agreed) -> Result<(), JobError> {
         let tag = Tag::inputs(agreed.job);
         let spec = ContentHash(agreed.terms.specHash.0);
-        for hash in agreed.spec.blobs().map(|blob| blob.hash).chain([spec]) {
+        for hash in files(&agreed.spec, spec) {
             // Somebody else's job can be looked at without holding its inputs.
             if self.blobs.has(hash).await? {
                 self.blobs.pin_also(hash, &tag).await?;
             }
+        }
+        if agreed.client == self.account.address() {
+            self.blobs.spare(files(&agreed.spec, spec));
         }
         let note = Note {
             chain_id: self.account.link().chain_id().await?,

@@ -1,10 +1,6 @@
 //! The audits of a job that is tended: followed, moved on, shown.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use serde::Serialize;
 use tilth_blobs::{Blobs, BlobsError, Kept, Tag};
@@ -85,18 +81,21 @@ impl Hand for Onlooker {
     fn read_up_to(&self, _: u64) {}
 }
 
-/// What is withheld of a range includes its parts as soon as they are known, except what the job's files are as well.
+/// What is withheld of a range includes its parts as soon as they are known. Those that are files of jobs of ours are
+/// everybody's all the same ([`Blobs::spare`]), of whatever job.
 pub(super) async fn withhold_parts(
     blobs: &Blobs,
     agreed: &Agreed,
     range: &RangeView,
 ) -> Result<(), BlobsError> {
-    if agreed.terms.audited {
-        let mut parts =
-            blobs.read_sequence(range.content, MAX_RANGE_TASKS.saturating_add(1)).await?;
-        let inputs: BTreeSet<_> = agreed.spec.blobs().map(|blob| blob.hash).collect();
-        parts.retain(|part| !inputs.contains(part));
-        blobs.keep_also(&Tag::range(agreed.job, range.seq), parts);
+    if !agreed.terms.audited {
+        return Ok(());
+    }
+    match blobs.read_sequence(range.content, MAX_RANGE_TASKS.saturating_add(1)).await {
+        Ok(parts) => blobs.keep_also(&Tag::range(agreed.job, range.seq), parts),
+        // Without a list nobody knows of parts.
+        Err(BlobsError::NotHere { .. } | BlobsError::NotASequence { .. }) => {}
+        Err(error) => return Err(error),
     }
     Ok(())
 }
@@ -130,7 +129,8 @@ impl Tender {
         }
     }
 
-    /// Serves the results of a range to all.
+    /// Serves the results of a range to all, except what an earlier life has fetched of it (where the store keeps
+    /// what it finds): nobody needs it from us.
     pub(super) fn give_free(&self, seq: u32) {
         self.jobs.blobs().release(&Tag::range(self.agreed.job, seq));
     }

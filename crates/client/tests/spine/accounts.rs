@@ -6,7 +6,7 @@ use alloy::{
     primitives::{Address, Bytes, U256},
     sol_types::SolEvent,
 };
-use tilth_client::{ChainError, Follow, Link, MoneyError, News, Scope, money};
+use tilth_client::{Account, ChainError, Follow, Link, MoneyError, News, Scope, money};
 use tilth_contracts::{Addresses, Ledger};
 use tilth_protocol::{Amount, amount::GRAIN};
 
@@ -91,6 +91,36 @@ async fn refusals_cost_nothing_and_have_a_reason() {
     let elsewhere = Addresses { ledger: Address::repeat_byte(9), ..Addresses::predeployed() };
     let error = Link::open(&world.url, elsewhere).unwrap().check().await.unwrap_err();
     assert_eq!(error.problem().what, "tilth is not on this chain");
+}
+
+/// Creates a contract that uses up all gas of whoever calls it in block `until` or before. Simulations, which pay no price
+/// for gas, succeed.
+async fn create_trap(account: &Account, until: u32) -> Address {
+    let mut code = alloy::primitives::hex!("3a1560105763").to_vec();
+    code.extend(until.to_be_bytes());
+    // NUMBER > until, or GASPRICE = 0: jump over INVALID.
+    code.extend(alloy::primitives::hex!("4311601057fe5b00"));
+    assert_eq!(code.len(), 0x12);
+    let mut init = alloy::primitives::hex!("60128060095f395ff3").to_vec();
+    init.extend(code);
+    account.create(init.into()).await.unwrap().contract_address.unwrap()
+}
+
+#[tokio::test]
+async fn a_transaction_that_ran_out_of_gas_is_simulated_and_sent_anew() {
+    let world = World::start().await;
+    let account = world.account(1);
+    let height = u32::try_from(world.link().block_number().await.unwrap()).unwrap();
+    let trap = create_trap(&account, height + 3).await;
+    let receipt = account.send(trap, Bytes::new(), U256::ZERO).await.unwrap();
+    assert!(receipt.status());
+    // The creation, two that ran out, and the one that did not.
+    assert_eq!(account.next_nonce().await.unwrap(), 4);
+
+    let trap = create_trap(&account, u32::MAX).await;
+    let error = account.send(trap, Bytes::new(), U256::ZERO).await.unwrap_err();
+    assert_eq!(error.problem().what, "a transaction failed");
+    assert!(account.next_nonce().await.unwrap() > 6, "it is not tried just once, and not for ever");
 }
 
 /// Reads news until so many deposits were seen; returns their amounts in order.

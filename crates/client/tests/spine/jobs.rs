@@ -1,12 +1,15 @@
 //! Jobs from file to picture, with providers that are honest, lie, or vanish.
 
+use tilth_blobs::{Blobs, Kept, Tag};
 use tilth_client::{
     JobError, Jobs, Tend, Tending, job_file, merge, money,
     quote::{self, Quote},
 };
 use tilth_protocol::{Amount, ContentHash, JobId, Price, amount::GRAIN};
 
-use crate::world::{FakeProvider, Manner, PATIENCE, World, decode_png, expected_pixels, until};
+use crate::world::{
+    FakeProvider, Manner, PATIENCE, World, decode_png, expected_pixels, output, until,
+};
 
 async fn finish(tending: Tending) -> tilth_client::Progress {
     tokio::time::timeout(PATIENCE, tending.finished()).await.expect("the job ends").unwrap()
@@ -263,4 +266,65 @@ async fn results_at_an_endpoint_that_its_owner_has_left_are_still_fetched() {
     assert!(second.work(agreed.job).await > 0);
     let progress = finish(jobs.tend(&agreed, PAY)).await;
     assert_eq!((progress.checked, progress.totals.settled), (12, 12));
+}
+
+#[tokio::test]
+async fn the_files_of_our_jobs_are_everybodys_whatever_else_they_are() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let prepared = job_file::load(&world.job_file("")).unwrap();
+    let files: Vec<_> =
+        prepared.spec.blobs().map(|blob| blob.hash).chain([prepared.spec.hash()]).collect();
+    // As if they were what somebody has handed in for another job.
+    let keep = |blobs: &Blobs| {
+        let hashes = files.clone();
+        blobs.keep(Kept { tag: Tag::range(JobId(7), 0), hashes, only: None });
+    };
+    keep(jobs.blobs());
+    assert!(files.iter().all(|file| jobs.blobs().is_kept(*file)));
+    let job = jobs.submit(&prepared, None).await.unwrap().job;
+    assert!(!files.iter().any(|file| jobs.blobs().is_kept(*file)));
+    keep(jobs.blobs());
+    assert!(!files.iter().any(|file| jobs.blobs().is_kept(*file)), "nor later");
+
+    // Whoever has others look at a job of its own gets nothing out of their stores by it.
+    let blobs = world.blobs("another", 9).await;
+    keep(&blobs);
+    let folder = world.dir.path().join("another-jobs");
+    let onlooker = Jobs::new(world.account(2), blobs.clone(), &folder, 0);
+    onlooker.attach(job).await.unwrap();
+    assert!(files.iter().all(|file| blobs.is_kept(*file)));
+    Jobs::new(world.account(1), blobs.clone(), &folder, 0).attach(job).await.unwrap();
+    assert!(!files.iter().any(|file| blobs.is_kept(*file)), "the same store, its own client");
+}
+
+#[tokio::test]
+async fn results_of_audited_ranges_are_withheld_except_what_is_a_file_of_a_job() {
+    let world = World::start().await;
+    let jobs = world.client(20).await;
+    let prepared = job_file::load(&world.job_file("")).unwrap();
+    let mut agreed = jobs.submit(&prepared, None).await.unwrap();
+    // Nobody audits here; that it would be audited is all that matters.
+    agreed.terms.audited = true;
+    let file = ContentHash::of(&output(0));
+    jobs.blobs().spare([file]);
+    let tending = jobs.tend(&agreed, Tend { pay: false });
+    let mut progress = tending.progress();
+    let worker = FakeProvider::enroll(&world, 2, Manner::Honest).await;
+    let mut tasks = 0_u32;
+    while tasks < 2 {
+        worker.work_once(agreed.job).await.unwrap();
+        let history = jobs.history(agreed.job).await.unwrap();
+        tasks = history.ranges.values().map(|range| range.count).sum();
+    }
+    until("all is here", &mut progress, |p| p.checked == tasks).await;
+    let mut parts = Vec::new();
+    for range in jobs.history(agreed.job).await.unwrap().ranges.values() {
+        assert!(jobs.blobs().is_kept(range.content));
+        parts.extend(jobs.blobs().read_sequence(range.content, 100).await.unwrap());
+    }
+    assert!(parts.contains(&file) && parts.len() > 2);
+    for part in parts {
+        assert_eq!(jobs.blobs().is_kept(part), part != file);
+    }
 }

@@ -35,7 +35,7 @@ pub struct Measured {
     pub int8_per_second: u64,
     /// Bytes of labels filled per second; see [`Measure::Fill`].
     pub fill_bytes_per_second: u64,
-    /// Bytes of labels that were filled.
+    /// Bytes of labels that were filled in the time that others wait.
     pub filled_bytes: u64,
     /// Graphics memory that this shows, MiB; 0 of a processor.
     pub vram_mib: u32,
@@ -72,6 +72,22 @@ impl Measured {
         let held = class::bits(Measure::Int8, self.int8_per_second)
             | class::bits(Measure::Fill, self.fill_bytes_per_second);
         class::provable(held, |task| device.fits_filled(task, self.filled_bytes))
+    }
+
+    /// Takes in how a fill of so many MiB went. Returns how long the slowest part of it took.
+    fn filled(&mut self, mib: u32, went: &Went, device: &Device) -> Duration {
+        let task = class::memory(mib);
+        let reads = u64::from(task.walks) * u64::from(task.steps);
+        self.fill_bytes_per_second = rate(task.bytes(), went.commit);
+        self.walk_reads_per_second = rate(reads, went.walk);
+        self.check_memory_ms = millis(went.check);
+        let slowest = went.commit.max(went.walk);
+        // What takes longer nobody could ask for.
+        if slowest <= IN_TIME {
+            self.filled_bytes = task.bytes();
+            self.vram_mib = class::shown_vram(mib).min(device.vram_mib);
+        }
+        slowest
     }
 }
 
@@ -114,19 +130,7 @@ async fn fill(start: &Start, device: &Device, measured: &mut Measured) -> Result
     loop {
         let task = class::memory(growth.next);
         let more = match converse(start, device, Task::Memory(task)).await {
-            Ok(went) => {
-                let reads = u64::from(task.walks) * u64::from(task.steps);
-                measured.fill_bytes_per_second = rate(task.bytes(), went.commit);
-                measured.filled_bytes = task.bytes();
-                measured.walk_reads_per_second = rate(reads, went.walk);
-                measured.check_memory_ms = millis(went.check);
-                let slowest = went.commit.max(went.walk);
-                // What takes longer nobody could ask for.
-                if slowest <= IN_TIME {
-                    measured.vram_mib = class::shown_vram(growth.next).min(device.vram_mib);
-                }
-                growth.filled(slowest)
-            }
+            Ok(went) => growth.filled(measured.filled(growth.next, &went, device)),
             Err(Failed::Worker(error)) if device.is_gpu() => {
                 debug!(%error, mib = growth.next, "a device does not hold so much");
                 growth.failed()
@@ -243,5 +247,23 @@ mod tests {
         assert_eq!(names(12_711), ["fill-100m", "fill-1g"]);
         assert_eq!(names(1_000), ["fill-100m"]);
         assert!(names(64).is_empty());
+    }
+
+    #[test]
+    fn what_took_too_long_to_fill_is_not_offered() {
+        let card = Device::gpu("", 8_192, 8_192, GpuAccess::default());
+        let went = |commit| Went { commit, ..Went::default() };
+        let mut measured = Measured::default();
+        assert_eq!(measured.filled(512, &went(IN_TIME), &card), IN_TIME);
+        let shown = (class::memory(512).bytes(), class::shown_vram(512));
+        assert_eq!((measured.filled_bytes, measured.vram_mib), shown);
+        let late = IN_TIME + Duration::from_millis(1);
+        assert_eq!(measured.filled(4_096, &went(late), &card), late);
+        assert_eq!((measured.filled_bytes, measured.vram_mib), shown);
+        assert_eq!(measured.fill_bytes_per_second, rate(class::memory(4_096).bytes(), late));
+        // Nor is anything of a card that is late with the first.
+        let mut slow = Measured::default();
+        slow.filled(64, &Went { walk: late, ..went(IN_TIME) }, &card);
+        assert_eq!((slow.filled_bytes, slow.vram_mib), (0, 0));
     }
 }

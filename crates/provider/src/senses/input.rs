@@ -10,8 +10,9 @@ use std::{
 };
 
 use rustix::fs::OFlags;
+use tilth_client::clock::wall;
 
-use super::{Places, now, programs::ask};
+use super::{Places, programs::ask};
 
 /// How often devices are looked for, and the desktop is asked.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ impl Input {
         let devices = self.listen();
         let desktop = self.desktop.map(|word| match word {
             None => Duration::ZERO,
-            Some(since) => now().saturating_sub(since),
+            Some(since) => wall().saturating_sub(since),
         });
         let quiet = [devices, desktop, terminals(places)].into_iter().flatten().min();
         quiet.map(|quiet| u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX))
@@ -168,7 +169,7 @@ fn terminals(places: &Places) -> Option<Duration> {
     let all = entries(&places.dev.join("pts")).chain(consoles);
     let read = all.filter_map(|path| Some(path.metadata().ok()?.atime()));
     let latest = read.filter_map(|seconds| u64::try_from(seconds).ok()).max()?;
-    Some(now().saturating_sub(Duration::from_secs(latest)))
+    Some(wall().saturating_sub(Duration::from_secs(latest)))
 }
 
 /// What the login manager says about all sessions together: `Some(Some(since))` idle, `Some(None)` in

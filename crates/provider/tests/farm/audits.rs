@@ -15,7 +15,7 @@ use tilth_provider::{Auditor, auditor};
 use crate::{
     idler::{HUGE, Idler, SMALL},
     script::Script,
-    world::{Order, Running, World, until, wait},
+    world::{Order, PATIENCE, Running, World, until, wait},
 };
 
 /// Auditors without whom nothing is given out in audited jobs: five for a lead, and two more.
@@ -26,11 +26,16 @@ fn keys(count: u8) -> std::ops::Range<u8> {
     10..10 + count
 }
 
+/// Starts them, and waits until what is submitted can be audited by all of them: they are drawn from the line as of the
+/// second before.
 async fn auditors(world: &World, count: u8) -> Vec<Auditor> {
     let mut auditors = Vec::new();
     for key in keys(count) {
         auditors.push(world.auditor(key).await);
     }
+    let account = world.account(1);
+    let joined = account.link().now().await.unwrap();
+    wait("they are on the line", async || account.link().next_time().await.unwrap() > joined).await;
     auditors
 }
 
@@ -40,9 +45,14 @@ async fn stop(auditors: Vec<Auditor>) {
     }
 }
 
+/// A job with so few tasks, and slots expected for it, that every range has one.
+///
+/// A range may take nearly as long as the contract allows for audited ones, so none is taken back from a machine that is
+/// only slow. The window outlasts every audit here, so nothing is paid before its client has seen what its audit came to.
 fn order(tasks: u32) -> Order {
     let script = Script { output: 100, ..Script::default() };
-    Order { audited: true, prepare: true, ..Order::new(tasks, script) }
+    let (window, timeout) = ("2h", "200s");
+    Order { audited: true, prepare: true, window, timeout, ..Order::new(tasks, script) }
 }
 
 async fn stake_of(world: &World, provider: &Running) -> u128 {
@@ -62,9 +72,9 @@ async fn an_honest_audited_job_is_paid_and_its_auditors_are_too() {
     assert!(agreed.terms.audited);
     let progress = client.finish(client.tend(&agreed)).await;
     let audits = progress.audits.expect("an audited job shows its audits");
-    // A newcomer is audited always.
+    // A newcomer is audited always; the little record of its first ranges spares a later one once in 100,000 times.
     assert!(audits.upheld > 0, "{audits:?}");
-    let others = audits.overturned + audits.undecided + audits.not_audited + audits.open;
+    let others = audits.overturned + audits.undecided + audits.open;
     assert_eq!((others, progress.totals.settled), (0, 6), "{audits:?}");
     client.check_outputs(&world, &agreed, &order.script).await;
     assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN, "the stake is untouched");
@@ -73,10 +83,9 @@ async fn an_honest_audited_job_is_paid_and_its_auditors_are_too() {
     let link = client.jobs.account().link();
     let at = world.network.contracts;
     let record = link.read(at.audits, Audits::recordCall { provider: 1 }).await.unwrap();
-    assert_eq!(
-        record,
-        6 * 3 * 100_000_000_000_000 + 5 * 100_000_000_000_000 * u128::from(audits.upheld)
-    );
+    // Tasks of three units each, and a prepare phase of five in every range.
+    let units = 3 * (6 - audits.not_audited) + 5 * audits.upheld;
+    assert_eq!(record, u128::from(units) * 100_000_000_000_000);
     // Auditors have been paid, or are owed.
     let mut earned = 0;
     for key in keys(LEAST) {
@@ -150,7 +159,7 @@ async fn results_are_their_clients_alone_until_the_leaves_are_open() {
     let running = auditors(&world, LEAST).await;
     let progress = client.finish(tending).await;
     assert_eq!(progress.audits.unwrap().upheld, 1, "{progress:?}");
-    assert_eq!(stranger.gets(&of_client, Duration::from_secs(30)).await, (true, true));
+    assert_eq!(stranger.gets(&of_client, PATIENCE).await, (true, true));
     stop(running).await;
     drop(provider);
 }
@@ -161,7 +170,9 @@ async fn one_flipped_bit_costs_the_bond_and_the_job_ends_right() {
     let client = world.client().await;
     let _auditors = auditors(&world, LEAST).await;
     let cheat = world.provider_that(2, 1, &["flips"]).expect("up");
-    let order = order(4);
+    // Without a prepare phase a range has one leaf, so every draw hits the wrong one. Beside the leaf of a prepare phase
+    // all eight draws would miss it once in a hundred times.
+    let order = Order { prepare: false, ..order(4) };
     let agreed = client.submit(&world, &order).await;
     let tending = client.tend(&agreed);
     let mut progress = tending.progress();
@@ -190,31 +201,35 @@ async fn an_auditor_that_does_not_work_has_nothing_to_copy_and_loses_half() {
     let _auditors = auditors(&world, LEAST).await;
     let idler = Idler::join(&world, 5, SMALL).await;
     let provider = world.provider(2, 1).expect("up");
-    let mut jobs = 0;
-    let mut spoken = false;
-    while !spoken {
+    let (mut jobs, mut undecided) = (0, 0);
+    while idler.stake().await == SMALL {
         jobs += 1;
-        // By chance once in ten thousand times, with ranges of one task at first and never fewer than three.
-        assert!(jobs < 45, "it has a fifteenth of the stake and is never drawn");
+        // By chance once in a hundred thousand times, with six ranges in every job.
+        assert!(jobs < 30, "it has a fifteenth of the stake and is never drawn");
         let order = order(6);
         let agreed = client.submit(&world, &order).await;
         let tending = client.tend(&agreed);
         let mut progress = tending.progress();
         tokio::select! {
-            () = idler.pretend(agreed.job, &mut spoken) => {}
+            () = idler.pretend(agreed.job) => {}
             _ = until("the job is over", &mut progress, |progress| progress.over) => {}
         }
         let progress = client.finish(tending).await;
         let audits = progress.audits.unwrap();
-        assert_eq!((audits.overturned, audits.undecided), (0, 0), "{progress:?}");
+        assert_eq!(audits.overturned, 0, "{progress:?}");
         client.check_outputs(&world, &agreed, &order.script).await;
+        // It was drawn for six of fifteen votes of a case: about once in six hundred times.
+        undecided += audits.undecided;
     }
-    // Half of it, or of what was left if it was drawn in two ranges of the job.
-    assert!([SMALL / 2, SMALL / 4, SMALL / 8].contains(&idler.stake().await));
+    // Half of it, and again of what was left for every further range of the job in which it was drawn.
+    let stake = idler.stake().await;
+    assert!((1..=6).any(|times| stake == SMALL >> times), "{stake}");
     let owner = idler.owner.address();
     let owed = Audits::owedCall { owner };
     let audits = world.network.contracts.audits;
-    assert_eq!(idler.owner.link().read(audits, owed).await.unwrap(), 0, "and it earned nothing");
+    let owed = idler.owner.link().read(audits, owed).await.unwrap();
+    // Where nothing is decided all votes get the least fee, for nobody knows which were right.
+    assert!(owed == 0 || undecided > 0, "and it earned nothing, but is owed {owed}");
     assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN, "the provider is none the worse");
 }
 
@@ -264,11 +279,12 @@ async fn an_auditor_that_is_down_is_replaced_by_the_next_draw() {
 async fn whoever_is_killed_in_the_middle_of_an_audit_goes_on_where_it_was() {
     let world = World::start().await;
     let client = world.client().await;
-    let running = auditors(&world, LEAST).await;
+    // They have stake, but as long as neither they nor the client are there to draw, the provider alone does, seconds
+    // after its submission.
+    stop(auditors(&world, LEAST).await).await;
     let provider = world.provider(2, 1).expect("up");
     let order = order(1);
     let agreed = client.submit(&world, &order).await;
-    let tending = client.tend(&agreed);
     let range = RangeId { job: agreed.job, seq: 0 };
     let (link, at) = (client.jobs.account().link().clone(), world.network.contracts);
     let state = async || {
@@ -277,9 +293,17 @@ async fn whoever_is_killed_in_the_middle_of_an_audit_goes_on_where_it_was() {
     };
     wait("the range is submitted", async || state().await != AuditState::None).await;
     provider.kill();
-    // An auditor or the client draws; then everybody waits for the provider.
-    wait("the provider is waited for", async || state().await == AuditState::Naming).await;
-    stop(running).await;
+    let tending = client.tend(&agreed);
+    // On a machine that stood still for seconds it has drawn and named already, and nobody is in the middle of anything.
+    if state().await != AuditState::Committing {
+        let running = auditors(&world, LEAST).await;
+        // An auditor or the client draws; then everybody waits for the provider.
+        wait("the provider is waited for", async || {
+            matches!(state().await, AuditState::Naming | AuditState::Committing)
+        })
+        .await;
+        stop(running).await;
+    }
     let provider = world.provider(2, 1).expect("up");
     wait("the auditor is waited for", async || state().await == AuditState::Committing).await;
     // Held down, so that nothing can be revealed before the auditors were stopped.
