@@ -1,6 +1,7 @@
 //! `tilth gateway`: the HTTP door to language models.
 
 use std::{
+    io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -18,6 +19,7 @@ use tilth_protocol::{Amount, Problem, infer::Prices};
 use tilth_provider::infer::Model;
 use tilth_service::{Registry, Urgency, options};
 use tokio::task::JoinHandle;
+use tracing::warn;
 
 use crate::{
     Ended,
@@ -118,6 +120,9 @@ const LIMITS: Subject = Subject {
 fn limits(given: &[String]) -> Result<Limits, Problem> {
     let mut limits = Limits::default();
     LIMITS.set(&mut limits, given)?;
+    for variable in LIMITS.stray_variables(&options::rows(&limits)) {
+        warn!(variable, "looks like a limit of the gateway and is none");
+    }
     Ok(limits)
 }
 
@@ -166,16 +171,31 @@ async fn call(
     body: Option<Value>,
 ) -> Result<Value, Problem> {
     let dir = folder(&common.dir());
-    operator::call(&dir, method, path, body.as_ref()).await.map_err(|error| match error {
-        CallError::Refused(text) => {
-            Problem::new("the gateway refuses", text, "correct the command; the gateway runs on")
+    operator::call(&dir, method, path, body.as_ref()).await.map_err(|error| problem(&error))
+}
+
+/// Why the gateway of a folder did not do something, and what helps.
+fn problem(error: &CallError) -> Problem {
+    let source = match error {
+        CallError::Refused { message, advice } => {
+            let advice = advice.as_deref();
+            let advice = advice.unwrap_or("correct the command; the gateway runs on");
+            return Problem::new("the gateway does not do it", message, advice);
         }
-        CallError::Away(error) => Problem::new(
-            "the gateway of this folder does not answer",
-            error.to_string(),
-            "see that it runs (`tilth gateway`, or `tilth up --model FILE`), and in which folder",
-        ),
-    })
+        CallError::Away(source) => source,
+    };
+    let advice = match source.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            "see that it runs (`tilth gateway`, or `tilth up --model FILE`), and in which folder"
+        }
+        ErrorKind::PermissionDenied => "do it as the user whose gateway it is",
+        ErrorKind::TimedOut => {
+            "it may be done all the same: look before doing it again; see its log"
+        }
+        ErrorKind::InvalidInput => "name its folder by a shorter path (--dir)",
+        _ => "see its log, and that it has the same version as this command",
+    };
+    Problem::new("the gateway of this folder does not answer", source.to_string(), advice)
 }
 
 async fn key(common: &Common, command: KeyCommand) -> Ended {
@@ -288,10 +308,19 @@ async fn receipts(common: &Common, from: u64) -> Ended {
         ]);
     }
     print!("{}", table.render());
-    if let Some(last) = all.last().and_then(|one| one["number"].as_u64()) {
-        eprintln!("  further ones: --from {}", last.saturating_add(1));
+    if let Some(hint) = further(all, &common.dir()) {
+        eprintln!("  {hint}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How to see the receipts after these.
+fn further(all: &[Value], dir: &Path) -> Option<String> {
+    let next = all.last()?["number"].as_u64()?.checked_add(1)?;
+    // A list that is not full was all there is, until now.
+    let which = if all.len() < operator::MAX_RECEIPTS { "later ones" } else { "the next ones" };
+    let dir = crate::place::dir_option(dir);
+    Some(format!("{which}: tilth gateway receipts --from {next}{dir}"))
 }
 
 #[cfg(test)]
@@ -307,5 +336,31 @@ mod tests {
         let problem = super::limits(&["question-max=7".to_owned()]).unwrap_err();
         assert!(problem.to_string().contains("`questions-max`"), "{problem}");
         assert_eq!(options::rows(&Limits::default()).len(), 8);
+    }
+
+    #[test]
+    fn advice_is_about_what_has_happened() {
+        let advice = |error: CallError| problem(&error).advice;
+        let away = |kind: ErrorKind| advice(CallError::Away(kind.into()));
+        assert!(away(ErrorKind::ConnectionRefused).contains("see that it runs"));
+        assert!(away(ErrorKind::PermissionDenied).contains("as the user"));
+        assert!(!away(ErrorKind::TimedOut).contains("see that it runs"));
+        let refused = |advice: Option<&str>| CallError::Refused {
+            message: "no".to_owned(),
+            advice: advice.map(str::to_owned),
+        };
+        assert_eq!(advice(refused(Some("make room"))), "make room");
+        assert!(advice(refused(None)).contains("correct the command"));
+    }
+
+    #[test]
+    fn a_full_list_of_receipts_says_how_to_see_the_next_ones() {
+        let dir = Path::new("/net");
+        let list = |count: u64| (5..5 + count).map(|n| json!({ "number": n })).collect::<Vec<_>>();
+        assert_eq!(further(&[], dir), None);
+        let some = further(&list(3), dir).unwrap();
+        assert_eq!(some, "later ones: tilth gateway receipts --from 8 --dir /net");
+        let full = further(&list(operator::MAX_RECEIPTS as u64), dir).unwrap();
+        assert_eq!(full, "the next ones: tilth gateway receipts --from 1005 --dir /net");
     }
 }

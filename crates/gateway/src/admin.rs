@@ -10,12 +10,11 @@ use crate::{
     api::ApiError,
     body::{Reply, json},
     books::{Books, BooksError, KeyId, KeyRecord},
+    operator::MAX_RECEIPTS,
 };
 
 /// Most bytes of a body.
 pub(crate) const MAX_BODY: usize = 4 << 10;
-/// Most receipts in one list.
-const MAX_RECEIPTS: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,16 +30,18 @@ struct NewBudget {
     budget: Amount,
 }
 
+/// What the operator is told, and does about it: only some of it is the command's fault.
 fn books_error(error: &BooksError) -> ApiError {
-    match error {
+    let told = match error {
         BooksError::Unknown | BooksError::Name | BooksError::Full | BooksError::InUse => {
-            ApiError::invalid(format!("{error}: {}.", error.advice()))
+            ApiError::invalid(error.to_string())
         }
         other => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             ApiError::new(status, "server_error", None, other.to_string())
         }
-    }
+    };
+    ApiError { advice: Some(error.advice()), ..told }
 }
 
 fn shown(id: &KeyId, record: &KeyRecord) -> Value {
@@ -121,5 +122,23 @@ pub(crate) async fn answer(
             let kind = "invalid_request_error";
             Err(ApiError::new(StatusCode::NOT_FOUND, kind, Some("unknown_url"), text))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_is_told_what_to_do_about_each_fault_and_not_what_helps_against_another() {
+        let disk = books_error(&BooksError::Database("no space".to_owned()));
+        assert_eq!(disk.status, StatusCode::INTERNAL_SERVER_ERROR);
+        let told = disk.body();
+        assert_eq!(told["error"]["message"], "the books: no space");
+        assert!(told["error"]["advice"].as_str().unwrap().contains("has room"), "{told}");
+        let unknown = books_error(&BooksError::Unknown);
+        assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
+        assert_eq!(unknown.body()["error"]["advice"], "see `tilth gateway key ls`");
+        assert!(ApiError::invalid("x").body()["error"].get("advice").is_none());
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     space::Space,
 };
 use begun::UnderWay;
-pub(crate) use begun::{Begun, Due, Next};
+pub(crate) use begun::{Begun, Due, Next, Stopped};
 use choose::most_input;
 pub(crate) use tries::Tries;
 
@@ -198,7 +198,7 @@ impl Counter {
                 choice: choice.clone(),
                 hold: Some(hold),
                 first: Some(first),
-                space: self.space.part(),
+                space: self.space.part(*key),
                 covered: 0,
                 began,
                 until,

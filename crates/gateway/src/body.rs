@@ -16,7 +16,10 @@ use hyper::{
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::api::ApiError;
+use crate::{
+    api::ApiError,
+    space::{NoRoom, Shelf},
+};
 
 /// Parts of one stream that wait for their reader.
 const PARTS: usize = 64;
@@ -81,34 +84,59 @@ pub(crate) fn refusal(error: &ApiError) -> Reply {
 
 /// The writing end of a stream of events.
 #[derive(Clone, Debug)]
-pub(crate) struct Events(mpsc::Sender<Bytes>);
+pub(crate) struct Events {
+    parts: mpsc::Sender<Bytes>,
+    /// Where they wait for their reader.
+    shelf: Shelf,
+}
 
-/// The reader is gone, or takes nothing.
+/// Why an event is not sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gone;
+pub(crate) enum Unsent {
+    /// The reader is gone, or takes nothing.
+    Gone,
+    /// There is no room for it.
+    NoRoom(NoRoom),
+}
+
+fn event(value: &Value) -> String {
+    format!("data: {value}\n\n")
+}
 
 impl Events {
     /// A reply whose events come later.
-    pub(crate) fn open() -> (Self, Reply) {
+    pub(crate) fn open(shelf: Shelf) -> (Self, Reply) {
         let (sender, parts) = mpsc::channel(PARTS);
         let mut reply = reply(StatusCode::OK, "text/event-stream; charset=utf-8", Bytes::new());
         *reply.body_mut() = Body::Parts(parts);
         // Some proxies hold streams back otherwise.
         reply.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-        (Self(sender), reply)
+        (Self { parts: sender, shelf }, reply)
     }
 
-    async fn put(&self, text: String) -> Result<(), Gone> {
-        self.0.send_timeout(text.into(), STALL).await.map_err(|_| Gone)
+    /// Room for an event that is sent later.
+    pub(crate) fn prepare(&self, value: &Value) -> Result<Bytes, NoRoom> {
+        self.shelf.keep(event(value))
+    }
+
+    /// Sends what was prepared.
+    pub(crate) async fn put(&self, event: Bytes) -> Result<(), Unsent> {
+        self.parts.send_timeout(event, STALL).await.map_err(|_| Unsent::Gone)
     }
 
     /// Sends an event.
-    pub(crate) async fn send(&self, value: &Value) -> Result<(), Gone> {
-        self.put(format!("data: {value}\n\n")).await
+    pub(crate) async fn send(&self, value: &Value) -> Result<(), Unsent> {
+        let event = self.prepare(value).map_err(Unsent::NoRoom)?;
+        self.put(event).await
+    }
+
+    /// Sends one of the few small events at the end. For these there always is room.
+    pub(crate) async fn last(&self, value: &Value) -> Result<(), Unsent> {
+        self.put(event(value).into()).await
     }
 
     /// Sends the event after which nothing comes.
-    pub(crate) async fn done(&self) -> Result<(), Gone> {
-        self.put("data: [DONE]\n\n".to_owned()).await
+    pub(crate) async fn done(&self) -> Result<(), Unsent> {
+        self.put(Bytes::from_static(b"data: [DONE]\n\n")).await
     }
 }

@@ -8,7 +8,7 @@ mod places;
 mod store;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
@@ -45,6 +45,14 @@ struct Live {
     holds: u32,
     /// Questions that are read or answered.
     visits: u32,
+    /// Budgets on their way to the disk, in their order.
+    coming: VecDeque<Amount>,
+}
+
+impl Live {
+    fn new(record: KeyRecord) -> Self {
+        Self { record, holds: 0, visits: 0, coming: VecDeque::new() }
+    }
 }
 
 /// Why a key may not ask.
@@ -65,6 +73,12 @@ pub enum Denied {
 }
 
 type Done = oneshot::Sender<Result<(), BooksError>>;
+type Told = oneshot::Receiver<Result<(), BooksError>>;
+
+/// Waits until a change is on disk.
+async fn written(told: Told) -> Result<(), BooksError> {
+    told.await.map_err(|_| BooksError::Stopped)?
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -73,13 +87,14 @@ struct State {
 }
 
 impl State {
-    /// Takes budgets over that are on disk.
+    /// Takes budgets over that are on disk. Of those that come after them the least counts already.
     fn raise(&mut self, written: &[&Change]) {
         for change in written {
             if let Change::Budget(id, budget) = change
                 && let Some(live) = self.keys.get_mut(id)
             {
-                live.record.budget.budget = *budget;
+                live.coming.pop_front();
+                live.record.budget.budget = live.coming.iter().copied().fold(*budget, Ord::min);
             }
         }
     }
@@ -110,7 +125,7 @@ impl Books {
     fn on(store: Store) -> Result<Self, BooksError> {
         let store = Arc::new(store);
         let keys = store.keys()?.into_iter();
-        let keys = keys.map(|(id, record)| (id, Live { record, holds: 0, visits: 0 })).collect();
+        let keys = keys.map(|(id, record)| (id, Live::new(record))).collect();
         let state = Arc::new(Mutex::new(State { keys, broken: false }));
         let (changes, inbox) = mpsc::channel::<(Change, Done)>();
         let (writing, watched) = (Arc::clone(&store), Arc::clone(&state));
@@ -125,10 +140,12 @@ impl Books {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn commit(&self, change: Change) -> Result<(), BooksError> {
+    /// Hands a change to the writer. Whoever changes what is in memory does this before he lets go of it, so that the disk
+    /// has the same order.
+    fn queue(&self, change: Change) -> Result<Told, BooksError> {
         let (done, told) = oneshot::channel();
         self.changes.send((change, done)).map_err(|_| BooksError::Stopped)?;
-        told.await.map_err(|_| BooksError::Stopped)?
+        Ok(told)
     }
 
     /// Makes a key. Its secret is nowhere else afterwards.
@@ -156,8 +173,8 @@ impl Books {
             budget: Budget::new(budget),
             ..KeyRecord::default()
         };
-        self.commit(Change::Key(id, Box::new(record.clone()))).await?;
-        self.state().keys.insert(id, Live { record, holds: 0, visits: 0 });
+        written(self.queue(Change::Key(id, Box::new(record.clone())))?).await?;
+        self.state().keys.insert(id, Live::new(record));
         Ok((id, secret))
     }
 
@@ -166,14 +183,17 @@ impl Books {
     /// # Errors
     /// There is no such key, or the books cannot be written.
     pub async fn set_budget(&self, id: &KeyId, budget: Amount) -> Result<(), BooksError> {
-        {
+        let told = {
             let mut state = self.state();
             let live = state.keys.get_mut(id).ok_or(BooksError::Unknown)?;
+            let told = self.queue(Change::Budget(*id, budget))?;
+            live.coming.push_back(budget);
             let known = &mut live.record.budget.budget;
             *known = budget.min(*known);
-        }
+            told
+        };
         // The rest is the writer's, which does it in the order of the disk.
-        self.commit(Change::Budget(*id, budget)).await
+        written(told).await
     }
 
     /// Removes a key. What was charged to it stays in the receipts and in what is owed.
@@ -181,15 +201,16 @@ impl Books {
     /// # Errors
     /// There is no such key, something is under way for it, or the books cannot be written.
     pub async fn remove(&self, id: &KeyId) -> Result<(), BooksError> {
-        {
+        let told = {
             let mut state = self.state();
             let live = state.keys.get(id).ok_or(BooksError::Unknown)?;
             if live.holds > 0 || live.visits > 0 {
                 return Err(BooksError::InUse);
             }
             state.keys.remove(id);
-        }
-        self.commit(Change::Removed(*id)).await
+            self.queue(Change::Removed(*id))?
+        };
+        written(told).await
     }
 
     /// All keys.
@@ -232,27 +253,30 @@ impl Books {
     ///
     /// # Errors
     /// One charges more than was held, or the books cannot be written. What was held is free again.
-    pub async fn settle(&self, mut ended: Vec<(Hold, SignedReceipt)>) -> Result<(), BooksError> {
-        {
-            let mut state = self.state();
-            let mut changed: HashMap<KeyId, Live> = HashMap::new();
-            for (hold, signed) in &ended {
-                let mut live = match changed.get(&hold.id) {
-                    Some(known) => known.clone(),
-                    None => state.keys.get(&hold.id).ok_or(BooksError::Unknown)?.clone(),
-                };
-                live.record.budget.settle(hold.amount, signed.receipt.charge)?;
-                live.record.count(&signed.receipt);
-                live.holds = live.holds.saturating_sub(1);
-                changed.insert(hold.id, live);
-            }
-            state.keys.extend(changed);
-            for (hold, _) in &mut ended {
-                hold.open = false;
-            }
+    pub async fn settle(&self, ended: Vec<(Hold, SignedReceipt)>) -> Result<(), BooksError> {
+        written(self.charge(ended)?).await
+    }
+
+    /// Charges in memory, and hands it to the writer.
+    fn charge(&self, mut ended: Vec<(Hold, SignedReceipt)>) -> Result<Told, BooksError> {
+        let mut state = self.state();
+        let mut changed: HashMap<KeyId, Live> = HashMap::new();
+        for (hold, signed) in &ended {
+            let mut live = match changed.get(&hold.id) {
+                Some(known) => known.clone(),
+                None => state.keys.get(&hold.id).ok_or(BooksError::Unknown)?.clone(),
+            };
+            live.record.budget.settle(hold.amount, signed.receipt.charge)?;
+            live.record.count(&signed.receipt);
+            live.holds = live.holds.saturating_sub(1);
+            changed.insert(hold.id, live);
+        }
+        state.keys.extend(changed);
+        for (hold, _) in &mut ended {
+            hold.open = false;
         }
         let settled = ended.into_iter().map(|(hold, signed)| (hold.id, signed)).collect();
-        self.commit(Change::Settled(settled)).await
+        self.queue(Change::Settled(settled))
     }
 
     /// Holds an amount for an answer.

@@ -19,6 +19,14 @@ pub enum GatewayError {
         /// What the system answered.
         source: io::Error,
     },
+    /// The key of its endpoint.
+    #[error("the key in {} cannot be used: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// Where its operator is heard.
     #[error("the operator cannot be heard in {}: {source}", path.display())]
     Operator {
@@ -52,8 +60,10 @@ impl GatewayError {
         let advice = match self {
             Self::Chain(error) => return error.problem(),
             Self::Blobs(error) => return error.problem(),
-            Self::Folder { .. } => {
-                "check the folder's permissions and free space, and that a key file has 32 bytes"
+            Self::Folder { .. } => "check the folder's permissions and free space",
+            Self::Key { .. } => {
+                "do what it says, if it says something; one that does not hold 32 bytes can be moved away: a new one is made, \
+                 and no receipt or key of a caller depends on the old one"
             }
             Self::Operator { .. } => {
                 "check the folder's permissions, and that its path has no more than 80 bytes"

@@ -10,6 +10,7 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use tilth_protocol::infer::Makes;
 use tilth_service::Spawner;
 use tokio::sync::Semaphore;
 
@@ -96,7 +97,8 @@ async fn route(service: &Arc<Service>, request: Request<Incoming>) -> Result<Rep
             let id = percent_decode_str(&path["/v1/models/".len()..]).decode_utf8_lossy();
             let listed = service.counter.market.resolve(&id);
             let listed = listed.ok_or_else(|| ApiError::no_model(&id))?;
-            Ok(json(StatusCode::OK, &shown(service, &listed)))
+            let makes = service.counter.market.makes(listed.model);
+            Ok(json(StatusCode::OK, &shown(&listed, makes)))
         }
         _ => {
             let text = format!("There is nothing at {path}; see /openapi.json.");
@@ -145,8 +147,7 @@ pub(crate) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
     }
 }
 
-fn shown(service: &Service, listed: &Listed) -> serde_json::Value {
-    let makes = service.counter.market.makes(listed.model);
+fn shown(listed: &Listed, makes: Option<Makes>) -> serde_json::Value {
     json!({
         "id": listed.id,
         "object": "model",
@@ -157,9 +158,11 @@ fn shown(service: &Service, listed: &Listed) -> serde_json::Value {
 }
 
 fn models(service: &Service) -> Reply {
-    let models = service.counter.market.models();
-    let data: Vec<_> = models.iter().map(|listed| shown(service, listed)).collect();
-    json(StatusCode::OK, &json!({ "object": "list", "data": data }))
+    let listing = service.counter.market.listing(|models| {
+        let data: Vec<_> = models.iter().map(|(listed, makes)| shown(listed, *makes)).collect();
+        json!({ "object": "list", "data": data }).to_string().into()
+    });
+    reply(StatusCode::OK, "application/json", listing)
 }
 
 #[cfg(test)]

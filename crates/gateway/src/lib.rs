@@ -66,13 +66,14 @@ tilth_service::options! {
         pub body_bytes_max: usize = 4 << 20,
         /// Questions at the same time; one key has at most a quarter of the places.
         pub questions_max: usize = 256,
-        /// Memory for all answers together, until their readers have them.
+        /// Memory for all answers together, until their readers have them; one key has at most a quarter, or 96 MiB if that
+        /// is more.
         pub answer_bytes_max: usize = 1 << 30,
         /// Tokens of one answer.
         pub answer_tokens_max: u32 = 65_536,
         /// How long one answer may take, over all providers that are asked for it.
         pub answer_time_max: Duration = Duration::from_secs(600),
-        /// How often all providers are asked what they sell.
+        /// How often all providers are asked what they sell; at most once a second.
         pub refresh: Duration = Duration::from_secs(15),
     }
 }
@@ -145,7 +146,8 @@ impl Gateway {
         let operators = operator::listen(dir)
             .map_err(|source| GatewayError::Operator { path: dir.join("operator"), source })?;
         let path = dir.join("endpoint.key");
-        let endpoint = kept_secret(&path).map_err(folder(&path))?;
+        let endpoint = kept_secret(&path)
+            .map_err(|source| GatewayError::Key { path: path.clone(), source })?;
         let link = Link::to(&config.network)?;
         let chain_id = link.check().await?;
         let mut store = tilth_blobs::Config::new(dir.join("content"), endpoint, config.bind);
@@ -245,12 +247,13 @@ fn spawn(scope: &Scope, name: &str, doing: impl Future<Output = ()> + Send + 'st
     });
 }
 
-/// The prompt of a question as it was sent to a gateway, of either shape: for whoever computes the answer again.
+/// The prompt of a question as it was sent to a gateway, of any shape: for whoever computes the answer again. If it has
+/// prompts of several shapes, the one with this hash, which the receipt has.
 ///
 /// # Errors
 /// It is no question that a gateway takes.
-pub fn prompt_of(question: &[u8]) -> Result<Prompt, String> {
-    api::request::prompt_of(question).map_err(|error| error.message)
+pub fn prompt_with(question: &[u8], hash: &[u8; 32]) -> Result<Prompt, String> {
+    api::request::prompt_with(question, hash).map_err(|error| error.message)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Who sells what at the moment, and how well.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use alloy::primitives::Address;
+use bytes::Bytes;
 use tilth_client::{
     Contacts, Link,
     infer::{Asker, Seller, sellers},
@@ -24,13 +26,29 @@ use crate::{
 
 /// Most providers whose standing is remembered.
 const MAX_STANDINGS: usize = 4096;
+/// Looking who sells takes everybody's time; it is done no more often than this.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct State {
     sellers: Vec<Seller>,
     /// By owner: a new endpoint costs nothing, a new owner a stake.
     standings: HashMap<Address, Standing>,
+    /// At which look a seller was first seen: nobody becomes older than he is.
+    first_seen: HashMap<Address, u64>,
+    looks: u64,
     names: Names,
+    /// All models as they are shown, made when somebody asks.
+    listing: Option<Bytes>,
+}
+
+/// What one seller says that a model makes, and what speaks for it.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    makes: Makes,
+    first_seen: u64,
+    /// That have ended well.
+    answers: u64,
 }
 
 impl State {
@@ -42,22 +60,54 @@ impl State {
         offered
     }
 
-    fn set(&mut self, sellers: Vec<Seller>) {
+    /// A seller has one word about each model, its first: whoever offers one often counts once.
+    fn set(&mut self, mut sellers: Vec<Seller>) {
+        for seller in &mut sellers {
+            let mut seen = BTreeSet::new();
+            seller.offers.retain(|offer| seen.insert(offer.model));
+        }
+        self.looks = self.looks.saturating_add(1);
+        for seller in &sellers {
+            self.first_seen.entry(seller.owner).or_insert(self.looks);
+        }
         self.sellers = sellers;
+        self.listing = None;
         let mut names = std::mem::take(&mut self.names);
         names.see(&self.offered());
         self.names = names;
     }
+
+    /// What is said of all models, or of one.
+    fn said(&self, of: Option<ContentHash>) -> BTreeMap<ContentHash, Vec<Said>> {
+        let mut said: BTreeMap<ContentHash, Vec<Said>> = BTreeMap::new();
+        for seller in &self.sellers {
+            let standing = self.standings.get(&seller.owner);
+            let answers = standing.map_or(0, |standing| standing.answers);
+            let first_seen = self.first_seen.get(&seller.owner).copied().unwrap_or(self.looks);
+            let offers = seller.offers.iter();
+            for offer in offers.filter(|offer| of.is_none_or(|model| model == offer.model)) {
+                let one = Said { makes: offer.makes, first_seen, answers };
+                said.entry(offer.model).or_default().push(one);
+            }
+        }
+        said
+    }
 }
 
-/// What most of them say; of equally many the first in their order.
-pub(crate) fn most_named(all: impl Iterator<Item = Makes>) -> Option<Makes> {
-    let mut counts: BTreeMap<Makes, usize> = BTreeMap::new();
-    for makes in all {
-        *counts.entry(makes).or_default() += 1;
+/// What most of them say. Of equally many those count who say what the question takes for granted, then those who were
+/// here first, then those who have answered more, then the first in the order of what they say.
+fn most_said(said: &[Said], fits: impl Fn(Makes) -> bool) -> Option<Makes> {
+    let mut sums: BTreeMap<Makes, (usize, u64, u64)> = BTreeMap::new();
+    for one in said {
+        let (sellers, first_seen, answers) = sums.entry(one.makes).or_insert((0, u64::MAX, 0));
+        *sellers += 1;
+        *first_seen = one.first_seen.min(*first_seen);
+        *answers = answers.saturating_add(one.answers);
     }
-    let most = counts.values().max().copied()?;
-    counts.into_iter().find(|(_, count)| *count == most).map(|(makes, _)| makes)
+    let best = sums.into_iter().max_by_key(|(makes, (sellers, first_seen, answers))| {
+        (*sellers, fits(*makes), Reverse(*first_seen), *answers, Reverse(*makes))
+    });
+    best.map(|(makes, _)| makes)
 }
 
 /// All offers.
@@ -67,7 +117,8 @@ pub(crate) struct Market {
     link: Link,
     contacts: Contacts,
     state: Mutex<State>,
-    began: Instant,
+    /// `None` is a time that stands still, for tests: what was found out of a provider is not forgotten then.
+    began: Option<Instant>,
 }
 
 /// Someone to ask.
@@ -86,22 +137,29 @@ impl Market {
         names: BTreeMap<String, ContentHash>,
     ) -> Self {
         let state = Mutex::new(State { names: Names::new(names), ..State::default() });
-        Self { asker, link, contacts, state, began: Instant::now() }
+        Self { asker, link, contacts, state, began: Some(Instant::now()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets no time pass any more.
+    #[cfg(test)]
+    pub(crate) fn stand_still(&mut self) {
+        self.began = None;
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let passed = self.began.map(|began| began.elapsed()).unwrap_or_default();
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Asks again and again, for ever: everybody but those who did not answer before, who are skipped for a while, two
-    /// minutes at most.
+    /// minutes at most. Not more than once a second, however short the interval.
     pub(crate) async fn keep(&self, interval: Duration) {
         loop {
-            tokio::time::sleep(interval).await;
+            tokio::time::sleep(interval.max(MIN_INTERVAL)).await;
             self.refresh().await;
         }
     }
@@ -114,6 +172,10 @@ impl Market {
                 if state.standings.len() > MAX_STANDINGS {
                     let here: BTreeSet<_> = sellers.iter().map(|s| s.owner).collect();
                     state.standings.retain(|owner, _| here.contains(owner));
+                }
+                if state.first_seen.len() > MAX_STANDINGS {
+                    let here: BTreeSet<_> = sellers.iter().map(|s| s.owner).collect();
+                    state.first_seen.retain(|owner, _| here.contains(owner));
                 }
                 state.set(sellers);
             }
@@ -128,6 +190,12 @@ impl Market {
         self.state().set(sellers);
     }
 
+    /// What is remembered of a provider.
+    #[cfg(test)]
+    pub(crate) fn standing(&self, owner: Address) -> Standing {
+        self.state().standings.get(&owner).copied().unwrap_or_default()
+    }
+
     /// Providers and models at the moment.
     pub(crate) fn size(&self) -> (usize, usize) {
         let state = self.state();
@@ -136,10 +204,27 @@ impl Market {
         (state.sellers.len(), models.len())
     }
 
-    /// All models on sale, by name.
-    pub(crate) fn models(&self) -> Vec<Listed> {
-        let state = self.state();
-        state.names.list(&state.offered())
+    /// All models on sale as they are shown, with what each makes: written once each time it was found out who sells, so
+    /// that a tie which answers decide meanwhile shows a moment later.
+    pub(crate) fn listing(
+        &self,
+        show: impl FnOnce(Vec<(Listed, Option<Makes>)>) -> Bytes,
+    ) -> Bytes {
+        let mut state = self.state();
+        if let Some(listing) = &state.listing {
+            return listing.clone();
+        }
+        let said = state.said(None);
+        let makes =
+            |model: &ContentHash| said.get(model).and_then(|said| most_said(said, |_| true));
+        let models = state.names.list(&state.offered()).into_iter();
+        let models = models.map(|listed| {
+            let makes = makes(&listed.model);
+            (listed, makes)
+        });
+        let listing = show(models.collect());
+        state.listing = Some(listing.clone());
+        listing
     }
 
     /// The model of a name or hash.
@@ -150,17 +235,25 @@ impl Market {
 
     /// What a model makes, as most say who sell it.
     pub(crate) fn makes(&self, model: ContentHash) -> Option<Makes> {
-        let state = self.state();
-        let offers = state.sellers.iter().flat_map(|seller| &seller.offers);
-        most_named(offers.filter(|offer| offer.model == model).map(|offer| offer.makes))
+        most_said(self.state().said(Some(model)).get(&model)?, |_| true)
     }
 
-    /// Whom to ask for a model, the best first.
-    pub(crate) fn choices(&self, model: ContentHash, input: u32, output: u32) -> Vec<Choice> {
+    /// What a model makes, as most say who sell it, and whom of them to ask, the best first. `fits` is what the question
+    /// takes for granted; it decides where as many say one thing as another.
+    pub(crate) fn choices(
+        &self,
+        model: ContentHash,
+        input: u32,
+        output: u32,
+        fits: impl Fn(Makes) -> bool,
+    ) -> Option<(Makes, Vec<Choice>)> {
         let state = self.state();
+        let makes = most_said(state.said(Some(model)).get(&model)?, fits)?;
         let (mut choices, mut candidates) = (Vec::new(), Vec::new());
         for seller in &state.sellers {
-            let Some(offer) = seller.offers.iter().find(|offer| offer.model == model) else {
+            let mut offers = seller.offers.iter();
+            let Some(offer) = offers.find(|offer| offer.model == model && offer.makes == makes)
+            else {
                 continue;
             };
             let standing = state.standings.get(&seller.owner).copied();
@@ -169,7 +262,7 @@ impl Market {
             choices.push(Choice { seller: seller.clone(), offer: offer.clone() });
         }
         let order = order(&candidates, input, output, self.now_ms());
-        order.into_iter().map(|index| choices[index].clone()).collect()
+        Some((makes, order.into_iter().map(|index| choices[index].clone()).collect()))
     }
 
     /// Remembers something of a provider.
@@ -179,16 +272,4 @@ impl Market {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_most_say_counts_and_no_order_of_asking_does() {
-        let (text, small) = (Makes::Text, Makes::Embeddings { dimensions: 384 });
-        let wide = Makes::Embeddings { dimensions: 768 };
-        assert_eq!(most_named([wide, small, wide].into_iter()), Some(wide));
-        assert_eq!(most_named([wide, small].into_iter()), Some(small));
-        assert_eq!(most_named([small, text].into_iter()), Some(text));
-        assert_eq!(most_named(std::iter::empty()), None);
-    }
-}
+mod tests;

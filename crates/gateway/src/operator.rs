@@ -24,6 +24,8 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Most bytes of a key as it is shown: a name of 128 bytes, each of which may take six, and nine numbers.
 const KEY_BYTES: usize = 1600;
 const _: () = assert!(crate::books::MAX_KEYS * KEY_BYTES <= MAX_ANSWER);
+/// Most receipts in one list.
+pub const MAX_RECEIPTS: usize = 1000;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -33,9 +35,14 @@ pub enum CallError {
     /// None runs in the folder, or it does not answer.
     #[error(transparent)]
     Away(#[from] io::Error),
-    /// It refuses, in its own words.
-    #[error("{0}")]
-    Refused(String),
+    /// It refuses, or cannot.
+    #[error("{message}")]
+    Refused {
+        /// Why, in its own words.
+        message: String,
+        /// What to do about it, if it says so.
+        advice: Option<String>,
+    },
 }
 
 /// Asks the gateway that runs in a folder.
@@ -107,8 +114,9 @@ async fn ask(
     if status.is_success() {
         return Ok(answer);
     }
-    let message = answer["error"]["message"].as_str().unwrap_or("it refuses without a word");
-    Err(CallError::Refused(message.to_owned()))
+    let said = |field: &str| answer["error"][field].as_str().map(str::to_owned);
+    let message = said("message").unwrap_or_else(|| "it refuses without a word".to_owned());
+    Err(CallError::Refused { message, advice: said("advice") })
 }
 
 #[cfg(test)]

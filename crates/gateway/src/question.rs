@@ -6,10 +6,14 @@ use std::{
 };
 
 use alloy::primitives::hex;
-use hyper::{Request, StatusCode, body::Incoming};
+use hyper::{
+    Request, StatusCode,
+    body::{Bytes, Incoming},
+};
 use tilth_client::infer::nonce;
+use tilth_protocol::infer::SignedReceipt;
 use tilth_service::OnFailure;
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     api::{
@@ -17,24 +21,21 @@ use crate::{
         answer::{Head, Usage, Whole},
         embed, request,
     },
-    ask::{Begun, Counter, Due, Next, Tries},
-    body::{Events, Gone, Reply, reply},
-    books::{KeyId, Visit},
+    ask::{Begun, Counter, Due, Next, Stopped, Tries},
+    body::{Events, Reply, Unsent, reply},
+    books::KeyId,
     handle::{Service, key_of, read},
     names::Listed,
+    space::{Place, Shelf},
 };
-
-/// A question's place among all, and among those of its key.
-struct Place {
-    _one: OwnedSemaphorePermit,
-    _visit: Visit,
-}
 
 /// A question that was understood, and what answering it needs.
 #[derive(Clone)]
 struct Asked {
     counter: Counter,
     key: KeyId,
+    /// Where the reply lies until its reader has it; the question's place goes with it.
+    shelf: Shelf,
     wanted: Arc<Wanted>,
     listed: Listed,
     time: Duration,
@@ -47,15 +48,20 @@ fn enter(service: &Service, request: &Request<Incoming>) -> Result<(KeyId, Place
     let visit = visit.map_err(|denied| ApiError::of_denied(&denied))?;
     let one = Arc::clone(&service.questions).try_acquire_owned();
     let one = one.map_err(|_| ApiError::busy("Too many questions at the same time."))?;
-    Ok((key, Place { _one: one, _visit: visit }))
+    Ok((key, Place::new(one, visit)))
 }
 
 /// A question and the model that it is for.
-fn asked(service: &Service, key: KeyId, wanted: Wanted) -> Result<Asked, ApiError> {
+fn asked(
+    service: &Service,
+    (key, place): (KeyId, Place),
+    wanted: Wanted,
+) -> Result<Asked, ApiError> {
+    let shelf = Shelf::new(&service.counter.space, key, place);
     let listed = service.counter.market.resolve(&wanted.model);
     let listed = listed.ok_or_else(|| ApiError::no_model(&wanted.model))?;
     let (counter, time) = (service.counter.clone(), service.answer_time);
-    Ok(Asked { counter, key, wanted: Arc::new(wanted), listed, time })
+    Ok(Asked { counter, key, shelf, wanted: Arc::new(wanted), listed, time })
 }
 
 pub(crate) async fn question(
@@ -63,13 +69,13 @@ pub(crate) async fn question(
     kind: Kind,
     request: Request<Incoming>,
 ) -> Result<Reply, ApiError> {
-    let (key, place) = enter(service, &request)?;
+    let place = enter(service, &request)?;
     let body = read(request, service.body_bytes).await?;
     let fresh = nonce();
     let seed = u64::from_le_bytes(fresh.first_chunk().copied().unwrap_or_default()) >> 1;
     let wanted = request::read(kind, &body, seed)?;
     drop(body);
-    let asked = asked(service, key, wanted)?;
+    let asked = asked(service, place, wanted)?;
     let listed = &asked.listed;
     let name = if kind == Kind::Chat { "chatcmpl" } else { "cmpl" };
     let head = Head {
@@ -79,11 +85,7 @@ pub(crate) async fn question(
         model: listed.id.clone(),
         fingerprint: format!("int1-{}", listed.model.short()),
     };
-    if asked.wanted.stream {
-        stream(service, asked, head, place).await
-    } else {
-        whole(asked, head).await
-    }
+    if asked.wanted.stream { stream(service, asked, head).await } else { whole(asked, head).await }
 }
 
 /// Embeddings, all at once.
@@ -91,32 +93,24 @@ pub(crate) async fn embeddings(
     service: &Arc<Service>,
     request: Request<Incoming>,
 ) -> Result<Reply, ApiError> {
-    let (key, _place) = enter(service, &request)?;
+    let place = enter(service, &request)?;
     let body = read(request, service.body_bytes).await?;
     let (wanted, format) = embed::read(&body)?;
     drop(body);
-    let asked = asked(service, key, wanted)?;
+    let asked = asked(service, place, wanted)?;
     let (answer, due) = Box::pin(asked.one(0)).await?;
-    let body = embed::body(&asked.listed.id, &answer.embeddings, &due.receipt, format);
+    let (id, embeddings) = (&asked.listed.id, &answer.embeddings);
+    let body = asked.shelf.write(&embed::body(id, embeddings, &due.receipt, format))?;
     drop(answer);
     asked.pay(vec![due], body).await
 }
 
 impl Asked {
-    /// Charges for what a reply says, and gives it out. It lies here until its reader has it; if there is no room for it,
-    /// nothing is charged.
-    async fn pay(
-        &self,
-        due: Vec<Due>,
-        body: serde_json::Result<Vec<u8>>,
-    ) -> Result<Reply, ApiError> {
-        let body = body.map_err(|error| ApiError::busy(error.to_string()))?;
-        let mut space = self.counter.space.part();
-        if !space.grow(body.len()) {
-            return Err(ApiError::full());
-        }
+    /// Charges for what a reply says, and gives it out. It was written before: one for which there is no room costs
+    /// nothing.
+    async fn pay(&self, due: Vec<Due>, body: Bytes) -> Result<Reply, ApiError> {
         self.counter.settle(due).await?;
-        Ok(reply(StatusCode::OK, "application/json", space.keep(body)))
+        Ok(reply(StatusCode::OK, "application/json", body))
     }
 
     /// One whole answer that is to be paid for. Nothing was said to the caller yet, so another provider is asked
@@ -132,7 +126,7 @@ impl Asked {
                 Err(error) => return Err(failed.unwrap_or(error)),
             };
             let mut answer = Whole::default();
-            let error = loop {
+            let stopped = loop {
                 match begun.next().await {
                     Ok(Next::Piece(piece)) => answer.take(piece),
                     Ok(Next::Embedding(embedding)) => answer.embeddings.push(embedding),
@@ -141,12 +135,15 @@ impl Asked {
                         answer.receipt = Some(due.receipt.clone());
                         return Ok((answer, due));
                     }
-                    Err(error) => break error,
+                    Err(stopped) => break stopped,
                 }
             };
+            let error = match stopped {
+                Stopped::NoRoom(no) => return Err(no.into()),
+                Stopped::Failed(error) => error,
+            };
             tries.failed();
-            // Where there is no memory for an answer there is none for another.
-            if !tries.are_left() || error == ApiError::full() {
+            if !tries.are_left() {
                 return Err(error);
             }
             self.counter.measures.retries.increment();
@@ -170,21 +167,16 @@ async fn whole(asked: Asked, head: Head) -> Result<Reply, ApiError> {
     }
     answers.sort_by_key(|(index, _)| *index);
     let (answers, due): (Vec<_>, Vec<_>) = answers.into_iter().map(|(_, answer)| answer).unzip();
-    let body = serde_json::to_vec(&head.body(&asked.wanted, &answers));
+    let body = asked.shelf.write(&head.body(&asked.wanted, &answers))?;
     drop(answers);
     asked.pay(due, body).await
 }
 
 /// Begins all answers before the reply does, so that whoever asks in vain gets a plain error.
-async fn stream(
-    service: &Service,
-    asked: Asked,
-    head: Head,
-    place: Place,
-) -> Result<Reply, ApiError> {
+async fn stream(service: &Service, asked: Asked, head: Head) -> Result<Reply, ApiError> {
     let mut starting = JoinSet::new();
     for index in 0..asked.wanted.n {
-        let Asked { counter, key, wanted, listed, time } = asked.clone();
+        let Asked { counter, key, wanted, listed, time, .. } = asked.clone();
         starting.spawn(async move {
             let mut tries = Tries::new(time);
             (index, counter.begin(&key, &wanted, &listed, index, &mut tries).await)
@@ -195,64 +187,98 @@ async fn stream(
         let (index, one) = one.map_err(|_| ApiError::busy("An answer was lost."))?;
         begun.push((index, one?));
     }
-    let (events, reply) = Events::open();
+    let (events, reply) = Events::open(asked.shelf.clone());
     let stop = service.spawner.token();
     let started = service.spawner.spawn("stream", OnFailure::Log, async move {
         tokio::select! {
             () = stop.cancelled() => {}
             () = talk(asked, head, begun, events) => {}
         }
-        drop(place);
     });
     if started { Ok(reply) } else { Err(ApiError::busy("The gateway stops.")) }
 }
 
-/// Passes answers on as they come, each charged before its end is told.
+/// Why a stream ends before its end.
+enum Broken {
+    /// Nobody listens any more.
+    Gone,
+    /// The listener is told.
+    Told(ApiError),
+}
+
+impl From<Unsent> for Broken {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Gone => Self::Gone,
+            Unsent::NoRoom(no) => Self::Told(no.into()),
+        }
+    }
+}
+
+/// Passes answers on as they come, and says so if one of them breaks off.
 async fn talk(asked: Asked, head: Head, begun: Vec<(u32, Begun)>, events: Events) {
-    let measures = asked.counter.measures.clone();
+    if let Err(Broken::Told(error)) = say(&asked, head, begun, &events).await {
+        // What was said cannot be taken back; it is not called whole.
+        asked.counter.measures.broken_streams.increment();
+        let _ = events.last(&error.body()).await;
+    }
+}
+
+/// Says all answers, each charged before its end is told.
+async fn say(
+    asked: &Asked,
+    head: Head,
+    begun: Vec<(u32, Begun)>,
+    events: &Events,
+) -> Result<(), Broken> {
     let mut talking = JoinSet::new();
     let head = Arc::new(head);
-    for (index, mut answer) in begun {
+    for (index, answer) in begun {
         let (head, events, asked) = (Arc::clone(&head), events.clone(), asked.clone());
-        talking.spawn(async move {
-            if let Some(opening) = head.opening(index, &asked.wanted) {
-                events.send(&opening).await?;
-            }
-            loop {
-                match answer.next().await {
-                    Ok(Next::Piece(piece)) => events.send(&head.piece(index, &piece)).await?,
-                    // Nobody who streams has asked for one.
-                    Ok(Next::Embedding(_)) => return Ok(Err(ApiError::late())),
-                    Ok(Next::Ended(due)) => {
-                        let receipt = due.receipt.clone();
-                        if let Err(error) = asked.counter.settle(vec![due]).await {
-                            return Ok(Err(error));
-                        }
-                        let end = receipt.receipt.end;
-                        events.send(&head.closing(index, end, &receipt)).await?;
-                        return Ok::<_, Gone>(Ok(receipt));
-                    }
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-        });
+        talking.spawn(async move { say_one(&asked, &head, (index, answer), &events).await });
     }
     let mut usage = Usage::default();
     while let Some(told) = talking.join_next().await {
-        match told {
-            Ok(Ok(Ok(receipt))) => usage.add(&receipt),
-            Ok(Ok(Err(error))) => {
-                // What was said cannot be taken back; it is not called whole.
-                measures.broken_streams.increment();
-                let _ = events.send(&error.body()).await;
-                return;
+        let lost = |_| Broken::Told(ApiError::busy("An answer was lost."));
+        match told.map_err(lost).flatten() {
+            Ok(receipt) => usage.add(&receipt),
+            Err(broken) => {
+                // None of the others says anything after the end.
+                talking.shutdown().await;
+                return Err(broken);
             }
-            // Nobody listens any more; dropping the others ends them.
-            Ok(Err(Gone)) | Err(_) => return,
         }
     }
-    if asked.wanted.include_usage && events.send(&head.usage(usage)).await.is_err() {
-        return;
+    if asked.wanted.include_usage {
+        events.last(&head.usage(usage)).await?;
     }
-    let _ = events.done().await;
+    events.done().await?;
+    Ok(())
+}
+
+async fn say_one(
+    asked: &Asked,
+    head: &Head,
+    (index, mut answer): (u32, Begun),
+    events: &Events,
+) -> Result<Box<SignedReceipt>, Broken> {
+    if let Some(opening) = head.opening(index, &asked.wanted) {
+        events.send(&opening).await?;
+    }
+    loop {
+        match answer.next().await.map_err(|stopped| Broken::Told(stopped.into()))? {
+            Next::Piece(piece) => events.send(&head.piece(index, &piece)).await?,
+            // Nobody who streams has asked for one.
+            Next::Embedding(_) => return Err(Broken::Told(ApiError::late())),
+            Next::Ended(due) => {
+                let receipt = due.receipt.clone();
+                let closing = head.closing(index, receipt.receipt.end, &receipt);
+                // Before it is charged: an end that cannot be told costs nothing.
+                let closing = events.prepare(&closing).map_err(Unsent::NoRoom)?;
+                asked.counter.settle(vec![due]).await.map_err(Broken::Told)?;
+                events.put(closing).await?;
+                return Ok(receipt);
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The listening socket: a bounded number of connections, each of which must make progress.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, io::Write as _, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -46,12 +46,19 @@ pub(crate) async fn serve(
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             service.counter.measures.refused_connections.increment();
-            // Best effort: whoever does not read at once sees the connection closed.
-            let _ = stream.try_write(FULL);
+            refuse(stream);
             continue;
         };
         let _ = stream.set_nodelay(true);
         connections.spawn(one(stream, Arc::clone(&service), place, idle));
+    }
+}
+
+/// Best effort: whoever does not read at once sees the connection closed. The socket is asked itself: the runtime does not
+/// know yet that a new one can be written to, and nobody waits for it here.
+fn refuse(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(FULL);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use alloy::primitives::Address;
 use serde_json::{Value, json};
-use tilth_gateway::prompt_of;
+use tilth_gateway::prompt_with;
 use tilth_protocol::{
     ContentHash, Harmless, Problem,
     infer::{Prices, Prompt, Room, SignedReceipt, check_question},
@@ -41,7 +41,7 @@ pub(super) async fn verify(common: &Common, answer: Answer) -> Ended {
         .map_err(|error| unreadable(&answer.receipt, &error))?;
     let signed = receipt_in(&file, answer.choice)?;
     let prompt = match &answer.question {
-        Some(question) => prompt_asked(&bytes_of(question)?)?,
+        Some(question) => prompt_asked(&bytes_of(question)?, &signed.receipt.prompt)?,
         None => prompt_kept(&file)?,
     };
     let receipt = &signed.receipt;
@@ -187,9 +187,9 @@ fn receipt_in(file: &Value, choice: usize) -> Result<SignedReceipt, Problem> {
     })
 }
 
-/// The prompt of a question as it was sent, read as a gateway reads it.
-fn prompt_asked(question: &[u8]) -> Result<Prompt, Problem> {
-    prompt_of(question).map_err(|detail| {
+/// The prompt of a question as it was sent, read as a gateway reads it; of a body for two endpoints the one with this hash.
+fn prompt_asked(question: &[u8], hash: &[u8; 32]) -> Result<Prompt, Problem> {
+    prompt_with(question, hash).map_err(|detail| {
         let advice = "name the question that was sent with --question";
         Problem::new("this is no question to a gateway", detail, advice)
     })
@@ -216,15 +216,15 @@ mod tests {
         assert_eq!(prompt_kept(&own).unwrap(), Prompt::Chat(chat.clone()));
         prompt_kept(&json!({ "choices": [] })).unwrap_err();
         let parts = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]}"#;
-        assert_eq!(prompt_asked(parts).unwrap(), Prompt::Chat(chat));
+        assert_eq!(prompt_asked(parts, &[0; 32]).unwrap(), Prompt::Chat(chat));
         let text = br#"{"model":"m","prompt":["x"]}"#;
-        assert_eq!(prompt_asked(text).unwrap(), Prompt::Text("x".into()));
+        assert_eq!(prompt_asked(text, &[0; 32]).unwrap(), Prompt::Text("x".into()));
         let embed = br#"{"model":"m","input":["x",[5]]}"#;
-        prompt_asked(embed).unwrap_err();
+        prompt_asked(embed, &[0; 32]).unwrap_err();
         let embed = br#"{"model":"m","input":[[5],[6]]}"#;
         let inputs = vec![Input::Tokens(vec![5]), Input::Tokens(vec![6])];
-        assert_eq!(prompt_asked(embed).unwrap(), Prompt::Inputs(inputs));
-        prompt_asked(br#"{"model":"m","messages":[5]}"#).unwrap_err();
+        assert_eq!(prompt_asked(embed, &[0; 32]).unwrap(), Prompt::Inputs(inputs));
+        prompt_asked(br#"{"model":"m","messages":[5]}"#, &[0; 32]).unwrap_err();
         receipt_in(&json!({ "choices": [] }), 0).unwrap_err();
         receipt_in(&json!({ "signature": 5 }), 0).unwrap_err();
     }

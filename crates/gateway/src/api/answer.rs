@@ -1,5 +1,6 @@
 //! Writing answers.
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tilth_protocol::infer::{Candidate, End, Piece, Said, SignedReceipt};
 
@@ -33,12 +34,11 @@ impl Whole {
     }
 }
 
-fn reason(end: Option<End>) -> Value {
-    match end {
-        None => Value::Null,
-        Some(End::Stop) => "stop".into(),
-        Some(End::Length) => "length".into(),
-    }
+fn reason(end: Option<End>) -> Option<&'static str> {
+    end.map(|end| match end {
+        End::Stop => "stop",
+        End::Length => "length",
+    })
 }
 
 /// Tokens in all.
@@ -81,36 +81,87 @@ fn shown(candidate: &Candidate) -> Value {
     })
 }
 
-fn logprobs(kind: Kind, said: &[Said]) -> Value {
-    let likely: Vec<_> = said.iter().filter_map(|said| said.likely.as_ref()).collect();
-    if likely.is_empty() {
-        return Value::Null;
+/// What the tokens of an answer are shown as, one after the other while they are written: all of them as values at once
+/// would take many times the memory of the answer.
+struct Tokens<'a> {
+    said: &'a [Said],
+    show: fn(&Candidate, &[Candidate]) -> Value,
+}
+
+impl Serialize for Tokens<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let likely = self.said.iter().filter_map(|said| said.likely.as_ref());
+        serializer.collect_seq(likely.map(|(own, top)| (self.show)(own, top)))
     }
-    match kind {
-        Kind::Chat => {
-            let content: Vec<Value> = likely
-                .iter()
-                .map(|(own, top)| {
-                    let mut token = shown(own);
-                    token["top_logprobs"] = top.iter().map(shown).collect();
-                    token
-                })
-                .collect();
-            json!({ "content": content, "refusal": null })
-        }
-        Kind::Text => {
-            let top = |top: &[Candidate]| {
-                let pairs = top.iter().map(|one| (text(one), number(one.log_probability).into()));
-                Value::Object(pairs.collect())
-            };
-            json!({
-                "tokens": likely.iter().map(|(own, _)| text(own)).collect::<Vec<_>>(),
-                "token_logprobs":
-                    likely.iter().map(|(own, _)| number(own.log_probability)).collect::<Vec<_>>(),
-                "top_logprobs": likely.iter().map(|(_, all)| top(all)).collect::<Vec<_>>(),
-            })
-        }
+}
+
+/// Log-probabilities in either shape.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Logprobs<'a> {
+    Chat { content: Tokens<'a>, refusal: () },
+    Text { tokens: Tokens<'a>, token_logprobs: Tokens<'a>, top_logprobs: Tokens<'a> },
+}
+
+fn shown_with(own: &Candidate, top: &[Candidate]) -> Value {
+    let mut token = shown(own);
+    token["top_logprobs"] = top.iter().map(shown).collect();
+    token
+}
+
+fn shown_top(_: &Candidate, top: &[Candidate]) -> Value {
+    let pairs = top.iter().map(|one| (text(one), number(one.log_probability).into()));
+    Value::Object(pairs.collect())
+}
+
+fn logprobs(kind: Kind, said: &[Said]) -> Option<Logprobs<'_>> {
+    if said.iter().all(|said| said.likely.is_none()) {
+        return None;
     }
+    Some(match kind {
+        Kind::Chat => Logprobs::Chat { content: Tokens { said, show: shown_with }, refusal: () },
+        Kind::Text => Logprobs::Text {
+            tokens: Tokens { said, show: |own, _| text(own).into() },
+            token_logprobs: Tokens { said, show: |own, _| number(own.log_probability).into() },
+            top_logprobs: Tokens { said, show: shown_top },
+        },
+    })
+}
+
+/// The whole body of a question that is not streamed. It borrows the answers and is written from them.
+#[derive(Serialize)]
+struct Body<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    system_fingerprint: &'a str,
+    choices: Vec<Choice<'a>>,
+    usage: Value,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: usize,
+    logprobs: Option<Logprobs<'a>>,
+    finish_reason: Option<&'static str>,
+    tilth: Beside<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+    refusal: (),
+}
+
+#[derive(Serialize)]
+struct Beside<'a> {
+    receipt: Option<&'a SignedReceipt>,
 }
 
 impl Head {
@@ -126,36 +177,38 @@ impl Head {
     }
 
     /// The whole body of a question that is not streamed.
-    pub(crate) fn body(&self, wanted: &Wanted, answers: &[Whole]) -> Value {
+    pub(crate) fn body<'a>(&'a self, wanted: &Wanted, answers: &'a [Whole]) -> impl Serialize {
         let mut usage = Usage::default();
-        let mut choices = Vec::new();
-        for (index, answer) in answers.iter().enumerate() {
-            let receipt = answer.receipt.as_deref();
-            if let Some(receipt) = receipt {
-                usage.add(receipt);
-            }
-            let mut choice = json!({
-                "index": index,
-                "logprobs": logprobs(self.kind, &answer.said),
-                "finish_reason": reason(answer.end),
-                "tilth": { "receipt": receipt },
-            });
-            match self.kind {
-                Kind::Chat => {
-                    choice["message"] =
-                        json!({ "role": "assistant", "content": answer.text, "refusal": null });
-                }
-                Kind::Text => choice["text"] = (echoed(wanted) + &answer.text).into(),
-            }
-            choices.push(choice);
+        for receipt in answers.iter().filter_map(|answer| answer.receipt.as_deref()) {
+            usage.add(receipt);
         }
-        let object = match self.kind {
-            Kind::Chat => "chat.completion",
-            Kind::Text => "text_completion",
+        let choice = |(index, answer): (usize, &'a Whole)| {
+            let message = Message { role: "assistant", content: &answer.text, refusal: () };
+            let (message, text) = match self.kind {
+                Kind::Chat => (Some(message), None),
+                Kind::Text => (None, Some(echoed(wanted) + &answer.text)),
+            };
+            Choice {
+                index,
+                logprobs: logprobs(self.kind, &answer.said),
+                finish_reason: reason(answer.end),
+                tilth: Beside { receipt: answer.receipt.as_deref() },
+                message,
+                text,
+            }
         };
-        let mut body = self.frame(object, choices);
-        body["usage"] = usage.json();
-        body
+        Body {
+            id: &self.id,
+            object: match self.kind {
+                Kind::Chat => "chat.completion",
+                Kind::Text => "text_completion",
+            },
+            created: self.created,
+            model: &self.model,
+            system_fingerprint: &self.fingerprint,
+            choices: answers.iter().enumerate().map(choice).collect(),
+            usage: usage.json(),
+        }
     }
 
     fn chunk(&self, choices: Vec<Value>) -> Value {
@@ -223,3 +276,7 @@ fn echoed(wanted: &Wanted) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

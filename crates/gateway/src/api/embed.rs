@@ -1,15 +1,17 @@
 //! Embeddings: reading questions for them, and writing what comes.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use tilth_protocol::infer::{
-    Input, Parameters, Prompt, SignedReceipt, check_question, embed::EMBEDDING_FRACTION,
+    Input, Parameters, Prompt, SignedReceipt, check_question,
+    embed::{EMBEDDING_FRACTION, MAX_INPUTS},
 };
 
 use super::{
     ApiError, Wanted,
     request::{parse, whole_number},
+    values::AtMost,
 };
 
 /// How numbers are written.
@@ -22,9 +24,10 @@ pub(crate) enum Format {
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct Body<'a> {
     model: String,
-    input: Option<Box<RawValue>>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
     encoding_format: Option<String>,
     dimensions: Option<i64>,
 }
@@ -32,7 +35,7 @@ struct Body {
 /// Reads a body.
 pub(crate) fn read(body: &[u8]) -> Result<(Wanted, Format), ApiError> {
     let Body { model, input, encoding_format, dimensions } = parse(body)?;
-    let prompt = prompt(input.as_deref())?;
+    let prompt = prompt(input)?;
     let format = match encoding_format.as_deref() {
         None | Some("float") => Format::Float,
         Some("base64") => Format::Base64,
@@ -67,7 +70,7 @@ fn prompt(input: Option<&RawValue>) -> Result<Prompt, ApiError> {
 }
 
 /// A text, a list of texts, a list of tokens, or a list of such lists. Which of them it is, its first letters say: so
-/// only one form is tried. Lists of many short ones take up to fourteen times the memory of their text until they are counted.
+/// only one form is tried, and of a list that is too long no more is read.
 fn inputs(json: &str) -> Result<Vec<Input>, ApiError> {
     let refused = |error: serde_json::Error| {
         let text = format!(
@@ -82,53 +85,58 @@ fn inputs(json: &str) -> Result<Vec<Input>, ApiError> {
     };
     let list = list.trim_start();
     if list.starts_with('"') {
-        let texts: Vec<String> = serde_json::from_str(json).map_err(refused)?;
-        return Ok(texts.into_iter().map(Input::Text).collect());
+        let texts: AtMost<String, MAX_INPUTS> = serde_json::from_str(json).map_err(refused)?;
+        return Ok(texts.0.into_iter().map(Input::Text).collect());
     }
     if list.starts_with('[') {
-        let lists: Vec<Vec<u32>> = serde_json::from_str(json).map_err(refused)?;
-        return Ok(lists.into_iter().map(Input::Tokens).collect());
+        let lists: AtMost<Vec<u32>, MAX_INPUTS> = serde_json::from_str(json).map_err(refused)?;
+        return Ok(lists.0.into_iter().map(Input::Tokens).collect());
     }
     let tokens: Vec<u32> = serde_json::from_str(json).map_err(refused)?;
     Ok(vec![Input::Tokens(tokens)])
 }
 
-/// The prompt of a question, if it is one for embeddings.
-pub(super) fn prompt_of(body: &[u8]) -> Result<Option<Prompt>, ApiError> {
+/// The prompt of a question for embeddings.
+pub(super) fn prompt_of(body: &[u8]) -> Result<Prompt, ApiError> {
     #[derive(Deserialize)]
-    struct Shape {
-        input: Option<Box<RawValue>>,
-        messages: Option<IgnoredAny>,
-        prompt: Option<IgnoredAny>,
+    struct Fields<'a> {
+        #[serde(borrow)]
+        input: Option<&'a RawValue>,
     }
-    let shape: Shape = parse(body)?;
-    if shape.input.is_none() || shape.messages.is_some() || shape.prompt.is_some() {
-        return Ok(None);
-    }
-    prompt(shape.input.as_deref()).map(Some)
+    let fields: Fields<'_> = parse(body)?;
+    prompt(fields.input)
 }
 
 #[derive(Serialize)]
 struct Answer<'a> {
     object: &'static str,
-    data: Vec<One>,
+    data: Vec<One<'a>>,
     model: &'a str,
     usage: Usage,
     tilth: Beside<'a>,
 }
 
 #[derive(Serialize)]
-struct One {
+struct One<'a> {
     object: &'static str,
     index: usize,
-    embedding: Shown,
+    embedding: Shown<'a>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Shown {
-    Numbers(Vec<f32>),
-    Bytes(String),
+/// An embedding that is converted while it is written.
+struct Shown<'a>(&'a [i32], Format);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let numbers = self.0.iter().map(|element| single(*element));
+        match self.1 {
+            Format::Float => serializer.collect_seq(numbers),
+            Format::Base64 => {
+                let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
+                serializer.serialize_str(&STANDARD.encode(bytes))
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -151,40 +159,27 @@ fn single(element: i32) -> f32 {
     (f64::from(element) / f64::from(1_u32 << EMBEDDING_FRACTION)) as f32
 }
 
-fn shown(embedding: &[i32], format: Format) -> Shown {
-    let numbers = embedding.iter().map(|element| single(*element));
-    match format {
-        Format::Float => Shown::Numbers(numbers.collect()),
-        Format::Base64 => {
-            let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
-            Shown::Bytes(STANDARD.encode(bytes))
-        }
-    }
-}
-
-/// The whole reply.
-///
-/// # Errors
-/// Those of the writer, which has none.
-pub(crate) fn body(
-    model: &str,
-    embeddings: &[Vec<i32>],
-    receipt: &SignedReceipt,
+/// The whole reply. It borrows the embeddings, which are converted while it is written.
+pub(crate) fn body<'a>(
+    model: &'a str,
+    embeddings: &'a [Vec<i32>],
+    receipt: &'a SignedReceipt,
     format: Format,
-) -> serde_json::Result<Vec<u8>> {
-    let one = |(index, embedding): (usize, &Vec<i32>)| One {
+) -> impl Serialize + use<'a> {
+    let all = embeddings.iter().enumerate();
+    let data = all.map(|(index, embedding)| One {
         object: "embedding",
         index,
-        embedding: shown(embedding, format),
-    };
+        embedding: Shown(embedding, format),
+    });
     let tokens = receipt.receipt.prompt_tokens;
-    serde_json::to_vec(&Answer {
+    Answer {
         object: "list",
-        data: embeddings.iter().enumerate().map(one).collect(),
+        data: data.collect(),
         model,
         usage: Usage { prompt_tokens: tokens, total_tokens: tokens },
         tilth: Beside { receipt },
-    })
+    }
 }
 
 #[cfg(test)]
@@ -254,9 +249,11 @@ mod tests {
     fn numbers_are_the_same_in_both_forms_and_of_length_one() {
         // Six tenths and minus eight tenths.
         let embedding = [644_245_094, -858_993_459, 0, 1];
-        let Shown::Numbers(numbers) = shown(&embedding, Format::Float) else { panic!() };
+        let text = serde_json::to_string(&Shown(&embedding, Format::Float)).unwrap();
+        let numbers: Vec<f32> = serde_json::from_str(&text).unwrap();
         assert_eq!(numbers, [0.6, -0.8, 0.0, 2_f32.powi(-30)]);
-        let Shown::Bytes(text) = shown(&embedding, Format::Base64) else { panic!() };
+        let text = serde_json::to_string(&Shown(&embedding, Format::Base64)).unwrap();
+        let text: String = serde_json::from_str(&text).unwrap();
         let bytes = STANDARD.decode(text).unwrap();
         let again = bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap()));
         assert_eq!(again.collect::<Vec<_>>(), numbers);

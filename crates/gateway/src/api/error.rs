@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tilth_client::infer::AskError;
 use tilth_protocol::infer::{Prompt, Refusal};
 
-use crate::books::Denied;
+use crate::{books::Denied, space::NoRoom};
 
 /// Most characters of a message.
 const MAX_MESSAGE: usize = 600;
@@ -31,6 +31,25 @@ pub(crate) struct ApiError {
     pub(crate) param: Option<String>,
     /// For people.
     pub(crate) message: String,
+    /// What the operator does about it, in replies to the operator.
+    pub(crate) advice: Option<&'static str>,
+}
+
+impl From<NoRoom> for ApiError {
+    fn from(no: NoRoom) -> Self {
+        match no {
+            NoRoom::Here => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let text = "As many answers wait for their readers here as there is memory for. Ask again later, or for less.";
+                Self::new(status, "server_error", Some("gateway_full"), text)
+            }
+            NoRoom::OfKey => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let text = "This key's answers take as much memory as one key has here. Read those that came, or ask for less.";
+                Self::new(status, "insufficient_quota", Some("rate_limit_exceeded"), text)
+            }
+        }
+    }
 }
 
 impl ApiError {
@@ -41,7 +60,7 @@ impl ApiError {
         message: impl Into<String>,
     ) -> Self {
         let message: String = message.into().chars().take(MAX_MESSAGE).collect();
-        Self { status, kind, code, param: None, message }
+        Self { status, kind, code, param: None, message, advice: None }
     }
 
     /// The question is at fault, in this field.
@@ -56,9 +75,13 @@ impl ApiError {
     }
 
     pub(crate) fn body(&self) -> Value {
-        json!({ "error": {
+        let mut error = json!({
             "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
-        }})
+        });
+        if let Some(advice) = self.advice {
+            error["advice"] = advice.into();
+        }
+        json!({ "error": error })
     }
 
     pub(crate) fn no_key() -> Self {
@@ -97,13 +120,6 @@ impl ApiError {
             }
         };
         Self::field("model", text)
-    }
-
-    /// As many answers lie here as there is memory for.
-    pub(crate) fn full() -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let text = "As many answers wait for their readers here as there is memory for. Ask again later, or for less.";
-        Self::new(status, "server_error", Some("gateway_full"), text)
     }
 
     pub(crate) fn busy(message: impl Into<String>) -> Self {

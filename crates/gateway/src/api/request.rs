@@ -1,15 +1,13 @@
 //! Reading questions. Unknown fields are ignored, as clients send more every month; fields that would change the
 //! answer and are not supported are refused, never ignored.
 
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IgnoredAny},
-};
-use serde_json::{Value, json};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 use tilth_protocol::infer::{Form, Parameters, Prompt};
 
 use super::values::{
-    Logprobs, OneOrMany, RawMessage, alternatives, fixed, messages, plain, says, stops,
+    alternatives, fixed, messages, plain, says, says_any, says_more_than_text, stops,
+    wants_logprobs,
 };
 use super::{ApiError, embed};
 
@@ -54,12 +52,15 @@ struct ResponseFormat {
     kind: String,
 }
 
-/// Fields of both shapes.
+/// Fields of both shapes. Those that come in several forms stay as they were written, in the body itself, until it is
+/// known what is wanted of them.
 #[derive(Deserialize)]
-struct Body {
+struct Body<'a> {
     model: String,
-    prompt: Option<Value>,
-    messages: Option<Vec<RawMessage>>,
+    #[serde(borrow)]
+    prompt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
     max_tokens: Option<i64>,
     max_completion_tokens: Option<i64>,
     temperature: Option<f64>,
@@ -67,40 +68,45 @@ struct Body {
     top_k: Option<i64>,
     seed: Option<i64>,
     n: Option<i64>,
-    stop: Option<OneOrMany>,
+    #[serde(borrow)]
+    stop: Option<&'a RawValue>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
-    logprobs: Option<Logprobs>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
     top_logprobs: Option<i64>,
     echo: Option<bool>,
     best_of: Option<i64>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
-    logit_bias: Option<std::collections::BTreeMap<String, IgnoredAny>>,
+    #[serde(borrow)]
+    logit_bias: Option<&'a RawValue>,
     repetition_penalty: Option<f64>,
     min_p: Option<f64>,
     suffix: Option<String>,
-    tools: Option<Vec<IgnoredAny>>,
-    tool_choice: Option<Value>,
-    functions: Option<Vec<IgnoredAny>>,
-    function_call: Option<Value>,
-    reasoning_effort: Option<Value>,
-    modalities: Option<Value>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_choice: Option<&'a RawValue>,
+    #[serde(borrow)]
+    functions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_effort: Option<&'a RawValue>,
+    #[serde(borrow)]
+    modalities: Option<&'a RawValue>,
     response_format: Option<ResponseFormat>,
 }
 
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let text = std::str::from_utf8(body)
         .map_err(|error| ApiError::invalid(format!("The body is not UTF-8: {error}.")))?;
     serde_json::from_str(text)
         .map_err(|error| ApiError::invalid(format!("The body is not a valid question: {error}.")))
 }
 
-fn prompt(
-    kind: Kind,
-    raw: Option<Vec<RawMessage>>,
-    text: Option<Value>,
-) -> Result<Prompt, ApiError> {
+fn prompt(kind: Kind, raw: Option<&RawValue>, text: Option<&RawValue>) -> Result<Prompt, ApiError> {
     Ok(match kind {
         Kind::Chat => Prompt::Chat(messages(raw)?),
         Kind::Text => Prompt::Text(plain(text)?),
@@ -124,11 +130,52 @@ pub(super) fn whole_number(
 
 /// The prompt of a question of any shape.
 pub(crate) fn prompt_of(body: &[u8]) -> Result<Prompt, ApiError> {
-    if let Some(inputs) = embed::prompt_of(body)? {
-        return Ok(inputs);
+    let shapes = Shapes::of(body)?;
+    if shapes.input && !shapes.messages && !shapes.prompt {
+        return embed::prompt_of(body);
     }
-    let body: Body = parse(body)?;
-    let kind = if body.messages.is_some() { Kind::Chat } else { Kind::Text };
+    prompt_in(if shapes.messages { Kind::Chat } else { Kind::Text }, body)
+}
+
+/// The prompt of a question whose receipt says this of it. A question may have fields of several shapes; which of them
+/// was answered, the path decided that it was sent to, and the receipt's hash shows. If it is none of them, as
+/// [`prompt_of`].
+pub(crate) fn prompt_with(body: &[u8], hash: &[u8; 32]) -> Result<Prompt, ApiError> {
+    let shapes = Shapes::of(body)?;
+    let found = [
+        shapes.messages.then(|| prompt_in(Kind::Chat, body)),
+        shapes.prompt.then(|| prompt_in(Kind::Text, body)),
+        shapes.input.then(|| embed::prompt_of(body)),
+    ];
+    let mut read = found.into_iter().flatten().flatten();
+    match read.find(|prompt| prompt.hash() == *hash) {
+        Some(prompt) => Ok(prompt),
+        None => prompt_of(body),
+    }
+}
+
+/// Which shapes' prompts a question has.
+struct Shapes {
+    messages: bool,
+    prompt: bool,
+    input: bool,
+}
+
+impl Shapes {
+    fn of(body: &[u8]) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        struct Fields {
+            messages: Option<IgnoredAny>,
+            prompt: Option<IgnoredAny>,
+            input: Option<IgnoredAny>,
+        }
+        let Fields { messages, prompt, input } = parse(body)?;
+        Ok(Self { messages: messages.is_some(), prompt: prompt.is_some(), input: input.is_some() })
+    }
+}
+
+fn prompt_in(kind: Kind, body: &[u8]) -> Result<Prompt, ApiError> {
+    let body: Body<'_> = parse(body)?;
     let prompt = prompt(kind, body.messages, body.prompt)?;
     prompt.check().map_err(|error| ApiError::invalid(error.to_string()))?;
     Ok(prompt)
@@ -136,7 +183,7 @@ pub(crate) fn prompt_of(body: &[u8]) -> Result<Prompt, ApiError> {
 
 /// Reads a body. `fresh` is the seed of questions that name none.
 pub(crate) fn read(kind: Kind, body: &[u8], fresh: u64) -> Result<Wanted, ApiError> {
-    let body: Body = parse(body)?;
+    let body: Body<'_> = parse(body)?;
     refuse_unsupported(kind, &body)?;
     let prompt = prompt(kind, body.messages, body.prompt)?;
     let most = body.max_completion_tokens.or(body.max_tokens);
@@ -176,6 +223,11 @@ fn form(format: Option<ResponseFormat>) -> Result<Form, ApiError> {
     match format.as_ref().map(|format| format.kind.as_str()) {
         None | Some("text") => Ok(Form::Text),
         Some("json_object") => Ok(Form::JsonObject),
+        Some("json_schema") => {
+            let text = "No model here can be held to a schema: `response_format` may be `json_object`, with the schema in \
+                        words in a message, and whoever asks checks what comes.";
+            Err(ApiError::field("response_format", text))
+        }
         Some(_) => {
             let text = "`response_format` must be of the type `text` or `json_object`.";
             Err(ApiError::field("response_format", text))
@@ -183,27 +235,25 @@ fn form(format: Option<ResponseFormat>) -> Result<Form, ApiError> {
     }
 }
 
-fn refuse_unsupported(kind: Kind, body: &Body) -> Result<(), ApiError> {
+fn refuse_unsupported(kind: Kind, body: &Body<'_>) -> Result<(), ApiError> {
     let penal = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
     // The prompt's log-probabilities would belong to it, and of a chat the template's words.
-    let echo = body.echo == Some(true)
-        && (kind == Kind::Chat || !matches!(body.logprobs, None | Some(Logprobs::Flag(false))));
+    let echo = body.echo == Some(true) && (kind == Kind::Chat || wants_logprobs(body.logprobs));
     let repetition = body.repetition_penalty.is_some_and(|penalty| penalty != 1.0);
-    let modalities = body.modalities.as_ref().is_some_and(|kinds| *kinds != json!(["text"]));
     let asked = [
         ("presence_penalty", penal(body.presence_penalty)),
         ("frequency_penalty", penal(body.frequency_penalty)),
-        ("logit_bias", body.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty())),
+        ("logit_bias", says_any(body.logit_bias)),
         ("repetition_penalty", repetition),
         ("min_p", penal(body.min_p)),
         ("suffix", body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty())),
-        ("tools", body.tools.as_ref().is_some_and(|tools| !tools.is_empty())),
+        ("tools", says_any(body.tools)),
         // Without tools these two mean nothing else.
-        ("tool_choice", says(body.tool_choice.as_ref(), &["none", "auto"])),
-        ("function_call", says(body.function_call.as_ref(), &["none", "auto"])),
-        ("reasoning_effort", says(body.reasoning_effort.as_ref(), &["none"])),
-        ("modalities", modalities),
-        ("functions", body.functions.as_ref().is_some_and(|functions| !functions.is_empty())),
+        ("tool_choice", says(body.tool_choice, &["none", "auto"])),
+        ("function_call", says(body.function_call, &["none", "auto"])),
+        ("reasoning_effort", says(body.reasoning_effort, &["none"])),
+        ("modalities", says_more_than_text(body.modalities)),
+        ("functions", says_any(body.functions)),
         ("echo", echo),
     ];
     match asked.iter().find(|(_, asked)| *asked) {

@@ -50,6 +50,23 @@ fn whoever_checks_an_answer_finds_the_prompt_that_was_answered() {
 }
 
 #[test]
+fn of_a_question_with_prompts_of_several_shapes_that_one_is_found_that_was_answered() {
+    let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"prompt":"once","input":"upon"}"#;
+    let chat = read(Kind::Chat, body, 0).unwrap().prompt;
+    let text = read(Kind::Text, body, 0).unwrap().prompt;
+    let embed = embed::read(body).unwrap().0.prompt;
+    for prompt in [&chat, &text, &embed] {
+        assert_eq!(prompt_with(body, &prompt.hash()).unwrap(), *prompt);
+    }
+    assert_eq!(prompt_with(body, &[0; 32]).unwrap(), prompt_of(body).unwrap());
+    // One shape that is none does not hide the other.
+    let odd = br#"{"model":"m","messages":5,"input":"upon"}"#;
+    assert_eq!(prompt_with(odd, &embed.hash()).unwrap(), embed);
+    prompt_with(odd, &[0; 32]).unwrap_err();
+    prompt_with(b"{}", &[0; 32]).unwrap_err();
+}
+
+#[test]
 fn what_clients_say_without_meaning_it_is_taken() {
     let harmless = r#","tool_choice":"auto","function_call":"none","tools":[],"reasoning_effort":null,"modalities":["text"],"repetition_penalty":1,"min_p":0,"top_k":0,"echo":false,"response_format":{"type":"text"},"logit_bias":{}"#;
     let (plain, same) = (chat("").unwrap(), chat(harmless).unwrap());
@@ -66,6 +83,10 @@ fn absurd_questions_are_refused_by_name() {
         (r#","max_tokens":99999999999"#, "max_tokens"),
         (r#","n":1000000"#, "n"),
         (r#","stop":["a","b","c","d","e"]"#, "stop"),
+        (r#","stop":{"a":1}"#, "stop"),
+        (r#","logprobs":"yes""#, "logprobs"),
+        (r#","logprobs":3"#, "logprobs"),
+        (r#","logit_bias":{"5":1}"#, "logit_bias"),
         (r#","top_logprobs":5"#, "top_logprobs"),
         (r#","logprobs":true,"top_logprobs":21"#, "logprobs"),
         (r#","tools":[{}]"#, "tools"),
@@ -105,6 +126,12 @@ fn absurd_questions_are_refused_by_name() {
     let echoed = br#"{"model":"m","prompt":"x","echo":true,"logprobs":1}"#;
     let error = read(Kind::Text, echoed, 0).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("echo"));
+    let many = vec![r#"{"role":"user","content":"hi"}"#; 1025].join(",");
+    let body = format!(r#"{{"model":"m","messages":[{many}]}}"#);
+    let error = read(Kind::Chat, body.as_bytes(), 0).unwrap_err();
+    assert!(error.param.as_deref() == Some("messages") && error.message.contains("more than 1024"));
+    let schema = chat(r#","response_format":{"type":"json_schema"}"#).unwrap_err();
+    assert!(schema.message.contains("`json_object`"), "{schema:?}");
     let image = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
     assert!(read(Kind::Chat, image, 0).is_err());
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -11,7 +11,7 @@ use crate::{
     api::ApiError,
     books::Hold,
     market::{Choice, Market},
-    space::Taken,
+    space::{NoRoom, Taken},
 };
 
 /// An answer whose first token has come.
@@ -22,7 +22,7 @@ pub(crate) struct Begun {
     pub(super) choice: Choice,
     pub(super) hold: Option<Hold>,
     pub(super) first: Option<Heard>,
-    /// Memory for what has come, twice: until the receipt is right, and for its reader.
+    /// Memory for what has come, twice: until the receipt is right, and for what is made of it.
     pub(super) space: Taken,
     /// For how many bytes of it.
     pub(super) covered: usize,
@@ -38,6 +38,24 @@ pub(crate) enum Next {
     Piece(Piece),
     Embedding(Vec<i32>),
     Ended(Due),
+}
+
+/// Why nothing more comes of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// There is no memory for it here, and none for another provider's.
+    NoRoom(NoRoom),
+    /// The provider has failed.
+    Failed(ApiError),
+}
+
+impl From<Stopped> for ApiError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::NoRoom(no) => no.into(),
+            Stopped::Failed(error) => error,
+        }
+    }
 }
 
 /// A whole answer that is not paid for yet. If this is dropped it never is.
@@ -77,7 +95,7 @@ impl Drop for UnderWay {
 
 impl Begun {
     /// What comes next. After the end, and after an error, nothing more does.
-    pub(crate) async fn next(&mut self) -> Result<Next, ApiError> {
+    pub(crate) async fn next(&mut self) -> Result<Next, Stopped> {
         let heard = match self.first.take() {
             Some(first) => Ok(first),
             None => timeout_at(self.until, self.answering.next())
@@ -85,20 +103,22 @@ impl Begun {
                 .unwrap_or_else(|_| Err(late(self.began.elapsed()))),
         };
         let came = self.answering.held_bytes();
-        if !self.space.grow(came.saturating_sub(self.covered).saturating_mul(2)) {
-            return Err(ApiError::full());
-        }
+        let more = came.saturating_sub(self.covered).saturating_mul(2);
+        self.space.grow(more).map_err(Stopped::NoRoom)?;
         self.covered = came;
         match heard {
             Ok(Heard::Piece(piece)) => Ok(Next::Piece(piece)),
             Ok(Heard::Embedding(embedding)) => Ok(Next::Embedding(embedding)),
             Ok(Heard::Ended { receipt, .. }) => {
                 self.counter.market.note(&self.choice.seller, |standing| standing.ended());
-                let hold = self.hold.take().ok_or_else(ApiError::late)?;
-                let space = std::mem::replace(&mut self.space, self.counter.space.part());
-                Ok(Next::Ended(Due { hold, receipt, _space: space }))
+                let hold = self.hold.take();
+                let hold = hold.ok_or_else(|| Stopped::Failed(ApiError::late()))?;
+                Ok(Next::Ended(Due { hold, receipt, _space: self.space.take() }))
             }
-            Err(error) => Err(self.counter.broke(&self.choice, &error, self.began.elapsed())),
+            Err(error) => {
+                let told = self.counter.broke(&self.choice, &error, self.began.elapsed());
+                Err(Stopped::Failed(told))
+            }
         }
     }
 }

@@ -6,13 +6,13 @@ use tilth_protocol::infer::{Makes, Prompt};
 use super::Counter;
 use crate::{
     api::{ApiError, Wanted},
-    market::{Choice, most_named},
+    market::Choice,
     names::Listed,
 };
 
 impl Counter {
     /// The choices for a question of about so many tokens, the best first. Of what a model makes only its blob decides;
-    /// where providers differ, those are asked who say what most say.
+    /// where providers differ, those are asked who say what most say, and no others if that is not what is wanted.
     pub(super) fn choices(
         &self,
         wanted: &Wanted,
@@ -20,20 +20,27 @@ impl Counter {
         input: u32,
         most: u32,
     ) -> Result<Vec<Choice>, ApiError> {
-        let mut choices = self.market.choices(model.model, input, most);
-        if choices.is_empty() {
+        let found = self.market.choices(model.model, input, most, |makes| fits(wanted, makes));
+        let Some((makes, choices)) = found.filter(|(_, choices)| !choices.is_empty()) else {
             return Err(ApiError::no_model(&wanted.model));
-        }
-        choices.retain(|choice| choice.offer.makes.takes(&wanted.prompt));
-        let Some(makes) = most_named(choices.iter().map(|choice| choice.offer.makes)) else {
-            return Err(ApiError::other_use(&wanted.model, &wanted.prompt));
         };
+        if !makes.takes(&wanted.prompt) {
+            return Err(ApiError::other_use(&wanted.model, &wanted.prompt));
+        }
         if let Makes::Embeddings { dimensions } = makes {
             check(wanted, dimensions)?;
         }
-        choices.retain(|choice| choice.offer.makes == makes);
         Ok(choices)
     }
+}
+
+/// Whether a question takes it for granted that the model makes this.
+fn fits(wanted: &Wanted, makes: Makes) -> bool {
+    let dimensions = match makes {
+        Makes::Text => None,
+        Makes::Embeddings { dimensions } => Some(dimensions),
+    };
+    makes.takes(&wanted.prompt) && (wanted.dimensions.is_none() || wanted.dimensions == dimensions)
 }
 
 /// Whether such embeddings are wanted, and can be kept here.

@@ -202,6 +202,33 @@ async fn a_budget_that_is_not_on_disk_is_not_spent() {
 }
 
 #[tokio::test]
+async fn a_budget_that_was_lowered_is_not_raised_by_what_was_asked_for_before() {
+    let id = [1; 32];
+    let written = |asked: [u128; 2]| {
+        let record = KeyRecord { budget: Budget::new(Amount(50)), ..KeyRecord::default() };
+        let mut live = Live::new(record);
+        live.coming = asked.map(Amount).into();
+        live.record.budget.budget = Amount(asked[0].min(asked[1]).min(50));
+        let mut state = State { keys: HashMap::from([(id, live)]), broken: false };
+        // One transaction after the other.
+        asked.map(|budget| {
+            state.raise(&[&Change::Budget(id, Amount(budget))]);
+            state.keys[&id].record.budget.budget.0
+        })
+    };
+    assert_eq!(written([100, 2]), [2, 2]);
+    assert_eq!(written([2, 100]), [2, 100]);
+    let disk = Disk::default();
+    let books = disk.books();
+    let (id, _) = books.create("some", None, Amount(5)).await.unwrap();
+    let set = |budget| books.set_budget(&id, Amount(budget));
+    let (more, less, last) = tokio::join!(set(100), set(2), set(7));
+    more.and(less).and(last).unwrap();
+    assert_eq!(books.keys()[0].1.budget.budget, Amount(7));
+    assert_eq!(disk.after_a_cut().books().keys()[0].1.budget.budget, Amount(7));
+}
+
+#[tokio::test]
 async fn removed_keys_are_gone_and_what_was_charged_to_them_is_not() {
     let disk = Disk::default();
     let books = disk.books();

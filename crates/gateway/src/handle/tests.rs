@@ -160,7 +160,7 @@ async fn readers_that_stop_reading_keep_nobody_waiting_and_are_not_written_for()
     let mut much = question(1000, 1);
     much["n"] = 16.into();
     let stuck = [open.ask_and_stop(&much).await, open.ask_and_stop(&much).await];
-    for seed in 0..20 {
+    for seed in 0..5 {
         let (status, stream) = open.ask(question(3, seed)).await;
         assert_eq!(status, 200, "{stream}");
         assert!(text_of(&stream).starts_with(&format!("{seed}.0;")));
@@ -174,15 +174,22 @@ async fn readers_that_stop_reading_keep_nobody_waiting_and_are_not_written_for()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_take_places_for_a_while_only() {
-    let open = open(&[Does::Well], 4, Duration::from_millis(500)).await;
-    let mut idle = Vec::new();
-    for _ in 0..4 {
-        idle.push(TcpStream::connect(open.address).await.unwrap());
-    }
-    let mut refused = TcpStream::connect(open.address).await.unwrap();
+    let idle = async |address: SocketAddr| {
+        let mut idle = Vec::new();
+        for _ in 0..4 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        idle
+    };
+    // For much longer than this takes.
+    let patient = open(&[Does::Well], 4, 10 * SOON).await;
+    let _idle = idle(patient.address).await;
+    let mut refused = TcpStream::connect(patient.address).await.unwrap();
     let mut said = String::new();
     let _ = refused.read_to_string(&mut said).await;
     assert!(said.starts_with("HTTP/1.1 503"), "{said}");
+    let open = open(&[Does::Well], 4, Duration::from_millis(500)).await;
+    let _idle = idle(open.address).await;
     let until = Instant::now() + SOON;
     let answered = loop {
         match open.try_send("GET", "/v1/models", Value::Null).await {
@@ -289,6 +296,61 @@ async fn embeddings_of_liars_are_not_taken_and_another_is_asked() {
         assert_eq!(open.scene.spent_and_held(), (8 * 2_000, 0), "{bad:?}");
         assert_eq!(open.scene.counter.measures.failures.value(), 1, "{bad:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_a_model_makes_those_decide_who_sell_it_and_the_question_if_they_are_even() {
+    let most_write = open(&[Does::Embeds, Does::Well, Does::Well], 9, SOON).await;
+    let (status, error) = most_write.send("POST", "/v1/embeddings", inputs(&json!({}))).await;
+    assert!(status == 400 && error.contains("/v1/chat/completions"), "{status} {error}");
+    let (_, listed) = most_write.send("GET", "/v1/models", Value::Null).await;
+    assert!(listed.contains(r#""makes":"text""#), "{listed}");
+    let even = open(&[Does::Embeds, Does::Well], 9, SOON).await;
+    let (status, made) = even.send("POST", "/v1/embeddings", inputs(&json!({}))).await;
+    assert_eq!(status, 200, "{made}");
+    let (status, said) = even.ask(question(3, 1)).await;
+    assert_eq!((status, text_of(&said).as_str()), (200, "aaa"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_does_not_read_its_answers_keeps_its_places_and_its_share_of_the_memory() {
+    const ALL: usize = 96 << 20;
+    let mut scene = scene(&[Does::Counts(900)]).await;
+    // For both, nine times about one megabyte: twice as it comes, and once as it is written.
+    scene.counter.space = Space::shared(ALL, 80 << 20);
+    let open = open_for(scene, 20, SOON, 2).await;
+    // More than any buffers on the way take, so that most of it lies here as long as nobody reads it.
+    let whole = json!({ "model": "m", "prompt": "hi", "max_tokens": 1000, "seed": 1, "n": 9 });
+    let unread = tokio::join!(open.ask_and_stop(&whole), open.ask_and_stop(&whole));
+    let space = &open.scene.counter.space;
+    assert!(space.left() < ALL - (12 << 20), "both wait for their readers");
+    // They are whole and charged, and still they are its questions.
+    assert_eq!(open.scene.counter.books.keys()[0].1.answers, 2 * 9);
+    let (status, error) = open.ask(question(3, 2)).await;
+    assert!(status == 429 && error.contains("rate_limit_exceeded"), "{status} {error}");
+    drop(unread);
+    eventually("all of it is free again", || space.left() == ALL).await;
+    assert_eq!(open.ask(question(3, 2)).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_has_its_share_of_the_memory_and_no_more() {
+    let mut scene = scene(&[Does::Counts(900)]).await;
+    scene.counter.space = Space::shared(64 << 20, 100_000);
+    let open = open_before(scene, 9, SOON).await;
+    let whole = |most: u32| json!({ "model": "m", "prompt": "hi", "max_tokens": most });
+    let (status, error) = open.ask(whole(1000)).await;
+    assert!(status == 429 && error.contains("rate_limit_exceeded"), "{status} {error}");
+    let measures = &open.scene.counter.measures;
+    assert_eq!((measures.failures.value(), measures.retries.value()), (0, 0), "nobody's fault");
+    assert_eq!(open.ask(whole(9)).await.0, 200);
+    // A stream of that length ends in the middle, and says why.
+    let (status, stream) = open.ask(question(1000, 1)).await;
+    assert_eq!(status, 200);
+    let last = stream.trim_end().rsplit("\n\n").next().unwrap();
+    assert!(last.contains("rate_limit_exceeded"), "{last}");
+    assert_eq!(measures.broken_streams.value(), 1);
+    eventually("nothing is held", || open.scene.spent_and_held().1 == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
