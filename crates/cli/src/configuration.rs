@@ -22,6 +22,25 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The defaults, then the file that is `given`, else the `usual` one if it is there, then the environment, then `set`, what
+    /// was given with `--set`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in these places is not an option or not possible.
+    pub fn gather<C: Setting + Default>(
+        &self,
+        given: Option<&Path>,
+        usual: Option<&Path>,
+        set: &[String],
+    ) -> Result<C, Problem> {
+        let mut config = C::default();
+        if let Some(path) = given.or(usual.filter(|usual| usual.exists())) {
+            self.load(&mut config, path)?;
+        }
+        self.set(&mut config, set)?;
+        Ok(config)
+    }
+
     /// Reads a file over what is set already.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! `tilth quote`: what a job is likely to cost and when it is likely to end, before it is submitted.
 
-use std::{process::ExitCode, time::SystemTime};
+use std::process::ExitCode;
 
 use tilth_client::{
-    job_file,
+    clock, job_file,
     quote::{self, Estimate, Going, Quote},
 };
 use tilth_protocol::{Amount, Price, Units};
@@ -87,8 +87,7 @@ fn say(going: &Going, units: Units, unit: &str) {
     let whose = if going.same_program { "this program" } else { "other programs" };
     // Those of other workloads are among them, and count other things.
     let paid_for = if going.same_program { unit } else { "1,000 units" };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let age = now.map_or(0, |now| now.as_secs().saturating_sub(going.newest_at));
+    let age = clock::wall().as_secs().saturating_sub(going.newest_at);
     println!(
         "\nfrom {} settled ranges of {} jobs of {whose}: {} tasks, {} {paid_for}, the newest {} ago",
         going.ranges,

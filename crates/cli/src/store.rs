@@ -91,7 +91,7 @@ fn failed(folder: &Path, error: &std::io::Error) -> Problem {
     Problem::new(
         "the content store cannot be used",
         format!("{}: {error}", folder.display()),
-        "check the folder's permissions and free space",
+        "do what it says, if it says something; else check the folder's permissions and free space",
     )
 }
 

@@ -55,13 +55,7 @@ impl AuditorSettings {
     /// # Errors
     /// The file cannot be read, or something in these places is not an option or not possible.
     pub fn gather(usual: &Path, given: &AuditorOptions) -> Result<Self, Problem> {
-        let mut config = Self::default();
-        match &given.config {
-            Some(path) => SUBJECT.load(&mut config, path)?,
-            None if usual.exists() => SUBJECT.load(&mut config, usual)?,
-            None => {}
-        }
-        SUBJECT.set(&mut config, &given.set)?;
+        let mut config: Self = SUBJECT.gather(given.config.as_deref(), Some(usual), &given.set)?;
         if let Some(stake) = given.stake {
             config.stake = stake.to_string();
         }

@@ -27,11 +27,7 @@ impl NodeConfig {
     /// # Errors
     /// The file cannot be read, or something in these places is not an option or not possible.
     pub fn gather(common: &Common, given: &NodeOptions) -> Result<Self, Problem> {
-        let mut config = Self::default();
-        if let Some(path) = &given.config {
-            SUBJECT.load(&mut config, path)?;
-        }
-        SUBJECT.set(&mut config, &given.set)?;
+        let mut config: Self = SUBJECT.gather(given.config.as_deref(), None, &given.set)?;
         if let Some(dir) = &common.dir {
             config.dir = Some(dir.clone());
         }

@@ -92,13 +92,7 @@ impl ProviderConfig {
     /// # Errors
     /// The file cannot be read, or something in these places is not an option or not possible.
     pub fn gather(usual: &Path, given: &ProviderOptions) -> Result<Self, Problem> {
-        let mut config = Self::default();
-        match &given.config {
-            Some(path) => SUBJECT.load(&mut config, path)?,
-            None if usual.exists() => SUBJECT.load(&mut config, usual)?,
-            None => {}
-        }
-        SUBJECT.set(&mut config, &given.set)?;
+        let mut config: Self = SUBJECT.gather(given.config.as_deref(), Some(usual), &given.set)?;
         config.flags(given);
         Ok(config)
     }

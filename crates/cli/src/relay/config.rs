@@ -110,11 +110,7 @@ impl RelayConfig {
     /// # Errors
     /// The file cannot be read, or something in these places is not an option or not possible.
     pub fn gather(given: &RelayOptions) -> Result<Self, Problem> {
-        let mut config = Self::default();
-        if let Some(path) = &given.config {
-            SUBJECT.load(&mut config, path)?;
-        }
-        SUBJECT.set(&mut config, &given.set)?;
+        let mut config: Self = SUBJECT.gather(given.config.as_deref(), None, &given.set)?;
         config.listen = given.listen.unwrap_or(config.listen);
         config.plain |= given.plain;
         if !given.name.is_empty() {

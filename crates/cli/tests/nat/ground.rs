@@ -3,6 +3,7 @@
 //! ```text
 //! street: the hub of a `Space`, where relays and chains are
 //!   |- router of home n: number 10+n outside, 192.168.n.1 inside - home n: 192.168.n.2
+//!   |  (40+n outside once it has got another address)
 //!   '- villa: number 30, no router
 //! ```
 
@@ -92,10 +93,15 @@ impl Ground {
     }
 
     /// A home's provider of access gives it another public address: everything that was open is lost.
-    pub fn readdress(&self, number: u8, to: u8) {
+    pub fn readdress(&self, number: u8) {
         let gate = gate(number);
         self.ip(&gate, &format!("addr del {}/24 dev wire", Self::outside(number)));
-        self.ip(&gate, &format!("addr add {}/24 dev wire", Space::address(to)));
+        self.ip(&gate, &format!("addr add {}/24 dev wire", Self::outside_anew(number)));
+    }
+
+    /// The address of a home's router after [`Ground::readdress`].
+    pub fn outside_anew(number: u8) -> String {
+        Space::address(40 + number)
     }
 
     /// The machine in a home moves to another address of its home's network.

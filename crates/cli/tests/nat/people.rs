@@ -4,7 +4,10 @@ use std::{
     net::SocketAddr,
     num::NonZeroU32,
     path::Path,
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -18,6 +21,17 @@ use crate::ground::{Ground, Router, STREET, STREET_ADDRESS};
 
 /// Longest wait for anything. Machines that run tests are shared and slow at times.
 pub const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest wait until two talk directly, also after a change. Nobody tells a home that its public address is
+/// another one: its endpoint asks the relay for it every 20 to 26 s, and two who find no way at once try
+/// again every 60 s.
+const PATIENCE_FOR_A_WAY: Duration = Duration::from_secs(240);
+
+/// Size of a blob that shows which way it comes: many times what else a relay passes on meanwhile.
+const PROBE: usize = 200_000;
+/// Pause between two of them: however long it takes, the disk does not fill up.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
+/// How many there were. Each is another blob, as one that is here already would not have to come.
+static PROBES: AtomicUsize = AtomicUsize::new(0);
 
 type Work<T> = Box<dyn FnOnce(&Runtime, &T) + Send>;
 
@@ -185,6 +199,29 @@ impl Person {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+
+    /// Fetches from another until something comes directly from this address. The route alone does not show
+    /// it: for a while it may be one from before, on which nothing comes any more. So next to nothing may
+    /// have gone over the relay meanwhile.
+    pub fn get_directly(&self, from: &Person, station: &Station, address: &str) {
+        let deadline = Instant::now() + PATIENCE_FOR_A_WAY;
+        loop {
+            let probe = from.put(u8::MAX, PROBE + PROBES.fetch_add(1, Ordering::Relaxed));
+            let before = station.passed_on();
+            self.get(probe, u8::MAX, from, PATIENCE).unwrap();
+            let relayed = station.passed_on() - before;
+            let route = self.route(from);
+            let is_there = route.as_ref().is_some_and(|route| is_direct_from(route, address));
+            if is_there && relayed < PROBE as u64 / 10 {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not directly from {address}: {relayed} bytes were relayed, in the end: {route:?}"
+            );
+            std::thread::sleep(PROBE_PAUSE);
+        }
+    }
 }
 
 fn tag() -> Tag {
@@ -208,6 +245,11 @@ pub fn two_homes(
 /// Whether a route goes from socket to socket.
 pub fn is_direct(route: &Route) -> bool {
     matches!(route, Route::Direct(_))
+}
+
+/// Whether a route goes from socket to socket, to one at this address.
+fn is_direct_from(route: &Route, address: &str) -> bool {
+    matches!(route, Route::Direct(socket) if socket.ip().to_string() == address)
 }
 
 /// Whether a route goes through a relay.
