@@ -107,7 +107,8 @@ tilth_service::options! {
         /// How long one request may execute messages, waiting for its turn included; zero is no limit.
         pub call_time_max: Duration = Duration::from_secs(5),
         /// Requests of the expensive kind that run at the same time: so many that execute messages,
-        /// and so many that read much (log queries, whole blocks).
+        /// and so many that read much (log queries, whole blocks). One address has at most three
+        /// quarters of them and one connection half, so that others need not wait for it.
         pub heavy_requests_max: usize = 16,
         /// Blocks one log query may span.
         pub logs_blocks_max: u64 = 1_000_000,

@@ -17,7 +17,7 @@ use std::fmt;
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U64, U256, hex};
 
 pub use lists::{Bounded, SlotRequest, arguments};
-pub(crate) use members::Members;
+pub(crate) use members::{Members, Name};
 pub(crate) use overrides::given;
 pub use transactions::transaction;
 

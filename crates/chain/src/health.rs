@@ -22,7 +22,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// head moves within `stall` while there is something to put into a block (or an interval says so).
 ///
 /// The head is watched from question to question, so a node that stands still is found out by the
-/// first question at least `stall` after another one.
+/// first question at least `stall` after another one. With [`Production::Manual`] nobody here knows when a
+/// block is due, so standing still is no reason: whoever makes or agrees on the blocks has to say so.
 pub(crate) fn readiness(
     node: &Arc<Node>,
     production: Production,

@@ -237,7 +237,8 @@ impl Chain {
 
     /// The question whether the node can do its work: whether blocks can be written and the folder
     /// takes files, and whether the head has moved within `stall` although there was something to put
-    /// into a block. The answer outlives the chain and is then that it has stopped.
+    /// into a block. With [`Production::Manual`] only whoever makes the blocks knows when one is due, so
+    /// the head may stand still. The answer outlives the chain and is then that it has stopped.
     pub fn readiness(&self, stall: Duration) -> Readiness {
         health::readiness(&self.node, self.production, self.dir.clone(), stall)
     }

@@ -11,6 +11,7 @@ mod machine;
 mod outcome;
 mod overrides;
 mod request;
+mod shares;
 mod transaction;
 mod watch;
 
@@ -21,5 +22,6 @@ pub(crate) use overrides::{
     BlockOverrides, CalledPrecompiles, OverrideError, Precompiles, narrow, override_state,
 };
 pub(crate) use request::{BOTH_PRICES, Message};
+pub(crate) use shares::{Caller, Shares};
 pub(crate) use transaction::Unsigned;
-pub(crate) use watch::{Turns, Watch, Watched, in_words};
+pub(crate) use watch::{Turns, Watch, Watched, in_words, on_behalf_of};

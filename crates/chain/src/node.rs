@@ -14,7 +14,7 @@ mod pending;
 mod submission;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Instant,
 };
 
@@ -29,6 +29,7 @@ pub(crate) use arrivals::Arrivals;
 use branches::Branches;
 use import::difficulty_before;
 pub(crate) use pending::PendingBlock;
+use recovery::Disk;
 
 use crate::{
     block::{ChainSpec, SealedHeader, chained_randomness, secret_randomness},
@@ -174,8 +175,7 @@ pub(crate) struct Node {
     pending: Mutex<Option<Arc<PendingBlock>>>,
     /// Blocks that are not final yet.
     branches: Mutex<Branches>,
-    /// The database refuses work until it is opened again.
-    disk_failed: AtomicBool,
+    disk: Mutex<Disk>,
     pub(crate) meters: Meters,
     /// The pool's time starts here.
     opened: Instant,
@@ -244,7 +244,7 @@ impl Node {
             fault: Mutex::new(None),
             pending: Mutex::new(None),
             branches: Mutex::default(),
-            disk_failed: AtomicBool::new(false),
+            disk: Mutex::default(),
             meters: Meters::default(),
             opened: Instant::now(),
             journal: OnceLock::new(),
@@ -297,13 +297,13 @@ impl Node {
     /// Makes, stores and publishes the next block from what the pool holds. Without transactions
     /// it makes an empty block only if `empty` says so. Blocks its thread.
     pub(crate) fn produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
-        let made = self.try_produce(empty);
-        self.note_failure(&made);
-        self.note_fault(&made);
+        let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = self.try_produce(&mut commitment, empty);
+        self.note_made(&made);
         made
     }
 
-    /// Remembers why no block can be made, or that one was.
+    /// Shows why no block can be made, or that one was.
     fn note_fault<T>(&self, made: &Result<T, NodeError>) {
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         *fault = made.as_ref().err().map(chain_of_causes);
@@ -312,9 +312,12 @@ impl Node {
         }
     }
 
-    fn try_produce(&self, empty: bool) -> Result<Option<Arc<Head>>, NodeError> {
-        let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
-        self.recover(&mut commitment)?;
+    fn try_produce(
+        &self,
+        commitment: &mut Commitment,
+        empty: bool,
+    ) -> Result<Option<Arc<Head>>, NodeError> {
+        self.recover(commitment)?;
         let start = Instant::now();
         let parent = self.head();
         let prev_randao = secret_randomness(&self.secret, &parent.header);
@@ -327,9 +330,9 @@ impl Node {
             return Ok(None);
         }
         let executing = lap(&self.meters.execute, start);
-        let (executed, advance) = builder.seal(&mut *commitment, &parent.snapshot)?;
+        let (executed, advance) = builder.seal(commitment, &parent.snapshot)?;
         lap(&self.meters.root, executing);
-        self.publish(&mut commitment, &executed, advance).map(Some)
+        self.publish(commitment, &executed, advance).map(Some)
     }
 
     /// Adds transactions from the pool until the block is full or `go_on` says no, without those that
@@ -383,20 +386,9 @@ impl Node {
         }
     }
 
-    /// Writes a block, whoever made it, and shows it.
+    /// Writes a block, whoever made it, and shows it. That it failed has to be noted before another gets
+    /// at the commitment, which may stand ahead of the head then.
     fn publish(
-        &self,
-        commitment: &mut Commitment,
-        executed: &Executed,
-        advance: Advance,
-    ) -> Result<Arc<Head>, NodeError> {
-        let made = self.try_publish(commitment, executed, advance);
-        // Before another gets at the commitment, which may stand ahead of the head now.
-        self.note_failure(&made);
-        made
-    }
-
-    fn try_publish(
         &self,
         commitment: &mut Commitment,
         executed: &Executed,

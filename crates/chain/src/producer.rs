@@ -4,7 +4,8 @@
 //! Blocks may be built and verified on blocks that are not final; each is executed once, and what it
 //! left behind is kept by its hash until it becomes final or cannot any more. Execution takes the
 //! time from the block and never from this machine, so every node comes to the same result. What is
-//! not final lives in memory: after a restart, blocks are handed in again.
+//! not final lives in memory: after a restart, blocks are handed in again. So they are after the disk
+//! has failed: each of these methods then begins by opening the database again.
 
 use std::sync::Arc;
 

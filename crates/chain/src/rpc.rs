@@ -34,6 +34,7 @@ mod news;
 mod oracle;
 mod origin;
 mod pending;
+mod places;
 mod raw;
 mod roots;
 mod runs;
@@ -65,6 +66,7 @@ use self::{
     http::Service,
     oracle::Oracle,
     origin::Gate,
+    places::Places,
     subscriptions::Hub,
     table::{Table, executing, heavy, quick, waiting},
 };
@@ -76,8 +78,10 @@ use crate::{config::Access, message::Turns, node::Node};
 pub(crate) struct Rpc {
     node: Arc<Node>,
     filters: Mutex<Filters>,
-    permits: Arc<Semaphore>,
-    executions: Arc<Semaphore>,
+    /// For requests that read much.
+    permits: Arc<Places>,
+    /// For those that execute messages.
+    executions: Arc<Places>,
     /// Whose turn it is to execute messages.
     turns: Arc<Turns>,
     oracle: Oracle,
@@ -117,8 +121,8 @@ pub(crate) async fn serve(
     let limits = &node.limits;
     let rpc = Rpc {
         filters: Mutex::new(Filters::new(limits.filters_max, limits.filter_idle_max)),
-        permits: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
-        executions: Arc::new(Semaphore::new(limits.heavy_requests_max.max(1))),
+        permits: Places::new(limits.heavy_requests_max),
+        executions: Places::new(limits.heavy_requests_max),
         turns: Arc::new(Turns::of_this_machine()),
         oracle: Oracle::new(limits.tip_min),
         submissions: Arc::new(Semaphore::new(submission::batches_max())),

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+mod door;
 pub mod files;
 pub mod logs;
 pub mod metrics;
@@ -20,6 +21,7 @@ mod signals;
 mod steady;
 
 pub use config::ConfigError;
+pub use door::Door;
 pub use logs::{LogError, LogFormat};
 pub use metrics::Registry;
 pub use monitor::{Monitor, Readiness};

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -27,6 +28,14 @@ impl Steady {
     #[must_use]
     pub fn new(stream: TcpStream, stall: Duration) -> Self {
         Self { stream, stall, waiting: None }
+    }
+
+    /// The address of the peer.
+    ///
+    /// # Errors
+    /// When it has gone already.
+    pub fn peer(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
     }
 
     fn watch<T>(

@@ -1,5 +1,4 @@
-//! Objects and their members, in the one way in which all of them are read, except for `authorizationList`'s (see
-//! [`super::strict`]): as Go's `encoding/json` does.
+//! Objects and their members, in the one way in which all of them are read: as Go's `encoding/json` does.
 //! Of a member that comes twice the last one counts. Members of structures are known without regard to
 //! case, null is none, and unknown ones are skipped; keys of maps are as they come.
 
@@ -13,9 +12,9 @@ use serde_json::value::RawValue;
 
 use super::{DecodeError, Parameter, kind, strict};
 
-/// A member's name, borrowed if it has no escapes.
+/// A member's name, or another text, borrowed if it has no escapes.
 #[derive(Deserialize)]
-pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(crate) struct Name<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Calls `visit` with the name and the text of each member of an object, in their order; null has none.
 /// `wanted` is the Go type; clients see it.

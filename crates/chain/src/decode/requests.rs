@@ -1,10 +1,12 @@
 //! Transactions as they are asked for: objects of optional fields.
 
+use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256};
-use alloy_rpc_types_eth::{AccessList, SignedAuthorization, TransactionInput, TransactionRequest};
+use alloy_rpc_types_eth::{AccessList, TransactionInput, TransactionRequest};
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
-use super::{DecodeError, Members, Parameter};
+use super::{DecodeError, Members, Parameter, kind};
 
 /// The name of the Go type; clients see it.
 const WANTED: &str = "ethapi.TransactionArgs";
@@ -67,8 +69,54 @@ impl Parameter for TransactionRequest {
             chain_id: fields.take::<U256>("chainId")?.map(|id| id.saturating_to()),
             max_fee_per_blob_gas: fields.price("maxFeePerBlobGas")?,
             blob_versioned_hashes: fields.read::<Vec<B256>>("blobVersionedHashes")?,
-            authorization_list: fields.read::<Vec<SignedAuthorization>>("authorizationList")?,
+            authorization_list: fields
+                .take::<Authorizations>("authorizationList")?
+                .map(|Authorizations(list)| list),
             ..Self::default()
         })
     }
+}
+
+/// What accounts have signed to run a contract's code as their own (EIP-7702).
+struct Authorizations(Vec<SignedAuthorization>);
+
+impl Parameter for Authorizations {
+    fn decode(json: &str) -> Result<Self, DecodeError> {
+        const LIST: &str = "[]types.SetCodeAuthorization";
+        let entries: Vec<&RawValue> =
+            serde_json::from_str(json).map_err(|_| DecodeError::form(kind(json), LIST))?;
+        let entries = entries.iter().map(|entry| authorization(entry.get()));
+        entries.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Members of an authorization; some clients call `yParity` `v`.
+const AUTHORIZATION: [&str; 7] = ["chainId", "address", "nonce", "yParity", "v", "r", "s"];
+
+/// One authorization, of which nothing may be missing.
+fn authorization(json: &str) -> Result<SignedAuthorization, DecodeError> {
+    const NAME: &str = "SetCodeAuthorization";
+    fn required<T: Parameter>(
+        members: &Members<'_, { AUTHORIZATION.len() }>,
+        name: &str,
+    ) -> Result<T, DecodeError> {
+        let missing = || DecodeError::Other(format!("missing required field '{name}' for {NAME}"));
+        members.take(NAME, name)?.ok_or_else(missing)
+    }
+
+    let members = Members::read(json, &AUTHORIZATION, "types.SetCodeAuthorization")?;
+    let inner = Authorization {
+        chain_id: required(&members, "chainId")?,
+        address: required(&members, "address")?,
+        nonce: required::<U64>(&members, "nonce")?.to(),
+    };
+    let parity = if members.get("v").is_some() && members.get("yParity").is_none() {
+        "v"
+    } else {
+        "yParity"
+    };
+    // What is too large for a byte is as wrong as the largest.
+    let parity = required::<U64>(&members, parity)?.saturating_to();
+    let (r, s) = (required(&members, "r")?, required(&members, "s")?);
+    Ok(SignedAuthorization::new_unchecked(inner, parity, r, s))
 }

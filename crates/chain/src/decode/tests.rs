@@ -259,6 +259,61 @@ fn requests_are_as_strict_as_geths() {
     }
 }
 
+#[test]
+fn an_authorization_is_whole() {
+    use alloy_rpc_types_eth::TransactionRequest;
+    let address = Address::repeat_byte(7);
+    let members = [
+        ("chainId", "\"0x0\"".to_owned()),
+        ("address", format!("\"{address}\"")),
+        ("nonce", "\"0x1\"".to_owned()),
+        ("yParity", "\"0x1\"".to_owned()),
+        ("r", "\"0x2\"".to_owned()),
+        ("s", "\"0x3\"".to_owned()),
+    ];
+    let read = |members: &[(&str, String)]| {
+        let members: Vec<_> =
+            members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let text = format!("{{\"authorizationList\":[{{{}}}]}}", members.join(","));
+        TransactionRequest::decode(&text).map(|request| request.authorization_list.unwrap())
+    };
+    let whole = read(&members).unwrap();
+    assert_eq!((whole[0].address, whole[0].nonce, whole[0].y_parity()), (address, 1, 1));
+    for (index, (name, _)) in members.iter().enumerate() {
+        let mut others = members.to_vec();
+        others.remove(index);
+        let missing = format!("missing required field '{name}' for SetCodeAuthorization");
+        assert_eq!(read(&others).unwrap_err().to_string(), missing);
+        // Null is none.
+        let mut null = members.to_vec();
+        null[index].1 = "null".to_owned();
+        assert_eq!(read(&null).unwrap_err().to_string(), missing);
+    }
+    // Some clients have another name for the parity.
+    let mut other = members.to_vec();
+    other[3].0 = "v";
+    assert_eq!(read(&other).unwrap(), whole);
+    // What is no parity is none in a byte either.
+    other[3].1 = "\"0x100\"".to_owned();
+    assert_eq!(read(&other).unwrap()[0].y_parity(), u8::MAX);
+    for (list, reason) in [
+        (
+            "{}",
+            "json: cannot unmarshal object into Go struct field \
+             TransactionArgs.authorizationList of type []types.SetCodeAuthorization",
+        ),
+        ("[null]", "missing required field 'chainId' for SetCodeAuthorization"),
+        (
+            r#"[{"chainId":1}]"#,
+            "json: cannot unmarshal non-string into Go struct field \
+             SetCodeAuthorization.chainId of type *hexutil.Big",
+        ),
+    ] {
+        let text = format!("{{\"authorizationList\":{list}}}");
+        assert_eq!(TransactionRequest::decode(&text).unwrap_err().to_string(), reason);
+    }
+}
+
 /// JSON of all kinds, near to what is taken.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
@@ -396,6 +451,15 @@ fn of_members_that_come_twice_the_last_one_counts() {
     let request = TransactionRequest::decode(&text).unwrap();
     assert_eq!((request.gas, request.nonce, request.value), (Some(2), Some(4), None));
     assert_eq!(request.access_list.unwrap().0[0].storage_keys, [slot]);
+
+    let text = format!(
+        r#"{{"authorizationList":[{{"chainId":"0x1","chainId":"0x2","address":"{at}","nonce":"0x7",
+        "NONCE":"0x8","r":"0x3","R":"0x4","s":"0x5","yParity":"0x0","YPARITY":"0x1"}}]}}"#
+    );
+    let list = TransactionRequest::decode(&text).unwrap().authorization_list.unwrap();
+    let [signed] = &list[..] else { panic!("{list:?}") };
+    assert_eq!((signed.chain_id, signed.address, signed.nonce), (U256::from(2), at, 8));
+    assert_eq!((signed.r(), signed.s(), signed.y_parity()), (U256::from(4), U256::from(5), 1));
 
     // Keys of maps are the same key if they are read as the same.
     let text = format!(

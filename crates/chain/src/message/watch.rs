@@ -2,12 +2,14 @@
 //!
 //! Executions on behalf of requests share one processor less than the machine has, taking turns
 //! of a few milliseconds, so that they can never keep blocks from being made, nor a long one a
-//! short one. A [`Watch`] ends an execution whose time is over. It is asked where loops pass:
-//! at jumps, calls and whatever reads or copies much (see `machine`), and at every read of state.
+//! short one. Turns go round among callers and not among executions ([`Shares`]), so that many of
+//! one caller delay another's no more than a few do. A [`Watch`] ends an execution whose time is
+//! over. It is asked where loops pass: at jumps, calls and whatever reads or copies much (see
+//! `machine`), and at every read of state.
 
 use std::{
     cell::Cell,
-    collections::VecDeque,
+    collections::BTreeSet,
     rc::Rc,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -16,6 +18,7 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 
+use super::{Caller, Shares};
 use crate::state::{AccountState, StateError, StateReader};
 
 /// Ticks between two looks at the clock: tens of microseconds of execution.
@@ -24,7 +27,24 @@ const BATCH: u32 = 4096;
 /// How long one execution keeps its turn while others wait.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// The right to execute, for so many at a time; the others wait in the order in which they came.
+thread_local! {
+    /// On whose behalf this thread executes.
+    static CALLER: Cell<Caller> = const { Cell::new(Caller::NODE) };
+}
+
+/// Does work on behalf of a caller, whose turns all executions take that begin on this thread meanwhile.
+pub(crate) fn on_behalf_of<T>(caller: Caller, work: impl FnOnce() -> T) -> T {
+    struct Restore(Caller);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CALLER.set(self.0);
+        }
+    }
+    let _restore = Restore(CALLER.replace(caller));
+    work()
+}
+
+/// The right to execute, for so many at a time; the others wait until it is theirs.
 #[derive(Debug)]
 pub(crate) struct Turns {
     state: Mutex<Queue>,
@@ -33,15 +53,16 @@ pub(crate) struct Turns {
 
 #[derive(Debug)]
 struct Queue {
-    free: usize,
-    waiting: VecDeque<u64>,
+    shares: Shares<u64>,
+    /// Tickets whose turn it is and who have not yet noticed.
+    called: BTreeSet<u64>,
     next: u64,
 }
 
 impl Turns {
     /// So many executions at a time; at least one.
     pub(crate) fn new(count: usize) -> Self {
-        let queue = Queue { free: count.max(1), waiting: VecDeque::new(), next: 0 };
+        let queue = Queue { shares: Shares::new(count), called: BTreeSet::new(), next: 0 };
         Self { state: Mutex::new(queue), changed: Condvar::new() }
     }
 
@@ -54,28 +75,44 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) {
-        let mut queue = self.queue();
+    fn take(&self, caller: Caller) {
+        self.wait(self.queue(), caller);
+    }
+
+    /// Waits for a turn behind those that wait already.
+    fn wait(&self, mut queue: MutexGuard<'_, Queue>, caller: Caller) {
         let ticket = queue.next;
         queue.next = queue.next.wrapping_add(1);
-        queue.waiting.push_back(ticket);
-        while queue.free == 0 || queue.waiting.front() != Some(&ticket) {
+        queue.shares.ask(caller, ticket);
+        self.call(&mut queue);
+        while !queue.called.remove(&ticket) {
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        queue.waiting.pop_front();
-        queue.free -= 1;
-        if queue.free > 0 {
+    }
+
+    /// Calls those whose turn it is.
+    fn call(&self, queue: &mut Queue) {
+        while let Some((_, ticket)) = queue.shares.serve() {
+            queue.called.insert(ticket);
+        }
+        if !queue.called.is_empty() {
             self.changed.notify_all();
         }
     }
 
-    fn give_back(&self) {
-        self.queue().free += 1;
-        self.changed.notify_all();
+    fn give_back(&self, caller: Caller) {
+        let mut queue = self.queue();
+        queue.shares.give_back(caller);
+        self.call(&mut queue);
     }
 
-    fn anybody_waits(&self) -> bool {
-        !self.queue().waiting.is_empty()
+    /// Lets others have their turn before this caller's next one, if anybody waits.
+    fn pass(&self, caller: Caller) {
+        let mut queue = self.queue();
+        if queue.shares.anybody_waits() {
+            queue.shares.give_back(caller);
+            self.wait(queue, caller);
+        }
     }
 }
 
@@ -83,6 +120,7 @@ impl Turns {
 #[derive(Debug)]
 pub(crate) struct Watch {
     turns: Arc<Turns>,
+    caller: Caller,
     limit: Duration,
     end: Option<Instant>,
     ticks: Cell<u32>,
@@ -90,12 +128,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Waits for a turn. The time begins now, waiting included; a limit of zero is none.
+    /// Waits for a turn of the caller on whose behalf this thread works. The time begins now, waiting
+    /// included; a limit of zero is none.
     pub(crate) fn start(turns: &Arc<Turns>, limit: Duration) -> Self {
         let end = (!limit.is_zero()).then(|| Instant::now().checked_add(limit)).flatten();
-        turns.take();
+        let caller = CALLER.get();
+        turns.take(caller);
         let since = Cell::new(Instant::now());
-        Self { turns: Arc::clone(turns), limit, end, ticks: Cell::new(BATCH), since }
+        Self { turns: Arc::clone(turns), caller, limit, end, ticks: Cell::new(BATCH), since }
     }
 
     /// Counts work of the given weight (1 is a jump) and now and then looks at the clock.
@@ -122,10 +162,7 @@ impl Watch {
             return Err(StateError::Interrupted { limit: self.limit });
         }
         if now.duration_since(self.since.get()) >= SLICE {
-            if self.turns.anybody_waits() {
-                self.turns.give_back();
-                self.turns.take();
-            }
+            self.turns.pass(self.caller);
             self.since.set(Instant::now());
         }
         Ok(())
@@ -134,7 +171,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.turns.give_back();
+        self.turns.give_back(self.caller);
     }
 }
 
@@ -215,6 +252,50 @@ mod tests {
         ] {
             assert_eq!(in_words(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn many_executions_of_one_caller_are_one_to_another() {
+        let turns = Arc::new(Turns::new(1));
+        let caller = |number| Caller::new(None, number);
+        let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let looks = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let order = std::sync::atomic::Ordering::SeqCst;
+        let greedy: Vec<_> = (0..20)
+            .map(|_| {
+                let (turns, is_over, looks) =
+                    (Arc::clone(&turns), Arc::clone(&is_over), Arc::clone(&looks));
+                std::thread::spawn(move || {
+                    on_behalf_of(caller(1), || {
+                        let watch = Watch::start(&turns, Duration::ZERO);
+                        while !is_over.load(order) {
+                            // Its turn is over at once.
+                            watch.since.set(Instant::now() - SLICE);
+                            watch.look().unwrap();
+                            looks.fetch_add(1, order);
+                        }
+                    });
+                })
+            })
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while looks.load(order) < 40 {
+            assert!(Instant::now() < deadline, "the executions do not take turns");
+            std::thread::yield_now();
+        }
+        let modest = on_behalf_of(caller(2), || Watch::start(&turns, Duration::ZERO));
+        let before = looks.load(order);
+        for _ in 0..50 {
+            modest.since.set(Instant::now() - SLICE);
+            modest.look().unwrap();
+        }
+        // Each time one of the twenty had its turn, and not all of them.
+        let between = looks.load(order) - before;
+        drop(modest);
+        is_over.store(true, order);
+        greedy.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!((25..=100).contains(&between), "{between} turns of others in 50");
+        assert_eq!(CALLER.get(), Caller::NODE);
     }
 
     #[test]

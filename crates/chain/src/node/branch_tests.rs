@@ -8,7 +8,7 @@ use tilth_service::metrics::Histogram;
 
 use super::{
     branches::HELD_MAX,
-    tests::{Disk, open, open_on, transfer},
+    tests::{Disk, open, open_on, open_with, transfer},
     *,
 };
 use crate::{block::Block, execution::ProofOfWork, state::AccountState, store::StoreOptions};
@@ -256,6 +256,54 @@ fn what_could_not_be_written_is_not_final_and_is_given_again() {
     assert_eq!(paid(&node).unwrap().balance, U256::ONE);
 }
 
+/// Agreement that waits for a block to be verified, or has to propose one, makes none final meanwhile.
+#[test]
+fn a_disk_that_could_not_be_read_is_tried_again_by_those_who_only_read_it() {
+    // More accounts than a page of the database has room for, and no page is kept in memory.
+    let accounts = 500;
+    let options = StoreOptions { cache_bytes: 0, ..StoreOptions::default() };
+    let on = |disk: &Disk| {
+        open_with(Store::on_backend(disk.clone(), &options).unwrap(), accounts).unwrap()
+    };
+    let (disk, maker) = (Disk::new(), on(&Disk::new()));
+    let node = on(&disk);
+    let genesis = maker.head().header.clone();
+    for each in [&maker, &node] {
+        each.submit(&transfer(0)).unwrap();
+    }
+    let block = propose(&maker, &genesis, 1);
+    assert_eq!(block.transactions.len(), 1);
+
+    let verify = || node.verify(&block);
+    let again = || -> Result<(), NodeError> {
+        let made = node.propose(&genesis.hash(), attributes(&genesis, 2))?;
+        assert_eq!(made.block.transactions.len(), 1);
+        Ok(())
+    };
+    let works: [&dyn Fn() -> Result<(), NodeError>; 2] = [&verify, &again];
+    for (index, work) in works.into_iter().enumerate() {
+        let before = node.opened_disk().unwrap();
+        disk.unreadable.store(true, Ordering::SeqCst);
+        for _ in 0..2 {
+            let failed = work().unwrap_err();
+            assert!(matches!(failed, NodeError::State(StateError::Database(_))), "{failed}");
+            assert!(node.fault().is_some(), "{index}");
+        }
+        disk.unreadable.store(false, Ordering::SeqCst);
+        work().unwrap();
+        assert_eq!((node.fault(), node.branches().len()), (None, 1), "{index}");
+
+        // What was begun before says nothing about the database that is open now.
+        let closed = Err::<(), _>(StateError::database(redb::Error::DatabaseClosed).into());
+        node.note_failure_since(before, &closed);
+        assert_eq!((node.fault(), node.opened_disk().unwrap()), (None, before + 1), "{index}");
+    }
+    assert_eq!(node.meters.failed.value(), 2);
+    node.verify(&block).unwrap();
+    node.finalise(&block).unwrap();
+    assert_eq!(paid(&node).unwrap().balance, U256::ONE);
+}
+
 #[test]
 fn blocks_without_end_do_not_fill_the_memory() {
     let node = open(&Disk::new());
@@ -272,14 +320,26 @@ fn blocks_without_end_do_not_fill_the_memory() {
         assert_eq!(node.branches().len(), HELD_MAX);
     }
     // One branch alone that long is refused, until something is final.
-    let error = loop {
+    let (error, executed) = loop {
+        let executed = node.meters.execute.count();
         match node.propose(&tip.hash(), attributes(&tip, 0)) {
             Ok(made) => tip = made.block.header.clone(),
-            Err(error) => break error,
+            Err(error) => break (error, executed),
         }
     };
     assert!(matches!(error, NodeError::TooManyHeld { max: HELD_MAX }), "{error}");
     assert_eq!(tip.number, 64);
+    // Nobody paid for executing what there was no room for: not even for a block that is not valid.
+    let header = Header {
+        number: 65,
+        parent_hash: tip.hash(),
+        state_root: B256::ZERO,
+        ..tip.inner().clone()
+    };
+    let invalid = Block::new(SealedHeader::new(header), Vec::new());
+    let error = node.verify(&invalid).unwrap_err();
+    assert!(matches!(error, NodeError::TooManyHeld { max: HELD_MAX }), "{error}");
+    assert_eq!((node.meters.execute.count(), node.meters.verify.count()), (executed, 0));
     node.finalise(&long).unwrap();
     propose(&node, &tip, 0);
 }

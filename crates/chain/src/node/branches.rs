@@ -9,7 +9,7 @@
 //! built meanwhile. Nothing here reads a clock, but to measure how long it took.
 
 use std::{
-    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -131,13 +131,23 @@ impl Branches {
         if self.held.len() < HELD_MAX {
             return Ok(());
         }
+        let oldest = self.oldest_leaf(parent).ok_or(NodeError::TooManyHeld { max: HELD_MAX })?;
+        self.held.remove(&oldest);
+        Ok(())
+    }
+
+    /// Whether [`Self::make_room`] would succeed now: known before a child is executed, which costs
+    /// far more.
+    fn has_room(&self, parent: &B256) -> bool {
+        self.held.len() < HELD_MAX || self.oldest_leaf(parent).is_some()
+    }
+
+    /// The oldest block besides `parent` that nothing stands on.
+    fn oldest_leaf(&self, parent: &B256) -> Option<B256> {
         let parents: B256Set = self.held.values().map(|held| held.header().parent_hash).collect();
         let leaves =
             self.held.iter().filter(|(hash, _)| *hash != parent && !parents.contains(*hash));
-        let oldest = leaves.min_by_key(|(_, held)| held.header().number).map(|(hash, _)| *hash);
-        let oldest = oldest.ok_or(NodeError::TooManyHeld { max: HELD_MAX })?;
-        self.held.remove(&oldest);
-        Ok(())
+        leaves.min_by_key(|(_, held)| held.header().number).map(|(hash, _)| *hash)
     }
 }
 
@@ -193,12 +203,27 @@ impl Node {
         parent: &B256,
         attributes: BlockAttributes,
     ) -> Result<Arc<Executed>, NodeError> {
-        let (base, passed) = {
+        let opening = self.opened_disk()?;
+        let proposed = self.try_propose(parent, attributes);
+        self.note_failure_since(opening, &proposed);
+        proposed
+    }
+
+    fn try_propose(
+        &self,
+        parent: &B256,
+        attributes: BlockAttributes,
+    ) -> Result<Arc<Executed>, NodeError> {
+        let (base, has_room, passed) = {
             let branches = self.branches();
-            (self.base(&branches, parent), branches.transactions_up_to(parent))
+            let base = self.base(&branches, parent);
+            (base, branches.has_room(parent), branches.transactions_up_to(parent))
         };
         let base = base.ok_or(NodeError::UnknownParent(*parent))?;
         self.check_stake(&base.header, attributes.proof_of_work.is_some())?;
+        if !has_room {
+            return Err(NodeError::TooManyHeld { max: HELD_MAX });
+        }
         let start = Instant::now();
         let mut builder = BlockBuilder::new(&self.spec, &base.header, attributes, &base.state)?;
         // What is not valid on this branch may be on another one.
@@ -216,10 +241,18 @@ impl Node {
     /// Executes a block, compares everything its header says, and holds it. A block that is held or
     /// final already is only found. Blocks its thread.
     pub(crate) fn verify(&self, block: &Block) -> Result<(), NodeError> {
+        let opening = self.opened_disk()?;
+        let verified = self.try_verify(block);
+        self.note_failure_since(opening, &verified);
+        verified
+    }
+
+    fn try_verify(&self, block: &Block) -> Result<(), NodeError> {
         let (hash, parent) = (block.header.hash(), block.header.parent_hash);
-        let (is_held, base) = {
+        let (is_held, base, has_room) = {
             let branches = self.branches();
-            (branches.held.contains_key(&hash), self.base(&branches, &parent))
+            let is_held = branches.held.contains_key(&hash);
+            (is_held, self.base(&branches, &parent), branches.has_room(&parent))
         };
         // A block that lies about its number is not valid, whatever is final.
         let next = base.as_ref().and_then(|base| base.header.number.checked_add(1));
@@ -230,6 +263,9 @@ impl Node {
         }
         let base = base.ok_or(NodeError::UnknownParent(parent))?;
         self.check_stake(&base.header, !block.header.difficulty.is_zero())?;
+        if !has_room {
+            return Err(NodeError::TooManyHeld { max: HELD_MAX });
+        }
         let start = Instant::now();
         let mut commitment = Commitment::of(base.tries.clone()).on_all_processors();
         let (executed, advance) =
@@ -241,18 +277,14 @@ impl Node {
     /// Writes the head's child down and shows it: with what its execution left behind if it is held,
     /// else by executing it. A block of the chain is only found. Blocks its thread.
     pub(crate) fn finalise(&self, block: &Block) -> Result<(), NodeError> {
-        let made = self.try_finalise(block);
-        self.note_failure(&made);
-        // That a block is refused says nothing about whether others can be written.
-        if made.is_ok() || self.disk_failed.load(Ordering::Relaxed) {
-            self.note_fault(&made);
-        }
+        let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = self.try_finalise(&mut commitment, block);
+        self.note_written(&made);
         made
     }
 
-    fn try_finalise(&self, block: &Block) -> Result<(), NodeError> {
-        let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
-        self.recover(&mut commitment)?;
+    fn try_finalise(&self, commitment: &mut Commitment, block: &Block) -> Result<(), NodeError> {
+        self.recover(commitment)?;
         if self.is_final(block)? {
             return Ok(());
         }
@@ -265,9 +297,9 @@ impl Node {
         match held {
             Some(branch) => {
                 let advance = branch.advance.clone();
-                self.publish(&mut commitment, &branch.executed, advance).map(|_| ())
+                self.publish(commitment, &branch.executed, advance).map(|_| ())
             }
-            None => self.import_next(&mut commitment, block),
+            None => self.import_next(commitment, block),
         }
     }
 

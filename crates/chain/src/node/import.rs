@@ -1,9 +1,6 @@
 //! Blocks that others made.
 
-use std::{
-    sync::{PoisonError, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::PoisonError, time::Instant};
 
 use alloy_primitives::U256;
 
@@ -65,19 +62,11 @@ impl Head {
 impl Node {
     /// Executes, verifies, stores and publishes the head's child. Blocks its thread.
     pub(crate) fn import(&self, block: &Block) -> Result<(), NodeError> {
-        let imported = self.try_import(block);
-        self.note_failure(&imported);
-        // As in `finalise`.
-        if imported.is_ok() || self.disk_failed.load(Ordering::Relaxed) {
-            self.note_fault(&imported);
-        }
-        imported
-    }
-
-    fn try_import(&self, block: &Block) -> Result<(), NodeError> {
         let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
-        self.recover(&mut commitment)?;
-        self.import_next(&mut commitment, block)
+        let imported =
+            self.recover(&mut commitment).and_then(|()| self.import_next(&mut commitment, block));
+        self.note_written(&imported);
+        imported
     }
 
     /// The same for whoever holds the lock, has looked after the disk, and notes its failure.

@@ -15,7 +15,7 @@ use revm::bytecode::Bytecode;
 use super::{Head, Node, NodeError};
 use crate::{
     execution::{BlockAttributes, BlockBuilder, Executed},
-    message::{Turns, Watch},
+    message::{Caller, Turns, Watch, on_behalf_of},
     state::{
         AccountState, Commitment, Layer, StateCommitment as _, StateError, StateReader, TrieSource,
         TrieView,
@@ -137,7 +137,8 @@ impl Node {
         key: Key,
         turns: &Arc<Turns>,
     ) -> Result<PendingBlock, NodeError> {
-        let watch = Watch::start(turns, Duration::ZERO);
+        // For all that ask, who wait for it meanwhile: not within the share of the first of them.
+        let watch = on_behalf_of(Caller::NODE, || Watch::start(turns, Duration::ZERO));
         let until = Instant::now() + FILLING;
         let attributes = key.attributes.clone();
         let mut builder = BlockBuilder::new(&self.spec, &head.header, attributes, &head.snapshot)?;

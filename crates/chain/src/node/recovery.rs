@@ -4,22 +4,84 @@
 //! the disk. So before the next attempt at a block it is opened again, as after a crash; what it
 //! then holds is the chain. A full disk thus ends when there is room again, without a restart.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::{Head, Node, NodeError};
 use crate::state::{Commitment, StateError};
 
+/// What is known of the database. Under the lock of the commitment it is the one that is open now; who
+/// works without that lock may hear of a failure when somebody has opened the database again.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    /// How often the database was opened again.
+    opening: u64,
+    /// It refuses work until it is opened again.
+    failed: bool,
+}
+
+/// Whether that is why there is no block: anything else says nothing about the database.
+fn is_failure<T>(made: &Result<T, NodeError>) -> bool {
+    matches!(made, Err(NodeError::State(StateError::Database(_))))
+}
+
 impl Node {
-    /// Remembers that the database has to be opened again if that is why no block was made.
-    pub(super) fn note_failure<T>(&self, made: &Result<T, NodeError>) {
-        if let Err(NodeError::State(StateError::Database(_))) = made {
-            self.disk_failed.store(true, Ordering::Relaxed);
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what came of making a block, under the lock of the commitment.
+    pub(super) fn note_made<T>(&self, made: &Result<T, NodeError>) {
+        let has_failed = self.note_failure(made);
+        // Whoever worked without the lock may have found out more.
+        if made.is_err() || !has_failed {
+            self.note_fault(made);
+        }
+    }
+
+    /// The same for a block that others made: that it is refused says nothing about whether others can
+    /// be written.
+    pub(super) fn note_written<T>(&self, made: &Result<T, NodeError>) {
+        let has_failed = self.note_failure(made);
+        if made.is_ok() != has_failed {
+            self.note_fault(made);
+        }
+    }
+
+    /// Remembers that the database has to be opened again if that is why no block was made; returns
+    /// whether it has to be.
+    fn note_failure<T>(&self, made: &Result<T, NodeError>) -> bool {
+        let mut disk = self.disk();
+        disk.failed |= is_failure(made);
+        disk.failed
+    }
+
+    /// Opens the database again if it has failed, for whoever works without the lock of the commitment;
+    /// returns which opening it is, for [`Self::note_failure_since`].
+    pub(super) fn opened_disk(&self) -> Result<u64, NodeError> {
+        let has_failed = self.disk().failed;
+        if has_failed {
+            let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
+            self.recover(&mut commitment)?;
+        }
+        Ok(self.disk().opening)
+    }
+
+    /// Remembers and shows that the database failed while it was open for this time.
+    pub(super) fn note_failure_since<T>(&self, opening: u64, made: &Result<T, NodeError>) {
+        if !is_failure(made) {
+            return;
+        }
+        let mut disk = self.disk();
+        if disk.opening == opening && !disk.failed {
+            disk.failed = true;
+            // Not later: it could be open again by then.
+            self.note_fault(made);
         }
     }
 
     /// Opens the database again if the disk failed, and moves to the block it holds.
     pub(super) fn recover(&self, commitment: &mut Commitment) -> Result<(), NodeError> {
-        if !self.disk_failed.load(Ordering::Relaxed) {
+        if !self.disk().failed {
             return Ok(());
         }
         self.store.reopen()?;
@@ -49,8 +111,11 @@ impl Node {
             self.refresh_pool(&head, senders.into_iter())?;
             self.heads.send_replace(number);
         }
-        self.disk_failed.store(false, Ordering::Relaxed);
+        // Last: who has seen this opening has seen nothing of the ones before.
+        let mut disk = self.disk();
+        *disk = Disk { opening: disk.opening + 1, failed: false };
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        drop(disk);
         tracing::info!(number = head.header.number, "the database is open again");
         Ok(())
     }
@@ -58,7 +123,7 @@ impl Node {
     /// Saves the tries, so that the next start has nothing to catch up with. For the end of a run.
     pub(crate) fn save_tries(&self) -> Result<(), StateError> {
         let mut commitment = self.commitment.lock().unwrap_or_else(PoisonError::into_inner);
-        if commitment.unsaved_keys() == 0 || self.disk_failed.load(Ordering::Relaxed) {
+        if commitment.unsaved_keys() == 0 || self.disk().failed {
             return Ok(());
         }
         self.store.save_tries(&mut commitment)?;

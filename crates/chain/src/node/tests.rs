@@ -16,16 +16,18 @@ use redb::{StorageBackend, backends::InMemoryBackend};
 use super::*;
 use crate::{block::Transaction, pool::Prepared, store::StoreOptions};
 
-/// Storage in memory that outlives its database and can be made to run full.
+/// Storage in memory that outlives its database and can be made to run full, or not to be read.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     content: Arc<InMemoryBackend>,
     pub(super) full: Arc<AtomicBool>,
+    pub(super) unreadable: Arc<AtomicBool>,
 }
 
 impl Disk {
     pub(super) fn new() -> Self {
-        Self { content: Arc::new(InMemoryBackend::new()), full: Arc::default() }
+        let content = Arc::new(InMemoryBackend::new());
+        Self { content, full: Arc::default(), unreadable: Arc::default() }
     }
 
     fn check(&self) -> Result<(), io::Error> {
@@ -41,6 +43,9 @@ impl StorageBackend for Disk {
         self.content.len()
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(io::Error::other("a bad sector"));
+        }
         self.content.read(offset, out)
     }
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
@@ -68,12 +73,24 @@ pub(super) fn open(disk: &Disk) -> Node {
 }
 
 pub(super) fn open_on(store: Store) -> Option<Node> {
+    open_with(store, 0)
+}
+
+/// A node with the coins of [`signer`] and with so many other accounts.
+pub(super) fn open_with(store: Store, others: u64) -> Option<Node> {
+    let others = (0..others).map(|other| {
+        // None of them is a precompiled contract.
+        let address = Address::from_word(B256::from(U256::from(other + (1 << 32))));
+        (address, U256::ONE)
+    });
     let genesis = Genesis {
         chain_id: 5,
         timestamp: 1_700_000_000,
         gas_limit: 30_000_000,
         base_fee: 7,
-        balances: vec![(signer().address(), U256::from(1_u128 << 100))],
+        balances: std::iter::once((signer().address(), U256::from(1_u128 << 100)))
+            .chain(others)
+            .collect(),
         ..Genesis::default()
     };
     let clock = Clock::manual(1_800_000_000);

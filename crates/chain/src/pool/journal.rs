@@ -3,8 +3,9 @@
 //! A file of records: length, check, encoded transaction. What was appended survives the death of
 //! the process; the death of the machine may take the last moments (nothing is synced per
 //! transaction). A torn tail is cut off at the next start. The file is rewritten with what the pool
-//! still holds at the start, when it has doubled (and has 4 MiB) or is full, after transactions of abandoned blocks came back,
-//! and when the node stops.
+//! still holds at the start, when it has doubled (and has 4 MiB) or is full, when the disk takes
+//! records again after it did not take one, after transactions of abandoned blocks came back, and
+//! when the node stops.
 
 use std::{
     fs::{File, OpenOptions},
@@ -31,6 +32,11 @@ pub struct PoolJournal {
     bytes_max: u64,
     /// Something did not fit.
     is_full: bool,
+    /// What came after would not be found: a record is there in part, or the open file is not the
+    /// journal any more.
+    is_broken: bool,
+    /// The disk did not take a record.
+    is_short: bool,
 }
 
 impl PoolJournal {
@@ -58,6 +64,8 @@ impl PoolJournal {
             rewrite_at: 0,
             bytes_max,
             is_full: false,
+            is_broken: false,
+            is_short: false,
         };
         if journal.bytes == 0 {
             journal.file.write_all(MAGIC)?;
@@ -84,41 +92,77 @@ impl PoolJournal {
                 "the journal is at its bound",
             ));
         }
-        self.file.write_all(&record)?;
+        if self.is_broken {
+            return Err(io::Error::other("the journal has to be written anew first"));
+        }
+        if let Err(error) = self.file.write_all(&record) {
+            self.take_back();
+            return Err(error);
+        }
         self.bytes += record.len() as u64;
+        // The disk takes something again: time to write what it did not.
+        self.is_full |= std::mem::take(&mut self.is_short);
         Ok(())
+    }
+
+    /// Cuts off what was written of a record that the disk did not take whole, and remembers that it
+    /// is missing.
+    fn take_back(&mut self) {
+        self.is_short = true;
+        self.is_broken = self.file.set_len(self.bytes).is_err();
     }
 
     /// Whether it is time for [`PoolJournal::rewrite`].
     pub fn is_grown(&self) -> bool {
-        self.is_full || self.bytes >= self.rewrite_at
+        self.is_full || self.is_broken || self.bytes >= self.rewrite_at
     }
 
     /// Replaces the content, atomically and synced. What does not fit into the bound is left out.
     ///
     /// # Errors
-    /// The disk did not take it; the old content is still there.
+    /// The disk did not take it; the old content is still there, or the new one but perhaps not durably.
     pub fn rewrite(&mut self, contents: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
-        let mut writer = BufWriter::new(File::create(&fresh)?);
-        writer.write_all(MAGIC)?;
-        let mut bytes = MAGIC.len() as u64;
-        for encoded in contents {
-            let record = record(&encoded)?;
-            if bytes + record.len() as u64 <= self.bytes_max {
-                writer.write_all(&record)?;
-                bytes += record.len() as u64;
+        let written = write_new(&fresh, contents, self.bytes_max).and_then(|bytes| {
+            std::fs::rename(&fresh, &self.path)?;
+            Ok(bytes)
+        });
+        let bytes = match written {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // Of no use to anybody, and on a full disk in the way.
+                let _ = std::fs::remove_file(&fresh);
+                return Err(error);
             }
-        }
-        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&fresh, &self.path)?;
+        };
+        self.is_broken = true;
         sync_folder(&self.path)?;
         self.file = OpenOptions::new().append(true).open(&self.path)?;
         self.bytes = bytes;
-        self.is_full = false;
+        (self.is_full, self.is_broken, self.is_short) = (false, false, false);
         self.rewrite_at = self.next_rewrite();
         Ok(())
     }
+}
+
+/// Writes a synced file of so many bytes at the most, and returns how many it has.
+fn write_new(
+    path: &Path,
+    contents: impl IntoIterator<Item = Vec<u8>>,
+    bytes_max: u64,
+) -> io::Result<u64> {
+    let mut writer = BufWriter::new(File::create(path)?);
+    writer.write_all(MAGIC)?;
+    let mut bytes = MAGIC.len() as u64;
+    for encoded in contents {
+        let record = record(&encoded)?;
+        if bytes + record.len() as u64 <= bytes_max {
+            writer.write_all(&record)?;
+            bytes += record.len() as u64;
+        }
+    }
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    Ok(bytes)
 }
 
 /// Makes a rename durable.
@@ -280,5 +324,57 @@ mod tests {
         journal.rewrite(vec![vec![1; 40]]).unwrap();
         journal.append(&[2; 40]).unwrap();
         assert_eq!(PoolJournal::open(path, 300, 1000).unwrap().1, [[1; 40], [2; 40]]);
+    }
+
+    #[test]
+    fn what_a_full_disk_took_in_part_hides_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.journal");
+        let (mut journal, _) = PoolJournal::open(path.clone(), MAX, 1000).unwrap();
+        journal.append(b"one").unwrap();
+        let half = &record(b"two").unwrap()[..9];
+        journal.file.write_all(half).unwrap();
+        journal.take_back();
+        assert!(!journal.is_grown());
+        journal.append(b"three").unwrap();
+        let found = || PoolJournal::open(path.clone(), MAX, 1000).unwrap().1;
+        assert_eq!(found(), [b"one".to_vec(), b"three".to_vec()]);
+        // There is room again: what is missing need not wait until the file has doubled.
+        assert!(journal.is_grown());
+        let all = [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
+        journal.rewrite(all.clone()).unwrap();
+        assert!(!journal.is_grown());
+        journal.append(b"four").unwrap();
+        assert!(!journal.is_grown());
+        assert_eq!(found()[..3], all);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_of_and_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.journal");
+        let is_full = |result: io::Result<()>| {
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        };
+        let found = || PoolJournal::open(path.clone(), MAX, 1000).unwrap().1;
+        let (mut journal, _) = PoolJournal::open(path.clone(), MAX, 1000).unwrap();
+        journal.append(b"one").unwrap();
+        // No room for a new file: the old one stays, and nothing of the new one.
+        let fresh = path.with_extension("new");
+        std::os::unix::fs::symlink("/dev/full", &fresh).unwrap();
+        is_full(journal.rewrite([b"two".to_vec()]));
+        assert!(fresh.symlink_metadata().is_err());
+        journal.append(b"three").unwrap();
+        assert_eq!(found(), [b"one".to_vec(), b"three".to_vec()]);
+        // No room in the old one: it is written anew as soon as that can be.
+        journal.file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        is_full(journal.append(b"four"));
+        assert!(journal.is_grown());
+        assert!(journal.append(b"five").is_err());
+        journal.rewrite([b"four".to_vec(), b"five".to_vec()]).unwrap();
+        assert!(!journal.is_grown());
+        journal.append(b"six").unwrap();
+        assert_eq!(found(), [b"four".to_vec(), b"five".to_vec(), b"six".to_vec()]);
     }
 }

@@ -16,7 +16,11 @@ use super::{
     error::RpcError,
     subscriptions::{Subject, Subscription},
 };
-use crate::{node::Head, trace::TraceOptions};
+use crate::{
+    message::{Caller, on_behalf_of},
+    node::Head,
+    trace::TraceOptions,
+};
 
 /// A range of blocks to be traced.
 #[derive(Clone, Debug)]
@@ -52,7 +56,7 @@ impl ChainTrace {
 }
 
 /// Tells a subscription of its blocks, until all are told, it has ended, or one cannot be traced.
-pub(super) async fn run(rpc: Arc<Rpc>, reader: Arc<Subscription>) {
+pub(super) async fn run(rpc: Arc<Rpc>, caller: Caller, reader: Arc<Subscription>) {
     let Subject::Chain(range) = &reader.subject else { return };
     for number in range.start + 1..=range.end {
         // Before it is traced: a connection has one trace at a time, and none that nobody reads.
@@ -60,11 +64,11 @@ pub(super) async fn run(rpc: Arc<Rpc>, reader: Arc<Subscription>) {
         if reader.has_ended() {
             return;
         }
-        let Ok(permit) = Arc::clone(&rpc.executions).acquire_owned().await else { return };
+        let place = rpc.executions.take(caller).await;
         let (node, range) = (Arc::clone(&rpc), range.clone());
         let traced = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            block(&node, number, &range)
+            let _place = place;
+            on_behalf_of(caller, || block(&node, number, &range))
         });
         match traced.await {
             Ok(Ok(Some(result))) => reader.tell([result]),

@@ -14,6 +14,7 @@ use super::{
     table::Table,
     traced,
 };
+use crate::message::Caller;
 
 /// Answers requests.
 #[derive(Debug)]
@@ -31,10 +32,23 @@ pub(super) struct Answer {
     pub(super) subscriptions: Vec<Pending>,
 }
 
+/// For whom, where to, and until when messages that came together are answered.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    caller: Caller,
+    session: Option<&'a Session>,
+    deadline: Instant,
+}
+
 impl Dispatcher {
-    /// Answers what came in one body or message. `session` is where subscriptions go, if the
-    /// transport can carry them.
-    pub(super) async fn answer(&self, body: &[u8], session: Option<&Session>) -> Answer {
+    /// Answers what the caller sent in one body or message. `session` is where subscriptions go, if
+    /// the transport can carry them.
+    pub(super) async fn answer(
+        &self,
+        body: &[u8],
+        caller: Caller,
+        session: Option<&Session>,
+    ) -> Answer {
         let mut answer = Answer::default();
         match parse(body) {
             Incoming::Nothing => {}
@@ -42,14 +56,15 @@ impl Dispatcher {
                 write_answer(&mut answer.body, "null", &Err(RpcError::parse_error()));
             }
             Incoming::Single(message) => {
-                let deadline = self.deadline();
-                if let Some(result) =
-                    self.one(&message, session, deadline, &mut answer.subscriptions).await
-                {
+                let scope = Scope { caller, session, deadline: self.deadline() };
+                if let Some(result) = self.one(&message, scope, &mut answer.subscriptions).await {
                     write_answer(&mut answer.body, message.id(), &result);
                 }
             }
-            Incoming::Batch(messages) => self.batch(&messages, session, &mut answer).await,
+            Incoming::Batch(messages) => {
+                let scope = Scope { caller, session, deadline: self.deadline() };
+                self.batch(&messages, scope, &mut answer).await;
+            }
         }
         answer
     }
@@ -61,12 +76,7 @@ impl Dispatcher {
         now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400))
     }
 
-    async fn batch(
-        &self,
-        messages: &[Message<'_>],
-        session: Option<&Session>,
-        answer: &mut Answer,
-    ) {
+    async fn batch(&self, messages: &[Message<'_>], scope: Scope<'_>, answer: &mut Answer) {
         let limits = &self.rpc.node.limits;
         if messages.is_empty() {
             let error = Err(RpcError::invalid_request("empty batch"));
@@ -80,7 +90,7 @@ impl Dispatcher {
             answer.body.push(b']');
             return;
         }
-        let deadline = self.deadline();
+        let Scope { caller, deadline, .. } = scope;
         let mut written = 0;
         let mut rest = messages;
         while let Some(message) = rest.first() {
@@ -93,10 +103,10 @@ impl Dispatcher {
                 let sent = self.submit(&rest[..sends], deadline).await;
                 sent.into_iter().map(Some).collect()
             } else if message.kind() == Kind::Call && self.may_take_long(message) {
-                let made = self.run(rest, deadline, left_bytes).await;
+                let made = self.run(rest, caller, deadline, left_bytes).await;
                 made.into_iter().map(Some).collect()
             } else {
-                vec![self.one(message, session, deadline, &mut answer.subscriptions).await]
+                vec![self.one(message, scope, &mut answer.subscriptions).await]
             };
             let (done, left) = rest.split_at(results.len());
             rest = left;
@@ -122,16 +132,16 @@ impl Dispatcher {
     async fn one(
         &self,
         message: &Message<'_>,
-        session: Option<&Session>,
-        deadline: Instant,
+        scope: Scope<'_>,
         subscriptions: &mut Vec<Pending>,
     ) -> Option<Result<String, RpcError>> {
+        let Scope { caller, session, deadline } = scope;
         if submission::is_send(message) {
             return self.submit(std::slice::from_ref(message), deadline).await.pop();
         }
         if self.may_take_long(message) {
             let alone = std::slice::from_ref(message);
-            let answer = self.run(alone, deadline, usize::MAX).await.pop();
+            let answer = self.run(alone, caller, deadline, usize::MAX).await.pop();
             // Nobody is told how a notification went.
             return answer.filter(|_| message.kind() == Kind::Call);
         }

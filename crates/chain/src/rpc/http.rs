@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::{dispatch::Dispatcher, origin::Gate, server::Tasks, socket, subscriptions::Hub};
-use crate::websocket::is_upgrade;
+use crate::{message::Caller, websocket::is_upgrade};
 
 type Reply = Response<Full<Bytes>>;
 
@@ -27,9 +27,16 @@ pub(super) struct Service {
     pub(super) stop: CancellationToken,
 }
 
-/// A connection's place among those the node serves at the same time; free when the last clone is
-/// gone.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
+/// A connection that is served.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) caller: Caller,
+    /// Its place among those the node serves at the same time.
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+/// A connection's place, free when the last clone is gone.
+pub(super) type Place = Arc<Connection>;
 
 /// Bodies of these types are JSON-RPC.
 const CONTENT_TYPES: [&str; 3] =
@@ -53,13 +60,16 @@ pub(super) async fn handle(
     let page = text(request.headers(), header::ORIGIN).map(str::to_owned);
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut reply =
-        if is_preflight { preflight(request.headers()) } else { answer(&service, request).await };
+    let mut reply = if is_preflight {
+        preflight(request.headers())
+    } else {
+        answer(&service, place.caller, request).await
+    };
     share(&service.gate, page.as_deref(), is_preflight, reply.headers_mut());
     Ok(reply)
 }
 
-async fn answer(service: &Service, request: Request<Incoming>) -> Reply {
+async fn answer(service: &Service, caller: Caller, request: Request<Incoming>) -> Reply {
     let limits = &service.dispatcher.rpc.node.limits;
     let max = usize::try_from(limits.request_bytes_max).unwrap_or(usize::MAX);
     let (head, body) = request.into_parts();
@@ -97,7 +107,7 @@ async fn answer(service: &Service, request: Request<Incoming>) -> Reply {
         Ok(Err(_)) => return refusal(StatusCode::BAD_REQUEST, "request body could not be read"),
         Ok(Ok(body)) => body.to_bytes(),
     };
-    let answer = service.dispatcher.answer(&body, None).await;
+    let answer = service.dispatcher.answer(&body, caller, None).await;
     let mut reply = Response::new(Full::new(Bytes::from(answer.body)));
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply

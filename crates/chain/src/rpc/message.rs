@@ -12,6 +12,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::error::RpcError;
+use crate::decode::Name;
 
 /// The members of a message.
 const NAMES: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
@@ -120,7 +121,7 @@ impl<'de> Deserialize<'de> for Message<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut message = Message::default();
-                while let Some(Name(name)) = map.next_key()? {
+                while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
                     let known = NAMES.iter().find(|known| name.eq_ignore_ascii_case(known));
                     match known.copied().unwrap_or_default() {
                         "jsonrpc" => {
@@ -147,31 +148,6 @@ impl<'de> Deserialize<'de> for Message<'de> {
             }
         }
         deserializer.deserialize_map(Members)
-    }
-}
-
-/// A string, borrowed if it has no escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
     }
 }
 

@@ -2,8 +2,9 @@
 //! another in a batch in one go.
 //!
 //! A thread of its own for every call costs more than a small call itself. A run keeps its thread
-//! and its permit for [`SLICE`] or one call, whichever is longer, and then queues for them again
-//! behind all others, so a long batch takes no more of the node than many short ones.
+//! and its place for [`SLICE`] or one call, whichever is longer, and then queues for them again,
+//! so a long batch takes no more of the node than many short ones, and one caller no more than
+//! another ([`Places`]).
 
 use std::{
     sync::{
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Semaphore, time::timeout_at};
+use tokio::time::timeout_at;
 use tracing::{Instrument as _, Span};
 
 use super::{
@@ -21,9 +22,11 @@ use super::{
     dispatch::Dispatcher,
     error::RpcError,
     message::{Kind, METHOD_NAME_MAX, Message},
+    places::Places,
     table::{Call, Class, guarded},
     traced,
 };
+use crate::message::{Caller, on_behalf_of};
 
 /// How long a run goes on without letting others through.
 const SLICE: Duration = Duration::from_millis(10);
@@ -76,6 +79,7 @@ impl Dispatcher {
     pub(super) async fn run(
         &self,
         messages: &[Message<'_>],
+        caller: Caller,
         deadline: tokio::time::Instant,
         bytes_max: usize,
     ) -> Vec<Result<String, RpcError>> {
@@ -95,14 +99,14 @@ impl Dispatcher {
             let params = message.params.map(|params| params.get().to_owned());
             work.push(Work { method, params, call });
         }
-        let permits = match first {
+        let places = match first {
             Some(Class::Executing) => &self.rpc.executions,
             Some(Class::Reading) | None => &self.rpc.permits,
         };
         let count = work.len();
         let (done, abandoned) = (Mutex::default(), AtomicBool::new(false));
         let run = Arc::new(Run { work, done, abandoned, bytes_max });
-        let slices = in_slices(&self.rpc, permits, &run).instrument(span.clone());
+        let slices = in_slices(&self.rpc, places, caller, &run).instrument(span.clone());
         let in_time = timeout_at(deadline, slices).await.is_ok();
         run.abandoned.store(true, Ordering::Relaxed);
         let mut results = std::mem::take(&mut run.done().results);
@@ -119,13 +123,13 @@ impl Dispatcher {
     }
 }
 
-async fn in_slices(rpc: &Arc<Rpc>, permits: &Arc<Semaphore>, run: &Arc<Run>) {
+async fn in_slices(rpc: &Arc<Rpc>, places: &Arc<Places>, caller: Caller, run: &Arc<Run>) {
     while !run.is_over() {
-        let permit = Arc::clone(permits).acquire_owned().await;
+        let place = places.take(caller).await;
         let (rpc, slice, here) = (Arc::clone(rpc), Arc::clone(run), Span::current());
         let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            here.in_scope(|| slice.go_on(&rpc));
+            let _place = place;
+            here.in_scope(|| on_behalf_of(caller, || slice.go_on(&rpc)));
         });
         if work.await.is_err() {
             // The runtime is shutting down.

@@ -5,30 +5,25 @@
 //! written to it for [`crate::Limits::stall_time_max`]. So whoever opens connections and lets them
 //! hang holds neither a place nor memory for long.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tilth_service::Steady;
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tilth_service::{Door, Steady};
+use tokio::net::TcpListener;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
 
 use super::{
-    http::{Place, Service, handle},
+    http::{Connection, Place, Service, handle},
     message::NOTIFICATION_END,
 };
-use crate::websocket::Outbox;
-
-/// Wait after the system has refused a connection (no file descriptors left).
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+use crate::{message::Caller, websocket::Outbox};
 
 /// Told to a connection for which there is no place.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    content-length: 21\r\nconnection: close\r\n\r\ntoo many connections\n";
+const FULL: &str = "too many connections\n";
 
 /// The running server; stops when dropped.
 #[derive(Debug)]
@@ -81,7 +76,7 @@ impl Server {
 
     /// The answer to one request body.
     pub(crate) async fn answer(&self, body: &[u8]) -> Vec<u8> {
-        self.service.dispatcher.answer(body, None).await.body
+        self.service.dispatcher.answer(body, Caller::NODE, None).await.body
     }
 
     /// For fuzzing: the answer to one message of a connection of its own, which ends with it.
@@ -89,7 +84,7 @@ impl Server {
         let service = &self.service;
         let bytes_max = service.dispatcher.rpc.node.limits.subscription_bytes_max;
         let session = service.hub.session(Arc::new(Outbox::new(bytes_max, NOTIFICATION_END)));
-        let answer = service.dispatcher.answer(body, Some(&session)).await;
+        let answer = service.dispatcher.answer(body, Caller::NODE, Some(&session)).await;
         answer.subscriptions.into_iter().for_each(|pending| session.begin(pending));
         session.end();
         answer.body
@@ -116,30 +111,17 @@ async fn accept(
     stop: CancellationToken,
 ) {
     let limits = &service.dispatcher.rpc.node.limits;
-    let max = usize::try_from(limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS);
-    let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+    let max = usize::try_from(limits.connections_max).unwrap_or(usize::MAX);
+    let text = "text/plain; charset=utf-8";
+    let door = Door::new(listener, max, limits.stall_time_max, text, FULL);
+    for number in 1.. {
+        let (stream, place) = tokio::select! {
+            accepted = door.next(|| ()) => accepted,
             () = stop.cancelled() => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_RETRY).await;
-                continue;
-            }
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            // Best effort: whoever does not read at once sees the connection closed.
-            let _ = stream.try_write(FULL);
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let stall = limits.stall_time_max;
-        let stream = Steady::new(stream, stall);
-        tasks.spawn(serve(stream, Arc::clone(&service), Arc::new(place), stop.clone()));
+        let host = stream.peer().ok().map(|peer| peer.ip());
+        let connection = Connection { caller: Caller::new(host, number), _place: place };
+        tasks.spawn(serve(stream, Arc::clone(&service), Arc::new(connection), stop.clone()));
     }
 }
 

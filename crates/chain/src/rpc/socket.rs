@@ -30,7 +30,10 @@ use super::{
     message::NOTIFICATION_END,
     subscriptions::{Session, Subscription},
 };
-use crate::websocket::{self, Broken, Event, Outbox, Outgoing, Reader, Step, code, handshake};
+use crate::{
+    message::Caller,
+    websocket::{self, Broken, Event, Outbox, Outgoing, Reader, Step, code, handshake},
+};
 
 /// How long a stopping node waits for requests under way and for peers that do not read.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -75,6 +78,7 @@ async fn run(service: Arc<Service>, stream: Stream, place: Place) {
     let session = Arc::new(service.hub.session(Arc::clone(&outbox)));
     let seen = Arc::new(Mutex::new(Instant::now()));
     let (read, write) = tokio::io::split(stream);
+    let caller = place.caller;
     let written = write_all(&outbox, write, &seen, limits.ping_every);
     let gone = CancellationToken::new();
     // Also when this future is dropped.
@@ -84,7 +88,7 @@ async fn run(service: Arc<Service>, stream: Stream, place: Place) {
         sleep(FAREWELL).await;
     };
     let reader = async {
-        let (code, reason) = read_all(&service, &session, read, &seen, &gone).await;
+        let (code, reason) = read_all(&service, &session, caller, read, &seen, &gone).await;
         outbox.close(code, reason);
     };
     tokio::pin!(reader);
@@ -102,6 +106,7 @@ async fn run(service: Arc<Service>, stream: Stream, place: Place) {
 async fn read_all(
     service: &Arc<Service>,
     session: &Arc<Session>,
+    caller: Caller,
     stream: ReadHalf<Stream>,
     seen: &Mutex<Instant>,
     gone: &CancellationToken,
@@ -141,7 +146,7 @@ async fn read_all(
         let gone = gone.clone();
         tasks.spawn(async move {
             let answer = tokio::select! {
-                answer = service.dispatcher.answer(&message, Some(&session)) => answer,
+                answer = service.dispatcher.answer(&message, caller, Some(&session)) => answer,
                 () = gone.cancelled() => return,
             };
             if !answer.body.is_empty() {
@@ -152,7 +157,7 @@ async fn read_all(
                 let traced = subscription.traced();
                 session.begin(subscription);
                 if let Some(reader) = traced {
-                    trace(&service, reader, gone.clone());
+                    trace(&service, caller, reader, gone.clone());
                 }
             }
         });
@@ -160,11 +165,11 @@ async fn read_all(
 }
 
 /// Traces blocks for a subscription as long as there is somebody to tell.
-fn trace(service: &Service, reader: Arc<Subscription>, gone: CancellationToken) {
+fn trace(service: &Service, caller: Caller, reader: Arc<Subscription>, gone: CancellationToken) {
     let (rpc, stop) = (Arc::clone(&service.dispatcher.rpc), service.stop.clone());
     service.connections.spawn(async move {
         tokio::select! {
-            () = chain_trace::run(rpc, reader) => {}
+            () = chain_trace::run(rpc, caller, reader) => {}
             () = gone.cancelled() => {}
             () = stop.cancelled() => {}
         }

@@ -135,21 +135,20 @@ impl StateTest {
         if refused.is_some() && root != before {
             return Err(format!("refused, yet the state became {root}"));
         }
-        let is_refused = refused.is_some();
+        let is_expected =
+            root == outcome.hash || (refused.is_some() && self.is_unrewarded(spec, outcome)?);
         match (&outcome.expect_exception, refused) {
             (Some(expected), None) => return Err(format!("accepted in spite of {expected}")),
             (None, Some(reason)) if outcome.txbytes.is_some() => {
                 return Err(format!("refused: {reason}"));
             }
             // Old tests do not say that a transaction is refused: it is if nothing changes.
-            (None, Some(reason))
-                if root != outcome.hash && !self.is_unrewarded(spec, outcome)? =>
-            {
+            (None, Some(reason)) if !is_expected => {
                 return Err(format!("refused: {reason}, and the state is not {}", outcome.hash));
             }
             (Some(_) | None, Some(_)) | (None, None) => {}
         }
-        if root != outcome.hash && !(is_refused && self.is_unrewarded(spec, outcome)?) {
+        if !is_expected {
             return Err(format!("state root {root}, not {}", outcome.hash));
         }
         let logs = keccak256(alloy::rlp::encode(logs));

@@ -107,6 +107,29 @@ async fn a_chain_goes_on_from_a_snapshot() {
     new.shutdown().await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_export_to_a_full_disk_is_told_of_and_leaves_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    grow(&old, 4).await.shutdown().await;
+    let file = dir.path().join("state.snapshot");
+    let partial = dir.path().join("state.snapshot.partial");
+    std::fs::write(&file, b"an earlier one").unwrap();
+    std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
+    let options = ExportOptions::default();
+    let error = export(&old, &file, &options, &mut |_| {}).unwrap_err();
+    let SnapshotError::File { path, source } = &error else { panic!("{error}") };
+    assert_eq!((path, source.kind()), (&file, std::io::ErrorKind::StorageFull));
+    assert!(!error.problem().advice.is_empty());
+    assert_eq!(std::fs::read(&file).unwrap(), b"an earlier one");
+    assert!(partial.symlink_metadata().is_err(), "something is left behind");
+    // There is room again.
+    let written = export(&old, &file, &options, &mut |_| {}).unwrap();
+    let taken = import(&file, &new, &ImportOptions::default(), &mut |_| {}).unwrap();
+    assert_eq!((taken.head_number, taken), (4, written));
+}
+
 #[tokio::test]
 async fn a_damaged_snapshot_is_refused_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();

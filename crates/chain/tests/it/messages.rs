@@ -12,7 +12,10 @@ use alloy::{
 use serde_json::{Value, json};
 use tilth_chain::{Chain, Config, GenesisAccount};
 
-use crate::fixture::{client, config, post, register, reverter, signer, start};
+use crate::{
+    fixture::{client, config, post, register, reverter, signer, start},
+    socket::Socket,
+};
 
 /// An account of nobody.
 const AT: &str = "0x5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c";
@@ -409,4 +412,40 @@ async fn endless_calls_are_aborted_and_keep_no_block_from_being_made() {
     }
     assert_eq!(aborted, 3);
     assert!(meanwhile >= 3, "{meanwhile} blocks in {:?}", began.elapsed());
+}
+
+/// Requests for this method that were answered so far.
+fn answered(chain: &Chain, method: &str) -> u64 {
+    let start = format!("tilth_rpc_requests_total{{method=\"{method}\"");
+    let text = chain.metrics().render();
+    let counts = text.lines().filter(|line| line.starts_with(&start));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// Whoever asks for more than there are places waits for them alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_estimate_gets_through_while_another_connection_floods() {
+    const CALLS: u64 = 60;
+    let mut config: Config = config();
+    // What the calls do is bounded by gas alone, so a slow machine is slow for all of them alike.
+    config.limits.call_gas_max = 0;
+    config.limits.call_time_max = Duration::ZERO;
+    config.limits.request_time_max = Duration::from_secs(3600);
+    let places = config.limits.heavy_requests_max as u64;
+    let chain = start(config).await;
+    let mut flood = Socket::connect(chain.rpc_addr()).await;
+    let request = json!({ "to": AT, "gas": "0x77359400" });
+    let params = json!([request, "latest", { AT: { "code": "0x5b5f56" } }]);
+    for id in 0..CALLS {
+        let id = format!("call {id}");
+        let call = json!({ "jsonrpc": "2.0", "id": id, "method": "eth_call", "params": params });
+        flood.send_text(&call.to_string()).await;
+    }
+    // When this is answered, all of them were read.
+    flood.call("eth_chainId", json!([])).await;
+    assert_eq!(result(&chain, "eth_estimateGas", json!([{ "to": AT }])).await, "0x5208");
+    // In the order in which they came, all but the last ones would have ended before.
+    let ended = answered(&chain, "eth_call");
+    assert!(ended < CALLS - places, "{ended} of {CALLS} calls came before the estimate");
+    assert_eq!(answered(&chain, "eth_estimateGas"), 1);
 }

@@ -194,6 +194,22 @@ async fn calls_are_traced_with_overrides_and_before_a_transaction() {
     assert_eq!(traced["output"], json!(B256::with_last_byte(9)), "{traced}");
     assert_eq!(traced["type"], "CALL");
 
+    // The struct logger sees the same, and every tracer the block as it is pretended to be.
+    let asking = Address::repeat_byte(0xc8);
+    // number()
+    let number = hex!("43600052 60206000f3");
+    let accounts = json!({
+        target.to_string(): slot,
+        asking.to_string(): {"code": hex::encode_prefixed(number)},
+    });
+    let options = json!({"stateOverrides": accounts, "blockOverrides": {"number": "0x4d2"}});
+    for (to, value) in [(target, 9), (asking, 1234)] {
+        let mut request = request.clone();
+        request["to"] = json!(to);
+        let traced = ask(&chain, "debug_traceCall", json!([request, "latest", options])).await;
+        assert_eq!(traced["returnValue"], json!(B256::from(U256::from(value))), "{traced}");
+    }
+
     // Two transfers in a block; before the second, the receiver has the first only.
     let mut scribe = Scribe::new(0);
     let receiver = Address::repeat_byte(0x77);
