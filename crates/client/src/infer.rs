@@ -60,6 +60,13 @@ pub enum AskError {
     /// The question is outside its bounds.
     #[error(transparent)]
     Bounds(#[from] OutOfBounds),
+    /// The answer is larger than what is kept of one here. That is no fault of the provider's: it has said no more than
+    /// it was asked for.
+    #[error("the answer takes more than {most} bytes of memory")]
+    TooMuch {
+        /// What is kept, [`MAX_ANSWER_BYTES`].
+        most: usize,
+    },
 }
 
 impl AskError {
@@ -71,6 +78,9 @@ impl AskError {
             }
             Self::Refused { why: Refusal::Busy, .. } => "try again later, or another provider",
             Self::Bounds(_) | Self::Refused { why: Refusal::Invalid, .. } => "mend the question",
+            Self::TooMuch { .. } => {
+                "ask for fewer tokens, or for fewer likely ones with each, or for fewer embeddings"
+            }
             Self::Nonsense(_) | Self::Receipt(_) => {
                 "use another provider; nothing is owed to this one for the answer"
             }

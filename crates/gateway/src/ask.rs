@@ -1,7 +1,9 @@
 //! One question, from the budget to the receipt: who is asked, what happens when a provider fails.
 
+mod ahead;
 mod begun;
 mod choose;
+mod fault;
 #[cfg(test)]
 mod manners;
 #[cfg(test)]
@@ -24,9 +26,11 @@ use crate::{
     names::Listed,
     space::Space,
 };
+pub(crate) use ahead::Ahead;
 use begun::UnderWay;
 pub(crate) use begun::{Begun, Due, Next, Stopped};
 use choose::most_input;
+use fault::Spent;
 pub(crate) use tries::Tries;
 
 /// Bytes of a prompt to a token, about: only for comparing prices.
@@ -55,9 +59,9 @@ impl Counter {
         tries: &mut Tries,
     ) -> Result<Begun, ApiError> {
         let most = wanted.parameters.most;
-        if wanted.most_said && most > self.tokens_max {
+        if wanted.most_said.is_some() && most > self.tokens_max {
             let text = format!("An answer may have {} tokens here.", self.tokens_max);
-            return Err(ApiError::field("max_tokens", text));
+            return Err(ApiError::field(wanted.most_field(), text));
         }
         let parameters =
             Parameters { stream, most: most.min(self.tokens_max), ..wanted.parameters.clone() };
@@ -65,7 +69,7 @@ impl Counter {
         let choices = self.choices(wanted, model, input, parameters.most)?;
         let longest = choices.iter().map(|choice| choice.offer.context).max().unwrap_or_default();
         // A prompt has at least one token.
-        let least = if wanted.most_said { parameters.most } else { 1 };
+        let least = if wanted.most_said.is_some() { parameters.most } else { 1 };
         let fits = |choice: &Choice| choice.offer.context > least;
         let (mut told, mut refused) = (None, Vec::new());
         for choice in choices.into_iter().filter(fits) {
@@ -75,7 +79,7 @@ impl Counter {
             if told.is_some() {
                 self.measures.retries.increment();
             }
-            match self.attempt(key, wanted, parameters.clone(), &choice, tries.until).await {
+            match self.attempt(key, wanted, parameters.clone(), &choice, *tries).await {
                 Ok(begun) => {
                     self.judge(&refused, &begun);
                     return Ok(begun);
@@ -112,10 +116,10 @@ impl Counter {
         wanted: &Wanted,
         mut parameters: Parameters,
         choice: &Choice,
-        until: Instant,
+        tries: Tries,
     ) -> Result<Begun, Attempt> {
         let began = Instant::now();
-        let mut cut = !wanted.most_said;
+        let mut cut = wanted.most_said.is_none();
         // Tokens that the prompt has at least, if what the provider says is true.
         let mut least = 0;
         if cut {
@@ -123,7 +127,7 @@ impl Counter {
         }
         loop {
             let most = parameters.most;
-            let asked = self.put(key, wanted, parameters.clone(), least, choice, until).await?;
+            let asked = self.put(key, wanted, parameters.clone(), least, choice, tries).await?;
             let error = match asked {
                 Ok(begun) => return Ok(begun),
                 Err(error) => error,
@@ -151,7 +155,7 @@ impl Counter {
         parameters: Parameters,
         least: u32,
         choice: &Choice,
-        until: Instant,
+        tries: Tries,
     ) -> Result<Result<Begun, AskError>, Attempt> {
         let offer = &choice.offer;
         let input = most_input(&wanted.prompt, offer.context, parameters.most);
@@ -187,7 +191,11 @@ impl Counter {
             let first = answering.next().await?;
             Ok((answering, first))
         };
-        let first = timeout_at(until, first).await.unwrap_or_else(|_| Err(late(began.elapsed())));
+        let Ok(first) = timeout_at(tries.until, first).await else {
+            let (all, unread) = (began.elapsed(), Duration::ZERO);
+            self.late(choice, Spent { all, unread, most: tries.time });
+            return Err(Attempt::Failed(ApiError::late()));
+        };
         Ok(first.map(|(answering, first)| {
             let took = began.elapsed();
             self.measures.first_token.record(took);
@@ -201,7 +209,10 @@ impl Counter {
                 space: self.space.part(*key),
                 covered: 0,
                 began,
-                until,
+                heard_at: Instant::now(),
+                unread: Duration::ZERO,
+                tries,
+                most_field: wanted.most_field(),
                 _under_way: under_way,
             }
         }))
@@ -217,7 +228,7 @@ impl Counter {
     ) -> Attempt {
         let told = ApiError::of_ask(error, prompt);
         match error {
-            AskError::Bounds(_) => Attempt::Final(told),
+            AskError::Bounds(_) | AskError::TooMuch { .. } => Attempt::Final(told),
             AskError::Refused { why: Refusal::Busy | Refusal::NotOffered, .. } => {
                 let now = self.market.now_ms();
                 self.market.note(&choice.seller, |standing| standing.declined(now));
@@ -230,7 +241,14 @@ impl Counter {
         }
     }
 
-    /// Remembers that a provider has failed. Whatever it says once an answer has begun is that.
+    /// The question's time is over, and this provider was not ready.
+    fn late(&self, choice: &Choice, spent: Spent) {
+        if spent.blames_late() {
+            self.broke(choice, &AskError::Away(TalkError::Silent(spent.all)), spent.all);
+        }
+    }
+
+    /// Remembers that a provider has failed.
     fn broke(&self, choice: &Choice, error: &AskError, lost: Duration) -> ApiError {
         self.measures.failures.increment();
         warn!(owner = %choice.seller.owner, %error, "a provider has failed");
@@ -281,10 +299,6 @@ impl Counter {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn late(after: Duration) -> AskError {
-    AskError::Away(TalkError::Silent(after))
 }
 
 /// Why an attempt came to nothing.

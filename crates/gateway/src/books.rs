@@ -83,18 +83,25 @@ async fn written(told: Told) -> Result<(), BooksError> {
 #[derive(Debug, Default)]
 struct State {
     keys: HashMap<KeyId, Live>,
+    /// Keys on their way to the disk. They have their places already.
+    coming: usize,
     broken: bool,
 }
 
 impl State {
-    /// Takes budgets over that are on disk. Of those that come after them the least counts already.
+    /// Takes keys and budgets over that are on disk. Of budgets that come after them the least counts already.
     fn raise(&mut self, written: &[&Change]) {
         for change in written {
-            if let Change::Budget(id, budget) = change
-                && let Some(live) = self.keys.get_mut(id)
-            {
-                live.coming.pop_front();
-                live.record.budget.budget = live.coming.iter().copied().fold(*budget, Ord::min);
+            match change {
+                Change::Key(id, record) => {
+                    self.keys.insert(*id, Live::new((**record).clone()));
+                }
+                Change::Budget(id, budget) => {
+                    let Some(live) = self.keys.get_mut(id) else { continue };
+                    live.coming.pop_front();
+                    live.record.budget.budget = live.coming.iter().copied().fold(*budget, Ord::min);
+                }
+                Change::Removed(_) | Change::Settled(_) => {}
             }
         }
     }
@@ -126,7 +133,7 @@ impl Books {
         let store = Arc::new(store);
         let keys = store.keys()?.into_iter();
         let keys = keys.map(|(id, record)| (id, Live::new(record))).collect();
-        let state = Arc::new(Mutex::new(State { keys, broken: false }));
+        let state = Arc::new(Mutex::new(State { keys, ..State::default() }));
         let (changes, inbox) = mpsc::channel::<(Change, Done)>();
         let (writing, watched) = (Arc::clone(&store), Arc::clone(&state));
         thread::Builder::new()
@@ -162,9 +169,6 @@ impl Books {
         if name.is_empty() || !plain {
             return Err(BooksError::Name);
         }
-        if self.state().keys.len() >= MAX_KEYS {
-            return Err(BooksError::Full);
-        }
         let secret = format!("{PREFIX}{}", hex::encode(PrivateKeySigner::random().to_bytes()));
         let id = key_id(&secret);
         let record = KeyRecord {
@@ -173,8 +177,17 @@ impl Books {
             budget: Budget::new(budget),
             ..KeyRecord::default()
         };
-        written(self.queue(Change::Key(id, Box::new(record.clone())))?).await?;
-        self.state().keys.insert(id, Live::new(record));
+        let told = {
+            let mut state = self.state();
+            if state.keys.len().saturating_add(state.coming) >= MAX_KEYS {
+                return Err(BooksError::Full);
+            }
+            let told = self.queue(Change::Key(id, Box::new(record)))?;
+            state.coming += 1;
+            told
+        };
+        // The rest is the writer's: the key is there when it is on disk, whether or not anybody still waits for it.
+        written(told).await?;
         Ok((id, secret))
     }
 
@@ -326,7 +339,9 @@ fn write(store: &Store, state: &Mutex<State>, inbox: &mpsc::Receiver<(Change, Do
         waiting.extend(inbox.try_iter());
         let changes: Vec<&Change> = waiting.iter().map(|(change, _)| change).collect();
         let written = store.apply(&changes);
+        let keys = changes.iter().filter(|change| matches!(change, Change::Key(..))).count();
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.coming = state.coming.saturating_sub(keys);
         match &written {
             Ok(()) => state.raise(&changes),
             Err(error) => {

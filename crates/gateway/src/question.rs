@@ -1,7 +1,10 @@
 //! A question from its body to its last word: whole, or as a stream.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -21,7 +24,7 @@ use crate::{
         answer::{Head, Usage, Whole},
         embed, request,
     },
-    ask::{Begun, Counter, Due, Next, Stopped, Tries},
+    ask::{Ahead, Counter, Due, Next, Stopped, Tries},
     body::{Events, Reply, Unsent, reply},
     books::KeyId,
     handle::{Service, key_of, read},
@@ -139,8 +142,8 @@ impl Asked {
                 }
             };
             let error = match stopped {
-                Stopped::NoRoom(no) => return Err(no.into()),
                 Stopped::Failed(error) => error,
+                stopped => return Err(stopped.into()),
             };
             tries.failed();
             if !tries.are_left() {
@@ -172,20 +175,24 @@ async fn whole(asked: Asked, head: Head) -> Result<Reply, ApiError> {
     asked.pay(due, body).await
 }
 
-/// Begins all answers before the reply does, so that whoever asks in vain gets a plain error.
+/// Begins all answers before the reply does, so that whoever asks in vain gets a plain error. Those that begin first are
+/// listened to meanwhile.
 async fn stream(service: &Service, asked: Asked, head: Head) -> Result<Reply, ApiError> {
+    let waited_for = Arc::new(AtomicU32::new(asked.wanted.n));
     let mut starting = JoinSet::new();
     for index in 0..asked.wanted.n {
         let Asked { counter, key, wanted, listed, time, .. } = asked.clone();
+        let waited_for = Arc::clone(&waited_for);
         starting.spawn(async move {
             let mut tries = Tries::new(time);
-            (index, counter.begin(&key, &wanted, &listed, index, &mut tries).await)
+            let begun = counter.begin(&key, &wanted, &listed, index, &mut tries).await?;
+            waited_for.fetch_sub(1, Ordering::Relaxed);
+            Ok::<_, ApiError>((index, Ahead::of(begun, &waited_for).await))
         });
     }
     let mut begun = Vec::new();
     while let Some(one) = starting.join_next().await {
-        let (index, one) = one.map_err(|_| ApiError::busy("An answer was lost."))?;
-        begun.push((index, one?));
+        begun.push(one.map_err(|_| ApiError::busy("An answer was lost."))??);
     }
     let (events, reply) = Events::open(asked.shelf.clone());
     let stop = service.spawner.token();
@@ -216,7 +223,7 @@ impl From<Unsent> for Broken {
 }
 
 /// Passes answers on as they come, and says so if one of them breaks off.
-async fn talk(asked: Asked, head: Head, begun: Vec<(u32, Begun)>, events: Events) {
+async fn talk(asked: Asked, head: Head, begun: Vec<(u32, Ahead)>, events: Events) {
     if let Err(Broken::Told(error)) = say(&asked, head, begun, &events).await {
         // What was said cannot be taken back; it is not called whole.
         asked.counter.measures.broken_streams.increment();
@@ -228,7 +235,7 @@ async fn talk(asked: Asked, head: Head, begun: Vec<(u32, Begun)>, events: Events
 async fn say(
     asked: &Asked,
     head: Head,
-    begun: Vec<(u32, Begun)>,
+    begun: Vec<(u32, Ahead)>,
     events: &Events,
 ) -> Result<(), Broken> {
     let mut talking = JoinSet::new();
@@ -259,7 +266,7 @@ async fn say(
 async fn say_one(
     asked: &Asked,
     head: &Head,
-    (index, mut answer): (u32, Begun),
+    (index, mut answer): (u32, Ahead),
     events: &Events,
 ) -> Result<Box<SignedReceipt>, Broken> {
     if let Some(opening) = head.opening(index, &asked.wanted) {

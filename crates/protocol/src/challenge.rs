@@ -40,8 +40,7 @@ pub use product::ProductTask;
 pub use seed::Secret;
 pub use tree::{Path, Tree};
 
-/// A BLAKE3 hash or key.
-pub type Hash = [u8; 32];
+pub use crate::signed::Hash;
 
 /// Most bytes of a device's name: NVIDIA's UUIDs have 40, PCI addresses 16.
 pub const MAX_DEVICE_BYTES: usize = 64;

@@ -22,8 +22,7 @@ pub use message::{Piece, Question, Refusal, Reply};
 pub use order::{FromModel, Room, ToModel};
 pub use receipt::{Prices, Receipt, SignedReceipt};
 
-/// A BLAKE3 hash.
-pub type Hash = [u8; 32];
+pub use crate::signed::Hash;
 
 /// Most bytes of a prompt's texts together: four times the longest context that is sold, in bytes.
 pub const MAX_PROMPT_BYTES: usize = 1 << 20;

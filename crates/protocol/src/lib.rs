@@ -19,6 +19,7 @@ pub mod id;
 pub mod infer;
 pub mod leaf;
 pub mod problem;
+pub mod signed;
 pub mod spec;
 pub mod worker;
 

@@ -8,7 +8,7 @@ mod product;
 
 pub mod asking;
 
-use alloy_primitives::{Address, Signature};
+use alloy_primitives::Address;
 use tilth_protocol::challenge::{
     Commit, Hash, Openings, OutOfBounds, Sealed, Secret, Statement, Task, Transcript,
     answer::{
@@ -17,6 +17,8 @@ use tilth_protocol::challenge::{
     },
     seed::{Draw, is_walk_of},
 };
+
+use crate::signer::signer;
 
 /// Why an answer is not right, or the question was not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,9 +157,7 @@ impl<'a> Course<'a> {
         digest: &Hash,
         signature: &[u8; SIGNATURE_BYTES],
     ) -> Result<(), Fault> {
-        let by = Signature::from_raw_array(signature).ok().and_then(|signature| {
-            signature.recover_address_from_prehash(&signing_hash(digest)).ok()
-        });
+        let by = signer(&signing_hash(digest), signature);
         if by == Some(self.node()) { Ok(()) } else { Err(self.unsigned(step)) }
     }
 

@@ -19,6 +19,7 @@ pub mod draw;
 pub mod merkle_sum;
 pub mod range;
 pub mod receipt;
+mod signer;
 
 pub use merkle_sum::{MerkleSum, Opening, Root};
 pub use range::{RangeClaim, RangeError, check_manifest};

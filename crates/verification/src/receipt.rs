@@ -3,7 +3,7 @@
 //! What a caller can check by itself is checked at once ([`check`]); whether the answer is the right one is known
 //! to whoever computes it again and compares ([`compare`]), which anybody can who has model and prompt.
 
-use alloy_primitives::{Address, Signature};
+use alloy_primitives::Address;
 use tilth_protocol::{
     Amount,
     infer::{
@@ -99,17 +99,9 @@ pub enum Fault {
     },
 }
 
-/// The account that has signed a receipt.
+/// The account that has signed a receipt, in the one form that counts.
 pub fn signer(signed: &SignedReceipt) -> Option<Address> {
-    // Only one form of a signature counts, so that a receipt has one hash: a low `s`, and a parity as contracts have it.
-    if !matches!(signed.signature.last(), Some(27 | 28)) {
-        return None;
-    }
-    let signature = Signature::from_raw_array(&signed.signature).ok()?;
-    if signature.normalize_s().is_some() {
-        return None;
-    }
-    signature.recover_address_from_prehash(&signed.receipt.signing_hash()).ok()
+    crate::signer::signer(&signed.receipt.signing_hash(), &signed.signature)
 }
 
 /// Whether it charges what its own tokens and prices make.

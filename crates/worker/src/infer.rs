@@ -5,6 +5,7 @@
 //! alone, not on who else is answered.
 
 mod answer;
+mod bounds;
 mod embed;
 mod json;
 mod lexicon;

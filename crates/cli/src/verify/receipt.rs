@@ -12,16 +12,18 @@ use serde_json::{Value, json};
 use tilth_gateway::prompt_with;
 use tilth_protocol::{
     ContentHash, Harmless, Problem,
-    infer::{Prices, Prompt, Room, SignedReceipt, check_question},
+    infer::{Prices, Prompt, Room, SignedReceipt, check_question, embed::single},
 };
 use tilth_provider::infer::{Made, Model, NotComputed, compute, hash_file, start_here};
-use tilth_tensor::{cache::Shape, encoder::to_f32, int1::attention::PAGE, shelf::entry};
+use tilth_tensor::{cache::Shape, int1::attention::PAGE, shelf::entry};
 use tilth_verification::receipt::{Again, Heard, compare, signer};
 
 use crate::{Ended, args::Common, print_json, up::own_command};
 
 /// Largest file that is read: an answer with log-probabilities of a long context.
 const MAX_FILE: u64 = 256 << 20;
+/// What is looked for.
+const WHICH: &str = "name a file of `tilth chat --receipts`, or a whole answer of a gateway";
 
 /// An answer that somebody was given.
 #[derive(Debug)]
@@ -37,11 +39,10 @@ pub(super) struct Answer {
 }
 
 pub(super) async fn verify(common: &Common, answer: Answer) -> Ended {
-    let file = serde_json::from_slice(&bytes_of(&answer.receipt)?)
-        .map_err(|error| unreadable(&answer.receipt, &error))?;
+    let file = json_of(&answer.receipt)?;
     let signed = receipt_in(&file, answer.choice)?;
     let prompt = match &answer.question {
-        Some(question) => prompt_asked(&bytes_of(question)?, &signed.receipt.prompt)?,
+        Some(question) => prompt_asked(&bytes_of(question, MAX_FILE)?, &signed.receipt.prompt)?,
         None => prompt_kept(&file)?,
     };
     let receipt = &signed.receipt;
@@ -116,7 +117,10 @@ fn text_of(made: Option<&Made>) -> Option<&str> {
 /// As a gateway shows them.
 fn embeddings_of(made: Option<&Made>) -> Option<Vec<Vec<f32>>> {
     match made {
-        Some(Made::Embeddings(all)) => Some(all.iter().map(|one| to_f32(one)).collect()),
+        Some(Made::Embeddings(all)) => {
+            let numbers = |one: &Vec<i32>| one.iter().map(|element| single(*element)).collect();
+            Some(all.iter().map(numbers).collect())
+        }
         _ => None,
     }
 }
@@ -141,7 +145,7 @@ async fn the_model(file: &Path, due: ContentHash) -> Result<ContentHash, Problem
     Err(Problem::new(
         "this is another model",
         format!("the file is {hash}, the receipt is for {due}"),
-        "name the blob with the receipt's hash",
+        "name the file with the receipt's hash; `tilth model ls` shows what is here",
     ))
 }
 
@@ -165,11 +169,26 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
     Problem::new("the file cannot be read", detail, "name a file that this user can read")
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Problem> {
+/// What is in a file of at most so many bytes.
+fn bytes_of(path: &Path, most: u64) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    file.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    let read = read.map_err(|error| unreadable(path, &error))?;
+    if read as u64 > most {
+        let detail = format!("{} has more than {most} bytes", path.display());
+        let advice = "name the right file: no answer and no question is so large";
+        return Err(Problem::new("the file is too large", detail, advice));
+    }
     Ok(bytes)
+}
+
+/// The answer's file.
+fn json_of(path: &Path) -> Result<Value, Problem> {
+    serde_json::from_slice(&bytes_of(path, MAX_FILE)?).map_err(|error| {
+        let detail = format!("{}: {error}", path.display());
+        Problem::new("this is no answer, and no receipt", detail, WHICH)
+    })
 }
 
 /// The receipt in a file: of `tilth chat`, by itself, or in a gateway's answer.
@@ -179,11 +198,12 @@ fn receipt_in(file: &Value, choice: usize) -> Result<SignedReceipt, Problem> {
     let places = [in_answer, of_embeddings, &file["receipt"], file];
     let place = places.into_iter().find(|place| place.get("signature").is_some());
     let place = place.ok_or_else(|| {
-        let advice = "name a file of `tilth chat --receipts`, or a whole answer of a gateway";
-        Problem::new("there is no receipt in this file", "", advice)
+        let detail = format!("neither by itself nor with answer {choice}");
+        Problem::new("there is no receipt in this file", detail, WHICH)
     })?;
     serde_json::from_value(place.clone()).map_err(|error| {
-        Problem::new("the receipt is damaged", error.to_string(), "fetch it again")
+        let advice = "take the answer as it came; a gateway's operator has its receipts, too (`tilth gateway receipts`)";
+        Problem::new("the receipt is damaged", error.to_string(), advice)
     })
 }
 
@@ -227,5 +247,20 @@ mod tests {
         prompt_asked(br#"{"model":"m","messages":[5]}"#, &[0; 32]).unwrap_err();
         receipt_in(&json!({ "choices": [] }), 0).unwrap_err();
         receipt_in(&json!({ "signature": 5 }), 0).unwrap_err();
+    }
+
+    #[test]
+    fn files_that_are_not_what_is_wanted_are_told_from_those_that_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("answer.json");
+        let missing = json_of(&path).unwrap_err();
+        assert!(missing.advice.contains("can read"), "{missing}");
+        std::fs::write(&path, "{]").unwrap();
+        let wrong = json_of(&path).unwrap_err();
+        assert!(wrong.advice == WHICH && wrong.detail.contains("answer.json"), "{wrong}");
+        assert_eq!(bytes_of(&path, 2).unwrap(), b"{]");
+        // Not cut off: half a file would be called damaged.
+        let large = bytes_of(&path, 1).unwrap_err();
+        assert!(large.what.contains("too large"), "{large}");
     }
 }

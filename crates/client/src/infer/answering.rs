@@ -165,18 +165,25 @@ impl Answering {
             return nonsense("a token is longer than any token");
         }
         let likely: usize = candidates().map(|one| CANDIDATE_BYTES + one.bytes.len()).sum();
-        let bytes = size_of_val(piece.said.as_slice()) + likely + piece.text.len();
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > MAX_ANSWER_BYTES {
-            return nonsense("the answer is longer than anybody keeps");
-        }
-        self.said.extend(piece.said.iter().cloned());
-        if self.said.len() > self.ask.parameters.most as usize {
+        let tokens = self.said.len().saturating_add(piece.said.len());
+        if tokens > self.ask.parameters.most as usize {
             return nonsense("more tokens than were asked for");
         }
-        self.text.push_str(&piece.text);
-        if self.text.len() > self.said.len().saturating_mul(MOST_TEXT) {
+        let text = self.text.len().saturating_add(piece.text.len());
+        if text > tokens.saturating_mul(MOST_TEXT) {
             return nonsense("more text than so many tokens can have");
+        }
+        self.keep(size_of_val(piece.said.as_slice()) + likely + piece.text.len())?;
+        self.said.extend(piece.said.iter().cloned());
+        self.text.push_str(&piece.text);
+        Ok(())
+    }
+
+    /// Counts what is kept. All of it was asked for: if it is too much, nobody has broken a rule.
+    fn keep(&mut self, bytes: usize) -> Result<(), AskError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_ANSWER_BYTES {
+            return Err(AskError::TooMuch { most: MAX_ANSWER_BYTES });
         }
         Ok(())
     }
@@ -192,10 +199,7 @@ impl Answering {
         if elements == 0 || embedding.len() != elements {
             return nonsense("an embedding of another length than it sells");
         }
-        self.bytes = self.bytes.saturating_add(size_of_val(embedding));
-        if self.bytes > MAX_ANSWER_BYTES {
-            return nonsense("the embeddings are more than anybody keeps");
-        }
+        self.keep(size_of_val(embedding))?;
         self.embeddings.push(embedding.to_vec());
         Ok(())
     }

@@ -16,7 +16,7 @@ fn whole(kind: Kind) -> Value {
         model: "m".into(),
         prompt: Prompt::Text("once ".into()),
         parameters: Parameters::default(),
-        most_said: true,
+        most_said: Some("max_tokens"),
         n: 2,
         stream: false,
         include_usage: false,

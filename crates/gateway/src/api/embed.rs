@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use tilth_protocol::infer::{
     Input, Parameters, Prompt, SignedReceipt, check_question,
-    embed::{EMBEDDING_FRACTION, MAX_INPUTS},
+    embed::{MAX_INPUTS, single},
 };
 
 use super::{
@@ -51,7 +51,8 @@ pub(crate) fn read(body: &[u8]) -> Result<(Wanted, Format), ApiError> {
         model,
         prompt,
         parameters: Parameters::NONE,
-        most_said: true,
+        // Their number bounds what comes.
+        most_said: Some("input"),
         n: 1,
         stream: false,
         include_usage: false,
@@ -150,15 +151,6 @@ struct Beside<'a> {
     receipt: &'a SignedReceipt,
 }
 
-/// An element in single precision, as `tilth_tensor::encoder::to_f32` rounds it. What the receipt hashes is the integer.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "rounding to single precision is what is wanted"
-)]
-fn single(element: i32) -> f32 {
-    (f64::from(element) / f64::from(1_u32 << EMBEDDING_FRACTION)) as f32
-}
-
 /// The whole reply. It borrows the embeddings, which are converted while it is written.
 pub(crate) fn body<'a>(
     model: &'a str,
@@ -246,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_the_same_in_both_forms_and_of_length_one() {
+    fn numbers_are_the_same_in_both_forms() {
         // Six tenths and minus eight tenths.
         let embedding = [644_245_094, -858_993_459, 0, 1];
         let text = serde_json::to_string(&Shown(&embedding, Format::Float)).unwrap();

@@ -69,6 +69,17 @@ impl ApiError {
         Self { param: Some(param.to_owned()), ..invalid }
     }
 
+    /// The question's prompt is at fault.
+    pub(crate) fn of_prompt(prompt: &Prompt, message: impl Into<String>) -> Self {
+        Self::field(field_of(prompt), message)
+    }
+
+    /// The answer is larger than what is kept of one. Its length is bounded by this field.
+    pub(crate) fn too_much(field: &str) -> Self {
+        let text = "The answer is longer than any that is kept here: ask for fewer tokens, or for fewer likely ones with each.";
+        Self::field(field, text)
+    }
+
     /// The question is at fault.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message)
@@ -137,11 +148,21 @@ impl ApiError {
         )
     }
 
+    /// Its provider did not wait until a stream was read.
+    pub(crate) fn slow_reader() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "invalid_request_error",
+            Some("reader_too_slow"),
+            "The answer was not read as fast as it came. Read faster, or ask without `stream`.",
+        )
+    }
+
     /// Prompt and answer do not fit.
     pub(crate) fn too_long(prompt: &Prompt, text: &str) -> Self {
         Self {
             code: Some("context_length_exceeded"),
-            ..Self::field(field_of(prompt), format!("The context is too short: {text}."))
+            ..Self::of_prompt(prompt, format!("The context is too short: {text}."))
         }
     }
 
@@ -163,11 +184,12 @@ impl ApiError {
                 Self::too_long(prompt, text)
             }
             AskError::Bounds(bounds) => Self::invalid(bounds.to_string()),
+            AskError::TooMuch { .. } => Self::too_much("max_tokens"),
             AskError::Refused { why: Refusal::Invalid, text } => {
-                Self::field(field_of(prompt), format!("The model does not take it: {text}."))
+                Self::of_prompt(prompt, format!("The model does not take it: {text}."))
             }
             AskError::Refused { why: Refusal::Busy, text } => {
-                Self::busy(format!("All providers are busy: {text}."))
+                Self::busy(format!("Nobody answers it now; who was asked last is busy: {text}."))
             }
             other => Self::failed(other),
         }

@@ -1,9 +1,9 @@
-//! Reading questions. Unknown fields are ignored, as clients send more every month; fields that would change the
-//! answer and are not supported are refused, never ignored.
+//! Reading questions. Fields that would change the answer and are not supported are refused, as far as they are known
+//! here; whatever else a question has is ignored, as clients send more every month.
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
-use tilth_protocol::infer::{Form, Parameters, Prompt};
+use tilth_protocol::infer::{Form, MAX_ANSWER_TOKENS, Parameters, Prompt};
 
 use super::values::{
     alternatives, fixed, messages, plain, says, says_any, says_more_than_text, stops,
@@ -30,14 +30,21 @@ pub(crate) struct Wanted {
     pub(crate) prompt: Prompt,
     /// Of the first answer; the others differ in `stream` alone.
     pub(crate) parameters: Parameters,
-    /// Whether the number of tokens was said; otherwise it is cut to what the context has room for.
-    pub(crate) most_said: bool,
+    /// In which field the number of tokens was said; if in none, it is cut to what the context has room for.
+    pub(crate) most_said: Option<&'static str>,
     pub(crate) n: u32,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
     pub(crate) echo: bool,
     /// Elements of embeddings, if they were said.
     pub(crate) dimensions: Option<u32>,
+}
+
+impl Wanted {
+    /// The field that bounds the answer's length.
+    pub(crate) fn most_field(&self) -> &'static str {
+        self.most_said.unwrap_or("max_tokens")
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -177,7 +184,7 @@ impl Shapes {
 fn prompt_in(kind: Kind, body: &[u8]) -> Result<Prompt, ApiError> {
     let body: Body<'_> = parse(body)?;
     let prompt = prompt(kind, body.messages, body.prompt)?;
-    prompt.check().map_err(|error| ApiError::invalid(error.to_string()))?;
+    prompt.check().map_err(|error| ApiError::of_prompt(&prompt, error.to_string()))?;
     Ok(prompt)
 }
 
@@ -186,14 +193,17 @@ pub(crate) fn read(kind: Kind, body: &[u8], fresh: u64) -> Result<Wanted, ApiErr
     let body: Body<'_> = parse(body)?;
     refuse_unsupported(kind, &body)?;
     let prompt = prompt(kind, body.messages, body.prompt)?;
-    let most = body.max_completion_tokens.or(body.max_tokens);
+    let fields =
+        [("max_completion_tokens", body.max_completion_tokens), ("max_tokens", body.max_tokens)];
+    let most = fields.into_iter().find(|(_, most)| most.is_some());
+    let (most_field, most) = most.unwrap_or(("max_tokens", None));
     let otherwise = if kind == Kind::Chat { CHAT_TOKENS } else { 16 };
     let n = whole_number("n", body.n, 1, MAX_N, 1)?;
     if body.best_of.is_some_and(|best| best != i64::from(n)) {
         return Err(ApiError::field("best_of", "`best_of` other than `n` is not supported."));
     }
     let parameters = Parameters {
-        most: whole_number("max_tokens", most, 1, 1 << 20, otherwise)?,
+        most: whole_number(most_field, most, 1, MAX_ANSWER_TOKENS, otherwise)?,
         temperature: fixed("temperature", body.temperature, 2.0, 1.0)?,
         top_k: whole_number("top_k", body.top_k, 0, u32::MAX, 0)?,
         top_p: fixed("top_p", body.top_p, 1.0, 1.0)?,
@@ -207,14 +217,15 @@ pub(crate) fn read(kind: Kind, body: &[u8], fresh: u64) -> Result<Wanted, ApiErr
         model: body.model,
         prompt,
         parameters,
-        most_said: most.is_some(),
+        most_said: most.map(|_| most_field),
         n,
         stream: body.stream.unwrap_or(false),
         include_usage: body.stream_options.unwrap_or_default().include_usage,
         echo: body.echo.unwrap_or(false),
         dimensions: None,
     };
-    wanted.prompt.check().map_err(|error| ApiError::invalid(error.to_string()))?;
+    let prompt = &wanted.prompt;
+    prompt.check().map_err(|error| ApiError::of_prompt(prompt, error.to_string()))?;
     wanted.parameters.check().map_err(|error| ApiError::invalid(error.to_string()))?;
     Ok(wanted)
 }

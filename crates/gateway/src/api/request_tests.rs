@@ -12,7 +12,7 @@ fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
     let wanted = chat("").unwrap();
     let parameters = &wanted.parameters;
     assert_eq!((parameters.temperature, parameters.top_p, parameters.most), (65_536, 65_536, 1024));
-    assert_eq!((parameters.seed, wanted.n, wanted.most_said), (77, 1, false));
+    assert_eq!((parameters.seed, wanted.n, wanted.most_said), (77, 1, None));
     let more = r#","temperature":0.7,"top_p":0.9,"max_tokens":5,"seed":-1,"n":3,"stop":"x""#;
     let wanted = chat(more).unwrap();
     let parameters = &wanted.parameters;
@@ -81,14 +81,19 @@ fn absurd_questions_are_refused_by_name() {
         (r#","top_p":1.5"#, "top_p"),
         (r#","max_tokens":0"#, "max_tokens"),
         (r#","max_tokens":99999999999"#, "max_tokens"),
+        (r#","max_completion_tokens":0"#, "max_completion_tokens"),
+        (r#","max_tokens":0,"max_completion_tokens":-1"#, "max_completion_tokens"),
         (r#","n":1000000"#, "n"),
         (r#","stop":["a","b","c","d","e"]"#, "stop"),
         (r#","stop":{"a":1}"#, "stop"),
+        (r#","stop":"""#, "stop"),
+        (r#","stop":["a",""]"#, "stop"),
         (r#","logprobs":"yes""#, "logprobs"),
         (r#","logprobs":3"#, "logprobs"),
         (r#","logit_bias":{"5":1}"#, "logit_bias"),
         (r#","top_logprobs":5"#, "top_logprobs"),
-        (r#","logprobs":true,"top_logprobs":21"#, "logprobs"),
+        (r#","logprobs":true,"top_logprobs":21"#, "top_logprobs"),
+        (r#","logprobs":true,"top_logprobs":-1"#, "top_logprobs"),
         (r#","tools":[{}]"#, "tools"),
         (r#","response_format":{"type":"json_schema","json_schema":{}}"#, "response_format"),
         (r#","presence_penalty":1"#, "presence_penalty"),
@@ -137,4 +142,26 @@ fn absurd_questions_are_refused_by_name() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let body = format!(r#"{{"model":"m","prompt":{deep}}}"#);
     assert!(read(Kind::Text, body.as_bytes(), 0).is_err());
+}
+
+#[test]
+fn what_is_out_of_bounds_is_named_by_the_field_that_it_came_in() {
+    let long = "x".repeat((1 << 20) + 1);
+    let body = format!(r#"{{"model":"m","prompt":"{long}"}}"#);
+    let error = read(Kind::Text, body.as_bytes(), 0).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("prompt"));
+    assert_eq!(prompt_of(body.as_bytes()).unwrap_err().param.as_deref(), Some("prompt"));
+    let body = br#"{"model":"m","messages":[{"role":"U","content":"hi"}]}"#;
+    let error = read(Kind::Chat, body, 0).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("messages"));
+    let error = chat(&format!(r#","stop":"{}""#, "x".repeat(257))).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("stop"));
+    let error = read(Kind::Text, br#"{"model":"m","prompt":"x","logprobs":21}"#, 0).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("logprobs"));
+    let wanted = chat(r#","max_tokens":5,"max_completion_tokens":7"#).unwrap();
+    assert_eq!(
+        (wanted.parameters.most, wanted.most_field()),
+        (7, "max_completion_tokens"),
+        "what comes later names it as well"
+    );
 }

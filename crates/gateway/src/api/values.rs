@@ -10,7 +10,7 @@ use serde::{
     de::{Error as _, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use tilth_protocol::infer::{MAX_ALTERNATIVES, MAX_MESSAGES, MAX_STOPS, Message};
+use tilth_protocol::infer::{MAX_ALTERNATIVES, MAX_MESSAGES, MAX_STOP_BYTES, MAX_STOPS, Message};
 
 use super::request::Kind;
 use crate::api::ApiError;
@@ -119,12 +119,16 @@ pub(super) fn fixed(
 
 pub(super) fn stops(stop: Option<&RawValue>) -> Result<Vec<String>, ApiError> {
     let Some(stop) = stop else { return Ok(vec![]) };
-    if let Some(stop) = is::<String>(stop) {
-        return Ok(vec![stop]);
-    }
-    is::<AtMost<String, MAX_STOPS>>(stop).map(|AtMost(stops)| stops).ok_or_else(|| {
+    let one = is::<String>(stop).map(|stop| vec![stop]);
+    let all = one.or_else(|| is::<AtMost<String, MAX_STOPS>>(stop).map(|AtMost(stops)| stops));
+    let all = all.ok_or_else(|| {
         ApiError::field("stop", format!("`stop` is a text, or a list of at most {MAX_STOPS}."))
-    })
+    })?;
+    if all.iter().any(|stop| !(1..=MAX_STOP_BYTES).contains(&stop.len())) {
+        let text = format!("A text in `stop` has 1 to {MAX_STOP_BYTES} bytes.");
+        return Err(ApiError::field("stop", text));
+    }
+    Ok(all)
 }
 
 /// Whether log-probabilities are wanted.
@@ -143,16 +147,18 @@ pub(super) fn alternatives(
         }
         return Ok(None);
     };
-    let count = match (kind, is::<bool>(logprobs)) {
-        (_, Some(_)) => u64::try_from(top.unwrap_or(0)).ok(),
-        (Kind::Text, None) => is::<u64>(logprobs),
-        (Kind::Chat, None) => None,
+    let (field, count) = match (kind, is::<bool>(logprobs)) {
+        (_, Some(_)) => ("top_logprobs", u64::try_from(top.unwrap_or(0)).ok()),
+        (Kind::Text, None) => ("logprobs", is::<u64>(logprobs)),
+        (Kind::Chat, None) => {
+            return Err(ApiError::field("logprobs", "`logprobs` must be `true` or `false`."));
+        }
     };
     let count = count.and_then(|count| u8::try_from(count).ok());
     let count = count.filter(|count| *count <= MAX_ALTERNATIVES);
     count.map(Some).ok_or_else(|| {
-        let text = format!("At most {MAX_ALTERNATIVES} alternatives are reported.");
-        ApiError::field("logprobs", text)
+        let text = format!("`{field}` must be a whole number from 0 to {MAX_ALTERNATIVES}.");
+        ApiError::field(field, text)
     })
 }
 

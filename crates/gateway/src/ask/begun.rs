@@ -1,12 +1,12 @@
 //! An answer from its first token to its end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tilth_client::infer::{Answering, Heard};
+use tilth_client::infer::{Answering, AskError, Heard};
 use tilth_protocol::infer::{Piece, SignedReceipt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Counter, late};
+use super::{Counter, Spent, Tries};
 use crate::{
     api::ApiError,
     books::Hold,
@@ -27,7 +27,13 @@ pub(crate) struct Begun {
     /// For how many bytes of it.
     pub(super) covered: usize,
     pub(super) began: Instant,
-    pub(super) until: Instant,
+    /// Since when nobody has listened.
+    pub(super) heard_at: Instant,
+    /// How long nobody has listened before, in all.
+    pub(super) unread: Duration,
+    pub(super) tries: Tries,
+    /// The question's field that bounds the answer's length.
+    pub(super) most_field: &'static str,
     /// Dropped with the answer, however it ends.
     pub(super) _under_way: UnderWay,
 }
@@ -45,6 +51,8 @@ pub(crate) enum Next {
 pub(crate) enum Stopped {
     /// There is no memory for it here, and none for another provider's.
     NoRoom(NoRoom),
+    /// No provider is to blame, and another would do no better.
+    Ours(ApiError),
     /// The provider has failed.
     Failed(ApiError),
 }
@@ -53,7 +61,7 @@ impl From<Stopped> for ApiError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::NoRoom(no) => no.into(),
-            Stopped::Failed(error) => error,
+            Stopped::Ours(error) | Stopped::Failed(error) => error,
         }
     }
 }
@@ -96,11 +104,19 @@ impl Drop for UnderWay {
 impl Begun {
     /// What comes next. After the end, and after an error, nothing more does.
     pub(crate) async fn next(&mut self) -> Result<Next, Stopped> {
+        self.unread = self.unread.saturating_add(self.heard_at.elapsed());
+        let next = self.hear().await;
+        self.heard_at = Instant::now();
+        next
+    }
+
+    async fn hear(&mut self) -> Result<Next, Stopped> {
         let heard = match self.first.take() {
             Some(first) => Ok(first),
-            None => timeout_at(self.until, self.answering.next())
-                .await
-                .unwrap_or_else(|_| Err(late(self.began.elapsed()))),
+            None => match timeout_at(self.tries.until, self.answering.next()).await {
+                Ok(heard) => heard,
+                Err(_) => return Err(self.late()),
+            },
         };
         let came = self.answering.held_bytes();
         let more = came.saturating_sub(self.covered).saturating_mul(2);
@@ -115,10 +131,30 @@ impl Begun {
                 let hold = hold.ok_or_else(|| Stopped::Failed(ApiError::late()))?;
                 Ok(Next::Ended(Due { hold, receipt, _space: self.space.take() }))
             }
-            Err(error) => {
-                let told = self.counter.broke(&self.choice, &error, self.began.elapsed());
-                Err(Stopped::Failed(told))
-            }
+            Err(error) => Err(self.broke(&error)),
         }
+    }
+
+    fn spent(&self) -> Spent {
+        Spent { all: self.began.elapsed(), unread: self.unread, most: self.tries.time }
+    }
+
+    /// The question's time is over.
+    fn late(&self) -> Stopped {
+        let spent = self.spent();
+        self.counter.late(&self.choice, spent);
+        Stopped::Ours(if spent.is_unread() { ApiError::slow_reader() } else { ApiError::late() })
+    }
+
+    /// The answer breaks off.
+    fn broke(&self, error: &AskError) -> Stopped {
+        let spent = self.spent();
+        if spent.blames(error) {
+            return Stopped::Failed(self.counter.broke(&self.choice, error, spent.all));
+        }
+        Stopped::Ours(match error {
+            AskError::TooMuch { .. } => ApiError::too_much(self.most_field),
+            _ => ApiError::slow_reader(),
+        })
     }
 }

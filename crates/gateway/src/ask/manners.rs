@@ -45,6 +45,10 @@ pub(crate) enum Does {
     SaysLongTokens,
     /// Says one token and then nothing.
     Stalls,
+    /// Says nothing at all.
+    IsSilent,
+    /// Says as many tokens as it is asked for, each with all alternatives, all of them as long as tokens may be.
+    SaysMuch,
     /// Says as many tokens as it is asked for, each with the question's seed, its own number and so many blanks.
     Counts(usize),
     /// Answers the first of several answers well, and hangs up in the middle of the others.

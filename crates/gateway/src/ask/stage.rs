@@ -12,8 +12,8 @@ use tilth_contracts::Addresses;
 use tilth_protocol::{
     Amount, ContentHash, decode, encode,
     infer::{
-        Candidate, EmbeddingsHash, End, Input, ModelOffer, Piece, Prices, Prompt, Question,
-        Receipt, Reply, Said,
+        Candidate, EmbeddingsHash, End, Input, MAX_TOKEN_BYTES, ModelOffer, Piece, Prices, Prompt,
+        Question, Receipt, Reply, Said,
         message::{ALPN, MAX_QUESTION_BYTES},
         output_hash,
     },
@@ -145,6 +145,18 @@ fn first(does: Does, ask: &Ask, prompt_tokens: u32) -> Reply {
     }
 }
 
+/// A token with its alternatives, if they are asked for.
+fn likely(does: Does, ask: &Ask, token: u32) -> Option<(Candidate, Vec<Candidate>)> {
+    let alternatives = ask.parameters.alternatives?;
+    let (length, others) = match does {
+        Does::SaysLongTokens => (2048, 0),
+        Does::SaysMuch => (MAX_TOKEN_BYTES, usize::from(alternatives)),
+        _ => (1, 0),
+    };
+    let own = Candidate { token, bytes: vec![b'a'; length], log_probability: -1 };
+    Some((own.clone(), vec![own; others]))
+}
+
 /// Waits until a first token of this provider's was heard.
 async fn heard(market: &Market, provider: &PrivateKeySigner) {
     while market.standing(provider.address()).first_ms == 0 {
@@ -168,12 +180,7 @@ async fn answer(
             }
             continue;
         }
-        let likely = |token| {
-            ask.parameters.alternatives?;
-            let bytes = vec![b'a'; if does == Does::SaysLongTokens { 2048 } else { 1 }];
-            Some((Candidate { token, bytes, log_probability: -1 }, vec![]))
-        };
-        let said = |token| Said { token, likely: likely(token) };
+        let said = |token| Said { token, likely: likely(does, &ask, token) };
         let seed = ask.parameters.seed;
         let text = |token: u32| match does {
             Does::Counts(blanks) => format!("{seed}.{token};{:blanks$}", ""),
@@ -194,13 +201,16 @@ async fn answer(
         if does == Does::HangsUp {
             return None;
         }
+        if does == Does::IsSilent {
+            std::future::pending::<()>().await;
+        }
         replies.push(first(does, &ask, prompt_tokens));
         let refuses = matches!(replies[0], Reply::Refused { .. });
         let tokens = match does {
             _ if refuses => 0,
             Does::DiesInMidStream | Does::Stalls => 1,
             Does::TalksOn => 500,
-            Does::Counts(_) => ask.parameters.most,
+            Does::Counts(_) | Does::SaysMuch => ask.parameters.most,
             _ => 3,
         };
         replies.extend((0..tokens).map(|token| Reply::Piece(piece(token))));
@@ -261,7 +271,7 @@ pub(super) fn wanted() -> Wanted {
         model: "m".into(),
         prompt: Prompt::Text("hi".into()),
         parameters: Parameters { most: 100, ..Parameters::default() },
-        most_said: true,
+        most_said: Some("max_tokens"),
         n: 1,
         stream: true,
         include_usage: false,

@@ -71,7 +71,7 @@ async fn providers_that_say_no_do_not_keep_the_others_from_being_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_whose_length_was_not_said_is_as_long_as_there_is_room() {
     let scene = scene(&[Does::HasRoomForTen]).await;
-    let open = Wanted { most_said: false, ..wanted() };
+    let open = Wanted { most_said: None, ..wanted() };
     let begun = scene.begin_with(&open, SOON).await.unwrap();
     assert_eq!(begun.answering.asked().parameters.most, 10);
     assert_eq!(scene.finish(begun).await, Ok(3));
@@ -85,7 +85,7 @@ async fn an_answer_whose_length_was_not_said_is_as_long_as_there_is_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_says_that_there_is_less_room_than_its_own_count_leaves_has_failed() {
     let scene = scene(&[Does::LiesOfRoom, Does::Well]).await;
-    let open = Wanted { most_said: false, ..wanted() };
+    let open = Wanted { most_said: None, ..wanted() };
     let begun = scene.begin_with(&open, SOON).await.unwrap();
     assert_eq!(begun.answering.asked().parameters.most, 100, "the other answers at full length");
     assert_eq!(scene.finish(begun).await, Ok(3));
@@ -119,11 +119,39 @@ async fn tokens_and_answers_have_bounds_in_bytes_and_in_time() {
     let scene = stage::scene(&[Does::Stalls]).await;
     let mut begun = scene.begin_with(&wanted(), SOON).await.unwrap();
     assert!(matches!(begun.next().await, Ok(Next::Piece(_))));
-    begun.until = Instant::now() + Duration::from_millis(50);
+    begun.tries.until = Instant::now() + Duration::from_millis(50);
     // It is over long before a provider that says nothing is taken to be away.
     let ended = tokio::time::timeout(Duration::from_secs(20), begun.next()).await;
     let error = ApiError::from(ended.expect("longer than the answer may take").unwrap_err());
-    assert_eq!((error.status.as_u16(), error.code), (502, Some("provider_failed")));
+    assert_eq!((error.status.as_u16(), error.code), (504, Some("provider_failed")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_had_little_of_the_time_is_late_and_not_to_blame() {
+    let scene = scene(&[Does::IsSilent]).await;
+    // As if others had used up the rest of an hour.
+    let mut tries = Tries::new(60 * SOON);
+    tries.until = Instant::now() + Duration::from_secs(1);
+    let listed = scene.counter.market.resolve("m").unwrap();
+    let begun = scene.counter.begin(&scene.key, &wanted(), &listed, 0, &mut tries).await;
+    assert_eq!(begun.unwrap_err().status.as_u16(), 504);
+    assert_eq!(scene.counter.measures.failures.value(), 0);
+    assert_eq!(scene.spent_and_held(), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_wait_for_a_slow_reader_is_not_to_blame() {
+    let scene = scene(&[Does::DiesInMidStream, Does::Well]).await;
+    let mut begun = scene.begin().await.unwrap();
+    assert!(matches!(begun.next().await, Ok(Next::Piece(_))));
+    // As if its reader had taken so long for the first token.
+    begun.heard_at = Instant::now().checked_sub(Duration::from_secs(30)).unwrap();
+    let error = ApiError::from(begun.next().await.unwrap_err());
+    assert_eq!((error.status.as_u16(), error.code), (408, Some("reader_too_slow")));
+    drop(begun);
+    let standing = scene.counter.market.standing(scene.providers[0].seller.owner);
+    assert_eq!((scene.counter.measures.failures.value(), standing.failures), (0, 0));
+    assert_eq!(scene.spent_and_held(), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,8 @@ const DECLINES: u32 = 16;
 pub(crate) struct Tries {
     failures: u32,
     declines: u32,
+    /// What there was at the beginning.
+    pub(crate) time: Duration,
     /// When the answer has to be whole.
     pub(crate) until: Instant,
 }
@@ -21,7 +23,8 @@ pub(crate) struct Tries {
 impl Tries {
     /// For an answer that may take so long.
     pub(crate) fn new(time: Duration) -> Self {
-        Self { failures: FAILURES, declines: DECLINES, until: Instant::now() + time }
+        let until = Instant::now() + time;
+        Self { failures: FAILURES, declines: DECLINES, time, until }
     }
 
     pub(crate) fn failed(&mut self) {

@@ -209,7 +209,7 @@ async fn a_budget_that_was_lowered_is_not_raised_by_what_was_asked_for_before() 
         let mut live = Live::new(record);
         live.coming = asked.map(Amount).into();
         live.record.budget.budget = Amount(asked[0].min(asked[1]).min(50));
-        let mut state = State { keys: HashMap::from([(id, live)]), broken: false };
+        let mut state = State { keys: HashMap::from([(id, live)]), ..State::default() };
         // One transaction after the other.
         asked.map(|budget| {
             state.raise(&[&Change::Budget(id, Amount(budget))]);
@@ -249,7 +249,8 @@ async fn removed_keys_are_gone_and_what_was_charged_to_them_is_not() {
 
 #[tokio::test]
 async fn there_are_so_many_keys_and_answers_of_one_and_no_more() {
-    let books = Disk::default().books();
+    let disk = Disk::default();
+    let books = disk.books();
     let (id, _) = books.create("busy", None, Amount(1000)).await.unwrap();
     let mut held: Vec<_> = (0..MAX_HOLDS).map(|_| books.hold(&id, Amount(1)).unwrap()).collect();
     assert!(matches!(books.hold(&id, Amount(1)), Err(Denied::TooMany)));
@@ -266,8 +267,32 @@ async fn there_are_so_many_keys_and_answers_of_one_and_no_more() {
         assert_eq!(state.keys.len(), MAX_KEYS);
     }
     assert_eq!(books.create("one more", None, Amount(1)).await, Err(BooksError::Full));
-    let mut other = [0; 32];
-    other[0] = 1;
-    books.state().keys.remove(&other);
-    assert!(books.create("one more", None, Amount(1)).await.is_ok());
+    for place in 1..=2 {
+        let mut other = [0; 32];
+        other[0] = place;
+        books.state().keys.remove(&other);
+    }
+    // All of them look before any of them is on disk.
+    let mut creating = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let books = books.clone();
+        creating.spawn(async move { books.create(&format!("{number}"), None, Amount(1)).await });
+    }
+    let made = creating.join_all().await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
+    assert_eq!(books.state().keys.len(), MAX_KEYS);
+    assert_eq!(disk.after_a_cut().books().keys().len(), 3, "no more are on disk");
+}
+
+#[tokio::test]
+async fn a_key_for_which_nobody_waits_any_more_is_there_all_the_same() {
+    let books = Disk::default().books();
+    tokio::select! {
+        biased;
+        // Looked at once, it is on its way.
+        made = books.create("first", None, Amount(1)) => drop(made),
+        () = std::future::ready(()) => {}
+    }
+    books.create("second", None, Amount(1)).await.unwrap();
+    assert_eq!(books.keys().len(), 2);
 }

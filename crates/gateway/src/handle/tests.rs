@@ -212,6 +212,25 @@ async fn of_several_answers_all_are_charged_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_answers_in_one_stream_are_all_whole() {
+    let open = open(&[Does::Counts(9)], 9, SOON).await;
+    let mut several = question(50, 7);
+    several["n"] = 3.into();
+    let (status, stream) = open.ask(several).await;
+    assert_eq!(status, 200, "{stream}");
+    let mut texts = vec![String::new(); 3];
+    for event in stream.split("\n\n").filter_map(|event| event.strip_prefix("data: {")) {
+        let event: Value = serde_json::from_str(&format!("{{{event}")).unwrap();
+        let choice = &event["choices"][0];
+        let index = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
+        texts[index].push_str(choice["text"].as_str().unwrap());
+    }
+    let whole: String = (0..50).map(|token| format!("7.{token};{:9}", "")).collect();
+    assert_eq!(texts, [whole.as_str(); 3]);
+    assert!(stream.ends_with("data: [DONE]\n\n"), "{stream}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_come_in_every_spelling_and_poor_keys_are_refused_before_their_question_is_read() {
     let open = open(&[Does::Well], 9, SOON).await;
     for path in ["/v1/models/m", "/v1/models/%6D"] {
@@ -368,6 +387,21 @@ async fn answers_for_which_there_is_no_memory_are_given_up_and_cost_nothing() {
     assert_eq!(open.ask(whole(9)).await.0, 200);
     let space = &open.scene.counter.space;
     eventually("the memory is free again", || space.left() == 100_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_larger_than_what_is_kept_of_one_are_nobodys_fault() {
+    let open = open(&[Does::SaysMuch, Does::Well], 9, SOON).await;
+    // Each token takes more than twenty kilobytes.
+    let much = json!({
+        "model": "m", "messages": [{ "role": "user", "content": "hi" }],
+        "max_completion_tokens": 1000, "logprobs": true, "top_logprobs": 20,
+    });
+    let (status, error) = open.send("POST", "/v1/chat/completions", much).await;
+    assert!(status == 400 && error.contains("max_completion_tokens"), "{status} {error}");
+    let measures = &open.scene.counter.measures;
+    assert_eq!((measures.failures.value(), measures.retries.value()), (0, 0), "nobody's fault");
+    eventually("nothing is held", || open.scene.spent_and_held() == (0, 0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hash, MAX_OPENING_BYTES, Path, Secret, Statement, product::MAX_ROUNDS};
 use crate::encoding::{DecodeError, decode, encode};
+pub use crate::signed::SIGNATURE_BYTES;
 
-/// Bytes of a signature.
-pub const SIGNATURE_BYTES: usize = 65;
 /// Most bytes of an encoded transcript: openings, roots of all rounds, and room for the rest.
 pub const MAX_TRANSCRIPT_BYTES: usize = MAX_OPENING_BYTES + MAX_ROUNDS as usize * 32 + (64 << 10);
 /// In front of what is signed; no transaction and no other message begins like this.

@@ -175,6 +175,16 @@ impl EmbeddingsHash {
     }
 }
 
+/// An element in single precision, rounded to nearest: for what leaves tilth. What is hashed, compared or paid for is the
+/// integer.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "rounding to single precision is what is wanted"
+)]
+pub fn single(element: i32) -> f32 {
+    (f64::from(element) / f64::from(1_u32 << EMBEDDING_FRACTION)) as f32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +209,22 @@ mod tests {
         refused(&Prompt::Inputs(vec![Input::Tokens(vec![])]), &Parameters::NONE, "an input");
         let many = vec![Input::Tokens(vec![7; MAX_PROMPT_BYTES / 8 + 1]); 2];
         refused(&Prompt::Inputs(many), &Parameters::NONE, "length");
+    }
+
+    #[test]
+    fn elements_become_the_nearest_numbers() {
+        for (element, number) in [
+            (1 << 30, 1.0),
+            (-(1 << 29), -0.5),
+            (644_245_094, 0.6),
+            (1, 2_f32.powi(-30)),
+            // Twenty-four bits are kept; a half goes to the even one.
+            ((1 << 25) + 2, 2_f32.powi(-5)),
+            ((1 << 25) + 3, 2_f32.powi(-5) + 2_f32.powi(-28)),
+            ((1 << 25) + 6, 2_f32.powi(-5) + 2_f32.powi(-27)),
+        ] {
+            assert_eq!(single(element).to_bits(), f32::to_bits(number), "{element}");
+        }
     }
 
     #[test]

@@ -8,14 +8,13 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{End, Hash, OutOfBounds, Parameters, within};
+pub use crate::signed::SIGNATURE_BYTES;
 use crate::{amount::Amount, content::ContentHash, encode};
 
 /// Prices are for so many tokens.
 pub const PRICED_TOKENS: u128 = 1_000_000;
 /// Highest price of [`PRICED_TOKENS`]: what the contracts can store (`uint96`).
 pub const MAX_TOKEN_PRICE: u128 = crate::amount::MAX_PRICE;
-/// Bytes of a signature.
-pub const SIGNATURE_BYTES: usize = 65;
 /// Most bytes of an encoded signed receipt: five hashes and numbers, and the stop texts.
 pub const MAX_RECEIPT_BYTES: usize = 4 << 10;
 /// Before what is signed, so that it is nothing else.

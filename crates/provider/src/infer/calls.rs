@@ -97,10 +97,11 @@ impl<K> Default for Shares<K> {
 }
 
 impl<K: Hash + Eq> Shares<K> {
-    /// Takes one of `most` places: three quarters are for anybody, the rest for those who have none of them.
+    /// Takes one of `most` places: three quarters may be one caller's, rounded down, and at least one; the rest are for
+    /// others.
     pub(super) fn take(&mut self, whose: K, most: usize) -> bool {
         let own = self.0.entry(whose).or_default();
-        let fits = *own < most.div_ceil(4) * 3;
+        let fits = *own < (most - most.div_ceil(4)).max(1);
         *own += usize::from(fits);
         fits
     }
@@ -154,5 +155,13 @@ mod tests {
         shares.give_back(&3);
         assert_eq!(shares.0.len(), 1);
         assert!(shares.take(4, 1), "where there is one place anybody may have it");
+    }
+
+    #[test]
+    fn of_few_places_one_is_left_to_the_others_too() {
+        for (most, share) in (1..).zip([1, 1, 2, 3, 3, 4, 5, 6]) {
+            let mut shares = Shares::default();
+            assert_eq!((0..20).filter(|_| shares.take(1, most)).count(), share, "of {most}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-use alloy_primitives::U256;
+use alloy_primitives::{Signature, U256};
 use proptest::prelude::*;
 use tilth_protocol::{
     ContentHash,
