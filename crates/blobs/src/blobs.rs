@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io::ErrorKind,
     net::SocketAddr,
     num::NonZeroU64,
     path::PathBuf,
@@ -255,6 +256,12 @@ impl Blobs {
         self.inner.guard.keep(kept);
     }
 
+    /// As [`Blobs::keep`], but takes nothing away from what is kept under the name already, and is for whoever that is
+    /// for.
+    pub fn keep_besides(&self, kept: Kept) {
+        self.inner.guard.keep_besides(kept);
+    }
+
     /// Keeps more content under a name, for whoever it is kept for. Nothing happens if it was released meanwhile.
     pub fn keep_also(&self, tag: &Tag, hashes: Vec<ContentHash>) {
         self.inner.guard.keep_also(tag, hashes);
@@ -266,9 +273,17 @@ impl Blobs {
         let fresh = self.inner.guard.spare(hashes);
         let Some(note) = self.inner.spared.as_ref().filter(|_| !fresh.is_empty()) else { return };
         if let Err(error) = note.add(&fresh) {
+            let advice = match error.kind() {
+                ErrorKind::FileTooLarge => {
+                    "take a new folder for further jobs; follow this one after every start here"
+                }
+                _ => {
+                    "check the folder's permissions and free space; follow the job after the next start"
+                }
+            };
             warn!(
                 %error,
-                advice = "check the folder's permissions and free space; follow the job after the next start",
+                advice,
                 "a job's files are not served after the next start until the job is followed"
             );
         }
@@ -332,6 +347,10 @@ impl Blobs {
 
     pub(crate) fn download(&self) -> &Pace {
         &self.inner.download
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.inner.guard
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {

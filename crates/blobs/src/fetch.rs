@@ -88,7 +88,9 @@ impl Blobs {
         self.fetch(Want::Blob(hash, Allowed::UpTo(max)), holders, tag, deadline).await
     }
 
-    /// Fetches a sequence with all its parts in one request and pins them together.
+    /// Fetches a sequence with all its parts in one request and pins them together. If anything is kept from others
+    /// under this tag ([`Blobs::keep`]), the parts are, too, from before they come in; those of a sequence that was
+    /// here already have to be named ([`Blobs::keep_also`]).
     ///
     /// # Errors
     /// As [`Blobs::get`]; [`BlobsError::NotASequence`] and [`BlobsError::TooLarge`] by the bounds.
@@ -115,7 +117,7 @@ impl Blobs {
         let pin = pin.map_err(|error| self.disk().explain("pinning content", error))?;
         if !self.is_here(want).await? {
             let mut last = "nobody answered".to_owned();
-            let search = self.search(want, holders, &mut last);
+            let search = self.search(want, holders, tag, &mut last);
             let Ok(result) = tokio::time::timeout_at(deadline.into(), search).await else {
                 let (hash, holders) = (want.hash(), holders.len());
                 return Err(BlobsError::Unavailable { hash, holders, last });
@@ -133,6 +135,7 @@ impl Blobs {
         &self,
         want: Want,
         holders: &[Contact],
+        tag: &Tag,
         last: &mut String,
     ) -> Result<(), BlobsError> {
         let keys: Vec<_> = holders.iter().map(|holder| holder.endpoint).collect();
@@ -153,7 +156,7 @@ impl Blobs {
                 }
             };
             let Some(holder) = holders.get(index) else { continue };
-            let error = match self.ask(want, holder).await {
+            let error = match self.ask(want, holder, tag).await {
                 Ok(()) if self.is_here(want).await? => return Ok(()),
                 Ok(()) => TransferError::Missing,
                 Err(TransferError::Local(error)) => return Err(error),
@@ -180,13 +183,15 @@ impl Blobs {
         }
     }
 
-    async fn ask(&self, want: Want, holder: &Contact) -> Result<(), TransferError> {
+    async fn ask(&self, want: Want, holder: &Contact, tag: &Tag) -> Result<(), TransferError> {
         let connection = self.dialer().connect(holder).await.map_err(TransferError::Broken)?;
         let receiver = Receiver {
             store: self.store(),
             disk: self.disk(),
             pace: self.download(),
             stall: self.limits().stall,
+            guard: self.guard(),
+            tag,
         };
         match want {
             Want::Blob(hash, allowed) => receiver.blob(connection, hash, allowed).await,

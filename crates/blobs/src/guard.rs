@@ -70,15 +70,16 @@ impl Guard {
         notes.by_tag.insert(tag, Note { hashes, only });
     }
 
+    /// Keeps content besides what is kept under its name already, and for whom that is.
+    pub(crate) fn keep_besides(&self, Kept { tag, hashes, only }: Kept) {
+        let mut notes = self.write();
+        notes.by_tag.entry(tag.clone()).or_insert_with(|| Note { hashes: HashSet::new(), only });
+        notes.add(&tag, hashes);
+    }
+
     /// Keeps more under a name, if it is not released.
     pub(crate) fn keep_also(&self, tag: &Tag, hashes: Vec<ContentHash>) {
-        let Notes { by_tag, kept, .. } = &mut *self.write();
-        let Some(note) = by_tag.get_mut(tag) else { return };
-        for hash in hashes.into_iter().map(iroh_hash) {
-            if note.hashes.insert(hash) {
-                kept.entry(hash).or_default().push(note.only);
-            }
-        }
+        self.write().add(tag, hashes);
     }
 
     pub(crate) fn release(&self, tag: &Tag) {
@@ -117,6 +118,15 @@ impl Guard {
 }
 
 impl Notes {
+    fn add(&mut self, tag: &Tag, hashes: Vec<ContentHash>) {
+        let Some(note) = self.by_tag.get_mut(tag) else { return };
+        for hash in hashes.into_iter().map(iroh_hash) {
+            if note.hashes.insert(hash) {
+                self.kept.entry(hash).or_default().push(note.only);
+            }
+        }
+    }
+
     fn release(&mut self, tag: &Tag) {
         let Some(Note { hashes, only }) = self.by_tag.remove(tag) else { return };
         for hash in hashes {
@@ -168,6 +178,22 @@ mod tests {
         assert!(!guard.is_open());
         guard.release(&Tag::range(JobId(1), 1));
         assert!(guard.is_open() && may(6, None) && may(8, None) && may(9, None));
+    }
+
+    #[test]
+    fn what_is_kept_besides_takes_nothing_away() {
+        let guard = Guard::default();
+        let may = |byte: u8, who: Option<&EndpointKey>| {
+            guard.admits(&iroh_hash(ContentHash([byte; 32])), who)
+        };
+        guard.keep_besides(note(0, &[5], Some(ALICE)));
+        guard.keep_also(&Tag::range(JobId(1), 0), vec![ContentHash([6; 32])]);
+        guard.keep_besides(note(0, &[5, 7], None));
+        assert!((5..=7).all(|byte| !may(byte, None) && may(byte, Some(&ALICE))), "hers as before");
+        guard.keep(note(0, &[5], None));
+        assert!(!may(5, Some(&ALICE)) && may(6, None) && may(7, None), "this one replaces");
+        guard.release(&Tag::range(JobId(1), 0));
+        assert!(guard.is_open());
     }
 
     #[test]

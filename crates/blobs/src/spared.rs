@@ -12,25 +12,27 @@ use std::{
 
 use tilth_protocol::ContentHash;
 
-/// Longest note that is read: half a million files.
+/// Longest note: half a million files.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// The note.
 #[derive(Debug)]
 pub(crate) struct Note {
     path: PathBuf,
+    /// Bytes that it may have, and that are read of it.
+    most: u64,
 }
 
 impl Note {
     pub(crate) fn of(dir: &Path) -> Self {
-        Self { path: dir.join("spared") }
+        Self { path: dir.join("spared"), most: MAX_BYTES }
     }
 
     /// What is noted and here. What is not here any more is dropped from the note.
     pub(crate) fn read(&self, here: &HashSet<ContentHash>) -> io::Result<Vec<ContentHash>> {
         let mut text = Vec::new();
         match File::open(&self.path) {
-            Ok(file) => file.take(MAX_BYTES).read_to_end(&mut text)?,
+            Ok(file) => file.take(self.most).read_to_end(&mut text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
@@ -48,11 +50,18 @@ impl Note {
         Ok(noted)
     }
 
-    /// Notes more, each on a line of its own even if the line before is torn.
+    /// Notes more, each on a line of its own even if the line before is torn. Nothing of it where not all has room
+    /// ([`io::ErrorKind::FileTooLarge`]): what is beyond that would not be read.
     pub(crate) fn add(&self, hashes: &[ContentHash]) -> io::Result<()> {
-        let text: String = hashes.iter().map(|hash| format!("\n{hash}")).collect();
+        let mut text: String = hashes.iter().map(|hash| format!("\n{hash}")).collect();
+        text.push('\n');
         let mut file = File::options().create(true).append(true).open(&self.path)?;
-        file.write_all(format!("{text}\n").as_bytes())?;
+        let len = file.metadata()?.len().saturating_add(text.len() as u64);
+        if len > self.most {
+            let why = format!("{} would have more than {} bytes", self.path.display(), self.most);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        file.write_all(text.as_bytes())?;
         file.sync_data()
     }
 
@@ -92,5 +101,21 @@ mod tests {
         assert_eq!(note.read(&here).unwrap(), [hash(2)], "forgotten when it was not here");
         fs::write(&note.path, [0xff, 0xfe, b'\n']).unwrap();
         assert!(note.read(&here).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_full_note_says_so_and_has_room_again_when_less_is_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = hash(1).to_string().len() as u64 + 2;
+        let note = Note { most: 2 * line, ..Note::of(dir.path()) };
+        note.add(&[hash(1)]).unwrap();
+        note.add(&[hash(2)]).unwrap();
+        let full = note.add(&[hash(3)]).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::FileTooLarge, "{full}");
+        let here = HashSet::from([hash(1), hash(2), hash(3)]);
+        assert_eq!(note.read(&here).unwrap(), [hash(1), hash(2)], "nothing is lost over it");
+        assert_eq!(note.read(&HashSet::from([hash(2)])).unwrap(), [hash(2)]);
+        note.add(&[hash(3)]).unwrap();
+        assert_eq!(note.read(&here).unwrap(), [hash(2), hash(3)]);
     }
 }

@@ -19,7 +19,7 @@ use iroh_blobs::{
 };
 use tilth_protocol::ContentHash;
 
-use crate::{BlobsError, SequenceBounds, disk::Disk, local::named, pace::Pace};
+use crate::{BlobsError, SequenceBounds, Tag, disk::Disk, guard::Guard, local::named, pace::Pace};
 
 /// Why a transfer did not complete.
 #[derive(Debug)]
@@ -66,6 +66,10 @@ pub(crate) struct Receiver<'a> {
     pub(crate) pace: &'a Pace,
     /// The longest time without a byte.
     pub(crate) stall: Duration,
+    /// Parts of a sequence are kept from others as its name says, from before they come in.
+    pub(crate) guard: &'a Guard,
+    /// The name under which it is fetched.
+    pub(crate) tag: &'a Tag,
 }
 
 impl Receiver<'_> {
@@ -280,18 +284,13 @@ impl Receiver<'_> {
         Ok(request.build(root))
     }
 
-    /// The hashes in a sequence that is here.
+    /// The hashes in a sequence that is here. If it is kept from others, so are they from now on.
     async fn parts(&self, root: Hash) -> Result<Vec<Hash>, TransferError> {
         let bytes = self.store.get_bytes(root).await;
         let bytes = bytes.map_err(|error| self.local("reading a sequence", error))?;
-        Ok(bytes
-            .chunks_exact(32)
-            .map(|chunk| {
-                let mut hash = [0; 32];
-                hash.copy_from_slice(chunk);
-                Hash::from_bytes(hash)
-            })
-            .collect())
+        let (parts, _) = bytes.as_chunks::<32>();
+        self.guard.keep_also(self.tag, parts.iter().map(|part| ContentHash(*part)).collect());
+        Ok(parts.iter().map(|part| Hash::from_bytes(*part)).collect())
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, TransferError> {

@@ -112,6 +112,42 @@ async fn what_is_kept_for_one_is_served_to_nobody_else_until_it_is_released() {
     other.get_sequence(all, bounds, &holders, &tag(), soon()).await.unwrap();
 }
 
+/// Whoever knows a part's hash could else ask for it between its arrival and the moment when the list is looked into.
+#[tokio::test]
+async fn parts_of_what_is_kept_are_kept_from_before_they_come_in() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let a = Blobs::spawn(config(dirs[0].path(), 1)).await.unwrap();
+    let client = Blobs::spawn(config(dirs[1].path(), 2)).await.unwrap();
+    let other = Blobs::spawn(config(dirs[2].path(), 3)).await.unwrap();
+    let part = a.put(bytes(70_000), &tag()).await.unwrap();
+    let missing = ContentHash([7; 32]);
+    let whole = a.put_sequence(&[part.hash], &tag()).await.unwrap();
+    let torn = a.put_sequence(&[part.hash, missing], &tag()).await.unwrap();
+    client.keep(kept(0, &[whole], None));
+    client.keep(kept(1, &[torn], None));
+    let bounds = SequenceBounds { max_total_bytes: 1 << 20, max_items: 10 };
+    let brief = || Instant::now() + Duration::from_secs(2);
+    let (holders, range) = ([a.contact()], |seq| Tag::range(JobId(1), seq));
+    client.get_sequence(whole, bounds, &holders, &range(0), soon()).await.unwrap();
+    assert!(client.is_kept(part.hash), "nobody has looked into the list");
+    assert!(other.get(part, &[client.contact()], &tag(), brief()).await.is_err());
+    // One that does not come in whole.
+    assert!(!client.is_kept(missing));
+    let (trying, holder, name) = (client.clone(), a.contact(), range(1));
+    let trying = tokio::spawn(async move {
+        trying.get_sequence(torn, bounds, &[holder], &name, soon()).await.is_err()
+    });
+    eventually("its parts are known", async || client.is_kept(missing)).await;
+    trying.abort();
+    client.release(&range(0));
+    client.release(&range(1));
+    assert!(!client.is_kept(part.hash) && !client.is_kept(missing));
+    other.get(part, &[client.contact()], &tag(), soon()).await.unwrap();
+    // What is kept under no name is everybody's.
+    other.get_sequence(whole, bounds, &holders, &range(0), soon()).await.unwrap();
+    assert!(!other.is_kept(part.hash));
+}
+
 #[tokio::test]
 async fn what_is_found_at_the_start_is_nobodys_until_it_is_spared_once() {
     let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();

@@ -103,6 +103,9 @@ pub enum ChainError {
         /// Highest block now.
         found: u64,
     },
+    /// What reads the chain for a task has ended, though the chain is the same: a fault of this program.
+    #[error("the chain is not read any more")]
+    Unread,
     /// The key cannot sign.
     #[error("signing failed: {0}")]
     Signing(String),
@@ -160,6 +163,10 @@ impl ChainError {
             Self::Rewound { .. } => (
                 "this is not the chain it was",
                 "the node was started afresh or points to another chain; use a new folder for it, or start the old chain again",
+            ),
+            Self::Unread => (
+                "the chain's events are not read any more",
+                "start it again, it goes on where it was; report this with the log if it comes again",
             ),
             Self::Signing(_) => {
                 ("the transaction cannot be signed", "check the account's key file")

@@ -36,7 +36,8 @@ pub struct Entry {
     pub paid: Amount,
     /// What the protocol kept.
     pub fee: Amount,
-    /// What was cut from the stake because the range was late, or was given back once too often.
+    /// What was cut from the stake because the range was late, or was given back once too often. [`of`] knows of no other
+    /// cuts; what an audit overturned is added by the CLI, as entries of their own.
     pub lost: Amount,
 }
 
@@ -55,7 +56,7 @@ pub struct Sums {
     pub fees: Amount,
     /// What came to the owner.
     pub paid: Amount,
-    /// What was cut from the stake.
+    /// What was cut from the stake, as far as the entries say ([`Entry::lost`]).
     pub lost: Amount,
 }
 

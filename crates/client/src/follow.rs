@@ -134,9 +134,16 @@ impl Drop for Following {
 }
 
 impl Following {
-    /// Waits for news; can be cancelled without loss. `None` after [`News::Rewound`].
+    /// Waits for news; can be cancelled without loss. `None` after [`News::Rewound`], or if the task has failed
+    /// ([`ChainError::Unread`]).
     pub async fn next(&mut self) -> Option<News> {
         self.news.recv().await
+    }
+
+    /// One whose task is gone.
+    #[cfg(test)]
+    pub(crate) fn dead() -> Self {
+        Self { news: mpsc::channel(1).1, task: tokio::spawn(async {}) }
     }
 }
 

@@ -4,6 +4,8 @@
 //! detaches; everything goes on from chain and store when the job is tended again.
 
 mod audits;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +22,7 @@ use tracing::{debug, info, warn};
 
 pub use self::audits::AuditTotals;
 use crate::{
-    Agreed, ChainError, Chronicle, Follow, JobError, Jobs, News, Scope, Totals,
+    Agreed, ChainError, Chronicle, Follow, Following, JobError, Jobs, News, Scope, Totals,
     attention::{Attention, Effect, Event, Moment},
     audit::Standing,
     chronicle::RangeView,
@@ -104,7 +106,8 @@ impl Tending {
         self.progress.clone()
     }
 
-    /// Waits until the job is over and its results are here.
+    /// Waits until the job is over and its results are here; of an audited job of ours also, for a minute at most, until
+    /// all verdicts are known.
     ///
     /// # Errors
     /// What makes it impossible to go on; an unreachable chain or provider does not.
@@ -123,37 +126,8 @@ impl Tending {
 impl Jobs {
     /// Begins to tend a job.
     pub fn tend(&self, agreed: &Agreed, how: Tend) -> Tending {
-        let progress = Progress {
-            job: agreed.job,
-            name: agreed.spec.name.clone(),
-            state: "opening".to_owned(),
-            over: false,
-            dry: false,
-            totals: Totals { tasks: agreed.spec.task_count, ..Totals::default() },
-            checked: 0,
-            // Who only watches does not follow them, and zeros would say that there are none.
-            audits: (agreed.terms.audited && how.pay).then(AuditTotals::default),
-            refused: Vec::new(),
-            waiting: None,
-            away: None,
-            missing: None,
-        };
-        let (show, seen) = watch::channel(progress);
-        let tender = Tender {
-            jobs: self.clone(),
-            agreed: agreed.clone(),
-            attention: Attention::new(how.pay, agreed.terms.audited),
-            standings: BTreeMap::new(),
-            chronicle: None,
-            pays: how.pay,
-            began: Instant::now(),
-            show,
-            work: JoinSet::new(),
-            chain_now: 0,
-            last_work: Instant::now(),
-            looked: None,
-        };
-        Tending { progress: seen, task: tokio::spawn(tender.run()) }
+        let (tender, progress) = Tender::new(self, agreed, how);
+        Tending { progress, task: tokio::spawn(tender.run()) }
     }
 }
 
@@ -186,11 +160,49 @@ struct Tender {
 }
 
 impl Tender {
-    async fn run(mut self) -> Result<Progress, JobError> {
+    /// A tender that has not begun, and what it shows.
+    fn new(jobs: &Jobs, agreed: &Agreed, how: Tend) -> (Self, watch::Receiver<Progress>) {
+        let progress = Progress {
+            job: agreed.job,
+            name: agreed.spec.name.clone(),
+            state: "opening".to_owned(),
+            over: false,
+            dry: false,
+            totals: Totals { tasks: agreed.spec.task_count, ..Totals::default() },
+            checked: 0,
+            // Who only watches does not follow them, and zeros would say that there are none.
+            audits: (agreed.terms.audited && how.pay).then(AuditTotals::default),
+            refused: Vec::new(),
+            waiting: None,
+            away: None,
+            missing: None,
+        };
+        let (show, seen) = watch::channel(progress);
+        let tender = Self {
+            jobs: jobs.clone(),
+            agreed: agreed.clone(),
+            attention: Attention::new(how.pay, agreed.terms.audited),
+            standings: BTreeMap::new(),
+            chronicle: None,
+            pays: how.pay,
+            began: Instant::now(),
+            show,
+            work: JoinSet::new(),
+            chain_now: 0,
+            last_work: Instant::now(),
+            looked: None,
+        };
+        (tender, seen)
+    }
+
+    async fn run(self) -> Result<Progress, JobError> {
         let link = self.jobs.account().link().clone();
         let job_book = link.addresses().job_book;
         let scope = Scope::contracts([job_book], self.agreed.opened_block).job(self.agreed.job);
-        let mut follow = Follow::new(&link, scope).spawn();
+        self.follow(Follow::new(&link, scope).spawn()).await
+    }
+
+    async fn follow(mut self, mut follow: Following) -> Result<Progress, JobError> {
         let mut leave = false;
         let blobs = self.jobs.blobs().clone();
         let failed = blobs.failure();
@@ -200,7 +212,7 @@ impl Tender {
             let wake = self.wake();
             leave = tokio::select! {
                 error = &mut failed => return Err(error.into()),
-                Some(news) = follow.next() => self.news(news)?,
+                news = follow.next() => self.news(news.ok_or(ChainError::Unread)?)?,
                 Some(done) = self.work.join_next() => self.done(done)?,
                 Some((seq, standing)) = standings.recv() => self.stands(seq, standing),
                 Some(ended) = audits.join_next() => {
@@ -211,6 +223,7 @@ impl Tender {
                 () = tokio::time::sleep_until(wake.into()) => self.tick()?,
             };
         }
+        self.hear_verdicts(&mut standings).await;
         Ok(self.show.borrow().clone())
     }
 

@@ -297,6 +297,8 @@ pub(super) fn stands(range: RangeId, view: &View) -> Option<Standing> {
         (AuditState::Submitted, Some(beacon)) if is_spared(range, beacon, view) => {
             Some(Standing::NotDrawn)
         }
+        // A verdict closes its case, and else only what is not drawn is paid. The beacon that said so may be forgotten.
+        (AuditState::Submitted, _) if view.range_over => Some(Standing::NotDrawn),
         (state, _) => Some(Standing::Open(state)),
     }
 }

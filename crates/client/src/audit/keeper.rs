@@ -20,6 +20,7 @@ use super::{
 use crate::{
     Account, ChainError, Follow, News, Scope,
     clock::{now, until},
+    follow::Following,
 };
 
 /// What anybody may do is done by one after the other within this time, in milliseconds: at a node on this machine, and
@@ -100,14 +101,17 @@ impl<H: Hand> Keeper<H> {
     /// Keeps audits until it is dropped, which stops everything that is under way.
     ///
     /// # Errors
-    /// [`ChainError::Rewound`]: the chain is another one than it was.
-    pub async fn keep(mut self) -> Result<(), ChainError> {
+    /// [`ChainError::Rewound`]: the chain is another one than it was. [`ChainError::Unread`]: it is not read any more.
+    pub async fn keep(self) -> Result<(), ChainError> {
         let link = self.post.account.link().clone();
         let mut scope = Scope::contracts([link.addresses().audits], self.post.from_block);
         if let Some(job) = self.post.job {
             scope = scope.job(job);
         }
-        let mut follow = Follow::new(&link, scope).spawn();
+        self.keep_reading(Follow::new(&link, scope).spawn()).await
+    }
+
+    async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {
         for (range, seat, sealed) in std::mem::take(&mut self.post.seals) {
             self.step(Event::Sealed { range, seat, sealed });
         }
@@ -121,7 +125,8 @@ impl<H: Hand> Keeper<H> {
                     }
                     Some(News::Away { detail }) => warn!(detail, "audits: the chain does not answer"),
                     Some(News::Back { .. }) => debug!("audits: the chain answers again"),
-                    None => return Ok(()),
+                    // To keep quiet about it costs the stake: nobody would see what is asked of us.
+                    None => return Err(ChainError::Unread),
                 },
                 Some(done) = self.work.join_next() => match done {
                     Ok(event) => self.step(event),
@@ -242,9 +247,38 @@ pub fn heard(log: &Log) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Address;
+    use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+    use tilth_contracts::Addresses;
 
     use super::*;
+    use crate::Link;
+
+    /// Has nothing to do.
+    struct Idler;
+
+    impl Hand for Idler {
+        async fn perform(&self, effect: Effect) -> Event {
+            Event::Ended { range: effect.range(), done: false }
+        }
+
+        fn note(&self, _: &Effect) {}
+
+        async fn failed(&self, _: &ChainError) {}
+
+        fn caught_up(&self, _: Vec<RangeId>) {}
+
+        fn read_up_to(&self, _: u64) {}
+    }
+
+    #[tokio::test]
+    async fn audits_that_cannot_be_seen_any_more_end_with_an_error() {
+        let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
+        let account = Account::new(link, PrivateKeySigner::random());
+        let (party, seals) = (Party::Provider(1), Vec::new());
+        let post = Post { account, party, from_block: 0, job: None, seals };
+        let ended = Keeper::new(post, Arc::new(Idler)).keep_reading(Following::dead()).await;
+        assert!(matches!(ended, Err(ChainError::Unread)), "{ended:?}");
+    }
 
     fn log<E: SolEvent>(event: &E) -> Log {
         Log { address: Address::ZERO, data: event.encode_log_data() }

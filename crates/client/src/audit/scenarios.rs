@@ -56,6 +56,24 @@ fn what_may_be_paid_is_what_nobody_doubts() {
     );
 }
 
+#[test]
+fn what_was_paid_without_a_draw_is_known_for_that_when_its_beacon_is_forgotten() {
+    let value = Some(B256::repeat_byte(9));
+    for (beacon, lapses) in [(None, 0), (value, 1), (None, 2)] {
+        for party in [Party::Client, Party::Provider(5)] {
+            let mut world = World::new(party, 1);
+            let case = &mut world.cases[0];
+            (case.beacon, case.lapses, case.paid) = (beacon, lapses, true);
+            case.rate = Share::new(0);
+            world.introduce();
+            world.end(0, true);
+            assert_eq!(world.shown[0], Some(Standing::NotDrawn), "{party:?} {lapses}");
+            assert_eq!(world.machine.at_stake(), 0);
+            assert_eq!(world.forgotten[0], party == Party::Client);
+        }
+    }
+}
+
 /// Blocks from the beacon's to the draw of a range that is not audited, if one comes every so many milliseconds.
 fn remembered(party: Party, block_time: u64) -> Option<u64> {
     let mut world = World::new(party, 1);

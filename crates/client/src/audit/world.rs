@@ -41,6 +41,8 @@ pub(super) struct Chain {
     /// How often its provider is audited.
     pub(super) rate: Share,
     pub(super) block: u64,
+    /// Whether its range is settled.
+    pub(super) paid: bool,
     sealed: Option<Sealed>,
     /// When it was closed.
     closed_at: Option<Millis>,
@@ -77,6 +79,7 @@ impl World {
             stuck: false,
             rate: Share::new(ONE.0),
             block: 10,
+            paid: false,
             sealed: None,
             closed_at: None,
         };
@@ -254,7 +257,7 @@ impl World {
             block: case.block,
             now: self.now,
             next: self.now.saturating_add_signed(self.wrong_clock),
-            range_over: false,
+            range_over: case.paid,
         }
     }
 

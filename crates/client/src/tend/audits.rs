@@ -1,13 +1,17 @@
 //! The audits of a job that is tended: followed, moved on, shown.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use tilth_blobs::{Blobs, BlobsError, Kept, Tag};
-use tilth_contracts::AuditOutcome;
+use tilth_contracts::{AuditOutcome, RangeState};
 use tilth_protocol::{ContentHash, RangeId, leaf::MAX_RANGE_TASKS};
 use tokio::{sync::mpsc, task::JoinSet};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::Tender;
 use crate::{
@@ -15,6 +19,9 @@ use crate::{
     attention::Event,
     audit::{self, Hand, Keeper, Party, Post, Standing},
 };
+
+/// How long the last verdicts are waited for when all else of a job is over.
+const VERDICTS: Duration = Duration::from_secs(60);
 
 /// Audits of a job in numbers of ranges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,9 +58,10 @@ impl AuditTotals {
     }
 }
 
-/// How the audits of a job stand, as that changes, and the task that follows them.
-pub(super) type Followed =
-    (mpsc::UnboundedReceiver<(u32, Standing)>, JoinSet<Result<(), ChainError>>);
+/// How the audits of a job's ranges stand, as that changes.
+pub(super) type Standings = mpsc::UnboundedReceiver<(u32, Standing)>;
+/// The same, and the task that follows them.
+pub(super) type Followed = (Standings, JoinSet<Result<(), ChainError>>);
 
 /// A client only looks on, and does what anybody may do.
 #[derive(Debug)]
@@ -100,6 +108,22 @@ pub(super) async fn withhold_parts(
     Ok(())
 }
 
+/// Whether the audits of all ranges that are settled or rejected are known to be over.
+fn are_decided(
+    ranges: impl IntoIterator<Item = (u32, RangeState)>,
+    standings: &BTreeMap<u32, Standing>,
+) -> bool {
+    let decided = |standing: &Standing| match standing {
+        Standing::NotDrawn => true,
+        Standing::Over(outcome) => *outcome != AuditOutcome::Open,
+        Standing::Open(_) => false,
+    };
+    ranges
+        .into_iter()
+        .filter(|(_, state)| matches!(state, RangeState::Settled | RangeState::Rejected))
+        .all(|(seq, _)| standings.get(&seq).is_some_and(decided))
+}
+
 impl Tender {
     /// Sees to the audits of the job as far as anybody may; dropping what comes back ends that.
     pub(super) fn keep_audits(&self) -> Followed {
@@ -125,7 +149,8 @@ impl Tender {
         let blind = self.standings.get(&seq).is_none_or(|standing| standing.is_blind());
         if self.agreed.terms.audited && blind {
             let tag = Tag::range(self.agreed.job, seq);
-            self.jobs.blobs().keep(Kept { tag, hashes: vec![content], only: None });
+            // Who tended the job before in this life may have named the parts, too.
+            self.jobs.blobs().keep_besides(Kept { tag, hashes: vec![content], only: None });
         }
     }
 
@@ -133,6 +158,26 @@ impl Tender {
     /// what it finds): nobody needs it from us.
     pub(super) fn give_free(&self, seq: u32) {
         self.jobs.blobs().release(&Tag::range(self.agreed.job, seq));
+    }
+
+    /// Audits are read on their own: that the job is over may be known before the last verdict is. Whether it is heard
+    /// in time or not, nothing can go wrong any more.
+    pub(super) async fn hear_verdicts(&mut self, standings: &mut Standings) {
+        let last = Instant::now() + VERDICTS;
+        while self.agreed.terms.audited && self.pays && !self.is_decided() {
+            let heard = tokio::time::timeout_at(last.into(), standings.recv()).await;
+            let Ok(Some((seq, standing))) = heard else {
+                info!(job = %self.agreed.job, "the last audits are not shown as they stand");
+                return;
+            };
+            self.stands(seq, standing);
+        }
+    }
+
+    /// Whether it is known how all audits stand that have let a range be paid or rejected.
+    fn is_decided(&self) -> bool {
+        let ranges = self.chronicle.iter().flat_map(|chronicle| chronicle.ranges.values());
+        are_decided(ranges.map(|range| (range.seq, range.state)), &self.standings)
     }
 
     pub(super) fn stands(&mut self, seq: u32, standing: Standing) -> bool {
@@ -145,5 +190,35 @@ impl Tender {
         let totals = AuditTotals::of(&self.standings);
         self.show.send_modify(|progress| progress.audits = Some(totals));
         standing.may_be_paid() && self.step(Event::MayBePaid(seq))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_contracts::AuditState;
+
+    use super::*;
+
+    #[test]
+    fn a_job_has_its_verdicts_when_the_last_range_that_ended_has_one() {
+        let ranges = [
+            (0, RangeState::Settled),
+            (1, RangeState::Released),
+            (2, RangeState::Rejected),
+            (3, RangeState::Expired),
+            (4, RangeState::Settled),
+        ];
+        let mut standings = BTreeMap::from([
+            (0, Standing::NotDrawn),
+            (2, Standing::Over(AuditOutcome::Overturned)),
+        ]);
+        assert!(!are_decided(ranges, &standings), "nothing is known of the last");
+        standings.insert(4, Standing::Open(AuditState::Revealing));
+        assert!(!are_decided(ranges, &standings), "settled by somebody else before it was heard");
+        standings.insert(4, Standing::Over(AuditOutcome::Upheld));
+        assert!(are_decided(ranges, &standings));
+        standings.remove(&2);
+        assert!(!are_decided(ranges, &standings), "what was rejected is to be shown, too");
+        assert!(are_decided([], &BTreeMap::new()));
     }
 }
