@@ -1,8 +1,8 @@
 //! Named adversaries: who plays them, against whom, and what may happen to honest people then.
 //!
 //! Left out, because the contracts do not have what they attack: colluding replicas (no replicas are
-//! assigned), griefing challengers in the sense of disputes (nobody can dispute a leaf; [`griefing`] calls
-//! what anybody may call), and proposers that reorganise (a solo chain does not).
+//! assigned) and griefing challengers in the sense of disputes (nobody can dispute a leaf; [`griefing`] calls
+//! what anybody may call).
 
 pub mod bribe;
 pub mod cartel;
@@ -43,7 +43,7 @@ fn honest(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds.
-pub const ALL: [Adversary; 24] = [
+pub const ALL: [Adversary; 25] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -66,6 +66,7 @@ pub const ALL: [Adversary; 24] = [
     Adversary { name: "crowd of small auditors", cast: cartel::crowd },
     Adversary { name: "griefing stranger", cast: griefing::cast },
     Adversary { name: "censoring proposer", cast: proposing::cast },
+    Adversary { name: "reorganising proposer", cast: proposing::reorganising },
     Adversary { name: "clock liar", cast: clock::cast },
     Adversary { name: "most of them at once", cast: mixture::cast },
 ];

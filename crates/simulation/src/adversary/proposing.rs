@@ -1,4 +1,4 @@
-//! A producer of blocks that leaves things out and puts them into an order of its own.
+//! A producer of blocks that leaves things out, puts them into an order of its own, or makes blocks anew.
 
 use tilth_client::audit::Millis;
 
@@ -63,9 +63,49 @@ impl Proposer for Censor {
     }
 }
 
-/// Honest people on a chain with one.
+/// Takes its last blocks back, again and again: all that was in them comes once more, in another order, and beacons are others.
+/// Not more blocks than people wait for before they believe what they see: against who takes back more, nothing here helps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reorganiser {
+    free_from: Millis,
+}
+
+/// Blocks that a [`Reorganiser`] takes back at most.
+const REACH: u64 = 2;
+/// Least time between two times that it does so, milliseconds: what was taken back is in the chain for good before the next
+/// time, or nobody could be on time.
+const REST: Millis = 30_000;
+
+impl Proposer for Reorganiser {
+    fn take(&mut self, pool: &mut Vec<Tx>, _: Millis, random: &mut Random) -> Vec<Tx> {
+        let mut taken = std::mem::take(pool);
+        random.shuffle(&mut taken);
+        taken
+    }
+
+    fn reach(&self) -> u64 {
+        REACH
+    }
+
+    fn takes_back(&mut self, now: Millis, random: &mut Random) -> u64 {
+        if now < self.free_from {
+            return 0;
+        }
+        self.free_from = now + REST + random.below(REST);
+        1 + random.below(REACH)
+    }
+}
+
+/// Honest people on a chain with a censor.
 pub fn cast(_: &mut Random) -> Cast {
     let mut cast = Cast::honest(TASKS, PROVIDERS + 1, AUDITORS);
     cast.proposer = Box::new(Censor::default());
+    cast
+}
+
+/// Honest people on a chain that reorganises.
+pub fn reorganising(_: &mut Random) -> Cast {
+    let mut cast = Cast::honest(TASKS, PROVIDERS + 1, AUDITORS);
+    cast.proposer = Box::new(Reorganiser::default());
     cast
 }

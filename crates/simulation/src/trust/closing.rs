@@ -12,7 +12,7 @@ use super::{
 use crate::farm::FarmError;
 
 /// Longer than any stake takes to leave.
-const THAWING: u64 = 8 * 86_400;
+const LONGER_THAN_THAWING: u64 = 8 * 86_400;
 
 /// What became of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Outcome {
     pub auditors: i128,
     /// Fees that were earned and that the purse could not pay, base units.
     pub owed: u128,
-    /// Transactions that changed something.
+    /// Changes of the chain's state: transactions that were not refused, and blocks taken back.
     pub moves: u64,
     /// Covers every transaction with what became of it.
     pub trace: B256,
@@ -128,7 +128,7 @@ impl World {
                 farm.send(owner, at.registry, &Registry::unstakeCall { amount: stake })?;
             }
         }
-        farm.now += THAWING;
+        farm.now += LONGER_THAN_THAWING;
         for auditor in &self.auditors {
             let owner = auditor.who;
             let number = farm.read(at.auditors, &Auditors::numberOfCall { owner })?;

@@ -21,11 +21,13 @@ pub struct Counts {
     pub honest_ranges: u64,
     /// Cases that came to a verdict.
     pub verdicts: u64,
+    /// Blocks with transactions that were taken back.
+    pub undone_blocks: u64,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
-    /// Honest ranges overturned, against [`FRAMED`](super::oracle::FRAMED).
+    /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
     pub framed: Sample,
-    /// Honest ranges that nobody decided, against [`NO_LEAD`](super::oracle::NO_LEAD).
+    /// The same that nobody decided, against [`NO_LEAD`](super::oracle::NO_LEAD).
     pub no_lead: Sample,
     /// Ranges that were audited, against what the rates say.
     pub audits: Sample,
@@ -44,6 +46,7 @@ impl Counts {
         self.honest_unpaid += other.honest_unpaid;
         self.honest_ranges += other.honest_ranges;
         self.verdicts += other.verdicts;
+        self.undone_blocks += other.undone_blocks;
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

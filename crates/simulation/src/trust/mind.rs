@@ -151,6 +151,16 @@ pub trait Proposer {
     fn stamp(&mut self, now: u64, _random: &mut Random) -> u64 {
         now
     }
+    /// How many blocks it can take back. As real ones do where a chain reorganises, everybody believes only what has as many
+    /// blocks on top; what they look at besides may be gone a moment later.
+    fn reach(&self) -> u64 {
+        0
+    }
+    /// How many of the last blocks it makes anew now, at most its reach: what was in them waits again, and their hashes are
+    /// others. Asked only while there is something to take back.
+    fn takes_back(&mut self, _now: Millis, _random: &mut Random) -> u64 {
+        0
+    }
 }
 
 /// Somebody with an account and no part in anything.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, Log, U256};
+use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEventInterface;
 use tilth_contracts::{
     AuditOutcome, Auditors::AuditorsEvents, Audits::AuditsEvents, DeployParams,
@@ -17,9 +17,9 @@ use tilth_verification::{
 use super::{
     cast::{Allowed, Side},
     counts::Counts,
-    cuts::{Bonds, Cut, Stake},
+    cuts::{Cut, Cuts, Stake},
     sample::detection,
-    scene::Scene,
+    scene::{Handed, Scene},
 };
 use crate::farm::{FarmError, TREASURY};
 
@@ -59,9 +59,7 @@ pub struct Oracle {
     funded: BTreeMap<Address, u128>,
     cases: BTreeMap<RangeId, Seen>,
     given: BTreeMap<Address, u128>,
-    bonds: Bonds,
-    /// What honest people lost where votes may be wrong by chance.
-    unexplained: Vec<Cut>,
+    cuts: Cuts,
 }
 
 fn range(job: u64, seq: u32) -> RangeId {
@@ -87,8 +85,7 @@ impl Oracle {
             funded: BTreeMap::new(),
             cases: BTreeMap::new(),
             given: BTreeMap::new(),
-            bonds: Bonds::default(),
-            unexplained: Vec::new(),
+            cuts: Cuts::default(),
         }
     }
 
@@ -146,36 +143,16 @@ impl Oracle {
             self.blame(format!("less than half of a cut was burned: {cut:?}"));
         }
         *self.given.entry(beneficiary).or_default() += cut.given;
-        if self.people.get(&cut.owner) != Some(&Side::Honest) {
-            return;
+        let honest = self.people.get(&cut.owner) == Some(&Side::Honest);
+        if honest {
+            self.counts.honest_cut += cut.sum();
         }
-        self.counts.honest_cut += cut.sum();
-        let Allowed { bought_votes, idle_votes, absences, bonds, .. } = self.allowed;
-        match cut.stake {
-            _ if bought_votes => {}
-            Stake::Auditor if absences && cut.is_absence() => {}
-            // The range that was late is told of after its bond.
-            Stake::Provider if bonds => self.bonds.cut(cut.owner, cut.sum()),
-            // It comes before the verdict that explains it.
-            _ if idle_votes => self.unexplained.push(cut),
-            _ => self.blame(format!("an honest stake was cut: {cut:?}")),
-        }
+        self.cuts.cut(cut, honest, self.allowed);
     }
 
-    /// Every cut that was to be the bond of a late range was one, and honest stakes were cut by wrong verdicts alone.
+    /// Honest stakes were cut for late ranges and for wrong verdicts alone, each of which explains its own cuts.
     pub fn check_cuts(&mut self) {
-        // Where verdicts may be wrong by chance, one that was explains what is left.
-        if self.allowed.idle_votes && self.counts.framed.came != 0 {
-            return;
-        }
-        for (owner, sum) in self.bonds.left().collect::<Vec<_>>() {
-            self.blame(format!("{owner} lost {sum} and no range of its was late"));
-        }
-        if self.allowed.idle_votes {
-            for cut in std::mem::take(&mut self.unexplained) {
-                self.blame(format!("an honest stake was cut, and no verdict was wrong: {cut:?}"));
-            }
-        }
+        self.faults.extend(self.cuts.unexplained());
     }
 
     fn read_audit(&mut self, event: &AuditsEvents, scene: &Scene) {
@@ -213,43 +190,64 @@ impl Oracle {
             }
             AuditsEvents::AuditClosed(e) => {
                 let outcome = AuditOutcome::try_from(e.outcome).unwrap_or(AuditOutcome::Open);
-                self.judge(range(e.jobId, e.seq), outcome, scene);
+                self.judge(range(e.jobId, e.seq), outcome, e.answer, scene);
             }
+            AuditsEvents::WrongAudit(e) => self.cuts.voted(range(e.jobId, e.seq), e.cut),
             _ => {}
         }
     }
 
-    /// Compares a verdict with what execution finds.
-    fn judge(&mut self, id: RangeId, outcome: AuditOutcome, scene: &Scene) {
+    /// Compares a verdict with what execution finds in the drawn leaves: about work in which that finds nothing wrong as about
+    /// work in which it does, whoever handed it in.
+    fn judge(&mut self, id: RangeId, outcome: AuditOutcome, answer: B256, scene: &Scene) {
         let Some(handed) = scene.handed.get(&id) else {
             return self.blame(format!("{id} is judged and nobody handed it in"));
         };
-        let hit = self.cases.get(&id).and_then(|seen| seen.hit);
+        if matches!(outcome, AuditOutcome::Unaudited | AuditOutcome::Open) {
+            return;
+        }
+        self.counts.verdicts += 1;
         let by_foe = handed.by_foe;
+        let hit = self.cases.get(&id).and_then(|seen| seen.hit);
+        let found = hit == Some(true);
+        // Without an answer nobody has voted it down: its provider did not name or open its leaves in time.
+        let silent = outcome == AuditOutcome::Overturned && answer.is_zero();
         let wrong = match outcome {
-            AuditOutcome::Upheld => hit == Some(true),
-            AuditOutcome::Overturned => !by_foe,
-            AuditOutcome::Undecided => !by_foe,
-            AuditOutcome::Unaudited | AuditOutcome::Open => false,
+            AuditOutcome::Upheld => found,
+            AuditOutcome::Overturned => !found && !silent,
+            AuditOutcome::Undecided | AuditOutcome::Unaudited | AuditOutcome::Open => false,
         };
-        self.counts.verdicts += u64::from(outcome != AuditOutcome::Unaudited);
-        let Allowed { bought_votes, idle_votes, .. } = self.allowed;
-        if outcome != AuditOutcome::Unaudited && !by_foe && (bought_votes || idle_votes) {
+        if wrong {
+            let overturned = outcome == AuditOutcome::Overturned;
+            let owner = scene.public.ranges.get(&id).map(|facts| facts.provider);
+            self.cuts.misjudged(id, owner.filter(|_| overturned));
+        }
+        let Allowed { bought_votes, idle_votes, absences, .. } = self.allowed;
+        // Where nobody who can look is kept from it, somebody decides.
+        let undecided = outcome == AuditOutcome::Undecided && !(by_foe && absences);
+        if silent {
+            if !by_foe {
+                self.blame(format!("{id} was overturned as if its provider had been silent"));
+            }
+        } else if found && bought_votes {
+            let chance = self.chance_to_buy(id, handed, scene);
+            self.counts.bought.add(chance, outcome == AuditOutcome::Upheld);
+        } else if !found && (bought_votes || idle_votes) {
             self.counts.framed.add(FRAMED, outcome == AuditOutcome::Overturned);
             if idle_votes {
                 self.counts.no_lead.add(NO_LEAD, outcome == AuditOutcome::Undecided);
             }
-        } else if bought_votes {
-            if outcome != AuditOutcome::Unaudited && hit == Some(true) {
-                let small = DeployParams::standard(TREASURY).small_value;
-                let price = scene.public.ranges.get(&id).map_or(0, |facts| facts.price);
-                let first = first_votes(u128::from(handed.units) * price, small);
-                let chance = (1..first).fold(self.bought, |chance, _| chance.of(self.bought));
-                self.counts.bought.add(chance.0, outcome == AuditOutcome::Upheld);
-            }
-        } else if wrong {
+        } else if wrong || undecided && !idle_votes {
             self.blame(format!("{id}, by a foe: {by_foe}, hit: {hit:?}, came to {outcome}"));
         }
+    }
+
+    /// The chance that all who are drawn first for a range are bought, billionths.
+    fn chance_to_buy(&self, id: RangeId, handed: &Handed, scene: &Scene) -> u32 {
+        let small = DeployParams::standard(TREASURY).small_value;
+        let price = scene.public.ranges.get(&id).map_or(0, |facts| facts.price);
+        let first = first_votes(u128::from(handed.units) * price, small);
+        (1..first).fold(self.bought, |chance, _| chance.of(self.bought)).0
     }
 
     fn read_job(&mut self, event: &JobBookEvents, scene: &Scene) {
@@ -301,7 +299,7 @@ impl Oracle {
                 let worth = most_worth(id, scene);
                 if !self.allowed.bonds {
                     self.blame(format!("an honest provider was late with {id}"));
-                } else if !self.bonds.late(e.provider, e.bond, worth) {
+                } else if !self.cuts.bonds.late(e.provider, e.bond, worth) {
                     self.blame(format!(
                         "{id}, worth at most {worth}, cost {} for being late",
                         e.bond
@@ -345,3 +343,7 @@ impl Oracle {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "oracle_tests.rs"]
+mod tests;

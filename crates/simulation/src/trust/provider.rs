@@ -123,7 +123,10 @@ impl Provider {
                 self.claiming = false;
                 let given = JobBook::claimCall::abi_decode_returns(&receipt.output).ok();
                 let Some(given) = given.filter(|_| receipt.success) else {
-                    self.refused.insert(*job, scene.version);
+                    // Where it is heard of later, the chain may have moved on: then it asks once more.
+                    if scene.reach == 0 {
+                        self.refused.insert(*job, scene.version);
+                    }
                     return Ok(());
                 };
                 let range = RangeId { job: *job, seq: given.seq };

@@ -108,8 +108,10 @@ pub struct Scene {
     pub refused: BTreeSet<(Address, Address)>,
     /// Providers who do not serve outputs.
     pub keeps_outputs: BTreeMap<Address, bool>,
-    /// Counts transactions that changed something.
+    /// Counts changes of the chain's state, by transactions or by blocks that are taken back.
     pub version: u64,
+    /// How many blocks must be on top of what logs and receipts tell before anybody hears of it.
+    pub reach: u64,
     cases: BTreeMap<RangeId, (u64, Case)>,
     seats: BTreeMap<(RangeId, u8), (u64, u8)>,
     beacons: BTreeMap<u64, (u64, B256, u8)>,
@@ -130,10 +132,22 @@ impl Scene {
             refused: BTreeSet::new(),
             keeps_outputs: BTreeMap::new(),
             version: 0,
+            reach: 0,
             cases: BTreeMap::new(),
             seats: BTreeMap::new(),
             beacons: BTreeMap::new(),
         }
+    }
+
+    /// The chain is what it was when `farm` was put aside, and what waits is these transactions and what waited already.
+    pub fn take_back(&mut self, farm: Farm, undone: impl Iterator<Item = Tx>) {
+        self.farm = farm;
+        self.version += 1;
+        self.cases.clear();
+        self.seats.clear();
+        self.beacons.clear();
+        let waiting = undone.chain(self.pool.drain(..)).collect();
+        self.pool = waiting;
     }
 
     /// Sends a transaction.

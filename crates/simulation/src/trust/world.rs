@@ -1,5 +1,7 @@
 //! A world: people, a chain, and time that jumps to the next thing to do.
 
+use std::collections::VecDeque;
+
 use alloy_primitives::{Address, B256, keccak256};
 use tilth_client::audit::Millis;
 use tilth_contracts::{Auditors, JobBook};
@@ -44,6 +46,15 @@ pub struct World {
     stranger: Option<Box<dyn Stranger>>,
     /// Covers every transaction with what became of it.
     trace: B256,
+    /// Blocks that may still be taken back, the oldest first.
+    made: VecDeque<Made>,
+}
+
+/// A block with transactions, while it may be taken back.
+struct Made {
+    /// The chain in this block, before its transactions.
+    before: Farm,
+    done: Vec<(Tx, Receipt)>,
 }
 
 /// Accounts: a letter for the kind, then the number.
@@ -124,8 +135,9 @@ impl World {
             scene.refused.extend(strangers.map(|provider| (who, provider.who)));
             clients.push(client);
         }
-        let (proposer, stranger) = (cast.proposer, cast.stranger);
-        Ok(Self { scene, clients, providers, auditors, oracle, proposer, stranger, trace })
+        let (proposer, stranger, made) = (cast.proposer, cast.stranger, VecDeque::new());
+        scene.reach = proposer.reach();
+        Ok(Self { scene, clients, providers, auditors, oracle, proposer, stranger, trace, made })
     }
 
     /// Lets everybody do what they like until nobody wants anything any more.
@@ -136,7 +148,7 @@ impl World {
         let last = self.scene.now + LONGEST * 1_000;
         for _ in 0..MOST_TICKS {
             self.act()?;
-            if self.scene.pool.is_empty() && self.due().is_none() {
+            if self.is_settled() && self.due().is_none() {
                 return Ok(());
             }
             if self.scene.now > last {
@@ -147,6 +159,11 @@ impl World {
         let waiting: Vec<_> = self.scene.pool.iter().map(|tx| tx.call).collect();
         self.oracle.blame(format!("not idle in the end; due {:?}, {waiting:?}", self.due()));
         Ok(())
+    }
+
+    /// Whether nothing waits for a block, or for blocks on top of its own.
+    fn is_settled(&self) -> bool {
+        self.scene.pool.is_empty() && self.made.is_empty()
     }
 
     fn act(&mut self) -> Result<(), FarmError> {
@@ -178,18 +195,73 @@ impl World {
     /// Time passes up to the next block in which there can be something, and it is made.
     fn block(&mut self) -> Result<(), FarmError> {
         let step = BLOCK_S * 1_000;
-        let idle = self.due().filter(|_| self.scene.pool.is_empty());
+        let idle = self.due().filter(|_| self.is_settled());
+        if !self.made.is_empty() {
+            let Scene { now, random, .. } = &mut self.scene;
+            let blocks = self.proposer.takes_back(*now, random);
+            self.take_back(blocks);
+        }
         let wait = idle.map_or(0, |due| due.saturating_sub(self.scene.now));
         for left in (0..wait.div_ceil(step).max(1)).rev() {
             self.scene.now += step;
             self.seal(left < HASHES);
         }
         let Scene { pool, now, random, .. } = &mut self.scene;
-        for tx in self.proposer.take(pool, *now, random) {
-            let receipt = self.scene.farm.transact(tx.from, tx.to, tx.data.clone(), tx.call)?;
-            self.note(&tx, &receipt)?;
+        let taken = self.proposer.take(pool, *now, random);
+        if self.scene.reach == 0 {
+            for tx in taken {
+                let receipt = self.transact(&tx)?;
+                self.note(&tx, &receipt, (self.scene.farm.block, self.scene.farm.now))?;
+            }
+            return Ok(());
+        }
+        if !taken.is_empty() {
+            let (before, mut done) = (self.scene.farm.clone(), Vec::new());
+            for tx in taken {
+                let receipt = self.transact(&tx)?;
+                done.push((tx, receipt));
+            }
+            self.made.push_back(Made { before, done });
+        }
+        self.confirm()
+    }
+
+    fn transact(&mut self, tx: &Tx) -> Result<Receipt, FarmError> {
+        let receipt = self.scene.farm.transact(tx.from, tx.to, tx.data.clone(), tx.call)?;
+        if receipt.success {
+            self.scene.version += 1;
+        }
+        Ok(receipt)
+    }
+
+    /// What has enough blocks on top is heard of.
+    fn confirm(&mut self) -> Result<(), FarmError> {
+        let (head, reach) = (self.scene.farm.block, self.scene.reach);
+        let old = |made: &Made| made.before.block + reach <= head;
+        while self.made.front().is_some_and(old) {
+            let Some(made) = self.made.pop_front() else { break };
+            let at = (made.before.block, made.before.now);
+            for (tx, receipt) in &made.done {
+                self.note(tx, receipt, at)?;
+            }
         }
         Ok(())
+    }
+
+    /// So many of the last blocks are made anew, with nothing in them and other hashes.
+    fn take_back(&mut self, blocks: u64) {
+        let head = self.scene.farm.block;
+        let stays = self.made.iter().take_while(|made| made.before.block + blocks <= head).count();
+        let undone = self.made.split_off(stays);
+        let Some(first) = undone.front() else { return };
+        let before = first.before.clone();
+        self.oracle.counts.undone_blocks += undone.len() as u64;
+        let waiting = undone.into_iter().flat_map(|made| made.done).map(|(tx, _)| tx);
+        self.scene.take_back(before, waiting);
+        self.trace = keccak256([self.trace.as_slice(), &head.to_be_bytes(), b"anew"].concat());
+        while self.scene.farm.block < head {
+            self.seal(true);
+        }
     }
 
     /// The block so far gets its hash, and the next one its number and time.
@@ -204,9 +276,15 @@ impl World {
         farm.now = stamp.max(farm.now + 1);
     }
 
-    fn note(&mut self, tx: &Tx, receipt: &Receipt) -> Result<(), FarmError> {
+    /// Everybody hears of a transaction that was in the block of this number and time.
+    fn note(
+        &mut self,
+        tx: &Tx,
+        receipt: &Receipt,
+        (block, time): (u64, u64),
+    ) -> Result<(), FarmError> {
         let scene = &mut self.scene;
-        let head = [scene.farm.block, scene.farm.now, u64::from(receipt.success)];
+        let head = [block, time, u64::from(receipt.success)];
         let mut parts = vec![self.trace.to_vec(), tx.from.to_vec(), tx.to.to_vec()];
         parts.extend(head.map(|number| number.to_be_bytes().to_vec()));
         parts.extend([tx.data.to_vec(), receipt.output.to_vec()]);
@@ -215,9 +293,6 @@ impl World {
             parts.push(log.data.data.to_vec());
         }
         self.trace = keccak256(parts.concat());
-        if receipt.success {
-            scene.version += 1;
-        }
         let at = *scene.farm.addresses();
         for log in &receipt.logs {
             scene.public.read(&at, log);
@@ -255,3 +330,7 @@ pub enum Role {
     /// Re-executes.
     Auditor,
 }
+
+#[cfg(test)]
+#[path = "world_tests.rs"]
+mod tests;
