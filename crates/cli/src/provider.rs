@@ -3,14 +3,17 @@
 mod command;
 mod config;
 mod earnings;
+mod ending;
+mod losses;
 mod service;
+mod stake;
+mod status;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 use tilth_protocol::Problem;
 use tilth_provider::{GasReserve, Limits, Provider};
-use tilth_service::Urgency;
 use tracing::warn;
 
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
     up::{listen, own_command},
 };
 use config::{ProviderConfig, Told};
+use ending::Manner;
 
 pub async fn provider(common: Common, args: args::Provider) -> Ended {
     match args.command {
@@ -29,10 +33,12 @@ pub async fn provider(common: Common, args: args::Provider) -> Ended {
             let name = args.name.unwrap_or_default();
             Box::pin(run(common, name, args.options)).await
         }
-        Some(ProviderCommand::Pause { name }) => command::pause(&common, &name).await,
+        Some(ProviderCommand::Pause { name, time }) => command::pause(&common, &name, time).await,
         Some(ProviderCommand::Resume { name }) => command::resume(&common, &name).await,
-        Some(ProviderCommand::Status { name }) => command::status(&common, &name).await,
+        Some(ProviderCommand::Status { name }) => status::status(&common, &name).await,
         Some(ProviderCommand::Earnings(args)) => earnings::earnings(common, args).await,
+        Some(ProviderCommand::Leave { name, amount }) => stake::leave(&common, &name, amount).await,
+        Some(ProviderCommand::Withdraw { name }) => stake::withdraw(&common, &name).await,
         Some(ProviderCommand::Install(args)) => service::install(&common, &args),
         Some(ProviderCommand::Uninstall { name, dry_run }) => {
             service::uninstall(&common, &name, dry_run)
@@ -74,6 +80,7 @@ async fn run(common: Common, name: String, options: ProviderOptions) -> Ended {
     }
     let Told { offer, gpu, measure, bind, advertise, retention, withdraw_above, comfort } =
         config.told()?;
+    let manner = Manner { is_local: place.link.is_local(), waits_for_pay: config.wait_for_pay };
     let starting = Provider::spawn(tilth_provider::Config {
         dir,
         owner: place.signer(&name)?,
@@ -99,17 +106,16 @@ async fn run(common: Common, name: String, options: ProviderOptions) -> Ended {
     if common.json {
         print_json(&json!({ "provider": name, "ready": true }))?;
     } else {
-        println!("provider {name} is ready; Ctrl-C drains, a second Ctrl-C stops at once");
+        println!(
+            "provider {name} is ready; Ctrl-C ends it when what runs is delivered, a second one stops at once"
+        );
     }
     // An agent that cannot go on must not look alive: whoever watches the process starts it again.
     tokio::select! {
         failure = provider.failure() => return Err(failure.problem()),
         _ = signals.next() => {}
     }
-    tokio::select! {
-        drained = provider.drain() => drained.map_err(|error| error.problem())?,
-        () = async { while signals.next().await != Urgency::Now {} } => {}
-    }
+    ending::end(&provider, &mut signals, manner).await?;
     provider.stop().await.map_err(|error| error.problem())?;
     Ok(ExitCode::SUCCESS)
 }

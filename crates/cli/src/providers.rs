@@ -1,6 +1,6 @@
 //! `tilth providers`: who is registered, with what, how much of it is in use, and what audits have found.
 
-mod audits;
+pub mod audits;
 
 use std::{collections::BTreeMap, process::ExitCode};
 

@@ -110,7 +110,8 @@ async fn stay_with(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn insisted(signals: &mut StopSignals) {
+/// Waits for the signal that says: at once.
+pub async fn insisted(signals: &mut StopSignals) {
     while signals.next().await != Urgency::Now {}
 }
 

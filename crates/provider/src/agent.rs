@@ -27,6 +27,7 @@ use crate::{
     folder::remove,
     guards,
     hand::Leash,
+    ignored::Ignored,
     journal::Extent,
     machine::{
         Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, Note, Refusal, SlotId,
@@ -81,6 +82,7 @@ pub(crate) struct Agent {
     fetches: BTreeMap<JobId, oneshot::Sender<()>>,
     /// Tasks of ranges that are ours, for the totals.
     counts: BTreeMap<RangeId, u32>,
+    ignored: Ignored,
     caught_up: bool,
     bookmark_at: u64,
 }
@@ -106,6 +108,7 @@ impl Agent {
             desks: Vec::new(),
             fetches: BTreeMap::new(),
             counts: BTreeMap::new(),
+            ignored: Ignored::default(),
             caught_up: false,
             bookmark_at,
         };
@@ -142,6 +145,8 @@ impl Agent {
                 Some(Command::Drain) = ears.commands.recv() => {
                     info!("taking no more work");
                     self.take(Event::Drain)?;
+                    // Who waits for the end of it must not see what was before.
+                    self.show();
                     self.status.send_modify(|status| status.draining = true);
                 }
                 () = until(wake) => self.take(Event::Tick)?,
@@ -186,6 +191,8 @@ impl Agent {
                     self.take(Event::CaughtUp)?;
                     self.save_bookmark();
                     self.sweep();
+                    // Who is told that the past is known must see what was in it.
+                    self.show();
                     self.set_chain(ChainStatus::Here);
                     info!(block = to, "up to date with the chain");
                 }
@@ -237,7 +244,10 @@ impl Agent {
             (ChainEvent::Released { range } | ChainEvent::Expired { range }, _) => {
                 self.counts.remove(range);
             }
-            (ChainEvent::Closed { job }, _) => self.bookmark.closed(*job),
+            (ChainEvent::Closed { job }, _) => {
+                self.bookmark.closed(*job);
+                self.ignored.until(*job, 0);
+            }
             _ => {}
         }
         self.take(Event::Chain(heard.event))
@@ -307,9 +317,16 @@ impl Agent {
             }
             Effect::Discard { range } => self.discard(range),
             Effect::Forget { job, until } => self.forget(job, until),
-            Effect::Note(note) => tell(&note),
+            Effect::Note(note) => self.note(&note),
         }
         Ok(())
+    }
+
+    fn note(&mut self, note: &Note) {
+        if let Note::Ignored { job, why } = note {
+            self.ignored.note(*job, *why);
+        }
+        tell(note);
     }
 
     /// Notes what a slot is about to be told.
@@ -415,6 +432,7 @@ impl Agent {
     }
 
     fn forget(&mut self, job: JobId, until: Millis) {
+        self.ignored.until(job, until);
         self.bookmark.leave(job, until);
         // While the past is read there are many, and the end of that is saved, too.
         if self.caught_up {
@@ -465,10 +483,11 @@ impl Agent {
     }
 
     /// Shows what has changed.
-    fn show(&self) {
+    fn show(&mut self) {
         let standing = self.machine.standing();
+        let (waiting, ignored) = (self.machine.waits(), self.ignored.counts(now()));
         let slots: Vec<_> = self.machine.work().map(slot_status).collect();
-        let totals = self.bookmark.totals();
+        let (totals, caught_up) = (self.bookmark.totals(), self.caught_up);
         self.status.send_if_modified(|status| {
             let before = status.clone();
             status.slots.clone_from(&slots);
@@ -476,6 +495,11 @@ impl Agent {
             status.unsettled = standing.unsettled;
             status.jobs = standing.jobs;
             status.pending = standing.pending;
+            status.still = standing.still;
+            status.known = caught_up;
+            status.crowded = standing.crowded;
+            status.waiting.clone_from(&waiting);
+            status.ignored.clone_from(&ignored);
             status.totals = totals;
             *status != before
         });

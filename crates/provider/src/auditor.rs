@@ -59,7 +59,8 @@ pub struct AuditorConfig {
     pub owner: PrivateKeySigner,
     /// Key that commits and reveals. Holds only a little native coin, for gas.
     pub node: PrivateKeySigner,
-    /// Stake to have at least; missing stake is deposited and locked at the start.
+    /// Stake that is deposited and locked when it joins, and again only when none is left: what was cut, or taken out,
+    /// is not made up for by itself. At least what the contract asks for.
     pub stake: Amount,
     /// What may be used.
     pub limits: Limits,

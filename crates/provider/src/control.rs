@@ -1,11 +1,12 @@
 //! The owner's hand on a running provider: a socket in its folder, one line of JSON each way.
 //!
 //! Only the provider's own user and root are answered: the kernel says who is at the other end. A pause
-//! is also a file in the folder, so it outlives restarts and can be set while no provider runs.
+//! is also a file in the folder, so it outlives restarts and can be set while no provider runs. The file holds the
+//! pause's end, or nothing if it has none.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write as _},
     os::{
         fd::AsRawFd as _,
         unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
@@ -17,6 +18,7 @@ use std::{
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tilth_client::clock::{now, until};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -25,7 +27,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use crate::{idle::Reason, status::Status};
+use crate::{idle::Reason, machine::Millis, status::Status};
 
 const SOCKET: &str = "control";
 const MARK: &str = "paused";
@@ -44,10 +46,30 @@ const MAX_CONNECTIONS: usize = 8;
 pub enum Wish {
     /// Work for nobody until told otherwise.
     Pause,
+    /// Work for nobody until then.
+    PauseUntil {
+        /// When the pause ends by itself, in milliseconds since 1970.
+        until: Millis,
+    },
     /// Work again.
     Resume,
     /// Say what is going on.
     Status,
+}
+
+/// The end of a pause that has none.
+const FOR_EVER: Millis = Millis::MAX;
+
+impl Wish {
+    /// Until when a provider is to be paused, 0 if not at all; `None`: as it is.
+    fn paused_until(self) -> Option<Millis> {
+        match self {
+            Self::Pause => Some(FOR_EVER),
+            Self::PauseUntil { until } => Some(until),
+            Self::Resume => Some(0),
+            Self::Status => None,
+        }
+    }
 }
 
 /// Why a provider could not be told.
@@ -89,7 +111,12 @@ impl Control {
 
     /// Whether the owner has paused it.
     pub fn is_paused(&self) -> bool {
-        self.dir.join(MARK).exists()
+        marked(&self.dir) > now()
+    }
+
+    /// When its pause ends by itself, in milliseconds since 1970; `None` if it does not, or there is none.
+    pub fn paused_until(&self) -> Option<Millis> {
+        Some(marked(&self.dir)).filter(|end| *end > now() && *end != FOR_EVER)
     }
 
     /// Tells the provider, and gives its [`Status`] afterwards, in JSON; `None` if none runs in the folder. A pause
@@ -99,12 +126,8 @@ impl Control {
     /// [`ControlError`].
     pub async fn tell(&self, wish: Wish) -> Result<Option<Box<RawValue>>, ControlError> {
         let failed = |path: PathBuf, source| ControlError::File { path, source };
-        match wish {
-            Wish::Pause | Wish::Resume => {
-                let set = mark(&self.dir, wish == Wish::Pause);
-                set.map_err(|source| failed(self.dir.join(MARK), source))?;
-            }
-            Wish::Status => {}
+        if let Some(end) = wish.paused_until() {
+            mark(&self.dir, end).map_err(|source| failed(self.dir.join(MARK), source))?;
         }
         let path = self.dir.join(SOCKET);
         let connected = short_path(&self.dir).map(|(folder, path)| (folder, path.join(SOCKET)));
@@ -135,22 +158,42 @@ async fn ask(mut stream: UnixStream, wish: Wish) -> io::Result<Box<RawValue>> {
     Ok(serde_json::from_slice(&read_line(&mut stream).await?)?)
 }
 
-/// Sets or removes the mark of a pause.
-fn mark(dir: &Path, paused: bool) -> io::Result<()> {
+/// Sets the mark of a pause with this end, or removes it if that is 0.
+fn mark(dir: &Path, end: Millis) -> io::Result<()> {
     let path = dir.join(MARK);
-    if paused {
-        return OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map(|_| ());
+    if end > 0 {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(true).write(true).mode(0o600).open(path);
+        let text = if end == FOR_EVER { String::new() } else { end.to_string() };
+        return file?.write_all(text.as_bytes());
     }
     fs::remove_file(path).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     })
+}
+
+/// The end of the pause that is marked in a folder, 0 without one. In doubt the owner wants it, and for ever.
+fn marked(dir: &Path) -> Millis {
+    match fs::read_to_string(dir.join(MARK)) {
+        Ok(text) => text.trim().parse().unwrap_or(FOR_EVER),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(_) => FOR_EVER,
+    }
+}
+
+/// Ends a pause whose time is over.
+fn end_pause(paused: &watch::Sender<Millis>) {
+    let ended = paused.send_if_modified(|end| {
+        let over = *end > 0 && *end <= now();
+        if over {
+            *end = 0;
+        }
+        over
+    });
+    if ended {
+        info!("the pause that the owner asked for is over");
+    }
 }
 
 /// A folder under a short name: a socket's path has 107 bytes, which folders can exceed. Good while the
@@ -166,23 +209,24 @@ fn short_path(dir: &Path) -> io::Result<(File, PathBuf)> {
 pub(crate) struct Ear {
     listener: UnixListener,
     dir: PathBuf,
-    paused: watch::Sender<bool>,
+    paused: watch::Sender<Millis>,
     status: watch::Receiver<Status>,
 }
 
 impl Ear {
-    /// Opens the socket; whoever holds the folder's lock may replace one that was left behind.
+    /// Opens the socket; whoever holds the folder's lock may replace one that was left behind. What is told is the end of
+    /// a pause, in milliseconds since 1970, 0 without one.
     pub(crate) fn open(
         dir: &Path,
         status: watch::Receiver<Status>,
-    ) -> io::Result<(Self, watch::Receiver<bool>)> {
+    ) -> io::Result<(Self, watch::Receiver<Millis>)> {
         let (_folder, short) = short_path(dir)?;
         let path = short.join(SOCKET);
         crate::folder::remove(&path)?;
         let listener = UnixListener::bind(&path)?;
         // Others are refused by who they are; this spares them the try.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        let (paused, pauses) = watch::channel(dir.join(MARK).exists());
+        let (paused, pauses) = watch::channel(marked(dir));
         Ok((Self { listener, dir: dir.to_owned(), paused, status }, pauses))
     }
 
@@ -191,7 +235,10 @@ impl Ear {
         let mut open = tokio::task::JoinSet::new();
         let Self { listener, dir, paused, status } = self;
         loop {
+            // Nobody waits for the end of no pause, or for that of one that has none.
+            let end = Some(*paused.borrow()).filter(|end| *end > 0 && *end != FOR_EVER);
             tokio::select! {
+                () = until(end) => end_pause(&paused),
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) if open.len() < MAX_CONNECTIONS => {
                         let (dir, paused, status) = (dir.clone(), paused.clone(), status.clone());
@@ -216,7 +263,7 @@ impl Ear {
 async fn serve(
     mut stream: UnixStream,
     dir: &Path,
-    paused: &watch::Sender<bool>,
+    paused: &watch::Sender<Millis>,
     mut status: watch::Receiver<Status>,
 ) -> io::Result<()> {
     let other = stream.peer_cred()?.uid();
@@ -225,10 +272,10 @@ async fn serve(
     }
     let line = timeout(PATIENCE, read_line(&mut stream)).await??;
     let wish: Wish = serde_json::from_slice(&line)?;
-    if wish != Wish::Status {
-        let pause = wish == Wish::Pause;
-        mark(dir, pause)?;
-        paused.send_replace(pause);
+    if let Some(end) = wish.paused_until() {
+        mark(dir, end)?;
+        paused.send_replace(end);
+        let pause = end > now();
         info!("{}", if pause { "paused by the owner" } else { "resumed by the owner" });
         // The watch has taken it in when it is among the reasons, or not any more.
         let done = |status: &Status| status.rests.contains(&Reason::Paused) == pause;
@@ -247,7 +294,7 @@ async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::Read as _;
 
     use super::*;
 
@@ -261,10 +308,10 @@ mod tests {
         fs::write(deep.join("lock"), "").unwrap();
         let control = Control::of(&deep).unwrap();
         assert!(control.tell(Wish::Pause).await.unwrap().is_none());
-        assert!(control.is_paused());
+        assert!(control.is_paused() && control.paused_until().is_none());
         let (_shown, status) = watch::channel(crate::status::tests::sample());
         let (ear, mut pauses) = Ear::open(&deep, status).unwrap();
-        assert!(*pauses.borrow_and_update(), "remembered from before");
+        assert_eq!(*pauses.borrow_and_update(), FOR_EVER, "remembered from before");
         let mode = fs::metadata(deep.join(SOCKET)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let listening = tokio::spawn(ear.listen());
@@ -275,7 +322,7 @@ mod tests {
         assert!(status["slots"].is_array(), "{status}");
         let answer = read(control.tell(Wish::Resume).await.unwrap());
         assert_eq!(answer["rests"], serde_json::json!([]));
-        assert!(!*pauses.borrow_and_update() && !control.is_paused());
+        assert!(*pauses.borrow_and_update() == 0 && !control.is_paused());
         listening.abort();
         let _ = listening.await;
         let away = control.tell(Wish::Status).await.unwrap();
@@ -304,6 +351,38 @@ mod tests {
             });
             assert_eq!(said.await.unwrap(), "", "{nonsense:?}");
         }
-        assert!(!*pauses.borrow());
+        assert_eq!(*pauses.borrow(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_pause_with_an_end_is_over_then() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("lock"), "").unwrap();
+        let control = Control::of(dir.path()).unwrap();
+        let late = now() + 3_600_000;
+        control.tell(Wish::PauseUntil { until: late }).await.unwrap();
+        assert!(control.is_paused());
+        assert_eq!(control.paused_until(), Some(late));
+        let (shown, status) = watch::channel(crate::status::tests::sample());
+        let (ear, mut pauses) = Ear::open(dir.path(), status).unwrap();
+        assert_eq!(*pauses.borrow_and_update(), late);
+        // Those who wait for it to be carried out need not wait here.
+        shown.send_modify(|status| status.rests = vec![Reason::Paused]);
+        let _listening = tokio::spawn(ear.listen());
+        // Long enough to be heard as a pause, on a clock that may be slow; then it ends without another word.
+        let soon = now() + 200;
+        control.tell(Wish::PauseUntil { until: soon }).await.unwrap().expect("it listens");
+        tokio::time::timeout(Duration::from_secs(120), pauses.wait_for(|end| *end == 0))
+            .await
+            .expect("it is over by itself")
+            .unwrap();
+        assert!(now() >= soon && !control.is_paused() && control.paused_until().is_none());
+        // Nor does the next start take it up; a mark that nobody can read is a pause.
+        assert!(marked(dir.path()) <= now());
+        shown.send_modify(|status| status.rests.clear());
+        fs::write(dir.path().join(MARK), "soon").unwrap();
+        assert_eq!(marked(dir.path()), FOR_EVER);
+        control.tell(Wish::Resume).await.unwrap().expect("it listens");
+        assert_eq!(marked(dir.path()), 0);
     }
 }

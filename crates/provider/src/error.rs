@@ -68,8 +68,13 @@ pub enum ProviderError {
         missing: String,
     },
     /// A range of somebody else cannot be executed here.
-    #[error("{0}")]
-    Recheck(String),
+    #[error("{detail}")]
+    Recheck {
+        /// Which range, and why.
+        detail: String,
+        /// What whoever wants to know can do.
+        advice: String,
+    },
     /// The worker program is not what it should be.
     #[error("the worker cannot be used: {0}")]
     Worker(String),
@@ -92,11 +97,17 @@ impl ProviderError {
                 detail.clone(),
                 "correct the value named and start again",
             ),
-            Self::Folder { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => (
-                "the folder cannot be used",
-                format!("{self}: {source}"),
-                "do what it says; the folder and what is in it must be this user's alone",
-            ),
+            // What the system says has no advice in its text, what we say about secrets has.
+            Self::Folder { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied
+                    && source.get_ref().is_some() =>
+            {
+                (
+                    "the folder cannot be used",
+                    format!("{self}: {source}"),
+                    "do what it says; the folder and what is in it must be this user's alone",
+                )
+            }
             Self::Folder { .. } => (
                 "the folder cannot be used",
                 format!("{self}: {source}"),
@@ -124,11 +135,9 @@ impl ProviderError {
                 if missing.is_empty() { why.clone() } else { format!("{why}; missing: {missing}") },
                 "see `tilth doctor`; without --gpu the provider offers everything else",
             ),
-            Self::Recheck(detail) => (
-                "the range cannot be re-executed here",
-                detail.clone(),
-                "its files are with its client and its providers: try again when one of them is online",
-            ),
+            Self::Recheck { detail, advice } => {
+                ("the range cannot be re-executed here", detail.clone(), advice.as_str())
+            }
             Self::Worker(detail) => (
                 "the worker program cannot be used",
                 detail.clone(),
@@ -141,5 +150,27 @@ impl ProviderError {
             ),
         };
         Problem::new(what, detail, advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_what_to_do_is_pointed_at() {
+        let advice = |source| {
+            let path = PathBuf::from("/tilth/endpoint.key");
+            let error = ProviderError::Folder { action: "cannot use", path, source };
+            error.problem().advice
+        };
+        let kind = io::ErrorKind::PermissionDenied;
+        let ours = io::Error::new(kind, "its mode lets others read it; chmod 600 it");
+        assert!(advice(ours).contains("do what it says"));
+        for systems in [io::Error::from_raw_os_error(13), kind.into()] {
+            assert_eq!(systems.kind(), kind);
+            let said = advice(systems);
+            assert!(said.contains("may be written by this user"), "{said}");
+        }
     }
 }

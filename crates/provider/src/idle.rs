@@ -48,8 +48,8 @@ tilth_service::options! {
         /// What happens to work that runs when the owner comes: `pause` (it stands still and keeps its
         /// memory; when it would not be done in time any more it is given back), `finish` (it runs to its
         /// end, and so does what was claimed before and cannot be given back for nothing), or `release` (it is
-        /// given back at once and its memory is free). With `pause` and `release` downloads and compiling are left
-        /// off, too.
+        /// given back at once and its memory is free, that of models that are sold, too). With `pause` and `release`
+        /// downloads and compiling are left off, too.
         pub when_busy: WhenBusy = WhenBusy(Rest::Freeze),
         /// How often to look, from 250ms on.
         pub look_every: Duration = Duration::from_secs(2),

@@ -7,6 +7,7 @@ mod engine;
 mod keeper;
 mod made;
 mod pipe;
+mod yielding;
 
 use std::{
     fs::File,
@@ -28,6 +29,7 @@ use crate::{ProviderError, challenge::Start};
 pub(crate) use desk::{Desk, LINE_CALLS, SharesOfModels as Shares};
 pub(crate) use engine::Engine;
 use engine::{About, Event};
+pub(crate) use yielding::Yielding;
 
 /// Longest time for loading a model: a large one is read from a slow disk once.
 const LOAD: Duration = Duration::from_secs(300);
@@ -68,6 +70,7 @@ pub(crate) struct OnSale {
 pub(crate) async fn open(
     models: &[Model],
     start: &Start,
+    yielding: &Yielding,
     spawner: &Spawner,
 ) -> Result<Vec<OnSale>, ProviderError> {
     if models.len() > MAX_OFFERS {
@@ -82,7 +85,8 @@ pub(crate) async fn open(
             let text = format!("the model {} is named twice", model.file.display());
             return Err(ProviderError::Config(text));
         }
-        let (engine, ready) = Engine::start(start.clone(), model.clone(), spawner);
+        let (start, yielding) = (start.clone(), yielding.clone());
+        let (engine, ready) = Engine::start(start, model.clone(), yielding, spawner);
         let about = tokio::time::timeout(LOAD, ready).await;
         let about = about.map_err(|_| "it was not loaded in time".to_owned());
         let about =
@@ -105,7 +109,7 @@ async fn hash_of(file: &Path) -> Result<ContentHash, ProviderError> {
     let path = file.to_owned();
     let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
     hashed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|source| {
-        ProviderError::Folder { action: "cannot read the model", path: file.to_owned(), source }
+        ProviderError::Config(format!("the model {} cannot be read: {source}", file.display()))
     })
 }
 
@@ -185,7 +189,7 @@ pub async fn compute(
     parameters: Parameters,
 ) -> Result<Computed, NotComputed> {
     let scope = tilth_service::Scope::new("computing an answer again");
-    let (engine, ready) = Engine::start(start, model, &scope.spawner());
+    let (engine, ready) = Engine::start(start, model, Yielding::never(), &scope.spawner());
     let about =
         tokio::time::timeout(LOAD, ready).await.map_err(|_| "the model was not loaded in time")?;
     about.map_err(|_| "the worker is gone")??;

@@ -37,6 +37,7 @@ mod plan;
 mod range;
 mod rest;
 mod rules;
+mod waits;
 mod work_events;
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use self::{
     },
     plan::MAX_FETCHES,
     rules::Rules,
+    waits::Wait,
 };
 use self::{
     job::Job,
@@ -133,6 +135,8 @@ pub enum Work {
 pub struct Standing {
     /// Ranges claimed and not submitted.
     pub held: usize,
+    /// Those of them that stand still for as long as the owner has the machine.
+    pub still: usize,
     /// Ranges submitted and not settled.
     pub unsettled: usize,
     /// Jobs that are or may be worked on.
@@ -141,6 +145,8 @@ pub struct Standing {
     pub earned: Amount,
     /// Asks and withdrawals that have not been answered yet.
     pub pending: usize,
+    /// Whether the disk's share for content is nearly used up, so that no new work is taken.
+    pub crowded: bool,
 }
 
 impl Machine {
@@ -202,10 +208,12 @@ impl Machine {
             self.ranges.values().filter(|range| matches!(range.stage, Stage::Submitted)).count();
         Standing {
             held: self.held(),
+            still: self.still(),
             unsettled,
             jobs: self.jobs.values().filter(|job| !job.closed && job.unfit.is_none()).count(),
             earned: self.earned,
             pending: self.asks() + usize::from(self.withdrawing),
+            crowded: self.crowded,
         }
     }
 

@@ -20,7 +20,7 @@ use tilth_verification::{
     audit::SAMPLES,
     draw::{Pick, Seed},
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     guards,
@@ -89,23 +89,16 @@ struct Submitted {
 impl Hand for Openings {
     async fn perform(&self, effect: Effect) -> Event {
         let range = effect.range();
-        let done = match effect {
-            Effect::Name { seed, .. } => self.name(range, seed).await,
-            Effect::Open { positions, .. } => self.open(range, &positions).await,
+        let (done, step) = match effect {
+            Effect::Name { seed, .. } => (self.name(range, seed).await, AuditState::Naming),
+            Effect::Open { positions, .. } => {
+                (self.open(range, &positions).await, AuditState::Opening)
+            }
             // The machine asks a provider for nothing else.
             _ => return Event::Ended { range, done: false },
         };
         if let Err(error) = &done {
-            // The whole stake is at risk, so this is for people to see.
-            match error {
-                OpeningError::Chain(error) if error.revert_data().is_some() => {}
-                error => error!(
-                    %range,
-                    detail = %error,
-                    advice = error.advice(),
-                    "the drawn leaves of a range cannot be shown, and not to show them costs the stake"
-                ),
-            }
+            self.tell(range, step, error).await;
             if let OpeningError::Chain(error) = error {
                 self.failed(error).await;
             }
@@ -171,6 +164,29 @@ impl Openings {
         Ok(())
     }
 
+    /// Tells people what keeps drawn leaves from being shown in a step of a case: the whole stake is at risk.
+    async fn tell(&self, range: RangeId, step: AuditState, error: &OpeningError) {
+        let OpeningError::Chain(refusal @ ChainError::Reverted { .. }) = error else {
+            error!(
+                %range,
+                detail = %error,
+                advice = error.advice(),
+                "the drawn leaves of a range cannot be shown, and not to show them costs the stake"
+            );
+            return;
+        };
+        // Most refusals mean that it was done already or that it is too late. Any other costs the stake without a word.
+        match look(&self.shop.chain.link, range, None).await {
+            Ok(seen) if is_due(&seen, step) => error!(
+                %range,
+                detail = %refusal,
+                advice = "check the node that is used and which keys it is; it is tried again, and report it if that does not help",
+                "to show the drawn leaves of a range was refused although it is its time; the stake is at risk"
+            ),
+            _ => debug!(%range, error = %refusal, "showing drawn leaves was refused"),
+        }
+    }
+
     async fn send<C: SolCall>(&self, call: C) -> Result<(), ChainError> {
         let node: &Account = &self.shop.chain.node;
         node.execute(node.link().addresses().audits, call).await.map(drop)
@@ -204,6 +220,11 @@ impl Openings {
 /// Whether a case has gone so far that its results are everybody's.
 fn is_open(seen: &View) -> bool {
     seen.range_over || matches!(seen.state, AuditState::Revealing | AuditState::Closed)
+}
+
+/// Whether a step of a case is still awaited, and can be done.
+fn is_due(seen: &View, step: AuditState) -> bool {
+    !seen.range_over && seen.state == step && seen.now <= seen.deadline
 }
 
 /// Where the drawn leaves are. `None` for a tree without leaves, which nobody can submit.
@@ -243,9 +264,36 @@ fn opened(
 #[cfg(test)]
 mod tests {
     use alloy_primitives::B256;
+    use tilth_contracts::AuditOutcome;
     use tilth_protocol::{JobId, Status};
+    use tilth_verification::arithmetic::Share;
 
     use super::*;
+
+    /// What was done already, or is too late, is refused in the course of things; the rest is for people to see.
+    #[test]
+    fn a_refusal_is_told_only_while_the_step_is_awaited() {
+        let seen = View {
+            state: AuditState::Opening,
+            outcome: AuditOutcome::Open,
+            deadline: 2_000,
+            round: 5,
+            rate: Share::new(1),
+            positions: [0; SAMPLES as usize],
+            seat: None,
+            beacon: None,
+            lapses: 0,
+            block: 9,
+            now: 2_000,
+            next: 2_001,
+            range_over: false,
+        };
+        assert!(is_due(&seen, AuditState::Opening));
+        assert!(!is_due(&seen, AuditState::Naming), "named already");
+        assert!(!is_due(&View { state: AuditState::Revealing, ..seen }, AuditState::Opening));
+        assert!(!is_due(&View { now: 2_001, ..seen }, AuditState::Opening), "too late");
+        assert!(!is_due(&View { range_over: true, ..seen }, AuditState::Opening));
+    }
 
     #[test]
     fn named_leaves_are_those_that_were_drawn() {

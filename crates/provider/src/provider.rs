@@ -1,6 +1,6 @@
 //! A whole provider as a value: [`Provider::spawn`] starts everything, dropping the handle stops it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, fs::File, path::Path, sync::Arc, time::Duration};
 
 use tilth_blobs::{Blobs, Line, Talk};
 use tilth_client::{
@@ -22,7 +22,7 @@ use crate::{
     chain::Chain,
     challenge::{CALLS, Desk, Start},
     clock::{compare_clocks, watch_clock},
-    config::{Config, Limits},
+    config::{Config, Limits, Offer},
     control::Ear,
     enroll::{encoded, enroll},
     folder::Folder,
@@ -30,7 +30,7 @@ use crate::{
     guards,
     idle::{millis, watch::Watch},
     infer,
-    machine::{Machine, Rules},
+    machine::{Machine, Millis, Rest, Rules},
     openings::Openings,
     role::{Running, Workshop, spawn},
     room,
@@ -84,6 +84,19 @@ impl Provider {
 
         let (blobs, calls) = open_content(&config, &folder).await?;
         let contact = blobs.contact();
+        let running = Running::new(format!("provider {}", config.owner.address()), blobs.clone());
+        let tasks = running.scope.spawner();
+        let begin = Start { confinement: Arc::clone(&confinement), worker: config.worker.clone() };
+        let (status, shown) = watch::channel(first_status(&config, contact.clone()));
+        let (signer, devices) = (config.node.clone(), found.devices.clone());
+        let desk = Desk::new(begin.clone(), signer, contact.endpoint, devices, shown.clone());
+        spawn(&tasks, "challenges", desk.answer(calls.challenges));
+        // Before anything is promised on chain: a model that cannot be sold is for its owner to see first.
+        let yielding = match config.comfort.idle.when_busy.0 {
+            Rest::Release => infer::Yielding::while_resting(shown.clone()),
+            Rest::Freeze | Rest::Finish => infer::Yielding::never(),
+        };
+        let models = infer::open(&config.offer.models, &begin, &yielding, &tasks).await?;
         enroll(&chain, &config, &contact, bookmark.published(), &found).await?;
         bookmark.publish(encoded(&contact));
         let saved = bookmark.save(&path, 0);
@@ -93,33 +106,21 @@ impl Provider {
         let number = chain.link.read(registry, of_owner).await?.number;
 
         let root = folder.root().to_owned();
-        let status = first_status(&config, contact);
-        let (status, shown) = watch::channel(status);
         let ear = Ear::open(&root, shown.clone()).map_err(|source| {
             let path = root.join("control");
             ProviderError::Folder { action: "cannot listen at", path, source }
         })?;
-        let worker = config.worker.clone();
-        let limits = limits_of(&config);
-        let kept = blobs.clone();
-        let begin = Start { confinement: Arc::clone(&confinement), worker: worker.clone() };
-        let (signer, devices) = (config.node.clone(), found.devices.clone());
-        let workers = begin.clone();
-        let desk = Desk::new(begin, signer, blobs.contact().endpoint, devices, shown.clone());
-        let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
-        info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
-        let provider = start(&config, &found, (shop, number), bookmark, (status, shown), kept, ear);
-        let tasks = provider.running.scope.spawner();
-        spawn(&tasks, "challenges", desk.answer(calls.challenges));
-        let models = &config.offer.models;
         if !models.is_empty() {
-            let models = infer::open(models, &workers, &tasks).await?;
-            let signer = config.node.clone();
-            let (status, shares) = (provider.status(), infer::Shares::default());
+            let (signer, status) = (config.node.clone(), shown.clone());
+            let shares = infer::Shares::default();
             let desk = infer::Desk { models, signer, chain_id, status, shares };
             spawn(&tasks, "language models", desk.answer(calls.models));
         }
-        Ok(provider)
+        let (worker, limits) = (config.worker.clone(), limits_of(&config));
+        let running = (running, blobs.clone());
+        let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
+        info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
+        Ok(start(&config, &found, (shop, number), bookmark, (status, shown), running, ear))
     }
 
     /// The provider as it is now; [`watch::Receiver::changed`] tells of changes.
@@ -143,7 +144,8 @@ impl Provider {
         self.drain_until(|status| status.is_at_rest()).await
     }
 
-    /// As [`Provider::drain`], but returns when everything is delivered, paid or not.
+    /// As [`Provider::drain`], but returns when everything is delivered, paid or not. Work that stands still because the
+    /// owner has the machine is not waited for: the next start goes on with it.
     ///
     /// # Errors
     /// [`ProviderError::Stopped`] if the provider stops before that.
@@ -182,14 +184,37 @@ impl Provider {
 }
 
 fn check(config: &Config) -> Result<(), ProviderError> {
-    let slots = config.offer.slots;
-    if slots == 0 || slots > MAX_SLOTS {
-        return Err(ProviderError::Config(format!("{slots} slots, it must be 1 to {MAX_SLOTS}")));
-    }
     if config.gas.full < config.gas.least {
         return Err(ProviderError::Config("the gas reserve's least is above its full".into()));
     }
-    Ok(())
+    config.offer.check()
+}
+
+impl Offer {
+    /// Whether it can be made from here, as far as that shows without a chain and without starting anything.
+    ///
+    /// # Errors
+    /// [`ProviderError::Config`]: the number of slots is not possible, or a model's file cannot be read.
+    pub fn check(&self) -> Result<(), ProviderError> {
+        let slots = self.slots;
+        if slots == 0 || slots > MAX_SLOTS {
+            let text = format!("{slots} slots, it must be 1 to {MAX_SLOTS}");
+            return Err(ProviderError::Config(text));
+        }
+        self.models.iter().try_for_each(|model| check_model(&model.file))
+    }
+}
+
+/// Whether there is a model that this user can read; what it is shows when it is loaded.
+fn check_model(file: &Path) -> Result<(), ProviderError> {
+    let refused = |why: &dyn Display| {
+        ProviderError::Config(format!("the model {} cannot be read: {why}", file.display()))
+    };
+    // Opening something else than a file can wait for ever.
+    if !file.metadata().map_err(|error| refused(&error))?.is_file() {
+        return Err(refused(&"it is no file"));
+    }
+    File::open(file).map(drop).map_err(|error| refused(&error))
 }
 
 /// Calls from others that reach this provider's endpoint.
@@ -276,6 +301,17 @@ async fn hand_on(mut follow: Follow, news: mpsc::Sender<News>) {
     while news.send(follow.next().await).await.is_ok() {}
 }
 
+/// Shows how many audits are open, until nobody keeps them any more.
+async fn show_audits(mut at_stake: watch::Receiver<Option<usize>>, status: watch::Sender<Status>) {
+    loop {
+        let audits = *at_stake.borrow_and_update();
+        status.send_if_modified(|status| std::mem::replace(&mut status.audits, audits) != audits);
+        if at_stake.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Starts the tasks. Nothing here can fail or wait.
 fn start(
     config: &Config,
@@ -283,8 +319,8 @@ fn start(
     (shop, number): (Shop, u32),
     bookmark: Bookmark,
     (status, shown): (watch::Sender<Status>, watch::Receiver<Status>),
-    blobs: Blobs,
-    (ear, paused): (Ear, watch::Receiver<bool>),
+    (running, blobs): (Running, Blobs),
+    (ear, paused): (Ear, watch::Receiver<Millis>),
 ) -> Provider {
     let owner = config.owner.address();
     let rules = Rules {
@@ -297,7 +333,6 @@ fn start(
         retention_ms: millis(config.retention),
         withdraw_above: config.withdraw_above,
     };
-    let running = Running::new(format!("provider {owner}"), blobs.clone());
     let tasks = running.scope.spawner();
     let (events, event_inbox) = mpsc::channel(MAILBOX);
     let (news, news_inbox) = mpsc::channel(NEWS);
@@ -327,6 +362,7 @@ fn start(
     let openings = Openings { shop: Arc::clone(&shop), tasks: tasks.clone() };
     let audits = Keeper::new(post, Arc::new(openings));
     let at_stake = audits.at_stake();
+    spawn(&tasks, "audits shown", show_audits(at_stake.clone(), status.clone()));
     running.keep_audits(audits);
     let machine = Machine::new(rules);
     let agent = Agent::new(machine, shop, bookmark, tasks, events, status);

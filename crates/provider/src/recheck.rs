@@ -1,10 +1,10 @@
 //! Re-executing a whole submitted range, for anybody: without stake, without keys, and without believing anything
 //! but the chain and this machine.
 
-use std::path::Path;
+use std::{fmt::Display, path::Path};
 
 use alloy::signers::local::PrivateKeySigner;
-use tilth_blobs::Blobs;
+use tilth_blobs::{Blobs, BlobsError};
 use tilth_client::{Account, Contacts, Link, Network};
 use tilth_contracts::{JobBook, RangeState};
 use tilth_protocol::{RangeId, Tally};
@@ -13,9 +13,11 @@ use tilth_verification::{MerkleSum, Root};
 
 use crate::{
     ProviderError,
-    auditor::examine::{Place, execute, make_ready},
+    auditor::examine::{ExamineError, Place, execute, make_ready},
     chain::Chain,
+    compile::CompileError,
     config::{GasReserve, Limits},
+    fetch::FetchError,
     role::Workshop,
     shop::Shop,
 };
@@ -84,22 +86,22 @@ impl Recheck {
     /// # Errors
     /// [`ProviderError::Recheck`]: the range has no results, or cannot be executed here.
     pub async fn range(&self, range: RangeId) -> Result<Rechecked, ProviderError> {
-        let recheck = |error: &dyn std::fmt::Display| {
-            ProviderError::Recheck(format!("range {range}: {error}"))
-        };
         let link = &self.shop.chain.link;
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
         let claimed = link.read(link.addresses().job_book, call).await?;
-        let state = RangeState::try_from(claimed.state).map_err(|error| recheck(&error))?;
+        let state = RangeState::try_from(claimed.state);
+        let state = state.map_err(|error| refused(range, &error, NEWER))?;
         if claimed.root.is_zero() {
-            return Err(recheck(&format!("there are no results of it (it is {state})")));
+            let why = format!("there are no results of it (it is {state})");
+            return Err(refused(range, &why, "wait until it is submitted, or name another range"));
         }
         let (shop, contacts, first_block) = (&self.shop, &self.contacts, self.first_block);
         let place = Place { shop, contacts, first_block, at_stake: false };
-        make_ready(&place, range).await.map_err(|error| recheck(&error))?;
+        make_ready(&place, range).await.map_err(|error| failed(range, error))?;
         let executed = execute(&place, range, |leaves| (0..leaves).collect()).await;
-        let leaves = executed.map_err(|error| recheck(&error))?;
-        let tree = MerkleSum::build(range.job, &leaves).map_err(|error| recheck(&error))?;
+        let leaves = executed.map_err(|error| failed(range, error))?;
+        let tree = MerkleSum::build(range.job, &leaves);
+        let tree = tree.map_err(|error| refused(range, &error, REPORT))?;
         let tally = Tally { units: claimed.units, failures: claimed.failures };
         Ok(Rechecked {
             claimed: Root { hash: claimed.root, tally },
@@ -115,5 +117,83 @@ impl Recheck {
     /// Those of the store.
     pub async fn close(self) -> Result<(), ProviderError> {
         Ok(self.blobs.shutdown().await?)
+    }
+}
+
+/// For what nobody can help but those who write this program.
+const REPORT: &str = "report this with the detail";
+/// For states that this version does not know.
+const NEWER: &str =
+    "the network's contracts may be newer than this program: install the latest tilth";
+/// For files that nobody gave.
+const HOLDERS: &str =
+    "its files are with its client and its providers: try again when one of them is online";
+
+fn refused(range: RangeId, why: &dyn Display, advice: impl Into<String>) -> ProviderError {
+    ProviderError::Recheck { detail: format!("range {range}: {why}"), advice: advice.into() }
+}
+
+/// A range that could not be executed here, and what can be done about that.
+fn failed(range: RangeId, error: ExamineError) -> ProviderError {
+    let advice = match &error {
+        ExamineError::Fetch(FetchError::Blobs(BlobsError::Unavailable { .. })) => HOLDERS,
+        ExamineError::Fetch(FetchError::Blobs(cause)) => {
+            return refused(range, &error, cause.problem().advice);
+        }
+        ExamineError::NoJob | ExamineError::Fetch(FetchError::Unknown) => {
+            "check the job's number and the network: another chain has other jobs"
+        }
+        ExamineError::Fetch(FetchError::TooLarge { .. } | FetchError::NoSpace(_)) => {
+            "verify it on a machine with more memory and disk"
+        }
+        ExamineError::Fetch(FetchError::File(_) | FetchError::Compile(CompileError::File(_))) => {
+            "check the disk that has tilth's folder, then try again"
+        }
+        ExamineError::Hand(_) | ExamineError::Fetch(FetchError::Compile(_)) => {
+            "see `tilth doctor` for what this machine can run; a program that fails everywhere is its client's to mend"
+        }
+        ExamineError::Fetch(_) => {
+            "nothing can be done here: the job is such that it cannot be checked like this"
+        }
+        ExamineError::Chain(_) | ExamineError::Outside | ExamineError::Late => REPORT,
+    };
+    match error {
+        ExamineError::Chain(error) => error.into(),
+        error => refused(range, &error, advice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_client::ChainError;
+    use tilth_protocol::{ContentHash, JobId};
+
+    use super::*;
+
+    #[test]
+    fn advice_is_about_what_went_wrong() {
+        let range = RangeId { job: JobId(7), seq: 2 };
+        let advice = |error| failed(range, error).problem().advice;
+        let hash = ContentHash([1; 32]);
+        let away = BlobsError::Unavailable { hash, holders: 2, last: "no answer".into() };
+        assert_eq!(advice(FetchError::Blobs(away).into()), HOLDERS);
+        let dir = "/full".into();
+        let full = BlobsError::DiskFull { dir, need: 5, free: 1, reserve: 0 };
+        assert!(advice(FetchError::Blobs(full).into()).contains("make room"));
+        assert!(advice(ExamineError::NoJob).contains("number"));
+        let large = FetchError::TooLarge { what: "memory", needed: 9, offered: 5 };
+        assert!(advice(large.into()).contains("more memory"));
+        let killed = CompileError::Interrupted("by the system".into());
+        assert!(advice(FetchError::Compile(killed).into()).contains("doctor"));
+        let waits = std::time::Duration::from_secs(1);
+        let away = ChainError::Unreachable {
+            url: "http://x".into(),
+            action: "reading",
+            waited: waits,
+            detail: "refused".into(),
+        };
+        assert!(matches!(failed(range, away.into()), ProviderError::Chain(_)));
+        let told = failed(range, ExamineError::Outside).problem();
+        assert!(told.detail.contains("range 7"), "{told}");
     }
 }

@@ -1,13 +1,16 @@
 //! What a provider shows of itself.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use alloy_primitives::Address;
 use serde::Serialize;
 use tilth_protocol::{Contact, JobId, RangeId};
 
 pub use crate::bookmark::Totals;
-use crate::idle::Reason;
+use crate::{
+    idle::Reason,
+    machine::{Unfit, Wait},
+};
 
 /// A provider at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,8 +42,20 @@ pub struct Status {
     pub unseen: Vec<String>,
     /// Bytes that its content takes on disk.
     pub stored_bytes: u64,
+    /// Whether that is nearly all it may take, so that no new work is taken.
+    pub crowded: bool,
+    /// Its ranges whose audits are open: to be away for half an hour costs the stake. `None` until that is known.
+    pub audits: Option<usize>,
+    /// Open jobs that it would work on, by what they wait for.
+    pub waiting: BTreeMap<Wait, usize>,
+    /// Open jobs that it leaves alone, by why.
+    pub ignored: BTreeMap<Unfit, usize>,
     /// Questions under way whose answer may bring work.
     pub(crate) pending: usize,
+    /// Of the ranges held, those that stand still for as long as the owner has the machine.
+    pub(crate) still: usize,
+    /// Whether the chain's past has been read. `chain` does not say so while the chain is away.
+    pub(crate) known: bool,
 }
 
 /// What a slot does.
@@ -76,14 +91,16 @@ pub enum ChainStatus {
 }
 
 impl Status {
-    /// Whether everything that was begun is delivered and paid.
+    /// Whether everything that was begun is delivered and paid. What an earlier life has begun is known when the chain's
+    /// past has been read.
     pub fn is_at_rest(&self) -> bool {
-        self.is_delivered() && self.unsettled == 0
+        self.known && self.held == 0 && self.pending == 0 && self.unsettled == 0
     }
 
-    /// Whether everything that was begun is delivered; it may not be paid yet.
+    /// Whether everything that was begun is delivered; it may not be paid yet. What stands still because the owner has
+    /// the machine is not waited for: nobody knows for how long.
     pub fn is_delivered(&self) -> bool {
-        self.held == 0 && self.pending == 0
+        self.held <= self.still && self.pending == 0
     }
 }
 
@@ -104,7 +121,13 @@ impl Status {
             rests: Vec::new(),
             unseen: Vec::new(),
             stored_bytes: 0,
+            crowded: false,
+            audits: None,
+            waiting: BTreeMap::new(),
+            ignored: BTreeMap::new(),
             pending: 0,
+            still: 0,
+            known: false,
         }
     }
 }
@@ -115,6 +138,24 @@ pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    #[test]
+    fn who_stops_waits_for_what_can_still_be_delivered() {
+        let mut status = sample();
+        assert!(status.is_delivered() && !status.is_at_rest(), "who knows what was begun before?");
+        status.chain = ChainStatus::Away;
+        assert!(!status.is_at_rest(), "nor does anybody while the chain is away");
+        status.known = true;
+        assert!(status.is_delivered() && status.is_at_rest());
+        (status.held, status.still) = (2, 1);
+        assert!(!status.is_delivered());
+        (status.held, status.unsettled) = (1, 3);
+        assert!(status.is_delivered() && !status.is_at_rest());
+        status.unsettled = 0;
+        assert!(!status.is_at_rest(), "it is not done");
+        (status.held, status.still, status.pending) = (0, 0, 1);
+        assert!(!status.is_delivered() && !status.is_at_rest());
+    }
 
     /// A provider that has just been started.
     pub(crate) fn sample() -> Status {

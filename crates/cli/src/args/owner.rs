@@ -110,13 +110,27 @@ pub enum AuditorCommand {
 #[derive(Debug, Subcommand)]
 pub enum ProviderCommand {
     /// Work for nobody until `resume`; what runs stands still (or as the configuration says).
-    Pause { name: String },
+    Pause {
+        name: String,
+        /// Only for so long, for example 2h; then it works again by itself.
+        #[arg(long = "for", value_name = "TIME", value_parser = super::time)]
+        time: Option<Duration>,
+    },
     /// Work again.
     Resume { name: String },
     /// What a running provider does, and why it does not work if it does not.
     Status { name: String },
     /// What a provider has earned, from the chain.
     Earnings(Earnings),
+    /// Start taking stake out: all that is not bound to unsettled work, or so much. It is within reach of punishment
+    /// for seven more days.
+    Leave {
+        name: String,
+        #[arg(value_name = "GRAIN")]
+        amount: Option<Amount>,
+    },
+    /// Make stake that has left free balance again.
+    Withdraw { name: String },
     /// Have the provider started with the system, as a service of this user (systemd).
     Install(Install),
     /// Undo `install`. Folder, keys and stake stay.

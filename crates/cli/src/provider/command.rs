@@ -1,26 +1,29 @@
-//! `tilth provider pause`, `resume` and `status`.
+//! `tilth provider pause` and `resume`, and how a provider is told anything.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use tilth_protocol::{Amount, Problem};
+use tilth_client::clock;
+use tilth_protocol::Problem;
 use tilth_provider::{Control, ControlError, Reason, Totals, Wish};
 
-use super::{check_name, folder};
-use crate::{
-    Ended,
-    args::Common,
-    print_json,
-    table::{Align, Table},
-};
+use super::{check_name, folder, stake::moment};
+use crate::{Ended, args::Common, print_json};
 
-pub async fn pause(common: &Common, name: &str) -> Ended {
-    let (_, answer) = tell(common, name, Wish::Pause).await?;
+/// `time`: when it ends by itself; without, `resume` does.
+pub async fn pause(common: &Common, name: &str, time: Option<Duration>) -> Ended {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let wish = time.map_or(Wish::Pause, |time| Wish::PauseUntil {
+        until: clock::now().saturating_add(millis(time)),
+    });
+    let (control, answer) = tell(common, name, wish).await?;
+    let end = control.paused_until().map(|end| format!(" until {}", moment(end / 1_000)));
+    let end = end.unwrap_or_default();
     match answer {
         answer if common.json => print_json(&shown(true, answer))?,
         Some(answer) => {
-            println!("provider {name} is paused");
+            println!("provider {name} is paused{end}");
             if let Some(held) = answer.status["held"].as_u64().filter(|held| *held > 0) {
                 println!(
                     "  {held} ranges are held; what happens to them is `when-busy` in its configuration"
@@ -30,7 +33,7 @@ pub async fn pause(common: &Common, name: &str) -> Ended {
                 "  it goes on serving what it has delivered; resume: tilth provider resume {name}"
             );
         }
-        None => println!("provider {name} does not run; it will be paused when it is started"),
+        None => println!("provider {name} does not run; it will be paused{end} when it is started"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,59 +58,12 @@ pub async fn resume(common: &Common, name: &str) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-pub async fn status(common: &Common, name: &str) -> Ended {
-    let (control, answer) = tell(common, name, Wish::Status).await?;
-    if common.json {
-        print_json(&shown(control.is_paused(), answer))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let Some(answer) = answer else {
-        let paused = if control.is_paused() { ", and it is paused" } else { "" };
-        println!("provider {name} does not run{paused}");
-        return Ok(ExitCode::SUCCESS);
-    };
-    let status = &answer.status;
-    let number = |key: &str| status[key].as_u64().unwrap_or(0);
-    let rests = reasons(status);
-    let doing = match (rests.is_empty(), status["draining"].as_bool()) {
-        (_, Some(true)) => "ending: it finishes what it runs".to_owned(),
-        (true, _) => "working".to_owned(),
-        (false, _) => format!("resting: {}", rests.join(", ")),
-    };
-    println!("provider {name}: {doing}");
-    println!("  chain      {}", text(&status["chain"]));
-    println!(
-        "  ranges     {} held, {} delivered and not yet paid",
-        number("held"),
-        number("unsettled")
-    );
-    println!("  jobs       {}", number("jobs"));
-    println!("  content    {} MiB on disk", number("stored-bytes") >> 20);
-    println!("  earned     {:.4} GRAIN since it was set up", Amount(answer.earned));
-    let mut table = Table::new(&[("slot", Align::Right), ("", Align::Left)]);
-    for (slot, doing) in status["slots"].as_array().into_iter().flatten().enumerate() {
-        let job = text(&doing["job"]);
-        let range = &doing["range"];
-        let what = match doing["doing"].as_str().unwrap_or("?") {
-            "running" => format!("range {} of job {}", text(&range["seq"]), text(&range["job"])),
-            "calibrating" => format!("a trial task of job {job}"),
-            other => other.to_owned(),
-        };
-        table.row([slot.to_string(), what]);
-    }
-    print!("\n{}", table.render());
-    for unseen in status["unseen"].as_array().into_iter().flatten() {
-        println!("\ncannot be seen, and is taken for idle: {}", text(unseen));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// What a provider has answered.
-struct Answer {
+pub(super) struct Answer {
     /// As it came: amounts keep all their digits.
-    raw: Box<RawValue>,
-    status: Value,
-    earned: u128,
+    pub(super) raw: Box<RawValue>,
+    pub(super) status: Value,
+    pub(super) earned: u128,
 }
 
 #[derive(Deserialize)]
@@ -126,17 +82,17 @@ fn shown(paused: bool, answer: Option<Answer>) -> impl serde::Serialize {
 }
 
 /// A value without quotes.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Why it rests, as people say it.
-fn reasons(status: &Value) -> Vec<String> {
+pub(super) fn reasons(status: &Value) -> Vec<String> {
     let reasons = serde_json::from_value::<Vec<Reason>>(status["rests"].clone());
     reasons.unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
-async fn tell(
+pub(super) async fn tell(
     common: &Common,
     name: &str,
     wish: Wish,

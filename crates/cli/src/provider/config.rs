@@ -53,6 +53,9 @@ tilth_service::options! {
         /// Earnings move to the owner's wallet whenever so much has come in, in GRAIN. The default leaves
         /// them in the Ledger.
         pub withdraw_above: String = String::new(),
+        /// Whether an ending provider (SIGTERM, Ctrl-C) stays until all that it has delivered is paid, and serves it
+        /// meanwhile: for one that does not come back. Otherwise its next start goes on with that.
+        pub wait_for_pay: bool = false,
         /// When the machine works for others.
         pub idle: IdleRules = IdleRules::default(),
         /// Electricity: work that does not pay for it is left alone.
@@ -94,6 +97,18 @@ impl ProviderConfig {
     pub fn gather(usual: &Path, given: &ProviderOptions) -> Result<Self, Problem> {
         let mut config: Self = SUBJECT.gather(given.config.as_deref(), Some(usual), &given.set)?;
         config.flags(given);
+        Ok(config)
+    }
+
+    /// The defaults, then the file if it is there, and nothing else.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in it is not an option or not possible.
+    pub fn read(file: &Path) -> Result<Self, Problem> {
+        let mut config = Self::default();
+        if file.exists() {
+            SUBJECT.load(&mut config, file)?;
+        }
         Ok(config)
     }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use tilth_client::earnings::{self, Entry, Row, Sums};
 use tilth_protocol::{Amount, Problem};
 
+use super::losses;
 use crate::{
     Ended,
     args::{By, Common, Earnings},
@@ -19,7 +20,8 @@ pub async fn earnings(common: Common, args: Earnings) -> Ended {
     let place = Place::open(&common)?;
     let owner = place.address(&args.name)?;
     let read = earnings::of(&place.link, place.network.first_block, owner).await;
-    let entries = read.map_err(|error| error.problem())?;
+    let mut entries = read.map_err(|error| error.problem())?;
+    losses::add(&place, owner, &mut entries).await?;
     let entries: Vec<_> = entries.into_iter().filter(|entry| entry.at >= since).collect();
     let grouped = earnings::sums(&entries, |entry| key(args.by, entry)).and_then(|rows| {
         let all = earnings::sums(&entries, |_| String::new())?;
@@ -51,9 +53,11 @@ pub async fn earnings(common: Common, args: Earnings) -> Ended {
     } else {
         print!("{}", table(args.by, &rows, &all));
         println!(
-            "\nAmounts in GRAIN. paid = gross - fees; net = paid - lost, which was cut from the stake for late or"
+            "\nAmounts in GRAIN. paid = gross - fees; net = paid - lost, which was cut from the stake for ranges"
         );
-        println!("returned ranges. Gas is paid by the hot key and not counted. Days are UTC.");
+        println!(
+            "that were late, returned or overturned. Gas is paid by the hot key and not counted. Days are UTC."
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -70,6 +74,7 @@ fn name(by: By) -> &'static str {
 fn key(by: By, entry: &Entry) -> String {
     match by {
         By::Day => date(entry.at),
+        By::Job | By::Range if entry.range == losses::NO_RANGE => "unknown".to_owned(),
         By::Job => entry.range.job.to_string(),
         By::Workload => entry.program.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string()),
         By::Range => entry.range.to_string(),
@@ -136,7 +141,7 @@ fn table(by: By, rows: &[Row], all: &Sums) -> String {
 }
 
 /// A day such as 2026-11-28, from seconds since 1970 (UTC).
-fn date(seconds: u64) -> String {
+pub(super) fn date(seconds: u64) -> String {
     let (year, month, day) = civil(seconds / 86_400);
     format!("{year:04}-{month:02}-{day:02}")
 }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use tilth_protocol::Problem;
 
-use super::check_name;
+use super::{check_name, config::ProviderConfig};
 use crate::{
     Ended,
     args::{Common, Install},
@@ -48,6 +48,7 @@ pub fn install(common: &Common, args: &Install) -> Ended {
     // The service could only fail without them.
     place.signer(&args.name)?;
     place.signer(&format!("{}-node", args.name))?;
+    check_options(&place.dir.join("providers").join(&args.name).join("provider.toml"))?;
     let dir = std::path::absolute(&place.dir).unwrap_or_else(|_| place.dir.clone());
     let program = std::env::current_exe().map_err(|error| {
         let advice = "start it by its full path, from a file that has not been replaced";
@@ -99,6 +100,20 @@ pub fn install(common: &Common, args: &Install) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Checks what the service would be told, as its start does: it would only fail again and again. Variables of this
+/// shell are not the service's, so the file alone counts.
+fn check_options(file: &Path) -> Result<(), Problem> {
+    let offer = ProviderConfig::read(file)?.told()?.offer;
+    if let Some(model) = offer.models.iter().find(|model| model.file.is_relative()) {
+        return Err(Problem::new(
+            "a service would look for this model elsewhere",
+            format!("{}: models = {:?}", file.display(), model.file),
+            "write its full path",
+        ));
+    }
+    offer.check().map_err(|error| error.problem())
+}
+
 pub fn uninstall(common: &Common, name: &str, dry_run: bool) -> Ended {
     let unit = Unit::of(name)?;
     let there = unit.path.exists();
@@ -142,15 +157,16 @@ fn unit_file(name: &str, program: &Path, dir: &Path) -> Result<String, Problem> 
     Ok(format!(
         "[Unit]
 Description=tilth provider {name}
-StartLimitIntervalSec=300
-StartLimitBurst=5
+# However long the node is away it is tried again: with an open audit, a service that has given up costs the stake.
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
 ExecStart={program} provider {name} --dir {dir}
 Restart=on-failure
-RestartSec=15
-# Ending finishes and submits what runs; when that takes too long, killing loses at most the task in flight.
+RestartSec=30
+# Ending finishes and submits what runs, and does not wait to be paid; when it takes too long, killing loses at most
+# the task in flight.
 KillMode=mixed
 TimeoutStopSec=90
 
@@ -249,6 +265,40 @@ fn say_lingering(lingers: Option<bool>, before: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_that_cannot_start_is_started_again_for_ever() {
+        let text = unit_file("garage", Path::new("/usr/bin/tilth"), Path::new("/home/o")).unwrap();
+        let (head, rest) = text.split_once("[Service]").unwrap();
+        let (service, _) = rest.split_once("[Install]").unwrap();
+        let line = |part: &str, line: &str| part.lines().any(|other| other == line);
+        assert!(line(head, "StartLimitIntervalSec=0"), "systemd reads it under [Unit]: {text}");
+        assert!(line(service, "Restart=on-failure"), "{text}");
+        // Being away for half an hour costs a stake; a start that finds no node takes 20 seconds.
+        let delay = service.lines().find_map(|line| line.strip_prefix("RestartSec="));
+        let delay: u32 = delay.unwrap().parse().unwrap();
+        assert!((5..=120).contains(&delay), "{text}");
+    }
+
+    #[test]
+    fn what_the_service_could_only_fail_with_is_refused_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("provider.toml");
+        check_options(&file).unwrap();
+        let refused = |text: &str| {
+            fs::write(&file, text).unwrap();
+            check_options(&file).unwrap_err().to_string()
+        };
+        assert!(refused("[idle]\nwhen-bussy = \"pause\"\n").contains("did you mean"));
+        assert!(refused("slots = 0\n").contains("slots"));
+        let model = dir.path().join("model");
+        let offer = format!("models = [{:?}]\n", model.display().to_string());
+        assert!(refused(&offer).contains("cannot be read"), "{offer}");
+        assert!(refused("models = [\"model\"]\n").contains("full path"));
+        fs::write(&model, "").unwrap();
+        fs::write(&file, &offer).unwrap();
+        check_options(&file).unwrap();
+    }
 
     #[test]
     fn paths_stand_in_a_unit_file_as_they_are() {

@@ -166,7 +166,11 @@ async fn closed(place: &Place) -> Result<Vec<(Audits::AuditClosed, Log)>, Proble
     events(place, filter).await
 }
 
-async fn slashed(
+/// Cuts of stakes, of one owner or of all, oldest first.
+///
+/// # Errors
+/// Those of the chain.
+pub async fn slashed(
     place: &Place,
     owner: Option<Address>,
 ) -> Result<Vec<(Registry::StakeSlashed, Log)>, Problem> {

@@ -200,6 +200,7 @@ impl Farm {
     fn start_providers(&mut self) -> Result<(), String> {
         for number in 1..=PROVIDERS {
             for machine in ["provider", "twin"] {
+                let is_twin = machine == "twin";
                 let machine = format!("{machine}-{number}");
                 let bind = self.bind(&machine);
                 let (name, stake) = (format!("provider-{number}"), STAKE);
@@ -207,8 +208,12 @@ impl Farm {
                 // Measuring loads the machine for seconds, in which faults are to happen.
                 args.extend(["--set", "measure=false"]);
                 args.extend(["--bind", &bind, "--retention", RETENTION]);
+                if is_twin {
+                    // It may not come back: it leaves when what it has handed in is fetched and paid.
+                    args.extend(["--set", "wait-for-pay=true"]);
+                }
                 let service = self.service(&machine, &machine, &args);
-                if machine.starts_with("twin") {
+                if is_twin {
                     self.twins.push(service);
                 } else {
                     self.providers.push(service);

@@ -31,9 +31,13 @@ impl Apart {
     }
 
     fn provider(&self, number: u16) -> Process {
+        self.provider_with(number, &[])
+    }
+
+    fn provider_with(&self, number: u16, more: &[&str]) -> Process {
         let name = format!("provider-{number}");
         let args = ["provider", &name, "--stake", "500", "--bind", "127.0.0.1:0", "--json"];
-        let mut provider = self.net.spawn(&args);
+        let mut provider = self.net.spawn(&[&args[..], more].concat());
         let line = provider.first_line();
         assert!(line.contains("ready"), "{line:?}\n{}", self.net.log());
         provider
@@ -154,6 +158,49 @@ fn drained_provider_submits_what_it_runs_and_leaves() {
     apart.providers[0] = apart.provider(1);
     assert!(run.wait().success(), "{}", apart.net.log());
     assert_complete(&apart.net, 30);
+}
+
+/// Service managers do not wait for an hour.
+#[test]
+fn a_provider_ends_without_waiting_to_be_paid_and_says_what_is_left() {
+    let mut apart = Apart::start(1);
+    let schedule = "[schedule]\ntarget = \"2s\"\nrange-timeout = \"60s\"\n";
+    let more = format!("{schedule}[verification]\nwindow = \"1h\"\n");
+    let job = apart.net.job("slow", &guests::slow(150), &guests::job(200, 2.0, &more));
+    let mut run = apart.net.spawn(&["run", &job]);
+    apart.wait_for_tasks(1);
+    // The provider has all it needs; who would acknowledge what it delivers goes away.
+    run.kill();
+    eventually("something is delivered and not paid", || {
+        let shown = apart.net.json(&["job", "show", "1"]);
+        (shown["totals"]["submitted"].as_u64()? > 0).then_some(())
+    });
+    apart.providers[0].signal("TERM");
+    assert!(apart.providers[0].wait().success(), "{}", apart.net.log());
+    let shown = apart.net.json(&["job", "show", "1"]);
+    assert_eq!(shown["totals"]["claimed"], 0, "{shown}");
+    assert!(shown["totals"]["submitted"].as_u64().unwrap() > 0, "{shown}");
+    let log = apart.net.log();
+    assert!(log.contains("ranges are delivered and not yet paid"), "{log}");
+}
+
+/// Nobody else has what it has delivered.
+#[test]
+fn a_provider_that_does_not_come_back_stays_until_it_is_paid() {
+    let mut apart = Apart::start(1);
+    apart.providers[0].signal("TERM");
+    assert!(apart.providers[0].wait().success(), "{}", apart.net.log());
+    apart.providers[0] = apart.provider_with(1, &["--set", "wait-for-pay=true"]);
+    // So little money is at risk that the window is ten seconds.
+    let job = slow_job(&apart.net, 30);
+    let mut run = apart.net.spawn(&["run", &job]);
+    apart.wait_for_tasks(1);
+    run.kill();
+    apart.providers[0].signal("TERM");
+    assert!(apart.providers[0].wait().success(), "{}", apart.net.log());
+    let totals = apart.net.json(&["job", "show", "1"])["totals"].clone();
+    assert_eq!((&totals["claimed"], &totals["submitted"]), (&0.into(), &0.into()), "{totals}");
+    assert!(totals["settled"].as_u64().unwrap() > 0, "{totals}");
 }
 
 #[test]

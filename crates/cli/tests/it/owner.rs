@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     guests,
     net::{Net, TILTH, eventually, finish, tilth},
+    shop::{model, model_workers},
 };
 
 /// States of the workers below a process: `R` and `S` run, `T` stands still.
@@ -114,6 +115,13 @@ fn a_pause_waits_for_a_provider_that_does_not_run() {
     assert!(said.stdout.contains("does not run, and it is paused"), "{said:?}");
     let said = net.json(&["provider", "resume", "garage"]);
     assert_eq!(said["paused"], false);
+    let said = net.tilth(&["provider", "pause", "garage", "--for", "2h"]);
+    assert!(said.status.success() && said.stdout.contains(" until 20"), "{said:?}");
+    let said = net.json(&["provider", "status", "garage"]);
+    assert!(said["paused"] == true && said["paused-until"].as_u64().is_some(), "{said}");
+    net.json(&["provider", "resume", "garage"]);
+    let said = net.json(&["provider", "status", "garage"]);
+    assert!(said["paused"] == false && said["paused-until"].is_null(), "{said}");
     let said = net.tilth(&["provider", "status", "../garage"]);
     assert!(said.problem().contains("cannot be a provider's name"), "{said:?}");
 }
@@ -142,6 +150,63 @@ fn configurations_are_printed_read_and_refused() {
     assert!(!text.contains("configuration"), "{text}");
 }
 
+#[test]
+fn an_owner_who_wants_the_memory_gets_that_of_models_and_they_come_back() {
+    let mut net = Net::start(1);
+    let listen = net.rpc().trim_start_matches("http://").to_owned();
+    net.up.as_ref().unwrap().signal("TERM");
+    assert!(net.up.as_mut().unwrap().wait().success(), "{}", net.log());
+    net.up(0, &["--listen", &listen]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = model(folder.path()).display().to_string();
+    let options = net.dir.path().join("providers/provider-1/provider.toml");
+    let text = format!("models = [{file:?}]\n[idle]\nwhen-busy = \"release\"\n");
+    fs::write(options, text).unwrap();
+    let name = "provider-1";
+    let args = ["provider", name, "--stake", "500", "--bind", "127.0.0.1:0", "--json"];
+    let mut provider = net.spawn(&args);
+    let line = provider.first_line();
+    assert!(line.contains("ready"), "{line:?}\n{}", net.log());
+    let loaded = || !model_workers(provider.child.id()).is_empty();
+    assert!(loaded(), "a provider that is ready has its models");
+    net.json(&["provider", "pause", name]);
+    eventually("its memory is free", || (!loaded()).then_some(()));
+    net.json(&["provider", "resume", name]);
+    eventually("the model is back", || loaded().then_some(()));
+}
+
+#[test]
+fn an_owner_takes_the_stake_out() {
+    let net = Net::start(1);
+    let name = "provider-1";
+    let said = net.tilth(&["provider", "leave", "client"]);
+    assert!(said.problem().contains("no provider"), "{said:?}");
+    eventually("it says what it has and why it has no work", || {
+        let said = net.tilth(&["provider", "status", name]).stdout;
+        let all = ["stake  ", "gas  ", "there is no open job"];
+        all.iter().all(|words| said.contains(words)).then_some(())
+    });
+    let said = net.tilth(&["provider", "withdraw", name]);
+    assert!(said.problem().contains("nothing of the stake is leaving"), "{said:?}");
+    let grain = 10_u128.pow(18);
+    let said = net.json(&["provider", "leave", name, "10"]);
+    let stake = &said["stake"];
+    assert_eq!(base_units(&said["left"]), 10 * grain);
+    assert_eq!(base_units(&stake["leaving"]), 10 * grain);
+    assert_eq!(net.json(&["provider", "status", name])["stake"], *stake);
+    let staked = base_units(&stake["staked"]);
+    assert!(staked > 0 && base_units(&stake["free"]) == staked, "{said}");
+    let said = net.tilth(&["provider", "leave", name, "1000000000"]);
+    assert!(said.problem().contains("so much stake cannot leave"), "{said:?}");
+    let said = net.json(&["provider", "leave", name]);
+    assert_eq!(base_units(&said["left"]), staked, "{said}");
+    assert_eq!(base_units(&said["stake"]["leaving"]), staked + 10 * grain, "{said}");
+    let said = net.tilth(&["provider", "leave", name]);
+    assert!(said.problem().contains("tilth provider withdraw"), "{said:?}");
+    let said = net.tilth(&["provider", "withdraw", name]);
+    assert!(said.problem().contains("has not left yet"), "{said:?}");
+}
+
 /// A unit file that systemd itself accepts, where its checker is.
 #[test]
 fn a_service_is_installed_and_taken_away() {
@@ -163,6 +228,13 @@ fn a_service_is_installed_and_taken_away() {
     assert!(said.stdout.contains("enable-linger") && !unit.exists());
     let said = service(&["install", "nobody"]);
     assert!(said.problem().contains("nobody"), "{said:?}");
+    // What the service could only fail with is said by whoever installs it.
+    let options = net.dir.path().join("providers/garage/provider.toml");
+    fs::create_dir_all(options.parent().unwrap()).unwrap();
+    fs::write(&options, "slots = 0\n").unwrap();
+    let said = service(&["install", "garage"]);
+    assert!(said.problem().contains("slots") && !unit.exists(), "{said:?}");
+    fs::write(&options, "slots = 2\n").unwrap();
     let said = service(&["install", "garage"]);
     assert!(said.status.success(), "{said:?}");
     verify(&unit, home.path());

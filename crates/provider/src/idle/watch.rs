@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{Idle, IdleRules, Observation, Reason};
 use crate::{
-    machine::Event,
+    machine::{Event, Millis},
     senses::{Places, Senses},
     status::Status,
 };
@@ -20,8 +20,8 @@ const LEAST_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Watch {
     pub(crate) rules: IdleRules,
     pub(crate) places: Places,
-    /// Whether the owner has paused the provider.
-    pub(crate) paused: watch::Receiver<bool>,
+    /// Until when the owner has paused the provider, 0 if it is not paused; changes when a pause is over.
+    pub(crate) paused: watch::Receiver<Millis>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) status: watch::Sender<Status>,
 }
@@ -79,7 +79,7 @@ impl Watch {
             seen = what;
             *senses = Some(back);
         }
-        seen.by_hand = *self.paused.borrow();
+        seen.by_hand = *self.paused.borrow() > now();
         seen.week_minute = self.rules.time_zone.week_minute(now());
         seen
     }

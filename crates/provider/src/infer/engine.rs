@@ -15,10 +15,11 @@ use tilth_protocol::infer::{End, MAX_PROMPT_BYTES, Makes, Parameters, Piece, Pro
 use tilth_service::{OnFailure, Spawner};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Model, keeper::Keeper};
+use super::{Model, keeper::Keeper, yielding::Yielding};
 use crate::challenge::Start;
 
-/// Events that wait for one caller: several times the longest answers that people ask for.
+/// Events that wait for one caller, a token each as a rule. Most answers fit whole; who lets more than this wait is
+/// forgotten.
 const UNHEARD: usize = 4096;
 /// Orders on their way to the worker hold at most so many bytes.
 const UNSENT_BYTES: usize = 16 * MAX_PROMPT_BYTES;
@@ -93,7 +94,12 @@ type Ready = oneshot::Receiver<Result<About, String>>;
 
 impl Engine {
     /// Starts a model's worker. The receiver says how the first start went.
-    pub(crate) fn start(start: Start, model: Model, spawner: &Spawner) -> (Self, Ready) {
+    pub(crate) fn start(
+        start: Start,
+        model: Model,
+        yielding: Yielding,
+        spawner: &Spawner,
+    ) -> (Self, Ready) {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (tell, told) = oneshot::channel();
         let most = model.room.running.saturating_add(model.room.waiting) as usize;
@@ -102,7 +108,8 @@ impl Engine {
         let name = format!("model {}", model.file.display());
         let stop = spawner.token();
         spawner.spawn(name, OnFailure::StopAll, async move {
-            let mut keeper = Keeper { start, model, inbox, unsent, calls: HashMap::new() };
+            let calls = HashMap::new();
+            let mut keeper = Keeper { start, model, yielding, inbox, unsent, calls };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = keeper.keep(Some(tell)) => {}

@@ -11,7 +11,8 @@ use std::{
 };
 
 use tilth_protocol::{
-    infer::{FromModel, ToModel},
+    infer::{FromModel, Refusal, ToModel},
+    spec::MAX_NAME_BYTES,
     worker::{FromWorker, ToWorker},
 };
 use tilth_sandbox::{Bind, Limits as Cage, Program};
@@ -19,12 +20,13 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     LOAD, Model,
     engine::{About, Event, Order},
     pipe::Pipes,
+    yielding::Yielding,
 };
 use crate::{
     challenge::Start,
@@ -48,9 +50,18 @@ fn wait_after(last: Option<Duration>, lived: Duration) -> Duration {
 pub(super) struct Keeper {
     pub(super) start: Start,
     pub(super) model: Model,
+    pub(super) yielding: Yielding,
     pub(super) inbox: mpsc::UnboundedReceiver<Order>,
     pub(super) unsent: Arc<AtomicUsize>,
     pub(super) calls: HashMap<u64, mpsc::Sender<Event>>,
+}
+
+/// Why a worker that has not died is not needed any more.
+enum Over {
+    /// Nobody is left to ask.
+    Alone,
+    /// The owner wants the memory.
+    Wanted,
 }
 
 impl Keeper {
@@ -58,7 +69,15 @@ impl Keeper {
         let mut wait = None;
         loop {
             let mut lived = Duration::ZERO;
-            let error = match self.begin().await {
+            if refusing(&mut self.inbox, self.yielding.free()).await.is_none() {
+                return;
+            }
+            let beginning = Box::pin(begin(&self.start, &self.model));
+            let beginning = self.yielding.unless_wanted(beginning);
+            let Some(begun) = refusing(&mut self.inbox, beginning).await else { return };
+            // One that is being loaded when the owner comes goes, too.
+            let Some(begun) = begun else { continue };
+            let error = match begun {
                 Ok((hand, about)) => {
                     let began = Instant::now();
                     if let Some(tell) = tell.take() {
@@ -68,7 +87,13 @@ impl Keeper {
                     let served = self.serve(hand).await;
                     lived = began.elapsed();
                     match served {
-                        Ok(()) => return,
+                        Ok(Over::Alone) => return,
+                        Ok(Over::Wanted) => {
+                            let model = self.model.file.display();
+                            info!(%model, "a model left the memory to the owner");
+                            self.forget();
+                            continue;
+                        }
                         Err(error) => error,
                     }
                 }
@@ -81,54 +106,31 @@ impl Keeper {
                 }
             };
             warn!(%error, model = %self.model.file.display(), "a model's worker has died");
-            self.calls.clear();
-            self.unsent.store(0, Ordering::Relaxed);
+            self.forget();
             let next = wait_after(wait, lived);
             wait = Some(next);
-            if !self.refuse_for(next).await {
+            if refusing(&mut self.inbox, sleep(next)).await.is_none() {
                 return;
             }
         }
     }
 
-    /// Starts the worker and has it load the model.
-    async fn begin(&self) -> Result<(Hand, About), HandError> {
-        let mut program = Program::new(&self.start.worker.program);
-        program.args = self.start.worker.args.clone();
-        program.args.push("infer".into());
-        let bind = Bind::new(&self.model.file, INSIDE);
-        let inside: &Path = self.start.confinement.path_inside(&bind);
-        let model = inside.to_string_lossy().into_owned();
-        program.read_only = vec![bind];
-        let size = self.model.file.metadata().map_or(0, |about| about.len());
-        let cage = Cage {
-            memory_bytes: self.model.memory_bytes.saturating_add(size),
-            // A thread per core is more than the default allows on large machines.
-            processes: 1024,
-            ..Cage::default()
-        };
-        let confined = self.start.confinement.spawn(&program, &cage).await?;
-        let mut hand = Hand::spawn(confined, Leash::default()).await?;
-        hand.say(&ToWorker::Infer(ToModel::Load { model, room: self.model.room })).await?;
-        match hand.hear(LOAD).await? {
-            FromWorker::Infer(FromModel::Ready { name, makes, context, .. }) => {
-                makes.check().map_err(|error| HandError::Nonsense(error.to_string()))?;
-                let name = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
-                Ok((hand, About { name, makes, context }))
-            }
-            other => Err(crate::hand::unexpected(&other)),
-        }
+    /// Forgets who waits for a worker that is gone, which tells them.
+    fn forget(&mut self) {
+        self.calls.clear();
+        self.unsent.store(0, Ordering::Relaxed);
     }
 
-    /// Passes orders and answers on until the worker dies (an error) or nobody is left to ask.
-    async fn serve(&mut self, hand: Hand) -> Result<(), HandError> {
+    /// Passes orders and answers on until the worker dies (an error) or is not needed any more. It ends with this.
+    async fn serve(&mut self, hand: Hand) -> Result<Over, HandError> {
         let mut pipes = Pipes::new(hand, Arc::clone(&self.unsent));
         loop {
             tokio::select! {
                 order = self.inbox.recv() => match order {
                     Some(order) => self.take(order, &pipes),
-                    None => return Ok(()),
+                    None => return Ok(Over::Alone),
                 },
+                () = self.yielding.wanted() => return Ok(Over::Wanted),
                 frame = pipes.hear() => {
                     let FromWorker::Infer(said) = frame? else {
                         return Err(HandError::Nonsense("it said something else than answers".into()));
@@ -177,24 +179,108 @@ impl Keeper {
         }
         Ok(())
     }
+}
 
-    /// Refuses everybody for a while; says whether anybody may still come.
-    async fn refuse_for(&mut self, wait: Duration) -> bool {
-        let over = sleep(wait);
-        tokio::pin!(over);
-        loop {
-            tokio::select! {
-                () = &mut over => return true,
-                // Dropping the order tells the caller.
-                order = self.inbox.recv() => if order.is_none() { return false },
-            }
+/// Starts the worker and has it load the model.
+async fn begin(start: &Start, model: &Model) -> Result<(Hand, About), HandError> {
+    let mut program = Program::new(&start.worker.program);
+    program.args = start.worker.args.clone();
+    program.args.push("infer".into());
+    let bind = Bind::new(&model.file, INSIDE);
+    let inside: &Path = start.confinement.path_inside(&bind);
+    let inside = inside.to_string_lossy().into_owned();
+    program.read_only = vec![bind];
+    let size = model.file.metadata().map_or(0, |about| about.len());
+    let cage = Cage {
+        memory_bytes: model.memory_bytes.saturating_add(size),
+        // A thread per core is more than the default allows on large machines.
+        processes: 1024,
+        ..Cage::default()
+    };
+    let confined = start.confinement.spawn(&program, &cage).await?;
+    let mut hand = Hand::spawn(confined, Leash::default()).await?;
+    hand.say(&ToWorker::Infer(ToModel::Load { model: inside, room: model.room })).await?;
+    match hand.hear(LOAD).await? {
+        FromWorker::Infer(FromModel::Ready { name, makes, context, .. }) => {
+            makes.check().map_err(|error| HandError::Nonsense(error.to_string()))?;
+            check_name(&name)?;
+            Ok((hand, About { name, makes, context }))
+        }
+        other => Err(crate::hand::unexpected(&other)),
+    }
+}
+
+/// Whether callers take such a name; a worker says no other.
+fn check_name(name: &str) -> Result<(), HandError> {
+    if name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let text = format!("its model's name is no plain text of at most {MAX_NAME_BYTES} bytes");
+    Err(HandError::Nonsense(text))
+}
+
+/// Waits for something, and refuses everybody meanwhile: orders that nobody takes would pile up without bound. `None`
+/// when nobody is left to ask.
+async fn refusing<T>(
+    inbox: &mut mpsc::UnboundedReceiver<Order>,
+    until: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::pin!(until);
+    loop {
+        tokio::select! {
+            done = &mut until => return Some(done),
+            order = inbox.recv() => match order {
+                Some(Order::Ask { events, .. }) => {
+                    let text = "the model's worker is being started again".to_owned();
+                    // Whoever has given up meanwhile need not be told.
+                    let _ = events.try_send(Event::Refused { why: Refusal::Busy, text });
+                }
+                Some(Order::Cancel(_)) => {}
+                None => return None,
+            },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tilth_protocol::infer::Prompt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn orders_do_not_pile_up_while_a_worker_loads() {
+        let (orders, mut inbox) = mpsc::unbounded_channel();
+        let (done, loaded) = oneshot::channel();
+        let asking = async {
+            for id in 0..100 {
+                let (events, mut heard) = mpsc::channel(1);
+                let (prompt, parameters) = (Prompt::Text("once".into()), Box::default());
+                let order = Order::Ask { id, prompt, parameters, events };
+                assert!(orders.send(order).is_ok());
+                let told = heard.recv().await;
+                assert!(matches!(told, Some(Event::Refused { why: Refusal::Busy, .. })));
+                assert_eq!(heard.recv().await, None, "it is forgotten");
+                // As everybody does who hangs up.
+                assert!(orders.send(Order::Cancel(id)).is_ok());
+            }
+            done.send(7).unwrap();
+        };
+        let (loaded, ()) = tokio::join!(refusing(&mut inbox, loaded), asking);
+        assert_eq!(loaded, Some(Ok(7)));
+        assert!(inbox.len() <= 1, "{} orders lie there", inbox.len());
+        drop(orders);
+        let never = std::future::pending::<()>();
+        assert_eq!(refusing(&mut inbox, never).await, None, "nobody is left to ask");
+    }
+
+    #[test]
+    fn names_are_as_long_as_the_protocol_has_them() {
+        check_name(&"n".repeat(MAX_NAME_BYTES)).unwrap();
+        for odd in ["n".repeat(MAX_NAME_BYTES + 1), "a\nb".into()] {
+            assert!(check_name(&odd).is_err(), "{odd:?}");
+        }
+    }
 
     #[test]
     fn workers_that_die_again_and_again_wait_longer_though_each_of_them_loads() {

@@ -1,5 +1,6 @@
 //! What the machine wants done. An actor does it; nothing here happens by itself.
 
+use serde::Serialize;
 use tilth_protocol::{JobId, Price, RangeId};
 
 use super::event::{Commitment, Millis, SlotId};
@@ -179,7 +180,8 @@ pub enum Note {
 }
 
 /// Why a job is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unfit {
     /// It pays less per unit than the floor.
     Price,

@@ -23,6 +23,16 @@ impl Machine {
         matches!(self.rest, Some(Rest::Freeze | Rest::Release))
     }
 
+    /// Ranges that are held and stand still for as long as the owner has the machine.
+    pub(super) fn still(&self) -> usize {
+        if self.rest != Some(Rest::Freeze) {
+            return 0;
+        }
+        let runs = |slot: &&Slot| slot.frozen.is_some() && matches!(slot.work, Work::Running(..));
+        let begun = self.slots.iter().filter(runs).count();
+        self.ids(|stage| stage == Stage::Held).len().saturating_add(begun)
+    }
+
     /// The owner comes, goes, or wants something else.
     pub(super) fn owner_wants(&mut self, rest: Option<Rest>, out: &mut Vec<Effect>) {
         let stood = self.stands_still();

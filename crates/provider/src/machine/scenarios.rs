@@ -431,6 +431,23 @@ fn what_would_be_late_is_stopped_and_given_back() {
 }
 
 #[test]
+fn what_stands_still_keeps_nobody_from_stopping() {
+    let mut machine = running();
+    assert_eq!((machine.standing().held, machine.standing().still), (1, 0));
+    machine.step(Event::Rest(Some(Rest::Freeze)), START + 400);
+    machine.step(Event::Drain, START + 500);
+    assert_eq!((machine.standing().held, machine.standing().still), (1, 1));
+    // What is about to be given back is not left standing.
+    machine.step(Event::Tick, START + 53_400);
+    assert_eq!((machine.standing().held, machine.standing().still), (1, 0));
+    let failed = Event::RunFailed { slot: 0, done: 4, trouble: RunTrouble::Aborted };
+    machine.step(failed, START + 53_600);
+    assert_eq!((machine.standing().held, machine.standing().still), (1, 0));
+    machine.step(Event::Released { range: range(0) }, START + 53_700);
+    assert_eq!(machine.standing().held, 0);
+}
+
+#[test]
 fn an_owner_who_wants_the_memory_gets_it_at_once() {
     let mut machine = running();
     let effects = machine.step(Event::Rest(Some(Rest::Release)), START + 400);

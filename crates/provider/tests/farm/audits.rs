@@ -78,6 +78,9 @@ async fn an_honest_audited_job_is_paid_and_its_auditors_are_too() {
     assert_eq!((others, progress.totals.settled), (0, 6), "{audits:?}");
     client.check_outputs(&world, &agreed, &order.script).await;
     assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN, "the stake is untouched");
+    // Tended again it is over at once, and its verdicts are shown nevertheless.
+    let again = client.finish(client.tend(&agreed)).await;
+    assert_eq!(again.audits, Some(audits));
 
     // The record grows, so the next job is audited a little less.
     let link = client.jobs.account().link();

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
@@ -154,10 +154,22 @@ impl World {
 
     /// As [`World::provider`], with settings that are on: `measure`, `lies`, `hangs`, `flips`, `release`.
     pub fn provider_that(&self, key: u8, slots: u16, on: &[&str]) -> Running {
+        self.provider_selling(key, slots, on, None)
+    }
+
+    /// As [`World::provider_that`], with a model to sell.
+    pub fn provider_selling(
+        &self,
+        key: u8,
+        slots: u16,
+        on: &[&str],
+        model: Option<&Path>,
+    ) -> Running {
         let setting = self.dir.path().join(format!("provider{key}.json"));
         let dir = self.dir.path().join(format!("provider{key}"));
         let text = serde_json::json!({
             "dir": dir,
+            "model": model,
             "network": serde_json::to_value(&self.network).unwrap(),
             "key": key,
             "slots": slots,

@@ -1,0 +1,179 @@
+//! How a provider ends: what it runs is delivered, and what is left open is said, with the time to be back.
+
+use std::time::Duration;
+
+use tilth_client::clock;
+use tilth_protocol::Problem;
+use tilth_provider::Provider;
+use tilth_service::StopSignals;
+use tokio::{sync::watch, time::timeout};
+use tracing::warn;
+
+use crate::up::insisted;
+
+/// What was handed in a moment ago is heard of a little later: at a node on this machine, and elsewhere.
+const HEARSAY: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(6));
+/// So long open audits are waited for: they take seconds when everybody is up, and a service manager is not patient.
+const AUDITS: Duration = Duration::from_secs(20);
+/// So long a provider may be away while an audit is open, in seconds: the contract waits half an hour for its move
+/// (`NAME_TIME`, `OPEN_TIME`), of which some minutes may be gone already, and a start takes some.
+const AWAY_MOST: u64 = 1_500;
+
+/// How a provider is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether its node is on this machine.
+    pub is_local: bool,
+    /// Whether it stays until all that it has delivered is paid.
+    pub waits_for_pay: bool,
+}
+
+/// Has a provider deliver what it runs, and says what is left open. Pay is waited for only if that is wanted: the next
+/// start goes on with that. A second signal ends the waiting.
+///
+/// # Errors
+/// The provider has stopped by itself.
+pub async fn end(
+    provider: &Provider,
+    signals: &mut StopSignals,
+    manner: Manner,
+) -> Result<(), Problem> {
+    let hearsay = if manner.is_local { HEARSAY.0 } else { HEARSAY.1 };
+    let softly = async {
+        let ended = match manner.waits_for_pay {
+            true => provider.drain().await,
+            false => provider.deliver().await,
+        };
+        ended.map_err(|error| error.problem())?;
+        let unsettled = provider.status().borrow().unsettled;
+        if unsettled > 0 {
+            audits_over(provider.at_stake(), hearsay, AUDITS).await;
+        }
+        Ok::<(), Problem>(())
+    };
+    let ended = tokio::select! {
+        ended = softly => ended,
+        () = insisted(signals) => Ok(()),
+    };
+    Left::of(provider).lines().iter().for_each(|line| warn!("{line}"));
+    ended
+}
+
+/// Waits until no audit is open, if one is heard of at all, or nothing is known of any yet.
+async fn audits_over(
+    mut at_stake: watch::Receiver<Option<usize>>,
+    hearsay: Duration,
+    patience: Duration,
+) {
+    let heard = at_stake.wait_for(|open| open.is_none_or(|open| open > 0));
+    let heard = timeout(hearsay, heard).await.is_ok_and(|heard| heard.is_ok());
+    if heard {
+        // What is open nevertheless is said.
+        let _ = timeout(patience, at_stake.wait_for(|open| *open == Some(0))).await;
+    }
+}
+
+/// What a provider leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Left {
+    held: usize,
+    unsettled: usize,
+    audits: Option<usize>,
+    /// Seconds since 1970.
+    now: u64,
+}
+
+impl Left {
+    fn of(provider: &Provider) -> Self {
+        let status = provider.status();
+        let (held, unsettled) = {
+            let status = status.borrow();
+            (status.held, status.unsettled)
+        };
+        let audits = *provider.at_stake().borrow();
+        Self { held, unsettled, audits, now: clock::now() / 1_000 }
+    }
+
+    /// For people, the dearest first.
+    fn lines(&self) -> Vec<String> {
+        let Self { held, unsettled, audits, now } = *self;
+        let before = time(now.saturating_add(AWAY_MOST));
+        let mut lines = Vec::new();
+        match audits {
+            Some(0) => {}
+            Some(open) => lines.push(format!(
+                "{open} ranges wait for audits until those are decided: be back before {before}, \
+                 or the whole stake is lost"
+            )),
+            None => lines.push(format!(
+                "it stops before it has seen whether ranges of it are audited: if so, be back \
+                 before {before}, or the whole stake is lost"
+            )),
+        }
+        if held > 0 {
+            lines.push(format!(
+                "{held} ranges are claimed and not delivered: the next start goes on with them; \
+                 one that is late costs a part of the stake"
+            ));
+        }
+        if unsettled > 0 {
+            lines.push(format!(
+                "{unsettled} ranges are delivered and not yet paid: the next start goes on with \
+                 them; until then their clients cannot fetch them here"
+            ));
+        }
+        lines
+    }
+}
+
+/// A time of the day from seconds since 1970, UTC, minutes rounded down.
+pub(super) fn time(seconds: u64) -> String {
+    format!("{:02}:{:02} UTC", seconds / 3_600 % 24, seconds / 60 % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_open_is_said_with_the_time_to_be_back() {
+        // 23:40:59 UTC.
+        let now = 86_400 * 20_000 + 23 * 3_600 + 40 * 60 + 59;
+        let left = Left { held: 0, unsettled: 0, audits: Some(0), now };
+        assert_eq!(left.lines(), Vec::<String>::new());
+        let lines = Left { unsettled: 4, audits: Some(3), ..left }.lines();
+        assert!(lines[0].starts_with("3 ranges wait for audits"), "{lines:?}");
+        assert!(lines[0].contains("before 00:05 UTC"), "{lines:?}");
+        assert!(lines.len() == 2 && lines[1].starts_with("4 ranges are delivered"), "{lines:?}");
+        let lines = Left { held: 1, audits: None, ..left }.lines();
+        assert!(lines[0].contains("before it has seen"), "{lines:?}");
+        assert!(lines.len() == 2 && lines[1].starts_with("1 ranges are claimed"), "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn audits_that_are_open_are_waited_for_and_not_for_ever() {
+        const LONG: Duration = Duration::from_secs(3_600);
+        const SHORT: Duration = Duration::from_millis(20);
+        let (open, seen) = watch::channel(Some(0));
+        audits_over(seen.clone(), SHORT, LONG).await;
+        open.send_replace(Some(2));
+        audits_over(seen.clone(), LONG, SHORT).await;
+        let waiting = tokio::spawn(audits_over(seen.clone(), LONG, LONG));
+        // However late it begins to look, one comes and goes.
+        while !waiting.is_finished() {
+            open.send_replace(Some(1));
+            tokio::task::yield_now().await;
+            open.send_replace(Some(0));
+            tokio::task::yield_now().await;
+        }
+        // Whoever has not read the chain yet does not know of any, which is not to say that there is none.
+        open.send_replace(None);
+        let waiting = tokio::spawn(audits_over(seen.clone(), LONG, LONG));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        open.send_replace(Some(0));
+        waiting.await.unwrap();
+        drop(open);
+        audits_over(seen, LONG, LONG).await;
+    }
+}
