@@ -406,7 +406,7 @@ mod tests {
         assert_eq!(limits.answer_time_max.as_secs(), 90);
         let problem = super::limits(&["question-max=7".to_owned()]).unwrap_err();
         assert!(problem.to_string().contains("`questions-max`"), "{problem}");
-        assert_eq!(options::rows(&Limits::default()).len(), 10);
+        assert_eq!(options::rows(&Limits::default()).len(), 11);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod places;
 mod store;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
@@ -70,6 +70,9 @@ pub enum Denied {
     /// It has too many answers under way.
     #[error("the key has as many questions and answers under way as it may")]
     TooMany,
+    /// Who pays for it has no more than is owed already.
+    #[error("the account that pays for the key has no more free in the Ledger than it owes")]
+    Uncovered,
     /// The books cannot be written.
     #[error("the books cannot be written")]
     Broken,
@@ -86,6 +89,8 @@ async fn written(told: Told) -> Result<(), BooksError> {
 #[derive(Debug, Default)]
 struct State {
     keys: HashMap<KeyId, Live>,
+    /// Owners whose keys are refused; `None`: keys without one.
+    uncovered: BTreeSet<Option<Address>>,
     broken: bool,
 }
 
@@ -129,7 +134,7 @@ impl Books {
         let store = Arc::new(store);
         let keys = store.keys()?.into_iter();
         let keys = keys.map(|(id, record)| (id, Live::new(record))).collect();
-        let state = Arc::new(Mutex::new(State { keys, broken: false }));
+        let state = Arc::new(Mutex::new(State { keys, ..State::default() }));
         let (changes, inbox) = mpsc::channel::<(Change, Done)>();
         let (writing, watched) = (Arc::clone(&store), Arc::clone(&state));
         thread::Builder::new()
@@ -240,6 +245,10 @@ impl Books {
         if state.broken {
             return Err(Denied::Broken);
         }
+        let owner = state.keys.get(id).ok_or(Denied::Unknown)?.record.owner.map(Address::from);
+        if state.uncovered.contains(&owner) {
+            return Err(Denied::Uncovered);
+        }
         let live = state.keys.get_mut(id).ok_or(Denied::Unknown)?;
         if live.record.budget.left() == Amount(0) {
             return Err(Denied::Short(Short { asked: 1, left: 0 }));
@@ -299,6 +308,17 @@ impl Books {
         live.holds += 1;
         drop(state);
         Ok(Hold { books: self.clone(), id: *id, amount, open: true })
+    }
+
+    /// Who owns keys; `None`: nobody owns some.
+    pub fn owners(&self) -> BTreeSet<Option<Address>> {
+        let state = self.state();
+        state.keys.values().map(|live| live.record.owner.map(Address::from)).collect()
+    }
+
+    /// Lets no question in of keys with these owners, until it is said anew. Answers under way go on.
+    pub fn refuse(&self, uncovered: BTreeSet<Option<Address>>) {
+        self.state().uncovered = uncovered;
     }
 
     /// What these books are called on the chain, where one account may have several.

@@ -84,6 +84,8 @@ tilth_service::options! {
         pub settle_every: Duration = Duration::from_secs(600),
         /// What a provider is owed at least when it is paid, in GRAIN: less would cost more gas than it is worth.
         pub settle_above: Grain = Grain(Amount(GRAIN / 100)),
+        /// Whether keys are refused whose payer has no more free in the Ledger than it owes; looked at every half a minute.
+        pub covered_only: bool = false,
     }
 }
 
@@ -178,6 +180,9 @@ impl Gateway {
         Measures::watch(registry, &market);
         let limits = config.limits;
         let scope = Scope::new("gateway");
+        if limits.covered_only {
+            spawn(&scope, "covering", settling.clone().keep_covered(measures.clone()));
+        }
         if let Some(payer) = config.payer {
             books.adopt(payer.address()).await?;
             let (settling, payer) = (settling.clone(), Account::new(link, payer));

@@ -31,6 +31,7 @@ pub(crate) struct Measures {
     pub(crate) settled_tabs: Counter,
     pub(crate) settlement_failures: Counter,
     pub(crate) payer_short: Gauge,
+    pub(crate) uncovered: Gauge,
 }
 
 impl Measures {
@@ -80,6 +81,11 @@ impl Measures {
             payer_short: registry.gauge(
                 "tilth_gateway_payer_short",
                 "1 while the gateway's account has less in the Ledger than it owes.",
+                &[],
+            ),
+            uncovered: registry.gauge(
+                "tilth_gateway_uncovered_owners",
+                "Owners whose keys are refused because nobody can pay for them (covered-only).",
                 &[],
             ),
         }

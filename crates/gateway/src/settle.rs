@@ -10,7 +10,7 @@ use std::{
 
 use alloy::primitives::Address;
 use tilth_client::{
-    Account, ChainError, Link, MoneyError,
+    Account, ChainError, Link, MoneyError, money,
     tabs::{self, Settlement, Statement},
 };
 use tilth_protocol::{Amount, Problem, amount::GRAIN};
@@ -30,6 +30,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The chain is never asked more often than this.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether payers have what they owe.
+const COVERED: Duration = Duration::from_secs(30);
 
 /// An amount as an option: a text such as `"0.05"`, in GRAIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +195,35 @@ impl Settling {
                 }
             }
             tokio::time::sleep(every.max(MIN_INTERVAL)).await;
+        }
+    }
+
+    /// Has keys refused whose payers have no more than they owe; gives how many owners that are.
+    async fn cover(&self) -> Result<usize, SettleError> {
+        self.look().await?;
+        let (due, operator) =
+            (tab::due_by_payer(&self.books.owed()?), self.books.known()?.operator);
+        let mut uncovered = BTreeSet::new();
+        for owner in self.books.owners() {
+            let Some(payer) = owner.or(operator) else { continue };
+            let free = money::balances(&self.link, payer).await?.free;
+            if free <= due.get(&payer).copied().unwrap_or_default() {
+                uncovered.insert(owner);
+            }
+        }
+        let count = uncovered.len();
+        self.books.refuse(uncovered);
+        Ok(count)
+    }
+
+    /// Looks from time to time whether payers have what they owe. While the chain is away what was seen last holds.
+    pub(crate) async fn keep_covered(self, measures: Measures) {
+        loop {
+            match self.cover().await {
+                Ok(count) => measures.uncovered.set(u64::try_from(count).unwrap_or(u64::MAX)),
+                Err(error) => warn!(%error, "balances of payers cannot be looked up"),
+            }
+            tokio::time::sleep(COVERED).await;
         }
     }
 

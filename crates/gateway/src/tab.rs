@@ -135,6 +135,17 @@ fn group(
     })
 }
 
+/// What is due from each payer. Sums that do not fit are the largest amount, which nobody has.
+pub fn due_by_payer(owed: &[Owed]) -> BTreeMap<Address, Amount> {
+    let mut due: BTreeMap<Address, Amount> = BTreeMap::new();
+    for one in owed {
+        let Some(payer) = one.payer else { continue };
+        let sum = due.entry(payer).or_default();
+        *sum = sum.checked_add(one.due()).unwrap_or(Amount(u128::MAX));
+    }
+    due
+}
+
 /// What a payer states to the chain: all of its tabs with providers that have a number.
 pub fn statement(owed: &[Owed], payer: Address, book: B256) -> Statement {
     let own = owed.iter().filter(|owed| owed.payer == Some(payer));

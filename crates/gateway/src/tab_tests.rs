@@ -47,6 +47,9 @@ fn nodes_of_one_provider_are_one_line_and_keys_without_an_owner_are_the_operator
     assert_eq!((stated.lines[0].total, stated.lines[0].due()), (Amount(118), Amount(18)));
     assert_eq!(statement(&open, OTHER, BOOK).due(), Some(Amount(1)));
     assert_eq!(statement(&open, node(1), BOOK).lines, []);
+    let due = due_by_payer(&open);
+    // With the two units of the node that cannot be paid.
+    assert_eq!((due[&OWN], due[&OTHER], due.len()), (Amount(20), Amount(1), 2));
 }
 
 #[test]

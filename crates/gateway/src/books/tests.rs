@@ -358,3 +358,21 @@ async fn books_from_before_there_were_tabs_get_them_out_of_their_receipts() {
     let second = old.after_a_cut().books();
     assert_eq!((second.tabs().unwrap(), second.book().unwrap()), (tabs, name), "and only once");
 }
+
+#[tokio::test]
+async fn keys_that_nobody_covers_are_refused_until_somebody_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let books = Books::open(&folder.path().join("books")).unwrap();
+    let own = Address::repeat_byte(0xa);
+    let (free, _) = books.create("free", None, Amount(9)).await.unwrap();
+    let (mine, _) = books.create("mine", Some(own), Amount(9)).await.unwrap();
+    assert_eq!(books.owners(), BTreeSet::from([None, Some(own)]));
+    let under_way = books.hold(&mine, Amount(5)).unwrap();
+    books.refuse(BTreeSet::from([Some(own)]));
+    assert!(matches!(books.visit(&mine, 9), Err(Denied::Uncovered)));
+    assert!(books.visit(&free, 9).is_ok());
+    books.settle(vec![(under_way, receipt(5, 1))]).await.unwrap();
+    books.refuse(BTreeSet::from([None]));
+    assert!(matches!(books.visit(&free, 9), Err(Denied::Uncovered)));
+    assert!(books.visit(&mine, 9).is_ok());
+}
