@@ -7,8 +7,9 @@ import {ITabs} from "./interfaces/ITabs.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 
 /// @title What is owed to providers for single answers, settled in batches.
-/// @dev Holds no money: it locks what is settled in the payer's account and pays it out in the same call, so its locked sum in the
-/// Ledger is 0 between transactions. Calls go to the Registry (views) and the Ledger, neither of which calls back.
+/// @dev Holds no money: it locks what is settled in the payer's account and pays it out in the same call, so its
+/// locked sum in the Ledger is 0 between transactions. Calls go to the Registry (views) and the Ledger, neither of
+/// which calls back.
 contract Tabs is ITabs {
     /// @inheritdoc ITabs
     uint256 public constant MAX_LINES = Parameters.MAX_TAB_LINES;

@@ -151,8 +151,8 @@ contract TabsTest is Network {
         new Tabs(ILedger(address(0)), registry, TREASURY, FEE_BPS);
     }
 
-    /// @dev Any statements in any order, each sent as often as one likes: everybody has at the end what the highest totals say,
-    /// to the unit, and what each call says that it took is what it took.
+    /// @dev Any statements in any order, each sent as often as one likes: everybody has at the end what the highest totals
+    /// say, to the unit, and what each call says that it took is what it took.
     function testFuzz_anyOrderPaysTheHighestTotals(uint128[12] calldata totals, uint256 who) public {
         uint256 sum = all();
         uint128[4] memory highest;

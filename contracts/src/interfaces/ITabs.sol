@@ -5,11 +5,11 @@ import {ILedger} from "./ILedger.sol";
 import {IRegistry} from "./IRegistry.sol";
 
 /// @title What is owed to providers for single answers, settled in batches.
-/// @notice A tab is what one payer owes one provider by one book: the running total of the provider's signed receipts. The payer
-/// states the total and pays what it is above the total stated before. So a call that happens twice, or is made again after
-/// a crash, pays once; the chain's total is the last word.
-/// @dev The seam to payment channels: a voucher is the same statement (payer, book, provider, total), signed by the payer and
-/// handed in by the provider. Nobody can settle for another account here.
+/// @notice A tab is what one payer owes one provider by one book: the running total of the provider's signed
+/// receipts. The payer states the total and pays what it is above the total stated before. So a call that happens
+/// twice, or is made again after a crash, pays once; the chain's total is the last word.
+/// @dev The seam to payment channels: a voucher is the same statement (payer, book, provider, total), signed by the
+/// payer and handed in by the provider. Nobody can settle for another account here.
 interface ITabs {
     /// @notice One tab of a batch.
     /// @param provider number in the Registry
@@ -62,8 +62,8 @@ interface ITabs {
     /// @notice Protocol fee, basis points of what is settled, rounded down for each line.
     function feeBps() external view returns (uint16);
 
-    /// @notice Pays from the caller's free balance what the lines' totals are above those settled before. Lines that are not
-    /// above are skipped: somebody was faster, most likely the caller itself.
+    /// @notice Pays from the caller's free balance what the lines' totals are above those settled before. Lines that
+    /// are not above are skipped: somebody was faster, most likely the caller itself.
     /// @param book whose totals these are; whoever keeps several books for one account gives each its own
     /// @return amount what was taken from the caller, fee included; base units
     function settle(bytes32 book, Line[] calldata lines) external returns (uint128 amount);

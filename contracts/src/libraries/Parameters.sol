@@ -99,7 +99,7 @@ library Parameters {
 
     // ------------------------------------------------------------------ tabs
 
-    /// @notice Most lines of a batch in which tabs are settled. At some 60,000 gas for the first line of a tab a full batch takes
-    /// a fifth of a block of 30 million gas.
+    /// @notice Most lines of a batch in which tabs are settled. At some 60,000 gas for the first line of a tab a full
+    /// batch takes a fifth of a block of 30 million gas.
     uint256 internal constant MAX_TAB_LINES = 100;
 }

@@ -1,7 +1,7 @@
 //! Settling what is owed to providers for single answers: tabs, by their running totals.
 //!
-//! A [`Statement`] says what one payer owes each provider by one book since it began. The contract pays what that is above what
-//! it has seen before, so whoever does not know whether a settlement happened just settles again.
+//! A [`Statement`] says what one payer owes each provider by one book since it began. The contract pays what that is
+//! above what it has seen before, so whoever does not know whether a settlement happened just settles again.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ pub struct Line {
     pub provider: u32,
     /// All that was owed since the tab began, settled or not.
     pub total: Amount,
-    /// What of it the chain is known to have settled. It may be more than the total: then these books are an earlier copy.
+    /// What of it the chain is known to have settled. It may be more than the total: then these books are an earlier
+    /// copy.
     pub settled: Amount,
     /// Receipts in the total.
     pub answers: u64,
@@ -72,8 +73,8 @@ impl Statement {
         self.lines.iter().try_fold(Amount::ZERO, |sum, line| sum.checked_add(line.due()))
     }
 
-    /// The same with what the chain has settled, without the tabs of which less is due than `least`, and at least without
-    /// those of which nothing is.
+    /// The same with what the chain has settled, without the tabs of which less is due than `least`, and at least
+    /// without those of which nothing is.
     fn open(&self, settled: &[Amount], least: Amount) -> Self {
         let lines = self.lines.iter().zip(settled);
         let lines = lines.map(|(line, settled)| Line { settled: *settled, ..*line });
@@ -119,12 +120,12 @@ pub async fn settled(
     Ok(all)
 }
 
-/// Settles what is due, one transaction per [`MAX_LINES`] tabs, from the account's free balance in the Ledger. What the chain
-/// has settled already is asked for first. Tabs of which less than `least` is due wait.
+/// Settles what is due, one transaction per [`MAX_LINES`] tabs, from the account's free balance in the Ledger. What
+/// the chain has settled already is asked for first. Tabs of which less than `least` is due wait.
 ///
 /// # Errors
-/// [`MoneyError::TooLittle`] when the balance does not cover all of it: then nothing is paid. Those of [`Account::send`]: then
-/// some batches may have been paid, and doing it again pays the others.
+/// [`MoneyError::TooLittle`] when the balance does not cover all of it: then nothing is paid. Those of
+/// [`Account::send`]: then some batches may have been paid, and doing it again pays the others.
 pub async fn settle(
     account: &Account,
     statement: &Statement,

@@ -84,7 +84,8 @@ tilth_service::options! {
         pub settle_every: Duration = Duration::from_secs(600),
         /// What a provider is owed at least when it is paid, in GRAIN: less would cost more gas than it is worth.
         pub settle_above: Grain = Grain(Amount(GRAIN / 100)),
-        /// Whether keys are refused whose payer has no more free in the Ledger than it owes; looked at every half a minute.
+        /// Whether keys are refused whose payer has no more free in the Ledger than it owes; looked at every half a
+        /// minute.
         pub covered_only: bool = false,
     }
 }
@@ -113,8 +114,8 @@ pub struct Config {
     pub names: BTreeMap<String, ContentHash>,
     /// What it takes on.
     pub limits: Limits,
-    /// Pays for keys without an owner, and for its own, from its free balance in the Ledger, from time to time. Without it
-    /// what is owed is paid when somebody settles it.
+    /// Pays for keys without an owner, and for its own, from its free balance in the Ledger, from time to time.
+    /// Without it what is owed is paid when somebody settles it.
     pub payer: Option<PrivateKeySigner>,
 }
 
@@ -158,6 +159,9 @@ impl Gateway {
         };
         fs::create_dir_all(dir).map_err(folder(dir))?;
         let books = Books::open(&dir.join("books.redb"))?;
+        if let Some(payer) = &config.payer {
+            books.adopt(payer.address()).await?;
+        }
         let operators = operator::listen(dir)
             .map_err(|source| GatewayError::Operator { path: dir.join("operator"), source })?;
         let path = dir.join("endpoint.key");
@@ -184,7 +188,6 @@ impl Gateway {
             spawn(&scope, "covering", settling.clone().keep_covered(measures.clone()));
         }
         if let Some(payer) = config.payer {
-            books.adopt(payer.address()).await?;
             let (settling, payer) = (settling.clone(), Account::new(link, payer));
             let (every, least) = (limits.settle_every, limits.settle_above.0);
             spawn(&scope, "settling", settling.keep(payer, every, least, measures.clone()));

@@ -1,7 +1,7 @@
 //! Settling what the books owe: looks at what the chain has settled, states totals, and pays from time to time.
 //!
-//! Nothing is written down before a transaction is sent, and nothing needs to be: what the chain says is asked for before every
-//! settlement, and a total that it has seen pays nothing.
+//! Nothing is written down before a transaction is sent, and nothing needs to be: what the chain says is asked for
+//! before every settlement, and a total that it has seen pays nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +30,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The chain is never asked more often than this.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
-
+/// After so long what failed is tried again, for a reason that may be gone: not for want of money.
+const AGAIN: Duration = Duration::from_secs(30);
 /// How often it is looked whether payers have what they owe.
 const COVERED: Duration = Duration::from_secs(30);
 
@@ -170,7 +171,7 @@ impl Settling {
         Ok(done)
     }
 
-    /// Settles from time to time. Whatever fails is tried again the next time.
+    /// Settles from time to time. Whatever fails is tried again, and nothing of it is paid twice.
     pub(crate) async fn keep(
         self,
         payer: Account,
@@ -183,6 +184,7 @@ impl Settling {
             let is_short =
                 matches!(&settled, Err(SettleError::Money(MoneyError::TooLittle { .. })));
             measures.payer_short.set(is_short.into());
+            let pause = if settled.is_err() && !is_short { every.min(AGAIN) } else { every };
             match settled {
                 Ok(done) if done.tabs > 0 => {
                     measures.settled_tabs.add(u64::try_from(done.tabs).unwrap_or(u64::MAX));
@@ -194,7 +196,7 @@ impl Settling {
                     warn!("providers are not paid: {}", error.problem());
                 }
             }
-            tokio::time::sleep(every.max(MIN_INTERVAL)).await;
+            tokio::time::sleep(pause.max(MIN_INTERVAL)).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Tabs: what the owner of keys owes a provider, and what of it is settled. Pure.
 //!
-//! A tab's total only grows, and what is settled of it is what the chain says. So nobody needs to know whether a transaction
-//! happened: whoever asks the chain and states the total again pays what is left, and twice nothing.
+//! A tab's total only grows, and what is settled of it is what the chain says. So nobody needs to know whether a
+//! transaction happened: whoever asks the chain and states the total again pays what is left, and twice nothing.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +57,8 @@ pub struct Known {
     pub numbers: BTreeMap<Address, u32>,
     /// What is settled, by payer and provider.
     pub settled: BTreeMap<(Address, u32), Amount>,
-    /// Who pays for keys without an owner. Chosen once: totals that were settled from one account would be due again from
-    /// another one.
+    /// Who pays for keys without an owner. Chosen once: totals that were settled from one account would be due again
+    /// from another one.
     pub operator: Option<Address>,
 }
 

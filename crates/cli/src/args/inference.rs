@@ -48,8 +48,8 @@ pub struct GatewayOptions {
     /// Where health and metrics are served.
     #[arg(long, value_name = "ADDRESS")]
     pub monitor: Option<SocketAddr>,
-    /// Account from which providers are paid from time to time, out of its free balance in the Ledger: what keys without an
-    /// owner have spent (for good), and what its own keys have.
+    /// Account from which providers are paid from time to time, out of its free balance in the Ledger: what keys
+    /// without an owner have spent (for good), and what its own keys have.
     #[arg(long, value_name = "NAME")]
     pub payer: Option<String>,
     /// One of the limits that `tilth gateway limits` prints; may be given again.

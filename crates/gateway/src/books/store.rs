@@ -342,8 +342,8 @@ fn see(
     Ok(())
 }
 
-/// Opens the tables about tabs. Books that have none get a name of their own, and tabs out of all receipts: those of keys that
-/// are gone have no owner any more.
+/// Opens the tables about tabs. Books that have none get a name of their own, and tabs out of all receipts: those of
+/// keys that are gone have no owner any more.
 fn begin(writing: &WriteTransaction) -> Result<(), BooksError> {
     writing.open_table(NUMBERS).map_err(broken)?;
     writing.open_table(SETTLED).map_err(broken)?;
