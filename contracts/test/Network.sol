@@ -11,6 +11,7 @@ import {JobView} from "../src/JobView.sol";
 import {Ledger} from "../src/Ledger.sol";
 import {Registry} from "../src/Registry.sol";
 import {SoloRandomness} from "../src/SoloRandomness.sol";
+import {Tabs} from "../src/Tabs.sol";
 import {WGrain} from "../src/WGrain.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IJudge} from "../src/interfaces/IJudge.sol";
@@ -36,18 +37,20 @@ abstract contract Network is T {
     SoloRandomness internal randomness;
     Auditors internal auditors;
     Audits internal audits;
+    Tabs internal tabs;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         uint64 nonce = vm.getNonce(address(this));
-        address[9] memory at;
-        for (uint256 i = 0; i < 9; ++i) {
+        address[10] memory at;
+        for (uint256 i = 0; i < 10; ++i) {
             at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
         token = WGrain(payable(deployed("WGrain", "")));
-        ILedger.Grant[] memory grants = new ILedger.Grant[](4);
+        ILedger.Grant[] memory grants = new ILedger.Grant[](5);
         (grants[0], grants[1]) = (ILedger.Grant(at[2], CAP), ILedger.Grant(at[3], CAP));
         (grants[2], grants[3]) = (ILedger.Grant(at[7], CAP), ILedger.Grant(at[8], CAP));
+        grants[4] = ILedger.Grant(at[9], CAP);
         ledger = Ledger(deployed("Ledger", abi.encode(token, grants)));
         registry = Registry(deployed("Registry", abi.encode(ledger, at[3], at[8])));
         JobLayout.Deployment memory d =
@@ -58,10 +61,11 @@ abstract contract Network is T {
         randomness = SoloRandomness(deployed("SoloRandomness", ""));
         auditors = Auditors(deployed("Auditors", abi.encode(ledger, at[8], minStake())));
         audits = Audits(deployed("Audits", abi.encode(book, registry, auditors, ledger, randomness, small())));
+        tabs = Tabs(deployed("Tabs", abi.encode(ledger, registry, TREASURY, FEE_BPS)));
         ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
         ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
         ok(address(desk) == at[5] && address(auditors) == at[7], "addresses are known before deployment");
-        ok(address(audits) == at[8], "addresses are known before deployment");
+        ok(address(audits) == at[8] && address(tabs) == at[9], "addresses are known before deployment");
         fund(CLIENT, 1_000_000 ether);
     }
 

@@ -96,4 +96,10 @@ library Parameters {
     /// goes to the purse, and as much again is burned, if nobody of a whole committee can look into it. So a stake carries no
     /// more open cases than it pays for.
     uint256 internal constant MIN_TASK_FEES = COMMITTEE;
+
+    // ------------------------------------------------------------------ tabs
+
+    /// @notice Most lines of a batch in which tabs are settled. At some 60,000 gas for the first line of a tab a full
+    /// batch takes a fifth of a block of 30 million gas.
+    uint256 internal constant MAX_TAB_LINES = 100;
 }

@@ -9,7 +9,7 @@ use tilth_protocol::{Amount, JobId};
 mod inference;
 mod owner;
 
-pub use inference::{Chat, Gateway, GatewayCommand, GatewayOptions, KeyCommand, OnSale};
+pub use inference::{Chat, Gateway, GatewayCommand, GatewayOptions, KeyCommand, OnSale, Settle};
 pub use owner::{
     Auditor, AuditorCommand, AuditorOptions, By, Earnings, Install, Provider, ProviderCommand,
     ProviderOptions, Relay, RelayCommand, RelayOptions,

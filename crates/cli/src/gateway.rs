@@ -7,10 +7,10 @@ use std::{
     process::ExitCode,
 };
 
-use alloy::primitives::Address;
+use alloy::signers::local::PrivateKeySigner;
 use hyper::Method;
 use serde_json::{Value, json};
-use tilth_client::Network;
+use tilth_client::{Account, Keys, Network, tabs};
 use tilth_gateway::{
     Config, Gateway, Limits,
     operator::{self, CallError},
@@ -23,7 +23,7 @@ use tracing::warn;
 
 use crate::{
     Ended,
-    args::{Common, Gateway as Args, GatewayCommand, GatewayOptions, KeyCommand, OnSale},
+    args::{Common, Gateway as Args, GatewayCommand, GatewayOptions, KeyCommand, OnSale, Settle},
     configuration::Subject,
     monitor, open_files,
     place::Place,
@@ -41,7 +41,8 @@ pub async fn gateway(common: Common, args: Args) -> Ended {
     match args.command {
         None => serve(common, args.options).await,
         Some(GatewayCommand::Key(command)) => key(&common, command).await,
-        Some(GatewayCommand::Owed) => owed(&common).await,
+        Some(GatewayCommand::Owed { all }) => owed(&common, all).await,
+        Some(GatewayCommand::Settle(args)) => settle(&common, args).await,
         Some(GatewayCommand::Receipts { from }) => receipts(&common, from).await,
         Some(GatewayCommand::Limits) => {
             print!("{}", options::file(&Limits::default()));
@@ -94,6 +95,11 @@ impl Watched {
     }
 }
 
+/// The key of the account that pays, if one is named.
+fn payer(keys: &Keys, name: Option<&str>) -> Result<Option<PrivateKeySigner>, Problem> {
+    name.map(|name| keys.open(name)).transpose()
+}
+
 /// Starts a gateway beside a network in this process.
 pub async fn beside(
     dir: &Path,
@@ -104,7 +110,8 @@ pub async fn beside(
         return Ok(None);
     }
     let (listen, limits) = (on_sale.gateway, limits(&[])?);
-    let config = Config { listen, limits, ..Config::local(folder(dir), network.clone()) };
+    let payer = payer(&Keys::of(dir), on_sale.gateway_payer.as_deref())?;
+    let config = Config { listen, limits, payer, ..Config::local(folder(dir), network.clone()) };
     Watched::start(config, on_sale.gateway_monitor).await.map(Some)
 }
 
@@ -136,6 +143,7 @@ async fn serve(common: Common, options: GatewayOptions) -> Ended {
         names: options.name.into_iter().collect(),
         relays: data.relays(),
         limits,
+        payer: payer(&place.keys, options.payer.as_deref())?,
         ..Config::local(folder(&place.dir), place.network.clone())
     };
     let watched = Watched::start(config, options.monitor).await?;
@@ -263,20 +271,83 @@ fn keys_table(keys: &Value) -> Table {
     table
 }
 
-async fn owed(common: &Common) -> Ended {
+/// Whether there is something left to be paid.
+fn is_due(owed: &Value) -> bool {
+    owed["amount"] != "0"
+}
+
+async fn owed(common: &Common, all: bool) -> Ended {
     let owed = call(common, Method::GET, "/admin/owed", None).await?;
+    let owed: Vec<&Value> =
+        owed.as_array().into_iter().flatten().filter(|one| all || is_due(one)).collect();
     if common.json {
         print_json(&owed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table =
-        Table::new(&[("node", Align::Left), ("answers", Align::Right), ("owed", Align::Right)]);
-    for one in owed.as_array().into_iter().flatten() {
-        let node: Option<Address> = one["node"].as_str().and_then(|text| text.parse().ok());
-        let node = node.map_or_else(String::new, |node| node.to_string());
-        table.row([node, one["answers"].to_string(), amount(&one["amount"])]);
+    let mut table = Table::new(&[
+        ("provider", Align::Right),
+        ("node", Align::Left),
+        ("payer", Align::Left),
+        ("answers", Align::Right),
+        ("charged", Align::Right),
+        ("settled", Align::Right),
+        ("owed", Align::Right),
+    ]);
+    for one in owed {
+        // The latest of a provider that took another one is not known; any of them says who it is.
+        let account = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let provider = one["provider"].as_u64();
+        table.row([
+            provider.map_or_else(|| "-".to_owned(), |number| number.to_string()),
+            account(&one["nodes"][0]),
+            account(&one["payer"]),
+            one["answers"].to_string(),
+            amount(&one["total"]),
+            amount(&one["settled"]),
+            amount(&one["amount"]),
+        ]);
     }
     print!("{}", table.render());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Pays what an account owes. The gateway says what that is, and needs no key for it.
+async fn settle(common: &Common, args: Settle) -> Ended {
+    let place = Place::open(common)?;
+    let signer = match &args.key {
+        Some(file) => Keys::open_file(file)?,
+        None => place.signer(&args.account)?,
+    };
+    let account = Account::new(place.link.clone(), signer);
+    let payer = account.address();
+    let body = json!({ "operator": args.operator });
+    let stated = call(common, Method::POST, &format!("/admin/tabs/{payer}"), Some(body)).await?;
+    let stated = serde_json::from_value(stated).map_err(|error| {
+        let advice = "see that the gateway has the same version as this command";
+        Problem::new("the gateway's answer is not a statement", error.to_string(), advice)
+    })?;
+    let done =
+        tabs::settle(&account, &stated, args.above).await.map_err(|error| error.problem())?;
+    // The gateway looks at the chain when it is asked what is owed.
+    let owed = call(common, Method::GET, "/admin/owed", None).await?;
+    let nobodys = owed.as_array().into_iter().flatten();
+    let nobodys = nobodys.filter(|one| one["payer"].is_null() && is_due(one)).count();
+    if common.json {
+        print_json(&json!({ "payer": payer, "settled": done, "without-payer": nobodys }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if done.tabs == 0 {
+        println!("nothing is due from {payer}");
+    } else {
+        println!(
+            "paid {:.6} GRAIN to {} providers, and {:.6} GRAIN of fees",
+            done.paid, done.tabs, done.fees
+        );
+    }
+    if nobodys > 0 {
+        let command = format!("tilth gateway settle --operator{}", place.dir_option());
+        eprintln!("  {nobodys} more wait for what keys without an owner have spent: {command}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -335,7 +406,7 @@ mod tests {
         assert_eq!(limits.answer_time_max.as_secs(), 90);
         let problem = super::limits(&["question-max=7".to_owned()]).unwrap_err();
         assert!(problem.to_string().contains("`questions-max`"), "{problem}");
-        assert_eq!(options::rows(&Limits::default()).len(), 8);
+        assert_eq!(options::rows(&Limits::default()).len(), 11);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use alloy::{
     rpc::types::{Filter, Log},
     sol_types::{SolEvent, SolEventInterface},
 };
-use tilth_contracts::{JobBook, JobBook::JobBookEvents};
+use tilth_contracts::{JobBook, JobBook::JobBookEvents, Tabs};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
 use crate::{ChainError, Link};
@@ -24,13 +24,13 @@ pub struct Entry {
     pub at: u64,
     /// The block.
     pub block: u64,
-    /// The range.
-    pub range: RangeId,
+    /// The range; `None`: single answers, which a payer settled together.
+    pub range: Option<RangeId>,
     /// The job's program, if its opening is known.
     pub program: Option<ContentHash>,
-    /// Tasks that were paid; 0 in a loss.
+    /// Tasks that were paid; 0 in a loss, and for answers.
     pub tasks: u32,
-    /// Units that were paid; 0 in a loss.
+    /// Units that were paid; 0 in a loss, and for answers.
     pub units: u64,
     /// What came to the provider's owner.
     pub paid: Amount,
@@ -73,8 +73,9 @@ impl Sums {
     /// Adds an entry; `None` if a sum does not fit.
     fn add(self, entry: &Entry) -> Option<Self> {
         let gross = entry.paid.checked_add(entry.fee)?;
+        let is_range = entry.range.is_some() && (entry.units > 0 || gross > Amount::ZERO);
         Some(Self {
-            ranges: self.ranges.checked_add(u64::from(entry.units > 0 || gross > Amount::ZERO))?,
+            ranges: self.ranges.checked_add(u64::from(is_range))?,
             tasks: self.tasks.checked_add(entry.tasks.into())?,
             units: self.units.checked_add(entry.units)?,
             gross: self.gross.checked_add(gross)?,
@@ -133,8 +134,13 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
     for jobs in jobs.chunks(MAX_TOPICS) {
         opened.extend(link.scan(&filter.clone().topic1(jobs.to_vec()), first_block).await?);
     }
+    let answers = Filter::new()
+        .address(link.addresses().tabs)
+        .event_signature(Tabs::TabSettled::SIGNATURE_HASH)
+        .topic3(owner.into_word());
+    let answers = link.scan(&answers, first_block).await?;
     let mut times = HashMap::new();
-    for log in &logs {
+    for log in logs.iter().chain(&answers) {
         let block = log.block_number.unwrap_or(0);
         if let (None, false) = (log.block_timestamp, times.contains_key(&block)) {
             // Not every node says the time with the log.
@@ -145,7 +151,11 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         let known = log.block_number.and_then(|block| times.get(&block).copied());
         log.block_timestamp.or(known).unwrap_or(0)
     };
-    Ok(entries(&logs, &programs(&opened), time))
+    let mut all = entries(&logs, &programs(&opened), time);
+    all.extend(answered(&answers, time));
+    // Each of both is in the chain's order already.
+    all.sort_by_key(|entry| entry.block);
+    Ok(all)
 }
 
 fn programs(opened: &[Log]) -> BTreeMap<u64, ContentHash> {
@@ -170,7 +180,7 @@ fn entries(
         let entry = |job: u64, seq: u32| Entry {
             at: time(log),
             block: log.block_number.unwrap_or(0),
-            range: RangeId { job: JobId(job), seq },
+            range: Some(RangeId { job: JobId(job), seq }),
             program: programs.get(&job).copied(),
             tasks: 0,
             units: 0,
@@ -208,6 +218,25 @@ fn entries(
         all.push(made);
     }
     all
+}
+
+/// What came in for single answers.
+fn answered(logs: &[Log], time: impl Fn(&Log) -> u64) -> Vec<Entry> {
+    let entry = |log: &Log| {
+        let event = Tabs::TabSettled::decode_log(&log.inner).ok()?;
+        Some(Entry {
+            at: time(log),
+            block: log.block_number.unwrap_or(0),
+            range: None,
+            program: None,
+            tasks: 0,
+            units: 0,
+            paid: Amount(event.paid),
+            fee: Amount(event.fee),
+            lost: Amount::ZERO,
+        })
+    };
+    logs.iter().filter_map(entry).collect()
 }
 
 #[cfg(test)]
@@ -266,12 +295,34 @@ mod tests {
         assert_eq!((*at, *tasks, *units), (300, 30, 900));
         assert_eq!((paid.0, fee.0, *program), (97, 3, Some(ContentHash([9; 32]))));
         assert_eq!((read[1].lost.0, read[1].paid.0, read[1].program), (500, 0, None));
-        let rows = sums(&read, |entry| entry.range.job.to_string()).unwrap();
+        let job = |entry: &Entry| entry.range.unwrap().job.to_string();
+        let rows = sums(&read, job).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].sums.gross, Amount(100));
         assert_eq!((rows[0].sums.ranges, rows[1].sums.ranges), (1, 0));
         let all = sums(&read, |_| String::new()).unwrap();
         assert_eq!(all[0].sums.net(), ("-", Amount(403)));
+    }
+
+    #[test]
+    fn settled_answers_are_money_and_no_ranges() {
+        let settled = Tabs::TabSettled {
+            payer: Address::repeat_byte(2),
+            provider: 1,
+            owner: Address::repeat_byte(1),
+            book: B256::ZERO,
+            total: 500,
+            paid: 198,
+            fee: 2,
+            answers: 9,
+            receipts: B256::ZERO,
+        };
+        let read = answered(&[log(&settled, 6)], |_| 700);
+        assert_eq!((read[0].at, read[0].block, read[0].range), (700, 6, None));
+        let rows = sums(&read, |_| String::new()).unwrap();
+        let sums = rows[0].sums;
+        assert_eq!((sums.gross, sums.fees, sums.paid), (Amount(200), Amount(2), Amount(198)));
+        assert_eq!((sums.ranges, sums.tasks, sums.units), (0, 0, 0));
     }
 
     proptest! {
@@ -282,7 +333,7 @@ mod tests {
             let entries: Vec<_> = amounts.iter().map(|(job, paid, fee, late)| Entry {
                 at: *job,
                 block: 0,
-                range: RangeId { job: JobId(*job), seq: 0 },
+                range: Some(RangeId { job: JobId(*job), seq: 0 }),
                 program: None,
                 tasks: 1,
                 units: 5,
@@ -290,7 +341,7 @@ mod tests {
                 fee: if *late { Amount::ZERO } else { Amount(*fee) },
                 lost: if *late { Amount(*paid) } else { Amount::ZERO },
             }).collect();
-            let rows = sums(&entries, |entry| entry.range.job.to_string()).unwrap();
+            let rows = sums(&entries, |entry| entry.range.unwrap().job.to_string()).unwrap();
             let all = sums(&entries, |_| String::new()).unwrap();
             let total = |of: fn(&Sums) -> Amount| rows.iter().map(|row| of(&row.sums).0).sum::<u128>();
             if let [all] = &all[..] {
@@ -299,7 +350,7 @@ mod tests {
                 prop_assert_eq!(all.sums.gross.0, all.sums.paid.0 + all.sums.fees.0);
             }
             let huge = Entry { paid: Amount(u128::MAX), ..entries.first().cloned().unwrap_or(Entry {
-                at: 0, block: 0, range: RangeId { job: JobId(1), seq: 0 }, program: None, tasks: 0, units: 0,
+                at: 0, block: 0, range: None, program: None, tasks: 0, units: 0,
                 paid: Amount::ZERO, fee: Amount::ZERO, lost: Amount::ZERO,
             }) };
             prop_assert_eq!(sums(&[huge.clone(), huge], |_| String::new()), None);

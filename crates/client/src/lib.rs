@@ -31,6 +31,7 @@ pub mod network;
 pub mod pipeline;
 pub mod quote;
 mod revert;
+pub mod tabs;
 pub mod task_table;
 mod tend;
 mod unit;

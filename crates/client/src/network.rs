@@ -53,6 +53,8 @@ pub struct ContractAddresses {
     pub auditors: Address,
     /// `Audits`.
     pub audits: Address,
+    /// `Tabs`.
+    pub tabs: Address,
 }
 
 impl From<Addresses> for ContractAddresses {
@@ -67,6 +69,7 @@ impl From<Addresses> for ContractAddresses {
             randomness: all.randomness,
             auditors: all.auditors,
             audits: all.audits,
+            tabs: all.tabs,
         }
     }
 }
@@ -83,6 +86,7 @@ impl From<ContractAddresses> for Addresses {
             randomness: all.randomness,
             auditors: all.auditors,
             audits: all.audits,
+            tabs: all.tabs,
         }
     }
 }

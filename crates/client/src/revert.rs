@@ -5,8 +5,8 @@ use alloy::{
     sol_types::{Panic, Revert, SolError, SolInterface},
 };
 use tilth_contracts::{
-    JobBook::JobBookErrors, Ledger::LedgerErrors, Refusal, Registry::RegistryErrors, TermsField,
-    WGrain::WGrainErrors,
+    JobBook::JobBookErrors, Ledger::LedgerErrors, Refusal, Registry::RegistryErrors,
+    Tabs::TabsErrors, TermsField, WGrain::WGrainErrors,
 };
 use tilth_protocol::{Amount, Problem};
 
@@ -20,6 +20,9 @@ pub(crate) fn explain(action: &'static str, data: &Bytes) -> Problem {
     }
     if let Ok(error) = RegistryErrors::abi_decode(data) {
         return plain(format!("Registry: {error:?}"));
+    }
+    if let Ok(error) = TabsErrors::abi_decode(data) {
+        return plain(format!("Tabs: {error:?}"));
     }
     if let Ok(error) = WGrainErrors::abi_decode(data) {
         return plain(format!("token: {error:?}"));

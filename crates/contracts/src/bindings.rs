@@ -68,6 +68,15 @@ pub mod audits {
     );
 }
 
+/// What is owed for single answers, settled in batches.
+pub mod tabs {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Tabs,
+        "../../contracts/artifacts/Tabs.json"
+    );
+}
+
 /// Compound questions about jobs.
 pub mod job_view {
     alloy_sol_types::sol!(
@@ -104,4 +113,5 @@ pub use ledger::Ledger;
 pub use reduce_sum::ReduceSum;
 pub use registry::Registry;
 pub use solo_randomness::SoloRandomness;
+pub use tabs::Tabs;
 pub use wgrain::WGrain;

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
 use crate::bindings::{
-    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, Registry, SoloRandomness, WGrain,
+    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, Registry, SoloRandomness, Tabs, WGrain,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
@@ -37,10 +37,12 @@ pub struct Addresses {
     pub auditors: Address,
     /// `Audits`.
     pub audits: Address,
+    /// `Tabs`.
+    pub tabs: Address,
 }
 
 impl Addresses {
-    /// The fixed addresses on a tilth chain: the letters "tilth", then 0x1001 and following.
+    /// The fixed addresses on a tilth chain: the letters "tilth", then 0x1001 and following; 0x1010 is `Tabs`.
     pub const fn predeployed() -> Self {
         Self {
             token: address!("0x74696c7468000000000000000000000000001001"),
@@ -52,6 +54,7 @@ impl Addresses {
             randomness: address!("0x74696c7468000000000000000000000000001007"),
             auditors: address!("0x74696c7468000000000000000000000000001008"),
             audits: address!("0x74696c7468000000000000000000000000001009"),
+            tabs: address!("0x74696c7468000000000000000000000000001010"),
         }
     }
 
@@ -75,11 +78,12 @@ impl Addresses {
             randomness: next(),
             auditors: next(),
             audits: next(),
+            tabs: next(),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [Address; 9] {
+    pub const fn all(&self) -> [Address; 10] {
         let Self {
             token,
             ledger,
@@ -90,8 +94,9 @@ impl Addresses {
             randomness,
             auditors,
             audits,
+            tabs,
         } = *self;
-        [token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits]
+        [token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits, tabs]
     }
 }
 
@@ -104,7 +109,7 @@ pub struct DeployParams {
     pub fee_bps: u16,
     /// An existing payment token; `None` deploys WGRAIN.
     pub token: Option<Address>,
-    /// Most that each of Registry, JobBook, Auditors and Audits may have locked at once; base units,
+    /// Most that each of Registry, JobBook, Auditors, Audits and Tabs may have locked at once; base units,
     /// at most [`MAX_MODULE_CAP`].
     pub module_cap: u128,
     /// Jobs worth at most this get the shortest challenge windows, ranges worth at most this have one auditor
@@ -149,11 +154,11 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         address,
         init_code: [code.as_ref(), &args].concat().into(),
     };
-    let mut steps = Vec::with_capacity(9);
+    let mut steps = Vec::with_capacity(10);
     if params.token.is_none() {
         steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
-    let grants: Vec<_> = [at.registry, at.job_book, at.auditors, at.audits]
+    let grants: Vec<_> = [at.registry, at.job_book, at.auditors, at.audits, at.tabs]
         .map(|module| (module, params.module_cap))
         .to_vec();
     let ledger = (at.token, grants).abi_encode_params();
@@ -164,6 +169,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
     let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
     let audits = (at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small)
         .abi_encode_params();
+    let tabs = (at.ledger, at.registry, params.treasury, U256::from(params.fee_bps));
     steps.extend([
         step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),
         step("Registry", at.registry, &Registry::BYTECODE, registry),
@@ -178,6 +184,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         step("SoloRandomness", at.randomness, &SoloRandomness::BYTECODE, Vec::new()),
         step("Auditors", at.auditors, &Auditors::BYTECODE, auditors),
         step("Audits", at.audits, &Audits::BYTECODE, audits),
+        step("Tabs", at.tabs, &Tabs::BYTECODE, tabs.abi_encode_params()),
     ]);
     steps
 }

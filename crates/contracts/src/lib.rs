@@ -12,10 +12,11 @@ pub mod deployment;
 pub mod state;
 
 pub use bindings::{
-    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry, SoloRandomness,
+    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry, SoloRandomness, Tabs,
     WGrain,
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},
+    tabs::ITabs::Line as TabLine,
 };
 pub use consent::consent_digest;
 pub use deployment::{Addresses, DeployParams, Step, plan};

@@ -1,16 +1,19 @@
-//! Keys and what is owed, for the operator: paths under `/admin/` of the operator's own socket.
+//! Keys, what is owed, and what is stated to settle it, for the operator: paths under `/admin/` of the operator's own socket.
 
 use alloy::primitives::{Address, hex};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tilth_protocol::Amount;
+use tracing::warn;
 
 use crate::{
     api::ApiError,
     body::{Reply, json},
     books::{Books, BooksError, KeyId, KeyRecord},
     operator::MAX_RECEIPTS,
+    settle::{SettleError, Settling},
+    tab::Owed,
 };
 
 /// Most bytes of a body.
@@ -30,18 +33,51 @@ struct NewBudget {
     budget: Amount,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payer {
+    /// Whether it pays for keys without an owner from now on.
+    operator: bool,
+}
+
 /// What the operator is told, and does about it: only some of it is the command's fault.
 fn books_error(error: &BooksError) -> ApiError {
     let told = match error {
-        BooksError::Unknown | BooksError::Name | BooksError::Full | BooksError::InUse => {
-            ApiError::invalid(error.to_string())
-        }
+        BooksError::Unknown
+        | BooksError::Name
+        | BooksError::Full
+        | BooksError::InUse
+        | BooksError::Operator(_) => ApiError::invalid(error.to_string()),
         other => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             ApiError::new(status, "server_error", None, other.to_string())
         }
     };
     ApiError { advice: Some(error.advice()), ..told }
+}
+
+fn settle_error(error: &SettleError) -> ApiError {
+    match error {
+        SettleError::Books(error) => books_error(error),
+        SettleError::Money(error) => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let told = ApiError::new(status, "server_error", None, error.to_string());
+            ApiError { advice: Some("nothing was sent; see that the chain answers"), ..told }
+        }
+    }
+}
+
+fn shown_owed(owed: &Owed) -> Value {
+    json!({
+        "payer": owed.payer,
+        "provider": owed.provider,
+        "nodes": owed.nodes,
+        "answers": owed.answers,
+        "total": owed.total,
+        "settled": owed.settled,
+        "amount": owed.due(),
+        "receipts": owed.receipts,
+    })
 }
 
 fn shown(id: &KeyId, record: &KeyRecord) -> Value {
@@ -73,6 +109,7 @@ fn key_id(text: &str) -> Result<KeyId, ApiError> {
 /// Answers the operator.
 pub(crate) async fn answer(
     books: &Books,
+    settling: &Settling,
     method: &Method,
     path: &str,
     body: &[u8],
@@ -101,12 +138,19 @@ pub(crate) async fn answer(
             ok(json!({ "id": id, "removed": true }))
         }
         ("GET", ["owed"]) => {
+            if let Err(error) = settling.look().await {
+                // What was seen before is shown.
+                warn!(%error, "what is settled cannot be looked up");
+            }
             let owed = books.owed().map_err(|error| books_error(&error))?;
-            let shown = owed.iter().map(|owed| {
-                let node = Address::from(owed.node);
-                json!({ "node": node, "answers": owed.answers, "amount": owed.amount })
-            });
-            ok(shown.collect())
+            ok(owed.iter().map(shown_owed).collect())
+        }
+        ("POST", ["tabs", payer]) => {
+            let Payer { operator } = parse(body)?;
+            let payer = payer.parse::<Address>();
+            let payer = payer.map_err(|_| ApiError::invalid("An account has 40 hex digits."))?;
+            let stated = settling.statement(payer, operator).await;
+            ok(json!(stated.map_err(|error| settle_error(&error))?))
         }
         ("GET", ["receipts", from]) => {
             let from = from.parse().map_err(|_| ApiError::invalid("Receipts have numbers."))?;
@@ -118,7 +162,7 @@ pub(crate) async fn answer(
             ok(shown.collect())
         }
         _ => {
-            let text = "Known are keys, keys/ID, owed, receipts/FROM.";
+            let text = "Known are keys, keys/ID, owed, tabs/PAYER, receipts/FROM.";
             let kind = "invalid_request_error";
             Err(ApiError::new(StatusCode::NOT_FOUND, kind, Some("unknown_url"), text))
         }

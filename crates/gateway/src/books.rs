@@ -8,23 +8,26 @@ mod places;
 mod store;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
 use alloy::{
-    primitives::{Address, hex},
+    primitives::{Address, B256, hex},
     signers::local::PrivateKeySigner,
 };
 use tilth_protocol::{Amount, infer::SignedReceipt, spec::MAX_NAME_BYTES};
 use tokio::sync::oneshot;
 use tracing::error;
 
-use crate::budget::{Budget, Short};
+use crate::{
+    budget::{Budget, Short},
+    tab::{self, Known, Owed, Tab},
+};
 pub use places::{Hold, Visit};
-pub use store::{BooksError, KeyRecord, Owed};
+pub use store::{BooksError, KeyRecord};
 use store::{Change, Store};
 
 /// How keys begin, so that people and scanners know them.
@@ -67,6 +70,9 @@ pub enum Denied {
     /// It has too many answers under way.
     #[error("the key has as many questions and answers under way as it may")]
     TooMany,
+    /// Who pays for it has no more than is owed already.
+    #[error("the account that pays for the key has no more free in the Ledger than it owes")]
+    Uncovered,
     /// The books cannot be written.
     #[error("the books cannot be written")]
     Broken,
@@ -85,6 +91,8 @@ struct State {
     keys: HashMap<KeyId, Live>,
     /// Keys on their way to the disk. They have their places already.
     coming: usize,
+    /// Owners whose keys are refused; `None`: keys without one.
+    uncovered: BTreeSet<Option<Address>>,
     broken: bool,
 }
 
@@ -250,6 +258,10 @@ impl Books {
         if state.broken {
             return Err(Denied::Broken);
         }
+        let owner = state.keys.get(id).ok_or(Denied::Unknown)?.record.owner.map(Address::from);
+        if state.uncovered.contains(&owner) {
+            return Err(Denied::Uncovered);
+        }
         let live = state.keys.get_mut(id).ok_or(Denied::Unknown)?;
         if live.record.budget.left() == Amount(0) {
             return Err(Denied::Short(Short { asked: 1, left: 0 }));
@@ -311,12 +323,75 @@ impl Books {
         Ok(Hold { books: self.clone(), id: *id, amount, open: true })
     }
 
-    /// What is owed to whom, in all that was ever settled here.
+    /// Who owns keys; `None`: nobody owns some.
+    pub fn owners(&self) -> BTreeSet<Option<Address>> {
+        let state = self.state();
+        state.keys.values().map(|live| live.record.owner.map(Address::from)).collect()
+    }
+
+    /// Lets no question in of keys with these owners, until it is said anew. Answers under way go on.
+    pub fn refuse(&self, uncovered: BTreeSet<Option<Address>>) {
+        self.state().uncovered = uncovered;
+    }
+
+    /// What these books are called on the chain, where one account may have several.
+    ///
+    /// # Errors
+    /// The books cannot be read.
+    pub fn book(&self) -> Result<B256, BooksError> {
+        self.store.book().map(B256::from)
+    }
+
+    /// What was charged for the answers of each node, by the owner of the keys.
+    ///
+    /// # Errors
+    /// The books cannot be read.
+    pub fn tabs(&self) -> Result<Vec<Tab>, BooksError> {
+        self.store.tabs()
+    }
+
+    /// What the chain was seen to say, and who pays for keys without an owner.
+    ///
+    /// # Errors
+    /// The books cannot be read.
+    pub fn known(&self) -> Result<Known, BooksError> {
+        self.store.known()
+    }
+
+    /// What is owed by whom to whom, and what of it is settled as far as is known.
     ///
     /// # Errors
     /// The books cannot be read.
     pub fn owed(&self) -> Result<Vec<Owed>, BooksError> {
-        self.store.owed()
+        let owed = tab::owed(&self.tabs()?, &self.known()?);
+        owed.ok_or_else(|| BooksError::Damaged("a sum overflows".to_owned()))
+    }
+
+    /// Has an account pay for keys without an owner, from now on and for good.
+    ///
+    /// # Errors
+    /// Another one does, or the books cannot be written.
+    pub async fn adopt(&self, operator: Address) -> Result<(), BooksError> {
+        written(self.queue(Change::Operator(operator))?).await?;
+        match self.known()?.operator {
+            Some(other) if other != operator => Err(BooksError::Operator(other)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes down what the chain says: providers' numbers by node, and what payers have settled by provider.
+    ///
+    /// # Errors
+    /// The books cannot be written.
+    pub async fn see(
+        &self,
+        numbers: Vec<(Address, u32)>,
+        settled: Vec<(Address, u32, Amount)>,
+    ) -> Result<(), BooksError> {
+        if numbers.is_empty() && settled.is_empty() {
+            return Ok(());
+        }
+        written(self.queue(Change::Seen(numbers, settled))?).await
     }
 
     /// The receipts from a number on, at most `most`.

@@ -22,6 +22,7 @@ use crate::{
     books::{KeyId, key_id},
     names::Listed,
     question::{embeddings, question},
+    settle::Settling,
 };
 
 /// The document that describes the paths.
@@ -40,6 +41,8 @@ pub(crate) struct Service {
     pub(crate) questions_each: u32,
     /// How long one answer may take.
     pub(crate) answer_time: Duration,
+    /// Pays for answers.
+    pub(crate) settling: Settling,
     /// Starts what outlives its request: streams.
     pub(crate) spawner: Spawner,
 }
@@ -111,7 +114,7 @@ async fn route(service: &Arc<Service>, request: Request<Incoming>) -> Result<Rep
 async fn operate(service: &Service, request: Request<Incoming>) -> Result<Reply, ApiError> {
     let (path, method) = (request.uri().path().to_owned(), request.method().clone());
     let body = read(request, admin::MAX_BODY).await?;
-    admin::answer(&service.counter.books, &method, &path, &body).await
+    admin::answer(&service.counter.books, &service.settling, &method, &path, &body).await
 }
 
 fn bearer(request: &Request<Incoming>) -> Option<&str> {

@@ -23,7 +23,9 @@ pub mod operator;
 mod question;
 pub mod route;
 mod server;
+mod settle;
 mod space;
+pub mod tab;
 
 use std::{
     collections::BTreeMap,
@@ -34,9 +36,10 @@ use std::{
     time::Duration,
 };
 
+use alloy::signers::local::PrivateKeySigner;
 use tilth_blobs::{Blobs, Relays};
-use tilth_client::{Contacts, Link, Network, infer::Asker};
-use tilth_protocol::{ContentHash, infer::Prompt};
+use tilth_client::{Account, Contacts, Link, Network, infer::Asker};
+use tilth_protocol::{Amount, ContentHash, amount::GRAIN, infer::Prompt};
 use tilth_service::{OnFailure, Registry, Scope, files::kept_secret};
 use tokio::{
     net::TcpListener,
@@ -44,10 +47,12 @@ use tokio::{
 };
 
 use crate::{
-    ask::Counter, books::Books, handle::Service, market::Market, measure::Measures, space::Space,
+    ask::Counter, books::Books, handle::Service, market::Market, measure::Measures,
+    settle::Settling, space::Space,
 };
 
 pub use error::GatewayError;
+pub use settle::{Grain, SettleError};
 
 /// How long a stop waits for tasks.
 const STOP: Duration = Duration::from_secs(5);
@@ -75,6 +80,13 @@ tilth_service::options! {
         pub answer_time_max: Duration = Duration::from_secs(600),
         /// How often all providers are asked what they sell; at most once a second.
         pub refresh: Duration = Duration::from_secs(15),
+        /// How often providers are paid, if an account is named that pays; at most once a second.
+        pub settle_every: Duration = Duration::from_secs(600),
+        /// What a provider is owed at least when it is paid, in GRAIN: less would cost more gas than it is worth.
+        pub settle_above: Grain = Grain(Amount(GRAIN / 100)),
+        /// Whether keys are refused whose payer has no more free in the Ledger than it owes; looked at every half a
+        /// minute.
+        pub covered_only: bool = false,
     }
 }
 
@@ -102,6 +114,9 @@ pub struct Config {
     pub names: BTreeMap<String, ContentHash>,
     /// What it takes on.
     pub limits: Limits,
+    /// Pays for keys without an owner, and for its own, from its free balance in the Ledger, from time to time.
+    /// Without it what is owed is paid when somebody settles it.
+    pub payer: Option<PrivateKeySigner>,
 }
 
 impl Config {
@@ -116,6 +131,7 @@ impl Config {
             relays: Relays::default(),
             names: BTreeMap::new(),
             limits: Limits::default(),
+            payer: None,
         }
     }
 }
@@ -143,6 +159,9 @@ impl Gateway {
         };
         fs::create_dir_all(dir).map_err(folder(dir))?;
         let books = Books::open(&dir.join("books.redb"))?;
+        if let Some(payer) = &config.payer {
+            books.adopt(payer.address()).await?;
+        }
         let operators = operator::listen(dir)
             .map_err(|source| GatewayError::Operator { path: dir.join("operator"), source })?;
         let path = dir.join("endpoint.key");
@@ -156,13 +175,23 @@ impl Gateway {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let blobs = Blobs::spawn(store).await?;
+        let settling = Settling::new(&link, config.network.first_block, books.clone());
+        settling.watch(registry);
         let contacts = Contacts::new(link.clone(), config.network.first_block);
         let asker = Asker::new(blobs.clone(), chain_id);
-        let market = Arc::new(Market::new(asker, link, contacts, config.names));
+        let market = Arc::new(Market::new(asker, link.clone(), contacts, config.names));
         let measures = Measures::new(registry);
         Measures::watch(registry, &market);
         let limits = config.limits;
         let scope = Scope::new("gateway");
+        if limits.covered_only {
+            spawn(&scope, "covering", settling.clone().keep_covered(measures.clone()));
+        }
+        if let Some(payer) = config.payer {
+            let (settling, payer) = (settling.clone(), Account::new(link, payer));
+            let (every, least) = (limits.settle_every, limits.settle_above.0);
+            spawn(&scope, "settling", settling.keep(payer, every, least, measures.clone()));
+        }
         let service = Arc::new(Service {
             counter: Counter {
                 market: Arc::clone(&market),
@@ -177,6 +206,7 @@ impl Gateway {
             )),
             questions_each: limits.questions_each(),
             answer_time: limits.answer_time_max,
+            settling,
             spawner: scope.spawner(),
         });
         spawn(&scope, "operator", server::serve_operator(operators, Arc::clone(&service)));

@@ -28,6 +28,10 @@ pub(crate) struct Measures {
     pub(crate) failures: Counter,
     pub(crate) broken_streams: Counter,
     pub(crate) first_token: Histogram,
+    pub(crate) settled_tabs: Counter,
+    pub(crate) settlement_failures: Counter,
+    pub(crate) payer_short: Gauge,
+    pub(crate) uncovered: Gauge,
 }
 
 impl Measures {
@@ -65,6 +69,24 @@ impl Measures {
                 "From a question to its first token, as providers take it.",
                 &[],
                 FIRST_TOKEN,
+            ),
+            settled_tabs: count(
+                "tilth_gateway_settled_tabs_total",
+                "Providers' tabs that were settled from the gateway's account.",
+            ),
+            settlement_failures: count(
+                "tilth_gateway_settlement_failures_total",
+                "Settlements from the gateway's account that failed; they are tried again.",
+            ),
+            payer_short: registry.gauge(
+                "tilth_gateway_payer_short",
+                "1 while the gateway's account has less in the Ledger than it owes.",
+                &[],
+            ),
+            uncovered: registry.gauge(
+                "tilth_gateway_uncovered_owners",
+                "Owners whose keys are refused because nobody can pay for them (covered-only).",
+                &[],
             ),
         }
     }

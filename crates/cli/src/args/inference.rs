@@ -23,6 +23,9 @@ pub struct OnSale {
     /// Where the gateway's health and metrics are served.
     #[arg(long, value_name = "ADDRESS", requires = "model")]
     pub gateway_monitor: Option<SocketAddr>,
+    /// Account from which the gateway pays providers from time to time.
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub gateway_payer: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +48,10 @@ pub struct GatewayOptions {
     /// Where health and metrics are served.
     #[arg(long, value_name = "ADDRESS")]
     pub monitor: Option<SocketAddr>,
+    /// Account from which providers are paid from time to time, out of its free balance in the Ledger: what keys
+    /// without an owner have spent (for good), and what its own keys have.
+    #[arg(long, value_name = "NAME")]
+    pub payer: Option<String>,
     /// One of the limits that `tilth gateway limits` prints; may be given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
@@ -56,8 +63,14 @@ pub enum GatewayCommand {
     /// Keys: make, list, change, remove.
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Say what is owed to each provider for the answers that were charged.
-    Owed,
+    /// Say what is owed to each provider for the answers that were charged, and is not settled.
+    Owed {
+        /// Also what is settled.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Pay what an account owes to providers, out of its free balance in the Ledger; doing it again pays nothing again.
+    Settle(Settle),
     /// List the receipts of what was charged, a thousand at a time; with --json as they were signed.
     Receipts {
         /// The number of the first one.
@@ -66,6 +79,23 @@ pub enum GatewayCommand {
     },
     /// Print all limits of a gateway with their defaults; --set and variables like TILTH_GATEWAY_QUESTIONS_MAX change them.
     Limits,
+}
+
+/// Who settles what.
+#[derive(Clone, Debug, Args)]
+pub struct Settle {
+    /// Account that pays for its own keys.
+    #[arg(long, value_name = "NAME", default_value = "client")]
+    pub account: String,
+    /// File with the private key of the account that pays, instead of one of this folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "account")]
+    pub key: Option<PathBuf>,
+    /// Have it pay for keys without an owner, too, from now on and for good.
+    #[arg(long)]
+    pub operator: bool,
+    /// Leave out providers to whom less is owed.
+    #[arg(long, value_name = "GRAIN", default_value = "0")]
+    pub above: Amount,
 }
 
 /// What can be done with keys.
@@ -78,7 +108,7 @@ pub enum KeyCommand {
         /// What it may spend in all, in GRAIN.
         #[arg(long, value_name = "GRAIN")]
         budget: Amount,
-        /// The account that pays in the end.
+        /// The account that pays in the end; without it the gateway's operator does.
         #[arg(long, value_name = "ADDRESS")]
         owner: Option<alloy::primitives::Address>,
     },

@@ -71,13 +71,19 @@ fn name(by: By) -> &'static str {
     }
 }
 
+/// Where those entries are that belong to no job.
+fn answers() -> String {
+    "answers".to_owned()
+}
+
 fn key(by: By, entry: &Entry) -> String {
     match by {
         By::Day => date(entry.at),
-        By::Job | By::Range if entry.range == losses::NO_RANGE => "unknown".to_owned(),
-        By::Job => entry.range.job.to_string(),
+        By::Job | By::Range if entry.range == Some(losses::NO_RANGE) => "unknown".to_owned(),
+        By::Job => entry.range.map_or_else(answers, |range| range.job.to_string()),
+        By::Workload if entry.range.is_none() => answers(),
         By::Workload => entry.program.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string()),
-        By::Range => entry.range.to_string(),
+        By::Range => entry.range.map_or_else(answers, |range| range.to_string()),
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn add(place: &Place, owner: Address, entries: &mut Vec<Entry>) -> Res
     logs.extend(ranges);
     logs.sort_by_key(|log| (log.block_number, log.log_index));
     let programs: BTreeMap<_, _> =
-        entries.iter().map(|entry| (entry.range.job, entry.program)).collect();
+        entries.iter().filter_map(|entry| Some((entry.range?.job, entry.program))).collect();
     let mut times = HashMap::new();
     for Cut { range, amount, log } in cuts(&logs) {
         let block = log.block_number.unwrap_or_default();
@@ -61,7 +61,7 @@ pub async fn add(place: &Place, owner: Address, entries: &mut Vec<Entry>) -> Res
         entries.push(Entry {
             at,
             block,
-            range,
+            range: Some(range),
             program: programs.get(&range.job).copied().flatten(),
             tasks: 0,
             units: 0,

@@ -18,6 +18,7 @@ mod pictures;
 mod pipelines;
 mod refusals;
 mod running;
+mod settling;
 mod shop;
 mod stopping;
 mod upkeep;

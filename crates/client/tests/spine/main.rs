@@ -4,4 +4,5 @@
 mod accounts;
 mod jobs;
 mod pipeline;
+mod tabs;
 mod world;

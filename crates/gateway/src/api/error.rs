@@ -210,6 +210,7 @@ impl ApiError {
             Denied::Unknown => Self::no_key(),
             Denied::Short(_) => limit("insufficient_quota"),
             Denied::TooMany => limit("rate_limit_exceeded"),
+            Denied::Uncovered => limit("insufficient_balance"),
             Denied::Broken => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "server_error",

@@ -22,6 +22,7 @@ use tilth_service::Registry;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::settle::Settling;
 
 pub(crate) use super::manners::Does;
 
@@ -238,6 +239,7 @@ pub(crate) struct Scene {
     pub(crate) counter: Counter,
     pub(super) key: KeyId,
     pub(crate) secret: String,
+    pub(crate) settling: Settling,
     _folders: Vec<tempfile::TempDir>,
     pub(super) providers: Vec<Provider>,
 }
@@ -248,7 +250,7 @@ pub(crate) async fn scene(manners: &[Does]) -> Scene {
     let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
     let asker = Asker::new(blobs, 1);
     let contacts = Contacts::new(link.clone(), 0);
-    let mut market = Market::new(asker, link, contacts, BTreeMap::new());
+    let mut market = Market::new(asker, link.clone(), contacts, BTreeMap::new());
     // However slow this machine is, a provider that has failed does not come back in the middle of a test.
     market.stand_still();
     let market = Arc::new(market);
@@ -262,8 +264,9 @@ pub(crate) async fn scene(manners: &[Does]) -> Scene {
     let (key, secret) = books.create("k", None, Amount(u128::MAX >> 1)).await.unwrap();
     let measures = Measures::new(&Registry::new());
     let space = Space::new(256 << 20);
+    let settling = Settling::new(&link, 0, books.clone());
     let counter = Counter { market, books, measures, space, tokens_max: 1000 };
-    Scene { counter, key, secret, _folders: vec![folder, books_folder], providers }
+    Scene { counter, key, secret, settling, _folders: vec![folder, books_folder], providers }
 }
 
 pub(super) fn wanted() -> Wanted {

@@ -2,22 +2,37 @@
 
 use std::path::Path;
 
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use borsh::{BorshDeserialize, BorshSerialize};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction,
+};
 use tilth_protocol::{
     Amount, decode, encode,
     infer::{Receipt, SignedReceipt, receipt::MAX_RECEIPT_BYTES},
 };
 
 use super::KeyId;
-use crate::budget::{Beyond, Budget};
+use crate::{
+    budget::{Beyond, Budget},
+    tab::{Known, Sum, Tab},
+};
 
 /// By the hash of the secret.
 const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("keys");
 /// By number: whose, and the signed receipt.
 const RECEIPTS: TableDefinition<'_, u64, (&[u8; 32], &[u8])> = TableDefinition::new("receipts");
-/// By the provider's node account: receipts and their sum.
-const OWED: TableDefinition<'_, &[u8; 20], (u64, u128)> = TableDefinition::new("owed");
+/// By the keys' owner (zeros without one) and the provider's node account: receipts, their sum, and their hash.
+const TABS: TableDefinition<'_, (&[u8; 20], &[u8; 20]), (u64, u128, &[u8; 32])> =
+    TableDefinition::new("tabs");
+/// By node account: the number of the provider that it works, or worked, for.
+const NUMBERS: TableDefinition<'_, &[u8; 20], u32> = TableDefinition::new("numbers");
+/// By payer and provider: what the chain has settled.
+const SETTLED: TableDefinition<'_, (&[u8; 20], u32), u128> = TableDefinition::new("settled");
+/// What the books are called on the chain, and who pays for keys without an owner.
+const SELF: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("self");
+const BOOK: &str = "book";
+const OPERATOR: &str = "operator";
 /// Most bytes of a key's record.
 const MAX_KEY_BYTES: usize = 512;
 
@@ -45,17 +60,6 @@ impl KeyRecord {
         self.prompt_tokens = self.prompt_tokens.saturating_add(receipt.prompt_tokens.into());
         self.output_tokens = self.output_tokens.saturating_add(receipt.output_tokens.into());
     }
-}
-
-/// What is owed to a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owed {
-    /// Its node account.
-    pub node: [u8; 20],
-    /// Answers.
-    pub answers: u64,
-    /// For all of them.
-    pub amount: Amount,
 }
 
 /// Why the books cannot be used.
@@ -88,6 +92,9 @@ pub enum BooksError {
     /// A charge beyond what was held.
     #[error(transparent)]
     Beyond(#[from] Beyond),
+    /// Somebody else pays for keys without an owner.
+    #[error("{0} pays for keys without an owner, for good")]
+    Operator(Address),
 }
 
 impl BooksError {
@@ -107,6 +114,9 @@ impl BooksError {
             Self::Full => "remove keys that nobody uses: `tilth gateway key rm ID`",
             Self::InUse => "set its budget to 0, and remove it when its answers have ended",
             Self::Beyond(_) => "report this as a bug",
+            Self::Operator(_) => {
+                "settle from that account; what it has paid already would be due again from another one"
+            }
         }
     }
 }
@@ -126,6 +136,10 @@ pub(super) enum Change {
     Budget(KeyId, Amount),
     Removed(KeyId),
     Settled(Vec<(KeyId, SignedReceipt)>),
+    /// Who pays for keys without an owner, if nobody does yet.
+    Operator(Address),
+    /// What the chain says: numbers of nodes, and what payers have settled with providers.
+    Seen(Vec<(Address, u32)>, Vec<(Address, u32, Amount)>),
 }
 
 #[derive(Debug)]
@@ -145,7 +159,7 @@ impl Store {
         let writing = database.begin_write().map_err(broken)?;
         writing.open_table(KEYS).map_err(broken)?;
         writing.open_table(RECEIPTS).map_err(broken)?;
-        writing.open_table(OWED).map_err(broken)?;
+        begin(&writing)?;
         writing.commit().map_err(broken)?;
         Ok(Self(database))
     }
@@ -160,15 +174,45 @@ impl Store {
         Ok(keys)
     }
 
-    pub(super) fn owed(&self) -> Result<Vec<Owed>, BooksError> {
-        let table = self.0.begin_read().map_err(broken)?.open_table(OWED).map_err(broken)?;
-        let mut owed = Vec::new();
+    /// What they are called on the chain.
+    pub(super) fn book(&self) -> Result<[u8; 32], BooksError> {
+        let table = self.0.begin_read().map_err(broken)?.open_table(SELF).map_err(broken)?;
+        let book = table.get(BOOK).map_err(broken)?;
+        let book = book.and_then(|book| book.value().try_into().ok());
+        book.ok_or_else(|| damaged("they have no name"))
+    }
+
+    pub(super) fn tabs(&self) -> Result<Vec<Tab>, BooksError> {
+        let table = self.0.begin_read().map_err(broken)?.open_table(TABS).map_err(broken)?;
+        let mut tabs = Vec::new();
         for row in table.iter().map_err(broken)? {
-            let (node, sum) = row.map_err(broken)?;
-            let (answers, amount) = sum.value();
-            owed.push(Owed { node: *node.value(), answers, amount: Amount(amount) });
+            let (key, sum) = row.map_err(broken)?;
+            let (owner, node) = key.value();
+            let owner = Some(Address::from(*owner)).filter(|owner| *owner != Address::ZERO);
+            tabs.push(Tab { owner, node: Address::from(*node), sum: summed(sum.value()) });
         }
-        Ok(owed)
+        Ok(tabs)
+    }
+
+    pub(super) fn known(&self) -> Result<Known, BooksError> {
+        let reading = self.0.begin_read().map_err(broken)?;
+        let mut known = Known::default();
+        for row in reading.open_table(NUMBERS).map_err(broken)?.iter().map_err(broken)? {
+            let (node, number) = row.map_err(broken)?;
+            known.numbers.insert(Address::from(*node.value()), number.value());
+        }
+        for row in reading.open_table(SETTLED).map_err(broken)?.iter().map_err(broken)? {
+            let (key, total) = row.map_err(broken)?;
+            let (payer, provider) = key.value();
+            known.settled.insert((Address::from(*payer), provider), Amount(total.value()));
+        }
+        let table = reading.open_table(SELF).map_err(broken)?;
+        if let Some(operator) = table.get(OPERATOR).map_err(broken)? {
+            let operator: [u8; 20] =
+                operator.value().try_into().map_err(|_| damaged("no operator"))?;
+            known.operator = Some(operator.into());
+        }
+        Ok(known)
     }
 
     pub(super) fn receipts(
@@ -193,7 +237,7 @@ impl Store {
         {
             let mut keys = writing.open_table(KEYS).map_err(broken)?;
             let mut receipts = writing.open_table(RECEIPTS).map_err(broken)?;
-            let mut owed = writing.open_table(OWED).map_err(broken)?;
+            let mut tabs = writing.open_table(TABS).map_err(broken)?;
             for change in changes {
                 match change {
                     Change::Key(id, record) => {
@@ -218,15 +262,17 @@ impl Store {
                             known.count(&signed.receipt);
                             keys.insert(id, encode(&known).as_slice()).map_err(broken)?;
                             put(&mut receipts, id, signed)?;
-                            let node = &signed.receipt.node;
-                            let (answers, amount) =
-                                owed.get(node).map_err(broken)?.map_or((0, 0), |sum| sum.value());
-                            let amount = amount.checked_add(charge.0);
-                            let amount = amount.ok_or_else(|| damaged("a sum overflows"))?;
-                            owed.insert(node, (answers.saturating_add(1), amount))
-                                .map_err(broken)?;
+                            charge_to(&mut tabs, known.owner, signed)?;
                         }
                     }
+                    Change::Operator(operator) => {
+                        let mut own = writing.open_table(SELF).map_err(broken)?;
+                        // Whoever was faster is asked for by whoever wanted to be it.
+                        if own.get(OPERATOR).map_err(broken)?.is_none() {
+                            own.insert(OPERATOR, operator.as_slice()).map_err(broken)?;
+                        }
+                    }
+                    Change::Seen(numbers, settled) => see(&writing, numbers, settled)?,
                 }
             }
         }
@@ -255,5 +301,67 @@ fn put(
     let number = last.map_or(0, |last| last.saturating_add(1));
     let bytes = encode(signed);
     receipts.insert(number, (id, bytes.as_slice())).map_err(broken)?;
+    Ok(())
+}
+
+/// What a tab's row says.
+fn summed((answers, amount, receipts): (u64, u128, &[u8; 32])) -> Sum {
+    Sum { answers, amount: Amount(amount), receipts: *receipts }
+}
+
+type Tabs<'a> = Table<'a, (&'static [u8; 20], &'static [u8; 20]), (u64, u128, &'static [u8; 32])>;
+
+/// Adds a receipt to its tab.
+fn charge_to(
+    tabs: &mut Tabs<'_>,
+    owner: Option<[u8; 20]>,
+    signed: &SignedReceipt,
+) -> Result<(), BooksError> {
+    let (owner, node) = (owner.unwrap_or_default(), signed.receipt.node);
+    let before = tabs.get((&owner, &node)).map_err(broken)?.map(|found| summed(found.value()));
+    let sum = before.unwrap_or_default().with(signed.receipt.charge, &encode(signed));
+    let sum = sum.ok_or_else(|| damaged("a sum overflows"))?;
+    tabs.insert((&owner, &node), (sum.answers, sum.amount.0, &sum.receipts)).map_err(broken)?;
+    Ok(())
+}
+
+/// Writes down what the chain says.
+fn see(
+    writing: &WriteTransaction,
+    numbers: &[(Address, u32)],
+    settled: &[(Address, u32, Amount)],
+) -> Result<(), BooksError> {
+    let mut table = writing.open_table(NUMBERS).map_err(broken)?;
+    for (node, number) in numbers {
+        table.insert(&node.0.0, *number).map_err(broken)?;
+    }
+    let mut table = writing.open_table(SETTLED).map_err(broken)?;
+    for (payer, provider, total) in settled {
+        table.insert((&payer.0.0, *provider), total.0).map_err(broken)?;
+    }
+    Ok(())
+}
+
+/// Opens the tables about tabs. Books that have none get a name of their own, and tabs out of all receipts: those of
+/// keys that are gone have no owner any more.
+fn begin(writing: &WriteTransaction) -> Result<(), BooksError> {
+    writing.open_table(NUMBERS).map_err(broken)?;
+    writing.open_table(SETTLED).map_err(broken)?;
+    let mut tabs = writing.open_table(TABS).map_err(broken)?;
+    let mut own = writing.open_table(SELF).map_err(broken)?;
+    if own.get(BOOK).map_err(broken)?.is_some() {
+        return Ok(());
+    }
+    let name = PrivateKeySigner::random().to_bytes();
+    own.insert(BOOK, name.as_slice()).map_err(broken)?;
+    let keys = writing.open_table(KEYS).map_err(broken)?;
+    let receipts = writing.open_table(RECEIPTS).map_err(broken)?;
+    for row in receipts.iter().map_err(broken)? {
+        let (_, value) = row.map_err(broken)?;
+        let (id, bytes) = value.value();
+        let signed: SignedReceipt = decode(bytes, MAX_RECEIPT_BYTES).map_err(damaged)?;
+        let owner = find(&keys, id)?.and_then(|key| key.owner);
+        charge_to(&mut tabs, owner, &signed)?;
+    }
     Ok(())
 }

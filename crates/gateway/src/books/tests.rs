@@ -46,6 +46,19 @@ impl Disk {
         Books::on(Store::on(database).unwrap()).unwrap()
     }
 
+    /// Makes it a disk with books as they were before there were tabs.
+    fn forget_tabs(&self) {
+        let database = redb::Database::builder().create_with_backend(self.clone()).unwrap();
+        let writing = database.begin_write().unwrap();
+        for handle in writing.list_tables().unwrap().collect::<Vec<_>>() {
+            let kept = ["keys", "receipts"].contains(&redb::TableHandle::name(&handle));
+            if !kept {
+                writing.delete_table(handle).unwrap();
+            }
+        }
+        writing.commit().unwrap();
+    }
+
     /// What is found after the power was cut.
     fn after_a_cut(&self) -> Self {
         let synced = self.sectors().synced.clone();
@@ -101,7 +114,10 @@ async fn what_is_settled_survives_a_kill_and_what_was_held_is_free_again() {
     let (known, record) = after.keys().remove(0);
     assert_eq!((known, record.name.as_str(), record.answers), (id, "mine", 1));
     assert_eq!((record.budget.spent, record.budget.held), (Amount(50), Amount(0)));
-    assert_eq!(after.owed().unwrap(), [Owed { node: [1; 20], answers: 1, amount: Amount(50) }]);
+    let owed = after.owed().unwrap();
+    assert_eq!((owed.len(), &owed[0].nodes[..]), (1, &[Address::repeat_byte(1)][..]));
+    assert_eq!((owed[0].payer, owed[0].answers, owed[0].due()), (None, 1, Amount(50)));
+    assert_eq!(after.book().unwrap(), books.book().unwrap(), "the same books");
     assert_eq!(after.receipts(0, 9).unwrap(), [(0, id, receipt(50, 1))]);
     drop(second);
     assert_eq!(books.keys()[0].1.budget.left(), Amount(50));
@@ -128,7 +144,7 @@ async fn many_at_once_lose_nothing() {
     let after = disk.after_a_cut().books();
     assert_eq!(after.keys()[0].1.budget.spent, Amount(sum));
     assert_eq!(after.receipts(0, 100).unwrap().len(), 60);
-    let owed: u128 = after.owed().unwrap().iter().map(|owed| owed.amount.0).sum();
+    let owed: u128 = after.owed().unwrap().iter().map(|owed| owed.due().0).sum();
     assert_eq!(owed, sum);
 }
 
@@ -295,4 +311,93 @@ async fn a_key_for_which_nobody_waits_any_more_is_there_all_the_same() {
     }
     books.create("second", None, Amount(1)).await.unwrap();
     assert_eq!(books.keys().len(), 2);
+}
+
+/// Charges an answer to a key.
+async fn charge(books: &Books, id: &KeyId, amount: u128, node: u8) {
+    let hold = books.hold(id, Amount(amount)).unwrap();
+    books.settle(vec![(hold, receipt(amount, node))]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_owed_is_kept_by_owner_and_what_was_settled_by_payer() {
+    let disk = Disk::default();
+    let books = disk.books();
+    let (own, other) = (Address::repeat_byte(0xa), Address::repeat_byte(0xb));
+    let (free, _) = books.create("free", None, Amount(1_000)).await.unwrap();
+    let (mine, _) = books.create("mine", Some(own), Amount(1_000)).await.unwrap();
+    charge(&books, &free, 5, 1).await;
+    charge(&books, &mine, 7, 1).await;
+    charge(&books, &mine, 11, 2).await;
+    books.remove(&mine).await.unwrap();
+    let node = Address::repeat_byte;
+    books.see(vec![(node(1), 4), (node(2), 4)], vec![(own, 4, Amount(10))]).await.unwrap();
+
+    // As it is found after a cut at this moment.
+    let after = disk.after_a_cut().books();
+    let owed = after.owed().unwrap();
+    assert_eq!(owed.len(), 2, "{owed:?}");
+    assert_eq!((owed[0].payer, owed[0].due()), (None, Amount(5)));
+    assert_eq!((owed[1].payer, owed[1].provider), (Some(own), Some(4)));
+    assert_eq!((owed[1].total, owed[1].due()), (Amount(18), Amount(8)));
+    assert_eq!(owed[1].nodes, [node(1), node(2)]);
+
+    // Who pays for keys without an owner is chosen once, whatever happens afterwards.
+    after.adopt(other).await.unwrap();
+    assert_eq!(after.adopt(own).await, Err(BooksError::Operator(other)));
+    after.adopt(other).await.unwrap();
+    assert_eq!(after.owed().unwrap()[1].payer, Some(other));
+    assert!(books.hold(&free, Amount(1)).is_ok(), "a refusal breaks nothing");
+}
+
+#[tokio::test]
+async fn books_from_before_there_were_tabs_get_them_out_of_their_receipts() {
+    let disk = Disk::default();
+    let books = disk.books();
+    let own = Address::repeat_byte(0xa);
+    let (mine, _) = books.create("mine", Some(own), Amount(1_000)).await.unwrap();
+    let (gone, _) = books.create("gone", Some(own), Amount(1_000)).await.unwrap();
+    for (id, amount, node) in [(&mine, 5, 1), (&gone, 7, 1), (&mine, 11, 1), (&mine, 13, 2)] {
+        charge(&books, id, amount, node).await;
+    }
+    let kept: Vec<_> = books.tabs().unwrap();
+    books.remove(&gone).await.unwrap();
+    drop(books);
+
+    let old = disk.after_a_cut();
+    old.forget_tabs();
+    let first = old.books();
+    let tabs = first.tabs().unwrap();
+    let amounts: Vec<_> = tabs.iter().map(|tab| (tab.owner, tab.node, tab.sum.amount)).collect();
+    let node = Address::repeat_byte;
+    assert_eq!(
+        amounts,
+        [
+            (None, node(1), Amount(7)),
+            (Some(own), node(1), Amount(16)),
+            (Some(own), node(2), Amount(13)),
+        ]
+    );
+    assert_eq!(tabs[2], kept[1], "with the same hash of the same receipts");
+    let name = first.book().unwrap();
+    let second = old.after_a_cut().books();
+    assert_eq!((second.tabs().unwrap(), second.book().unwrap()), (tabs, name), "and only once");
+}
+
+#[tokio::test]
+async fn keys_that_nobody_covers_are_refused_until_somebody_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let books = Books::open(&folder.path().join("books")).unwrap();
+    let own = Address::repeat_byte(0xa);
+    let (free, _) = books.create("free", None, Amount(9)).await.unwrap();
+    let (mine, _) = books.create("mine", Some(own), Amount(9)).await.unwrap();
+    assert_eq!(books.owners(), BTreeSet::from([None, Some(own)]));
+    let under_way = books.hold(&mine, Amount(5)).unwrap();
+    books.refuse(BTreeSet::from([Some(own)]));
+    assert!(matches!(books.visit(&mine, 9), Err(Denied::Uncovered)));
+    assert!(books.visit(&free, 9).is_ok());
+    books.settle(vec![(under_way, receipt(5, 1))]).await.unwrap();
+    books.refuse(BTreeSet::from([None]));
+    assert!(matches!(books.visit(&free, 9), Err(Denied::Uncovered)));
+    assert!(books.visit(&mine, 9).is_ok());
 }

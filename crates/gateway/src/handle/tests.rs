@@ -44,6 +44,7 @@ async fn open_for(scene: Scene, connections: usize, idle: Duration, each: u32) -
         questions: Arc::new(Semaphore::new(256)),
         questions_each: each,
         answer_time: 2 * SOON,
+        settling: scene.settling.clone(),
         spawner: scope.spawner(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -150,7 +151,7 @@ async fn sixty_four_streams_at_the_same_time_lose_nothing() {
     assert_eq!((record.answers, record.output_tokens), (64, 64 * 50));
     assert_eq!(record.budget.held, Amount(0));
     let owed = open.scene.counter.books.owed().unwrap();
-    assert_eq!(record.budget.spent.0, owed.iter().map(|owed| owed.amount.0).sum::<u128>());
+    assert_eq!(record.budget.spent.0, owed.iter().map(|owed| owed.due().0).sum::<u128>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -331,7 +331,7 @@ impl Oracle {
         }
         let minted: u128 = self.funded.values().sum();
         let mut in_modules = 0_u128;
-        for module_ in [at.registry, at.job_book, at.auditors, at.audits] {
+        for module_ in [at.registry, at.job_book, at.auditors, at.audits, at.tabs] {
             in_modules += scene.farm.read(at.ledger, &Ledger::moduleCall { module_ })?.locked;
         }
         let held = scene.farm.read(at.token, &WGrain::balanceOfCall { account: at.ledger })?;
