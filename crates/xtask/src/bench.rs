@@ -22,7 +22,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     run::{run, step, target_dir},
-    test::{WITH_GPU, WORKSPACE},
+    test::WORKSPACE,
 };
 
 type Bench = fn(&mut Report) -> anyhow::Result<()>;
@@ -92,7 +92,7 @@ pub fn run_benches(names: &[String]) -> anyhow::Result<()> {
     let wanted: Vec<_> = BENCHES.iter().filter(|bench| is_wanted(bench.0)).collect();
     let mut build = vec!["build", "--examples", "--bins"];
     if wanted.iter().any(|bench| bench.2.is_empty()) {
-        build.extend(if is_wanted("gpu") { WITH_GPU } else { WORKSPACE });
+        build.extend(WORKSPACE);
     } else {
         build.push("--release");
         for package in wanted.iter().flat_map(|bench| bench.2) {

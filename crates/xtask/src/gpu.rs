@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     bench,
     run::{root, run_in, said_in, step},
-    test::WITH_GPU,
+    test::WORKSPACE,
 };
 
 /// Where the path tracer's GPU program is written, by picture and class.
@@ -86,7 +86,7 @@ pub fn run_device() -> anyhow::Result<()> {
     step("gpu: tests, those of the worker on the best device");
     let tests = |which: &str, env: &[(&str, &str)]| {
         let mut args = vec!["nextest", "run"];
-        args.extend(WITH_GPU);
+        args.extend(WORKSPACE);
         args.extend(["-E", which, "--no-capture"]);
         run_in(&root(), "cargo", &args, env)
     };

@@ -2,19 +2,19 @@
 //! with the Rust tests so that a log closes with the test runner's summary.
 
 use crate::{
-    artifacts, guests,
+    artifacts, gpu, guests,
     run::{beside, root, run, run_in, step},
     setup, tidy,
 };
 
 /// Features, targets and profile must be the same for every cargo call here, or cargo builds the
-/// dependencies again. Release is what people run, so it is what is tested. GPU programs are not in yet: how long
-/// a run with them takes from cold is not known. `cargo xtask gpu` tests them.
+/// dependencies again. Release is what people run, so it is what is tested, with GPU programs, which are a default feature.
 pub const WORKSPACE: &[&str] = &["--workspace", "--release"];
-/// The same with GPU programs.
-pub const WITH_GPU: &[&str] = &["--workspace", "--release", "--features", "tilth-cli/gpu"];
+/// What has tests. Examples, which are for benches, are seen by clippy.
+const TESTED: &[&str] = &["--lib", "--bins", "--tests"];
 
 pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
+    let mut golden = None;
     if !rust_only {
         setup::all()?;
         step("structure");
@@ -24,16 +24,22 @@ pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
         let contracts = beside("contracts")?;
         let ours = lint().and_then(|()| {
             step("guest programs");
-            guests::run(true)
+            guests::run(true)?;
+            golden = Some(gpu::golden()?);
+            Ok(())
         });
         // Waited for in any case: what it has started would go on in the folder of the next run.
         contracts.wait().and(ours)?;
     }
     step("crates: tests");
+    gpu::warn_if_missing();
+    // A driver in software is among what is set up; where there is one, nothing that needs it is skipped.
+    let required = golden.as_deref().filter(|_| gpu::has_software_vulkan()).map(gpu::required);
     let mut args = vec!["nextest", "run"];
     args.extend(WORKSPACE);
+    args.extend(TESTED);
     args.extend(nextest.iter().map(String::as_str));
-    run("cargo", &args)
+    run_in(&root(), "cargo", &args, required.as_ref().map_or(&[], |env| &env[..]))
 }
 
 fn lint() -> anyhow::Result<()> {
