@@ -108,6 +108,19 @@ abstract contract JobLayout {
         (_treasury, _feeBps, smallValue) = (d.treasury, d.feeBps, d.smallValue);
     }
 
+    // ------------------------------------------------------------------ what both need
+
+    function _clientJob(uint64 jobId) internal view returns (Store storage s, Slots.Hot memory hot) {
+        s = _jobs[jobId];
+        hot = Slots.unpackHot(s.hot);
+        if (hot.state == IJobBook.JobState.None) revert IJobBook.NoSuchJob(jobId);
+        if (s.client != msg.sender) revert IJobBook.NotClient(jobId, msg.sender);
+    }
+
+    function _unclaimed(Slots.Hot memory hot, Slots.Course memory course) internal pure returns (uint256) {
+        return course.taskCount - hot.next + course.returnedTasks;
+    }
+
     /// @dev Shortest window for a job of so much value, seconds.
     function _minWindow(uint256 value) internal view returns (uint32) {
         if (value <= smallValue) return 10 seconds;

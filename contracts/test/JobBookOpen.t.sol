@@ -210,15 +210,23 @@ contract JobBookOpenTest is Network {
     }
 
     /// @dev The desk is code for the JobBook; by itself it has no money to lock and its jobs are nobody's.
-    function test_theDeskAloneOpensNothing() public {
+    function test_theDeskAloneOpensAndEndsNothing() public {
         IJobBook.Terms memory t = terms();
         vm.startPrank(CLIENT);
         vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
         desk.open(t, 1 ether);
         vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
         desk.open(t, 0);
+        uint64 id = book.open(t, 1 ether);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.topUp(id, 1 ether);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.cancel(id);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.finish(id);
+        book.cancel(id);
         vm.stopPrank();
-        eq(book.jobCount(), 0, "no job of the JobBook");
+        eq(book.jobCount(), 1, "no other job of the JobBook");
         eq(locked(CLIENT), 0, "no money");
     }
 }

@@ -2,6 +2,8 @@
 pragma solidity 0.8.37;
 
 import {T} from "./T.sol";
+import {AuditDesk} from "../src/AuditDesk.sol";
+import {AuditLayout} from "../src/AuditLayout.sol";
 import {Auditors} from "../src/Auditors.sol";
 import {Audits} from "../src/Audits.sol";
 import {JobBook} from "../src/JobBook.sol";
@@ -36,12 +38,13 @@ abstract contract Network is T {
     SoloRandomness internal randomness;
     Auditors internal auditors;
     Audits internal audits;
+    AuditDesk internal auditDesk;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         uint64 nonce = vm.getNonce(address(this));
-        address[9] memory at;
-        for (uint256 i = 0; i < 9; ++i) {
+        address[10] memory at;
+        for (uint256 i = 0; i < 10; ++i) {
             at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
         token = WGrain(payable(deployed("WGrain", "")));
@@ -57,21 +60,27 @@ abstract contract Network is T {
         desk = JobDesk(deployed("JobDesk", abi.encode(d)));
         randomness = SoloRandomness(deployed("SoloRandomness", ""));
         auditors = Auditors(deployed("Auditors", abi.encode(ledger, at[8], minStake())));
-        audits = Audits(deployed("Audits", abi.encode(book, registry, auditors, ledger, randomness, small())));
+        AuditLayout.Deployment memory a = AuditLayout.Deployment(book, registry, auditors, ledger, randomness, small());
+        audits = Audits(deployed("Audits", abi.encode(a, at[9])));
+        auditDesk = AuditDesk(deployed("AuditDesk", abi.encode(a)));
         ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
         ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
         ok(address(desk) == at[5] && address(auditors) == at[7], "addresses are known before deployment");
-        ok(address(audits) == at[8], "addresses are known before deployment");
+        ok(address(audits) == at[8] && address(auditDesk) == at[9], "addresses are known before deployment");
         fund(CLIENT, 1_000_000 ether);
     }
 
-    /// @dev Creates a contract from what forge built. With `new`, the compiler would build all of them anew inside every test
+    /// @dev Creates a contract from what forge built; zero if its constructor refuses. With `new`, the compiler would build all of them anew inside every test
     /// contract, which takes minutes.
-    function deployed(string memory name, bytes memory args) private returns (address at) {
+    function created(string memory name, bytes memory args) internal returns (address at) {
         bytes memory code = abi.encodePacked(vm.getCode(string.concat(name, ".sol:", name)), args);
         assembly ("memory-safe") {
             at := create(0, add(code, 0x20), mload(code))
         }
+    }
+
+    function deployed(string memory name, bytes memory args) private returns (address at) {
+        at = created(name, args);
         ok(at != address(0), string.concat(name, " is deployed"));
     }
 

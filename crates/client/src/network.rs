@@ -53,6 +53,8 @@ pub struct ContractAddresses {
     pub auditors: Address,
     /// `Audits`.
     pub audits: Address,
+    /// `AuditDesk`.
+    pub audit_desk: Address,
 }
 
 impl From<Addresses> for ContractAddresses {
@@ -67,6 +69,7 @@ impl From<Addresses> for ContractAddresses {
             randomness: all.randomness,
             auditors: all.auditors,
             audits: all.audits,
+            audit_desk: all.audit_desk,
         }
     }
 }
@@ -83,6 +86,7 @@ impl From<ContractAddresses> for Addresses {
             randomness: all.randomness,
             auditors: all.auditors,
             audits: all.audits,
+            audit_desk: all.audit_desk,
         }
     }
 }

@@ -32,7 +32,7 @@ pub mod job_book {
     );
 }
 
-/// Code of the JobBook for opening jobs; called through the JobBook only.
+/// Code of the JobBook for opening, funding and ending jobs; called through the JobBook only.
 pub mod job_desk {
     alloy_sol_types::sol!(
         #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +68,15 @@ pub mod audits {
     );
 }
 
+/// Code of Audits for naming and opening leaves; called through Audits only.
+pub mod audit_desk {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        AuditDesk,
+        "../../contracts/artifacts/AuditDesk.json"
+    );
+}
+
 /// Compound questions about jobs.
 pub mod job_view {
     alloy_sol_types::sol!(
@@ -95,6 +104,7 @@ pub mod wgrain {
     );
 }
 
+pub use audit_desk::AuditDesk;
 pub use auditors::Auditors;
 pub use audits::Audits;
 pub use job_book::JobBook;

@@ -7,7 +7,8 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
 use crate::bindings::{
-    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, Registry, SoloRandomness, WGrain,
+    AuditDesk, Auditors, Audits, JobBook, JobDesk, JobView, Ledger, Registry, SoloRandomness,
+    WGrain,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
@@ -37,6 +38,8 @@ pub struct Addresses {
     pub auditors: Address,
     /// `Audits`.
     pub audits: Address,
+    /// `AuditDesk`.
+    pub audit_desk: Address,
 }
 
 impl Addresses {
@@ -52,6 +55,7 @@ impl Addresses {
             randomness: address!("0x74696c7468000000000000000000000000001007"),
             auditors: address!("0x74696c7468000000000000000000000000001008"),
             audits: address!("0x74696c7468000000000000000000000000001009"),
+            audit_desk: address!("0x74696c746800000000000000000000000000100a"),
         }
     }
 
@@ -75,11 +79,12 @@ impl Addresses {
             randomness: next(),
             auditors: next(),
             audits: next(),
+            audit_desk: next(),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [Address; 9] {
+    pub const fn all(&self) -> [Address; 10] {
         let Self {
             token,
             ledger,
@@ -90,8 +95,12 @@ impl Addresses {
             randomness,
             auditors,
             audits,
+            audit_desk,
         } = *self;
-        [token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits]
+        [
+            token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits,
+            audit_desk,
+        ]
     }
 }
 
@@ -149,7 +158,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         address,
         init_code: [code.as_ref(), &args].concat().into(),
     };
-    let mut steps = Vec::with_capacity(9);
+    let mut steps = Vec::with_capacity(10);
     if params.token.is_none() {
         steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
@@ -162,8 +171,8 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
     let job_book =
         (at.ledger, at.registry, at.audits, params.treasury, U256::from(params.fee_bps), small);
     let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
-    let audits = (at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small)
-        .abi_encode_params();
+    // `AuditLayout.Deployment`, the same.
+    let audits = (at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small);
     steps.extend([
         step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),
         step("Registry", at.registry, &Registry::BYTECODE, registry),
@@ -177,7 +186,8 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         step("JobDesk", at.job_desk, &JobDesk::BYTECODE, (job_book,).abi_encode_params()),
         step("SoloRandomness", at.randomness, &SoloRandomness::BYTECODE, Vec::new()),
         step("Auditors", at.auditors, &Auditors::BYTECODE, auditors),
-        step("Audits", at.audits, &Audits::BYTECODE, audits),
+        step("Audits", at.audits, &Audits::BYTECODE, (audits, at.audit_desk).abi_encode_params()),
+        step("AuditDesk", at.audit_desk, &AuditDesk::BYTECODE, (audits,).abi_encode_params()),
     ]);
     steps
 }

@@ -57,6 +57,7 @@ fn artifacts_are_compact_and_fit_on_a_chain() -> Outcome {
         "SoloRandomness",
         "Auditors",
         "Audits",
+        "AuditDesk",
         "ReduceSum",
     ] {
         let text = fs::read_to_string(contracts().join(format!("artifacts/{name}.json")))?;

@@ -161,7 +161,8 @@ fn an_existing_token_is_not_deployed_again() -> Outcome {
             "JobDesk",
             "SoloRandomness",
             "Auditors",
-            "Audits"
+            "Audits",
+            "AuditDesk"
         ]
     );
     let mut db = database();

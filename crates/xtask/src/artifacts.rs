@@ -31,6 +31,7 @@ const CONTRACTS: &[(&str, &str)] = &[
     ("SoloRandomness.sol", "SoloRandomness"),
     ("Auditors.sol", "Auditors"),
     ("Audits.sol", "Audits"),
+    ("AuditDesk.sol", "AuditDesk"),
     ("examples/ReduceSum.sol", "ReduceSum"),
 ];
 
