@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IAuditors} from "./interfaces/IAuditors.sol";
 import {IAudits} from "./interfaces/IAudits.sol";
+import {IBench} from "./interfaces/IBench.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRandomness} from "./interfaces/IRandomness.sol";
@@ -19,6 +20,7 @@ abstract contract AuditLayout {
 
     /// @notice What both contracts are constructed with.
     struct Deployment {
+        IBench bench;
         IJobBook jobBook;
         IRegistry registry;
         IAuditors auditors;
@@ -35,6 +37,7 @@ abstract contract AuditLayout {
         uint256 prepare;
     }
 
+    IBench public immutable bench;
     IJobBook public immutable jobBook;
     IRegistry public immutable registry;
     IAuditors public immutable auditors;
@@ -51,8 +54,8 @@ abstract contract AuditLayout {
     constructor(Deployment memory d) {
         if (address(d.jobBook) == address(0) || address(d.registry) == address(0)) revert IAudits.BadDeployment();
         if (address(d.auditors) == address(0) || address(d.ledger) == address(0)) revert IAudits.BadDeployment();
-        if (address(d.randomness) == address(0)) revert IAudits.BadDeployment();
-        (jobBook, registry, auditors) = (d.jobBook, d.registry, d.auditors);
+        if (address(d.randomness) == address(0) || address(d.bench) == address(0)) revert IAudits.BadDeployment();
+        (bench, jobBook, registry, auditors) = (d.bench, d.jobBook, d.registry, d.auditors);
         (ledger, randomness, smallValue) = (d.ledger, d.randomness, d.smallValue);
     }
 

@@ -6,7 +6,6 @@ import {AuditLayout} from "./AuditLayout.sol";
 import {AuditStore} from "./AuditStore.sol";
 import {IAudits} from "./interfaces/IAudits.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
-import {IJudge, IJudged} from "./interfaces/IJudge.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {AuditRules} from "./libraries/AuditRules.sol";
 import {Draw} from "./libraries/Draw.sol";
@@ -16,8 +15,8 @@ import {Parameters} from "./libraries/Parameters.sol";
 
 /// @title Blind audits of submitted ranges.
 /// @dev The purse is this contract's own account in the Ledger: shares of settled ranges and of punished auditors come in,
-/// fees go out, and what it cannot pay yet stays owed. Calls go to JobBook, Registry, Auditors, Ledger and the beacon, none
-/// of which calls anybody it does not know. Loops run over at most COMMITTEE seats, SAMPLES leaves. Naming and opening the
+/// fees go out, and what it cannot pay yet stays owed. Calls go to Bench, JobBook, Registry, Auditors, Ledger and the beacon,
+/// none of which calls anybody it does not know. Loops run over at most COMMITTEE seats, SAMPLES leaves. Naming and opening the
 /// leaves is AuditDesk's code.
 contract Audits is AuditStore {
     using SafeCast for uint256;
@@ -40,11 +39,11 @@ contract Audits is AuditStore {
         _desk = desk_;
     }
 
-    // ------------------------------------------------------------------ JobBook
+    // ------------------------------------------------------------------ Bench
 
-    /// @inheritdoc IJudge
+    /// @inheritdoc IAudits
     function submitted(uint64 jobId, uint32 seq, uint32 provider) external {
-        if (msg.sender != address(jobBook)) revert NotJobBook(msg.sender);
+        if (msg.sender != address(bench)) revert NotBench(msg.sender);
         Case storage c = _cases[_key(jobId, seq)];
         c.round = randomness.roundNow();
         // The rate is that of the submission: nobody gains by waiting for a better one. What was claimed at a higher rate, or
@@ -58,7 +57,7 @@ contract Audits is AuditStore {
         emit AuditDue(jobId, seq, c.round, provider, c.rate);
     }
 
-    /// @inheritdoc IJudge
+    /// @inheritdoc IAudits
     function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge) {
         Case storage c = _cases[_key(jobId, seq)];
         if (c.state == State.Submitted) {
@@ -72,7 +71,7 @@ contract Audits is AuditStore {
         charge = _charge(c, value, c.outcome == Outcome.Upheld);
     }
 
-    /// @inheritdoc IJudge
+    /// @inheritdoc IAudits
     function room(uint32 provider) external view returns (uint256) {
         (uint256 stake,, uint256 exposure) = _backing(provider);
         if (stake < smallValue / Parameters.MIN_STAKE_PART) return 0;
@@ -298,7 +297,7 @@ contract Audits is AuditStore {
         Earners memory e = Earners(SeatState.Revealed, winner, c.fee, _purseShare(subject.value));
         if (winner == 0) (e.state, e.fee) = (SeatState.Committed, _leastFee());
         e.budget += _feesFrom(c.provider, e.fee * _count(jobId, seq, c, e));
-        registry.punish(c.provider, severity, subject.client);
+        bench.punish(c.provider, severity, subject.client);
         _pay(jobId, seq, c, e);
     }
 
@@ -309,13 +308,13 @@ contract Audits is AuditStore {
         if (stake == 0 || fees == 0) return 0;
         uint256 share = (2 * fees * Parameters.ONE + stake - 1) / stake;
         if (share > Parameters.ONE) share = Parameters.ONE;
-        return registry.punish(provider, share, address(this)) / 2;
+        return bench.punish(provider, share, address(this)) / 2;
     }
 
     /// @dev A range that is not submitted any more has nothing to be taken back; the case must end all the same.
     function _reject(uint64 jobId, uint32 seq) private {
         if (jobBook.range(jobId, seq).state != IJobBook.RangeState.Submitted) return;
-        IJudged(address(jobBook)).reject(jobId, seq);
+        bench.reject(jobId, seq);
     }
 
     /// @dev Punishes who voted otherwise than the winner, and gives everybody who earned it for each vote the fee or an equal part

@@ -9,6 +9,7 @@ import {IRegistry} from "./interfaces/IRegistry.sol";
 import {JobLayout} from "./JobLayout.sol";
 import {JobStore} from "./JobStore.sol";
 import {Facet} from "./libraries/Facet.sol";
+import {Flags} from "./libraries/Flags.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
 
@@ -154,6 +155,7 @@ contract JobBook is JobStore, IJudged {
 
     /// @dev What a provider would get now. All rules that bound a range are here.
     function _offer(
+        uint64 jobId,
         Store storage s,
         Slots.Cost memory cost,
         Slots.Hot memory hot,
@@ -186,7 +188,7 @@ contract JobBook is JobStore, IJudged {
         count = _min(count, _affordable(cost, hot.escrow));
         if (count == 0) return (Refusal.Dry, 0);
         uint256 room = p.room;
-        if (cost.audited) room = _min(room, _judge.room(p.number));
+        if (cost.audited) room = _min(room, _judge.room(jobId, p.number, Flags.AUDITED));
         count = _min(count, _affordable(cost, room));
         if (count == 0) return (Refusal.NoExposure, 0);
         return (Refusal.None, count);
@@ -205,7 +207,7 @@ contract JobBook is JobStore, IJudged {
         {
             uint256 shared;
             if (cost.clock) (clock, r.level, shared) = _enter(s, cost, hot, course);
-            (why, r.count) = _offer(s, cost, hot, course, p, shared, want, minPrice);
+            (why, r.count) = _offer(jobId, s, cost, hot, course, p, shared, want, minPrice);
         }
         if (why != Refusal.None) return (why, 0, 0, 0);
         if (clock != 0) s.clock = clock;
@@ -311,7 +313,7 @@ contract JobBook is JobStore, IJudged {
             jobId, seq, p.owner, root, units, failures, contentHash, uint128(hot.escrow), uint40(block.timestamp)
         );
         // forge-lint: disable-end(unsafe-typecast)
-        if (cost.audited) _judge.submitted(jobId, seq, p.number);
+        if (cost.audited) _judge.submitted(jobId, seq, p.number, Flags.AUDITED);
     }
 
     function _paceAfter(Store storage s, Slots.Cost memory cost, Slots.Head memory r) private {
@@ -388,6 +390,7 @@ contract JobBook is JobStore, IJudged {
         Store storage s = _jobs[jobId];
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
         uint256 window = wait ? Slots.unpackCourse(s.course).window : 0;
+        uint8 flags = wait ? Flags.AUDITED : Flags.AUDITED | Flags.ACKNOWLEDGED;
         Tab memory tab;
         tab.payments = new ILedger.Payment[](seqs.length + 2);
         tab.root = s.resultRoot;
@@ -401,7 +404,7 @@ contract JobBook is JobStore, IJudged {
             uint256 charge = 0;
             if (cost.audited) {
                 bool mayPay;
-                (mayPay, charge) = _judge.bill(jobId, seq, value);
+                (mayPay, charge) = _judge.bill(jobId, seq, value, flags);
                 if (!mayPay) continue;
                 tab.charges += charge;
             }
@@ -418,7 +421,7 @@ contract JobBook is JobStore, IJudged {
         s.resultRoot = tab.root;
         if (tab.fees != 0) tab.payments[tab.used++] = ILedger.Payment(_treasury, tab.fees.toUint128());
         if (tab.charges != 0) {
-            tab.payments[tab.used++] = ILedger.Payment(address(_judge), tab.charges.toUint128());
+            tab.payments[tab.used++] = ILedger.Payment(_purse, tab.charges.toUint128());
         }
         _pay(s.client, tab);
         return tab.done;
@@ -484,7 +487,7 @@ contract JobBook is JobStore, IJudged {
         (,, uint256 shared) = _enter(s, cost, hot, course);
         price = cost.price.toUint96();
         uint256 tasks;
-        (why, tasks) = _offer(s, cost, hot, course, _registry.standingOf(provider), shared, type(uint32).max, 0);
+        (why, tasks) = _offer(jobId, s, cost, hot, course, _registry.standingOf(provider), shared, type(uint32).max, 0);
         count = tasks.toUint32();
     }
 }

@@ -30,6 +30,11 @@ abstract contract JobStore is JobLayout, IJobBook {
     }
 
     /// @inheritdoc IJobBook
+    function purse() external view returns (address) {
+        return _purse;
+    }
+
+    /// @inheritdoc IJobBook
     function treasury() external view returns (address) {
         return _treasury;
     }

@@ -6,6 +6,7 @@ import {AuditDesk} from "../src/AuditDesk.sol";
 import {AuditLayout} from "../src/AuditLayout.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
+import {IBench} from "../src/interfaces/IBench.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRandomness} from "../src/interfaces/IRandomness.sol";
@@ -415,7 +416,7 @@ contract AuditsTest is AuditWorld {
             audit(id, done, false, 0);
             acknowledge(id, done);
         }
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         registry.punish(1, 960_000_000, CLIENT);
         uint256 usual = audits.rateOf(1);
         // It is claimed while there is stake, and submitted without.
@@ -423,7 +424,7 @@ contract AuditsTest is AuditWorld {
         vm.prank(ownerOf(1));
         registry.addStake(960 ether);
         (uint32 seq,,) = claim(id, 1, 40);
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         registry.punish(1, 960_000_000, CLIENT);
         (bytes32 root, uint128 tally) = MerkleSum.recomputeRoot(leaves(id, seq, false));
         vm.prank(nodeOf(1));
@@ -494,9 +495,11 @@ contract AuditsTest is AuditWorld {
     }
 
     function test_theDeskIsBuiltWithAllItNeeds() public {
-        AuditLayout.Deployment memory d = AuditLayout.Deployment(book, registry, auditors, ledger, randomness, 1);
+        AuditLayout.Deployment memory d = AuditLayout.Deployment(bench, book, registry, auditors, ledger, randomness, 1);
         ok(canBeBuilt(d), "with everything");
-        d.jobBook = IJobBook(address(0));
+        d.bench = IBench(address(0));
+        ok(!canBeBuilt(d), "without Bench");
+        (d.bench, d.jobBook) = (bench, IJobBook(address(0)));
         ok(!canBeBuilt(d), "without JobBook");
         (d.jobBook, d.registry) = (book, IRegistry(address(0)));
         ok(!canBeBuilt(d), "without Registry");
@@ -526,9 +529,13 @@ contract AuditsTest is AuditWorld {
 
     function test_wrongMovesAreRefused() public {
         someAuditors(7, 100 ether);
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NotJobBook.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(this)));
         audits.submitted(id, 0, 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobBook.NotJudge.selector, address(this)));
+        vm.prank(address(book));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(book)));
+        audits.submitted(id, 0, 1);
+        vm.prank(address(audits));
+        vm.expectRevert(abi.encodeWithSelector(IJobBook.NotJudge.selector, address(audits)));
         book.reject(id, 0);
         wrongState(0, IAudits.State.None);
         audits.draw(id, 0);
@@ -616,7 +623,7 @@ contract AuditsTest is AuditWorld {
         ok(book.range(plain, seq).state == IJobBook.RangeState.Settled, "paid at once");
         ok(case_(plain, seq).state == IAudits.State.None, "no case");
         eq(free(address(audits)), 0, "no charge");
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         vm.expectPartialRevert(IJobBook.WrongRangeState.selector);
         book.reject(plain, seq);
     }

@@ -183,7 +183,7 @@ contract JobBookOpenTest is Network {
     }
 
     function deployment() internal view returns (JobLayout.Deployment memory) {
-        return JobLayout.Deployment(ledger, registry, audits, TREASURY, 100, 1);
+        return JobLayout.Deployment(ledger, registry, bench, address(audits), TREASURY, 100, 1);
     }
 
     function test_construction() public {
@@ -195,6 +195,9 @@ contract JobBookOpenTest is Network {
         refusedDeployment(d, address(desk));
         d = deployment();
         d.judge = IJudge(address(0));
+        refusedDeployment(d, address(desk));
+        d = deployment();
+        d.purse = address(0);
         refusedDeployment(d, address(desk));
         d = deployment();
         d.feeBps = 501;

@@ -55,6 +55,8 @@ pub struct ContractAddresses {
     pub audits: Address,
     /// `AuditDesk`.
     pub audit_desk: Address,
+    /// `Bench`.
+    pub bench: Address,
 }
 
 impl From<Addresses> for ContractAddresses {
@@ -70,6 +72,7 @@ impl From<Addresses> for ContractAddresses {
             auditors: all.auditors,
             audits: all.audits,
             audit_desk: all.audit_desk,
+            bench: all.bench,
         }
     }
 }
@@ -87,6 +90,7 @@ impl From<ContractAddresses> for Addresses {
             auditors: all.auditors,
             audits: all.audits,
             audit_desk: all.audit_desk,
+            bench: all.bench,
         }
     }
 }

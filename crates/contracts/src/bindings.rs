@@ -77,6 +77,15 @@ pub mod audit_desk {
     );
 }
 
+/// The judge of JobBook and Registry: the door to those who judge ranges.
+pub mod bench {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Bench,
+        "../../contracts/artifacts/Bench.json"
+    );
+}
+
 /// Compound questions about jobs.
 pub mod job_view {
     alloy_sol_types::sol!(
@@ -107,6 +116,7 @@ pub mod wgrain {
 pub use audit_desk::AuditDesk;
 pub use auditors::Auditors;
 pub use audits::Audits;
+pub use bench::Bench;
 pub use job_book::JobBook;
 pub use job_desk::JobDesk;
 pub use job_view::JobView;

@@ -7,8 +7,8 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
 use crate::bindings::{
-    AuditDesk, Auditors, Audits, JobBook, JobDesk, JobView, Ledger, Registry, SoloRandomness,
-    WGrain,
+    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, Registry,
+    SoloRandomness, WGrain,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
@@ -40,6 +40,8 @@ pub struct Addresses {
     pub audits: Address,
     /// `AuditDesk`.
     pub audit_desk: Address,
+    /// `Bench`, the judge of `JobBook` and `Registry`.
+    pub bench: Address,
 }
 
 impl Addresses {
@@ -56,6 +58,7 @@ impl Addresses {
             auditors: address!("0x74696c7468000000000000000000000000001008"),
             audits: address!("0x74696c7468000000000000000000000000001009"),
             audit_desk: address!("0x74696c746800000000000000000000000000100a"),
+            bench: address!("0x74696c746800000000000000000000000000100b"),
         }
     }
 
@@ -80,11 +83,12 @@ impl Addresses {
             auditors: next(),
             audits: next(),
             audit_desk: next(),
+            bench: next(),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [Address; 10] {
+    pub const fn all(&self) -> [Address; 11] {
         let Self {
             token,
             ledger,
@@ -96,10 +100,11 @@ impl Addresses {
             auditors,
             audits,
             audit_desk,
+            bench,
         } = *self;
         [
             token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits,
-            audit_desk,
+            audit_desk, bench,
         ]
     }
 }
@@ -158,7 +163,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         address,
         init_code: [code.as_ref(), &args].concat().into(),
     };
-    let mut steps = Vec::with_capacity(10);
+    let mut steps = Vec::with_capacity(11);
     if params.token.is_none() {
         steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
@@ -166,13 +171,14 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         .map(|module| (module, params.module_cap))
         .to_vec();
     let ledger = (at.token, grants).abi_encode_params();
-    let registry = (at.ledger, at.job_book, at.audits).abi_encode_params();
+    let registry = (at.ledger, at.job_book, at.bench).abi_encode_params();
+    let fee_bps = U256::from(params.fee_bps);
     // Solidity's `JobLayout.Deployment`: of static fields, so it is encoded in line.
-    let job_book =
-        (at.ledger, at.registry, at.audits, params.treasury, U256::from(params.fee_bps), small);
+    let job_book = (at.ledger, at.registry, at.bench, at.audits, params.treasury, fee_bps, small);
     let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
     // `AuditLayout.Deployment`, the same.
-    let audits = (at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small);
+    let audits = (at.bench, at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small);
+    let bench = (at.job_book, at.registry, at.audits).abi_encode_params();
     steps.extend([
         step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),
         step("Registry", at.registry, &Registry::BYTECODE, registry),
@@ -188,6 +194,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         step("Auditors", at.auditors, &Auditors::BYTECODE, auditors),
         step("Audits", at.audits, &Audits::BYTECODE, (audits, at.audit_desk).abi_encode_params()),
         step("AuditDesk", at.audit_desk, &AuditDesk::BYTECODE, (audits,).abi_encode_params()),
+        step("Bench", at.bench, &Bench::BYTECODE, bench),
     ]);
     steps
 }

@@ -12,7 +12,7 @@ pub mod deployment;
 pub mod state;
 
 pub use bindings::{
-    AuditDesk, Auditors, Audits, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry,
+    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry,
     SoloRandomness, WGrain,
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},

@@ -58,6 +58,7 @@ fn artifacts_are_compact_and_fit_on_a_chain() -> Outcome {
         "Auditors",
         "Audits",
         "AuditDesk",
+        "Bench",
         "ReduceSum",
     ] {
         let text = fs::read_to_string(contracts().join(format!("artifacts/{name}.json")))?;

@@ -32,6 +32,7 @@ const CONTRACTS: &[(&str, &str)] = &[
     ("Auditors.sol", "Auditors"),
     ("Audits.sol", "Audits"),
     ("AuditDesk.sol", "AuditDesk"),
+    ("Bench.sol", "Bench"),
     ("examples/ReduceSum.sol", "ReduceSum"),
 ];
 
