@@ -6,6 +6,7 @@ import {Auditors} from "../src/Auditors.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
+import {StakeLine} from "../src/libraries/StakeLine.sol";
 
 /// @dev Auditors' stake, the line they are drawn from, and their punishment.
 contract AuditorsTest is AuditWorld {
@@ -30,7 +31,7 @@ contract AuditorsTest is AuditWorld {
         eq(locked(auditorOwner(2)), 30 ether, "locked");
         eq(auditors.at(10 ether - 1, NOW), 1, "the first one's last place");
         eq(auditors.at(10 ether, NOW), 2, "the second one's first place");
-        vm.expectRevert(abi.encodeWithSelector(IAuditors.OffTheLine.selector, 40 ether, 40 ether));
+        vm.expectRevert(abi.encodeWithSelector(StakeLine.OffTheLine.selector, 40 ether, 40 ether));
         auditors.at(40 ether, NOW);
         eq(auditors.auditor(3).number, 0, "nobody");
         (address owner, address node, uint256 reach) = auditors.holder(2);
@@ -160,7 +161,7 @@ contract AuditorsTest is AuditWorld {
             seed = uint256(keccak256(abi.encode(seed)));
             isTheLine(moments[seed % moments.length], n, seed >> 8);
         }
-        vm.expectRevert(abi.encodeWithSelector(IAuditors.OffTheLine.selector, 0, 0));
+        vm.expectRevert(abi.encodeWithSelector(StakeLine.OffTheLine.selector, 0, 0));
         auditors.at(0, moments[0].at - 1);
     }
 
@@ -212,7 +213,7 @@ contract AuditorsTest is AuditWorld {
             eq(auditors.at(end + seed % stake, m.at), i, "any place");
             end += stake;
         }
-        vm.expectRevert(abi.encodeWithSelector(IAuditors.OffTheLine.selector, end, end));
+        vm.expectRevert(abi.encodeWithSelector(StakeLine.OffTheLine.selector, end, end));
         auditors.at(end, m.at);
         isDrawnFrom(m, n, seed, end);
     }
