@@ -126,6 +126,36 @@ contract AuditorsTest is AuditWorld {
         }
     }
 
+    /// @dev Mates are drawn one at a time, each without those before it.
+    function test_panelsAreThoseOfRust() public {
+        string memory json = vm.readFile("../vectors/trust.json");
+        string[] memory stakes = vm.parseJsonStringArray(json, ".votes.stakes");
+        for (uint256 i = 0; i < stakes.length; ++i) {
+            auditor(i + 1, uint128(vm.parseUint(stakes[i])));
+        }
+        bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.panels.seed");
+        string[] memory first = vm.parseJsonStringArray(json, ".votes.panels.first");
+        string[] memory wanted = vm.parseJsonStringArray(json, ".votes.panels.wanted");
+        string[] memory out = vm.parseJsonStringArray(json, ".votes.panels.out");
+        string[] memory found = vm.parseJsonStringArray(json, ".votes.panels.found");
+        string[] memory next = vm.parseJsonStringArray(json, ".votes.panels.next");
+        ok(seed.length >= 20, "there are vectors");
+        for (uint256 n = 0; n < seed.length; ++n) {
+            uint256 seats = vm.parseUint(wanted[n]);
+            uint32 i = uint32(vm.parseUint(first[n]));
+            string memory members = "";
+            while (bytes(members).length < seats) {
+                uint32[] memory got =
+                    auditors.drawn(seed[n], Draw.REPLICA, i, 1, digits(string.concat(out[n], members)), NOW);
+                if (got.length == 0) break;
+                members = string.concat(members, vm.toString(got[0]));
+                ++i;
+            }
+            eq(keccak256(bytes(members)), keccak256(bytes(found[n])), "who is drawn");
+            eq(i, vm.parseUint(next[n]), "the next draw");
+        }
+    }
+
     function digits(string memory text) internal pure returns (uint32[] memory numbers) {
         bytes memory letters = bytes(text);
         numbers = new uint32[](letters.length);
