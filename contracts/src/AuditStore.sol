@@ -1,60 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {IAuditors} from "./interfaces/IAuditors.sol";
+import {AuditLayout} from "./AuditLayout.sol";
 import {IAudits} from "./interfaces/IAudits.sol";
-import {IJobBook} from "./interfaces/IJobBook.sol";
-import {ILedger} from "./interfaces/ILedger.sol";
-import {IRandomness} from "./interfaces/IRandomness.sol";
-import {IRegistry} from "./interfaces/IRegistry.sol";
 import {AuditRules} from "./libraries/AuditRules.sol";
 import {Draw} from "./libraries/Draw.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 
-/// @title What Audits stores, its views, and what its moves share.
+/// @title The views of Audits, and what its moves share.
 /// @dev Only Audits builds on it; apart for the reader's sake.
-abstract contract AuditStore is IAudits {
-    using SafeCast for uint256;
-
-    /// @dev What a case needs to know of its range, read when it is needed.
-    struct Subject {
-        IJobBook.Range range;
-        address client;
-        uint256 value;
-        uint256 prepare;
-    }
-
-    IJobBook public immutable jobBook;
-    IRegistry public immutable registry;
-    IAuditors public immutable auditors;
-    ILedger public immutable ledger;
-    IRandomness public immutable randomness;
-    /// @notice Ranges worth at most this have one auditor first; base units.
-    uint256 public immutable smallValue;
-
-    mapping(uint256 key => Case) internal _cases;
-    mapping(uint256 key => mapping(uint256 seat => Seat)) internal _seats;
-    /// @inheritdoc IAudits
-    mapping(uint32 provider => uint128) public record;
-    /// @inheritdoc IAudits
-    mapping(address owner => uint128) public owed;
-
-    constructor(
-        IJobBook jobBook_,
-        IRegistry registry_,
-        IAuditors auditors_,
-        ILedger ledger_,
-        IRandomness randomness_,
-        uint256 smallValue_
-    ) {
-        (uint128 cap,) = ledger_.module(address(this));
-        if (cap == 0 || address(jobBook_) == address(0) || address(randomness_) == address(0)) revert BadDeployment();
-        if (address(registry_) == address(0) || address(auditors_) == address(0)) revert BadDeployment();
-        (jobBook, registry, auditors) = (jobBook_, registry_, auditors_);
-        (ledger, randomness, smallValue) = (ledger_, randomness_, smallValue_);
-    }
-
+abstract contract AuditStore is AuditLayout, IAudits {
     // ------------------------------------------------------------------ views
 
     /// @inheritdoc IAudits
@@ -68,40 +23,21 @@ abstract contract AuditStore is IAudits {
     }
 
     /// @inheritdoc IAudits
+    function record(uint32 provider) external view returns (uint128) {
+        return _record[provider];
+    }
+
+    /// @inheritdoc IAudits
+    function owed(address owner) external view returns (uint128) {
+        return _owed[owner];
+    }
+
+    /// @inheritdoc IAudits
     function rateOf(uint32 provider) public view returns (uint256) {
-        return AuditRules.rate(record[provider], smallValue * Parameters.HALF_RECORD_SMALL_VALUES);
+        return AuditRules.rate(_record[provider], smallValue * Parameters.HALF_RECORD_SMALL_VALUES);
     }
 
     // ------------------------------------------------------------------ small things
-
-    function _key(uint64 jobId, uint32 seq) internal pure returns (uint256) {
-        return uint256(jobId) << 32 | seq;
-    }
-
-    function _caseIn(uint64 jobId, uint32 seq, State state) internal view returns (Case storage c) {
-        c = _cases[_key(jobId, seq)];
-        if (c.state != state) revert WrongState(jobId, seq, c.state);
-    }
-
-    function _timely(uint64 jobId, uint32 seq, State state) internal view returns (Case storage c) {
-        c = _caseIn(jobId, seq, state);
-        if (block.timestamp > c.deadline) revert TooLate(c.deadline);
-    }
-
-    function _after(uint256 time) internal view returns (uint40) {
-        return (block.timestamp + time).toUint40();
-    }
-
-    function _subject(uint64 jobId, uint32 seq) internal view returns (Subject memory s) {
-        s.range = jobBook.range(jobId, seq);
-        (s.client, s.prepare) = jobBook.subjectOf(jobId);
-        s.value = uint256(s.range.units) * s.range.price;
-    }
-
-    /// @dev Only after `draw`, which keeps the beacon's value.
-    function _seed(Case storage c, uint64 jobId, uint32 seq, uint8 stage) internal view returns (bytes32) {
-        return Draw.seedOf(randomness.value(c.round), jobId, seq, stage);
-    }
 
     function _decision(Case storage c, uint64 jobId, uint32 seq, bytes32 beacon)
         internal
@@ -118,10 +54,6 @@ abstract contract AuditStore is IAudits {
     {
         s = _seats[_key(jobId, seq)][number];
         if (number >= c.given || s.stage != c.stage || s.state != state) revert WrongSeat(number);
-    }
-
-    function _leastFee() internal view returns (uint256) {
-        return smallValue / Parameters.MIN_FEE_PART;
     }
 
     /// @dev What the purse puts aside for the audit of a range worth so much.
@@ -147,13 +79,6 @@ abstract contract AuditStore is IAudits {
 
     // ------------------------------------------------------------------ seats
 
-    function _inStage(uint64 jobId, uint32 seq, Case storage c, SeatState state) internal view returns (uint256 n) {
-        mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
-        for (uint256 i = 0; i < c.given; ++i) {
-            if (seats[i].stage == c.stage && seats[i].state == state) ++n;
-        }
-    }
-
     /// @dev The answers of all who have revealed, each as often as it was drawn.
     function _votes(uint64 jobId, uint32 seq, Case storage c) internal view returns (bytes32[] memory votes) {
         mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
@@ -169,16 +94,5 @@ abstract contract AuditStore is IAudits {
         assembly ("memory-safe") {
             mstore(votes, n)
         }
-    }
-
-    function _positionOf(uint256 positions, uint256 i) internal pure returns (uint256) {
-        return positions >> 32 * i & type(uint32).max;
-    }
-
-    function _drawnBefore(uint256 positions, uint256 i, uint256 position) internal pure returns (bool) {
-        for (uint256 j = 0; j < i; ++j) {
-            if (_positionOf(positions, j) == position) return true;
-        }
-        return false;
     }
 }

@@ -2,22 +2,17 @@
 pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IAuditors} from "./interfaces/IAuditors.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {AuditRules} from "./libraries/AuditRules.sol";
-import {Draw} from "./libraries/Draw.sol";
 import {Parameters} from "./libraries/Parameters.sol";
+import {StakeLine} from "./libraries/StakeLine.sol";
 
 /// @title Who re-executes samples of others' work.
-/// @dev The line of stakes is a binary tree over the numbers in which a node keeps the sum of its left half only: a place is
-/// found with one look-up per level, a stake changed with a write at every level where the path turns left. The tree grows
-/// a level when the numbers reach its end; the new root's left half is the whole old line. Every sum is kept with the time
-/// of its change, so that the line can be read as it stood at any moment: who changes its stake when a beacon is known
-/// changes nothing that this beacon draws. A look-up reads the newest sum first, which nearly always answers, then halves.
+/// @dev The line of stakes is a StakeLine over the numbers of auditors, which count from 1.
 contract Auditors is IAuditors {
     using SafeCast for uint256;
-    using Checkpoints for Checkpoints.Trace208;
+    using StakeLine for StakeLine.Line;
 
     struct Stake {
         uint96 active;
@@ -30,25 +25,6 @@ contract Auditors is IAuditors {
         address node;
     }
 
-    /// @dev The whole line at some moment: its length, how many have a part of it, and the levels of the tree, which then had
-    /// room for 2^levels numbers from 0 on (number 0 has no stake).
-    struct Line {
-        uint256 total;
-        uint256 staked;
-        uint256 levels;
-    }
-
-    /// @dev Parts of the line that are left out, in its order, and the length of the rest.
-    struct Gaps {
-        uint256[] starts;
-        uint256[] lengths;
-        uint256 used;
-        uint256 left;
-    }
-
-    /// @dev As of when everything stands as it does now.
-    uint40 private constant NOW = type(uint40).max;
-
     ILedger public immutable ledger;
     address public immutable judge;
     /// @inheritdoc IAuditors
@@ -56,9 +32,7 @@ contract Auditors is IAuditors {
 
     /// @inheritdoc IAuditors
     uint32 public count;
-    /// @dev Packed: total 96 bits, staked 32, levels 8.
-    Checkpoints.Trace208 private _line;
-    mapping(uint256 levelAndNode => Checkpoints.Trace208 leftSum) private _left;
+    StakeLine.Line private _line;
     mapping(uint32 number => Stake) private _stakes;
     mapping(uint32 number => Keys) private _keys;
     mapping(address owner => uint32 number) private _numbers;
@@ -107,7 +81,7 @@ contract Auditors is IAuditors {
         if (amount == 0 || amount > s.active) revert BadStake(amount);
         uint256 rest = s.active - amount;
         if (rest != 0 && rest < minStake) revert BadStake(amount);
-        _move(number, s.active, rest);
+        _line.set(number, s.active, rest);
         s.active = rest.toUint96();
         s.leaving = (uint256(s.leaving) + amount).toUint96();
         s.readyAt = (block.timestamp + Parameters.THAWING).toUint40();
@@ -135,7 +109,7 @@ contract Auditors is IAuditors {
         if (penalty == 0) return 0;
         cut = penalty.toUint128();
         uint256 fromActive = penalty < s.active ? penalty : s.active;
-        _move(number, s.active, s.active - fromActive);
+        _line.set(number, s.active, s.active - fromActive);
         s.active = (s.active - fromActive).toUint96();
         s.leaving = (s.leaving - (penalty - fromActive)).toUint96();
         _stakes[number] = s;
@@ -163,22 +137,22 @@ contract Auditors is IAuditors {
 
     /// @inheritdoc IAuditors
     function total() external view returns (uint256) {
-        return _lineAt(NOW).total;
+        return _line.shape(StakeLine.NOW).total;
     }
 
     /// @inheritdoc IAuditors
     function staked() external view returns (uint32) {
-        return _lineAt(NOW).staked.toUint32();
+        return _line.shape(StakeLine.NOW).staked.toUint32();
     }
 
     /// @inheritdoc IAuditors
     function at(uint256 place, uint40 asOf) external view returns (uint32 number) {
-        return _at(place, _lineAt(asOf), asOf);
+        return _line.at(place, asOf);
     }
 
     /// @inheritdoc IAuditors
     function part(uint32 number, uint40 asOf) external view returns (uint256 start, uint256 length) {
-        return _part(number, _lineAt(asOf), asOf);
+        return _line.part(number, asOf);
     }
 
     /// @inheritdoc IAuditors
@@ -193,17 +167,7 @@ contract Auditors is IAuditors {
         view
         returns (uint32[] memory numbers)
     {
-        Line memory line = _lineAt(asOf);
-        Gaps memory gaps = _gaps(out, line, asOf);
-        if (gaps.left == 0) return numbers;
-        numbers = new uint32[](wanted);
-        for (uint32 n = 0; n < wanted; ++n) {
-            uint256 place = Draw.word(seed, purpose, first + n) % gaps.left;
-            for (uint256 i = 0; i < gaps.used && place >= gaps.starts[i]; ++i) {
-                place += gaps.lengths[i];
-            }
-            numbers[n] = _at(place, line, asOf);
-        }
+        return _line.drawn(seed, purpose, first, wanted, out, asOf);
     }
 
     // ------------------------------------------------------------------ private
@@ -213,107 +177,10 @@ contract Auditors is IAuditors {
         uint256 active = s.active;
         uint256 more = active + amount;
         if (amount == 0 || more < minStake) revert BadStake(amount);
-        _move(number, active, more);
+        _line.set(number, active, more);
         s.active = more.toUint96();
         emit AuditorStakeAdded(msg.sender, amount, s.active);
         ledger.lock(msg.sender, amount);
-    }
-
-    /// @dev The auditor's part of the line is now so long.
-    function _move(uint32 number, uint256 before, uint256 now_) private {
-        if (before == now_) return;
-        Line memory line = _lineAt(NOW);
-        // Makes room for the number: a new root over the whole line as it is.
-        while (number >> line.levels != 0) {
-            line.levels += 1;
-            _set(_left[_key(line.levels, 0)], line.total);
-        }
-        line.total = line.total - before + now_;
-        if (before == 0) ++line.staked;
-        if (now_ == 0) --line.staked;
-        _set(_line, line.total | line.staked << 96 | line.levels << 128);
-        uint256 node = number;
-        for (uint256 level = 1; level <= line.levels; ++level) {
-            bool isLeft = node & 1 == 0;
-            node >>= 1;
-            if (!isLeft) continue;
-            Checkpoints.Trace208 storage left = _left[_key(level, node)];
-            _set(left, left.latest() - before + now_);
-        }
-    }
-
-    /// @dev Within a second the last change counts.
-    function _set(Checkpoints.Trace208 storage trace, uint256 value) private {
-        trace.push(block.timestamp.toUint48(), value.toUint208());
-    }
-
-    /// @dev The value after all changes up to and including that second.
-    function _get(Checkpoints.Trace208 storage trace, uint40 asOf) private view returns (uint256) {
-        (, uint48 since, uint208 newest) = trace.latestCheckpoint();
-        return since <= asOf ? newest : trace.upperLookupRecent(asOf);
-    }
-
-    function _lineAt(uint40 asOf) private view returns (Line memory) {
-        uint256 packed = _get(_line, asOf);
-        return Line(packed & type(uint96).max, packed >> 96 & type(uint32).max, packed >> 128);
-    }
-
-    function _at(uint256 place, Line memory line, uint40 asOf) private view returns (uint32) {
-        if (place >= line.total) revert OffTheLine(place, line.total);
-        uint256 node = 0;
-        for (uint256 level = line.levels; level != 0; --level) {
-            uint256 left = _get(_left[_key(level, node)], asOf);
-            node <<= 1;
-            if (place >= left) {
-                place -= left;
-                node |= 1;
-            }
-        }
-        return node.toUint32();
-    }
-
-    /// @dev The parts of the line whose holders are left out, in its order.
-    function _gaps(uint32[] calldata out, Line memory line, uint40 asOf) private view returns (Gaps memory g) {
-        g.starts = new uint256[](out.length);
-        g.lengths = new uint256[](out.length);
-        g.left = line.total;
-        for (uint256 n = 0; n < out.length; ++n) {
-            (uint256 start, uint256 length) = _part(out[n], line, asOf);
-            if (length == 0) continue;
-            // Where it belongs in the order of the line; parts do not overlap, so equal starts are the same one.
-            uint256 i = 0;
-            while (i < g.used && g.starts[i] < start) ++i;
-            if (i < g.used && g.starts[i] == start) continue;
-            for (uint256 k = g.used; k > i; --k) {
-                (g.starts[k], g.lengths[k]) = (g.starts[k - 1], g.lengths[k - 1]);
-            }
-            (g.starts[i], g.lengths[i]) = (start, length);
-            ++g.used;
-            g.left -= length;
-        }
-    }
-
-    /// @dev The end of a part is the start of the next number's.
-    function _part(uint256 number, Line memory line, uint40 asOf) private view returns (uint256 start, uint256 length) {
-        if (number == 0) return (0, 0);
-        start = _before(number, line, asOf);
-        length = _before(number + 1, line, asOf) - start;
-    }
-
-    /// @dev The stakes of all smaller numbers.
-    function _before(uint256 number, Line memory line, uint40 asOf) private view returns (uint256 sum) {
-        // It joined later: the whole line is before it.
-        if (number >> line.levels != 0) return line.total;
-        for (uint256 level = 1; level <= line.levels; ++level) {
-            bool isRight = number & 1 == 1;
-            number >>= 1;
-            if (isRight) sum += _get(_left[_key(level, number)], asOf);
-        }
-    }
-
-    /// @dev A level has fewer than 2^32 nodes.
-    function _key(uint256 level, uint256 node) private pure returns (uint256) {
-        return level << 32 | node;
     }
 
     function _takeNode(uint32 number, address node) private {

@@ -2,24 +2,22 @@
 pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {AuditLayout} from "./AuditLayout.sol";
 import {AuditStore} from "./AuditStore.sol";
-import {IAuditors} from "./interfaces/IAuditors.sol";
 import {IAudits} from "./interfaces/IAudits.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
-import {IJudge, IJudged} from "./interfaces/IJudge.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
-import {IRandomness} from "./interfaces/IRandomness.sol";
-import {IRegistry} from "./interfaces/IRegistry.sol";
 import {AuditRules} from "./libraries/AuditRules.sol";
 import {Draw} from "./libraries/Draw.sol";
-import {LeafCheck} from "./libraries/LeafCheck.sol";
+import {Facet} from "./libraries/Facet.sol";
 import {MerkleSum} from "./libraries/MerkleSum.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 
 /// @title Blind audits of submitted ranges.
 /// @dev The purse is this contract's own account in the Ledger: shares of settled ranges and of punished auditors come in,
-/// fees go out, and what it cannot pay yet stays owed. Calls go to JobBook, Registry, Auditors, Ledger and the beacon, none
-/// of which calls anybody it does not know. Loops run over at most COMMITTEE seats, SAMPLES leaves.
+/// fees go out, and what it cannot pay yet stays owed. Calls go to Bench, JobBook, Registry, Auditors, Ledger and the beacon,
+/// none of which calls anybody it does not know. Loops run over at most COMMITTEE seats, SAMPLES leaves. Naming and opening the
+/// leaves is AuditDesk's code.
 contract Audits is AuditStore {
     using SafeCast for uint256;
 
@@ -32,20 +30,20 @@ contract Audits is AuditStore {
         uint256 budget;
     }
 
-    constructor(
-        IJobBook jobBook_,
-        IRegistry registry_,
-        IAuditors auditors_,
-        ILedger ledger_,
-        IRandomness randomness_,
-        uint256 smallValue_
-    ) AuditStore(jobBook_, registry_, auditors_, ledger_, randomness_, smallValue_) {}
+    /// @dev The contract whose code names and opens the leaves.
+    address private immutable _desk;
 
-    // ------------------------------------------------------------------ JobBook
+    constructor(Deployment memory d, address desk_) AuditLayout(d) {
+        (uint128 cap,) = d.ledger.module(address(this));
+        if (cap == 0 || desk_ == address(0)) revert BadDeployment();
+        _desk = desk_;
+    }
 
-    /// @inheritdoc IJudge
+    // ------------------------------------------------------------------ Bench
+
+    /// @inheritdoc IAudits
     function submitted(uint64 jobId, uint32 seq, uint32 provider) external {
-        if (msg.sender != address(jobBook)) revert NotJobBook(msg.sender);
+        if (msg.sender != address(bench)) revert NotBench(msg.sender);
         Case storage c = _cases[_key(jobId, seq)];
         c.round = randomness.roundNow();
         // The rate is that of the submission: nobody gains by waiting for a better one. What was claimed at a higher rate, or
@@ -59,7 +57,7 @@ contract Audits is AuditStore {
         emit AuditDue(jobId, seq, c.round, provider, c.rate);
     }
 
-    /// @inheritdoc IJudge
+    /// @inheritdoc IAudits
     function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge) {
         Case storage c = _cases[_key(jobId, seq)];
         if (c.state == State.Submitted) {
@@ -73,7 +71,7 @@ contract Audits is AuditStore {
         charge = _charge(c, value, c.outcome == Outcome.Upheld);
     }
 
-    /// @inheritdoc IJudge
+    /// @inheritdoc IAudits
     function room(uint32 provider) external view returns (uint256) {
         (uint256 stake,, uint256 exposure) = _backing(provider);
         if (stake < smallValue / Parameters.MIN_STAKE_PART) return 0;
@@ -115,21 +113,7 @@ contract Audits is AuditStore {
 
     /// @inheritdoc IAudits
     function name(uint64 jobId, uint32 seq, uint32[] calldata positions) external {
-        Case storage c = _timely(jobId, seq, State.Naming);
-        Subject memory subject = _subject(jobId, seq);
-        if (registry.nodeOwner(msg.sender) != subject.range.provider) revert NotProvider(msg.sender);
-        if (positions.length != Parameters.SAMPLES) revert WrongCount(positions.length, Parameters.SAMPLES);
-        uint256 leaves = uint256(subject.range.count) + subject.prepare;
-        bytes32 seed = _seed(c, jobId, seq, 0);
-        uint256 packed = 0;
-        for (uint32 i = 0; i < positions.length; ++i) {
-            (bool byUnits, uint256 value) = Draw.pick(seed, i, leaves, subject.range.units);
-            uint256 position = positions[i];
-            if (byUnits ? position >= leaves : position != value) revert WrongPosition(i);
-            packed |= position << 32 * uint256(i);
-        }
-        c.positions = packed;
-        _askForCommitments(jobId, seq, c);
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IAudits
@@ -151,29 +135,7 @@ contract Audits is AuditStore {
     function open(uint64 jobId, uint32 seq, MerkleSum.Leaf[] calldata leaves, MerkleSum.Sibling[][] calldata proofs)
         external
     {
-        Case storage c = _timely(jobId, seq, State.Opening);
-        if (leaves.length != Parameters.SAMPLES) revert WrongCount(leaves.length, Parameters.SAMPLES);
-        if (proofs.length != Parameters.SAMPLES) revert WrongCount(proofs.length, Parameters.SAMPLES);
-        Subject memory subject = _subject(jobId, seq);
-        bytes32 seed = _seed(c, jobId, seq, 0);
-        bytes32[] memory hashes = new bytes32[](leaves.length);
-        uint256 units = 0;
-        for (uint32 i = 0; i < leaves.length; ++i) {
-            uint256 position = _positionOf(c.positions, i);
-            uint256 before;
-            (hashes[i], before) =
-                LeafCheck.checkIn(subject.range, jobId, subject.prepare, leaves[i], position.toUint32(), proofs[i]);
-            (bool byUnits, uint256 value) =
-                Draw.pick(seed, i, uint256(subject.range.count) + subject.prepare, subject.range.units);
-            if (!Draw.isAnsweredBy(byUnits, value, position, before, leaves[i].units)) revert NotDrawn(i);
-            // Who draws a leaf twice executes it once.
-            if (!_drawnBefore(c.positions, i, position)) units += leaves[i].units;
-        }
-        c.claimed = AuditRules.answer(hashes);
-        uint256 fee = units * subject.range.price * Parameters.FEE_RATE / Parameters.ONE;
-        c.fee = (fee < _leastFee() ? _leastFee() : fee).toUint128();
-        emit AuditOpened(jobId, seq, c.claimed, c.fee);
-        _askForAnswers(jobId, seq, c);
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IAudits
@@ -214,11 +176,11 @@ contract Audits is AuditStore {
 
     /// @inheritdoc IAudits
     function collect(address owner) external returns (uint128 amount) {
-        uint128 due = owed[owner];
+        uint128 due = _owed[owner];
         uint128 purse = ledger.account(address(this)).free;
         amount = due < purse ? due : purse;
         if (amount == 0) revert NothingToCollect();
-        owed[owner] = due - amount;
+        _owed[owner] = due - amount;
         emit FeeCollected(owner, amount, due - amount);
         ILedger.Payment[] memory payments = new ILedger.Payment[](1);
         payments[0] = ILedger.Payment(owner, amount);
@@ -235,7 +197,7 @@ contract Audits is AuditStore {
         emit AuditDelayed(jobId, seq, c.round);
         if (lapses < 2) return;
         // A forger whose draw is bad could let it lapse: then at least its record is gone.
-        record[c.provider] = 0;
+        _record[c.provider] = 0;
         _undecided(jobId, seq, c);
     }
 
@@ -268,26 +230,12 @@ contract Audits is AuditStore {
         c.votes = drawn < wanted ? uint8(Parameters.COMMITTEE) : c.votes + drawn;
     }
 
-    /// @dev Everybody drawn in this stage and not yet heard may commit.
-    function _askForCommitments(uint64 jobId, uint32 seq, Case storage c) private {
-        c.state = State.Committing;
-        c.deadline = _after(Parameters.COMMIT_TIME);
-        emit AuditStage(jobId, seq, c.stage, c.positions, c.deadline);
-    }
-
     function _afterCommitments(uint64 jobId, uint32 seq, Case storage c) private {
         if (_inStage(jobId, seq, c, SeatState.Committed) == 0) return _judge(jobId, seq, c);
         if (c.claimed != 0) return _askForAnswers(jobId, seq, c);
         c.state = State.Opening;
         c.deadline = _after(Parameters.OPEN_TIME);
         emit AuditOpening(jobId, seq, c.deadline);
-    }
-
-    function _askForAnswers(uint64 jobId, uint32 seq, Case storage c) private {
-        c.waiting = _inStage(jobId, seq, c, SeatState.Committed).toUint8();
-        c.state = State.Revealing;
-        c.deadline = _after(Parameters.REVEAL_TIME);
-        emit AuditRevealing(jobId, seq, c.deadline);
     }
 
     /// @dev Counts the votes and does what they mean.
@@ -318,8 +266,8 @@ contract Audits is AuditStore {
         if (what == AuditRules.Verdict.Upheld) {
             uint256 brings = c.atProvidersCost ? _charge(c, subject.value, true) : _purseShare(subject.value);
             _pay(jobId, seq, c, Earners(SeatState.Revealed, winner, c.fee, brings));
-            uint256 sum = record[c.provider] + subject.value;
-            record[c.provider] = sum > type(uint96).max ? type(uint96).max : sum.toUint128();
+            uint256 sum = _record[c.provider] + subject.value;
+            _record[c.provider] = sum > type(uint96).max ? type(uint96).max : sum.toUint128();
             return _close(jobId, seq, c, Outcome.Upheld, winner);
         }
         // Nothing was decided and nothing comes in: the least fee, whatever was done.
@@ -343,13 +291,13 @@ contract Audits is AuditStore {
         uint256 severity,
         bytes32 winner
     ) private {
-        record[c.provider] = 0;
+        _record[c.provider] = 0;
         _close(jobId, seq, c, Outcome.Overturned, winner);
         _reject(jobId, seq);
         Earners memory e = Earners(SeatState.Revealed, winner, c.fee, _purseShare(subject.value));
         if (winner == 0) (e.state, e.fee) = (SeatState.Committed, _leastFee());
         e.budget += _feesFrom(c.provider, e.fee * _count(jobId, seq, c, e));
-        registry.punish(c.provider, severity, subject.client);
+        bench.punish(c.provider, severity, subject.client);
         _pay(jobId, seq, c, e);
     }
 
@@ -360,13 +308,13 @@ contract Audits is AuditStore {
         if (stake == 0 || fees == 0) return 0;
         uint256 share = (2 * fees * Parameters.ONE + stake - 1) / stake;
         if (share > Parameters.ONE) share = Parameters.ONE;
-        return registry.punish(provider, share, address(this)) / 2;
+        return bench.punish(provider, share, address(this)) / 2;
     }
 
     /// @dev A range that is not submitted any more has nothing to be taken back; the case must end all the same.
     function _reject(uint64 jobId, uint32 seq) private {
         if (jobBook.range(jobId, seq).state != IJobBook.RangeState.Submitted) return;
-        IJudged(address(jobBook)).reject(jobId, seq);
+        bench.reject(jobId, seq);
     }
 
     /// @dev Punishes who voted otherwise than the winner, and gives everybody who earned it for each vote the fee or an equal part
@@ -393,7 +341,7 @@ contract Audits is AuditStore {
             if (!_earns(seats[i], e)) continue;
             (address owner,,) = _holder(seats[i].auditor);
             uint128 earned = fee * seats[i].votes;
-            owed[owner] += earned;
+            _owed[owner] += earned;
             emit FeeEarned(jobId, seq, owner, earned);
         }
     }
@@ -412,7 +360,7 @@ contract Audits is AuditStore {
 
     function _close(uint64 jobId, uint32 seq, Case storage c, Outcome outcome, bytes32 answer) private {
         (c.state, c.outcome, c.deadline) = (State.Closed, outcome, 0);
-        emit AuditClosed(jobId, seq, outcome, answer, c.provider, record[c.provider]);
+        emit AuditClosed(jobId, seq, outcome, answer, c.provider, _record[c.provider]);
     }
 
     /// @dev Cuts an auditor's stake for the purse.

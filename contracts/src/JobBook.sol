@@ -2,12 +2,14 @@
 pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {IJobBook, IJobCallback} from "./interfaces/IJobBook.sol";
+import {IJobBook} from "./interfaces/IJobBook.sol";
 import {IJudged} from "./interfaces/IJudge.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {JobLayout} from "./JobLayout.sol";
 import {JobStore} from "./JobStore.sol";
+import {Facet} from "./libraries/Facet.sol";
+import {Flags} from "./libraries/Flags.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
 
@@ -17,7 +19,7 @@ import {Slots} from "./libraries/Slots.sol";
 /// writes the job's one hot slot and one new slot, a submission one more new slot (the root). In a job on the clock the
 /// first claim or return of a block writes the clock's slot, too; every range has its own price there, kept as a level.
 /// Calls go to the Ledger and the Registry, which call nobody, in audited jobs to the judge, and last in `finish` to the job's
-/// callback contract. Opening a job is JobDesk's code.
+/// callback contract. Opening a job, topping it up, cancelling and finishing it are JobDesk's code.
 contract JobBook is JobStore, IJudged {
     using SafeCast for uint256;
 
@@ -36,7 +38,7 @@ contract JobBook is JobStore, IJudged {
         uint256 done;
     }
 
-    /// @dev The contract whose code opens jobs.
+    /// @dev The contract whose code opens and ends jobs.
     address private immutable _desk;
 
     constructor(Deployment memory d, address desk_) JobLayout(d) {
@@ -50,29 +52,17 @@ contract JobBook is JobStore, IJudged {
 
     /// @inheritdoc IJobBook
     function open(Terms calldata terms, uint128 funds) external returns (uint64 jobId) {
-        _toDesk();
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IJobBook
     function topUp(uint64 jobId, uint128 funds) external {
-        (Store storage s, Slots.Hot memory hot) = _clientJob(jobId);
-        if (hot.state != JobState.Open) revert JobOver(jobId, hot.state);
-        hot.escrow += funds;
-        if (funds == 0 || hot.escrow > type(uint96).max) revert BadFunds(funds);
-        s.hot = Slots.packHot(hot);
-        emit JobFunded(jobId, funds, hot.escrow.toUint128());
-        _ledger.lock(msg.sender, funds);
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IJobBook
     function cancel(uint64 jobId) external {
-        (Store storage s, Slots.Hot memory hot) = _clientJob(jobId);
-        if (hot.state != JobState.Open && hot.state != JobState.Draining) revert JobOver(jobId, hot.state);
-        uint128 refund = hot.escrow.toUint128();
-        (hot.escrow, hot.state) = (0, JobState.Cancelling);
-        s.hot = Slots.packHot(hot);
-        emit JobCancelled(jobId, refund);
-        if (refund != 0) _ledger.unlock(msg.sender, refund);
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IJobBook
@@ -158,30 +148,14 @@ contract JobBook is JobStore, IJudged {
 
     /// @inheritdoc IJobBook
     function finish(uint64 jobId) external {
-        Store storage s = _jobs[jobId];
-        Slots.Hot memory hot = Slots.unpackHot(s.hot);
-        if (hot.state == JobState.None) revert NoSuchJob(jobId);
-        if (hot.state == JobState.Done || hot.state == JobState.Cancelled) revert JobOver(jobId, hot.state);
-        Slots.Course memory course = Slots.unpackCourse(s.course);
-        uint256 unclaimed = _unclaimed(hot, course);
-        bool mayClaim = hot.state == JobState.Open && unclaimed != 0 && block.timestamp <= course.deadline;
-        if (hot.outstanding != 0 || mayClaim) {
-            revert NotFinished(jobId, unclaimed.toUint32(), hot.outstanding.toUint32());
-        }
-        uint128 refund = hot.escrow.toUint128();
-        hot.escrow = 0;
-        hot.state = hot.state == JobState.Cancelling ? JobState.Cancelled : JobState.Done;
-        s.hot = Slots.packHot(hot);
-        bytes32 root = s.resultRoot;
-        emit JobDone(jobId, hot.state, root, hot.settledTasks.toUint32(), refund);
-        if (refund != 0) _ledger.unlock(s.client, refund);
-        _callBack(jobId, s.callback, root);
+        Facet.run(_desk);
     }
 
     // ------------------------------------------------------------------ claims
 
     /// @dev What a provider would get now. All rules that bound a range are here.
     function _offer(
+        uint64 jobId,
         Store storage s,
         Slots.Cost memory cost,
         Slots.Hot memory hot,
@@ -214,7 +188,7 @@ contract JobBook is JobStore, IJudged {
         count = _min(count, _affordable(cost, hot.escrow));
         if (count == 0) return (Refusal.Dry, 0);
         uint256 room = p.room;
-        if (cost.audited) room = _min(room, _judge.room(p.number));
+        if (cost.audited) room = _min(room, _judge.room(jobId, p.number, Flags.AUDITED));
         count = _min(count, _affordable(cost, room));
         if (count == 0) return (Refusal.NoExposure, 0);
         return (Refusal.None, count);
@@ -233,7 +207,7 @@ contract JobBook is JobStore, IJudged {
         {
             uint256 shared;
             if (cost.clock) (clock, r.level, shared) = _enter(s, cost, hot, course);
-            (why, r.count) = _offer(s, cost, hot, course, p, shared, want, minPrice);
+            (why, r.count) = _offer(jobId, s, cost, hot, course, p, shared, want, minPrice);
         }
         if (why != Refusal.None) return (why, 0, 0, 0);
         if (clock != 0) s.clock = clock;
@@ -339,7 +313,7 @@ contract JobBook is JobStore, IJudged {
             jobId, seq, p.owner, root, units, failures, contentHash, uint128(hot.escrow), uint40(block.timestamp)
         );
         // forge-lint: disable-end(unsafe-typecast)
-        if (cost.audited) _judge.submitted(jobId, seq, p.number);
+        if (cost.audited) _judge.submitted(jobId, seq, p.number, Flags.AUDITED);
     }
 
     function _paceAfter(Store storage s, Slots.Cost memory cost, Slots.Head memory r) private {
@@ -416,6 +390,7 @@ contract JobBook is JobStore, IJudged {
         Store storage s = _jobs[jobId];
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
         uint256 window = wait ? Slots.unpackCourse(s.course).window : 0;
+        uint8 flags = wait ? Flags.AUDITED : Flags.AUDITED | Flags.ACKNOWLEDGED;
         Tab memory tab;
         tab.payments = new ILedger.Payment[](seqs.length + 2);
         tab.root = s.resultRoot;
@@ -429,7 +404,7 @@ contract JobBook is JobStore, IJudged {
             uint256 charge = 0;
             if (cost.audited) {
                 bool mayPay;
-                (mayPay, charge) = _judge.bill(jobId, seq, value);
+                (mayPay, charge) = _judge.bill(jobId, seq, value, flags);
                 if (!mayPay) continue;
                 tab.charges += charge;
             }
@@ -446,7 +421,7 @@ contract JobBook is JobStore, IJudged {
         s.resultRoot = tab.root;
         if (tab.fees != 0) tab.payments[tab.used++] = ILedger.Payment(_treasury, tab.fees.toUint128());
         if (tab.charges != 0) {
-            tab.payments[tab.used++] = ILedger.Payment(address(_judge), tab.charges.toUint128());
+            tab.payments[tab.used++] = ILedger.Payment(_purse, tab.charges.toUint128());
         }
         _pay(s.client, tab);
         return tab.done;
@@ -501,21 +476,6 @@ contract JobBook is JobStore, IJudged {
         _ledger.move(client, payments);
     }
 
-    /// @dev Tells the callback contract, with bounded gas and without reading what it returns: it can block nothing.
-    function _callBack(uint64 jobId, address callback, bytes32 root) private {
-        if (callback == address(0)) return;
-        // A call gets at most 63/64 of the gas left; the rest must do for the event.
-        uint256 needed = CALLBACK_GAS * 64 / 63 + 10_000;
-        if (gasleft() < needed) revert TooLittleGas(needed);
-        bytes memory data = abi.encodeCall(IJobCallback.onJobDone, (jobId, root));
-        uint256 gasLimit = CALLBACK_GAS;
-        bool success;
-        assembly ("memory-safe") {
-            success := call(gasLimit, callback, 0, add(data, 0x20), mload(data), 0, 0)
-        }
-        emit JobCallback(jobId, callback, success);
-    }
-
     // ------------------------------------------------------------------ foresight
 
     /// @inheritdoc IJobBook
@@ -527,20 +487,7 @@ contract JobBook is JobStore, IJudged {
         (,, uint256 shared) = _enter(s, cost, hot, course);
         price = cost.price.toUint96();
         uint256 tasks;
-        (why, tasks) = _offer(s, cost, hot, course, _registry.standingOf(provider), shared, type(uint32).max, 0);
+        (why, tasks) = _offer(jobId, s, cost, hot, course, _registry.standingOf(provider), shared, type(uint32).max, 0);
         count = tasks.toUint32();
-    }
-
-    /// @dev Runs the call as it came with the desk's code on this contract's storage, and returns what that returns.
-    function _toDesk() private {
-        address desk = _desk;
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            calldatacopy(free, 0, calldatasize())
-            let success := delegatecall(gas(), desk, free, calldatasize(), 0, 0)
-            returndatacopy(free, 0, returndatasize())
-            if iszero(success) { revert(free, returndatasize()) }
-            return(free, returndatasize())
-        }
     }
 }

@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {IJobBook} from "./interfaces/IJobBook.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {IJobBook, IJobCallback} from "./interfaces/IJobBook.sol";
 import {JobLayout} from "./JobLayout.sol";
 import {Clock} from "./libraries/Clock.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 import {Slots} from "./libraries/Slots.sol";
 
-/// @title Where jobs are opened: code of the JobBook that does not fit into it.
+/// @title Where jobs are opened, funded and ended: code of the JobBook that does not fit into it.
 /// @notice JobBook runs this code on its own storage (DELEGATECALL), always this contract and none else. Called directly it
 /// refuses.
 contract JobDesk is JobLayout {
+    using SafeCast for uint256;
+
     /// @notice This is code for the JobBook; a job opened here would be nobody's.
     error OnlyThroughJobBook();
 
     address private immutable _self = address(this);
 
+    modifier throughJobBook() {
+        if (address(this) == _self) revert OnlyThroughJobBook();
+        _;
+    }
+
     constructor(Deployment memory d) JobLayout(d) {}
 
     /// @notice See IJobBook.open.
-    function open(IJobBook.Terms memory terms, uint128 funds) external returns (uint64 jobId) {
-        if (address(this) == _self) revert OnlyThroughJobBook();
+    function open(IJobBook.Terms memory terms, uint128 funds) external throughJobBook returns (uint64 jobId) {
         _checkTerms(terms);
         if (funds > type(uint96).max) revert IJobBook.BadFunds(funds);
         jobId = ++_jobCount;
@@ -64,6 +71,69 @@ contract JobDesk is JobLayout {
         emit IJobBook.JobOpened(jobId, msg.sender, terms.program, terms, funds, uint40(block.timestamp));
         if (_affordable(cost, funds) == 0) emit IJobBook.JobDry(jobId, funds);
         if (funds != 0) _ledger.lock(msg.sender, funds);
+    }
+
+    /// @notice See IJobBook.topUp.
+    function topUp(uint64 jobId, uint128 funds) external throughJobBook {
+        (Store storage s, Slots.Hot memory hot) = _clientJob(jobId);
+        if (hot.state != IJobBook.JobState.Open) revert IJobBook.JobOver(jobId, hot.state);
+        hot.escrow += funds;
+        if (funds == 0 || hot.escrow > type(uint96).max) revert IJobBook.BadFunds(funds);
+        s.hot = Slots.packHot(hot);
+        emit IJobBook.JobFunded(jobId, funds, hot.escrow.toUint128());
+        _ledger.lock(msg.sender, funds);
+    }
+
+    /// @notice See IJobBook.cancel.
+    function cancel(uint64 jobId) external throughJobBook {
+        (Store storage s, Slots.Hot memory hot) = _clientJob(jobId);
+        if (hot.state != IJobBook.JobState.Open && hot.state != IJobBook.JobState.Draining) {
+            revert IJobBook.JobOver(jobId, hot.state);
+        }
+        uint128 refund = hot.escrow.toUint128();
+        (hot.escrow, hot.state) = (0, IJobBook.JobState.Cancelling);
+        s.hot = Slots.packHot(hot);
+        emit IJobBook.JobCancelled(jobId, refund);
+        if (refund != 0) _ledger.unlock(msg.sender, refund);
+    }
+
+    /// @notice See IJobBook.finish.
+    function finish(uint64 jobId) external throughJobBook {
+        Store storage s = _jobs[jobId];
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        if (hot.state == IJobBook.JobState.None) revert IJobBook.NoSuchJob(jobId);
+        if (hot.state == IJobBook.JobState.Done || hot.state == IJobBook.JobState.Cancelled) {
+            revert IJobBook.JobOver(jobId, hot.state);
+        }
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        uint256 unclaimed = _unclaimed(hot, course);
+        bool mayClaim = hot.state == IJobBook.JobState.Open && unclaimed != 0 && block.timestamp <= course.deadline;
+        if (hot.outstanding != 0 || mayClaim) {
+            revert IJobBook.NotFinished(jobId, unclaimed.toUint32(), hot.outstanding.toUint32());
+        }
+        uint128 refund = hot.escrow.toUint128();
+        hot.escrow = 0;
+        hot.state = hot.state == IJobBook.JobState.Cancelling ? IJobBook.JobState.Cancelled : IJobBook.JobState.Done;
+        s.hot = Slots.packHot(hot);
+        bytes32 root = s.resultRoot;
+        emit IJobBook.JobDone(jobId, hot.state, root, hot.settledTasks.toUint32(), refund);
+        if (refund != 0) _ledger.unlock(s.client, refund);
+        _callBack(jobId, s.callback, root);
+    }
+
+    /// @dev Tells the callback contract, with bounded gas and without reading what it returns: it can block nothing.
+    function _callBack(uint64 jobId, address callback, bytes32 root) private {
+        if (callback == address(0)) return;
+        // A call gets at most 63/64 of the gas left; the rest must do for the event.
+        uint256 needed = CALLBACK_GAS * 64 / 63 + 10_000;
+        if (gasleft() < needed) revert IJobBook.TooLittleGas(needed);
+        bytes memory data = abi.encodeCall(IJobCallback.onJobDone, (jobId, root));
+        uint256 gasLimit = CALLBACK_GAS;
+        bool success;
+        assembly ("memory-safe") {
+            success := call(gasLimit, callback, 0, add(data, 0x20), mload(data), 0, 0)
+        }
+        emit IJobBook.JobCallback(jobId, callback, success);
     }
 
     function _checkTerms(IJobBook.Terms memory t) private view {

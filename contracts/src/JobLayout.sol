@@ -18,6 +18,7 @@ abstract contract JobLayout {
         ILedger ledger;
         IRegistry registry;
         IJudge judge;
+        address purse;
         address treasury;
         uint16 feeBps;
         uint256 smallValue;
@@ -91,6 +92,8 @@ abstract contract JobLayout {
     ILedger internal immutable _ledger;
     IRegistry internal immutable _registry;
     IJudge internal immutable _judge;
+    /// @dev The account that audits are paid from.
+    address internal immutable _purse;
     address internal immutable _treasury;
     uint16 internal immutable _feeBps;
     /// @notice Jobs worth at most this get the shortest windows; base units.
@@ -103,9 +106,23 @@ abstract contract JobLayout {
     constructor(Deployment memory d) {
         if (d.treasury == address(0) || address(d.judge) == address(0)) revert IJobBook.BadDeployment();
         if (address(d.ledger) == address(0) || address(d.registry) == address(0)) revert IJobBook.BadDeployment();
+        if (d.purse == address(0)) revert IJobBook.BadDeployment();
         if (d.feeBps > MAX_FEE_BPS) revert IJobBook.BadDeployment();
-        (_ledger, _registry, _judge) = (d.ledger, d.registry, d.judge);
+        (_ledger, _registry, _judge, _purse) = (d.ledger, d.registry, d.judge, d.purse);
         (_treasury, _feeBps, smallValue) = (d.treasury, d.feeBps, d.smallValue);
+    }
+
+    // ------------------------------------------------------------------ what both need
+
+    function _clientJob(uint64 jobId) internal view returns (Store storage s, Slots.Hot memory hot) {
+        s = _jobs[jobId];
+        hot = Slots.unpackHot(s.hot);
+        if (hot.state == IJobBook.JobState.None) revert IJobBook.NoSuchJob(jobId);
+        if (s.client != msg.sender) revert IJobBook.NotClient(jobId, msg.sender);
+    }
+
+    function _unclaimed(Slots.Hot memory hot, Slots.Course memory course) internal pure returns (uint256) {
+        return course.taskCount - hot.next + course.returnedTasks;
     }
 
     /// @dev Shortest window for a job of so much value, seconds.

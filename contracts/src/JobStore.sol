@@ -30,6 +30,11 @@ abstract contract JobStore is JobLayout, IJobBook {
     }
 
     /// @inheritdoc IJobBook
+    function purse() external view returns (address) {
+        return _purse;
+    }
+
+    /// @inheritdoc IJobBook
     function treasury() external view returns (address) {
         return _treasury;
     }
@@ -167,17 +172,6 @@ abstract contract JobStore is JobLayout, IJobBook {
     }
 
     // ------------------------------------------------------------------ small things
-
-    function _clientJob(uint64 jobId) internal view returns (Store storage s, Slots.Hot memory hot) {
-        s = _jobs[jobId];
-        hot = Slots.unpackHot(s.hot);
-        if (hot.state == JobState.None) revert NoSuchJob(jobId);
-        if (s.client != msg.sender) revert NotClient(jobId, msg.sender);
-    }
-
-    function _unclaimed(Slots.Hot memory hot, Slots.Course memory course) internal pure returns (uint256) {
-        return course.taskCount - hot.next + course.returnedTasks;
-    }
 
     /// @dev Most units of a range: below 2^63 by MAX_UNIT_CAP, MAX_RANGE_TASKS and MAX_PREPARE_CAP.
     function _ceiling(Slots.Cost memory cost, uint256 count) internal pure returns (uint256) {

@@ -6,6 +6,7 @@ import {Auditors} from "../src/Auditors.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
+import {StakeLine} from "../src/libraries/StakeLine.sol";
 
 /// @dev Auditors' stake, the line they are drawn from, and their punishment.
 contract AuditorsTest is AuditWorld {
@@ -30,7 +31,7 @@ contract AuditorsTest is AuditWorld {
         eq(locked(auditorOwner(2)), 30 ether, "locked");
         eq(auditors.at(10 ether - 1, NOW), 1, "the first one's last place");
         eq(auditors.at(10 ether, NOW), 2, "the second one's first place");
-        vm.expectRevert(abi.encodeWithSelector(IAuditors.OffTheLine.selector, 40 ether, 40 ether));
+        vm.expectRevert(abi.encodeWithSelector(StakeLine.OffTheLine.selector, 40 ether, 40 ether));
         auditors.at(40 ether, NOW);
         eq(auditors.auditor(3).number, 0, "nobody");
         (address owner, address node, uint256 reach) = auditors.holder(2);
@@ -125,6 +126,36 @@ contract AuditorsTest is AuditWorld {
         }
     }
 
+    /// @dev Mates are drawn one at a time, each without those before it.
+    function test_panelsAreThoseOfRust() public {
+        string memory json = vm.readFile("../vectors/trust.json");
+        string[] memory stakes = vm.parseJsonStringArray(json, ".votes.stakes");
+        for (uint256 i = 0; i < stakes.length; ++i) {
+            auditor(i + 1, uint128(vm.parseUint(stakes[i])));
+        }
+        bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.panels.seed");
+        string[] memory first = vm.parseJsonStringArray(json, ".votes.panels.first");
+        string[] memory wanted = vm.parseJsonStringArray(json, ".votes.panels.wanted");
+        string[] memory out = vm.parseJsonStringArray(json, ".votes.panels.out");
+        string[] memory found = vm.parseJsonStringArray(json, ".votes.panels.found");
+        string[] memory next = vm.parseJsonStringArray(json, ".votes.panels.next");
+        ok(seed.length >= 20, "there are vectors");
+        for (uint256 n = 0; n < seed.length; ++n) {
+            uint256 seats = vm.parseUint(wanted[n]);
+            uint32 i = uint32(vm.parseUint(first[n]));
+            string memory members = "";
+            while (bytes(members).length < seats) {
+                uint32[] memory got =
+                    auditors.drawn(seed[n], Draw.REPLICA, i, 1, digits(string.concat(out[n], members)), NOW);
+                if (got.length == 0) break;
+                members = string.concat(members, vm.toString(got[0]));
+                ++i;
+            }
+            eq(keccak256(bytes(members)), keccak256(bytes(found[n])), "who is drawn");
+            eq(i, vm.parseUint(next[n]), "the next draw");
+        }
+    }
+
     function digits(string memory text) internal pure returns (uint32[] memory numbers) {
         bytes memory letters = bytes(text);
         numbers = new uint32[](letters.length);
@@ -160,7 +191,7 @@ contract AuditorsTest is AuditWorld {
             seed = uint256(keccak256(abi.encode(seed)));
             isTheLine(moments[seed % moments.length], n, seed >> 8);
         }
-        vm.expectRevert(abi.encodeWithSelector(IAuditors.OffTheLine.selector, 0, 0));
+        vm.expectRevert(abi.encodeWithSelector(StakeLine.OffTheLine.selector, 0, 0));
         auditors.at(0, moments[0].at - 1);
     }
 
@@ -212,7 +243,7 @@ contract AuditorsTest is AuditWorld {
             eq(auditors.at(end + seed % stake, m.at), i, "any place");
             end += stake;
         }
-        vm.expectRevert(abi.encodeWithSelector(IAuditors.OffTheLine.selector, end, end));
+        vm.expectRevert(abi.encodeWithSelector(StakeLine.OffTheLine.selector, end, end));
         auditors.at(end, m.at);
         isDrawnFrom(m, n, seed, end);
     }

@@ -2,8 +2,15 @@
 pragma solidity 0.8.37;
 
 import {AuditWorld} from "./AuditWorld.sol";
+import {AuditDesk} from "../src/AuditDesk.sol";
+import {AuditLayout} from "../src/AuditLayout.sol";
+import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
+import {IBench} from "../src/interfaces/IBench.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {ILedger} from "../src/interfaces/ILedger.sol";
+import {IRandomness} from "../src/interfaces/IRandomness.sol";
+import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {JobDesk} from "../src/JobDesk.sol";
 import {AuditRules} from "../src/libraries/AuditRules.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
@@ -409,7 +416,7 @@ contract AuditsTest is AuditWorld {
             audit(id, done, false, 0);
             acknowledge(id, done);
         }
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         registry.punish(1, 960_000_000, CLIENT);
         uint256 usual = audits.rateOf(1);
         // It is claimed while there is stake, and submitted without.
@@ -417,7 +424,7 @@ contract AuditsTest is AuditWorld {
         vm.prank(ownerOf(1));
         registry.addStake(960 ether);
         (uint32 seq,,) = claim(id, 1, 40);
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         registry.punish(1, 960_000_000, CLIENT);
         (bytes32 root, uint128 tally) = MerkleSum.recomputeRoot(leaves(id, seq, false));
         vm.prank(nodeOf(1));
@@ -472,6 +479,42 @@ contract AuditsTest is AuditWorld {
         book.open(t, 0);
     }
 
+    /// @dev The desk is code for Audits; by itself it has no cases.
+    function test_theDeskAloneNamesAndOpensNothing() public {
+        someAuditors(7, 100 ether);
+        uint32 seq = work(id, false);
+        drawn(id, seq);
+        uint32[] memory at = positions(id, seq);
+        vm.prank(nodeOf(1));
+        vm.expectRevert(AuditDesk.OnlyThroughAudits.selector);
+        auditDesk.name(id, seq, at);
+        named(id, seq);
+        (MerkleSum.Leaf[] memory list, MerkleSum.Sibling[][] memory proofs) = openings(id, seq, false);
+        vm.expectRevert(AuditDesk.OnlyThroughAudits.selector);
+        auditDesk.open(id, seq, list, proofs);
+    }
+
+    function test_theDeskIsBuiltWithAllItNeeds() public {
+        AuditLayout.Deployment memory d = AuditLayout.Deployment(bench, book, registry, auditors, ledger, randomness, 1);
+        ok(canBeBuilt(d), "with everything");
+        d.bench = IBench(address(0));
+        ok(!canBeBuilt(d), "without Bench");
+        (d.bench, d.jobBook) = (bench, IJobBook(address(0)));
+        ok(!canBeBuilt(d), "without JobBook");
+        (d.jobBook, d.registry) = (book, IRegistry(address(0)));
+        ok(!canBeBuilt(d), "without Registry");
+        (d.registry, d.auditors) = (registry, IAuditors(address(0)));
+        ok(!canBeBuilt(d), "without Auditors");
+        (d.auditors, d.ledger) = (auditors, ILedger(address(0)));
+        ok(!canBeBuilt(d), "without Ledger");
+        (d.ledger, d.randomness) = (ledger, IRandomness(address(0)));
+        ok(!canBeBuilt(d), "without a beacon");
+    }
+
+    function canBeBuilt(AuditLayout.Deployment memory d) internal returns (bool) {
+        return created("AuditDesk", abi.encode(d)) != address(0);
+    }
+
     function test_anAnswerOfZeroIsNone() public {
         someAuditors(7, 100 ether);
         uint32 seq = drawnTwo(id, false);
@@ -486,9 +529,13 @@ contract AuditsTest is AuditWorld {
 
     function test_wrongMovesAreRefused() public {
         someAuditors(7, 100 ether);
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NotJobBook.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(this)));
         audits.submitted(id, 0, 1);
-        vm.expectRevert(abi.encodeWithSelector(IJobBook.NotJudge.selector, address(this)));
+        vm.prank(address(book));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(book)));
+        audits.submitted(id, 0, 1);
+        vm.prank(address(audits));
+        vm.expectRevert(abi.encodeWithSelector(IJobBook.NotJudge.selector, address(audits)));
         book.reject(id, 0);
         wrongState(0, IAudits.State.None);
         audits.draw(id, 0);
@@ -576,7 +623,7 @@ contract AuditsTest is AuditWorld {
         ok(book.range(plain, seq).state == IJobBook.RangeState.Settled, "paid at once");
         ok(case_(plain, seq).state == IAudits.State.None, "no case");
         eq(free(address(audits)), 0, "no charge");
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         vm.expectPartialRevert(IJobBook.WrongRangeState.selector);
         book.reject(plain, seq);
     }

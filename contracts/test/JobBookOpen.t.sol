@@ -183,7 +183,7 @@ contract JobBookOpenTest is Network {
     }
 
     function deployment() internal view returns (JobLayout.Deployment memory) {
-        return JobLayout.Deployment(ledger, registry, audits, TREASURY, 100, 1);
+        return JobLayout.Deployment(ledger, registry, bench, address(audits), TREASURY, 100, 1);
     }
 
     function test_construction() public {
@@ -195,6 +195,9 @@ contract JobBookOpenTest is Network {
         refusedDeployment(d, address(desk));
         d = deployment();
         d.judge = IJudge(address(0));
+        refusedDeployment(d, address(desk));
+        d = deployment();
+        d.purse = address(0);
         refusedDeployment(d, address(desk));
         d = deployment();
         d.feeBps = 501;
@@ -210,15 +213,23 @@ contract JobBookOpenTest is Network {
     }
 
     /// @dev The desk is code for the JobBook; by itself it has no money to lock and its jobs are nobody's.
-    function test_theDeskAloneOpensNothing() public {
+    function test_theDeskAloneOpensAndEndsNothing() public {
         IJobBook.Terms memory t = terms();
         vm.startPrank(CLIENT);
         vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
         desk.open(t, 1 ether);
         vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
         desk.open(t, 0);
+        uint64 id = book.open(t, 1 ether);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.topUp(id, 1 ether);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.cancel(id);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.finish(id);
+        book.cancel(id);
         vm.stopPrank();
-        eq(book.jobCount(), 0, "no job of the JobBook");
+        eq(book.jobCount(), 1, "no other job of the JobBook");
         eq(locked(CLIENT), 0, "no money");
     }
 }

@@ -2,8 +2,11 @@
 pragma solidity 0.8.37;
 
 import {T} from "./T.sol";
+import {AuditDesk} from "../src/AuditDesk.sol";
+import {AuditLayout} from "../src/AuditLayout.sol";
 import {Auditors} from "../src/Auditors.sol";
 import {Audits} from "../src/Audits.sol";
+import {Bench} from "../src/Bench.sol";
 import {JobBook} from "../src/JobBook.sol";
 import {JobDesk} from "../src/JobDesk.sol";
 import {JobLayout} from "../src/JobLayout.sol";
@@ -13,6 +16,7 @@ import {Registry} from "../src/Registry.sol";
 import {SoloRandomness} from "../src/SoloRandomness.sol";
 import {Tabs} from "../src/Tabs.sol";
 import {WGrain} from "../src/WGrain.sol";
+import {IBench} from "../src/interfaces/IBench.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IJudge} from "../src/interfaces/IJudge.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
@@ -37,45 +41,56 @@ abstract contract Network is T {
     SoloRandomness internal randomness;
     Auditors internal auditors;
     Audits internal audits;
+    AuditDesk internal auditDesk;
+    Bench internal bench;
     Tabs internal tabs;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         uint64 nonce = vm.getNonce(address(this));
-        address[10] memory at;
-        for (uint256 i = 0; i < 10; ++i) {
+        address[12] memory at;
+        for (uint256 i = 0; i < 12; ++i) {
             at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
         token = WGrain(payable(deployed("WGrain", "")));
         ILedger.Grant[] memory grants = new ILedger.Grant[](5);
         (grants[0], grants[1]) = (ILedger.Grant(at[2], CAP), ILedger.Grant(at[3], CAP));
         (grants[2], grants[3]) = (ILedger.Grant(at[7], CAP), ILedger.Grant(at[8], CAP));
-        grants[4] = ILedger.Grant(at[9], CAP);
+        grants[4] = ILedger.Grant(at[11], CAP);
         ledger = Ledger(deployed("Ledger", abi.encode(token, grants)));
-        registry = Registry(deployed("Registry", abi.encode(ledger, at[3], at[8])));
+        registry = Registry(deployed("Registry", abi.encode(ledger, at[3], at[10])));
         JobLayout.Deployment memory d =
-            JobLayout.Deployment(ledger, registry, IJudge(at[8]), TREASURY, FEE_BPS, small());
+            JobLayout.Deployment(ledger, registry, IJudge(at[10]), at[8], TREASURY, FEE_BPS, small());
         book = JobBook(deployed("JobBook", abi.encode(d, at[5])));
         view_ = JobView(deployed("JobView", abi.encode(book)));
         desk = JobDesk(deployed("JobDesk", abi.encode(d)));
         randomness = SoloRandomness(deployed("SoloRandomness", ""));
         auditors = Auditors(deployed("Auditors", abi.encode(ledger, at[8], minStake())));
-        audits = Audits(deployed("Audits", abi.encode(book, registry, auditors, ledger, randomness, small())));
+        AuditLayout.Deployment memory a =
+            AuditLayout.Deployment(IBench(at[10]), book, registry, auditors, ledger, randomness, small());
+        audits = Audits(deployed("Audits", abi.encode(a, at[9])));
+        auditDesk = AuditDesk(deployed("AuditDesk", abi.encode(a)));
+        bench = Bench(deployed("Bench", abi.encode(book, registry, audits)));
         tabs = Tabs(deployed("Tabs", abi.encode(ledger, registry, TREASURY, FEE_BPS)));
         ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
         ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
         ok(address(desk) == at[5] && address(auditors) == at[7], "addresses are known before deployment");
-        ok(address(audits) == at[8] && address(tabs) == at[9], "addresses are known before deployment");
+        ok(address(audits) == at[8] && address(auditDesk) == at[9], "addresses are known before deployment");
+        ok(address(bench) == at[10] && address(tabs) == at[11], "addresses are known before deployment");
         fund(CLIENT, 1_000_000 ether);
     }
 
-    /// @dev Creates a contract from what forge built. With `new`, the compiler would build all of them anew inside every test
+    /// @dev Creates a contract from what forge built; zero if its constructor refuses. With `new`, the compiler would build all of them anew inside every test
     /// contract, which takes minutes.
-    function deployed(string memory name, bytes memory args) private returns (address at) {
+    function created(string memory name, bytes memory args) internal returns (address at) {
         bytes memory code = abi.encodePacked(vm.getCode(string.concat(name, ".sol:", name)), args);
         assembly ("memory-safe") {
             at := create(0, add(code, 0x20), mload(code))
         }
+    }
+
+    function deployed(string memory name, bytes memory args) private returns (address at) {
+        at = created(name, args);
         ok(at != address(0), string.concat(name, " is deployed"));
     }
 

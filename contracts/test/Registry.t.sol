@@ -311,16 +311,16 @@ contract RegistryTest is Network {
         vm.prank(owner);
         registry.unstake(4 ether);
         uint256 before = free(CLIENT);
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         eq(registry.punish(1, 8e8, CLIENT), 8 ether, "four fifths of both");
         IRegistry.Provider memory p = registry.provider(owner);
         eq(p.stake, 0, "active first");
         eq(p.unbonding, 2 ether, "then what is leaving");
         eq(free(CLIENT) - before, 4 ether, "half to the harmed");
         eq(free(ledger.BURN_ACCOUNT()), 4 ether, "half burned");
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         eq(registry.punish(1, 1e9, CLIENT), 2 ether, "the rest");
-        vm.prank(address(audits));
+        vm.prank(address(bench));
         eq(registry.punish(1, 1e9, CLIENT), 0, "nothing is left");
         eq(locked(owner), 0, "nothing is left");
     }

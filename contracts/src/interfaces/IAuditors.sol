@@ -51,8 +51,6 @@ interface IAuditors {
     error NotJudge(address caller);
     /// @notice Wrong constructor arguments: no judge, or a ledger without a grant of at most 96 bits for this contract.
     error BadDeployment();
-    /// @notice No place on an empty line, or beyond its end.
-    error OffTheLine(uint256 place, uint256 total);
 
     /// @notice Makes the caller an auditor with a node key and locks `stake` of its free balance.
     function join(address node, uint128 stake) external returns (uint32 number);

@@ -2,7 +2,6 @@
 pragma solidity ^0.8.30;
 
 import {MerkleSum} from "../libraries/MerkleSum.sol";
-import {IJudge} from "./IJudge.sol";
 
 /// @title Blind audits of submitted ranges, and what their votes lead to.
 /// @notice
@@ -14,7 +13,7 @@ import {IJudge} from "./IJudge.sol";
 ///   Votes are drawn by stake and with replacement: who is drawn again has one more vote on its one seat, for which it commits
 ///   and reveals once. So it is stake that votes, in however many accounts it lies.
 /// @dev A case is named by job and range. Seats count from 0 over all stages.
-interface IAudits is IJudge {
+interface IAudits {
     enum State {
         None,
         Submitted,
@@ -124,8 +123,8 @@ interface IAudits is IJudge {
     event FeeEarned(uint64 indexed jobId, uint32 indexed seq, address indexed owner, uint128 amount);
     event FeeCollected(address indexed owner, uint128 amount, uint128 stillOwed);
 
-    /// @notice Only the JobBook may call this.
-    error NotJobBook(address caller);
+    /// @notice Only the Bench may call this.
+    error NotBench(address caller);
     /// @notice The case is not in the state that the call needs.
     error WrongState(uint64 jobId, uint32 seq, State state);
     /// @notice The beacon of this round is not known yet.
@@ -157,6 +156,17 @@ interface IAudits is IJudge {
     /// @notice Wrong constructor arguments.
     error BadDeployment();
 
+    /// @notice Bench only: a range of an audited job was submitted.
+    /// @param provider number of its provider
+    function submitted(uint64 jobId, uint32 seq, uint32 provider) external;
+
+    /// @notice Whether a submitted range worth `value` may be paid as far as its audit goes, and what of it goes to the purse.
+    function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge);
+
+    /// @notice Value that a provider may still take on in audited jobs: what its stake carries at its audit rate, less its
+    /// exposure. The Registry's own bound holds besides.
+    function room(uint32 provider) external view returns (uint256);
+
     /// @notice Anyone, once the beacon is known: decides whether a range is audited, and draws the votes from the line of
     /// stakes as it stood in the second before the submission. A beacon that nobody kept in time is moved and no more is done.
     /// Later than DRAW_TIME after the submission, a range that is to be audited ends undecided.
@@ -169,7 +179,8 @@ interface IAudits is IJudge {
     /// @notice Auditor's node: commits to what it found, see AuditRules.seal; `who` is the auditor's owner.
     function commit(uint64 jobId, uint32 seq, uint8 seat, bytes32 sealed_) external;
 
-    /// @notice Anyone, meant for the provider: opens the drawn leaves, in the order of the draws.
+    /// @notice Anyone, meant for the provider: opens the drawn leaves, in the order of the draws. What is wrong with a leaf or its
+    /// path is said with the errors of LeafCheck and MerkleSum (in AuditDesk's ABI).
     function open(uint64 jobId, uint32 seq, MerkleSum.Leaf[] calldata leaves, MerkleSum.Sibling[][] calldata proofs)
         external;
 

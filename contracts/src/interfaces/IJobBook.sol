@@ -233,8 +233,8 @@ interface IJobBook {
     /// @notice The range's results were overturned, or could not be judged; its tasks go out again.
     event RangeRejected(uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint128 escrow);
 
-    /// @notice Wrong constructor arguments: no treasury, no registry, a fee above the cap, or a ledger without a grant of at
-    /// most 96 bits for this contract.
+    /// @notice Wrong constructor arguments: no treasury, purse or judge, no registry, a fee above the cap, or a ledger without
+    /// a grant of at most 96 bits for this contract.
     error BadDeployment();
     /// @notice There is no such job.
     error NoSuchJob(uint64 jobId);
@@ -277,6 +277,8 @@ interface IJobBook {
     function registry() external view returns (address);
     /// @notice The contract that decides about ranges of audited jobs.
     function judge() external view returns (address);
+    /// @notice Account that gets the audits' share of settled ranges.
+    function purse() external view returns (address);
     /// @notice Account that gets the protocol fee.
     function treasury() external view returns (address);
     /// @notice Protocol fee in basis points of what providers earn.

@@ -2,18 +2,22 @@
 pragma solidity ^0.8.30;
 
 /// @title What the JobBook asks about ranges of audited jobs.
-/// @notice Jobs under the plain policy never call it.
+/// @notice Jobs under the plain policy never call it. `flags` are those of the library Flags; whoever does not know one of them
+/// refuses the call.
 interface IJudge {
     /// @notice JobBook only: a range of an audited job was submitted.
     /// @param provider number of its provider
-    function submitted(uint64 jobId, uint32 seq, uint32 provider) external;
+    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags) external;
 
-    /// @notice Whether a submitted range worth `value` may be paid, and what of it goes to the judge for audits.
-    function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge);
+    /// @notice Whether a submitted range worth `value` may be paid, and what of it goes to the purse for audits.
+    function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags)
+        external
+        view
+        returns (bool mayPay, uint256 charge);
 
-    /// @notice Value that a provider may still take on in audited jobs: what its stake carries at its audit rate, less its
-    /// exposure. The Registry's own bound holds besides.
-    function room(uint32 provider) external view returns (uint256);
+    /// @notice Value that a provider may still take on in a job that asks for this: what its stake carries at its audit rate,
+    /// less its exposure. The Registry's own bound holds besides.
+    function room(uint64 jobId, uint32 provider, uint8 flags) external view returns (uint256);
 }
 
 /// @title What the judge asks of the JobBook.

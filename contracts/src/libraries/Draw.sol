@@ -8,8 +8,10 @@ pragma solidity ^0.8.30;
 ///   leaf i     = even i, or no units at all:  position  word(LEAF, i) mod leaves
 ///                odd i:                       unit      word(LEAF, i) mod units
 ///   person i   = the one in whose part of the line of stakes word(PERSON, i) mod the line's length lies
-/// The line is the one of before the commitment, so nobody who knows the beacon can change who is drawn. Who is excluded or
-/// sits already has no part of it, so every draw finds somebody while anybody is left.
+/// The line is the one of before the commitment, so no stake that moves when the beacon is known changes who is drawn. Two things
+/// can: whoever makes the beacon can choose it (on a chain that one operator runs), and who was drawn and stays silent is left
+/// out of the case's later draws, which moves those. Who is left out has no part of the line, so every draw finds somebody while
+/// anybody is left; who sits already keeps its part and may be drawn again.
 /// Half of the leaves go by position and half by units, so that neither many small wrong results nor one large one can hide.
 /// A drawn unit belongs to the leaf whose units it is among when the leaves' units stand in a row (MerkleSum.opened
 /// gives the units before a leaf). The same rules in Rust: module `draw` of the crate `verification`; both are

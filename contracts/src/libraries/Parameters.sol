@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-/// @title Every number that the rules of trust rest on, with its unit and its reason.
-/// @notice Shares and chances are billionths. The same numbers are constants of the Rust crate `verification`; both are held
-/// to vectors/trust.json. docs/reference/trust.md shows what follows from them.
+/// @title The numbers of audits, with their units and reasons.
+/// @notice Shares and chances are billionths. Who is audited, by how many, what their votes mean and what faults cost are
+/// constants of the Rust crate `verification`, too, and so is COMMIT_TIME; both are held to vectors/trust.json. The other times
+/// and all about who pays are here only. What stake carries in every job, bonds and windows are the Registry's and the
+/// JobBook's own, least stake and small value the deployment's. What follows from all of them, and what does not ("Known
+/// holes"): docs/reference/trust.md.
 library Parameters {
     /// @notice The whole, billionths: a product of two shares and 96 bits of money fits 128 bits.
     uint256 internal constant ONE = 1_000_000_000;

@@ -53,6 +53,10 @@ pub struct ContractAddresses {
     pub auditors: Address,
     /// `Audits`.
     pub audits: Address,
+    /// `AuditDesk`.
+    pub audit_desk: Address,
+    /// `Bench`.
+    pub bench: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -69,6 +73,8 @@ impl From<Addresses> for ContractAddresses {
             randomness: all.randomness,
             auditors: all.auditors,
             audits: all.audits,
+            audit_desk: all.audit_desk,
+            bench: all.bench,
             tabs: all.tabs,
         }
     }
@@ -86,6 +92,8 @@ impl From<ContractAddresses> for Addresses {
             randomness: all.randomness,
             auditors: all.auditors,
             audits: all.audits,
+            audit_desk: all.audit_desk,
+            bench: all.bench,
             tabs: all.tabs,
         }
     }

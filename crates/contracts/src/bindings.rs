@@ -32,7 +32,7 @@ pub mod job_book {
     );
 }
 
-/// Code of the JobBook for opening jobs; called through the JobBook only.
+/// Code of the JobBook for opening, funding and ending jobs; called through the JobBook only.
 pub mod job_desk {
     alloy_sol_types::sol!(
         #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +65,24 @@ pub mod audits {
         #[derive(Debug, PartialEq, Eq)]
         Audits,
         "../../contracts/artifacts/Audits.json"
+    );
+}
+
+/// Code of Audits for naming and opening leaves; called through Audits only.
+pub mod audit_desk {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        AuditDesk,
+        "../../contracts/artifacts/AuditDesk.json"
+    );
+}
+
+/// The judge of JobBook and Registry: the door to those who judge ranges.
+pub mod bench {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Bench,
+        "../../contracts/artifacts/Bench.json"
     );
 }
 
@@ -104,8 +122,10 @@ pub mod wgrain {
     );
 }
 
+pub use audit_desk::AuditDesk;
 pub use auditors::Auditors;
 pub use audits::Audits;
+pub use bench::Bench;
 pub use job_book::JobBook;
 pub use job_desk::JobDesk;
 pub use job_view::JobView;

@@ -7,7 +7,8 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
 use crate::bindings::{
-    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, Registry, SoloRandomness, Tabs, WGrain,
+    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, Registry,
+    SoloRandomness, Tabs, WGrain,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
@@ -37,6 +38,10 @@ pub struct Addresses {
     pub auditors: Address,
     /// `Audits`.
     pub audits: Address,
+    /// `AuditDesk`.
+    pub audit_desk: Address,
+    /// `Bench`, the judge of `JobBook` and `Registry`.
+    pub bench: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -54,6 +59,8 @@ impl Addresses {
             randomness: address!("0x74696c7468000000000000000000000000001007"),
             auditors: address!("0x74696c7468000000000000000000000000001008"),
             audits: address!("0x74696c7468000000000000000000000000001009"),
+            audit_desk: address!("0x74696c746800000000000000000000000000100a"),
+            bench: address!("0x74696c746800000000000000000000000000100b"),
             tabs: address!("0x74696c7468000000000000000000000000001010"),
         }
     }
@@ -78,12 +85,14 @@ impl Addresses {
             randomness: next(),
             auditors: next(),
             audits: next(),
+            audit_desk: next(),
+            bench: next(),
             tabs: next(),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [Address; 10] {
+    pub const fn all(&self) -> [Address; 12] {
         let Self {
             token,
             ledger,
@@ -94,9 +103,14 @@ impl Addresses {
             randomness,
             auditors,
             audits,
+            audit_desk,
+            bench,
             tabs,
         } = *self;
-        [token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits, tabs]
+        [
+            token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits,
+            audit_desk, bench, tabs,
+        ]
     }
 }
 
@@ -154,7 +168,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         address,
         init_code: [code.as_ref(), &args].concat().into(),
     };
-    let mut steps = Vec::with_capacity(10);
+    let mut steps = Vec::with_capacity(12);
     if params.token.is_none() {
         steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
@@ -162,14 +176,15 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         .map(|module| (module, params.module_cap))
         .to_vec();
     let ledger = (at.token, grants).abi_encode_params();
-    let registry = (at.ledger, at.job_book, at.audits).abi_encode_params();
+    let registry = (at.ledger, at.job_book, at.bench).abi_encode_params();
+    let fee_bps = U256::from(params.fee_bps);
     // Solidity's `JobLayout.Deployment`: of static fields, so it is encoded in line.
-    let job_book =
-        (at.ledger, at.registry, at.audits, params.treasury, U256::from(params.fee_bps), small);
+    let job_book = (at.ledger, at.registry, at.bench, at.audits, params.treasury, fee_bps, small);
     let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
-    let audits = (at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small)
-        .abi_encode_params();
-    let tabs = (at.ledger, at.registry, params.treasury, U256::from(params.fee_bps));
+    // `AuditLayout.Deployment`, the same.
+    let audits = (at.bench, at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small);
+    let bench = (at.job_book, at.registry, at.audits).abi_encode_params();
+    let tabs = (at.ledger, at.registry, params.treasury, fee_bps).abi_encode_params();
     steps.extend([
         step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),
         step("Registry", at.registry, &Registry::BYTECODE, registry),
@@ -183,8 +198,10 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         step("JobDesk", at.job_desk, &JobDesk::BYTECODE, (job_book,).abi_encode_params()),
         step("SoloRandomness", at.randomness, &SoloRandomness::BYTECODE, Vec::new()),
         step("Auditors", at.auditors, &Auditors::BYTECODE, auditors),
-        step("Audits", at.audits, &Audits::BYTECODE, audits),
-        step("Tabs", at.tabs, &Tabs::BYTECODE, tabs.abi_encode_params()),
+        step("Audits", at.audits, &Audits::BYTECODE, (audits, at.audit_desk).abi_encode_params()),
+        step("AuditDesk", at.audit_desk, &AuditDesk::BYTECODE, (audits,).abi_encode_params()),
+        step("Bench", at.bench, &Bench::BYTECODE, bench),
+        step("Tabs", at.tabs, &Tabs::BYTECODE, tabs),
     ]);
     steps
 }

@@ -12,8 +12,8 @@ pub mod deployment;
 pub mod state;
 
 pub use bindings::{
-    Auditors, Audits, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry, SoloRandomness, Tabs,
-    WGrain,
+    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry,
+    SoloRandomness, Tabs, WGrain,
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},
     tabs::ITabs::Line as TabLine,

@@ -11,8 +11,8 @@ use revm::{
     state::AccountInfo,
 };
 use tilth_contracts::{
-    Addresses, DeployParams, JobBook, Ledger, Registry, Terms, WGrain, consent_digest, deployment,
-    plan,
+    Addresses, Audits, Bench, DeployParams, JobBook, Ledger, Registry, Terms, WGrain,
+    consent_digest, deployment, plan,
 };
 use tilth_protocol::amount::GRAIN;
 
@@ -144,6 +144,25 @@ fn node_keys_sign_what_the_registry_checks() -> Outcome {
     Ok(())
 }
 
+/// JobBook and Registry have one judge, the Bench; the purse stays with Audits, who sit on it.
+#[test]
+fn the_bench_is_the_judge_and_audits_keep_the_purse() -> Outcome {
+    let (mut db, at) = deployed(&DeployParams::standard(TREASURY))?;
+    let reads = [
+        (at.job_book, JobBook::judgeCall {}.abi_encode(), at.bench),
+        (at.registry, Registry::judgeCall {}.abi_encode(), at.bench),
+        (at.audits, Audits::benchCall {}.abi_encode(), at.bench),
+        (at.bench, Bench::auditsCall {}.abi_encode(), at.audits),
+        (at.job_book, JobBook::purseCall {}.abi_encode(), at.audits),
+    ];
+    for (nonce, (contract, data, expected)) in (0..).zip(reads) {
+        let read = send(&mut db, CLIENT, nonce, TxKind::Call(contract), data.into(), 0)?;
+        let found = read.output().ok_or("no output")?;
+        assert_eq!(&found[..], expected.into_word().as_slice());
+    }
+    Ok(())
+}
+
 #[test]
 fn an_existing_token_is_not_deployed_again() -> Outcome {
     let token = DEPLOYER.create(0);
@@ -162,6 +181,8 @@ fn an_existing_token_is_not_deployed_again() -> Outcome {
             "SoloRandomness",
             "Auditors",
             "Audits",
+            "AuditDesk",
+            "Bench",
             "Tabs"
         ]
     );

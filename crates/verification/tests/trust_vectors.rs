@@ -103,6 +103,9 @@ fn units() -> Value {
 }
 
 /// Nine auditors, and whom draws find among them. People are digits, their numbers in the contract; 0 is nobody.
+/// Whom a draw leaves out, as digits: some twice, some who are nobody, all but one, all.
+const OUT: [&str; 8] = ["", "4", "49", "123", "0", "22", "123456789", "12356789"];
+
 fn votes() -> Value {
     // Ten coins is the least stake; most of the line is one person's, and places do not fall on round numbers.
     let stakes =
@@ -111,7 +114,7 @@ fn votes() -> Value {
         (1_u8..).zip(stakes).map(|(owner, stake)| Person { owner, stake }).collect();
     let mut table = Table::default();
     for n in 0..24_u32 {
-        let out = ["", "4", "49", "123", "0", "22", "123456789", "12356789"][n as usize % 8];
+        let out = OUT[n as usize % OUT.len()];
         let (first, wanted) = (n / 8 * 1_000_003, n % 16);
         let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
         let votes = seed(n).votes(Purpose::Auditor, first, wanted as usize, &people, is_out);
@@ -124,7 +127,32 @@ fn votes() -> Value {
             ("found", found.collect()),
         ]);
     }
-    json!({ "stakes": stakes.map(|stake| stake.to_string()), "draws": table.json() })
+    json!({
+        "stakes": stakes.map(|stake| stake.to_string()),
+        "draws": table.json(),
+        "panels": panels(&people),
+    })
+}
+
+/// Mates from the same line: whoever is drawn is left out of the next draw.
+fn panels(people: &[Person<u8>]) -> Value {
+    let mut table = Table::default();
+    for n in 0..24_u32 {
+        let out = OUT[n as usize % OUT.len()];
+        let (first, wanted) = (n / 8 * 1_000_003, n % 16);
+        let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
+        let panel = seed(n).panel(Purpose::Replica, first, wanted as usize, people, is_out);
+        let found = panel.members.iter().map(|member| people[*member].owner.to_string());
+        table.row(&[
+            ("seed", seed(n).0.to_string()),
+            ("first", first.to_string()),
+            ("wanted", wanted.to_string()),
+            ("out", out.to_owned()),
+            ("found", found.collect()),
+            ("next", panel.next.to_string()),
+        ]);
+    }
+    table.json()
 }
 
 fn rates() -> Value {

@@ -31,6 +31,8 @@ const CONTRACTS: &[(&str, &str)] = &[
     ("SoloRandomness.sol", "SoloRandomness"),
     ("Auditors.sol", "Auditors"),
     ("Audits.sol", "Audits"),
+    ("AuditDesk.sol", "AuditDesk"),
+    ("Bench.sol", "Bench"),
     ("Tabs.sol", "Tabs"),
     ("examples/ReduceSum.sol", "ReduceSum"),
 ];

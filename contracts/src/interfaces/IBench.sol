@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+import {IJudge} from "./IJudge.sol";
+
+/// @title The one door between JobBook and Registry and those who judge ranges.
+/// @notice JobBook and Registry know one judge for ever; who sits behind it can become more without a change of theirs.
+interface IBench is IJudge {
+    /// @notice Only the JobBook may call this.
+    error NotJobBook(address caller);
+    /// @notice Only a contract that judges may call this.
+    error NotOnTheBench(address caller);
+    /// @notice A range that is not audited, or asks for something that nobody here does.
+    error UnknownFlags(uint8 flags);
+    /// @notice Wrong constructor arguments.
+    error BadDeployment();
+
+    /// @notice Who judges only: see IJudged.
+    function reject(uint64 jobId, uint32 seq) external;
+
+    /// @notice Who judges only: cuts a share (billionths) of a provider's stake, see IRegistry.
+    /// @return cut what was taken
+    function punish(uint32 number, uint256 severity, address beneficiary) external returns (uint128 cut);
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+/// @title What the JobBook tells the Bench about a range: what its job asks for, and what its client has said.
+/// @dev 2 and 4 are for replicated and kept ranges (decision 0018). No job can ask for them yet.
+library Flags {
+    /// @notice The job is audited.
+    uint8 internal constant AUDITED = 1;
+    /// @notice The client has acknowledged the range (in `bill` only).
+    uint8 internal constant ACKNOWLEDGED = 8;
+}
