@@ -53,7 +53,8 @@ pub struct Statement {
     pub lines: Vec<Line>,
 }
 
-/// What a settlement did.
+/// What a settlement did. Programs with the same key that send the same transaction at the same time each report it; it
+/// happens once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Settlement {

@@ -109,7 +109,10 @@ impl State {
                     live.coming.pop_front();
                     live.record.budget.budget = live.coming.iter().copied().fold(*budget, Ord::min);
                 }
-                Change::Removed(_) | Change::Settled(_) => {}
+                Change::Removed(_)
+                | Change::Settled(_)
+                | Change::Operator(_)
+                | Change::Seen(..) => {}
             }
         }
     }

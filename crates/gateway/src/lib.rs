@@ -146,6 +146,23 @@ pub struct Gateway {
     market: Arc<Market>,
 }
 
+/// Starts what pays by itself, and what looks whether payers can pay.
+fn keep_settling(
+    scope: &Scope,
+    settling: &Settling,
+    payer: Option<Account>,
+    limits: &Limits,
+    measures: &Measures,
+) {
+    if limits.covered_only {
+        spawn(scope, "covering", settling.clone().keep_covered(measures.clone()));
+    }
+    if let Some(payer) = payer {
+        let (every, least) = (limits.settle_every, limits.settle_above.0);
+        spawn(scope, "settling", settling.clone().keep(payer, every, least, measures.clone()));
+    }
+}
+
 impl Gateway {
     /// Starts a gateway: opens its books and its endpoint, listens, and asks the providers what they sell.
     ///
@@ -184,14 +201,8 @@ impl Gateway {
         Measures::watch(registry, &market);
         let limits = config.limits;
         let scope = Scope::new("gateway");
-        if limits.covered_only {
-            spawn(&scope, "covering", settling.clone().keep_covered(measures.clone()));
-        }
-        if let Some(payer) = config.payer {
-            let (settling, payer) = (settling.clone(), Account::new(link, payer));
-            let (every, least) = (limits.settle_every, limits.settle_above.0);
-            spawn(&scope, "settling", settling.keep(payer, every, least, measures.clone()));
-        }
+        let payer = config.payer.map(|payer| Account::new(link, payer));
+        keep_settling(&scope, &settling, payer, &limits, &measures);
         let service = Arc::new(Service {
             counter: Counter {
                 market: Arc::clone(&market),

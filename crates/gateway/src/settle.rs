@@ -113,6 +113,11 @@ impl Settling {
 
     /// Asks the chain about the books' tabs, and writes down what is new.
     pub(crate) async fn look(&self) -> Result<(), SettleError> {
+        self.look_at(None).await
+    }
+
+    /// As [`Self::look`], about the tabs of one payer alone if there is one.
+    async fn look_at(&self, only: Option<Address>) -> Result<(), SettleError> {
         let (tabs, known) = (self.books.tabs()?, self.books.known()?);
         let nodes: BTreeSet<Address> = tabs.iter().map(|tab| tab.node).collect();
         let mut numbers = Vec::new();
@@ -125,7 +130,9 @@ impl Settling {
         self.books.see(numbers, Vec::new()).await?;
         let mut payers: BTreeMap<Address, Vec<u32>> = BTreeMap::new();
         for owed in self.books.owed()? {
-            if let (Some(payer), Some(provider)) = (owed.payer, owed.provider) {
+            if let (Some(payer), Some(provider)) = (owed.payer, owed.provider)
+                && only.is_none_or(|only| only == payer)
+            {
                 payers.entry(payer).or_default().push(provider);
             }
         }
@@ -151,7 +158,8 @@ impl Settling {
         if operator {
             self.books.adopt(payer).await?;
         }
-        self.look().await?;
+        // With thousands of payers the others would keep this one waiting.
+        self.look_at(Some(payer)).await?;
         Ok(tab::statement(&self.books.owed()?, payer, self.books.book()?))
     }
 
@@ -165,8 +173,9 @@ impl Settling {
             );
         }
         let done = tabs::settle(payer, &stated, least).await?;
-        if done.tabs > 0 {
-            self.look().await?;
+        // What others have settled, too. It is paid whether or not this can be seen.
+        if let Err(error) = self.look().await {
+            warn!(%error, "what is settled cannot be looked up");
         }
         Ok(done)
     }
@@ -202,17 +211,20 @@ impl Settling {
 
     /// Has keys refused whose payers have no more than they owe; gives how many owners that are.
     async fn cover(&self) -> Result<usize, SettleError> {
-        self.look().await?;
-        let (due, operator) =
-            (tab::due_by_payer(&self.books.owed()?), self.books.known()?.operator);
-        let mut uncovered = BTreeSet::new();
+        let operator = self.books.known()?.operator;
+        let mut free = BTreeMap::new();
         for owner in self.books.owners() {
+            // Keys that nobody pays for yet are their operator's to stop.
             let Some(payer) = owner.or(operator) else { continue };
-            let free = money::balances(&self.link, payer).await?.free;
-            if free <= due.get(&payer).copied().unwrap_or_default() {
-                uncovered.insert(owner);
-            }
+            free.insert(owner, (payer, money::balances(&self.link, payer).await?.free));
         }
+        // Balances come first: between the two questions what is owed may be paid out of them.
+        self.look().await?;
+        let due = tab::due_by_payer(&self.books.owed()?);
+        let short = free
+            .into_iter()
+            .filter(|(_, (payer, free))| *free <= due.get(payer).copied().unwrap_or_default());
+        let uncovered: BTreeSet<_> = short.map(|(owner, _)| owner).collect();
         let count = uncovered.len();
         self.books.refuse(uncovered);
         Ok(count)

@@ -88,11 +88,12 @@ impl Owed {
     }
 }
 
+/// Payer, provider, and the node where there is no provider: nodes without a number are each their own.
+type Group = (Option<Address>, Option<u32>, Option<Address>);
+
 /// Puts the tabs together by payer and provider. `None` if a sum does not fit.
 pub fn owed(tabs: &[Tab], known: &Known) -> Option<Vec<Owed>> {
-    // Nodes without a number are each their own.
-    let mut groups: BTreeMap<(Option<Address>, Option<u32>, Option<Address>), Vec<&Tab>> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<Group, Vec<&Tab>> = BTreeMap::new();
     for tab in tabs {
         let payer = tab.owner.or(known.operator);
         let number = known.numbers.get(&tab.node).copied();

@@ -12,7 +12,7 @@ use tilth_protocol::{GpuReport, challenge::message::ALPN, infer::message::ALPN a
 use tilth_sandbox::{Confinement, GpuAccess, GpuUse};
 use tilth_service::OnFailure;
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     ProviderError,
@@ -67,9 +67,10 @@ impl Provider {
         let workshop = Workshop::open(&config.dir, &config.worker, &config.sandbox_init).await?;
         let Workshop { folder, confinement, engine } = workshop;
         let gpu = GpuAccess::find(&config.worker.program, config.gpu);
-        let report = look_at_gpu(&confinement, &config, &gpu).await?;
+        let report = Box::pin(look_at_gpu(&confinement, &config, &gpu)).await?;
         let seen = report.map(|report| (report, gpu.clone()));
-        let found = Capability::find(&config, &folder, &confinement, &engine, seen).await;
+        let found = Capability::find(&config, &folder, &confinement, &engine, seen);
+        let found = Box::pin(found).await;
 
         let network = &config.network;
         let link = Link::to(network)?;
@@ -82,7 +83,7 @@ impl Provider {
         let node = Account::new(link.clone(), config.node.clone());
         let chain = Chain::new(owner, node, network.wraps_native, config.gas);
 
-        let (blobs, calls) = open_content(&config, &folder).await?;
+        let (blobs, calls) = Box::pin(open_content(&config, &folder)).await?;
         let contact = blobs.contact();
         let running = Running::new(format!("provider {}", config.owner.address()), blobs.clone());
         let tasks = running.scope.spawner();
@@ -91,36 +92,49 @@ impl Provider {
         let (signer, devices) = (config.node.clone(), found.devices.clone());
         let desk = Desk::new(begin.clone(), signer, contact.endpoint, devices, shown.clone());
         spawn(&tasks, "challenges", desk.answer(calls.challenges));
-        // Before anything is promised on chain: a model that cannot be sold is for its owner to see first.
         let yielding = match config.comfort.idle.when_busy.0 {
             Rest::Release => infer::Yielding::while_resting(shown.clone()),
             Rest::Freeze | Rest::Finish => infer::Yielding::never(),
         };
-        let models = infer::open(&config.offer.models, &begin, &yielding, &tasks).await?;
-        enroll(&chain, &config, &contact, bookmark.published(), &found).await?;
+        let opening = Box::pin(infer::open(&config.offer.models, &begin, &yielding, &tasks));
+        let registry = chain.link.addresses().registry;
+        let of_owner = || Registry::providerCall { owner: config.owner.address() };
+        // Before anything is promised on chain: a model that cannot be sold is for its owner to see first. Whoever has
+        // promised something already stands for it meanwhile: to be away from an audit for long costs the stake.
+        let is_new = chain.link.read(registry, of_owner()).await?.number == 0;
+        let (mut models, opening) =
+            if is_new { (opening.await?, None) } else { (Vec::new(), Some(opening)) };
+        Box::pin(enroll(&chain, &config, &contact, bookmark.published(), &found)).await?;
         bookmark.publish(encoded(&contact));
         let saved = bookmark.save(&path, 0);
         saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
-        let registry = chain.link.addresses().registry;
-        let of_owner = Registry::providerCall { owner: config.owner.address() };
-        let number = chain.link.read(registry, of_owner).await?.number;
+        let number = chain.link.read(registry, of_owner()).await?.number;
 
         let root = folder.root().to_owned();
         let ear = Ear::open(&root, shown.clone()).map_err(|source| {
             let path = root.join("control");
             ProviderError::Folder { action: "cannot listen at", path, source }
         })?;
-        if !models.is_empty() {
-            let (signer, status) = (config.node.clone(), shown.clone());
-            let shares = infer::Shares::default();
-            let desk = infer::Desk { models, signer, chain_id, status, shares };
-            spawn(&tasks, "language models", desk.answer(calls.models));
-        }
         let (worker, limits) = (config.worker.clone(), limits_of(&config));
         let running = (running, blobs.clone());
         let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
         info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
-        Ok(start(&config, &found, (shop, number), bookmark, (status, shown), running, ear))
+        let provider =
+            start(&config, &found, (shop, number), bookmark, (status, shown), running, ear);
+        if let Some(opening) = opening {
+            // What stands on the chain is worth more than what could be sold besides.
+            models = opening.await.unwrap_or_else(|error| {
+                error!(error = %error.problem(), "no models are sold until the next start");
+                Vec::new()
+            });
+        }
+        if !models.is_empty() {
+            let (signer, status) = (config.node.clone(), provider.status());
+            let shares = infer::Shares::default();
+            let desk = infer::Desk { models, signer, chain_id, status, shares };
+            spawn(&tasks, "language models", desk.answer(calls.models));
+        }
+        Ok(provider)
     }
 
     /// The provider as it is now; [`watch::Receiver::changed`] tells of changes.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use tilth_simulation::{
     Farm, Random,
-    adversary::{self, ALL},
-    trust::{Allowed, Outcome, Report, World, run_seed},
+    adversary::{self, ALL, cartel::Framer},
+    trust::{Allowed, Counts, Outcome, Report, Side, World, run_seed},
 };
 
 /// Worlds of each adversary.
@@ -46,7 +46,11 @@ fn what_is_promised_holds_in_all_worlds() {
 #[test]
 fn the_same_seed_gives_the_same_world() {
     let farm = Farm::new().unwrap();
-    for (seed, adversary) in (0_u64..).zip(&ALL).filter(|(seed, _)| seed % 5 == 1) {
+    // Who takes blocks back draws on chance in other places than all others.
+    let chosen = |(seed, adversary): &(u64, &adversary::Adversary)| {
+        seed % 5 == 1 || adversary.name == "reorganising proposer"
+    };
+    for (seed, adversary) in (0_u64..).zip(&ALL).filter(chosen) {
         let first = run_seed(&farm, seed, adversary).unwrap();
         assert_eq!(run_seed(&farm, seed, adversary).unwrap(), first, "{}", adversary.name);
         assert_ne!(run_seed(&farm, seed + 1, adversary).unwrap().trace, first.trace);
@@ -86,4 +90,22 @@ fn oracles_see_what_bought_votes_do() {
     };
     // A quarter of the first auditors are bought.
     assert!((0..20).any(|seed| play(seed).faults.iter().any(|fault| fault.contains("upheld"))));
+}
+
+/// In the casts above hardly any verdict costs somebody honest a stake; here nearly all do.
+#[test]
+fn wrong_verdicts_explain_what_they_cut_on_the_real_contracts() {
+    let farm = Farm::new().unwrap();
+    let mut counts = Counts::default();
+    for seed in 0..3 {
+        let mut random = Random::new(seed);
+        let mut cast = adversary::cartel::framing(&mut random);
+        // Five times the stake of all who are honest: the lie is what leads.
+        (0..6).for_each(|_| cast.auditor(Side::Foe, 200, Framer));
+        cast.allowed.undone = true;
+        let outcome = World::new(&farm, cast, random).unwrap().finish().unwrap();
+        assert_eq!(outcome.faults, Vec::<String>::new());
+        counts.merge(&outcome.counts);
+    }
+    assert!(counts.framed.came > 0 && counts.honest_cut > 0, "{counts:?}");
 }

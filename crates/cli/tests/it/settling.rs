@@ -120,17 +120,20 @@ fn providers_are_paid_what_the_receipts_say_and_only_once() {
 fn a_balance_that_does_not_reach_pays_nothing_and_says_so() {
     let shop = Shop::open(1);
     shop.net.json(&["account", "new", "pauper"]);
-    let key = key_of(&shop, "pauper", "pauper");
-    ask(&shop, &key);
+    ask(&shop, &key_of(&shop, "pauper", "pauper"));
+    ask(&shop, &shop.key("1"));
     let before = due(&shop);
     let refused = shop.net.tilth(&["gateway", "settle", "--account", "pauper"]);
     assert!(refused.problem().contains("the balance is too small"), "{refused:?}");
     assert_eq!(due(&shop), before);
     let nobody = shop.net.tilth(&["gateway", "settle", "--key", "/nowhere/at-all.key"]);
     nobody.problem();
-    // Dust may wait.
+    // Dust may wait, and is paid when it is asked for.
     let waits = shop.net.json(&["gateway", "settle", "--operator", "--above", "1"]);
-    assert_eq!(waits["settled"]["tabs"], 0, "{waits}");
+    assert_eq!((&waits["settled"]["tabs"], due(&shop)), (&json!(0), before), "{waits}");
+    let paid = shop.net.json(&["gateway", "settle"]);
+    assert_eq!(paid["settled"]["tabs"], 1, "{paid}");
+    assert!(due(&shop) < before, "{paid}");
 }
 
 #[test]

@@ -58,7 +58,10 @@ async fn totals_are_paid_once_however_often_they_are_stated() {
         tabs::settle(&twin, &stated, Amount::ZERO)
     );
     let (left, right) = (left.unwrap(), right.unwrap());
-    assert_eq!(left.paid.0 + right.paid.0, 19_800, "{left:?} {right:?}");
+    // Whoever is later finds nothing due, or pays nothing; with the same nonce both sent the same transaction.
+    let both_sent_it = !left.transactions.is_empty() && left.transactions == right.transactions;
+    let paid = if both_sent_it { left.paid.0 } else { left.paid.0 + right.paid.0 };
+    assert_eq!(paid, 19_800, "{left:?} {right:?}");
     assert_eq!(free(payer.address()).await, had - 30_099);
     assert_eq!(free(first.owner.address()).await, one + 29_700);
     assert_eq!(free(second.owner.address()).await, other + 99);

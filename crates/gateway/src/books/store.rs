@@ -22,9 +22,11 @@ use crate::{
 const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("keys");
 /// By number: whose, and the signed receipt.
 const RECEIPTS: TableDefinition<'_, u64, (&[u8; 32], &[u8])> = TableDefinition::new("receipts");
-/// By the keys' owner (zeros without one) and the provider's node account: receipts, their sum, and their hash.
-const TABS: TableDefinition<'_, (&[u8; 20], &[u8; 20]), (u64, u128, &[u8; 32])> =
-    TableDefinition::new("tabs");
+/// The keys' owner (zeros without one) and the provider's node account.
+type TabKey<'a> = (&'a [u8; 20], &'a [u8; 20]);
+/// Receipts, their sum, and their hash.
+type TabSum<'a> = (u64, u128, &'a [u8; 32]);
+const TABS: TableDefinition<'_, TabKey<'_>, TabSum<'_>> = TableDefinition::new("tabs");
 /// By node account: the number of the provider that it works, or worked, for.
 const NUMBERS: TableDefinition<'_, &[u8; 20], u32> = TableDefinition::new("numbers");
 /// By payer and provider: what the chain has settled.

@@ -69,12 +69,18 @@ impl Keeper {
         let mut wait = None;
         loop {
             let mut lived = Duration::ZERO;
-            if refusing(&mut self.inbox, self.yielding.free()).await.is_none() {
+            // Somebody waits for the first start to know whether the model can be sold at all.
+            let is_first = tell.is_some();
+            if !is_first && refusing(&mut self.inbox, self.yielding.free()).await.is_none() {
                 return;
             }
             let beginning = Box::pin(begin(&self.start, &self.model));
-            let beginning = self.yielding.unless_wanted(beginning);
-            let Some(begun) = refusing(&mut self.inbox, beginning).await else { return };
+            let begun = if is_first {
+                refusing(&mut self.inbox, beginning).await.map(Some)
+            } else {
+                refusing(&mut self.inbox, self.yielding.unless_wanted(beginning)).await
+            };
+            let Some(begun) = begun else { return };
             // One that is being loaded when the owner comes goes, too.
             let Some(begun) = begun else { continue };
             let error = match begun {

@@ -151,8 +151,8 @@ pub trait Proposer {
     fn stamp(&mut self, now: u64, _random: &mut Random) -> u64 {
         now
     }
-    /// How many blocks it can take back. As real ones do where a chain reorganises, everybody believes only what has as many
-    /// blocks on top; what they look at besides may be gone a moment later.
+    /// How many blocks it can take back. Everybody believes only logs and receipts with as many blocks on top, as real
+    /// ones must where a chain reorganises; what they look at besides may be gone a moment later.
     fn reach(&self) -> u64 {
         0
     }

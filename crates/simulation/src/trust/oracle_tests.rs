@@ -73,6 +73,17 @@ fn only_foes_are_silent_and_nobody_has_voted_them_down() {
 }
 
 #[test]
+fn where_files_are_withheld_only_foes_work_stays_undecided() {
+    let mut scene = scene();
+    let allowed = Allowed { absences: true, ..Allowed::default() };
+    for by_foe in [false, true] {
+        let work = Work { by_foe, hit: Some(false) };
+        let oracle = judged(&mut scene, allowed, work, (AuditOutcome::Undecided, B256::ZERO));
+        assert_eq!(oracle.faults.is_empty(), by_foe);
+    }
+}
+
+#[test]
 fn where_votes_may_be_wrong_each_kind_of_error_is_counted() {
     let mut scene = scene();
     let idle = Allowed { idle_votes: true, ..Allowed::default() };

@@ -248,7 +248,8 @@ impl World {
         Ok(())
     }
 
-    /// So many of the last blocks are made anew, with nothing in them and other hashes.
+    /// So many of the last blocks are made anew, from the first of them on that has transactions: with nothing in them, and
+    /// other hashes.
     fn take_back(&mut self, blocks: u64) {
         let head = self.scene.farm.block;
         let stays = self.made.iter().take_while(|made| made.before.block + blocks <= head).count();

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {Replica} from "./Replica.sol";
+import {T, Vm} from "./T.sol";
+import {Tally} from "./Tally.sol";
+import {Trees} from "./Trees.sol";
+import {Auditors} from "../src/Auditors.sol";
+import {Audits} from "../src/Audits.sol";
+import {JobBook} from "../src/JobBook.sol";
+import {Ledger} from "../src/Ledger.sol";
+import {Registry} from "../src/Registry.sol";
+import {IAuditors} from "../src/interfaces/IAuditors.sol";
+import {IAudits} from "../src/interfaces/IAudits.sol";
+import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {ILedger} from "../src/interfaces/ILedger.sol";
+import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {AuditRules} from "../src/libraries/AuditRules.sol";
+import {Draw} from "../src/libraries/Draw.sol";
+import {MerkleSum} from "../src/libraries/MerkleSum.sol";
+
+/// @dev How a case is played to its end.
+enum End {
+    Unheard,
+    Divided,
+    Framed,
+    Unnamed,
+    Unopened,
+    Upheld
+}
+
+/// @dev Does what clients, providers and strangers may try, in any order and with any arguments. Calls may be refused; what
+/// was accepted is in the events, which go to the replica.
+contract Crowd is T {
+    uint256 internal constant CLIENTS = 2;
+    uint256 internal constant PROVIDERS = 3;
+    uint256 public constant AUDITORS = 7;
+
+    Ledger internal ledger;
+    Registry internal registry;
+    JobBook internal book;
+    Replica internal replica;
+    Auditors internal auditors;
+    Audits internal audits;
+    Tally internal tally;
+    uint40 internal now_;
+    uint256 internal block_ = 1_000;
+    uint64 internal drawnJob;
+    uint32 internal drawnSeq;
+    /// @dev What somebody committed to last.
+    mapping(uint64 => mapping(uint32 => mapping(uint8 seat => bytes32))) internal said;
+    bytes32 internal constant SALT = "salt";
+    /// @dev A client and a provider whom nobody else acts for, so that nothing keeps them from working.
+    address public constant STEADY_CLIENT = address(0xC0FF);
+    address public constant STEADY_OWNER = address(0xA0FF);
+    uint256 public constant STEADY = 0xFF;
+    /// @dev Accepted calls per kind, to see that the crowd gets somewhere.
+    mapping(bytes4 => uint256) public accepted;
+
+    constructor(
+        Ledger ledger_,
+        Registry registry_,
+        JobBook book_,
+        Replica replica_,
+        Auditors auditors_,
+        Audits audits_,
+        Tally tally_
+    ) {
+        (ledger, registry, book, replica) = (ledger_, registry_, book_, replica_);
+        (auditors, audits, tally) = (auditors_, audits_, tally_);
+        now_ = 1_800_000_000;
+    }
+
+    /// @dev Provider 0's owner is client 0 as well: working on one's own jobs must break nothing.
+    function client(uint256 n) public pure returns (address) {
+        return address(uint160(0xC000 + n % CLIENTS));
+    }
+
+    function owner(uint256 n) public pure returns (address) {
+        return n % PROVIDERS == 0 ? client(0) : address(uint160(0xA000 + n % PROVIDERS));
+    }
+
+    function node(uint256 n) public pure returns (address) {
+        return vm.addr(0xB000 + n % PROVIDERS);
+    }
+
+    /// @dev As many auditors as audited work asks for, each its own node key.
+    function auditorOf(uint256 n) public pure returns (address) {
+        return address(uint160(0xD000 + n % AUDITORS));
+    }
+
+    function act(address sender, address to, bytes memory data) internal {
+        vm.warp(now_);
+        vm.roll(block_);
+        vm.recordLogs();
+        vm.prank(sender);
+        (bool done,) = to.call(data);
+        // Logs of a refused call are recorded, too, though no chain would show them.
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        if (!done) return;
+        replica.feed(logs);
+        tally.feed(logs);
+        accepted[bytes4(data)] += 1;
+    }
+
+    /// @dev Mostly one of the last four, which are not over yet, and seldom one of those that `work` has been through with.
+    function someJob(uint256 n) internal view returns (uint64 id) {
+        uint256 all = replica.jobCount();
+        id = uint64(n % 4 != 0 && all > 4 ? all - (n >> 2) % 4 : n % (all + 1));
+        for (uint256 i = 0; i < 8 && id > 1 && replica.job(id).client == STEADY_CLIENT; ++i) {
+            --id;
+        }
+    }
+
+    function someSeq(uint64 id, uint256 n) internal view returns (uint32) {
+        return uint32(n % (uint256(replica.job(id).ranges) + 1));
+    }
+
+    function seqs(uint64 id, uint256 n) internal view returns (uint32[] memory list) {
+        list = new uint32[](n % 6);
+        for (uint256 i = 0; i < list.length; ++i) {
+            list[i] = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
+    }
+
+    function open(uint256 who, uint256 seed, uint96 funds) external {
+        IJobBook.Terms memory t;
+        t.specHash = bytes32(seed | 1);
+        t.taskCount = uint32(1 + seed % 60);
+        t.unitCap = uint64(1 + (seed >> 8) % 50);
+        t.prepareCap = uint64((seed >> 16) % 3 == 0 ? (seed >> 20) % 40 : 0);
+        t.price = uint96(1 + (seed >> 32) % 1e6);
+        t.window = uint32(10 + (seed >> 48) % 30);
+        t.rangeTimeout = uint32(5 + (seed >> 56) % 40);
+        t.targetSeconds = uint16(1 + (seed >> 64) % 5);
+        t.parallelism = uint16(1 + (seed >> 72) % 3);
+        t.firstRange = uint32(1 + (seed >> 80) % 4);
+        t.deadline = now_ + uint40(60 + (seed >> 88) % 3000);
+        t.maxFailures = uint32((seed >> 96) % 20);
+        t.requiredClass = (seed >> 104) % 4 == 0 ? 2 : 0;
+        t.program = bytes32(seed >> 200);
+        t.audited = (seed >> 128) % 3 == 0;
+        // Mostly worth an audit, or few audited jobs would be opened.
+        if (t.audited && (seed >> 136) % 8 != 0) (t.unitCap, t.price) = (t.unitCap + 7, t.price + 1e6);
+        if ((seed >> 112) % 2 == 0) {
+            t.floorPrice = uint96(1 + (seed >> 120) % t.price);
+            t.finishSeconds = uint32(16 + (seed >> 152) % 200);
+        }
+        act(client(who), address(book), abi.encodeCall(IJobBook.open, (t, uint128(bound(funds, 0, 3e9)))));
+    }
+
+    function topUp(uint256 who, uint256 j, uint96 funds) external {
+        act(client(who), address(book), abi.encodeCall(IJobBook.topUp, (someJob(j), uint128(bound(funds, 0, 1e9)))));
+    }
+
+    function cancel(uint256 who, uint256 j, uint8 seldom) external {
+        if (seldom % 8 == 0) act(client(who), address(book), abi.encodeCall(IJobBook.cancel, (someJob(j))));
+    }
+
+    function claim(uint256 who, uint256 j, uint32 want) public {
+        act(node(who), address(book), abi.encodeCall(IJobBook.claim, (someJob(j), want % 50, 0)));
+    }
+
+    /// @dev Claims again, so that there is always something to submit.
+    function claimMore(uint256 who, uint256 j, uint32 want) external {
+        claim(who, j, want);
+    }
+
+    function submit(uint256 who, uint256 j, uint256 n, uint64 units, uint32 failures) external {
+        uint64 id = someJob(j);
+        uint32 seq = heldSeq(id, n);
+        address sender = replica.provider(replica.range(id, seq).provider).node;
+        if (who % 4 == 0) sender = node(who / 4);
+        units = uint64(bound(units, 0, replica.mostUnits(id, seq) + 1));
+        failures %= 4;
+        // Some hand in what they cannot open.
+        bytes32 root = n % 8 == 0 ? keccak256(abi.encode(n)) : rootOf(id, seq, units, failures);
+        act(sender, address(book), abi.encodeCall(IJobBook.submit, (id, seq, root, units, failures, bytes32(n))));
+    }
+
+    /// @dev A claimed range, if a few tries find one.
+    function heldSeq(uint64 id, uint256 n) internal view returns (uint32 seq) {
+        seq = someSeq(id, n);
+        for (uint256 i = 0; i < 8 && replica.range(id, seq).state != IJobBook.RangeState.Claimed; ++i) {
+            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
+    }
+
+    /// @dev Submits what somebody really holds, and claims on.
+    function submitAndClaim(uint256 j, uint256 n, uint64 units, uint32 failures, uint32 want) external {
+        uint64 id = someJob(j);
+        uint32 seq = heldSeq(id, n);
+        IRegistry.Provider memory p = replica.provider(replica.range(id, seq).provider);
+        units = uint64(bound(units, 0, replica.mostUnits(id, seq)));
+        failures %= 2;
+        bytes32 root = rootOf(id, seq, units, failures);
+        act(
+            p.node,
+            address(book),
+            abi.encodeCall(IJobBook.submitAndClaim, (id, seq, root, units, failures, 0, want % 50, 0))
+        );
+    }
+
+    /// @dev Mostly who holds the range gives it back.
+    function release(uint256 who, uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        uint32 seq = heldSeq(id, n);
+        address sender = replica.provider(replica.range(id, seq).provider).node;
+        if (who % 4 == 0) sender = node(who / 4);
+        act(sender, address(book), abi.encodeCall(IJobBook.release, (id, seq)));
+    }
+
+    function expire(uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        uint32[] memory list = seqs(id, n);
+        if (list.length != 0) list[0] = heldSeq(id, n);
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.expire, (id, list)));
+    }
+
+    function acknowledge(uint256 who, uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        act(client(who), address(book), abi.encodeCall(IJobBook.acknowledge, (id, seqs(id, n))));
+    }
+
+    function settle(uint256 j, uint256 n) external {
+        uint64 id = someJob(j);
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.settle, (id, seqs(id, n))));
+    }
+
+    function finish(uint256 j) external {
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.finish, (someJob(j))));
+    }
+
+    function stake(uint256 who, uint96 amount, uint8 what) external {
+        bytes memory data = abi.encodeCall(IRegistry.addStake, (uint128(bound(amount, 0, 1e8))));
+        if (what % 4 == 1) data = abi.encodeCall(IRegistry.unstake, (uint128(bound(amount, 0, 1e9))));
+        if (what % 4 == 2) data = abi.encodeCall(IRegistry.withdrawStake, ());
+        if (what % 4 == 3) data = abi.encodeCall(IRegistry.setPaused, (amount % 4 == 0));
+        act(owner(who), address(registry), data);
+    }
+
+    function changeProvider(uint256 who, uint16 slots, uint64 class) external {
+        IRegistry.Attributes memory a = IRegistry.Attributes(class % 4, 1, 1, "");
+        act(owner(who), address(registry), abi.encodeCall(IRegistry.update, (slots % 5, a)));
+    }
+
+    function withdraw(uint256 who, uint96 amount) external {
+        act(client(who), address(ledger), abi.encodeCall(ILedger.withdraw, (uint128(bound(amount, 0, 1e9)))));
+    }
+
+    /// @dev What happens around an audit: everybody may move, be late or lie, so cases come to many outcomes.
+    function audit(uint256 j, uint256 n, uint8 what, uint8 seat) external {
+        uint64 id = someJob(j);
+        uint32 seq = someSeq(id, n);
+        for (uint256 i = 0; i < 8 && audits.auditCase(id, seq).state == IAudits.State.None; ++i) {
+            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
+        // Mostly the last case that was drawn, or none would get far.
+        bool open_ = audits.auditCase(drawnJob, drawnSeq).deadline != 0;
+        if (what % 3 != 0 && open_) (id, seq) = (drawnJob, drawnSeq);
+        IAudits.Case memory c = audits.auditCase(id, seq);
+        if (c.state == IAudits.State.Submitted) {
+            act(address(0xE), address(audits), abi.encodeCall(IAudits.draw, (id, seq)));
+            if (audits.auditCase(id, seq).state == IAudits.State.Naming) (drawnJob, drawnSeq) = (id, seq);
+        } else if (c.state == IAudits.State.Naming && what % 4 != 0) {
+            nameLeaves(id, seq, c);
+        } else if (c.state == IAudits.State.Committing && what % 4 != 0) {
+            // Mostly what the leaves say.
+            commitTo(id, seq, seat % c.given, n % 8 == 0 ? bytes32(uint256(1)) : answerTo(id, seq, c));
+        } else if (c.state == IAudits.State.Opening && what % 4 != 0) {
+            openLeaves(id, seq, c);
+        } else if (c.state == IAudits.State.Revealing && what % 8 != 0) {
+            revealAll(id, seq, c);
+        } else {
+            if (what % 2 == 0 && c.deadline > now_) now_ = c.deadline + 1;
+            act(address(0xE), address(audits), abi.encodeCall(IAudits.advance, (id, seq)));
+        }
+    }
+
+    function nameLeaves(uint64 id, uint32 seq, IAudits.Case memory c) internal {
+        address sender = replica.provider(replica.range(id, seq).provider).node;
+        act(sender, address(audits), abi.encodeCall(IAudits.name, (id, seq, positions(id, seq, c))));
+    }
+
+    function commitTo(uint64 id, uint32 seq, uint8 number, bytes32 answer) internal {
+        IAudits.Seat memory s = audits.seat(id, seq, number);
+        IAuditors.Auditor memory a = auditors.auditor(s.auditor);
+        if (s.state == IAudits.SeatState.Drawn) said[id][seq][number] = answer;
+        bytes32 sealed_ = seal(id, seq, a.owner, answer);
+        act(a.node, address(audits), abi.encodeCall(IAudits.commit, (id, seq, number, sealed_)));
+    }
+
+    function openLeaves(uint64 id, uint32 seq, IAudits.Case memory c) internal {
+        MerkleSum.Leaf[] memory all = leaves(id, seq);
+        MerkleSum.Leaf[] memory drawn = new MerkleSum.Leaf[](8);
+        MerkleSum.Sibling[][] memory proofs = new MerkleSum.Sibling[][](8);
+        for (uint256 i = 0; i < 8; ++i) {
+            uint256 at = uint32(c.positions >> 32 * i);
+            (drawn[i], proofs[i]) = (all[at], Trees.prove(all, at));
+        }
+        act(address(0xE), address(audits), abi.encodeCall(IAudits.open, (id, seq, drawn, proofs)));
+    }
+
+    function revealAll(uint64 id, uint32 seq, IAudits.Case memory c) internal {
+        for (uint8 number = 0; number < c.given; ++number) {
+            if (audits.seat(id, seq, number).state != IAudits.SeatState.Committed) continue;
+            bytes32 answer = said[id][seq][number];
+            act(address(0xE), address(audits), abi.encodeCall(IAudits.reveal, (id, seq, number, answer, SALT)));
+        }
+    }
+
+    /// @dev Somebody is paid what it has earned as far as the purse reaches.
+    function collect(uint256 who) public {
+        act(address(0xE), address(audits), abi.encodeCall(IAudits.collect, (auditorOf(who))));
+    }
+
+    /// @dev Plays a case that the crowd has left open to one of its ends.
+    function judge(uint256 n, uint8 end) external {
+        uint256 jobs = replica.jobCount();
+        for (uint256 back = 0; back < 4 && back < jobs; ++back) {
+            uint64 id = uint64(jobs - (n % 4 + back) % (jobs < 4 ? jobs : 4));
+            if (!replica.job(id).terms.audited) continue;
+            uint32 ranges = replica.job(id).ranges;
+            for (uint32 seq = 0; seq < ranges; ++seq) {
+                IAudits.State state = audits.auditCase(id, seq).state;
+                if (state == IAudits.State.None || state == IAudits.State.Closed) continue;
+                return play(id, seq, End(end % 6));
+            }
+        }
+    }
+
+    /// @dev Whole work of those who are steady, up to the payment of what was upheld. How its case ends is for the auditors and
+    /// its provider to choose, all but `Divided`, which the draw of the votes may decide after all.
+    function work(uint8 end) public returns (IAudits.Outcome) {
+        uint64 id = steadyJob();
+        if (id == 0) return IAudits.Outcome.Open;
+        uint32 count = replica.range(id, 0).count;
+        bytes memory submission =
+            abi.encodeCall(IJobBook.submit, (id, 0, rootOf(id, 0, uint64(count) * 8, 0), uint64(count) * 8, 0, 0));
+        act(vm.addr(0xB000 + STEADY), address(book), submission);
+        play(id, 0, End(end % 6));
+        uint32[] memory list = new uint32[](1);
+        act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.acknowledge, (id, list)));
+        return audits.auditCase(id, 0).outcome;
+    }
+
+    function workSometimes(uint8 end, uint8 seldom) external {
+        if (seldom % 4 == 0) work(end);
+    }
+
+    /// @dev A job with a claimed range, and people with so much stake that it can be audited. 0: none was opened.
+    function steadyJob() internal returns (uint64 id) {
+        for (uint256 i = 0; i < AUDITORS; ++i) {
+            address who = auditorOf(i);
+            if (auditors.auditor(auditors.numberOf(who)).stake >= 1e7) continue;
+            act(who, address(auditors), abi.encodeCall(IAuditors.addStake, (1e8)));
+        }
+        if (replica.provider(STEADY_OWNER).stake < 4e9) {
+            act(STEADY_OWNER, address(registry), abi.encodeCall(IRegistry.addStake, (4e9)));
+        }
+        // The line of stakes is read as of the second before a submission.
+        (now_, block_) = (now_ + 2, block_ + 1);
+        IJobBook.Terms memory t;
+        (t.specHash, t.taskCount, t.unitCap, t.price) = (bytes32(uint256(1)), 4, 8, 1e8);
+        (t.window, t.rangeTimeout, t.targetSeconds, t.parallelism) = (30, 100, 5, 1);
+        (t.firstRange, t.deadline, t.audited) = (4, now_ + 1000, true);
+        uint256 before = replica.jobCount();
+        act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.open, (t, 32e8)));
+        if (replica.jobCount() == before) return 0;
+        id = uint64(before + 1);
+        act(vm.addr(0xB000 + STEADY), address(book), abi.encodeCall(IJobBook.claim, (id, 4, 0)));
+    }
+
+    function play(uint64 id, uint32 seq, End end) internal {
+        // Fifteen votes, each asked alone, with all that comes before and after.
+        for (uint256 i = 0; i < 64; ++i) {
+            IAudits.Case memory c = audits.auditCase(id, seq);
+            if (c.state == IAudits.State.None || c.state == IAudits.State.Closed) return;
+            if (c.state == IAudits.State.Submitted) {
+                block_ += 3;
+                act(address(0xE), address(audits), abi.encodeCall(IAudits.draw, (id, seq)));
+                continue;
+            }
+            if (c.state == IAudits.State.Naming && end != End.Unnamed) nameLeaves(id, seq, c);
+            else if (c.state == IAudits.State.Committing && end != End.Unheard) commitAll(id, seq, c, end);
+            else if (c.state == IAudits.State.Opening && end != End.Unopened) openLeaves(id, seq, c);
+            else if (c.state == IAudits.State.Revealing) revealAll(id, seq, c);
+            IAudits.Case memory later = audits.auditCase(id, seq);
+            if (later.state != c.state || later.stage != c.stage || later.deadline == 0) continue;
+            if (now_ <= later.deadline) now_ = later.deadline + 1;
+            act(address(0xE), address(audits), abi.encodeCall(IAudits.advance, (id, seq)));
+        }
+    }
+
+    function commitAll(uint64 id, uint32 seq, IAudits.Case memory c, End end) internal {
+        bytes32 truth = answerTo(id, seq, c);
+        for (uint8 number = 0; number < c.given; ++number) {
+            if (audits.seat(id, seq, number).state != IAudits.SeatState.Drawn) continue;
+            bytes32 answer = truth;
+            if (end == End.Framed) answer = "another";
+            if (end == End.Divided) answer = bytes32(uint256(number) + 1);
+            commitTo(id, seq, number, answer);
+        }
+    }
+
+    function positions(uint64 id, uint32 seq, IAudits.Case memory c) internal view returns (uint32[] memory list) {
+        IJobBook.Range memory r = replica.range(id, seq);
+        uint256 leaves_ = uint256(r.count) + (replica.job(id).terms.prepareCap == 0 ? 0 : 1);
+        bytes32 seed = Draw.seedOf(audits.randomness().value(c.round), id, seq, 0);
+        list = new uint32[](8);
+        for (uint32 i = 0; i < 8; ++i) {
+            (bool byUnits, uint256 value) = Draw.pick(seed, i, leaves_, r.units);
+            uint256 at = value;
+            if (byUnits) {
+                MerkleSum.Leaf[] memory all = leaves(id, seq);
+                for (at = 0; value >= all[at].units; ++at) {
+                    value -= all[at].units;
+                }
+            }
+            list[i] = uint32(at);
+        }
+    }
+
+    /// @dev Leaves of a range as the crowd hands them in: what a task may take at most until the units are used up. The prepare
+    /// leaf takes first.
+    function leaves(uint64 id, uint32 seq) internal view returns (MerkleSum.Leaf[] memory) {
+        return leavesWith(id, seq, replica.range(id, seq).units, replica.range(id, seq).failures);
+    }
+
+    function leavesWith(uint64 id, uint32 seq, uint256 units, uint256 failures)
+        internal
+        view
+        returns (MerkleSum.Leaf[] memory list)
+    {
+        IJobBook.Range memory r = replica.range(id, seq);
+        IJobBook.Terms memory t = replica.job(id).terms;
+        uint256 prepare = t.prepareCap == 0 ? 0 : 1;
+        list = new MerkleSum.Leaf[](r.count + prepare);
+        for (uint256 i = 0; i < list.length; ++i) {
+            uint256 most = i < prepare ? t.prepareCap : t.unitCap;
+            uint64 taken = uint64(units < most ? units : most);
+            units -= taken;
+            uint32 index = i < prepare ? MerkleSum.PREPARE_INDEX : uint32(r.from + i - prepare);
+            list[i] = MerkleSum.Leaf(id, index, i < failures ? 1 : 0, 0, 0, taken);
+        }
+    }
+
+    function rootOf(uint64 id, uint32 seq, uint64 units, uint32 failures) internal view returns (bytes32 root) {
+        if (replica.range(id, seq).count == 0) return "nothing";
+        (root,) = MerkleSum.recomputeRoot(leavesWith(id, seq, units, failures));
+    }
+
+    function answerTo(uint64 id, uint32 seq, IAudits.Case memory c) internal view returns (bytes32) {
+        MerkleSum.Leaf[] memory all = leaves(id, seq);
+        bytes32[] memory hashes = new bytes32[](8);
+        for (uint256 i = 0; i < 8; ++i) {
+            hashes[i] = MerkleSum.leafHash(all[uint32(c.positions >> 32 * i)]);
+        }
+        return AuditRules.answer(hashes);
+    }
+
+    function seal(uint64 id, uint32 seq, address who, bytes32 answer) internal view returns (bytes32) {
+        return keccak256(abi.encodePacked(block.chainid, address(audits), id, seq, who, answer, SALT));
+    }
+
+    function auditorsStake(uint256 who, uint96 amount, uint8 what) external {
+        bytes memory data = abi.encodeCall(IAuditors.addStake, (uint128(bound(amount, 0, 1e7))));
+        if (what % 4 == 1) data = abi.encodeCall(IAuditors.unstake, (uint128(bound(amount, 0, 2e7))));
+        if (what % 4 == 2) data = abi.encodeCall(IAuditors.withdrawStake, ());
+        act(auditorOf(who), address(auditors), data);
+    }
+
+    function destroyBurned(uint8 seldom) external {
+        if (seldom % 8 == 0) act(address(0xE), address(ledger), abi.encodeCall(ILedger.destroyBurned, ()));
+    }
+
+    function wait_(uint256 seconds_) external {
+        now_ += uint40(bound(seconds_, 1, seconds_ % 16 == 0 ? 8 days : 30));
+        block_ += bound(seconds_ >> 8, 1, 4);
+        vm.warp(now_);
+    }
+}

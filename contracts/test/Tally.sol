@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {Replica} from "./Replica.sol";
+import {Vm} from "./T.sol";
+import {Registry} from "../src/Registry.sol";
+import {IAuditors} from "../src/interfaces/IAuditors.sol";
+import {IAudits} from "../src/interfaces/IAudits.sol";
+import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {IRegistry} from "../src/interfaces/IRegistry.sol";
+
+/// @dev What became of audits, reckoned from events alone: outcomes, records, what auditors are owed, and what the purse got and
+/// gave. What one transaction may not do is refused at once; the rest is compared with the contracts by the invariants.
+contract Tally {
+    Replica internal immutable REPLICA;
+    Registry internal immutable REGISTRY;
+    address internal immutable BOOK;
+    address internal immutable AUDITORS;
+    address internal immutable AUDITS;
+    /// @dev Basis points of a range's value that go to the treasury.
+    uint256 internal immutable FEE;
+
+    mapping(uint256 key => IAudits.Outcome) public outcomeOf;
+    mapping(IAudits.Outcome => uint256) public closed;
+    mapping(uint32 provider => uint256) public record;
+    mapping(address owner => uint256) public owed;
+    /// @dev What the purse has, the most that it ever had, and what it has given.
+    uint256 public purse;
+    uint256 public fullest;
+    uint256 public collected;
+    /// @dev Within one transaction.
+    uint256 internal earned;
+    uint256 internal slashed;
+    uint256 internal worth;
+    address internal overturned;
+    bool internal lapsed;
+
+    constructor(Replica replica, Registry registry, address[3] memory at, uint256 fee) {
+        (REPLICA, REGISTRY, FEE) = (replica, registry, fee);
+        (BOOK, AUDITORS, AUDITS) = (at[0], at[1], at[2]);
+    }
+
+    /// @dev The logs of one transaction, after the replica has read them.
+    function feed(Vm.Log[] calldata logs) external {
+        (earned, slashed, worth, overturned, lapsed) = (0, 0, 0, address(0), false);
+        for (uint256 i = 0; i < logs.length; ++i) {
+            Vm.Log calldata log = logs[i];
+            bytes32 kind = log.topics[0];
+            if (log.emitter == AUDITS) onAudits(kind, log);
+            else if (log.emitter == BOOK && kind == IJobBook.RangeSettled.selector) onSettled(log);
+            else if (log.emitter == AUDITORS && kind == IAuditors.AuditorSlashed.selector) onSlashed(log);
+            else if (log.emitter == address(REGISTRY) && kind == IRegistry.StakeSlashed.selector) onSlashed(log);
+        }
+        require(earned <= worth / 2 + slashed, "a case costs the purse no more than it brings in");
+        if (overturned == address(0)) return;
+        IRegistry.Provider memory p = REGISTRY.provider(overturned);
+        require(p.stake == 0 && p.unbonding == 0, "who is overturned has no stake left");
+    }
+
+    function keyOf(Vm.Log calldata log) internal pure returns (uint256) {
+        return uint256(log.topics[1]) << 32 | uint256(log.topics[2]);
+    }
+
+    function onAudits(bytes32 kind, Vm.Log calldata log) internal {
+        if (kind == IAudits.AuditClosed.selector) {
+            onClosed(log);
+        } else if (kind == IAudits.AuditDelayed.selector) {
+            lapsed = true;
+        } else if (kind == IAudits.FeeEarned.selector) {
+            uint256 amount = abi.decode(log.data, (uint128));
+            owed[address(uint160(uint256(log.topics[3])))] += amount;
+            earned += amount;
+        } else if (kind == IAudits.FeeCollected.selector) {
+            (uint128 amount, uint128 left) = abi.decode(log.data, (uint128, uint128));
+            address owner = address(uint160(uint256(log.topics[1])));
+            // Checked: neither can become negative.
+            owed[owner] -= amount;
+            purse -= amount;
+            collected += amount;
+            require(left == owed[owner], "what is still owed");
+            require(left == 0 || purse == 0, "paid as far as the purse reaches");
+        }
+    }
+
+    function onClosed(Vm.Log calldata log) internal {
+        (IAudits.Outcome outcome,, uint32 provider, uint128 after_) =
+            abi.decode(log.data, (IAudits.Outcome, bytes32, uint32, uint128));
+        uint256 key = keyOf(log);
+        require(outcomeOf[key] == IAudits.Outcome.Open && outcome != IAudits.Outcome.Open, "a case is closed once");
+        outcomeOf[key] = outcome;
+        closed[outcome] += 1;
+        (uint64 id, uint32 seq) = (uint64(key >> 32), uint32(key));
+        worth = REPLICA.value(id, seq);
+        if (outcome == IAudits.Outcome.Upheld) record[provider] += worth;
+        // Delayed and closed at once: its beacon is lost.
+        if (outcome == IAudits.Outcome.Overturned || lapsed) record[provider] = 0;
+        require(after_ == record[provider], "record");
+        if (outcome == IAudits.Outcome.Overturned) overturned = REPLICA.range(id, seq).provider;
+    }
+
+    /// @dev What neither the provider nor the treasury gets of an audited range goes to the purse: a fiftieth at least, half at most.
+    function onSettled(Vm.Log calldata log) internal {
+        (, uint128 fee,) = abi.decode(log.data, (uint128, uint128, bytes32));
+        (uint64 id, uint32 seq) = (uint64(uint256(log.topics[1])), uint32(uint256(log.topics[2])));
+        uint256 value = REPLICA.value(id, seq);
+        uint256 charge = fee - value * FEE / 10_000;
+        if (REPLICA.job(id).terms.audited) require(value / 50 <= charge && charge <= value / 2, "charge");
+        else require(charge == 0, "plain work pays no audits");
+        gets(charge);
+    }
+
+    function onSlashed(Vm.Log calldata log) internal {
+        (uint128 given, uint128 burned) = abi.decode(log.data, (uint128, uint128));
+        require(burned >= given && burned - given <= 1, "half of a cut is burned");
+        if (address(uint160(uint256(log.topics[2]))) != AUDITS) return;
+        slashed += given;
+        gets(given);
+    }
+
+    function gets(uint256 amount) internal {
+        purse += amount;
+        if (purse > fullest) fullest = purse;
+    }
+}
