@@ -54,7 +54,7 @@ contract Bench is IBench {
     }
 
     /// @inheritdoc IJudge
-    function room(uint64, uint32 provider, uint8 flags) external view onlyKnown(flags) returns (uint256) {
+    function room(uint64 jobId, uint32 provider, uint8 flags) external view onlyKnown(flags) returns (uint256) {
         return audits.room(provider);
     }
 
