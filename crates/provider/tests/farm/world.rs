@@ -122,7 +122,7 @@ impl World {
         // The folder of one that was stopped is free when the last of its tasks is gone.
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match Auditor::spawn(config.clone()).await {
+            match Box::pin(Auditor::spawn(config.clone())).await {
                 Err(ProviderError::InUse { .. }) if Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
