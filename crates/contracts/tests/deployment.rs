@@ -11,7 +11,7 @@ use revm::{
     state::AccountInfo,
 };
 use tilth_contracts::{
-    Addresses, Audits, Bench, DeployParams, JobBook, Ledger, Registry, Terms, WGrain,
+    Addresses, AuditDesk, Audits, Bench, DeployParams, JobBook, Ledger, Registry, Terms, WGrain,
     consent_digest, deployment, plan,
 };
 use tilth_protocol::amount::GRAIN;
@@ -152,6 +152,11 @@ fn the_bench_is_the_judge_and_audits_keep_the_purse() -> Outcome {
         (at.job_book, JobBook::judgeCall {}.abi_encode(), at.bench),
         (at.registry, Registry::judgeCall {}.abi_encode(), at.bench),
         (at.audits, Audits::benchCall {}.abi_encode(), at.bench),
+        // What the desk's code believes is in its own code, not with the Audits that call it.
+        (at.audit_desk, AuditDesk::benchCall {}.abi_encode(), at.bench),
+        (at.audit_desk, AuditDesk::jobBookCall {}.abi_encode(), at.job_book),
+        (at.audit_desk, AuditDesk::registryCall {}.abi_encode(), at.registry),
+        (at.audit_desk, AuditDesk::randomnessCall {}.abi_encode(), at.randomness),
         (at.bench, Bench::auditsCall {}.abi_encode(), at.audits),
         (at.job_book, JobBook::purseCall {}.abi_encode(), at.audits),
     ];
