@@ -177,4 +177,5 @@ impl<T> Shares<T> {
 }
 
 #[cfg(test)]
+#[path = "shares_tests.rs"]
 mod tests;
