@@ -5,6 +5,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook, IJobCallback} from "./interfaces/IJobBook.sol";
 import {JobLayout} from "./JobLayout.sol";
 import {Clock} from "./libraries/Clock.sol";
+import {Flags} from "./libraries/Flags.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 import {Slots} from "./libraries/Slots.sol";
 
@@ -40,7 +41,7 @@ contract JobDesk is JobLayout {
             targetSeconds: terms.targetSeconds,
             parallelism: terms.parallelism,
             clock: terms.finishSeconds != 0,
-            audited: terms.audited
+            flags: (terms.audited ? Flags.AUDITED : 0) | (terms.replicas == 0 ? 0 : Flags.REPLICATED)
         });
         s.cost = Slots.packCost(cost);
         s.course = Slots.packCourse(
@@ -69,7 +70,7 @@ contract JobDesk is JobLayout {
             );
         }
         emit IJobBook.JobOpened(jobId, msg.sender, terms.program, terms, funds, uint40(block.timestamp));
-        if (_affordable(cost, funds) == 0) emit IJobBook.JobDry(jobId, funds);
+        if (_payable(cost, funds) == 0) emit IJobBook.JobDry(jobId, funds);
         if (funds != 0) _ledger.lock(msg.sender, funds);
     }
 
@@ -155,6 +156,7 @@ contract JobDesk is JobLayout {
         _refuseIf(clock ? t.floorPrice == 0 || t.floorPrice > t.price : t.floorPrice != 0, IJobBook.Field.FloorPrice);
         bool late = block.timestamp + t.finishSeconds > t.deadline;
         _refuseIf(clock && (late || t.finishSeconds < Clock.MIN_FINISH), IJobBook.Field.FinishSeconds);
+        _refuseIf(t.replicas != 0 && (t.replicas != REPLICAS || !t.audited), IJobBook.Field.Replicas);
         if (t.audited) _checkAudited(t, clock ? t.floorPrice : t.price);
     }
 

@@ -5,6 +5,7 @@ import {IJobBook} from "./interfaces/IJobBook.sol";
 import {IJudge} from "./interfaces/IJudge.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {Flags} from "./libraries/Flags.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
@@ -80,6 +81,8 @@ abstract contract JobLayout {
     uint256 public constant BOND_BPS = 1_000;
     /// @notice Ranges that a provider may give back per job without losing the bond.
     uint8 public constant FREE_RELEASES = 3;
+    /// @notice Providers of a range in a replicated job: one that claims it, and one that is drawn later.
+    uint8 public constant REPLICAS = 2;
     /// @notice Hard cap of the protocol fee, basis points.
     uint16 public constant MAX_FEE_BPS = 500;
     /// @notice Gas that a callback contract gets.
@@ -135,6 +138,16 @@ abstract contract JobLayout {
     /// even if it is worth less: a range of dust is a case like any other.
     function _leastWorth() internal view returns (uint256) {
         return smallValue / Parameters.MIN_FEE_PART * Parameters.MIN_TASK_FEES;
+    }
+
+    /// @dev What all providers of a range may get together if each may get so much: a replicated range has two.
+    function _forAll(Slots.Cost memory cost, uint256 value) internal pure returns (uint256) {
+        return value << (cost.flags & Flags.REPLICATED) / Flags.REPLICATED;
+    }
+
+    /// @dev Tasks that an escrow pays for at their caps, to all providers of their range.
+    function _payable(Slots.Cost memory cost, uint256 escrow) internal pure returns (uint256) {
+        return _affordable(cost, escrow >> (cost.flags & Flags.REPLICATED) / Flags.REPLICATED);
     }
 
     function _affordable(Slots.Cost memory cost, uint256 budget) internal pure returns (uint256) {

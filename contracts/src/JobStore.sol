@@ -5,6 +5,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
 import {JobLayout} from "./JobLayout.sol";
 import {Clock} from "./libraries/Clock.sol";
+import {Flags} from "./libraries/Flags.sol";
 import {Slots} from "./libraries/Slots.sol";
 
 /// @title The JobBook's views, and what its calls share.
@@ -85,7 +86,8 @@ abstract contract JobStore is JobLayout, IJobBook {
         j.terms.maxFailures = uint32(course.maxFailures);
         // forge-lint: disable-end(unsafe-typecast)
         (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
-        (j.terms.callback, j.terms.audited) = (s.callback, cost.audited);
+        (j.terms.callback, j.terms.audited) = (s.callback, cost.flags != 0);
+        j.terms.replicas = cost.flags & Flags.REPLICATED == 0 ? 0 : REPLICAS;
         if (cost.clock) {
             Slots.Clock memory c = Slots.unpackClock(s.clock);
             (j.terms.floorPrice, j.terms.finishSeconds) = (c.floor.toUint96(), c.finish.toUint32());
@@ -94,7 +96,7 @@ abstract contract JobStore is JobLayout, IJobBook {
         j.price = cost.price.toUint96();
         if (j.state == JobState.Open) {
             if (j.unclaimed == 0 || block.timestamp > course.deadline) j.state = JobState.Draining;
-            j.dry = j.unclaimed != 0 && _affordable(cost, hot.escrow) == 0;
+            j.dry = j.unclaimed != 0 && _payable(cost, hot.escrow) == 0;
         }
     }
 
@@ -181,7 +183,7 @@ abstract contract JobStore is JobLayout, IJobBook {
     /// @dev What a submitted range worth so much takes of its provider's exposure. Never more than at its claim, because a task's
     /// caps are worth as much.
     function _exposed(Slots.Cost memory cost, uint256 value) internal view returns (uint256) {
-        if (!cost.audited) return value;
+        if (cost.flags == 0) return value;
         uint256 least = _leastWorth();
         return value < least ? least : value;
     }
