@@ -56,7 +56,7 @@ contract Waiting is IWaiting {
             if (!registry.qualifies(p.number, job.terms.requiredClass, job.terms.minVramMib)) {
                 revert NotQualified(jobId, p.number);
             }
-            uint256 room = audits.room(p.number);
+            uint256 room = _room(p.number);
             if (bond == 0 || bond > room) revert BadBond(bond, room);
             e = Entry({bond: bond, minPrice: minPrice, leftAt: 0, busy: 0, state: State.Waiting});
             bench.expose(p.number, bond);
@@ -164,6 +164,13 @@ contract Waiting is IWaiting {
         if (e.bond < value || e.minPrice > price) return false;
         (uint256 stake, uint256 unbonding,) = registry.backing(number);
         return stake + unbonding >= value;
+    }
+
+    /// @dev What the provider may take on: by its audit rate, and by what its stake carries in every job.
+    function _room(uint32 number) private view returns (uint256 room) {
+        room = audits.room(number);
+        uint256 carried = registry.standing(msg.sender).room;
+        if (carried < room) room = carried;
     }
 
     /// @dev Off the line, if it is on it. The caller stores the entry.
