@@ -53,8 +53,10 @@ contract GasReplicasTest is ReplicaWorld {
         vm.snapshotGasLastCall(GROUP, "replicated: claim");
         handIn(id, seq, false);
         vm.snapshotGasLastCall(GROUP, "replicated: submit");
-        uint256 mate = mateDrawn(id, seq);
+        passBlocks(3);
+        replicas.draw(id, seq);
         uint256 all = vm.snapshotGasLastCall(GROUP, "replicated: draw");
+        uint256 mate = pair(id, seq).mate;
         commits(id, seq, false);
         all += vm.snapshotGasLastCall(GROUP, "replicated: commit");
         reveals(id, seq, 1, false);
@@ -97,8 +99,10 @@ contract GasReplicasTest is ReplicaWorld {
         }
         (uint32 seq,,) = claim(poor, 1, 1_000);
         handIn(poor, seq, false);
-        eq(mateDrawn(poor, seq), 0, "nobody");
+        passBlocks(3);
+        replicas.draw(poor, seq);
         vm.snapshotGasLastCall(GROUP, "replicated: draw, 8 in vain");
+        is_(poor, seq, IReplicas.State.Alone);
         eq(pair(poor, seq).nextDraw, Parameters.MATE_DRAWS, "all of them");
     }
 }
