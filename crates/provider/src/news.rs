@@ -155,6 +155,7 @@ fn terms(terms: &Offered, opened_s: u64) -> Terms {
         required_class: terms.requiredClass,
         min_vram_mib: terms.minVramMib,
         chained: terms.afterJob != 0,
+        replicated: terms.replicas != 0,
         audited: terms.audited,
     }
 }
@@ -196,6 +197,7 @@ mod tests {
             minVramMib: 2,
             afterJob: 0,
             audited: true,
+            replicas: 2,
             callback: Address::ZERO,
             program: B256::repeat_byte(4),
             contact: vec![1, 2, 3].into(),
@@ -214,7 +216,7 @@ mod tests {
         assert_eq!((terms.deadline, terms.price.0), (1_790_000_000_000, 99));
         let clock = Clock { floor: Price(9), cap: Price(99), finish_s: 800 };
         assert_eq!(terms.clock, Some((clock, 17_000)));
-        assert!(terms.audited && !terms.chained);
+        assert!(terms.audited && terms.replicated && !terms.chained);
         let More::Opened(opening) = heard.more else { panic!() };
         assert_eq!((opening.unit_cap, opening.prepare_cap), (7, 8));
         assert_eq!((opening.contact, heard.block), (vec![1, 2, 3], 9));

@@ -187,6 +187,7 @@ impl Jobs {
             minVramMib: offer.min_vram_mib,
             afterJob: 0,
             audited: offer.audited,
+            replicas: 0,
             callback: Address::ZERO,
             program: prepared.spec.program.hash.0.into(),
             contact: self.blobs.contact().to_bytes().into(),

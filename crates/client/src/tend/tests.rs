@@ -48,6 +48,7 @@ fn terms() -> Terms {
         minVramMib: 0,
         afterJob: 0,
         audited: false,
+        replicas: 0,
         callback: Address::ZERO,
         program: B256::repeat_byte(1),
         contact: Bytes::new(),

@@ -191,6 +191,8 @@ pub enum Unfit {
     Vram,
     /// It waits for another job.
     Chained,
+    /// Its ranges are handed in as seals: who hands in a root cannot show what is in it, and loses its stake.
+    Replicated,
     /// It is a GPU program and its ranges are audited: bits that another device computes otherwise would cost the stake.
     Audited,
     /// Its program or inputs cannot be used.

@@ -251,6 +251,8 @@ pub struct Terms {
     pub min_vram_mib: u32,
     /// Whether the job waits for another one, which this version does not serve.
     pub chained: bool,
+    /// Whether ranges are handed in as seals and done by a second provider, too, which this version does not serve.
+    pub replicated: bool,
     /// Whether submitted ranges are audited; then they are paid later, and can be rejected.
     pub audited: bool,
 }

@@ -149,6 +149,7 @@ pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
         minVramMib: 0,
         afterJob: 0,
         audited: true,
+        replicas: 0,
         callback: Address::ZERO,
         program: B256::repeat_byte(2),
         contact: Bytes::new(),
