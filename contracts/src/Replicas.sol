@@ -56,7 +56,7 @@ contract Replicas is IReplicas {
         p.due = _after(Parameters.DRAW_SPAN);
         p.primary = provider;
         p.state = State.Sealed;
-        emit MateDue(jobId, seq, p.round, p.due);
+        emit MateDue(jobId, seq, p.round, provider, p.due);
     }
 
     // ------------------------------------------------------------------ moves

@@ -6,8 +6,16 @@ import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {IWaiting} from "../src/interfaces/IWaiting.sol";
+import {AuditRules} from "../src/libraries/AuditRules.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
+
+/// @dev Seals bind the contract that computes them.
+contract Sealer {
+    function seal(uint64 job, uint32 seq, address who, bytes32 answer, bytes32 salt) external view returns (bytes32) {
+        return AuditRules.seal(job, seq, who, answer, salt);
+    }
+}
 
 /// @dev Replicated ranges from their seal to their settlement.
 contract ReplicasTest is ReplicaWorld {
@@ -445,6 +453,24 @@ contract ReplicasTest is ReplicaWorld {
         vm.expectRevert(no);
         replicas.reveal(id, seq, f.root, f.units + 1, 0, saltOf(1));
         vm.stopPrank();
+    }
+
+    /// @dev The same numbers are in `crates/verification/src/replica.rs`; a third program computed them.
+    function test_sealsAreThoseOfRust() public {
+        address at = address(bytes20(hex"2222222222222222222222222222222222222222"));
+        Sealer sealer = new Sealer();
+        vm.etch(at, address(sealer).code);
+        bytes32 root = hex"1111111111111111111111111111111111111111111111111111111111111111";
+        bytes32 answer_ = keccak256(abi.encodePacked(root, uint64(1_234_567), uint32(3)));
+        eq(answer_, hex"2000beae2ab40b9126a3d77f781ddb77b1b95817a110a20be5089923441cca81", "answer");
+        bytes32 salt = hex"10d40b6655a74bb75c4c28196a4957e7ccd327afb569ccb7946ed2c5b8284e8d";
+        address who = address(bytes20(hex"3333333333333333333333333333333333333333"));
+        vm.chainId(31_337);
+        eq(
+            Sealer(at).seal(7, 9, who, answer_, salt),
+            hex"2aebb7a1587c624eb608a4741b95a7c345f7df85d567433f32ffa6a8da350d82",
+            "seal"
+        );
     }
 
     function test_aRootOfZeroIsNone() public {

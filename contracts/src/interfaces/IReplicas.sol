@@ -64,8 +64,8 @@ interface IReplicas {
         bytes32 word;
     }
 
-    /// @notice A range waits for its beacon.
-    event MateDue(uint64 indexed jobId, uint32 indexed seq, uint64 round, uint40 due);
+    /// @notice A range of this provider waits for its beacon; mates are drawn until `due`.
+    event MateDue(uint64 indexed jobId, uint32 indexed seq, uint64 round, uint32 provider, uint40 due);
     /// @notice A mate has time until `due` to run the range and to commit.
     event MateDrawn(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, uint40 due);
     /// @notice The range has no mate and gets none: its primary must show its root.
