@@ -25,6 +25,7 @@ pub mod job_file;
 mod jobs;
 pub mod keys;
 mod link;
+pub mod mates;
 pub mod merge;
 pub mod money;
 pub mod network;

@@ -1,0 +1,29 @@
+//! Replicated ranges before their audit, from the side of everybody who takes part in one: the range's provider
+//! (its primary), the mate that was drawn, and anybody who wants it to go on.
+//!
+//! [`Machine`] decides, a pure state machine that is the same for all parties; [`view`] reads a replica from the chain.
+//! Whether a provider is primary, mate or neither of a range follows from what the chain shows. What only a provider can
+//! do (run a range, seal, show) is left to whoever carries out the effects. When a replica closes with a root, the
+//! range's ordinary audit begins: [`crate::audit`].
+//!
+//! The rules are `docs/decisions/0018-replicas-and-availability.md`.
+
+mod case;
+#[cfg(test)]
+mod checks;
+mod machine;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod scenarios;
+mod tried;
+mod view;
+mod words;
+#[cfg(test)]
+mod world;
+
+pub use self::{
+    machine::Machine,
+    view::{View, look},
+    words::{Effect, Event, Part, Party, Role, Rules, Standing},
+};
