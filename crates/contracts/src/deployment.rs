@@ -193,13 +193,11 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
     let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
     // `AuditLayout.Deployment`, the same.
     let audits = (at.bench, at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small);
-    let bench =
-        (at.job_book, at.registry, at.audits, at.waiting, at.replicas).abi_encode_params();
-    let waiting =
-        (at.bench, at.job_book, at.registry, at.audits, at.replicas).abi_encode_params();
+    let bench = (at.job_book, at.registry, at.audits, at.waiting, at.replicas).abi_encode_params();
+    let waiting = (at.bench, at.job_book, at.registry, at.audits, at.replicas).abi_encode_params();
     // What mates lose goes to the purse of the audits.
-    let replicas =
-        (at.bench, at.job_book, at.registry, at.waiting, at.randomness, at.audits).abi_encode_params();
+    let replicas = (at.bench, at.job_book, at.registry, at.waiting, at.randomness, at.audits)
+        .abi_encode_params();
     let tabs = (at.ledger, at.registry, params.treasury, fee_bps).abi_encode_params();
     steps.extend([
         step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),

@@ -271,7 +271,8 @@ mod tests {
         /// Whoever is asked one after the other is somebody else each time, and the tries end.
         #[test]
         fn mates_of_one_range_are_all_different(bonds in prop::collection::vec(0_u128..200, 0..20), n: u32, primary in 0_u32..20) {
-            let line: Vec<_> = (0..).zip(&bonds).map(|(owner, bond)| waiter(owner, *bond)).collect();
+            let line: Vec<_> =
+                (0..).zip(&bonds).map(|(owner, bond)| waiter(owner, *bond)).collect();
             let (mut first, mut seen) = (0, std::collections::HashSet::new());
             loop {
                 let (place, next) = mate(seed(n), first, &line, ASKED, |owner| *owner == primary);
