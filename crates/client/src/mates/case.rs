@@ -151,7 +151,7 @@ impl Case {
         let found = self.found.filter(|(part, _)| *part == view.part);
         Act::Do(match (found, view.state) {
             (None, _) => Effect::Run { range, role, part: view.part, left },
-            (Some((_, found)), ReplicaState::Working) => Effect::Commit { range, found },
+            (Some((part, found)), ReplicaState::Working) => Effect::Commit { range, part, found },
             (Some((_, found)), _) => Effect::Reveal { range, role, found },
         })
     }

@@ -23,7 +23,8 @@ impl World {
                 assert!(self.is(*role), "runs for somebody else");
                 assert_eq!(*part, case.part, "runs other tasks");
             }
-            Effect::Commit { found, .. } => {
+            Effect::Commit { part, found, .. } => {
+                assert_eq!(*part, case.part, "commits to other tasks");
                 assert!(self.is(Role::Mate) && case.state == ReplicaState::Working);
                 assert_eq!(*found, found_in(case.part), "commits to what it found elsewhere");
             }

@@ -152,6 +152,8 @@ pub enum Effect {
     Commit {
         /// The range.
         range: RangeId,
+        /// In which tasks: if the range has others when this is sent, what is committed to can never be shown.
+        part: Part,
         /// What was found.
         found: Found,
     },

@@ -208,8 +208,9 @@ impl World {
             {
                 self.draw(seq);
             }
-            (Effect::Commit { found, .. }, ReplicaState::Working)
-                if !late && case.mate == MATE && self.is(Role::Mate) =>
+            // Whoever sends it looks once more before: it may have been decided on before a reorganisation.
+            (Effect::Commit { part, found, .. }, ReplicaState::Working)
+                if !late && case.mate == MATE && *part == case.part =>
             {
                 self.cases[seq].committed = Some(*found);
                 self.enter(seq, ReplicaState::Revealing);
