@@ -121,6 +121,7 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         JobBook::RangeClaimed::SIGNATURE_HASH,
         JobBook::RangeSubmitted::SIGNATURE_HASH,
         JobBook::RangeSettled::SIGNATURE_HASH,
+        JobBook::MateSettled::SIGNATURE_HASH,
         JobBook::RangeReleased::SIGNATURE_HASH,
         JobBook::RangeExpired::SIGNATURE_HASH,
     ];
@@ -206,6 +207,10 @@ fn entries(
                     fee: Amount(e.fee),
                     ..entry(e.jobId, e.seq)
                 }
+            }
+            // Who did it as a mate: the tasks are booked with its provider.
+            JobBookEvents::MateSettled(e) => {
+                Entry { paid: Amount(e.paid), fee: Amount(e.fee), ..entry(e.jobId, e.seq) }
             }
             JobBookEvents::RangeReleased(e) if e.bond > 0 => {
                 Entry { lost: Amount(e.bond), ..entry(e.jobId, e.seq) }

@@ -40,7 +40,7 @@ pub mod waiting;
 
 pub use account::Account;
 pub use chain::ChainError;
-pub use chronicle::{Chronicle, RangeView, Share, Totals};
+pub use chronicle::{Chronicle, Mate, RangeView, Share, Totals};
 pub use collect::{CollectError, collect};
 pub use contacts::Contacts;
 pub use follow::{Follow, Following, News, Scope};

@@ -280,6 +280,8 @@ impl Tender {
         let Some(range) = seq.and_then(|seq| chronicle.ranges.get(&seq)) else { return Ok(false) };
         self.last_work = Instant::now();
         let event = match range.state {
+            // Of a seal nothing can be said, and its results are a secret.
+            RangeState::Submitted if !range.can_be_checked() => return Ok(false),
             RangeState::Submitted => Event::Results { seq: range.seq, settled: false },
             RangeState::Settled => Event::Results { seq: range.seq, settled: true },
             RangeState::Released | RangeState::Expired | RangeState::Rejected => {

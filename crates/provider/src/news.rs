@@ -125,8 +125,11 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
         JobBookEvents::RangeRejected(e) => {
             nothing(ChainEvent::Rejected { range: range(e.jobId, e.seq) })
         }
-        // Whether the escrow is dry is asked when it matters; callbacks are the client's affair.
-        JobBookEvents::JobDry(_) | JobBookEvents::JobCallback(_) => None,
+        // Whether the escrow is dry is asked when it matters; callbacks are the client's affair; replicated jobs are left alone.
+        JobBookEvents::JobDry(_)
+        | JobBookEvents::JobCallback(_)
+        | JobBookEvents::MateSettled(_)
+        | JobBookEvents::RangeUnsealed(_) => None,
     }
 }
 
