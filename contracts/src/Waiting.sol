@@ -51,7 +51,10 @@ contract Waiting is IWaiting {
         Entry memory e = _entries[jobId][p.number];
         if (e.state == State.Waiting || e.state == State.Taken) revert WrongState(jobId, p.number, e.state);
         bool back = e.state == State.Left && e.bond == bond && e.minPrice == minPrice;
-        if (!back) {
+        if (back) {
+            // A part of the line must have something behind it: stake may have been cut since.
+            if (_reach(p.number) < bond) revert BadBond(bond, _reach(p.number));
+        } else {
             if (e.state == State.Left) _free(jobId, p.number, e);
             if (!registry.qualifies(p.number, job.terms.requiredClass, job.terms.minVramMib)) {
                 revert NotQualified(jobId, p.number);
@@ -102,8 +105,13 @@ contract Waiting is IWaiting {
         Entry memory e = _entries[jobId][number];
         e.busy -= 1;
         if (e.state == State.Taken && e.busy == 0) {
-            e.state = State.Waiting;
-            _lines[jobId].set(number, 0, e.bond);
+            if (_reach(number) < e.bond) {
+                e.state = State.Left;
+                emit ProviderLeft(jobId, number);
+            } else {
+                e.state = State.Waiting;
+                _lines[jobId].set(number, 0, e.bond);
+            }
         }
         _entries[jobId][number] = e;
     }
@@ -162,8 +170,13 @@ contract Waiting is IWaiting {
     function _fits(uint64 jobId, uint32 number, uint256 value, uint256 price) private view returns (bool) {
         Entry memory e = _entries[jobId][number];
         if (e.bond < value || e.minPrice > price) return false;
+        return _reach(number) >= value;
+    }
+
+    /// @dev What a provider has to lose.
+    function _reach(uint32 number) private view returns (uint256) {
         (uint256 stake, uint256 unbonding,) = registry.backing(number);
-        return stake + unbonding >= value;
+        return stake + unbonding;
     }
 
     /// @dev What the provider may take on: by its audit rate, and by what its stake carries in every job.

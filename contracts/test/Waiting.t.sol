@@ -139,6 +139,30 @@ contract WaitingTest is ReplicaWorld {
         eq(exposure(2), 30 ether, "the old bond is free when other terms are possible");
     }
 
+    /// @dev Who has lost its stake must not take up a line with bonds that nothing is behind.
+    function test_whoseStakeWasCutDoesNotComeBack() public {
+        mates(id, 3, 100 ether);
+        vm.prank(nodeOf(2));
+        waiting.leave(id);
+        vm.prank(address(replicas));
+        waiting.take(id, 3);
+        vm.startPrank(address(bench));
+        registry.punish(2, Parameters.ONE / 2, CLIENT);
+        registry.punish(3, Parameters.ONE / 2, CLIENT);
+        vm.stopPrank();
+        vm.prank(nodeOf(2));
+        vm.expectRevert(abi.encodeWithSelector(IWaiting.BadBond.selector, 100 ether, 50 ether));
+        waiting.wait(id, 100 ether, 0);
+        vm.prank(address(replicas));
+        waiting.giveBack(id, 3);
+        isEntry(id, 3, IWaiting.State.Left, 0);
+        eq(lineLength(), 0, "nobody");
+        passSeconds(2 * Parameters.DRAW_SPAN);
+        vm.prank(nodeOf(3));
+        waiting.leave(id);
+        eq(exposure(3), 0, "its bond is free all the same");
+    }
+
     function test_onlyItselfLeaves() public {
         mates(id, 2, 100 ether);
         vm.expectRevert(abi.encodeWithSelector(IWaiting.NotNode.selector, address(this)));

@@ -33,7 +33,8 @@ interface IWaiting {
 
     /// @notice A provider is on the line of a job.
     event ProviderWaits(uint64 indexed jobId, uint32 indexed number, uint96 bond, uint96 minPrice);
-    /// @notice A provider is off the line of a job: it left, or lost its place because it was late or silent.
+    /// @notice A provider is off the line of a job: it left, or lost its place because it was late or silent, or has less than its
+    /// bond to lose.
     event ProviderLeft(uint64 indexed jobId, uint32 indexed number);
     /// @notice A provider that left has its bond back.
     event BondFreed(uint64 indexed jobId, uint32 indexed number, uint96 bond);
@@ -48,7 +49,7 @@ interface IWaiting {
     error ProviderIsPaused(uint32 number);
     /// @notice The job needs machines of a kind that the provider has not.
     error NotQualified(uint64 jobId, uint32 number);
-    /// @notice The bond is zero, or more than the provider may take on in audited jobs.
+    /// @notice The bond is zero, or more than the provider may take on in audited jobs, or, if it comes back, than it has to lose.
     error BadBond(uint256 bond, uint256 room);
     /// @notice The entry cannot do this in its state.
     error WrongState(uint64 jobId, uint32 number, State state);
@@ -71,7 +72,7 @@ interface IWaiting {
     /// DRAW_SPAN at most
     function take(uint64 jobId, uint32 number) external returns (uint40 due);
 
-    /// @notice Replicas only: a duty is over. With the last one a taken entry is on the line again.
+    /// @notice Replicas only: a duty is over. With the last one a taken entry is on the line again, if its stake still reaches its bond.
     function giveBack(uint64 jobId, uint32 number) external;
 
     /// @notice Replicas only: a duty was not done: the entry is off the line, as if it had left.
