@@ -22,6 +22,8 @@ contract ReplicasTest is ReplicaWorld {
     uint96 internal constant STAKE = 2_000 ether;
 
     uint64 internal id;
+    /// @dev Ranges whose mate has committed to forged results.
+    mapping(uint32 seq => bool) internal lied;
 
     function setUp() public override {
         super.setUp();
@@ -585,6 +587,89 @@ contract ReplicasTest is ReplicaWorld {
             eq(registry.provider(ownerOf(1)).stake, 5_000 ether, "the primary did what it should");
         }
         noEntryIsBusy();
+    }
+
+    /// @dev Ranges in any state at a time, whoever is late or lies: when all are judged, what the job had is paid or with its client.
+    function testFuzz_allOfAJobsMoneyIsPaidOrComesBack(uint256 seed) public {
+        mates(id, 5, STAKE);
+        uint32 n = 0;
+        for (uint256 i = 0; i < 14; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            n = something(seed, n);
+        }
+        vm.prank(CLIENT);
+        book.cancel(id);
+        for (uint32 seq = 0; seq < n; ++seq) {
+            toTheEnd(seq);
+        }
+        book.finish(id);
+        (, uint128 held) = ledger.module(address(book));
+        eq(held, 0, "nothing is left in the job");
+        eq(locked(CLIENT), 0, "nothing is locked");
+        eq(registry.provider(ownerOf(1)).exposure, 0, "nothing is exposed");
+        noEntryIsBusy();
+    }
+
+    /// @dev Returns how many ranges there are.
+    function something(uint256 seed, uint32 n) internal returns (uint32) {
+        uint256 what = seed % 5;
+        if (what < 2) {
+            (uint32 count,,) = book.claimable(id, ownerOf(1));
+            if (count == 0) return n;
+            (uint32 seq,,) = claim(id, 1, 40);
+            if (what == 0) handIn(id, seq, false);
+            return seq + 1;
+        }
+        if (what == 2) passSeconds((seed >> 16) % 20 minutes);
+        else if (n != 0) forward(uint32((seed >> 16) % n), seed >> 64);
+        return n;
+    }
+
+    /// @dev The next move in a range, by whoever's it is.
+    function forward(uint32 seq, uint256 dice) internal {
+        IJobBook.Range memory r = book.range(id, seq);
+        uint256 now_ = vm.getBlockTimestamp();
+        if (r.state == IJobBook.RangeState.Claimed) {
+            if (now_ <= r.at + 225) handIn(id, seq, false);
+            else book.expire(id, one(seq));
+        }
+        IReplicas.Pair memory p = pair(id, seq);
+        if (r.state != IJobBook.RangeState.Submitted || p.state == IReplicas.State.Closed) return;
+        if (now_ > p.due) return replicas.advance(id, seq);
+        if (p.state == IReplicas.State.Sealed) {
+            vm.roll(vm.getBlockNumber() + 3);
+            replicas.draw(id, seq);
+        } else if (p.state == IReplicas.State.Working) {
+            lied[seq] = dice & 3 == 0;
+            commits(id, seq, lied[seq]);
+        } else if (p.state == IReplicas.State.Alone || dice & 1 == 0) {
+            if (p.shown & 1 == 0) reveals(id, seq, 1, false);
+        } else if (p.shown & 2 == 0) {
+            reveals(id, seq, p.mate, lied[seq]);
+        }
+    }
+
+    /// @dev Whoever has a move left is late with it, but for a primary that is alone.
+    function toTheEnd(uint32 seq) internal {
+        IJobBook.Range memory r = book.range(id, seq);
+        if (r.state == IJobBook.RangeState.Claimed) {
+            if (vm.getBlockTimestamp() <= r.at + 225) vm.warp(r.at + 226);
+            book.expire(id, one(seq));
+        }
+        if (r.state != IJobBook.RangeState.Submitted) return;
+        while (pair(id, seq).state != IReplicas.State.Closed) {
+            IReplicas.Pair memory p = pair(id, seq);
+            bool late_ = vm.getBlockTimestamp() > p.due;
+            if (p.state == IReplicas.State.Alone && !late_) {
+                reveals(id, seq, 1, false);
+                continue;
+            }
+            if (!late_) vm.warp(p.due + 1);
+            replicas.advance(id, seq);
+        }
+        if (book.range(id, seq).state != IJobBook.RangeState.Submitted) return;
+        audit(id, seq, false, 0);
+        acknowledge(id, seq);
     }
 
     function noEntryIsBusy() internal view {
