@@ -50,13 +50,9 @@ contract Audits is AuditStore {
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external onlyBench {
         Case storage c = _cases[_key(jobId, seq)];
         c.round = randomness.roundNow();
-        // The rate is that of the submission: nobody gains by waiting for a better one. What was claimed at a higher rate, or
-        // before stake was lost, is audited at the rate that the exposure asks for.
-        (uint256 stake,, uint256 exposure) = _backing(provider);
-        uint256 needed = AuditRules.rateFor(stake, exposure);
-        uint256 usual = rateOf(provider);
-        if (rate < usual) rate = usual;
-        c.rate = (rate > needed ? rate : needed).toUint32();
+        // The rate is that of the submission: nobody gains by waiting for a better one.
+        uint256 asked = rateNow(provider);
+        c.rate = (rate > asked ? rate : asked).toUint32();
         c.provider = provider;
         c.state = State.Submitted;
         emit AuditDue(jobId, seq, c.round, provider, c.rate);

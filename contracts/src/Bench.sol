@@ -56,7 +56,9 @@ contract Bench is IBench {
     /// @inheritdoc IJudge
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags) external onlyJobBook onlyKnown(flags) {
         // What is audited is a root, and of a replicated range there is none yet.
-        if (flags & Flags.REPLICATED != 0) return replicas.submitted(jobId, seq, provider);
+        if (flags & Flags.REPLICATED != 0) {
+            return replicas.submitted(jobId, seq, provider, audits.rateNow(provider));
+        }
         audits.submitted(jobId, seq, provider, 0);
     }
 

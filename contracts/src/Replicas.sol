@@ -49,12 +49,14 @@ contract Replicas is IReplicas {
     // ------------------------------------------------------------------ Bench
 
     /// @inheritdoc IReplicas
-    function submitted(uint64 jobId, uint32 seq, uint32 provider) external {
+    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external {
         if (msg.sender != address(bench)) revert NotBench(msg.sender);
         Pair storage p = _pairs[_key(jobId, seq)];
         p.round = randomness.roundNow();
         p.due = _after(Parameters.DRAW_SPAN);
         p.primary = provider;
+        // Nobody gains by showing its root later, when its record may be better.
+        p.rate = rate.toUint32();
         p.state = State.Sealed;
         emit MateDue(jobId, seq, p.round, provider, p.due);
     }
@@ -212,7 +214,7 @@ contract Replicas is IReplicas {
     function _close(uint64 jobId, uint32 seq, Pair storage p, Outcome outcome) private {
         _end(jobId, seq, p, outcome);
         bool surely = p.lapsed || outcome == Outcome.Unequal;
-        bench.audit(jobId, seq, p.primary, p.root, surely ? Parameters.ONE : 0);
+        bench.audit(jobId, seq, p.primary, p.root, surely ? Parameters.ONE : p.rate);
     }
 
     /// @dev The primary did not show what it had committed to. If its mate did, it has worked for nothing and gets the part that is

@@ -87,6 +87,15 @@ contract Waiting is IWaiting {
         emit ProviderLeft(jobId, number);
     }
 
+    /// @inheritdoc IWaiting
+    function evict(uint64 jobId, uint32 number) external {
+        Entry memory e = _entries[jobId][number];
+        if (e.state != State.Waiting || _reach(number) >= e.bond) revert WrongState(jobId, number, e.state);
+        _takeOff(jobId, number, e, State.Left);
+        _entries[jobId][number] = e;
+        emit ProviderLeft(jobId, number);
+    }
+
     // ------------------------------------------------------------------ Replicas
 
     /// @inheritdoc IWaiting

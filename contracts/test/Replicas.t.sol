@@ -253,6 +253,20 @@ contract ReplicasTest is ReplicaWorld {
         replicas.draw(id, seq);
     }
 
+    /// @dev A primary that waits with its root until its record is better gains nothing.
+    function test_theRateIsThatOfTheSubmission() public {
+        uint64 single = audited(40);
+        audit(single, work(single, false), false, 0);
+        uint32 seq = sealedRange(id, false);
+        uint256 rate = audits.rateNow(1);
+        ok(rate < Parameters.ONE && pair(id, seq).rate == rate, "a record already");
+        mateDrawn(id, seq);
+        audit(single, work(single, false), false, 0);
+        ok(audits.rateNow(1) < rate, "a better one");
+        reveals(id, seq, 1, false);
+        eq(case_(id, seq).rate, rate, "that of the submission");
+    }
+
     // ---------------------------------------------------------------- unequal
 
     function test_unequalRootsMeanAnAuditAndNothingForTheMate() public {
@@ -490,7 +504,7 @@ contract ReplicasTest is ReplicaWorld {
     function test_wrongMovesAreRefused() public {
         mates(id, 3, STAKE);
         vm.expectRevert(abi.encodeWithSelector(IReplicas.NotBench.selector, address(this)));
-        replicas.submitted(id, 0, 1);
+        replicas.submitted(id, 0, 1, 0);
         wrongState(0, IReplicas.State.None);
         replicas.draw(id, 0);
         wrongState(0, IReplicas.State.None);

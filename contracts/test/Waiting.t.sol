@@ -163,6 +163,22 @@ contract WaitingTest is ReplicaWorld {
         eq(exposure(3), 0, "its bond is free all the same");
     }
 
+    function test_anybodyEvictsWhoHasLessThanItsBondToLose() public {
+        mates(id, 3, 100 ether);
+        bytes memory no = abi.encodeWithSelector(IWaiting.WrongState.selector, id, 2, IWaiting.State.Waiting);
+        vm.expectRevert(no);
+        waiting.evict(id, 2);
+        vm.prank(address(bench));
+        registry.punish(2, Parameters.ONE / 100, CLIENT);
+        waiting.evict(id, 2);
+        isEntry(id, 2, IWaiting.State.Left, 0);
+        eq(lineLength(), 100 ether, "the other one");
+        vm.expectRevert(abi.encodeWithSelector(IWaiting.WrongState.selector, id, 2, IWaiting.State.Left));
+        waiting.evict(id, 2);
+        vm.expectRevert(abi.encodeWithSelector(IWaiting.WrongState.selector, id, 9, IWaiting.State.Nobody));
+        waiting.evict(id, 9);
+    }
+
     function test_onlyItselfLeaves() public {
         mates(id, 2, 100 ether);
         vm.expectRevert(abi.encodeWithSelector(IWaiting.NotNode.selector, address(this)));

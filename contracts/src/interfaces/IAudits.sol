@@ -206,6 +206,10 @@ interface IAudits {
     /// @notice How often a provider is audited now; billionths.
     function rateOf(uint32 provider) external view returns (uint256);
 
+    /// @notice How often a range is audited that is submitted now: as the provider's record asks, and its exposure of its stake;
+    /// billionths.
+    function rateNow(uint32 provider) external view returns (uint256);
+
     /// @notice What an auditor has earned and not collected; base units.
     function owed(address owner) external view returns (uint128);
 }

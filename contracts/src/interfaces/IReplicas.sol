@@ -46,6 +46,7 @@ interface IReplicas {
     /// @param tries mates that were late
     /// @param nextDraw draws that are used up
     /// @param shown who has shown its root: 1 the primary, 2 the mate
+    /// @param rate at which the range is audited at least, billionths
     /// @param lapsed the beacon was not kept in time: nobody is drawn, and the range is audited whatever the record
     /// @param root of the primary; 0 until shown
     /// @param word the mate's seal, and from its `reveal` on its answer; 0 until committed
@@ -57,6 +58,7 @@ interface IReplicas {
         uint8 tries;
         uint8 nextDraw;
         uint8 shown;
+        uint32 rate;
         bool lapsed;
         State state;
         Outcome outcome;
@@ -103,7 +105,8 @@ interface IReplicas {
     error BadDeployment();
 
     /// @notice Bench only: a range of a replicated job was submitted, with a seal in the place of its root.
-    function submitted(uint64 jobId, uint32 seq, uint32 provider) external;
+    /// @param rate at which it is audited at least, billionths: that of the submission
+    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external;
 
     /// @notice Anyone, once the beacon is known: draws the mate from the job's line as it stood in the second before the submission,
     /// without the primary and the client.

@@ -67,6 +67,9 @@ interface IWaiting {
     /// the bond is free.
     function leave(uint64 jobId) external;
 
+    /// @notice Anyone: off the line with an entry whose provider has less than its bond to lose. It would only waste draws.
+    function evict(uint64 jobId, uint32 number) external;
+
     /// @notice Replicas only: who was drawn has a duty. Off the line, if it is on it.
     /// @return due Unix seconds up to which it has time: REPLICA_TIME for it and for every range before that is not closed,
     /// DRAW_SPAN at most

@@ -162,7 +162,7 @@ fn a_replica_that_the_chain_does_not_know_is_forgotten_by_whom_it_costs_nothing(
     for party in [Party::Client, Party::Provider(PRIMARY)] {
         let mut world = one(party, ReplicaState::None);
         world.introduce();
-        let passes = |world: &mut World, blocks, time| {
+        let passes = |world: &mut World, blocks: u64, time: u64| {
             world.work_off();
             world.cases[0].block += blocks;
             world.now += time;
