@@ -336,14 +336,7 @@ contract WaitingTest is ReplicaWorld {
 
     /// @dev Whom Rust finds with the same seeds. People are digits, their numbers; 0 is nobody.
     function test_matesAreThePanelsOfRust() public {
-        string memory json = vm.readFile("../vectors/trust.json");
-        string[] memory stakes = vm.parseJsonStringArray(json, ".votes.stakes");
-        for (uint256 i = 0; i < stakes.length; ++i) {
-            uint96 bond = uint96(vm.parseUint(stakes[i]));
-            // Provider 1 is there already.
-            if (i != 0) provider(i + 1, 1, bond);
-            waits(id, i + 1, bond);
-        }
+        string memory json = crowd(0);
         bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.panels.seed");
         string[] memory first = vm.parseJsonStringArray(json, ".votes.panels.first");
         string[] memory out = vm.parseJsonStringArray(json, ".votes.panels.out");
@@ -361,6 +354,43 @@ contract WaitingTest is ReplicaWorld {
             }
         }
         ok(checked >= 10, "there are vectors");
+    }
+
+    function test_fitMatesAreThoseOfRust() public {
+        string memory json = crowd(1);
+        bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.mates.seed");
+        string[] memory first = vm.parseJsonStringArray(json, ".votes.mates.first");
+        string[] memory out = vm.parseJsonStringArray(json, ".votes.mates.out");
+        string[] memory worth = vm.parseJsonStringArray(json, ".votes.mates.value");
+        string[] memory price = vm.parseJsonStringArray(json, ".votes.mates.price");
+        string[] memory fit = vm.parseJsonStringArray(json, ".votes.mates.found");
+        string[] memory next = vm.parseJsonStringArray(json, ".votes.mates.next");
+        ok(seed.length >= 20, "there are vectors");
+        for (uint256 n = 0; n < seed.length; ++n) {
+            (uint32 number, uint32 after_) = waiting.drawn(
+                id,
+                seed[n],
+                uint32(vm.parseUint(first[n])),
+                digits(out[n]),
+                NOW,
+                vm.parseUint(worth[n]),
+                vm.parseUint(price[n])
+            );
+            eq(number, vm.parseUint(fit[n]), "who is drawn");
+            eq(after_, vm.parseUint(next[n]), "the next draw");
+        }
+    }
+
+    /// @dev Those of the vectors wait, number n for n times `asking` at least.
+    function crowd(uint96 asking) internal returns (string memory json) {
+        json = vm.readFile("../vectors/trust.json");
+        string[] memory stakes = vm.parseJsonStringArray(json, ".votes.stakes");
+        for (uint256 i = 0; i < stakes.length; ++i) {
+            uint96 bond = uint96(vm.parseUint(stakes[i]));
+            // Provider 1 is there already.
+            if (i != 0) provider(i + 1, 1, bond);
+            waits(id, i + 1, bond, uint96(i + 1) * asking);
+        }
     }
 
     function digits(string memory text) internal pure returns (uint32[] memory numbers) {
