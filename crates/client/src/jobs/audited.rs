@@ -104,6 +104,7 @@ mod tests {
                 first_range: 1,
                 max_failures: 0,
                 audited: true,
+                replicas: 1,
                 required_class: 0,
                 min_vram_mib: 0,
             },
