@@ -98,9 +98,10 @@ impl Machine {
         match event {
             Event::CaughtUp { head } => {
                 self.caught_up = true;
-                // What ended long ago is over for good; what ended just now may be open again.
+                // What ended long ago is over for good; what ended just now may be open again. A client is shown all.
                 let near = |round: u64| round.saturating_add(REACH) >= head;
-                self.cases.retain(|_, case| !case.is_past || case.round.is_none_or(near));
+                let all = self.rules.party == Party::Client;
+                self.cases.retain(|_, case| all || !case.is_past || case.round.is_none_or(near));
             }
             Event::Due { range, provider, round } => {
                 let ours = self.rules.party == Party::Provider(provider);

@@ -204,7 +204,7 @@ fn only_who_answers_for_a_replica_has_something_at_stake() {
 }
 
 #[test]
-fn what_ended_long_ago_is_not_looked_at() {
+fn what_ended_long_ago_is_shown_to_its_client_alone() {
     let past = |party, block| {
         let mut world = one(party, ReplicaState::Alone);
         world.close(0, ReplicaOutcome::Alone);
@@ -214,7 +214,7 @@ fn what_ended_long_ago_is_not_looked_at() {
     };
     let primary = Party::Provider(PRIMARY);
     assert_eq!((past(primary, ROUND + 256), past(primary, ROUND + 257)), (1, 0));
-    assert_eq!(past(Party::Client, ROUND + 257), 0);
+    assert_eq!(past(Party::Client, ROUND + 257), 1);
 }
 
 #[test]
