@@ -19,7 +19,7 @@ use crate::{
     args::{Common, Results, Run},
     place::Place,
     print_json,
-    progress::{Display, name},
+    progress::{Display, name, ranges},
     stages::{self, Drive},
     store::Store,
     table::{Align, Table},
@@ -258,6 +258,7 @@ impl Outcome {
                     "ranges": share.ranges,
                     "tasks": share.tasks,
                     "units": share.units,
+                    "mated": share.mated,
                     "earned": share.earned,
                     "lost": share.lost,
                 })
@@ -272,6 +273,7 @@ impl Outcome {
             "missing": self.missing,
             "refused": self.progress.refused,
             "audits": self.progress.audits,
+            "replicas": self.progress.replicas,
             "units": totals.units,
             "unit": self.unit,
             "paid": totals.paid,
@@ -297,7 +299,7 @@ impl Outcome {
         for share in &totals.providers {
             table.row([
                 name(names, share.provider),
-                share.ranges.to_string(),
+                ranges(share),
                 share.tasks.to_string(),
                 Units(share.units).to_gfuel(),
                 format!("{:.9}", share.earned),

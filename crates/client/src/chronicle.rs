@@ -319,6 +319,8 @@ impl Chronicle {
                 if let Some(mate) = range.mate {
                     totals.paid = sum(totals.paid, mate.paid);
                     totals.fees = sum(totals.fees, mate.fee);
+                    let provider = mate.provider;
+                    providers.entry(provider).or_insert_with(|| Share::of(provider)).add_mate(mate);
                 }
             }
             if range.state == RangeState::Submitted {
@@ -389,7 +391,9 @@ pub struct Share {
     pub tasks: u32,
     /// Units handed in.
     pub units: u64,
-    /// Earned by settled ranges.
+    /// Others' ranges that it did, too, and was paid for.
+    pub mated: u32,
+    /// Earned by settled ranges, those as a mate included.
     pub earned: Amount,
     /// Ranges given back or expired.
     pub lost: u32,
@@ -397,8 +401,13 @@ pub struct Share {
 
 impl Share {
     fn of(provider: Address) -> Self {
-        let (earned, ranges, working, tasks, units, lost) = (Amount::ZERO, 0, 0, 0, 0, 0);
-        Self { provider, ranges, working, tasks, units, earned, lost }
+        let (earned, ranges, working, tasks, units) = (Amount::ZERO, 0, 0, 0, 0);
+        Self { provider, ranges, working, tasks, units, mated: 0, earned, lost: 0 }
+    }
+
+    fn add_mate(&mut self, mate: Mate) {
+        self.mated = self.mated.saturating_add(1);
+        self.earned = sum(self.earned, mate.paid);
     }
 
     fn add(&mut self, range: &RangeView) {

@@ -121,6 +121,13 @@ fn both_providers_of_a_range_are_paid_or_one_part_comes_back() {
     let totals = chronicle.totals();
     assert_eq!((totals.paid, totals.fees), (Amount(58 + 59), Amount(3)));
     assert_eq!((totals.escrow, totals.pending), (Amount(880), Amount(0)));
+    let shares: Vec<_> = totals
+        .providers
+        .iter()
+        .map(|share| (share.provider, share.ranges, share.tasks, share.mated, share.earned))
+        .collect();
+    let first = (Address::repeat_byte(2), 1, 10, 0, Amount(58));
+    assert_eq!(shares, [first, (mate, 0, 0, 1, Amount(59))], "together all that was paid");
 
     let mut chronicle = submitted(2);
     settle(&mut chronicle, Address::ZERO, 60, 0);
