@@ -18,10 +18,13 @@ pub mod cuts;
 pub mod duty;
 #[cfg(test)]
 mod lead;
+pub mod mates;
 pub mod mind;
 pub mod oracle;
+pub mod pairing;
 pub mod provider;
 pub mod public;
+pub mod replicas;
 pub mod report;
 pub mod sample;
 pub mod scene;
