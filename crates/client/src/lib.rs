@@ -31,6 +31,7 @@ pub mod money;
 pub mod network;
 pub mod pipeline;
 pub mod quote;
+pub mod replicas;
 mod revert;
 pub mod tabs;
 pub mod task_table;
