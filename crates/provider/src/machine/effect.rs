@@ -1,7 +1,7 @@
 //! What the machine wants done. An actor does it; nothing here happens by itself.
 
 use serde::Serialize;
-use tilth_protocol::{JobId, Price, RangeId};
+use tilth_protocol::{Amount, JobId, Price, RangeId};
 
 use super::event::{Commitment, Millis, SlotId};
 
@@ -95,6 +95,31 @@ pub enum Effect {
         /// The range.
         range: RangeId,
     },
+    /// Wait in a job's line to be drawn as mate. Ends with `Moved`.
+    Wait {
+        /// The job.
+        job: JobId,
+        /// The bond, if half of our room is as much.
+        bond: Amount,
+        /// Least price of a unit.
+        min_price: Price,
+    },
+    /// Leave a job's line, or have the bond back if we have left. Ends with `Moved`.
+    Leave {
+        /// The job.
+        job: JobId,
+    },
+    /// What was found in a range that we are the mate of: it is stored, and can be committed to.
+    Found {
+        /// The range.
+        range: RangeId,
+        /// First task.
+        from: u32,
+        /// Number of tasks.
+        count: u32,
+        /// What was found.
+        commitment: Commitment,
+    },
     /// Have ranges paid whose window is over. Ends with `SettleEnded`.
     Settle {
         /// The job.
@@ -172,6 +197,11 @@ pub enum Note {
         /// The range.
         range: RangeId,
     },
+    /// A range that we are the mate of is not done.
+    Missed {
+        /// The range.
+        range: RangeId,
+    },
     /// The stake does not cover one task of a job although nothing else is unsettled.
     StakeTooLow {
         /// The job.
@@ -191,8 +221,6 @@ pub enum Unfit {
     Vram,
     /// It waits for another job.
     Chained,
-    /// Its ranges are handed in as seals: who hands in a root cannot show what is in it, and loses its stake.
-    Replicated,
     /// It is a GPU program and its ranges are audited: bits that another device computes otherwise would cost the stake.
     Audited,
     /// Its program or inputs cannot be used.
