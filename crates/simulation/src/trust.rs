@@ -22,6 +22,7 @@ pub mod mates;
 pub mod mind;
 pub mod oracle;
 pub mod pairing;
+pub mod pairs;
 pub mod provider;
 pub mod public;
 pub mod replicas;

@@ -110,6 +110,7 @@ impl World {
             let who = address(PROVIDER, n);
             scene.farm.register(who, plan.slots, plan.stake)?;
             oracle.meet(who, plan.side, plan.stake);
+            oracle.pairs.meet(who, plan.side, plan.stake);
             let name = (who, u32::try_from(n + 1).unwrap_or(u32::MAX), plan.side);
             let me = Actor::Provider(n);
             let may = (plan.slots, plan.bond);
@@ -299,6 +300,7 @@ impl World {
         for log in &receipt.logs {
             scene.public.read(&at, log);
             self.oracle.read(log, scene);
+            self.oracle.read_pairs(log, time, scene);
         }
         match tx.by {
             Actor::Client(n) => self.clients[n].done(tx, receipt, scene),
