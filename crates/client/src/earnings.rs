@@ -28,9 +28,9 @@ pub struct Entry {
     pub range: Option<RangeId>,
     /// The job's program, if its opening is known.
     pub program: Option<ContentHash>,
-    /// Tasks that were paid; 0 in a loss, and for answers.
+    /// Tasks that were paid; 0 in a loss, for answers, and of a mate.
     pub tasks: u32,
-    /// Units that were paid; 0 in a loss, and for answers.
+    /// Units that were paid; 0 in a loss, for answers, and of a mate.
     pub units: u64,
     /// What came to the provider's owner.
     pub paid: Amount,
@@ -307,6 +307,22 @@ mod tests {
         assert_eq!((rows[0].sums.ranges, rows[1].sums.ranges), (1, 0));
         let all = sums(&read, |_| String::new()).unwrap();
         assert_eq!(all[0].sums.net(), ("-", Amount(403)));
+    }
+
+    #[test]
+    fn what_a_mate_is_paid_is_a_range_without_tasks_of_its_own() {
+        let mate = Address::repeat_byte(1);
+        let second = JobBook::MateSettled { jobId: 7, seq: 3, provider: mate, paid: 98, fee: 2 };
+        let programs = BTreeMap::from([(7, ContentHash([9; 32]))]);
+        let read = entries(&[log(&second, 3)], &programs, |_| 300);
+        let Entry { range, program, tasks, units, paid, fee, .. } = &read[0];
+        assert_eq!(*range, Some(RangeId { job: JobId(7), seq: 3 }));
+        assert_eq!((*program, *tasks, *units), (Some(ContentHash([9; 32])), 0, 0));
+        assert_eq!((*paid, *fee), (Amount(98), Amount(2)));
+        let rows = sums(&read, |_| String::new()).unwrap();
+        assert_eq!((rows[0].sums.ranges, rows[0].sums.gross), (1, Amount(100)));
+        // The topic by which a provider's own events are found.
+        assert_eq!(second.encode_log_data().topics()[3], mate.into_word());
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! What was cut from a provider's stake beyond the bonds of single ranges: results that an audit overturned, and silence
-//! in an audit.
+//! What was cut from a provider's stake beyond the bonds of single ranges: results that an audit overturned, silence in an
+//! audit, and ranges that it owed as a mate.
 
 use std::collections::{BTreeMap, HashMap};
 
 use alloy::{
-    primitives::Address,
+    primitives::{Address, B256, U256},
     rpc::types::{Filter, Log},
     sol_types::{SolEvent, SolEventInterface},
 };
 use tilth_client::earnings::Entry;
-use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry};
+use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry, Replicas};
 use tilth_protocol::{Amount, JobId, Problem, RangeId};
 
 use crate::{place::Place, providers::audits::slashed};
@@ -17,7 +17,8 @@ use crate::{place::Place, providers::audits::slashed};
 /// Of a cut that no range explains. Jobs are counted from 1.
 pub(super) const NO_RANGE: RangeId = RangeId { job: JobId(0), seq: 0 };
 
-/// A cut of the stake: the range that was rejected before it in the same transaction, how much, and where.
+/// A cut of the stake: the range that was rejected before it in the same transaction, or is said after it to have lost its
+/// mate, how much, and where.
 struct Cut<'a> {
     range: RangeId,
     amount: u128,
@@ -46,6 +47,7 @@ pub async fn add(place: &Place, owner: Address, entries: &mut Vec<Entry>) -> Res
         .topic3(owner.into_word());
     let ranges = place.link.scan(&filter, place.network.first_block).await.map_err(told)?;
     logs.extend(ranges);
+    logs.extend(lost_as_mate(place, owner).await?);
     logs.sort_by_key(|log| (log.block_number, log.log_index));
     let programs: BTreeMap<_, _> =
         entries.iter().filter_map(|entry| Some((entry.range?.job, entry.program))).collect();
@@ -74,6 +76,18 @@ pub async fn add(place: &Place, owner: Address, entries: &mut Vec<Entry>) -> Res
     Ok(())
 }
 
+/// What the chain says about the ranges that a provider owed as a mate.
+async fn lost_as_mate(place: &Place, owner: Address) -> Result<Vec<Log>, Problem> {
+    let told = |error: tilth_client::ChainError| error.problem();
+    let call = Registry::providerCall { owner };
+    let known = place.link.read(place.network.contracts.registry, call).await.map_err(told)?;
+    let filter = Filter::new()
+        .address(place.network.contracts.replicas)
+        .event_signature(Replicas::MateLost::SIGNATURE_HASH)
+        .topic3(B256::from(U256::from(known.number)));
+    place.link.scan(&filter, place.network.first_block).await.map_err(told)
+}
+
 /// The cuts in logs of one provider, which are in the order of the chain, without those that are the bond of a range: the
 /// range's own event, which follows the cut, says that.
 fn cuts(logs: &[Log]) -> Vec<Cut<'_>> {
@@ -87,6 +101,15 @@ fn cuts(logs: &[Log]) -> Vec<Cut<'_>> {
             let range = rejected.filter(|&(other, _)| together(other)).map(|(_, range)| range);
             let amount = event.toBeneficiary.saturating_add(event.burned);
             cuts.push(Cut { range: range.unwrap_or(NO_RANGE), amount, log });
+            continue;
+        }
+        if let Ok(lost) = Replicas::MateLost::decode_log(&log.inner) {
+            let unexplained = |cut: &&mut Cut<'_>| {
+                cut.range == NO_RANGE && cut.amount == lost.cut && together(cut.log)
+            };
+            if let Some(cut) = cuts.iter_mut().rev().find(unexplained) {
+                cut.range = RangeId { job: JobId(lost.jobId), seq: lost.seq };
+            }
             continue;
         }
         let bond = match JobBookEvents::decode_log(&log.inner).map(|event| event.data) {
@@ -162,5 +185,25 @@ mod tests {
             .collect();
         let range = RangeId { job: JobId(8), seq: 2 };
         assert_eq!(found, [(range, 1_001, 4), (range, 40_000, 4), (NO_RANGE, 5, 5)]);
+    }
+
+    #[test]
+    fn a_cut_for_a_range_of_which_one_was_the_mate_has_that_range() {
+        let lost = |seq, cut| Replicas::MateLost { jobId: 8, seq, number: 3, why: 0, cut };
+        let logs = [
+            log(&slash(70), 1),
+            log(&lost(2, 70), 1),
+            // Two of them at once.
+            log(&slash(5), 2),
+            log(&lost(3, 5), 2),
+            log(&slash(5), 2),
+            log(&lost(4, 5), 2),
+            // Nothing was left to be cut; and a cut that has another reason.
+            log(&lost(5, 0), 3),
+            log(&slash(9), 4),
+        ];
+        let found: Vec<_> = cuts(&logs).iter().map(|cut| (cut.range, cut.amount)).collect();
+        let range = |seq| RangeId { job: JobId(8), seq };
+        assert_eq!(found, [(range(2), 70), (range(3), 5), (range(4), 5), (NO_RANGE, 9)]);
     }
 }
