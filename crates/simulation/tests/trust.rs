@@ -37,6 +37,27 @@ fn what_is_promised_holds_in_all_worlds() {
         report.rows[&place].counts
     };
     assert!(counts("crash-looper").honest_cut > 0);
+    // Open, matched, without a mate, unequal, primary silent.
+    let closed = |name: &str| counts(name).replicas.map(|times| times > 0);
+    assert_eq!(closed("nobody"), [false; 5]);
+    assert!(closed("nobody, replicated")[1]);
+    assert_eq!(closed("nobody, replicated")[3..], [false, false]);
+    for (name, outcome) in [
+        ("friends, all bonds", 1),
+        ("friends, a tenth of the bonds", 3),
+        ("friend that joins late", 3),
+        ("primary silent at its mate", 4),
+        ("copying mate", 2),
+        ("silent mate", 2),
+        ("absent mate", 1),
+        ("framing mate", 3),
+        ("queue hoarder", 1),
+        ("lapser", 2),
+    ] {
+        assert!(closed(name)[outcome], "{name}: {:?}", counts(name).replicas);
+    }
+    let friends = counts("friends, all bonds").matches;
+    assert!(friends.trials > TURNS && friends.came == friends.trials, "{friends:?}");
     // The one chain that reorganises has really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     assert!(counts("reorganising proposer").undone_blocks > TURNS, "{undone:?}");

@@ -13,6 +13,10 @@ use tilth_verification::{arithmetic::ONE, replica::DRAW_SPAN_S};
 
 use super::{cast::Side, counts::Counts, scene::Scene};
 
+/// Ranges that a mate has open in a job at most: `Parameters.MATE_DUTIES`. Who is drawn and has as many is asked for no more, and
+/// nobody is in its place.
+const MATE_DUTIES: u16 = 8;
+
 /// A provider's place on a job's line, as logs tell of it.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -179,8 +183,11 @@ impl Pairs {
                 let fit = self.fit(id, scene).len();
                 let Some(seen) = self.ranges.get_mut(&id) else { return };
                 seen.lapsed = e.lapsed;
+                let mut entries =
+                    self.lines.get(&id.job).into_iter().flat_map(|l| l.entries.values());
+                let overworked = entries.any(|entry| entry.busy >= MATE_DUTIES);
                 let asked_nobody = seen.asked.is_empty() && !e.lapsed && time <= seen.until;
-                if asked_nobody && fit != 0 {
+                if asked_nobody && fit != 0 && !overworked {
                     self.faults.push(format!("{id} has no mate, and {fit} would be fit"));
                 }
             }
