@@ -10,6 +10,7 @@ use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
 use super::{
     Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal,
     Rest, Rules, RunTrouble, SlotId, Terms, Trouble,
+    mated::Mating,
     sample::{self, START},
 };
 
@@ -45,11 +46,14 @@ pub(super) struct WorldJob {
 }
 
 #[derive(Clone, Debug)]
-enum Later {
+pub(super) enum Later {
     Answer(Event),
     Transaction(Effect),
     Log(ChainEvent),
     Other(RangeId),
+    /// We are told what we were drawn for.
+    Tell(RangeId),
+    DutyEnds(RangeId),
 }
 
 #[derive(Debug)]
@@ -79,7 +83,8 @@ pub(super) struct World {
     /// What the machine has been told is submitted.
     pub told_submitted: BTreeSet<RangeId>,
     /// What the machine has been told is its own.
-    told_claimed: BTreeSet<RangeId>,
+    pub told_claimed: BTreeSet<RangeId>,
+    pub mating: Mating,
     pub asks: usize,
     pub asks_with_submission: usize,
     pub effects: u64,
@@ -110,6 +115,7 @@ impl World {
             batches: BTreeSet::new(),
             told_submitted: BTreeSet::new(),
             told_claimed: BTreeSet::new(),
+            mating: Mating::default(),
             asks: 0,
             asks_with_submission: 0,
             effects: 0,
@@ -117,7 +123,7 @@ impl World {
         }
     }
 
-    fn draw(&mut self, below: u64) -> u64 {
+    pub(super) fn draw(&mut self, below: u64) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.seed;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -133,14 +139,14 @@ impl World {
         self.draw(100) < self.trouble
     }
 
-    fn later(&mut self, delay: u64, what: Later) -> u64 {
+    pub(super) fn later(&mut self, delay: u64, what: Later) -> u64 {
         self.serial += 1;
         self.todo.insert((self.now + delay, self.serial), what);
         self.serial
     }
 
     /// A log, delivered after those before it.
-    fn log(&mut self, event: ChainEvent) {
+    pub(super) fn log(&mut self, event: ChainEvent) {
         self.past.push(event.clone());
         let delay = self.draw(700);
         self.last_log = self.last_log.max(self.now + delay);
@@ -151,7 +157,7 @@ impl World {
     /// The machine begins, or begins again: everything that was under way in its process is lost.
     pub(super) fn start(&mut self) {
         self.machine = Machine::new(self.rules.clone());
-        self.todo.retain(|_, what| matches!(what, Later::Other(_)));
+        self.todo.retain(|_, what| matches!(what, Later::Other(_) | Later::DutyEnds(_)));
         self.slots.fill(None);
         self.frozen.clear();
         self.running.clear();
@@ -176,6 +182,7 @@ impl World {
         let effects = self.machine.step(Event::Rest(self.rest), self.now);
         assert_eq!(effects, [], "decided before caught up");
         self.step(Event::CaughtUp);
+        self.keep();
     }
 
     /// The owner comes or goes.
@@ -263,6 +270,9 @@ impl World {
             let submitted = job.ranges.iter().filter(|(_, r)| r.state == State::Submitted);
             submitted.map(|(seq, _)| *seq).collect()
         });
+        // Nothing is paid before both roots are shown.
+        let open = |seq: &u32| self.mating.is_open(RangeId { job: id, seq: *seq });
+        let seqs: Vec<_> = seqs.into_iter().filter(|seq| !open(seq)).collect();
         for seq in seqs {
             self.pay(RangeId { job: id, seq });
         }
@@ -364,6 +374,8 @@ impl World {
                 }
             }
             Later::Transaction(effect) => self.transact(effect),
+            Later::Tell(range) => self.tell_duty(range),
+            Later::DutyEnds(range) => self.duty_ends(range),
         }
     }
 
@@ -432,6 +444,7 @@ impl World {
                 self.batches.remove(&(job, false));
                 self.step(Event::ExpireEnded { job, done: !lost && !mute });
             }
+            Effect::Wait { .. } | Effect::Leave { .. } => self.end_move(&effect, lost, mute),
             other => panic!("{other:?} is no transaction"),
         }
     }
@@ -558,6 +571,8 @@ impl World {
             Effect::Unload { slot } => {
                 assert!(self.slots[usize::from(slot)].is_none(), "unloaded a busy slot");
             }
+            Effect::Wait { .. } | Effect::Leave { .. } => self.begin_move(effect, delay),
+            Effect::Found { range, .. } => self.found(range),
             Effect::Store { range, .. } => self.store(range, delay),
             Effect::Submit { .. }
             | Effect::Release { .. }
@@ -569,19 +584,23 @@ impl World {
             Effect::Discard { range } => {
                 assert!(!self.running.values().any(|other| *other == range));
                 assert!(!self.storing.contains(&range));
+                assert!(!self.mating.is_needed(range), "discarded what must still be shown");
                 self.complete.remove(&range);
             }
-            Effect::Forget { job, .. } => {
-                assert!(!self.running.values().any(|range| range.job == job));
-                self.complete.retain(|range| range.job != job);
-                if let Some(job) = self.jobs.get_mut(&job) {
-                    job.fetched = false;
-                }
-            }
+            Effect::Forget { job, .. } => self.forget(job),
             Effect::Withdraw => {
                 self.later(delay, Later::Answer(Event::WithdrawEnded { done: true }));
             }
             Effect::Note(_) => {}
+        }
+    }
+
+    fn forget(&mut self, id: JobId) {
+        assert!(!self.running.values().any(|range| range.job == id));
+        assert!(!self.mating.needs(id), "forgot what must still be shown");
+        self.complete.retain(|range| range.job != id);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.fetched = false;
         }
     }
 
