@@ -48,14 +48,25 @@ contract Audits is AuditStore {
 
     /// @inheritdoc IAudits
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external onlyBench {
-        Case storage c = _cases[_key(jobId, seq)];
-        c.round = randomness.roundNow();
         // The rate is that of the submission: nobody gains by waiting for a better one.
         uint256 asked = rateNow(provider);
-        c.rate = (rate > asked ? rate : asked).toUint32();
-        c.provider = provider;
-        c.state = State.Submitted;
-        emit AuditDue(jobId, seq, c.round, provider, c.rate);
+        _await(jobId, seq, _cases[_key(jobId, seq)], provider, rate > asked ? rate : asked);
+    }
+
+    /// @inheritdoc IAudits
+    function dispute(
+        uint64 jobId,
+        uint32 seq,
+        uint32 provider,
+        uint32 position,
+        bytes32 claimed,
+        uint256 worth
+    ) external onlyBench {
+        Case storage c = _cases[_key(jobId, seq)];
+        // Eight times the same.
+        c.positions = uint256(position) * (type(uint256).max / type(uint32).max);
+        (c.claimed, c.fee) = (claimed, _feeFor(worth));
+        _await(jobId, seq, c, provider, Parameters.DISPUTED);
     }
 
     /// @inheritdoc IAudits
@@ -111,6 +122,7 @@ contract Audits is AuditStore {
         // Nobody can be drawn, so nobody can check it, so it is not paid.
         if (first == 0) return _undecided(jobId, seq, c);
         (c.first, c.last) = (first, first);
+        if (_isDispute(c)) return _askForCommitments(jobId, seq, c);
         c.atProvidersCost = decision == AuditRules.Decision.AtProvidersCost;
         c.state = State.Naming;
         c.deadline = _after(Parameters.NAME_TIME);
@@ -196,6 +208,15 @@ contract Audits is AuditStore {
 
     // ------------------------------------------------------------------ stages
 
+    /// @dev A case waits for its beacon.
+    function _await(uint64 jobId, uint32 seq, Case storage c, uint32 provider, uint256 rate) private {
+        c.round = randomness.roundNow();
+        c.rate = rate.toUint32();
+        c.provider = provider;
+        c.state = State.Submitted;
+        emit AuditDue(jobId, seq, c.round, provider, c.rate);
+    }
+
     /// @dev The beacon has no value now. A move must stay, so this reverts only when nothing happened.
     function _missed(uint64 jobId, uint32 seq, Case storage c, uint8 before) private {
         uint8 lapses = randomness.lapses(c.round);
@@ -272,7 +293,8 @@ contract Audits is AuditStore {
         if (what == AuditRules.Verdict.Upheld) {
             uint256 brings = c.atProvidersCost ? _charge(c, subject.value, true) : _purseShare(subject.value);
             _pay(jobId, seq, c, Earners(SeatState.Revealed, winner, c.fee, brings));
-            uint256 sum = _record[c.provider] + subject.value;
+            // A friend that disputes would be a cheap record.
+            uint256 sum = _record[c.provider] + (_isDispute(c) ? 0 : subject.value);
             _record[c.provider] = sum > type(uint96).max ? type(uint96).max : sum.toUint128();
             return _close(jobId, seq, c, Outcome.Upheld, winner);
         }
@@ -303,7 +325,13 @@ contract Audits is AuditStore {
         Earners memory e = Earners(SeatState.Revealed, winner, c.fee, _purseShare(subject.value));
         if (winner == 0) (e.state, e.fee) = (SeatState.Committed, _leastFee());
         e.budget += _feesFrom(c.provider, e.fee * _count(jobId, seq, c, e));
-        bench.punish(c.provider, severity, subject.client);
+        address to = subject.client;
+        if (_isDispute(c)) {
+            c.claimed = winner;
+            address accuser = bench.accuserOf(jobId, seq, winner);
+            if (accuser != address(0)) to = accuser;
+        }
+        bench.punish(c.provider, severity, to);
         _pay(jobId, seq, c, e);
     }
 
