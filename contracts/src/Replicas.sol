@@ -160,7 +160,7 @@ contract Replicas is IReplicas {
         bytes32 mark = Walk.mark(hash, MerkleSum.leafTally(leaf));
         if (!inPlace || mark != (who == PRIMARY ? p.node : p.word)) revert WrongLeaf(number);
         bytes32 answer = AuditRules.answerOfOne(hash);
-        if (who == PRIMARY) (p.node, p.worth) = (answer, leaf.units);
+        if (who == PRIMARY) (p.node, p.units) = (answer, leaf.units);
         else p.word = answer;
         p.shown |= who;
         emit LeafShown(jobId, seq, number, leaf);
@@ -294,7 +294,7 @@ contract Replicas is IReplicas {
     function _dispute(uint64 jobId, uint32 seq, Pair storage p, uint256 price) private {
         (p.state, p.due) = (State.Disputed, 0);
         emit LeafDisputed(jobId, seq, p.index);
-        bench.dispute(jobId, seq, p.primary, p.root, p.index, p.node, p.worth * price);
+        bench.dispute(jobId, seq, p.primary, p.root, p.index, p.node, p.units * price);
     }
 
     // ------------------------------------------------------------------ ends

@@ -5,12 +5,13 @@ import {MerkleSum} from "../libraries/MerkleSum.sol";
 
 /// @title Second providers of ranges, drawn when the first ones have committed.
 /// @notice
-///   Sealed -draw-> Working -commit-> Revealing -equal roots-------------> Closed: Matched
-///     |     ^------- late ----|          |  +--- only the primary ------> Closed: Alone
-///     |                       |          |  +--- not the primary -------> Closed: Silent (the range is rejected)
-///     +--- nobody, or late ---+-> Alone -|-- the primary reveals -------> Closed: Alone, or Silent
-///                                        v
-///                                     Walking -at a leaf-> Showing -both-> Disputed -conclude-> Closed: Alone or Unequal
+///   Sealed -draw-> Working -commit-> Revealing -equal roots----------> Closed: Matched
+///     |     ^------- late ----|          +-different roots-> Walking
+///     |                       |          +---- only the primary -----> Closed: Alone
+///     |                       |          +---- not the primary ------> Closed: Silent (the range is rejected)
+///     +--- nobody, or late ---+--> Alone ----- the primary reveals --> Closed: Alone, or Silent
+///   Walking -at a leaf-> Showing -both-> Disputed -conclude----------> Closed: Alone, or Unequal (the range is rejected)
+///     +----------------------+---- late: as in Revealing
 ///   The provider of a range (its primary) hands in a seal in the place of the root. Then a mate is drawn from those that wait in the
 ///   job, runs the range, and commits to a seal of its own. When both have, both show what is in them. `advance`, which anyone may
 ///   call, passes over whoever is late.
@@ -65,7 +66,7 @@ interface IReplicas {
     /// @param word the mate's seal, and from its `reveal` on its answer; 0 until committed. In a walk: the mark of its node, and of its
     /// leaf the answer of an audit all of whose drawn leaves are that one
     /// @param node the same of the primary, from the beginning of a walk on
-    /// @param worth of the primary's leaf in units, once it is shown
+    /// @param units of the primary's leaf, once it is shown
     /// @param leaves of the range, from the beginning of a walk on
     /// @param index of the nodes at which the walk is, in their level
     /// @param level of these nodes; 0: leaves
@@ -84,7 +85,7 @@ interface IReplicas {
         bytes32 root;
         bytes32 word;
         bytes32 node;
-        uint64 worth;
+        uint64 units;
         uint32 leaves;
         uint32 index;
         uint8 level;
