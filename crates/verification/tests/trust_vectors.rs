@@ -15,6 +15,7 @@ use tilth_verification::{
     audit::{self, Asked, Decision, Verdict},
     draw::{Person, Pick, Purpose, Seed},
     replica::{self, Waiter, mate},
+    walk::{self, Place, first_difference, fold},
 };
 
 /// Columns of a table, all of them strings: decimal numbers and hashes.
@@ -172,8 +173,7 @@ fn mates(people: &[Person<u8>]) -> Value {
         let (first, coins) = (n as usize % 3, [1, 30, 60, 401][n as usize / 2 % 4]);
         let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
         let (value, price) = (coins * 10_u128.pow(18), u128::from(3 + n % 7));
-        let (place, next) =
-            mate(seed(n), first, &line, replica::Asked { value, price }, is_out);
+        let (place, next) = mate(seed(n), first, &line, replica::Asked { value, price }, is_out);
         table.row(&[
             ("seed", seed(n).0.to_string()),
             ("first", first.to_string()),
@@ -183,6 +183,58 @@ fn mates(people: &[Person<u8>]) -> Value {
             ("found", place.map_or(0, |place| line[place].owner).to_string()),
             ("next", next.to_string()),
         ]);
+    }
+    table.json()
+}
+
+/// Walks to one leaf in which two trees differ; every step is a row. Tasks have written their index and cost 1 + index % 7 units; the
+/// other tree has one of them with another first byte, or a unit more, or failed.
+fn walks() -> Value {
+    let job = JobId(9);
+    let task = |index: u32| Leaf::finished(index, &index.to_be_bytes(), 1 + u64::from(index % 7));
+    let mut table = Table::default();
+    for (n, (count, differs)) in (0_u32..).zip([
+        (2, 1),
+        (3, 2),
+        (16, 0),
+        (17, 16),
+        (18, 17),
+        (33, 32),
+        (100, 63),
+        (257, 200),
+        (300, 299),
+    ]) {
+        let ours: Vec<_> = (0..count).map(task).collect();
+        let mut theirs = ours.clone();
+        let leaf = &mut theirs[differs as usize];
+        match n % 3 {
+            0 => leaf.output[0] = 0xff,
+            1 => leaf.units += 1,
+            _ => *leaf = Leaf::failed(leaf.index, Status::Trap, leaf.units),
+        }
+        let trees = [ours, theirs].map(|leaves| MerkleSum::build(job, &leaves).unwrap());
+        let mut at = Place::top(count);
+        while !at.is_leaf() {
+            let step = at.below(count).unwrap();
+            let lists = trees.each_ref().map(|tree| tree.below(at).unwrap());
+            let [ours, theirs] = lists.map(|list| walk::mark(fold(list).unwrap()).to_string());
+            let place = first_difference(lists[0], lists[1]).unwrap();
+            table.row(&[
+                ("leaves", count.to_string()),
+                ("differs", differs.to_string()),
+                ("kind", (n % 3).to_string()),
+                ("level", at.level.to_string()),
+                ("index", at.index.to_string()),
+                ("lower", step.level.to_string()),
+                ("first", step.first.to_string()),
+                ("count", step.count.to_string()),
+                ("ours", ours),
+                ("theirs", theirs),
+                ("place", place.to_string()),
+            ]);
+            at = step.place(place).unwrap();
+        }
+        assert_eq!(at.index, differs);
     }
     table.json()
 }
@@ -357,6 +409,7 @@ fn trust_vectors_are_those_committed() {
         "verdicts": verdicts(),
         "votes": votes(),
         "seal": seals(),
+        "walks": walks(),
     });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/trust.json");
     let text = format!("{}\n", serde_json::to_string_pretty(&vectors).unwrap());
