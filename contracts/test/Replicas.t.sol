@@ -271,31 +271,13 @@ contract ReplicasTest is ReplicaWorld {
 
     // ---------------------------------------------------------------- unequal
 
-    function test_unequalRootsMeanAnAuditAndNothingForTheMate() public {
+    function test_differentRootsAreWalkedDown() public {
         mates(id, 3, STAKE);
         (uint32 seq, uint256 mate) = replica(id, false, true);
-        ended(id, seq, IReplicas.Outcome.Unequal);
+        is_(id, seq, IReplicas.State.Walking);
         eq(replicas.mateOf(id, seq), 0, "no mate is paid");
-        eq(book.range(id, seq).root, found(id, seq, false).root, "the primary's");
-        eq(case_(id, seq).rate, Parameters.ONE, "surely audited");
-        isEntry(id, mate, IWaiting.State.Waiting, 0);
-        audit(id, seq, false, 0);
-        (uint256 before, uint256 rest) = (free(ownerOf(mate)), escrow());
-        acknowledge(id, seq);
-        eq(free(ownerOf(mate)), before, "not paid");
-        eq(registry.provider(ownerOf(mate)).stake, STAKE, "not punished");
-        eq(escrow() - rest, value(id, seq), "its part comes back");
-    }
-
-    function test_aForgerBesideAnHonestMateIsCaught() public {
-        mates(id, 3, STAKE);
-        uint256 before = escrow();
-        (uint32 seq,) = replica(id, true, false);
-        IAudits.Case memory c = audit(id, seq, true, 0);
-        ok(c.outcome == IAudits.Outcome.Overturned, "overturned");
-        eq(registry.provider(ownerOf(1)).stake, 0, "all of its stake");
-        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "rejected");
-        eq(escrow(), before, "twice its money comes back");
+        isEntry(id, mate, IWaiting.State.Taken, 1);
+        ok(case_(id, seq).state == IAudits.State.None, "no audit yet");
     }
 
     /// @dev Inflated units under a right root: the seals differ.
@@ -311,7 +293,7 @@ contract ReplicasTest is ReplicaWorld {
         vm.prank(nodeOf(2));
         replicas.reveal(id, seq, f.root, f.units, f.failures, saltOf(2));
         reveals(id, seq, 1, false);
-        ended(id, seq, IReplicas.Outcome.Unequal);
+        is_(id, seq, IReplicas.State.Walking);
     }
 
     // ---------------------------------------------------------------- who is late
