@@ -93,7 +93,10 @@ pub fn say_open(prefix: &str, agreed: &Agreed, unit: &str) {
         0 => String::new(),
         replicas => format!(" to each of {replicas} providers"),
     };
-    eprintln!("{prefix}job {} is open: {tasks} tasks at {price} GRAIN per {unit}{each}", agreed.job);
+    eprintln!(
+        "{prefix}job {} is open: {tasks} tasks at {price} GRAIN per {unit}{each}",
+        agreed.job
+    );
 }
 
 /// The client's side of a network folder.
