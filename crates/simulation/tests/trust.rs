@@ -101,6 +101,22 @@ fn honest_people_live_from_it() {
 }
 
 #[test]
+fn honest_mates_live_from_it() {
+    let place = ALL.iter().position(|adversary| adversary.name == "nobody, replicated").unwrap();
+    let report = Report::of(0..10, Some(place)).unwrap();
+    let alone = Report::of(0..10, Some(0)).unwrap();
+    let (row, plain) = (&report.rows[&place], &alone.rows[&0]);
+    assert_eq!(report.faults, []);
+    let [open, matched, without, unequal, silent] = row.counts.replicas;
+    assert_eq!((open, unequal, silent), (0, 0, 0));
+    assert!(matched > without && matched > 30, "{matched} {without}");
+    let ([_, paid, earned, _], [_, once, less, _]) = (row.won, plain.won);
+    // All amounts of clients are negative: twice the work costs more, and both who do it have more.
+    assert!(paid < once && earned > less, "{row:?} {plain:?}");
+    assert_eq!((row.counts.honest_cut, row.counts.honest_unpaid), (0, 0));
+}
+
+#[test]
 fn oracles_see_what_bought_votes_do() {
     let farm = Farm::new().unwrap();
     let play = |seed| -> Outcome {

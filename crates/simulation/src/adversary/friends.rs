@@ -125,12 +125,12 @@ fn two(honest: u128, bond: u128) -> Cast {
 
 /// A friend has a tenth of the bonds that its primary can be matched with.
 pub fn tenth(_: &mut Random) -> Cast {
-    two(90, 30)
+    two(45, 30)
 }
 
 /// A third of them.
 pub fn third(_: &mut Random) -> Cast {
-    two(40, 60)
+    two(25, 75)
 }
 
 /// All of them: nobody else waits.
