@@ -57,7 +57,7 @@ fn what_is_promised_holds_in_all_worlds() {
         assert!(closed(name)[outcome], "{name}: {:?}", counts(name).replicas);
     }
     let friends = counts("friends, all bonds").matches;
-    assert!(friends.trials > TURNS && friends.came == friends.trials, "{friends:?}");
+    assert!(friends.trials > TURNS / 2 && friends.came == friends.trials, "{friends:?}");
     // The one chain that reorganises has really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     assert!(counts("reorganising proposer").undone_blocks > TURNS, "{undone:?}");
