@@ -5,12 +5,12 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::{rpc::types::Filter, sol_types::SolEvent};
-use alloy_primitives::{Address, B256, U256, aliases::U40};
+use alloy_primitives::{Address, B256, Bytes, U256, aliases::U40};
 use tilth_chain::Clock;
 use tilth_client::{Agreed, Link, ReplicaTotals, money};
 use tilth_contracts::{Audits, JobBook, ReplicaOutcome, ReplicaState, Replicas, Waiting};
-use tilth_protocol::amount::GRAIN;
-use tilth_provider::Auditor;
+use tilth_protocol::{Amount, amount::GRAIN};
+use tilth_provider::{Auditor, Stake, stake};
 
 use crate::{
     audits::{LEAST, auditors, stake_of},
@@ -160,6 +160,31 @@ async fn two_providers_do_every_range_and_both_are_paid_for_it() {
         providers.iter_mut().map(settled).sum::<u64>() == 8
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bond_is_free_an_hour_after_its_line_was_left() {
+    let stage = Stage::set().await;
+    let mut provider = stage.provider(2);
+    let (_, agreed) = stage.submit(1).await;
+    stage.wait_for_line(&agreed, 1).await;
+    wait("it says that it waits", async || provider.status()["lines"] == 1).await;
+    let (owner, node) = (provider.address, stage.world.account(102));
+    // Whoever is killed stays in the line, and its stake is bound there.
+    provider.kill();
+    let read = async || Stake::of(stage.link(), owner).await.unwrap().unwrap();
+    let known = read().await;
+    assert!(known.free < Amount(50 * GRAIN) && known.staked == Amount(50 * GRAIN));
+    assert_eq!(stake::leave_lines(&node, known.number, 0).await.unwrap(), 1);
+    stage.wait_for_line(&agreed, 0).await;
+    assert_eq!(stake::leave_lines(&node, known.number, 0).await.unwrap(), 1, "it is too early");
+    assert_eq!(read().await.free, known.free);
+    assert!(stage.clock.advance(3_700));
+    // A transaction of anybody's makes a block that shows the time.
+    let client = stage.client.jobs.account();
+    client.send(Address::repeat_byte(9), Bytes::new(), U256::ONE).await.unwrap();
+    assert_eq!(stake::leave_lines(&node, known.number, 0).await.unwrap(), 0);
+    assert_eq!(read().await.free, Amount(50 * GRAIN));
 }
 
 #[tokio::test(flavor = "multi_thread")]
