@@ -49,8 +49,8 @@ fn honest(_: &mut Random) -> Cast {
     Cast::honest(TASKS, PROVIDERS + 1, AUDITORS)
 }
 
-/// Honest people with a replicated job; each of the providers waits with so many GRAIN as its bond, and half of them do nothing
-/// else: a range that nobody is left for has no mate.
+/// Honest people with a replicated job; each of the providers waits with so many GRAIN as its bond, and half of them do
+/// nothing else: a range that nobody is left for has no mate.
 fn replicated(bond: u128) -> Cast {
     let mut cast = Cast::honest(TASKS, PROVIDERS + 1, AUDITORS);
     cast.clients[0].replicated = true;

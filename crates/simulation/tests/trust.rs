@@ -58,7 +58,8 @@ fn what_is_promised_holds_in_all_worlds() {
     }
     let friends = counts("friends, all bonds").matches;
     assert!(friends.trials > TURNS / 2 && friends.came == friends.trials, "{friends:?}");
-    // Unequal roots alone cost nobody anything, and who makes them earns nothing by it: what framers have is their own ranges' pay.
+    // Unequal roots alone cost nobody anything, and who makes them earns nothing by it: what framers have is their own
+    // ranges' pay.
     let place = ALL.iter().position(|adversary| adversary.name == "framing mate").unwrap();
     assert!(report.rows[&place].won[0] >= 0, "{:?}", report.rows[&place]);
     // The one chain that reorganises has really done so, and no other.

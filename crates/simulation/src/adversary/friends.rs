@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Makes up a leaf of every range, since a thin cheat hardly ever shows in an audit; agrees with its friends, and does what is to be
-/// done for others.
+/// Makes up a leaf of every range, since a thin cheat hardly ever shows in an audit; agrees with its friends, and does
+/// what is to be done for others.
 #[derive(Clone, Copy, Debug)]
 pub struct Friend;
 
@@ -83,8 +83,8 @@ impl ProviderMind for Fickle {
     }
 }
 
-/// A friend with much more stake than all others, which claims nothing, joins the line when the range of a friend is handed in, and
-/// leaves when its mate is drawn.
+/// A friend with much more stake than all others, which claims nothing, joins the line when the range of a friend is
+/// handed in, and leaves when its mate is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Latecomer {
     /// Number of the first friend; all later ones are friends.

@@ -1,4 +1,5 @@
-//! A client and providers of its job that have no mates drawn, so that nobody but the primary knows what a range came to.
+//! A client and providers of its job that have no mates drawn, so that nobody but the primary knows what a range came
+//! to.
 
 use alloy_primitives::Address;
 use tilth_protocol::{JobId, Leaf, RangeId};

@@ -169,7 +169,8 @@ impl Scene {
         self.pool = waiting;
     }
 
-    /// The chain's state, and what is known of it: as long as neither changes, nothing that was asked has another answer.
+    /// The chain's state, and what is known of it: as long as neither changes, nothing that was asked has another
+    /// answer.
     pub fn moment(&self) -> (u64, u64) {
         (self.version, self.news)
     }
