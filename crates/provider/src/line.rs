@@ -127,13 +127,7 @@ fn is_bound(entry: &WaitingEntry, now: u64) -> bool {
 
 /// On which terms to wait: at most half of the room, or what we had offered before, as long as that binds us. `None`: on
 /// none that the contract takes.
-fn terms(
-    entry: &WaitingEntry,
-    now: u64,
-    bond: u128,
-    min_price: U96,
-    room: u128,
-) -> Option<Terms> {
+fn terms(entry: &WaitingEntry, now: u64, bond: u128, min_price: U96, room: u128) -> Option<Terms> {
     let has_left = EntryState::try_from(entry.state) == Ok(EntryState::Left);
     if has_left && is_bound(entry, now) {
         let old = Terms { bond: entry.bond, min_price: entry.minPrice };

@@ -45,7 +45,9 @@ enum MateError {
         "its journal is of another range than the chain has there; a node that is late says so, too"
     )]
     OtherRange,
-    #[error("its journal, or the folder's `replica.key`, gives another seal than we have committed to")]
+    #[error(
+        "its journal, or the folder's `replica.key`, gives another seal than we have committed to"
+    )]
     OtherSeal,
     #[error("it was not done in time")]
     Late,

@@ -223,11 +223,8 @@ impl Machine {
             let may_wait = self.may_wait(job, now);
             let is_ready = job.phase == Phase::Ready && job.speed.is_some();
             let joins = may_wait && is_ready && idle && taken < self.slots.len();
-            let wait = Effect::Wait {
-                job: id,
-                bond: self.bond(job),
-                min_price: job.floor(&self.rules),
-            };
+            let wait =
+                Effect::Wait { job: id, bond: self.bond(job), min_price: job.floor(&self.rules) };
             let effect = match line.place {
                 Place::On if may_wait => {
                     self.is_due(deadline, now);

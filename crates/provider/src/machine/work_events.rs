@@ -86,13 +86,7 @@ impl Machine {
         }
     }
 
-    fn stored(
-        &mut self,
-        id: RangeId,
-        commitment: Commitment,
-        now: Millis,
-        out: &mut Vec<Effect>,
-    ) {
+    fn stored(&mut self, id: RangeId, commitment: Commitment, now: Millis, out: &mut Vec<Effect>) {
         match self.ranges.get_mut(&id) {
             Some(range) if range.stage == Stage::Storing && range.is_mates() => {
                 range.enter(Stage::Kept, now);

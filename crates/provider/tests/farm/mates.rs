@@ -55,13 +55,8 @@ impl Stage {
     async fn submit(&self, tasks: u32) -> (Order, Agreed) {
         let script = Script { output: 100, ..Script::default() };
         let (window, timeout) = ("2h", "200s");
-        let order = Order {
-            audited: true,
-            replicated: true,
-            window,
-            timeout,
-            ..Order::new(tasks, script)
-        };
+        let order =
+            Order { audited: true, replicated: true, window, timeout, ..Order::new(tasks, script) };
         let agreed = self.client.submit(&self.world, &order).await;
         assert_eq!(agreed.terms.replicas, 2);
         (order, agreed)
@@ -148,15 +143,13 @@ async fn two_providers_do_every_range_and_both_are_paid_for_it() {
     for (provider, had) in providers.iter().zip(had) {
         let own = settled.iter().filter(|range| range.provider == provider.address);
         let as_mate = mates.iter().filter(|mate| mate.provider == provider.address);
-        let paid: u128 =
-            own.map(|range| range.paid).chain(as_mate.map(|mate| mate.paid)).sum();
+        let paid: u128 = own.map(|range| range.paid).chain(as_mate.map(|mate| mate.paid)).sum();
         assert_eq!(stage.free(provider.address).await - had, paid);
         assert_eq!(stake_of(&stage.world, provider).await, 50 * GRAIN, "nobody has lost anything");
     }
     wait("they have counted what they have done", async || {
-        let settled = |provider: &mut Running| {
-            provider.status()["totals"]["settled"].as_u64().unwrap()
-        };
+        let settled =
+            |provider: &mut Running| provider.status()["totals"]["settled"].as_u64().unwrap();
         providers.iter_mut().map(settled).sum::<u64>() == 8
     })
     .await;
