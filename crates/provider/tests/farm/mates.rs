@@ -74,8 +74,15 @@ impl Stage {
     }
 
     /// The clock of the job pays its cap from now on, and those who are in its line were so a while ago.
-    fn let_them_claim(&self) {
-        assert!(self.clock.advance(60));
+    async fn let_them_claim(&self) {
+        self.pass(60).await;
+    }
+
+    async fn pass(&self, seconds: u64) {
+        assert!(self.clock.advance(seconds));
+        // A transaction of anybody's makes a block that shows the time.
+        let client = self.client.jobs.account();
+        client.send(Address::repeat_byte(9), Bytes::new(), U256::ONE).await.unwrap();
     }
 
     async fn state(&self, agreed: &Agreed, seq: u32) -> (ReplicaState, ReplicaOutcome, u8) {
@@ -120,7 +127,7 @@ async fn two_providers_do_every_range_and_both_are_paid_for_it() {
     for provider in &providers {
         had.push(stage.free(provider.address).await);
     }
-    stage.let_them_claim();
+    stage.let_them_claim().await;
     let progress = stage.client.finish(stage.client.tend(&agreed)).await;
     assert_eq!((progress.totals.settled, progress.replicas), (4, matched(4)), "{progress:?}");
     let audits = progress.audits.unwrap();
@@ -172,10 +179,7 @@ async fn a_bond_is_free_an_hour_after_its_line_was_left() {
     stage.wait_for_line(&agreed, 0).await;
     assert_eq!(stake::leave_lines(&node, known.number, 0).await.unwrap(), 1, "it is too early");
     assert_eq!(read().await.free, known.free);
-    assert!(stage.clock.advance(3_700));
-    // A transaction of anybody's makes a block that shows the time.
-    let client = stage.client.jobs.account();
-    client.send(Address::repeat_byte(9), Bytes::new(), U256::ONE).await.unwrap();
+    stage.pass(3_700).await;
     assert_eq!(stake::leave_lines(&node, known.number, 0).await.unwrap(), 0);
     assert_eq!(read().await.free, Amount(50 * GRAIN));
 }
@@ -189,7 +193,7 @@ async fn whoever_meets_another_root_than_its_mates_is_audited_and_loses_its_bond
     stage.wait_for_line(&agreed, 3).await;
     // They stay in the line, and the only one that can claim is the cheat.
     honest.into_iter().for_each(Running::kill);
-    stage.let_them_claim();
+    stage.let_them_claim().await;
     let tending = stage.client.tend(&agreed);
     wait("the mate is waited for", async || {
         stage.state(&agreed, 0).await.0 == ReplicaState::Working
@@ -226,7 +230,7 @@ async fn what_was_sealed_is_shown_after_both_were_killed() {
     let (order, agreed) = stage.submit(1).await;
     stage.wait_for_line(&agreed, 2).await;
     mate.kill();
-    stage.let_them_claim();
+    stage.let_them_claim().await;
     let tending = stage.client.tend(&agreed);
     wait("the mate is waited for", async || {
         stage.state(&agreed, 0).await.0 == ReplicaState::Working
