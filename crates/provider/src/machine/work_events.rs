@@ -127,7 +127,7 @@ impl Machine {
             let held = |range: &Range| range.is_duty() && range.stage == Stage::Held;
             let duties = self.ranges.range(ranges_of(id)).filter(|(_, range)| held(range));
             let duties: Vec<_> = duties.map(|(range, _)| *range).collect();
-            duties.into_iter().for_each(|range| self.miss(range, out));
+            duties.into_iter().for_each(|range| self.miss(range, now, out));
         }
     }
 
@@ -310,7 +310,7 @@ impl Machine {
                     return;
                 }
                 if range.is_mates() {
-                    self.miss(id, out);
+                    self.miss(id, now, out);
                 } else {
                     range.enter(Stage::GivingUp, now);
                     out.push(Effect::Note(Note::GaveUp { range: id, deaths }));
