@@ -1,5 +1,5 @@
-//! The provider's part in replicated ranges: it finds what it has sealed in its journals, and has the ranges that it is drawn
-//! for run, as any other, by the machine.
+//! The provider's part in replicated ranges: it finds what it has sealed in its journals, and has the ranges that it is
+//! drawn for run, as any other, by the machine.
 //!
 //! Seals need no file: their salts are made from the folder's secret and from what was found ([`Sealer`]).
 

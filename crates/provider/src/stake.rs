@@ -82,9 +82,9 @@ pub async fn withdraw_stake(owner: &Account) -> Result<(), ChainError> {
     owner.execute(registry, Registry::withdrawStakeCall {}).await.map(drop)
 }
 
-/// Leaves all lines in which a provider waits to be drawn as mate, and frees the bonds of those that it has left for long
-/// enough. `node`: the provider's node key, with coin for gas if there is anything to leave. Says in how many jobs a bond stays: ranges
-/// of before can draw the provider for an hour, and it must be there to do them.
+/// Leaves all lines in which a provider waits to be drawn as mate, and frees the bonds of those that it has left for
+/// long enough. `node`: the provider's node key, with coin for gas if there is anything to leave. Says in how many jobs
+/// a bond stays: ranges of before can draw the provider for an hour, and it must be there to do them.
 ///
 /// # Errors
 /// Those of the chain.

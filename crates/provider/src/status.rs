@@ -32,7 +32,8 @@ pub struct Status {
     pub mates: usize,
     /// Replicated jobs in which it waits to be drawn.
     pub lines: usize,
-    /// Those in which it does not any more, but ranges of before can still draw it: an hour at most, and as long as it has one.
+    /// Those in which it does not any more, but ranges of before can still draw it: an hour at most, and as long as it
+    /// has one.
     pub bonds: usize,
     /// Jobs it works on or could work on.
     pub jobs: usize,

@@ -1,7 +1,7 @@
 //! Second providers of replicated jobs: waiting to be drawn, and what is to be done when we are.
 //!
-//! A range that we are the mate of is run and stored as one of our own and then kept. To commit to it and to show it is the
-//! affair of the keeper around `tilth_client::mates`, which tells what is to be done and when it is over.
+//! A range that we are the mate of is run and stored as one of our own and then kept. To commit to it and to show it is
+//! the affair of the keeper around `tilth_client::mates`, which tells what is to be done and when it is over.
 
 use tilth_protocol::{Amount, JobId, RangeId};
 use tilth_verification::replica::DRAW_SPAN_S;

@@ -1,6 +1,7 @@
 //! Replicated jobs: every range is done by two providers, of whom the first does not know the second.
 //!
-//! Everybody waits in the job's line before its clock pays enough for a claim: the chain's clock stands still until then.
+//! Everybody waits in the job's line before its clock pays enough for a claim: the chain's clock stands still until
+//! then.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -283,7 +283,7 @@ pub struct Order {
     pub window: &'static str,
     pub timeout: &'static str,
     pub audited: bool,
-    /// Whether a second provider does every range, and whoever is choosy comes with the clock: some seconds after the job.
+    /// Whether a second provider does every range, and whoever is choosy comes with the clock: some seconds later.
     pub replicated: bool,
 }
 
