@@ -10,8 +10,8 @@ use alloy_primitives::Address;
 use tilth_protocol::{Amount, JobId, Price, RangeId};
 
 use super::{
-    Ask, ChainEvent, Claim, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal, Rest, Rules,
-    RunTrouble, SlotId, Terms,
+    Ask, ChainEvent, Claim, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal, Rest,
+    Rules, RunTrouble, SlotId, Terms,
     mated::Mating,
     sample::{self, START},
 };
