@@ -12,6 +12,9 @@ import {Parameters} from "./libraries/Parameters.sol";
 /// @title The judge of JobBook and Registry: passes on what they ask, and what those who judge decide.
 /// @dev Holds nothing and keeps nothing, so there is nothing that a call from within a call could find half done.
 contract Bench is IBench {
+    /// @dev What a job can ask for here besides its audits.
+    uint8 private constant JOB_FLAGS = Flags.REPLICATED;
+
     IJudged public immutable jobBook;
     IRegistry public immutable registry;
     IAudits public immutable audits;
@@ -39,8 +42,8 @@ contract Bench is IBench {
     }
 
     /// @dev What nobody here knows must not pass as if it asked for nothing.
-    modifier onlyKnown(uint8 flags) {
-        if (flags & ~(Flags.ACKNOWLEDGED | Flags.REPLICATED) != Flags.AUDITED) revert UnknownFlags(flags);
+    modifier onlyKnown(uint8 flags, uint8 known) {
+        if (flags & ~known != Flags.AUDITED) revert UnknownFlags(flags);
         _;
     }
 
@@ -54,7 +57,11 @@ contract Bench is IBench {
     // ------------------------------------------------------------------ JobBook
 
     /// @inheritdoc IJudge
-    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags) external onlyJobBook onlyKnown(flags) {
+    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags)
+        external
+        onlyJobBook
+        onlyKnown(flags, JOB_FLAGS)
+    {
         // What is audited is a root, and of a replicated range there is none yet.
         if (flags & Flags.REPLICATED != 0) {
             return replicas.submitted(jobId, seq, provider, audits.rateNow(provider));
@@ -66,7 +73,7 @@ contract Bench is IBench {
     function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags)
         external
         view
-        onlyKnown(flags)
+        onlyKnown(flags, JOB_FLAGS | Flags.ACKNOWLEDGED)
         returns (Bill memory b)
     {
         // Without a case there is nothing to pay, and a replicated range has none before its replica is closed.
@@ -77,7 +84,12 @@ contract Bench is IBench {
     }
 
     /// @inheritdoc IJudge
-    function room(uint64 jobId, uint32 provider, uint8 flags) external view onlyKnown(flags) returns (uint256) {
+    function room(uint64 jobId, uint32 provider, uint8 flags)
+        external
+        view
+        onlyKnown(flags, JOB_FLAGS)
+        returns (uint256)
+    {
         return audits.room(provider);
     }
 

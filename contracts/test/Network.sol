@@ -76,9 +76,7 @@ abstract contract Network is T {
         auditDesk = AuditDesk(deployed("AuditDesk", abi.encode(a)));
         bench = Bench(deployed("Bench", abi.encode(book, registry, audits, at[11], at[12])));
         waiting = Waiting(deployed("Waiting", abi.encode(bench, book, registry, audits, at[12])));
-        replicas = Replicas(
-            deployed("Replicas", abi.encode(bench, book, registry, waiting, randomness, audits))
-        );
+        replicas = Replicas(deployed("Replicas", abi.encode(bench, book, registry, waiting, randomness, audits)));
         tabs = Tabs(deployed("Tabs", abi.encode(ledger, registry, TREASURY, FEE_BPS)));
         ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
         ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
@@ -89,13 +87,20 @@ abstract contract Network is T {
         fund(CLIENT, 1_000_000 ether);
     }
 
-    /// @dev Creates a contract from what forge built; zero if its constructor refuses. With `new`, the compiler would build all of them anew inside every test
-    /// contract, which takes minutes.
+    /// @dev Creates a contract from what forge built; zero if its constructor refuses. With `new`, the compiler would build all of them
+    /// anew inside every test contract, which takes minutes.
     function created(string memory name, bytes memory args) internal returns (address at) {
         bytes memory code = abi.encodePacked(vm.getCode(string.concat(name, ".sol:", name)), args);
         assembly ("memory-safe") {
             at := create(0, add(code, 0x20), mload(code))
         }
+    }
+
+    /// @dev A ledger that lets what this contract creates next lock so much.
+    function ledgerOfNext(uint128 cap) internal returns (ILedger) {
+        ILedger.Grant[] memory grants = new ILedger.Grant[](1);
+        grants[0] = ILedger.Grant(vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1), cap);
+        return ILedger(created("Ledger", abi.encode(token, grants)));
     }
 
     function deployed(string memory name, bytes memory args) private returns (address at) {

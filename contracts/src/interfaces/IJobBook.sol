@@ -227,9 +227,7 @@ interface IJobBook {
     );
     /// @notice What became of the second part of a replicated range's money, said before RangeSettled: `provider`, who did it, too,
     /// gets `paid`, and `fee` is what did not go to it; or `provider` is zero and `paid` went back to the escrow.
-    event MateSettled(
-        uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint128 paid, uint128 fee
-    );
+    event MateSettled(uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint128 paid, uint128 fee);
     /// @notice The root of a replicated range is known.
     event RangeUnsealed(uint64 indexed jobId, uint32 indexed seq, bytes32 root);
     /// @notice The provider gave the range back; `bond` is what that cost it.

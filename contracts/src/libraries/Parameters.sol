@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-/// @title The numbers of audits, with their units and reasons.
+/// @title The numbers of audits and replicas, and of what else a deployment cannot choose, with their units and reasons.
 /// @notice Shares and chances are billionths. Who is audited, by how many, what their votes mean and what faults cost are
 /// constants of the Rust crate `verification`, too, and so is COMMIT_TIME; both are held to vectors/trust.json. The other times
 /// and all about who pays are here only. What stake carries in every job, bonds and windows are the Registry's and the
@@ -115,6 +115,10 @@ library Parameters {
     /// @notice Most draws for one range, unfit entries included: bounds the gas of a draw. Entries with bonds too small for a
     /// job's ranges have a small part of its line.
     uint256 internal constant MATE_DRAWS = 8;
+    /// @notice Ranges that a mate has open in a job at most: in DRAW_SPAN it has the time of an auditor's leaf for each (COMMIT_TIME /
+    /// SAMPLES = 450 s). Where few wait, ranges that are submitted in one second are all drawn from these few, and who has more to do
+    /// than anybody can would be fined for it.
+    uint256 internal constant MATE_DUTIES = DRAW_SPAN * SAMPLES / COMMIT_TIME;
     /// @notice What a mate that is late loses, billionths of the range's value: what a claimed range costs that is not handed in
     /// (JobBook.BOND_BPS).
     uint256 internal constant MATE_LATE = ONE / 10;

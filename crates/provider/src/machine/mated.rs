@@ -261,6 +261,14 @@ fn what_is_not_done_in_time_is_let_go() {
     // Whoever tells it late brings nothing back.
     machine.step(Event::Drawn { claim, due: DUE + TIME }, DUE);
     assert_eq!(machine.standing().mates, 0);
+    // The contract has taken our place, and we do not ask for it again at once.
+    let waits = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Wait { .. }));
+    let left = ChainEvent::Line { job: JOB, place: Place::Left };
+    let mut effects = machine.step(Event::Chain(left), DUE);
+    effects.extend(machine.step(Event::Fetched { job: JOB }, DUE));
+    effects.extend(machine.step(Event::Tick, DUE + 599_999));
+    assert!(!waits(&effects), "{effects:?}");
+    assert!(waits(&machine.step(Event::Tick, DUE + 600_000)));
 }
 
 #[test]

@@ -2,14 +2,16 @@
 //! transactions whose receipts are lost, logs that come late, other providers, a client, and crashes of
 //! the machine itself. Everything is drawn from one seed. Every effect is checked as it is asked for.
 
+mod errands;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256};
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+use alloy_primitives::Address;
+use tilth_protocol::{Amount, JobId, Price, RangeId};
 
 use super::{
-    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal,
-    Rest, Rules, RunTrouble, SlotId, Terms, Trouble,
+    Ask, ChainEvent, Claim, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal, Rest,
+    Rules, RunTrouble, SlotId, Terms,
     mated::Mating,
     sample::{self, START},
 };
@@ -624,56 +626,6 @@ impl World {
             Event::Calibrated { slot, job, pace }
         };
         self.occupy(slot, delay, answer);
-    }
-
-    fn store(&mut self, range: RangeId, delay: u64) {
-        assert!(self.complete.contains(&range), "stored {range} before it was complete");
-        assert!(self.storing.insert(range), "stored {range} twice at a time");
-        let content = ContentHash([3; 32]);
-        let commitment = Commitment { root: B256::ZERO, units: 1, failures: 0, content };
-        let answer = if self.fault() {
-            Event::StoreFailed { range, lost: self.draw(3) == 0 }
-        } else {
-            Event::Stored { range, commitment }
-        };
-        self.later(delay, Later::Answer(answer));
-    }
-
-    fn fetch(&mut self, id: JobId, holds: bool, epoch: u64, delay: u64) {
-        let fault = self.fault();
-        let may = self.rest.is_none() || (holds && self.rest == Some(Rest::Finish));
-        assert!(may, "fetched while the owner was there");
-        let Some(job) = self.jobs.get_mut(&id) else { panic!("fetched an unknown job") };
-        assert!(holds || job.terms.price >= self.rules.price_floor, "fetched below the floor");
-        let answer = if !holds && !job.funded {
-            Event::FetchRefused { job: id, epoch, why: Refusal::NoFunds }
-        } else if job.broken {
-            Event::FetchFailed { job: id, trouble: Trouble::Lasting }
-        } else if fault {
-            Event::FetchFailed { job: id, trouble: Trouble::Passing }
-        } else {
-            job.fetched = true;
-            Event::Fetched { job: id }
-        };
-        self.later(delay, Later::Answer(answer));
-    }
-
-    fn stop_fetch(&mut self, id: JobId, delay: u64) {
-        let of = |what: &Later| match what {
-            Later::Answer(
-                Event::Fetched { job }
-                | Event::FetchFailed { job, .. }
-                | Event::FetchRefused { job, .. },
-            ) => *job == id,
-            _ => false,
-        };
-        let key = self.todo.iter().find(|(_, what)| of(what)).map(|(key, _)| *key);
-        self.todo.remove(&key.expect("stopped a fetch that was not under way"));
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.fetched = false;
-        }
-        let trouble = Trouble::Aborted;
-        self.later(delay, Later::Answer(Event::FetchFailed { job: id, trouble }));
     }
 
     fn run_answer(&mut self, slot: SlotId, range: RangeId, count: u32) -> Event {
