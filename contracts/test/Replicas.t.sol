@@ -8,6 +8,7 @@ import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {IWaiting} from "../src/interfaces/IWaiting.sol";
 import {AuditRules} from "../src/libraries/AuditRules.sol";
 import {Draw} from "../src/libraries/Draw.sol";
+import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev Seals bind the contract that computes them.
@@ -600,6 +601,9 @@ contract ReplicasTest is ReplicaWorld {
                     if (!primarySilent) reveals(id, seq, 1, false);
                 } else if (state == IReplicas.State.Alone && !primarySilent) {
                     reveals(id, seq, 1, false);
+                } else if (state == IReplicas.State.Walking && !primarySilent) {
+                    // Its mate has lied, and does not go down with it.
+                    walks(id, seq, 1, false, none());
                 }
                 if (pair(id, seq).state == IReplicas.State.Closed) break;
                 if (pair(id, seq).state == state) passedOver(id, seq);
@@ -657,6 +661,7 @@ contract ReplicasTest is ReplicaWorld {
         }
         IReplicas.Pair memory p = pair(id, seq);
         if (r.state != IJobBook.RangeState.Submitted || p.state == IReplicas.State.Closed) return;
+        if (p.state == IReplicas.State.Disputed) return;
         if (now_ > p.due) return replicas.advance(id, seq);
         if (p.state == IReplicas.State.Sealed) {
             vm.roll(vm.getBlockNumber() + 3);
@@ -664,11 +669,23 @@ contract ReplicasTest is ReplicaWorld {
         } else if (p.state == IReplicas.State.Working) {
             lied[seq] = dice & 3 == 0;
             commits(id, seq, lied[seq]);
+        } else if (p.state == IReplicas.State.Walking) {
+            walkOn(seq, p, dice);
+        } else if (p.state == IReplicas.State.Showing) {
+            if (p.shown & 1 == 0) showsLeaf(id, seq, 1, false);
+            else showsLeaf(id, seq, p.mate, lied[seq]);
         } else if (p.state == IReplicas.State.Alone || dice & 1 == 0) {
             if (p.shown & 1 == 0) reveals(id, seq, 1, false);
         } else if (p.shown & 2 == 0) {
             reveals(id, seq, p.mate, lied[seq]);
         }
+    }
+
+    function walkOn(uint32 seq, IReplicas.Pair memory p, uint256 dice) internal {
+        bool primarys = p.shown == 0 ? dice & 1 == 0 : p.shown == 2;
+        MerkleSum.Sibling[] memory theirs = p.shown == 0 ? none() : nodesBelow(id, seq, primarys && lied[seq]);
+        if (primarys) walks(id, seq, 1, false, theirs);
+        else walks(id, seq, p.mate, lied[seq], theirs);
     }
 
     /// @dev Whoever has a move left is late with it, but for a primary that is alone.
@@ -686,11 +703,19 @@ contract ReplicasTest is ReplicaWorld {
                 reveals(id, seq, 1, false);
                 continue;
             }
+            if (p.state == IReplicas.State.Disputed) {
+                drawn(id, seq);
+                while (case_(id, seq).state != IAudits.State.Closed) {
+                    stage(id, seq, false, 0);
+                }
+                replicas.conclude(id, seq);
+                continue;
+            }
             if (!late_) vm.warp(p.due + 1);
             replicas.advance(id, seq);
         }
         if (book.range(id, seq).state != IJobBook.RangeState.Submitted) return;
-        audit(id, seq, false, 0);
+        if (case_(id, seq).state != IAudits.State.Closed) audit(id, seq, false, 0);
         acknowledge(id, seq);
     }
 

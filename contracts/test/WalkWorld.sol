@@ -106,10 +106,6 @@ abstract contract WalkWorld is ReplicaWorld {
         return Trees.nodes(treeOf(seq, who), p.level - levels, uint256(p.index) << levels, 1 << levels);
     }
 
-    function none() internal pure returns (MerkleSum.Sibling[] memory) {
-        return new MerkleSum.Sibling[](0);
-    }
-
     function posts(uint32 seq, uint256 who) internal {
         MerkleSum.Sibling[] memory mine = nodesOf(seq, who);
         vm.prank(nodeOf(who));
