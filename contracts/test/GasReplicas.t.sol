@@ -2,8 +2,10 @@
 pragma solidity 0.8.37;
 
 import {ReplicaWorld} from "./ReplicaWorld.sol";
+import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev What replicas cost, each call a transaction of its own. Twenty providers wait; ranges of 1,000 leaves; all accounts have

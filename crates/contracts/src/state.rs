@@ -231,8 +231,14 @@ on_chain_enum! {
         Revealing = 3 => "roots are being shown",
         /// There is no mate; the primary shows its root.
         Alone = 4 => "waiting for its provider to show the root",
+        /// The roots differ: both show the nodes below, down to one leaf.
+        Walking = 5 => "different roots are being walked down",
+        /// Both show the leaf in which they differ.
+        Showing = 6 => "the leaf in which they differ is being shown",
+        /// Auditors vote on that leaf.
+        Disputed = 7 => "a leaf is before the auditors",
         /// Over.
-        Closed = 5 => "over",
+        Closed = 8 => "over",
     }
 }
 
@@ -243,9 +249,9 @@ on_chain_enum! {
         Open = 0 => "open",
         /// Both roots are equal: both are paid when the audit lets it be paid.
         Matched = 1 => "matched",
-        /// The primary has shown its root, and there is no mate.
+        /// The primary has shown its root, and there is no mate, or it was wrong.
         Alone = 2 => "without a mate",
-        /// The roots differ: the range is audited, and the mate is not paid.
+        /// The roots differ, and the auditors have not found the primary's to be right: the range is rejected.
         Unequal = 3 => "unequal",
         /// The primary did not show its root: the range is rejected.
         Silent = 4 => "not shown by its provider",
