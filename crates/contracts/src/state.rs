@@ -290,7 +290,7 @@ mod tests {
             assert_eq!(AuditState::try_from(value).is_ok(), value <= 6);
             assert_eq!(AuditOutcome::try_from(value).is_ok(), value <= 4);
             assert_eq!(SeatState::try_from(value).is_ok(), value <= 4);
-            assert_eq!(ReplicaState::try_from(value).is_ok(), value <= 5);
+            assert_eq!(ReplicaState::try_from(value).is_ok(), value <= 8);
             assert_eq!(ReplicaOutcome::try_from(value).is_ok(), value <= 4);
             assert_eq!(EntryState::try_from(value).is_ok(), value <= 3);
         }

@@ -11,6 +11,10 @@
 //!         Working:   the mate runs the range and commits   others: after the deadline, go on without it
 //!         Revealing: primary and mate show their roots     others: the same
 //!         Alone:     the primary shows its root            others: the same
+//!         Walking:   primary and mate post their nodes, the second one with those of the first
+//!                                                          others: the same
+//!         Showing:   primary and mate show their leaf      others: the same
+//!         Disputed:  when the auditors have decided, conclude
 //!         Closed:    whoever answers for it looks on until that is final; then forget
 //! ```
 //!
@@ -116,6 +120,13 @@ impl Machine {
                     self.cases.entry(range).or_default().ours = true;
                 }
                 self.heard(range);
+            }
+            Event::Posted { range, number, at, nodes } => {
+                if let Some(case) = self.cases.get_mut(&range) {
+                    // Nobody else brings them along.
+                    case.posted = case.ours.then_some((number, at, nodes));
+                    case.hear();
+                }
             }
             Event::Closed { range } => {
                 if let Some(case) = self.cases.get_mut(&range) {
