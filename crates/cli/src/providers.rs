@@ -82,7 +82,7 @@ impl Seen {
     fn json(&self) -> Vec<Value> {
         self.each()
             .map(|(provider, rate, found)| {
-                let Record { matched, unequal, late, silent } = self.mated(provider.number);
+                let Record { matched, unequal, late, silent, wrong } = self.mated(provider.number);
                 json!({
                     "number": provider.number,
                     "owner": provider.owner,
@@ -104,7 +104,11 @@ impl Seen {
                         "undecided": found.undecided,
                     },
                     "replicas": {
-                        "matched": matched, "unequal": unequal, "late": late, "silent": silent,
+                        "matched": matched,
+                        "unequal": unequal,
+                        "late": late,
+                        "silent": silent,
+                        "wrong": wrong,
                     },
                     "slashed": Amount(found.slashed),
                 })

@@ -12,7 +12,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use tilth_contracts::{ReplicaState, Replicas, SoloRandomness};
-use tilth_protocol::{JobId, RangeId};
+use tilth_protocol::{JobId, Leaf, RangeId};
 use tilth_verification::replica::{Found, Sealer};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::{
     machine::Machine,
     view::look,
+    walking::{Move, posted},
     words::{Effect, Event, Part, Party, Role, Rules},
 };
 use crate::{
@@ -46,6 +47,16 @@ pub trait Hand: Send + Sync + 'static {
         part: Part,
         left: Millis,
     ) -> impl Future<Output = Option<Found>> + Send;
+
+    /// The leaves of a range that we have committed to, or runs it again if they are lost ([`Effect::Post`], [`Effect::Open`]). `None`:
+    /// neither.
+    fn leaves(
+        &self,
+        range: RangeId,
+        role: Role,
+        part: Part,
+        left: Millis,
+    ) -> impl Future<Output = Option<Vec<Leaf>>> + Send;
 
     /// Learns of [`Effect::Show`] and [`Effect::Forget`].
     fn note(&self, effect: &Effect);
@@ -201,6 +212,13 @@ impl<H: Hand> Keeper<H> {
                         None => Event::Ended { range, done: false },
                     }
                 }
+                Effect::Post { role, part, left, .. } | Effect::Open { role, part, left, .. } => {
+                    let sent = match hand.leaves(range, role, part, left).await {
+                        Some(leaves) => post.walk(effect.clone(), leaves).await,
+                        None => return Event::Ended { range, done: false },
+                    };
+                    ended(&*hand, &effect, sent).await
+                }
                 effect => {
                     let sent = post.send(&effect).await;
                     ended(&*hand, &effect, sent).await
@@ -230,6 +248,10 @@ impl Post {
                 let call = Replicas::advanceCall { jobId: job, seq };
                 account.execute(at.replicas, call).await.map(drop)
             }
+            (Effect::Conclude { .. }, _) => {
+                let call = Replicas::concludeCall { jobId: job, seq };
+                account.execute(at.replicas, call).await.map(drop)
+            }
             (Effect::Commit { part, found, .. }, Some(sealer)) => {
                 // Of other tasks it could never be shown, and that costs the stake.
                 let seen = look(account.link(), range).await?;
@@ -246,12 +268,25 @@ impl Post {
             (Effect::Reveal { found, .. }, Some(sealer)) => {
                 let Found { root, units, failures } = *found;
                 let salt = sealer.salt(range, found);
-                let call =
-                    Replicas::revealCall { jobId: job, seq, root, units, failures, salt };
+                let call = Replicas::revealCall { jobId: job, seq, root, units, failures, salt };
                 account.execute(at.replicas, call).await.map(drop)
             }
             // Whoever has no seals is asked for none; the rest is not sent.
             _ => Ok(()),
+        }
+    }
+
+    /// Sends the next move of a walk.
+    async fn walk(&self, effect: Effect, leaves: Vec<Leaf>) -> Result<(), ChainError> {
+        let range = effect.range();
+        // A tree over a million leaves is a second's work.
+        let made = tokio::task::spawn_blocking(move || Move::of(&effect, &leaves)).await;
+        match made {
+            Ok(Some(made)) => made.send(&self.account).await,
+            _ => {
+                warn!(%range, "our leaves of a range are not those that its walk is about");
+                Ok(())
+            }
         }
     }
 }
@@ -283,6 +318,9 @@ pub fn heard(log: &Log) -> Option<Event> {
     if let Ok(drawn) = Replicas::MateDrawn::decode_log(log) {
         return Some(Event::Drawn { range: at(drawn.jobId, drawn.seq), mate: drawn.number });
     }
+    if let Some(posted) = posted(log) {
+        return Some(posted);
+    }
     // Of everything else the range's two numbers are the first topics.
     let [_, job, seq, ..] = log.topics() else { return None };
     let number = |topic: &B256| U256::from_be_bytes(topic.0);
@@ -305,6 +343,10 @@ mod tests {
 
     impl Hand for Idler {
         async fn run(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Found> {
+            None
+        }
+
+        async fn leaves(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Vec<Leaf>> {
             None
         }
 

@@ -46,12 +46,9 @@ fn whoever_is_late_is_passed_over_but_nobody_asks_for_that_itself() {
         asks_for(&mut world, |effect| matches!(effect, Effect::Advance { .. }))
     };
     let (primary, mate) = (Party::Provider(PRIMARY), Party::Provider(MATE));
-    for state in [
-        ReplicaState::Sealed,
-        ReplicaState::Working,
-        ReplicaState::Revealing,
-        ReplicaState::Alone,
-    ] {
+    for state in
+        [ReplicaState::Sealed, ReplicaState::Working, ReplicaState::Revealing, ReplicaState::Alone]
+    {
         assert!(late(Party::Client, state), "{state}");
     }
     assert!(late(primary, ReplicaState::Sealed) && late(primary, ReplicaState::Working));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use alloy::primitives::Address;
 use serde::Serialize;
 use tilth_contracts::{RangeState, Registry, ReplicaOutcome, Replicas};
-use tilth_protocol::{JobId, RangeId};
+use tilth_protocol::{JobId, Leaf, RangeId};
 use tilth_verification::replica::Found;
 use tracing::debug;
 
@@ -61,6 +61,11 @@ pub(super) struct Onlooker {
 impl Hand for Onlooker {
     async fn run(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Found> {
         // The machine asks a client for none.
+        None
+    }
+
+    async fn leaves(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Vec<Leaf>> {
+        // Nor for these.
         None
     }
 
