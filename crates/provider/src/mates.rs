@@ -123,25 +123,26 @@ impl Hand for Mates {
             // The machine asks for nothing of others.
             Role::Anybody => return None,
         };
-        match found {
-            Ok(found) => Some(found),
-            Err(MateError::Late) => {
-                warn!(%range, "a range that we are the mate of was not done in time");
-                None
-            }
-            Err(error) => {
-                error!(
-                    %range,
-                    detail = %error,
-                    advice = error.advice(),
-                    "what we have sealed of a range cannot be shown, and not to show it costs the stake"
-                );
-                if let MateError::Chain(error) = error {
-                    self.failed(&error).await;
-                }
-                None
-            }
-        }
+        self.told(range, found).await
+    }
+
+    async fn leaves(
+        &self,
+        range: RangeId,
+        role: Role,
+        part: Part,
+        left: Millis,
+    ) -> Option<Vec<Leaf>> {
+        self.say(Event::Duty { range });
+        let leaves = match (self.read(range, part).await, role) {
+            // What a mate has lost it can do again.
+            (Err(MateError::Lost), Role::Mate) => match self.have_done(range, part, left).await {
+                Ok(_) => self.read(range, part).await,
+                Err(error) => Err(error),
+            },
+            (read, _) => read,
+        };
+        self.told(range, leaves).await
     }
 
     fn note(&self, effect: &Effect) {
@@ -171,12 +172,35 @@ impl Hand for Mates {
 }
 
 impl Mates {
+    /// What was found, or `None` and people are told why not.
+    async fn told<T>(&self, range: RangeId, found: Result<T, MateError>) -> Option<T> {
+        match found {
+            Ok(found) => Some(found),
+            Err(MateError::Late) => {
+                warn!(%range, "a range that we are the mate of was not done in time");
+                None
+            }
+            Err(error) => {
+                error!(
+                    %range,
+                    detail = %error,
+                    advice = error.advice(),
+                    "what we have sealed of a range cannot be shown, and not to show it costs the stake"
+                );
+                if let MateError::Chain(error) = error {
+                    self.failed(&error).await;
+                }
+                None
+            }
+        }
+    }
+
     /// What we have handed in as the seal of a range of ours.
     async fn sealed(&self, range: RangeId, part: Part) -> Result<Found, MateError> {
         let link = &self.shop.chain.link;
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
         let claimed = link.read(link.addresses().job_book, call).await?;
-        let found = self.read(range, part).await?;
+        let found = self.find(range, part).await?;
         self.check(range, found, claimed.root)
     }
 
@@ -189,7 +213,7 @@ impl Mates {
             return self.have_done(range, part, left).await;
         }
         // We have committed, so it was done before; if it is gone, it can be done again.
-        let found = match self.read(range, part).await {
+        let found = match self.find(range, part).await {
             Ok(found) => found,
             Err(MateError::Lost) => self.have_done(range, part, left).await?,
             Err(error) => return Err(error),
@@ -237,7 +261,14 @@ impl Mates {
     }
 
     /// What the journal of a range comes to.
-    async fn read(&self, range: RangeId, part: Part) -> Result<Found, MateError> {
+    async fn find(&self, range: RangeId, part: Part) -> Result<Found, MateError> {
+        let leaves = self.read(range, part).await?;
+        let found = tokio::task::spawn_blocking(move || found_in(range, &leaves));
+        found.await.map_err(|_| MateError::Interrupted)?.ok_or(MateError::Lost)
+    }
+
+    /// The leaves in the journal of a range.
+    async fn read(&self, range: RangeId, part: Part) -> Result<Vec<Leaf>, MateError> {
         let path = self.shop.folder.journal(range);
         let read = tokio::task::spawn_blocking(move || {
             let journal = Journal::read(&path)?.ok_or(MateError::Lost)?;
@@ -245,8 +276,7 @@ impl Mates {
             if (of, from, count) != (range, part.from, part.count) {
                 return Err(MateError::OtherRange);
             }
-            let leaves = journal.complete().ok_or(MateError::Lost)?;
-            found_in(range, &leaves).ok_or(MateError::Lost)
+            journal.complete().ok_or(MateError::Lost)
         });
         read.await.map_err(|_| MateError::Interrupted)?
     }
