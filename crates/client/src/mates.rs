@@ -28,5 +28,6 @@ pub use self::{
     keeper::{Hand, Keeper, Post, heard},
     machine::Machine,
     view::{View, look},
+    walking::Move,
     words::{Effect, Event, Part, Party, Role, Rules, Standing},
 };

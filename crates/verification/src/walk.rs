@@ -29,6 +29,9 @@ pub const LEVELS: u32 = 4;
 /// Time for a move of a walk, seconds. Who posts its nodes first begins it anew.
 pub const WALK_TIME_S: u32 = 1_800;
 
+/// Rate of a case that is about the leaf at which a walk has ended, in billionths: more than all, by which it is told apart.
+pub const DISPUTED_RATE: u32 = 2_000_000_000;
+
 /// A node: its hash, and the sums over the leaves below it.
 pub type Node = (B256, Tally);
 

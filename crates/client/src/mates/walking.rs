@@ -17,14 +17,16 @@ use crate::{Account, ChainError};
 
 /// What is sent in a walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Move {
+pub enum Move {
+    /// Our nodes, with those of the other one if there are any.
     Walk(Replicas::walkCall),
+    /// Our leaf.
     Show(Replicas::showCall),
 }
 
 impl Move {
     /// What an effect asks for, by whom has found these leaves. `None`: nothing of a walk, or its place is not in them.
-    pub(super) fn of(effect: &Effect, leaves: &[Leaf]) -> Option<Self> {
+    pub fn of(effect: &Effect, leaves: &[Leaf]) -> Option<Self> {
         let range = effect.range();
         let (job, seq) = (range.job, range.seq);
         match effect {

@@ -90,6 +90,10 @@ pub trait ProviderMind {
     fn shows(&self, _range: RangeId, _role: Role, _public: &Public) -> bool {
         true
     }
+    /// Whether it goes on in a walk that is at nodes of this level, or (0) shows its leaf.
+    fn walks(&self, _level: u32) -> bool {
+        true
+    }
     /// Whether it has the mate of its range drawn; `lost`: nobody kept the beacon.
     fn draws(&self, _lost: bool) -> bool {
         true

@@ -9,7 +9,7 @@ use tilth_contracts::{
     ReplicaOutcome, Replicas::ReplicasEvents, Waiting::WaitingEvents,
 };
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::{arithmetic::ONE, replica::DRAW_SPAN_S};
+use tilth_verification::{arithmetic::ONE, replica::DRAW_SPAN_S, walk::DISPUTED_RATE};
 
 use super::{cast::Side, counts::Counts, scene::Scene};
 
@@ -83,6 +83,8 @@ struct Seen {
     /// The chance that the first of them was a friend of its primary, billionths.
     chance: Option<u32>,
     lapsed: bool,
+    /// Whether auditors vote on a leaf of it.
+    disputed: bool,
     outcome: Option<ReplicaOutcome>,
     /// Who was paid for it besides, what it got, and what of its part it did not get.
     paid: Option<(Address, u128, u128)>,
@@ -201,6 +203,12 @@ impl Pairs {
                     self.faults.push(format!("an honest mate of {id} lost its place: {e:?}"));
                 }
             }
+            ReplicasEvents::LeafDisputed(e) => {
+                let id = range(e.jobId, e.seq);
+                if let Some(seen) = self.ranges.get_mut(&id) {
+                    seen.disputed = true;
+                }
+            }
             ReplicasEvents::PrimaryLost(e) if self.is_honest(e.number) => {
                 let id = range(e.jobId, e.seq);
                 self.faults.push(format!("an honest primary of {id} lost its stake: {e:?}"));
@@ -287,11 +295,18 @@ impl Pairs {
         }
     }
 
-    /// A range's audit begins: after its replica, and where that says so in any case.
+    /// A range's audit begins: after its replica, and where that says so in any case; or a leaf is before the auditors, and then that
+    /// is its only case.
     fn begin(&mut self, id: RangeId, rate: u32) {
         let Some(seen) = self.ranges.get(&id) else { return };
-        let surely = seen.lapsed || seen.outcome == Some(ReplicaOutcome::Unequal);
-        if seen.outcome.is_none() || surely && rate != ONE.0 {
+        let is_right = match seen.outcome {
+            None => seen.disputed && rate == DISPUTED_RATE,
+            Some(ReplicaOutcome::Matched | ReplicaOutcome::Alone) => {
+                !seen.disputed && rate <= ONE.0 && (!seen.lapsed || rate == ONE.0)
+            }
+            Some(_) => false,
+        };
+        if !is_right {
             self.faults.push(format!("{id} is audited at {rate}, though {seen:?}"));
         }
     }

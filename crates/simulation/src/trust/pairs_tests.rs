@@ -82,6 +82,11 @@ impl Play {
         self.tell(at, time, &Replicas::ReplicaClosed { jobId: 1, seq: 0, outcome });
     }
 
+    fn dispute(&mut self) {
+        let at = self.scene.farm.addresses().replicas;
+        self.tell(at, 15, &Replicas::LeafDisputed { jobId: 1, seq: 0, position: 3 });
+    }
+
     fn audit(&mut self, rate: u32) {
         let at = self.scene.farm.addresses().audits;
         self.tell(at, 20, &Audits::AuditDue { jobId: 1, seq: 0, round: 1, provider: 1, rate });
@@ -201,20 +206,27 @@ fn mates_are_paid_as_their_primaries_but_for_audits() {
 }
 
 #[test]
-fn unequal_roots_are_audited_for_sure_and_nothing_before_it_is_closed() {
-    for (outcome, rate, is_right) in [
-        (Some(ReplicaOutcome::Matched), 1, true),
-        (Some(ReplicaOutcome::Unequal), ONE.0, true),
-        (Some(ReplicaOutcome::Unequal), ONE.0 - 1, false),
-        (None, ONE.0, false),
+fn a_leaf_is_disputed_before_it_is_closed_and_all_else_is_audited_after_it() {
+    for (outcome, disputed, rate, is_right) in [
+        (Some(ReplicaOutcome::Matched), false, 1, true),
+        (Some(ReplicaOutcome::Alone), false, 1, true),
+        (Some(ReplicaOutcome::Alone), true, 1, false),
+        (Some(ReplicaOutcome::Unequal), false, ONE.0, false),
+        (None, false, ONE.0, false),
+        (None, false, DISPUTED_RATE, false),
+        (None, true, ONE.0, false),
+        (None, true, DISPUTED_RATE, true),
     ] {
         let mut play = Play::new(false);
         play.wait(9, 2, 50);
         play.due(11, 3);
         play.draw(14, 2);
+        if disputed {
+            play.dispute();
+        }
         outcome.into_iter().for_each(|outcome| play.close(15, outcome));
         play.audit(rate);
-        assert_eq!(play.pairs.faults.is_empty(), is_right, "{outcome:?} {rate}");
+        assert_eq!(play.pairs.faults.is_empty(), is_right, "{outcome:?} {disputed} {rate}");
     }
     // Two that are honest find the same.
     let mut play = Play::new(false);

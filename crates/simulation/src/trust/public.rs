@@ -177,6 +177,10 @@ impl Public {
             ReplicasEvents::NoMate(e) => self.mate(range(e.jobId, e.seq), 0),
             ReplicasEvents::MateCommitted(e) => range(e.jobId, e.seq),
             ReplicasEvents::RootShown(e) => range(e.jobId, e.seq),
+            ReplicasEvents::WalkStep(e) => range(e.jobId, e.seq),
+            ReplicasEvents::NodesPosted(e) => range(e.jobId, e.seq),
+            ReplicasEvents::LeafShown(e) => range(e.jobId, e.seq),
+            ReplicasEvents::LeafDisputed(e) => range(e.jobId, e.seq),
             ReplicasEvents::PrimaryLost(e) => range(e.jobId, e.seq),
             ReplicasEvents::ReplicaClosed(e) => range(e.jobId, e.seq),
         }
