@@ -117,7 +117,8 @@ contract Audits is AuditStore {
         if (decision == AuditRules.Decision.Unaudited) return _close(jobId, seq, c, Outcome.Unaudited, 0);
         uint8 first = 0;
         if (block.timestamp <= subject.range.at + Parameters.DRAW_TIME) {
-            first = _drawVotes(jobId, seq, c, subject, AuditRules.firstVotes(subject.value, smallValue));
+            uint256 wanted = _isDispute(c) ? Parameters.LEAD : AuditRules.firstVotes(subject.value, smallValue);
+            first = _drawVotes(jobId, seq, c, subject, wanted);
         }
         // Nobody can be drawn, so nobody can check it, so it is not paid.
         if (first == 0) return _undecided(jobId, seq, c);
@@ -270,10 +271,12 @@ contract Audits is AuditStore {
         Subject memory subject = _subject(jobId, seq);
         AuditRules.Verdict what;
         bytes32 winner;
+        // In a dispute one of two loses all, so neither answer stands without a lead, as one that is only claimed does.
+        bytes32 claimed = _isDispute(c) ? bytes32(0) : c.claimed;
         while (true) {
             uint256 more;
             (what, winner, more) =
-                AuditRules.verdict(c.claimed, _votes(jobId, seq, c), AuditRules.Asked(c.first, c.last, c.votes));
+                AuditRules.verdict(claimed, _votes(jobId, seq, c), AuditRules.Asked(c.first, c.last, c.votes));
             if (what != AuditRules.Verdict.More) break;
             c.stage += 1;
             c.nextDraw = 0;
@@ -287,10 +290,11 @@ contract Audits is AuditStore {
             if (c.claimed == 0) _feesFrom(c.provider, Parameters.MIN_TASK_FEES * _leastFee());
             return _undecided(jobId, seq, c);
         }
-        if (what == AuditRules.Verdict.Overturned) {
+        if (what == AuditRules.Verdict.Overturned && winner != c.claimed) {
             return _overturn(jobId, seq, c, subject, Parameters.WRONG_RESULT, winner);
         }
-        if (what == AuditRules.Verdict.Upheld) {
+        // In a dispute who leads with the provider's answer has overturned none.
+        if (what == AuditRules.Verdict.Upheld || what == AuditRules.Verdict.Overturned) {
             uint256 brings = c.atProvidersCost ? _charge(c, subject.value, true) : _purseShare(subject.value);
             _pay(jobId, seq, c, Earners(SeatState.Revealed, winner, c.fee, brings));
             // A friend that disputes would be a cheap record.

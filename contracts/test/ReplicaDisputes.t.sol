@@ -52,7 +52,7 @@ contract ReplicaDisputesTest is WalkWorld {
         drawn(id, seq);
         c = case_(id, seq);
         ok(c.state == IAudits.State.Committing, "nothing is to be named");
-        eq(c.votes, 2, "the value's votes");
+        eq(c.votes, Parameters.LEAD, "as many votes as a lead has");
         ok(!c.atProvidersCost, "at nobody's cost yet");
         uint8[] memory seats = seatsIn(id, seq, IAudits.SeatState.Drawn);
         for (uint256 i = 0; i < seats.length; ++i) {
@@ -160,7 +160,7 @@ contract ReplicaDisputesTest is WalkWorld {
         IAudits.Case memory c = case_(id, seq);
         ok(c.outcome == IAudits.Outcome.Overturned, "overturned");
         eq(c.claimed, answerOf(seq, MATE), "the answer that stands");
-        uint256 fees = 2 * uint256(c.fee);
+        uint256 fees = Parameters.LEAD * uint256(c.fee);
         eq(owedToAll(), fees, "the auditors' fees");
         eq(staked(PRIMARY), 0, "all of its stake");
         // The fees first, once more burned; half of the rest.
@@ -265,11 +265,42 @@ contract ReplicaDisputesTest is WalkWorld {
             }
         }
         IAudits.Case memory c = case_(id, seq);
-        if (c.votes != 2 || audits.seat(id, seq, 0).votes != 2) {
-            ok(c.outcome == IAudits.Outcome.Upheld, "upheld");
-            ok(c.votes > 2, "more were called");
-            eq(stakeOf(liar), 50 ether, "half of its stake");
-            concluded(seq, IReplicas.Outcome.Alone);
+        ok(c.outcome == IAudits.Outcome.Upheld, "upheld");
+        eq(c.votes, Parameters.COMMITTEE, "more were called");
+        eq(stakeOf(liar), 50 ether, "half of its stake");
+        concluded(seq, IReplicas.Outcome.Alone);
+    }
+
+    /// @dev One vote for what is claimed lets an ordinary range be paid. Here it would burn somebody, whichever of both it is for.
+    function test_noAnswerStandsWithoutALead() public {
+        lie(PRIMARY, AT, Kind.Output);
+        for (uint256 who = PRIMARY; who <= MATE; ++who) {
+            uint256 state = vm.snapshotState();
+            uint32 seq = disputed();
+            drawn(id, seq);
+            uint256 voted = 0;
+            while (case_(id, seq).state != IAudits.State.Closed) {
+                uint8[] memory seats = seatsIn(id, seq, IAudits.SeatState.Drawn);
+                // Of all who are asked only those come that make up less than a lead.
+                for (uint256 i = 0; i < seats.length; ++i) {
+                    uint256 more = audits.seat(id, seq, seats[i]).votes;
+                    if (voted + more >= Parameters.LEAD) continue;
+                    commit(id, seq, seats[i], answerOf(seq, who));
+                    voted += more;
+                }
+                if (case_(id, seq).state == IAudits.State.Committing) late(id, seq);
+                seats = seatsIn(id, seq, IAudits.SeatState.Committed);
+                if (case_(id, seq).state != IAudits.State.Revealing) continue;
+                for (uint256 i = 0; i < seats.length; ++i) {
+                    reveal(id, seq, seats[i], answerOf(seq, who));
+                }
+            }
+            ok(voted != 0, "some came");
+            ok(case_(id, seq).outcome == IAudits.Outcome.Undecided, "undecided");
+            concluded(seq, IReplicas.Outcome.Unequal);
+            eq(staked(PRIMARY), FIRST_STAKE, "the primary loses nothing");
+            eq(staked(MATE), STAKE, "nor does the mate");
+            vm.revertToState(state);
         }
     }
 

@@ -164,7 +164,8 @@ interface IAudits {
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external;
 
     /// @notice Bench only: the two providers of a replicated range differ in one leaf, which both have shown. All drawn leaves are this
-    /// one, and nothing is to be named or opened. A provider that is upheld earns no record by it; what an overturned one
+    /// one, and nothing is to be named or opened. LEAD votes are drawn first, and no answer stands that does not lead by as many: one of
+    /// the two loses all. A provider that is upheld earns no record by it; what an overturned one
     /// loses goes after the fees to the mate, if it is right (else to the client).
     /// @param position place of the leaf in the range
     /// @param claimed the answer that the provider's leaf makes
