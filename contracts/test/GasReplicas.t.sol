@@ -113,7 +113,6 @@ contract GasReplicasTest is ReplicaWorld {
         while (case_(id, seq).state != IAudits.State.Closed) {
             stage(id, seq, false, 0);
         }
-        vm.snapshotGasLastCall(GROUP, "replicated: last vote of a dispute, upheld");
         replicas.conclude(id, seq);
         all += vm.snapshotGasLastCall(GROUP, "replicated: conclude, upheld");
         vm.snapshotValue(GROUP, "replicated: walk and dispute, without votes", all);

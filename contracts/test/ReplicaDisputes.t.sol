@@ -126,7 +126,7 @@ contract ReplicaDisputesTest is WalkWorld {
         lie(MATE, AT, Kind.Output);
         uint64 replicated_ = id;
         provider(2, 4, STAKE);
-        waits(id, 2, STAKE);
+        waits(id, 2, STAKE / 2);
         // As a primary of another job it earns one.
         id = audited(40);
         (uint32 seq,,) = claim(id, 2, 40);

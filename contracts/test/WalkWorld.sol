@@ -157,16 +157,16 @@ abstract contract WalkWorld is ReplicaWorld {
     }
 
     /// @dev All auditors vote so, until the case is closed.
-    function votes(uint32 seq, bytes32 found_) internal {
+    function votes(uint32 seq, bytes32 answer_) internal {
         drawn(id, seq);
         while (case_(id, seq).state != IAudits.State.Closed) {
             uint8[] memory seats = seatsIn(id, seq, IAudits.SeatState.Drawn);
             for (uint256 i = 0; i < seats.length; ++i) {
-                commit(id, seq, seats[i], found_);
+                commit(id, seq, seats[i], answer_);
             }
             seats = seatsIn(id, seq, IAudits.SeatState.Committed);
             for (uint256 i = 0; i < seats.length; ++i) {
-                reveal(id, seq, seats[i], found_);
+                reveal(id, seq, seats[i], answer_);
             }
         }
     }
