@@ -1,7 +1,6 @@
 //! A walk's transactions, from the leaves of one of its two providers; and what a log says about another's nodes.
 
-use alloy::primitives::Log;
-use alloy::sol_types::SolEvent;
+use alloy::{primitives::Log, sol_types::SolEvent};
 use tilth_contracts::{
     Replicas,
     bindings::replicas::MerkleSum::{Leaf as OnChainLeaf, Sibling},
