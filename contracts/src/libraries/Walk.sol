@@ -5,7 +5,7 @@ import {MerkleSum} from "./MerkleSum.sol";
 
 /// @title Walking down two Merkle-sum trees of one shape to the first leaf in which they differ.
 /// @notice
-///   level 0 are the leaves; node i of level l stands over the leaves i << l ..= (i + 1) << l - 1, as far as there are any
+///   level 0 are the leaves; node i of level l stands over the leaves i << l .. (i + 1) << l, as far as there are any
 ///   a step goes LEVELS levels down from a node (or to the leaves, if they are nearer), to the up to 16 nodes there
 ///   fold   = pair from left to right, level by level, an odd last node goes up unchanged, until one node is left
 ///   mark   = keccak256(hash b32, units u64, failures u32), tightly packed: what stands for a node

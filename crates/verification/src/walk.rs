@@ -4,15 +4,15 @@
 //! most 16 at a time; the first ones that differ are next, until it is a leaf.
 //!
 //! ```text
-//! level 0 are the leaves; node i of level l stands over the leaves i << l ..= (i + 1) << l - 1, as far as there are any
+//! level 0 are the leaves; node i of level l stands over the leaves i << l .. (i + 1) << l, as far as there are any
 //! step    down LEVELS levels, or to the leaves if they are nearer
 //! fold    pair from left to right, level by level, an odd last node goes up unchanged, until one node is left
 //! mark    keccak256(hash 32 | units u64 | failures u32): what stands for a node
 //! ```
 //!
-//! Nodes that fold to a node are the only ones that do: its hash commits to the hashes and the tallies below it. So a mark
-//! is all that must be kept of each tree, and a list proves itself. The mark of the top is what a provider has sealed
-//! ([`Found::answer`]), with the sums that it has declared: if they are not those of its leaves, it has no list that folds.
+//! Nodes that fold to a node are the only ones that do: its hash commits to the hashes and the tallies below it. So a
+//! mark is all that must be kept of each tree, and a list proves itself. The mark of the top is what a provider has sealed
+//! ([`Found::answer`]), with the sums that it has declared: if they are not those of its leaves, no list of its folds.
 //!
 //! `contracts/src/libraries/Walk.sol` holds the same rules; both are held to `vectors/trust.json`.
 
@@ -29,7 +29,8 @@ pub const LEVELS: u32 = 4;
 /// Time for a move of a walk, seconds. Who posts its nodes first begins it anew.
 pub const WALK_TIME_S: u32 = 1_800;
 
-/// Rate of a case that is about the leaf at which a walk has ended, in billionths: more than all, by which it is told apart.
+/// Rate of a case that is about the leaf at which a walk has ended, in billionths: more than all, by which it is told
+/// apart.
 pub const DISPUTED_RATE: u32 = 2_000_000_000;
 
 /// A node: its hash, and the sums over the leaves below it.

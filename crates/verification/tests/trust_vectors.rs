@@ -187,8 +187,8 @@ fn mates(people: &[Person<u8>]) -> Value {
     table.json()
 }
 
-/// Walks to one leaf in which two trees differ; every step is a row. Tasks have written their index and cost 1 + index % 7 units; the
-/// other tree has one of them with another first byte, or a unit more, or failed.
+/// Walks to one leaf in which two trees differ; every step is a row. Tasks have written their index and cost 1 + index % 7
+/// units; the other tree has one of them with another first byte, or a unit more, or failed.
 fn walks() -> Value {
     let job = JobId(9);
     let task = |index: u32| Leaf::finished(index, &index.to_be_bytes(), 1 + u64::from(index % 7));

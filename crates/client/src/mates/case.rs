@@ -176,7 +176,8 @@ impl Case {
         })
     }
 
-    /// The nodes that the other one has posted, which ours must come with; empty: none yet. `None`: they were not heard of yet.
+    /// The nodes that the other one has posted, which ours must come with; empty: none yet. `None`: they were not heard
+    /// of yet.
     fn theirs(&self, view: &View, role: Role) -> Option<Vec<Node>> {
         if view.shown == 0 {
             return Some(Vec::new());

@@ -48,8 +48,8 @@ pub trait Hand: Send + Sync + 'static {
         left: Millis,
     ) -> impl Future<Output = Option<Found>> + Send;
 
-    /// The leaves of a range that we have committed to, or runs it again if they are lost ([`Effect::Post`], [`Effect::Open`]). `None`:
-    /// neither.
+    /// The leaves of a range that we have committed to, or runs it again if they are lost ([`Effect::Post`],
+    /// [`Effect::Open`]). `None`: neither.
     fn leaves(
         &self,
         range: RangeId,

@@ -257,8 +257,8 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Whether the results are still a secret: who learns them now could pass them off as its own, as its mate or, as long as a walk
-    /// can end with an ordinary audit, as its auditor.
+    /// Whether the results are still a secret: who learns them now could pass them off as its own, as a mate or, as long
+    /// as a walk can end with an ordinary audit, as an auditor.
     pub fn is_secret(self) -> bool {
         matches!(self, Self::Open(_))
     }

@@ -295,8 +295,8 @@ impl Pairs {
         }
     }
 
-    /// A range's audit begins: after its replica, and where that says so in any case; or a leaf is before the auditors, and then that
-    /// is its only case.
+    /// A range's audit begins: after its replica, and where that says so in any case; or a leaf is before the auditors, and
+    /// then that is its only case.
     fn begin(&mut self, id: RangeId, rate: u32) {
         let Some(seen) = self.ranges.get(&id) else { return };
         let is_right = match seen.outcome {
