@@ -28,6 +28,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tilth_contracts::ReplicaState;
 use tilth_protocol::RangeId;
 
 use super::{
@@ -83,10 +84,13 @@ impl Machine {
     }
 
     /// Number of open replicas that cost us something if we stop now and do not come back: those of our ranges, and
-    /// those whose mate we are.
+    /// those whose mate we are, until they are before the auditors.
     pub fn at_stake(&self) -> usize {
-        let open = |case: &&Case| case.ours && !matches!(case.shown, Some(Standing::Over(_)));
-        self.cases.values().filter(open).count()
+        let moves = |standing| match standing {
+            Some(Standing::Over(_) | Standing::Open(ReplicaState::Disputed)) => false,
+            Some(Standing::Open(_)) | None => true,
+        };
+        self.cases.values().filter(|case| case.ours && moves(case.shown)).count()
     }
 
     /// A clock that was set back.

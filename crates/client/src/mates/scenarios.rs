@@ -156,6 +156,7 @@ fn a_verdict_is_concluded_although_it_ends_the_range() {
         world.introduce();
         let concludes = |effect: &Effect| matches!(effect, Effect::Conclude { .. });
         assert!(!asks_for(&mut world, concludes), "the auditors are not done");
+        assert_eq!(world.machine.at_stake(), 0, "we have shown all that there is");
         world.cases[0].decided = true;
         assert!(world.view(0).range_over);
         assert!(asks_for(&mut world, concludes), "{party:?}");
