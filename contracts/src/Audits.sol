@@ -54,14 +54,10 @@ contract Audits is AuditStore {
     }
 
     /// @inheritdoc IAudits
-    function dispute(
-        uint64 jobId,
-        uint32 seq,
-        uint32 provider,
-        uint32 position,
-        bytes32 claimed,
-        uint256 worth
-    ) external onlyBench {
+    function dispute(uint64 jobId, uint32 seq, uint32 provider, uint32 position, bytes32 claimed, uint256 worth)
+        external
+        onlyBench
+    {
         Case storage c = _cases[_key(jobId, seq)];
         // Eight times the same.
         c.positions = uint256(position) * (type(uint256).max / type(uint32).max);

@@ -123,12 +123,9 @@ contract Replicas is IReplicas {
     }
 
     /// @inheritdoc IReplicas
-    function walk(
-        uint64 jobId,
-        uint32 seq,
-        MerkleSum.Sibling[] calldata mine,
-        MerkleSum.Sibling[] calldata theirs
-    ) external {
+    function walk(uint64 jobId, uint32 seq, MerkleSum.Sibling[] calldata mine, MerkleSum.Sibling[] calldata theirs)
+        external
+    {
         Pair storage p = _timely(jobId, seq, State.Walking);
         (uint32 number, uint8 who) = _caller(p);
         (bytes32 own, bytes32 other) = who == PRIMARY ? (p.node, p.word) : (p.word, p.node);

@@ -23,9 +23,7 @@ contract ReplicaDisputesTest is WalkWorld {
     function concluded(uint32 seq, IReplicas.Outcome outcome) internal {
         replicas.conclude(id, seq);
         ended(id, seq, outcome);
-        vm.expectRevert(
-            abi.encodeWithSelector(IReplicas.WrongState.selector, id, seq, IReplicas.State.Closed)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IReplicas.WrongState.selector, id, seq, IReplicas.State.Closed));
         replicas.conclude(id, seq);
     }
 

@@ -393,8 +393,7 @@ contract ReplicaWalksTest is WalkWorld {
         lie(MATE, 23, Kind.Output);
         uint32 seq = revealed();
         walksDown(seq, MATE);
-        (MerkleSum.Leaf memory leaf, MerkleSum.Leaf memory other) =
-            (treeOf(seq, PRIMARY)[23], treeOf(seq, MATE)[23]);
+        (MerkleSum.Leaf memory leaf, MerkleSum.Leaf memory other) = (treeOf(seq, PRIMARY)[23], treeOf(seq, MATE)[23]);
         vm.startPrank(nodeOf(PRIMARY));
         wrongLeaf(PRIMARY);
         replicas.show(id, seq, other);

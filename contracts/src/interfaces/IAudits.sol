@@ -170,14 +170,8 @@ interface IAudits {
     /// @param position place of the leaf in the range
     /// @param claimed the answer that the provider's leaf makes
     /// @param worth what the provider's leaf costs, base units
-    function dispute(
-        uint64 jobId,
-        uint32 seq,
-        uint32 provider,
-        uint32 position,
-        bytes32 claimed,
-        uint256 worth
-    ) external;
+    function dispute(uint64 jobId, uint32 seq, uint32 provider, uint32 position, bytes32 claimed, uint256 worth)
+        external;
 
     /// @notice Bench only: a provider was silent where it had to show what it had committed to. Its record begins anew.
     function forget(uint32 provider) external;

@@ -165,12 +165,8 @@ interface IReplicas {
     /// @notice Node key of the primary or the mate: shows its nodes of this step of the walk.
     /// @param mine as many as there are, up to 16, from left to right
     /// @param theirs those that the other one has posted; empty if it has not
-    function walk(
-        uint64 jobId,
-        uint32 seq,
-        MerkleSum.Sibling[] calldata mine,
-        MerkleSum.Sibling[] calldata theirs
-    ) external;
+    function walk(uint64 jobId, uint32 seq, MerkleSum.Sibling[] calldata mine, MerkleSum.Sibling[] calldata theirs)
+        external;
 
     /// @notice Node key of the primary or the mate: shows its leaf at the end of the walk.
     function show(uint64 jobId, uint32 seq, MerkleSum.Leaf calldata leaf) external;
