@@ -113,7 +113,7 @@ pub enum ProviderCommand {
     Pause {
         name: String,
         /// Only for so long, for example 2h; then it works again by itself.
-        #[arg(long = "for", value_name = "TIME", value_parser = super::time)]
+        #[arg(long = "for", value_name = "TIME", value_parser = some_time)]
         time: Option<Duration>,
     },
     /// Work again.
@@ -233,4 +233,12 @@ pub enum RelayCommand {
         #[arg(long)]
         reference: bool,
     },
+}
+
+/// As [`super::time`], but not none at all: a pause of no time would be told and be over at once.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match super::time(text)? {
+        Duration::ZERO => Err("it is no time at all; `resume` ends a pause".to_owned()),
+        time => Ok(time),
+    }
 }

@@ -35,14 +35,16 @@ pub async fn status(common: &Common, name: &str) -> Ended {
         print_json(&Shown { running, paused, until, stake, gas, status })?;
         return Ok(ExitCode::SUCCESS);
     }
+    let pause = control.paused_until().map(|end| format!(" until {}", moment(end / 1_000)));
+    let pause = pause.unwrap_or_default();
     let Some(answer) = answer else {
-        let paused = if control.is_paused() { ", and it is paused" } else { "" };
+        let paused =
+            if control.is_paused() { format!(", and it is paused{pause}") } else { String::new() };
         println!("provider {name} does not run{paused}");
         money.lines().iter().for_each(|line| println!("  {line}"));
         return Ok(ExitCode::SUCCESS);
     };
-    let pause = control.paused_until().map(|end| format!(" until {}", moment(end / 1_000)));
-    say(name, &answer, &money, &pause.unwrap_or_default());
+    say(name, &answer, &money, &pause);
     Ok(ExitCode::SUCCESS)
 }
 
