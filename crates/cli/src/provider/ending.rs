@@ -150,6 +150,22 @@ mod tests {
         assert!(lines.len() == 2 && lines[1].starts_with("1 ranges are claimed"), "{lines:?}");
     }
 
+    #[test]
+    fn who_is_back_in_time_is_back_before_the_contract_gives_up() {
+        let file =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/src/libraries/Parameters.sol");
+        let text = std::fs::read_to_string(file).unwrap();
+        for name in ["NAME_TIME", "OPEN_TIME"] {
+            let line = format!("constant {name} = ");
+            let (_, rest) = text.split_once(&line).unwrap_or_else(|| panic!("no {line:?}"));
+            let minutes =
+                rest.split_once(" minutes;").unwrap_or_else(|| panic!("{name}: {rest:.40}"));
+            let most = minutes.0.parse::<u64>().unwrap() * 60;
+            // A start takes some minutes of it.
+            assert!(AWAY_MOST + 300 <= most, "{name} is {most} s");
+        }
+    }
+
     #[tokio::test]
     async fn audits_that_are_open_are_waited_for_and_not_for_ever() {
         const LONG: Duration = Duration::from_secs(3_600);
