@@ -17,7 +17,7 @@ use tilth_gateway::{
 };
 use tilth_protocol::{Amount, Problem, infer::Prices};
 use tilth_provider::infer::Model;
-use tilth_service::{Registry, Urgency, options};
+use tilth_service::{Registry, options};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -167,7 +167,7 @@ async fn serve(common: Common, options: GatewayOptions) -> Ended {
     }
     tokio::select! {
         () = watched.stop() => {}
-        () = async { while signals.next().await != Urgency::Now {} } => {}
+        () = signals.insisted() => {}
     }
     Ok(ExitCode::SUCCESS)
 }

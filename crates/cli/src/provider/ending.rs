@@ -9,8 +9,6 @@ use tilth_service::StopSignals;
 use tokio::{sync::watch, time::timeout};
 use tracing::warn;
 
-use crate::up::insisted;
-
 /// What was handed in a moment ago is heard of a little later: at a node on this machine, and elsewhere.
 const HEARSAY: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(6));
 /// So long open audits are waited for: they take seconds when everybody is up, and a service manager is not patient.
@@ -53,7 +51,7 @@ pub async fn end(
     };
     let ended = tokio::select! {
         ended = softly => ended,
-        () = insisted(signals) => Ok(()),
+        () = signals.insisted() => Ok(()),
     };
     Left::of(provider).lines().iter().for_each(|line| warn!("{line}"));
     ended
