@@ -4,7 +4,6 @@ mod command;
 mod config;
 mod earnings;
 mod ending;
-mod losses;
 mod service;
 mod stake;
 mod status;

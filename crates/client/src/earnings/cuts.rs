@@ -1,92 +1,35 @@
 //! What was cut from a provider's stake beyond the bonds of single ranges: results that an audit overturned, and silence
 //! in an audit.
 
-use std::collections::{BTreeMap, HashMap};
-
 use alloy::{
-    primitives::Address,
-    rpc::types::{Filter, Log},
+    rpc::types::Log,
     sol_types::{SolEvent, SolEventInterface},
 };
-use tilth_client::earnings::Entry;
-use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry};
-use tilth_protocol::{Amount, JobId, Problem, RangeId};
+use tilth_contracts::{JobBook::JobBookEvents, Registry};
+use tilth_protocol::{JobId, RangeId};
 
-use crate::{place::Place, providers::audits::slashed};
+use super::Source;
 
-/// Of a cut that no range explains. Jobs are counted from 1.
-pub(super) const NO_RANGE: RangeId = RangeId { job: JobId(0), seq: 0 };
-
-/// A cut of the stake: the range that was rejected before it in the same transaction, how much, and where.
-struct Cut<'a> {
-    range: RangeId,
-    amount: u128,
-    log: &'a Log,
-}
-
-/// Adds the cuts to a provider's entries, in the order of the chain.
-///
-/// # Errors
-/// Those of the chain.
-pub async fn add(place: &Place, owner: Address, entries: &mut Vec<Entry>) -> Result<(), Problem> {
-    let mut logs: Vec<Log> =
-        slashed(place, Some(owner)).await?.into_iter().map(|(_, log)| log).collect();
-    if logs.is_empty() {
-        return Ok(());
-    }
-    let told = |error: tilth_client::ChainError| error.problem();
-    let explaining = [
-        JobBook::RangeReleased::SIGNATURE_HASH,
-        JobBook::RangeExpired::SIGNATURE_HASH,
-        JobBook::RangeRejected::SIGNATURE_HASH,
-    ];
-    let filter = Filter::new()
-        .address(place.network.contracts.job_book)
-        .event_signature(explaining.to_vec())
-        .topic3(owner.into_word());
-    let ranges = place.link.scan(&filter, place.network.first_block).await.map_err(told)?;
-    logs.extend(ranges);
-    logs.sort_by_key(|log| (log.block_number, log.log_index));
-    let programs: BTreeMap<_, _> =
-        entries.iter().filter_map(|entry| Some((entry.range?.job, entry.program))).collect();
-    let mut times = HashMap::new();
-    for Cut { range, amount, log } in cuts(&logs) {
-        let block = log.block_number.unwrap_or_default();
-        let at = match log.block_timestamp.or_else(|| times.get(&block).copied()) {
-            Some(at) => at,
-            // Not every node says the time with the log.
-            None => place.link.time_of(block).await.map_err(told)?,
-        };
-        times.insert(block, at);
-        entries.push(Entry {
-            at,
-            block,
-            range: Some(range),
-            program: programs.get(&range.job).copied().flatten(),
-            tasks: 0,
-            units: 0,
-            paid: Amount::ZERO,
-            fee: Amount::ZERO,
-            lost: Amount(amount),
-        });
-    }
-    entries.sort_by_key(|entry| entry.block);
-    Ok(())
+/// A cut of the stake: the range that was rejected before it in the same transaction, how much in base units, and where.
+pub(super) struct Cut<'a> {
+    pub(super) source: Source,
+    pub(super) amount: u128,
+    pub(super) log: &'a Log,
 }
 
 /// The cuts in logs of one provider, which are in the order of the chain, without those that are the bond of a range: the
 /// range's own event, which follows the cut, says that.
-fn cuts(logs: &[Log]) -> Vec<Cut<'_>> {
-    let mut cuts: Vec<Cut<'_>> = Vec::new();
+pub(super) fn cuts<'a>(logs: &[&'a Log]) -> Vec<Cut<'a>> {
+    let mut cuts: Vec<Cut<'a>> = Vec::new();
     let mut rejected: Option<(&Log, RangeId)> = None;
-    for log in logs {
+    for &log in logs {
         let together = |other: &Log| {
             (other.block_number, other.transaction_hash) == (log.block_number, log.transaction_hash)
         };
         if let Ok(event) = Registry::StakeSlashed::decode_log(&log.inner) {
             let range = rejected.filter(|&(other, _)| together(other)).map(|(_, range)| range);
             let amount = event.toBeneficiary.saturating_add(event.burned);
-            cuts.push(Cut { range: range.unwrap_or(NO_RANGE), amount, log });
+            cuts.push(Cut { source: range.map_or(Source::Unknown, Source::Range), amount, log });
             continue;
         }
         let bond = match JobBookEvents::decode_log(&log.inner).map(|event| event.data) {
@@ -99,7 +42,7 @@ fn cuts(logs: &[Log]) -> Vec<Cut<'_>> {
             _ => continue,
         };
         // Earnings have the bond already.
-        let same = |cut: &Cut<'_>| bond > 0 && cut.amount == bond && together(cut.log);
+        let same = |cut: &Cut<'a>| bond > 0 && cut.amount == bond && together(cut.log);
         if let Some(place) = cuts.iter().rposition(same) {
             cuts.remove(place);
         }
@@ -109,7 +52,8 @@ fn cuts(logs: &[Log]) -> Vec<Cut<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{B256, Log as Plain};
+    use alloy::primitives::{Address, B256, Log as Plain};
+    use tilth_contracts::JobBook;
 
     use super::*;
 
@@ -156,11 +100,11 @@ mod tests {
             log(&slash(5), 5),
             log(&late(4, 0), 6),
         ];
-        let found: Vec<_> = cuts(&logs)
+        let found: Vec<_> = cuts(&logs.iter().collect::<Vec<_>>())
             .iter()
-            .map(|cut| (cut.range, cut.amount, cut.log.block_number.unwrap()))
+            .map(|cut| (cut.source, cut.amount, cut.log.block_number.unwrap()))
             .collect();
-        let range = RangeId { job: JobId(8), seq: 2 };
-        assert_eq!(found, [(range, 1_001, 4), (range, 40_000, 4), (NO_RANGE, 5, 5)]);
+        let range = Source::Range(RangeId { job: JobId(8), seq: 2 });
+        assert_eq!(found, [(range, 1_001, 4), (range, 40_000, 4), (Source::Unknown, 5, 5)]);
     }
 }
