@@ -10,17 +10,8 @@ use tilth_protocol::infer::{Form, Receipt, SignedReceipt};
 
 use crate::{
     net::{Net, eventually, repository},
-    shop::{Reply, Shop, model, model_workers, signal},
+    shop::{Reply, Shop, model, model_workers, question, signal},
 };
-
-fn question(most: u32) -> Value {
-    json!({
-        "model": "synthetic",
-        "messages": [{ "role": "user", "content": "Say something." }],
-        "max_tokens": most,
-        "seed": 5,
-    })
-}
 
 fn run_client(program: &Path, script: &str, shop: &Shop, key: &str) {
     let folder = repository("crates/cli/tests/openai");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     guests,
-    net::{Net, TILTH, eventually, finish, tilth},
+    net::{Net, TILTH, base_units, eventually, finish, tilth},
     shop::{model, model_workers},
 };
 
@@ -70,10 +70,6 @@ fn a_paused_provider_stands_still_and_finishes_after_it_is_resumed() {
     assert!(ranges.iter().all(|range| range["state"] == "settled"), "nothing was lost: {shown}");
 
     earnings_add_up(&net, &shown, name);
-}
-
-fn base_units(value: &Value) -> u128 {
-    value.as_str().unwrap().parse().unwrap()
 }
 
 fn earnings_add_up(net: &Net, shown: &Value, name: &str) {
