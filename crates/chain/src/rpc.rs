@@ -92,8 +92,8 @@ impl Rpc {
         let limits = &node.limits;
         Self {
             filters: Mutex::new(Filters::new(limits.filters_max, limits.filter_idle_max)),
-            permits: Places::new(limits.heavy_requests_max),
-            executions: Places::new(limits.heavy_requests_max),
+            permits: Places::new(limits.heavy_requests()),
+            executions: Places::new(limits.heavy_requests()),
             turns: Arc::new(Turns::of_this_machine()),
             oracle: Oracle::new(limits.tip_min),
             submissions: Places::brief(submission::batches_max()),
