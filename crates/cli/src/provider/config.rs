@@ -54,7 +54,8 @@ tilth_service::options! {
         /// them in the Ledger.
         pub withdraw_above: String = String::new(),
         /// Whether an ending provider (SIGTERM, Ctrl-C) stays until all that it has delivered is paid, and serves it
-        /// meanwhile: for one that does not come back. Otherwise its next start goes on with that.
+        /// meanwhile: for one that does not come back. Otherwise its next start goes on with that. Not for a
+        /// service, which is killed 90 seconds after it was told to stop.
         pub wait_for_pay: bool = false,
         /// When the machine works for others.
         pub idle: IdleRules = IdleRules::default(),
