@@ -237,8 +237,9 @@ pub enum RelayCommand {
 
 /// As [`super::time`], but not none at all: a pause of no time would be told and be over at once.
 fn some_time(text: &str) -> Result<Duration, String> {
-    match super::time(text)? {
-        Duration::ZERO => Err("it is no time at all; `resume` ends a pause".to_owned()),
-        time => Ok(time),
+    let time = super::time(text)?;
+    if time.is_zero() {
+        return Err("it is no time at all; `resume` ends a pause".to_owned());
     }
+    Ok(time)
 }

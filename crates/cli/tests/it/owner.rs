@@ -237,6 +237,9 @@ fn a_service_is_installed_and_taken_away() {
     fs::write(&options, "slots = 0\n").unwrap();
     let said = service(&["install", "garage"]);
     assert!(said.problem().contains("slots") && !unit.exists(), "{said:?}");
+    fs::write(&options, "wait-for-pay = true\n").unwrap();
+    let said = service(&["install", "garage"]);
+    assert!(said.problem().contains("wait-for-pay") && !unit.exists(), "{said:?}");
     fs::write(&options, "slots = 2\n").unwrap();
     let said = service(&["install", "garage"]);
     assert!(said.status.success(), "{said:?}");

@@ -1,5 +1,5 @@
-//! What was cut from a provider's stake beyond the bonds of single ranges: results that an audit overturned, and silence
-//! in an audit.
+//! What was cut from a provider's stake beyond the bonds of single ranges: results that an audit overturned, and
+//! silence in an audit.
 
 use alloy::{
     rpc::types::Log,
@@ -10,15 +10,16 @@ use tilth_protocol::{JobId, RangeId};
 
 use super::Source;
 
-/// A cut of the stake: the range that was rejected before it in the same transaction, how much in base units, and where.
+/// A cut of the stake: the range that was rejected before it in the same transaction, how much in base units, and
+/// where.
 pub(super) struct Cut<'a> {
     pub(super) source: Source,
     pub(super) amount: u128,
     pub(super) log: &'a Log,
 }
 
-/// The cuts in logs of one provider, which are in the order of the chain, without those that are the bond of a range: the
-/// range's own event, which follows the cut, says that.
+/// The cuts in logs of one provider, which are in the order of the chain, without those that are the bond of a range:
+/// the range's own event, which follows the cut, says that.
 pub(super) fn cuts<'a>(logs: &[&'a Log]) -> Vec<Cut<'a>> {
     let mut cuts: Vec<Cut<'a>> = Vec::new();
     let mut rejected: Option<(&Log, RangeId)> = None;
