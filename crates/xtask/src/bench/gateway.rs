@@ -63,7 +63,6 @@ struct Server<'a> {
     python: &'a str,
     url: String,
     key: String,
-    model: &'a str,
 }
 
 impl Server<'_> {
@@ -73,10 +72,7 @@ impl Server<'_> {
         let numbers = [streams, tokens, times].map(|number| number.to_string());
         let [streams, tokens, times] = numbers.each_ref().map(String::as_str);
         let before = machine_cpu()?;
-        let told = output(
-            self.python,
-            &[&script, &self.url, &self.key, self.model, streams, tokens, times],
-        )?;
+        let told = output(self.python, &[&script, &self.url, &self.key, streams, tokens, times])?;
         let mut seen: Seen = serde_json::from_str(&told).with_context(|| told.clone())?;
         seen.machine = machine_cpu()? - before;
         ensure!(seen.tokens > 0, "nothing was answered: {:?}", seen.faults);
@@ -107,7 +103,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         )?;
         let address = server.first_line()?;
         let url = format!("{}/v1", address.trim());
-        measured(&Server { python: &prepared.python, url, key: "none".into(), model: "smollm2" })?
+        measured(&Server { python: &prepared.python, url, key: "none".into() })?
     };
     let dir = tempdir()?;
     let mut up = Running::start(
@@ -132,7 +128,7 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let key = ["gateway", "key", "create", "bench", "--budget", "1000", "--json", "--dir", &dir];
     let key: serde_json::Value = serde_json::from_str(&output(&built("tilth"), &key)?)?;
     let key = key["key"].as_str().context("no key")?.to_owned();
-    let server = Server { python: &prepared.python, url, key, model: "smollm2" };
+    let server = Server { python: &prepared.python, url, key };
     let (idle, wall) = (process_cpu(up.pid())?, std::time::Instant::now());
     std::thread::sleep(std::time::Duration::from_secs(10));
     let idle = (process_cpu(up.pid())? - idle) / wall.elapsed().as_secs_f64();

@@ -1,4 +1,4 @@
-"""Asks a server that speaks the OpenAI API, some streams at once: streams.py URL KEY MODEL STREAMS TOKENS TIMES
+"""Asks a server that speaks the OpenAI API, some streams at once: streams.py URL KEY STREAMS TOKENS TIMES
 
 Prints one line of JSON: how many answers came whole and how many did not, their tokens as the server counts them, the
 times to the first token and from there to the end, and the processor seconds that this program took itself.
@@ -11,10 +11,17 @@ import threading
 import time
 import urllib.parse
 
-url, key, model, streams, tokens, times = sys.argv[1:]
+url, key, streams, tokens, times = sys.argv[1:]
 streams, tokens, times = int(streams), int(tokens), int(times)
 url = urllib.parse.urlparse(url)
+headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 whole, faults = [], []
+
+
+def only_model():
+    connection = http.client.HTTPConnection(url.netloc, timeout=60)
+    connection.request("GET", url.path + "/models", headers=headers)
+    return json.load(connection.getresponse())["data"][0]["id"]
 
 
 def ask(number):
@@ -28,7 +35,6 @@ def ask(number):
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     connection = http.client.HTTPConnection(url.netloc, timeout=900)
     started = time.perf_counter()
     connection.request("POST", url.path + "/chat/completions", json.dumps(question), headers)
@@ -63,6 +69,7 @@ def tried(number):
         faults.append(repr(error))
 
 
+model = only_model()
 started = time.perf_counter()
 for time_ in range(times):
     threads = [threading.Thread(target=tried, args=(time_ * streams + i,)) for i in range(streams)]
