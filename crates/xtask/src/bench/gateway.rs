@@ -12,10 +12,7 @@ use super::{
     node::tempdir,
     process::{Running, machine_cpu, process_cpu},
 };
-use crate::{
-    models,
-    run::{output, root},
-};
+use crate::run::{output, root};
 
 /// Streams at the same time, as the plan of inference asks.
 const STREAMS: u32 = 64;
