@@ -7,6 +7,7 @@ mod blobs;
 mod challenge;
 mod dispatch;
 mod gas;
+mod gateway;
 mod gpu;
 mod infer;
 mod lennard_jones;
@@ -40,6 +41,7 @@ const BENCHES: &[(&str, Bench, &[&str])] = &[
     ("challenge", challenge::run, &[]),
     ("infer", infer::run, &["tilth-tensor"]),
     ("perplexity", perplexity::run_perplexity, &["tilth-tensor"]),
+    ("gateway", gateway::run, &["tilth-tensor", "tilth-cli"]),
     ("gpu", gpu::run, &[]),
     ("lennard-jones", lennard_jones::run, &["tilth-cli"]),
 ];
