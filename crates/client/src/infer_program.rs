@@ -119,7 +119,8 @@ mod tests {
         assert_eq!((program.parameters.most, program.parameters.temperature), (8, 32_768));
         assert_eq!((program.parameters.top_p, program.parameters.stops.len()), (65_536, 1));
         let held = parse(&format!("{text}\nform = \"json-object\"")).unwrap();
-        assert_eq!((program.parameters.form, held.parameters.form), (Form::Text, Form::JsonObject));
+        let forms = (&program.parameters.form, &held.parameters.form);
+        assert_eq!(forms, (&Form::Text, &Form::JsonObject));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ask.toml");
         fs::write(&path, text).unwrap();

@@ -18,7 +18,7 @@ fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
     let parameters = &wanted.parameters;
     assert_eq!((parameters.temperature, parameters.top_p), (45_875, 58_982));
     assert_eq!((parameters.most, parameters.seed, wanted.n), (5, u64::MAX, 3));
-    assert_eq!((&parameters.stops[..], parameters.form), (&["x".to_owned()][..], Form::Text));
+    assert_eq!((&parameters.stops[..], &parameters.form), (&["x".to_owned()][..], &Form::Text));
     let object = chat(r#","response_format":{"type":"json_object"}"#).unwrap();
     assert_eq!(object.parameters.form, Form::JsonObject);
     let text = read(Kind::Text, br#"{"model":"m","prompt":["a"],"logprobs":2}"#, 0).unwrap();

@@ -21,9 +21,9 @@ use super::{
 use crate::content::ContentHash;
 
 /// Name of this protocol on the wire.
-pub const ALPN: &[u8] = b"tilth/infer/3";
+pub const ALPN: &[u8] = b"tilth/infer/4";
 /// Most bytes of a frame from the caller: a prompt, and room for lengths, roles and parameters.
-pub const MAX_QUESTION_BYTES: usize = MAX_PROMPT_BYTES + 48 * MAX_MESSAGES + (4 << 10);
+pub const MAX_QUESTION_BYTES: usize = MAX_PROMPT_BYTES + 48 * MAX_MESSAGES + (8 << 10);
 /// Most bytes of a frame from the provider. A token with twenty alternatives has at most 22 KiB.
 pub const MAX_REPLY_BYTES: usize = 128 << 10;
 /// Most tokens in one piece, so that a piece fits into a frame whatever its tokens are.
