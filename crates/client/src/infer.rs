@@ -3,6 +3,7 @@
 
 mod answering;
 mod quiet;
+pub mod schema;
 pub mod sellers;
 
 use std::{
