@@ -108,10 +108,10 @@ pub enum Form {
     /// Whatever the model says.
     #[default]
     Text,
-    /// One JSON object: only tokens are chosen that may follow in one (`docs/reference/int1.md`, section 11), and its last
+    /// One JSON object: only tokens are chosen that may follow in one (`docs/reference/int1.md`, section 13), and its last
     /// brace ends the answer.
     JsonObject,
-    /// One JSON object that keeps to a schema (section 12). Whole as soon as its last brace is there.
+    /// One JSON object that keeps to a schema (section 13); its last brace ends the answer.
     Schema(Box<Schema>),
 }
 

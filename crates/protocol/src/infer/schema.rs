@@ -1,7 +1,7 @@
 //! What an answer may be held to beyond being an object: a tree of values, small enough to lie in every receipt.
 //!
 //! A [`Schema`] that exists is within its bounds: decoding one checks them. What it means byte by byte says
-//! `docs/reference/int1.md`, section 12.
+//! `docs/reference/int1.md`, section 13.
 
 use std::{collections::BTreeSet, io};
 

@@ -1,4 +1,4 @@
-//! Which bytes may follow in a JSON object that keeps to a schema, byte by byte (`docs/reference/int1.md`, section 12).
+//! Which bytes may follow in a JSON object that keeps to a schema, byte by byte (`docs/reference/int1.md`, section 13).
 //! Pure.
 //!
 //! What [`super::json`] leaves out of JSON is left out here, too. Fields come in the schema's order, each at most once, and
