@@ -81,7 +81,8 @@ fn only_the_truth_passes(shop: &Shop, answer: &Reply, file: &Path, verify: &[&st
 /// Answers that are held to a form are computed under the same hold, and under no other.
 fn forms_are_part_of_the_truth(shop: &Shop, key: &str, file: &Path, verify: &[&str]) {
     let schema = |name: &str| {
-        json!({ "type": "object", "properties": { name: { "type": "boolean" } }, "required": [name] })
+        let properties = json!({ name: { "type": "boolean" } });
+        json!({ "type": "object", "properties": properties, "required": [name] })
     };
     let other = compile(&schema("no").to_string()).unwrap();
     let named = json!({ "name": "verdict", "schema": schema("ok") });

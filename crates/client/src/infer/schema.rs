@@ -1,7 +1,7 @@
 //! JSON schemas as people and their programs write them, made into what answers are held to.
 //!
-//! What would constrain an answer and cannot be followed is refused by its path, so that nobody believes an answer to keep
-//! to what it does not. References are put in where they stand, so one that leads to itself has no end and is refused.
+//! What would constrain an answer and cannot be followed is refused by its path, so that nobody believes an answer to
+//! keep to what it does not. References are put in where they stand, so one that leads to itself has no end and is refused.
 
 use std::fmt;
 

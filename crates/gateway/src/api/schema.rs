@@ -32,7 +32,7 @@ pub(super) fn form(format: Option<ResponseFormat<'_>>) -> Result<Form, ApiError>
         "json_object" => Ok(Form::JsonObject),
         "json_schema" => held(format.json_schema),
         _ => {
-            let text = "`response_format` must be of the type `text`, `json_object` or `json_schema`.";
+            let text = "`response_format` must be `text`, `json_object` or `json_schema`.";
             Err(ApiError::field(FIELD, text))
         }
     }

@@ -449,6 +449,11 @@ fn the_document_says_what_is_served() {
     ] {
         assert_eq!(schemas[question]["properties"][field]["maximum"], most, "{question} {field}");
     }
+    for question in ["ChatQuestion", "TextQuestion"] {
+        let format = &schemas[question]["properties"]["response_format"]["properties"];
+        assert_eq!(format["type"]["enum"], json!(["text", "json_object", "json_schema"]));
+        assert!(format["json_schema"]["properties"]["schema"].is_object(), "{question}");
+    }
     let inputs = &schemas["EmbeddingsQuestion"]["properties"]["input"]["oneOf"];
     assert_eq!(inputs[1]["maxItems"], json!(tilth_protocol::infer::embed::MAX_INPUTS));
 }

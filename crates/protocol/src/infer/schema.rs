@@ -22,8 +22,8 @@ pub const MAX_LITERALS: usize = 256;
 pub const MAX_LITERAL_BYTES: usize = 255;
 /// Most bytes of all of them together.
 pub const MAX_ALL_LITERAL_BYTES: usize = 2 << 10;
-/// Most bytes of an encoded schema. Every value but the first has one place in one other, so there are fewer fields than
-/// values.
+/// Most bytes of an encoded schema. Every value but the first has one place in one other, so there are fewer fields
+/// than values.
 pub const MAX_SCHEMA_BYTES: usize =
     4 + MAX_NODES * (6 + 6) + MAX_LITERALS * 4 + MAX_ALL_LITERAL_BYTES;
 

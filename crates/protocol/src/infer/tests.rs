@@ -58,7 +58,7 @@ fn receipts_survive_their_encoding_and_fit() {
 /// Books and signatures from before there were schemas are what they were.
 #[test]
 fn forms_keep_their_bytes() {
-    for (form, bytes) in [(Form::Text, [0]), (Form::JsonObject, [1])] {
+    for (form, bytes) in [(Form::Text, [0_u8]), (Form::JsonObject, [1])] {
         assert_eq!(encode(&form), bytes);
     }
     assert_eq!(encode(&large_schema())[0], 2);

@@ -145,7 +145,7 @@ fn what_is_kept_has_a_bound() {
     }
 }
 
-/// Wherever an answer that keeps to a schema is, and whatever was found before: each set is that of a look at every token.
+/// Wherever an answer in a schema is, and whatever was found before: each set is that of a look at every token.
 #[test]
 fn tokens_in_a_schema_are_judged_as_each_by_itself() {
     let more = r#"

@@ -1,9 +1,9 @@
 //! Which bytes may follow in a JSON object that keeps to a schema, byte by byte (`docs/reference/int1.md`, section 13).
 //! Pure.
 //!
-//! What [`super::json`] leaves out of JSON is left out here, too. Fields come in the schema's order, each at most once, and
-//! keys and the texts of choices as they are, without escapes: so there is one way to write each, and where an answer is
-//! takes little memory whatever the schema.
+//! What [`super::json`] leaves out of JSON is left out here, too. Fields come in the schema's order, each at most once,
+//! and keys and the texts of choices as they are, without escapes: so there is one way to write each, and where an
+//! answer is takes little memory whatever the schema.
 
 use tilth_protocol::infer::{
     Hash,
@@ -200,7 +200,7 @@ impl Shape {
         }
         let goes_on = |place: &usize| text(place).get(said) == Some(&byte);
         let left = places(candidates).filter(goes_on);
-        let candidates = left.fold(0, |bits, place| bits | 1_u64 << place);
+        let candidates = left.fold(0_u64, |bits, place| bits | 1_u64 << place);
         // A text of 255 bytes has none at 255.
         let matched = matched.checked_add(1)?;
         (candidates != 0).then(|| at.to(State::Literal { node, matched, candidates }))
