@@ -125,10 +125,8 @@ impl Schema {
         let count = nodes.len();
         let bound = format!("1 to {MAX_NODES}");
         within((1..=MAX_NODES).contains(&count), "the number of a schema's values", count, bound)?;
-        let whole = nodes.first().is_some_and(|node| match node.kind {
-            Kind::Object(_) => !node.or_null,
-            _ => false,
-        });
+        let is_whole = |node: &Node| matches!(node.kind, Kind::Object(_)) && !node.or_null;
+        let whole = nodes.first().is_some_and(is_whole);
         within(whole, "the whole of a schema", "something else", "an object")?;
         check_tree(&nodes)?;
         nodes.iter().try_for_each(|node| node.kind.check())?;

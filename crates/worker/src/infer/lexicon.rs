@@ -16,7 +16,7 @@ pub(super) const NEEDED: &[u8] = b"{}[]:,\"0truefalsn";
 /// largest have 2^18.
 const MOST_KEPT: usize = 1 << 22;
 /// What a set takes beside its tokens, in tokens.
-const SET: usize = 32;
+const SET: usize = 64;
 
 /// Tokens that say something.
 pub(crate) struct Lexicon {
