@@ -102,6 +102,25 @@ fn the_largest_ones_fit_and_none_is_read_before_it_is_counted() {
     assert!(error.contains("4294967295 values"), "{error}");
 }
 
+/// They are in receipts.
+#[test]
+fn the_bytes_of_a_schema_are_these() {
+    let nodes = vec![
+        object(vec![field("a", 1), Field { required: false, ..field("é", 2) }]),
+        Node { kind: Kind::Enum(vec!["x".into()]), or_null: true },
+        plain(Kind::Array(3)),
+        plain(Kind::Null),
+    ];
+    let bytes = [
+        &[4, 0, 0, 0][..],
+        &[0, 2, 0, 0, 0, 1, 0, 0, 0, b'a', 1, 1, 2, 0, 0, 0, 0xc3, 0xa9, 2, 0, 0],
+        &[2, 1, 0, 0, 0, 1, 0, 0, 0, b'x', 1],
+        &[1, 3, 0],
+        &[7, 0],
+    ];
+    assert_eq!(encode(&Schema::new(nodes).unwrap()), bytes.concat());
+}
+
 #[test]
 fn schemas_differ_in_their_hashes() {
     let of = |nodes: Vec<Node>| Schema::new(nodes).unwrap().hash();
