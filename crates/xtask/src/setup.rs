@@ -29,7 +29,7 @@ const PACKAGES: &[(&str, &str)] = &[
 pub fn all() -> anyhow::Result<()> {
     step("set-up");
     system_packages()?;
-    // For the sandbox's test of what Vulkan needs, and for `cargo xtask gpu`: a driver that computes on the CPU.
+    // For the sandbox's test of what Vulkan needs, and for GPU programs: a driver that computes on the CPU.
     install(if gpu::has_software_vulkan() { &[] } else { gpu::PACKAGES })?;
     node_packages(&root().join("contracts"))?;
     let clients = root().join("crates/chain/tests/clients");
