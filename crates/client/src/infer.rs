@@ -2,6 +2,7 @@
 //! the order of what is said, and the receipt at the end.
 
 mod answering;
+mod json;
 mod quiet;
 pub mod schema;
 pub mod sellers;

@@ -4,11 +4,9 @@
 //! keep to what it does not. References are put in where they stand, so one that leads to itself has no end and is
 //! refused.
 
-mod json;
+use tilth_protocol::infer::schema::{Field, Kind, MAX_CHOICES, MAX_NODES, Node, Schema};
 
-use tilth_protocol::infer::schema::{Field, Kind, MAX_NODES, Node, Schema};
-
-use json::Json;
+use super::json::Json;
 
 /// Most bytes of a schema as it is written.
 pub const MAX_WRITTEN_BYTES: usize = 64 << 10;
@@ -239,7 +237,7 @@ fn kind<'a>(fields: &'a Fields, path: &str) -> Result<(Option<&'a str>, bool), S
     let path = format!("{path}.type");
     match get(fields, "type") {
         None => Ok((None, false)),
-        Some(Json::Text(kind)) => Ok((Some(kind), false)),
+        Some(Json::Text(kind)) => Ok((Some(kind.as_str()), false)),
         Some(list) => match texts(list, &path)?[..] {
             [kind] => Ok((Some(kind), false)),
             [kind, "null"] | ["null", kind] if kind != "null" => Ok((Some(kind), true)),
@@ -264,6 +262,11 @@ fn choice(fields: &Fields, path: &str, may_be_null: bool) -> Result<Node, Schema
     let Some(Json::List(list)) = get(fields, "enum") else {
         return wrong(path, "it must be a list of texts");
     };
+    // Before they are copied: a definition may be put in many times. One more may be there, null.
+    if list.len() > MAX_CHOICES + 1 {
+        let why = format!("{} of them, there may be {MAX_CHOICES} and null", list.len());
+        return wrong(path, why);
+    }
     let (mut texts, mut has_null) = (Vec::new(), false);
     for one in list {
         match one {

@@ -179,6 +179,14 @@ fn schemas_have_bounds() {
     };
     assert_eq!(nodes(&text(63)).len(), 64);
     assert_eq!(compile(&text(64)).unwrap_err().path, "schema.properties");
+    let chosen = |count: usize| {
+        let texts: Vec<_> = (0..count).map(|n| format!("\"{n}\"")).collect();
+        let texts = texts.join(",");
+        format!(r#"{{"type":"object","properties":{{"a":{{"enum":[{texts},null]}}}}}}"#)
+    };
+    assert!(nodes(&chosen(64))[1].or_null);
+    // The path says which one, and nothing is made of it.
+    assert_eq!(compile(&chosen(65)).unwrap_err().path, "schema.properties.a.enum");
     let long = format!(r#"{{"title":"{}"}}"#, "x".repeat(MAX_WRITTEN_BYTES));
     assert!(compile(&long).unwrap_err().why.contains("bytes"));
     let endless = r##"{"type":"object","properties":{"me":{"$ref":"#/$defs/A"}},"$defs":{"A":

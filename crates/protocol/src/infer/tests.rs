@@ -30,9 +30,8 @@ fn receipt() -> Receipt {
 fn large_schema() -> Form {
     let plain = |kind| Node { kind, or_null: false };
     let field = |node: u8| Field { key: format!("{node:03}"), node, required: node % 2 == 0 };
-    let texts = |count: usize| -> Vec<String> {
-        (0..count).map(|number| format!("{number:09}")).collect()
-    };
+    let texts =
+        |count: usize| -> Vec<String> { (0..count).map(|number| format!("{number:09}")).collect() };
     let mut nodes = vec![plain(Kind::Object((1..64).map(field).collect()))];
     nodes.extend([64, 64, 60].map(|count| plain(Kind::Enum(texts(count)))));
     nodes.resize(schema::MAX_NODES, plain(Kind::Integer));

@@ -50,34 +50,16 @@ fn alone<A: Automaton>(form: &A, at: A::At, known: &[(Box<[u8]>, u32)]) -> Vec<u
 fn tokens_that_share_their_beginnings_are_judged_as_each_by_itself() {
     let (tokenizer, lexicon) = lexicon();
     // Beside the model's own tokens, longer ones that begin alike.
-    let more = [
-        r#"{"a"#,
-        r#"{"a":"#,
-        r#"{"a":1}"#,
-        r#"{"a":1}}"#,
-        r#"{"b"#,
-        r#"{x"#,
-        "\"}",
-        "}}",
-        "true",
-    ];
+    let more =
+        [r#"{"a"#, r#"{"a":"#, r#"{"a":1}"#, r#"{"a":1}}"#, r#"{"b"#, r#"{x"#, "\"}", "}}", "true"];
     let known: Vec<(Box<[u8]>, u32)> = (0..)
         .zip(more)
         .map(|(number, text)| (text.as_bytes().into(), 10_000 + number))
         .chain(said(&lexicon))
         .collect();
     let lexicon = Lexicon::of(known.clone());
-    let texts = [
-        "",
-        "{",
-        "{\"",
-        "{\"a\"",
-        "{\"a\":",
-        "{\"a\":{\"b\":1",
-        "{\"a\":t",
-        "{}",
-        "{\"a\":\"\\",
-    ];
+    let texts =
+        ["", "{", "{\"", "{\"a\"", "{\"a\":", "{\"a\":{\"b\":1", "{\"a\":t", "{}", "{\"a\":\"\\"];
     for text in texts {
         let json = after(Json::BEGIN, text).unwrap();
         let alone = alone(&AnyObject, json, &known);
@@ -154,10 +136,8 @@ fn tokens_in_a_schema_are_judged_as_each_by_itself() {
     "#;
     let (_, model) = lexicon();
     let more = more.split_ascii_whitespace().chain(["  ", "\n    "]).zip(10_000..);
-    let known: Vec<(Box<[u8]>, u32)> = more
-        .map(|(text, token)| (text.as_bytes().into(), token))
-        .chain(said(&model))
-        .collect();
+    let known: Vec<(Box<[u8]>, u32)> =
+        more.map(|(text, token)| (text.as_bytes().into(), token)).chain(said(&model)).collect();
     let lexicon = Lexicon::of(known.clone());
     let shape = example();
     let mut places = 0;

@@ -96,9 +96,7 @@ impl Loaded {
     pub(crate) fn form(&self, form: &infer::Form) -> Option<Option<Box<dyn Form>>> {
         match form {
             infer::Form::Text => Some(None),
-            infer::Form::JsonObject => {
-                Some(Some(Box::new(Held::new(self.lexicon()?, AnyObject))))
-            }
+            infer::Form::JsonObject => Some(Some(Box::new(Held::new(self.lexicon()?, AnyObject)))),
             infer::Form::Schema(schema) => {
                 let lexicon = self.lexicon()?;
                 // Or a key might be begun that nothing can end.

@@ -288,9 +288,8 @@ fn the_deepest_and_the_longest_are_followed() {
 #[test]
 fn all_fields_of_the_largest_object_may_come() {
     let key = |node: u8| format!("k{node}");
-    let mut nodes = vec![plain(Kind::Object(
-        (1..64).map(|node| field(&key(node), node, false)).collect(),
-    ))];
+    let mut nodes =
+        vec![plain(Kind::Object((1..64).map(|node| field(&key(node), node, false)).collect()))];
     nodes.resize(64, plain(Kind::Null));
     let shape = Shape::new(Schema::new(nodes).unwrap());
     assert!(is_whole(&shape, b"{}") && is_whole(&shape, b"{\"k63\":null}"));
