@@ -78,6 +78,15 @@ pub async fn balances(link: &Link, owner: Address) -> Result<Balances, ChainErro
     })
 }
 
+/// What an account has free in the Ledger: one question, where [`balances`] asks three.
+///
+/// # Errors
+/// Those of [`Link`].
+pub async fn free(link: &Link, owner: Address) -> Result<Amount, ChainError> {
+    let ledger = link.read(link.addresses().ledger, Ledger::accountCall { owner }).await?;
+    Ok(Amount(ledger.free))
+}
+
 /// Puts money into the Ledger: native coin is wrapped on the way when the payment token is its
 /// wrapper (`wraps_native`), any other token is approved and deposited.
 ///

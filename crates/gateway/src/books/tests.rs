@@ -314,7 +314,7 @@ async fn a_key_for_which_nobody_waits_any_more_is_there_all_the_same() {
 }
 
 /// Charges an answer to a key.
-async fn charge(books: &Books, id: &KeyId, amount: u128, node: u8) {
+pub(crate) async fn charge(books: &Books, id: &KeyId, amount: u128, node: u8) {
     let hold = books.hold(id, Amount(amount)).unwrap();
     books.settle(vec![(hold, receipt(amount, node))]).await.unwrap();
 }
