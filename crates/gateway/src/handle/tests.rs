@@ -18,6 +18,8 @@ use tokio::{
 use super::*;
 use crate::{
     ask::stage::{Does, SOON, Scene, scene},
+    books::Denied,
+    budget::Short,
     space::Space,
 };
 
@@ -438,6 +440,13 @@ fn the_document_says_what_is_served() {
         {
             let answer = &document["paths"][path]["post"]["responses"][status];
             assert!(answer.is_object(), "{path} {status}");
+        }
+        let short = &document["paths"][path]["post"]["responses"]["429"]["description"];
+        for denied in
+            [Denied::Short(Short { asked: 1, left: 0 }), Denied::TooMany, Denied::Uncovered]
+        {
+            let code = ApiError::of_denied(&denied).code.unwrap();
+            assert!(short.as_str().unwrap().contains(code), "{path} {code}");
         }
     }
     let schemas = &document["components"]["schemas"];
