@@ -27,6 +27,8 @@ const KEY_BYTES: usize = 1600;
 const _: () = assert!(crate::books::MAX_KEYS * KEY_BYTES <= MAX_ANSWER);
 /// Most receipts in one list.
 pub const MAX_RECEIPTS: usize = 1000;
+/// Most tabs in one list. Each has half a KiB, and 45 bytes for each node key that its provider has had.
+pub const MAX_OWED: usize = 1000;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
