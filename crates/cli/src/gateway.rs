@@ -339,8 +339,8 @@ async fn settle(common: &Common, args: Settle) -> Ended {
         let advice = "see that the gateway has the same version as this command";
         Problem::new("the gateway's answer is not a statement", error.to_string(), advice)
     })?;
-    let done =
-        tabs::settle(&account, &stated, args.above).await.map_err(|error| error.problem())?;
+    let done = tabs::settle_within(&account, &stated, args.above, args.most).await;
+    let done = done.map_err(|error| error.problem())?;
     // The gateway looks at the chain when it is asked what is owed. What was paid is said even if it is gone by now.
     let owed = tabs_of(common).await.ok();
     let nobodys =

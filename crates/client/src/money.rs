@@ -35,6 +35,14 @@ pub enum MoneyError {
         /// Where it should be, for people ("free in the Ledger").
         place: &'static str,
     },
+    /// More is due than whoever pays has allowed.
+    #[error("{due} GRAIN are due, {most} may be paid")]
+    TooMuch {
+        /// What is due in all.
+        due: Amount,
+        /// What may be paid.
+        most: Amount,
+    },
     /// The chain said no, or nothing.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -48,6 +56,11 @@ impl MoneyError {
                 "the balance is too small",
                 self.to_string(),
                 "deposit more with `tilth account deposit NAME AMOUNT`, or ask for less",
+            ),
+            Self::TooMuch { .. } => Problem::new(
+                "more is due than may be paid",
+                self.to_string(),
+                "nothing was paid; see whether it is right (`tilth gateway owed`), and allow more",
             ),
             Self::Chain(error) => error.problem(),
         }
