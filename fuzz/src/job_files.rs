@@ -1,5 +1,5 @@
-//! What is fuzzed of the client: job files with their sweeps, folders and jobs after jobs, and schemas of answers. Runs as
-//! a test of `tilth-client`, and under libFuzzer with `--features client`.
+//! What is fuzzed of the client: job files with their sweeps, folders and jobs after jobs, and schemas of answers. Runs
+//! as a test of `tilth-client`, and under libFuzzer with `--features client`.
 
 use std::{fs, path::PathBuf, sync::LazyLock};
 

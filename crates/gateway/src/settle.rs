@@ -218,7 +218,7 @@ impl Settling {
     async fn cover(&self) -> Result<usize, SettleError> {
         let operator = self.books.known()?.operator;
         let owners = self.books.owners();
-        // Keys that nobody pays for yet are their operator's to stop. The operator may have keys in its own name as well.
+        // Each once: the operator may have keys in its own name as well. Those that nobody pays for yet are its to stop.
         let payers = owners.iter().filter_map(|owner| owner.or(operator)).collect();
         // Balances come first: between the two questions what is owed may be paid out of them.
         let free = free(&self.link, payers).await?;

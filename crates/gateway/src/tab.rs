@@ -136,8 +136,8 @@ fn group(
     })
 }
 
-/// Which of these owners have keys whose payer has no more free than is due from it. `None` is whoever owns keys without
-/// an owner: the operator pays for them, and as long as there is none, nobody refuses them. A payer of whom it is not
+/// Which of these owners have keys whose payer has no more free than is due from it. `None` stands for keys without an
+/// owner: the operator pays for them, and as long as there is none, nobody refuses them. A payer of whom it is not
 /// known what is free has enough.
 pub fn uncovered(
     owners: BTreeSet<Option<Address>>,

@@ -61,7 +61,7 @@ fn owners_whose_payer_has_no_more_than_is_due_are_uncovered() {
         let known = Known { numbers: numbers(&[(1, 4)]), operator, ..Known::default() };
         uncovered(owners.clone(), operator, free, &owed(&tabs, &known).unwrap())
     };
-    // One has more than is due from it, one as much, and of one nothing is known; nobody pays for those without an owner.
+    // One has more than is due from it, one as much; of one nothing is known, and nobody pays for no owner's keys.
     assert_eq!(look(None, &free), BTreeSet::from([Some(OTHER)]));
     // Whoever pays for those as well has both to pay.
     assert_eq!(look(Some(OWN), &free), BTreeSet::from([None, Some(OWN), Some(OTHER)]));

@@ -108,8 +108,8 @@ pub enum Form {
     /// Whatever the model says.
     #[default]
     Text,
-    /// One JSON object: only tokens are chosen that may follow in one (`docs/reference/int1.md`, section 13), and its last
-    /// brace ends the answer.
+    /// One JSON object: only tokens are chosen that may follow in one (`docs/reference/int1.md`, section 13), and its
+    /// last brace ends the answer.
     JsonObject,
     /// One JSON object that keeps to a schema (section 13); its last brace ends the answer.
     Schema(Box<Schema>),

@@ -34,8 +34,8 @@ pub const MAX_PIECE_TOKENS: usize = 4;
 pub const MAX_OFFERS: usize = 64;
 /// Most characters of an explanation.
 pub const MAX_TEXT_CHARS: usize = 400;
-/// How long a provider waits until its caller takes what it says; then it may hang up. A caller that let half of it pass
-/// without listening does not know whose fault a broken answer is.
+/// How long a provider waits until its caller takes what it says; then it may hang up. A caller that let half of it
+/// pass without listening does not know whose fault a broken answer is.
 pub const MAX_UNTAKEN: Duration = Duration::from_secs(20);
 
 /// What is asked of a model.
