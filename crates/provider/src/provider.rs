@@ -364,6 +364,9 @@ fn start(
     spawn(&tasks, "owner's commands", ear.listen());
     let room = room::watch(blobs, config.comfort.content_bytes, events.clone(), status.clone());
     spawn(&tasks, "disk's watch", room);
+    if config.withdraw_above.is_some() {
+        spawn(&tasks, "earnings", shop.chain.clone().watch_free(events.clone()));
+    }
     let shop = Arc::new(shop);
     let post = Post {
         account: shop.chain.node.clone(),

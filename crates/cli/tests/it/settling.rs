@@ -115,7 +115,11 @@ fn a_balance_that_does_not_reach_pays_nothing_and_says_so() {
     // Dust may wait, and is paid when it is asked for.
     let waits = shop.net.json(&["gateway", "settle", "--operator", "--above", "1"]);
     assert_eq!((&waits["settled"]["tabs"], due(&shop)), (&json!(0), before), "{waits}");
-    let paid = shop.net.json(&["gateway", "settle"]);
+    let few = ["gateway", "settle", "--most", "0.000000000000000001"];
+    let refused = shop.net.tilth(&few);
+    assert!(refused.problem().contains("more is due than may be paid"), "{refused:?}");
+    assert_eq!(due(&shop), before, "nothing is paid");
+    let paid = shop.net.json(&["gateway", "settle", "--most", "1"]);
     assert_eq!(paid["settled"]["tabs"], 1, "{paid}");
     assert!(due(&shop) < before, "{paid}");
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tilth_client::infer::AskError;
 use tilth_protocol::infer::{Prompt, Refusal};
 
+use super::Wanted;
 use crate::{books::Denied, space::NoRoom};
 
 /// Most characters of a message.
@@ -76,8 +77,11 @@ impl ApiError {
 
     /// The answer is larger than what is kept of one. Its length is bounded by this field.
     pub(crate) fn too_much(field: &str) -> Self {
-        let text = "The answer is longer than any that is kept here: ask for fewer tokens, or for fewer likely ones with each.";
-        Self::field(field, text)
+        let less = match field {
+            "input" => "for fewer embeddings at a time",
+            _ => "for fewer tokens, or for fewer likely ones with each",
+        };
+        Self::field(field, format!("The answer is longer than any that is kept here: ask {less}."))
     }
 
     /// The question is at fault.
@@ -178,13 +182,14 @@ impl ApiError {
     }
 
     /// What a provider's failure or refusal comes to.
-    pub(crate) fn of_ask(error: &AskError, prompt: &Prompt) -> Self {
+    pub(crate) fn of_ask(error: &AskError, wanted: &Wanted) -> Self {
+        let prompt = &wanted.prompt;
         match error {
             AskError::Refused { why: Refusal::TooLong { .. }, text } => {
                 Self::too_long(prompt, text)
             }
             AskError::Bounds(bounds) => Self::invalid(bounds.to_string()),
-            AskError::TooMuch { .. } => Self::too_much("max_tokens"),
+            AskError::TooMuch { .. } => Self::too_much(wanted.most_field()),
             AskError::Refused { why: Refusal::Invalid, text } => {
                 Self::of_prompt(prompt, format!("The model does not take it: {text}."))
             }
@@ -210,7 +215,12 @@ impl ApiError {
             Denied::Unknown => Self::no_key(),
             Denied::Short(_) => limit("insufficient_quota"),
             Denied::TooMany => limit("rate_limit_exceeded"),
-            Denied::Uncovered => limit("insufficient_balance"),
+            Denied::Uncovered => {
+                let limited = limit("insufficient_balance");
+                let advice =
+                    "deposit more (`tilth account deposit NAME AMOUNT`), and ask again in a minute";
+                Self { message: format!("{}: {advice}.", limited.message), ..limited }
+            }
             Denied::Broken => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "server_error",
@@ -218,5 +228,32 @@ impl ApiError {
                 "The gateway cannot write its books; its operator has to see to it.",
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Kind, embed, request};
+
+    #[test]
+    fn whoever_asks_for_too_much_is_told_of_what_in_the_field_that_it_came_in() {
+        let of = |wanted: &Wanted| ApiError::of_ask(&AskError::TooMuch { most: 1 }, wanted);
+        let text = br#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":9}"#;
+        let text = of(&request::read(Kind::Chat, text, 0).unwrap());
+        assert_eq!(text.param.as_deref(), Some("max_completion_tokens"));
+        assert!(text.message.contains("fewer tokens"), "{text:?}");
+        let (inputs, _) = embed::read(br#"{"model":"m","input":"x"}"#).unwrap();
+        let inputs = of(&inputs);
+        assert_eq!(inputs.param.as_deref(), Some("input"));
+        let told = &inputs.message;
+        assert!(told.contains("fewer embeddings") && !told.contains("token"), "{told}");
+    }
+
+    #[test]
+    fn whoever_cannot_pay_is_told_what_to_do() {
+        let told = ApiError::of_denied(&Denied::Uncovered);
+        assert_eq!((told.status.as_u16(), told.code), (429, Some("insufficient_balance")));
+        assert!(told.message.contains("than it owes: deposit more"), "{told:?}");
     }
 }

@@ -1,4 +1,7 @@
-use tilth_protocol::infer::Message;
+use tilth_protocol::infer::{
+    Form, Message,
+    schema::{Field, Kind, Node},
+};
 
 use super::*;
 
@@ -18,7 +21,7 @@ fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
     let parameters = &wanted.parameters;
     assert_eq!((parameters.temperature, parameters.top_p), (45_875, 58_982));
     assert_eq!((parameters.most, parameters.seed, wanted.n), (5, u64::MAX, 3));
-    assert_eq!((&parameters.stops[..], parameters.form), (&["x".to_owned()][..], Form::Text));
+    assert_eq!((&parameters.stops[..], &parameters.form), (&["x".to_owned()][..], &Form::Text));
     let object = chat(r#","response_format":{"type":"json_object"}"#).unwrap();
     assert_eq!(object.parameters.form, Form::JsonObject);
     let text = read(Kind::Text, br#"{"model":"m","prompt":["a"],"logprobs":2}"#, 0).unwrap();
@@ -30,6 +33,24 @@ fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
         parts.prompt,
         Prompt::Chat(vec![Message { role: "user".into(), content: "ab".into() }])
     );
+}
+
+#[test]
+fn schemas_are_read_as_they_are_written() {
+    let asked = r#","response_format":{"type":"json_schema","json_schema":{"name":"animal","strict":true,"description":"an animal","schema":{
+        "type":"object","properties":{"name":{"type":"string"},"kind":{"enum":["cat","dog"]}},"required":["name","kind"],"additionalProperties":false}}}"#;
+    let Form::Schema(schema) = chat(asked).unwrap().parameters.form else { panic!("no schema") };
+    let plain = |kind| Node { kind, or_null: false };
+    let field = |key: &str, node| Field { key: key.to_owned(), node, required: true };
+    let expected = vec![
+        plain(Kind::Object(vec![field("name", 1), field("kind", 2)])),
+        plain(Kind::String),
+        plain(Kind::Enum(vec!["cat".into(), "dog".into()])),
+    ];
+    assert_eq!(Vec::<Node>::from(*schema), expected);
+    // How strictly it is to be followed changes nothing.
+    let loose = asked.replace("\"strict\":true", "\"strict\":false");
+    assert_eq!(chat(asked).unwrap().parameters, chat(&loose).unwrap().parameters);
 }
 
 #[test]
@@ -96,6 +117,8 @@ fn absurd_questions_are_refused_by_name() {
         (r#","logprobs":true,"top_logprobs":-1"#, "top_logprobs"),
         (r#","tools":[{}]"#, "tools"),
         (r#","response_format":{"type":"json_schema","json_schema":{}}"#, "response_format"),
+        (r#","response_format":{"type":"json_schema","json_schema":5}"#, "response_format"),
+        (r#","response_format":{"type":"xml"}"#, "response_format"),
         (r#","presence_penalty":1"#, "presence_penalty"),
         (r#","repetition_penalty":1.1"#, "repetition_penalty"),
         (r#","min_p":0.05"#, "min_p"),
@@ -137,6 +160,10 @@ fn absurd_questions_are_refused_by_name() {
     assert!(error.param.as_deref() == Some("messages") && error.message.contains("more than 1024"));
     let schema = chat(r#","response_format":{"type":"json_schema"}"#).unwrap_err();
     assert!(schema.message.contains("`json_object`"), "{schema:?}");
+    let odd = r#","response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object","properties":{"a":{"type":"string","pattern":"b"}}}}}"#;
+    let odd = chat(odd).unwrap_err();
+    let path = "`response_format.json_schema.schema.properties.a.pattern`";
+    assert!(odd.param.as_deref() == Some("response_format") && odd.message.contains(path));
     let image = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
     assert!(read(Kind::Chat, image, 0).is_err());
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -314,6 +314,20 @@ fn earnings_are_withdrawn_above_the_threshold() {
 }
 
 #[test]
+fn what_came_in_for_something_else_is_withdrawn_as_well() {
+    let rules = Rules { withdraw_above: Some(Amount(10)), ..sample::rules(1) };
+    let (mut machine, _) = calibrated(rules, sample::terms(20));
+    let mut withdraws = |event| machine.step(event, START).contains(&Effect::Withdraw);
+    let seen = |free| Event::FreeSeen { free: Amount(free) };
+    assert!(!withdraws(seen(9)));
+    assert!(withdraws(seen(10)));
+    assert!(!withdraws(seen(10)), "it is on its way");
+    assert!(!withdraws(Event::WithdrawEnded { done: true }), "and was not seen a second time");
+    assert!(!withdraws(seen(0)));
+    assert!(withdraws(seen(11)));
+}
+
+#[test]
 fn draining_finishes_what_runs_gives_back_what_waits_and_asks_for_nothing() {
     let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
     machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);

@@ -76,6 +76,9 @@ impl Machine {
             Event::SettleEnded { job, done } => self.settle_ended(job, done, now),
             Event::ExpireEnded { job, done } => self.expire_ended(job, done, now),
             Event::WithdrawEnded { done } => self.withdraw_ended(done, now),
+            // One that crosses a withdrawal may be of before it.
+            Event::FreeSeen { .. } if self.withdrawing => {}
+            Event::FreeSeen { free } => self.to_withdraw = free,
             Event::Tick => {}
             Event::Drain => self.draining = true,
             Event::Rest(rest) => self.owner_wants(rest, out),
