@@ -1,6 +1,6 @@
 use tilth_protocol::infer::{
     Form, Message,
-    schema::{Field, Kind, Node},
+    schema::{Field, Kind as Shape, Node},
 };
 
 use super::*;
@@ -43,9 +43,9 @@ fn schemas_are_read_as_they_are_written() {
     let plain = |kind| Node { kind, or_null: false };
     let field = |key: &str, node| Field { key: key.to_owned(), node, required: true };
     let expected = vec![
-        plain(Kind::Object(vec![field("name", 1), field("kind", 2)])),
-        plain(Kind::String),
-        plain(Kind::Enum(vec!["cat".into(), "dog".into()])),
+        plain(Shape::Object(vec![field("name", 1), field("kind", 2)])),
+        plain(Shape::String),
+        plain(Shape::Enum(vec!["cat".into(), "dog".into()])),
     ];
     assert_eq!(Vec::<Node>::from(*schema), expected);
     // How strictly it is to be followed changes nothing.
@@ -133,6 +133,10 @@ fn absurd_questions_are_refused_by_name() {
         let error = chat(more).expect_err(more);
         assert_eq!(error.param.as_deref(), Some(field), "{more}: {error:?}");
     }
+}
+
+#[test]
+fn bodies_that_are_no_questions_are_refused() {
     for body in [&b"{"[..], b"", b"[]", b"{\"model\":5}", b"\xff\xfe{}", b"{\"model\":\"m\"}"] {
         assert_eq!(read(Kind::Chat, body, 0).unwrap_err().status, 400);
         assert_eq!(read(Kind::Text, body, 0).unwrap_err().status, 400);

@@ -29,7 +29,8 @@ fn receipt() -> Receipt {
 /// One with nearly as many keys and texts as there may be.
 fn large_schema() -> Form {
     let plain = |kind| Node { kind, or_null: false };
-    let field = |node: u8| Field { key: format!("{node:03}"), node, required: node % 2 == 0 };
+    let field =
+        |node: u8| Field { key: format!("{node:03}"), node, required: node.is_multiple_of(2) };
     let texts =
         |count: usize| -> Vec<String> { (0..count).map(|number| format!("{number:09}")).collect() };
     let mut nodes = vec![plain(Kind::Object((1..64).map(field).collect()))];

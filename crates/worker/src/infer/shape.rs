@@ -123,8 +123,9 @@ impl At {
     }
 
     /// Behind white space.
-    fn blank(self) -> Option<Self> {
-        (self.spaces < MAX_SPACES).then(|| Self { spaces: self.spaces + 1, ..self })
+    fn blank(mut self) -> Option<Self> {
+        self.spaces += 1;
+        (self.spaces <= MAX_SPACES).then_some(self)
     }
 
     /// In this object or list.
