@@ -37,6 +37,15 @@ abstract contract AuditStore is AuditLayout, IAudits {
         return AuditRules.rate(_record[provider], smallValue * Parameters.HALF_RECORD_SMALL_VALUES);
     }
 
+    /// @inheritdoc IAudits
+    function rateNow(uint32 provider) public view returns (uint256 rate) {
+        // What was claimed at a higher rate, or before stake was lost, is audited at the rate that the exposure asks for.
+        (uint256 stake,, uint256 exposure) = _backing(provider);
+        uint256 needed = AuditRules.rateFor(stake, exposure);
+        rate = rateOf(provider);
+        if (rate < needed) rate = needed;
+    }
+
     // ------------------------------------------------------------------ small things
 
     function _decision(Case storage c, uint64 jobId, uint32 seq, bytes32 beacon)

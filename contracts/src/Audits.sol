@@ -33,6 +33,11 @@ contract Audits is AuditStore {
     /// @dev The contract whose code names and opens the leaves.
     address private immutable _desk;
 
+    modifier onlyBench() {
+        if (msg.sender != address(bench)) revert NotBench(msg.sender);
+        _;
+    }
+
     constructor(Deployment memory d, address desk_) AuditLayout(d) {
         (uint128 cap,) = d.ledger.module(address(this));
         if (cap == 0 || desk_ == address(0)) revert BadDeployment();
@@ -42,19 +47,20 @@ contract Audits is AuditStore {
     // ------------------------------------------------------------------ Bench
 
     /// @inheritdoc IAudits
-    function submitted(uint64 jobId, uint32 seq, uint32 provider) external {
-        if (msg.sender != address(bench)) revert NotBench(msg.sender);
+    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external onlyBench {
         Case storage c = _cases[_key(jobId, seq)];
         c.round = randomness.roundNow();
-        // The rate is that of the submission: nobody gains by waiting for a better one. What was claimed at a higher rate, or
-        // before stake was lost, is audited at the rate that the exposure asks for.
-        (uint256 stake,, uint256 exposure) = _backing(provider);
-        uint256 needed = AuditRules.rateFor(stake, exposure);
-        uint256 usual = rateOf(provider);
-        c.rate = (usual > needed ? usual : needed).toUint32();
+        // The rate is that of the submission: nobody gains by waiting for a better one.
+        uint256 asked = rateNow(provider);
+        c.rate = (rate > asked ? rate : asked).toUint32();
         c.provider = provider;
         c.state = State.Submitted;
         emit AuditDue(jobId, seq, c.round, provider, c.rate);
+    }
+
+    /// @inheritdoc IAudits
+    function forget(uint32 provider) external onlyBench {
+        _record[provider] = 0;
     }
 
     /// @inheritdoc IAudits

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
-import {IJudged} from "./interfaces/IJudge.sol";
+import {IJudge, IJudged} from "./interfaces/IJudge.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {JobLayout} from "./JobLayout.sol";
@@ -13,13 +13,14 @@ import {Flags} from "./libraries/Flags.sol";
 import {Sizing} from "./libraries/Sizing.sol";
 import {Slots} from "./libraries/Slots.sol";
 
-/// @title Jobs and their ranges: posted price or clock, one replica, plain or audited.
-/// @dev Money of a job = escrow (unreserved) + ceilings of claimed ranges + units x price of submitted ranges; all of it is
-/// locked in the Ledger for the client. The Ledger is touched at open, topUp, cancel, settle and finish only. A claim
-/// writes the job's one hot slot and one new slot, a submission one more new slot (the root). In a job on the clock the
-/// first claim or return of a block writes the clock's slot, too; every range has its own price there, kept as a level.
-/// Calls go to the Ledger and the Registry, which call nobody, in audited jobs to the judge, and last in `finish` to the job's
-/// callback contract. Opening a job, topping it up, cancelling and finishing it are JobDesk's code.
+/// @title Jobs and their ranges: posted price or clock, plain, audited, or audited and replicated.
+/// @dev Money of a job = escrow (unreserved) + ceilings of claimed ranges + units x price of submitted ranges, the last two
+/// twice in a replicated job; all of it is locked in the Ledger for the client. The Ledger is touched at open, topUp, cancel,
+/// settle and finish only. A claim writes the job's one hot slot and one new slot, a submission one more new slot (the root).
+/// In a job on the clock the first claim or return of a block writes the clock's slot, too; every range has its own price
+/// there, kept as a level. Calls go to the Ledger and the Registry, which call nobody, in audited jobs to the judge, and last
+/// in `finish` to the job's callback contract. Opening a job, topping it up, cancelling and finishing it, and
+/// ranges that come back, are JobDesk's code.
 contract JobBook is JobStore, IJudged {
     using SafeCast for uint256;
 
@@ -33,6 +34,7 @@ contract JobBook is JobStore, IJudged {
         uint256 paid;
         uint256 fees;
         uint256 charges;
+        uint256 returned;
         bytes32 root;
         uint256 tasks;
         uint256 done;
@@ -107,38 +109,14 @@ contract JobBook is JobStore, IJudged {
 
     /// @inheritdoc IJobBook
     function release(uint64 jobId, uint32 seq) external {
-        Store storage s = _jobs[jobId];
-        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
-        if (r.state != RangeState.Claimed) revert WrongRangeState(jobId, seq, r.state);
-        uint256 number = _registry.standing(msg.sender).number;
-        if (number == 0) revert NotNode(msg.sender);
-        if (r.provider != number) revert NotYourRange(jobId, seq);
-        Pace memory p = Slots.unpackPace(s.paces[number]);
-        bool free = p.releases < FREE_RELEASES;
-        if (p.releases < type(uint8).max) p.releases += 1;
-        s.paces[number] = Slots.packPace(p);
-        (uint128 escrow, address owner, uint128 bond) = _takeBack(s, seq, r, RangeState.Released, free ? 0 : BOND_BPS);
-        emit RangeReleased(jobId, seq, owner, p.releases, bond, escrow);
+        Facet.run(_desk);
     }
 
     // ------------------------------------------------------------------ anyone
 
     /// @inheritdoc IJobBook
     function expire(uint64 jobId, uint32[] calldata seqs) external returns (uint256 done) {
-        _checkSeqs(seqs);
-        Store storage s = _jobs[jobId];
-        uint256 timeout = Slots.unpackCost(s.cost).rangeTimeout;
-        for (uint256 i = 0; i < seqs.length; ++i) {
-            Slots.Head memory r = Slots.unpackHead(s.ranges[seqs[i]].head);
-            if (r.state != RangeState.Claimed || block.timestamp <= r.at + timeout) continue;
-            Pace memory p = Slots.unpackPace(s.paces[r.provider]);
-            p.cap = 0;
-            s.paces[r.provider] = Slots.packPace(p);
-            (uint128 escrow, address owner, uint128 bond) = _takeBack(s, seqs[i], r, RangeState.Expired, BOND_BPS);
-            emit RangeExpired(jobId, seqs[i], owner, bond, escrow);
-            ++done;
-        }
-        if (done == 0) revert NothingToDo(jobId);
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IJobBook
@@ -185,10 +163,10 @@ contract JobBook is JobStore, IJudged {
         count = _min(count, Sizing.fairShare(shared, course.taskCount, cost.parallelism));
         Pace memory shown = Slots.unpackPace(s.paces[p.number]);
         count = _min(count, Sizing.paceCap(shown, course.firstRange, cost.targetSeconds, p.slots));
-        count = _min(count, _affordable(cost, hot.escrow));
+        count = _min(count, _payable(cost, hot.escrow));
         if (count == 0) return (Refusal.Dry, 0);
         uint256 room = p.room;
-        if (cost.audited) room = _min(room, _judge.room(jobId, p.number, Flags.AUDITED));
+        if (cost.flags != 0) room = _min(room, _judge.room(jobId, p.number, cost.flags));
         count = _min(count, _affordable(cost, room));
         if (count == 0) return (Refusal.NoExposure, 0);
         return (Refusal.None, count);
@@ -218,7 +196,8 @@ contract JobBook is JobStore, IJudged {
             r.from = _popReturned(s, course, r.count);
         }
         uint256 value = _ceiling(cost, r.count) * cost.price;
-        hot.escrow -= value;
+        uint256 taken = _forAll(cost, value);
+        hot.escrow -= taken;
         // Every cast below is of a field that Slots unpacked from, or packs into, that many bits.
         // forge-lint: disable-start(unsafe-typecast)
         seq = uint32(hot.ranges);
@@ -230,7 +209,7 @@ contract JobBook is JobStore, IJudged {
         (from, count) = (uint32(r.from), uint32(r.count));
         _announceClaim(jobId, seq, p.owner, from, count, cost, hot);
         // What paid for this range pays for another task.
-        if (hot.escrow < value && _affordable(cost, hot.escrow) == 0 && _unclaimed(hot, course) != 0) {
+        if (hot.escrow < taken && _payable(cost, hot.escrow) == 0 && _unclaimed(hot, course) != 0) {
             emit JobDry(jobId, uint128(hot.escrow));
         }
         _registry.reserve(p.number, uint128(value));
@@ -284,7 +263,7 @@ contract JobBook is JobStore, IJudged {
         if (cost.clock) cost.price = _priceOf(s, cost, r.level);
         uint256 unused = (cap - units) * cost.price;
         uint256 freed = unused;
-        if (cost.audited) {
+        if (cost.flags != 0) {
             // Its auditors have a multiple of this time, and no more.
             if (block.timestamp > r.at + cost.rangeTimeout) revert SubmittedLate(jobId, seq);
             freed = cap * cost.price - _exposed(cost, units * cost.price);
@@ -299,7 +278,7 @@ contract JobBook is JobStore, IJudged {
         record.root = root;
 
         Slots.Hot memory hot = Slots.unpackHot(s.hot);
-        hot.escrow += unused;
+        hot.escrow += _forAll(cost, unused);
         if (failures != 0) {
             hot.failures += failures;
             uint256 limit = Slots.unpackCourse(s.course).maxFailures;
@@ -313,7 +292,7 @@ contract JobBook is JobStore, IJudged {
             jobId, seq, p.owner, root, units, failures, contentHash, uint128(hot.escrow), uint40(block.timestamp)
         );
         // forge-lint: disable-end(unsafe-typecast)
-        if (cost.audited) _judge.submitted(jobId, seq, p.number, Flags.AUDITED);
+        if (cost.flags != 0) _judge.submitted(jobId, seq, p.number, cost.flags);
     }
 
     function _paceAfter(Store storage s, Slots.Cost memory cost, Slots.Head memory r) private {
@@ -325,61 +304,16 @@ contract JobBook is JobStore, IJudged {
         s.paces[r.provider] = Slots.packPace(Sizing.afterSubmission(p, cost.targetSeconds, r.count, since, onTime));
     }
 
-    /// @dev A claimed range comes back, `bondBps` of its value from the provider's stake.
-    function _takeBack(Store storage s, uint32 seq, Slots.Head memory r, RangeState state, uint256 bondBps)
-        private
-        returns (uint128 escrow, address owner, uint128 bond)
-    {
-        Slots.Cost memory cost = Slots.unpackCost(s.cost);
-        uint256 value = _ceiling(cost, r.count) * _priceOf(s, cost, r.level);
-        escrow = _putBack(s, seq, r, state, cost.clock, value);
-        (owner, bond) =
-            _registry.dropped(r.provider.toUint32(), value.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
-    }
-
-    /// @dev A range comes back: its money to the escrow, its tasks to the stack.
-    function _putBack(Store storage s, uint32 seq, Slots.Head memory r, RangeState state, bool clock, uint256 value)
-        private
-        returns (uint128 escrow)
-    {
-        Record storage record = s.ranges[seq];
-        record.head = Slots.inState(record.head, state);
-        Slots.Hot memory hot = Slots.unpackHot(s.hot);
-        Slots.Course memory course = Slots.unpackCourse(s.course);
-        if (clock) s.clock = Slots.packClock(_tick(s, hot, course));
-        hot.escrow += value;
-        hot.outstanding -= 1;
-        // Failures of a range that only now comes back do not count.
-        hot.failures -= r.failures;
-        s.hot = Slots.packHot(hot);
-        s.returned[course.returnedPieces] = Piece({from: r.from.toUint32(), count: r.count.toUint32()});
-        course.returnedPieces += 1;
-        course.returnedTasks += r.count;
-        s.course = Slots.packCourse(course);
-        escrow = hot.escrow.toUint128();
-    }
+    // ------------------------------------------------------------------ judge
 
     /// @inheritdoc IJudged
     function reject(uint64 jobId, uint32 seq) external {
-        if (msg.sender != address(_judge)) revert NotJudge(msg.sender);
-        Store storage s = _jobs[jobId];
-        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
-        if (r.state != RangeState.Submitted) revert WrongRangeState(jobId, seq, r.state);
-        Slots.Cost memory cost = Slots.unpackCost(s.cost);
-        uint256 value = r.units * _priceOf(s, cost, r.level);
-        uint128 escrow = _putBack(s, seq, r, RangeState.Rejected, cost.clock, value);
-        if (r.failures != 0) _reopen(jobId, s);
-        _registry.settled(r.provider.toUint32(), _exposed(cost, value).toUint128());
-        emit RangeRejected(jobId, seq, _registry.ownerOf(r.provider.toUint32()), escrow);
+        Facet.run(_desk);
     }
 
-    /// @dev Failures that a rejected range only claimed must not end the job.
-    function _reopen(uint64 jobId, Store storage s) private {
-        Slots.Hot memory hot = Slots.unpackHot(s.hot);
-        if (hot.state != JobState.Draining || hot.failures > Slots.unpackCourse(s.course).maxFailures) return;
-        hot.state = JobState.Open;
-        s.hot = Slots.packHot(hot);
-        emit JobReopened(jobId, hot.failures.toUint32());
+    /// @inheritdoc IJudged
+    function unseal(uint64 jobId, uint32 seq, bytes32 root) external {
+        Facet.run(_desk);
     }
 
     // ------------------------------------------------------------------ settlement
@@ -390,9 +324,9 @@ contract JobBook is JobStore, IJudged {
         Store storage s = _jobs[jobId];
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
         uint256 window = wait ? Slots.unpackCourse(s.course).window : 0;
-        uint8 flags = wait ? Flags.AUDITED : Flags.AUDITED | Flags.ACKNOWLEDGED;
+        uint8 flags = wait ? cost.flags : cost.flags | Flags.ACKNOWLEDGED;
         Tab memory tab;
-        tab.payments = new ILedger.Payment[](seqs.length + 2);
+        tab.payments = new ILedger.Payment[](_forAll(cost, seqs.length) + 2);
         tab.root = s.resultRoot;
         for (uint256 i = 0; i < seqs.length; ++i) {
             uint32 seq = seqs[i];
@@ -402,11 +336,12 @@ contract JobBook is JobStore, IJudged {
             if (r.state != RangeState.Submitted || block.timestamp < r.at + window) continue;
             uint256 value = r.units * (cost.clock ? _priceOf(s, cost, r.level) : cost.price);
             uint256 charge = 0;
-            if (cost.audited) {
-                bool mayPay;
-                (mayPay, charge) = _judge.bill(jobId, seq, value, flags);
-                if (!mayPay) continue;
+            if (cost.flags != 0) {
+                IJudge.Bill memory bill = _judge.bill(jobId, seq, value, flags);
+                if (!bill.mayPay) continue;
+                charge = bill.charge;
                 tab.charges += charge;
+                if (cost.flags & Flags.REPLICATED != 0) _addMate(tab, jobId, seq, value, bill);
             }
             record.head = Slots.inState(head, RangeState.Settled);
             _addToTab(tab, jobId, seq, r, record.root, value, charge);
@@ -417,6 +352,7 @@ contract JobBook is JobStore, IJudged {
         Slots.Hot memory hot = Slots.unpackHot(s.hot);
         hot.settledTasks += tab.tasks;
         hot.outstanding -= tab.done;
+        hot.escrow += tab.returned;
         s.hot = Slots.packHot(hot);
         s.resultRoot = tab.root;
         if (tab.fees != 0) tab.payments[tab.used++] = ILedger.Payment(_treasury, tab.fees.toUint128());
@@ -455,6 +391,24 @@ contract JobBook is JobStore, IJudged {
         );
         emit RangeSettled(jobId, seq, tab.owner, uint128(value - fee), uint128(fee), tab.root);
         // forge-lint: disable-end(unsafe-typecast)
+    }
+
+    /// @dev The part of a range's second provider. Where none has earned it, it goes back to the escrow.
+    function _addMate(Tab memory tab, uint64 jobId, uint32 seq, uint256 value, IJudge.Bill memory bill) private {
+        address owner;
+        uint256 fee = 0;
+        if (bill.mate == 0) {
+            tab.returned += value;
+        } else {
+            owner = _registry.ownerOf(bill.mate);
+            fee = value * _feeBps / BPS;
+            tab.fees += fee;
+            tab.charges += bill.mateCharge;
+            // What does not go to the mate.
+            fee += bill.mateCharge;
+            if (value != fee) tab.payments[tab.used++] = ILedger.Payment(owner, (value - fee).toUint128());
+        }
+        emit MateSettled(jobId, seq, owner, (value - fee).toUint128(), fee.toUint128());
     }
 
     /// @dev Writes down what the provider of the last ranges gets, and frees its exposure.

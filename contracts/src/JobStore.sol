@@ -5,6 +5,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
 import {JobLayout} from "./JobLayout.sol";
 import {Clock} from "./libraries/Clock.sol";
+import {Flags} from "./libraries/Flags.sol";
 import {Slots} from "./libraries/Slots.sol";
 
 /// @title The JobBook's views, and what its calls share.
@@ -85,7 +86,8 @@ abstract contract JobStore is JobLayout, IJobBook {
         j.terms.maxFailures = uint32(course.maxFailures);
         // forge-lint: disable-end(unsafe-typecast)
         (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
-        (j.terms.callback, j.terms.audited) = (s.callback, cost.audited);
+        (j.terms.callback, j.terms.audited) = (s.callback, cost.flags != 0);
+        j.terms.replicas = cost.flags & Flags.REPLICATED == 0 ? 0 : REPLICAS;
         if (cost.clock) {
             Slots.Clock memory c = Slots.unpackClock(s.clock);
             (j.terms.floorPrice, j.terms.finishSeconds) = (c.floor.toUint96(), c.finish.toUint32());
@@ -94,7 +96,7 @@ abstract contract JobStore is JobLayout, IJobBook {
         j.price = cost.price.toUint96();
         if (j.state == JobState.Open) {
             if (j.unclaimed == 0 || block.timestamp > course.deadline) j.state = JobState.Draining;
-            j.dry = j.unclaimed != 0 && _affordable(cost, hot.escrow) == 0;
+            j.dry = j.unclaimed != 0 && _payable(cost, hot.escrow) == 0;
         }
     }
 
@@ -138,17 +140,6 @@ abstract contract JobStore is JobLayout, IJobBook {
 
     // ------------------------------------------------------------------ the clock
 
-    /// @dev The clock of a job that is on one, as of now: where the job stood when this block began. That is where it stands
-    /// until the block's first claim or return writes it down.
-    function _tick(Store storage s, Slots.Hot memory hot, Slots.Course memory course)
-        internal
-        view
-        returns (Slots.Clock memory c)
-    {
-        c = Slots.unpackClock(s.clock);
-        if (c.at != block.timestamp) (c.at, c.unclaimed) = (block.timestamp, _unclaimed(hot, course));
-    }
-
     /// @dev From here on `cost.price` is the price in force, if the job is on the clock.
     /// @return word the clock to be stored if something is claimed; 0 with a posted price
     /// @return level of the price
@@ -166,29 +157,7 @@ abstract contract JobStore is JobLayout, IJobBook {
         word = Slots.packClock(c);
     }
 
-    /// @dev What a unit of a range costs. `cost` is as stored.
-    function _priceOf(Store storage s, Slots.Cost memory cost, uint256 level) internal view returns (uint256) {
-        return cost.clock ? Clock.price(Slots.unpackClock(s.clock).floor, cost.price, level) : cost.price;
-    }
-
     // ------------------------------------------------------------------ small things
-
-    /// @dev Most units of a range: below 2^63 by MAX_UNIT_CAP, MAX_RANGE_TASKS and MAX_PREPARE_CAP.
-    function _ceiling(Slots.Cost memory cost, uint256 count) internal pure returns (uint256) {
-        return count * cost.unitCap + cost.prepareCap;
-    }
-
-    /// @dev What a submitted range worth so much takes of its provider's exposure. Never more than at its claim, because a task's
-    /// caps are worth as much.
-    function _exposed(Slots.Cost memory cost, uint256 value) internal view returns (uint256) {
-        if (!cost.audited) return value;
-        uint256 least = _leastWorth();
-        return value < least ? least : value;
-    }
-
-    function _checkSeqs(uint32[] calldata seqs) internal pure {
-        if (seqs.length > MAX_SEQS) revert TooManyRanges(seqs.length, MAX_SEQS);
-    }
 
     function _min(uint256 a, uint256 b) internal pure returns (uint256) {
         return a < b ? a : b;

@@ -197,9 +197,7 @@ contract Registry is IRegistry, EIP712 {
         if (hot.slots == 0) revert NotRegistered(address(0));
         if (hot.paused) revert ProviderIsPaused(_cold[number].owner);
         if (hot.held >= 2 * hot.slots) revert NoFreeSlot(_cold[number].owner, hot.held.toUint16());
-        uint128 room = _room(hot);
-        if (value > room) revert ExposureExceeded(_cold[number].owner, room, value);
-        hot.exposure += value;
+        _expose(number, hot, value);
         hot.held += 1;
         _store(number, hot);
     }
@@ -217,9 +215,7 @@ contract Registry is IRegistry, EIP712 {
 
     /// @inheritdoc IRegistry
     function settled(uint32 number, uint128 value) external onlyJobBook {
-        Hot memory hot = _load(number);
-        hot.exposure -= value;
-        _store(number, hot);
+        _free(number, value);
     }
 
     /// @inheritdoc IRegistry
@@ -237,6 +233,18 @@ contract Registry is IRegistry, EIP712 {
     }
 
     // ------------------------------------------------------------------ judge
+
+    /// @inheritdoc IRegistry
+    function expose(uint32 number, uint128 value) external onlyJudge {
+        Hot memory hot = _load(number);
+        _expose(number, hot, value);
+        _store(number, hot);
+    }
+
+    /// @inheritdoc IRegistry
+    function free(uint32 number, uint128 value) external onlyJudge {
+        _free(number, value);
+    }
 
     /// @inheritdoc IRegistry
     function punish(uint32 number, uint256 severity, address beneficiary) external onlyJudge returns (uint128 cut) {
@@ -342,6 +350,19 @@ contract Registry is IRegistry, EIP712 {
         // A 96-bit stake carries less than 128 bits.
         // forge-lint: disable-next-line(unsafe-typecast)
         return allowed > hot.exposure ? uint128(allowed - hot.exposure) : 0;
+    }
+
+    /// @dev More exposure, within the room there is; the caller stores it.
+    function _expose(uint32 number, Hot memory hot, uint128 value) private view {
+        uint128 room = _room(hot);
+        if (value > room) revert ExposureExceeded(_cold[number].owner, room, value);
+        hot.exposure += value;
+    }
+
+    function _free(uint32 number, uint128 value) private {
+        Hot memory hot = _load(number);
+        hot.exposure -= value;
+        _store(number, hot);
     }
 
     /// @dev Cuts `penalty` from active stake first, then from what is leaving. At least half is burned.

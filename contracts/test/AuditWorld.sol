@@ -43,10 +43,13 @@ abstract contract AuditWorld is Network {
     }
 
     function audited(uint32 range) internal returns (uint64 id) {
-        IJobBook.Terms memory t = terms();
+        return openJob(auditedTerms(range), 20_000 ether);
+    }
+
+    function auditedTerms(uint32 range) internal view returns (IJobBook.Terms memory t) {
+        t = terms();
         (t.audited, t.firstRange, t.unitCap, t.price, t.parallelism) = (true, range, 7, PRICE, 1);
         (t.window, t.taskCount, t.rangeTimeout) = (3600, 100_000, 225);
-        return openJob(t, 20_000 ether);
     }
 
     function leaves(uint64 id, uint32 seq, bool forged) internal view returns (MerkleSum.Leaf[] memory list) {

@@ -487,13 +487,18 @@ contract AuditsTest is AuditWorld {
     function test_wrongMovesAreRefused() public {
         someAuditors(7, 100 ether);
         vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(this)));
-        audits.submitted(id, 0, 1);
+        audits.submitted(id, 0, 1, 0);
         vm.prank(address(book));
         vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(book)));
-        audits.submitted(id, 0, 1);
-        vm.prank(address(audits));
+        audits.submitted(id, 0, 1, 0);
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(this)));
+        audits.forget(1);
+        vm.startPrank(address(audits));
         vm.expectRevert(abi.encodeWithSelector(IJobBook.NotJudge.selector, address(audits)));
         book.reject(id, 0);
+        vm.expectRevert(abi.encodeWithSelector(IJobBook.NotJudge.selector, address(audits)));
+        book.unseal(id, 0, LIE);
+        vm.stopPrank();
         wrongState(0, IAudits.State.None);
         audits.draw(id, 0);
         wrongState(0, IAudits.State.None);

@@ -5,6 +5,9 @@ import {AuditWorld} from "./AuditWorld.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IBench} from "../src/interfaces/IBench.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {IJudge} from "../src/interfaces/IJudge.sol";
+import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {Flags} from "../src/libraries/Flags.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
@@ -24,6 +27,7 @@ contract BenchTest is AuditWorld {
         ok(book.purse() == address(audits), "the purse");
         ok(address(bench.jobBook()) == address(book) && address(bench.registry()) == address(registry), "both");
         ok(address(bench.audits()) == address(audits) && address(audits.bench()) == address(bench), "who judges");
+        ok(address(bench.replicas()) == address(replicas) && bench.waiting() == address(waiting), "replicas");
     }
 
     function test_onlyTheJobBookSaysWhatWasSubmitted() public {
@@ -37,6 +41,10 @@ contract BenchTest is AuditWorld {
         vm.prank(address(book));
         bench.submitted(id, 0, 1, Flags.AUDITED);
         ok(case_(id, 0).state == IAudits.State.Submitted, "a case");
+        vm.prank(address(book));
+        bench.submitted(id, 1, 1, Flags.AUDITED | Flags.REPLICATED);
+        ok(case_(id, 1).state == IAudits.State.None, "no case before there is a root");
+        ok(replicas.pair(id, 1).state == IReplicas.State.Sealed, "a replica");
     }
 
     function test_onlyWhoJudgesRejectsAndPunishes() public {
@@ -56,17 +64,69 @@ contract BenchTest is AuditWorld {
         eq(bench.punish(1, Parameters.ONE / 4, CLIENT), 250 ether, "what was taken");
         vm.stopPrank();
         ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "rejected");
+        seq = work(id, false);
+        vm.startPrank(address(replicas));
+        bench.reject(id, seq);
+        bench.punish(1, 0, CLIENT);
+        vm.stopPrank();
+        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "by Replicas");
         eq(registry.provider(ownerOf(1)).stake, 750 ether, "punished");
+    }
+
+    function test_onlyReplicasUnsealAndForget() public {
+        uint32 seq = work(id, false);
+        address[4] memory others = [address(audits), address(waiting), address(book), CLIENT];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.startPrank(others[i]);
+            bytes memory no = abi.encodeWithSelector(IBench.NotReplicas.selector, others[i]);
+            vm.expectRevert(no);
+            bench.audit(id, seq, 1, LIE, 0);
+            vm.expectRevert(no);
+            bench.forget(1);
+            vm.stopPrank();
+        }
+        vm.prank(address(replicas));
+        bench.audit(id, seq, 1, LIE, Parameters.ONE);
+        eq(book.range(id, seq).root, LIE, "the root");
+        eq(case_(id, seq).rate, Parameters.ONE, "the rate");
+    }
+
+    function test_onlyWaitingTakesExposure() public {
+        address[3] memory others = [address(audits), address(replicas), CLIENT];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.startPrank(others[i]);
+            bytes memory no = abi.encodeWithSelector(IBench.NotWaiting.selector, others[i]);
+            vm.expectRevert(no);
+            bench.expose(1, 1);
+            vm.expectRevert(no);
+            bench.free(1, 1);
+            vm.stopPrank();
+        }
+        vm.startPrank(address(waiting));
+        bench.expose(1, 600 ether);
+        eq(registry.provider(ownerOf(1)).exposure, 600 ether, "exposed");
+        vm.expectRevert(
+            abi.encodeWithSelector(IRegistry.ExposureExceeded.selector, ownerOf(1), 400 ether, 400 ether + 1)
+        );
+        bench.expose(1, 400 ether + 1);
+        bench.free(1, 500 ether);
+        vm.stopPrank();
+        eq(registry.provider(ownerOf(1)).exposure, 100 ether, "free again");
     }
 
     /// @dev What a later JobBook might ask for and nobody here does is refused, not passed over.
     function test_unknownFlagsAreRefused() public {
         uint32 seq = work(id, false);
         for (uint256 flags = 0; flags <= type(uint8).max; ++flags) {
-            if (flags == Flags.AUDITED || flags == Flags.AUDITED | Flags.ACKNOWLEDGED) continue;
+            if (flags & ~uint256(Flags.REPLICATED | Flags.ACKNOWLEDGED) == Flags.AUDITED) continue;
             bytes memory no = abi.encodeWithSelector(IBench.UnknownFlags.selector, flags);
             vm.expectRevert(no);
             bench.bill(id, seq, 1 ether, uint8(flags));
+        }
+        for (uint256 flags = 0; flags <= type(uint8).max; ++flags) {
+            // No client has acknowledged what is not handed in.
+            if (flags & ~uint256(Flags.REPLICATED) == Flags.AUDITED) continue;
+            bytes memory no = abi.encodeWithSelector(IBench.UnknownFlags.selector, flags);
             vm.expectRevert(no);
             bench.room(id, 1, uint8(flags));
             vm.prank(address(book));
@@ -77,20 +137,29 @@ contract BenchTest is AuditWorld {
 
     function test_itSaysWhatAuditsSay() public {
         uint32 seq = work(id, false);
-        (bool mayPay, uint256 charge) = bench.bill(id, seq, 1 ether, Flags.AUDITED);
-        ok(!mayPay, "a newcomer is audited");
-        eq(charge, 0.02 ether, "the share");
-        (mayPay,) = bench.bill(id, seq, 1 ether, Flags.AUDITED | Flags.ACKNOWLEDGED);
-        ok(!mayPay, "an acknowledgement is no audit");
+        IJudge.Bill memory bill = bench.bill(id, seq, 1 ether, Flags.AUDITED);
+        ok(!bill.mayPay, "a newcomer is audited");
+        eq(bill.charge, 0.02 ether, "the share");
+        ok(bill.mate == 0 && bill.mateCharge == 0, "nobody else");
+        ok(!bench.bill(id, seq, 1 ether, Flags.AUDITED | Flags.ACKNOWLEDGED).mayPay, "an acknowledgement is no audit");
         ok(audits.room(1) != 0, "has room");
         eq(bench.room(id, 1, Flags.AUDITED), audits.room(1), "room");
         eq(bench.room(id, 9, Flags.AUDITED), 0, "nobody has no room");
     }
 
     function test_construction() public {
-        ok(created("Bench", abi.encode(book, registry, audits)) != address(0), "with everything");
-        ok(created("Bench", abi.encode(address(0), registry, audits)) == address(0), "without JobBook");
-        ok(created("Bench", abi.encode(book, address(0), audits)) == address(0), "without Registry");
-        ok(created("Bench", abi.encode(book, registry, address(0))) == address(0), "without Audits");
+        ok(
+            canBeBuilt(address(book), address(registry), address(audits), address(waiting), address(replicas)),
+            "with all"
+        );
+        ok(!canBeBuilt(address(0), address(registry), address(audits), address(waiting), address(replicas)), "JobBook");
+        ok(!canBeBuilt(address(book), address(0), address(audits), address(waiting), address(replicas)), "Registry");
+        ok(!canBeBuilt(address(book), address(registry), address(0), address(waiting), address(replicas)), "Audits");
+        ok(!canBeBuilt(address(book), address(registry), address(audits), address(0), address(replicas)), "Waiting");
+        ok(!canBeBuilt(address(book), address(registry), address(audits), address(waiting), address(0)), "Replicas");
+    }
+
+    function canBeBuilt(address a, address b, address c, address d, address e) internal returns (bool) {
+        return created("Bench", abi.encode(a, b, c, d, e)) != address(0);
     }
 }

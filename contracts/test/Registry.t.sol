@@ -304,6 +304,28 @@ contract RegistryTest is Network {
         new Registry(ledger, address(book), address(0));
     }
 
+    function test_onlyTheJudgeTakesAndFreesExposureAndNeverMoreThanTheStakeCarries() public {
+        address owner = provider(1, 1, 10 ether);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotJudge.selector, address(this)));
+        registry.expose(1, 1);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotJudge.selector, address(this)));
+        registry.free(1, 1);
+        vm.startPrank(address(bench));
+        registry.expose(1, 4 ether);
+        eq(registry.standingOf(owner).room, 6 ether, "room");
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.ExposureExceeded.selector, owner, 6 ether, 6 ether + 1));
+        registry.expose(1, 6 ether + 1);
+        vm.stopPrank();
+        vm.prank(owner);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.StakeInUse.selector, 10 ether, 7 ether, 4 ether));
+        registry.unstake(7 ether);
+        vm.prank(address(bench));
+        registry.free(1, 4 ether);
+        eq(registry.provider(owner).exposure, 0, "free");
+        vm.prank(owner);
+        registry.unstake(10 ether);
+    }
+
     function test_onlyTheJudgePunishesAndItReachesLeavingStake() public {
         address owner = provider(1, 1, 10 ether);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.NotJudge.selector, address(this)));

@@ -156,9 +156,13 @@ interface IAudits {
     /// @notice Wrong constructor arguments.
     error BadDeployment();
 
-    /// @notice Bench only: a range of an audited job was submitted.
+    /// @notice Bench only: a range of an audited job was submitted, or, if it is replicated, its root is known.
     /// @param provider number of its provider
-    function submitted(uint64 jobId, uint32 seq, uint32 provider) external;
+    /// @param rate at which it is audited at least, billionths; 0: as the provider's record and exposure ask
+    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external;
+
+    /// @notice Bench only: a provider was silent where it had to show what it had committed to. Its record begins anew.
+    function forget(uint32 provider) external;
 
     /// @notice Whether a submitted range worth `value` may be paid as far as its audit goes, and what of it goes to the purse.
     function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge);
@@ -201,6 +205,10 @@ interface IAudits {
 
     /// @notice How often a provider is audited now; billionths.
     function rateOf(uint32 provider) external view returns (uint256);
+
+    /// @notice How often a range is audited that is submitted now: as the provider's record asks, and its exposure of its stake;
+    /// billionths.
+    function rateNow(uint32 provider) external view returns (uint256);
 
     /// @notice What an auditor has earned and not collected; base units.
     function owed(address owner) external view returns (uint128);

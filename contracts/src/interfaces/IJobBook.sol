@@ -64,7 +64,8 @@ interface IJobBook {
         AfterJob,
         Contact,
         FloorPrice,
-        FinishSeconds
+        FinishSeconds,
+        Replicas
     }
 
     /// @notice What the client offers.
@@ -88,6 +89,8 @@ interface IJobBook {
     /// @param afterJob reserved, must be 0
     /// @param audited whether submitted ranges are subject to audits: then nothing is paid before the range's audit is over, an
     /// acknowledgement saves the window only, and a share of what ranges earn pays the auditors
+    /// @param replicas audited jobs only: 0, or REPLICAS (2): then every range has a second provider, drawn when the first one has
+    /// handed in a seal instead of a root, and each of the two gets units x price if their roots are equal
     /// @param callback contract whose `onJobDone` is called at the end; zero = none
     /// @param program what quotes are grouped by, the BLAKE3 hash of the program (event only, not checked); may be 0
     /// @param contact where spec and inputs are served (event only, opaque), at most MAX_CONTACT_BYTES
@@ -110,6 +113,7 @@ interface IJobBook {
         uint32 minVramMib;
         uint64 afterJob;
         bool audited;
+        uint8 replicas;
         address callback;
         bytes32 program;
         bytes contact;
@@ -146,7 +150,7 @@ interface IJobBook {
     /// @param units claimed units; 0 until submitted
     /// @param failures tasks that did not end Ok; 0 until submitted
     /// @param price base units per unit, as agreed when it was claimed
-    /// @param root Merkle-sum root of the leaves; 0 until submitted
+    /// @param root Merkle-sum root of the leaves; 0 until submitted; of a replicated job the seal until the root is shown
     struct Range {
         address provider;
         RangeState state;
@@ -221,6 +225,11 @@ interface IJobBook {
         uint128 fee,
         bytes32 resultRoot
     );
+    /// @notice What became of the second part of a replicated range's money, said before RangeSettled: `provider`, who did it, too,
+    /// gets `paid`, and `fee` is what did not go to it; or `provider` is zero and `paid` went back to the escrow.
+    event MateSettled(uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint128 paid, uint128 fee);
+    /// @notice The root of a replicated range is known.
+    event RangeUnsealed(uint64 indexed jobId, uint32 indexed seq, bytes32 root);
     /// @notice The provider gave the range back; `bond` is what that cost it.
     event RangeReleased(
         uint64 indexed jobId, uint32 indexed seq, address indexed provider, uint8 releases, uint128 bond, uint128 escrow
@@ -306,7 +315,8 @@ interface IJobBook {
     /// order, changes neither.
     function claim(uint64 jobId, uint32 want, uint96 minPrice) external returns (uint32 seq, uint32 from, uint32 count);
 
-    /// @notice Node key: hands in the results of a range; in audited jobs within its `rangeTimeout`.
+    /// @notice Node key: hands in the results of a range; in audited jobs within its `rangeTimeout`. In replicated jobs `root` is the
+    /// seal of root, units and failures, see IReplicas.
     function submit(uint64 jobId, uint32 seq, bytes32 root, uint64 units, uint32 failures, bytes32 contentHash) external;
 
     /// @notice Node key: submits a range and claims the next one of the same job. When there is none for this provider,

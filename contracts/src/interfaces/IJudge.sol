@@ -5,15 +5,24 @@ pragma solidity ^0.8.30;
 /// @notice Jobs under the plain policy never call it. `flags` are those of the library Flags; whoever does not know one of them
 /// refuses the call.
 interface IJudge {
+    /// @notice What is to be paid for a range.
+    /// @param mayPay whether anything may be paid now
+    /// @param charge what of its provider's part goes to the purse for audits; base units
+    /// @param mate number of the provider that did it, too, and gets as much; 0: nobody has earned that
+    /// @param mateCharge what of the mate's part goes to the purse; base units
+    struct Bill {
+        bool mayPay;
+        uint256 charge;
+        uint32 mate;
+        uint256 mateCharge;
+    }
+
     /// @notice JobBook only: a range of an audited job was submitted.
     /// @param provider number of its provider
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags) external;
 
-    /// @notice Whether a submitted range worth `value` may be paid, and what of it goes to the purse for audits.
-    function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags)
-        external
-        view
-        returns (bool mayPay, uint256 charge);
+    /// @notice Whether a submitted range worth `value` to each of its providers may be paid, and to whom.
+    function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags) external view returns (Bill memory);
 
     /// @notice Value that a provider may still take on in a job that asks for this: what its stake carries at its audit rate,
     /// less its exposure. The Registry's own bound holds besides.
@@ -24,4 +33,7 @@ interface IJudge {
 interface IJudged {
     /// @notice Judge only: the results of a submitted range do not count. Its money goes back to the escrow, its tasks out again.
     function reject(uint64 jobId, uint32 seq) external;
+
+    /// @notice Judge only: a submitted range of a replicated job has this root; until now its seal stood there.
+    function unseal(uint64 jobId, uint32 seq, bytes32 root) external;
 }

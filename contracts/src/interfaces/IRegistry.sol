@@ -214,6 +214,12 @@ interface IRegistry {
         external
         returns (address owner, uint128 cut);
 
+    /// @notice Judge only: a provider takes on so much without a claim: a mate's bond. Within what its stake carries.
+    function expose(uint32 number, uint128 value) external;
+
+    /// @notice Judge only: what `expose` took is free again.
+    function free(uint32 number, uint128 value) external;
+
     /// @notice Judge only: cuts a share (billionths) of the stake, active first, then leaving; half of it burned, the rest to
     /// `beneficiary`.
     /// @return cut what was taken

@@ -11,7 +11,8 @@ pragma solidity ^0.8.30;
 /// The line is the one of before the commitment, so no stake that moves when the beacon is known changes who is drawn. Two things
 /// can: whoever makes the beacon can choose it (on a chain that one operator runs), and who was drawn and stays silent is left
 /// out of the case's later draws, which moves those. Who is left out has no part of the line, so every draw finds somebody while
-/// anybody is left; who sits already keeps its part and may be drawn again.
+/// anybody is left; who sits already keeps its part and may be drawn again. Mates are drawn without replacement, on the line of
+/// the bonds in their job: whom draw i has found is left out of draw i + 1, fit or not (Waiting.drawn).
 /// Half of the leaves go by position and half by units, so that neither many small wrong results nor one large one can hide.
 /// A drawn unit belongs to the leaf whose units it is among when the leaves' units stand in a row (MerkleSum.opened
 /// gives the units before a leaf). The same rules in Rust: module `draw` of the crate `verification`; both are
@@ -23,7 +24,7 @@ library Draw {
     uint8 internal constant LEAF = 1;
     /// @notice Which auditors.
     uint8 internal constant AUDITOR = 2;
-    /// @notice Which providers hold the replicas.
+    /// @notice Which providers do a range, too.
     uint8 internal constant REPLICA = 3;
 
     /// @notice The seed of a stage of a range: 0 for its first audit, then one more with every escalation.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-/// @title The numbers of audits, with their units and reasons.
+/// @title The numbers of audits and replicas, and of what else a deployment cannot choose, with their units and reasons.
 /// @notice Shares and chances are billionths. Who is audited, by how many, what their votes mean and what faults cost are
 /// constants of the Rust crate `verification`, too, and so is COMMIT_TIME; both are held to vectors/trust.json. The other times
 /// and all about who pays are here only. What stake carries in every job, bonds and windows are the Registry's and the
@@ -72,7 +72,7 @@ library Parameters {
     uint256 internal constant SLOWNESS = 2;
     /// @notice For the provider to open the leaves.
     uint256 internal constant OPEN_TIME = 30 minutes;
-    /// @notice For the auditors of a stage to reveal.
+    /// @notice For the auditors of a stage to reveal; and for the providers of a replicated range to show their roots.
     uint256 internal constant REVEAL_TIME = 30 minutes;
     /// @notice Auditors' leaving stake stays slashable so long: whoever had stake at a submission has something to lose until its
     /// case is over. The longest case asks fifteen people one after the other, after the latest draw:
@@ -99,6 +99,31 @@ library Parameters {
     /// goes to the purse, and as much again is burned, if nobody of a whole committee can look into it. So a stake carries no
     /// more open cases than it pays for.
     uint256 internal constant MIN_TASK_FEES = COMMITTEE;
+
+    // ------------------------------------------------------------------ replicas
+
+    /// @notice From the submission of a replicated range on, seconds, mates are drawn so long; and so long an entry that left the line
+    /// can still be drawn, and keeps its bond. Anybody draws within a minute of the beacon; an hour gives three mates, one after
+    /// the other, their time, and nobody must stay longer than that for others' sake.
+    uint256 internal constant DRAW_SPAN = 1 hours;
+    /// @notice For a mate to run a range and commit, seconds: as an auditor's leaf may take SLOWNESS times a range's longest time
+    /// (COMMIT_TIME / SAMPLES / SLOWNESS = 225 s), so may this, and as long again for what ran in its slot when it was drawn.
+    uint256 internal constant REPLICA_TIME = 15 minutes;
+    /// @notice Mates that may be late with one range: who is drawn knew that it waited, so three in a row have a reason that the next
+    /// one would share.
+    uint256 internal constant REPLICA_TRIES = 3;
+    /// @notice Most draws for one range, unfit entries included: bounds the gas of a draw. Entries with bonds too small for a
+    /// job's ranges have a small part of its line.
+    uint256 internal constant MATE_DRAWS = 8;
+    /// @notice Ranges that a mate has open in a job at most: in DRAW_SPAN it has the time of an auditor's leaf for each (COMMIT_TIME /
+    /// SAMPLES = 450 s). Where few wait, ranges that are submitted in one second are all drawn from these few, and who has more to do
+    /// than anybody can would be fined for it.
+    uint256 internal constant MATE_DUTIES = DRAW_SPAN * SAMPLES / COMMIT_TIME;
+    /// @notice What a mate that is late loses, billionths of the range's value: what a claimed range costs that is not handed in
+    /// (JobBook.BOND_BPS).
+    uint256 internal constant MATE_LATE = ONE / 10;
+    /// @notice Committed and not shown: must cost what a wrong result costs, or who sees the other's root would rather be silent.
+    uint256 internal constant ROOT_NOT_SHOWN = ONE;
 
     // ------------------------------------------------------------------ tabs
 

@@ -22,8 +22,9 @@ library Slots {
     }
 
     /// @notice Terms about cost and size.
-    /// price 96 | unitCap 48 | prepareCap 48 | rangeTimeout 24 | 6 free | audited 1 | clock 1 | targetSeconds 16 | parallelism 16
-    /// `price` is the posted price, or the cap when `clock` is set.
+    /// price 96 | unitCap 48 | prepareCap 48 | rangeTimeout 24 | 4 free | flags 3 | clock 1 | targetSeconds 16 | parallelism 16
+    /// `price` is the posted price, or the cap when `clock` is set. `flags` are those of the library Flags; 0 is the plain policy, all
+    /// others are audited.
     struct Cost {
         uint256 price;
         uint256 unitCap;
@@ -32,7 +33,7 @@ library Slots {
         uint256 targetSeconds;
         uint256 parallelism;
         bool clock;
-        bool audited;
+        uint8 flags;
     }
 
     /// @notice Jobs on the clock only: its terms, and where the job stood when the block of the last change began.
@@ -107,14 +108,16 @@ library Slots {
         c.targetSeconds = w >> 16 & M16;
         c.parallelism = w & M16;
         c.clock = w >> 32 & 1 == 1;
-        c.audited = w >> 33 & 1 == 1;
+        // Three bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        c.flags = uint8(w >> 33 & 7);
     }
 
     function packCost(Cost memory c) internal pure returns (uint256) {
         _fits(c.price >> 96 | (c.unitCap | c.prepareCap) >> 48 | c.rangeTimeout >> 24);
-        _fits((c.targetSeconds | c.parallelism) >> 16);
+        _fits((c.targetSeconds | c.parallelism) >> 16 | c.flags >> 3);
         return c.price << 160 | c.unitCap << 112 | c.prepareCap << 64 | c.rangeTimeout << 40 | c.targetSeconds << 16
-            | c.parallelism | (c.clock ? 1 << 32 : 0) | (c.audited ? 1 << 33 : 0);
+            | c.parallelism | (c.clock ? 1 << 32 : 0) | uint256(c.flags) << 33;
     }
 
     function unpackClock(uint256 w) internal pure returns (Clock memory c) {

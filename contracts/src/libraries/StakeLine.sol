@@ -51,7 +51,8 @@ library StakeLine {
         // Makes room for the number: a new root over the whole line as it is.
         while (number >> line.levels != 0) {
             line.levels += 1;
-            _set(self.left[_key(line.levels, 0)], line.total);
+            // Of an empty line there is nothing to be kept, and what was never kept reads as 0.
+            if (line.total != 0) _set(self.left[_key(line.levels, 0)], line.total);
         }
         line.total = line.total - before + now_;
         if (before == 0) ++line.staked;
@@ -92,7 +93,7 @@ library StakeLine {
         uint8 purpose,
         uint32 first,
         uint256 wanted,
-        uint32[] calldata out,
+        uint32[] memory out,
         uint40 asOf
     ) internal view returns (uint32[] memory numbers) {
         Shape memory line = shape(self, asOf);
@@ -136,7 +137,7 @@ library StakeLine {
     }
 
     /// @dev The parts of the line whose holders are left out, in its order.
-    function _gaps(Line storage self, uint32[] calldata out, Shape memory line, uint40 asOf)
+    function _gaps(Line storage self, uint32[] memory out, Shape memory line, uint40 asOf)
         private
         view
         returns (Gaps memory g)

@@ -312,6 +312,10 @@ pub struct Run {
     /// [verification] says the same for good). Costs 2 % of the price.
     #[arg(long)]
     pub audited: bool,
+    /// Have every range done by so many providers, the second one drawn when the first one has committed to its result
+    /// (`replicas = 2` under [verification] says the same for good). Only in audited jobs; costs as many times the price.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub replicas: Option<u8>,
     /// Money to lock for the (first) job; what all tasks can cost at most if absent.
     #[arg(long, value_name = "GRAIN")]
     pub funds: Option<Amount>,

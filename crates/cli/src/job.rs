@@ -1,5 +1,7 @@
 //! `tilth job`: jobs that exist already.
 
+mod show;
+
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -7,8 +9,8 @@ use tilth_client::{
     Jobs, Listed, Pipeline,
     pipeline::{self, Shown, plan::Standing},
 };
-use tilth_contracts::{JobBook, JobState};
-use tilth_protocol::{Amount, ContentHash, Harmless, JobId, Problem, Units};
+use tilth_contracts::JobBook;
+use tilth_protocol::{Harmless, JobId, Problem};
 
 use crate::{
     Ended,
@@ -54,7 +56,7 @@ pub async fn job(common: Common, command: Job) -> Ended {
         // Done above: it needs no network.
         Job::New { .. } => Ok(ExitCode::SUCCESS),
         Job::Ls => list(&place, common.json).await,
-        Job::Show { job } => show(&place, job, common.json).await,
+        Job::Show { job } => show::show(&place, job, common.json).await,
         Job::Fetch { job, results, serving } => {
             fetch(&place, job, &results, serving, common.json).await
         }
@@ -129,6 +131,7 @@ async fn list(place: &Place, json: bool) -> Ended {
         ("state", Align::Left),
         ("settled", Align::Right),
         ("tasks", Align::Right),
+        ("replicas", Align::Right),
         ("escrow GRAIN", Align::Right),
     ]);
     for job in listed {
@@ -145,6 +148,7 @@ async fn list(place: &Place, json: bool) -> Ended {
             job.state,
             job.settled.to_string(),
             job.tasks.to_string(),
+            job.replicas.to_string(),
             format!("{:.6}", job.escrow),
         ]);
     }
@@ -191,64 +195,6 @@ fn print_stages(shown: &Shown) {
         );
     }
     println!();
-}
-
-async fn show(place: &Place, job: JobId, json: bool) -> Ended {
-    let store = Store::open(&place.dir, Some(job)).await?;
-    let jobs = open_jobs(place, ONLOOKER, &store)?;
-    let history = jobs.history(job).await.map_err(|error| error.problem())?;
-    let state = jobs.state(job).await.map_err(|error| error.problem())?;
-    let totals = history.totals();
-    // Without the spec nobody says what is counted.
-    let unit = jobs.unit_of(ContentHash(history.terms.specHash.0)).await;
-    let unit = unit.unwrap_or_else(|| "1,000 units".to_owned());
-    let shown = JobState::try_from(state.state).map_err(|error| {
-        Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
-    })?;
-    let pipelines = pipeline::list(&pipeline::folder(&place.dir));
-    let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
-    if json {
-        print_json(&json!({
-            "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
-            "result-root": state.resultRoot, "totals": totals, "unit": unit,
-            "ranges": history.ranges.values().map(|range| json!({
-                "seq": range.seq, "provider": range.provider, "from": range.from,
-                "count": range.count, "state": range.state.to_string(), "units": range.units,
-                "failures": range.failures, "paid": range.paid,
-            })).collect::<Vec<_>>(),
-        }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("job      {job}, {shown}{}", if state.dry { ", out of money" } else { "" });
-    println!("client   {}", state.client);
-    println!("tasks    {} of {} settled, {} failed", totals.settled, totals.tasks, totals.failures);
-    println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
-    println!("escrow   {:.9} GRAIN not reserved\n", Amount(state.escrow));
-    if let Some(shown) = part_of {
-        print_stages(shown);
-    }
-    let mut table = Table::new(&[
-        ("range", Align::Right),
-        ("state", Align::Left),
-        ("tasks", Align::Right),
-        ("from", Align::Right),
-        (unit.as_str(), Align::Right),
-        ("paid GRAIN", Align::Right),
-        ("provider", Align::Left),
-    ]);
-    for range in history.ranges.values() {
-        table.row([
-            range.seq.to_string(),
-            range.state.to_string(),
-            range.count.to_string(),
-            range.from.to_string(),
-            Units(range.units).to_gfuel(),
-            format!("{:.9}", range.paid),
-            range.provider.to_string(),
-        ]);
-    }
-    print!("{}", table.render());
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn fetch(

@@ -8,7 +8,7 @@ use std::{
 
 use alloy::primitives::Address;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tilth_client::{AuditTotals, Progress, Share};
+use tilth_client::{AuditTotals, Progress, ReplicaTotals, Share};
 use tilth_protocol::Harmless;
 
 /// How often a line is printed where there is no terminal.
@@ -92,14 +92,25 @@ fn summary(progress: &Progress) -> String {
             ", audits: {open} open, {upheld} upheld, {not_audited} not drawn, {rejected} rejected"
         )
     });
+    let replicas = progress.replicas.map_or_else(String::new, roots);
     format!(
-        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN{audits}",
+        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN{replicas}{audits}",
         totals.submitted.saturating_add(totals.settled),
         totals.tasks,
         totals.claimed,
         progress.checked,
         tilth_protocol::Amount(cost),
     )
+}
+
+/// How many roots are known, and of how many providers. What seldom happens is said only if it has.
+fn roots(totals: ReplicaTotals) -> String {
+    let ReplicaTotals { sealed, matched, alone, unequal, silent } = totals;
+    let usual = format!(", roots: {sealed} sealed, {matched} matched, {alone} without a mate");
+    [(unequal, "unequal"), (silent, "never shown")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .fold(usual, |text, (count, what)| format!("{text}, {count} {what}"))
 }
 
 /// What keeps the job from going on, if anything does.
@@ -169,8 +180,30 @@ fn share_line(share: &Share, names: &BTreeMap<Address, String>) -> String {
         "{}: {} tasks in {} ranges, {} working, earned {:.6}",
         name(names, share.provider),
         share.tasks,
-        share.ranges,
+        ranges(share),
         share.working,
         share.earned,
     )
+}
+
+/// A provider's ranges, and those of others that it was paid for.
+pub fn ranges(share: &Share) -> String {
+    match share.mated {
+        0 => share.ranges.to_string(),
+        mated => format!("{} + {mated} as mate", share.ranges),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_counted_and_what_seldom_happens_is_not_said_for_nothing() {
+        let usual = ReplicaTotals { sealed: 2, matched: 3, alone: 1, unequal: 0, silent: 0 };
+        assert_eq!(roots(usual), ", roots: 2 sealed, 3 matched, 1 without a mate");
+        let odd = ReplicaTotals { unequal: 4, silent: 5, ..usual };
+        let said = roots(odd);
+        assert!(said.ends_with("1 without a mate, 4 unequal, 5 never shown"), "{said}");
+    }
 }

@@ -1,4 +1,4 @@
-//! `tilth providers`: who is registered, with what, how much of it is in use, and what audits have found.
+//! `tilth providers`: who is registered, with what, how much of it is in use, and what audits and replicas have found.
 
 pub mod audits;
 
@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use alloy::primitives::Address;
 use serde_json::{Value, json};
+use tilth_client::replicas::Record;
 use tilth_contracts::{Audits, Provider, Registry};
 use tilth_protocol::{
     Amount,
@@ -42,7 +43,8 @@ pub async fn providers(common: Common, args: args::Providers) -> Ended {
         let rate = place.link.read(place.network.contracts.audits, call).await;
         rates.push(rate.map_err(|error| error.problem())?.saturating_to::<u64>());
     }
-    let seen = Seen { rows, rates, found, names: place.keys.list()? };
+    let mated = audits::mated(&place).await?;
+    let seen = Seen { rows, rates, found, mated, names: place.keys.list()? };
     if common.json {
         print_json(&seen.json())?;
     } else {
@@ -57,6 +59,8 @@ struct Seen {
     /// How often each is audited, billionths.
     rates: Vec<u64>,
     found: BTreeMap<u32, Found>,
+    /// What its replicas have come to.
+    mated: BTreeMap<u32, Record>,
     names: Vec<(String, Address)>,
 }
 
@@ -71,9 +75,14 @@ impl Seen {
         self.rows.iter().zip(&self.rates).map(move |(row, rate)| (row, *rate, found(row.number)))
     }
 
+    fn mated(&self, number: u32) -> Record {
+        self.mated.get(&number).copied().unwrap_or_default()
+    }
+
     fn json(&self) -> Vec<Value> {
         self.each()
             .map(|(provider, rate, found)| {
+                let Record { matched, unequal, late, silent } = self.mated(provider.number);
                 json!({
                     "number": provider.number,
                     "owner": provider.owner,
@@ -94,6 +103,9 @@ impl Seen {
                         "overturned": found.overturned,
                         "undecided": found.undecided,
                     },
+                    "replicas": {
+                        "matched": matched, "unequal": unequal, "late": late, "silent": silent,
+                    },
                     "slashed": Amount(found.slashed),
                 })
             })
@@ -111,6 +123,7 @@ impl Seen {
             ("exposure", Align::Right),
             ("upheld", Align::Right),
             ("overturned", Align::Right),
+            ("replicas", Align::Left),
             ("slashed", Align::Right),
             ("audited", Align::Right),
             ("strongest", Align::Left),
@@ -127,6 +140,7 @@ impl Seen {
                 format!("{:.4}", Amount(provider.exposure)),
                 found.upheld.to_string(),
                 found.overturned.to_string(),
+                replicas(self.mated(provider.number)),
                 format!("{:.4}", Amount(found.slashed)),
                 percent(rate),
                 strongest(provider.attributes.classBits),
@@ -135,6 +149,14 @@ impl Seen {
         }
         table
     }
+}
+
+/// What came of a provider's replicas, as far as anything did.
+fn replicas(record: Record) -> String {
+    let Record { matched, unequal, late, silent } = record;
+    let counts = [(matched, "matched"), (unequal, "unequal"), (late, "late"), (silent, "silent")];
+    let said = counts.iter().filter(|(count, _)| *count > 0);
+    said.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Billionths as percent, with one digit.
@@ -148,4 +170,16 @@ fn strongest(class_bits: u64) -> String {
     let of = |measure| class::strongest(measure, class_bits).map(|class| class.name);
     let names: Vec<_> = [Measure::Int8, Measure::Fill].into_iter().filter_map(of).collect();
     names.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_replicas_only_what_happened_is_said() {
+        assert_eq!(replicas(Record::default()), "");
+        let record = Record { matched: 12, silent: 1, ..Record::default() };
+        assert_eq!(replicas(record), "12 matched, 1 silent");
+    }
 }

@@ -19,6 +19,7 @@ use crate::{
 pub async fn quote(common: Common, args: args::Quote) -> Ended {
     let place = Place::open(&common)?;
     let prepared = job_file::load(&args.job)?;
+    prepared.offer.check()?;
     let program = prepared.spec.program.hash;
     let going = quote::going(&place.link, place.network.first_block, program).await;
     let going = going.map_err(|error| error.problem())?;
@@ -27,6 +28,9 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
         print_json(&quote)?;
     } else {
         print(&quote, &prepared.unit());
+        if let replicas @ 2.. = prepared.offer.replicas {
+            println!("in all these sums every range is paid to {replicas} providers");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

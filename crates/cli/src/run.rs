@@ -19,7 +19,7 @@ use crate::{
     args::{Common, Results, Run},
     place::Place,
     print_json,
-    progress::{Display, name},
+    progress::{Display, name, ranges},
     stages::{self, Drive},
     store::Store,
     table::{Align, Table},
@@ -32,7 +32,10 @@ pub async fn run(common: Common, args: Run) -> Ended {
     let mut loaded = job_file::load_all(&args.job, &args.files)?;
     say_notes(&loaded.notes);
     for stage in &mut loaded.stages {
-        stage.job.offer.audited |= args.audited;
+        let offer = &mut stage.job.offer;
+        offer.audited |= args.audited;
+        offer.replicas = args.replicas.unwrap_or(offer.replicas);
+        offer.check()?;
     }
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;
@@ -86,7 +89,14 @@ pub fn say_open(prefix: &str, agreed: &Agreed, unit: &str) {
         _ => format!("{} to {most}", grain(terms.floorPrice.to::<u128>())),
     };
     let tasks = agreed.spec.task_count;
-    eprintln!("{prefix}job {} is open: {tasks} tasks at {price} GRAIN per {unit}", agreed.job);
+    let each = match terms.replicas {
+        0 => String::new(),
+        replicas => format!(" to each of {replicas} providers"),
+    };
+    eprintln!(
+        "{prefix}job {} is open: {tasks} tasks at {price} GRAIN per {unit}{each}",
+        agreed.job
+    );
 }
 
 /// The client's side of a network folder.
@@ -255,6 +265,7 @@ impl Outcome {
                     "ranges": share.ranges,
                     "tasks": share.tasks,
                     "units": share.units,
+                    "mated": share.mated,
                     "earned": share.earned,
                     "lost": share.lost,
                 })
@@ -269,6 +280,7 @@ impl Outcome {
             "missing": self.missing,
             "refused": self.progress.refused,
             "audits": self.progress.audits,
+            "replicas": self.progress.replicas,
             "units": totals.units,
             "unit": self.unit,
             "paid": totals.paid,
@@ -294,7 +306,7 @@ impl Outcome {
         for share in &totals.providers {
             table.row([
                 name(names, share.provider),
-                share.ranges.to_string(),
+                ranges(share),
                 share.tasks.to_string(),
                 Units(share.units).to_gfuel(),
                 format!("{:.9}", share.earned),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::{Address, B256};
 use serde::Serialize;
 use tilth_contracts::{
-    JobBook::{JobBookEvents, RangeClaimed},
+    JobBook::{JobBookEvents, MateSettled, RangeClaimed, RangeSubmitted},
     JobState, RangeState, Terms,
 };
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId, TaskIndex};
@@ -33,13 +33,28 @@ pub struct RangeView {
     pub units: u64,
     /// Submitted number of failed leaves.
     pub failures: u32,
-    /// Submitted root.
+    /// Submitted root; zero while only a seal is known.
     pub root: B256,
+    /// What a replicated range was handed in as, until its root is known.
+    pub seal: Option<B256>,
     /// Submitted content.
     pub content: ContentHash,
     /// Paid to the provider, once settled.
     pub paid: Amount,
     /// Protocol fee, once settled.
+    pub fee: Amount,
+    /// The second provider of a replicated range, if it was paid.
+    pub mate: Option<Mate>,
+}
+
+/// Who did a replicated range, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mate {
+    /// Owner account of the provider.
+    pub provider: Address,
+    /// Paid to it.
+    pub paid: Amount,
+    /// What of its part did not go to it.
     pub fee: Amount,
 }
 
@@ -47,6 +62,11 @@ impl RangeView {
     /// Whether its results are part of the job: handed in and not taken back.
     pub fn has_results(&self) -> bool {
         matches!(self.state, RangeState::Submitted | RangeState::Settled)
+    }
+
+    /// Whether its results can be compared with what the provider stands for: not while that is sealed.
+    pub fn can_be_checked(&self) -> bool {
+        self.has_results() && self.seal.is_none()
     }
 
     /// What the provider stands for, to compare its manifest with.
@@ -107,9 +127,11 @@ impl RangeView {
             units: 0,
             failures: 0,
             root: B256::ZERO,
+            seal: None,
             content: ContentHash::default(),
             paid: Amount::ZERO,
             fee: Amount::ZERO,
+            mate: None,
         }
     }
 }
@@ -172,14 +194,13 @@ impl Chronicle {
                 self.ranges.insert(e.seq, RangeView::claimed(e));
                 Ok(Some(e.seq))
             }
-            JobBookEvents::RangeSubmitted(e) => {
-                (self.escrow, self.dry) = (Amount(e.escrow), false);
+            JobBookEvents::RangeSubmitted(e) => self.submitted(e),
+            JobBookEvents::RangeUnsealed(e) => {
                 let range = self.range(e.seq)?;
-                range.state = RangeState::Submitted;
-                (range.units, range.failures, range.root) = (e.units, e.failures, e.root);
-                range.content = ContentHash(e.contentHash.0);
+                (range.root, range.seal) = (e.root, None);
                 Ok(Some(e.seq))
             }
+            JobBookEvents::MateSettled(e) => self.mate_settled(e),
             JobBookEvents::RangeSettled(e) => {
                 self.result_root = e.resultRoot;
                 let range = self.range(e.seq)?;
@@ -195,6 +216,30 @@ impl Chronicle {
                 self.give_back(e.seq, RangeState::Rejected, e.escrow)
             }
         }
+    }
+
+    fn submitted(&mut self, e: &RangeSubmitted) -> Result<Option<u32>, GapError> {
+        (self.escrow, self.dry) = (Amount(e.escrow), false);
+        let replicated = self.terms.replicas != 0;
+        let range = self.range(e.seq)?;
+        range.state = RangeState::Submitted;
+        (range.units, range.failures) = (e.units, e.failures);
+        (range.root, range.seal) =
+            if replicated { (B256::ZERO, Some(e.root)) } else { (e.root, None) };
+        range.content = ContentHash(e.contentHash.0);
+        Ok(Some(e.seq))
+    }
+
+    /// The second part of a replicated range's money: to the mate, or back if nobody has earned it. That the range is settled is
+    /// said next.
+    fn mate_settled(&mut self, e: &MateSettled) -> Result<Option<u32>, GapError> {
+        let (provider, paid, fee) = (e.provider, Amount(e.paid), Amount(e.fee));
+        if provider.is_zero() {
+            (self.escrow, self.dry) = (sum(self.escrow, paid), false);
+        } else {
+            self.range(e.seq)?.mate = Some(Mate { provider, paid, fee });
+        }
+        Ok(None)
     }
 
     fn give_back(
@@ -271,9 +316,18 @@ impl Chronicle {
             if range.state == RangeState::Settled {
                 totals.paid = sum(totals.paid, range.paid);
                 totals.fees = sum(totals.fees, range.fee);
+                if let Some(mate) = range.mate {
+                    totals.paid = sum(totals.paid, mate.paid);
+                    totals.fees = sum(totals.fees, mate.fee);
+                    let provider = mate.provider;
+                    providers.entry(provider).or_insert_with(|| Share::of(provider)).add_mate(mate);
+                }
             }
             if range.state == RangeState::Submitted {
                 totals.pending = sum(totals.pending, value(range));
+                if self.terms.replicas != 0 {
+                    totals.pending = sum(totals.pending, value(range));
+                }
             }
             if range.has_results() {
                 totals.failures = totals.failures.saturating_add(range.failures);
@@ -315,7 +369,7 @@ pub struct Totals {
     pub paid: Amount,
     /// Paid as protocol fee.
     pub fees: Amount,
-    /// Cost of what is handed in and not yet settled.
+    /// Cost of what is handed in and not yet settled, at most: of a replicated range for both of its providers.
     pub pending: Amount,
     /// Money that no range has reserved.
     pub escrow: Amount,
@@ -337,7 +391,9 @@ pub struct Share {
     pub tasks: u32,
     /// Units handed in.
     pub units: u64,
-    /// Earned by settled ranges.
+    /// Others' ranges that it did, too, and was paid for.
+    pub mated: u32,
+    /// Earned by settled ranges, those as a mate included.
     pub earned: Amount,
     /// Ranges given back or expired.
     pub lost: u32,
@@ -345,8 +401,13 @@ pub struct Share {
 
 impl Share {
     fn of(provider: Address) -> Self {
-        let (earned, ranges, working, tasks, units, lost) = (Amount::ZERO, 0, 0, 0, 0, 0);
-        Self { provider, ranges, working, tasks, units, earned, lost }
+        let (earned, ranges, working, tasks, units) = (Amount::ZERO, 0, 0, 0, 0);
+        Self { provider, ranges, working, tasks, units, mated: 0, earned, lost: 0 }
+    }
+
+    fn add_mate(&mut self, mate: Mate) {
+        self.mated = self.mated.saturating_add(1);
+        self.earned = sum(self.earned, mate.paid);
     }
 
     fn add(&mut self, range: &RangeView) {
@@ -365,3 +426,7 @@ impl Share {
         self.ranges = self.ranges.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+#[path = "chronicle_tests.rs"]
+mod tests;

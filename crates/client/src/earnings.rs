@@ -7,11 +7,11 @@ mod cuts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, U256},
     rpc::types::{Filter, Log},
     sol_types::{SolEvent, SolEventInterface},
 };
-use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry, Tabs};
+use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry, Replicas, Tabs};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
 use self::cuts::{Cut, cuts};
@@ -52,9 +52,9 @@ pub struct Entry {
     pub source: Source,
     /// The job's program, if its opening is known.
     pub program: Option<ContentHash>,
-    /// Tasks that were paid; 0 in a loss, and for answers.
+    /// Tasks that were paid; 0 in a loss, for answers, and of a mate.
     pub tasks: u32,
-    /// Units that were paid; 0 in a loss, and for answers.
+    /// Units that were paid; 0 in a loss, for answers, and of a mate.
     pub units: u64,
     /// What came to the provider's owner.
     pub paid: Amount,
@@ -151,6 +151,7 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         JobBook::RangeClaimed::SIGNATURE_HASH,
         JobBook::RangeSubmitted::SIGNATURE_HASH,
         JobBook::RangeSettled::SIGNATURE_HASH,
+        JobBook::MateSettled::SIGNATURE_HASH,
         JobBook::RangeReleased::SIGNATURE_HASH,
         JobBook::RangeExpired::SIGNATURE_HASH,
         JobBook::RangeRejected::SIGNATURE_HASH,
@@ -170,6 +171,7 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         .event_signature(Tabs::TabSettled::SIGNATURE_HASH)
         .topic3(owner.into_word());
     let answers = link.scan(&answers, first_block).await?;
+    let as_mate = lost_as_mate(link, first_block, owner).await?;
     let mut times = HashMap::new();
     for log in logs.iter().chain(&answers).chain(&slashed) {
         let block = log.block_number.unwrap_or(0);
@@ -185,12 +187,26 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
     let programs = programs(&opened);
     let mut all = entries(&logs, &programs, time);
     all.extend(answered(&answers, time));
-    let mut explained: Vec<&Log> = slashed.iter().chain(&logs).collect();
+    let mut explained: Vec<&Log> = slashed.iter().chain(&logs).chain(&as_mate).collect();
     explained.sort_by_key(|log| (log.block_number, log.log_index));
     all.extend(lost(&cuts(&explained), &programs, time));
     // Each of them is in the chain's order already.
     all.sort_by_key(|entry| entry.block);
     Ok(all)
+}
+
+/// What the chain says about the ranges that a provider owed as a mate.
+async fn lost_as_mate(
+    link: &Link,
+    first_block: u64,
+    owner: Address,
+) -> Result<Vec<Log>, ChainError> {
+    let known = link.read(link.addresses().registry, Registry::providerCall { owner }).await?;
+    let filter = Filter::new()
+        .address(link.addresses().replicas)
+        .event_signature(Replicas::MateLost::SIGNATURE_HASH)
+        .topic3(B256::from(U256::from(known.number)));
+    link.scan(&filter, first_block).await
 }
 
 /// What was cut besides the bonds of ranges.
@@ -261,6 +277,10 @@ fn entries(
                     fee: Amount(e.fee),
                     ..entry(e.jobId, e.seq)
                 }
+            }
+            // Who did it as a mate: the tasks are booked with its provider.
+            JobBookEvents::MateSettled(e) => {
+                Entry { paid: Amount(e.paid), fee: Amount(e.fee), ..entry(e.jobId, e.seq) }
             }
             JobBookEvents::RangeReleased(e) if e.bond > 0 => {
                 Entry { lost: Amount(e.bond), ..entry(e.jobId, e.seq) }
@@ -357,6 +377,22 @@ mod tests {
         assert_eq!((rows[0].sums.ranges, rows[1].sums.ranges), (1, 0));
         let all = sums(&read, |_| String::new()).unwrap();
         assert_eq!(all[0].sums.net(), ("-", Amount(403)));
+    }
+
+    #[test]
+    fn what_a_mate_is_paid_is_a_range_without_tasks_of_its_own() {
+        let mate = Address::repeat_byte(1);
+        let second = JobBook::MateSettled { jobId: 7, seq: 3, provider: mate, paid: 98, fee: 2 };
+        let programs = BTreeMap::from([(7, ContentHash([9; 32]))]);
+        let read = entries(&[log(&second, 3)], &programs, |_| 300);
+        let Entry { source, program, tasks, units, paid, fee, .. } = &read[0];
+        assert_eq!(*source, Source::Range(RangeId { job: JobId(7), seq: 3 }));
+        assert_eq!((*program, *tasks, *units), (Some(ContentHash([9; 32])), 0, 0));
+        assert_eq!((*paid, *fee), (Amount(98), Amount(2)));
+        let rows = sums(&read, |_| String::new()).unwrap();
+        assert_eq!((rows[0].sums.ranges, rows[0].sums.gross), (1, Amount(100)));
+        // The topic by which a provider's own events are found.
+        assert_eq!(second.encode_log_data().topics()[3], mate.into_word());
     }
 
     #[test]

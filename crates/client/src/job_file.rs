@@ -35,6 +35,7 @@
 
 mod files;
 mod inputs;
+mod offer;
 mod price;
 mod program;
 mod requires;
@@ -48,7 +49,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
 use tilth_protocol::{
     Amount, Clock, ContentRef, JobSpec, Limits, Output, Price, Problem, Units,
     amount::UNITS_PER_GFUEL,
@@ -57,50 +57,20 @@ use tilth_protocol::{
 use tilth_service::TimeSpan;
 
 pub(crate) use self::inputs::INLINE_INPUT_BYTES;
-pub use self::text::FailedTasks;
 use self::{
     inputs::{Inputs, read_bounded},
     price::price_rule,
     text::{OutputText, ScheduleText, Text, VerificationText},
 };
+pub use self::{offer::Offer, text::FailedTasks};
 use crate::{handover, task_table};
 
 /// Largest job file that is read: a thousand inputs with long names fit.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most jobs that one file puts one after the other.
 pub const MAX_STAGES: usize = 8;
-
-/// The terms of payment and schedule that go on chain beside the spec's hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Offer {
-    /// Per unit; on the clock the most that is paid.
-    pub price: Price,
-    /// The clock, if the price is not posted; its cap is `price`.
-    pub clock: Option<Clock>,
-    /// Challenge window, seconds; `None`: the shortest that the contract allows for the value.
-    pub window_s: Option<u32>,
-    /// Seconds after its claim from which a range may be expired.
-    pub range_timeout_s: u32,
-    /// How long one range should take, seconds.
-    pub target_s: u16,
-    /// Seconds from opening after which nothing is claimed any more.
-    pub deadline_s: u32,
-    /// Provider slots expected.
-    pub parallelism: u16,
-    /// Tasks in a provider's first range.
-    pub first_range: u32,
-    /// Failed tasks after which the job stops softly; 0: never.
-    pub max_failures: u32,
-    /// Whether samples of what is submitted are re-executed by auditors before it is paid.
-    #[serde(default)]
-    pub audited: bool,
-    /// Class bits that a provider must have.
-    pub required_class: u64,
-    /// Graphics memory that a provider must have, MiB.
-    #[serde(default)]
-    pub min_vram_mib: u32,
-}
+/// Most providers of a range: one claims it, one is drawn later.
+pub const MAX_REPLICAS: u8 = 2;
 
 /// A job that has passed every check and can be submitted.
 #[derive(Clone, Debug)]
@@ -114,8 +84,13 @@ pub struct PreparedJob {
 }
 
 impl PreparedJob {
-    /// What all tasks can cost at most, with one prepare phase per `ranges`.
+    /// What all tasks can cost at most, with one prepare phase per `ranges`: to all providers of their ranges together.
     pub fn most_cost(&self, ranges: u32) -> Option<Amount> {
+        self.offer.for_all(self.most_worth(ranges)?)
+    }
+
+    /// As [`PreparedJob::most_cost`], to one provider of each range: the value of the work.
+    pub fn most_worth(&self, ranges: u32) -> Option<Amount> {
         let tasks = self.spec.limits.unit_cap.checked_mul(u64::from(self.spec.task_count))?;
         let prepare = self.spec.limits.prepare_cap.checked_mul(u64::from(ranges))?;
         Units(tasks.checked_add(prepare)?).cost(self.offer.price)
@@ -281,8 +256,8 @@ fn prepare(
     if job.most_cost(1).is_none() {
         return Err(mistake(
             path,
-            "tasks x gfuel-per-task x price is more money than there can be".into(),
-            "lower one of the three",
+            "tasks x gfuel-per-task x price (x replicas) is more money than there can be".into(),
+            "lower one of them",
         ));
     }
     Ok(job)
@@ -482,6 +457,11 @@ fn offer(
         Some(window) => Some(seconds("verification.window", Some(window), 0, 3 * day)?),
         None => None,
     };
+    let replicas = verification.replicas.unwrap_or(1);
+    if !(1..=MAX_REPLICAS).contains(&replicas) {
+        let detail = format!("verification.replicas is {replicas}, it must be 1 or {MAX_REPLICAS}");
+        return Err(mistake(path, detail, "write `replicas = 2`, or leave it out"));
+    }
     let narrow = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
     Ok(Offer {
         price,
@@ -494,6 +474,7 @@ fn offer(
         first_range: schedule.first_range.unwrap_or(1).max(1),
         max_failures: verification.max_failures.unwrap_or(0),
         audited: verification.audited.unwrap_or(false),
+        replicas,
         required_class: 0,
         min_vram_mib: 0,
     })

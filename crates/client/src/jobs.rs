@@ -170,6 +170,8 @@ pub struct Listed {
     pub tasks: u32,
     /// Tasks settled.
     pub settled: u32,
+    /// Providers of each of its ranges: 1 or 2.
+    pub replicas: u8,
     /// Money no range has reserved.
     pub escrow: Amount,
     /// When it was opened, Unix seconds.

@@ -57,6 +57,10 @@ pub struct ContractAddresses {
     pub audit_desk: Address,
     /// `Bench`.
     pub bench: Address,
+    /// `Waiting`.
+    pub waiting: Address,
+    /// `Replicas`.
+    pub replicas: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -75,6 +79,8 @@ impl From<Addresses> for ContractAddresses {
             audits: all.audits,
             audit_desk: all.audit_desk,
             bench: all.bench,
+            waiting: all.waiting,
+            replicas: all.replicas,
             tabs: all.tabs,
         }
     }
@@ -94,6 +100,8 @@ impl From<ContractAddresses> for Addresses {
             audits: all.audits,
             audit_desk: all.audit_desk,
             bench: all.bench,
+            waiting: all.waiting,
+            replicas: all.replicas,
             tabs: all.tabs,
         }
     }

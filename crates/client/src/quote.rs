@@ -77,7 +77,7 @@ pub struct Estimate {
     /// The clock, if it is one.
     #[serde(serialize_with = "terms_of", skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
-    /// What the job is likely to cost, with the protocol fee, which providers bear.
+    /// What the job is likely to cost, to all providers of its ranges, with the protocol fee, which they bear.
     pub cost: Option<Amount>,
     /// The most it can cost: all tasks at their caps, at the highest price.
     pub most_cost: Option<Amount>,
@@ -181,6 +181,11 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// What the expected units cost, to all providers of their ranges.
+    fn cost(&self, price: Price) -> Option<Amount> {
+        self.job.offer.for_all(self.units.cost(price)?)
+    }
+
     fn most_cost(&self, price: Price) -> Option<Amount> {
         let mut job = self.job.clone();
         job.offer.price = price;
@@ -195,7 +200,7 @@ impl Case<'_> {
         Some(Estimate {
             price: Some(price),
             clock: None,
-            cost: self.units.cost(price),
+            cost: self.cost(price),
             most_cost: self.most_cost(price),
             finish_s: self.work_s.filter(|_| taken),
         })
@@ -218,7 +223,7 @@ impl Case<'_> {
         Some(Estimate {
             price,
             clock: Some(clock),
-            cost: price.and_then(|price| self.units.cost(price)),
+            cost: price.and_then(|price| self.cost(price)),
             most_cost: self.most_cost(clock.cap),
             finish_s,
         })
@@ -344,6 +349,7 @@ mod tests {
                 first_range: 1,
                 max_failures: 0,
                 audited: false,
+                replicas: 1,
                 required_class: 0,
                 min_vram_mib: 0,
             },
@@ -385,6 +391,19 @@ mod tests {
         let mut cheap = job(None);
         cheap.offer.price = Price(9);
         assert_eq!(Quote::of(&cheap, Some(market(true))).posted.unwrap().finish_s, None);
+    }
+
+    #[test]
+    fn both_providers_of_a_range_are_reckoned_with() {
+        let mut both = job(None);
+        (both.offer.audited, both.offer.replicas) = (true, 2);
+        let quotes = [job(None), both].map(|job| Quote::of(&job, Some(market(true))));
+        let [one, both] = quotes.map(|quote| [quote.posted.unwrap(), quote.clock.unwrap()]);
+        for (one, both) in one.iter().zip(&both) {
+            assert_eq!(both.cost.unwrap().0, 2 * one.cost.unwrap().0);
+            assert_eq!(both.most_cost.unwrap().0, 2 * one.most_cost.unwrap().0);
+            assert_eq!((both.price, both.finish_s), (one.price, one.finish_s), "at the same price");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use alloy::{
 };
 use tilth_contracts::{
     JobBook::JobBookErrors, Ledger::LedgerErrors, Refusal, Registry::RegistryErrors,
-    Tabs::TabsErrors, TermsField, WGrain::WGrainErrors,
+    Replicas::ReplicasErrors, Tabs::TabsErrors, TermsField, WGrain::WGrainErrors,
+    Waiting::WaitingErrors,
 };
 use tilth_protocol::{Amount, Problem};
 
@@ -20,6 +21,12 @@ pub(crate) fn explain(action: &'static str, data: &Bytes) -> Problem {
     }
     if let Ok(error) = RegistryErrors::abi_decode(data) {
         return plain(format!("Registry: {error:?}"));
+    }
+    if let Ok(error) = WaitingErrors::abi_decode(data) {
+        return plain(format!("Waiting: {error:?}"));
+    }
+    if let Ok(error) = ReplicasErrors::abi_decode(data) {
+        return plain(format!("Replicas: {error:?}"));
     }
     if let Ok(error) = TabsErrors::abi_decode(data) {
         return tabs(&error);

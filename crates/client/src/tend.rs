@@ -4,6 +4,7 @@
 //! detaches; everything goes on from chain and store when the job is tended again.
 
 mod audits;
+mod replicas;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,7 @@ use tilth_protocol::{Contact, JobId, Problem};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
 
-pub use self::audits::AuditTotals;
+pub use self::{audits::AuditTotals, replicas::ReplicaTotals};
 use crate::{
     Agreed, ChainError, Chronicle, Follow, Following, JobError, Jobs, News, Scope, Totals,
     attention::{Attention, Effect, Event, Moment},
@@ -28,7 +29,7 @@ use crate::{
     chronicle::RangeView,
     collect::{CollectError, collect},
     jobs::write_whole,
-    waiting,
+    mates, waiting,
 };
 
 /// How long one attempt at fetching a range may take; the next one goes on where it stopped.
@@ -58,6 +59,8 @@ pub struct Progress {
     pub checked: u32,
     /// Audits, in an audited job.
     pub audits: Option<AuditTotals>,
+    /// What came of the seals of its ranges, in a replicated job.
+    pub replicas: Option<ReplicaTotals>,
     /// Ranges whose results are not what was submitted.
     pub refused: Vec<RefusedRange>,
     /// Why nobody works on it, if so for a while.
@@ -157,6 +160,8 @@ struct Tender {
     looked: Option<Instant>,
     /// How the audits of ranges stand.
     standings: BTreeMap<u32, Standing>,
+    /// How their replicas stand, in a replicated job.
+    replicas: BTreeMap<u32, mates::Standing>,
 }
 
 impl Tender {
@@ -172,6 +177,7 @@ impl Tender {
             checked: 0,
             // Who only watches does not follow them, and zeros would say that there are none.
             audits: (agreed.terms.audited && how.pay).then(AuditTotals::default),
+            replicas: (agreed.terms.replicas != 0 && how.pay).then(ReplicaTotals::default),
             refused: Vec::new(),
             waiting: None,
             away: None,
@@ -183,6 +189,7 @@ impl Tender {
             agreed: agreed.clone(),
             attention: Attention::new(how.pay, agreed.terms.audited),
             standings: BTreeMap::new(),
+            replicas: BTreeMap::new(),
             chronicle: None,
             pays: how.pay,
             began: Instant::now(),
@@ -214,7 +221,7 @@ impl Tender {
                 error = &mut failed => return Err(error.into()),
                 news = follow.next() => self.news(news.ok_or(ChainError::Unread)?)?,
                 Some(done) = self.work.join_next() => self.done(done)?,
-                Some((seq, standing)) = standings.recv() => self.stands(seq, standing),
+                Some(moved) = standings.recv() => self.moved(moved),
                 Some(ended) = audits.join_next() => {
                     // Without them nothing of the job would be paid any more.
                     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
@@ -280,6 +287,10 @@ impl Tender {
         let Some(range) = seq.and_then(|seq| chronicle.ranges.get(&seq)) else { return Ok(false) };
         self.last_work = Instant::now();
         let event = match range.state {
+            // Of a seal nothing can be said, and its results are a secret.
+            RangeState::Submitted | RangeState::Settled if !range.can_be_checked() => {
+                return Ok(false);
+            }
             RangeState::Submitted => Event::Results { seq: range.seq, settled: false },
             RangeState::Settled => Event::Results { seq: range.seq, settled: true },
             RangeState::Released | RangeState::Expired | RangeState::Rejected => {
@@ -494,7 +505,7 @@ impl Tender {
     }
 }
 
-/// Fetches and checks one range: from its provider, else from others who work on the job.
+/// Fetches and checks one range: from its provider, else from its mate, else from others who work on the job.
 async fn fetch(
     jobs: &Jobs,
     agreed: &Agreed,
@@ -503,6 +514,12 @@ async fn fetch(
 ) -> Result<(), CollectError> {
     others.sort_unstable();
     others.dedup();
+    if agreed.terms.replicas != 0
+        && let Some(mate) = replicas::mate_of(jobs, agreed.job, range).await
+    {
+        others.retain(|other| *other != mate);
+        others.insert(0, mate);
+    }
     let known = contacts(jobs, range.provider, &others, false).await;
     let result = attempt(jobs, agreed, range, &known).await;
     if !matches!(result, Err(CollectError::Missing(_))) {

@@ -32,7 +32,8 @@ pub mod job_book {
     );
 }
 
-/// Code of the JobBook for opening, funding and ending jobs; called through the JobBook only.
+/// Code of the JobBook for opening, funding and ending jobs, and for ranges that come back; called through
+/// the JobBook only.
 pub mod job_desk {
     alloy_sol_types::sol!(
         #[derive(Debug, PartialEq, Eq)]
@@ -86,6 +87,24 @@ pub mod bench {
     );
 }
 
+/// The lines from which mates are drawn.
+pub mod waiting {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Waiting,
+        "../../contracts/artifacts/Waiting.json"
+    );
+}
+
+/// Ranges that two providers do.
+pub mod replicas {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Replicas,
+        "../../contracts/artifacts/Replicas.json"
+    );
+}
+
 /// What is owed for single answers, settled in batches.
 pub mod tabs {
     alloy_sol_types::sol!(
@@ -132,6 +151,8 @@ pub use job_view::JobView;
 pub use ledger::Ledger;
 pub use reduce_sum::ReduceSum;
 pub use registry::Registry;
+pub use replicas::Replicas;
 pub use solo_randomness::SoloRandomness;
 pub use tabs::Tabs;
+pub use waiting::Waiting;
 pub use wgrain::WGrain;

@@ -7,8 +7,8 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
 use crate::bindings::{
-    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, Registry,
-    SoloRandomness, Tabs, WGrain,
+    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, Registry, Replicas,
+    SoloRandomness, Tabs, WGrain, Waiting,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
@@ -42,6 +42,10 @@ pub struct Addresses {
     pub audit_desk: Address,
     /// `Bench`, the judge of `JobBook` and `Registry`.
     pub bench: Address,
+    /// `Waiting`.
+    pub waiting: Address,
+    /// `Replicas`.
+    pub replicas: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -61,6 +65,8 @@ impl Addresses {
             audits: address!("0x74696c7468000000000000000000000000001009"),
             audit_desk: address!("0x74696c746800000000000000000000000000100a"),
             bench: address!("0x74696c746800000000000000000000000000100b"),
+            waiting: address!("0x74696c746800000000000000000000000000100c"),
+            replicas: address!("0x74696c746800000000000000000000000000100d"),
             tabs: address!("0x74696c7468000000000000000000000000001010"),
         }
     }
@@ -87,12 +93,14 @@ impl Addresses {
             audits: next(),
             audit_desk: next(),
             bench: next(),
+            waiting: next(),
+            replicas: next(),
             tabs: next(),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [Address; 12] {
+    pub const fn all(&self) -> [Address; 14] {
         let Self {
             token,
             ledger,
@@ -105,11 +113,13 @@ impl Addresses {
             audits,
             audit_desk,
             bench,
+            waiting,
+            replicas,
             tabs,
         } = *self;
         [
             token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits,
-            audit_desk, bench, tabs,
+            audit_desk, bench, waiting, replicas, tabs,
         ]
     }
 }
@@ -168,7 +178,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         address,
         init_code: [code.as_ref(), &args].concat().into(),
     };
-    let mut steps = Vec::with_capacity(12);
+    let mut steps = Vec::with_capacity(14);
     if params.token.is_none() {
         steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
@@ -183,7 +193,11 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
     let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
     // `AuditLayout.Deployment`, the same.
     let audits = (at.bench, at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small);
-    let bench = (at.job_book, at.registry, at.audits).abi_encode_params();
+    let bench = (at.job_book, at.registry, at.audits, at.waiting, at.replicas).abi_encode_params();
+    let waiting = (at.bench, at.job_book, at.registry, at.audits, at.replicas).abi_encode_params();
+    // What mates lose goes to the purse of the audits.
+    let replicas = (at.bench, at.job_book, at.registry, at.waiting, at.randomness, at.audits)
+        .abi_encode_params();
     let tabs = (at.ledger, at.registry, params.treasury, fee_bps).abi_encode_params();
     steps.extend([
         step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),
@@ -201,6 +215,8 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         step("Audits", at.audits, &Audits::BYTECODE, (audits, at.audit_desk).abi_encode_params()),
         step("AuditDesk", at.audit_desk, &AuditDesk::BYTECODE, (audits,).abi_encode_params()),
         step("Bench", at.bench, &Bench::BYTECODE, bench),
+        step("Waiting", at.waiting, &Waiting::BYTECODE, waiting),
+        step("Replicas", at.replicas, &Replicas::BYTECODE, replicas),
         step("Tabs", at.tabs, &Tabs::BYTECODE, tabs),
     ]);
     steps

@@ -13,11 +13,15 @@ pub mod state;
 
 pub use bindings::{
     AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry,
-    SoloRandomness, Tabs, WGrain,
+    Replicas, SoloRandomness, Tabs, WGrain, Waiting,
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},
     tabs::ITabs::Line as TabLine,
+    waiting::IWaiting::Entry as WaitingEntry,
 };
 pub use consent::consent_digest;
 pub use deployment::{Addresses, DeployParams, Step, plan};
-pub use state::{AuditOutcome, AuditState, JobState, RangeState, Refusal, SeatState, TermsField};
+pub use state::{
+    AuditOutcome, AuditState, EntryState, JobState, RangeState, Refusal, ReplicaOutcome,
+    ReplicaState, SeatState, TermsField,
+};

@@ -161,6 +161,8 @@ on_chain_enum! {
         FloorPrice = 13 => "floor price",
         /// With a clock: 16 seconds to the deadline.
         FinishSeconds = 14 => "finish of the clock",
+        /// 0, or 2 in an audited job.
+        Replicas = 15 => "replicas",
     }
 }
 
@@ -216,6 +218,54 @@ on_chain_enum! {
     }
 }
 
+on_chain_enum! {
+    /// `IReplicas.State`: where a replicated range stands before its audit.
+    ReplicaState, "state of a replica" {
+        /// There is no such replica: the range was not submitted, or its job is not replicated.
+        None = 0 => "unknown",
+        /// The primary has committed; the beacon draws its mate.
+        Sealed = 1 => "waiting for the beacon",
+        /// The mate runs the range and commits.
+        Working = 2 => "being done by its mate",
+        /// Both show their roots.
+        Revealing = 3 => "roots are being shown",
+        /// There is no mate; the primary shows its root.
+        Alone = 4 => "waiting for its provider to show the root",
+        /// Over.
+        Closed = 5 => "over",
+    }
+}
+
+on_chain_enum! {
+    /// `IReplicas.Outcome`: what a replica has come to.
+    ReplicaOutcome, "outcome of a replica" {
+        /// Not over.
+        Open = 0 => "open",
+        /// Both roots are equal: both are paid when the audit lets it be paid.
+        Matched = 1 => "matched",
+        /// The primary has shown its root, and there is no mate.
+        Alone = 2 => "without a mate",
+        /// The roots differ: the range is audited, and the mate is not paid.
+        Unequal = 3 => "unequal",
+        /// The primary did not show its root: the range is rejected.
+        Silent = 4 => "not shown by its provider",
+    }
+}
+
+on_chain_enum! {
+    /// `IWaiting.State`: how a provider stands in the line of a job.
+    EntryState, "state of a waiting provider" {
+        /// It does not wait.
+        Nobody = 0 => "not waiting",
+        /// On the line.
+        Waiting = 1 => "waiting",
+        /// Off the line until its ranges are closed.
+        Taken = 2 => "drawn",
+        /// Off the line for good; its bond is not free yet.
+        Left = 3 => "gone",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,11 +279,14 @@ mod tests {
                 assert!(value > 5);
             }
             assert_eq!(Refusal::try_from(value).is_ok(), value <= 12);
-            assert_eq!(TermsField::try_from(value).is_ok(), value <= 14);
+            assert_eq!(TermsField::try_from(value).is_ok(), value <= 15);
             assert_eq!(RangeState::try_from(value).is_ok(), value <= 6);
             assert_eq!(AuditState::try_from(value).is_ok(), value <= 6);
             assert_eq!(AuditOutcome::try_from(value).is_ok(), value <= 4);
             assert_eq!(SeatState::try_from(value).is_ok(), value <= 4);
+            assert_eq!(ReplicaState::try_from(value).is_ok(), value <= 5);
+            assert_eq!(ReplicaOutcome::try_from(value).is_ok(), value <= 4);
+            assert_eq!(EntryState::try_from(value).is_ok(), value <= 3);
         }
     }
 }

@@ -11,8 +11,8 @@ use revm::{
     state::AccountInfo,
 };
 use tilth_contracts::{
-    Addresses, AuditDesk, Audits, Bench, DeployParams, JobBook, Ledger, Registry, Terms, WGrain,
-    consent_digest, deployment, plan,
+    Addresses, AuditDesk, Audits, Bench, DeployParams, JobBook, Ledger, Registry, Replicas, Terms,
+    WGrain, Waiting, consent_digest, deployment, plan,
 };
 use tilth_protocol::amount::GRAIN;
 
@@ -103,6 +103,7 @@ fn steps_end_up_where_they_were_announced_and_the_contracts_know_each_other() ->
             minVramMib: 0,
             afterJob: 0,
             audited: false,
+            replicas: 0,
             callback: Address::ZERO,
             program: B256::repeat_byte(2),
             contact: Bytes::from_static(b"here"),
@@ -158,6 +159,15 @@ fn the_bench_is_the_judge_and_audits_keep_the_purse() -> Outcome {
         (at.audit_desk, AuditDesk::registryCall {}.abi_encode(), at.registry),
         (at.audit_desk, AuditDesk::randomnessCall {}.abi_encode(), at.randomness),
         (at.bench, Bench::auditsCall {}.abi_encode(), at.audits),
+        (at.bench, Bench::waitingCall {}.abi_encode(), at.waiting),
+        (at.bench, Bench::replicasCall {}.abi_encode(), at.replicas),
+        (at.waiting, Waiting::benchCall {}.abi_encode(), at.bench),
+        (at.waiting, Waiting::auditsCall {}.abi_encode(), at.audits),
+        (at.waiting, Waiting::replicasCall {}.abi_encode(), at.replicas),
+        (at.replicas, Replicas::benchCall {}.abi_encode(), at.bench),
+        (at.replicas, Replicas::waitingCall {}.abi_encode(), at.waiting),
+        (at.replicas, Replicas::randomnessCall {}.abi_encode(), at.randomness),
+        (at.replicas, Replicas::purseCall {}.abi_encode(), at.audits),
         (at.job_book, JobBook::purseCall {}.abi_encode(), at.audits),
     ];
     for (nonce, (contract, data, expected)) in (0..).zip(reads) {
@@ -188,6 +198,8 @@ fn an_existing_token_is_not_deployed_again() -> Outcome {
             "Audits",
             "AuditDesk",
             "Bench",
+            "Waiting",
+            "Replicas",
             "Tabs"
         ]
     );

@@ -1,5 +1,5 @@
-//! Audits that are open when the network is stopped. The chain's time goes on while everybody is away, so whoever is not
-//! back in time is punished at the next start.
+//! Audits and seals that are open when the network is stopped. The chain's time goes on while everybody is away, so whoever
+//! is not back in time is punished at the next start.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(crate) async fn settled(
     let open = known.filter(|open| *open > 0);
     if let Some(open) = open {
         let patience_s = wait.patience.as_secs();
-        info!(name, open, patience_s, "waiting for open audits before stopping");
+        info!(name, open, patience_s, "waiting for open audits and seals before stopping");
     } else if known.is_some() {
         return true;
     }
@@ -51,11 +51,11 @@ pub(crate) async fn settled(
     let over = timeout(wait.patience, over).await.is_ok_and(|over| over.is_ok());
     if !over {
         let open = *at_stake.borrow();
-        let (what, advice) = ("it stops while audits of it are open", wait.advice);
+        let (what, advice) = ("it stops while audits or seals of it are open", wait.advice);
         match open {
             Some(open) => warn!(name, open, advice, "{what}"),
             None => {
-                warn!(name, advice, "it stops before it has seen whether audits of it are open")
+                warn!(name, advice, "it stops before it has seen whether any of it are open")
             }
         }
     }

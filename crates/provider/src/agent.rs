@@ -14,9 +14,11 @@ use tilth_blobs::Tag;
 use tilth_client::{
     ChainError, News,
     clock::{now, until},
+    mates::Part,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_service::Spawner;
+use tilth_verification::replica::Found;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
@@ -30,12 +32,12 @@ use crate::{
     ignored::Ignored,
     journal::Extent,
     machine::{
-        Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, Note, Refusal, SlotId,
-        Trouble, Unfit, Work,
+        Ask, ChainEvent, Commitment, Effect, Event, Machine, Millis, MoveFailure, Note, Refusal,
+        SlotId, Trouble, Unfit, Work,
     },
     news::{Heard, More, hear},
     role,
-    shop::Shop,
+    shop::{Partner, Shop},
     slot::{Order, Slot, Task},
     status::{ChainStatus, SlotStatus, Status},
     store, sweep,
@@ -241,6 +243,11 @@ impl Agent {
             (ChainEvent::Settled { paid, .. }, More::Settled { provider }) if provider == owner => {
                 self.bookmark.settled(job, *paid);
             }
+            (ChainEvent::MatePaid { provider, paid, .. }, _) if *provider == owner => {
+                self.bookmark.settled(job, *paid);
+            }
+            // Somebody else's place in a line.
+            (_, More::Line { number }) if !self.shop.is_number(number) => return Ok(()),
             (ChainEvent::Released { range } | ChainEvent::Expired { range }, _) => {
                 self.counts.remove(range);
             }
@@ -285,6 +292,10 @@ impl Agent {
                 self.answer(format!("claim {}", ask.job), async move {
                     answer_to(&ask, chain.claim(&ask).await)
                 });
+            }
+            Effect::Wait { .. } | Effect::Leave { .. } => self.line_up(&effect),
+            Effect::Found { range, from, count, commitment } => {
+                self.shop.tell_found(range, Part { from, count }, found_of(&commitment));
             }
             Effect::Store { range, from, count } => self.store(range, from, count),
             Effect::Submit { range, commitment, ask } => self.submit(range, commitment, ask),
@@ -396,11 +407,45 @@ impl Agent {
         });
     }
 
+    /// Moves in a line of those who wait to be drawn.
+    fn line_up(&self, effect: &Effect) {
+        let (Effect::Wait { job, .. } | Effect::Leave { job }) = *effect else { return };
+        let wanted = match *effect {
+            Effect::Wait { bond, min_price, .. } => Some((bond, min_price)),
+            _ => None,
+        };
+        let (chain, partner) = (self.shop.chain.clone(), self.shop.partner);
+        self.answer(format!("line of {job}"), async move {
+            let place = match (partner, wanted) {
+                (Some(Partner { number, .. }), Some((bond, min_price))) => {
+                    chain.wait_in_line(job, number, bond, min_price).await
+                }
+                (Some(Partner { number, .. }), None) => chain.leave_line(job, number).await,
+                (None, _) => None,
+            };
+            Event::Moved { job, place }
+        });
+    }
+
+    /// What is handed in: a seal, where a second provider does the range, too.
+    fn sealed(&self, range: RangeId, commitment: Commitment) -> Option<Commitment> {
+        if !self.shop.opening(range.job)?.replicated {
+            return Some(commitment);
+        }
+        let root = self.shop.partner?.sealer.seal(range, &found_of(&commitment));
+        Some(Commitment { root, ..commitment })
+    }
+
     fn submit(&self, range: RangeId, commitment: Commitment, ask: Option<Ask>) {
         let chain = self.shop.chain.clone();
         let events = self.events.clone();
+        let sealed = self.sealed(range, commitment);
         self.spawn(format!("submit {range}"), async move {
-            let (submitted, given) = chain.submit(range, &commitment, ask.as_ref()).await;
+            let (submitted, given) = match sealed {
+                Some(commitment) => chain.submit(range, &commitment, ask.as_ref()).await,
+                // Whether a root or a seal is wanted is not known: neither may take the other's place.
+                None => (Err(MoveFailure::Later), None),
+            };
             let event = match submitted {
                 Ok(at) => {
                     let Commitment { units, failures, .. } = commitment;
@@ -425,6 +470,7 @@ impl Agent {
                 warn!(%range, %error, "a range's content stays pinned until its job is forgotten");
             }
             guards::lift(&shop, range);
+            shop.forget_found(range);
             if let Err(error) = remove(&shop.folder.journal(range)) {
                 warn!(%range, %error, "a journal cannot be removed");
             }
@@ -493,6 +539,9 @@ impl Agent {
             status.slots.clone_from(&slots);
             status.held = standing.held;
             status.unsettled = standing.unsettled;
+            status.mates = standing.mates;
+            status.lines = standing.lines;
+            status.bonds = standing.bonds;
             status.jobs = standing.jobs;
             status.pending = standing.pending;
             status.still = standing.still;
@@ -523,6 +572,11 @@ fn answer_to(ask: &Ask, given: Result<crate::machine::Claim, Refusal>) -> Event 
     }
 }
 
+fn found_of(commitment: &Commitment) -> Found {
+    let Commitment { root, units, failures, .. } = *commitment;
+    Found { root, units, failures }
+}
+
 fn slot_status(work: Work) -> SlotStatus {
     match work {
         Work::Idle => SlotStatus::Idle,
@@ -546,5 +600,8 @@ fn tell(note: &Note) {
             warn!(%job, "the stake does not cover a single task of this job, or the job is audited and there are too few auditors; stake more to work on it");
         }
         Note::GaveUp { range, deaths } => warn!(%range, deaths, "giving a range back"),
+        Note::Missed { range } => {
+            warn!(%range, "a range that we are the mate of is not done: that costs a tenth of its value");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! lock                     held while a provider runs
 //! endpoint.key             32 secret bytes: the same endpoint id in every life
+//! replica.key              32 secret bytes: they salt the seals of replicated ranges
 //! bookmark.json            how far the chain has been read
 //! content/                 the content store
 //! artifacts/ENGINE/HASH    compiled programs
@@ -171,7 +172,17 @@ impl Folder {
 
     /// The endpoint's secret key, made at the first start.
     pub(crate) fn endpoint_secret(&self) -> Result<[u8; 32], ProviderError> {
-        let path = self.root.join("endpoint.key");
+        self.secret("endpoint.key")
+    }
+
+    /// What salts the seals of replicated ranges, made at the first start. With another one nothing that was sealed
+    /// before can be shown.
+    pub(crate) fn replica_secret(&self) -> Result<[u8; 32], ProviderError> {
+        self.secret("replica.key")
+    }
+
+    fn secret(&self, name: &str) -> Result<[u8; 32], ProviderError> {
+        let path = self.root.join(name);
         kept_secret(&path).map_err(|source| ProviderError::Folder {
             action: "cannot use",
             path,
@@ -237,6 +248,8 @@ mod tests {
         let folder = Folder::open(dir.path()).unwrap();
         assert_eq!(folder.endpoint_secret().unwrap(), secret);
         assert_ne!(secret, [0; 32]);
+        let salt = folder.replica_secret().unwrap();
+        assert!(salt != secret && folder.replica_secret().unwrap() == salt);
         let key = folder.root().join("endpoint.key");
         fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
         let problem = folder.endpoint_secret().unwrap_err().problem();

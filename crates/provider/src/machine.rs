@@ -14,14 +14,18 @@
 //!   +--------+--> Releasing -> (gone) <------+
 //! ```
 //!
+//! One that we are the mate of goes `Held -> Running -> Storing -> Kept -> Settled or Rejected`; it is committed to and
+//! shown by the keeper around `tilth_client::mates`, and cannot be given back.
+//!
 //! # Invariants (tested over random histories in `properties`)
 //! - Nothing is decided before the chain's past is known ([`Event::CaughtUp`]).
 //! - A job is claimed from only if it pays the floor, fits our class, has its inputs here and has been
 //!   calibrated.
 //! - Only ranges that the chain gave us are run; one is never on two slots.
-//! - At most two ranges per slot are held or asked for.
+//! - At most two ranges per slot are held or asked for, besides those that we were drawn for.
 //! - A range is submitted again only after its submission failed without being carried out.
 //! - What was claimed is submitted or given back, unless the chain took it first.
+//! - In a job's line we wait only while we would take work of it; what is answered for is not forgotten.
 //! - Without open jobs and unsettled ranges there is no wake-up time.
 //! - While the machine rests ([`Event::Rest`]) nothing is claimed, fetched ahead or calibrated. What was
 //!   claimed is begun only under [`Rest::Finish`], and then only what cannot be given back for nothing.
@@ -33,6 +37,7 @@ mod clock;
 mod effect;
 mod event;
 mod job;
+mod line;
 mod plan;
 mod range;
 mod rest;
@@ -45,6 +50,8 @@ mod audited;
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
+mod mated;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -53,15 +60,15 @@ mod scenarios;
 #[cfg(test)]
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tilth_protocol::{Amount, JobId, RangeId};
 
 pub use self::{
     effect::{Ask, Effect, Note, Unfit},
     event::{
-        ChainEvent, Claim, Commitment, Event, Millis, MoveFailure, Pace, Refusal, Rest, RunTrouble,
-        SlotId, Terms, Trouble,
+        ChainEvent, Claim, Commitment, Event, Millis, MoveFailure, Pace, Place, Refusal, Rest,
+        RunTrouble, SlotId, Terms, Trouble,
     },
     plan::MAX_FETCHES,
     rules::Rules,
@@ -95,6 +102,10 @@ pub struct Machine {
     crowded: bool,
     jobs: BTreeMap<JobId, Job>,
     ranges: BTreeMap<RangeId, Range>,
+    /// Replicated ranges that we answer for.
+    duties: BTreeSet<RangeId>,
+    /// Whether those of an earlier life are among them.
+    duties_known: bool,
     slots: Vec<Slot>,
     /// Counts news after which a refusal may be outdated.
     epoch: u64,
@@ -137,13 +148,19 @@ pub struct Standing {
     pub held: usize,
     /// Those of them that stand still for as long as the owner has the machine.
     pub still: usize,
-    /// Ranges submitted and not settled.
+    /// Ranges submitted and not settled, and those stored as mates.
     pub unsettled: usize,
+    /// Ranges that we are the mate of and that are not stored.
+    pub mates: usize,
+    /// Lines in which we wait to be drawn.
+    pub lines: usize,
+    /// Lines that we have left and whose bonds are not free.
+    pub bonds: usize,
     /// Jobs that are or may be worked on.
     pub jobs: usize,
     /// Paid by ranges settled since the machine began to follow.
     pub earned: Amount,
-    /// Asks and withdrawals that have not been answered yet.
+    /// Asks, moves in lines and withdrawals that have not been answered yet.
     pub pending: usize,
     /// Whether the disk's share for content is nearly used up, so that no new work is taken.
     pub crowded: bool,
@@ -164,6 +181,8 @@ impl Machine {
             crowded: false,
             jobs: BTreeMap::new(),
             ranges: BTreeMap::new(),
+            duties: BTreeSet::new(),
+            duties_known: false,
             slots,
             epoch: 0,
             earned: Amount::ZERO,
@@ -204,15 +223,17 @@ impl Machine {
 
     /// Sums for people, and for deciding when a drain is over.
     pub fn standing(&self) -> Standing {
-        let unsettled =
-            self.ranges.values().filter(|range| matches!(range.stage, Stage::Submitted)).count();
+        let unsettled = |range: &&Range| matches!(range.stage, Stage::Submitted | Stage::Kept);
         Standing {
             held: self.held(),
             still: self.still(),
-            unsettled,
+            unsettled: self.ranges.values().filter(unsettled).count(),
+            mates: self.to_be_done(),
+            lines: self.lines_at(Place::On),
+            bonds: self.lines_at(Place::Left),
             jobs: self.jobs.values().filter(|job| !job.closed && job.unfit.is_none()).count(),
             earned: self.earned,
-            pending: self.asks() + usize::from(self.withdrawing),
+            pending: self.asks() + self.moves() + usize::from(self.withdrawing),
             crowded: self.crowded,
         }
     }

@@ -1,10 +1,10 @@
 //! The contracts' logs in the words of the machine. Pure.
 
 use alloy::{rpc::types::Log, sol_types::SolEventInterface};
-use tilth_contracts::{JobBook::JobBookEvents, Terms as Offered};
+use tilth_contracts::{JobBook::JobBookEvents, Terms as Offered, Waiting::WaitingEvents};
 use tilth_protocol::{Amount, Clock, ContentHash, JobId, Price, RangeId};
 
-use crate::machine::{ChainEvent, Claim, Millis, Terms};
+use crate::machine::{ChainEvent, Claim, Millis, Place, Terms};
 
 /// One log that concerns providers.
 #[derive(Clone, Debug)]
@@ -36,6 +36,11 @@ pub(crate) enum More {
         /// The owner account.
         provider: alloy_primitives::Address,
     },
+    /// Whose place in a line it is.
+    Line {
+        /// The provider's number.
+        number: u32,
+    },
 }
 
 /// What is needed to fetch a job and to check that its spec is what the chain was told.
@@ -48,6 +53,8 @@ pub(crate) struct Opening {
     pub(crate) range_timeout_ms: u64,
     /// Whether submitted ranges are audited.
     pub(crate) audited: bool,
+    /// Whether seals are submitted in the place of roots.
+    pub(crate) replicated: bool,
     /// Encoded contact of whoever serves the spec.
     pub(crate) contact: Vec<u8>,
 }
@@ -60,21 +67,24 @@ impl Heard {
             | ChainEvent::ToppedUp { job }
             | ChainEvent::Draining { job }
             | ChainEvent::Reopened { job }
+            | ChainEvent::Line { job, .. }
             | ChainEvent::Closed { job } => *job,
             ChainEvent::Claimed { claim, .. } => claim.range.job,
             ChainEvent::Submitted { range, .. }
             | ChainEvent::Released { range }
             | ChainEvent::Expired { range }
             | ChainEvent::Rejected { range }
+            | ChainEvent::MatePaid { range, .. }
             | ChainEvent::Settled { range, .. } => range.job,
         }
     }
 }
 
-/// Reads a log of the `JobBook`. `None`: it does not concern providers.
+/// Reads a log of the `JobBook` or of `Waiting`. `None`: it does not concern providers.
 pub(crate) fn hear(log: &Log) -> Option<Heard> {
-    let event = JobBookEvents::decode_log(&log.inner).ok()?.data;
     let block = log.block_number?;
+    let Ok(event) = JobBookEvents::decode_log(&log.inner) else { return hear_line(log, block) };
+    let event = event.data;
     let nothing = |event| Some(Heard { event, block, more: More::Nothing });
     match event {
         JobBookEvents::JobOpened(e) => {
@@ -86,6 +96,7 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
                 prepare_cap: e.terms.prepareCap,
                 range_timeout_ms: seconds(e.terms.rangeTimeout.into()),
                 audited: e.terms.audited,
+                replicated: e.terms.replicas != 0,
                 contact: e.terms.contact.to_vec(),
             };
             let event = ChainEvent::Opened { job, terms: terms(&e.terms, e.at.to()) };
@@ -125,9 +136,27 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
         JobBookEvents::RangeRejected(e) => {
             nothing(ChainEvent::Rejected { range: range(e.jobId, e.seq) })
         }
-        // Whether the escrow is dry is asked when it matters; callbacks are the client's affair.
-        JobBookEvents::JobDry(_) | JobBookEvents::JobCallback(_) => None,
+        JobBookEvents::MateSettled(e) => nothing(ChainEvent::MatePaid {
+            range: range(e.jobId, e.seq),
+            provider: e.provider,
+            paid: Amount(e.paid),
+        }),
+        // Whether the escrow is dry is asked when it matters; callbacks are the client's affair; our roots we know.
+        JobBookEvents::JobDry(_)
+        | JobBookEvents::JobCallback(_)
+        | JobBookEvents::RangeUnsealed(_) => None,
     }
+}
+
+/// Reads a log of `Waiting`: somebody's place in a line.
+fn hear_line(log: &Log, block: u64) -> Option<Heard> {
+    let (job, number, place) = match WaitingEvents::decode_log(&log.inner).ok()?.data {
+        WaitingEvents::ProviderWaits(e) => (e.jobId, e.number, Place::On),
+        WaitingEvents::ProviderLeft(e) => (e.jobId, e.number, Place::Left),
+        WaitingEvents::BondFreed(e) => (e.jobId, e.number, Place::Off),
+    };
+    let event = ChainEvent::Line { job: JobId(job), place };
+    Some(Heard { event, block, more: More::Line { number } })
 }
 
 fn range(job: u64, seq: u32) -> RangeId {
@@ -155,6 +184,11 @@ fn terms(terms: &Offered, opened_s: u64) -> Terms {
         required_class: terms.requiredClass,
         min_vram_mib: terms.minVramMib,
         chained: terms.afterJob != 0,
+        replicated: terms.replicas != 0,
+        unit_cap: terms.unitCap,
+        prepare_cap: terms.prepareCap,
+        target_ms: seconds(terms.targetSeconds.into()),
+        first_range: terms.firstRange,
         audited: terms.audited,
     }
 }
@@ -166,7 +200,7 @@ mod tests {
         Address, B256, Log as Plain,
         aliases::{U40, U96},
     };
-    use tilth_contracts::JobBook;
+    use tilth_contracts::{JobBook, Waiting};
 
     use super::*;
 
@@ -196,6 +230,7 @@ mod tests {
             minVramMib: 2,
             afterJob: 0,
             audited: true,
+            replicas: 2,
             callback: Address::ZERO,
             program: B256::repeat_byte(4),
             contact: vec![1, 2, 3].into(),
@@ -214,9 +249,12 @@ mod tests {
         assert_eq!((terms.deadline, terms.price.0), (1_790_000_000_000, 99));
         let clock = Clock { floor: Price(9), cap: Price(99), finish_s: 800 };
         assert_eq!(terms.clock, Some((clock, 17_000)));
-        assert!(terms.audited && !terms.chained);
+        assert!(terms.audited && terms.replicated && !terms.chained);
         let More::Opened(opening) = heard.more else { panic!() };
         assert_eq!((opening.unit_cap, opening.prepare_cap), (7, 8));
+        assert_eq!((terms.unit_cap, terms.prepare_cap), (7, 8));
+        assert_eq!((terms.target_ms, terms.first_range), (5_000, 1));
+        assert!(opening.replicated);
         assert_eq!((opening.contact, heard.block), (vec![1, 2, 3], 9));
     }
 
@@ -231,6 +269,19 @@ mod tests {
             (&reopened.event, reopened.job()),
             (&ChainEvent::Reopened { job: JobId(4) }, JobId(4))
         );
+    }
+
+    #[test]
+    fn places_in_lines_are_heard_with_whose_they_are() {
+        let bond = U96::from(7);
+        let waits = Waiting::ProviderWaits { jobId: 4, number: 3, bond, minPrice: U96::ZERO };
+        let left = Waiting::ProviderLeft { jobId: 4, number: 3 };
+        let freed = Waiting::BondFreed { jobId: 4, number: 3, bond };
+        let heard = [log(&waits), log(&left), log(&freed)].map(|log| hear(&log).unwrap());
+        for (heard, place) in heard.iter().zip([Place::On, Place::Left, Place::Off]) {
+            assert_eq!(heard.event, ChainEvent::Line { job: JobId(4), place });
+            assert!(matches!(heard.more, More::Line { number: 3 }), "{heard:?}");
+        }
     }
 
     #[test]

@@ -6,11 +6,13 @@ use tilth_blobs::{Blobs, Line, Talk};
 use tilth_client::{
     Account, Follow, Link, News, Scope as Logs,
     audit::{Keeper, Party, Post},
+    mates::{Keeper as MateKeeper, Party as MateParty, Post as MatePost},
 };
 use tilth_contracts::Registry;
 use tilth_protocol::{GpuReport, challenge::message::ALPN, infer::message::ALPN as MODELS};
 use tilth_sandbox::{Confinement, GpuAccess, GpuUse};
 use tilth_service::OnFailure;
+use tilth_verification::replica::Sealer;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
@@ -30,12 +32,13 @@ use crate::{
     guards,
     idle::{millis, watch::Watch},
     infer,
-    machine::{Machine, Millis, Rest, Rules},
+    machine::{Event, Machine, Millis, Rest, Rules},
+    mates::Mates,
     openings::Openings,
     role::{Running, Workshop, spawn},
     room,
     senses::Places,
-    shop::Shop,
+    shop::{Partner, Shop},
     status::Status,
 };
 
@@ -109,18 +112,17 @@ impl Provider {
         let saved = bookmark.save(&path, 0);
         saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
         let number = chain.link.read(registry, of_owner()).await?.number;
+        let (replicas, salts) = (chain.link.addresses().replicas, folder.replica_secret()?);
+        let sealer = Sealer::new(chain_id, replicas, config.owner.address(), salts);
 
-        let root = folder.root().to_owned();
-        let ear = Ear::open(&root, shown.clone()).map_err(|source| {
-            let path = root.join("control");
-            ProviderError::Folder { action: "cannot listen at", path, source }
-        })?;
+        let ear = listen(&folder, &shown)?;
         let (worker, limits) = (config.worker.clone(), limits_of(&config));
         let running = (running, blobs.clone());
         let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
+        let partner = Partner { number, sealer };
         info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
         let provider =
-            start(&config, &found, (shop, number), bookmark, (status, shown), running, ear);
+            start(&config, &found, (shop, partner), bookmark, (status, shown), running, ear);
         if let Some(opening) = opening {
             // What stands on the chain is worth more than what could be sold besides.
             models = opening.await.unwrap_or_else(|error| {
@@ -142,8 +144,9 @@ impl Provider {
         self.status.clone()
     }
 
-    /// Number of its ranges whose audits are open: to be away for longer than half an hour costs the stake. `None` until the
-    /// chain's past has been read.
+    /// Number of its ranges whose audits are open, and of replicated ranges that it answers for, as provider or mate:
+    /// to be away for longer than half an hour costs the stake, and where it was drawn a quarter of an hour costs a
+    /// tenth of the range's value. `None` until the chain's past has been read.
     pub fn at_stake(&self) -> watch::Receiver<Option<usize>> {
         self.at_stake.clone()
     }
@@ -315,22 +318,84 @@ async fn hand_on(mut follow: Follow, news: mpsc::Sender<News>) {
     while news.send(follow.next().await).await.is_ok() {}
 }
 
-/// Shows how many audits are open, until nobody keeps them any more.
-async fn show_audits(mut at_stake: watch::Receiver<Option<usize>>, status: watch::Sender<Status>) {
+/// Shows how many audits and replicas are open, until nobody keeps them any more.
+async fn show_open(
+    mut audits: watch::Receiver<Option<usize>>,
+    mut replicas: watch::Receiver<Option<usize>>,
+    at_stake: watch::Sender<Option<usize>>,
+    status: watch::Sender<Status>,
+) {
     loop {
-        let audits = *at_stake.borrow_and_update();
-        status.send_if_modified(|status| std::mem::replace(&mut status.audits, audits) != audits);
-        if at_stake.changed().await.is_err() {
+        let open = (*audits.borrow_and_update(), *replicas.borrow_and_update());
+        let all = open.0.zip(open.1).map(|(audits, replicas)| audits.saturating_add(replicas));
+        status.send_if_modified(|status| {
+            let before = (status.audits, status.replicas);
+            (status.audits, status.replicas) = open;
+            before != open
+        });
+        at_stake.send_if_modified(|known| std::mem::replace(known, all) != all);
+        let changed = tokio::select! {
+            changed = audits.changed() => changed,
+            changed = replicas.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
+}
+
+/// Keeps the audits of our ranges, and replicated ranges. Tells how many are open.
+fn answer_for(
+    running: &Running,
+    shop: &Arc<Shop>,
+    partner: Partner,
+    from_block: u64,
+    (events, status): (&mpsc::Sender<Event>, &watch::Sender<Status>),
+) -> watch::Receiver<Option<usize>> {
+    let (tasks, account) = (running.scope.spawner(), shop.chain.node.clone());
+    let post = Post {
+        account: account.clone(),
+        party: Party::Provider(partner.number),
+        from_block,
+        job: None,
+        seals: Vec::new(),
+    };
+    let openings = Openings { shop: Arc::clone(shop), tasks: tasks.clone() };
+    let audits = Keeper::new(post, Arc::new(openings));
+    let post = MatePost {
+        account,
+        party: MateParty::Provider(partner.number),
+        sealer: Some(partner.sealer),
+        from_block,
+        job: None,
+    };
+    let hand = Mates::new(Arc::clone(shop), partner, events.clone(), &tasks);
+    let replicas = MateKeeper::new(post, Arc::new(hand));
+    let (open, at_stake) = watch::channel(None);
+    let shown = show_open(audits.at_stake(), replicas.at_stake(), open, status.clone());
+    spawn(&tasks, "what is open", shown);
+    running.keep_audits(audits);
+    running.keep_replicas(replicas);
+    at_stake
+}
+
+/// Opens the folder's mailbox for the owner's commands, with the pause that is kept in it.
+fn listen(
+    folder: &Folder,
+    status: &watch::Receiver<Status>,
+) -> Result<(Ear, watch::Receiver<Millis>), ProviderError> {
+    let root = folder.root().to_owned();
+    Ear::open(&root, status.clone()).map_err(|source| {
+        let path = root.join("control");
+        ProviderError::Folder { action: "cannot listen at", path, source }
+    })
 }
 
 /// Starts the tasks. Nothing here can fail or wait.
 fn start(
     config: &Config,
     found: &Capability,
-    (shop, number): (Shop, u32),
+    (shop, partner): (Shop, Partner),
     bookmark: Bookmark,
     (status, shown): (watch::Sender<Status>, watch::Receiver<Status>),
     (running, blobs): (Running, Blobs),
@@ -351,7 +416,8 @@ fn start(
     let (events, event_inbox) = mpsc::channel(MAILBOX);
     let (news, news_inbox) = mpsc::channel(NEWS);
     let (commands, command_inbox) = mpsc::channel(4);
-    let logs = Logs::contracts([shop.chain.link.addresses().job_book], bookmark.next_block());
+    let at = *shop.chain.link.addresses();
+    let logs = Logs::contracts([at.job_book, at.waiting], bookmark.next_block());
     spawn(&tasks, "news", hand_on(Follow::new(&shop.chain.link, logs), news));
     let watch = Watch {
         rules: config.comfort.idle.clone(),
@@ -367,20 +433,10 @@ fn start(
     if config.withdraw_above.is_some() {
         spawn(&tasks, "earnings", shop.chain.clone().watch_free(events.clone()));
     }
-    let shop = Arc::new(shop);
-    let post = Post {
-        account: shop.chain.node.clone(),
-        party: Party::Provider(number),
-        from_block: bookmark.next_block(),
-        job: None,
-        seals: Vec::new(),
-    };
+    let shop = Arc::new(shop.of(partner));
     spawn(&tasks, "clock", watch_clock(shop.chain.link.clone()));
-    let openings = Openings { shop: Arc::clone(&shop), tasks: tasks.clone() };
-    let audits = Keeper::new(post, Arc::new(openings));
-    let at_stake = audits.at_stake();
-    spawn(&tasks, "audits shown", show_audits(at_stake.clone(), status.clone()));
-    running.keep_audits(audits);
+    let from_block = bookmark.next_block();
+    let at_stake = answer_for(&running, &shop, partner, from_block, (&events, &status));
     let machine = Machine::new(rules);
     let agent = Agent::new(machine, shop, bookmark, tasks, events, status);
     let ears = Ears { events: event_inbox, news: news_inbox, commands: command_inbox };

@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use tilth_blobs::Blobs;
-use tilth_client::audit::{Hand as AuditHand, Keeper};
+use tilth_client::{
+    audit::{Hand as AuditHand, Keeper},
+    mates::{Hand as MateHand, Keeper as MateKeeper},
+};
 use tilth_sandbox::{CommandLine, Confinement, Limits as Cage, Program};
 use tilth_service::{OnFailure, Scope, Spawner};
 use tracing::warn;
@@ -81,6 +84,17 @@ impl Running {
     pub(crate) fn keep_audits<H: AuditHand>(&self, keeper: Keeper<H>) {
         let stop = self.scope.token();
         self.scope.spawn("audits", OnFailure::StopAll, async move {
+            tokio::select! {
+                () = stop.cancelled() => Ok(()),
+                ended = keeper.keep() => ended,
+            }
+        });
+    }
+
+    /// Keeps replicated ranges as long as the role runs.
+    pub(crate) fn keep_replicas<H: MateHand>(&self, keeper: MateKeeper<H>) {
+        let stop = self.scope.token();
+        self.scope.spawn("replicas", OnFailure::StopAll, async move {
             tokio::select! {
                 () = stop.cancelled() => Ok(()),
                 ended = keeper.keep() => ended,

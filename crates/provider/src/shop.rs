@@ -6,8 +6,11 @@ use std::{
 };
 
 use tilth_blobs::Blobs;
+use tilth_client::mates::Part;
 use tilth_protocol::{ContentHash, JobId, JobSpec, Leaf, PREPARE_INDEX, RangeId};
 use tilth_sandbox::{CommandLine, Confinement, GpuAccess};
+use tilth_verification::replica::{Found, Sealer};
+use tokio::sync::watch;
 
 use crate::{chain::Chain, config::Limits, folder::Folder, journal::Extent, news::Opening};
 
@@ -26,7 +29,20 @@ pub(crate) struct Shop {
     pub(crate) limits: Limits,
     /// Held by the one fetch whose program is being compiled.
     pub(crate) compiling: tokio::sync::Mutex<()>,
+    /// What we are in replicated ranges; nothing if no provider is at work here.
+    pub(crate) partner: Option<Partner>,
+    /// What was found in ranges that we are the mate of, as soon as it is stored.
+    stored: watch::Sender<BTreeMap<RangeId, (Part, Found)>>,
     books: Mutex<Books>,
+}
+
+/// A provider in replicated ranges.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Partner {
+    /// Its number in the Registry.
+    pub(crate) number: u32,
+    /// Makes its seals.
+    pub(crate) sealer: Sealer,
 }
 
 /// What is known about jobs besides the machine's decisions.
@@ -70,8 +86,48 @@ impl Shop {
         engine: String,
         limits: Limits,
     ) -> Self {
-        let (books, compiling) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { folder, blobs, chain, confinement, worker, gpu, engine, limits, books, compiling }
+        Self {
+            folder,
+            blobs,
+            chain,
+            confinement,
+            worker,
+            gpu,
+            engine,
+            limits,
+            compiling: tokio::sync::Mutex::default(),
+            partner: None,
+            stored: watch::Sender::new(BTreeMap::new()),
+            books: Mutex::default(),
+        }
+    }
+
+    /// As a provider with this number and these seals.
+    #[must_use]
+    pub(crate) fn of(self, partner: Partner) -> Self {
+        Self { partner: Some(partner), ..self }
+    }
+
+    /// Whether this is the number of the provider at work here.
+    pub(crate) fn is_number(&self, number: u32) -> bool {
+        self.partner.is_some_and(|partner| partner.number == number)
+    }
+
+    /// What was found in ranges that we are the mate of.
+    pub(crate) fn stored(&self) -> watch::Receiver<BTreeMap<RangeId, (Part, Found)>> {
+        self.stored.subscribe()
+    }
+
+    /// Tells whoever waits for it what was found in such a range.
+    pub(crate) fn tell_found(&self, range: RangeId, part: Part, found: Found) {
+        self.stored.send_modify(|stored| {
+            stored.insert(range, (part, found));
+        });
+    }
+
+    /// What was found in a range is not here any more.
+    pub(crate) fn forget_found(&self, range: RangeId) {
+        self.stored.send_if_modified(|stored| stored.remove(&range).is_some());
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {

@@ -26,8 +26,15 @@ pub struct Status {
     pub slots: Vec<SlotStatus>,
     /// Ranges claimed and not yet submitted.
     pub held: usize,
-    /// Ranges submitted and not yet settled.
+    /// Ranges submitted and not yet settled, and those done as mates.
     pub unsettled: usize,
+    /// Ranges that it was drawn for as mate and that are not done: each is to be committed to in a quarter of an hour.
+    pub mates: usize,
+    /// Replicated jobs in which it waits to be drawn.
+    pub lines: usize,
+    /// Those in which it does not any more, but ranges of before can still draw it: an hour at most, and as long as it
+    /// has one.
+    pub bonds: usize,
     /// Jobs it works on or could work on.
     pub jobs: usize,
     /// What its work has brought since it was set up.
@@ -46,6 +53,8 @@ pub struct Status {
     pub crowded: bool,
     /// Its ranges whose audits are open: to be away for half an hour costs the stake. `None` until that is known.
     pub audits: Option<usize>,
+    /// The same of replicated ranges, of which it is provider or mate.
+    pub replicas: Option<usize>,
     /// Open jobs that it would work on, by what they wait for.
     pub waiting: BTreeMap<Wait, usize>,
     /// Open jobs that it leaves alone, by why.
@@ -94,13 +103,24 @@ impl Status {
     /// Whether everything that was begun is delivered and paid. What an earlier life has begun is known when the chain's
     /// past has been read.
     pub fn is_at_rest(&self) -> bool {
-        self.known && self.held == 0 && self.pending == 0 && self.unsettled == 0
+        self.known
+            && self.held == 0
+            && self.pending == 0
+            && self.unsettled == 0
+            && self.mates == 0
+            && self.lines == 0
+            && self.bonds == 0
     }
 
     /// Whether everything that was begun is delivered; it may not be paid yet. What stands still because the owner has
     /// the machine is not waited for: nobody knows for how long.
+    ///
+    /// Nobody can give back what it was drawn for as mate, so that is waited for, too, unless the owner has the machine.
     pub fn is_delivered(&self) -> bool {
-        self.held <= self.still && self.pending == 0
+        let mates = self.mates == 0 || !self.rests.is_empty();
+        // Nothing can be left while the chain is away.
+        let lines = self.lines == 0 || self.chain == ChainStatus::Away;
+        self.held <= self.still && self.pending == 0 && lines && mates
     }
 }
 
@@ -114,6 +134,9 @@ impl Status {
             slots: vec![SlotStatus::Idle; usize::from(slots)],
             held: 0,
             unsettled: 0,
+            mates: 0,
+            lines: 0,
+            bonds: 0,
             jobs: 0,
             totals: Totals::default(),
             chain: ChainStatus::Reading,
@@ -123,6 +146,7 @@ impl Status {
             stored_bytes: 0,
             crowded: false,
             audits: None,
+            replicas: None,
             waiting: BTreeMap::new(),
             ignored: BTreeMap::new(),
             pending: 0,
@@ -155,6 +179,14 @@ pub(crate) mod tests {
         assert!(!status.is_at_rest(), "it is not done");
         (status.held, status.still, status.pending) = (0, 0, 1);
         assert!(!status.is_delivered() && !status.is_at_rest());
+        (status.pending, status.lines, status.chain) = (0, 1, ChainStatus::Here);
+        assert!(!status.is_delivered() && !status.is_at_rest(), "it can be drawn any time");
+        (status.lines, status.bonds) = (0, 1);
+        assert!(status.is_delivered() && !status.is_at_rest(), "it hardly can");
+        (status.bonds, status.mates) = (0, 1);
+        assert!(!status.is_delivered() && !status.is_at_rest());
+        status.rests = vec![Reason::Paused];
+        assert!(status.is_delivered() && !status.is_at_rest());
     }
 
     /// A provider that has just been started.

@@ -2,7 +2,7 @@
 
 use tilth_blobs::Tag;
 use tilth_client::ChainError;
-use tilth_contracts::{JobBook, Range, RangeState};
+use tilth_contracts::{JobBook, Range, RangeState, ReplicaState, Replicas};
 use tilth_protocol::{JobId, RangeId};
 use tracing::{debug, error, warn};
 
@@ -52,7 +52,18 @@ async fn may_be_asked_for(shop: &Shop, range: RangeId) -> Result<bool, ChainErro
     let link = &shop.chain.link;
     let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
     let now = link.read(link.addresses().job_book, call).await?;
-    Ok(now.provider == shop.chain.owner.address() && is_open(&now))
+    if !is_open(&now) {
+        return Ok(false);
+    }
+    if now.provider == shop.chain.owner.address() {
+        return Ok(true);
+    }
+    // A mate must show what it has committed to.
+    let call = Replicas::pairCall { jobId: range.job.0, seq: range.seq };
+    let pair = link.read(link.addresses().replicas, call).await?;
+    let closed =
+        matches!(ReplicaState::try_from(pair.state), Ok(ReplicaState::None | ReplicaState::Closed));
+    Ok(shop.is_number(pair.mate) && !closed)
 }
 
 fn is_open(range: &Range) -> bool {

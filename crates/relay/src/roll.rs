@@ -280,6 +280,7 @@ mod tests {
             minVramMib: 0,
             afterJob: 0,
             audited: false,
+            replicas: 0,
             callback: Address::ZERO,
             program: B256::ZERO,
             contact: contact.into(),

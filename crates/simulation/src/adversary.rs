@@ -1,8 +1,7 @@
 //! Named adversaries: who plays them, against whom, and what may happen to honest people then.
 //!
-//! Left out, because the contracts do not have what they attack: colluding replicas (no replicas are
-//! assigned) and griefing challengers in the sense of disputes (nobody can dispute a leaf; [`griefing`] calls
-//! what anybody may call).
+//! Left out, because the contracts do not have what they attack: griefing challengers in the sense of disputes (nobody
+//! can dispute a leaf; [`griefing`] calls what anybody may call).
 
 pub mod bribe;
 pub mod cartel;
@@ -10,17 +9,25 @@ pub mod clock;
 pub mod copying;
 pub mod crash;
 pub mod forging;
+pub mod friends;
 pub mod griefing;
 pub mod hoarding;
 pub mod inflating;
+pub mod lapsing;
 pub mod laziness;
+pub mod mates;
 pub mod mixture;
 pub mod proposing;
 pub mod swarm;
 pub mod wash;
 pub mod withholding;
 
-use crate::{random::Random, trust::Cast};
+use tilth_protocol::amount::GRAIN;
+
+use crate::{
+    random::Random,
+    trust::{Cast, Side},
+};
 
 /// A named way to cheat.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +49,22 @@ fn honest(_: &mut Random) -> Cast {
     Cast::honest(TASKS, PROVIDERS + 1, AUDITORS)
 }
 
-/// All of them, in the order of seeds.
-pub const ALL: [Adversary; 25] = [
+/// Honest people with a replicated job; each of the providers waits with so many GRAIN as its bond, and half of them do
+/// nothing else: a range that nobody is left for has no mate.
+fn replicated(bond: u128) -> Cast {
+    let mut cast = Cast::honest(TASKS, PROVIDERS + 1, AUDITORS);
+    cast.clients[0].replicated = true;
+    (0..=PROVIDERS).for_each(|_| cast.provider(Side::Honest, 200, mates::Standby));
+    cast.providers.iter_mut().for_each(|provider| provider.bond = bond * GRAIN);
+    cast
+}
+
+fn honest_mates(_: &mut Random) -> Cast {
+    replicated(40)
+}
+
+/// All of them, in the order of seeds; those of replicated jobs come last.
+pub const ALL: [Adversary; 37] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -69,4 +90,16 @@ pub const ALL: [Adversary; 25] = [
     Adversary { name: "reorganising proposer", cast: proposing::reorganising },
     Adversary { name: "clock liar", cast: clock::cast },
     Adversary { name: "most of them at once", cast: mixture::cast },
+    Adversary { name: "nobody, replicated", cast: honest_mates },
+    Adversary { name: "friends, a tenth of the bonds", cast: friends::tenth },
+    Adversary { name: "friends, a third of the bonds", cast: friends::third },
+    Adversary { name: "friends, all bonds", cast: friends::all },
+    Adversary { name: "friend that joins late", cast: friends::late },
+    Adversary { name: "primary silent at its mate", cast: friends::fickle },
+    Adversary { name: "copying mate", cast: mates::copying },
+    Adversary { name: "absent mate", cast: mates::absent },
+    Adversary { name: "silent mate", cast: mates::silent },
+    Adversary { name: "framing mate", cast: mates::framing },
+    Adversary { name: "queue hoarder", cast: mates::squatting },
+    Adversary { name: "lapser", cast: lapsing::cast },
 ];

@@ -160,6 +160,7 @@ impl Auction {
             minVramMib: 0,
             afterJob: 0,
             audited: false,
+            replicas: 0,
             callback: Address::ZERO,
             program: B256::repeat_byte(2),
             contact: Bytes::new(),

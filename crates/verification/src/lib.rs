@@ -8,6 +8,7 @@
 //! * [`receipt`]: whether a receipt for a model's answer is for what was asked and what came back.
 //! * [`draw`]: which leaves are audited and who is drawn, from the beacon's value.
 //! * [`audit`]: who is audited how often, what auditors commit to, and what their votes mean.
+//! * [`replica`]: what the two providers of a replicated range commit to, and who the second one is.
 //! * [`arithmetic`]: detection, exposure, penalties and cuts.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -19,6 +20,7 @@ pub mod draw;
 pub mod merkle_sum;
 pub mod range;
 pub mod receipt;
+pub mod replica;
 mod signer;
 
 pub use merkle_sum::{MerkleSum, Opening, Root};

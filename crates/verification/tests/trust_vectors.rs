@@ -14,6 +14,7 @@ use tilth_verification::{
     arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure, rate_for},
     audit::{self, Asked, Decision, Verdict},
     draw::{Panel, Person, Pick, Purpose, Seed},
+    replica::{self, Waiter, mate},
 };
 
 /// Columns of a table, all of them strings: decimal numbers and hashes.
@@ -149,7 +150,37 @@ fn votes() -> Value {
         "stakes": stakes.map(|stake| stake.to_string()),
         "draws": found(&people, &votes, false),
         "panels": found(&people, &panel, true),
+        "mates": mates(&people),
     })
+}
+
+/// The same line, on which everybody asks for as much a unit as its number is. `first` draws are used up.
+fn mates(people: &[Person<u8>]) -> Value {
+    let waiter = |person: &Person<u8>| Waiter {
+        owner: person.owner,
+        bond: person.stake,
+        min_price: u128::from(person.owner),
+        reach: person.stake,
+    };
+    let line: Vec<_> = people.iter().map(waiter).collect();
+    let mut table = Table::default();
+    for n in 0..24_u32 {
+        let out = OUT[n as usize % OUT.len()];
+        let (first, coins) = (n as usize % 3, [1, 30, 60, 401][n as usize / 2 % 4]);
+        let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
+        let (value, price) = (coins * 10_u128.pow(18), u128::from(3 + n % 7));
+        let (place, next) = mate(seed(n), first, &line, replica::Asked { value, price }, is_out);
+        table.row(&[
+            ("seed", seed(n).0.to_string()),
+            ("first", first.to_string()),
+            ("out", out.to_owned()),
+            ("value", value.to_string()),
+            ("price", price.to_string()),
+            ("found", place.map_or(0, |place| line[place].owner).to_string()),
+            ("next", next.to_string()),
+        ]);
+    }
+    table.json()
 }
 
 fn rates() -> Value {

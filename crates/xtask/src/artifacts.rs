@@ -33,6 +33,8 @@ const CONTRACTS: &[(&str, &str)] = &[
     ("Audits.sol", "Audits"),
     ("AuditDesk.sol", "AuditDesk"),
     ("Bench.sol", "Bench"),
+    ("Waiting.sol", "Waiting"),
+    ("Replicas.sol", "Replicas"),
     ("Tabs.sol", "Tabs"),
     ("examples/ReduceSum.sol", "ReduceSum"),
 ];

@@ -100,12 +100,12 @@ impl Left {
         match audits {
             Some(0) => {}
             Some(open) => lines.push(format!(
-                "{open} ranges wait for audits until those are decided: be back before {before}, \
-                 or the whole stake is lost"
+                "{open} ranges wait for audits, or for their roots to be shown: be back before \
+                 {before}, or the whole stake is lost"
             )),
             None => lines.push(format!(
-                "it stops before it has seen whether ranges of it are audited: if so, be back \
-                 before {before}, or the whole stake is lost"
+                "it stops before it has seen whether ranges of it are audited or sealed: if so, be \
+                 back before {before}, or the whole stake is lost"
             )),
         }
         if held > 0 {

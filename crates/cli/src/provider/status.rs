@@ -67,6 +67,7 @@ fn say(name: &str, answer: &Answer, money: &Money, pause: &str) {
     if let Some(open) = status["audits"].as_u64().filter(|open| *open > 0) {
         println!("  audits     {open} open: to be away for half an hour costs the whole stake");
     }
+    replicas(status).iter().for_each(|line| println!("  {line}"));
     println!("  jobs       {}", number(status, "jobs"));
     println!("  content    {} MiB on disk", number(status, "stored-bytes") >> 20);
     println!("  earned     {:.4} GRAIN since it was set up", Amount(answer.earned));
@@ -87,6 +88,24 @@ fn say(name: &str, answer: &Answer, money: &Money, pause: &str) {
     for unseen in status["unseen"].as_array().into_iter().flatten() {
         println!("\ncannot be seen, and is taken for idle: {}", text(unseen));
     }
+}
+
+/// What it does in replicated jobs; nothing if it has to do with none.
+fn replicas(status: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let open @ 1.. = number(status, "replicas") {
+        lines.push(format!(
+            "seals      {open} open: to be away for half an hour costs the whole stake"
+        ));
+    }
+    let [mates, waits, bound] = ["mates", "lines", "bonds"].map(|key| number(status, key));
+    if mates > 0 || waits > 0 || bound > 0 {
+        lines.push(format!(
+            "mate       {mates} ranges of others to be done, waits to be drawn in {waits} jobs, \
+             can still be drawn in {bound} that it has left"
+        ));
+    }
+    lines
 }
 
 fn number(status: &Value, key: &str) -> u64 {
@@ -229,5 +248,19 @@ mod tests {
         let status = json!({ "jobs": 1, "waiting": { "stake": 1 } });
         assert_eq!(why_idle(&status, &money).len(), 2);
         assert!(money.lines()[1].contains("refilled"), "{:?}", money.lines());
+    }
+
+    #[test]
+    fn replicas_are_shown_to_whom_has_to_do_with_them() {
+        let none = json!({ "replicas": null, "mates": 0, "lines": 0, "bonds": 0 });
+        assert_eq!(replicas(&none), Vec::<String>::new());
+        let some = json!({ "replicas": 3, "mates": 1, "lines": 2, "bonds": 0 });
+        let lines = replicas(&some);
+        assert!(lines[0].contains("3 open") && lines[0].contains("whole stake"), "{lines:?}");
+        assert!(
+            lines[1].contains("1 ranges of others") && lines[1].contains("2 jobs"),
+            "{lines:?}"
+        );
+        assert_eq!(replicas(&json!({ "replicas": 0, "bonds": 1 })).len(), 1, "nothing is open");
     }
 }

@@ -1,4 +1,4 @@
-//! What audits have found about providers, from the events that prove it.
+//! What audits and replicas have found about providers, from the events that prove it.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -8,6 +8,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use serde_json::{Value, json};
+use tilth_client::replicas;
 use tilth_contracts::{AuditOutcome, Audits, Registry};
 use tilth_protocol::{Amount, Problem};
 
@@ -69,7 +70,20 @@ pub async fn found(place: &Place) -> Result<BTreeMap<u32, Found>, Problem> {
     Ok(all)
 }
 
-/// `tilth providers WHICH`: its audits and punishments, each with the transaction that proves it.
+/// What came of all replicas, by the provider's number.
+///
+/// # Errors
+/// Those of the chain.
+pub async fn mated(place: &Place) -> Result<BTreeMap<u32, replicas::Record>, Problem> {
+    Ok(replicas::records(&told(place).await?))
+}
+
+async fn told(place: &Place) -> Result<Vec<replicas::Entry>, Problem> {
+    let told = replicas::read(&place.link, place.network.first_block, None).await;
+    told.map_err(|error| error.problem())
+}
+
+/// `tilth providers WHICH`: its audits, replicas and punishments, each with the transaction that proves it.
 pub async fn show(common: &Common, place: &Place, which: &str) -> Ended {
     let registry = place.network.contracts.registry;
     let known = match which.parse::<u32>() {
@@ -100,12 +114,19 @@ pub async fn show(common: &Common, place: &Place, which: &str) -> Ended {
         let cut = event.toBeneficiary.saturating_add(event.burned);
         entries.push(entry("stake cut".to_owned(), None, None, Some(cut), &log));
     }
+    let told = replicas::of_provider(&told(place).await?, known.number);
+    let replicas: Vec<_> = told.iter().map(replica).collect();
     entries.sort_by_key(|entry| entry.block);
     if common.json {
-        let entries: Vec<_> = entries.iter().map(Entry::json).collect();
-        print_json(&json!({ "number": known.number, "owner": known.owner, "audits": entries }))?;
+        let all = |entries: &[Entry]| entries.iter().map(Entry::json).collect::<Vec<_>>();
+        let (audits, replicas) = (all(&entries), all(&replicas));
+        print_json(&json!({
+            "number": known.number, "owner": known.owner, "audits": audits, "replicas": replicas,
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
+    entries.extend(replicas);
+    entries.sort_by_key(|entry| entry.block);
     println!("provider {} ({})", known.number, known.owner);
     print!("{}", table(&entries).render());
     Ok(ExitCode::SUCCESS)
@@ -157,6 +178,19 @@ fn entry(
     let block = log.block_number.unwrap_or_default();
     let transaction = log.transaction_hash.unwrap_or_default();
     Entry { what, job, range, amount, block, transaction }
+}
+
+/// What cut a stake for a replica is said twice: here, and with the cuts of stakes, which have no range.
+fn replica(told: &replicas::Entry) -> Entry {
+    let replicas::Entry { range, what, block, transaction } = *told;
+    Entry {
+        what: what.words(),
+        job: Some(range.job.0),
+        range: Some(range.seq),
+        amount: what.cut().map(|cut| cut.0),
+        block,
+        transaction,
+    }
 }
 
 async fn closed(place: &Place) -> Result<Vec<(Audits::AuditClosed, Log)>, Problem> {

@@ -1,9 +1,13 @@
 //! `tilth verify JOB[:RANGE]`: anybody re-executes what was submitted, and compares.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use serde_json::json;
-use tilth_client::Jobs;
+use tilth_client::{
+    Chronicle, Jobs,
+    replicas::{self, Replica},
+};
+use tilth_contracts::ReplicaState;
 use tilth_protocol::{JobId, Problem, RangeId, Units};
 use tilth_provider::{ProviderError, Recheck};
 use tilth_sandbox::GpuUse;
@@ -20,16 +24,16 @@ use crate::{
 pub(super) async fn verify(common: &Common, what: &str) -> Ended {
     let place = Place::open(common)?;
     let (job, seq) = read(what)?;
-    let ranges = match seq {
-        Some(seq) => vec![seq],
-        None => with_results(&place, job).await?,
-    };
+    let Chosen { ranges, sealed, replicas } = choose(&place, job, seq).await?;
+    if sealed > 0 {
+        eprintln!("note: {sealed} ranges are left out, whose roots are not shown");
+    }
     let dir = place.dir.join("verify");
     let worker = own_command("worker")?;
     let (init, gpu) = (own_command("sandbox-init")?, GpuUse::Off);
     let recheck = Recheck::open(&dir, &place.network, worker, init, gpu);
     let done = match recheck.await {
-        Ok(recheck) => compare(common, recheck, job, ranges).await,
+        Ok(recheck) => compare(common, recheck, job, ranges, &replicas).await,
         // Somebody else is at work in there.
         Err(error @ ProviderError::InUse { .. }) => return Err(error.problem()),
         Err(error) => Err(error.problem()),
@@ -43,7 +47,13 @@ pub(super) async fn verify(common: &Common, what: &str) -> Ended {
     done
 }
 
-async fn compare(common: &Common, recheck: Recheck, job: JobId, ranges: Vec<u32>) -> Ended {
+async fn compare(
+    common: &Common,
+    recheck: Recheck,
+    job: JobId,
+    ranges: Vec<u32>,
+    replicas: &BTreeMap<RangeId, Replica>,
+) -> Ended {
     let (mut wrong, mut failed) = (0_usize, 0_usize);
     let mut shown = Vec::new();
     let mut table = Table::new(&[
@@ -68,6 +78,7 @@ async fn compare(common: &Common, recheck: Recheck, job: JobId, ranges: Vec<u32>
                 continue;
             }
         };
+        let replica = replicas.get(&RangeId { job, seq });
         wrong += usize::from(!done.is_right());
         let verdict = if done.is_right() { "right" } else { "WRONG: another root" };
         table.row([
@@ -76,7 +87,7 @@ async fn compare(common: &Common, recheck: Recheck, job: JobId, ranges: Vec<u32>
             Units(done.claimed.tally.units).to_gfuel(),
             Units(done.found.tally.units).to_gfuel(),
             done.state.to_string(),
-            verdict.to_owned(),
+            format!("{verdict}{}", replica.map_or_else(String::new, found_by)),
         ]);
         shown.push(json!({
             "seq": seq,
@@ -87,6 +98,8 @@ async fn compare(common: &Common, recheck: Recheck, job: JobId, ranges: Vec<u32>
             "found-root": done.found.hash,
             "claimed-units": done.claimed.tally.units,
             "found-units": done.found.tally.units,
+            "replica": replica.map(|replica| replica.outcome.to_string()),
+            "mate": replica.and_then(|replica| replica.mate),
         }));
     }
     recheck.close().await.map_err(|error| error.problem())?;
@@ -112,25 +125,88 @@ fn read(text: &str) -> Result<(JobId, Option<u32>), Problem> {
     Ok((JobId(job.parse().map_err(|_| refused())?), seq))
 }
 
-/// The job's ranges that have results, rejected ones included.
-async fn with_results(place: &Place, job: JobId) -> Result<Vec<u32>, Problem> {
-    let chronicle = Jobs::chronicle(&place.link, job, place.network.first_block).await;
-    let chronicle = chronicle.map_err(|error| error.problem())?;
-    let seqs: Vec<_> =
-        chronicle.ranges.values().filter(|r| !r.root.is_zero()).map(|r| r.seq).collect();
-    if seqs.is_empty() {
-        return Err(Problem::new(
-            "there is nothing to verify yet",
-            format!("no range of job {job} has results"),
-            "wait until a range is submitted",
-        ));
+/// Who found the same, or did not, for people; empty as long as that is open.
+fn found_by(replica: &Replica) -> String {
+    match (replica.state, replica.mate) {
+        (ReplicaState::Closed, Some(mate)) => format!(", {} with mate #{mate}", replica.outcome),
+        (ReplicaState::Closed, None) => format!(", {}", replica.outcome),
+        _ => String::new(),
     }
-    Ok(seqs)
+}
+
+/// What is to be verified.
+struct Chosen {
+    ranges: Vec<u32>,
+    /// How many ranges are left out because there is only a seal of them.
+    sealed: usize,
+    replicas: BTreeMap<RangeId, Replica>,
+}
+
+/// Which ranges there is something to compare with.
+async fn choose(place: &Place, job: JobId, seq: Option<u32>) -> Result<Chosen, Problem> {
+    let first_block = place.network.first_block;
+    let chronicle = Jobs::chronicle(&place.link, job, first_block).await;
+    let chronicle = chronicle.map_err(|error| error.problem())?;
+    let (ranges, sealed) = match seq {
+        Some(seq) => (vec![is_shown(&chronicle, seq)?], 0),
+        None => with_results(&chronicle)?,
+    };
+    let told = match chronicle.terms.replicas {
+        0 => Vec::new(),
+        _ => {
+            let told = replicas::read(&place.link, first_block, Some(job)).await;
+            told.map_err(|error| error.problem())?
+        }
+    };
+    Ok(Chosen { ranges, sealed, replicas: replicas::standings(&told) })
+}
+
+/// A range, unless its root is still sealed, or was never shown: a seal can be compared with nothing.
+fn is_shown(chronicle: &Chronicle, seq: u32) -> Result<u32, Problem> {
+    let job = chronicle.job;
+    match chronicle.ranges.get(&seq).filter(|range| range.seal.is_some()) {
+        None => Ok(seq),
+        Some(range) => Err(Problem::new(
+            "there is nothing to verify yet",
+            format!("of range {seq} of job {job}, which is {}, only a seal is known", range.state),
+            "wait until its root is shown (see `tilth job show`); of a rejected one it never is",
+        )),
+    }
+}
+
+/// The job's ranges that have results, rejected ones included, and how many there are of which only a seal is known.
+fn with_results(chronicle: &Chronicle) -> Result<(Vec<u32>, usize), Problem> {
+    let ranges = || chronicle.ranges.values();
+    let sealed = ranges().filter(|range| range.seal.is_some()).count();
+    let seqs: Vec<_> = ranges().filter(|r| !r.root.is_zero()).map(|r| r.seq).collect();
+    if seqs.is_empty() {
+        let job = chronicle.job;
+        let detail = match sealed {
+            0 => format!("no range of job {job} has results"),
+            _ => format!("no range of job {job} has shown its root, {sealed} are sealed"),
+        };
+        let advice =
+            "wait until a range is submitted, in a replicated job also until its root is shown";
+        return Err(Problem::new("there is nothing to verify yet", detail, advice));
+    }
+    Ok((seqs, sealed))
 }
 
 #[cfg(test)]
 mod tests {
+    use tilth_contracts::ReplicaOutcome;
+
     use super::*;
+
+    #[test]
+    fn who_found_the_same_is_said_when_it_is_known() {
+        let replica = |state, outcome, mate| Replica { primary: 5, mate, state, outcome };
+        let (closed, open) = (ReplicaState::Closed, ReplicaState::Revealing);
+        let matched = replica(closed, ReplicaOutcome::Matched, Some(4));
+        assert_eq!(found_by(&matched), ", matched with mate #4");
+        assert_eq!(found_by(&replica(closed, ReplicaOutcome::Alone, None)), ", without a mate");
+        assert_eq!(found_by(&replica(open, ReplicaOutcome::Open, Some(4))), "");
+    }
 
     #[test]
     fn jobs_and_ranges_are_named_by_numbers() {

@@ -41,14 +41,26 @@ fn jobs_that_nobody_can_audit_are_refused_before_money_moves() {
     let net = Net::start(0);
     let audited = "[verification]\naudited = true\n";
     let slow = "[verification]\naudited = true\n[schedule]\nrange-timeout = \"10m\"\n";
+    let (unjudged, many) = ("[verification]\nreplicas = 2\n", "[verification]\nreplicas = 3\n");
     for (gfuel, more, why) in [
         (20.0, audited, "auditors on this chain"),
         (0.001, audited, "a task of the job is not worth an audit"),
         (20.0, slow, "ranges of the job may take too long for an audit"),
+        (20.0, unjudged, "a job with replicas must be audited"),
+        (20.0, many, "it must be 1 or 2"),
     ] {
         let rest = guests::job(4, gfuel, more);
         let said = net.tilth(&["run", &net.job("index", &guests::index(), &rest)]);
         assert!(said.problem().contains(why), "{said:#?}");
     }
+    let job = net.job("index", &guests::index(), &guests::job(4, 20.0, unjudged));
+    let said = net.tilth(&["quote", &job]);
+    assert!(said.problem().contains("a job with replicas must be audited"), "{said:#?}");
+    let said = net.tilth(&["run", &job, "--audited"]);
+    // The command line says what the file does not.
+    assert!(said.problem().contains("auditors on this chain"), "{said:#?}");
+    let job = net.job("index", &guests::index(), &guests::job(4, 20.0, ""));
+    let said = net.tilth(&["run", &job, "--replicas", "2"]);
+    assert!(said.problem().contains("a job with replicas must be audited"), "{said:#?}");
     assert_eq!(net.json(&["job", "ls"]).as_array().unwrap().len(), 0);
 }

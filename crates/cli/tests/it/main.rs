@@ -17,6 +17,7 @@ mod owner;
 mod pictures;
 mod pipelines;
 mod refusals;
+mod replicas;
 mod running;
 mod settling;
 mod shop;

@@ -1,17 +1,17 @@
-//! What was cut from a provider's stake beyond the bonds of single ranges: results that an audit overturned, and
-//! silence in an audit.
+//! What was cut from a provider's stake beyond the bonds of single ranges: results that an audit overturned, silence in an
+//! audit, and ranges that it owed as a mate.
 
 use alloy::{
     rpc::types::Log,
     sol_types::{SolEvent, SolEventInterface},
 };
-use tilth_contracts::{JobBook::JobBookEvents, Registry};
+use tilth_contracts::{JobBook::JobBookEvents, Registry, Replicas};
 use tilth_protocol::{JobId, RangeId};
 
 use super::Source;
 
-/// A cut of the stake: the range that was rejected before it in the same transaction, how much in base units, and
-/// where.
+/// A cut of the stake: the range that was rejected before it in the same transaction, or is said after it to have lost its
+/// mate, how much in base units, and where.
 pub(super) struct Cut<'a> {
     pub(super) source: Source,
     pub(super) amount: u128,
@@ -31,6 +31,15 @@ pub(super) fn cuts<'a>(logs: &[&'a Log]) -> Vec<Cut<'a>> {
             let range = rejected.filter(|&(other, _)| together(other)).map(|(_, range)| range);
             let amount = event.toBeneficiary.saturating_add(event.burned);
             cuts.push(Cut { source: range.map_or(Source::Unknown, Source::Range), amount, log });
+            continue;
+        }
+        if let Ok(lost) = Replicas::MateLost::decode_log(&log.inner) {
+            let unexplained = |cut: &&mut Cut<'a>| {
+                cut.source == Source::Unknown && cut.amount == lost.cut && together(cut.log)
+            };
+            if let Some(cut) = cuts.iter_mut().rev().find(unexplained) {
+                cut.source = Source::Range(RangeId { job: JobId(lost.jobId), seq: lost.seq });
+            }
             continue;
         }
         let bond = match JobBookEvents::decode_log(&log.inner).map(|event| event.data) {
@@ -107,5 +116,26 @@ mod tests {
             .collect();
         let range = Source::Range(RangeId { job: JobId(8), seq: 2 });
         assert_eq!(found, [(range, 1_001, 4), (range, 40_000, 4), (Source::Unknown, 5, 5)]);
+    }
+
+    #[test]
+    fn a_cut_for_a_range_of_which_one_was_the_mate_has_that_range() {
+        let lost = |seq, cut| Replicas::MateLost { jobId: 8, seq, number: 3, why: 0, cut };
+        let logs = [
+            log(&slash(70), 1),
+            log(&lost(2, 70), 1),
+            // Two of them at once.
+            log(&slash(5), 2),
+            log(&lost(3, 5), 2),
+            log(&slash(5), 2),
+            log(&lost(4, 5), 2),
+            // Nothing was left to be cut; and a cut that has another reason.
+            log(&lost(5, 0), 3),
+            log(&slash(9), 4),
+        ];
+        let logs: Vec<_> = logs.iter().collect();
+        let found: Vec<_> = cuts(&logs).iter().map(|cut| (cut.source, cut.amount)).collect();
+        let range = |seq| Source::Range(RangeId { job: JobId(8), seq });
+        assert_eq!(found, [(range(2), 70), (range(3), 5), (range(4), 5), (Source::Unknown, 9)]);
     }
 }

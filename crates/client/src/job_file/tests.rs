@@ -50,6 +50,21 @@ fn good_file_becomes_spec_offer_and_files() {
 }
 
 #[test]
+fn what_a_job_costs_is_for_all_providers_of_its_ranges() {
+    let dir = folder();
+    let alone = load_text(&dir, GOOD).unwrap();
+    let judged =
+        |text: &str| load_text(&dir, &format!("{GOOD}\n[verification]\n{text}\n")).unwrap();
+    let both = judged("audited = true\nreplicas = 2");
+    assert_eq!((alone.offer.replicas, both.offer.replicas), (1, 2));
+    let most = alone.most_cost(1).unwrap();
+    assert_eq!(both.most_cost(1), Some(Amount(2 * most.0)));
+    assert_eq!((alone.most_worth(1), both.most_worth(1)), (Some(most), Some(most)));
+    // Not refused yet: the command line may say `--audited`.
+    assert!(judged("replicas = 2").offer.check().is_err());
+}
+
+#[test]
 fn what_providers_must_have_proved_is_part_of_the_offer() {
     let dir = folder();
     assert_eq!(load_text(&dir, GOOD).unwrap().offer.required_class, 0);
@@ -92,6 +107,10 @@ fn every_mistake_is_named_with_advice() {
     refused("\"0.5\"", "\"0\"", "zero");
     refused("\"2s\"", "\"0s\"", "schedule.target");
     refused("\"2s\"", "\"2s\"\nrange-timeout = \"2d\"", "schedule.range-timeout");
+    for replicas in ["0", "3", "-1", "true"] {
+        let to = format!("[verification]\nreplicas = {replicas}\n[price]");
+        refused("[price]", &to, "replicas");
+    }
     refused("name = \"test\"", "name = \"\"", "name");
     refused("[price]", "[price", "job.toml");
 }

@@ -63,6 +63,7 @@ pub(super) struct VerificationText {
     pub(super) window: Option<TimeSpan>,
     pub(super) max_failures: Option<u32>,
     pub(super) audited: Option<bool>,
+    pub(super) replicas: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]

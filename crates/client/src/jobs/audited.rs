@@ -71,6 +71,7 @@ fn check(prepared: &PreparedJob, small_value: u128) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use tilth_protocol::{Clock, ContentRef, JobSpec, Limits, Output, Price, amount::GRAIN};
+    use tilth_verification::replica;
 
     use super::*;
     use crate::job_file::Offer;
@@ -103,6 +104,7 @@ mod tests {
                 first_range: 1,
                 max_failures: 0,
                 audited: true,
+                replicas: 1,
                 required_class: 0,
                 min_vram_mib: 0,
             },
@@ -118,6 +120,7 @@ mod tests {
         let number = |text: &str| text.replace('_', "").parse::<u128>().expect(name);
         match value.split_whitespace().collect::<Vec<_>>()[..] {
             [hours, "hours"] => number(hours) * 3_600,
+            [minutes, "minutes"] => number(minutes) * 60,
             [text] if text.starts_with(|first: char| first.is_ascii_digit()) => number(text),
             [other] => parameter(other),
             _ => panic!("{name} is {value}"),
@@ -131,6 +134,14 @@ mod tests {
         assert_eq!(MIN_FEE_PART, parameter("MIN_FEE_PART"));
         assert_eq!(MIN_TASK_FEES, parameter("MIN_TASK_FEES"));
         assert_eq!(u128::from(MIN_AUDITORS), parameter("LEAD") + 2, "see MIN_AUDITORS there");
+    }
+
+    #[test]
+    fn times_of_mates_are_the_contracts() {
+        assert_eq!(u128::from(replica::DRAW_SPAN_S), parameter("DRAW_SPAN"));
+        assert_eq!(u128::from(replica::REPLICA_TIME_S), parameter("REPLICA_TIME"));
+        assert_eq!(u128::from(replica::REPLICA_TRIES), parameter("REPLICA_TRIES"));
+        assert_eq!(replica::MATE_DRAWS as u128, parameter("MATE_DRAWS"));
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl Jobs {
                 state: if now.dry { "dry".to_owned() } else { state.to_string() },
                 tasks: event.terms.taskCount,
                 settled: now.settledTasks,
+                replicas: event.terms.replicas.max(1),
                 escrow: Amount(now.escrow),
                 opened_at: event.at.to::<u64>(),
             });

@@ -42,7 +42,7 @@ impl Jobs {
     pub async fn leaves(&self, agreed: &Agreed) -> Result<BTreeMap<TaskIndex, Leaf>, JobError> {
         let history = self.history(agreed.job).await?;
         let mut leaves = BTreeMap::new();
-        for range in history.ranges.values().filter(|range| range.has_results()) {
+        for range in history.ranges.values().filter(|range| range.can_be_checked()) {
             let claim = range.claim(agreed.job);
             if !self.blobs.has(range.content).await? {
                 continue;

@@ -28,8 +28,8 @@ pub(crate) struct Money {
 pub(crate) fn too_much() -> JobError {
     JobError::Told(Problem::new(
         "the job costs too much",
-        "tasks x caps x price is more money than there can be",
-        "lower one of the three",
+        "tasks x caps x price (x replicas) is more money than there can be",
+        "lower one of them",
     ))
 }
 
@@ -40,7 +40,7 @@ fn files(spec: &JobSpec, hash: ContentHash) -> impl Iterator<Item = ContentHash>
 
 impl Jobs {
     /// What a job should be funded with if nothing else is said: every task at its cap, and a
-    /// prepare phase for as many ranges as are likely. What is not used comes back.
+    /// prepare phase for as many ranges as are likely, to all providers of each. What is not used comes back.
     pub fn usual_funds(job: &PreparedJob) -> Option<Amount> {
         let ranges = u32::from(job.offer.parallelism).saturating_mul(8).saturating_add(16);
         job.most_cost(ranges.min(job.spec.task_count))
@@ -74,8 +74,10 @@ impl Jobs {
         prepared: &PreparedJob,
         funds: Option<Amount>,
     ) -> Result<Money, JobError> {
+        prepared.offer.check().map_err(JobError::Told)?;
         let funds = funds.or_else(|| Self::usual_funds(prepared)).ok_or_else(too_much)?;
-        let value = prepared.most_cost(1).ok_or_else(too_much)?;
+        // A window protects one provider's part: the contract knows no other value.
+        let value = prepared.most_worth(1).ok_or_else(too_much)?;
         let (link, addresses) = (self.account.link(), *self.account.link().addresses());
         self.check_free(funds).await?;
         if prepared.offer.audited {
@@ -187,6 +189,8 @@ impl Jobs {
             minVramMib: offer.min_vram_mib,
             afterJob: 0,
             audited: offer.audited,
+            // The contract has no word for a single one.
+            replicas: if offer.replicas > 1 { offer.replicas } else { 0 },
             callback: Address::ZERO,
             program: prepared.spec.program.hash.0.into(),
             contact: self.blobs.contact().to_bytes().into(),

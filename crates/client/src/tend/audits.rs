@@ -13,11 +13,12 @@ use tilth_protocol::{ContentHash, RangeId, leaf::MAX_RANGE_TASKS};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, info};
 
-use super::Tender;
+use super::{Tender, replicas};
 use crate::{
     Agreed, ChainError, RangeView,
     attention::Event,
     audit::{self, Hand, Keeper, Party, Post, Standing},
+    mates,
 };
 
 /// How long the last verdicts are waited for when all else of a job is over.
@@ -58,15 +59,26 @@ impl AuditTotals {
     }
 }
 
-/// How the audits of a job's ranges stand, as that changes.
-pub(super) type Standings = mpsc::UnboundedReceiver<(u32, Standing)>;
-/// The same, and the task that follows them.
+/// What has moved in the range with this number.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Moved {
+    /// Its audit.
+    Audit(u32, Standing),
+    /// What comes before its audit in a replicated job.
+    Replica(u32, mates::Standing),
+}
+
+/// Who is told of that.
+pub(super) type Told = mpsc::UnboundedSender<Moved>;
+/// How the audits of a job's ranges and what comes before them stand, as that changes.
+pub(super) type Standings = mpsc::UnboundedReceiver<Moved>;
+/// The same, and the tasks that follow them.
 pub(super) type Followed = (Standings, JoinSet<Result<(), ChainError>>);
 
 /// A client only looks on, and does what anybody may do.
 #[derive(Debug)]
 struct Onlooker {
-    standings: mpsc::UnboundedSender<(u32, Standing)>,
+    told: Told,
 }
 
 impl Hand for Onlooker {
@@ -78,7 +90,7 @@ impl Hand for Onlooker {
     fn note(&self, effect: &audit::Effect) {
         if let audit::Effect::Show { range, standing } = effect {
             // Nobody follows the job any more.
-            let _ = self.standings.send((range.seq, *standing));
+            let _ = self.told.send(Moved::Audit(range.seq, *standing));
         }
     }
 
@@ -125,11 +137,15 @@ fn are_decided(
 }
 
 impl Tender {
-    /// Sees to the audits of the job as far as anybody may; dropping what comes back ends that.
+    /// Sees to the audits of the job, and to what comes before them, as far as anybody may; dropping what comes back ends
+    /// that.
     pub(super) fn keep_audits(&self) -> Followed {
-        let (standings, seen) = mpsc::unbounded_channel();
+        let (told, seen) = mpsc::unbounded_channel();
         let mut audits = JoinSet::new();
         if self.agreed.terms.audited && self.pays {
+            if self.agreed.terms.replicas != 0 {
+                audits.spawn(self.replica_keeper(told.clone()).keep());
+            }
             let post = Post {
                 account: self.jobs.account().clone(),
                 party: Party::Client,
@@ -137,7 +153,7 @@ impl Tender {
                 job: Some(self.agreed.job),
                 seals: Vec::new(),
             };
-            let keeper = Keeper::new(post, Arc::new(Onlooker { standings }));
+            let keeper = Keeper::new(post, Arc::new(Onlooker { told }));
             audits.spawn(keeper.keep());
         }
         (seen, audits)
@@ -166,21 +182,38 @@ impl Tender {
         let last = Instant::now() + VERDICTS;
         while self.agreed.terms.audited && self.pays && !self.is_decided() {
             let heard = tokio::time::timeout_at(last.into(), standings.recv()).await;
-            let Ok(Some((seq, standing))) = heard else {
+            let Ok(Some(moved)) = heard else {
                 info!(job = %self.agreed.job, "the last audits are not shown as they stand");
                 return;
             };
-            self.stands(seq, standing);
+            self.moved(moved);
         }
     }
 
-    /// Whether it is known how all audits stand that have let a range be paid or rejected.
+    /// Whether it is known how all audits stand that have let a range be paid or rejected, and how its replica.
     fn is_decided(&self) -> bool {
-        let ranges = self.chronicle.iter().flat_map(|chronicle| chronicle.ranges.values());
-        are_decided(ranges.map(|range| (range.seq, range.state)), &self.standings)
+        let ranges = || {
+            let ranges = self.chronicle.iter().flat_map(|chronicle| chronicle.ranges.values());
+            ranges.map(|range| (range.seq, range.state))
+        };
+        // Of a root that was never shown there is no audit.
+        let judged = ranges().filter(|(seq, _)| !replicas::is_silent(&self.replicas, *seq));
+        are_decided(judged, &self.standings)
+            && (self.agreed.terms.replicas == 0 || replicas::are_closed(ranges(), &self.replicas))
     }
 
-    pub(super) fn stands(&mut self, seq: u32, standing: Standing) -> bool {
+    /// Takes in how an audit or a replica stands; whether the job is to be left.
+    pub(super) fn moved(&mut self, moved: Moved) -> bool {
+        match moved {
+            Moved::Audit(seq, standing) => self.stands(seq, standing),
+            Moved::Replica(seq, standing) => {
+                self.replica_stands(seq, standing);
+                false
+            }
+        }
+    }
+
+    fn stands(&mut self, seq: u32, standing: Standing) -> bool {
         if !standing.is_blind() {
             self.give_free(seq);
         }

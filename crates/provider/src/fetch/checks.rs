@@ -86,6 +86,7 @@ mod tests {
             prepare_cap: 8,
             range_timeout_ms: 1_000,
             audited: false,
+            replicated: false,
             contact: Vec::new(),
         }
     }

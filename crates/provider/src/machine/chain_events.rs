@@ -36,7 +36,13 @@ impl Machine {
             ChainEvent::Released { range } => self.returned(range, true, out),
             ChainEvent::Expired { range } => self.returned(range, false, out),
             ChainEvent::Rejected { range } => self.rejected(range, now, out),
-            ChainEvent::Settled { range, paid } => self.settled(range, paid, now),
+            ChainEvent::Settled { range, paid } => self.settled(range, paid, now, out),
+            ChainEvent::MatePaid { provider, paid, .. } => {
+                if provider == self.rules.owner {
+                    self.earn(paid);
+                }
+            }
+            ChainEvent::Line { job, place } => self.placed(job, place, now),
             ChainEvent::Draining { job } => {
                 if let Some(job) = self.jobs.get_mut(&job) {
                     job.stop();
@@ -66,7 +72,7 @@ impl Machine {
             || self.slots.iter().any(|slot| slot.loaded == Some(id) || slot.is_busy_with(id));
         let idle = |job: &&Job| job.asks == 0 && !job.is_fetching() && !job.calibrating;
         let Some(job) = self.jobs.get(&id).filter(idle) else { return };
-        if is_ours || job.ends() != 0 {
+        if is_ours || job.ends() != 0 || self.is_bound_to(id, job) {
             return;
         }
         let until = if job.closed { 0 } else { job.terms.deadline };
@@ -151,6 +157,10 @@ impl Machine {
         if let Some(job) = self.jobs.get_mut(&id.job) {
             job.book_rejection(id.seq);
         }
+        if self.mates_judged(id, Stage::Rejected, now, out) {
+            self.rouse_for_exposure();
+            return;
+        }
         let submitted = |range: &&mut Range| range.stage == Stage::Submitted;
         if let Some(range) = self.ranges.get_mut(&id).filter(submitted) {
             // Its journal is all that proves it, should the verdict be in a block that will not count.
@@ -180,22 +190,31 @@ impl Machine {
         self.slots.iter().position(runs).and_then(|slot| SlotId::try_from(slot).ok())
     }
 
-    fn settled(&mut self, id: RangeId, paid: Amount, now: Millis) {
+    fn settled(&mut self, id: RangeId, paid: Amount, now: Millis, out: &mut Vec<Effect>) {
         if let Some(job) = self.jobs.get_mut(&id.job) {
             job.book_settlement(id.seq);
+        }
+        if self.mates_judged(id, Stage::Settled, now, out) {
+            self.news();
+            self.rouse_for_exposure();
+            return;
         }
         let Some(range) = self.ranges.get_mut(&id) else { return };
         if matches!(range.stage, Stage::Settled) {
             return;
         }
         range.enter(Stage::Settled, now);
-        self.earned = self.earned.checked_add(paid).unwrap_or(self.earned);
-        self.to_withdraw = self.to_withdraw.checked_add(paid).unwrap_or(self.to_withdraw);
+        self.earn(paid);
         if let Some(job) = self.jobs.get_mut(&id.job) {
             job.strikes = 0;
         }
         self.news();
         self.rouse_for_exposure();
+    }
+
+    fn earn(&mut self, paid: Amount) {
+        self.earned = self.earned.checked_add(paid).unwrap_or(self.earned);
+        self.to_withdraw = self.to_withdraw.checked_add(paid).unwrap_or(self.to_withdraw);
     }
 
     /// Work of ours that is judged makes room for other work, in any job.

@@ -1,6 +1,11 @@
 //! A wall clock that is set back: pauses were reckoned by the later time and must not last until then.
 
-use super::{Machine, Work, event::Millis, job::Phase, job::Sleep, range::Stage};
+use super::{
+    Machine, Work,
+    event::Millis,
+    job::{Phase, Sleep},
+    range::{Role, Stage},
+};
 
 impl Machine {
     /// Notes the time. If it is earlier than before, the clock was set: what waits for a time of ours waits
@@ -21,9 +26,13 @@ impl Machine {
             }
             earlier(&mut job.settle_not_before);
             earlier(&mut job.expire_not_before);
+            job.line.set_back(back);
         }
         for range in self.ranges.values_mut() {
             earlier(&mut range.not_before);
+            if let Role::Mate { due } = &mut range.role {
+                earlier(due);
+            }
             if matches!(range.stage, Stage::Settled | Stage::Rejected) {
                 earlier(&mut range.since);
             }

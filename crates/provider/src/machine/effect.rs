@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tilth_protocol::{JobId, Price, RangeId};
+use tilth_protocol::{Amount, JobId, Price, RangeId};
 
 use super::event::{Commitment, Millis, SlotId};
 
@@ -97,6 +97,31 @@ pub enum Effect {
         /// The range.
         range: RangeId,
     },
+    /// Wait in a job's line to be drawn as mate. Ends with `Moved`.
+    Wait {
+        /// The job.
+        job: JobId,
+        /// The bond, if half of our room is as much.
+        bond: Amount,
+        /// Least price of a unit.
+        min_price: Price,
+    },
+    /// Leave a job's line, or have the bond back if we have left. Ends with `Moved`.
+    Leave {
+        /// The job.
+        job: JobId,
+    },
+    /// What was found in a range that we are the mate of: it is stored, and can be committed to.
+    Found {
+        /// The range.
+        range: RangeId,
+        /// First task.
+        from: u32,
+        /// Number of tasks.
+        count: u32,
+        /// What was found.
+        commitment: Commitment,
+    },
     /// Have ranges paid whose window is over. Ends with `SettleEnded`.
     Settle {
         /// The job.
@@ -171,6 +196,11 @@ pub enum Note {
     },
     /// A range of ours is given back, for the owner has had the machine for too long.
     TooLate {
+        /// The range.
+        range: RangeId,
+    },
+    /// A range that we are the mate of is not done.
+    Missed {
         /// The range.
         range: RangeId,
     },

@@ -154,6 +154,44 @@ pub enum Event {
     Rest(Option<Rest>),
     /// The disk's share for content is nearly used up, or is not any more.
     Crowded(bool),
+    /// We are the mate of a range, which is to be run and stored. Repeated until it is.
+    Drawn {
+        /// The range and its extent; the time is that of the telling.
+        claim: Claim,
+        /// After that it is of no use.
+        due: Millis,
+    },
+    /// We answer for a replicated range, as its provider or as its mate, so what is here of it must stay.
+    Duty {
+        /// The range.
+        range: RangeId,
+    },
+    /// We do not any more.
+    DutyOver {
+        /// The range.
+        range: RangeId,
+    },
+    /// All duties that an earlier life has left have been told.
+    DutiesKnown,
+    /// An attempt to come to another place in a job's line has ended.
+    Moved {
+        /// The job.
+        job: JobId,
+        /// Where we are; `None`: it failed.
+        place: Option<Place>,
+    },
+}
+
+/// Where we are in the line of those who wait to be drawn as mates in a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere, and nothing is bound to it.
+    #[default]
+    Off,
+    /// On the line, or off it only as long as we do what we were drawn for.
+    On,
+    /// Off the line; ranges of before can draw us for a while, and the bond stays as long.
+    Left,
 }
 
 /// What happens to work while the owner has the machine. No work is taken in any case.
@@ -218,6 +256,22 @@ pub enum ChainEvent {
         /// To the provider's owner, after fees.
         paid: Amount,
     },
+    /// The second part of a replicated range's money was given out.
+    MatePaid {
+        /// The range.
+        range: RangeId,
+        /// The mate's owner; zero if nobody has earned it.
+        provider: Address,
+        /// To that owner, after fees.
+        paid: Amount,
+    },
+    /// Our place in a job's line has changed.
+    Line {
+        /// The job.
+        job: JobId,
+        /// Where we are.
+        place: Place,
+    },
     /// Too many tasks have failed: no more claims on this job. Of an audited one the failures may turn out to be made up.
     Draining {
         /// The job.
@@ -256,6 +310,16 @@ pub struct Terms {
     pub min_vram_mib: u32,
     /// Whether the job waits for another one, which this version does not serve.
     pub chained: bool,
+    /// Whether ranges are handed in as seals and done by a second provider, too.
+    pub replicated: bool,
+    /// Most units of a task.
+    pub unit_cap: u64,
+    /// Most units of a range's prepare phase.
+    pub prepare_cap: u64,
+    /// How long a range is meant to take.
+    pub target_ms: u64,
+    /// Tasks in a first range.
+    pub first_range: u32,
     /// Whether submitted ranges are audited; then they are paid later, and can be rejected.
     pub audited: bool,
 }

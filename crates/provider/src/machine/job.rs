@@ -7,6 +7,7 @@ use tilth_protocol::Price;
 use super::{
     effect::Unfit,
     event::{Claim, Millis, Pace, Terms},
+    line::Line,
     rules::Rules,
 };
 
@@ -82,6 +83,8 @@ pub(super) struct Job {
     requeued: BTreeMap<u32, u32>,
     /// Ranges of ours that were given or taken back. Few: the contract makes each cost something.
     ended: BTreeSet<u32>,
+    /// Where we wait to be drawn as mates.
+    pub line: Line,
 }
 
 /// What we know about our speed on a job.
@@ -122,6 +125,7 @@ impl Job {
             next: 0,
             requeued: BTreeMap::new(),
             ended: BTreeSet::new(),
+            line: Line::default(),
         }
     }
 

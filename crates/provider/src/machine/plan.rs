@@ -29,6 +29,7 @@ const EXPIRE_SPREAD_MS: Millis = 3_000;
 
 impl Machine {
     pub(super) fn plan(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        self.miss_late(now, out);
         self.discard_and_forget(now, out);
         self.settle(now, out);
         self.store_and_submit(now, out);
@@ -37,6 +38,8 @@ impl Machine {
         self.fetch(now, out);
         self.run(now, out);
         self.calibrate(now, out);
+        // Before ranges are asked for, which fill the slots.
+        self.line_up(now, out);
         self.claim(now, out);
         self.expire(now, out);
         self.unload(now, out);
@@ -66,6 +69,7 @@ impl Machine {
             .jobs
             .iter()
             .filter(|(_, job)| job.asks == 0 && !job.is_fetching() && !job.calibrating)
+            .filter(|(id, job)| !self.is_bound_to(**id, job))
             .map(|(id, job)| (*id, job.ends()))
             .filter(|(id, _)| self.ranges.range(ranges_of(*id)).next().is_none())
             .collect();
@@ -140,6 +144,9 @@ impl Machine {
     fn give_back(&mut self, now: Millis, out: &mut Vec<Effect>) {
         if self.draining || self.rest == Some(Rest::Finish) {
             for id in self.ids(|stage| stage == Stage::Held) {
+                if self.is_mates(id) {
+                    continue;
+                }
                 let going =
                     |range: &Range| matches!(range.stage, Stage::GivingUp | Stage::Releasing);
                 let going = self.ranges.range(ranges_of(id.job)).filter(|(_, r)| going(r)).count();
@@ -331,7 +338,7 @@ impl Machine {
         // What is being submitted is as good as gone; if it is not, the chain refuses us.
         let leaving = |range: &&Range| matches!(range.stage, Stage::Submitting(_));
         let submitting = self.ranges.values().filter(leaving).count();
-        let taken = (self.held() + self.asks()).saturating_sub(submitting);
+        let taken = (self.held() + self.to_be_done() + self.asks()).saturating_sub(submitting);
         taken < self.rules.capacity().saturating_sub(kept) + freed
     }
 

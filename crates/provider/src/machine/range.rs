@@ -23,15 +23,27 @@ pub(super) enum Stage {
     Releasing,
     /// The chain knows; can be settled when the window is over.
     Submitted,
+    /// A mate's: stored. To commit to it and to show it is its keeper's affair.
+    Kept,
     /// Paid; served for a while longer.
     Settled,
     /// An audit did not let it be paid; kept until nothing can take that back.
     Rejected,
 }
 
+/// What we are in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Its provider, who claimed it.
+    Primary,
+    /// Its second provider, who was drawn: it must be stored by then.
+    Mate { due: Millis },
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
     pub claim: Claim,
+    pub role: Role,
     pub stage: Stage,
     /// When it was submitted, settled or rejected, by stage.
     pub since: Millis,
@@ -51,6 +63,7 @@ impl Range {
     pub(super) fn new(claim: Claim) -> Self {
         Self {
             claim,
+            role: Role::Primary,
             stage: Stage::Held,
             since: claim.at,
             not_before: 0,
@@ -61,14 +74,30 @@ impl Range {
         }
     }
 
+    /// One that we are drawn for.
+    pub(super) fn of_mate(claim: Claim, due: Millis) -> Self {
+        Self { role: Role::Mate { due }, ..Self::new(claim) }
+    }
+
+    /// Whether we are its second provider.
+    pub(super) fn is_mates(&self) -> bool {
+        self.role != Role::Primary
+    }
+
     /// Whether the chain counts it as held by us.
     pub(super) fn is_held(&self) -> bool {
-        !matches!(self.stage, Stage::Submitted | Stage::Settled | Stage::Rejected)
+        !self.is_mates()
+            && !matches!(self.stage, Stage::Submitted | Stage::Settled | Stage::Rejected)
+    }
+
+    /// Whether it is a mate's and still to be run or stored.
+    pub(super) fn is_duty(&self) -> bool {
+        self.is_mates() && !matches!(self.stage, Stage::Kept | Stage::Settled | Stage::Rejected)
     }
 
     /// Whether its submission is near, so that the next range is best asked for together with it.
     pub(super) fn is_nearly_submitted(&self) -> bool {
-        matches!(self.stage, Stage::Storing | Stage::Stored(_))
+        !self.is_mates() && matches!(self.stage, Stage::Storing | Stage::Stored(_))
     }
 
     /// Moves on to a new stage, with a clean record.

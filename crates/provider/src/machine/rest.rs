@@ -6,7 +6,7 @@ use super::{
     Machine, Slot, Work,
     effect::{Effect, Note},
     event::{Millis, Rest, SlotId},
-    range::Stage,
+    range::{Range, Stage},
 };
 
 /// The part of a range's time that is kept for storing and submitting it.
@@ -28,9 +28,13 @@ impl Machine {
         if self.rest != Some(Rest::Freeze) {
             return 0;
         }
-        let runs = |slot: &&Slot| slot.frozen.is_some() && matches!(slot.work, Work::Running(..));
+        let runs = |slot: &&Slot| match slot.work {
+            Work::Running(range, _) => slot.frozen.is_some() && !self.is_mates(range),
+            _ => false,
+        };
         let begun = self.slots.iter().filter(runs).count();
-        self.ids(|stage| stage == Stage::Held).len().saturating_add(begun)
+        let waits = |range: &&Range| range.stage == Stage::Held && !range.is_mates();
+        self.ranges.values().filter(waits).count().saturating_add(begun)
     }
 
     /// The owner comes, goes, or wants something else.
@@ -52,7 +56,9 @@ impl Machine {
         if self.stands_still() {
             let ids = self.ids(|stage| matches!(stage, Stage::Held | Stage::Running));
             for id in ids {
-                if self.is_too_late(id, now) {
+                // A mate cannot give anything back: what it was drawn for is gone on with if there is time afterwards.
+                let leaves = !self.is_mates(id) || self.rest == Some(Rest::Release);
+                if leaves && self.is_too_late(id, now) {
                     self.leave(id, now, out);
                 }
             }
@@ -133,7 +139,8 @@ impl Machine {
                 }
             }
             None => {
-                if let Some(range) = self.ranges.get_mut(&id) {
+                let given_back = |range: &&mut Range| !range.is_mates();
+                if let Some(range) = self.ranges.get_mut(&id).filter(given_back) {
                     range.enter(Stage::GivingUp, now);
                     out.push(Effect::Note(Note::TooLate { range: id }));
                 }

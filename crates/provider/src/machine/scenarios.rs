@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256};
 use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId, gpu::CLASS_GPU};
 
 use super::{
-    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, MoveFailure, Note, Pace, Refusal,
-    Rest, Rules, RunTrouble, Terms, Trouble, Unfit,
+    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, MoveFailure, Note, Pace, Place,
+    Refusal, Rest, Rules, RunTrouble, Terms, Trouble, Unfit,
     sample::{self, START},
 };
 
@@ -56,7 +56,8 @@ pub(super) fn stray_event(n: u64) -> Event {
     let provider = Address::repeat_byte(1 + (n >> 7) as u8 % 2);
     let trouble = [RunTrouble::Worker, RunTrouble::Local, RunTrouble::Aborted][n as usize % 3];
     let why = [MoveFailure::Gone, MoveFailure::Later, MoveFailure::Refused][n as usize % 3];
-    match (n >> 24) % 27 {
+    let places = [Some(Place::Off), Some(Place::On), Some(Place::Left), None];
+    match (n >> 24) % 33 {
         0 => Event::CaughtUp,
         1 => Event::Chain(ChainEvent::Opened { job, terms: sample::terms(10) }),
         2 => Event::Chain(ChainEvent::Claimed { provider, claim }),
@@ -88,6 +89,19 @@ pub(super) fn stray_event(n: u64) -> Event {
         23 => Event::Chain(ChainEvent::Rejected { range }),
         24 => Event::Chain(ChainEvent::Draining { job }),
         25 => Event::Chain(ChainEvent::Reopened { job }),
+        26 => {
+            let terms = Terms { audited: true, replicated: true, ..sample::terms(10) };
+            Event::Chain(ChainEvent::Opened { job, terms })
+        }
+        27 => Event::Drawn { claim, due: START + (n >> 30) % 4_000_000 },
+        28 => match n & 3 {
+            0 => Event::Duty { range },
+            1 => Event::DutiesKnown,
+            _ => Event::DutyOver { range },
+        },
+        29 => Event::Moved { job, place: places[n as usize % 4] },
+        30 => Event::Chain(ChainEvent::Line { job, place: places[n as usize % 3].unwrap() }),
+        31 => Event::Chain(ChainEvent::MatePaid { range, provider, paid: Amount(n.into()) }),
         _ => Event::Tick,
     }
 }

@@ -5,7 +5,9 @@ use tilth_protocol::{JobId, RangeId};
 use super::{
     Machine, Work,
     effect::{Effect, Note, Unfit},
-    event::{Event, Millis, MoveFailure, Pace, Refusal, RunTrouble, SlotId, Trouble},
+    event::{
+        Claim, Commitment, Event, Millis, MoveFailure, Pace, Refusal, RunTrouble, SlotId, Trouble,
+    },
     job::{Phase, Sleep},
     pause,
     range::{Range, Stage},
@@ -61,13 +63,7 @@ impl Machine {
             Event::RunFailed { slot, done, trouble } => {
                 self.run_failed(slot, done, trouble, now, out);
             }
-            Event::Stored { range, commitment } => match self.ranges.get_mut(&range) {
-                Some(range) if range.stage == Stage::Storing => {
-                    range.enter(Stage::Stored(commitment), now);
-                }
-                Some(_) => {}
-                None => out.push(Effect::Discard { range }),
-            },
+            Event::Stored { range, commitment } => self.stored(range, commitment, now, out),
             Event::StoreFailed { range, lost } => self.store_failed(range, lost, now, out),
             Event::Submitted { range, at } => self.delivered(range, at, out),
             Event::SubmitFailed { range, why } => self.submit_failed(range, why, now, out),
@@ -83,6 +79,28 @@ impl Machine {
             Event::Drain => self.draining = true,
             Event::Rest(rest) => self.owner_wants(rest, out),
             Event::Crowded(crowded) => self.crowded = crowded,
+            Event::Drawn { claim, due } => self.drawn(claim, due),
+            Event::Duty { range } => {
+                self.duties.insert(range);
+            }
+            Event::DutyOver { range } => self.duty_over(range, out),
+            Event::DutiesKnown => self.duties_known = true,
+            Event::Moved { job, place } => self.moved(job, place, now),
+        }
+    }
+
+    fn stored(&mut self, id: RangeId, commitment: Commitment, now: Millis, out: &mut Vec<Effect>) {
+        match self.ranges.get_mut(&id) {
+            Some(range) if range.stage == Stage::Storing && range.is_mates() => {
+                range.enter(Stage::Kept, now);
+                let Claim { from, count, .. } = range.claim;
+                out.push(Effect::Found { range: id, from, count, commitment });
+            }
+            Some(range) if range.stage == Stage::Storing => {
+                range.enter(Stage::Stored(commitment), now);
+            }
+            Some(_) => {}
+            None => out.push(Effect::Discard { range: id }),
         }
     }
 
@@ -102,11 +120,17 @@ impl Machine {
         }
         if trouble == Trouble::Lasting || job.fetch_failures >= MAX_FETCHES_WHILE_HELD {
             for (range, state) in self.ranges.range_mut(ranges_of(id)) {
-                if state.stage == Stage::Held {
+                if state.stage == Stage::Held && !state.is_mates() {
                     state.enter(Stage::GivingUp, now);
                     out.push(Effect::Note(Note::GaveUp { range: *range, deaths: 0 }));
                 }
             }
+        }
+        if trouble == Trouble::Lasting {
+            let held = |range: &Range| range.is_duty() && range.stage == Stage::Held;
+            let duties = self.ranges.range(ranges_of(id)).filter(|(_, range)| held(range));
+            let duties: Vec<_> = duties.map(|(range, _)| *range).collect();
+            duties.into_iter().for_each(|range| self.miss(range, now, out));
         }
     }
 
@@ -288,8 +312,12 @@ impl Machine {
                     range.enter(Stage::Held, now);
                     return;
                 }
-                range.enter(Stage::GivingUp, now);
-                out.push(Effect::Note(Note::GaveUp { range: id, deaths }));
+                if range.is_mates() {
+                    self.miss(id, now, out);
+                } else {
+                    range.enter(Stage::GivingUp, now);
+                    out.push(Effect::Note(Note::GaveUp { range: id, deaths }));
+                }
                 self.strike(id.job, now, out);
             }
             RunTrouble::Local | RunTrouble::Aborted => {

@@ -18,7 +18,7 @@ use super::{
 use crate::farm::{FarmError, Receipt};
 
 /// The chain id of the machine in memory.
-const CHAIN_ID: u64 = 1;
+pub(super) const CHAIN_ID: u64 = 1;
 /// Milliseconds to execute a leaf.
 const PACE: Millis = 1_500;
 /// Milliseconds until an attempt to fetch inputs fails.

@@ -36,6 +36,8 @@ pub struct ClientPlan {
     pub tasks: u32,
     /// Price, in [`PRICE`]s.
     pub price: u128,
+    /// Whether its ranges are done by two providers.
+    pub replicated: bool,
     /// Failed tasks after which the job stops; 0: none.
     pub max_failures: u32,
     /// Added to its clock, milliseconds.
@@ -50,6 +52,8 @@ pub struct Plan<M: ?Sized> {
     pub stake: u128,
     /// Ranges at a time; of no meaning for auditors.
     pub slots: u16,
+    /// With which it waits in replicated jobs, base units; 0: it does not. Of no meaning for auditors.
+    pub bond: u128,
     /// Added to its clock, milliseconds.
     pub skew: i64,
     /// How it decides.
@@ -111,20 +115,33 @@ impl Cast {
 
     /// Adds a client with a job of so many tasks.
     pub fn client(&mut self, side: Side, tasks: u32, mind: impl ClientMind + 'static) {
-        let mind = Box::new(mind);
-        self.clients.push(ClientPlan { side, mind, tasks, price: 1, max_failures: 0, skew: 0 });
+        self.clients.push(ClientPlan {
+            side,
+            mind: Box::new(mind),
+            tasks,
+            price: 1,
+            replicated: false,
+            max_failures: 0,
+            skew: 0,
+        });
     }
 
     /// Adds a provider with a stake in GRAIN.
     pub fn provider(&mut self, side: Side, stake: u128, mind: impl ProviderMind + 'static) {
         let (stake, mind) = (stake * GRAIN, Box::new(mind));
-        self.providers.push(Plan { side, stake, slots: 1, skew: 0, mind });
+        self.providers.push(Plan { side, stake, slots: 1, bond: 0, skew: 0, mind });
+    }
+
+    /// Adds a provider with a stake and a bond in GRAIN: it waits in replicated jobs.
+    pub fn mate(&mut self, side: Side, stake: u128, bond: u128, mind: impl ProviderMind + 'static) {
+        let (stake, bond, mind) = (stake * GRAIN, bond * GRAIN, Box::new(mind));
+        self.providers.push(Plan { side, stake, slots: 1, bond, skew: 0, mind });
     }
 
     /// Adds an auditor with a stake in GRAIN.
     pub fn auditor(&mut self, side: Side, stake: u128, mind: impl AuditorMind + 'static) {
         let (stake, mind) = (stake * GRAIN, Box::new(mind));
-        self.auditors.push(Plan { side, stake, slots: 0, skew: 0, mind });
+        self.auditors.push(Plan { side, stake, slots: 0, bond: 0, skew: 0, mind });
     }
 }
 
@@ -149,6 +166,7 @@ pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
         minVramMib: 0,
         afterJob: 0,
         audited: true,
+        replicas: if plan.replicated { 2 } else { 0 },
         callback: Address::ZERO,
         program: B256::repeat_byte(2),
         contact: Bytes::new(),

@@ -1,13 +1,19 @@
 //! A client: opens its jobs, accepts what may be paid, has late ranges expired, ends what is over.
 
+use std::collections::VecDeque;
+
 use alloy_primitives::Address;
-use tilth_client::audit::{Event, Millis, Party};
+use tilth_client::{
+    audit::{Event, Millis, Party},
+    mates,
+};
 use tilth_contracts::{JobBook, JobState, RangeState};
 use tilth_protocol::{JobId, RangeId};
 
 use super::{
     cast::Side,
     duty::{Duty, rules},
+    mates::Mates,
     mind::ClientMind,
     scene::{Actor, Scene, Tx, What},
 };
@@ -22,9 +28,10 @@ pub struct Client {
     me: Actor,
     mind: Box<dyn ClientMind>,
     duty: Duty,
+    mates: Mates,
     busy: bool,
-    /// State of the chain as of which nothing was to be done.
-    seen: Option<u64>,
+    /// The [moment](Scene::moment) as of which nothing was to be done.
+    seen: Option<(u64, u64)>,
 }
 
 impl Client {
@@ -38,7 +45,8 @@ impl Client {
     ) -> Self {
         scene.serves_auditors.insert(who, mind.serves_auditors());
         let rules = rules(Party::Client, who);
-        Self { who, side, me, mind, duty: Duty::new(rules, skew), busy: false, seen: None }
+        let (duty, mates) = (Duty::new(rules, skew), Mates::new(mates::Party::Client, who, skew));
+        Self { who, side, me, mind, duty, mates, busy: false, seen: None }
     }
 
     /// Whether a provider gets inputs from it.
@@ -55,6 +63,8 @@ impl Client {
         for effect in effects {
             scene.send_common(self.me, self.who, &effect);
         }
+        let effects = self.mates.catch_up(scene)?;
+        self.go_on(effects, scene)?;
         if self.busy {
             return Ok(());
         }
@@ -79,7 +89,7 @@ impl Client {
             .jobs(scene)
             .filter(|job| !scene.public.is_outstanding(*job))
             .map(|job| deadline(job, scene).saturating_add(1).saturating_mul(1_000));
-        late.chain(over).chain(self.duty.due()).min()
+        late.chain(over).chain(self.duty.due()).chain(self.mates.due()).min()
     }
 
     /// A transaction of its has ended.
@@ -94,7 +104,27 @@ impl Client {
                     scene.send_common(self.me, self.who, &effect);
                 }
             }
+            What::Mate(range) => {
+                let event = mates::Event::Ended { range, done: receipt.success };
+                let effects = self.mates.take(event, scene)?;
+                self.go_on(effects, scene)?;
+            }
             _ => self.busy = false,
+        }
+        Ok(())
+    }
+
+    /// Has replicas of its jobs go on.
+    fn go_on(&mut self, effects: Vec<mates::Effect>, scene: &mut Scene) -> Result<(), FarmError> {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            let range = effect.range();
+            if matches!(effect, mates::Effect::Draw { .. }) && !self.mind.draws() {
+                let event = mates::Event::Ended { range, done: false };
+                effects.extend(self.mates.take(event, scene)?);
+            } else {
+                scene.send_about_pair(self.me, self.who, &effect);
+            }
         }
         Ok(())
     }
@@ -139,12 +169,11 @@ impl Client {
     }
 
     fn finish(&mut self, job: JobId, scene: &mut Scene) -> Result<(), FarmError> {
-        // Where logs come later than what they tell of, the same state says more a block later.
-        let seen = scene.reach == 0 && self.seen == Some(scene.version);
+        let seen = self.seen == Some(scene.moment());
         if self.busy || seen && scene.farm.now <= deadline(job, scene) {
             return Ok(());
         }
-        self.seen = Some(scene.version);
+        self.seen = Some(scene.moment());
         if scene.public.is_outstanding(job) {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! The end of a world: everybody takes out what is theirs, and the accounts are made up.
 
 use alloy_primitives::B256;
-use tilth_contracts::{Auditors, Audits, JobBook, JobState, Registry};
+use tilth_contracts::{Auditors, Audits, EntryState, JobBook, JobState, Registry, Waiting};
 use tilth_protocol::JobId;
 
 use super::{
@@ -46,6 +46,7 @@ impl World {
         self.run()?;
         let trace = self.trace();
         self.check_jobs()?;
+        self.check_lines()?;
         self.oracle.check_cuts();
         self.take_out()?;
         self.oracle.check_money(&mut self.scene)?;
@@ -94,6 +95,28 @@ impl World {
             let undone = facts.terms.taskCount - facts.settledTasks;
             if undone != 0 && !self.oracle.allowed().undone {
                 self.oracle.blame(format!("{job} ended with {undone} tasks undone"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody has a duty or a bond left, or anything else that its stake answers for.
+    fn check_lines(&mut self) -> Result<(), FarmError> {
+        let at = *self.scene.farm.addresses();
+        let jobs = self.scene.public.jobs.iter().filter(|(_, facts)| facts.terms.replicas != 0);
+        let jobs: Vec<JobId> = jobs.map(|(job, _)| *job).collect();
+        for provider in &self.providers {
+            let owner = provider.who;
+            let facts = self.scene.farm.read(at.registry, &Registry::providerCall { owner })?;
+            if facts.exposure != 0 {
+                self.oracle.blame(format!("{owner} still answers for {}", facts.exposure));
+            }
+            for job in &jobs {
+                let call = Waiting::entryCall { jobId: job.0, number: facts.number };
+                let entry = self.scene.farm.read(at.waiting, &call)?;
+                if entry.busy != 0 || entry.state != u8::from(EntryState::Nobody) {
+                    self.oracle.blame(format!("{owner} is still bound in {job}: {entry:?}"));
+                }
             }
         }
         Ok(())

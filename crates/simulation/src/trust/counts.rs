@@ -23,6 +23,10 @@ pub struct Counts {
     pub verdicts: u64,
     /// Blocks with transactions that were taken back.
     pub undone_blocks: u64,
+    /// Replicas that came to each `ReplicaOutcome`, by its number.
+    pub replicas: [u64; 5],
+    /// False ranges with a mate that found the same, against the chance that the first mate drawn was a friend.
+    pub matches: Sample,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
     /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
@@ -47,6 +51,8 @@ impl Counts {
         self.honest_ranges += other.honest_ranges;
         self.verdicts += other.verdicts;
         self.undone_blocks += other.undone_blocks;
+        self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
+        self.matches.merge(&other.matches);
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

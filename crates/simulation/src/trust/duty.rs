@@ -11,9 +11,9 @@ use super::scene::Scene;
 use crate::farm::FarmError;
 
 /// What anybody may do is done by one after the other within this time, milliseconds; as at a node on the same machine.
-const SPREAD: Millis = 3_000;
+pub(super) const SPREAD: Millis = 3_000;
 /// Blocks come by themselves; longer than between two of them nobody needs to wait for one.
-const POKE_AFTER: Millis = 60_000;
+pub(super) const POKE_AFTER: Millis = 60_000;
 
 /// What a party's machine goes by.
 pub fn rules(party: Party, who: Address) -> Rules {

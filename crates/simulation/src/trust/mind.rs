@@ -2,7 +2,7 @@
 //! another implementation.
 
 use alloy_primitives::{Address, B256};
-use tilth_client::audit::Millis;
+use tilth_client::{audit::Millis, mates::Role};
 use tilth_protocol::{JobId, Leaf, RangeId};
 use tilth_verification::audit::answer;
 
@@ -61,6 +61,37 @@ pub trait ProviderMind {
     }
     /// Whether its clients get their outputs.
     fn serves_outputs(&self) -> bool {
+        true
+    }
+    /// Whether it wants to be on the line of a replicated job that is not over, if it has a bond.
+    fn waits(&mut self, _job: JobId, _public: &Public) -> bool {
+        true
+    }
+    /// Whether it waits again when it has left, or has lost its place.
+    fn comes_back(&self) -> bool {
+        false
+    }
+    /// What it finds as the mate in a range in which it should have found `truth`. `handed`: what the primary handed
+    /// in, which only its friends know. `None`: nothing, ever.
+    fn replicate(
+        &mut self,
+        _range: RangeId,
+        truth: &[Leaf],
+        _handed: &Handed,
+        _random: &mut Random,
+    ) -> Option<HandIn> {
+        Some(HandIn::honest(truth))
+    }
+    /// Whether, as a mate, it commits to the primary's seal and shows what the primary shows.
+    fn copies(&self) -> bool {
+        false
+    }
+    /// Whether it shows the root that it has committed to.
+    fn shows(&self, _range: RangeId, _role: Role, _public: &Public) -> bool {
+        true
+    }
+    /// Whether it has the mate of its range drawn; `lost`: nobody kept the beacon.
+    fn draws(&self, _lost: bool) -> bool {
         true
     }
     /// Milliseconds for a task, if not what its machine happens to need.
@@ -137,6 +168,10 @@ pub trait ClientMind {
     }
     /// Whether it acknowledges results that may be paid.
     fn acknowledges(&self) -> bool {
+        true
+    }
+    /// Whether it has mates drawn.
+    fn draws(&self) -> bool {
         true
     }
 }

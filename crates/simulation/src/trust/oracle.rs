@@ -18,6 +18,7 @@ use super::{
     cast::{Allowed, Side},
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
+    pairs::Pairs,
     sample::detection,
     scene::{Handed, Scene},
 };
@@ -35,6 +36,8 @@ pub const NO_LEAD: u32 = 40_000_000;
 /// Seconds after a job's deadline by which its last range is judged: it is claimed at the deadline, and its case asks
 /// fifteen auditors one after the other.
 const LONGEST_CASE: u64 = MAX_RANGE_TIMEOUT_S as u64 + 600 + 86_400;
+/// So much longer if it is replicated, seconds.
+const LONGEST_REPLICA: u64 = 36_000;
 
 /// What became of one case.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +55,8 @@ pub struct Oracle {
     pub faults: Vec<String>,
     /// What was counted.
     pub counts: Counts,
+    /// Who watches over replicated ranges.
+    pub pairs: Pairs,
     allowed: Allowed,
     /// Part of the auditors' stake that is for sale.
     bought: Share,
@@ -80,6 +85,7 @@ impl Oracle {
             bought,
             faults: Vec::new(),
             counts: Counts::default(),
+            pairs: Pairs::default(),
             allowed,
             people: BTreeMap::new(),
             funded: BTreeMap::new(),
@@ -136,6 +142,12 @@ impl Oracle {
         {
             self.read_job(&event.data, scene);
         }
+    }
+
+    /// The same, about replicated ranges; `time` is that of the log's block, seconds.
+    pub fn read_pairs(&mut self, log: &Log, time: u64, scene: &Scene) {
+        self.pairs.read(log, time, scene, &mut self.counts);
+        self.faults.append(&mut self.pairs.faults);
     }
 
     fn cut(&mut self, beneficiary: Address, cut: Cut) {
@@ -286,8 +298,11 @@ impl Oracle {
                 }
             }
             JobBookEvents::JobDone(e) => {
-                let deadline = scene.public.jobs.get(&JobId(e.jobId)).map(|job| job.terms.deadline);
-                let last = deadline.map_or(0, |time| time.to::<u64>()) + LONGEST_CASE;
+                let terms = scene.public.jobs.get(&JobId(e.jobId)).map(|job| &job.terms);
+                let replica =
+                    terms.filter(|terms| terms.replicas != 0).map_or(0, |_| LONGEST_REPLICA);
+                let deadline = terms.map_or(0, |terms| terms.deadline.to::<u64>());
+                let last = deadline + replica + LONGEST_CASE;
                 if scene.farm.now > last {
                     self.blame(format!("job {} ended long after its deadline", e.jobId));
                 }

@@ -7,12 +7,12 @@ use alloy_sol_types::SolCall;
 use tilth_client::audit::{Effect, Event, Millis, Party};
 use tilth_contracts::{Audits, JobBook, RangeState};
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::MerkleSum;
 
 use super::{
     cast::Side,
     duty::{Duty, rules},
     mind::ProviderMind,
+    pairing::{Name, Pairing},
     scene::{Actor, Handed, Scene, Tx, What},
     work::Work,
     workload,
@@ -42,19 +42,21 @@ pub struct Provider {
     pace: Millis,
     mind: Box<dyn ProviderMind>,
     duty: Duty,
+    pairing: Pairing,
     held: Vec<Held>,
     work: BTreeMap<RangeId, Work>,
     claiming: bool,
-    refused: BTreeMap<JobId, u64>,
+    /// As of which [moment](Scene::moment) a job had nothing for it.
+    refused: BTreeMap<JobId, (u64, u64)>,
     dies: Option<Millis>,
 }
 
 impl Provider {
-    /// A provider that is registered with this number.
+    /// A provider that is registered with this number, and waits in replicated jobs with this bond.
     pub fn new(
         me: Actor,
         (who, number, side): (Address, u32, Side),
-        slots: u16,
+        (slots, bond): (u16, u128),
         skew: i64,
         mind: Box<dyn ProviderMind>,
         scene: &mut Scene,
@@ -65,6 +67,8 @@ impl Provider {
         let pace = 500 + scene.random.below(1_000);
         let pace = mind.pace().unwrap_or(pace);
         let dies = mind.life().map(|life| scene.now + scene.random.below(life));
+        let name = Name { me, who, number, pace };
+        let replicas = scene.farm.addresses().replicas;
         Self {
             who,
             side,
@@ -74,6 +78,7 @@ impl Provider {
             pace,
             mind,
             duty: Duty::new(rules, skew),
+            pairing: Pairing::new(name, bond, skew, replicas),
             held: Vec::new(),
             work: BTreeMap::new(),
             claiming: false,
@@ -90,6 +95,8 @@ impl Provider {
         self.crash(scene);
         let effects = self.duty.catch_up(scene)?;
         self.perform(effects, scene);
+        self.pairing.act(&mut *self.mind, &self.work, scene)?;
+        self.executed += std::mem::take(&mut self.pairing.executed);
         self.hand_in(scene);
         self.see_to_pay(scene);
         self.claim(scene)
@@ -99,13 +106,15 @@ impl Provider {
     pub fn due(&self, scene: &Scene) -> Option<Millis> {
         let ready = self.held.iter().map(|held| held.ready);
         let pay = self.work.keys().filter_map(|range| self.payable_from(*range, scene));
-        ready.chain(pay).chain(self.duty.due()).chain(self.next_death()).min()
+        let duties = self.duty.due().into_iter().chain(self.pairing.due());
+        ready.chain(pay).chain(duties).chain(self.next_death()).min()
     }
 
     /// When it crashes next, while there is something to lose. Who only looks back at what is over would begin anew at each crash, and
     /// the world would never be idle.
     fn next_death(&self) -> Option<Millis> {
-        self.dies.filter(|_| !self.held.is_empty() || self.duty.is_at_stake())
+        let at_stake = self.duty.is_at_stake() || self.pairing.is_at_stake();
+        self.dies.filter(|_| !self.held.is_empty() || at_stake)
     }
 
     /// A transaction of its has ended.
@@ -119,14 +128,14 @@ impl Provider {
                 let effects = self.duty.take(event, scene)?;
                 self.perform(effects, scene);
             }
+            What::Mate(_) | What::Line(_) => {
+                self.pairing.done((tx, receipt), &mut *self.mind, &self.work, scene)?;
+            }
             What::Claim(job) => {
                 self.claiming = false;
                 let given = JobBook::claimCall::abi_decode_returns(&receipt.output).ok();
                 let Some(given) = given.filter(|_| receipt.success) else {
-                    // Where it is heard of later, the chain may have moved on: then it asks once more.
-                    if scene.reach == 0 {
-                        self.refused.insert(*job, scene.version);
-                    }
+                    self.refused.insert(*job, scene.moment());
                     return Ok(());
                 };
                 let range = RangeId { job: *job, seq: given.seq };
@@ -157,6 +166,7 @@ impl Provider {
         {
             self.held.clear();
             self.duty.restart();
+            self.pairing.restart();
             self.dies = Some(scene.now + life / 2 + scene.random.below(life));
         }
     }
@@ -196,29 +206,27 @@ impl Provider {
             let truth = workload::leaves(range.job, from, count);
             let Scene { public, random, .. } = scene;
             let Some(hand_in) = self.mind.hand_in(range, &truth, public, random) else { continue };
-            let Ok(tree) = MerkleSum::build(range.job, &hand_in.leaves) else { continue };
-            self.executed += hand_in.executed;
-            let root = tree.root();
-            let (hash, units) = hand_in.instead.unwrap_or((root.hash, root.tally.units));
-            let false_root = hand_in.instead.is_some();
-            let wrong =
-                hand_in.leaves.iter().zip(&truth).map(|(said, is)| false_root || said != is);
-            let handed = Handed {
-                leaves: hand_in.leaves.clone(),
-                wrong: wrong.collect(),
-                units,
-                by_foe: self.side == Side::Foe,
-            };
-            scene.handed.insert(range, handed);
+            let Some(work) = Work::new(range.job, hand_in) else { continue };
+            self.executed += work.hand_in.executed;
+            let found = work.found();
+            let false_root = work.hand_in.instead.is_some();
+            let leaves = work.hand_in.leaves.clone();
+            let wrong = leaves.iter().zip(&truth).map(|(said, is)| false_root || said != is);
+            let wrong = wrong.collect();
+            let by_foe = self.side == Side::Foe;
+            scene.handed.insert(range, Handed { leaves, wrong, units: found.units, by_foe });
+            let job = scene.public.jobs.get(&range.job);
+            let is_replicated = job.is_some_and(|facts| facts.terms.replicas != 0);
+            let seal = is_replicated.then(|| self.pairing.seal(range, &found));
             let call = JobBook::submitCall {
                 jobId: range.job.0,
                 seq: range.seq,
-                root: hash,
-                units,
-                failures: root.tally.failures,
+                root: seal.unwrap_or(found.root),
+                units: found.units,
+                failures: found.failures,
                 contentHash: B256::repeat_byte(5),
             };
-            self.work.insert(range, Work { hand_in, tree, paying: false });
+            self.work.insert(range, work);
             let book = scene.farm.addresses().job_book;
             scene.send(self.me, self.who, book, &call, What::Submit(range));
         }
@@ -267,7 +275,7 @@ impl Provider {
         let open: Vec<JobId> =
             scene.public.jobs.iter().filter(|(_, j)| !j.over).map(|(id, _)| *id).collect();
         for job in open {
-            if self.refused.get(&job) == Some(&scene.version) {
+            if self.refused.get(&job) == Some(&scene.moment()) {
                 continue;
             }
             let facts = &scene.public.jobs[&job];
@@ -278,7 +286,7 @@ impl Provider {
             let book = scene.farm.addresses().job_book;
             let call = JobBook::claimableCall { jobId: job.0, provider: self.who };
             if scene.farm.read(book, &call)?.count == 0 {
-                self.refused.insert(job, scene.version);
+                self.refused.insert(job, scene.moment());
                 continue;
             }
             let call = JobBook::claimCall { jobId: job.0, want: u32::MAX, minPrice: U96::ZERO };

@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::SolEventInterface;
-use tilth_client::audit::{Event, heard};
-use tilth_contracts::{Addresses, Audits::AuditsEvents, JobBook::JobBookEvents, RangeState, Terms};
+use tilth_client::{
+    audit::{Event, heard},
+    mates,
+};
+use tilth_contracts::{
+    Addresses, Audits::AuditsEvents, JobBook::JobBookEvents, RangeState, Replicas::ReplicasEvents,
+    Terms,
+};
 use tilth_protocol::{JobId, RangeId};
 
 /// A job.
@@ -36,8 +42,19 @@ pub struct Range {
     pub state: RangeState,
     /// When it was claimed or submitted, by the chain's clock, seconds.
     pub at: u64,
-    /// The root it was submitted with.
+    /// The root it was submitted with; of a replicated range its seal, until the root is shown.
     pub root: B256,
+}
+
+/// A replicated range before its audit.
+#[derive(Clone, Copy, Debug)]
+pub struct Replica {
+    /// Number of its provider.
+    pub primary: u32,
+    /// Number of the mate that was drawn last; 0: none.
+    pub mate: u32,
+    /// Whether its mate is not drawn yet.
+    pub sealed: bool,
 }
 
 /// All that logs told so far.
@@ -55,6 +72,10 @@ pub struct Public {
     pub claimed: BTreeMap<RangeId, B256>,
     /// All that was said about audits, as the machines take it.
     pub audits: Vec<Event>,
+    /// Replicated ranges that were submitted.
+    pub replicas: BTreeMap<RangeId, Replica>,
+    /// All that was said about replicas, as the machines take it, and in which job.
+    pub mates: Vec<(JobId, mates::Event)>,
 }
 
 fn range(job: u64, seq: u32) -> RangeId {
@@ -73,6 +94,11 @@ impl Public {
         {
             self.audits.extend(heard(log));
             self.read_audit(&event.data);
+        } else if log.address == at.replicas
+            && let Ok(event) = ReplicasEvents::decode_log(log)
+        {
+            let job = self.read_replica(&event.data).job;
+            self.mates.extend(mates::heard(log).map(|event| (job, event)));
         }
     }
 
@@ -105,6 +131,11 @@ impl Public {
                         (RangeState::Submitted, e.at.to(), e.root);
                 }
             }
+            JobBookEvents::RangeUnsealed(e) => {
+                if let Some(found) = self.ranges.get_mut(&range(e.jobId, e.seq)) {
+                    found.root = e.root;
+                }
+            }
             JobBookEvents::RangeSettled(e) => {
                 let id = range(e.jobId, e.seq);
                 self.enter(id, RangeState::Settled);
@@ -130,6 +161,32 @@ impl Public {
         if let Some(found) = self.ranges.get_mut(&id) {
             found.state = state;
         }
+    }
+
+    /// Takes in what was said of a range, and says of which.
+    fn read_replica(&mut self, event: &ReplicasEvents) -> RangeId {
+        match event {
+            ReplicasEvents::MateDue(e) => {
+                let id = range(e.jobId, e.seq);
+                let due = Replica { primary: e.provider, mate: 0, sealed: true };
+                self.replicas.insert(id, due);
+                id
+            }
+            ReplicasEvents::MateDrawn(e) => self.mate(range(e.jobId, e.seq), e.number),
+            ReplicasEvents::MateLost(e) => self.mate(range(e.jobId, e.seq), 0),
+            ReplicasEvents::NoMate(e) => self.mate(range(e.jobId, e.seq), 0),
+            ReplicasEvents::MateCommitted(e) => range(e.jobId, e.seq),
+            ReplicasEvents::RootShown(e) => range(e.jobId, e.seq),
+            ReplicasEvents::PrimaryLost(e) => range(e.jobId, e.seq),
+            ReplicasEvents::ReplicaClosed(e) => range(e.jobId, e.seq),
+        }
+    }
+
+    fn mate(&mut self, id: RangeId, number: u32) -> RangeId {
+        if let Some(found) = self.replicas.get_mut(&id) {
+            (found.mate, found.sealed) = (number, false);
+        }
+        id
     }
 
     fn read_audit(&mut self, event: &AuditsEvents) {

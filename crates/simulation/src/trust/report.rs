@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{Counts, Outcome, World};
+use super::{Counts, Outcome, World, sample::Sample};
 use crate::{
     adversary::{ALL, Adversary},
     farm::{Farm, FarmError},
@@ -40,6 +40,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether there were replicated ranges.
+    fn is_replicated(&self) -> bool {
+        self.counts.replicas.iter().any(|closed| *closed != 0)
+    }
+
     /// Adds the worlds of another.
     fn merge(&mut self, other: &Self) {
         self.worlds += other.worlds;
@@ -110,8 +115,9 @@ impl Report {
     pub fn check(&mut self) {
         for (place, row) in &self.rows {
             let name = ALL[*place].name;
-            let Counts { audits, hits, bought, framed, no_lead, .. } = row.counts;
+            let Counts { audits, hits, matches, bought, framed, no_lead, .. } = row.counts;
             let samples = [
+                ("matches of forged ranges", matches, matches.is_plausible()),
                 ("audits", audits, audits.is_plausible()),
                 ("hits", hits, hits.is_plausible()),
                 ("bought verdicts", bought, bought.is_at_most()),
@@ -125,8 +131,34 @@ impl Report {
         }
     }
 
-    /// As Markdown: GRAIN per world.
+    /// As Markdown: GRAIN per world, and what became of replicated ranges.
     pub fn render(&self) -> String {
+        let mut text = self.render_money();
+        if self.rows.values().any(Row::is_replicated) {
+            text.push('\n');
+            text.push_str(&self.render_replicas());
+        }
+        text
+    }
+
+    /// How often mates found what their primaries had found, all worlds together.
+    fn render_replicas(&self) -> String {
+        let mut text = String::from(
+            "| adversary | worlds | matched | without a mate | unequal | primary silent | forged ranges matched | should |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        );
+        for (place, row) in self.rows.iter().filter(|(_, row)| row.is_replicated()) {
+            let [_, matched, alone, unequal, silent] = row.counts.replicas;
+            let (came, should) = often(row.counts.matches);
+            text.push_str(&format!(
+                "| {} | {} | {matched} | {alone} | {unequal} | {silent} | {came} | {should} |\n",
+                ALL[*place].name, row.worlds,
+            ));
+        }
+        text
+    }
+
+    fn render_money(&self) -> String {
         let mut text = String::from(
             "| adversary | worlds | foes | clients | honest providers | auditors | false ranges | of those paid | paid for nothing | given back | audits hit | should | honest stake lost | fees owed |\n\
              | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
@@ -136,21 +168,7 @@ impl Report {
             let mean = |sum: i128| tenths(sum, row.worlds);
             let mean_of = |sum: u128| mean(i128::try_from(sum).unwrap_or(i128::MAX));
             let [foes, clients, providers, auditors] = row.won.map(mean);
-            let (hit, should) = match c.hits.trials {
-                0 => ("".to_owned(), "".to_owned()),
-                n => (
-                    format!(
-                        "{}.{} % of {n}",
-                        c.hits.came_permille() / 10,
-                        c.hits.came_permille() % 10
-                    ),
-                    format!(
-                        "{}.{} %",
-                        c.hits.expected_permille() / 10,
-                        c.hits.expected_permille() % 10
-                    ),
-                ),
-            };
+            let (hit, should) = often(c.hits);
             text.push_str(&format!(
                 "| {} | {} | {foes} | {clients} | {providers} | {auditors} | {} | {} | {} | {} | {hit} | {should} | {} | {} |\n",
                 ALL[*place].name,
@@ -165,6 +183,16 @@ impl Report {
         }
         text
     }
+}
+
+/// How often something came, of how many, and how often it should have come; empty if it never could.
+fn often(sample: Sample) -> (String, String) {
+    if sample.trials == 0 {
+        return (String::new(), String::new());
+    }
+    let (came, should) = (sample.came_permille(), sample.expected_permille());
+    let came = format!("{}.{} % of {}", came / 10, came % 10, sample.trials);
+    (came, format!("{}.{} %", should / 10, should % 10))
 }
 
 /// A mean in GRAIN with one decimal.
@@ -188,7 +216,7 @@ mod tests {
     #[test]
     fn a_row_that_no_chance_explains_is_a_fault() {
         let half = 500_000_000;
-        let sampled = |pick: fn(&mut Counts) -> &mut super::super::sample::Sample, came: bool| {
+        let sampled = |pick: fn(&mut Counts) -> &mut Sample, came: bool| {
             let mut report =
                 report(2, |counts| (0..200).for_each(|_| pick(counts).add(half, came)));
             report.check();
@@ -197,6 +225,7 @@ mod tests {
         for (what, faults) in [
             ("audits", sampled(|counts| &mut counts.audits, false)),
             ("hits", sampled(|counts| &mut counts.hits, true)),
+            ("matches", sampled(|counts| &mut counts.matches, true)),
             ("bought", sampled(|counts| &mut counts.bought, true)),
             ("framed", sampled(|counts| &mut counts.framed, true)),
             ("cases", sampled(|counts| &mut counts.no_lead, true)),
@@ -206,6 +235,20 @@ mod tests {
         }
         // Fewer verdicts bought than could be are no fault.
         assert!(sampled(|counts| &mut counts.bought, false).is_empty());
+    }
+
+    #[test]
+    fn replicated_ranges_have_a_table_of_their_own() {
+        let lines = |report: &Report| report.render().lines().count();
+        let mut both = report(0, |counts| counts.audits.add(1, false));
+        assert_eq!(lines(&both), 3);
+        both.merge(report(27, |counts| {
+            counts.replicas = [0, 5, 4, 3, 2];
+            (0..10).for_each(|n| counts.matches.add(100_000_000, n == 0));
+        }));
+        assert_eq!(lines(&both), 8);
+        let last = format!("| {} | 1 | 5 | 4 | 3 | 2 | 10.0 % of 10 | 10.0 % |", ALL[27].name);
+        assert_eq!(both.render().lines().last(), Some(last.as_str()));
     }
 
     #[test]

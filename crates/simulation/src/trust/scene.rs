@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
-use tilth_client::audit::{Effect, Millis, View};
+use tilth_client::{
+    audit::{Effect, Millis, View},
+    mates::Part,
+};
 use tilth_contracts::{
-    AuditOutcome, AuditState, Audits, RangeState, SeatState, SoloRandomness,
-    bindings::audits::IAudits::Case,
+    AuditOutcome, AuditState, Audits, RangeState, SeatState, SoloRandomness, WaitingEntry,
+    bindings::{audits::IAudits::Case, replicas::IReplicas::Pair},
 };
 use tilth_protocol::{JobId, Leaf, RangeId};
-use tilth_verification::{arithmetic::Share, audit::positions};
+use tilth_verification::{arithmetic::Share, audit::positions, replica::Found};
 
 use super::public::Public;
 use crate::{
@@ -36,6 +39,10 @@ pub enum Actor {
 pub enum What {
     /// Ends an effect of the sender's machine of audits.
     Audit(RangeId),
+    /// The same for its machine of replicas.
+    Mate(RangeId),
+    /// A place on the line of a replicated job, or off it.
+    Line(JobId),
     /// A claim.
     Claim(JobId),
     /// Results.
@@ -102,6 +109,8 @@ pub struct Scene {
     pub public: Public,
     /// What was handed in.
     pub handed: BTreeMap<RangeId, Handed>,
+    /// What primaries show of replicated ranges, with its salts: in the pool already everybody sees that.
+    pub openings: BTreeMap<RangeId, (Found, B256)>,
     /// Clients and providers, and whether auditors get inputs from them.
     pub serves_auditors: BTreeMap<Address, bool>,
     /// Clients, and the providers that get no inputs from them.
@@ -110,11 +119,15 @@ pub struct Scene {
     pub keeps_outputs: BTreeMap<Address, bool>,
     /// Counts changes of the chain's state, by transactions or by blocks that are taken back.
     pub version: u64,
+    /// Counts how often news of blocks came later than these: then the same state may say more.
+    pub news: u64,
     /// How many blocks must be on top of what logs and receipts tell before anybody hears of it.
     pub reach: u64,
     cases: BTreeMap<RangeId, (u64, Case)>,
     seats: BTreeMap<(RangeId, u8), (u64, u8)>,
-    beacons: BTreeMap<u64, (u64, B256, u8)>,
+    pub(super) beacons: BTreeMap<u64, (u64, B256, u8)>,
+    pub(super) pairs: BTreeMap<RangeId, (u64, Part, Pair)>,
+    pub(super) entries: BTreeMap<(JobId, u32), (u64, WaitingEntry)>,
 }
 
 impl Scene {
@@ -128,14 +141,18 @@ impl Scene {
             random,
             public: Public::default(),
             handed: BTreeMap::new(),
+            openings: BTreeMap::new(),
             serves_auditors: BTreeMap::new(),
             refused: BTreeSet::new(),
             keeps_outputs: BTreeMap::new(),
             version: 0,
+            news: 0,
             reach: 0,
             cases: BTreeMap::new(),
             seats: BTreeMap::new(),
             beacons: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            entries: BTreeMap::new(),
         }
     }
 
@@ -146,8 +163,16 @@ impl Scene {
         self.cases.clear();
         self.seats.clear();
         self.beacons.clear();
+        self.pairs.clear();
+        self.entries.clear();
         let waiting = undone.chain(self.pool.drain(..)).collect();
         self.pool = waiting;
+    }
+
+    /// The chain's state, and what is known of it: as long as neither changes, nothing that was asked has another
+    /// answer.
+    pub fn moment(&self) -> (u64, u64) {
+        (self.version, self.news)
     }
 
     /// Sends a transaction.
@@ -212,23 +237,7 @@ impl Scene {
         let state = AuditState::try_from(case.state).unwrap_or(AuditState::None);
         let outcome = AuditOutcome::try_from(case.outcome).unwrap_or(AuditOutcome::Open);
         // Before the draw, which notes it, a value can come and go with the blocks.
-        let noted = state != AuditState::Submitted;
-        let known = self
-            .beacons
-            .get(&case.round)
-            .copied()
-            .filter(|(seen, value, _)| *seen == self.farm.block || noted && !value.is_zero());
-        let (_, beacon, lapses) = match known {
-            Some(known) => known,
-            None => {
-                let round = case.round;
-                let value = self.farm.read(at.randomness, &SoloRandomness::valueCall { round })?;
-                let lapses =
-                    self.farm.read(at.randomness, &SoloRandomness::lapsesCall { round })?;
-                self.beacons.insert(round, (self.farm.block, value, lapses));
-                (self.farm.block, value, lapses)
-            }
-        };
+        let (beacon, lapses) = self.beacon(case.round, state != AuditState::Submitted)?;
         let seat = seat.map(|number| self.seat(id, number)).transpose()?;
         let over = self.public.ranges.get(&id).map(|range| range.state);
         Ok(View {

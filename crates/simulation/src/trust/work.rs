@@ -4,11 +4,12 @@ use tilth_contracts::{
     Audits,
     bindings::audits::MerkleSum::{Leaf as OnChainLeaf, Sibling},
 };
-use tilth_protocol::RangeId;
+use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{
-    MerkleSum,
+    MerkleSum, Root,
     audit::SAMPLES,
     draw::{Pick, Seed},
+    replica::Found,
 };
 
 use super::mind::HandIn;
@@ -25,9 +26,22 @@ pub struct Work {
 }
 
 impl Work {
+    /// Of what is to be handed in; `None` if that has no root.
+    pub fn new(job: JobId, hand_in: HandIn) -> Option<Self> {
+        let tree = MerkleSum::build(job, &hand_in.leaves).ok()?;
+        Some(Self { hand_in, tree, paying: false })
+    }
+
+    /// What was handed in.
+    pub fn found(&self) -> Found {
+        let Root { hash, tally } = self.tree.root();
+        let (root, units) = self.hand_in.instead.unwrap_or((hash, tally.units));
+        Found { root, units, failures: tally.failures }
+    }
+
     /// Units that were handed in.
     pub fn units(&self) -> u64 {
-        self.hand_in.instead.map_or(self.tree.root().tally.units, |(_, units)| units)
+        self.found().units
     }
 
     /// Where the drawn leaves are. A unit that its leaves do not have is nowhere; it says 0.

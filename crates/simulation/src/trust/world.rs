@@ -110,9 +110,11 @@ impl World {
             let who = address(PROVIDER, n);
             scene.farm.register(who, plan.slots, plan.stake)?;
             oracle.meet(who, plan.side, plan.stake);
+            oracle.pairs.meet(who, plan.side, plan.stake);
             let name = (who, u32::try_from(n + 1).unwrap_or(u32::MAX), plan.side);
             let me = Actor::Provider(n);
-            providers.push(Provider::new(me, name, plan.slots, plan.skew, plan.mind, &mut scene));
+            let may = (plan.slots, plan.bond);
+            providers.push(Provider::new(me, name, may, plan.skew, plan.mind, &mut scene));
         }
         // The line of auditors is read as of the second before a submission.
         scene.farm.now += BLOCK_S;
@@ -124,7 +126,7 @@ impl World {
             let who = address(CLIENT, n);
             let terms = terms(&plan, scene.farm.now);
             let cap = terms.price.to::<u128>() * u128::from(terms.unitCap);
-            let funds = cap * u128::from(plan.tasks);
+            let funds = cap * u128::from(plan.tasks) * if plan.replicated { 2 } else { 1 };
             scene.farm.fund(who, funds)?;
             oracle.meet(who, plan.side, funds);
             let logs = scene.farm.send(who, at.job_book, &JobBook::openCall { terms, funds })?.1;
@@ -244,6 +246,8 @@ impl World {
             for (tx, receipt) in &made.done {
                 self.note(tx, receipt, at)?;
             }
+            // After all was heard: the chain may have moved on since, so who was refused asks once more.
+            self.scene.news += 1;
         }
         Ok(())
     }
@@ -298,6 +302,7 @@ impl World {
         for log in &receipt.logs {
             scene.public.read(&at, log);
             self.oracle.read(log, scene);
+            self.oracle.read_pairs(log, time, scene);
         }
         match tx.by {
             Actor::Client(n) => self.clients[n].done(tx, receipt, scene),

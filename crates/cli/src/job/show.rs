@@ -1,0 +1,208 @@
+//! `tilth job show`: a job and its ranges; of a replicated one also what became of its seals, with the events that prove it.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use serde_json::{Value, json};
+use tilth_client::{
+    Chronicle, RangeView, pipeline,
+    replicas::{self, Entry, Replica},
+};
+use tilth_contracts::{JobState, ReplicaState};
+use tilth_protocol::{Amount, ContentHash, JobId, Problem, RangeId, Units};
+
+use super::{ONLOOKER, place_in, print_stages};
+use crate::{
+    Ended,
+    place::Place,
+    print_json,
+    run::open_jobs,
+    store::Store,
+    table::{Align, Table},
+};
+
+/// What there is to be shown of a job's ranges.
+struct Seen {
+    history: Chronicle,
+    /// What a thousand units are called.
+    unit: String,
+    /// What the chain says about its replicas; of a job without them nothing.
+    told: Vec<Entry>,
+    replicas: BTreeMap<RangeId, Replica>,
+}
+
+pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
+    let store = Store::open(&place.dir, Some(job)).await?;
+    let jobs = open_jobs(place, ONLOOKER, &store)?;
+    let history = jobs.history(job).await.map_err(|error| error.problem())?;
+    let state = jobs.state(job).await.map_err(|error| error.problem())?;
+    let totals = history.totals();
+    // Without the spec nobody says what is counted.
+    let unit = jobs.unit_of(ContentHash(history.terms.specHash.0)).await;
+    let unit = unit.unwrap_or_else(|| "1,000 units".to_owned());
+    let shown = JobState::try_from(state.state).map_err(|error| {
+        Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
+    })?;
+    let told = match history.terms.replicas {
+        0 => Vec::new(),
+        _ => replicas::read(&place.link, place.network.first_block, Some(job))
+            .await
+            .map_err(|error| error.problem())?,
+    };
+    let seen = Seen { replicas: replicas::standings(&told), history, unit, told };
+    let pipelines = pipeline::list(&pipeline::folder(&place.dir));
+    let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
+    if json {
+        print_json(&json!({
+            "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
+            "result-root": state.resultRoot, "totals": totals, "unit": seen.unit,
+            "replicas": seen.history.terms.replicas.max(1),
+            "ranges": seen.ranges(), "events": seen.events(),
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("job      {job}, {shown}{}", if state.dry { ", out of money" } else { "" });
+    println!("client   {}", state.client);
+    println!("tasks    {} of {} settled, {} failed", totals.settled, totals.tasks, totals.failures);
+    println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
+    println!("escrow   {:.9} GRAIN not reserved\n", Amount(state.escrow));
+    if let Some(shown) = part_of {
+        print_stages(shown);
+    }
+    print!("{}", seen.table().render());
+    if !seen.told.is_empty() {
+        print!("\n{}", events_table(&seen.told).render());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Seen {
+    fn is_replicated(&self) -> bool {
+        self.history.terms.replicas != 0
+    }
+
+    fn replica(&self, range: &RangeView) -> Option<&Replica> {
+        self.replicas.get(&RangeId { job: self.history.job, seq: range.seq })
+    }
+
+    fn ranges(&self) -> Vec<Value> {
+        let one = |range: &RangeView| {
+            let mate = range.mate.map(
+                |mate| json!({ "provider": mate.provider, "paid": mate.paid, "fee": mate.fee }),
+            );
+            let replica = self.replica(range).map(|replica| {
+                json!({
+                    "state": replica.state.to_string(), "outcome": replica.outcome.to_string(),
+                    "primary": replica.primary, "mate": replica.mate,
+                })
+            });
+            json!({
+                "seq": range.seq, "provider": range.provider, "from": range.from,
+                "count": range.count, "state": range.state.to_string(), "units": range.units,
+                "failures": range.failures, "paid": range.paid, "mate": mate, "replica": replica,
+                "root": (!range.root.is_zero()).then_some(range.root), "seal": range.seal,
+            })
+        };
+        self.history.ranges.values().map(one).collect()
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let one = |entry: &Entry| {
+            json!({
+                "seq": entry.range.seq, "what": entry.what.words(),
+                "provider": entry.what.provider(), "cut": entry.what.cut(),
+                "hash": entry.what.hash(), "block": entry.block, "transaction": entry.transaction,
+            })
+        };
+        self.told.iter().map(one).collect()
+    }
+
+    fn table(&self) -> Table {
+        let mut columns = vec![
+            ("range", Align::Right),
+            ("state", Align::Left),
+            ("tasks", Align::Right),
+            ("from", Align::Right),
+            (self.unit.as_str(), Align::Right),
+            ("paid GRAIN", Align::Right),
+            ("provider", Align::Left),
+        ];
+        if self.is_replicated() {
+            columns.extend([
+                ("root", Align::Left),
+                ("mate", Align::Right),
+                ("paid mate", Align::Right),
+            ]);
+        }
+        let mut table = Table::new(&columns);
+        for range in self.history.ranges.values() {
+            let mut row = vec![
+                range.seq.to_string(),
+                range.state.to_string(),
+                range.count.to_string(),
+                range.from.to_string(),
+                Units(range.units).to_gfuel(),
+                format!("{:.9}", range.paid),
+                range.provider.to_string(),
+            ];
+            if let Some(replica) = self.replica(range) {
+                let paid = range.mate.map(|mate| format!("{:.9}", mate.paid));
+                row.extend([root(replica), number(replica.mate), paid.unwrap_or_default()]);
+            }
+            table.row(row);
+        }
+        table
+    }
+}
+
+/// How the root of a range stands.
+fn root(replica: &Replica) -> String {
+    match replica.state {
+        ReplicaState::Closed => replica.outcome.to_string(),
+        open => format!("sealed: {open}"),
+    }
+}
+
+/// A provider's number as `tilth providers` shows it.
+fn number(number: Option<u32>) -> String {
+    number.map_or_else(String::new, |number| format!("#{number}"))
+}
+
+fn events_table(told: &[Entry]) -> Table {
+    let mut table = Table::new(&[
+        ("block", Align::Right),
+        ("range", Align::Right),
+        ("what", Align::Left),
+        ("provider", Align::Right),
+        ("cut GRAIN", Align::Right),
+        ("transaction", Align::Left),
+    ]);
+    for entry in told {
+        table.row([
+            entry.block.to_string(),
+            entry.range.seq.to_string(),
+            entry.what.words(),
+            number(entry.what.provider()),
+            entry.what.cut().map_or_else(String::new, |cut| format!("{cut:.4}")),
+            entry.transaction.to_string(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_contracts::ReplicaOutcome;
+
+    use super::*;
+
+    #[test]
+    fn a_seal_is_not_shown_as_a_result() {
+        let (primary, mate) = (5, Some(4));
+        let working = ReplicaState::Working;
+        let open = Replica { primary, mate, state: working, outcome: ReplicaOutcome::Open };
+        assert_eq!(root(&open), "sealed: being done by its mate");
+        let (state, outcome) = (ReplicaState::Closed, ReplicaOutcome::Matched);
+        assert_eq!(root(&Replica { primary, mate, state, outcome }), "matched");
+        assert_eq!((number(mate), number(None)), ("#4".to_owned(), String::new()));
+    }
+}

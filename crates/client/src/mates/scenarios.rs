@@ -1,0 +1,235 @@
+//! Single decisions of the machine, told as short stories.
+
+use alloy::primitives::B256;
+use tilth_contracts::{ReplicaOutcome, ReplicaState};
+
+use super::{
+    words::{Effect, Event, Party, Role, Standing},
+    world::{HOUR, MATE, PRIMARY, ROUND, World, at, found_in},
+};
+
+const BEACON: Option<B256> = Some(B256::repeat_byte(9));
+
+/// A world of one replica in this state, with everything drawn that can be by then.
+fn one(party: Party, state: ReplicaState) -> World {
+    let mut world = World::new(party, 1);
+    let case = &mut world.cases[0];
+    case.beacon = BEACON;
+    case.mate = u32::from(matches!(state, ReplicaState::Working | ReplicaState::Revealing)) * MATE;
+    case.committed = (state == ReplicaState::Revealing).then(|| found_in(case.part));
+    world.enter(0, state);
+    world
+}
+
+/// Whether something like that is asked for while nothing comes of anything, within ten minutes.
+fn asks_for(world: &mut World, what: fn(&Effect) -> bool) -> bool {
+    for _ in 0..10 {
+        while let Some(last) = world.under_way.len().checked_sub(1) {
+            if what(&world.under_way[last]) {
+                return true;
+            }
+            let looks = matches!(world.under_way[last], Effect::Look { .. });
+            world.end(last, looks);
+        }
+        world.now += 60_000;
+        world.tell(Event::Tick);
+    }
+    false
+}
+
+#[test]
+fn whoever_is_late_is_passed_over_but_nobody_asks_for_that_itself() {
+    let late = |party, state| {
+        let mut world = one(party, state);
+        world.now += 3 * HOUR;
+        world.introduce();
+        asks_for(&mut world, |effect| matches!(effect, Effect::Advance { .. }))
+    };
+    let (primary, mate) = (Party::Provider(PRIMARY), Party::Provider(MATE));
+    for state in
+        [ReplicaState::Sealed, ReplicaState::Working, ReplicaState::Revealing, ReplicaState::Alone]
+    {
+        assert!(late(Party::Client, state), "{state}");
+    }
+    assert!(late(primary, ReplicaState::Sealed) && late(primary, ReplicaState::Working));
+    assert!(!late(primary, ReplicaState::Revealing) && !late(primary, ReplicaState::Alone));
+    assert!(!late(mate, ReplicaState::Working) && !late(mate, ReplicaState::Revealing));
+    assert!(late(mate, ReplicaState::Alone), "it was drawn, and is not any more");
+}
+
+#[test]
+fn whoever_has_shown_its_root_goes_on_without_the_other() {
+    for (party, shown) in [(Party::Provider(PRIMARY), 1), (Party::Provider(MATE), 2)] {
+        let mut world = one(party, ReplicaState::Revealing);
+        world.cases[0].shown = shown;
+        world.introduce();
+        let early = asks_for(&mut world, |effect| matches!(effect, Effect::Advance { .. }));
+        assert!(!early, "the other has time");
+        world.now += 3 * HOUR;
+        world.tell(Event::News { range: at(0) });
+        assert!(asks_for(&mut world, |effect| matches!(effect, Effect::Advance { .. })));
+    }
+}
+
+#[test]
+fn our_own_move_is_tried_whatever_our_clock_says() {
+    for (party, state) in [
+        (Party::Provider(MATE), ReplicaState::Working),
+        (Party::Provider(MATE), ReplicaState::Revealing),
+        (Party::Provider(PRIMARY), ReplicaState::Revealing),
+        (Party::Provider(PRIMARY), ReplicaState::Alone),
+    ] {
+        for hours in [-5, 5] {
+            let mut world = one(party, state);
+            world.wrong_clock = hours * 3_600_000;
+            world.introduce();
+            let runs = asks_for(&mut world, |effect| matches!(effect, Effect::Run { .. }));
+            assert!(runs, "{party:?} {state} {hours}");
+            world.work_off();
+            assert_ne!(world.cases[0].state, ReplicaState::Working, "{party:?} {hours}");
+            assert!(world.cases[0].shown != 0 || world.cases[0].state == ReplicaState::Closed);
+        }
+    }
+}
+
+#[test]
+fn what_nobody_can_use_any_more_is_not_run() {
+    let mut world = one(Party::Provider(MATE), ReplicaState::Working);
+    world.now += 3 * HOUR;
+    world.introduce();
+    assert!(!asks_for(&mut world, |effect| !matches!(effect, Effect::Look { .. })));
+    let mut world = one(Party::Provider(MATE), ReplicaState::Working);
+    world.now += HOUR;
+    world.introduce();
+    world.end(0, true);
+    let [Effect::Run { role: Role::Mate, left, .. }] = world.under_way[..] else {
+        panic!("{:?}", world.under_way)
+    };
+    assert_eq!(left, HOUR, "what is left of its two hours");
+}
+
+#[test]
+fn what_was_found_before_a_reorganisation_is_not_committed_to_after_it() {
+    let mut world = one(Party::Provider(MATE), ReplicaState::Working);
+    world.introduce();
+    world.end(0, true);
+    assert!(matches!(world.under_way[..], [Effect::Run { .. }]));
+    // It ends while the chain is another one.
+    world.reorganise(0);
+    world.cases[0].mate = MATE;
+    world.enter(0, ReplicaState::Working);
+    world.end(0, true);
+    world.end(0, true);
+    let [Effect::Run { part, .. }] = world.under_way[..] else { panic!("{:?}", world.under_way) };
+    assert_eq!(part, world.cases[0].part, "the tasks it has now");
+}
+
+#[test]
+fn a_beacon_that_nobody_kept_is_drawn_for_all_to_know() {
+    for (block, lapses) in [(ROUND + 257, 0), (ROUND + 2, 1)] {
+        let mut world = one(Party::Provider(PRIMARY), ReplicaState::Sealed);
+        let case = &mut world.cases[0];
+        (case.beacon, case.block, case.lapses) = (None, block, lapses);
+        world.introduce();
+        assert!(asks_for(&mut world, |effect| matches!(effect, Effect::Draw { .. })), "{block}");
+    }
+}
+
+#[test]
+fn one_of_many_ranges_has_the_round_noted_for_all() {
+    let mut world = World::new(Party::Client, 8);
+    world.introduce();
+    let mut pokes = 0;
+    for _ in 0..5 {
+        while let Some(at) =
+            world.under_way.iter().position(|effect| matches!(effect, Effect::Look { .. }))
+        {
+            world.end(at, true);
+        }
+        let now = world.under_way.iter().filter(|effect| matches!(effect, Effect::Poke { .. }));
+        pokes = now.count().max(pokes);
+        world.now += 2_000;
+        world.tell(Event::Tick);
+    }
+    assert_eq!(pokes, 1);
+}
+
+#[test]
+fn a_replica_that_the_chain_does_not_know_is_forgotten_by_whom_it_costs_nothing() {
+    for party in [Party::Client, Party::Provider(PRIMARY)] {
+        let mut world = one(party, ReplicaState::None);
+        world.introduce();
+        let passes = |world: &mut World, blocks: u64, time: u64| {
+            world.work_off();
+            world.cases[0].block += blocks;
+            world.now += time;
+            world.tell(Event::News { range: at(0) });
+            world.machine.cases().count()
+        };
+        assert_eq!(passes(&mut world, 63, 60_000), 1);
+        assert_eq!(passes(&mut world, 1, 60_000), 1, "not yet looked at");
+        world.under_way.clear();
+        let looked = Event::Looked { range: at(0), view: Some(Box::new(world.view(0))) };
+        if party == Party::Client {
+            world.tell(looked);
+            assert!(world.forgotten[0]);
+            continue;
+        }
+        world.tell(looked);
+        assert_eq!(world.machine.cases().count(), 1, "a node that reads anew knows of it late");
+        assert_eq!(world.machine.at_stake(), 1);
+    }
+}
+
+#[test]
+fn only_who_answers_for_a_replica_has_something_at_stake() {
+    for (party, stake) in
+        [(Party::Client, 0), (Party::Provider(PRIMARY), 1), (Party::Provider(MATE), 1)]
+    {
+        let mut world = one(party, ReplicaState::Revealing);
+        world.introduce();
+        assert_eq!(world.machine.at_stake(), stake, "{party:?}");
+        world.close(0, ReplicaOutcome::Matched);
+        world.tell(Event::Closed { range: at(0) });
+        world.work_off();
+        assert_eq!(world.machine.at_stake(), 0, "{party:?}");
+        assert_eq!(world.shown[0], Some(Standing::Over(ReplicaOutcome::Matched)));
+    }
+    let mut world = World::new(Party::Provider(9), 1);
+    world.introduce();
+    assert_eq!(world.machine.cases().count(), 0, "it is none of a third one's affair");
+}
+
+#[test]
+fn what_ended_long_ago_is_shown_to_its_client_alone() {
+    let past = |party, block| {
+        let mut world = one(party, ReplicaState::Alone);
+        world.close(0, ReplicaOutcome::Alone);
+        world.cases[0].block = block;
+        world.introduce();
+        world.under_way.len()
+    };
+    let primary = Party::Provider(PRIMARY);
+    assert_eq!((past(primary, ROUND + 256), past(primary, ROUND + 257)), (1, 0));
+    assert_eq!(past(Party::Client, ROUND + 257), 1);
+}
+
+#[test]
+fn a_root_is_a_secret_until_its_replica_is_over() {
+    for state in [ReplicaState::Sealed, ReplicaState::Working, ReplicaState::Revealing] {
+        assert!(Standing::Open(state).is_secret());
+    }
+    assert!(!Standing::Over(ReplicaOutcome::Unequal).is_secret());
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_nothing() {
+    let mut world = one(Party::Client, ReplicaState::Working);
+    world.introduce();
+    world.end(0, true);
+    let wake = world.machine.next_wake().unwrap();
+    let waited = wake - world.now;
+    world.now -= HOUR;
+    world.tell(Event::Tick);
+    assert_eq!(world.machine.next_wake(), Some(world.now + waited));
+}

@@ -1,0 +1,174 @@
+//! Moves in the lines of those who wait to be drawn as mates.
+
+use alloy_primitives::aliases::U96;
+use tilth_client::{Account, ChainError, Link};
+use tilth_contracts::{Audits, EntryState, Registry, Waiting, WaitingEntry};
+use tilth_protocol::{Amount, JobId, Price};
+use tilth_verification::replica::DRAW_SPAN_S;
+use tracing::{debug, info};
+
+use crate::{chain::Chain, machine::Place};
+
+/// What somebody waits for: the bond and the least price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terms {
+    bond: U96,
+    min_price: U96,
+}
+
+impl Chain {
+    /// Waits in a job's line with a bond of at most so much, and of at most half of our room. Says where we are then;
+    /// `None`: it failed.
+    pub(crate) async fn wait_in_line(
+        &self,
+        job: JobId,
+        number: u32,
+        bond: Amount,
+        min_price: Price,
+    ) -> Option<Place> {
+        let waited = self.try_to_wait(job, number, bond, min_price).await;
+        self.moved(waited, job, "waiting to be drawn").await
+    }
+
+    /// Leaves a job's line; who has left already gets its bond back if that is free. Says where we are then; `None`: it
+    /// failed.
+    pub(crate) async fn leave_line(&self, job: JobId, number: u32) -> Option<Place> {
+        let left = leave(&self.node, job, number).await;
+        self.moved(left, job, "leaving a line").await
+    }
+
+    async fn moved(
+        &self,
+        moved: Result<Option<Place>, ChainError>,
+        job: JobId,
+        doing: &str,
+    ) -> Option<Place> {
+        match moved {
+            Ok(place) => place,
+            Err(error) => {
+                debug!(%job, %error, "{doing} failed");
+                self.mend(&error).await;
+                None
+            }
+        }
+    }
+
+    async fn try_to_wait(
+        &self,
+        job: JobId,
+        number: u32,
+        bond: Amount,
+        min_price: Price,
+    ) -> Result<Option<Place>, ChainError> {
+        let link = &self.link;
+        let entry = entry(link, job, number).await?;
+        if is_in_line(&entry) {
+            return Ok(Some(Place::On));
+        }
+        let room = self.room_for_bonds(number).await?;
+        let Ok(min_price) = U96::try_from(min_price.0) else { return Ok(None) };
+        let Some(terms) = terms(&entry, link.now().await?, bond.0, min_price, room) else {
+            debug!(%job, room, "no stake is free for a bond");
+            return Ok(None);
+        };
+        let Terms { bond, min_price } = terms;
+        let call = Waiting::waitCall { jobId: job.0, bond, minPrice: min_price };
+        self.node.execute(link.addresses().waiting, call).await?;
+        info!(%job, bond = %Amount(bond.to::<u128>()), "waiting to be drawn as mate");
+        Ok(Some(Place::On))
+    }
+
+    /// What we may still take on in audited jobs.
+    async fn room_for_bonds(&self, number: u32) -> Result<u128, ChainError> {
+        let at = *self.link.addresses();
+        let standing = Registry::standingCall { node: self.node.address() };
+        let carried = self.link.read(at.registry, standing).await?.room;
+        let room = self.link.read(at.audits, Audits::roomCall { provider: number }).await?;
+        Ok(carried.min(u128::try_from(room).unwrap_or(u128::MAX)))
+    }
+}
+
+/// The entry of a provider in a job's line.
+async fn entry(link: &Link, job: JobId, number: u32) -> Result<WaitingEntry, ChainError> {
+    let call = Waiting::entryCall { jobId: job.0, number };
+    link.read(link.addresses().waiting, call).await
+}
+
+/// Leaves a line, or has the bond back. `None`: it is not free yet.
+pub(crate) async fn leave(
+    node: &Account,
+    job: JobId,
+    number: u32,
+) -> Result<Option<Place>, ChainError> {
+    let link = node.link();
+    let before = entry(link, job, number).await?;
+    let now = link.next_time().await?;
+    let place = match EntryState::try_from(before.state) {
+        Ok(EntryState::Nobody) => return Ok(Some(Place::Off)),
+        Ok(EntryState::Left) if is_bound(&before, now) => return Ok(None),
+        Ok(EntryState::Left) => Place::Off,
+        _ => Place::Left,
+    };
+    let call = Waiting::leaveCall { jobId: job.0 };
+    node.execute(link.addresses().waiting, call).await?;
+    info!(%job, ?place, "left the line of those who wait to be drawn as mates");
+    Ok(Some(place))
+}
+
+fn is_in_line(entry: &WaitingEntry) -> bool {
+    matches!(EntryState::try_from(entry.state), Ok(EntryState::Waiting | EntryState::Taken))
+}
+
+/// Whether an entry that has left can still be drawn, or has something to do, at a second.
+fn is_bound(entry: &WaitingEntry, now: u64) -> bool {
+    let until = entry.leftAt.to::<u64>().saturating_add(DRAW_SPAN_S.into());
+    entry.busy != 0 || now <= until
+}
+
+/// On which terms to wait: at most half of the room, or what we had offered before, as long as that binds us. `None`:
+/// on none that the contract takes.
+fn terms(entry: &WaitingEntry, now: u64, bond: u128, min_price: U96, room: u128) -> Option<Terms> {
+    let has_left = EntryState::try_from(entry.state) == Ok(EntryState::Left);
+    if has_left && is_bound(entry, now) {
+        let old = Terms { bond: entry.bond, min_price: entry.minPrice };
+        return Some(old).filter(|old| old.min_price >= min_price);
+    }
+    let bond = U96::try_from(bond.min(room / 2)).ok().filter(|bond| !bond.is_zero())?;
+    Some(Terms { bond, min_price })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::aliases::U40;
+
+    use super::*;
+
+    fn entry(state: EntryState, left_at: u64, busy: u16) -> WaitingEntry {
+        WaitingEntry {
+            bond: U96::from(40),
+            minPrice: U96::from(5),
+            leftAt: U40::from(left_at),
+            busy,
+            state: state.into(),
+        }
+    }
+
+    #[test]
+    fn a_bond_is_at_most_half_of_the_room_and_who_comes_back_keeps_its_terms() {
+        let new = |bond: u64| Some(Terms { bond: U96::from(bond), min_price: U96::from(6) });
+        let nobody = entry(EntryState::Nobody, 0, 0);
+        let on = |entry: &WaitingEntry, bond, room| terms(entry, 10_000, bond, U96::from(6), room);
+        assert_eq!(on(&nobody, 30, 100), new(30));
+        assert_eq!(on(&nobody, 80, 100), new(50));
+        assert_eq!(on(&nobody, 80, 1), None, "nothing is free");
+        // It has asked for less than we ask for now, and is bound to it.
+        let left = entry(EntryState::Left, 9_000, 0);
+        assert_eq!(on(&left, 80, 100), None);
+        let old = terms(&left, 10_000, 80, U96::from(5), 100).unwrap();
+        assert_eq!(old, Terms { bond: U96::from(40), min_price: U96::from(5) });
+        assert_eq!(on(&entry(EntryState::Left, 10_000 - 3_601, 0), 80, 100), new(50));
+        assert_eq!(on(&entry(EntryState::Left, 10_000 - 3_600, 0), 80, 100), None, "to the second");
+        assert_eq!(on(&entry(EntryState::Left, 0, 1), 80, 100), None, "it has a range");
+        assert!(is_in_line(&entry(EntryState::Taken, 0, 1)) && !is_in_line(&left));
+    }
+}

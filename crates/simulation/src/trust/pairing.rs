@@ -1,0 +1,315 @@
+//! A provider's part in replicated ranges: it waits to be drawn, does what its ranges' primaries have done, commits,
+//! shows its roots.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use alloy_primitives::{Address, B256, aliases::U96};
+use alloy_sol_types::SolCall;
+use tilth_client::{
+    audit::Millis,
+    mates::{Effect, Event, Part, Party, Role},
+};
+use tilth_contracts::{EntryState, ReplicaState, Replicas, Waiting};
+use tilth_protocol::{JobId, RangeId};
+use tilth_verification::replica::{DRAW_SPAN_S, Found, Sealer};
+
+use super::{
+    auditor::CHAIN_ID,
+    mates::Mates,
+    mind::ProviderMind,
+    scene::{Actor, Scene, Tx, What},
+    work::Work,
+    workload,
+};
+use crate::farm::{FarmError, Receipt};
+
+/// What it has handed in as a primary.
+type Works = BTreeMap<RangeId, Work>;
+
+/// Who a provider is.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    /// Its place in the world.
+    pub me: Actor,
+    /// Owner and node key.
+    pub who: Address,
+    /// Its number in the contracts.
+    pub number: u32,
+    /// Milliseconds for a task.
+    pub pace: Millis,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Pairing {
+    /// Units it has executed as a mate, and that were not asked for.
+    pub executed: u64,
+    name: Name,
+    /// With which it waits, base units; 0: it does not.
+    bond: u128,
+    sealer: Sealer,
+    mates: Mates,
+    /// What it has found as a mate; on disk.
+    copies: BTreeMap<RangeId, Found>,
+    /// Whether a transaction about a line is under way.
+    queueing: bool,
+    /// Jobs in which it was refused a place.
+    turned_away: BTreeSet<JobId>,
+    /// From when on it can have a bond back, by the chain's clock, seconds.
+    free_from: Option<u64>,
+}
+
+impl Pairing {
+    /// Of a provider that has heard nothing, on a chain with `Replicas` at this address.
+    pub fn new(name: Name, bond: u128, skew: i64, replicas: Address) -> Self {
+        // Nobody else knows the secret, as far as anybody here tries to find out.
+        let secret = name.who.into_word().0;
+        Self {
+            executed: 0,
+            name,
+            bond,
+            sealer: Sealer::new(CHAIN_ID, replicas, name.who, secret),
+            mates: Mates::new(Party::Provider(name.number), name.who, skew),
+            copies: BTreeMap::new(),
+            queueing: false,
+            turned_away: BTreeSet::new(),
+            free_from: None,
+        }
+    }
+
+    /// What is handed in instead of a root.
+    pub fn seal(&self, range: RangeId, found: &Found) -> B256 {
+        self.sealer.seal(range, found)
+    }
+
+    /// Its machine starts again.
+    pub fn restart(&mut self) {
+        self.mates.restart();
+    }
+
+    /// Whether it would lose something if it did not come back.
+    pub fn is_at_stake(&self) -> bool {
+        self.mates.is_at_stake()
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn act(
+        &mut self,
+        mind: &mut dyn ProviderMind,
+        work: &Works,
+        scene: &mut Scene,
+    ) -> Result<(), FarmError> {
+        let effects = self.mates.catch_up(scene)?;
+        self.perform(effects, mind, work, scene)?;
+        self.queue(mind, scene)
+    }
+
+    /// When it acts next without news.
+    pub fn due(&self) -> Option<Millis> {
+        let free = self.free_from.map(|from| from.saturating_mul(1_000));
+        self.mates.due().into_iter().chain(free).min()
+    }
+
+    /// A transaction of its has ended.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn done(
+        &mut self,
+        (tx, receipt): (&Tx, &Receipt),
+        mind: &mut dyn ProviderMind,
+        work: &Works,
+        scene: &mut Scene,
+    ) -> Result<(), FarmError> {
+        match tx.what {
+            What::Mate(range) => {
+                let event = Event::Ended { range, done: receipt.success };
+                let effects = self.mates.take(event, scene)?;
+                self.perform(effects, mind, work, scene)
+            }
+            What::Line(job) => {
+                self.queueing = false;
+                if !receipt.success && tx.call == Waiting::waitCall::SIGNATURE {
+                    self.turned_away.insert(job);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn perform(
+        &mut self,
+        effects: Vec<Effect>,
+        mind: &mut dyn ProviderMind,
+        work: &Works,
+        scene: &mut Scene,
+    ) -> Result<(), FarmError> {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            let range = effect.range();
+            let ended = match effect {
+                Effect::Draw { .. } if !self.draws(range, mind, scene)? => {
+                    Some(Event::Ended { range, done: false })
+                }
+                Effect::Run { role: Role::Primary, part, .. } => Some(match work.get(&range) {
+                    Some(work) => Event::Found { range, part, found: work.found() },
+                    None => Event::Ended { range, done: false },
+                }),
+                Effect::Run { part, .. } => self.run(range, part, mind, scene),
+                Effect::Commit { part, found, .. } => {
+                    let sent = self.commit((range, part), &found, mind, scene)?;
+                    (!sent).then_some(Event::Ended { range, done: true })
+                }
+                Effect::Reveal { role, found, .. } => {
+                    if mind.shows(range, role, &scene.public) {
+                        self.reveal((range, role), found, mind, scene);
+                    }
+                    // Silence otherwise: the machine waits for an end that does not come.
+                    None
+                }
+                Effect::Forget { .. } => {
+                    self.copies.remove(&range);
+                    None
+                }
+                other => {
+                    scene.send_about_pair(self.name.me, self.name.who, &other);
+                    None
+                }
+            };
+            if let Some(event) = ended {
+                effects.extend(self.mates.take(event, scene)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has a mate drawn now.
+    fn draws(
+        &self,
+        range: RangeId,
+        mind: &dyn ProviderMind,
+        scene: &mut Scene,
+    ) -> Result<bool, FarmError> {
+        let seen = scene.look_at_pair(range, self.mates.local(scene.now))?;
+        Ok(mind.draws(seen.lapses > 0 || seen.beacon.is_none()))
+    }
+
+    /// As a mate: what it has found is there at once, or later, or never.
+    fn run(
+        &mut self,
+        range: RangeId,
+        part: Part,
+        mind: &mut dyn ProviderMind,
+        scene: &mut Scene,
+    ) -> Option<Event> {
+        if let Some(found) = self.copies.get(&range) {
+            return Some(Event::Found { range, part, found: *found });
+        }
+        let truth = workload::leaves(range.job, part.from, part.count);
+        let Scene { handed, random, .. } = scene;
+        let hand_in = mind.replicate(range, &truth, handed.get(&range)?, random)?;
+        let executed = hand_in.executed;
+        let found = Work::new(range.job, hand_in)?.found();
+        self.executed += executed;
+        self.copies.insert(range, found);
+        let ends = scene.now + self.name.pace * u64::from(part.count);
+        self.mates.later(ends, Event::Found { range, part, found });
+        None
+    }
+
+    /// Whether it was sent: as the real one, it looks once more before.
+    fn commit(
+        &self,
+        (range, part): (RangeId, Part),
+        found: &Found,
+        mind: &dyn ProviderMind,
+        scene: &mut Scene,
+    ) -> Result<bool, FarmError> {
+        let Name { me, who, number, .. } = self.name;
+        let seen = scene.look_at_pair(range, self.mates.local(scene.now))?;
+        let role = seen.role(Party::Provider(number));
+        if seen.state != ReplicaState::Working || seen.part != part || role != Role::Mate {
+            return Ok(false);
+        }
+        let own = self.sealer.seal(range, found);
+        let primary = scene.public.ranges.get(&range).map(|facts| facts.root);
+        let sealed_ = primary.filter(|_| mind.copies()).unwrap_or(own);
+        let call = Replicas::commitCall { jobId: range.job.0, seq: range.seq, sealed_ };
+        let replicas = scene.farm.addresses().replicas;
+        scene.send(me, who, replicas, &call, What::Mate(range));
+        Ok(true)
+    }
+
+    fn reveal(
+        &self,
+        (range, role): (RangeId, Role),
+        found: Found,
+        mind: &dyn ProviderMind,
+        scene: &mut Scene,
+    ) {
+        let own = (found, self.sealer.salt(range, &found));
+        if role == Role::Primary {
+            scene.openings.insert(range, own);
+        }
+        let copied = scene.openings.get(&range).copied().filter(|_| mind.copies());
+        let (Found { root, units, failures }, salt) = copied.unwrap_or(own);
+        let RangeId { job, seq } = range;
+        let call = Replicas::revealCall { jobId: job.0, seq, root, units, failures, salt };
+        let replicas = scene.farm.addresses().replicas;
+        scene.send(self.name.me, self.name.who, replicas, &call, What::Mate(range));
+    }
+
+    /// Waits where it wants to, and leaves where it does not; when a job is over, it wants its bond back.
+    fn queue(&mut self, mind: &mut dyn ProviderMind, scene: &mut Scene) -> Result<(), FarmError> {
+        self.free_from = None;
+        if self.bond == 0 || self.queueing {
+            return Ok(());
+        }
+        let replicated = scene.public.jobs.iter().filter(|(_, facts)| facts.terms.replicas != 0);
+        let jobs: Vec<(JobId, bool)> = replicated
+            .filter(|(_, facts)| scene.serves_providers(facts.client, self.name.who))
+            .map(|(job, facts)| (*job, facts.over))
+            .collect();
+        for (job, over) in jobs {
+            let entry = scene.entry(job, self.name.number)?;
+            let state = EntryState::try_from(entry.state).unwrap_or(EntryState::Nobody);
+            let may = !over && !self.turned_away.contains(&job);
+            let wants = may && mind.waits(job, &scene.public);
+            let free_from = entry.leftAt.to::<u64>() + u64::from(DRAW_SPAN_S) + 1;
+            let is_bound = state == EntryState::Left && over && entry.busy == 0;
+            if is_bound && scene.farm.now < free_from {
+                let others = self.free_from.unwrap_or(free_from);
+                self.free_from = Some(free_from.min(others));
+                continue;
+            }
+            match state {
+                EntryState::Nobody if wants => self.wait(job, scene),
+                EntryState::Left if wants && mind.comes_back() => self.wait(job, scene),
+                EntryState::Waiting | EntryState::Taken if !wants => self.leave(job, scene),
+                EntryState::Left if is_bound => self.leave(job, scene),
+                _ => continue,
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, job: JobId, scene: &mut Scene) {
+        let bond = U96::saturating_from(self.bond);
+        self.send(&Waiting::waitCall { jobId: job.0, bond, minPrice: U96::ZERO }, job, scene);
+    }
+
+    fn leave(&mut self, job: JobId, scene: &mut Scene) {
+        self.send(&Waiting::leaveCall { jobId: job.0 }, job, scene);
+    }
+
+    fn send<C: SolCall>(&mut self, call: &C, job: JobId, scene: &mut Scene) {
+        let waiting = scene.farm.addresses().waiting;
+        scene.send(self.name.me, self.name.who, waiting, call, What::Line(job));
+        self.queueing = true;
+    }
+}

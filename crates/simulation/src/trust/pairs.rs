@@ -1,0 +1,330 @@
+//! Watches over replicated ranges: who may be drawn as a mate, how often that is a friend, and what both are paid.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, Log};
+use alloy_sol_types::SolEventInterface;
+use tilth_contracts::{
+    Audits::AuditsEvents, EntryState, JobBook::JobBookEvents, Registry::RegistryEvents,
+    ReplicaOutcome, Replicas::ReplicasEvents, Waiting::WaitingEvents,
+};
+use tilth_protocol::{JobId, RangeId};
+use tilth_verification::{arithmetic::ONE, replica::DRAW_SPAN_S};
+
+use super::{cast::Side, counts::Counts, scene::Scene};
+
+/// Ranges that a mate has open in a job at most: `Parameters.MATE_DUTIES`. Who is drawn and has as many is asked for no
+/// more, and nobody is in its place.
+const MATE_DUTIES: u16 = 8;
+
+/// A provider's place on a job's line, as logs tell of it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    bond: u128,
+    state: EntryState,
+    /// Its open ranges.
+    busy: u16,
+}
+
+/// Those who wait in a job.
+#[derive(Debug, Default)]
+struct Line {
+    entries: BTreeMap<u32, Entry>,
+    /// Seconds by the chain's clock: of what was told last.
+    at: u64,
+    /// Bonds of all who were on the line in the second before that.
+    before: BTreeMap<u32, u128>,
+}
+
+impl Line {
+    /// Something is told of this second.
+    fn at(&mut self, time: u64) -> &mut Self {
+        if time > self.at {
+            let waiting = |entry: &Entry| entry.state == EntryState::Waiting;
+            let on = self.entries.iter().filter(|(_, entry)| waiting(entry));
+            self.before = on.map(|(number, entry)| (*number, entry.bond)).collect();
+            self.at = time;
+        }
+        self
+    }
+
+    fn take(&mut self, number: u32) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.busy += 1;
+            if entry.state == EntryState::Waiting {
+                entry.state = EntryState::Taken;
+            }
+        }
+    }
+
+    /// One of its ranges is closed. Who loses its place by that, or before, is told of on its own.
+    fn give_back(&mut self, number: u32) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.busy = entry.busy.saturating_sub(1);
+            if entry.state == EntryState::Taken && entry.busy == 0 {
+                entry.state = EntryState::Waiting;
+            }
+        }
+    }
+}
+
+/// What was seen of a range.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Up to when mates are drawn, by the chain's clock, seconds.
+    until: u64,
+    /// Bonds of all who could be drawn.
+    line: BTreeMap<u32, u128>,
+    primary: u32,
+    /// Its mate; 0: none.
+    mate: u32,
+    /// All that were drawn.
+    asked: Vec<u32>,
+    /// The chance that the first of them was a friend of its primary, billionths.
+    chance: Option<u32>,
+    lapsed: bool,
+    outcome: Option<ReplicaOutcome>,
+    /// Who was paid for it besides, what it got, and what of its part it did not get.
+    paid: Option<(Address, u128, u128)>,
+}
+
+/// See the module's head. All foes of a world are each other's friends.
+#[derive(Debug, Default)]
+pub struct Pairs {
+    /// What went wrong.
+    pub faults: Vec<String>,
+    /// Providers in the order of their numbers, and what each has to lose.
+    people: Vec<(Address, Side, u128)>,
+    lines: BTreeMap<JobId, Line>,
+    ranges: BTreeMap<RangeId, Seen>,
+}
+
+fn range(job: u64, seq: u32) -> RangeId {
+    RangeId { job: JobId(job), seq }
+}
+
+impl Pairs {
+    /// A provider is registered with the next number and a stake.
+    pub fn meet(&mut self, who: Address, side: Side, stake: u128) {
+        self.people.push((who, side, stake));
+    }
+
+    /// Reads a log of a block of this time, seconds, after the scene has.
+    pub fn read(&mut self, log: &Log, time: u64, scene: &Scene, counts: &mut Counts) {
+        let at = scene.farm.addresses();
+        if log.address == at.waiting
+            && let Ok(event) = WaitingEvents::decode_log(log)
+        {
+            self.read_line(&event.data, time);
+        } else if log.address == at.replicas
+            && let Ok(event) = ReplicasEvents::decode_log(log)
+        {
+            self.read_replica(&event.data, time, scene, counts);
+        } else if log.address == at.registry
+            && let Ok(event) = RegistryEvents::decode_log(log)
+            && let RegistryEvents::StakeSlashed(e) = &event.data
+        {
+            let mut people = self.people.iter_mut();
+            if let Some((.., reach)) = people.find(|(who, ..)| *who == e.owner) {
+                *reach = e.stake + e.unbonding;
+            }
+        } else if log.address == at.audits
+            && let Ok(event) = AuditsEvents::decode_log(log)
+            && let AuditsEvents::AuditDue(e) = &event.data
+        {
+            self.begin(range(e.jobId, e.seq), e.rate);
+        } else if log.address == at.job_book
+            && let Ok(event) = JobBookEvents::decode_log(log)
+        {
+            self.read_pay(&event.data);
+        }
+    }
+
+    fn read_line(&mut self, event: &WaitingEvents, time: u64) {
+        match event {
+            WaitingEvents::ProviderWaits(e) => {
+                let line = self.lines.entry(JobId(e.jobId)).or_default().at(time);
+                let busy = line.entries.get(&e.number).map_or(0, |entry| entry.busy);
+                let state = if busy == 0 { EntryState::Waiting } else { EntryState::Taken };
+                line.entries.insert(e.number, Entry { bond: e.bond.to(), state, busy });
+            }
+            WaitingEvents::ProviderLeft(e) => {
+                let line = self.lines.entry(JobId(e.jobId)).or_default().at(time);
+                if let Some(entry) = line.entries.get_mut(&e.number) {
+                    entry.state = EntryState::Left;
+                }
+            }
+            WaitingEvents::BondFreed(e) => {
+                let line = self.lines.entry(JobId(e.jobId)).or_default().at(time);
+                if line.entries.remove(&e.number).is_none_or(|entry| entry.busy != 0) {
+                    self.faults.push(format!("a bond was freed that was not free: {e:?}"));
+                }
+            }
+        }
+    }
+
+    fn read_replica(
+        &mut self,
+        event: &ReplicasEvents,
+        time: u64,
+        scene: &Scene,
+        counts: &mut Counts,
+    ) {
+        match event {
+            ReplicasEvents::MateDue(e) => {
+                let line = self.lines.entry(JobId(e.jobId)).or_default().at(time).before.clone();
+                let (until, primary) = (time + u64::from(DRAW_SPAN_S), e.provider);
+                let seen = Seen { until, line, primary, ..Seen::default() };
+                self.ranges.insert(range(e.jobId, e.seq), seen);
+            }
+            ReplicasEvents::MateDrawn(e) => self.draw(range(e.jobId, e.seq), e.number, time, scene),
+            ReplicasEvents::NoMate(e) => {
+                let id = range(e.jobId, e.seq);
+                let fit = self.fit(id, scene).len();
+                let Some(seen) = self.ranges.get_mut(&id) else { return };
+                seen.lapsed = e.lapsed;
+                let mut entries =
+                    self.lines.get(&id.job).into_iter().flat_map(|l| l.entries.values());
+                let overworked = entries.any(|entry| entry.busy >= MATE_DUTIES);
+                let asked_nobody = seen.asked.is_empty() && !e.lapsed && time <= seen.until;
+                if asked_nobody && fit != 0 && !overworked {
+                    self.faults.push(format!("{id} has no mate, and {fit} would be fit"));
+                }
+            }
+            ReplicasEvents::MateLost(e) => {
+                let id = range(e.jobId, e.seq);
+                if let Some(seen) = self.ranges.get_mut(&id) {
+                    seen.mate = 0;
+                }
+                self.lines.entry(id.job).or_default().at(time).give_back(e.number);
+                if self.is_honest(e.number) {
+                    self.faults.push(format!("an honest mate of {id} lost its place: {e:?}"));
+                }
+            }
+            ReplicasEvents::PrimaryLost(e) if self.is_honest(e.number) => {
+                let id = range(e.jobId, e.seq);
+                self.faults.push(format!("an honest primary of {id} lost its stake: {e:?}"));
+            }
+            ReplicasEvents::ReplicaClosed(e) => {
+                let outcome = ReplicaOutcome::try_from(e.outcome).unwrap_or(ReplicaOutcome::Open);
+                self.close(range(e.jobId, e.seq), outcome, time, scene, counts);
+            }
+            _ => {}
+        }
+    }
+
+    fn person(&self, number: u32) -> Option<&(Address, Side, u128)> {
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.people.get(place)
+    }
+
+    fn is_honest(&self, number: u32) -> bool {
+        self.person(number).is_some_and(|(_, side, _)| *side == Side::Honest)
+    }
+
+    /// Bonds of all who are fit to be the mate of a range now.
+    fn fit(&self, id: RangeId, scene: &Scene) -> BTreeMap<u32, u128> {
+        let (Some(seen), Some(handed), Some(facts)) =
+            (self.ranges.get(&id), scene.handed.get(&id), scene.public.ranges.get(&id))
+        else {
+            return BTreeMap::new();
+        };
+        let value = u128::from(handed.units) * facts.price;
+        let reaches = |number| self.person(number).is_some_and(|(.., reach)| *reach >= value);
+        let line = seen.line.iter().map(|(number, bond)| (*number, *bond));
+        line.filter(|(number, bond)| *number != seen.primary && *bond >= value && reaches(*number))
+            .collect()
+    }
+
+    fn draw(&mut self, id: RangeId, number: u32, time: u64, scene: &Scene) {
+        let fit = self.fit(id, scene);
+        let sum = |friends: bool| -> u128 {
+            let counted = |number: &u32| !friends || !self.is_honest(*number);
+            fit.iter().filter(|(number, _)| counted(number)).map(|(_, bond)| bond).sum()
+        };
+        let chance = sum(true) * u128::from(ONE.0) / sum(false).max(1);
+        self.lines.entry(id.job).or_default().at(time).take(number);
+        let Some(seen) = self.ranges.get_mut(&id) else {
+            return self.faults.push(format!("{id} has a mate and was never handed in"));
+        };
+        if !fit.contains_key(&number) || seen.asked.contains(&number) {
+            let (line, primary) = (&seen.line, seen.primary);
+            let text = format!("{number} is the mate of {id}, by {primary}, on {line:?}");
+            self.faults.push(text);
+        }
+        if seen.asked.is_empty() {
+            seen.chance = Some(u32::try_from(chance).unwrap_or(ONE.0));
+        }
+        seen.asked.push(number);
+        seen.mate = number;
+    }
+
+    fn close(
+        &mut self,
+        id: RangeId,
+        outcome: ReplicaOutcome,
+        time: u64,
+        scene: &Scene,
+        counts: &mut Counts,
+    ) {
+        counts.replicas[usize::from(u8::from(outcome))] += 1;
+        let Some(seen) = self.ranges.get_mut(&id) else {
+            return self.faults.push(format!("{id} is closed and was never handed in"));
+        };
+        seen.outcome = Some(outcome);
+        let (primary, mate, chance) = (seen.primary, seen.mate, seen.chance);
+        self.lines.entry(id.job).or_default().at(time).give_back(mate);
+        let is_forged = scene.handed.get(&id).is_some_and(|handed| handed.faults().0 != 0);
+        if let Some(chance) = chance.filter(|_| is_forged) {
+            counts.matches.add(chance, outcome == ReplicaOutcome::Matched);
+        }
+        let honest = self.is_honest(primary) && self.is_honest(mate);
+        if honest && outcome != ReplicaOutcome::Matched {
+            self.faults.push(format!("two honest providers of {id} came to {outcome}"));
+        }
+        if outcome == ReplicaOutcome::Open {
+            self.faults.push(format!("{id} is closed and open"));
+        }
+    }
+
+    /// A range's audit begins: after its replica, and where that says so in any case.
+    fn begin(&mut self, id: RangeId, rate: u32) {
+        let Some(seen) = self.ranges.get(&id) else { return };
+        let surely = seen.lapsed || seen.outcome == Some(ReplicaOutcome::Unequal);
+        if seen.outcome.is_none() || surely && rate != ONE.0 {
+            self.faults.push(format!("{id} is audited at {rate}, though {seen:?}"));
+        }
+    }
+
+    /// Mates are paid as their primaries, but for their audits.
+    fn read_pay(&mut self, event: &JobBookEvents) {
+        match event {
+            JobBookEvents::MateSettled(e) => {
+                if let Some(seen) = self.ranges.get_mut(&range(e.jobId, e.seq)) {
+                    seen.paid = Some((e.provider, e.paid, e.fee));
+                }
+            }
+            JobBookEvents::RangeSettled(e) => {
+                let id = range(e.jobId, e.seq);
+                let Some(seen) = self.ranges.get(&id) else { return };
+                let matched = seen.outcome == Some(ReplicaOutcome::Matched);
+                let mate = self.person(seen.mate).map_or(Address::ZERO, |(who, ..)| *who);
+                let owed = if matched { mate } else { Address::ZERO };
+                let is_right = seen.paid.is_some_and(|(to, paid, fee)| {
+                    let most = if matched { e.fee } else { 0 };
+                    to == owed && paid + fee == e.paid + e.fee && fee <= most
+                });
+                if !is_right {
+                    let (paid, fee) = (e.paid, e.fee);
+                    let text = format!("the mate of {id}, beside {paid} and {fee}: {seen:?}");
+                    self.faults.push(text);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "pairs_tests.rs"]
+mod tests;
