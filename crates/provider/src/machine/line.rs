@@ -47,8 +47,14 @@ impl Line {
     }
 
     /// Whether we can be drawn any time, or soon can.
-    fn is_taken(&self) -> bool {
+    pub(super) fn is_taken(&self) -> bool {
         self.place == Place::On || self.moving
+    }
+
+    /// Until when ranges of before can draw us, if we have left it.
+    pub(super) fn drawable_until(&self) -> Option<Millis> {
+        let has_left = self.place == Place::Left && !self.moving;
+        has_left.then(|| self.left_at.saturating_add(BOUND_MS))
     }
 
     fn come_to(&mut self, place: Place, now: Millis) {
@@ -202,10 +208,7 @@ impl Machine {
             .ranges
             .iter()
             .filter(|(_, range)| range.is_duty())
-            .filter_map(|(id, range)| match range.role {
-                Role::Mate { due } => Some((*id, due)),
-                Role::Primary => None,
-            })
+            .filter_map(|(id, range)| range.due().map(|due| (*id, due)))
             .collect();
         for (id, due) in duties {
             if self.is_due(due, now) {
@@ -217,24 +220,30 @@ impl Machine {
     /// Waits in lines where that pays, and leaves others.
     pub(super) fn line_up(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let idle = self.slots.iter().any(|slot| slot.work == Work::Idle);
-        // Each line can bring a range at any time, and that has a quarter of an hour.
-        let mut taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
         let ids: Vec<_> = self
             .jobs
             .iter()
             .filter(|(_, job)| job.terms.replicated && !job.line.moving)
             .map(|(id, _)| *id)
             .collect();
+        if ids.is_empty() {
+            return;
+        }
+        // Each line can bring a range at any time, and that has a quarter of an hour.
+        let room = self.room_for_lines(now);
+        let mut taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
+        let mut kept = 0_usize;
         for id in ids {
             let Some(job) = self.jobs.get(&id) else { continue };
             let (line, deadline) = (job.line, job.terms.deadline);
             let may_wait = self.may_wait(job, now);
             let is_ready = job.phase == Phase::Ready && job.speed.is_some();
-            let joins = may_wait && is_ready && idle && taken < self.slots.len();
+            let joins = may_wait && is_ready && idle && taken < room;
             let wait =
                 Effect::Wait { job: id, bond: self.bond(job), min_price: job.floor(&self.rules) };
             let effect = match line.place {
-                Place::On if may_wait => {
+                Place::On if may_wait && kept < room => {
+                    kept = kept.saturating_add(1);
                     self.is_due(deadline, now);
                     continue;
                 }

@@ -84,6 +84,14 @@ impl Range {
         self.role != Role::Primary
     }
 
+    /// By when it must be stored, if we are its second provider.
+    pub(super) fn due(&self) -> Option<Millis> {
+        match self.role {
+            Role::Primary => None,
+            Role::Mate { due } => Some(due),
+        }
+    }
+
     /// Whether the chain counts it as held by us.
     pub(super) fn is_held(&self) -> bool {
         !self.is_mates()
