@@ -22,6 +22,9 @@ const BOND_CEILINGS: u128 = 4;
 const BOUND_MS: Millis = DRAW_SPAN_S as Millis * 1_000 + 5_000;
 /// First and longest pause after a move in a line has failed.
 const LINE_PAUSE: (Millis, Millis) = (2_000, 600_000);
+/// So often an answer is not believed that we are not known in a line that we wait in: a node that is late says so, and
+/// whoever forgets a place there is drawn all the same.
+const MAX_UNKNOWN: u32 = 5;
 /// Whoever has not done what it was drawn for does not come back at once.
 const MISS_PAUSE: Millis = 600_000;
 
@@ -84,16 +87,19 @@ impl Machine {
     /// A move in a line has ended.
     pub(super) fn moved(&mut self, id: JobId, place: Option<Place>, now: Millis) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        job.line.moving = false;
-        match place {
+        let line = &mut job.line;
+        line.moving = false;
+        // Whoever leaves a line stays bound for an hour, so nobody is off it at one go.
+        let is_strange = place == Some(Place::Off) && line.place == Place::On;
+        match place.filter(|_| !is_strange || line.failures >= MAX_UNKNOWN) {
             Some(place) => {
-                job.line.come_to(place, now);
-                (job.line.failures, job.line.not_before) = (0, 0);
+                line.come_to(place, now);
+                (line.failures, line.not_before) = (0, 0);
             }
             None => {
-                job.line.failures = job.line.failures.saturating_add(1);
-                let wait = pause(LINE_PAUSE.0, job.line.failures, LINE_PAUSE.1);
-                job.line.not_before = now.saturating_add(wait);
+                line.failures = line.failures.saturating_add(1);
+                let wait = pause(LINE_PAUSE.0, line.failures, LINE_PAUSE.1);
+                line.not_before = now.saturating_add(wait);
             }
         }
     }
@@ -270,3 +276,7 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;
