@@ -105,7 +105,13 @@ impl Machine {
     }
 
     /// We are the mate of a range.
-    pub(super) fn drawn(&mut self, claim: Claim, due: Millis) {
+    pub(super) fn drawn(
+        &mut self,
+        claim: Claim,
+        due: Millis,
+        now: Millis,
+        out: &mut Vec<Effect>,
+    ) {
         let id = claim.range;
         if self.jobs.get(&id.job).is_none_or(|job| job.is_over(id.seq)) {
             return;
@@ -113,11 +119,32 @@ impl Machine {
         self.duties.insert(id);
         match self.ranges.get_mut(&id) {
             // Somebody cannot be both; what was told first holds.
-            Some(range) if range.is_mates() => range.role = Role::Mate { due },
+            Some(range) if range.is_mates() => {
+                range.role = Role::Mate { due };
+                if !range.is_of(&claim) {
+                    self.change(claim, now, out);
+                }
+            }
             Some(_) => {}
             None => {
                 self.ranges.insert(id, Range::of_mate(claim, due));
             }
+        }
+    }
+
+    /// A range that we are the mate of has other tasks than before, after a reorganisation: what was found is of no use.
+    fn change(&mut self, claim: Claim, now: Millis, out: &mut Vec<Effect>) {
+        let slot = self.slot_of(claim.range);
+        let Some(range) = self.ranges.get_mut(&claim.range) else { return };
+        match range.stage {
+            // Its journal is being read; we are told again.
+            Stage::Storing => return,
+            Stage::Running => {}
+            _ => range.enter(Stage::Held, now),
+        }
+        range.claim = claim;
+        if let Some(slot) = slot {
+            self.stop(slot, out);
         }
     }
 

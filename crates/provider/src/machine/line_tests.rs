@@ -1,13 +1,15 @@
 //! Places in lines, told as short stories; more of them are in `mated`.
 
-use tilth_protocol::JobId;
+use alloy_primitives::B256;
+use tilth_protocol::{ContentHash, JobId, RangeId};
 
 use crate::machine::{
-    ChainEvent, Effect, Event, Machine, Pace, Place, Terms,
+    ChainEvent, Claim, Commitment, Effect, Event, Machine, Pace, Place, RunTrouble, Terms,
     sample::{self, START},
 };
 
 const JOB: JobId = JobId(1);
+const RANGE: RangeId = RangeId { job: JOB, seq: 4 };
 
 /// A machine that waits in a job's line.
 fn waiting() -> Machine {
@@ -47,4 +49,35 @@ fn a_place_in_a_line_is_not_forgotten_because_a_node_is_late() {
     machine.step(Event::Tick, wake);
     machine.step(Event::Moved { job: JOB, place: Some(Place::Left) }, wake);
     assert_eq!((machine.standing().lines, machine.standing().bonds), (0, 1));
+}
+
+#[test]
+fn a_range_that_has_other_tasks_after_a_reorganisation_is_run_anew() {
+    let drawn = |count| {
+        let claim = Claim { range: RANGE, from: 40, count, at: START };
+        Event::Drawn { claim, due: START + 900_000 }
+    };
+    let run = |count| Effect::Run { slot: 0, range: RANGE, from: 40, count, silence_ms: 30_000 };
+    let content = ContentHash([6; 32]);
+    let commitment = Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content };
+    let found = |count| Effect::Found { range: RANGE, from: 40, count, commitment };
+    let complete = Event::RangeComplete { slot: 0, range: RANGE, pace: None };
+    let stored = Event::Stored { range: RANGE, commitment };
+
+    let mut machine = waiting();
+    assert!(machine.step(drawn(3), START).contains(&run(3)));
+    machine.step(complete.clone(), START);
+    assert!(machine.step(stored.clone(), START).contains(&found(3)));
+    let effects = machine.step(drawn(5), START);
+    assert!(effects.contains(&run(5)), "{effects:?}");
+    // Another one, while it runs.
+    let effects = machine.step(drawn(6), START);
+    assert!(effects.contains(&Effect::Abort { slot: 0 }), "{effects:?}");
+    let aborted = Event::RunFailed { slot: 0, done: 1, trouble: RunTrouble::Aborted };
+    machine.step(aborted, START);
+    machine.step(Event::Fetched { job: JOB }, START);
+    let effects = machine.step(Event::Tick, START + 120_000);
+    assert!(effects.contains(&run(6)), "{effects:?}");
+    machine.step(complete, START + 120_000);
+    assert!(machine.step(stored, START + 120_000).contains(&found(6)));
 }

@@ -79,6 +79,11 @@ impl Range {
         Self { role: Role::Mate { due }, ..Self::new(claim) }
     }
 
+    /// Whether it has these tasks.
+    pub(super) fn is_of(&self, claim: &Claim) -> bool {
+        (self.claim.from, self.claim.count) == (claim.from, claim.count)
+    }
+
     /// Whether we are its second provider.
     pub(super) fn is_mates(&self) -> bool {
         self.role != Role::Primary

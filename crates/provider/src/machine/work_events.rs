@@ -79,7 +79,7 @@ impl Machine {
             Event::Drain => self.draining = true,
             Event::Rest(rest) => self.owner_wants(rest, out),
             Event::Crowded(crowded) => self.crowded = crowded,
-            Event::Drawn { claim, due } => self.drawn(claim, due),
+            Event::Drawn { claim, due } => self.drawn(claim, due, now, out),
             Event::Duty { range } => {
                 self.duties.insert(range);
             }
