@@ -4,7 +4,7 @@
 //! the affair of the keeper around `tilth_client::mates`, which tells what is to be done and when it is over.
 
 use tilth_protocol::{Amount, JobId, RangeId};
-use tilth_verification::replica::DRAW_SPAN_S;
+use tilth_verification::replica::{DRAW_SPAN_S, REPLICA_TIME_S};
 
 use super::{
     Machine, Work,
@@ -215,7 +215,9 @@ impl Machine {
         self.jobs.values().filter(|job| job.line.moving).count()
     }
 
-    /// What a range of ours is expected to be worth at most, times as many as a bond bears.
+    /// What a range of ours is expected to be worth at most, times as many as a bond bears. But caps can be far above what
+    /// tasks take, and somebody faster has larger ranges: we are drawn for none that pays more than half of a mate's time
+    /// does at our own pace.
     fn bond(&self, job: &Job) -> Amount {
         let terms = &job.terms;
         let micros = job.speed.map_or(u64::MAX, |speed| speed.task_micros.max(1));
@@ -225,7 +227,9 @@ impl Machine {
         let units = u128::from(terms.unit_cap)
             .saturating_mul(count.into())
             .saturating_add(terms.prepare_cap.into());
-        Amount(units.saturating_mul(terms.price.0).saturating_mul(BOND_CEILINGS))
+        let ceilings = units.saturating_mul(terms.price.0).saturating_mul(BOND_CEILINGS);
+        let in_time = |a_second: u128| a_second.max(1).saturating_mul((REPLICA_TIME_S / 2).into());
+        Amount(job.speed.map_or(ceilings, |speed| ceilings.min(in_time(speed.value))))
     }
 
     /// Whether we do for others what they need of us in this job, as long as it is open.

@@ -1,7 +1,7 @@
 //! Places in lines, told as short stories; more of them are in `mated`.
 
 use alloy_primitives::B256;
-use tilth_protocol::{ContentHash, JobId, RangeId};
+use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
 use crate::machine::{
     ChainEvent, Claim, Commitment, Effect, Event, Machine, Pace, Place, RunTrouble, Terms,
@@ -11,16 +11,25 @@ use crate::machine::{
 const JOB: JobId = JobId(1);
 const RANGE: RangeId = RangeId { job: JOB, seq: 4 };
 
-/// A machine that waits in a job's line.
-fn waiting() -> Machine {
-    let terms = Terms { audited: true, replicated: true, ..sample::terms(1_000) };
+fn terms() -> Terms {
+    Terms { audited: true, replicated: true, ..sample::terms(1_000) }
+}
+
+/// A machine that has measured a job with these terms, and what it does then.
+fn calibrated(terms: Terms, units: u64) -> (Machine, Vec<Effect>) {
     let mut machine = Machine::new(sample::rules(1));
     machine.step(Event::CaughtUp, START);
     machine.step(Event::DutiesKnown, START);
     machine.step(Event::Chain(ChainEvent::Opened { job: JOB, terms }), START);
     machine.step(Event::Fetched { job: JOB }, START);
-    let pace = Pace { tasks: 1, units: 10, micros: 100_000, load_micros: 0 };
-    machine.step(Event::Calibrated { slot: 0, job: JOB, pace }, START);
+    let pace = Pace { tasks: 1, units, micros: 100_000, load_micros: 0 };
+    let effects = machine.step(Event::Calibrated { slot: 0, job: JOB, pace }, START);
+    (machine, effects)
+}
+
+/// One that waits in its line.
+fn waiting() -> Machine {
+    let (mut machine, _) = calibrated(terms(), 10);
     machine.step(Event::Moved { job: JOB, place: Some(Place::On) }, START);
     machine
 }
@@ -49,6 +58,23 @@ fn a_place_in_a_line_is_not_forgotten_because_a_node_is_late() {
     machine.step(Event::Tick, wake);
     machine.step(Event::Moved { job: JOB, place: Some(Place::Left) }, wake);
     assert_eq!((machine.standing().lines, machine.standing().bonds), (0, 1));
+}
+
+#[test]
+fn a_bond_draws_nothing_that_we_cannot_do_in_time() {
+    let bond = |units| {
+        let terms = Terms { target_ms: 50_000, ..terms() };
+        let (_, effects) = calibrated(terms, units);
+        effects.iter().find_map(|effect| match effect {
+            Effect::Wait { bond, .. } => Some(*bond),
+            _ => None,
+        })
+    };
+    // Fifty seconds at ten tasks a second, of ten units at most, for 100 each; and that four times.
+    assert_eq!(bond(10), Some(Amount(4 * 500 * 10 * 100)));
+    // They take one unit each, so this is what is done in 450 seconds.
+    assert_eq!(bond(1), Some(Amount(450 * 10 * 100)));
+    assert_eq!(bond(0), Some(Amount(450)), "something in any case");
 }
 
 #[test]
