@@ -25,8 +25,8 @@ const LINE_PAUSE: (Millis, Millis) = (2_000, 600_000);
 /// So often an answer is not believed that we are not known in a line that we wait in: a node that is late says so, and
 /// whoever forgets a place there is drawn all the same.
 const MAX_UNKNOWN: u32 = 5;
-/// Whoever has not done what it was drawn for does not come back at once.
-const MISS_PAUSE: Millis = 600_000;
+/// Whoever has not done what it was drawn for does not come back at once, and ever later if that comes again: each costs.
+const MISS_PAUSE: (Millis, Millis) = (600_000, 86_400_000);
 
 /// Our place in the line of a job.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +37,8 @@ pub(super) struct Line {
     /// The next move comes no earlier.
     not_before: Millis,
     failures: u32,
+    /// Ranges in a row that we were drawn for and have not done.
+    misses: u32,
     /// We join it no earlier.
     join_from: Millis,
     /// When we have left it.
@@ -65,6 +67,11 @@ impl Line {
             self.left_at = now;
         }
         self.place = place;
+    }
+
+    /// What we were drawn for is done.
+    pub(super) fn has_done(&mut self) {
+        self.misses = 0;
     }
 
     pub(super) fn set_back(&mut self, by: Millis) {
@@ -181,7 +188,10 @@ impl Machine {
     /// Lets go of a range that we are the mate of and cannot do.
     pub(super) fn miss(&mut self, id: RangeId, now: Millis, out: &mut Vec<Effect>) {
         if let Some(job) = self.jobs.get_mut(&id.job) {
-            job.line.join_from = now.saturating_add(MISS_PAUSE);
+            let line = &mut job.line;
+            line.misses = line.misses.saturating_add(1);
+            let wait = pause(MISS_PAUSE.0, line.misses, MISS_PAUSE.1);
+            line.join_from = now.saturating_add(wait);
         }
         out.push(Effect::Note(Note::Missed { range: id }));
         self.drop_range(id, out);

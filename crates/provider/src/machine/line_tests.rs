@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
 use crate::machine::{
-    ChainEvent, Claim, Commitment, Effect, Event, Machine, Pace, Place, RunTrouble, Terms,
+    ChainEvent, Claim, Commitment, Effect, Event, Machine, Note, Pace, Place, RunTrouble, Terms,
     sample::{self, START},
 };
 
@@ -75,6 +75,49 @@ fn a_bond_draws_nothing_that_we_cannot_do_in_time() {
     // They take one unit each, so this is what is done in 450 seconds.
     assert_eq!(bond(1), Some(Amount(450 * 10 * 100)));
     assert_eq!(bond(0), Some(Amount(450)), "something in any case");
+}
+
+/// A range is drawn for us and not done; says when.
+fn miss(machine: &mut Machine, seq: u32, now: u64) -> u64 {
+    let claim = Claim { range: RangeId { job: JOB, seq }, from: 40, count: 3, at: now };
+    let due = now + 900_000;
+    machine.step(Event::Drawn { claim, due }, now);
+    let effects = machine.step(Event::Tick, due);
+    assert!(effects.contains(&Effect::Note(Note::Missed { range: claim.range })), "{effects:?}");
+    let aborted = Event::RunFailed { slot: 0, done: 1, trouble: RunTrouble::Aborted };
+    machine.step(aborted, due);
+    machine.step(Event::Chain(ChainEvent::Line { job: JOB, place: Place::Left }), due);
+    due
+}
+
+/// It waits again after so long, and no earlier; says when that is.
+fn comes_back(machine: &mut Machine, now: u64, after: u64) -> u64 {
+    let waits = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Wait { .. }));
+    let at = now + after;
+    assert!(!waits(&machine.step(Event::Tick, at - 1)), "{after}");
+    assert!(waits(&machine.step(Event::Tick, at)), "{after}");
+    machine.step(Event::Moved { job: JOB, place: Some(Place::On) }, at);
+    at
+}
+
+#[test]
+fn who_misses_one_range_after_another_comes_back_ever_later() {
+    let terms = Terms { deadline: START + 86_400_000, ..terms() };
+    let (mut machine, _) = calibrated(terms, 10);
+    machine.step(Event::Moved { job: JOB, place: Some(Place::On) }, START);
+    let mut now = START;
+    for (seq, after) in [(1, 600_000), (2, 1_200_000), (3, 2_400_000)] {
+        now = miss(&mut machine, seq, now);
+        now = comes_back(&mut machine, now, after);
+    }
+    let claim = Claim { range: RANGE, from: 40, count: 3, at: now };
+    machine.step(Event::Drawn { claim, due: now + 900_000 }, now);
+    machine.step(Event::RangeComplete { slot: 0, range: RANGE, pace: None }, now);
+    let content = ContentHash([6; 32]);
+    let commitment = Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content };
+    machine.step(Event::Stored { range: RANGE, commitment }, now);
+    now = miss(&mut machine, 5, now);
+    comes_back(&mut machine, now, 600_000);
 }
 
 #[test]
