@@ -185,7 +185,7 @@ impl Machine {
     }
 
     /// The slot a range runs on, if it does.
-    fn slot_of(&self, id: RangeId) -> Option<SlotId> {
+    pub(super) fn slot_of(&self, id: RangeId) -> Option<SlotId> {
         let runs = |slot: &Slot| matches!(slot.work, Work::Running(range, _) if range == id);
         self.slots.iter().position(runs).and_then(|slot| SlotId::try_from(slot).ok())
     }
