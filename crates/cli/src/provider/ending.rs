@@ -13,8 +13,8 @@ use tracing::warn;
 const HEARSAY: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(6));
 /// So long open audits are waited for: they take seconds when everybody is up, and a service manager is not patient.
 const AUDITS: Duration = Duration::from_secs(20);
-/// So long a provider may be away while an audit is open, in seconds: the contract waits half an hour for its move
-/// (`NAME_TIME`, `OPEN_TIME`), of which some minutes may be gone already, and a start takes some.
+/// So long a provider may be away while an audit or a seal is open, in seconds: the contract waits half an hour for its
+/// move (`NAME_TIME`, `OPEN_TIME`, `REVEAL_TIME`), of which some minutes may be gone already, and a start takes some.
 const AWAY_MOST: u64 = 1_500;
 
 /// How a provider is to end.
@@ -153,7 +153,7 @@ mod tests {
         let file =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/src/libraries/Parameters.sol");
         let text = std::fs::read_to_string(file).unwrap();
-        for name in ["NAME_TIME", "OPEN_TIME"] {
+        for name in ["NAME_TIME", "OPEN_TIME", "REVEAL_TIME"] {
             let line = format!("constant {name} = ");
             let (_, rest) = text.split_once(&line).unwrap_or_else(|| panic!("no {line:?}"));
             let minutes =
