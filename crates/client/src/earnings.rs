@@ -158,9 +158,8 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
     ];
     let own = filter.clone().event_signature(own.to_vec()).topic3(owner.into_word());
     let logs = link.scan(&own, first_block).await?;
-    // Only the jobs that this provider worked on: a chain can have far more.
-    let jobs: BTreeSet<B256> = logs.iter().filter_map(|log| log.topics().get(1).copied()).collect();
-    let jobs: Vec<B256> = jobs.into_iter().collect();
+    let as_mate = lost_as_mate(link, first_block, owner).await?;
+    let jobs = jobs_of(logs.iter().chain(&as_mate));
     let filter = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
     let mut opened = Vec::new();
     for jobs in jobs.chunks(MAX_TOPICS) {
@@ -171,7 +170,6 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         .event_signature(Tabs::TabSettled::SIGNATURE_HASH)
         .topic3(owner.into_word());
     let answers = link.scan(&answers, first_block).await?;
-    let as_mate = lost_as_mate(link, first_block, owner).await?;
     let mut times = HashMap::new();
     for log in logs.iter().chain(&answers).chain(&slashed) {
         let block = log.block_number.unwrap_or(0);
@@ -193,6 +191,13 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
     // Each of them is in the chain's order already.
     all.sort_by_key(|entry| entry.block);
     Ok(all)
+}
+
+/// Only the jobs that a provider had to do with, also those of which it has nothing but a loss: a chain can have far more.
+fn jobs_of<'a>(logs: impl IntoIterator<Item = &'a Log>) -> Vec<B256> {
+    let jobs: BTreeSet<B256> =
+        logs.into_iter().filter_map(|log| log.topics().get(1).copied()).collect();
+    jobs.into_iter().collect()
 }
 
 /// What the chain says about the ranges that a provider owed as a mate.
@@ -393,6 +398,29 @@ mod tests {
         assert_eq!((rows[0].sums.ranges, rows[0].sums.gross), (1, Amount(100)));
         // The topic by which a provider's own events are found.
         assert_eq!(second.encode_log_data().topics()[3], mate.into_word());
+    }
+
+    #[test]
+    fn a_job_of_which_one_only_lost_as_a_mate_has_its_program() {
+        let mate = Address::repeat_byte(1);
+        let settled = JobBook::MateSettled { jobId: 7, seq: 3, provider: mate, paid: 98, fee: 2 };
+        let late = Replicas::MateLost { jobId: 8, seq: 2, number: 3, why: 0, cut: 70 };
+        let jobs = jobs_of([&log(&settled, 1), &log(&settled, 2), &log(&late, 3)]);
+        assert_eq!(jobs, [7, 8].map(|job: u64| B256::from(U256::from(job))));
+        let cut = Registry::StakeSlashed {
+            owner: mate,
+            beneficiary: Address::ZERO,
+            toBeneficiary: 35,
+            burned: 35,
+            stake: 0,
+            unbonding: 0,
+        };
+        let logs = [log(&cut, 3), log(&late, 3)];
+        let logs: Vec<_> = logs.iter().collect();
+        let programs = BTreeMap::from([(8, ContentHash([9; 32]))]);
+        let read = lost(&cuts(&logs), &programs, |_| 300);
+        assert_eq!(read.len(), 1);
+        assert_eq!((read[0].lost, read[0].program), (Amount(70), Some(ContentHash([9; 32]))));
     }
 
     #[test]

@@ -37,9 +37,13 @@ impl Machine {
             ChainEvent::Expired { range } => self.returned(range, false, out),
             ChainEvent::Rejected { range } => self.rejected(range, now, out),
             ChainEvent::Settled { range, paid } => self.settled(range, paid, now, out),
-            ChainEvent::MatePaid { provider, paid, .. } => {
+            ChainEvent::MatePaid { range, provider, paid } => {
                 if provider == self.rules.owner {
                     self.earn(paid);
+                } else if provider.is_zero() {
+                    // Nobody has earned it, so it is in the escrow again.
+                    self.news();
+                    self.rouse(range.job, |sleep| matches!(sleep, Sleep::Funds));
                 }
             }
             ChainEvent::Line { job, place } => self.placed(job, place, now),

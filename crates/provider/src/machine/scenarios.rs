@@ -191,6 +191,19 @@ fn a_dry_job_sleeps_until_it_is_topped_up() {
 }
 
 #[test]
+fn a_dry_job_goes_on_when_nobody_has_earned_the_second_part_of_a_range() {
+    let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
+    let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
+    let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::NoFunds };
+    assert_eq!(machine.step(refused, START), []);
+    let given = |provider| ChainEvent::MatePaid { range: range(3), provider, paid: Amount(70) };
+    let other = Event::Chain(given(Address::repeat_byte(9)));
+    assert_eq!(machine.step(other, START), [], "a mate has it");
+    let back = Event::Chain(given(Address::ZERO));
+    assert!(matches!(machine.step(back, START)[..], [Effect::Claim(_)]));
+}
+
+#[test]
 fn a_stake_that_is_too_low_for_a_job_is_said() {
     let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
     let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
