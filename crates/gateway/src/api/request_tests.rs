@@ -96,8 +96,8 @@ fn whoever_checks_an_answer_finds_how_it_was_to_be_made() {
     let body = format!(
         r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"prompt":"once","n":2,{form}}}"#
     );
-    let [chat, text] =
-        [Kind::Chat, Kind::Text].map(|kind| read(kind, body.as_bytes(), 5).unwrap());
+    let read = |kind| read(kind, body.as_bytes(), 5).unwrap();
+    let (chat, text) = (read(Kind::Chat), read(Kind::Text));
     for wanted in [&chat, &text] {
         // Cut by a gateway, and the second of two.
         let made = Parameters { most: 3, stream: 1, ..wanted.parameters.clone() };
