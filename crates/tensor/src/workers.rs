@@ -71,3 +71,25 @@ impl Workers {
         items.iter_mut().for_each(work);
     }
 }
+
+#[cfg(all(test, feature = "threads"))]
+mod tests {
+    use std::{panic, thread};
+
+    use super::*;
+
+    #[test]
+    fn work_is_done_on_one_of_the_threads_and_its_panic_is_the_callers() {
+        let (workers, here) = (Workers::new(2).unwrap(), thread::current().id());
+        let mut items = vec![0_u8; 100];
+        let there = workers.within(|| {
+            workers.each(&mut items, |item| *item += 1);
+            workers.within(|| thread::current().id())
+        });
+        assert!(there != here && items == [1; 100], "{items:?}");
+        let failing = || workers.within(|| -> u8 { panic!("on purpose") });
+        assert!(panic::catch_unwind(panic::AssertUnwindSafe(failing)).is_err());
+        assert_eq!(workers.within(|| 7), 7, "the threads are there as before");
+        assert_eq!(Workers::one().within(|| thread::current().id()), here);
+    }
+}

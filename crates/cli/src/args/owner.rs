@@ -48,7 +48,7 @@ pub struct ProviderOptions {
     /// How long results are served after they were paid.
     #[arg(long, value_name = "TIME", value_parser = super::time)]
     pub retention: Option<Duration>,
-    /// Move earnings to the owner's wallet whenever so much has come in.
+    /// Move all that the owner has free in the Ledger to its wallet whenever it is so much; deposits, too.
     #[arg(long, value_name = "GRAIN")]
     pub withdraw_above: Option<Amount>,
     /// Relay to be met at from behind a router, for example https://relay.example.org; may be given again.

@@ -69,8 +69,10 @@ fn only_the_truth_passes(shop: &Shop, answer: &Reply, file: &Path, verify: &[&st
     }
 }
 
-/// Answers that are held to a form are computed under the same hold, and under no other.
-fn forms_are_part_of_the_truth(shop: &Shop, key: &str, file: &Path, verify: &[&str]) {
+/// Answers that are held to a form are computed under the same hold, and under no other; and it is the one that was
+/// asked for.
+fn forms_are_part_of_the_truth(shop: &Shop, key: &str, files: [&Path; 2], verify: &[&str]) {
+    let [file, asked] = files;
     let schema = |name: &str| {
         let properties = json!({ name: { "type": "boolean" } });
         json!({ "type": "object", "properties": properties, "required": [name] })
@@ -91,11 +93,19 @@ fn forms_are_part_of_the_truth(shop: &Shop, key: &str, file: &Path, verify: &[&s
         let honest = signed_lie(shop, signed, &|_: &mut Receipt| {});
         let lie = |receipt: &mut Receipt| receipt.parameters.form = other.clone();
         let lie = signed_lie(shop, signed, &lie);
-        for (receipt, is_right) in [(honest, true), (lie, false)] {
+        fs::write(asked, held.to_string()).unwrap();
+        for (receipt, is_right) in [(&lie, false), (&honest, true)] {
             fs::write(file, receipt).unwrap();
             let judged = shop.net.tilth(verify);
             assert_eq!(judged.status.success(), is_right, "{judged:?}");
+            // That is seen in the answer itself.
+            assert!(!judged.stdout.contains("way of choosing"), "{judged:?}");
         }
+        // The honest one, for whoever asked without a form.
+        fs::write(asked, question(150).to_string()).unwrap();
+        let judged = shop.net.tilth(verify);
+        let told = judged.stdout.contains("way of choosing");
+        assert!(!judged.status.success() && told, "{judged:?}");
     }
 }
 
@@ -143,7 +153,7 @@ fn official_clients_run_their_usual_flows_and_receipts_are_computed_again() {
     let wrong = shop.net.tilth(&verify);
     assert!(!wrong.status.success() && wrong.stdout.contains("not signed"), "{wrong:?}");
 
-    forms_are_part_of_the_truth(&shop, &key, &answered, &verify);
+    forms_are_part_of_the_truth(&shop, &key, [&answered, &asked], &verify);
 
     // From the terminal, without a gateway; the same question has the same answer.
     let receipts = dir.join("receipts");

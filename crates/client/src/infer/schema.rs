@@ -164,18 +164,13 @@ impl<'a> Reading<'a> {
             Ok(Node { kind, or_null })
         };
         match kind {
+            Some("string") | None if get(fields, "const").is_some() => {
+                only(fields, path, &["type", "const", "enum"])?;
+                constant(fields, path)
+            }
             Some("string") | None if get(fields, "enum").is_some() => {
                 only(fields, path, &["type", "enum"])?;
                 choice(fields, path, or_null || kind.is_none())
-            }
-            Some("string") | None if get(fields, "const").is_some() => {
-                only(fields, path, &["type", "const"])?;
-                match get(fields, "const") {
-                    Some(Json::Text(text)) => {
-                        Ok(Node { kind: Kind::Enum(vec![text.clone()]), or_null: false })
-                    }
-                    _ => wrong(format!("{path}.const"), "only a text is followed"),
-                }
             }
             Some("object") => Ok(Node { kind: self.object(fields, path)?, or_null }),
             Some("array") => Ok(Node { kind: self.array(fields, path)?, or_null }),
@@ -254,6 +249,21 @@ fn texts<'a>(list: &'a Json, path: &str) -> Result<Vec<&'a str>, SchemaError> {
         _ => wrong(path, "it must be a list of texts"),
     };
     list.iter().map(text).collect()
+}
+
+/// One text. Some programs write the same once more, as a choice of one.
+fn constant(fields: &Fields, path: &str) -> Result<Node, SchemaError> {
+    let Some(Json::Text(text)) = get(fields, "const") else {
+        return wrong(format!("{path}.const"), "only a text is followed");
+    };
+    let is_other = |list: &Json| match list {
+        Json::List(list) => !matches!(&list[..], [Json::Text(one)] if one == text),
+        _ => true,
+    };
+    if get(fields, "enum").is_some_and(is_other) {
+        return wrong(format!("{path}.enum"), "beside `const` it must be a list of that text alone");
+    }
+    Ok(Node { kind: Kind::Enum(vec![text.clone()]), or_null: false })
 }
 
 /// One of some texts; null among them counts if the value's type has it, too.

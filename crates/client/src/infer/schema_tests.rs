@@ -103,6 +103,8 @@ fn null_is_taken_only_where_everything_says_so() {
     assert_eq!(of(r#"{"enum":["x"],"type":["null","string"]}"#), plain(words(&["x"])));
     assert_eq!(of(r#"{"const":"x","type":["string","null"]}"#), plain(words(&["x"])));
     assert_eq!(of(r#"{"type":["boolean"]}"#), plain(Kind::Boolean));
+    // As some releases of pydantic write a choice of one.
+    assert_eq!(of(r#"{"const":"x","enum":["x"],"type":"string"}"#), plain(words(&["x"])));
 }
 
 #[test]
@@ -147,7 +149,10 @@ fn what_cannot_be_followed_is_refused_by_its_path() {
         (r#"{"enum":"a"}"#, ".enum"),
         (r#"{"type":"integer","enum":[1]}"#, ".enum"),
         (r#"{"const":1}"#, ".const"),
-        (r#"{"const":"a","enum":["a"]}"#, ".const"),
+        (r#"{"const":"a","enum":["a","b"]}"#, ".enum"),
+        (r#"{"const":"a","enum":["b"]}"#, ".enum"),
+        (r#"{"const":"a","enum":"a"}"#, ".enum"),
+        (r#"{"const":"a","enum":["a"],"pattern":"a"}"#, ".pattern"),
         (r#"{"type":"array"}"#, ".items"),
         (r#"{"type":"array","items":false}"#, ".items"),
         (r#"{"type":"array","items":{"type":"string"},"minItems":1}"#, ".minItems"),

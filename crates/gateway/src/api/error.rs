@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tilth_client::infer::AskError;
-use tilth_protocol::infer::{Prompt, Refusal};
+use tilth_protocol::infer::{Form, Prompt, Refusal};
 
 use super::Wanted;
 use crate::{books::Denied, space::NoRoom};
@@ -191,7 +191,12 @@ impl ApiError {
             AskError::Bounds(bounds) => Self::invalid(bounds.to_string()),
             AskError::TooMuch { .. } => Self::too_much(wanted.most_field()),
             AskError::Refused { why: Refusal::Invalid, text } => {
-                Self::of_prompt(prompt, format!("The model does not take it: {text}."))
+                let told = format!("The model does not take it: {text}.");
+                if wanted.parameters.form == Form::Text {
+                    return Self::of_prompt(prompt, told);
+                }
+                // The prompt or the form: that is said in the provider's words alone.
+                Self::invalid(told)
             }
             AskError::Refused { why: Refusal::Busy, text } => {
                 Self::busy(format!("Nobody answers it now; who was asked last is busy: {text}."))
@@ -248,6 +253,22 @@ mod tests {
         assert_eq!(inputs.param.as_deref(), Some("input"));
         let told = &inputs.message;
         assert!(told.contains("fewer embeddings") && !told.contains("token"), "{told}");
+    }
+
+    /// A model that lacks some bytes as tokens refuses forms, and of the messages nothing is wrong.
+    #[test]
+    fn no_field_is_blamed_for_what_may_be_the_fault_of_another() {
+        let refused = AskError::Refused { why: Refusal::Invalid, text: "not so".into() };
+        let told = |more: &str| {
+            let messages = r#"[{"role":"user","content":"x"}]"#;
+            let body = format!(r#"{{"model":"m","messages":{messages}{more}}}"#);
+            let wanted = request::read(Kind::Chat, body.as_bytes(), 0).unwrap();
+            let told = ApiError::of_ask(&refused, &wanted);
+            assert!(told.status == 400 && told.message.contains("not so"), "{told:?}");
+            told.param
+        };
+        assert_eq!(told("").as_deref(), Some("messages"));
+        assert_eq!(told(r#","response_format":{"type":"json_object"}"#), None);
     }
 
     #[test]

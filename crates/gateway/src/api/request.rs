@@ -157,6 +157,22 @@ pub(crate) fn prompt_with(body: &[u8], hash: &[u8; 32]) -> Result<Prompt, ApiErr
     }
 }
 
+/// How a question wants this prompt of it to be answered. What gateways choose is as it was made: the most tokens,
+/// which of several answers it is, and the seed of a question that names none.
+pub(crate) fn parameters_with(
+    body: &[u8],
+    prompt: &Prompt,
+    made: &Parameters,
+) -> Result<Parameters, ApiError> {
+    let kind = match prompt {
+        Prompt::Chat(_) => Kind::Chat,
+        Prompt::Text(_) => Kind::Text,
+        Prompt::Inputs(_) => return Ok(Parameters::NONE),
+    };
+    let wanted = read(kind, body, made.seed)?;
+    Ok(Parameters { most: made.most, stream: made.stream, ..wanted.parameters })
+}
+
 /// Which shapes' prompts a question has.
 struct Shapes {
     messages: bool,

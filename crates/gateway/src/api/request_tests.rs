@@ -88,6 +88,35 @@ fn of_a_question_with_prompts_of_several_shapes_that_one_is_found_that_was_answe
 }
 
 #[test]
+fn whoever_checks_an_answer_finds_how_it_was_to_be_made() {
+    let asked = |body: &str, prompt: &Prompt, made: &Parameters| {
+        parameters_with(body.as_bytes(), prompt, made).unwrap()
+    };
+    let form = r#""response_format":{"type":"json_object"}"#;
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"prompt":"once","n":2,{form}}}"#
+    );
+    let read = |kind| read(kind, body.as_bytes(), 5).unwrap();
+    let (chat, text) = (read(Kind::Chat), read(Kind::Text));
+    for wanted in [&chat, &text] {
+        // Cut by a gateway, and the second of two.
+        let made = Parameters { most: 3, stream: 1, ..wanted.parameters.clone() };
+        assert_eq!(asked(&body, &wanted.prompt, &made), made);
+        for other in [
+            Parameters { form: Form::Text, ..made.clone() },
+            Parameters { temperature: 0, ..made.clone() },
+        ] {
+            assert_ne!(asked(&body, &wanted.prompt, &other), other);
+        }
+        let seeded = body.replace("\"n\":2", "\"n\":2,\"seed\":6");
+        assert_eq!(asked(&seeded, &wanted.prompt, &made), Parameters { seed: 6, ..made });
+    }
+    let inputs = r#"{"model":"m","input":["once"],"response_format":5}"#;
+    let prompt = prompt_of(inputs.as_bytes()).unwrap();
+    assert_eq!(asked(inputs, &prompt, &Parameters::NONE), Parameters::NONE);
+}
+
+#[test]
 fn what_clients_say_without_meaning_it_is_taken() {
     let harmless = r#","tool_choice":"auto","function_call":"none","tools":[],"reasoning_effort":null,"modalities":["text"],"repetition_penalty":1,"min_p":0,"top_k":0,"echo":false,"response_format":{"type":"text"},"logit_bias":{}"#;
     let (plain, same) = (chat("").unwrap(), chat(harmless).unwrap());

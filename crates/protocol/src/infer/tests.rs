@@ -64,6 +64,24 @@ fn forms_keep_their_bytes() {
     assert_eq!(encode(&large_schema())[0], 2);
 }
 
+/// Computed apart from this code, of the bytes that receipts had before there were schemas.
+#[test]
+fn receipts_without_a_schema_are_signed_as_they_were() {
+    let held = |form| {
+        let stops = vec!["x".to_owned()];
+        let (temperature, top_k, seed) = (1 << 16, 40, 11);
+        let parameters =
+            Parameters { most: 9, temperature, top_k, seed, stops, form, ..Parameters::default() };
+        Receipt { prompt: [5; 32], output: [6; 32], parameters, ..receipt() }
+    };
+    for (form, due) in [
+        (Form::Text, "49c93fedca1e4264a1df4b1b04c572b5561e8614fb0d017e314240c54119429f"),
+        (Form::JsonObject, "26c5c246cacc19d537b8d7d49344945ac77ca16509659eeb8059ef6490b40975"),
+    ] {
+        assert_eq!(alloy_primitives::hex::encode(held(form).signing_hash()), due);
+    }
+}
+
 #[test]
 fn whatever_a_receipt_says_is_signed() {
     let base = receipt().signing_hash();

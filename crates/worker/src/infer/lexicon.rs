@@ -15,8 +15,10 @@ pub(super) const NEEDED: &[u8] = b"{}[]:,\"0truefalsn";
 /// Tokens of all sets together that are kept: 16 MiB. Within a text nearly all of a vocabulary may follow, and the
 /// largest have 2^18.
 const MOST_KEPT: usize = 1 << 22;
-/// What a set takes beside its tokens, in tokens.
-const SET: usize = 64;
+/// What a set takes beside its tokens, in tokens: its place in a table that may be half empty, and while it grows there
+/// is the one before as well.
+const SET: usize = 128;
+const _: () = assert!(4 * size_of::<(Place, Arc<[u32]>)>() <= SET * size_of::<u32>());
 
 /// Tokens that say something.
 pub(crate) struct Lexicon {

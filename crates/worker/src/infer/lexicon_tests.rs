@@ -9,7 +9,7 @@ use crate::infer::{
     json::{AnyObject, Json},
     shape::{
         At,
-        tests::{GOOD, draws, example, renamed},
+        tests::{GOOD, deep, deepest, draws, example, renamed},
     },
 };
 
@@ -167,6 +167,25 @@ fn tokens_in_a_schema_are_judged_as_each_by_itself() {
         }
     }
     assert!(places > 1000, "{places}");
+}
+
+/// Deeper than any token closes: of what is open only the innermost is looked at.
+#[test]
+fn tokens_in_a_deep_schema_are_judged_as_each_by_itself() {
+    let more = ["]}", "]}]", "]}]}", "},{", "[{\"a", "]},", ":[{", "],\"b\"", "]}}", "true]"];
+    let more = more.map(|text| Box::<[u8]>::from(text.as_bytes())).into_iter().zip(10_000..);
+    let (_, model) = lexicon();
+    let known: Vec<(Box<[u8]>, u32)> = said(&model).chain(more).collect();
+    let lexicon = Lexicon::of(known.clone());
+    let shape = deep();
+    let (mut at, mut shortened) = (shape.begin(), 0);
+    for byte in deepest().bytes() {
+        assert_eq!(lexicon.allowed(&shape, at)[..], alone(&shape, at, &known)[..], "{at:?}");
+        // There is no white space that could be another reason.
+        shortened += usize::from(shape.class(at, lexicon.reach) != at);
+        at = shape.with(at, byte).unwrap();
+    }
+    assert!(shape.is_whole(at) && shortened > 40, "{shortened}");
 }
 
 #[test]

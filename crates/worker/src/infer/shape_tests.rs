@@ -305,3 +305,28 @@ pub(crate) fn renamed() -> Shape {
     nodes.truncate(2);
     Shape::new(Schema::new(nodes).unwrap())
 }
+
+/// As many objects and lists in each other as there may be; some of the objects have one more field.
+pub(crate) fn deep() -> Shape {
+    let most = u8::try_from(MAX_NESTED).unwrap();
+    let object = |number: u8| {
+        let more = field("b", most + 1 + number / 4, false);
+        let more = number.is_multiple_of(4).then_some(more);
+        Kind::Object([field("a", number + 1, true)].into_iter().chain(more).collect())
+    };
+    let kind = |number: u8| {
+        if number.is_multiple_of(2) { object(number) } else { Kind::Array(number + 1) }
+    };
+    let mut nodes: Vec<Node> = (0..most).map(|number| plain(kind(number))).collect();
+    nodes.resize(MAX_NESTED + 1 + MAX_NESTED / 4, plain(Kind::Boolean));
+    Shape::new(Schema::new(nodes).unwrap())
+}
+
+/// An answer in [`deep`] with all that there may be.
+pub(crate) fn deepest() -> String {
+    let mut text = "{\"a\":[".repeat(MAX_NESTED / 2) + "true,false";
+    for number in (0..MAX_NESTED).step_by(2).rev() {
+        text += if number.is_multiple_of(4) { "],\"b\":true}" } else { "]}" };
+    }
+    text
+}
