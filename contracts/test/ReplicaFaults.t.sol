@@ -143,4 +143,25 @@ contract ReplicaFaultsTest is ReplicaWorld {
         reveals(id, seq, 1, false);
         eq(case_(id, seq).rate, Parameters.ONE, "surely");
     }
+
+    /// @dev A forger whose mate is a friend gets both parts of a range, and its stake alone answers for it. So the stake carries half as
+    /// much as in a job with audits alone; or what pays in neither part would pay in both.
+    function test_aStakeAnswersForWhatBothGet() public {
+        uint64 single = audited(40);
+        uint128 stake = 10 * 7 * uint128(PRICE);
+        provider(2, 4, stake);
+        (,, uint32 count) = claim(single, 2, 40);
+        eq(count, 10, "as much as its stake carries");
+        provider(3, 4, stake);
+        (uint32 most,,) = book.claimable(id, ownerOf(3));
+        eq(most, 5, "claimable: half of it");
+        uint256 before = escrow();
+        (,, count) = claim(id, 3, 40);
+        eq(count, 5, "half of it");
+        ok(before - escrow() <= stake, "what it can win is not more than it can lose");
+        eq(registry.standingOf(ownerOf(3)).room, 0, "all of its room");
+        refused(id, IJobBook.Refusal.NoExposure);
+        vm.prank(nodeOf(3));
+        book.claim(id, 40, 0);
+    }
 }

@@ -153,10 +153,10 @@ contract ReplicasTest is ReplicaWorld {
         uint256 before = escrow();
         (uint32 seq,,) = claim(id, 1, 40);
         eq(before - escrow(), 2 * 40 * 7 * uint256(PRICE), "twice the ceiling");
-        eq(registry.provider(ownerOf(1)).exposure, 40 * 7 * uint256(PRICE), "exposed once");
+        eq(registry.provider(ownerOf(1)).exposure, 2 * 40 * 7 * uint256(PRICE), "exposed twice");
         handIn(id, seq, false);
         eq(before - escrow(), 2 * value(id, seq), "twice what it is worth");
-        eq(registry.provider(ownerOf(1)).exposure, value(id, seq), "exposed once");
+        eq(registry.provider(ownerOf(1)).exposure, 2 * value(id, seq), "exposed twice");
         (seq,,) = claim(id, 1, 40);
         uint256 rest = escrow();
         vm.prank(nodeOf(1));
@@ -169,6 +169,7 @@ contract ReplicasTest is ReplicaWorld {
         passSeconds(226);
         book.expire(id, one(seq));
         eq(escrow() - rest, 2 * count * 7 * uint256(PRICE), "expired: twice");
+        eq(registry.provider(ownerOf(1)).exposure, 2 * value(id, 0), "and no longer exposed");
     }
 
     function test_anEscrowPaysForHalfAsMuch() public {
