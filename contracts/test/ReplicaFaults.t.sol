@@ -144,6 +144,22 @@ contract ReplicaFaultsTest is ReplicaWorld {
         eq(case_(id, seq).rate, Parameters.ONE, "surely");
     }
 
+    /// @dev A match is no proof: the audit overturns it as any other, and neither part is paid.
+    function test_forgersThatMatchAreNotPaid() public {
+        mates(id, 2, STAKE);
+        uint256 before = escrow();
+        (uint32 seq, uint256 mate) = replica(id, true, true);
+        ended(id, seq, IReplicas.Outcome.Matched);
+        uint256 mates_ = free(ownerOf(mate));
+        IAudits.Case memory c = audit(id, seq, true, 0);
+        ok(c.outcome == IAudits.Outcome.Overturned, "overturned");
+        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "rejected");
+        eq(escrow(), before, "twice its money comes back");
+        eq(free(ownerOf(mate)), mates_, "the friend gets nothing");
+        eq(registry.provider(ownerOf(1)).stake, 0, "all of the primary's stake");
+        eq(registry.provider(ownerOf(1)).exposure, 0, "no longer exposed");
+    }
+
     /// @dev A forger whose mate is a friend gets both parts of a range, and its stake alone answers for it. So the stake carries half as
     /// much as in a job with audits alone; or what pays in neither part would pay in both.
     function test_aStakeAnswersForWhatBothGet() public {
