@@ -6,6 +6,7 @@
 mod blobs;
 mod challenge;
 mod dispatch;
+mod fuel;
 mod gas;
 mod gpu;
 mod infer;
@@ -39,6 +40,7 @@ const BENCHES: &[(&str, Bench, &[&str])] = &[
     ("sandbox", sandbox::run, &[]),
     ("challenge", challenge::run, &[]),
     ("infer", infer::run, &["tilth-tensor"]),
+    ("fuel", fuel::run, &["tilth-tensor", "tilth-vm"]),
     ("perplexity", perplexity::run_perplexity, &["tilth-tensor"]),
     ("gpu", gpu::run, &[]),
     ("lennard-jones", lennard_jones::run, &["tilth-cli"]),
