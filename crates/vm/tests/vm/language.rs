@@ -128,7 +128,7 @@ fn what_cannot_be_answered_is_a_trap_with_a_reason() {
         [0, 1].map(|index| {
             let outcome = session.run(index).unwrap();
             assert_eq!(outcome.status, Status::Trap);
-            outcome.log.text().to_string()
+            outcome.log.text()
         })
     })
     .unwrap();
