@@ -68,11 +68,11 @@ mod tests {
         let first = read(table, 0).unwrap();
         assert_eq!(
             (&first.prompt[..], first.most, first.sampling),
-            (&[1, 2, 30][..], 4, Sampling::GREEDY)
+            (&[1u32, 2, 30][..], 4, Sampling::GREEDY)
         );
         let second = read(table, 1).unwrap();
         assert_eq!((second.sampling.seed, second.sampling.temperature), (99, 65_536));
-        assert_eq!(second.stops, []);
+        assert!(second.stops.is_empty());
     }
 
     #[test]
