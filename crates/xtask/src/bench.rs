@@ -6,6 +6,7 @@
 mod blobs;
 mod challenge;
 mod dispatch;
+mod fuel;
 mod gas;
 mod gateway;
 mod gpu;
@@ -40,6 +41,7 @@ const BENCHES: &[(&str, Bench, &[&str])] = &[
     ("sandbox", sandbox::run, &[]),
     ("challenge", challenge::run, &[]),
     ("infer", infer::run, &["tilth-tensor"]),
+    ("fuel", fuel::run, &["tilth-tensor", "tilth-vm"]),
     ("perplexity", perplexity::run_perplexity, &["tilth-tensor"]),
     ("gateway", gateway::run, &["tilth-tensor", "tilth-cli"]),
     ("gpu", gpu::run, &[]),
