@@ -261,7 +261,10 @@ fn constant(fields: &Fields, path: &str) -> Result<Node, SchemaError> {
         _ => true,
     };
     if get(fields, "enum").is_some_and(is_other) {
-        return wrong(format!("{path}.enum"), "beside `const` it must be a list of that text alone");
+        return wrong(
+            format!("{path}.enum"),
+            "beside `const` it must be a list of that text alone",
+        );
     }
     Ok(Node { kind: Kind::Enum(vec![text.clone()]), or_null: false })
 }

@@ -112,13 +112,7 @@ impl Machine {
     }
 
     /// We are the mate of a range.
-    pub(super) fn drawn(
-        &mut self,
-        claim: Claim,
-        due: Millis,
-        now: Millis,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn drawn(&mut self, claim: Claim, due: Millis, now: Millis, out: &mut Vec<Effect>) {
         let id = claim.range;
         if self.jobs.get(&id.job).is_none_or(|job| job.is_over(id.seq)) {
             return;

@@ -25,8 +25,7 @@ impl Machine {
     /// Whether a long range may be asked for: every line that can bring us one has a slot without. Who waits in none takes
     /// as many as there are.
     pub(super) fn may_take_long(&mut self, now: Millis) -> bool {
-        let left: Vec<_> =
-            self.jobs.values().filter_map(|job| job.line.drawable_until()).collect();
+        let left: Vec<_> = self.jobs.values().filter_map(|job| job.line.drawable_until()).collect();
         let left = left.into_iter().filter(|until| !self.is_due(*until, now)).count();
         let taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
         let lines = taken.saturating_add(left);

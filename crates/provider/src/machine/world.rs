@@ -160,6 +160,7 @@ impl World {
     pub(super) fn start(&mut self) {
         self.machine = Machine::new(self.rules.clone());
         self.todo.retain(|_, what| matches!(what, Later::Other(_) | Later::DutyEnds(_)));
+        self.drop_moves();
         self.slots.fill(None);
         self.frozen.clear();
         self.running.clear();
