@@ -2,6 +2,7 @@
 //! transactions whose receipts are lost, logs that come late, other providers, a client, and crashes of
 //! the machine itself. Everything is drawn from one seed. Every effect is checked as it is asked for.
 
+#[path = "errands.rs"]
 mod errands;
 
 use std::collections::{BTreeMap, BTreeSet};
