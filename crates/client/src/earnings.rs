@@ -61,7 +61,7 @@ pub struct Entry {
     /// What the protocol kept.
     pub fee: Amount,
     /// What was cut from the stake because the range was late or given back once too often, or, as an entry of its own,
-    /// because an audit overturned it.
+    /// because an audit overturned it or a mate did not do it.
     pub lost: Amount,
 }
 
