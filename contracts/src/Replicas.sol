@@ -185,7 +185,12 @@ contract Replicas is IReplicas {
         bool open = state != State.None && state != State.Disputed && state != State.Closed;
         if (!open) revert WrongState(jobId, seq, state);
         if (block.timestamp <= p.due) revert TooEarly(p.due);
-        if (state == State.Sealed) return _goAlone(jobId, seq, p);
+        if (state == State.Sealed) {
+            // Whom the beacon draws can be known before anybody calls `draw`: who lets the hour pass gains as little by it as who
+            // lets the beacon lapse.
+            p.lapsed = true;
+            return _goAlone(jobId, seq, p);
+        }
         if (state == State.Working) return _replace(jobId, seq, p);
         if (p.mate != 0 && p.shown & MATE == 0) _ruinMate(jobId, seq, p, Fault.Silent);
         // The primary has shown what it had to, and its mate, which is gone, has not.

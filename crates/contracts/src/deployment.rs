@@ -7,8 +7,8 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
 use crate::bindings::{
-    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, Registry,
-    Replicas, SoloRandomness, Tabs, WGrain, Waiting,
+    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, Registry, Replicas,
+    SoloRandomness, Tabs, WGrain, Waiting,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.

@@ -90,7 +90,8 @@ impl Machine {
             Some(Standing::Over(_) | Standing::Open(ReplicaState::Disputed)) => false,
             Some(Standing::Open(_)) | None => true,
         };
-        self.cases.values().filter(|case| case.ours && moves(case.shown)).count()
+        let open = |case: &&Case| case.ours && !case.bystander && moves(case.shown);
+        self.cases.values().filter(open).count()
     }
 
     /// A clock that was set back.

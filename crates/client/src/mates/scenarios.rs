@@ -296,6 +296,28 @@ fn only_who_answers_for_a_replica_has_something_at_stake() {
 }
 
 #[test]
+fn a_mate_that_was_late_has_nothing_at_stake_any_more() {
+    let mut world = one(Party::Provider(MATE), ReplicaState::Working);
+    world.introduce();
+    world.end(0, true);
+    assert!(matches!(world.under_way[..], [Effect::Run { role: Role::Mate, .. }]));
+    assert_eq!(world.machine.at_stake(), 1);
+    // Others have gone on without it.
+    world.cases[0].mate = 0;
+    world.enter(0, ReplicaState::Alone);
+    world.end(0, true);
+    world.end(0, true);
+    assert_eq!(world.machine.at_stake(), 0);
+    assert_eq!(world.machine.cases().count(), 1, "a block that does not count may have said so");
+    // Which it has.
+    world.cases[0].mate = MATE;
+    world.enter(0, ReplicaState::Working);
+    world.tell(Event::News { range: at(0) });
+    world.end(0, true);
+    assert_eq!(world.machine.at_stake(), 1);
+}
+
+#[test]
 fn what_ended_long_ago_is_shown_to_its_client_alone() {
     let past = |party, block| {
         let mut world = one(party, ReplicaState::Alone);
