@@ -9,7 +9,7 @@ use alloy::{
     sol_types::SolEventInterface,
 };
 use tilth_contracts::{ReplicaOutcome, ReplicaState, Replicas::ReplicasEvents};
-use tilth_protocol::{Amount, JobId, RangeId};
+use tilth_protocol::{Amount, JobId, PREPARE_INDEX, RangeId};
 
 use crate::{ChainError, Link};
 
@@ -71,6 +71,10 @@ pub enum What {
     LeafShown {
         /// Who.
         provider: u32,
+        /// Its task, or [`PREPARE_INDEX`].
+        task: u32,
+        /// What it says came out: inline, or a hash.
+        output: B256,
     },
     /// That leaf is before the auditors.
     Disputed,
@@ -139,7 +143,10 @@ impl What {
             Self::Step { leaf: false } => "roots differ: nodes are awaited".to_owned(),
             Self::Step { leaf: true } => "roots differ: the leaf is awaited".to_owned(),
             Self::Posted { .. } => "nodes posted".to_owned(),
-            Self::LeafShown { .. } => "leaf shown".to_owned(),
+            Self::LeafShown { task: PREPARE_INDEX, .. } => {
+                "leaf of the prepare phase shown".to_owned()
+            }
+            Self::LeafShown { task, .. } => format!("leaf of task {task} shown"),
             Self::Disputed => "leaf before the auditors".to_owned(),
             Self::MateLost { wrong: true, .. } => "mate was wrong".to_owned(),
             Self::MateLost { silent: false, .. } => "mate was late".to_owned(),
@@ -156,7 +163,7 @@ impl What {
             Self::Sealed { provider }
             | Self::Shown { provider, .. }
             | Self::Posted { provider }
-            | Self::LeafShown { provider }
+            | Self::LeafShown { provider, .. }
             | Self::PrimaryLost { provider, .. } => Some(*provider),
             Self::Drawn { mate } | Self::MateLost { mate, .. } => Some(*mate),
             Self::NoMate
@@ -175,11 +182,12 @@ impl What {
         }
     }
 
-    /// What is sealed, or was.
+    /// What is sealed, or was; of a leaf, what came out.
     pub fn hash(&self) -> Option<B256> {
         match self {
             Self::Committed { seal } => Some(*seal),
             Self::Shown { root, .. } => Some(*root),
+            Self::LeafShown { output, .. } => Some(*output),
             _ => None,
         }
     }
@@ -221,7 +229,8 @@ fn entry(log: &Log) -> Option<Entry> {
         ReplicasEvents::WalkStep(e) => (at(e.jobId, e.seq), What::Step { leaf: e.level == 0 }),
         ReplicasEvents::NodesPosted(e) => (at(e.jobId, e.seq), What::Posted { provider: e.number }),
         ReplicasEvents::LeafShown(e) => {
-            (at(e.jobId, e.seq), What::LeafShown { provider: e.number })
+            let (task, output) = (e.leaf.index, e.leaf.output);
+            (at(e.jobId, e.seq), What::LeafShown { provider: e.number, task, output })
         }
         ReplicasEvents::LeafDisputed(e) => (at(e.jobId, e.seq), What::Disputed),
         ReplicasEvents::PrimaryLost(e) => {

@@ -137,8 +137,11 @@ fn different_roots_are_walked_down_to_a_leaf() {
         nodes,
         due: U40::from(5),
     };
-    let leaf =
-        MerkleSum::Leaf { job: 7, index: 0, status: 0, output: B256::ZERO, size: 0, units: 1 };
+    let output = B256::repeat_byte(3);
+    let leaf = |index| {
+        let leaf = MerkleSum::Leaf { job: 7, index, status: 0, output, size: 32, units: 1 };
+        log(&Replicas::LeafShown { jobId: 7, seq: 0, number: 5, leaf })
+    };
     let story = [
         (sealed(0, 5), ReplicaState::Sealed, "seal handed in"),
         (drawn(0, 4), ReplicaState::Working, "drawn as mate"),
@@ -146,11 +149,8 @@ fn different_roots_are_walked_down_to_a_leaf() {
         (step(3), ReplicaState::Walking, "roots differ: nodes are awaited"),
         (log(&posted), ReplicaState::Walking, "nodes posted"),
         (step(0), ReplicaState::Showing, "roots differ: the leaf is awaited"),
-        (
-            log(&Replicas::LeafShown { jobId: 7, seq: 0, number: 5, leaf }),
-            ReplicaState::Showing,
-            "leaf shown",
-        ),
+        (leaf(41), ReplicaState::Showing, "leaf of task 41 shown"),
+        (leaf(u32::MAX), ReplicaState::Showing, "leaf of the prepare phase shown"),
         (
             log(&Replicas::LeafDisputed { jobId: 7, seq: 0, position: 0 }),
             ReplicaState::Disputed,
@@ -165,6 +165,7 @@ fn different_roots_are_walked_down_to_a_leaf() {
         assert_eq!(entries[last].what.words(), *words);
     }
     assert_eq!(entries[4].what.provider(), Some(5));
+    assert_eq!((entries[6].what.provider(), entries[6].what.hash()), (Some(5), Some(output)));
     assert_eq!(records(&entries)[&4], Record { wrong: 1, ..Record::default() });
 }
 

@@ -27,9 +27,9 @@ pub struct ReplicaTotals {
     pub sealed: u32,
     /// Two providers have found the same.
     pub matched: u32,
-    /// The root is shown, and there was no mate.
+    /// The root is shown, and there was no mate, or it was wrong.
     pub alone: u32,
-    /// Two providers have found different results: the audit decides, and the mate is not paid.
+    /// Two providers have found different results, and the provider's was not found to be right: the range is rejected.
     pub unequal: u32,
     /// The root was never shown: the range is rejected, at its provider's cost.
     pub silent: u32,

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::farm::{FarmError, Receipt};
 
-/// What it has handed in as a primary.
+/// What it has handed in as a primary, or found as a mate.
 type Works = BTreeMap<RangeId, Work>;
 
 /// Who a provider is.
