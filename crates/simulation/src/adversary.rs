@@ -64,7 +64,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs come last.
-pub const ALL: [Adversary; 39] = [
+pub const ALL: [Adversary; 40] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -100,6 +100,7 @@ pub const ALL: [Adversary; 39] = [
     Adversary { name: "absent mate", cast: mates::absent },
     Adversary { name: "silent mate", cast: mates::silent },
     Adversary { name: "framing mate", cast: mates::framing },
+    Adversary { name: "primary that stops in a walk", cast: friends::stopping },
     Adversary { name: "mate that stops in a walk", cast: mates::stopping },
     Adversary { name: "inflating mate", cast: mates::inflating },
     Adversary { name: "queue hoarder", cast: mates::squatting },

@@ -51,6 +51,7 @@ fn what_is_promised_holds_in_all_worlds() {
         ("silent mate", 2),
         ("absent mate", 1),
         ("framing mate", 2),
+        ("primary that stops in a walk", 4),
         ("mate that stops in a walk", 2),
         ("inflating mate", 2),
         ("queue hoarder", 1),
@@ -61,7 +62,12 @@ fn what_is_promised_holds_in_all_worlds() {
     let friends = counts("friends, all bonds").matches;
     assert!(friends.trials > TURNS / 2 && friends.came == friends.trials, "{friends:?}");
     // Whoever is wrong in a walk loses its stake, which is more than its own ranges' pay.
-    for name in ["framing mate", "mate that stops in a walk", "inflating mate"] {
+    for name in [
+        "framing mate",
+        "primary that stops in a walk",
+        "mate that stops in a walk",
+        "inflating mate",
+    ] {
         let place = ALL.iter().position(|adversary| adversary.name == name).unwrap();
         assert!(report.rows[&place].won[0] < 0, "{:?}", report.rows[&place]);
     }
