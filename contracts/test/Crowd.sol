@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {Replica} from "./Replica.sol";
-import {Trees} from "./Trees.sol";
 import {T, Vm} from "./T.sol";
 import {Tally} from "./Tally.sol";
 import {Trees} from "./Trees.sol";
@@ -539,7 +538,8 @@ contract Crowd is T {
     function show(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal {
         IJobBook.Range memory r = replica.range(id, seq);
         bytes32 root = byMate ? found[id][seq] : rootOf(id, seq, r.units, r.failures);
-        act(nodeOf(id, seq, p, byMate), address(replicas), abi.encodeCall(IReplicas.reveal, (id, seq, root, r.units, r.failures, SALT)));
+        bytes memory data = abi.encodeCall(IReplicas.reveal, (id, seq, root, r.units, r.failures, SALT));
+        act(nodeOf(id, seq, p, byMate), address(replicas), data);
     }
 
     /// @dev What is submitted: a root, or a seal of it.
