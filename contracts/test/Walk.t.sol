@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {T} from "./T.sol";
 import {Trees} from "./Trees.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
 import {Walk} from "../src/libraries/Walk.sol";
 
 /// @dev The library takes its lists from calldata.
@@ -79,6 +80,17 @@ contract WalkTest is T {
 
     function cell(string memory name, uint256 row) internal view returns (uint256) {
         return vm.parseUint(column(name)[row]);
+    }
+
+    function parameter(string memory name) internal view returns (uint256) {
+        return vm.parseUint(abi.decode(vm.parseJson(json, string.concat(".parameters.", name)), (string)));
+    }
+
+    function test_parametersAreThoseOfRust() public {
+        json = vm.readFile("../vectors/trust.json");
+        eq(Parameters.DISPUTED, parameter("disputedRate"), "rate of disputes");
+        eq(Parameters.WALK_TIME, parameter("walkTime"), "time of a move");
+        eq(Walk.LEVELS, parameter("walkLevels"), "levels of a step");
     }
 
     function test_walksAreThoseOfRust() public {

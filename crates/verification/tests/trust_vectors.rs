@@ -388,6 +388,9 @@ fn parameters() -> Value {
         "committee": audit::COMMITTEE.to_string(),
         "maxRangeTimeout": audit::MAX_RANGE_TIMEOUT_S.to_string(),
         "minAuditors": audit::MIN_AUDITORS.to_string(),
+        "disputedRate": walk::DISPUTED_RATE.to_string(),
+        "walkTime": walk::WALK_TIME_S.to_string(),
+        "walkLevels": walk::LEVELS.to_string(),
         "severities": severities,
     })
 }
