@@ -25,11 +25,11 @@ pub struct Judged {
     /// Have every range done by so many providers, 1 or 2, the second one drawn when the first one has committed to its
     /// result (`replicas = 2` under [verification] says the same for good). Only in audited jobs; every one of them is paid
     /// the price.
-    #[arg(long, value_name = "N", value_parser = replicas())]
+    #[arg(long, value_name = "N", value_parser = replica_counts())]
     pub replicas: Option<u8>,
 }
 
-fn replicas() -> RangedI64ValueParser<u8> {
+fn replica_counts() -> RangedI64ValueParser<u8> {
     clap::value_parser!(u8).range(1..=i64::from(MAX_REPLICAS))
 }
 
