@@ -315,7 +315,7 @@ mod tests {
         };
         assert!(!wait_for_pay(&told.options), "written there after the installation: {start}");
         let without = ProviderOptions { set: Vec::new(), ..told.options.clone() };
-        assert!(wait_for_pay(&without), "{file:?} is read");
+        assert!(wait_for_pay(&without), "the file is read");
         let refused = check_options(&file).unwrap_err().to_string();
         assert!(refused.contains("wait-for-pay") && refused.contains("90 seconds"), "{refused}");
         fs::write(&file, "wait-for-pay = false\n").unwrap();
