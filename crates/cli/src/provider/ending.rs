@@ -222,7 +222,10 @@ mod tests {
         let unknown = Left { replicas: None, mates: 0, lines: 2, bonds: 3, ..left };
         let lines = unknown.lines();
         assert!(lines.len() == 3 && lines[0].contains("before it has seen"), "{lines:?}");
-        assert!(lines[1].contains("lines of 2 jobs") && lines[2].contains("in 3 jobs"), "{lines:?}");
+        assert!(
+            lines[1].contains("lines of 2 jobs") && lines[2].contains("in 3 jobs"),
+            "{lines:?}"
+        );
     }
 
     #[test]

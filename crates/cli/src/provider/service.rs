@@ -310,9 +310,8 @@ mod tests {
         let start = service.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
         let cli = Cli::try_parse_from(start.replace('"', "").split(' ')).unwrap();
         let Command::Provider(told) = cli.command else { panic!("{start}") };
-        let wait_for_pay = |told: &ProviderOptions| {
-            ProviderConfig::gather(&file, told).unwrap().wait_for_pay
-        };
+        let wait_for_pay =
+            |told: &ProviderOptions| ProviderConfig::gather(&file, told).unwrap().wait_for_pay;
         assert!(!wait_for_pay(&told.options), "written there after the installation: {start}");
         let without = ProviderOptions { set: Vec::new(), ..told.options.clone() };
         assert!(wait_for_pay(&without), "the file is read");

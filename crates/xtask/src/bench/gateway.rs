@@ -78,8 +78,7 @@ impl<'a> Server<'a> {
         self.asked.set(first + streams * times);
         let numbers = [streams, tokens, times, first].map(|number| number.to_string());
         let [streams, tokens, times, first] = numbers.each_ref().map(String::as_str);
-        let args: [&str; 7] =
-            [&script, &self.url, &self.key, streams, tokens, times, first];
+        let args: [&str; 7] = [&script, &self.url, &self.key, streams, tokens, times, first];
         let before = machine_cpu()?;
         let told = output(self.python, &args)?;
         let mut seen: Seen = serde_json::from_str(&told).with_context(|| told.clone())?;
