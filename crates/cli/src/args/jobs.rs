@@ -47,7 +47,7 @@ impl Judged {
 
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The job file.
+    /// The job file (TOML); `tilth job new` writes one to begin with.
     pub job: PathBuf,
     /// Files, folders and patterns such as 'photos/*.jpg' to work on, one task per file.
     pub files: Vec<PathBuf>,
@@ -80,7 +80,7 @@ pub struct Serving {
 
 #[derive(Debug, Args)]
 pub struct Try {
-    /// The job file.
+    /// The job file (TOML); `tilth job new` writes one to begin with.
     pub job: PathBuf,
     /// Files, folders and patterns to work on, one task per file.
     pub files: Vec<PathBuf>,
@@ -114,10 +114,14 @@ pub enum Job {
     /// All jobs of this folder's accounts.
     Ls,
     /// One job: state, ranges, cost.
-    Show { job: JobId },
+    Show {
+        /// The job's number.
+        job: JobId,
+    },
     /// Follow a job again until it is done, fetch and check its results; with jobs that follow it, go on
     /// with all of them.
     Fetch {
+        /// The job's number.
         job: JobId,
         #[command(flatten)]
         results: Results,
@@ -125,9 +129,18 @@ pub enum Job {
         serving: Serving,
     },
     /// Lock more money for a job.
-    TopUp { job: JobId, amount: Amount },
+    TopUp {
+        /// The job's number.
+        job: JobId,
+        /// How much more.
+        #[arg(value_name = "GRAIN")]
+        amount: Amount,
+    },
     /// Stop handing out tasks; what is not needed comes back. Jobs that would follow are not opened.
-    Cancel { job: JobId },
+    Cancel {
+        /// The job's number.
+        job: JobId,
+    },
 }
 
 /// Kinds of job files to begin with.
