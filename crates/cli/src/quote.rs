@@ -8,13 +8,14 @@ use tilth_client::{
     job_file::{self, Offer},
     quote::{self, Estimate, Going, Quote},
 };
-use tilth_protocol::{Amount, Price, Units};
+use tilth_protocol::{Amount, Price, Problem, Units};
 
 use crate::{
     Ended,
     args::{self, Common},
     place::Place,
     print_json,
+    run::say_notes,
     table::{Align, Table},
 };
 
@@ -31,13 +32,23 @@ struct Shown<'a> {
 
 pub async fn quote(common: Common, args: args::Quote) -> Ended {
     let place = Place::open(&common)?;
-    let mut prepared = job_file::load(&args.job)?;
+    let mut loaded = job_file::load_all(&args.job, &args.files)?;
+    say_notes(&loaded.notes);
+    let [only] = loaded.stages.as_mut_slice() else {
+        return Err(Problem::new(
+            "one job can be quoted, and not several",
+            format!("{} has an [after]", args.job.display()),
+            "quote it without; before `tilth run` opens the first one it looks whether the balance \
+             covers all of them",
+        ));
+    };
+    let prepared = &mut only.job;
     args.judged.add_to(&mut prepared.offer)?;
     let program = prepared.spec.program.hash;
     let going = quote::going(&place.link, place.network.first_block, program).await;
     let going = going.map_err(|error| error.problem())?;
-    let quote = Quote::of(&prepared, going);
-    let locked = Jobs::usual_funds(&prepared);
+    let quote = Quote::of(prepared, going);
+    let locked = Jobs::usual_funds(prepared);
     if common.json {
         print_json(&Shown { quote: &quote, audited: prepared.offer.audited, locked })?;
     } else {

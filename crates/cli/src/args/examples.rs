@@ -28,7 +28,7 @@ Examples:
 
 pub const QUOTE: &str = "\
 Examples:
-  tilth quote job.toml
+  tilth quote job.toml photos/*.jpg
   tilth quote job.toml --audited --replicas 2 --json";
 
 pub const TRY: &str = "\

@@ -8,8 +8,10 @@ use tilth_protocol::{Amount, JobId, Problem};
 
 #[derive(Debug, Args)]
 pub struct Quote {
-    /// The job file (TOML), of one job: one with an [after] is for `tilth run`.
+    /// The job file (TOML), of one job: one with an `[after]` is for `tilth run`.
     pub job: PathBuf,
+    /// Files, folders and patterns such as 'photos/*.jpg' to work on, one task per file.
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub judged: Judged,
 }
@@ -82,7 +84,7 @@ pub struct Serving {
 pub struct Try {
     /// The job file (TOML); `tilth job new` writes one to begin with.
     pub job: PathBuf,
-    /// Files, folders and patterns to work on, one task per file.
+    /// Files, folders and patterns such as 'photos/*.jpg' to work on, one task per file.
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub results: Results,
