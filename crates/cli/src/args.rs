@@ -37,8 +37,8 @@ pub struct Common {
     /// Print JSON instead of tables and progress.
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to log to standard error, for example `info` or `warn,tilth_provider=debug`; if absent errors, and warnings of
-    /// what runs on.
+    /// What to log to standard error, for example `info` or `warn,tilth_provider=debug`; if absent errors, and
+    /// warnings of what runs on.
     #[arg(long, global = true, env = "TILTH_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -86,7 +86,7 @@ pub enum Command {
     #[command(subcommand)]
     #[command(after_help = examples::ACCOUNT)]
     Account(Account),
-    /// Run a provider: work on this machine for the network that the folder's network.json names, and earn; or see to one.
+    /// Run a provider: work on this machine for the network that the folder's network.json names; or see to one.
     #[command(after_help = examples::PROVIDER)]
     Provider(Box<Provider>),
     /// Run an auditor: re-execute samples of others' work and be paid for it; or see to one's stake as an auditor.

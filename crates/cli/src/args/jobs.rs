@@ -20,13 +20,13 @@ pub struct Quote {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Judged {
     /// Have samples of what is submitted re-executed by auditors before it is paid (`audited = true` under
-    /// [verification] says the same for good). Audits are paid out of what providers earn, 2 % of it and of a newcomer's up
-    /// to half: the price includes them.
+    /// `[verification]` says the same for good). Audits are paid out of what providers earn, 2 % of it and of a
+    /// newcomer's up to half: the price includes them.
     #[arg(long)]
     pub audited: bool,
     /// Have every range done by so many providers, 1 or 2, the second one drawn when the first one has committed to its
-    /// result (`replicas = 2` under [verification] says the same for good). Only in audited jobs; every one of them is paid
-    /// the price.
+    /// result (`replicas = 2` under `[verification]` says the same for good). Only in audited jobs; every one of them is
+    /// paid the price.
     #[arg(long, value_name = "N", value_parser = replica_counts())]
     pub replicas: Option<u8>,
 }
