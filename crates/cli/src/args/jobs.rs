@@ -25,8 +25,8 @@ pub struct Judged {
     #[arg(long)]
     pub audited: bool,
     /// Have every range done by so many providers, 1 or 2, the second one drawn when the first one has committed to its
-    /// result (`replicas = 2` under `[verification]` says the same for good). Only in audited jobs; each of them is paid
-    /// the price.
+    /// result (`replicas = 2` under `[verification]` says the same for good). Only in audited jobs; each is paid the
+    /// price.
     #[arg(long, value_name = "N", value_parser = replica_counts())]
     pub replicas: Option<u8>,
 }
