@@ -218,7 +218,6 @@ impl Machine {
 
     fn earn(&mut self, paid: Amount) {
         self.earned = self.earned.checked_add(paid).unwrap_or(self.earned);
-        self.to_withdraw = self.to_withdraw.checked_add(paid).unwrap_or(self.to_withdraw);
     }
 
     /// Work of ours that is judged makes room for other work, in any job.

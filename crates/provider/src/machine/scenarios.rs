@@ -57,7 +57,7 @@ pub(super) fn stray_event(n: u64) -> Event {
     let trouble = [RunTrouble::Worker, RunTrouble::Local, RunTrouble::Aborted][n as usize % 3];
     let why = [MoveFailure::Gone, MoveFailure::Later, MoveFailure::Refused][n as usize % 3];
     let places = [Some(Place::Off), Some(Place::On), Some(Place::Left), None];
-    match (n >> 24) % 33 {
+    match (n >> 24) % 39 {
         0 => Event::CaughtUp,
         1 => Event::Chain(ChainEvent::Opened { job, terms: sample::terms(10) }),
         2 => Event::Chain(ChainEvent::Claimed { provider, claim }),
@@ -102,6 +102,12 @@ pub(super) fn stray_event(n: u64) -> Event {
         29 => Event::Moved { job, place: places[n as usize % 4] },
         30 => Event::Chain(ChainEvent::Line { job, place: places[n as usize % 3].unwrap() }),
         31 => Event::Chain(ChainEvent::MatePaid { range, provider, paid: Amount(n.into()) }),
+        32 => Event::FreeSeen { free: Amount(n.into()) },
+        33 => Event::WithdrawEnded { done: n & 1 == 0 },
+        34 => Event::ExpireEnded { job, done: n & 1 == 0 },
+        35 => Event::FetchRefused { job, epoch: n % 5, why: Refusal::NoFunds },
+        36 => Event::Released { range },
+        37 => Event::Chain(ChainEvent::ToppedUp { job }),
         _ => Event::Tick,
     }
 }
@@ -327,17 +333,27 @@ fn unacknowledged_work_is_settled_after_its_window_and_served_for_a_while() {
 }
 
 #[test]
-fn earnings_are_withdrawn_above_the_threshold() {
+fn what_is_paid_counts_once_towards_the_threshold() {
     let rules = Rules { withdraw_above: Some(Amount(10)), ..sample::rules(1) };
+    let owner = rules.owner;
     let (mut machine, _) = calibrated(rules, sample::terms(20));
-    for (seq, paid, withdraws) in [(0, 9, false), (1, 1, true), (2, 9, false)] {
+    let seen = |free| Event::FreeSeen { free: Amount(free) };
+    for (seq, paid, free, withdraws) in [(0, 9, 9, false), (1, 1, 10, true), (2, 9, 9, false)] {
         machine.step(Event::Claimed { claim: claim(seq, seq, 1) }, START);
         machine.step(Event::Submitted { range: range(seq), at: START }, START);
+        // The Ledger shows it before its log is read.
+        let effects = machine.step(seen(free), START);
+        assert_eq!(effects.contains(&Effect::Withdraw), withdraws, "{effects:?}");
         let settled = ChainEvent::Settled { range: range(seq), paid: Amount(paid) };
         let effects = machine.step(Event::Chain(settled), START);
-        assert_eq!(effects.contains(&Effect::Withdraw), withdraws, "{effects:?}");
+        assert!(!effects.contains(&Effect::Withdraw), "{effects:?}");
+        let mate_paid =
+            ChainEvent::MatePaid { range: range(seq), provider: owner, paid: Amount(9) };
+        let effects = machine.step(Event::Chain(mate_paid), START);
+        assert!(!effects.contains(&Effect::Withdraw), "{effects:?}");
         machine.step(Event::WithdrawEnded { done: true }, START);
     }
+    assert_eq!(machine.standing().earned, Amount(46));
 }
 
 #[test]
