@@ -78,8 +78,8 @@ impl Scope {
 /// What happened on the chain, or to it.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// Logs in chain order. All logs up to and including block `to` have been delivered now. To whoever reads twice those
-    /// that a node did not have when it was asked come after later ones, with the same `to` as these.
+    /// Logs in chain order. All logs up to and including block `to` have been delivered now. To whoever reads twice
+    /// those that a node did not have when it was asked come after later ones, with the same `to` as these.
     Logs {
         /// The logs; empty when only the head was reached.
         logs: Vec<Log>,

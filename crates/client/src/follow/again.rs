@@ -1,8 +1,8 @@
 //! Which blocks near the head are to be read once more, and what of them was delivered.
 //!
 //! Behind one address there may be several nodes: one says how long the chain is, and one that has not so much of it
-//! gives its logs, which are fewer, and says nothing. A block may also be replaced by another. Either way a log would be
-//! missed for good, and whoever is drawn and does not hear of it loses by it.
+//! gives its logs, which are fewer, and says nothing. A block may also be replaced by another. Either way a log would
+//! be missed for good, and whoever is drawn and does not hear of it loses by it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque, hash_map::RandomState},
