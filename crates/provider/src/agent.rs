@@ -300,15 +300,7 @@ impl Agent {
             }
             Effect::Store { range, from, count } => self.store(range, from, count),
             Effect::Submit { range, commitment, ask } => self.submit(range, commitment, ask),
-            Effect::Release { range } => {
-                let chain = self.shop.chain.clone();
-                self.answer(format!("release {range}"), async move {
-                    match chain.release(range).await {
-                        Ok(()) => Event::Released { range },
-                        Err(why) => Event::ReleaseFailed { range, why },
-                    }
-                });
-            }
+            Effect::Release { range } => self.release(range),
             Effect::Settle { job, seqs } => {
                 let chain = self.shop.chain.clone();
                 self.answer(format!("settle {job}"), async move {
@@ -455,6 +447,17 @@ impl Agent {
             if let Some(ask) = ask {
                 let given = given.unwrap_or(Err(Refusal::Later));
                 let _ = events.send(answer_to(&ask, given)).await;
+            }
+        });
+    }
+
+    fn release(&self, range: RangeId) {
+        let chain = self.shop.chain.clone();
+        self.answer(format!("release {range}"), async move {
+            match chain.release(range).await {
+                Ok(None) => Event::Released { range },
+                Ok(Some(at)) => Event::Submitted { range, at },
+                Err(why) => Event::ReleaseFailed { range, why },
             }
         });
     }

@@ -389,6 +389,19 @@ fn draining_finishes_what_runs_gives_back_what_waits_and_asks_for_nothing() {
     assert_eq!(machine.standing().unsettled, 1);
 }
 
+/// A transaction of an earlier life lands while this one gives the range back.
+#[test]
+fn what_was_delivered_before_it_is_given_back_keeps_its_journal() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    machine.step(Event::Claimed { claim: claim(1, 2, 2) }, START);
+    let effects = machine.step(Event::Drain, START);
+    assert_eq!(effects, [Effect::Release { range: range(1) }]);
+    let effects = machine.step(Event::Submitted { range: range(1), at: START }, START);
+    assert!(!effects.contains(&Effect::Discard { range: range(1) }), "{effects:?}");
+    assert_eq!((machine.standing().held, machine.standing().unsettled), (1, 1));
+}
+
 #[test]
 fn a_better_paying_job_is_calibrated_in_between_and_then_preferred() {
     let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
