@@ -314,8 +314,8 @@ fn standing(now: &OnChain, owner: Address) -> Standing {
     }
 }
 
-/// What has become of a range that could not be given back. A transaction of an earlier life can have delivered it: then
-/// its journal is what proves it.
+/// What has become of a range that could not be given back. A transaction of an earlier life can have delivered it:
+/// then its journal is what proves it.
 fn not_released(standing: Standing) -> Result<Option<Millis>, MoveFailure> {
     match standing {
         Standing::Delivered(at) => Ok(Some(at)),
