@@ -389,6 +389,37 @@ fn draining_finishes_what_runs_gives_back_what_waits_and_asks_for_nothing() {
     assert_eq!(machine.standing().unsettled, 1);
 }
 
+#[test]
+fn a_range_of_ours_that_has_other_tasks_after_a_reorganisation_is_run_anew() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
+    let provider = sample::rules(1).owner;
+    let anew = |from| {
+        let claim = claim(0, from, 2);
+        Event::Chain(ChainEvent::Claimed { provider, claim })
+    };
+    let run = |from| Effect::Run { slot: 0, range: range(0), from, count: 2, silence_ms: 30_000 };
+    let abort = Effect::Abort { slot: 0 };
+    assert!(machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START).contains(&run(0)));
+    assert!(!machine.step(anew(0), START).contains(&abort), "it has the tasks that it had");
+    let effects = machine.step(anew(10), START);
+    assert!(effects.contains(&abort), "{effects:?}");
+    let aborted = Event::RunFailed { slot: 0, done: 1, trouble: RunTrouble::Aborted };
+    machine.step(aborted, START);
+    machine.step(Event::Fetched { job: JOB }, START);
+    let later = START + 120_000;
+    let effects = machine.step(Event::Tick, later);
+    assert!(effects.contains(&run(10)), "{effects:?}");
+    let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+    let effects = machine.step(complete, later);
+    assert!(effects.contains(&Effect::Store { range: range(0), from: 10, count: 2 }));
+    // Once more, while it is stored: what comes of that is of other tasks.
+    let effects = machine.step(anew(20), later);
+    assert!(effects.contains(&run(20)), "{effects:?}");
+    let stored = Event::Stored { range: range(0), commitment: commitment() };
+    let effects = machine.step(stored, later);
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Submit { .. })), "{effects:?}");
+}
+
 /// A transaction of an earlier life lands while this one gives the range back.
 #[test]
 fn what_was_delivered_before_it_is_given_back_keeps_its_journal() {
