@@ -1,12 +1,12 @@
 //! Single decisions, told as short stories.
 
-use alloy_primitives::{Address, B256};
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId, gpu::CLASS_GPU};
+use alloy_primitives::Address;
+use tilth_protocol::{Amount, JobId, Price, RangeId, gpu::CLASS_GPU};
 
 use super::{
-    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, MoveFailure, Note, Pace, Place,
-    Refusal, Rest, Rules, RunTrouble, Terms, Trouble, Unfit,
-    sample::{self, START},
+    Ask, ChainEvent, Claim, Effect, Event, Machine, MoveFailure, Note, Pace, Place, Refusal, Rest,
+    Rules, RunTrouble, Terms, Trouble, Unfit,
+    sample::{self, START, commitment},
 };
 
 const JOB: JobId = JobId(1);
@@ -17,10 +17,6 @@ fn range(seq: u32) -> RangeId {
 
 fn claim(seq: u32, from: u32, count: u32) -> Claim {
     Claim { range: range(seq), from, count, at: START }
-}
-
-fn commitment() -> Commitment {
-    Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content: ContentHash([6; 32]) }
 }
 
 fn pace() -> Pace {
