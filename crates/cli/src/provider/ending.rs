@@ -58,8 +58,8 @@ pub async fn end(
     ended
 }
 
-/// Whether something may be asked of what was handed in. What an earlier life has committed to as a mate is not among the
-/// ranges of this one.
+/// Whether something may be asked of what was handed in. What an earlier life has committed to as a mate is not among
+/// the ranges of this one.
 fn may_be_asked(unsettled: usize, at_stake: Option<usize>) -> bool {
     unsettled > 0 || at_stake.is_some_and(|open| open > 0)
 }
