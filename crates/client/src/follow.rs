@@ -3,6 +3,11 @@
 //! A [`Follow`] remembers the next block to read. It asks for the latest block first and then for
 //! logs up to it, so a log is never delivered twice and none is skipped, whatever fails in between.
 //! While the chain is away it keeps trying and says so.
+//!
+//! One that reads twice ([`Follow::twice`]) reads what was near the head once more a little later, and
+//! what was not there before is delivered then: see `again`.
+
+mod again;
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +18,7 @@ use alloy::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use self::again::Again;
 use crate::{ChainError, Link};
 
 /// Blocks asked for at once; halved when the node finds that too much.
@@ -28,6 +34,8 @@ const AHEAD: usize = 4;
 /// For so long a chain may be shorter than it was, at a node on this machine and elsewhere: behind one
 /// address there may be several nodes, of which some are a few blocks late.
 const REWIND_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// For so long a node elsewhere may not have a block that another one behind the same address has.
+const LATE_NODE: Duration = Duration::from_secs(30);
 /// An attempt may take so long before the chain counts as away.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -70,7 +78,8 @@ impl Scope {
 /// What happened on the chain, or to it.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// Logs in chain order. All logs up to and including block `to` have been delivered now.
+    /// Logs in chain order. All logs up to and including block `to` have been delivered now. To whoever reads twice
+    /// those that a node did not have when it was asked come after later ones, with the same `to` as these.
     Logs {
         /// The logs; empty when only the head was reached.
         logs: Vec<Log>,
@@ -118,6 +127,8 @@ pub struct Follow {
     rest: bool,
     /// What the look has brought that showed that the chain is back.
     held: Option<News>,
+    /// What is read once more, if anything is.
+    again: Option<Again>,
 }
 
 /// A [`Follow`] that reads in a task of its own. Dropping it stops the task.
@@ -163,7 +174,16 @@ impl Follow {
             behind: None,
             rest: false,
             held: None,
+            again: None,
         }
+    }
+
+    /// Reads what is near the head a second time, half a minute later, and delivers what was missed: for whoever loses
+    /// money by it and takes logs in any order. Not at a node on this machine, which is one and has what it says.
+    #[must_use]
+    pub fn twice(mut self) -> Self {
+        self.again = (!self.link.is_local()).then(|| Again::new(LATE_NODE));
+        self
     }
 
     /// Reads in a task of its own, a few batches ahead of the reader.
@@ -228,6 +248,12 @@ impl Follow {
             return Ok((since.elapsed() >= patience).then_some(rewound));
         }
         self.behind = None;
+        let late = self.read_again().await?;
+        if !late.is_empty() {
+            (self.rest, self.pause) = (false, pauses(&self.link).0);
+            let to = self.next.saturating_sub(1);
+            return Ok(Some(News::Logs { logs: late, to, at_head: self.reached_head }));
+        }
         let ready = latest.checked_sub(self.scope.confirmations);
         let Some(ready) = ready.filter(|ready| *ready >= self.next) else {
             self.pause = self.pause.saturating_mul(2).min(pauses(&self.link).1);
@@ -239,18 +265,10 @@ impl Follow {
             }
             return Ok(None);
         };
-        let to = ready.min(self.next.saturating_add(self.step - 1));
-        let logs = match self.link.logs(&self.filter(to)).await {
-            Ok(logs) => logs,
-            // Nodes say "too much at once" in many ways, also as a rate limit.
-            Err(error) if self.step > 1 => {
-                debug!(%error, step = self.step, "asking for fewer blocks at once");
-                self.step /= 2;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        self.step = self.step.saturating_mul(2).min(STEP);
+        let (to, logs) = self.logs(self.next, ready).await?;
+        if let Some(again) = &mut self.again {
+            again.note((self.next, to, ready), &logs, Instant::now());
+        }
         self.next = to.saturating_add(1);
         let at_head = to == ready;
         // Behind the head there is more to read at once; at the head news come in clusters.
@@ -264,8 +282,38 @@ impl Follow {
         Ok(Some(News::Logs { logs, to, at_head }))
     }
 
-    fn filter(&self, to: u64) -> Filter {
-        let mut filter = Filter::new().from_block(self.next).to_block(to);
+    /// What of the blocks that are due once more has not been delivered.
+    async fn read_again(&mut self) -> Result<Vec<Log>, ChainError> {
+        let due = self.again.as_ref().and_then(|again| again.due(Instant::now()));
+        let Some((from, to)) = due else { return Ok(Vec::new()) };
+        let (to, logs) = self.logs(from, to).await?;
+        let late = self.again.as_mut().map(|again| again.read(to, logs)).unwrap_or_default();
+        if !late.is_empty() {
+            debug!(logs = late.len(), from, to, "some were not there when they were asked for");
+        }
+        Ok(late)
+    }
+
+    /// Logs of blocks from the first on: as many as are asked for at once, up to the last, which is told.
+    async fn logs(&mut self, from: u64, last: u64) -> Result<(u64, Vec<Log>), ChainError> {
+        let to = last.min(from.saturating_add(self.step - 1));
+        match self.link.logs(&self.filter(from, to)).await {
+            Ok(logs) => {
+                self.step = self.step.saturating_mul(2).min(STEP);
+                Ok((to, logs))
+            }
+            // Nodes say "too much at once" in many ways, also as a rate limit.
+            Err(error) if self.step > 1 => {
+                debug!(%error, step = self.step, "asking for fewer blocks at once");
+                self.step /= 2;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn filter(&self, from: u64, to: u64) -> Filter {
+        let mut filter = Filter::new().from_block(from).to_block(to);
         if !self.scope.addresses.is_empty() {
             filter = filter.address(self.scope.addresses.clone());
         }
@@ -307,10 +355,12 @@ mod tests {
 
     use super::*;
 
-    /// A node that has no logs.
+    /// A node that has no logs, or one.
     #[derive(Debug, Default)]
     struct Node {
         height: AtomicU64,
+        /// The block of its log; 0: it has none.
+        log: AtomicU64,
         /// Whether it refuses to say what logs there are.
         mute: AtomicBool,
     }
@@ -354,13 +404,62 @@ mod tests {
                 let error = serde_json::json!({"code": -32_000, "message": "not available"});
                 serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error})
             } else {
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": []})
+                let number = |name: &str| {
+                    let text = asked["params"][0][name].as_str().unwrap();
+                    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+                };
+                let block = node.log.load(Ordering::Relaxed);
+                let blocks = number("fromBlock")..=number("toBlock");
+                let wanted = block > 0 && blocks.contains(&block);
+                let logs: Vec<_> = wanted.then(|| log(block)).into_iter().collect();
+                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": logs})
             };
             let text = text.to_string();
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
             let whole = format!("{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
             stream.write_all(whole.as_bytes()).await?;
         }
+    }
+
+    /// The one log of a node, as it says it.
+    fn log(block: u64) -> serde_json::Value {
+        let (block, hash) = (format!("{block:#x}"), B256::repeat_byte(7));
+        serde_json::json!({
+            "address": Address::ZERO, "topics": [hash], "data": "0x", "blockHash": hash,
+            "blockNumber": block, "transactionHash": hash, "transactionIndex": "0x0",
+            "logIndex": "0x0", "removed": false,
+        })
+    }
+
+    /// The number of logs, and up to where they are said to be all.
+    fn told(news: Option<News>) -> Option<(usize, u64)> {
+        match news? {
+            News::Logs { logs, to, .. } => Some((logs.len(), to)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One node says how long the chain is, and another one, which is late, has not the logs of all of it.
+    #[tokio::test]
+    async fn what_a_late_node_did_not_have_is_delivered_later_and_once() {
+        let node = Arc::new(Node { height: 10.into(), ..Node::default() });
+        let mut follow = follow_one(&node).await;
+        assert!(follow.again.is_none());
+        // As one that reads twice, at nodes elsewhere, and without the wait.
+        follow.again = Some(Again::new(Duration::ZERO));
+        assert_eq!(told(follow.look().await.unwrap()), Some((0, 10)));
+        node.log.store(9, Ordering::Relaxed);
+        assert_eq!(told(follow.look().await.unwrap()), Some((1, 10)));
+        assert_eq!(told(follow.look().await.unwrap()), None);
+        // One that is there at once is not delivered a second time.
+        node.height.store(12, Ordering::Relaxed);
+        node.log.store(12, Ordering::Relaxed);
+        assert_eq!(told(follow.look().await.unwrap()), Some((1, 12)));
+        node.height.store(13, Ordering::Relaxed);
+        for _ in 0..3 {
+            assert_eq!(told(follow.look().await.unwrap()), None);
+        }
+        assert_eq!(follow.next, 14);
     }
 
     /// Several nodes behind one address are not equally far; a chain that stays short is another one.

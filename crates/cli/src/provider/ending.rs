@@ -47,7 +47,8 @@ pub async fn end(
         };
         ended.map_err(|error| error.problem())?;
         let unsettled = provider.status().borrow().unsettled;
-        if unsettled > 0 {
+        let at_stake = *provider.at_stake().borrow();
+        if may_be_asked(unsettled, at_stake) {
             audits_over(provider.at_stake(), hearsay, AUDITS).await;
         }
         Ok::<(), Problem>(())
@@ -58,6 +59,12 @@ pub async fn end(
     };
     Left::of(provider).lines().iter().for_each(|line| warn!("{line}"));
     ended
+}
+
+/// Whether something may be asked of what was handed in. What an earlier life has committed to as a mate is not among
+/// the ranges of this one.
+fn may_be_asked(unsettled: usize, at_stake: Option<usize>) -> bool {
+    unsettled > 0 || at_stake.is_some_and(|open| open > 0)
 }
 
 /// Waits until no audit is open, if one is heard of at all, or nothing is known of any yet.
@@ -250,6 +257,13 @@ mod tests {
         ] {
             assert!(text.contains(line), "what a mate owes is not what is said: no {line:?}");
         }
+    }
+
+    #[test]
+    fn what_an_earlier_life_has_committed_to_is_waited_for() {
+        assert!(may_be_asked(0, Some(1)));
+        assert!(may_be_asked(1, Some(0)) && may_be_asked(1, None));
+        assert!(!may_be_asked(0, Some(0)) && !may_be_asked(0, None));
     }
 
     #[tokio::test]

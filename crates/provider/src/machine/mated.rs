@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::B256;
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+use tilth_protocol::{Amount, JobId, Price, RangeId};
 use tilth_verification::replica::{DRAW_SPAN_S, REPLICA_TIME_S};
 
 use super::{
-    ChainEvent, Claim, Commitment, Effect, Event, FINAL_MS, Machine, Millis, Note, Pace, Place,
-    Rest, RunTrouble, Terms,
-    sample::{self, START},
+    ChainEvent, Claim, Effect, Event, FINAL_MS, Machine, Millis, Note, Pace, Place, Rest,
+    RunTrouble, Terms,
+    sample::{self, START, commitment},
     world::{Later, State, World},
 };
 
@@ -174,10 +173,6 @@ const JOB: JobId = JobId(1);
 const RANGE: RangeId = RangeId { job: JOB, seq: 4 };
 const DUE: Millis = START + TIME;
 const DISCARD: Effect = Effect::Discard { range: RANGE };
-
-fn commitment() -> Commitment {
-    Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content: ContentHash([6; 32]) }
-}
 
 fn tell(machine: &mut Machine, event: ChainEvent) -> Vec<Effect> {
     machine.step(Event::Chain(event), START)

@@ -1,10 +1,10 @@
 //! What must hold in every history. The invariants of single effects are asserted by the world.
 
 use proptest::prelude::*;
-use tilth_protocol::{Clock, JobId, Price};
+use tilth_protocol::{Amount, Clock, JobId, Price};
 
 use super::{
-    Event, Machine, Rest, Terms,
+    Effect, Event, Machine, Rest, Rules, Terms,
     sample::{self, START},
     world::{State, World},
 };
@@ -156,13 +156,21 @@ proptest! {
 
     #[test]
     fn any_events_in_any_order_are_survived(seed: u64, count in 1_usize..200) {
-        let mut machine = Machine::new(sample::rules(2));
+        let rules = Rules { withdraw_above: Some(Amount(1)), ..sample::rules(2) };
+        let mut machine = Machine::new(rules);
         let mut now = START;
         let mut state = seed;
+        let mut withdrawing = false;
         for _ in 0..count {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             now += state >> 50;
-            let effects = machine.step(super::scenarios::stray_event(state >> 20), now);
+            let event = super::scenarios::stray_event(state >> 20);
+            withdrawing &= !matches!(event, Event::WithdrawEnded { .. });
+            let effects = machine.step(event, now);
+            if effects.contains(&Effect::Withdraw) {
+                prop_assert!(!withdrawing, "two withdrawals at a time");
+                withdrawing = true;
+            }
             prop_assert!(effects.len() < 64);
             prop_assert!(machine.next_wake().is_none_or(|wake| wake > now));
         }

@@ -45,7 +45,7 @@ impl Machine {
             Event::Calibrated { slot, job, pace } => self.calibrated(slot, job, pace, out),
             Event::Claimed { claim } => {
                 self.end_ask(claim.range.job);
-                self.own_claimed(claim);
+                self.own_claimed(claim, now, out);
             }
             Event::ClaimRefused { job, epoch, why } => {
                 self.end_ask(job);
