@@ -21,14 +21,21 @@ use tokio::{
 
 /// Most bytes of an answer: all keys, or a thousand receipts of at most 20 KiB each (8 with stop texts of nothing but
 /// escapes, and 12 of the largest schema).
-const MAX_ANSWER: usize = 20 << 20;
+pub(crate) const MAX_ANSWER: usize = 20 << 20;
 /// Most bytes of a key as it is shown: a name of 128 bytes, each of which may take six, and nine numbers.
 const KEY_BYTES: usize = 1600;
 const _: () = assert!(crate::books::MAX_KEYS * KEY_BYTES <= MAX_ANSWER);
 /// Most receipts in one list.
 pub const MAX_RECEIPTS: usize = 1000;
-/// Most tabs in one list. Each has half a KiB, and 45 bytes for each node key that its provider has had.
+/// Most tabs in one list.
 pub const MAX_OWED: usize = 1000;
+/// Most node keys that are shown of a tab: its provider may have had any number of them.
+pub(crate) const MAX_OWED_NODES: usize = 100;
+/// Most bytes of a tab as it is shown, beside its node keys: five accounts and hashes, and six numbers.
+const OWED_BYTES: usize = 1 << 10;
+/// Bytes of a node key as it is shown.
+const NODE_BYTES: usize = 45;
+const _: () = assert!(MAX_OWED * (OWED_BYTES + MAX_OWED_NODES * NODE_BYTES) <= MAX_ANSWER);
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
