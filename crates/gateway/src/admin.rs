@@ -111,11 +111,7 @@ fn key_id(text: &str) -> Result<KeyId, ApiError> {
 
 /// What is owed, as it is at the moment: a page of it from the beginning, or behind one that was seen. So what is owed
 /// all the time is on one page, and on no other, whatever comes between.
-async fn owed(
-    books: &Books,
-    settling: &Settling,
-    after: Option<Group>,
-) -> Result<Value, ApiError> {
+async fn owed(books: &Books, settling: &Settling, after: Option<Group>) -> Result<Value, ApiError> {
     // Whoever reads on goes on with what was seen.
     if after.is_none()
         && let Err(error) = settling.look().await

@@ -172,11 +172,11 @@ fn tokens_in_a_schema_are_judged_as_each_by_itself() {
 /// Tokens of several digits, and of some with what comes behind a number.
 #[test]
 fn tokens_in_a_number_with_bounds_are_judged_as_each_by_itself() {
-    let more = [
-        "00", "12", "30", "31", "99", "300", "301", "-5", "-6", "5}", "0,", "300}", "30,\"", ":-",
-        ":3", "9007199254740991", "740991}", "740992}",
-    ];
-    let more = more.map(|text| Box::<[u8]>::from(text.as_bytes())).into_iter().zip(10_000..);
+    let more = r#"
+        00 12 30 31 99 300 301 -5 -6 5} 0, 300} 30," :- :3 9007199254740991 740991} 740992}
+    "#;
+    let more = more.split_ascii_whitespace().map(|text| Box::<[u8]>::from(text.as_bytes()));
+    let more = more.zip(10_000..);
     let (_, model) = lexicon();
     let known: Vec<(Box<[u8]>, u32)> = said(&model).chain(more).collect();
     let lexicon = Lexicon::of(known.clone());
