@@ -299,13 +299,11 @@ mod tests {
         atomic::{AtomicBool, AtomicU64, Ordering},
     };
 
+    use serde_json::{Value, json};
     use tilth_contracts::Addresses;
-    use tokio::{
-        io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-        net::{TcpListener, TcpStream},
-    };
 
     use super::*;
+    use crate::test_node::{Said, serve};
 
     /// A node that has no logs.
     #[derive(Debug, Default)]
@@ -315,52 +313,24 @@ mod tests {
         mute: AtomicBool,
     }
 
-    /// Starts a node and follows it.
-    async fn follow_one(node: &Arc<Node>) -> Follow {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let node = Arc::clone(node);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&node)));
+    impl Node {
+        fn say(&self, asked: &Value) -> Said {
+            if asked["method"] == "eth_blockNumber" {
+                Ok(format!("{:#x}", self.height.load(Ordering::Relaxed)).into())
+            } else if self.mute.load(Ordering::Relaxed) {
+                Err(json!({ "code": -32_000, "message": "not available" }))
+            } else {
+                Ok(json!([]))
             }
-        });
-        let link = Link::open(&url, Addresses::predeployed()).unwrap();
-        Follow::new(&link, Scope::default())
+        }
     }
 
-    /// Answers like that node.
-    async fn answer(stream: TcpStream, node: Arc<Node>) -> std::io::Result<()> {
-        let mut stream = BufReader::new(stream);
-        loop {
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                if stream.read_line(&mut line).await? <= 2 {
-                    break;
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).await?;
-            let asked: serde_json::Value = serde_json::from_slice(&body)?;
-            let id = &asked["id"];
-            let text = if asked["method"] == "eth_blockNumber" {
-                let height = format!("{:#x}", node.height.load(Ordering::Relaxed));
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": height})
-            } else if node.mute.load(Ordering::Relaxed) {
-                let error = serde_json::json!({"code": -32_000, "message": "not available"});
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error})
-            } else {
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": []})
-            };
-            let text = text.to_string();
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
-            let whole = format!("{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
-            stream.write_all(whole.as_bytes()).await?;
-        }
+    /// Starts a node and follows it.
+    async fn follow_one(node: &Arc<Node>) -> Follow {
+        let node = Arc::clone(node);
+        let url = serve(move |asked| std::future::ready(node.say(&asked))).await;
+        let link = Link::open(&url, Addresses::predeployed()).unwrap();
+        Follow::new(&link, Scope::default())
     }
 
     /// Several nodes behind one address are not equally far; a chain that stays short is another one.

@@ -187,23 +187,20 @@ pub(crate) async fn answer(
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
-    use tilth_client::Link;
-    use tilth_contracts::Addresses;
 
     use super::*;
-    use crate::books::tests::charge_all;
+    use crate::{
+        books::tests::charge_all,
+        settle::tests::{away, empty},
+    };
 
-    /// Books of one key that owes to so many nodes, each of another provider.
-    async fn owing(folder: &tempfile::TempDir, nodes: u32) -> (Books, Settling) {
-        let books = Books::open(&folder.path().join("books")).unwrap();
-        let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
-        let settling = Settling::new(&link, 0, books.clone());
+    /// Owes to so many nodes, each of another provider, for one key.
+    async fn owe(books: &Books, nodes: u32) {
         let (key, _) = books.create("key", None, Amount(1 << 20)).await.unwrap();
         let nodes: Vec<Address> = (1..=nodes).map(node).collect();
-        charge_all(&books, &key, nodes.iter().copied()).await;
-        // The chain is away, and nothing need be asked of it.
+        charge_all(books, &key, nodes.iter().copied()).await;
+        // So that nothing need be asked of a chain.
         books.see(nodes.into_iter().zip(1..).collect(), Vec::new()).await.unwrap();
-        (books, settling)
     }
 
     fn node(number: u32) -> Address {
@@ -219,9 +216,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_owed_comes_in_pages() {
-        let folder = tempfile::tempdir().unwrap();
+        let (_folder, books) = empty();
+        let settling = away(&books);
         let many = u32::try_from(MAX_OWED).unwrap() + 3;
-        let (books, settling) = owing(&folder, many).await;
+        owe(&books, many).await;
         let first = listed(&books, &settling, "/admin/owed").await;
         assert_eq!(first.len(), MAX_OWED);
         let last = first[MAX_OWED - 1]["id"].as_str().unwrap();

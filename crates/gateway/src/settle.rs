@@ -280,4 +280,4 @@ async fn free(
 
 #[cfg(test)]
 #[path = "settle_tests.rs"]
-mod tests;
+pub(crate) mod tests;
