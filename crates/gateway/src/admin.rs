@@ -45,6 +45,7 @@ fn books_error(error: &BooksError) -> ApiError {
     let told = match error {
         BooksError::Unknown
         | BooksError::Name
+        | BooksError::Owner
         | BooksError::Full
         | BooksError::InUse
         | BooksError::Operator(_) => ApiError::invalid(error.to_string()),

@@ -349,6 +349,15 @@ pub(crate) async fn charge_all(
     }
 }
 
+/// What the books write for no owner is nobody's account.
+#[tokio::test]
+async fn nobody_has_a_key_for_which_the_operator_would_pay_unasked() {
+    let books = Disk::default().books();
+    let made = books.create("zeros", Some(Address::ZERO), Amount(9)).await;
+    assert_eq!(made, Err(BooksError::Owner));
+    assert!(books.keys().is_empty());
+}
+
 #[tokio::test]
 async fn what_is_owed_is_kept_by_owner_and_what_was_settled_by_payer() {
     let disk = Disk::default();
