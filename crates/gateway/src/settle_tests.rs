@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use serde_json::Value;
+use alloy::{primitives::hex, sol_types::SolCall as _};
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use tilth_contracts::Addresses;
+use tilth_contracts::{Addresses, Registry as Nodes};
 use tilth_service::options;
 use tokio::sync::watch;
 
@@ -124,4 +125,51 @@ async fn a_chain_that_is_away_costs_nothing_but_the_answer() {
     let SettleError::Books(error) = &refused else { panic!("{refused:?}") };
     assert_eq!(*error, BooksError::Operator(first));
     assert!(refused.problem().to_string().contains("from that account"));
+}
+
+/// A chain on which each node is its own owner's, and a provider with the number of its last byte; of node 5 it says
+/// only this.
+async fn chain_without_five(error: Value) -> Link {
+    let says = move |asked: Value| {
+        let call = &asked["params"][0];
+        let input = call["input"].as_str().or(call["data"].as_str()).unwrap();
+        let (selector, account) = (&input[2..10], &input[input.len() - 40..]);
+        let to: Address = call["to"].as_str().unwrap().parse().unwrap();
+        let told: test_node::Said = if to == Addresses::predeployed().tabs {
+            // Three units of one tab, and nothing of the other.
+            Ok(format!("0x{:064x}{:064x}{:064x}{:064x}", 32, 2, 3, 0).into())
+        } else if selector == hex::encode(Nodes::providerCall::SELECTOR) {
+            let number = u8::from_str_radix(&account[38..], 16).unwrap();
+            Ok(format!("0x{number:064x}{}", "0".repeat(14 * 64)).into())
+        } else if account.ends_with("05") {
+            Err(error.clone())
+        } else {
+            Ok(format!("0x{account:0>64}").into())
+        };
+        std::future::ready(told)
+    };
+    Link::open(&test_node::serve(says).await, Addresses::predeployed()).unwrap()
+}
+
+#[tokio::test]
+async fn a_node_of_which_the_chain_says_nothing_keeps_no_other_from_being_paid() {
+    // For good, and as one says it that is asked too much.
+    for (code, is_away) in [(-32_602, false), (429, true)] {
+        let (_folder, books) = empty();
+        let payer = Address::repeat_byte(9);
+        let (key, _) = books.create("key", Some(payer), Amount(100)).await.unwrap();
+        for node in [4, 5, 6] {
+            charge(&books, &key, 10, node).await;
+        }
+        let link = chain_without_five(json!({ "code": code, "message": "not this one" })).await;
+        let link = link.with_patience(Duration::ZERO);
+        let settling = Settling { link, first_block: 0, books: books.clone() };
+        assert_eq!(settling.look().await.is_err(), is_away, "{code}");
+        let known = books.known().unwrap();
+        let numbers: Vec<u32> = known.numbers.into_values().collect();
+        // What was found before the chain was away need not be asked for again.
+        assert_eq!(numbers, if is_away { vec![4] } else { vec![4, 6] }, "{code}");
+        let settled = if is_away { BTreeMap::new() } else { [((payer, 4), Amount(3))].into() };
+        assert_eq!(known.settled, settled, "{code}");
+    }
 }
