@@ -40,7 +40,7 @@ impl Sizes {
     /// Those of this sign; `None` if there are none.
     fn of(bounds: Bounds, minus: bool) -> Option<Self> {
         let Bounds { least, most } = bounds;
-        let (near, far, sign) = if minus { (most, least, -1) } else { (least, most, 1) };
+        let (near, far, sign) = if minus { (most, least, -1_i128) } else { (least, most, 1) };
         let size = |bound: i64| sign * i128::from(bound);
         let near = near.map_or(1, size).max(1);
         let far = far.map(size);

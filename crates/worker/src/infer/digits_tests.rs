@@ -21,7 +21,7 @@ fn all_of(least: i64, most: i64) -> [Bounds; 3] {
 
 /// Bounds around powers of ten, on both sides of zero.
 fn small() -> impl Iterator<Item = Bounds> {
-    let sizes = [0, 1, 2, 5, 9, 10, 11, 37, 99, 100, 101, 350, 999, 1000, 1001];
+    let sizes = [0_i64, 1, 2, 5, 9, 10, 11, 37, 99, 100, 101, 350, 999, 1000, 1001];
     let ends: Vec<i64> = sizes.iter().rev().map(|size| -size).chain(sizes).collect();
     let pairs = ends.clone().into_iter().flat_map(move |least| {
         ends.clone().into_iter().filter(move |most| least <= *most).map(move |most| (least, most))
