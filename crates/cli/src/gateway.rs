@@ -283,14 +283,15 @@ fn is_due(owed: &Value) -> bool {
 
 /// All tabs, as a gateway gives them: page by page.
 async fn tabs_of(common: &Common) -> Result<Vec<Value>, Problem> {
-    let mut all = Vec::new();
+    let (mut all, mut path) = (Vec::new(), "/admin/owed".to_owned());
     loop {
-        let path = format!("/admin/owed/{}", all.len());
         let page = call(common, Method::GET, &path, None).await?;
         let page = page.as_array().map(Vec::as_slice).unwrap_or_default();
         all.extend_from_slice(page);
-        if page.len() < operator::MAX_OWED {
-            return Ok(all);
+        let last = page.last().and_then(|last| last["id"].as_str());
+        match last.filter(|_| page.len() >= operator::MAX_OWED) {
+            Some(last) => path = format!("/admin/owed/{last}"),
+            None => return Ok(all),
         }
     }
 }
