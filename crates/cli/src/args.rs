@@ -12,7 +12,7 @@ mod jobs;
 mod owner;
 
 pub use inference::{Chat, Gateway, GatewayCommand, GatewayOptions, KeyCommand, OnSale, Settle};
-pub use jobs::{Job, Judged, Quote, Results, Run, Serving, Template, Try};
+pub use jobs::{Job, Quote, Results, Run, Serving, Template, Try};
 pub use owner::{
     Auditor, AuditorCommand, AuditorOptions, By, Earnings, Install, Provider, ProviderCommand,
     ProviderOptions, Relay, RelayCommand, RelayOptions,
