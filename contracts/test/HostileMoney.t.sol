@@ -172,7 +172,6 @@ contract HostileMoneyTest is Network {
     function test_oneRangeIsWorthAllThatAllJobsMayHold() public {
         fund(CLIENT, CAP);
         provider(1, 1, CAP);
-        provider(2, 1, 0);
         IJobBook.Terms memory t = plain();
         (t.taskCount, t.unitCap, t.price, t.window) = (2, 1, uint96(CAP), 3600);
         uint64 id = openJob(t, CAP);
