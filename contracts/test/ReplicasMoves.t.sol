@@ -10,7 +10,23 @@ import {IWaiting} from "../src/interfaces/IWaiting.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev The rows of the table of states in decision 0018 that the other tests of replicas pass over: every state against every move,
-/// the last second of every deadline, and what a fault costs whoever has nothing.
+/// the last second of every deadline, and what a fault costs whoever has nothing. Where the rows are (R: Replicas.t.sol,
+/// F: ReplicaFaults.t.sol, the rest here; "late" is `advance` after the deadline):
+///   submitted -> Sealed        R wrongMovesAreRefused (by Bench only), R whatIsNotDrawnInTimeIsAlone (its hour)
+///   Sealed    draw, a mate     R theMateIsWhomTheBeaconDraws; last second: inItsLastSecondEveryMoveIsInTime
+///             draw, nobody     R whereNobodyWaitsThePrimaryIsAlone, R manyRangesAtOnceMakeNobodyLate; 8 in vain: GasReplicas.t.sol
+///             draw, lapsed     R aLapsedBeaconDrawsNobody..., aMovedRoundDrawsNobody..., aLostRoundDrawsNobody
+///             late             R whatIsNotDrawnInTimeIsAlone, F whatIsNotDrawnInTimeIsSurelyAudited
+///   Working   commit           R equalRootsAreBothPaid; with a new key: newKeysGoOnWithWhatTheOldOnesBegan
+///             late, another    F aLateMateLosesATenthAndItsPlace, inTheLastSecondOfTheSpan..., whoHasLessThanTheFine...
+///             late, none       F threeLateMatesAreEnough, F nobodyIsDrawnAfterTheSpan, aLateMateAfterWhichThereIsNobody...
+///   Revealing both, either way R equalRootsAreBothPaid, R itMayBeRevealedInAnyOrder, R unequalRootsMean..., R otherUnitsAreNoMatch
+///             twice            R wrongMovesAreRefused (the mate), thePrimaryShowsOnce
+///             late             F aSilentPrimary..., F aSilentMate..., F whoAreBothSilentBothLoseAll, aSilentMateLosesItsRecord
+///   Alone     the primary's    R whereNobodyWaitsThePrimaryIsAlone; last second: aloneItsLastSecondIsInTimeAndTheNextIsNot
+///             anybody else's   aloneNobodyElseMoves
+///             late             aSilentPrimaryThatIsAloneLosesHalfToThePurse, F aSilentPrimaryLosesItsRecord
+///   all       other moves      everyStateRefusesWhatIsNotItsMove, R wrongMovesAreRefused, R lateMovesAreRefused
 contract ReplicasMovesTest is ReplicaWorld {
     uint96 internal constant STAKE = 2_000 ether;
 
