@@ -472,7 +472,8 @@ contract Crowd is T {
     function mate(uint256 who, uint256 j, uint96 bond, uint8 what) external {
         uint64 id = replicatedJob(j);
         uint96 least = what % 8 == 0 ? bond % 4e6 : 0;
-        bytes memory data = abi.encodeCall(IWaiting.wait, (id, uint96(bound(bond, what % 16 == 0 ? 0 : 1e8, 1e9)), least));
+        bond = uint96(bound(bond, what % 16 == 0 ? 0 : 1e8, 1e9));
+        bytes memory data = abi.encodeCall(IWaiting.wait, (id, bond, least));
         if (what % 8 == 1) data = abi.encodeCall(IWaiting.leave, (id));
         if (what % 8 == 2) data = abi.encodeCall(IWaiting.evict, (id, uint32(who % 5)));
         if (what % 8 == 3) data = poorEntry(data);

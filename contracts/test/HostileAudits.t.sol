@@ -34,7 +34,8 @@ contract HostileAuditsTest is ReplicaWorld {
         vm.prank(sender);
         (bool done, bytes memory why) = address(audits).call(move);
         ok(!done, "late");
-        eq(keccak256(why), keccak256(abi.encodeWithSelector(IAudits.TooLate.selector, deadline)), "and for that reason");
+        bytes32 tooLate = keccak256(abi.encodeWithSelector(IAudits.TooLate.selector, deadline));
+        eq(keccak256(why), tooLate, "and for that reason");
         vm.warp(deadline);
         vm.prank(sender);
         (done,) = address(audits).call(move);

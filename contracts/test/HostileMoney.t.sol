@@ -332,7 +332,7 @@ contract HostileMoneyTest is Network {
         audits.reveal(id, 0, 0, "answer", "salt");
         vm.expectRevert(noCase);
         audits.advance(id, 0);
-        bytes memory noPair = abi.encodeWithSelector(IReplicas.WrongState.selector, id, uint32(0), IReplicas.State.None);
+        bytes memory noPair = abi.encodeWithSelector(IReplicas.WrongState.selector, id, 0, IReplicas.State.None);
         vm.expectRevert(noPair);
         replicas.draw(id, 0);
         vm.expectRevert(noPair);
