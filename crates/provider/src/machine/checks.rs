@@ -65,7 +65,9 @@ impl World {
         assert!(job.fetched && job.calibrated, "asked before the job was ready");
         assert!(ask.want >= 1 && ask.min_price == Price(10));
         assert!(self.now < job.terms.deadline);
-        self.check_lines(ask.job);
+        if self.is_long(ask.job) {
+            self.check_lines();
+        }
     }
 
     /// Whether a job's ranges take so long that whoever is drawn cannot wait for a slot that has one.
@@ -73,11 +75,8 @@ impl World {
         self.jobs[&job].terms.target_ms > 300_000
     }
 
-    /// Who asks for a range that takes long keeps a slot for every line that can draw it.
-    fn check_lines(&self, job: JobId) {
-        if !self.is_long(job) {
-            return;
-        }
+    /// Whoever asks for a range that takes long, or for a place in a line, has a slot for every line that can draw it.
+    pub(super) fn check_lines(&self) {
         let (jobs, ranges) = (&self.machine.jobs, &self.machine.ranges);
         let lines = jobs.values().filter(|job| job.line.is_drawable(self.now)).count();
         let keeps = |stage: Stage| matches!(stage, Stage::Held | Stage::Running);
