@@ -123,9 +123,7 @@ mod tests {
             [minutes, "minutes"] => number(minutes) * 60,
             [text] if text.starts_with(|first: char| first.is_ascii_digit()) => number(text),
             [other] => parameter(other),
-            [one, "*", two, "/", three] => {
-                parameter(one) * parameter(two) / parameter(three)
-            }
+            [one, "*", two, "/", three] => parameter(one) * parameter(two) / parameter(three),
             _ => panic!("{name} is {value}"),
         }
     }

@@ -37,7 +37,8 @@ impl Machine {
         taken.saturating_add(left)
     }
 
-    /// How many lines may be able to draw us: as many as there are slots, without those for long ranges that we have or could have.
+    /// How many lines may be able to draw us: as many as there are slots, without those for long ranges that we have or could
+    /// have.
     pub(super) fn room_for_lines(&mut self, now: Millis) -> usize {
         let workable = if self.takes_work() { self.workable(now) } else { Vec::new() };
         let is_long = |(id, _): &(JobId, u128)| self.jobs.get(id).is_some_and(Job::is_long);
