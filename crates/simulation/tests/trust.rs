@@ -53,11 +53,16 @@ fn what_is_promised_holds_in_all_worlds() {
         ("framing mate", 3),
         ("queue hoarder", 1),
         ("lapser", 2),
+        ("exhauster", 3),
     ] {
         assert!(closed(name)[outcome], "{name}: {:?}", counts(name).replicas);
     }
     let friends = counts("friends, all bonds").matches;
     assert!(friends.trials > TURNS / 2 && friends.came == friends.trials, "{friends:?}");
+    // Who keeps all others at work is beside its friend, which has a quarter of the bonds, no more often than without that;
+    // `check` holds all rows to their chances, and this one to having been played at all.
+    let used_up = counts("exhauster").matches;
+    assert!(used_up.trials > TURNS && used_up.came * 3 < used_up.trials * 2, "{used_up:?}");
     // Unequal roots alone cost nobody anything, and who makes them earns nothing by it: what framers have is their own
     // ranges' pay.
     let place = ALL.iter().position(|adversary| adversary.name == "framing mate").unwrap();

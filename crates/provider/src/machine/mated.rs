@@ -140,6 +140,7 @@ impl World {
             assert!(state.terms.replicated && state.fetched && state.calibrated);
             assert!(self.now < state.terms.deadline);
             assert!(min_price == Price(10) && bond > Amount::ZERO);
+            self.check_lines();
         }
         self.later(delay, Later::Transaction(effect));
     }
