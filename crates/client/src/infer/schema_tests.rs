@@ -171,17 +171,6 @@ fn what_cannot_be_followed_is_refused_by_its_path() {
         (r#"{"type":"string","format":"date"}"#, ".format"),
         (r#"{"type":"string","minLength":1}"#, ".minLength"),
         (r#"{"type":"number","minimum":0}"#, ".minimum"),
-        (r#"{"type":"integer","minimum":0.5}"#, ".minimum"),
-        (r#"{"type":"integer","minimum":"0"}"#, ".minimum"),
-        (r#"{"type":"integer","minimum":1e3}"#, ".minimum"),
-        (r#"{"type":"integer","maximum":9223372036854775808}"#, ".maximum"),
-        (r#"{"type":"integer","minimum":-9223372036854775809}"#, ".minimum"),
-        (r#"{"type":"integer","exclusiveMinimum":true}"#, ".exclusiveMinimum"),
-        (r#"{"type":"integer","exclusiveMinimum":9223372036854775807}"#, ".exclusiveMinimum"),
-        (r#"{"type":"integer","exclusiveMaximum":-9223372036854775808}"#, ".exclusiveMaximum"),
-        (r#"{"type":"integer","minimum":2,"exclusiveMaximum":2}"#, ""),
-        (r#"{"type":"integer","minimum":0,"multipleOf":2}"#, ".multipleOf"),
-        (r#"{"minimum":0}"#, ".minimum"),
         (r#"{"type":"string","enum":[]}"#, ""),
         (r#"{"enum":["a",1]}"#, ".enum"),
         (r#"{"enum":"a"}"#, ".enum"),
@@ -244,5 +233,26 @@ fn schemas_have_bounds() {
     for key in ["a\\\"b", "a\\\\b", "a\\nb"] {
         let text = format!(r#"{{"type":"object","properties":{{"{key}":{{"type":"null"}}}}}}"#);
         assert!(compile(&text).unwrap_err().why.contains("quotes"), "{key}");
+    }
+}
+
+#[test]
+fn bounds_that_no_integer_has_are_refused_by_their_path() {
+    for (value, path) in [
+        (r#"{"type":"integer","minimum":0.5}"#, ".minimum"),
+        (r#"{"type":"integer","minimum":"0"}"#, ".minimum"),
+        (r#"{"type":"integer","minimum":1e3}"#, ".minimum"),
+        (r#"{"type":"integer","maximum":9223372036854775808}"#, ".maximum"),
+        (r#"{"type":"integer","minimum":-9223372036854775809}"#, ".minimum"),
+        (r#"{"type":"integer","exclusiveMinimum":true}"#, ".exclusiveMinimum"),
+        (r#"{"type":"integer","exclusiveMinimum":9223372036854775807}"#, ".exclusiveMinimum"),
+        (r#"{"type":"integer","exclusiveMaximum":-9223372036854775808}"#, ".exclusiveMaximum"),
+        (r#"{"type":"integer","minimum":2,"exclusiveMaximum":2}"#, ""),
+        (r#"{"type":"integer","minimum":0,"multipleOf":2}"#, ".multipleOf"),
+        (r#"{"minimum":0}"#, ".minimum"),
+    ] {
+        let text = format!(r#"{{"type":"object","properties":{{"a":{value}}}}}"#);
+        let error = compile(&text).expect_err(value);
+        assert_eq!(error.path, format!("schema.properties.a{path}"), "{error}: {value}");
     }
 }
