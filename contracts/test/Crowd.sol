@@ -67,8 +67,6 @@ contract Crowd is T {
     uint256 internal block_ = 1_000;
     uint64 internal drawnJob;
     uint32 internal drawnSeq;
-    uint64 internal pairedJob;
-    uint32 internal pairedSeq;
     /// @dev What somebody committed to last.
     mapping(uint64 => mapping(uint32 => mapping(uint8 seat => bytes32))) internal said;
     /// @dev What a mate has committed to last.
@@ -81,10 +79,8 @@ contract Crowd is T {
     /// @dev And somebody who waits where they work.
     address public constant MATE_OWNER = address(0xA1FF);
     uint256 public constant MATE = 0x1FF;
-    /// @dev Accepted calls per contract and kind, to see that the crowd gets somewhere. What is played to a plan is not the crowd's
-    /// doing, and does not count.
-    mapping(address to => mapping(bytes4 => uint256)) public accepted;
-    bool internal planned;
+    /// @dev Accepted calls per kind, to see that the crowd gets somewhere.
+    mapping(bytes4 => uint256) public accepted;
 
     constructor(
         Ledger ledger_,
@@ -132,15 +128,7 @@ contract Crowd is T {
         if (!done) return;
         replica.feed(logs);
         tally.feed(logs);
-        if (!planned) accepted[to][bytes4(data)] += 1;
-    }
-
-    /// @dev What is done here follows a plan to its end.
-    modifier toPlan() {
-        bool before = planned;
-        planned = true;
-        _;
-        planned = before;
+        accepted[bytes4(data)] += 1;
     }
 
     /// @dev Mostly one of the last four, which are not over yet, and seldom one of those that `work` has been through with.
@@ -175,11 +163,11 @@ contract Crowd is T {
         t.targetSeconds = uint16(1 + (seed >> 64) % 5);
         t.parallelism = uint16(1 + (seed >> 72) % 3);
         t.firstRange = uint32(1 + (seed >> 80) % 4);
-        t.deadline = now_ + uint40(60 + (seed >> 88) % 20_000);
+        t.deadline = now_ + uint40(60 + (seed >> 88) % 3000);
         t.maxFailures = uint32((seed >> 96) % 20);
         t.requiredClass = (seed >> 104) % 4 == 0 ? 2 : 0;
         t.program = bytes32(seed >> 200);
-        t.audited = (seed >> 128) % 2 == 0;
+        t.audited = (seed >> 128) % 3 == 0;
         // Mostly worth an audit, or few audited jobs would be opened.
         if (t.audited && (seed >> 136) % 8 != 0) (t.unitCap, t.price) = (t.unitCap + 7, t.price + 1e6);
         if (t.audited && (seed >> 140) % 2 == 0) t.replicas = 2;
@@ -219,14 +207,10 @@ contract Crowd is T {
         act(sender, address(book), abi.encodeCall(IJobBook.submit, (id, seq, root, units, failures, bytes32(n))));
     }
 
-    function heldSeq(uint64 id, uint256 n) internal view returns (uint32) {
-        return seqIn(id, n, IJobBook.RangeState.Claimed);
-    }
-
-    /// @dev A range in this state, if a few tries find one.
-    function seqIn(uint64 id, uint256 n, IJobBook.RangeState state) internal view returns (uint32 seq) {
+    /// @dev A claimed range, if a few tries find one.
+    function heldSeq(uint64 id, uint256 n) internal view returns (uint32 seq) {
         seq = someSeq(id, n);
-        for (uint256 i = 0; i < 8 && replica.range(id, seq).state != state; ++i) {
+        for (uint256 i = 0; i < 8 && replica.range(id, seq).state != IJobBook.RangeState.Claimed; ++i) {
             seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
         }
     }
@@ -264,11 +248,7 @@ contract Crowd is T {
 
     function acknowledge(uint256 who, uint256 j, uint256 n) external {
         uint64 id = someJob(j);
-        uint32[] memory list = seqs(id, n);
-        if (list.length != 0) list[0] = seqIn(id, n, IJobBook.RangeState.Submitted);
-        // Mostly the one who may.
-        address sender = who % 4 == 0 ? client(who / 4) : replica.job(id).client;
-        act(sender, address(book), abi.encodeCall(IJobBook.acknowledge, (id, list)));
+        act(client(who), address(book), abi.encodeCall(IJobBook.acknowledge, (id, seqs(id, n))));
     }
 
     function settle(uint256 j, uint256 n) external {
@@ -281,11 +261,7 @@ contract Crowd is T {
     }
 
     function stake(uint256 who, uint96 amount, uint8 what) external {
-        bytes memory data = abi.encodeCall(IRegistry.addStake, (uint128(bound(amount, 0, 4e9))));
-        // Mostly who has lost its stake puts down another, or soon nobody could work in audited jobs.
-        IRegistry.Provider memory p = replica.provider(owner(who));
-        if (p.stake < 1e8 && amount % 8 != 0) what = 0;
-        if (p.unbonding != 0 && now_ >= p.unbondingReadyAt) what = 2;
+        bytes memory data = abi.encodeCall(IRegistry.addStake, (uint128(bound(amount, 0, 1e8))));
         if (what % 4 == 1) data = abi.encodeCall(IRegistry.unstake, (uint128(bound(amount, 0, 1e9))));
         if (what % 4 == 2) data = abi.encodeCall(IRegistry.withdrawStake, ());
         if (what % 4 == 3) data = abi.encodeCall(IRegistry.setPaused, (amount % 4 == 0));
@@ -315,15 +291,12 @@ contract Crowd is T {
         if (c.state == IAudits.State.Submitted) {
             act(address(0xE), address(audits), abi.encodeCall(IAudits.draw, (id, seq)));
             if (audits.auditCase(id, seq).state == IAudits.State.Naming) (drawnJob, drawnSeq) = (id, seq);
-        } else if (c.state == IAudits.State.Naming && what % 8 != 0) {
+        } else if (c.state == IAudits.State.Naming && what % 4 != 0) {
             nameLeaves(id, seq, c);
-        } else if (c.state == IAudits.State.Committing && what % 8 != 0) {
-            // Mostly what the leaves say, and one who has not yet.
-            for (uint256 i = 0; i < c.given && audits.seat(id, seq, seat % c.given).word != 0; ++i) {
-                seat = (seat % c.given) + 1;
-            }
+        } else if (c.state == IAudits.State.Committing && what % 4 != 0) {
+            // Mostly what the leaves say.
             commitTo(id, seq, seat % c.given, n % 8 == 0 ? bytes32(uint256(1)) : answerTo(id, seq, c));
-        } else if (c.state == IAudits.State.Opening && what % 8 != 0) {
+        } else if (c.state == IAudits.State.Opening && what % 4 != 0) {
             openLeaves(id, seq, c);
         } else if (c.state == IAudits.State.Revealing && what % 8 != 0) {
             revealAll(id, seq, c);
@@ -387,7 +360,7 @@ contract Crowd is T {
 
     /// @dev Whole work of those who are steady, up to the payment of what was upheld. How its case ends is for the auditors and
     /// its provider to choose, all but `Divided`, which the draw of the votes may decide after all.
-    function work(uint8 end) public toPlan returns (IAudits.Outcome) {
+    function work(uint8 end) public returns (IAudits.Outcome) {
         uint64 id = steadyJob(0);
         if (id == 0) return IAudits.Outcome.Open;
         uint32 count = replica.range(id, 0).count;
@@ -438,7 +411,7 @@ contract Crowd is T {
     }
 
     /// @dev A replicated range of those who are steady, up to its payment, and its mate leaves with its bond.
-    function workTwice(uint8 how) public toPlan returns (IReplicas.Outcome) {
+    function workTwice(uint8 how) public returns (IReplicas.Outcome) {
         uint64 id = steadyJob(2);
         if (id == 0) return IReplicas.Outcome.Open;
         Twin twin = Twin(how % 6);
@@ -472,27 +445,10 @@ contract Crowd is T {
     function mate(uint256 who, uint256 j, uint96 bond, uint8 what) external {
         uint64 id = replicatedJob(j);
         uint96 least = what % 8 == 0 ? bond % 4e6 : 0;
-        bond = uint96(bound(bond, what % 16 == 0 ? 0 : 1e8, 1e9));
-        bytes memory data = abi.encodeCall(IWaiting.wait, (id, bond, least));
-        if (what % 8 == 1) data = abi.encodeCall(IWaiting.leave, (id));
+        bytes memory data = abi.encodeCall(IWaiting.wait, (id, uint96(bound(bond, 0, 5e7)), least));
+        if (what % 4 == 1) data = abi.encodeCall(IWaiting.leave, (id));
         if (what % 8 == 2) data = abi.encodeCall(IWaiting.evict, (id, uint32(who % 5)));
-        if (what % 8 == 3) data = poorEntry(data);
         act(node(who), address(waiting), data);
-        // A second later it is on the line of what is submitted then.
-        if (what % 2 == 0) (now_, block_) = (now_ + 1, block_ + 1);
-    }
-
-    /// @dev Puts somebody off a line who waits without the stake for its bond, if there is anybody.
-    function poorEntry(bytes memory otherwise) internal view returns (bytes memory) {
-        for (uint64 other = uint64(replica.jobCount()); other != 0; --other) {
-            for (uint32 number = 1; number <= PROVIDERS; ++number) {
-                IWaiting.Entry memory e = waiting.entry(other, number);
-                IRegistry.Provider memory p = replica.provider(replica.ownerOf(number));
-                if (e.state != IWaiting.State.Waiting || p.stake + p.unbonding >= e.bond) continue;
-                return abi.encodeCall(IWaiting.evict, (other, number));
-            }
-        }
-        return otherwise;
     }
 
     /// @dev The next move in a replica, by whoever's it is, or by nobody until it is late.
@@ -502,14 +458,9 @@ contract Crowd is T {
         for (uint256 i = 0; i < 8 && !isOpen(id, seq); ++i) {
             seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
         }
-        // Mostly the last one that got a mate, or none would get far.
-        if (what % 3 != 0 && isOpen(pairedJob, pairedSeq)) (id, seq) = (pairedJob, pairedSeq);
         IReplicas.Pair memory p = replicas.pair(id, seq);
-        if (what % 16 == 0 && p.due >= now_) now_ = p.due + 1;
-        // Mostly when its beacon is known.
-        if (what % 4 != 0 && p.state == IReplicas.State.Sealed && block_ <= p.round) block_ = p.round + 1;
+        if (what % 8 == 0 && p.due >= now_) now_ = p.due + 1;
         step(id, seq, p, what % 4 == 1, what % 2 == 0);
-        if (replicas.pair(id, seq).state == IReplicas.State.Working) (pairedJob, pairedSeq) = (id, seq);
     }
 
     function isOpen(uint64 id, uint32 seq) internal view returns (bool) {
@@ -574,7 +525,7 @@ contract Crowd is T {
         act(client(who), address(tabs), abi.encodeCall(ITabs.settle, (bytes32(seed % 2), lines)));
     }
 
-    function play(uint64 id, uint32 seq, End end) internal toPlan {
+    function play(uint64 id, uint32 seq, End end) internal {
         // Fifteen votes, each asked alone, with all that comes before and after.
         for (uint256 i = 0; i < 64; ++i) {
             IAudits.Case memory c = audits.auditCase(id, seq);
@@ -668,8 +619,6 @@ contract Crowd is T {
 
     function auditorsStake(uint256 who, uint96 amount, uint8 what) external {
         bytes memory data = abi.encodeCall(IAuditors.addStake, (uint128(bound(amount, 0, 1e7))));
-        IAuditors.Auditor memory a = auditors.auditor(auditors.numberOf(auditorOf(who)));
-        if (a.leaving != 0 && now_ >= a.readyAt) what = 2;
         if (what % 4 == 1) data = abi.encodeCall(IAuditors.unstake, (uint128(bound(amount, 0, 2e7))));
         if (what % 4 == 2) data = abi.encodeCall(IAuditors.withdrawStake, ());
         act(auditorOf(who), address(auditors), data);
@@ -680,7 +629,7 @@ contract Crowd is T {
     }
 
     function wait_(uint256 seconds_) external {
-        now_ += uint40(seconds_ % 16 == 0 ? 8 days : bound(seconds_, 1, 30));
+        now_ += uint40(bound(seconds_, 1, seconds_ % 16 == 0 ? 8 days : 30));
         block_ += bound(seconds_ >> 8, 1, 4);
         vm.warp(now_);
     }

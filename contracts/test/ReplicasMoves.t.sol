@@ -271,8 +271,9 @@ contract ReplicasMovesTest is ReplicaWorld {
         waits(id, 2, STAKE / 2);
         uint64 single = audited(40);
         (uint32 own,,) = claim(single, 2, 1);
+        bytes32 root = found(single, own, false).root;
         vm.prank(nodeOf(2));
-        book.submit(single, own, found(single, own, false).root, 1, 0, "content");
+        book.submit(single, own, root, 1, 0, "content");
         drawn(single, own);
         uint32[] memory at = positions(single, own);
         vm.prank(nodeOf(2));
