@@ -202,7 +202,7 @@ mod tests {
     fn who_is_paid_by_the_sums_is_said() {
         let locked = Some("1.6".parse().unwrap());
         let plain = paid(&offer(false, 1), locked);
-        assert!(plain.len() == 1 && plain[0].contains("locks 1.600000000 GRAIN"), "{plain:?}");
+        assert!(plain.len() == 1 && plain[0].contains("locks 1.6 GRAIN"), "{plain:?}");
         let audited = paid(&offer(true, 1), locked);
         assert!(audited.len() == 2 && audited[0].contains("a newcomer's"), "{audited:?}");
         let both = paid(&offer(true, 2), None);
