@@ -78,6 +78,25 @@ contract ReplicaDisputesTest is WalkWorld {
         eq(case_(id, seq).fee, least, "the least fee");
     }
 
+    /// @dev Nobody has more open disputes than it may have duties: what they cost the purse is what one stake must bear.
+    function test_aDutyLastsUntilItsDisputeIsConcluded() public {
+        lie(MATE, AT, Kind.Output);
+        uint32 first = disputed();
+        for (uint256 i = 1; i < Parameters.MATE_DUTIES; ++i) {
+            disputed();
+        }
+        isEntry(id, MATE, IWaiting.State.Waiting, Parameters.MATE_DUTIES);
+        uint32 seq = sealedRange(id, false);
+        eq(mateDrawn(id, seq), 0, "it has all that it may have");
+        is_(id, seq, IReplicas.State.Alone);
+        nobodyComes(first);
+        isEntry(id, MATE, IWaiting.State.Waiting, Parameters.MATE_DUTIES);
+        concluded(first, IReplicas.Outcome.Unequal);
+        isEntry(id, MATE, IWaiting.State.Waiting, Parameters.MATE_DUTIES - 1);
+        seq = sealedRange(id, false);
+        eq(mateDrawn(id, seq), MATE, "and now one less");
+    }
+
     // ---------------------------------------------------------------- the primary is right
 
     /// @dev The decision's own example: a mate with one flipped bit loses its stake, and the job completes.
@@ -344,7 +363,6 @@ contract ReplicaDisputesTest is WalkWorld {
         eq(staked(liar), 0, "who lies or is late loses all");
         eq(staked(honest), honest == PRIMARY ? FIRST_STAKE : STAKE, "who is honest loses nothing");
         eq(entry(id, MATE).busy, 0, "nobody is busy");
-        ok(entry(id, MATE).state != IWaiting.State.Taken, "nor kept off the line");
         uint256 worth = value(id, seq);
         if (liar == MATE) {
             if (case_(id, seq).state != IAudits.State.Closed) audit(id, seq, false, 0);

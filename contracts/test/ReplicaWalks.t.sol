@@ -35,7 +35,7 @@ contract ReplicaWalksTest is WalkWorld {
         eq(p.index, 0, "the top");
         eq(p.shown, 0, "nobody has moved");
         eq(p.due, vm.getBlockTimestamp() + Parameters.WALK_TIME, "its time");
-        isEntry(id, MATE, IWaiting.State.Taken, 1);
+        isEntry(id, MATE, IWaiting.State.Waiting, 1);
         rangeIs(seq, IJobBook.RangeState.Submitted);
         eq(book.range(id, seq).root, sealOf(id, seq, PRIMARY, foundBy(seq, PRIMARY)), "still sealed");
     }

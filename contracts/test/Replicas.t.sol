@@ -77,7 +77,7 @@ contract ReplicasTest is ReplicaWorld {
         out[0] = 1;
         (uint32 number,) = waiting.drawn(id, seed, 0, out, at - 1, value(id, seq), PRICE);
         eq(mate, number, "who is drawn");
-        isEntry(id, mate, IWaiting.State.Taken, 1);
+        isEntry(id, mate, IWaiting.State.Waiting, 1);
         eq(pair(id, seq).due, vm.getBlockTimestamp() + Parameters.REPLICA_TIME, "its time");
     }
 
@@ -90,7 +90,7 @@ contract ReplicasTest is ReplicaWorld {
         ended(id, seq, IReplicas.Outcome.Matched);
     }
 
-    /// @dev Two ranges of seconds in which the same entry was on the line: it has time for each.
+    /// @dev Who is at work for one range is drawn for others: it has time for each.
     function test_whoIsDrawnTwiceHasTimeForBoth() public {
         mates(id, 2, STAKE);
         uint32 one_ = sealedRange(id, false);
@@ -99,13 +99,13 @@ contract ReplicasTest is ReplicaWorld {
         mateDrawn(id, one_);
         replicas.draw(id, two);
         eq(pair(id, two).mate, 2, "the same one");
-        isEntry(id, 2, IWaiting.State.Taken, 2);
+        isEntry(id, 2, IWaiting.State.Waiting, 2);
         eq(pair(id, two).due, vm.getBlockTimestamp() + 2 * Parameters.REPLICA_TIME, "time for both");
         commits(id, two, false);
         commits(id, one_, false);
         reveals(id, one_, 1, false);
         reveals(id, one_, 2, false);
-        isEntry(id, 2, IWaiting.State.Taken, 1);
+        isEntry(id, 2, IWaiting.State.Waiting, 1);
         reveals(id, two, 2, false);
         reveals(id, two, 1, false);
         isEntry(id, 2, IWaiting.State.Waiting, 0);
@@ -301,7 +301,7 @@ contract ReplicasTest is ReplicaWorld {
         (uint32 seq, uint256 mate) = replica(id, false, true);
         is_(id, seq, IReplicas.State.Walking);
         eq(replicas.mateOf(id, seq), 0, "no mate is paid");
-        isEntry(id, mate, IWaiting.State.Taken, 1);
+        isEntry(id, mate, IWaiting.State.Waiting, 1);
         ok(case_(id, seq).state == IAudits.State.None, "no audit yet");
     }
 
@@ -621,7 +621,6 @@ contract ReplicasTest is ReplicaWorld {
     function noEntryIsBusy() internal view {
         for (uint256 n = 2; n <= 5; ++n) {
             eq(entry(id, n).busy, 0, "nobody is busy");
-            ok(entry(id, n).state != IWaiting.State.Taken, "nobody is kept off the line");
         }
     }
 

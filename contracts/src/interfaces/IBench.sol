@@ -5,8 +5,9 @@ import {IAudits} from "./IAudits.sol";
 import {IJudge} from "./IJudge.sol";
 
 /// @title The one door between JobBook and Registry and those who judge ranges.
-/// @notice JobBook and Registry know one judge, and pass on flags whose meaning only it knows: who sits behind it changes their code only
-/// where they must be told more. It is fixed at construction as they are, so somebody else behind it is a new deployment of all.
+/// @notice JobBook and Registry know one judge and none of those who sit behind it. The JobBook passes on what a job asks for as flags;
+/// itself it knows only what they mean for money and time (two providers are paid, late ranges are refused). The judge is fixed as
+/// they are, at construction, so somebody else behind it is a new deployment of all.
 interface IBench is IJudge {
     /// @notice Only the JobBook may call this.
     error NotJobBook(address caller);

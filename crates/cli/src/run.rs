@@ -32,10 +32,7 @@ pub async fn run(common: Common, args: Run) -> Ended {
     let mut loaded = job_file::load_all(&args.job, &args.files)?;
     say_notes(&loaded.notes);
     for stage in &mut loaded.stages {
-        let offer = &mut stage.job.offer;
-        offer.audited |= args.audited;
-        offer.replicas = args.replicas.unwrap_or(offer.replicas);
-        offer.check()?;
+        args.judged.add_to(&mut stage.job.offer)?;
     }
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;

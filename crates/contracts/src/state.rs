@@ -263,12 +263,10 @@ on_chain_enum! {
     EntryState, "state of a waiting provider" {
         /// It does not wait.
         Nobody = 0 => "not waiting",
-        /// On the line.
+        /// On the line, whatever it has to do.
         Waiting = 1 => "waiting",
-        /// Off the line until its ranges are closed.
-        Taken = 2 => "drawn",
-        /// Off the line for good; its bond is not free yet.
-        Left = 3 => "gone",
+        /// Off the line; its bond is not free yet.
+        Left = 2 => "gone",
     }
 }
 
@@ -292,7 +290,7 @@ mod tests {
             assert_eq!(SeatState::try_from(value).is_ok(), value <= 4);
             assert_eq!(ReplicaState::try_from(value).is_ok(), value <= 8);
             assert_eq!(ReplicaOutcome::try_from(value).is_ok(), value <= 4);
-            assert_eq!(EntryState::try_from(value).is_ok(), value <= 3);
+            assert_eq!(EntryState::try_from(value).is_ok(), value <= 2);
         }
     }
 }

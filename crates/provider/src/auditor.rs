@@ -188,7 +188,7 @@ fn start(
     let at_stake = keeper.at_stake();
     spawn(&tasks, "clock", watch_clock(chain.link.clone()));
     spawn(&tasks, "fees", async move { collect_fees(&chain, &closed).await });
-    running.keep_audits(keeper);
+    running.keep("audits", keeper.keep());
     Auditor { running, number, at_stake }
 }
 

@@ -374,8 +374,8 @@ fn answer_for(
     let (open, at_stake) = watch::channel(None);
     let shown = show_open(audits.at_stake(), replicas.at_stake(), open, status.clone());
     spawn(&tasks, "what is open", shown);
-    running.keep_audits(audits);
-    running.keep_replicas(replicas);
+    running.keep("audits", audits.keep());
+    running.keep("replicas", replicas.keep());
     at_stake
 }
 

@@ -8,6 +8,7 @@ pub mod cartel;
 pub mod clock;
 pub mod copying;
 pub mod crash;
+pub mod exhausting;
 pub mod forging;
 pub mod friends;
 pub mod griefing;
@@ -64,7 +65,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs come last.
-pub const ALL: [Adversary; 40] = [
+pub const ALL: [Adversary; 41] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -105,4 +106,5 @@ pub const ALL: [Adversary; 40] = [
     Adversary { name: "inflating mate", cast: mates::inflating },
     Adversary { name: "queue hoarder", cast: mates::squatting },
     Adversary { name: "lapser", cast: lapsing::cast },
+    Adversary { name: "exhauster", cast: exhausting::cast },
 ];

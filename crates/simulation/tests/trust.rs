@@ -56,6 +56,7 @@ fn what_is_promised_holds_in_all_worlds() {
         ("inflating mate", 2),
         ("queue hoarder", 1),
         ("lapser", 2),
+        ("exhauster", 3),
     ] {
         assert!(closed(name)[outcome], "{name}: {:?}", counts(name).replicas);
     }
@@ -71,6 +72,10 @@ fn what_is_promised_holds_in_all_worlds() {
         let place = ALL.iter().position(|adversary| adversary.name == name).unwrap();
         assert!(report.rows[&place].won[0] < 0, "{:?}", report.rows[&place]);
     }
+    // Who keeps all others at work is beside its friend, which has a quarter of the bonds, no more often than without that;
+    // `check` holds all rows to their chances, and this one to having been played at all.
+    let used_up = counts("exhauster").matches;
+    assert!(used_up.trials > TURNS && used_up.came * 3 < used_up.trials * 2, "{used_up:?}");
     // The one chain that reorganises has really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     assert!(counts("reorganising proposer").undone_blocks > TURNS, "{undone:?}");

@@ -42,12 +42,7 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let shown = JobState::try_from(state.state).map_err(|error| {
         Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
     })?;
-    let told = match history.terms.replicas {
-        0 => Vec::new(),
-        _ => replicas::read(&place.link, place.network.first_block, Some(job))
-            .await
-            .map_err(|error| error.problem())?,
-    };
+    let told = replica_entries(place, &history).await?;
     let seen = Seen { replicas: replicas::standings(&told), history, unit, told };
     let pipelines = pipeline::list(&pipeline::folder(&place.dir));
     let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
@@ -147,6 +142,15 @@ impl Seen {
         }
         table
     }
+}
+
+/// What the chain says about the replicas of a job; nothing of a job without them.
+pub async fn replica_entries(place: &Place, job: &Chronicle) -> Result<Vec<Entry>, Problem> {
+    if job.terms.replicas == 0 {
+        return Ok(Vec::new());
+    }
+    let told = replicas::read(&place.link, place.network.first_block, Some(job.job)).await;
+    told.map_err(|error| error.problem())
 }
 
 /// A replica for programs; providers are named by their numbers.

@@ -108,7 +108,7 @@ impl<H: Hand> Keeper<H> {
         if let Some(job) = self.post.job {
             scope = scope.job(job);
         }
-        self.keep_reading(Follow::new(&link, scope).spawn()).await
+        self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
     }
 
     async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {

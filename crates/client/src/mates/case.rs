@@ -1,5 +1,7 @@
 //! One replica as a party knows it, and what is due in it.
 
+use std::collections::BTreeMap;
+
 use tilth_contracts::ReplicaState;
 use tilth_protocol::RangeId;
 use tilth_verification::{
@@ -47,8 +49,9 @@ pub(super) struct Case {
     failures: u32,
     /// What we found, in which tasks.
     pub(super) found: Option<(Part, Found)>,
-    /// What was posted first in the last step of a walk: by whom, where, and which nodes.
-    pub(super) posted: Option<(u32, Place, Vec<Node>)>,
+    /// What was posted first in the steps of a walk: by whom and where, and which nodes. All of it is kept, six steps at most:
+    /// a log that a node has told late may be of a step that is over.
+    pub(super) posted: BTreeMap<(u32, Place), Vec<Node>>,
     pub(super) shown: Option<Standing>,
     /// The head when the beacon was found missing, and since when it is that.
     head: Option<(u64, Millis)>,
@@ -187,8 +190,7 @@ impl Case {
             return Some(Vec::new());
         }
         let other = if role == Role::Primary { view.mate } else { view.primary };
-        let (by, at, nodes) = self.posted.as_ref()?;
-        (*by == other && *at == view.at).then(|| nodes.clone())
+        self.posted.get(&(other, view.at)).cloned()
     }
 
     /// Nobody answers for a dispute here, and the case moves by itself; what follows from it anybody may do.

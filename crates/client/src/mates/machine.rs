@@ -129,7 +129,9 @@ impl Machine {
             Event::Posted { range, number, at, nodes } => {
                 if let Some(case) = self.cases.get_mut(&range) {
                     // Nobody else brings them along.
-                    case.posted = case.ours.then_some((number, at, nodes));
+                    if case.ours {
+                        case.posted.insert((number, at), nodes);
+                    }
                     case.hear();
                 }
             }

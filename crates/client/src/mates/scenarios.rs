@@ -125,6 +125,8 @@ fn whoever_comes_second_waits_until_it_has_heard_of_the_nodes() {
         assert!(!asks_for(&mut world, |effect| !matches!(effect, Effect::Look { .. })));
         world.cases[0].due = world.now + HOUR;
         world.tell(world.news(0));
+        // One of a step that is over, which a node has told late, takes nothing from it.
+        world.tell(Event::Posted { range: at(0), number, at: old, nodes: Vec::new() });
         world.work_off_looks();
         let [Effect::Post { theirs, .. }] = &world.under_way[..] else {
             panic!("{:?}", world.under_way)

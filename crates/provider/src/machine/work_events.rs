@@ -45,7 +45,7 @@ impl Machine {
             Event::Calibrated { slot, job, pace } => self.calibrated(slot, job, pace, out),
             Event::Claimed { claim } => {
                 self.end_ask(claim.range.job);
-                self.own_claimed(claim);
+                self.own_claimed(claim, now, out);
             }
             Event::ClaimRefused { job, epoch, why } => {
                 self.end_ask(job);
@@ -80,6 +80,7 @@ impl Machine {
             Event::Rest(rest) => self.owner_wants(rest, out),
             Event::Crowded(crowded) => self.crowded = crowded,
             Event::Drawn { claim, due } => self.drawn(claim, due, now, out),
+            Event::KeptLost { range, due } => self.kept_lost(range, due, now),
             Event::Duty { range } => {
                 self.duties.insert(range);
             }

@@ -20,7 +20,7 @@ use crate::{
 pub struct Friend;
 
 /// What a friend finds in a range: without any work what its primary has handed in, if that is a friend.
-fn agree(truth: &[Leaf], handed: &Handed) -> HandIn {
+pub(super) fn agree(truth: &[Leaf], handed: &Handed) -> HandIn {
     if handed.by_foe {
         return HandIn { leaves: handed.leaves.clone(), executed: 0, instead: None };
     }
@@ -173,7 +173,7 @@ pub fn all(_: &mut Random) -> Cast {
 }
 
 /// Number of the first provider that an adversary adds.
-fn next_number(cast: &Cast) -> u32 {
+pub(super) fn next_number(cast: &Cast) -> u32 {
     u32::try_from(cast.providers.len()).unwrap_or(u32::MAX).saturating_add(1)
 }
 

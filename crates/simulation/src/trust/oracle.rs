@@ -20,6 +20,7 @@ use super::{
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
     pairs::Pairs,
+    public::range,
     sample::detection,
     scene::{Handed, Scene},
 };
@@ -66,10 +67,6 @@ pub struct Oracle {
     cases: BTreeMap<RangeId, Seen>,
     given: BTreeMap<Address, u128>,
     cuts: Cuts,
-}
-
-fn range(job: u64, seq: u32) -> RangeId {
-    RangeId { job: JobId(job), seq }
 }
 
 /// The most that a range can come to, base units.

@@ -23,6 +23,10 @@ use super::{
 };
 use crate::farm::{FarmError, Receipt};
 
+/// Whoever shows its root late does it so long before it would be too late, milliseconds: after half a minute at most its
+/// machine asks again.
+const LAST_MOMENT: Millis = 300_000;
+
 /// What it has handed in as a primary, or found as a mate.
 type Works = BTreeMap<RangeId, Work>;
 
@@ -164,6 +168,9 @@ impl Pairing {
                     let sent = self.commit((range, part), &found, mind, scene)?;
                     (!sent).then_some(Event::Ended { range, done: true })
                 }
+                Effect::Reveal { role, .. } if self.holds_back((range, role), mind, scene)? => {
+                    Some(Event::Ended { range, done: false })
+                }
                 Effect::Reveal { role, found, .. } => {
                     if mind.shows(range, role, &scene.public) {
                         self.reveal((range, role), found, mind, scene);
@@ -201,6 +208,20 @@ impl Pairing {
     ) -> Result<bool, FarmError> {
         let seen = scene.look_at_pair(range, self.mates.local(scene.now))?;
         Ok(mind.draws(seen.lapses > 0 || seen.beacon.is_none()))
+    }
+
+    /// Whether it does not show its root yet, because there is time.
+    fn holds_back(
+        &self,
+        (range, role): (RangeId, Role),
+        mind: &dyn ProviderMind,
+        scene: &mut Scene,
+    ) -> Result<bool, FarmError> {
+        if !mind.holds_back(range, role, &scene.public) {
+            return Ok(false);
+        }
+        let seen = scene.look_at_pair(range, self.mates.local(scene.now))?;
+        Ok(seen.now.saturating_add(LAST_MOMENT) < seen.due)
     }
 
     /// As a mate: what it has found is there at once, or later, or never.
@@ -324,7 +345,7 @@ impl Pairing {
             match state {
                 EntryState::Nobody if wants => self.wait(job, scene),
                 EntryState::Left if wants && mind.comes_back() => self.wait(job, scene),
-                EntryState::Waiting | EntryState::Taken if !wants => self.leave(job, scene),
+                EntryState::Waiting if !wants => self.leave(job, scene),
                 EntryState::Left if is_bound => self.leave(job, scene),
                 _ => continue,
             }

@@ -106,8 +106,8 @@ impl Scene {
         Ok(entry)
     }
 
-    /// Sends what anybody may do about a replica; `false` if the effect is another.
-    pub fn send_about_pair(&mut self, by: Actor, from: Address, effect: &Effect) -> bool {
+    /// Sends what anybody may do about a replica, if the effect is that.
+    pub fn send_about_pair(&mut self, by: Actor, from: Address, effect: &Effect) {
         let at = *self.farm.addresses();
         let id = effect.range();
         let (job_id, seq, what) = (id.job.0, id.seq, What::Mate(id));
@@ -128,8 +128,7 @@ impl Scene {
                 let call = Replicas::concludeCall { jobId: job_id, seq };
                 self.send(by, from, at.replicas, &call, what);
             }
-            _ => return false,
+            _ => {}
         }
-        true
     }
 }
