@@ -17,7 +17,7 @@ struct Node {
     log: AtomicU64,
     /// Whether it refuses to say what logs there are.
     mute: AtomicBool,
-    /// Or only for blocks up to this one.
+    /// Or only for blocks up to this one; 0: for none.
     forgets: AtomicU64,
 }
 
@@ -34,7 +34,8 @@ impl Node {
             };
             let block = self.log.load(Ordering::Relaxed);
             let blocks = number("fromBlock")..=number("toBlock");
-            if *blocks.start() <= self.forgets.load(Ordering::Relaxed) {
+            let forgets = self.forgets.load(Ordering::Relaxed);
+            if forgets > 0 && *blocks.start() <= forgets {
                 return Err(json!({ "code": -32_000, "message": "pruned" }));
             }
             let wanted = block > 0 && blocks.contains(&block);
