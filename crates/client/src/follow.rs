@@ -85,7 +85,10 @@ pub enum News {
         logs: Vec<Log>,
         /// The last block read.
         to: u64,
-        /// Whether that is the latest block: nothing older is still to come.
+        /// No log of a block before this one is still to come: the block after `to`, or to whoever reads twice the first
+        /// that is to be read once more.
+        certain: u64,
+        /// Whether `to` is the latest block.
         at_head: bool,
     },
     /// The chain does not answer. Said once per outage; following goes on.
@@ -248,11 +251,11 @@ impl Follow {
             return Ok((since.elapsed() >= patience).then_some(rewound));
         }
         self.behind = None;
-        let late = self.read_again().await?;
+        let late = self.read_again().await;
         if !late.is_empty() {
             (self.rest, self.pause) = (false, pauses(&self.link).0);
-            let to = self.next.saturating_sub(1);
-            return Ok(Some(News::Logs { logs: late, to, at_head: self.reached_head }));
+            let (to, certain) = (self.next.saturating_sub(1), self.certain());
+            return Ok(Some(News::Logs { logs: late, to, certain, at_head: self.reached_head }));
         }
         let ready = latest.checked_sub(self.scope.confirmations);
         let Some(ready) = ready.filter(|ready| *ready >= self.next) else {
@@ -261,7 +264,8 @@ impl Follow {
             if !self.reached_head {
                 self.reached_head = true;
                 let to = self.next.saturating_sub(1);
-                return Ok(Some(News::Logs { logs: Vec::new(), to, at_head: true }));
+                let certain = self.certain();
+                return Ok(Some(News::Logs { logs: Vec::new(), to, certain, at_head: true }));
             }
             return Ok(None);
         };
@@ -279,19 +283,31 @@ impl Follow {
         }
         self.reached_head |= at_head;
         self.pause = pauses(&self.link).0;
-        Ok(Some(News::Logs { logs, to, at_head }))
+        Ok(Some(News::Logs { logs, to, certain: self.certain(), at_head }))
     }
 
-    /// What of the blocks that are due once more has not been delivered.
-    async fn read_again(&mut self) -> Result<Vec<Log>, ChainError> {
+    /// All logs of blocks before this one have been delivered, whatever node was asked.
+    fn certain(&self) -> u64 {
+        self.again.as_ref().and_then(Again::first).unwrap_or(self.next)
+    }
+
+    /// What of the blocks that are due once more has not been delivered. If they cannot be read they stay due: what comes
+    /// after them is not to wait for that.
+    async fn read_again(&mut self) -> Vec<Log> {
         let due = self.again.as_ref().and_then(|again| again.due(Instant::now()));
-        let Some((from, to)) = due else { return Ok(Vec::new()) };
-        let (to, logs) = self.logs(from, to).await?;
+        let Some((from, to)) = due else { return Vec::new() };
+        let (to, logs) = match self.logs(from, to).await {
+            Ok(read) => read,
+            Err(error) => {
+                debug!(%error, from, to, "blocks cannot be read a second time now");
+                return Vec::new();
+            }
+        };
         let late = self.again.as_mut().map(|again| again.read(to, logs)).unwrap_or_default();
         if !late.is_empty() {
             debug!(logs = late.len(), from, to, "some were not there when they were asked for");
         }
-        Ok(late)
+        late
     }
 
     /// Logs of blocks from the first on: as many as are asked for at once, up to the last, which is told.

@@ -183,7 +183,7 @@ impl Agent {
 
     fn hear(&mut self, news: News) -> Result<(), ProviderError> {
         match news {
-            News::Logs { logs, to, at_head } => {
+            News::Logs { logs, to, at_head, .. } => {
                 for heard in logs.iter().filter_map(hear) {
                     self.heed(heard)?;
                 }

@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{folder::remove, guards, shop::Shop};
 
-/// For so long it is not believed that the chain knows nothing of a range. No replica and no audit is open longer.
+/// For so long it is not believed that the chain knows nothing of a range: no node is late for longer.
 const LATE_MOST: Duration = Duration::from_secs(86_400);
 
 /// Removes a job's files and pins.
@@ -72,7 +72,7 @@ enum Said {
     Nothing,
 }
 
-/// Whether a journal can go that was written last so long ago. No node is late for so long as nothing is believed.
+/// Whether a journal can go that was written last so long ago.
 fn may_go(said: Said, age: Option<Duration>) -> bool {
     match said {
         Said::Ours => false,

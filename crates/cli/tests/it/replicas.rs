@@ -52,8 +52,8 @@ fn a_replicated_job_locks_what_both_providers_of_its_ranges_can_earn() {
 /// Has a replicated job done until a mate is paid, cancels the rest of it, and gives what it came to.
 ///
 /// Whether somebody waits before the first ranges are handed in is a matter of luck. But the job is long, and both
-/// providers wait in it with a bond as long as it is open: each range handed in while the other one has nothing to do
-/// as mate has a mate.
+/// providers wait in it with a bond as long as it is open: each range handed in while the other one has fewer than eight
+/// to do as mate has a mate.
 fn replicated_until_a_mate_is_paid(net: &Net) -> Value {
     let short_ranges = format!("{JUDGED}[schedule]\ntarget = \"1s\"\n");
     let job = net.job("slow", &guests::slow(300), &guests::job(400, 20.0, &short_ranges));

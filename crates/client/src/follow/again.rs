@@ -53,6 +53,11 @@ impl Again {
         }
     }
 
+    /// The first block that is still to be read once more, if any is.
+    pub(super) fn first(&self) -> Option<u64> {
+        (!self.ends.is_empty()).then_some(self.from)
+    }
+
     /// Which blocks are to be read now: first and last. Some wait a little less, so that not every end is a question.
     pub(super) fn due(&self, now: Instant) -> Option<(u64, u64)> {
         let age = |read: Instant| now.saturating_duration_since(read);

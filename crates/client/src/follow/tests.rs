@@ -17,6 +17,8 @@ struct Node {
     log: AtomicU64,
     /// Whether it refuses to say what logs there are.
     mute: AtomicBool,
+    /// Or only for blocks up to this one; 0: for none.
+    forgets: AtomicU64,
 }
 
 impl Node {
@@ -32,6 +34,10 @@ impl Node {
             };
             let block = self.log.load(Ordering::Relaxed);
             let blocks = number("fromBlock")..=number("toBlock");
+            let forgets = self.forgets.load(Ordering::Relaxed);
+            if forgets > 0 && *blocks.start() <= forgets {
+                return Err(json!({ "code": -32_000, "message": "pruned" }));
+            }
             let wanted = block > 0 && blocks.contains(&block);
             Ok(wanted.then(|| log(block)).into_iter().collect())
         }
@@ -48,18 +54,19 @@ async fn follow_one(node: &Arc<Node>) -> Follow {
 
 /// The one log of a node, as it says it.
 fn log(block: u64) -> Value {
+    let transaction = B256::left_padding_from(&block.to_be_bytes());
     let (block, hash) = (format!("{block:#x}"), B256::repeat_byte(7));
     json!({
         "address": Address::ZERO, "topics": [hash], "data": "0x", "blockHash": hash,
-        "blockNumber": block, "transactionHash": hash, "transactionIndex": "0x0",
+        "blockNumber": block, "transactionHash": transaction, "transactionIndex": "0x0",
         "logIndex": "0x0", "removed": false,
     })
 }
 
-/// The number of logs, and up to where they are said to be all.
-fn told(news: Option<News>) -> Option<(usize, u64)> {
+/// The number of logs, up to where they are said to be all, and before which block they are for certain.
+fn told(news: Option<News>) -> Option<(usize, u64, u64)> {
     match news? {
-        News::Logs { logs, to, .. } => Some((logs.len(), to)),
+        News::Logs { logs, to, certain, .. } => Some((logs.len(), to, certain)),
         other => panic!("{other:?}"),
     }
 }
@@ -72,19 +79,34 @@ async fn what_a_late_node_did_not_have_is_delivered_later_and_once() {
     assert!(follow.again.is_none());
     // As one that reads twice, at nodes elsewhere, and without the wait.
     follow.again = Some(Again::new(Duration::ZERO));
-    assert_eq!(told(follow.look().await.unwrap()), Some((0, 10)));
+    assert_eq!(told(follow.look().await.unwrap()), Some((0, 10, 0)));
     node.log.store(9, Ordering::Relaxed);
-    assert_eq!(told(follow.look().await.unwrap()), Some((1, 10)));
+    assert_eq!(told(follow.look().await.unwrap()), Some((1, 10, 11)));
     assert_eq!(told(follow.look().await.unwrap()), None);
     // One that is there at once is not delivered a second time.
     node.height.store(12, Ordering::Relaxed);
     node.log.store(12, Ordering::Relaxed);
-    assert_eq!(told(follow.look().await.unwrap()), Some((1, 12)));
+    assert_eq!(told(follow.look().await.unwrap()), Some((1, 12, 11)));
     node.height.store(13, Ordering::Relaxed);
     for _ in 0..3 {
         assert_eq!(told(follow.look().await.unwrap()), None);
     }
     assert_eq!(follow.next, 14);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_twice_holds_up_nothing_and_is_read_when_it_can_be() {
+    let node = Arc::new(Node { height: 10.into(), ..Node::default() });
+    let mut follow = follow_one(&node).await;
+    follow.again = Some(Again::new(Duration::ZERO));
+    assert_eq!(told(follow.look().await.unwrap()), Some((0, 10, 0)));
+    node.forgets.store(10, Ordering::Relaxed);
+    node.height.store(12, Ordering::Relaxed);
+    node.log.store(12, Ordering::Relaxed);
+    assert_eq!(told(follow.look().await.unwrap()), Some((1, 12, 0)), "news come all the same");
+    node.log.store(9, Ordering::Relaxed);
+    node.forgets.store(0, Ordering::Relaxed);
+    assert_eq!(told(follow.look().await.unwrap()), Some((1, 12, 13)));
 }
 
 /// Several nodes behind one address are not equally far; a chain that stays short is another one.

@@ -138,7 +138,9 @@ impl<H: Hand> Keeper<H> {
             let wake = self.machine.next_wake();
             tokio::select! {
                 news = follow.next() => match news {
-                    Some(News::Logs { logs, to, at_head }) => self.read(&logs, to, at_head),
+                    Some(News::Logs { logs, to, certain, at_head }) => {
+                        self.read(&logs, (to, certain), at_head);
+                    }
                     Some(News::Rewound { expected, found }) => {
                         return Err(ChainError::Rewound { expected, found });
                     }
@@ -159,7 +161,7 @@ impl<H: Hand> Keeper<H> {
         }
     }
 
-    fn read(&mut self, logs: &[ReadLog], to: u64, at_head: bool) {
+    fn read(&mut self, logs: &[ReadLog], (to, certain): (u64, u64), at_head: bool) {
         for log in logs {
             let Some(block) = log.block_number else { continue };
             let Some(event) = heard(&log.inner) else { continue };
@@ -176,8 +178,7 @@ impl<H: Hand> Keeper<H> {
         let known: BTreeSet<_> = self.machine.cases().collect();
         self.heard.retain(|range, _| known.contains(range));
         let oldest = self.heard.values().min().copied();
-        let next = to.saturating_add(1);
-        self.hand.read_up_to(oldest.map_or(next, |oldest| oldest.min(next)));
+        self.hand.read_up_to(oldest.map_or(certain, |oldest| oldest.min(certain)));
     }
 
     fn step(&mut self, event: Event) {

@@ -130,7 +130,9 @@ impl Machine {
         let Some(range) = self.ranges.get_mut(&claim.range) else { return };
         match range.stage {
             Stage::Running => {}
-            Stage::Held | Stage::Complete | Stage::Storing | Stage::Stored(_) => {
+            // Its end is waited for: it works in the same journal, and would be taken for that of the tasks of now.
+            Stage::Storing => range.stale = true,
+            Stage::Held | Stage::Complete | Stage::Stored(_) => {
                 range.enter(Stage::Held, now);
             }
             // What is sent already cannot be called back.

@@ -409,12 +409,21 @@ fn a_range_of_ours_that_has_other_tasks_after_a_reorganisation_is_run_anew() {
     let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
     let effects = machine.step(complete, later);
     assert!(effects.contains(&Effect::Store { range: range(0), from: 10, count: 2 }));
-    // Once more, while it is stored: what comes of that is of other tasks.
-    let effects = machine.step(anew(20), later);
-    assert!(effects.contains(&run(20)), "{effects:?}");
+    // Twice more, while it is stored: what comes of that is of other tasks, and they are run when it has come.
     let stored = Event::Stored { range: range(0), commitment: commitment() };
+    let failed = Event::StoreFailed { range: range(0), lost: true };
+    for (from, ended) in [(20, &stored), (30, &failed)] {
+        let effects = machine.step(anew(from), later);
+        assert!(!effects.contains(&run(from)), "not beside it: {effects:?}");
+        let effects = machine.step(ended.clone(), later);
+        assert!(effects.contains(&run(from)), "{effects:?}");
+        assert!(!effects.iter().any(|e| matches!(e, Effect::Submit { .. })), "{effects:?}");
+        let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+        let effects = machine.step(complete, later);
+        assert!(effects.contains(&Effect::Store { range: range(0), from, count: 2 }));
+    }
     let effects = machine.step(stored, later);
-    assert!(!effects.iter().any(|e| matches!(e, Effect::Submit { .. })), "{effects:?}");
+    assert!(effects.iter().any(|e| matches!(e, Effect::Submit { .. })), "{effects:?}");
 }
 
 /// A transaction of an earlier life lands while this one gives the range back.

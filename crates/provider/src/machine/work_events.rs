@@ -91,6 +91,9 @@ impl Machine {
     }
 
     fn stored(&mut self, id: RangeId, commitment: Commitment, now: Millis, out: &mut Vec<Effect>) {
+        if self.ranges.get_mut(&id).is_some_and(|range| range.was_stale(now)) {
+            return;
+        }
         match self.ranges.get_mut(&id) {
             Some(range) if range.stage == Stage::Storing && range.is_mates() => {
                 range.enter(Stage::Kept, now);
@@ -353,6 +356,9 @@ impl Machine {
             out.push(Effect::Discard { range: id });
             return;
         };
+        if range.was_stale(now) {
+            return;
+        }
         match (range.stage, lost) {
             (Stage::Storing, false) => {
                 range.retry(Stage::Complete, now, |n| pause(LOCAL_PAUSE.0, n, LOCAL_PAUSE.1));
