@@ -79,7 +79,7 @@ pub struct Estimate {
     pub clock: Option<Clock>,
     /// What the job is likely to cost, to all providers of its ranges, with the protocol fee, which they bear.
     pub cost: Option<Amount>,
-    /// The most it can cost unless it is topped up, by [`Jobs::usual_funds`]: all tasks at their caps and a prepare phase
+    /// The most it can cost unless it is topped up ([`Jobs::usual_funds`]): all tasks at their caps and a prepare phase
     /// for as many ranges as are likely, at the highest price. More ranges than that find the escrow empty.
     pub most_cost: Option<Amount>,
     /// Seconds from opening to the last submission.

@@ -53,7 +53,7 @@ fn a_replicated_job_locks_what_both_providers_of_its_ranges_can_earn() {
 ///
 /// Whether somebody waits before the first ranges are handed in is a matter of luck. But the job is long, and both
 /// providers wait in it with a bond as long as it is open: each range handed in while the other one has fewer than eight
-/// to do as mate has a mate. A mate is paid when auditors have judged what it did, and no event holds the job open until
+/// to do as mate has a mate. A mate is paid when auditors have judged what it did, and nothing holds the job open until
 /// then: it must have far more tasks than can be done meanwhile, of which each spins for a tenth of a second at least.
 fn replicated_until_a_mate_is_paid(net: &Net) -> Value {
     let short_ranges = format!("{JUDGED}[schedule]\ntarget = \"1s\"\n");

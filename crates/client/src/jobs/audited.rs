@@ -14,11 +14,11 @@ const MIN_FEE_PART: u128 = 10_000;
 const MIN_TASK_FEES: u128 = 15;
 
 impl Jobs {
-    /// Whether a job as it is offered can be opened on this chain at all, whoever is there to work on it. One that is not
-    /// audited can, as far as this is asked.
+    /// Whether a job as it is offered can be opened on this chain at all, whoever is there to work on it. Of one that is
+    /// not audited nothing but the offer is asked.
     ///
     /// # Errors
-    /// Those of [`Offer::check`](crate::job_file::Offer::check); the contracts' rules for audited jobs are broken; those
+    /// Those of [`Offer::check`](crate::job_file::Offer::check), a broken rule of the contracts for audited jobs, those
     /// of [`Link`].
     pub async fn check_rules(link: &Link, prepared: &PreparedJob) -> Result<(), JobError> {
         prepared.offer.check().map_err(JobError::Told)?;
