@@ -14,8 +14,8 @@ const MIN_FEE_PART: u128 = 10_000;
 const MIN_TASK_FEES: u128 = 15;
 
 impl Jobs {
-    /// Whether a job as it is offered can be opened on this chain at all, whoever is there to work on it. Of one that is
-    /// not audited nothing but the offer is asked.
+    /// Whether a job as it is offered can be opened on this chain at all, whoever is there to work on it. Of one that
+    /// is not audited nothing but the offer is asked.
     ///
     /// # Errors
     /// Those of [`Offer::check`](crate::job_file::Offer::check), a broken rule of the contracts for audited jobs, those
