@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
-use tilth_client::{Account, Keys, Link, Network};
+use tilth_client::{Account, Keys, Link, Network, keys::shell_word};
 use tilth_protocol::Problem;
 
 use crate::args::Common;
@@ -81,12 +81,7 @@ pub fn dir_option(dir: &Path) -> String {
     if same(Common::usual_dir()) {
         return String::new();
     }
-    let shown = dir.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%:".contains(c);
-    if shown.chars().all(plain) {
-        return format!(" --dir {shown}");
-    }
-    format!(" --dir '{}'", shown.replace('\'', "'\\''"))
+    format!(" --dir {}", shell_word(dir))
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
     };
     let prepared = &mut only.job;
     args.judged.add_to(&mut prepared.offer)?;
+    // What `run` would refuse has no price. Who is there to audit may change until then.
+    Jobs::check_rules(&place.link, prepared).await.map_err(|error| error.problem())?;
     let program = prepared.spec.program.hash;
     let going = quote::going(&place.link, place.network.first_block, program).await;
     let going = going.map_err(|error| error.problem())?;
@@ -77,8 +79,9 @@ fn paid(offer: &Offer, locked: Option<Amount>) -> Vec<String> {
     }
     if let Some(locked) = locked {
         lines.push(format!(
-            "escrow: `tilth run` locks {locked:.9} GRAIN, every task at its cap and at the highest \
-             price; a claim reserves its range's part, and what is not used comes back"
+            "escrow: `tilth run` locks {locked:.9} GRAIN, every task at its cap and a prepare phase \
+             for as many ranges as are likely, at the highest price; a claim reserves its range's \
+             part, and what is not used comes back; the job costs no more unless it is topped up"
         ));
     }
     lines

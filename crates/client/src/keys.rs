@@ -90,10 +90,15 @@ impl Keys {
         check_name(name)?;
         let path = self.path(name);
         if !path.exists() {
+            // Without the folder the commands would look at, or create, an account of another network.
+            let dir = shell_word(self.dir.parent().unwrap_or(&self.dir));
             return Err(Problem::new(
                 format!("there is no account {name:?}"),
                 format!("{} does not exist", path.display()),
-                format!("create it with `tilth account new {name}`, or see `tilth account ls`"),
+                format!(
+                    "create it with `tilth account new {name} --dir {dir}`, or see \
+                     `tilth account ls --dir {dir}`"
+                ),
             ));
         }
         Self::open_file(&path)
@@ -174,6 +179,16 @@ impl Keys {
     }
 }
 
+/// A path as a shell reads it, for commands that are told to people.
+pub fn shell_word(path: &Path) -> String {
+    let shown = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%:".contains(c);
+    if !shown.is_empty() && shown.chars().all(plain) {
+        return shown;
+    }
+    format!("'{}'", shown.replace('\'', "'\\''"))
+}
+
 fn check_name(name: &str) -> Result<(), Problem> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.chars().all(plain) {
@@ -202,6 +217,18 @@ mod tests {
         assert_eq!(keys.open_or_create("bob").unwrap(), keys.open("bob").unwrap());
         let names: Vec<_> = keys.list().unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["alice", "bob"]);
+    }
+
+    #[test]
+    fn advice_names_the_folder_in_which_the_account_is_missing() {
+        let advice = |dir: &str| Keys::of(Path::new(dir)).open("alice").unwrap_err().advice;
+        let said = advice("/nowhere/net-1");
+        for command in ["account new alice", "account ls"] {
+            let typed = format!("`tilth {command} --dir /nowhere/net-1`");
+            assert!(said.contains(&typed), "{said}");
+        }
+        let said = advice("/nowhere/a b/it's");
+        assert!(said.contains(" --dir '/nowhere/a b/it'\\''s'`"), "{said}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde::{Serialize, Serializer};
 use tilth_contracts::{JobBook, JobBook::JobBookEvents};
 use tilth_protocol::{Amount, Clock, ContentHash, Price, Units, clock::TOP};
 
-use crate::{ChainError, Link, job_file::PreparedJob};
+use crate::{ChainError, Jobs, Link, job_file::PreparedJob};
 
 /// Most jobs that are looked at, newest first.
 const MAX_JOBS: usize = 16;
@@ -79,7 +79,8 @@ pub struct Estimate {
     pub clock: Option<Clock>,
     /// What the job is likely to cost, to all providers of its ranges, with the protocol fee, which they bear.
     pub cost: Option<Amount>,
-    /// The most it can cost: all tasks at their caps, at the highest price.
+    /// The most it can cost unless it is topped up ([`Jobs::usual_funds`]): all tasks at their caps and a prepare phase
+    /// for as many ranges as are likely, at the highest price. More ranges than that find the escrow empty.
     pub most_cost: Option<Amount>,
     /// Seconds from opening to the last submission.
     pub finish_s: Option<u64>,
@@ -192,7 +193,7 @@ impl Case<'_> {
     fn most_cost(&self, price: Price) -> Option<Amount> {
         let mut job = self.job.clone();
         job.offer.price = price;
-        job.most_cost(1)
+        Jobs::usual_funds(&job)
     }
 
     fn posted(&self) -> Option<Estimate> {
@@ -394,6 +395,23 @@ mod tests {
         let mut cheap = job(None);
         cheap.offer.price = Price(9);
         assert_eq!(Quote::of(&cheap, Some(market(true))).posted.unwrap().finish_s, None);
+    }
+
+    #[test]
+    fn at_most_is_what_is_locked_with_the_prepare_phases_of_many_ranges() {
+        let mut prepared = job(None);
+        prepared.spec.limits.prepare_cap = 70;
+        // A thousand tasks of 100 units, and 4 x 8 + 16 ranges that begin with 70.
+        let most = Amount((100_000 + 48 * 70) * 50);
+        let posted = Quote::of(&prepared, None).posted.unwrap();
+        assert_eq!((posted.most_cost, Jobs::usual_funds(&prepared)), (Some(most), Some(most)));
+        // There are no more ranges than tasks.
+        prepared.spec.task_count = 5;
+        let posted = Quote::of(&prepared, None).posted.unwrap();
+        assert_eq!(posted.most_cost, Some(Amount((500 + 5 * 70) * 50)));
+        prepared.offer.clock = Some(Clock { floor: Price(5), cap: Price(60), finish_s: 100 });
+        let clock = Quote::of(&prepared, None).clock.unwrap();
+        assert_eq!(clock.most_cost, Some(Amount((500 + 5 * 70) * 60)), "at its cap");
     }
 
     #[test]

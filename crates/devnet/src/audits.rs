@@ -1,5 +1,5 @@
-//! Audits and seals that are open when the network is stopped. The chain's time goes on while everybody is away, so whoever
-//! is not back in time is punished at the next start.
+//! Audits, seals and ranges owed as a mate that are open when the network is stopped. The chain's time goes on while
+//! everybody is away, so whoever is not back in time is punished at the next start.
 
 use std::time::Duration;
 
@@ -21,11 +21,13 @@ pub(crate) struct Wait {
 
 pub(crate) const PROVIDER: Wait = Wait {
     patience: Duration::from_secs(120),
-    advice: "start the network again within half an hour, or its stake is lost",
+    advice: "start the network again within half an hour, or its stake is lost; where it was drawn \
+             as a mate, within a quarter of an hour, or a tenth of the range's value is",
 };
 pub(crate) const AUDITOR: Wait = Wait {
     patience: Duration::from_secs(60),
-    advice: "start the network again within half an hour, or it loses a part of its stake",
+    advice: "start the network again within half an hour, or it loses half of its stake where it \
+             has committed",
 };
 
 /// Waits until nothing is at stake; says whether that is so.
@@ -43,7 +45,7 @@ pub(crate) async fn settled(
     let open = known.filter(|open| *open > 0);
     if let Some(open) = open {
         let patience_s = wait.patience.as_secs();
-        info!(name, open, patience_s, "waiting for open audits and seals before stopping");
+        info!(name, open, patience_s, "waiting for open audits and replicas before stopping");
     } else if known.is_some() {
         return true;
     }
@@ -51,7 +53,7 @@ pub(crate) async fn settled(
     let over = timeout(wait.patience, over).await.is_ok_and(|over| over.is_ok());
     if !over {
         let open = *at_stake.borrow();
-        let (what, advice) = ("it stops while audits or seals of it are open", wait.advice);
+        let (what, advice) = ("it stops while audits or replicas of it are open", wait.advice);
         match open {
             Some(open) => warn!(name, open, advice, "{what}"),
             None => warn!(name, advice, "it stops before it has seen what of it is open"),
@@ -66,6 +68,28 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(50);
     const BRIEF: Wait = Wait { patience: Duration::from_millis(50), ..PROVIDER };
+
+    #[test]
+    fn what_it_costs_to_be_away_is_as_the_contracts_say() {
+        let file =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/src/libraries/Parameters.sol");
+        let text = std::fs::read_to_string(file).unwrap();
+        let said = |advice: &str, words: &str, lines: &[&str]| {
+            assert!(advice.contains(words), "{words:?} is not in {advice:?}");
+            for line in lines {
+                assert!(text.contains(&format!("constant {line};")), "{words:?}: no {line:?}");
+            }
+        };
+        let lines =
+            ["NAME_TIME = 30 minutes", "OPEN_TIME = 30 minutes", "REVEAL_TIME = 30 minutes"];
+        said(PROVIDER.advice, "within half an hour, or its stake is lost", &lines);
+        let lines = ["NOT_OPENED = ONE", "ROOT_NOT_SHOWN = ONE"];
+        said(PROVIDER.advice, "its stake is lost", &lines);
+        let lines = ["REPLICA_TIME = 15 minutes", "MATE_LATE = ONE / 10"];
+        said(PROVIDER.advice, "quarter of an hour, or a tenth of the range's value", &lines);
+        let lines = ["NOT_REVEALED = WRONG_AUDIT", "WRONG_AUDIT = ONE / 2"];
+        said(AUDITOR.advice, "half of its stake where it has committed", &lines);
+    }
 
     #[tokio::test]
     async fn a_stop_waits_for_open_audits_and_not_for_ever() {

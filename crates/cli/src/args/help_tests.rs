@@ -4,6 +4,13 @@ use clap::{Command, CommandFactory as _, Parser as _};
 
 use super::Cli;
 
+/// Every command that people see, with what is typed for it: the program's own with its options first.
+fn seen() -> Vec<(String, Command)> {
+    let program = Cli::command();
+    let deeper = below(&program, "tilth");
+    [("tilth".to_owned(), program)].into_iter().chain(deeper).collect()
+}
+
 /// Every command that people see below one, with what is typed for it.
 fn below(command: &Command, typed: &str) -> Vec<(String, Command)> {
     let mut all = Vec::new();
@@ -18,8 +25,12 @@ fn below(command: &Command, typed: &str) -> Vec<(String, Command)> {
 
 #[test]
 fn every_command_and_everything_that_it_takes_is_explained() {
-    let commands = below(&Cli::command(), "tilth");
-    assert!(commands.iter().any(|(typed, _)| typed == "tilth provider pause"), "it is looked into");
+    let commands = seen();
+    for (typed, option) in [("tilth", "dir"), ("tilth provider pause", "time")] {
+        let takes = |command: &Command| command.get_arguments().any(|arg| arg.get_id() == option);
+        let found = commands.iter().any(|(command, found)| command == typed && takes(found));
+        assert!(found, "{typed} is not looked into");
+    }
     for (typed, command) in commands {
         assert!(command.get_about().is_some(), "{typed} says nothing");
         for argument in command.get_arguments() {

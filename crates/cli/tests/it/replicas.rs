@@ -53,17 +53,20 @@ fn a_replicated_job_locks_what_both_providers_of_its_ranges_can_earn() {
 ///
 /// Whether somebody waits before the first ranges are handed in is a matter of luck. But the job is long, and both
 /// providers wait in it with a bond as long as it is open: each range handed in while the other one has fewer than eight
-/// to do as mate has a mate.
+/// to do as mate has a mate. A mate is paid when auditors have judged what it did, and nothing holds the job open until
+/// then: it must have far more tasks than can be done meanwhile, of which each spins for a tenth of a second at least.
 fn replicated_until_a_mate_is_paid(net: &Net) -> Value {
     let short_ranges = format!("{JUDGED}[schedule]\ntarget = \"1s\"\n");
-    let job = net.job("slow", &guests::slow(300), &guests::job(400, 20.0, &short_ranges));
+    let job = net.job("slow", &guests::slow(300), &guests::job(800, 20.0, &short_ranges));
     let mut run = net.spawn(&["run", &job, "--replicas", "2"]);
     eventually("the job is open", || {
         (!net.json(&["job", "ls"]).as_array()?.is_empty()).then_some(())
     });
     eventually("a mate is paid", || {
         let shown = net.json(&["job", "show", "1"]);
-        shown["ranges"].as_array()?.iter().any(|range| range["mate"].is_object()).then_some(())
+        let paid = shown["ranges"].as_array()?.iter().any(|range| range["mate"].is_object());
+        assert!(paid || shown["state"] == "open", "it ended before a mate was paid: {shown}");
+        paid.then_some(())
     });
     run.signal("INT");
     assert_eq!(run.wait().code(), Some(130), "{}", net.log());

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -21,6 +22,9 @@ const ACCOUNTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("ac
 
 /// Last block of the chain in `old`.
 const LAST: u64 = BLOCKS;
+
+/// What lies in the place of an unfinished file before a tool is started, as if one had been killed there.
+const LEFT: &[u8] = b"left by one that was killed";
 
 /// A folder with chains in folders of their own.
 struct Place {
@@ -121,6 +125,13 @@ impl Place {
         let set = format!("genesis={}", self.genesis.display());
         Running::start(&self.path(folder), &["--set", &set])
     }
+}
+
+/// Whether a tool has begun a file anew where [`LEFT`] was.
+fn is_begun(file: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = |file: fs::File| file.take(LEFT.len() as u64).read_to_end(&mut start);
+    fs::File::open(file).and_then(read).is_ok() && start != LEFT
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -291,11 +302,17 @@ fn killed_on_the_way_export_and_import_begin_anew() {
     // Whether a kill comes on the way is a matter of luck, so it is tried until two have.
     let mut killed = 0;
     eventually("exports are killed on the way", || {
+        // One that was killed before has left something, which must not be taken for the beginning of this one.
+        fs::write(&partial, LEFT).unwrap();
         let mut process = place.start_tool("old", &export);
-        eventually("the export has begun", || (partial.exists() || file.exists()).then_some(()));
+        eventually("the export has begun", || (is_begun(&partial) || file.exists()).then_some(()));
         process.kill();
-        killed += u32::from(!file.exists());
-        let _ = fs::remove_file(&file);
+        if file.exists() {
+            fs::remove_file(&file).unwrap();
+        } else {
+            killed += 1;
+            assert!(partial.exists(), "it has neither ended nor begun");
+        }
         (killed > 1).then_some(())
     });
     let written = place.tool("old", &export).json();
@@ -311,17 +328,21 @@ fn killed_on_the_way_export_and_import_begin_anew() {
     eventually("imports are killed on the way", || {
         let share = tries % 6;
         tries += 1;
+        fs::create_dir_all(place.path("new")).unwrap();
+        fs::write(&unfinished, LEFT).unwrap();
         let mut process = place.start_tool("new", &import);
         eventually("the import has come so far", || {
             let length = fs::metadata(&unfinished).map(|file| file.len()).ok();
+            let is_far = length.is_some_and(|length| length >= size * share / 6);
             let ended = process.child.try_wait().unwrap().is_some();
-            (ended || length.is_some_and(|length| length >= size * share / 6)).then_some(())
+            (ended || is_begun(&unfinished) && is_far).then_some(())
         });
         process.kill();
         if place.database("new").exists() {
             fs::remove_dir_all(place.path("new")).unwrap();
         } else {
             killed += 1;
+            assert!(is_begun(&unfinished), "it has neither ended nor begun");
             assert!(place.tool("new", &["fsck"]).problem().contains("there is no chain"));
         }
         (tries >= 6 && killed > 1).then_some(())

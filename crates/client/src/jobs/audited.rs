@@ -6,7 +6,7 @@ use tilth_protocol::{Amount, Problem, Units, Workload};
 use tilth_verification::audit::{MAX_RANGE_TIMEOUT_S, MIN_AUDITORS};
 
 use super::{JobError, Jobs};
-use crate::job_file::PreparedJob;
+use crate::{ChainError, Link, job_file::PreparedJob};
 
 /// An auditor is paid at least this part (1/x) of the deployment's small value (`MIN_FEE_PART`).
 const MIN_FEE_PART: u128 = 10_000;
@@ -14,13 +14,25 @@ const MIN_FEE_PART: u128 = 10_000;
 const MIN_TASK_FEES: u128 = 15;
 
 impl Jobs {
-    /// Checks an audited job against the contracts' rules and those who would audit it.
-    pub(super) async fn check_audited(&self, prepared: &PreparedJob) -> Result<(), JobError> {
+    /// Whether a job as it is offered can be opened on this chain at all, whoever is there to work on it. Of one that
+    /// is not audited nothing but the offer is asked.
+    ///
+    /// # Errors
+    /// Those of [`Offer::check`](crate::job_file::Offer::check), a broken rule of the contracts for audited jobs, those
+    /// of [`Link`].
+    pub async fn check_rules(link: &Link, prepared: &PreparedJob) -> Result<(), JobError> {
+        prepared.offer.check().map_err(JobError::Told)?;
+        if !prepared.offer.audited {
+            return Ok(());
+        }
+        let small_value = small_value(link).await?;
+        check(prepared, small_value).map_err(JobError::Told)
+    }
+
+    /// Whether there is who would audit.
+    pub(super) async fn check_auditors(&self) -> Result<(), JobError> {
         let link = self.account.link();
-        let at = *link.addresses();
-        let small_value = link.read(at.audits, Audits::smallValueCall {}).await?;
-        check(prepared, small_value.saturating_to()).map_err(JobError::Told)?;
-        let staked = link.read(at.auditors, Auditors::stakedCall {}).await?;
+        let staked = link.read(link.addresses().auditors, Auditors::stakedCall {}).await?;
         if staked < MIN_AUDITORS {
             return Err(JobError::Told(Problem::new(
                 "there are too few auditors on this chain",
@@ -32,6 +44,12 @@ impl Jobs {
         }
         Ok(())
     }
+}
+
+/// What the deployment calls a small value, in base units.
+async fn small_value(link: &Link) -> Result<u128, ChainError> {
+    let value = link.read(link.addresses().audits, Audits::smallValueCall {}).await?;
+    Ok(value.saturating_to())
 }
 
 /// Whether a job can be audited at all; `small_value` is the deployment's, in base units.

@@ -74,14 +74,14 @@ impl Jobs {
         prepared: &PreparedJob,
         funds: Option<Amount>,
     ) -> Result<Money, JobError> {
-        prepared.offer.check().map_err(JobError::Told)?;
+        let (link, addresses) = (self.account.link(), *self.account.link().addresses());
+        Self::check_rules(link, prepared).await?;
         let funds = funds.or_else(|| Self::usual_funds(prepared)).ok_or_else(too_much)?;
         // A window protects one provider's part: the contract knows no other value.
         let value = prepared.most_worth(1).ok_or_else(too_much)?;
-        let (link, addresses) = (self.account.link(), *self.account.link().addresses());
         self.check_free(funds).await?;
         if prepared.offer.audited {
-            self.check_audited(prepared).await?;
+            self.check_auditors().await?;
         }
         let least = JobBook::minWindowCall { value: U256::from(value.0) };
         let least = link.read(addresses.job_book, least).await?;
