@@ -24,7 +24,7 @@ use tracing::error;
 
 use crate::{
     budget::{Budget, Short},
-    tab::{self, Known, Owed, Tab},
+    tab::{self, Known, Numbered, Owed, Tab},
 };
 pub use places::{Hold, Visit};
 pub use store::{BooksError, KeyRecord};
@@ -112,6 +112,7 @@ impl State {
                 Change::Removed(_)
                 | Change::Settled(_)
                 | Change::Operator(_)
+                | Change::Numbers(_)
                 | Change::Seen(..) => {}
             }
         }
@@ -341,6 +342,11 @@ impl Books {
         self.state().uncovered = uncovered;
     }
 
+    /// Owners of whose keys no question is let in.
+    pub fn refused(&self) -> BTreeSet<Option<Address>> {
+        self.state().uncovered.clone()
+    }
+
     /// What these books are called on the chain, where one account may have several.
     ///
     /// # Errors
@@ -386,7 +392,18 @@ impl Books {
         }
     }
 
-    /// Writes down what the chain says: providers' numbers by node, and what payers have settled by provider.
+    /// Writes down what the chain says of providers' numbers now, which it may take back.
+    ///
+    /// # Errors
+    /// The books cannot be written.
+    pub async fn number(&self, numbers: Vec<Numbered>) -> Result<(), BooksError> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        written(self.queue(Change::Numbers(numbers))?).await
+    }
+
+    /// Writes down what the chain says for good: providers' numbers by node, and what payers have settled by provider.
     ///
     /// # Errors
     /// The books cannot be written.

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use tilth_protocol::{
     ContentHash,
     infer::{End, Parameters, Prices, Receipt},
@@ -387,6 +389,23 @@ async fn what_is_owed_is_kept_by_owner_and_what_was_settled_by_payer() {
     after.adopt(other).await.unwrap();
     assert_eq!(after.owed().unwrap()[1].payer, Some(other));
     assert!(books.hold(&free, Amount(1)).is_ok(), "a refusal breaks nothing");
+}
+
+#[tokio::test]
+async fn numbers_that_the_chain_may_take_back_are_kept_and_forgotten_with_their_age() {
+    let disk = Disk::default();
+    let books = disk.books();
+    let node = Address::repeat_byte;
+    let said = |byte, number, since| Numbered { node: node(byte), number, since };
+    let first = vec![said(1, Some(4), Some(10)), said(2, Some(5), Some(11))];
+    books.number(first).await.unwrap();
+    let known = disk.after_a_cut().books().known().unwrap();
+    assert_eq!(known.numbers, BTreeMap::from([(node(1), 4), (node(2), 5)]));
+    assert_eq!(known.young, BTreeMap::from([(node(1), 10), (node(2), 11)]));
+    books.number(vec![said(1, Some(4), None), said(2, None, None)]).await.unwrap();
+    let known = disk.after_a_cut().books().known().unwrap();
+    assert_eq!(known.numbers, BTreeMap::from([(node(1), 4)]));
+    assert!(known.young.is_empty());
 }
 
 #[tokio::test]
