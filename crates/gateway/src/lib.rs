@@ -73,10 +73,10 @@ tilth_service::options! {
         pub idle_time_max: Duration = Duration::from_secs(60),
         /// Bytes of a request's body.
         pub body_bytes_max: usize = 4 << 20,
-        /// Questions at the same time; all keys of one owner together, or one key without an owner, have at most a quarter.
+        /// Questions at the same time; at most a quarter for all keys of one owner, or for one key without an owner.
         pub questions_max: usize = 256,
-        /// Memory for all answers together, until their readers have them; all keys of one owner together, or one key without
-        /// an owner, have at most a quarter, or 96 MiB if that is more.
+        /// Memory for all answers together, until their readers have them; at most a quarter, or 96 MiB if that is
+        /// more, for all keys of one owner, or for one key without an owner.
         pub answer_bytes_max: usize = 1 << 30,
         /// Tokens of one answer.
         pub answer_tokens_max: u32 = 65_536,

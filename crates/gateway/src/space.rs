@@ -1,5 +1,5 @@
-//! Memory for answers, which lie here until their readers have them: all together have so many bytes, of which one owner
-//! of keys, or one key without an owner, has a share, and an answer for which there is no more is given up.
+//! Memory for answers, which lie here until their readers have them: all together have so many bytes, of which one
+//! owner of keys, or one key without an owner, has a share, and an answer for which there is no more is given up.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! What a key has taken for a while: amounts for answers, and places for questions and answers. Places are shared by all
-//! keys of one owner, or another key would be worth more than a smaller share.
+//! What a key has taken for a while: amounts for answers, and places for questions and answers. Places are shared by
+//! all keys of one owner, or whoever has many keys would have the places of many.
 
 use std::collections::{HashMap, hash_map::Entry};
 

@@ -1,5 +1,5 @@
-//! Which provider each node works, or worked, for. Asked for once, and looked at again as long as the chain may take the
-//! block back that said so: numbers are given in the order of registrations, and another order gives others.
+//! Which provider each node works, or worked, for. Asked for once, and looked at again as long as the chain may take
+//! the block back that said so: numbers are given in the order of registrations, and another order gives others.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ pub(super) const REGISTERED: &str =
 /// What it says when an owner takes another node: both are indexed.
 pub(super) const CHANGED: &str = "NodeChanged(address,address)";
 
-/// What is new about the numbers of these nodes' providers, as far as the chain says it: until it is away, which is told
-/// as well. One that it will not say keeps nobody else from being paid, or from being refused.
+/// What is new about the numbers of these nodes' providers, as far as the chain says it: until it is away, which is
+/// told as well. One that it will not say keeps nobody else from being paid, or from being refused.
 pub(super) async fn look(
     link: &Link,
     first_block: u64,
