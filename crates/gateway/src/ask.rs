@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use tilth_blobs::TalkError;
 use tilth_client::infer::{AskError, nonce};
-use tilth_protocol::infer::{Parameters, Refusal, SignedReceipt, message::Ask};
+use tilth_protocol::infer::{Form, Parameters, Refusal, SignedReceipt, message::Ask};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -204,9 +204,9 @@ impl Counter {
                 counter: self.clone(),
                 answering,
                 choice: choice.clone(),
+                space: self.space.part(hold.holder()),
                 hold: Some(hold),
                 first: Some(first),
-                space: self.space.part(*key),
                 covered: 0,
                 began,
                 heard_at: Instant::now(),
@@ -257,13 +257,19 @@ impl Counter {
         ApiError::failed(error)
     }
 
-    /// Whoever said that a question has no answer, and another has begun one, was wrong.
+    /// Whoever said that a question has no answer, and another has begun one, was wrong: but for those who are from
+    /// before what it asks for, cannot read it, and say so.
     fn judge(&self, refused: &[(Choice, Refusal)], begun: &Begun) {
-        let prompt = begun.answering.prompt_tokens();
-        let length = prompt.saturating_add(begun.answering.asked().parameters.most);
+        let parameters = &begun.answering.asked().parameters;
+        let length = begun.answering.prompt_tokens().saturating_add(parameters.most);
+        let is_new = matches!(&parameters.form, Form::Schema(schema) if schema.has_bounds());
         let now = self.market.now_ms();
         for (choice, why) in refused {
-            if *why == Refusal::Invalid || length <= choice.offer.context {
+            let is_wrong = match why {
+                Refusal::Invalid => !is_new,
+                _ => length <= choice.offer.context,
+            };
+            if is_wrong {
                 self.measures.failures.increment();
                 warn!(owner = %choice.seller.owner, ?why, "a provider refuses what others answer");
                 self.market.note(&choice.seller, |standing| standing.failed(now, 0));

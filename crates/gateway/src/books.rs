@@ -24,9 +24,10 @@ use tracing::error;
 
 use crate::{
     budget::{Budget, Short},
-    tab::{self, Known, Owed, Tab},
+    tab::{self, Known, Numbered, Owed, Tab},
 };
-pub use places::{Hold, Visit};
+pub use places::{Hold, Holder, Visit};
+use places::{Kind, Places, Shares, holds, visits};
 pub use store::{BooksError, KeyRecord};
 use store::{Change, Store};
 
@@ -34,7 +35,7 @@ use store::{Change, Store};
 const PREFIX: &str = "sk-tilth-";
 /// Most keys. All of them are shown at once, each in at most 1.6 KiB: see [`crate::operator`].
 pub(crate) const MAX_KEYS: usize = 10_000;
-/// Most answers of one key at the same time.
+/// Most answers of one owner's keys, or of one key without an owner, at the same time.
 const MAX_HOLDS: u32 = 64;
 
 /// A key's name in the books: the hash of its secret.
@@ -44,17 +45,23 @@ pub type KeyId = [u8; 32];
 #[derive(Clone, Debug)]
 struct Live {
     record: KeyRecord,
-    /// Answers under way.
-    holds: u32,
-    /// Questions that are read or answered.
-    visits: u32,
+    /// What it has taken.
+    places: Places,
     /// Budgets on their way to the disk, in their order.
     coming: VecDeque<Amount>,
 }
 
 impl Live {
     fn new(record: KeyRecord) -> Self {
-        Self { record, holds: 0, visits: 0, coming: VecDeque::new() }
+        Self { record, places: Places::default(), coming: VecDeque::new() }
+    }
+
+    /// With whom the key with this name shares places.
+    fn holder(&self, id: &KeyId) -> Holder {
+        match self.record.owner {
+            Some(owner) => Holder::Owner(owner.into()),
+            None => Holder::Key(*id),
+        }
     }
 }
 
@@ -67,8 +74,10 @@ pub enum Denied {
     /// Its budget does not reach.
     #[error("the key's budget does not reach: {0}")]
     Short(#[from] Short),
-    /// It has too many answers under way.
-    #[error("the key has as many questions and answers under way as it may")]
+    /// It, or its owner with all its keys, has too many questions or answers under way.
+    #[error(
+        "the key has as many questions and answers under way as it may, alone or with its owner's others"
+    )]
     TooMany,
     /// Who pays for it has no more than is owed already.
     #[error("the account that pays for the key has no more free in the Ledger than it owes")]
@@ -89,6 +98,8 @@ async fn written(told: Told) -> Result<(), BooksError> {
 #[derive(Debug, Default)]
 struct State {
     keys: HashMap<KeyId, Live>,
+    /// Places that are taken.
+    shares: Shares,
     /// Keys on their way to the disk. They have their places already.
     coming: usize,
     /// Owners whose keys are refused; `None`: keys without one.
@@ -97,6 +108,27 @@ struct State {
 }
 
 impl State {
+    /// Takes one of at most `most` places that a key may have, with those who share them.
+    fn take(&mut self, id: &KeyId, kind: Kind, most: u32) -> Result<Holder, Denied> {
+        let live = self.keys.get_mut(id).ok_or(Denied::Unknown)?;
+        let holder = live.holder(id);
+        if !self.shares.take(holder, kind, most) {
+            return Err(Denied::TooMany);
+        }
+        let own = kind(&mut live.places);
+        *own = own.saturating_add(1);
+        Ok(holder)
+    }
+
+    /// Gives a place back.
+    fn give(&mut self, id: &KeyId, holder: Holder, kind: Kind) {
+        if let Some(live) = self.keys.get_mut(id) {
+            let own = kind(&mut live.places);
+            *own = own.saturating_sub(1);
+        }
+        self.shares.give(holder, kind);
+    }
+
     /// Takes keys and budgets over that are on disk. Of budgets that come after them the least counts already.
     fn raise(&mut self, written: &[&Change]) {
         for change in written {
@@ -112,6 +144,7 @@ impl State {
                 Change::Removed(_)
                 | Change::Settled(_)
                 | Change::Operator(_)
+                | Change::Numbers(_)
                 | Change::Seen(..) => {}
             }
         }
@@ -232,7 +265,7 @@ impl Books {
         let told = {
             let mut state = self.state();
             let live = state.keys.get(id).ok_or(BooksError::Unknown)?;
-            if live.holds > 0 || live.visits > 0 {
+            if live.places != Places::default() {
                 return Err(BooksError::InUse);
             }
             state.keys.remove(id);
@@ -256,7 +289,7 @@ impl Books {
     }
 
     /// Lets a question of a key in, before anything of it is read: of one that may spend something, and has fewer than
-    /// `most` of them.
+    /// `most` of them, together with its owner's other keys.
     ///
     /// # Errors
     /// [`Denied`].
@@ -269,16 +302,13 @@ impl Books {
         if state.uncovered.contains(&owner) {
             return Err(Denied::Uncovered);
         }
-        let live = state.keys.get_mut(id).ok_or(Denied::Unknown)?;
+        let live = state.keys.get(id).ok_or(Denied::Unknown)?;
         if live.record.budget.left() == Amount(0) {
             return Err(Denied::Short(Short { asked: 1, left: 0 }));
         }
-        if live.visits >= most {
-            return Err(Denied::TooMany);
-        }
-        live.visits += 1;
+        let holder = state.take(id, visits, most)?;
         drop(state);
-        Ok(Visit { books: self.clone(), id: *id })
+        Ok(Visit { books: self.clone(), id: *id, holder })
     }
 
     /// Charges what the receipts of answers say, of all of them or of none. Returns when it is on disk.
@@ -300,11 +330,11 @@ impl Books {
             };
             live.record.budget.settle(hold.amount, signed.receipt.charge)?;
             live.record.count(&signed.receipt);
-            live.holds = live.holds.saturating_sub(1);
             changed.insert(hold.id, live);
         }
         state.keys.extend(changed);
         for (hold, _) in &mut ended {
+            state.give(&hold.id, hold.holder, holds);
             hold.open = false;
         }
         let settled = ended.into_iter().map(|(hold, signed)| (hold.id, signed)).collect();
@@ -320,14 +350,14 @@ impl Books {
         if state.broken {
             return Err(Denied::Broken);
         }
+        let holder = state.take(id, holds, MAX_HOLDS)?;
         let live = state.keys.get_mut(id).ok_or(Denied::Unknown)?;
-        if live.holds >= MAX_HOLDS {
-            return Err(Denied::TooMany);
+        if let Err(short) = live.record.budget.hold(amount) {
+            state.give(id, holder, holds);
+            return Err(short.into());
         }
-        live.record.budget.hold(amount)?;
-        live.holds += 1;
         drop(state);
-        Ok(Hold { books: self.clone(), id: *id, amount, open: true })
+        Ok(Hold { books: self.clone(), id: *id, holder, amount, open: true })
     }
 
     /// Who owns keys; `None`: nobody owns some.
@@ -339,6 +369,11 @@ impl Books {
     /// Lets no question in of keys with these owners, until it is said anew. Answers under way go on.
     pub fn refuse(&self, uncovered: BTreeSet<Option<Address>>) {
         self.state().uncovered = uncovered;
+    }
+
+    /// Owners of whose keys no question is let in.
+    pub fn refused(&self) -> BTreeSet<Option<Address>> {
+        self.state().uncovered.clone()
     }
 
     /// What these books are called on the chain, where one account may have several.
@@ -386,7 +421,18 @@ impl Books {
         }
     }
 
-    /// Writes down what the chain says: providers' numbers by node, and what payers have settled by provider.
+    /// Writes down what the chain says of providers' numbers now, which it may take back.
+    ///
+    /// # Errors
+    /// The books cannot be written.
+    pub async fn number(&self, numbers: Vec<Numbered>) -> Result<(), BooksError> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        written(self.queue(Change::Numbers(numbers))?).await
+    }
+
+    /// Writes down what the chain says for good: providers' numbers by node, and what payers have settled by provider.
     ///
     /// # Errors
     /// The books cannot be written.

@@ -37,7 +37,7 @@ pub(crate) struct Service {
     pub(crate) body_bytes: usize,
     /// Questions at the same time; their bodies are in memory.
     pub(crate) questions: Arc<Semaphore>,
-    /// Those of one key.
+    /// Those of one owner's keys, or of one key without an owner.
     pub(crate) questions_each: u32,
     /// How long one answer may take.
     pub(crate) answer_time: Duration,

@@ -73,10 +73,10 @@ tilth_service::options! {
         pub idle_time_max: Duration = Duration::from_secs(60),
         /// Bytes of a request's body.
         pub body_bytes_max: usize = 4 << 20,
-        /// Questions at the same time; one key has at most a quarter of the places.
+        /// Questions at the same time; at most a quarter for all keys of one owner, or for one key without an owner.
         pub questions_max: usize = 256,
-        /// Memory for all answers together, until their readers have them; one key has at most a quarter, or 96 MiB if that
-        /// is more.
+        /// Memory for all answers together, until their readers have them; at most a quarter, or 96 MiB if that is
+        /// more, for all keys of one owner, or for one key without an owner.
         pub answer_bytes_max: usize = 1 << 30,
         /// Tokens of one answer.
         pub answer_tokens_max: u32 = 65_536,
@@ -95,7 +95,7 @@ tilth_service::options! {
 }
 
 impl Limits {
-    /// Questions of one key at the same time.
+    /// Questions of one owner's keys at the same time.
     fn questions_each(&self) -> u32 {
         u32::try_from(self.questions_max.max(1).div_ceil(4)).unwrap_or(u32::MAX)
     }
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_key_has_a_quarter_of_the_places_and_always_one() {
+    fn one_owner_has_a_quarter_of_the_places_and_always_one() {
         assert_eq!(Limits::default().questions_each(), 64);
         for (all, each) in [(0, 1), (1, 1), (5, 2), (usize::MAX, u32::MAX)] {
             let limits = Limits { questions_max: all, ..Limits::default() };

@@ -60,7 +60,7 @@ fn asked(
     (key, place): (KeyId, Place),
     wanted: Wanted,
 ) -> Result<Asked, ApiError> {
-    let shelf = Shelf::new(&service.counter.space, key, place);
+    let shelf = Shelf::new(&service.counter.space, place);
     let listed = service.counter.market.resolve(&wanted.model);
     let listed = listed.ok_or_else(|| ApiError::no_model(&wanted.model))?;
     let (counter, time) = (service.counter.clone(), service.answer_time);

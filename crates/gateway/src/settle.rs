@@ -3,6 +3,8 @@
 //! Nothing is written down before a transaction is sent, and nothing needs to be: what the chain says is asked for
 //! before every settlement, and a total that it has seen pays nothing.
 
+mod numbers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -19,7 +21,7 @@ use tilth_service::{
     options::{OptionError, Row, Setting, TomlValue},
 };
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::{
     books::{Books, BooksError},
@@ -124,9 +126,9 @@ impl Settling {
         let (tabs, known) = (self.books.tabs()?, self.books.known()?);
         let is_asked = |payer: Option<Address>| only.is_none_or(|only| payer == Some(only));
         let asked = tabs.iter().filter(|tab| is_asked(tab.owner.or(known.operator)));
-        let strange = asked.map(|tab| tab.node).filter(|node| !known.numbers.contains_key(node));
-        let (numbers, is_away) = self.numbers(strange.collect()).await;
-        self.books.see(numbers, Vec::new()).await?;
+        let nodes = asked.map(|tab| tab.node).collect();
+        let (numbers, is_away) = numbers::look(&self.link, self.first_block, nodes, &known).await;
+        self.books.number(numbers).await?;
         is_away?;
         let mut payers: BTreeMap<Address, Vec<u32>> = BTreeMap::new();
         for owed in self.books.owed()? {
@@ -139,7 +141,18 @@ impl Settling {
         let book = self.books.book()?;
         let mut seen = Vec::new();
         for (payer, providers) in payers {
-            let totals = tabs::settled(&self.link, payer, book, &providers).await?;
+            let totals = match tabs::settled(&self.link, payer, book, &providers).await {
+                Ok(totals) => totals,
+                // What it will not say of one payer, for good, keeps nobody else waiting. Whoever asked for it is told.
+                Err(error) if !error.is_temporary() && only.is_none() => {
+                    warn!(%payer, %error, "the chain does not say what this payer has settled");
+                    continue;
+                }
+                Err(error) => {
+                    self.books.see(Vec::new(), seen).await?;
+                    return Err(error.into());
+                }
+            };
             seen.extend(providers.into_iter().zip(totals).filter_map(|(provider, total)| {
                 let before = known.settled.get(&(payer, provider)).copied().unwrap_or_default();
                 (total != before).then_some((payer, provider, total))
@@ -147,24 +160,6 @@ impl Settling {
         }
         self.books.see(Vec::new(), seen).await?;
         Ok(())
-    }
-
-    /// The numbers of these nodes' providers, as far as the chain says them: until it is away, which is told as well. One
-    /// that it will not say keeps nobody else from being paid, or from being refused.
-    async fn numbers(
-        &self,
-        nodes: BTreeSet<Address>,
-    ) -> (Vec<(Address, u32)>, Result<(), ChainError>) {
-        let mut numbers = Vec::new();
-        for node in nodes {
-            match tabs::provider_of(&self.link, self.first_block, node).await {
-                Ok(Some(number)) => numbers.push((node, number)),
-                Ok(None) => debug!(%node, "the chain knows no such node, so nobody can be paid"),
-                Err(error) if error.is_temporary() => return (numbers, Err(error)),
-                Err(error) => warn!(%node, %error, "the chain does not say whose node this is"),
-            }
-        }
-        (numbers, Ok(()))
     }
 
     /// What an account owes. With `operator` it pays for keys without an owner as well, for good.
@@ -236,7 +231,13 @@ impl Settling {
         // Balances come first: between the two questions what is owed may be paid out of them.
         let free = free(&self.link, payers).await?;
         self.look().await?;
-        let uncovered = tab::uncovered(owners, operator, &free, &self.books.owed()?);
+        let mut uncovered = tab::uncovered(owners.clone(), operator, &free, &self.books.owed()?);
+        // Of a payer of whom the chain says nothing what was seen last holds.
+        let is_unseen = |owner: &Option<Address>| {
+            let payer = owner.or(operator);
+            owners.contains(owner) && payer.is_some_and(|payer| !free.contains_key(&payer))
+        };
+        uncovered.extend(self.books.refused().into_iter().filter(is_unseen));
         let count = uncovered.len();
         self.books.refuse(uncovered);
         Ok(count)
@@ -268,7 +269,7 @@ impl Settling {
     }
 }
 
-/// What these accounts have free in the Ledger.
+/// What these accounts have free in the Ledger; without those of whom the chain does not say it.
 async fn free(
     link: &Link,
     payers: BTreeSet<Address>,
@@ -282,9 +283,14 @@ async fn free(
         }
         match asking.join_next().await {
             None => return Ok(free),
-            Some(Ok((payer, found))) => {
-                free.insert(payer, found?);
+            Some(Ok((payer, Ok(found)))) => {
+                free.insert(payer, found);
             }
+            // For good, and of this one alone: the others are still to be refused if they cannot pay.
+            Some(Ok((payer, Err(error)))) if !error.is_temporary() => {
+                warn!(%payer, %error, "the chain does not say what this payer has");
+            }
+            Some(Ok((_, Err(error)))) => return Err(error),
             // A panic: whoever is not known has keys that are not refused.
             Some(Err(error)) => warn!(%error, "a payer's balance cannot be looked up"),
         }

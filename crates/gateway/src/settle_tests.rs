@@ -11,7 +11,7 @@ use super::*;
 use crate::books::{Denied, tests::charge};
 
 #[path = "../../client/src/test_node.rs"]
-mod test_node;
+pub(super) mod test_node;
 
 /// Empty books in a folder.
 pub(crate) fn empty() -> (TempDir, Books) {
@@ -131,6 +131,9 @@ async fn a_chain_that_is_away_costs_nothing_but_the_answer() {
 /// only this.
 async fn chain_without_five(error: Value) -> Link {
     let says = move |asked: Value| {
+        if asked["method"] == "eth_blockNumber" {
+            return std::future::ready(Ok("0x9".into()));
+        }
         let call = &asked["params"][0];
         let input = call["input"].as_str().or(call["data"].as_str()).unwrap();
         let (selector, account) = (&input[2..10], &input[input.len() - 40..]);
@@ -171,5 +174,60 @@ async fn a_node_of_which_the_chain_says_nothing_keeps_no_other_from_being_paid()
         assert_eq!(numbers, if is_away { vec![4] } else { vec![4, 6] }, "{code}");
         let settled = if is_away { BTreeMap::new() } else { [((payer, 4), Amount(3))].into() };
         assert_eq!(known.settled, settled, "{code}");
+    }
+}
+
+/// A chain on which three units of each tab are settled and two are free to every payer; of payer 5 it says only this.
+async fn chain_without_payer_five(error: Value) -> Link {
+    let says = move |asked: Value| {
+        let call = &asked["params"][0];
+        let input = call["input"].as_str().or(call["data"].as_str()).unwrap();
+        let to: Address = call["to"].as_str().unwrap().parse().unwrap();
+        // The first argument, and only that, is the payer.
+        let told: test_node::Said = if input[10..74].ends_with("05") {
+            Err(error.clone())
+        } else if to == Addresses::predeployed().tabs {
+            Ok(format!("0x{:064x}{:064x}{:064x}", 32, 1, 3).into())
+        } else {
+            Ok(format!("0x{:064x}{:064x}", 2, 0).into())
+        };
+        std::future::ready(told)
+    };
+    let link = Link::open(&test_node::serve(says).await, Addresses::predeployed()).unwrap();
+    link.with_patience(Duration::ZERO)
+}
+
+#[tokio::test]
+async fn a_payer_of_whom_the_chain_says_nothing_keeps_no_other_from_being_seen() {
+    for (code, is_away) in [(-32_602, false), (429, true)] {
+        let (_folder, books) = empty();
+        let payers = [4, 5, 6].map(Address::repeat_byte);
+        books.see(vec![(Address::repeat_byte(1), 7)], Vec::new()).await.unwrap();
+        let mut keys = Vec::new();
+        for payer in payers {
+            let (key, _) = books.create("key", Some(payer), Amount(100)).await.unwrap();
+            charge(&books, &key, 10, 1).await;
+            keys.push(key);
+        }
+        let says = json!({ "code": code, "message": "not this one" });
+        let link = chain_without_payer_five(says).await;
+        let settling = Settling { link, first_block: 0, books: books.clone() };
+        assert_eq!(settling.look().await.is_err(), is_away, "{code}");
+        let seen = books.known().unwrap().settled.into_keys().map(|(payer, _)| payer);
+        let before = if is_away { vec![payers[0]] } else { vec![payers[0], payers[2]] };
+        assert_eq!(seen.collect::<Vec<_>>(), before, "{code}");
+        // Whoever asks is told, of itself alone.
+        assert!(settling.statement(payers[1], false).await.is_err(), "{code}");
+        let stated = settling.statement(payers[2], false).await.unwrap();
+        assert_eq!(stated.due(), Some(Amount(7)), "{code}");
+
+        let is_refused = |key| matches!(books.visit(key, 9), Err(Denied::Uncovered));
+        let refused = || keys.iter().map(is_refused).collect::<Vec<bool>>();
+        assert_eq!(settling.cover().await.ok(), (!is_away).then_some(2), "{code}");
+        assert_eq!(refused(), [!is_away, false, !is_away], "{code}");
+        // It is as it was, and so are they all while the chain is away.
+        books.refuse(BTreeSet::from([Some(payers[1])]));
+        assert_eq!(settling.cover().await.ok(), (!is_away).then_some(3), "{code}");
+        assert_eq!(refused(), [!is_away, true, !is_away], "{code}");
     }
 }

@@ -1,5 +1,5 @@
-//! Memory for answers, which lie here until their readers have them: all together have so many bytes, of which one key
-//! has a share, and an answer for which there is no more is given up.
+//! Memory for answers, which lie here until their readers have them: all together have so many bytes, of which one
+//! owner of keys, or one key without an owner, has a share, and an answer for which there is no more is given up.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     api::ApiError,
-    books::{KeyId, Visit},
+    books::{Holder, Visit},
 };
 
-/// One key has this part of all bytes.
+/// One owner with all its keys has this part of all bytes.
 const SHARE: usize = 4;
 /// At least so many, if there are so many: a long answer as it comes, twice, and as it is written.
 const LEAST: usize = 6 * MAX_ANSWER_BYTES;
@@ -30,7 +30,7 @@ pub(crate) struct Space(Arc<Inner>);
 struct Inner {
     /// Bytes of all.
     all: usize,
-    /// Most of them that one key has.
+    /// Most of them that one owner has.
     each: usize,
     used: Mutex<Used>,
 }
@@ -39,7 +39,7 @@ struct Inner {
 struct Used {
     all: usize,
     /// Of those who have any.
-    by_key: HashMap<KeyId, usize>,
+    by_holder: HashMap<Holder, usize>,
 }
 
 /// Why there is no room for more.
@@ -47,7 +47,7 @@ struct Used {
 pub(crate) enum NoRoom {
     /// All of it is taken.
     Here,
-    /// The key has its share.
+    /// The key has its share, alone or with its owner's others.
     OfKey,
 }
 
@@ -56,7 +56,7 @@ impl Space {
         Self::shared(bytes, (bytes / SHARE).max(LEAST.min(bytes)))
     }
 
-    /// So many bytes, of which one key has at most `each`.
+    /// So many bytes, of which one owner has at most `each`.
     pub(crate) fn shared(all: usize, each: usize) -> Self {
         Self(Arc::new(Inner { all, each, used: Mutex::default() }))
     }
@@ -65,9 +65,9 @@ impl Space {
         self.0.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A part without bytes, for an answer of this key's.
-    pub(crate) fn part(&self, key: KeyId) -> Taken {
-        Taken { space: self.clone(), key, bytes: 0 }
+    /// A part without bytes, for an answer of this one's.
+    pub(crate) fn part(&self, holder: Holder) -> Taken {
+        Taken { space: self.clone(), holder, bytes: 0 }
     }
 
     /// Bytes that nobody has.
@@ -81,7 +81,7 @@ impl Space {
 #[derive(Debug)]
 pub(crate) struct Taken {
     space: Space,
-    key: KeyId,
+    holder: Holder,
     bytes: usize,
 }
 
@@ -91,10 +91,10 @@ impl Taken {
         let Inner { all: most, each, .. } = *self.space.0;
         let mut used = self.space.used();
         let all = used.all.checked_add(bytes).filter(|all| *all <= most).ok_or(NoRoom::Here)?;
-        let own = used.by_key.get(&self.key).copied().unwrap_or_default();
+        let own = used.by_holder.get(&self.holder).copied().unwrap_or_default();
         let own = own.checked_add(bytes).filter(|own| *own <= each).ok_or(NoRoom::OfKey)?;
         used.all = all;
-        used.by_key.insert(self.key, own);
+        used.by_holder.insert(self.holder, own);
         drop(used);
         self.bytes = self.bytes.saturating_add(bytes);
         Ok(())
@@ -102,7 +102,8 @@ impl Taken {
 
     /// All of it; nothing is left here.
     pub(crate) fn take(&mut self) -> Self {
-        Self { space: self.space.clone(), key: self.key, bytes: std::mem::take(&mut self.bytes) }
+        let bytes = std::mem::take(&mut self.bytes);
+        Self { space: self.space.clone(), holder: self.holder, bytes }
     }
 }
 
@@ -110,19 +111,19 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let mut used = self.space.used();
         used.all = used.all.saturating_sub(self.bytes);
-        let own = used.by_key.get(&self.key).copied().unwrap_or_default();
+        let own = used.by_holder.get(&self.holder).copied().unwrap_or_default();
         match own.saturating_sub(self.bytes) {
             0 => {
-                used.by_key.remove(&self.key);
+                used.by_holder.remove(&self.holder);
             }
             left => {
-                used.by_key.insert(self.key, left);
+                used.by_holder.insert(self.holder, left);
             }
         }
     }
 }
 
-/// A question's place among all, as long as it is worked on, and among those of its key.
+/// A question's place among all, as long as it is worked on, and among those of its key and its owner's others.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     one: Arc<OwnedSemaphorePermit>,
@@ -141,13 +142,17 @@ impl Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     space: Space,
-    key: KeyId,
     place: Place,
 }
 
 impl Shelf {
-    pub(crate) fn new(space: &Space, key: KeyId, place: Place) -> Self {
-        Self { space: space.clone(), key, place }
+    pub(crate) fn new(space: &Space, place: Place) -> Self {
+        Self { space: space.clone(), place }
+    }
+
+    /// A part without bytes, for what is kept here.
+    fn part(&self) -> Taken {
+        self.space.part(self.place.visit.holder())
     }
 
     fn put(&self, text: Vec<u8>, one: Option<Arc<OwnedSemaphorePermit>>, taken: Taken) -> Bytes {
@@ -159,7 +164,7 @@ impl Shelf {
     pub(crate) fn keep(&self, text: String) -> Result<Bytes, NoRoom> {
         // What is counted is what is there.
         let text = text.into_boxed_str().into_string().into_bytes();
-        let mut taken = self.space.part(self.key);
+        let mut taken = self.part();
         taken.grow(text.len())?;
         Ok(self.put(text, Some(Arc::clone(&self.place.one)), taken))
     }
@@ -170,7 +175,7 @@ impl Shelf {
         let lost = |error: serde_json::Error| ApiError::busy(error.to_string());
         let mut length = Length(0);
         serde_json::to_writer(&mut length, body).map_err(lost)?;
-        let mut taken = self.space.part(self.key);
+        let mut taken = self.part();
         taken.grow(length.0)?;
         let mut text = Vec::with_capacity(length.0);
         serde_json::to_writer(&mut text, body).map_err(lost)?;
@@ -214,8 +219,8 @@ mod tests {
     use super::*;
     use crate::books::{Books, Denied};
 
-    const ONE: KeyId = [1; 32];
-    const OTHER: KeyId = [2; 32];
+    const ONE: Holder = Holder::Key([1; 32]);
+    const OTHER: Holder = Holder::Key([2; 32]);
 
     #[test]
     fn what_is_taken_is_free_again_and_one_key_has_its_share() {
@@ -233,7 +238,7 @@ mod tests {
         assert_eq!(space.left(), 40, "it has moved");
         drop(all);
         assert_eq!(space.left(), 100);
-        assert!(space.used().by_key.is_empty());
+        assert!(space.used().by_holder.is_empty());
         assert_eq!(space.part(ONE).grow(usize::MAX), Err(NoRoom::Here));
     }
 
@@ -253,7 +258,7 @@ mod tests {
         let one = Arc::clone(&places).try_acquire_owned().unwrap();
         let place = Place::new(one, books.visit(&key, 1).unwrap());
         let space = Space::shared(60, 60);
-        let shelf = Shelf::new(&space, key, place);
+        let shelf = Shelf::new(&space, place);
         let body = shelf.write(&["farm", "field"]).unwrap();
         assert_eq!((&body[..], space.left()), (&br#"["farm","field"]"#[..], 60 - 16));
         let word = shelf.keep("word".into()).unwrap();

@@ -59,11 +59,24 @@ pub struct Tab {
 pub struct Known {
     /// The numbers of the providers that nodes work, or worked, for.
     pub numbers: BTreeMap<Address, u32>,
+    /// Of numbers that the chain may still take back, the block in which each was seen first.
+    pub young: BTreeMap<Address, u64>,
     /// What is settled, by payer and provider.
     pub settled: BTreeMap<(Address, u32), Amount>,
     /// Who pays for keys without an owner. Chosen once: totals that were settled from one account would be due again
     /// from another one.
     pub operator: Option<Address>,
+}
+
+/// What the chain says of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Its account.
+    pub node: Address,
+    /// The number of the provider that it works, or worked, for; `None`: there is none, or none any more.
+    pub number: Option<u32>,
+    /// The block in which that was seen first, as long as the chain may take it back.
+    pub since: Option<u64>,
 }
 
 /// What is owed to a provider by one payer, over all of the provider's nodes.

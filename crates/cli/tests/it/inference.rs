@@ -9,7 +9,7 @@ use tilth_client::{Keys, infer::schema::compile};
 use tilth_protocol::infer::{Form, Receipt, SignedReceipt};
 
 use crate::{
-    net::{Net, eventually, repository},
+    net::{Net, eventually, repository, tilth},
     shop::{Reply, Shop, model, model_workers, question, signal},
 };
 
@@ -338,35 +338,37 @@ fn callers_of_a_worker_that_dies_are_told_and_it_is_started_again() {
     assert_ne!(model_workers(up), workers);
 }
 
-#[test]
-fn prompts_are_a_job_like_any_other() {
-    let net = Net::start(2);
-    let dir = net.dir.path().join("job");
-    fs::create_dir_all(&dir).unwrap();
-    model(&dir);
-    fs::write(
-        dir.join("prompts.jsonl"),
-        "\"One\"\n\"Two\"\n{\"messages\":[{\"role\":\"user\",\"content\":\"Three\"}]}\n{\"prompt\":\"One\",\"seed\":9}\n",
-    )
-    .unwrap();
+/// A job that asks the small model these prompts, one a line, at a price per thousand units; its file.
+fn prompt_job(dir: &Path, prompts: &str, per_unit: &str, more: &str) -> String {
+    fs::create_dir_all(dir).unwrap();
+    model(dir);
+    fs::write(dir.join("prompts.jsonl"), prompts).unwrap();
     fs::write(
         dir.join("ask.toml"),
         "model = \"model\"\nprompts = \"prompts\"\nmax-tokens = 12\ntemperature = 1.0\nseed = 4\n",
     )
     .unwrap();
-    fs::write(
-        dir.join("job.toml"),
-        "name = \"answers\"\nworkload = \"infer\"\nprogram = \"ask.toml\"\ntasks = 4\n\n\
+    let tasks = prompts.lines().count();
+    let text = format!(
+        "name = \"answers\"\nworkload = \"infer\"\nprogram = \"ask.toml\"\ntasks = {tasks}\n\n\
          [inputs]\nmodel = \"model\"\nprompts = \"prompts.jsonl\"\n\n\
          [limits]\nunits-per-task = 1\nmemory = \"16MiB\"\noutput = \"16KiB\"\n\n\
-         [price]\nper-unit = \"0.001\"\n",
-    )
-    .unwrap();
+         [price]\nper-unit = \"{per_unit}\"\n{more}"
+    );
     let job = dir.join("job.toml");
-    let job = job.to_str().unwrap();
+    fs::write(&job, text).unwrap();
+    job.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn prompts_are_a_job_like_any_other() {
+    let net = Net::start(2);
+    let dir = net.dir.path().join("job");
+    let prompts = "\"One\"\n\"Two\"\n{\"messages\":[{\"role\":\"user\",\"content\":\"Three\"}]}\n{\"prompt\":\"One\",\"seed\":9}\n";
+    let job = prompt_job(&dir, prompts, "0.001", "");
     let answers = |out: &str| -> Vec<Vec<u8>> {
         let out = dir.join(out);
-        let done = net.json(&["run", job, "--out", out.to_str().unwrap()]);
+        let done = net.json(&["run", &job, "--out", out.to_str().unwrap()]);
         assert_eq!((&done["state"], &done["missing"]), (&"done".into(), &0.into()), "{done}");
         let mut files: Vec<_> =
             fs::read_dir(&out).unwrap().map(|file| file.unwrap().path()).collect();
@@ -379,4 +381,59 @@ fn prompts_are_a_job_like_any_other() {
     let tokens: Vec<_> = whole.filter_map(|answer| answer["tokens"].as_array().cloned()).collect();
     assert_eq!(tokens.len(), 4);
     assert_eq!(first, answers("b"), "the same prompts have the same answers");
+}
+
+#[test]
+fn prompts_are_audited_and_computed_again_like_any_other_tasks() {
+    let net = Net::start_with(1, &["--auditors", "7"]);
+    let dir = net.dir.path().join("job");
+    let prompts: String = (0..8).map(|number| format!("\"Prompt {number}\"\n")).collect();
+    // No range is paid before its client has seen what its audit came to, however slow the machine is.
+    let patient = "\n[verification]\nwindow = \"1h\"\n";
+    let job = prompt_job(&dir, &prompts, "0.2", patient);
+    let out = dir.join("out");
+    let result = net.json(&["run", &job, "--audited", "--out", out.to_str().unwrap()]);
+    assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
+    let upheld = result["audits"]["upheld"].as_u64().unwrap();
+    assert!(upheld > 0, "a newcomer is audited always: {result}");
+    let verified = net.json(&["verify", "1"]);
+    assert_eq!(verified["wrong"], 0, "{verified}");
+    assert!(verified["ranges"].as_array().unwrap().iter().all(|range| range["right"] == true));
+}
+
+#[test]
+fn models_of_a_folder_are_imported_shown_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let said = |args: &[&str]| tilth(&[&["model"][..], args, &["--dir", dir]].concat());
+    let json = |args: &[&str]| said(&[args, &["--json"]].concat()).json();
+    assert_eq!(json(&["ls"]), json!([]));
+    let file = model(folder.path());
+    let bytes = fs::read(&file).unwrap();
+    let made = json(&["import", file.to_str().unwrap()]);
+    let id = made["id"].as_str().unwrap();
+    assert_eq!((&made["name"], &made["bytes"]), (&"synthetic".into(), &json!(bytes.len())));
+    assert_eq!(fs::read(made["file"].as_str().unwrap()).unwrap(), bytes);
+    for name in ["synthetic", id, &id[..12]] {
+        assert_eq!(json(&["show", name]), made, "{name}");
+    }
+    assert_eq!(json(&["ls"]), json!([made]));
+    assert!(said(&["ls"]).stdout.contains("synthetic"));
+
+    // Cut short, with a number of tensors that no file has room for, and none at all.
+    let bad = folder.path().join("bad");
+    let cut = &bytes[..bytes.len() / 2];
+    let many = [&b"GGUF\x03\0\0\0"[..], &[0xff; 8], &[0; 8]].concat();
+    let files: [(&[u8], &str); 3] =
+        [(cut, "not a model blob"), (&many, "tensors"), (b"neither", "not a GGUF file")];
+    for (bytes, why) in files {
+        fs::write(&bad, bytes).unwrap();
+        let refused = said(&["import", bad.to_str().unwrap()]);
+        assert!(refused.problem().contains(why), "{refused:?}");
+    }
+    assert!(said(&["show", "other"]).problem().contains("no such model"));
+    assert_eq!(json(&["ls"]), json!([made]), "nothing of it is there");
+    assert_eq!(json(&["rm", "synthetic"]), made);
+    assert_eq!(json(&["ls"]), json!([]));
+    assert!(said(&["rm", id]).problem().contains("no such model"));
 }

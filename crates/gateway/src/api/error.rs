@@ -46,7 +46,7 @@ impl From<NoRoom> for ApiError {
             }
             NoRoom::OfKey => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
-                let text = "This key's answers take as much memory as one key has here. Read those that came, or ask for less.";
+                let text = "This key's answers, with those of its owner's other keys, take as much memory as they have here. Read those that came, or ask for less.";
                 Self::new(status, "insufficient_quota", Some("rate_limit_exceeded"), text)
             }
         }

@@ -16,10 +16,13 @@ fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
     let parameters = &wanted.parameters;
     assert_eq!((parameters.temperature, parameters.top_p, parameters.most), (65_536, 65_536, 1024));
     assert_eq!((parameters.seed, wanted.n, wanted.most_said), (77, 1, None));
-    let more = r#","temperature":0.7,"top_p":0.9,"max_tokens":5,"seed":-1,"n":3,"stop":"x""#;
+    assert_eq!(parameters.top_k, 0);
+    let more =
+        r#","temperature":0.7,"top_p":0.9,"top_k":40,"max_tokens":5,"seed":-1,"n":3,"stop":"x""#;
     let wanted = chat(more).unwrap();
     let parameters = &wanted.parameters;
     assert_eq!((parameters.temperature, parameters.top_p), (45_875, 58_982));
+    assert_eq!(parameters.top_k, 40);
     assert_eq!((parameters.most, parameters.seed, wanted.n), (5, u64::MAX, 3));
     assert_eq!((&parameters.stops[..], &parameters.form), (&["x".to_owned()][..], &Form::Text));
     let object = chat(r#","response_format":{"type":"json_object"}"#).unwrap();

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use tilth_protocol::Amount;
+use tilth_protocol::{
+    Amount,
+    infer::{
+        Schema,
+        schema::{Bounds, Field, Kind, Node},
+    },
+};
 
 use super::{
     stage::{Does, SOON, scene, wanted},
@@ -66,6 +72,33 @@ async fn providers_that_say_no_do_not_keep_the_others_from_being_asked() {
     );
     let scene = stage::scene(&[Does::HangsUp, Does::SaysTooLong]).await;
     assert_eq!(scene.begin().await.unwrap_err().status.as_u16(), 502);
+}
+
+/// An object with one field of this kind.
+fn held_to(kind: Kind) -> Wanted {
+    let field = Field { key: "a".into(), node: 1, required: true };
+    let nodes = [Kind::Object(vec![field]), kind].map(|kind| Node { kind, or_null: false });
+    let form = Form::Schema(Box::new(Schema::new(nodes.into()).unwrap()));
+    Wanted { parameters: Parameters { form, ..wanted().parameters }, ..wanted() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_from_before_integers_had_bounds_is_passed_over_and_not_blamed() {
+    let bounds = Bounds { least: Some(0), most: None };
+    for (kind, failures) in [(Kind::Bounded(bounds), 0), (Kind::Integer, 1)] {
+        let scene = scene(&[Does::SaysInvalid, Does::Well]).await;
+        let begun = scene.begin_with(&held_to(kind), SOON).await.unwrap();
+        assert_eq!(scene.finish(begun).await, Ok(3));
+        let standing = scene.counter.market.standing(scene.providers[0].seller.owner);
+        let told = (scene.counter.measures.failures.value(), u64::from(standing.failures));
+        assert_eq!(told, (failures, failures));
+        // It goes on being asked what it can answer.
+        assert_eq!(scene.first(), usize::from(failures > 0));
+    }
+    // Too little room it can tell without reading the form.
+    let scene = scene(&[Does::SaysTooLong, Does::Well]).await;
+    scene.begin_with(&held_to(Kind::Bounded(bounds)), SOON).await.unwrap();
+    assert_eq!(scene.counter.measures.failures.value(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

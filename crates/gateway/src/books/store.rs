@@ -15,7 +15,7 @@ use tilth_protocol::{
 use super::KeyId;
 use crate::{
     budget::{Beyond, Budget},
-    tab::{Known, Sum, Tab},
+    tab::{Known, Numbered, Sum, Tab},
 };
 
 /// By the hash of the secret.
@@ -31,6 +31,8 @@ const TABS: TableDefinition<'_, TabKey<'_>, TabSum<'_>> = TableDefinition::new("
 const OWED: TableDefinition<'_, &[u8; 20], (u64, u128)> = TableDefinition::new("owed");
 /// By node account: the number of the provider that it works, or worked, for.
 const NUMBERS: TableDefinition<'_, &[u8; 20], u32> = TableDefinition::new("numbers");
+/// Of those that the chain may still take back, by node account: the block in which each was seen first.
+const YOUNG: TableDefinition<'_, &[u8; 20], u64> = TableDefinition::new("young");
 /// By payer and provider: what the chain has settled.
 const SETTLED: TableDefinition<'_, (&[u8; 20], u32), u128> = TableDefinition::new("settled");
 /// What the books are called on the chain, and who pays for keys without an owner.
@@ -146,7 +148,9 @@ pub(super) enum Change {
     Settled(Vec<(KeyId, SignedReceipt)>),
     /// Who pays for keys without an owner, if nobody does yet.
     Operator(Address),
-    /// What the chain says: numbers of nodes, and what payers have settled with providers.
+    /// What the chain says of nodes' numbers now.
+    Numbers(Vec<Numbered>),
+    /// What the chain says for good: numbers of nodes, and what payers have settled with providers.
     Seen(Vec<(Address, u32)>, Vec<(Address, u32, Amount)>),
 }
 
@@ -208,6 +212,10 @@ impl Store {
         for row in reading.open_table(NUMBERS).map_err(broken)?.iter().map_err(broken)? {
             let (node, number) = row.map_err(broken)?;
             known.numbers.insert(Address::from(*node.value()), number.value());
+        }
+        for row in reading.open_table(YOUNG).map_err(broken)?.iter().map_err(broken)? {
+            let (node, block) = row.map_err(broken)?;
+            known.young.insert(Address::from(*node.value()), block.value());
         }
         for row in reading.open_table(SETTLED).map_err(broken)?.iter().map_err(broken)? {
             let (key, total) = row.map_err(broken)?;
@@ -280,6 +288,7 @@ impl Store {
                             own.insert(OPERATOR, operator.as_slice()).map_err(broken)?;
                         }
                     }
+                    Change::Numbers(numbers) => number(&writing, numbers)?,
                     Change::Seen(numbers, settled) => see(&writing, numbers, settled)?,
                 }
             }
@@ -333,6 +342,32 @@ fn charge_to(
     Ok(())
 }
 
+/// Writes down which numbers nodes have, and which have none any more.
+fn number(writing: &WriteTransaction, all: &[Numbered]) -> Result<(), BooksError> {
+    let mut numbers = writing.open_table(NUMBERS).map_err(broken)?;
+    let mut young = writing.open_table(YOUNG).map_err(broken)?;
+    for Numbered { node, number, since } in all {
+        let node = &node.0.0;
+        match number {
+            Some(number) => {
+                numbers.insert(node, *number).map_err(broken)?;
+            }
+            None => {
+                numbers.remove(node).map_err(broken)?;
+            }
+        }
+        match since {
+            Some(block) => {
+                young.insert(node, *block).map_err(broken)?;
+            }
+            None => {
+                young.remove(node).map_err(broken)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Writes down what the chain says.
 fn see(
     writing: &WriteTransaction,
@@ -355,6 +390,7 @@ fn see(
 fn begin(writing: &WriteTransaction) -> Result<(), BooksError> {
     writing.delete_table(OWED).map_err(broken)?;
     writing.open_table(NUMBERS).map_err(broken)?;
+    writing.open_table(YOUNG).map_err(broken)?;
     writing.open_table(SETTLED).map_err(broken)?;
     let mut tabs = writing.open_table(TABS).map_err(broken)?;
     let mut own = writing.open_table(SELF).map_err(broken)?;

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use tilth_protocol::{
     ContentHash,
     infer::{End, Parameters, Prices, Receipt},
@@ -217,6 +219,42 @@ async fn keys_without_money_and_keys_with_too_many_questions_are_not_let_in() {
 }
 
 #[tokio::test]
+async fn all_keys_of_one_owner_have_the_places_of_one() {
+    let books = Disk::default().books();
+    let (own, other) = (Address::repeat_byte(0xa), Address::repeat_byte(0xb));
+    let mut keys = Vec::new();
+    for owner in [Some(own), Some(own), Some(other), None, None] {
+        keys.push(books.create("key", owner, Amount(1_000)).await.unwrap().0);
+    }
+    let visit = |key: usize| books.visit(&keys[key], 2);
+    let inside = [visit(0).unwrap(), visit(1).unwrap()];
+    assert_eq!(inside.each_ref().map(Visit::holder), [Holder::Owner(own); 2]);
+    for key in [0, 1] {
+        assert!(matches!(visit(key), Err(Denied::TooMany)), "{key}");
+    }
+    // Keys without an owner are different people's.
+    let others = [2, 3, 3, 4, 4].map(|key| visit(key).unwrap());
+    assert_eq!(others[1].holder(), Holder::Key(keys[3]));
+    drop(inside);
+    assert!(visit(1).is_ok());
+
+    let hold = |key: usize| books.hold(&keys[key], Amount(1));
+    let mut held: Vec<_> = (0..MAX_HOLDS as usize).map(|one| hold(one % 2).unwrap()).collect();
+    assert!(matches!(hold(1), Err(Denied::TooMany)) && hold(2).is_ok() && hold(3).is_ok());
+    // One that is too dear takes no place, and one that is charged takes none any more.
+    drop(held.pop());
+    assert!(matches!(books.hold(&keys[0], Amount(5_000)), Err(Denied::Short(_))));
+    held.push(hold(1).unwrap());
+    books.settle(vec![(held.remove(0), receipt(1, 1))]).await.unwrap();
+    held.push(hold(1).unwrap());
+    assert!(matches!(hold(0), Err(Denied::TooMany)));
+    assert_eq!(books.remove(&keys[0]).await, Err(BooksError::InUse));
+    drop((held, others));
+    assert!(books.state().shares.are_free());
+    books.remove(&keys[0]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_budget_that_is_not_on_disk_is_not_spent() {
     let disk = Disk::default();
     let books = disk.books();
@@ -387,6 +425,23 @@ async fn what_is_owed_is_kept_by_owner_and_what_was_settled_by_payer() {
     after.adopt(other).await.unwrap();
     assert_eq!(after.owed().unwrap()[1].payer, Some(other));
     assert!(books.hold(&free, Amount(1)).is_ok(), "a refusal breaks nothing");
+}
+
+#[tokio::test]
+async fn numbers_that_the_chain_may_take_back_are_kept_and_forgotten_with_their_age() {
+    let disk = Disk::default();
+    let books = disk.books();
+    let node = Address::repeat_byte;
+    let said = |byte, number, since| Numbered { node: node(byte), number, since };
+    let first = vec![said(1, Some(4), Some(10)), said(2, Some(5), Some(11))];
+    books.number(first).await.unwrap();
+    let known = disk.after_a_cut().books().known().unwrap();
+    assert_eq!(known.numbers, BTreeMap::from([(node(1), 4), (node(2), 5)]));
+    assert_eq!(known.young, BTreeMap::from([(node(1), 10), (node(2), 11)]));
+    books.number(vec![said(1, Some(4), None), said(2, None, None)]).await.unwrap();
+    let known = disk.after_a_cut().books().known().unwrap();
+    assert_eq!(known.numbers, BTreeMap::from([(node(1), 4)]));
+    assert!(known.young.is_empty());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tilth_protocol::Amount;
-use tilth_service::Scope;
+use tilth_service::{Registry, Scope};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -17,9 +17,11 @@ use tokio::{
 
 use super::*;
 use crate::{
+    api::{embed, request},
     ask::stage::{Does, SOON, Scene, scene},
     books::Denied,
     budget::Short,
+    measure::Measures,
     space::Space,
 };
 
@@ -465,4 +467,95 @@ fn the_document_says_what_is_served() {
     }
     let inputs = &schemas["EmbeddingsQuestion"]["properties"]["input"]["oneOf"];
     assert_eq!(inputs[1]["maxItems"], json!(tilth_protocol::infer::embed::MAX_INPUTS));
+}
+
+/// A field that is described and passed over would be taken for what it says.
+#[test]
+fn every_field_of_a_question_that_the_document_has_is_read() {
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    let is_taken = |kind: &str, question: &Value| {
+        let body = question.to_string();
+        match kind {
+            "ChatQuestion" => request::read(Kind::Chat, body.as_bytes(), 0).is_ok(),
+            "TextQuestion" => request::read(Kind::Text, body.as_bytes(), 0).is_ok(),
+            _ => embed::read(body.as_bytes()).is_ok(),
+        }
+    };
+    let said = json!([{ "role": "user", "content": "hi" }]);
+    for (kind, prompt, said) in [
+        ("ChatQuestion", "messages", said),
+        ("TextQuestion", "prompt", "hi".into()),
+        ("EmbeddingsQuestion", "input", "hi".into()),
+    ] {
+        let plain = json!({ "model": "m", prompt: said });
+        assert!(is_taken(kind, &plain), "{kind}");
+        let schema = &document["components"]["schemas"][kind];
+        assert_eq!(schema["required"], json!(["model", prompt]), "{kind}");
+        for field in ["model", prompt] {
+            let mut fewer = plain.clone();
+            fewer.as_object_mut().unwrap().remove(field);
+            assert!(!is_taken(kind, &fewer), "{kind} {field}");
+        }
+        for field in schema["properties"].as_object().unwrap().keys() {
+            let mut absurd = plain.clone();
+            absurd[field.as_str()] = json!([[[]]]);
+            assert!(!is_taken(kind, &absurd), "{kind} {field}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_of_the_document_is_there_and_its_statuses_are_described() {
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    let open = open(&[Does::Well], 100, SOON).await;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap();
+        let place = path.replace("{id}", "m");
+        for (method, described) in methods {
+            let (status, body) = open.send(&method.to_uppercase(), &place, json!({})).await;
+            // A question that asks nothing is at fault, not the path.
+            let due = if method == "get" { 200 } else { 400 };
+            assert_eq!(status, due, "{method} {path}: {body}");
+            assert!(described["responses"][status.to_string()].is_object(), "{method} {path}");
+            let (status, body) = open.send("DELETE", &place, json!({})).await;
+            assert!([404, 405].contains(&status), "{path}: {status} {body}");
+            assert!(described["responses"][status.to_string()].is_object(), "{path} {status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_watches_is_told_what_was_done() {
+    let registry = Registry::new();
+    let mut scene = scene(&[Does::HangsUp, Does::Well]).await;
+    scene.counter.measures = Measures::new(&registry);
+    Measures::watch(&registry, &scene.counter.market);
+    scene.settling.watch(&registry);
+    let open = open_before(scene, 9, SOON).await;
+    let whole = json!({ "model": "m", "prompt": "hi", "max_tokens": 9 });
+    assert_eq!(open.ask(whole).await.0, 200);
+    assert_eq!(open.ask(json!({})).await.0, 400);
+    eventually("both have hung up", || open.scene.counter.measures.connections.value() == 0).await;
+    let text = registry.render();
+    // Of three tokens behind two, at two thousand base units each.
+    for line in [
+        "requests_total 2",
+        "refused_total 1",
+        "answers_total 1",
+        "prompt_tokens_total 2",
+        "output_tokens_total 3",
+        "retries_total 1",
+        "provider_failures_total 1",
+        "broken_streams_total 0",
+        "first_token_seconds_count 1",
+        "first_token_seconds_bucket{le=\"+Inf\"} 1",
+        "connections 0",
+        "under_way 0",
+        "providers 2",
+        "models 1",
+        "owed_grain 0.00000000000001",
+    ] {
+        let line = format!("\ntilth_gateway_{line}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
 }

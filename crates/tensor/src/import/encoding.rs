@@ -268,6 +268,43 @@ mod tests {
         assert_eq!((x[0], x[31]), (-8.0, 7.5));
     }
 
+    /// GGUF's numbers, and what llama.cpp says of a block of each kind.
+    #[test]
+    fn every_kind_has_its_number_and_its_size() {
+        use Encoding::{Bf16, F16, F32, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q6K, Q8_0};
+        let kinds = [
+            (0, F32, (1, 4)),
+            (1, F16, (1, 2)),
+            (2, Q4_0, (32, 18)),
+            (3, Q4_1, (32, 20)),
+            (6, Q5_0, (32, 22)),
+            (7, Q5_1, (32, 24)),
+            (8, Q8_0, (32, 34)),
+            (12, Q4K, (256, 144)),
+            (14, Q6K, (256, 210)),
+            (30, Bf16, (1, 2)),
+        ];
+        for (number, kind, block) in kinds {
+            assert_eq!(Encoding::from_gguf(number), Some(kind));
+            assert_eq!(kind.block(), block, "{kind:?}");
+        }
+        let known = (0..=u32::from(u16::MAX)).filter_map(Encoding::from_gguf).count();
+        assert_eq!(known, kinds.len(), "whatever else there is is refused");
+    }
+
+    #[test]
+    fn single_numbers_decode() {
+        let decode = |encoding: Encoding, bytes: &[u8]| {
+            let mut into = vec![0.0; 2];
+            Tensor::new(encoding, 1, 2, bytes).unwrap().row(0, &mut into);
+            into
+        };
+        // The lower byte comes first.
+        assert_eq!(decode(Encoding::Bf16, &[0xc0, 0x3f, 0x00, 0xc0]), [1.5, -2.0]);
+        assert_eq!(decode(Encoding::F16, &[0x00, 0x3e, 0x00, 0xc0]), [1.5, -2.0]);
+        assert_eq!(decode(Encoding::F32, &[0, 0, 0xc0, 0x3f, 0, 0, 0, 0xc0]), [1.5, -2.0]);
+    }
+
     #[test]
     fn wide_blocks_decode() {
         // Scales 1..8, minima 0 except the last (32): parts 4..8 take their upper bits from the first four.

@@ -7,7 +7,7 @@ use std::{
 
 use tilth_protocol::{Problem, infer, spec::MAX_NAME_BYTES};
 use tilth_tensor::{
-    blob::{Blob, Kind},
+    blob::{Blob, Header, Kind},
     chat::Template,
     encoder::Encoder,
     engine::Form,
@@ -80,7 +80,7 @@ impl Loaded {
             Ok((Model::open(blob)?, tokenizer, template))
         };
         let (model, tokenizer, template) = opened().map_err(|error| tensor_problem(&error))?;
-        let (name, weight) = (name(blob), weight(blob));
+        let (name, weight) = (name(blob), weight(blob.header()));
         let lexicon = OnceLock::new();
         Ok(Self { model: Arc::new(model), tokenizer, template, lexicon, name, weight })
     }
@@ -118,7 +118,8 @@ impl Encodes {
         let opened = || Ok((Encoder::open(blob)?, Tokenizer::new(&Vocabulary::open(blob)?)?));
         let (encoder, tokenizer) = opened().map_err(|error| tensor_problem(&error))?;
         let vocabulary = blob.header().architecture.vocabulary;
-        Ok(Self { encoder, tokenizer, vocabulary, name: name(blob), weight: weight(blob) })
+        let (name, weight) = (name(blob), weight(blob.header()));
+        Ok(Self { encoder, tokenizer, vocabulary, name, weight })
     }
 }
 
@@ -136,9 +137,8 @@ fn name(blob: &Blob) -> String {
 
 /// Units per token. The tables of embeddings and positions are only looked up, unless the first is the output's matrix as
 /// well.
-fn weight(blob: &Blob) -> u64 {
-    let header = blob.header();
-    let looked_up = blob.has("head") || header.architecture.pooling.is_some();
+fn weight(header: &Header) -> u64 {
+    let looked_up = header.sections.contains_key("head") || header.architecture.pooling.is_some();
     let is_table = |name: &str| name == "embedding" || name == "positions";
     let sections = header.sections.iter();
     let counted = sections.filter(|(name, _)| !(looked_up && is_table(name)));
@@ -151,7 +151,10 @@ fn weight(blob: &Blob) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use tilth_tensor::import::{Family, synthetic};
+    use tilth_tensor::{
+        blob::{Pooling, Section},
+        import::{Family, synthetic},
+    };
 
     use super::*;
     use crate::infer::shape::tests::{bounded_schema, example_schema};
@@ -184,5 +187,29 @@ mod tests {
             fewer.lexicon.set(Some(Arc::new(without))).unwrap();
             assert!(fewer.form(&bounded).is_none() && fewer.form(&free).is_some());
         }
+    }
+
+    /// What is paid for a token are the weights that it goes through, in millions.
+    #[test]
+    fn a_token_has_as_many_units_as_the_model_has_millions_of_weights_to_multiply() {
+        let blob = Blob::open(Arc::new(synthetic(Family::Llama, 1).unwrap())).unwrap();
+        assert_eq!(weight(blob.header()), 1, "at least one");
+        let of = |sections: &[(&str, usize)]| {
+            let mut header = blob.header().clone();
+            let matrix = |rows| Section { at: 0, kind: Kind::Matrix { rows, columns: 1_000 } };
+            let named = |(name, rows): &(&str, usize)| ((*name).to_owned(), matrix(*rows));
+            header.sections = sections.iter().map(named).collect();
+            let gains = Kind::Vector { length: 9_000_000, fraction: 0 };
+            header.sections.insert("norm".into(), Section { at: 0, kind: gains });
+            header
+        };
+        // The first matrix is the last one as well.
+        let tied = of(&[("embedding", 5_000), ("layer.0.down", 2_000), ("layer.1.down", 1)]);
+        assert_eq!(weight(&tied), 8);
+        let untied = of(&[("embedding", 5_000), ("head", 5_000), ("layer.0.down", 2_000)]);
+        assert_eq!(weight(&untied), 7);
+        let mut encoder = of(&[("embedding", 5_000), ("positions", 1_000), ("layer.0.up", 3_000)]);
+        encoder.architecture.pooling = Some(Pooling::Mean);
+        assert_eq!(weight(&encoder), 3);
     }
 }
