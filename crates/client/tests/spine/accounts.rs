@@ -214,6 +214,7 @@ async fn nothing_is_signed_for_another_chain_than_the_networks() {
         contracts: Addresses::predeployed().into(),
         first_block: 0,
         wraps_native: true,
+        confirmations: 0,
     };
     let account = |network: &tilth_client::Network| {
         let signer = alloy::signers::local::PrivateKeySigner::from_bytes(&[1; 32].into()).unwrap();

@@ -78,6 +78,7 @@ impl World {
             contracts: addresses.into(),
             first_block: 0,
             wraps_native: true,
+            confirmations: 0,
         };
         Self { dir, config, chain: Some(chain), network }
     }
