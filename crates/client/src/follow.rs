@@ -88,7 +88,7 @@ pub enum News {
         /// No log of a block before this one is still to come: the block after `to`, or to whoever reads twice the first
         /// that is to be read once more.
         certain: u64,
-        /// Whether `to` is the latest block.
+        /// Whether `to` is the latest block that is believed.
         at_head: bool,
     },
     /// The chain does not answer. Said once per outage; following goes on.
