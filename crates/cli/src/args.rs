@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::B256;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::RangedI64ValueParser};
+use tilth_client::network::MAX_CONFIRMATIONS;
 use tilth_protocol::Amount;
 
 mod examples;
@@ -278,6 +279,10 @@ pub struct Up {
     /// File with the private key of an account that pays for deployment and set-up on --rpc.
     #[arg(long, value_name = "FILE", requires = "rpc")]
     pub key: Option<PathBuf>,
+    /// Blocks that something must have on top on --rpc before it is believed: as many as that chain may take back. Left
+    /// out: as before in this folder, or 0.
+    #[arg(long, value_name = "BLOCKS", requires = "rpc", value_parser = confirmations())]
+    pub confirmations: Option<u32>,
     /// Address and port where the chain listens (JSON-RPC).
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8545", conflicts_with = "rpc")]
     pub listen: SocketAddr,
@@ -459,6 +464,11 @@ fn block_count(text: &str) -> Result<u64, String> {
 fn time(text: &str) -> Result<Duration, String> {
     let time: tilth_service::TimeSpan = text.parse().map_err(|error| format!("{error}"))?;
     Ok(time.into())
+}
+
+/// Reads how many confirmations a foreign chain needs.
+fn confirmations() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(0..=i64::from(MAX_CONFIRMATIONS))
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub async fn up(common: Common, args: Up) -> Ended {
         Some(url) => ChainChoice::External {
             url: url.clone(),
             funder: funder(url, args.key.as_deref()).await?,
+            confirmations: args.confirmations,
         },
     };
     let starting = Devnet::start(Topology {

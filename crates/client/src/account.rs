@@ -3,8 +3,10 @@
 //! Every transaction is simulated first, so a contract's refusal costs nothing and comes with its
 //! reason. Nonces are handed out one at a time and only used up by what the node accepted. While a
 //! transaction is in no block it is handed in again (the node may have restarted and lost it) and, if
-//! that takes long, with a higher fee under the same nonce, so that it happens at most once.
+//! that takes long, with a higher fee under the same nonce, so that it happens at most once. On a chain
+//! that takes blocks back this goes on until it is as deep as the network says: see `depth`.
 
+mod depth;
 mod once;
 
 use std::{
@@ -28,7 +30,7 @@ use tracing::{debug, warn};
 pub use self::once::Signed;
 use crate::{ChainError, Link, link::Fees};
 
-/// How long a transaction may take in all.
+/// How long a transaction may take in all, where nothing is taken back.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// First pause between two looks for a receipt; doubles up to [`LONGEST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -102,7 +104,7 @@ impl Account {
         &self.link
     }
 
-    /// Calls a contract function and waits until it is in a block.
+    /// Calls a contract function and waits until it is in a block that stays.
     ///
     /// # Errors
     /// As [`Account::send`].
@@ -133,13 +135,13 @@ impl Account {
             .map_err(|error| ChainError::BadAnswer { action, detail: error.to_string() })
     }
 
-    /// Sends a transaction and waits until it is in a block.
+    /// Sends a transaction and waits until it is in a block that stays: with [`Link::confirmations`] blocks on top.
     ///
     /// # Errors
     /// [`ChainError::Reverted`] when the contract refuses (before sending, or in the block),
-    /// [`ChainError::NoGas`], [`ChainError::NotIncluded`] after three minutes, and those of [`Link`].
-    /// After [`ChainError::NotIncluded`] or [`ChainError::Unreachable`] the transaction may still
-    /// happen; look at the chain's state before sending it again.
+    /// [`ChainError::NoGas`], [`ChainError::NotIncluded`] or [`ChainError::NotConfirmed`] after three minutes (and half
+    /// a minute for each block that it should have on top), and those of [`Link`]. After those two or
+    /// [`ChainError::Unreachable`] the transaction may still happen; look at the chain's state before sending it again.
     pub async fn send(
         &self,
         to: Address,
@@ -187,7 +189,7 @@ impl Account {
     ) -> Result<TransactionReceipt, ChainError> {
         let mut order = self.order(to, input.clone(), value).await?;
         let mut failures = 0;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience();
         for _ in 0..STARTS {
             let sent = self.hand_in(&order).await?;
             match self.wait(&order, sent, deadline).await? {
@@ -266,7 +268,7 @@ impl Account {
         })
     }
 
-    /// Waits for the receipt. `None`: the nonce was used by another transaction.
+    /// Waits for the receipt in a block that stays. `None`: the nonce was used by another transaction in one.
     async fn wait(
         &self,
         order: &Order,
@@ -276,9 +278,11 @@ impl Account {
         let began = Instant::now();
         let longest = if self.link.is_local() { LONGEST_LOOK.0 } else { LONGEST_LOOK.1 };
         let (mut handed_in, mut raised, mut look) = (began, began, FIRST_LOOK);
+        let mut seen = false;
         loop {
+            let was_seen = seen;
             // It is handed in, so while the chain is away there is nothing better than to wait.
-            match self.look(&sent).await {
+            match self.look_deep(&sent, &mut seen).await {
                 Ok(Some(receipt)) => return Ok(Some(receipt)),
                 Err(error) if !error.is_temporary() || Instant::now() >= deadline => {
                     *self.nonce.lock().await = None;
@@ -289,10 +293,13 @@ impl Account {
             let now = Instant::now();
             if now >= deadline {
                 *self.nonce.lock().await = None;
-                let hash = sent.hashes.last().copied().unwrap_or_default();
-                return Err(ChainError::NotIncluded { hash, waited: began.elapsed() });
+                return Err(self.not_done(&sent, seen, began.elapsed()));
             }
-            if now.duration_since(handed_in) >= HAND_IN_AGAIN {
+            // The block that was taken back may have taken it along.
+            let lost = was_seen && !seen;
+            if seen {
+                raised = now;
+            } else if lost || now.duration_since(handed_in) >= HAND_IN_AGAIN {
                 let raise = now.duration_since(raised) >= RAISE;
                 if raise {
                     raised = now;
@@ -343,9 +350,10 @@ impl Account {
         }
     }
 
-    /// Whether the nonce is used up although none of our versions is in a block.
+    /// Whether the nonce is used up for good although none of our versions is in a block.
     async fn is_overtaken(&self, sent: &Sent) -> Result<bool, ChainError> {
-        let used = self.link.nonce(self.address(), BlockNumberOrTag::Latest).await?;
+        // What has overtaken us in a block that is taken back may never happen, and ours then would.
+        let used = self.link.nonce(self.address(), self.link.confirmed_block().await?).await?;
         if used <= sent.nonce {
             return Ok(false);
         }

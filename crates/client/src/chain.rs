@@ -93,6 +93,18 @@ pub enum ChainError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The transaction is in a block, but that could still be taken back.
+    #[error(
+        "transaction {hash} is in a block, but after {waited:?} there are not {confirmations} blocks on top of it"
+    )]
+    NotConfirmed {
+        /// The last transaction sent.
+        hash: B256,
+        /// Blocks that it should have on top.
+        confirmations: u32,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// The chain is shorter than it was, or another one.
     #[error(
         "the chain ends at block {found}, but block {expected} was read before: it is another chain, or it lost blocks"
@@ -114,7 +126,10 @@ pub enum ChainError {
 impl ChainError {
     /// Whether the same can succeed later without anybody changing anything here.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::NotIncluded { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::NotIncluded { .. } | Self::NotConfirmed { .. }
+        )
     }
 
     /// What the contract said, if a contract refused.
@@ -159,6 +174,10 @@ impl ChainError {
             Self::NotIncluded { .. } => (
                 "a transaction was not included in time",
                 "the network may be busy; look again later, the transaction can still be included",
+            ),
+            Self::NotConfirmed { .. } => (
+                "a transaction is not certain yet",
+                "the chain makes blocks slowly, or none; look again later, and check `confirmations` in the network file",
             ),
             Self::Rewound { .. } => (
                 "this is not the chain it was",

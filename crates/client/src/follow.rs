@@ -50,7 +50,7 @@ pub struct Scope {
     pub subject: Option<B256>,
     /// First block to read.
     pub from_block: u64,
-    /// Blocks a log must have on top before it is delivered. 0 on a chain that does not reorganise.
+    /// Blocks a log must have on top before it is delivered, where that is more than [`Link::confirmations`].
     pub confirmations: u64,
 }
 
@@ -88,7 +88,7 @@ pub enum News {
         /// No log of a block before this one is still to come: the block after `to`, or to whoever reads twice the first
         /// that is to be read once more.
         certain: u64,
-        /// Whether `to` is the latest block.
+        /// Whether `to` is the latest block that is believed.
         at_head: bool,
     },
     /// The chain does not answer. Said once per outage; following goes on.
@@ -162,9 +162,11 @@ impl Following {
 }
 
 impl Follow {
-    /// Begins to read at `scope.from_block`.
-    pub fn new(link: &Link, scope: Scope) -> Self {
+    /// Begins to read at `scope.from_block`. What is delivered stays: it has as many blocks on top as the link's network
+    /// says, or as the scope does if that is more.
+    pub fn new(link: &Link, mut scope: Scope) -> Self {
         let pause = pauses(link).0;
+        scope.confirmations = scope.confirmations.max(link.confirmations().into());
         Self {
             link: link.with_patience(PATIENCE),
             next: scope.from_block,
@@ -242,6 +244,7 @@ impl Follow {
     }
 
     async fn read(&mut self) -> Result<Option<News>, ChainError> {
+        // The head before the logs: what lies as deep below it as it must stays, whatever is taken back in between.
         let latest = self.link.block_number().await?;
         if self.next > 0 && latest < self.next - 1 {
             let (local, remote) = REWIND_PATIENCE;

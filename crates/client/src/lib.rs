@@ -37,6 +37,8 @@ pub mod tabs;
 pub mod task_table;
 mod tend;
 #[cfg(test)]
+mod test_chain;
+#[cfg(test)]
 mod test_node;
 mod unit;
 pub mod waiting;

@@ -3,6 +3,8 @@
 //! A call is tried again while nobody answers (the node is starting, restarting or gone for a
 //! moment) until the link's patience ends. What the node or a contract *refuses* is reported at once.
 
+mod depth;
+
 use std::{
     sync::{Arc, Once},
     time::{Duration, Instant},
@@ -44,6 +46,8 @@ const MAX_MESSAGE: usize = 400;
 pub struct Link {
     inner: Arc<Inner>,
     patience: Duration,
+    /// The block of which [`Link::read`] sees the state.
+    at: BlockNumberOrTag,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,8 @@ struct Inner {
     addresses: Addresses,
     /// The only chain that will do, if that is known.
     expected: Option<u64>,
+    /// Blocks that something must have on top before it is believed.
+    confirmations: u32,
     chain_id: OnceCell<u64>,
 }
 
@@ -72,19 +78,25 @@ impl Link {
     /// # Errors
     /// [`ChainError::BadUrl`].
     pub fn open(url: &str, addresses: Addresses) -> Result<Self, ChainError> {
-        Self::prepare(url, addresses, None)
+        Self::prepare(url, addresses, (None, 0))
     }
 
     /// As [`Link::open`], to the chain of a network and to no other: whatever a node says, nothing is
-    /// ever signed for another chain.
+    /// ever signed for another chain. What is not as deep as the network says is not believed: see
+    /// [`Link::confirmations`].
     ///
     /// # Errors
     /// [`ChainError::BadUrl`].
     pub fn to(network: &Network) -> Result<Self, ChainError> {
-        Self::prepare(&network.rpc_url, network.contracts.into(), Some(network.chain_id))
+        let only = (Some(network.chain_id), network.confirmations);
+        Self::prepare(&network.rpc_url, network.contracts.into(), only)
     }
 
-    fn prepare(url: &str, addresses: Addresses, expected: Option<u64>) -> Result<Self, ChainError> {
+    fn prepare(
+        url: &str,
+        addresses: Addresses,
+        (expected, confirmations): (Option<u64>, u32),
+    ) -> Result<Self, ChainError> {
         install_tls();
         let bad = |detail: String| ChainError::BadUrl { url: url.to_owned(), detail };
         let parsed = reqwest::Url::parse(url).map_err(|error| bad(error.to_string()))?;
@@ -104,14 +116,22 @@ impl Link {
         let provider = RootProvider::new(client);
         let url = url.to_owned();
         let chain_id = OnceCell::new();
-        let inner = Arc::new(Inner { provider, url, is_local, addresses, expected, chain_id });
-        Ok(Self { inner, patience: PATIENCE })
+        let inner = Arc::new(Inner {
+            provider,
+            url,
+            is_local,
+            addresses,
+            expected,
+            confirmations,
+            chain_id,
+        });
+        Ok(Self { inner, patience: PATIENCE, at: BlockNumberOrTag::Latest })
     }
 
     /// The same link, trying every call for so long while nobody answers.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
-        Self { inner: Arc::clone(&self.inner), patience }
+        Self { patience, ..self.clone() }
     }
 
     /// Checks that the tilth contracts are there and gives the chain's id.
@@ -168,7 +188,7 @@ impl Link {
         id.await.copied()
     }
 
-    /// Calls a view function on the latest state.
+    /// Calls a view function on the latest state; of a link that was [`confirmed`](Link::confirmed) on that of its block.
     ///
     /// # Errors
     /// [`ChainError::Reverted`] when the contract refuses, [`ChainError::BadAnswer`] when there is
@@ -177,7 +197,7 @@ impl Link {
         let action = C::SIGNATURE;
         let request =
             TransactionRequest::default().with_to(to).with_input(Bytes::from(call.abi_encode()));
-        let answer = self.simulate(action, request, BlockNumberOrTag::Latest).await?;
+        let answer = self.simulate(action, request, self.at).await?;
         C::abi_decode_returns(&answer)
             .map_err(|error| ChainError::BadAnswer { action, detail: error.to_string() })
     }

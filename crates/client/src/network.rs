@@ -14,6 +14,9 @@ use tilth_service::files::write_whole;
 
 /// Largest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 10;
+/// Most [`Network::confirmations`]: nodes know the state of their last 128 blocks, of which those that are late lack some,
+/// and a beacon must be noted within 256 blocks.
+pub const MAX_CONFIRMATIONS: u32 = 64;
 
 /// A network as commands see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,10 @@ pub struct Network {
     pub first_block: u64,
     /// Whether the payment token wraps the chain's native coin (WGRAIN).
     pub wraps_native: bool,
+    /// Blocks that something must have on top before it is believed, at most [`MAX_CONFIRMATIONS`]: on a foreign chain as
+    /// many as it may take back. 0, as in files of before, is for a chain of tilth's own, which takes nothing back.
+    #[serde(default)]
+    pub confirmations: u32,
 }
 
 /// Addresses of the contracts, by name.
@@ -132,8 +139,16 @@ impl Network {
         }
         let text =
             fs::read_to_string(&path).map_err(|e| problem(format!("{}: {e}", path.display())))?;
-        let network =
+        let network: Self =
             serde_json::from_str(&text).map_err(|e| problem(format!("{}: {e}", path.display())))?;
+        if network.confirmations > MAX_CONFIRMATIONS {
+            let found = network.confirmations;
+            let detail = format!(
+                "{}: {found} confirmations, but there can be {MAX_CONFIRMATIONS} at most",
+                path.display()
+            );
+            return Err(problem(detail));
+        }
         Ok(Some(network))
     }
 
@@ -170,6 +185,7 @@ mod tests {
             contracts: Addresses::predeployed().into(),
             first_block: 0,
             wraps_native: true,
+            confirmations: 12,
         };
         network.save(dir.path()).unwrap();
         assert_eq!(Network::load(dir.path()), Ok(Some(network)));
@@ -179,5 +195,29 @@ mod tests {
         }
         fs::write(Network::path(dir.path()), vec![b' '; 1 << 20]).unwrap();
         assert!(Network::load(dir.path()).is_err());
+    }
+
+    #[test]
+    fn files_of_before_wait_for_no_confirmations_and_too_many_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut network = Network {
+            rpc_url: "https://rpc.example.org".into(),
+            chain_id: 7,
+            contracts: Addresses::predeployed().into(),
+            first_block: 0,
+            wraps_native: false,
+            confirmations: 0,
+        };
+        let mut written = serde_json::to_value(&network).unwrap();
+        assert_eq!(written.as_object_mut().unwrap().remove("confirmations"), Some(0.into()));
+        fs::write(Network::path(dir.path()), written.to_string()).unwrap();
+        assert_eq!(Network::load(dir.path()), Ok(Some(network.clone())));
+        network.confirmations = MAX_CONFIRMATIONS;
+        network.save(dir.path()).unwrap();
+        assert_eq!(Network::load(dir.path()), Ok(Some(network.clone())));
+        network.confirmations += 1;
+        network.save(dir.path()).unwrap();
+        let problem = Network::load(dir.path()).unwrap_err();
+        assert!(problem.detail.contains("65 confirmations"), "{problem}");
     }
 }

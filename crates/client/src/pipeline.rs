@@ -363,7 +363,9 @@ impl Pipeline {
         let money = self.jobs.money(&prepared, record.funds).await?;
         let call = self.jobs.opening(&prepared, money, &self.tag).await?;
         let account = self.jobs.account();
-        let from_block = account.link().block_number().await?;
+        // It may also get into a block in the place of one of the last, if those are taken back.
+        let head = account.link().block_number().await?;
+        let from_block = head.saturating_sub(account.link().confirmations().into());
         let transaction = account.sign_call(account.link().addresses().job_book, call).await?;
         let intent = Intent::new(transaction, &prepared.spec, from_block);
         self.record.stages[stage].signed = Some(intent);

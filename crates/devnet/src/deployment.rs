@@ -37,6 +37,7 @@ pub(crate) async fn deploy(
         contracts: addresses.into(),
         first_block,
         wraps_native: params.token.is_none(),
+        confirmations: 0,
     })
 }
 

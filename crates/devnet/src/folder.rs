@@ -130,6 +130,7 @@ mod tests {
             contracts: tilth_contracts::Addresses::predeployed().into(),
             first_block: 5,
             wraps_native: true,
+            confirmations: 0,
         };
         for (chain_id, kept) in [(CHAIN_ID, false), (1, true)] {
             fs::create_dir_all(&accounts).unwrap();

@@ -79,6 +79,8 @@ pub enum ChainChoice {
         url: String,
         /// Pays for deployment, gas and stakes.
         funder: PrivateKeySigner,
+        /// [`Network::confirmations`] of this chain; `None`: as the folder's network file says, or 0.
+        confirmations: Option<u32>,
     },
 }
 
@@ -120,8 +122,10 @@ impl Devnet {
                     own_chain(&folder, *listen, *interval, funder.address(), treasury).await?;
                 (Some(chain), network, funder)
             }
-            ChainChoice::External { url, funder } => {
-                (None, external_chain(&folder, url, funder, treasury).await?, funder.clone())
+            ChainChoice::External { url, funder, confirmations } => {
+                let mut network = external_chain(&folder, url, funder, treasury).await?;
+                network.confirmations = confirmations.unwrap_or(network.confirmations);
+                (None, network, funder.clone())
             }
         };
         network.save(folder.path())?;
@@ -315,6 +319,7 @@ async fn own_chain(
         contracts: Addresses::predeployed().into(),
         first_block: 0,
         wraps_native: true,
+        confirmations: 0,
     };
     Ok((chain, network))
 }
@@ -332,7 +337,8 @@ async fn external_chain(
             return Ok(network);
         }
     }
-    // The addresses are known only after deployment; a link for plain transactions needs none.
+    // The addresses are known only after deployment; a link for plain transactions needs none. It waits for no
+    // confirmations: what the same account sends afterwards does, and is deep only if all that came before it is.
     let link = Link::open(url, Addresses::predeployed()).map_err(|error| error.problem())?;
     let funder = Account::new(link, funder.clone());
     deployment::deploy(url, &funder, &DeployParams::standard(treasury)).await

@@ -239,6 +239,7 @@ impl Chain {
         Ok(())
     }
 
+    /// As of now, not as of the last block that stays: what has refused the move saw no less. The logs tell what stays.
     async fn standing(&self, range: RangeId) -> Standing {
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
         let Ok(now) = self.link.read(self.job_book(), call).await else { return Standing::Unknown };

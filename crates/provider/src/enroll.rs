@@ -180,6 +180,7 @@ mod tests {
                 contracts: Addresses::predeployed().into(),
                 first_block: 0,
                 wraps_native: true,
+                confirmations: 0,
             },
             owner: PrivateKeySigner::from_bytes(&[1; 32].into()).unwrap(),
             node: PrivateKeySigner::from_bytes(&[2; 32].into()).unwrap(),

@@ -87,7 +87,8 @@ fn age(path: &Path) -> Option<Duration> {
 }
 
 async fn what_is_said(shop: &Shop, range: RangeId) -> Result<Said, ChainError> {
-    let link = &shop.chain.link;
+    // What goes because a range is over would be missed if that were taken back.
+    let link = &shop.chain.link.confirmed().await?;
     let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
     let now = link.read(link.addresses().job_book, call).await?;
     let said = of_range(&now, shop.chain.owner.address());

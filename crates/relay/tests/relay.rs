@@ -135,6 +135,7 @@ async fn a_relay_of_a_network_that_cannot_be_read_admits_nobody() {
         contracts: tilth_contracts::Addresses::predeployed().into(),
         first_block: 0,
         wraps_native: true,
+        confirmations: 0,
     };
     let (keep_clients, outage) = (Duration::from_secs(60), Duration::from_secs(60));
     let rule = tilth_relay::NetworkRule { network, least_stake: 0, keep_clients, outage };

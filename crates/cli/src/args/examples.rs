@@ -18,7 +18,8 @@ pub const UP: &str = "\
 Examples:
   tilth up
   tilth up --providers 2 --auditors 7 --slots 2
-  tilth up --rpc http://127.0.0.1:8545 --key funder.key --dir farm";
+  tilth up --rpc http://127.0.0.1:8545 --key funder.key --dir farm
+  tilth up --rpc https://rpc.example.org --key funder.key --confirmations 5 --dir farm";
 
 pub const RUN: &str = "\
 Examples:

@@ -66,6 +66,20 @@ fn every_command_has_examples_and_they_are_understood() {
 }
 
 #[test]
+fn confirmations_are_those_of_a_foreign_chain_and_bounded() {
+    let understood = |words: &[&str]| {
+        let typed = [["tilth", "up"].as_slice(), words].concat();
+        Cli::try_parse_from(typed).is_ok()
+    };
+    for (confirmations, is_understood) in [("0", true), ("64", true), ("65", false), ("-1", false)]
+    {
+        let words = ["--rpc", "http://127.0.0.1:1", "--confirmations", confirmations];
+        assert_eq!(understood(&words[..]), is_understood, "{confirmations}");
+        assert!(!understood(&words[2..]), "tilth's own chain takes nothing back");
+    }
+}
+
+#[test]
 fn what_a_run_and_a_quote_are_told_of_replicas_is_bounded_alike() {
     for command in ["run", "quote"] {
         let told = |replicas: &str| {

@@ -119,6 +119,7 @@ impl Farm {
             contracts: Addresses::predeployed().into(),
             first_block: 0,
             wraps_native: true,
+            confirmations: 0,
         };
         let mut machines = Vec::new();
         for (name, number) in names {

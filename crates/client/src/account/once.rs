@@ -12,7 +12,7 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Order, PATIENCE, Sent, is_known, is_stale, overtaken};
+use super::{Account, Order, Sent, is_known, is_stale, overtaken};
 use crate::{ChainError, link::Fees};
 
 /// A signed call of a contract function that may not have been handed in yet.
@@ -51,7 +51,7 @@ impl Account {
         Ok(Signed { to, input, gas: order.gas, nonce, max_fee, priority_fee, hash, raw })
     }
 
-    /// Hands a signed call in, perhaps not for the first time, and waits until it is in a block.
+    /// Hands a signed call in, perhaps not for the first time, and waits until it is in a block that stays.
     /// `None`: its nonce is used by another transaction (or by this one with a higher fee, which only the
     /// process that raised it can tell), so this one can never happen any more.
     ///
@@ -78,7 +78,7 @@ impl Account {
             raw: signed.raw.to_vec(),
             hashes: vec![signed.hash],
         };
-        match self.wait(&order, sent, Instant::now() + PATIENCE).await? {
+        match self.wait(&order, sent, Instant::now() + self.patience()).await? {
             Some(receipt) if receipt.status() => Ok(Some(receipt)),
             Some(receipt) => {
                 Err(self.refusal(&order, &receipt).await.unwrap_or_else(|| overtaken(&receipt)))

@@ -13,7 +13,7 @@ use tilth_verification::{
 use super::words::{Millis, Question};
 use crate::{ChainError, Link, clock};
 
-/// A case at a moment.
+/// A case at a moment: as it is in the last block that is believed, by the clock of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
     /// Where it stands.
@@ -51,7 +51,11 @@ pub struct View {
 pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View, ChainError> {
     let at = *link.addresses();
     let (job, seq) = (range.job.0, range.seq);
-    // The head first: what is read after it is at least as new.
+    // What is shown on the strength of a view stays shown: leaves, answers and salts are in the open as soon as they are
+    // sent. Were the commitment taken back that had come before, whoever made it could make another one with what it has
+    // read. So nothing is seen that could be taken back. Deadlines do not wait for that: time and head are of now.
+    let link = &link.confirmed().await?;
+    // The head first: where nothing is taken back, what is read after it is at least as new.
     let block = link.block_number().await?;
     // The range before its case: the verdict that ends a range closes its case, and a case that is read later is not older.
     let state = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?.state;

@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use tilth_contracts::Addresses;
 
 use super::*;
-use crate::test_node::{Said, serve};
+use crate::{
+    test_chain::TestChain,
+    test_node::{Said, serve},
+};
 
 /// A node that has no logs, or one.
 #[derive(Debug, Default)]
@@ -146,4 +149,41 @@ async fn a_node_that_says_its_height_and_no_logs_is_not_back() {
     node.height.store(12, Ordering::Relaxed);
     assert!(follow.look().await.unwrap().is_none());
     assert_eq!(follow.next, 13);
+}
+
+#[tokio::test]
+async fn what_is_delivered_is_never_taken_back_and_nothing_is_left_out() {
+    for (seed, reach) in (0..24).zip([1, 2, 3, 8].into_iter().cycle()) {
+        let chain = Arc::new(Mutex::new(TestChain::new(seed, reach)));
+        let link = TestChain::link(&chain, u32::try_from(reach).unwrap()).await;
+        let mut follow = Follow::new(&link, Scope::default());
+        let mut told = Vec::new();
+        for _ in 0..100 {
+            match follow.look().await.unwrap() {
+                Some(News::Logs { logs, certain, .. }) => {
+                    assert_eq!(certain, follow.next);
+                    let at = |log: &Log| log.block_number.zip(log.block_hash).unwrap();
+                    told.extend(logs.iter().map(at));
+                }
+                None => {}
+                news => panic!("seed {seed}: {news:?}"),
+            }
+        }
+        let mut chain = chain.lock().unwrap();
+        for _ in 0..200 {
+            chain.step();
+        }
+        assert_eq!(told, chain.up_to(follow.next - 1), "seed {seed}");
+        assert!(chain.taken_back > 10 && told.len() > 5, "seed {seed}: {}", told.len());
+    }
+}
+
+#[tokio::test]
+async fn a_scope_can_ask_for_more_confirmations_than_the_network_but_not_for_fewer() {
+    let chain = Arc::new(Mutex::new(TestChain::new(0, 3)));
+    let link = TestChain::link(&chain, 3).await;
+    for (asked, waited_for) in [(0, 3), (3, 3), (9, 9)] {
+        let scope = Scope { confirmations: asked, ..Scope::default() };
+        assert_eq!(Follow::new(&link, scope).scope.confirmations, waited_for);
+    }
 }

@@ -15,7 +15,7 @@ use crate::{ChainError, Link, audit::Millis, clock};
 const PRIMARY: u8 = 1;
 const MATE: u8 = 2;
 
-/// A replica at a moment.
+/// A replica at a moment: as it is in the last block that is believed, by the clock of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
     /// Where it stands.
@@ -61,7 +61,10 @@ pub struct View {
 pub async fn look(link: &Link, range: RangeId) -> Result<View, ChainError> {
     let at = *link.addresses();
     let (job, seq) = (range.job.0, range.seq);
-    // The head first: what is read after it is at least as new.
+    // As of audits, nothing is seen that could be taken back: a mate whose commitment was taken back after the primary had
+    // shown its root could commit to that.
+    let link = &link.confirmed().await?;
+    // The head first: where nothing is taken back, what is read after it is at least as new.
     let block = link.block_number().await?;
     // The range before its replica: what ends a range closes its replica first, and what is read later is not older.
     let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;

@@ -1,6 +1,9 @@
 //! Transactions, balances and events.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use alloy::{
     primitives::{Address, Bytes, U256},
@@ -214,6 +217,7 @@ async fn nothing_is_signed_for_another_chain_than_the_networks() {
         contracts: Addresses::predeployed().into(),
         first_block: 0,
         wraps_native: true,
+        confirmations: 0,
     };
     let account = |network: &tilth_client::Network| {
         let signer = alloy::signers::local::PrivateKeySigner::from_bytes(&[1; 32].into()).unwrap();
@@ -226,4 +230,43 @@ async fn nothing_is_signed_for_another_chain_than_the_networks() {
     assert_eq!(world.account(1).next_nonce().await.unwrap(), 0);
     network.chain_id = 7357;
     account(&network).send(Address::ZERO, Bytes::new(), U256::ONE).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_done_and_believed_lies_as_deep_as_the_network_says() {
+    let world = World::start().await;
+    let network = tilth_client::Network {
+        rpc_url: world.url.clone(),
+        chain_id: 7357,
+        contracts: Addresses::predeployed().into(),
+        first_block: 0,
+        wraps_native: true,
+        confirmations: 3,
+    };
+    let link = Link::to(&network).unwrap();
+    let signer = alloy::signers::local::PrivateKeySigner::from_bytes(&[1; 32].into()).unwrap();
+    let account = Account::new(link.clone(), signer);
+    let (owner, ledger) = (account.address(), link.addresses().ledger);
+    let mut depositing =
+        tokio::spawn(async move { money::deposit(&account, Amount(5), true).await });
+    // This chain makes blocks for transactions only, so none comes on top by itself.
+    let deadline = Instant::now() + PATIENCE;
+    while link.read(ledger, Ledger::accountCall { owner }).await.unwrap().free == 0 {
+        assert!(Instant::now() < deadline);
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut depositing).await;
+        assert!(early.is_err(), "{early:?}");
+    }
+    let block = link.block_number().await.unwrap();
+    let follow = || Follow::new(&link, Scope::contracts([ledger], 0));
+    let free = || Ledger::accountCall { owner };
+    for on_top in 0..3 {
+        let believed = link.confirmed().await.unwrap().read(ledger, free()).await.unwrap().free;
+        assert_eq!(believed, 0, "{on_top} blocks on top");
+        let News::Logs { logs, to, .. } = follow().next().await else { panic!("no head") };
+        assert!(logs.is_empty() && to < block, "{on_top} blocks on top: {logs:?}");
+        world.advance(1).await;
+    }
+    assert_eq!(link.confirmed().await.unwrap().read(ledger, free()).await.unwrap().free, 5);
+    assert_eq!(deposits(&mut follow().spawn(), 1).await.0, [5]);
+    tokio::time::timeout(PATIENCE, depositing).await.unwrap().unwrap().unwrap();
 }

@@ -33,10 +33,14 @@ pub async fn auditors(world: &World, count: u8) -> Vec<Auditor> {
     for key in keys(count) {
         auditors.push(world.auditor(key).await);
     }
+    on_the_line(world).await;
+    auditors
+}
+
+async fn on_the_line(world: &World) {
     let account = world.account(1);
     let joined = account.link().now().await.unwrap();
     wait("they are on the line", async || account.link().next_time().await.unwrap() > joined).await;
-    auditors
 }
 
 async fn stop(auditors: Vec<Auditor>) {
@@ -97,6 +101,39 @@ async fn an_honest_audited_job_is_paid_and_its_auditors_are_too() {
         earned += owed + money::balances(link, owner).await.unwrap().free.0;
     }
     assert!(earned > 0);
+    provider.say("drain");
+    assert_eq!(provider.hear(), "drained");
+    stop(auditors).await;
+}
+
+/// Claim, submission, draw, naming, commitments, opening, votes and pay, each of them with blocks on top before the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audited_job_is_paid_where_all_wait_for_confirmations() {
+    let world = World::start_deep(2).await;
+    let provider = world.provider(2, 1);
+    let auditor = |key| Box::pin(world.auditor(key));
+    let (client, a, b, c, d, e, f, g) = tokio::join!(
+        Box::pin(world.client()),
+        auditor(10),
+        auditor(11),
+        auditor(12),
+        auditor(13),
+        auditor(14),
+        auditor(15),
+        auditor(16)
+    );
+    let auditors = vec![a, b, c, d, e, f, g];
+    assert_eq!(auditors.len(), usize::from(LEAST));
+    on_the_line(&world).await;
+    let mut provider = provider.expect("up");
+    let order = order(1);
+    let agreed = client.submit(&world, &order).await;
+    let progress = client.finish(client.tend(&agreed)).await;
+    let audits = progress.audits.expect("an audited job shows its audits");
+    // A newcomer is audited always.
+    assert_eq!((audits.upheld, progress.totals.settled), (1, 1), "{audits:?}");
+    client.check_outputs(&world, &agreed, &order.script).await;
+    assert_eq!(stake_of(&world, &provider).await, 50 * GRAIN, "the stake is untouched");
     provider.say("drain");
     assert_eq!(provider.hear(), "drained");
     stop(auditors).await;

@@ -15,7 +15,7 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, U256};
 use tempfile::TempDir;
 use tilth_blobs::{Blobs, Config as BlobsConfig, Relays};
-use tilth_chain::{Chain, Clock, Config, Genesis, Predeploy};
+use tilth_chain::{Chain, Clock, Config, Genesis, Predeploy, Production};
 use tilth_client::{
     Account, Agreed, Jobs, Link, Network, Progress, Tend, Tending, job_file, money,
 };
@@ -48,6 +48,18 @@ impl World {
 
     /// A world whose chain has a clock of its own.
     pub async fn start_at(clock: Clock) -> Self {
+        Self::start_making(clock, Production::Instant).await
+    }
+
+    /// A world in which nothing is believed that has not so many blocks on top. Its chain makes one a second.
+    pub async fn start_deep(confirmations: u32) -> Self {
+        let blocks = Production::Interval(Duration::from_secs(1));
+        let mut world = Self::start_making(Clock::system(), blocks).await;
+        world.network.confirmations = confirmations;
+        world
+    }
+
+    async fn start_making(clock: Clock, production: Production) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Workers run as another user when the tests run as root.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -70,6 +82,7 @@ impl World {
         let mut config = Config::in_memory(genesis);
         config.dir = Some(dir.path().join("chain"));
         config.clock = clock;
+        config.production = production;
         let chain = tilth_chain::spawn(config.clone()).await.unwrap();
         config.rpc = chain.rpc_addr();
         let network = Network {
@@ -78,6 +91,7 @@ impl World {
             contracts: addresses.into(),
             first_block: 0,
             wraps_native: true,
+            confirmations: 0,
         };
         Self { dir, config, chain: Some(chain), network }
     }
@@ -132,8 +146,7 @@ impl World {
     }
 
     pub fn account(&self, number: u8) -> Account {
-        let link = Link::open(&self.network.rpc_url, self.network.contracts.into()).unwrap();
-        Account::new(link, signer(number))
+        Account::new(Link::to(&self.network).unwrap(), signer(number))
     }
 
     /// A client with money in the Ledger.
