@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IAudits} from "./interfaces/IAudits.sol";
 import {IBench} from "./interfaces/IBench.sol";
+import {IHolders} from "./interfaces/IHolders.sol";
 import {IJudge, IJudged} from "./interfaces/IJudge.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {IReplicas} from "./interfaces/IReplicas.sol";
@@ -12,11 +13,15 @@ import {Parameters} from "./libraries/Parameters.sol";
 /// @title The judge of JobBook and Registry: passes on what they ask, and what those who judge decide.
 /// @dev Holds nothing and keeps nothing, so there is nothing that a call from within a call could find half done.
 contract Bench is IBench {
+    /// @dev What a job can ask for here besides its audits.
+    uint8 private constant JOB_FLAGS = Flags.REPLICATED | Flags.KEPT;
+
     IJudged public immutable jobBook;
     IRegistry public immutable registry;
     IAudits public immutable audits;
     address public immutable waiting;
     IReplicas public immutable replicas;
+    IHolders public immutable holders;
 
     modifier onlyJobBook() {
         if (msg.sender != address(jobBook)) revert NotJobBook(msg.sender);
@@ -24,7 +29,8 @@ contract Bench is IBench {
     }
 
     modifier onlyTheBench() {
-        if (msg.sender != address(audits) && msg.sender != address(replicas)) revert NotOnTheBench(msg.sender);
+        bool judges = msg.sender == address(audits) || msg.sender == address(replicas) || msg.sender == address(holders);
+        if (!judges) revert NotOnTheBench(msg.sender);
         _;
     }
 
@@ -39,22 +45,34 @@ contract Bench is IBench {
     }
 
     /// @dev What nobody here knows must not pass as if it asked for nothing.
-    modifier onlyKnown(uint8 flags) {
-        if (flags & ~(Flags.ACKNOWLEDGED | Flags.REPLICATED) != Flags.AUDITED) revert UnknownFlags(flags);
+    modifier onlyKnown(uint8 flags, uint8 known) {
+        if (flags & ~known != Flags.AUDITED) revert UnknownFlags(flags);
         _;
     }
 
-    constructor(IJudged jobBook_, IRegistry registry_, IAudits audits_, address waiting_, IReplicas replicas_) {
+    constructor(
+        IJudged jobBook_,
+        IRegistry registry_,
+        IAudits audits_,
+        address waiting_,
+        IReplicas replicas_,
+        IHolders holders_
+    ) {
         if (address(jobBook_) == address(0) || address(registry_) == address(0)) revert BadDeployment();
         if (address(audits_) == address(0) || waiting_ == address(0)) revert BadDeployment();
-        if (address(replicas_) == address(0)) revert BadDeployment();
-        (jobBook, registry, audits, waiting, replicas) = (jobBook_, registry_, audits_, waiting_, replicas_);
+        if (address(replicas_) == address(0) || address(holders_) == address(0)) revert BadDeployment();
+        (jobBook, registry, audits) = (jobBook_, registry_, audits_);
+        (waiting, replicas, holders) = (waiting_, replicas_, holders_);
     }
 
     // ------------------------------------------------------------------ JobBook
 
     /// @inheritdoc IJudge
-    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags) external onlyJobBook onlyKnown(flags) {
+    function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags)
+        external
+        onlyJobBook
+        onlyKnown(flags, JOB_FLAGS)
+    {
         // What is audited is a root, and of a replicated range there is none yet.
         if (flags & Flags.REPLICATED != 0) {
             return replicas.submitted(jobId, seq, provider, audits.rateNow(provider));
@@ -66,18 +84,27 @@ contract Bench is IBench {
     function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags)
         external
         view
-        onlyKnown(flags)
+        onlyKnown(flags, JOB_FLAGS | Flags.ACKNOWLEDGED)
         returns (Bill memory b)
     {
         // Without a case there is nothing to pay, and a replicated range has none before its replica is closed.
         (b.mayPay, b.charge) = audits.bill(jobId, seq, value);
+        // Whose client has it need not be held by others.
+        if (b.mayPay && flags & (Flags.KEPT | Flags.ACKNOWLEDGED) == Flags.KEPT) b.mayPay = holders.mayPay(jobId, seq);
         if (flags & Flags.REPLICATED == 0) return b;
         b.mate = replicas.mateOf(jobId, seq);
         if (b.mate != 0) b.mateCharge = value * Parameters.AUDIT_SHARE / Parameters.ONE;
     }
 
     /// @inheritdoc IJudge
-    function room(uint64 jobId, uint32 provider, uint8 flags) external view onlyKnown(flags) returns (uint256) {
+    function room(uint64 jobId, uint32 provider, uint8 flags)
+        external
+        view
+        onlyKnown(flags, JOB_FLAGS)
+        returns (uint256)
+    {
+        // Whoever claims must know what others get for holding what it makes: without them it is not paid.
+        if (flags & Flags.KEPT != 0 && !holders.isFunded(jobId)) return 0;
         return audits.room(provider);
     }
 

@@ -19,7 +19,8 @@ import {Slots} from "./libraries/Slots.sol";
 /// settle and finish only. A claim writes the job's one hot slot and one new slot, a submission one more new slot (the root).
 /// In a job on the clock the first claim or return of a block writes the clock's slot, too; every range has its own price
 /// there, kept as a level. Calls go to the Ledger and the Registry, which call nobody, in audited jobs to the judge, and last
-/// in `finish` to the job's callback contract. Opening a job, topping it up, cancelling and finishing it are JobDesk's code.
+/// in `finish` to the job's callback contract. Opening a job, topping it up, cancelling and finishing it, and
+/// ranges that come back, are JobDesk's code.
 contract JobBook is JobStore, IJudged {
     using SafeCast for uint256;
 
@@ -108,38 +109,14 @@ contract JobBook is JobStore, IJudged {
 
     /// @inheritdoc IJobBook
     function release(uint64 jobId, uint32 seq) external {
-        Store storage s = _jobs[jobId];
-        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
-        if (r.state != RangeState.Claimed) revert WrongRangeState(jobId, seq, r.state);
-        uint256 number = _registry.standing(msg.sender).number;
-        if (number == 0) revert NotNode(msg.sender);
-        if (r.provider != number) revert NotYourRange(jobId, seq);
-        Pace memory p = Slots.unpackPace(s.paces[number]);
-        bool free = p.releases < FREE_RELEASES;
-        if (p.releases < type(uint8).max) p.releases += 1;
-        s.paces[number] = Slots.packPace(p);
-        (uint128 escrow, address owner, uint128 bond) = _takeBack(s, seq, r, RangeState.Released, free ? 0 : BOND_BPS);
-        emit RangeReleased(jobId, seq, owner, p.releases, bond, escrow);
+        Facet.run(_desk);
     }
 
     // ------------------------------------------------------------------ anyone
 
     /// @inheritdoc IJobBook
     function expire(uint64 jobId, uint32[] calldata seqs) external returns (uint256 done) {
-        _checkSeqs(seqs);
-        Store storage s = _jobs[jobId];
-        uint256 timeout = Slots.unpackCost(s.cost).rangeTimeout;
-        for (uint256 i = 0; i < seqs.length; ++i) {
-            Slots.Head memory r = Slots.unpackHead(s.ranges[seqs[i]].head);
-            if (r.state != RangeState.Claimed || block.timestamp <= r.at + timeout) continue;
-            Pace memory p = Slots.unpackPace(s.paces[r.provider]);
-            p.cap = 0;
-            s.paces[r.provider] = Slots.packPace(p);
-            (uint128 escrow, address owner, uint128 bond) = _takeBack(s, seqs[i], r, RangeState.Expired, BOND_BPS);
-            emit RangeExpired(jobId, seqs[i], owner, bond, escrow);
-            ++done;
-        }
-        if (done == 0) revert NothingToDo(jobId);
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IJobBook
@@ -327,71 +304,16 @@ contract JobBook is JobStore, IJudged {
         s.paces[r.provider] = Slots.packPace(Sizing.afterSubmission(p, cost.targetSeconds, r.count, since, onTime));
     }
 
-    /// @dev A claimed range comes back, `bondBps` of its value from the provider's stake.
-    function _takeBack(Store storage s, uint32 seq, Slots.Head memory r, RangeState state, uint256 bondBps)
-        private
-        returns (uint128 escrow, address owner, uint128 bond)
-    {
-        Slots.Cost memory cost = Slots.unpackCost(s.cost);
-        uint256 value = _ceiling(cost, r.count) * _priceOf(s, cost, r.level);
-        escrow = _putBack(s, seq, r, state, cost.clock, _forAll(cost, value));
-        (owner, bond) =
-            _registry.dropped(r.provider.toUint32(), value.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
-    }
-
-    /// @dev A range comes back: its money to the escrow, its tasks to the stack.
-    function _putBack(Store storage s, uint32 seq, Slots.Head memory r, RangeState state, bool clock, uint256 value)
-        private
-        returns (uint128 escrow)
-    {
-        Record storage record = s.ranges[seq];
-        record.head = Slots.inState(record.head, state);
-        Slots.Hot memory hot = Slots.unpackHot(s.hot);
-        Slots.Course memory course = Slots.unpackCourse(s.course);
-        if (clock) s.clock = Slots.packClock(_tick(s, hot, course));
-        hot.escrow += value;
-        hot.outstanding -= 1;
-        // Failures of a range that only now comes back do not count.
-        hot.failures -= r.failures;
-        s.hot = Slots.packHot(hot);
-        s.returned[course.returnedPieces] = Piece({from: r.from.toUint32(), count: r.count.toUint32()});
-        course.returnedPieces += 1;
-        course.returnedTasks += r.count;
-        s.course = Slots.packCourse(course);
-        escrow = hot.escrow.toUint128();
-    }
+    // ------------------------------------------------------------------ judge
 
     /// @inheritdoc IJudged
     function reject(uint64 jobId, uint32 seq) external {
-        if (msg.sender != address(_judge)) revert NotJudge(msg.sender);
-        Store storage s = _jobs[jobId];
-        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
-        if (r.state != RangeState.Submitted) revert WrongRangeState(jobId, seq, r.state);
-        Slots.Cost memory cost = Slots.unpackCost(s.cost);
-        uint256 value = r.units * _priceOf(s, cost, r.level);
-        uint128 escrow = _putBack(s, seq, r, RangeState.Rejected, cost.clock, _forAll(cost, value));
-        if (r.failures != 0) _reopen(jobId, s);
-        _registry.settled(r.provider.toUint32(), _exposed(cost, value).toUint128());
-        emit RangeRejected(jobId, seq, _registry.ownerOf(r.provider.toUint32()), escrow);
+        Facet.run(_desk);
     }
 
     /// @inheritdoc IJudged
     function unseal(uint64 jobId, uint32 seq, bytes32 root) external {
-        if (msg.sender != address(_judge)) revert NotJudge(msg.sender);
-        Record storage record = _jobs[jobId].ranges[seq];
-        RangeState state = Slots.unpackHead(record.head).state;
-        if (state != RangeState.Submitted) revert WrongRangeState(jobId, seq, state);
-        record.root = root;
-        emit RangeUnsealed(jobId, seq, root);
-    }
-
-    /// @dev Failures that a rejected range only claimed must not end the job.
-    function _reopen(uint64 jobId, Store storage s) private {
-        Slots.Hot memory hot = Slots.unpackHot(s.hot);
-        if (hot.state != JobState.Draining || hot.failures > Slots.unpackCourse(s.course).maxFailures) return;
-        hot.state = JobState.Open;
-        s.hot = Slots.packHot(hot);
-        emit JobReopened(jobId, hot.failures.toUint32());
+        Facet.run(_desk);
     }
 
     // ------------------------------------------------------------------ settlement

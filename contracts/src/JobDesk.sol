@@ -9,7 +9,7 @@ import {Flags} from "./libraries/Flags.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 import {Slots} from "./libraries/Slots.sol";
 
-/// @title Where jobs are opened, funded and ended: code of the JobBook that does not fit into it.
+/// @title Where jobs are opened, funded and ended, and where ranges come back: code of the JobBook that does not fit into it.
 /// @notice JobBook runs this code on its own storage (DELEGATECALL), always this contract and none else. Called directly it
 /// refuses.
 contract JobDesk is JobLayout {
@@ -42,6 +42,7 @@ contract JobDesk is JobLayout {
             parallelism: terms.parallelism,
             clock: terms.finishSeconds != 0,
             flags: (terms.audited ? Flags.AUDITED : 0) | (terms.replicas == 0 ? 0 : Flags.REPLICATED)
+                | (terms.kept ? Flags.KEPT : 0)
         });
         s.cost = Slots.packCost(cost);
         s.course = Slots.packCourse(
@@ -122,6 +123,117 @@ contract JobDesk is JobLayout {
         _callBack(jobId, s.callback, root);
     }
 
+    // ------------------------------------------------------------------ ranges that come back
+
+    /// @notice See IJobBook.release.
+    function release(uint64 jobId, uint32 seq) external throughJobBook {
+        Store storage s = _jobs[jobId];
+        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
+        if (r.state != IJobBook.RangeState.Claimed) revert IJobBook.WrongRangeState(jobId, seq, r.state);
+        uint256 number = _registry.standing(msg.sender).number;
+        if (number == 0) revert IJobBook.NotNode(msg.sender);
+        if (r.provider != number) revert IJobBook.NotYourRange(jobId, seq);
+        IJobBook.Pace memory p = Slots.unpackPace(s.paces[number]);
+        bool free = p.releases < FREE_RELEASES;
+        if (p.releases < type(uint8).max) p.releases += 1;
+        s.paces[number] = Slots.packPace(p);
+        (uint128 escrow, address owner, uint128 bond) =
+            _takeBack(s, seq, r, IJobBook.RangeState.Released, free ? 0 : BOND_BPS);
+        emit IJobBook.RangeReleased(jobId, seq, owner, p.releases, bond, escrow);
+    }
+
+    /// @notice See IJobBook.expire.
+    function expire(uint64 jobId, uint32[] calldata seqs) external throughJobBook returns (uint256 done) {
+        _checkSeqs(seqs);
+        Store storage s = _jobs[jobId];
+        uint256 timeout = Slots.unpackCost(s.cost).rangeTimeout;
+        for (uint256 i = 0; i < seqs.length; ++i) {
+            Slots.Head memory r = Slots.unpackHead(s.ranges[seqs[i]].head);
+            if (r.state != IJobBook.RangeState.Claimed || block.timestamp <= r.at + timeout) continue;
+            IJobBook.Pace memory p = Slots.unpackPace(s.paces[r.provider]);
+            p.cap = 0;
+            s.paces[r.provider] = Slots.packPace(p);
+            (uint128 escrow, address owner, uint128 bond) =
+                _takeBack(s, seqs[i], r, IJobBook.RangeState.Expired, BOND_BPS);
+            emit IJobBook.RangeExpired(jobId, seqs[i], owner, bond, escrow);
+            ++done;
+        }
+        if (done == 0) revert IJobBook.NothingToDo(jobId);
+    }
+
+    /// @notice See IJudged.reject.
+    function reject(uint64 jobId, uint32 seq) external throughJobBook {
+        if (msg.sender != address(_judge)) revert IJobBook.NotJudge(msg.sender);
+        Store storage s = _jobs[jobId];
+        Slots.Head memory r = Slots.unpackHead(s.ranges[seq].head);
+        if (r.state != IJobBook.RangeState.Submitted) revert IJobBook.WrongRangeState(jobId, seq, r.state);
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        uint256 value = r.units * _priceOf(s, cost, r.level);
+        uint128 escrow = _putBack(s, seq, r, IJobBook.RangeState.Rejected, cost.clock, _forAll(cost, value));
+        if (r.failures != 0) _reopen(jobId, s);
+        _registry.settled(r.provider.toUint32(), _exposed(cost, value).toUint128());
+        emit IJobBook.RangeRejected(jobId, seq, _registry.ownerOf(r.provider.toUint32()), escrow);
+    }
+
+    /// @notice See IJudged.unseal.
+    function unseal(uint64 jobId, uint32 seq, bytes32 root) external throughJobBook {
+        if (msg.sender != address(_judge)) revert IJobBook.NotJudge(msg.sender);
+        Record storage record = _jobs[jobId].ranges[seq];
+        IJobBook.RangeState state = Slots.unpackHead(record.head).state;
+        if (state != IJobBook.RangeState.Submitted) revert IJobBook.WrongRangeState(jobId, seq, state);
+        record.root = root;
+        emit IJobBook.RangeUnsealed(jobId, seq, root);
+    }
+
+    /// @dev Failures that a rejected range only claimed must not end the job.
+    function _reopen(uint64 jobId, Store storage s) private {
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        if (hot.state != IJobBook.JobState.Draining || hot.failures > Slots.unpackCourse(s.course).maxFailures) return;
+        hot.state = IJobBook.JobState.Open;
+        s.hot = Slots.packHot(hot);
+        emit IJobBook.JobReopened(jobId, hot.failures.toUint32());
+    }
+
+    /// @dev A claimed range comes back, `bondBps` of its value from the provider's stake.
+    function _takeBack(Store storage s, uint32 seq, Slots.Head memory r, IJobBook.RangeState state, uint256 bondBps)
+        private
+        returns (uint128 escrow, address owner, uint128 bond)
+    {
+        Slots.Cost memory cost = Slots.unpackCost(s.cost);
+        uint256 value = _ceiling(cost, r.count) * _priceOf(s, cost, r.level);
+        escrow = _putBack(s, seq, r, state, cost.clock, _forAll(cost, value));
+        (owner, bond) =
+            _registry.dropped(r.provider.toUint32(), value.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
+    }
+
+    /// @dev A range comes back: its money to the escrow, its tasks to the stack.
+    function _putBack(
+        Store storage s,
+        uint32 seq,
+        Slots.Head memory r,
+        IJobBook.RangeState state,
+        bool clock,
+        uint256 value
+    ) private returns (uint128 escrow) {
+        Record storage record = s.ranges[seq];
+        record.head = Slots.inState(record.head, state);
+        Slots.Hot memory hot = Slots.unpackHot(s.hot);
+        Slots.Course memory course = Slots.unpackCourse(s.course);
+        if (clock) s.clock = Slots.packClock(_tick(s, hot, course));
+        hot.escrow += value;
+        hot.outstanding -= 1;
+        // Failures of a range that only now comes back do not count.
+        hot.failures -= r.failures;
+        s.hot = Slots.packHot(hot);
+        s.returned[course.returnedPieces] = Piece({from: r.from.toUint32(), count: r.count.toUint32()});
+        course.returnedPieces += 1;
+        course.returnedTasks += r.count;
+        s.course = Slots.packCourse(course);
+        escrow = hot.escrow.toUint128();
+    }
+
+    // ------------------------------------------------------------------ private
+
     /// @dev Tells the callback contract, with bounded gas and without reading what it returns: it can block nothing.
     function _callBack(uint64 jobId, address callback, bytes32 root) private {
         if (callback == address(0)) return;
@@ -157,6 +269,7 @@ contract JobDesk is JobLayout {
         bool late = block.timestamp + t.finishSeconds > t.deadline;
         _refuseIf(clock && (late || t.finishSeconds < Clock.MIN_FINISH), IJobBook.Field.FinishSeconds);
         _refuseIf(t.replicas != 0 && (t.replicas != REPLICAS || !t.audited), IJobBook.Field.Replicas);
+        _refuseIf(t.kept && !t.audited, IJobBook.Field.Kept);
         if (t.audited) _checkAudited(t, clock ? t.floorPrice : t.price);
     }
 

@@ -5,6 +5,7 @@ import {IJobBook} from "./interfaces/IJobBook.sol";
 import {IJudge} from "./interfaces/IJudge.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {Clock} from "./libraries/Clock.sol";
 import {Flags} from "./libraries/Flags.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 import {Sizing} from "./libraries/Sizing.sol";
@@ -152,5 +153,40 @@ abstract contract JobLayout {
 
     function _affordable(Slots.Cost memory cost, uint256 budget) internal pure returns (uint256) {
         return Sizing.affordable(budget, cost.price, cost.unitCap, cost.prepareCap);
+    }
+
+    // ------------------------------------------------------------------ prices and bounds
+
+    /// @dev The clock of a job that is on one, as of now: where the job stood when this block began. That is where it stands
+    /// until the block's first claim or return writes it down.
+    function _tick(Store storage s, Slots.Hot memory hot, Slots.Course memory course)
+        internal
+        view
+        returns (Slots.Clock memory c)
+    {
+        c = Slots.unpackClock(s.clock);
+        if (c.at != block.timestamp) (c.at, c.unclaimed) = (block.timestamp, _unclaimed(hot, course));
+    }
+
+    /// @dev What a unit of a range costs. `cost` is as stored.
+    function _priceOf(Store storage s, Slots.Cost memory cost, uint256 level) internal view returns (uint256) {
+        return cost.clock ? Clock.price(Slots.unpackClock(s.clock).floor, cost.price, level) : cost.price;
+    }
+
+    /// @dev Most units of a range: below 2^63 by MAX_UNIT_CAP, MAX_RANGE_TASKS and MAX_PREPARE_CAP.
+    function _ceiling(Slots.Cost memory cost, uint256 count) internal pure returns (uint256) {
+        return count * cost.unitCap + cost.prepareCap;
+    }
+
+    /// @dev What a submitted range worth so much takes of its provider's exposure. Never more than at its claim, because a task's
+    /// caps are worth as much.
+    function _exposed(Slots.Cost memory cost, uint256 value) internal view returns (uint256) {
+        if (cost.flags == 0) return value;
+        uint256 least = _leastWorth();
+        return value < least ? least : value;
+    }
+
+    function _checkSeqs(uint32[] calldata seqs) internal pure {
+        if (seqs.length > MAX_SEQS) revert IJobBook.TooManyRanges(seqs.length, MAX_SEQS);
     }
 }

@@ -88,6 +88,7 @@ abstract contract JobStore is JobLayout, IJobBook {
         (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
         (j.terms.callback, j.terms.audited) = (s.callback, cost.flags != 0);
         j.terms.replicas = cost.flags & Flags.REPLICATED == 0 ? 0 : REPLICAS;
+        j.terms.kept = cost.flags & Flags.KEPT != 0;
         if (cost.clock) {
             Slots.Clock memory c = Slots.unpackClock(s.clock);
             (j.terms.floorPrice, j.terms.finishSeconds) = (c.floor.toUint96(), c.finish.toUint32());
@@ -140,17 +141,6 @@ abstract contract JobStore is JobLayout, IJobBook {
 
     // ------------------------------------------------------------------ the clock
 
-    /// @dev The clock of a job that is on one, as of now: where the job stood when this block began. That is where it stands
-    /// until the block's first claim or return writes it down.
-    function _tick(Store storage s, Slots.Hot memory hot, Slots.Course memory course)
-        internal
-        view
-        returns (Slots.Clock memory c)
-    {
-        c = Slots.unpackClock(s.clock);
-        if (c.at != block.timestamp) (c.at, c.unclaimed) = (block.timestamp, _unclaimed(hot, course));
-    }
-
     /// @dev From here on `cost.price` is the price in force, if the job is on the clock.
     /// @return word the clock to be stored if something is claimed; 0 with a posted price
     /// @return level of the price
@@ -168,29 +158,7 @@ abstract contract JobStore is JobLayout, IJobBook {
         word = Slots.packClock(c);
     }
 
-    /// @dev What a unit of a range costs. `cost` is as stored.
-    function _priceOf(Store storage s, Slots.Cost memory cost, uint256 level) internal view returns (uint256) {
-        return cost.clock ? Clock.price(Slots.unpackClock(s.clock).floor, cost.price, level) : cost.price;
-    }
-
     // ------------------------------------------------------------------ small things
-
-    /// @dev Most units of a range: below 2^63 by MAX_UNIT_CAP, MAX_RANGE_TASKS and MAX_PREPARE_CAP.
-    function _ceiling(Slots.Cost memory cost, uint256 count) internal pure returns (uint256) {
-        return count * cost.unitCap + cost.prepareCap;
-    }
-
-    /// @dev What a submitted range worth so much takes of its provider's exposure. Never more than at its claim, because a task's
-    /// caps are worth as much.
-    function _exposed(Slots.Cost memory cost, uint256 value) internal view returns (uint256) {
-        if (cost.flags == 0) return value;
-        uint256 least = _leastWorth();
-        return value < least ? least : value;
-    }
-
-    function _checkSeqs(uint32[] calldata seqs) internal pure {
-        if (seqs.length > MAX_SEQS) revert TooManyRanges(seqs.length, MAX_SEQS);
-    }
 
     function _min(uint256 a, uint256 b) internal pure returns (uint256) {
         return a < b ? a : b;

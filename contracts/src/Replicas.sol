@@ -39,7 +39,9 @@ contract Replicas is IReplicas {
         IRandomness randomness_,
         address purse_
     ) {
-        if (address(bench_) == address(0) || address(jobBook_) == address(0)) revert BadDeployment();
+        if (address(bench_) == address(0) || address(jobBook_) == address(0)) {
+            revert BadDeployment();
+        }
         if (address(registry_) == address(0) || address(waiting_) == address(0)) revert BadDeployment();
         if (address(randomness_) == address(0) || purse_ == address(0)) revert BadDeployment();
         (bench, jobBook, registry) = (bench_, jobBook_, registry_);
@@ -152,14 +154,13 @@ contract Replicas is IReplicas {
         (out[0], out[1]) = (p.primary, registry.standingOf(client).number);
         bytes32 seed = Draw.seedOf(randomness.value(p.round), jobId, seq, 0);
         uint256 value = uint256(range.units) * range.price;
-        (uint32 number, uint32 next) =
-            waiting.drawn(jobId, seed, p.nextDraw, out, range.at - 1, value, range.price);
+        (uint32 number, uint32 next) = waiting.drawn(jobId, seed, p.nextDraw, out, range.at - 1, value, range.price);
         p.nextDraw = uint256(next).toUint8();
-        if (number == 0) return _goAlone(jobId, seq, p);
-        p.mate = number;
-        p.state = State.Working;
-        p.due = waiting.take(jobId, number);
-        emit MateDrawn(jobId, seq, number, p.due);
+        uint40 due = number == 0 ? 0 : waiting.take(jobId, number);
+        // Nobody, or one who could not be in time. In its place the next one would be whom a friend wants, who draws others first.
+        if (due == 0) return _goAlone(jobId, seq, p);
+        (p.mate, p.state, p.due) = (number, State.Working, due);
+        emit MateDrawn(jobId, seq, number, due);
     }
 
     /// @dev The mate is late. Another one, while there is time and there were not too many.

@@ -32,6 +32,8 @@ contract Tabs is ITabs {
     constructor(ILedger ledger_, IRegistry registry_, address treasury_, uint16 feeBps_) {
         if (address(ledger_) == address(0) || address(registry_) == address(0)) revert BadDeployment();
         if (treasury_ == address(0) || feeBps_ > MAX_FEE_BPS) revert BadDeployment();
+        (uint128 cap,) = ledger_.module(address(this));
+        if (cap == 0) revert BadDeployment();
         (ledger, registry, treasury, feeBps) = (ledger_, registry_, treasury_, feeBps_);
     }
 

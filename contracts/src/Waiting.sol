@@ -102,6 +102,7 @@ contract Waiting is IWaiting {
     function take(uint64 jobId, uint32 number) external onlyReplicas returns (uint40 due) {
         Entry memory e = _entries[jobId][number];
         if (e.state == State.Nobody) revert WrongState(jobId, number, e.state);
+        if (e.busy >= Parameters.MATE_DUTIES) return 0;
         _takeOff(jobId, number, e, e.state == State.Left ? State.Left : State.Taken);
         e.busy += 1;
         uint256 time = Parameters.REPLICA_TIME * e.busy;

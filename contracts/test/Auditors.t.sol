@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {AuditWorld} from "./AuditWorld.sol";
-import {Auditors} from "../src/Auditors.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
+import {ILedger} from "../src/interfaces/ILedger.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 import {StakeLine} from "../src/libraries/StakeLine.sol";
@@ -99,19 +99,29 @@ contract AuditorsTest is AuditWorld {
     }
 
     function test_construction() public {
-        vm.expectRevert(IAuditors.BadDeployment.selector);
-        new Auditors(ledger, address(audits), MIN_STAKE);
-        vm.expectRevert(IAuditors.BadDeployment.selector);
-        new Auditors(ledger, address(0), MIN_STAKE);
+        ok(canBeBuilt(ledgerOfNext(CAP), address(audits), MIN_STAKE), "with all");
+        ok(!canBeBuilt(ledgerOfNext(CAP), address(0), MIN_STAKE), "without a judge");
+        ok(!canBeBuilt(ledgerOfNext(CAP), address(audits), 0), "without a least stake");
+        ok(!canBeBuilt(ledgerOfNext(CAP + 1), address(audits), MIN_STAKE), "with a right to more than 96 bits of money");
+        ok(!canBeBuilt(ledger, address(audits), MIN_STAKE), "without a right in the ledger");
     }
 
-    /// @dev Whom Rust finds with the same seeds. People are digits, their numbers; 0 is nobody.
-    function test_votesAreThoseOfRust() public {
-        string memory json = vm.readFile("../vectors/trust.json");
+    function canBeBuilt(ILedger ledger_, address judge, uint128 least) internal returns (bool) {
+        return created("Auditors", abi.encode(ledger_, judge, least)) != address(0);
+    }
+
+    /// @dev Auditors with the stakes of the vectors.
+    function vectors() internal returns (string memory json) {
+        json = vm.readFile("../vectors/trust.json");
         string[] memory stakes = vm.parseJsonStringArray(json, ".votes.stakes");
         for (uint256 i = 0; i < stakes.length; ++i) {
             auditor(i + 1, uint128(vm.parseUint(stakes[i])));
         }
+    }
+
+    /// @dev Whom Rust finds with the same seeds. People are digits, their numbers; 0 is nobody.
+    function test_votesAreThoseOfRust() public {
+        string memory json = vectors();
         bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.draws.seed");
         string[] memory first = vm.parseJsonStringArray(json, ".votes.draws.first");
         string[] memory wanted = vm.parseJsonStringArray(json, ".votes.draws.wanted");
@@ -126,13 +136,23 @@ contract AuditorsTest is AuditWorld {
         }
     }
 
+    /// @dev Holders are drawn as auditors are, with words of their own.
+    function test_holdersAreThoseOfRust() public {
+        string memory json = vectors();
+        bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.holders.seed");
+        string[] memory out = vm.parseJsonStringArray(json, ".votes.holders.out");
+        string[] memory found = vm.parseJsonStringArray(json, ".votes.holders.found");
+        ok(seed.length >= 10, "there are vectors");
+        for (uint256 n = 0; n < seed.length; ++n) {
+            uint32[] memory got =
+                auditors.drawn(seed[n], Draw.HOLDER, 0, Parameters.HOLDERS, digits(out[n]), NOW);
+            eq(keccak256(abi.encode(got)), keccak256(abi.encode(digits(found[n]))), "who is drawn");
+        }
+    }
+
     /// @dev Mates are drawn one at a time, each without those before it.
     function test_panelsAreThoseOfRust() public {
-        string memory json = vm.readFile("../vectors/trust.json");
-        string[] memory stakes = vm.parseJsonStringArray(json, ".votes.stakes");
-        for (uint256 i = 0; i < stakes.length; ++i) {
-            auditor(i + 1, uint128(vm.parseUint(stakes[i])));
-        }
+        string memory json = vectors();
         bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.panels.seed");
         string[] memory first = vm.parseJsonStringArray(json, ".votes.panels.first");
         string[] memory wanted = vm.parseJsonStringArray(json, ".votes.panels.wanted");

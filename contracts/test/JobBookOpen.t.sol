@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {Network} from "./Network.sol";
-import {JobBook} from "../src/JobBook.sol";
 import {JobDesk} from "../src/JobDesk.sol";
 import {JobLayout} from "../src/JobLayout.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
@@ -186,30 +185,59 @@ contract JobBookOpenTest is Network {
         return JobLayout.Deployment(ledger, registry, bench, address(audits), TREASURY, 100, 1);
     }
 
-    function test_construction() public {
+    /// @dev JobDesk checks what both are constructed with, and needs no right in the Ledger.
+    function test_constructionOfBoth() public {
+        ok(deskCanBeBuilt(deployment()), "with all");
         JobLayout.Deployment memory d = deployment();
+        d.ledger = ILedger(address(0));
+        ok(!deskCanBeBuilt(d), "without a ledger");
+        d = deployment();
         d.treasury = address(0);
-        refusedDeployment(d, address(desk));
+        ok(!deskCanBeBuilt(d), "without a treasury");
         d = deployment();
         d.registry = IRegistry(address(0));
-        refusedDeployment(d, address(desk));
+        ok(!deskCanBeBuilt(d), "without a registry");
         d = deployment();
         d.judge = IJudge(address(0));
-        refusedDeployment(d, address(desk));
+        ok(!deskCanBeBuilt(d), "without a judge");
         d = deployment();
         d.purse = address(0);
-        refusedDeployment(d, address(desk));
+        ok(!deskCanBeBuilt(d), "without a purse");
         d = deployment();
+        d.feeBps = 500;
+        ok(deskCanBeBuilt(d), "with the highest fee");
         d.feeBps = 501;
-        refusedDeployment(d, address(desk));
-        // The ledger gave that contract no right.
-        refusedDeployment(deployment(), address(desk));
-        refusedDeployment(deployment(), address(0));
+        ok(!deskCanBeBuilt(d), "with a fee above the cap");
     }
 
-    function refusedDeployment(JobLayout.Deployment memory d, address desk_) internal {
-        vm.expectRevert(IJobBook.BadDeployment.selector);
-        new JobBook(d, desk_);
+    function deskCanBeBuilt(JobLayout.Deployment memory d) internal returns (bool) {
+        return created("JobDesk", abi.encode(d)) != address(0);
+    }
+
+    function test_construction() public {
+        ok(bookWith(CAP, address(desk)) != address(0), "with all");
+        ok(bookWith(CAP, address(0)) == address(0), "without a desk");
+        ok(bookWith(CAP + 1, address(desk)) == address(0), "with a right to more than 96 bits of money");
+        ok(created("JobBook", abi.encode(deployment(), desk)) == address(0), "without a right in the ledger");
+    }
+
+    function bookWith(uint128 cap, address desk_) internal returns (address) {
+        JobLayout.Deployment memory d = deployment();
+        d.ledger = ledgerOfNext(cap);
+        return created("JobBook", abi.encode(d, desk_));
+    }
+
+    /// @dev A call into an account without code succeeds: who opened a job there would have nothing.
+    function test_aDeskThatIsNotThereIsNoticed() public {
+        address nowhere = address(0xDE5C);
+        IJobBook other = IJobBook(bookWith(CAP, nowhere));
+        IJobBook.Terms memory t = terms();
+        vm.startPrank(CLIENT);
+        vm.expectRevert(bytes(""));
+        other.open(t, 0);
+        vm.etch(nowhere, address(desk).code);
+        eq(other.open(t, 0), 1, "there it is");
+        vm.stopPrank();
     }
 
     /// @dev The desk is code for the JobBook; by itself it has no money to lock and its jobs are nobody's.
@@ -227,6 +255,14 @@ contract JobBookOpenTest is Network {
         desk.cancel(id);
         vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
         desk.finish(id);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.release(id, 0);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.expire(id, one(0));
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.reject(id, 0);
+        vm.expectRevert(JobDesk.OnlyThroughJobBook.selector);
+        desk.unseal(id, 0, "root");
         book.cancel(id);
         vm.stopPrank();
         eq(book.jobCount(), 1, "no other job of the JobBook");

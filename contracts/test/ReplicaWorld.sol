@@ -83,9 +83,7 @@ abstract contract ReplicaWorld is AuditWorld {
 
     function sealOf(uint64 id, uint32 seq, uint256 n, Found memory f) internal view returns (bytes32) {
         bytes32 what = keccak256(abi.encodePacked(f.root, f.units, f.failures));
-        return keccak256(
-            abi.encodePacked(block.chainid, address(replicas), id, seq, ownerOf(n), what, saltOf(n))
-        );
+        return keccak256(abi.encodePacked(block.chainid, address(replicas), id, seq, ownerOf(n), what, saltOf(n)));
     }
 
     /// @dev Provider 1 claims a range and submits its seal.

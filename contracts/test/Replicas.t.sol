@@ -110,6 +110,30 @@ contract ReplicasTest is ReplicaWorld {
         isEntry(id, 2, IWaiting.State.Waiting, 0);
     }
 
+    /// @dev Where few wait, a crowd of ranges of one second is drawn from these few. Nobody gets more than it can do, and who does what
+    /// it can is not fined.
+    function test_manyRangesAtOnceMakeNobodyLate() public {
+        mates(id, 2, STAKE);
+        for (uint32 seq = 0; seq <= Parameters.MATE_DUTIES; ++seq) {
+            eq(sealedRange(id, false), seq, "all in one second");
+        }
+        passBlocks(3);
+        for (uint32 seq = 0; seq <= Parameters.MATE_DUTIES; ++seq) {
+            replicas.draw(id, seq);
+        }
+        is_(id, uint32(Parameters.MATE_DUTIES), IReplicas.State.Alone);
+        eq(pair(id, uint32(Parameters.MATE_DUTIES)).mate, 0, "one too many");
+        for (uint32 seq = 0; seq < Parameters.MATE_DUTIES; ++seq) {
+            passSeconds(Parameters.COMMIT_TIME / Parameters.SAMPLES);
+            commits(id, seq, false);
+            reveals(id, seq, 1, false);
+            reveals(id, seq, 2, false);
+            ended(id, seq, IReplicas.Outcome.Matched);
+        }
+        isEntry(id, 2, IWaiting.State.Waiting, 0);
+        eq(registry.provider(ownerOf(2)).stake, STAKE, "it was never late");
+    }
+
     function test_neitherThePrimaryNorTheClientIsDrawn() public {
         waits(id, 1, 1_000 ether);
         fund(CLIENT, STAKE);

@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {Network} from "./Network.sol";
 import {Vm} from "./T.sol";
-import {Tabs} from "../src/Tabs.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
@@ -141,14 +140,16 @@ contract TabsTest is Network {
     }
 
     function test_deploymentsThatCannotWorkAreRefused() public {
-        vm.expectRevert(ITabs.BadDeployment.selector);
-        new Tabs(ledger, registry, address(0), FEE_BPS);
-        vm.expectRevert(ITabs.BadDeployment.selector);
-        new Tabs(ledger, registry, TREASURY, 501);
-        vm.expectRevert(ITabs.BadDeployment.selector);
-        new Tabs(ledger, IRegistry(address(0)), TREASURY, FEE_BPS);
-        vm.expectRevert(ITabs.BadDeployment.selector);
-        new Tabs(ILedger(address(0)), registry, TREASURY, FEE_BPS);
+        ok(tabsWith(ledgerOfNext(1), address(registry), TREASURY, 500) != address(0), "with all");
+        ok(tabsWith(ledgerOfNext(1), address(registry), address(0), FEE_BPS) == address(0), "without a treasury");
+        ok(tabsWith(ledgerOfNext(1), address(registry), TREASURY, 501) == address(0), "with a fee above the cap");
+        ok(tabsWith(ledgerOfNext(1), address(0), TREASURY, FEE_BPS) == address(0), "without a registry");
+        ok(tabsWith(ILedger(address(0)), address(registry), TREASURY, FEE_BPS) == address(0), "without a ledger");
+        ok(tabsWith(ledger, address(registry), TREASURY, FEE_BPS) == address(0), "without a right in the ledger");
+    }
+
+    function tabsWith(ILedger ledger_, address registry_, address treasury, uint16 fee) internal returns (address) {
+        return created("Tabs", abi.encode(ledger_, registry_, treasury, fee));
     }
 
     /// @dev Any statements in any order, each sent as often as one likes: everybody has at the end what the highest totals

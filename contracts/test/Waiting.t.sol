@@ -211,11 +211,13 @@ contract WaitingTest is ReplicaWorld {
         eq(lineLength(), 0, "off the line");
         isEntry(id, 2, IWaiting.State.Taken, 1);
         eq(waiting.take(id, 2), now_ + 2 * Parameters.REPLICA_TIME, "time for two");
-        for (uint256 i = 3; i <= 6; ++i) {
+        for (uint256 i = 3; i <= Parameters.MATE_DUTIES; ++i) {
             uint256 most = i < 4 ? i * Parameters.REPLICA_TIME : Parameters.DRAW_SPAN;
             eq(waiting.take(id, 2), now_ + most, "never longer than the span");
         }
-        for (uint256 i = 0; i < 5; ++i) {
+        eq(waiting.take(id, 2), 0, "no more than it can do");
+        isEntry(id, 2, IWaiting.State.Taken, Parameters.MATE_DUTIES);
+        for (uint256 i = 1; i < Parameters.MATE_DUTIES; ++i) {
             waiting.giveBack(id, 2);
             eq(lineLength(), 0, "until the last one is over");
         }
@@ -308,8 +310,7 @@ contract WaitingTest is ReplicaWorld {
             waiting.drawn(id, "seed", 0, nobody(), uint40(vm.getBlockTimestamp()), 11 ether, 1);
         ok(number == 0, "nobody");
         eq(next, Parameters.MATE_DRAWS, "draws");
-        (number, next) =
-            waiting.drawn(id, "seed", next, nobody(), uint40(vm.getBlockTimestamp()), 10 ether, 1);
+        (number, next) = waiting.drawn(id, "seed", next, nobody(), uint40(vm.getBlockTimestamp()), 10 ether, 1);
         ok(number == 0, "no draw is left");
     }
 

@@ -4,7 +4,8 @@ pragma solidity ^0.8.30;
 import {IJudge} from "./IJudge.sol";
 
 /// @title The one door between JobBook and Registry and those who judge ranges.
-/// @notice JobBook and Registry know one judge for ever; who sits behind it can become more without a change of theirs.
+/// @notice JobBook and Registry know one judge, and pass on flags whose meaning only it knows: who sits behind it changes their code only
+/// where they must be told more. It is fixed at construction as they are, so somebody else behind it is a new deployment of all.
 interface IBench is IJudge {
     /// @notice Only the JobBook may call this.
     error NotJobBook(address caller);

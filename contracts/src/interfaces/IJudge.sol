@@ -22,10 +22,7 @@ interface IJudge {
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint8 flags) external;
 
     /// @notice Whether a submitted range worth `value` to each of its providers may be paid, and to whom.
-    function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags)
-        external
-        view
-        returns (Bill memory);
+    function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags) external view returns (Bill memory);
 
     /// @notice Value that a provider may still take on in a job that asks for this: what its stake carries at its audit rate,
     /// less its exposure. The Registry's own bound holds besides.

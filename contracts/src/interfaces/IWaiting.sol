@@ -72,7 +72,7 @@ interface IWaiting {
 
     /// @notice Replicas only: who was drawn has a duty. Off the line, if it is on it.
     /// @return due Unix seconds up to which it has time: REPLICA_TIME for it and for every range before that is not closed,
-    /// DRAW_SPAN at most
+    /// DRAW_SPAN at most; 0: it has MATE_DUTIES of them already, and gets no more
     function take(uint64 jobId, uint32 number) external returns (uint40 due);
 
     /// @notice Replicas only: a duty is over. With the last one a taken entry is on the line again, if its stake still reaches its bond.

@@ -8,6 +8,8 @@ library Facet {
     /// what comes of it. Only for addresses that are immutable.
     function run(address code) internal {
         assembly ("memory-safe") {
+            // A call into nothing succeeds, and would pass for one that did what it should.
+            if iszero(extcodesize(code)) { revert(0, 0) }
             let free := mload(0x40)
             calldatacopy(free, 0, calldatasize())
             let success := delegatecall(gas(), code, free, calldatasize(), 0, 0)

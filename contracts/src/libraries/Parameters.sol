@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-/// @title The numbers of audits, with their units and reasons.
+/// @title The numbers of audits and replicas, and of what else a deployment cannot choose, with their units and reasons.
 /// @notice Shares and chances are billionths. Who is audited, by how many, what their votes mean and what faults cost are
 /// constants of the Rust crate `verification`, too, and so is COMMIT_TIME; both are held to vectors/trust.json. The other times
 /// and all about who pays are here only. What stake carries in every job, bonds and windows are the Registry's and the
@@ -115,11 +115,37 @@ library Parameters {
     /// @notice Most draws for one range, unfit entries included: bounds the gas of a draw. Entries with bonds too small for a
     /// job's ranges have a small part of its line.
     uint256 internal constant MATE_DRAWS = 8;
+    /// @notice Ranges that a mate has open in a job at most: in DRAW_SPAN it has the time of an auditor's leaf for each (COMMIT_TIME /
+    /// SAMPLES = 450 s). Where few wait, ranges that are submitted in one second are all drawn from these few, and who has more to do
+    /// than anybody can would be fined for it.
+    uint256 internal constant MATE_DUTIES = DRAW_SPAN * SAMPLES / COMMIT_TIME;
     /// @notice What a mate that is late loses, billionths of the range's value: what a claimed range costs that is not handed in
     /// (JobBook.BOND_BPS).
     uint256 internal constant MATE_LATE = ONE / 10;
     /// @notice Committed and not shown: must cost what a wrong result costs, or who sees the other's root would rather be silent.
     uint256 internal constant ROOT_NOT_SHOWN = ONE;
+
+    // ------------------------------------------------------------------ holders
+
+    /// @notice For the first holders to fetch a range's content and to sign, and as long again for all, seconds: some GiB at the speed of a
+    /// home's line.
+    uint256 internal constant HOLD_TIME = 1 hours;
+    /// @notice Draws that are asked first. Four of them must sign: with a fifth of the auditors' stake lying that many would in 3 %.
+    uint256 internal constant FIRST_HOLDERS = 7;
+    /// @notice Draws that are asked when the first do not do: eight must sign.
+    uint256 internal constant HOLDERS = 15;
+    /// @notice Asks for one range: too many may be away once.
+    uint256 internal constant HOLD_ASKS = 2;
+    /// @notice What a provider loses whose range nobody could hold, billionths of the range's value: what a claimed range costs that is
+    /// not handed in (JobBook.BOND_BPS).
+    uint256 internal constant NOT_HELD = ONE / 10;
+    /// @notice Of a holder's fee one of so many parts is paid when it signs. The other one is for when it is seen to serve (decision 0018,
+    /// step 8), and nothing is spent on it before.
+    uint256 internal constant HOLD_PARTS = 2;
+    /// @notice Longest time for which a range is kept, seconds: as long as a job lasts.
+    uint256 internal constant MAX_KEEP = 366 days;
+    /// @notice Longest contact of a holder, bytes.
+    uint256 internal constant MAX_HOLDER_CONTACT = 256;
 
     // ------------------------------------------------------------------ tabs
 
