@@ -89,7 +89,14 @@ pub fn say_open(prefix: &str, agreed: &Agreed, unit: &str) {
         _ => format!("{} to {most}", grain(terms.floorPrice.to::<u128>())),
     };
     let tasks = agreed.spec.task_count;
-    eprintln!("{prefix}job {} is open: {tasks} tasks at {price} GRAIN per {unit}", agreed.job);
+    let each = match terms.replicas {
+        0 => String::new(),
+        replicas => format!(" to each of {replicas} providers"),
+    };
+    eprintln!(
+        "{prefix}job {} is open: {tasks} tasks at {price} GRAIN per {unit}{each}",
+        agreed.job
+    );
 }
 
 /// The client's side of a network folder.

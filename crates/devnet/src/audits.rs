@@ -1,5 +1,5 @@
-//! Audits and seals that are open when the network is stopped. The chain's time goes on while everybody is away, so whoever is not
-//! back in time is punished at the next start.
+//! Audits and seals that are open when the network is stopped. The chain's time goes on while everybody is away, so whoever
+//! is not back in time is punished at the next start.
 
 use std::time::Duration;
 

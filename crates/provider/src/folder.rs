@@ -175,8 +175,8 @@ impl Folder {
         self.secret("endpoint.key")
     }
 
-    /// What salts the seals of replicated ranges, made at the first start. With another one nothing that was sealed before can
-    /// be shown.
+    /// What salts the seals of replicated ranges, made at the first start. With another one nothing that was sealed
+    /// before can be shown.
     pub(crate) fn replica_secret(&self) -> Result<[u8; 32], ProviderError> {
         self.secret("replica.key")
     }

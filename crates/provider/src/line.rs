@@ -17,8 +17,8 @@ struct Terms {
 }
 
 impl Chain {
-    /// Waits in a job's line with a bond of at most so much, and of at most half of our room. Says where we are then; `None`:
-    /// it failed.
+    /// Waits in a job's line with a bond of at most so much, and of at most half of our room. Says where we are then;
+    /// `None`: it failed.
     pub(crate) async fn wait_in_line(
         &self,
         job: JobId,
@@ -125,15 +125,9 @@ fn is_bound(entry: &WaitingEntry, now: u64) -> bool {
     entry.busy != 0 || now <= until
 }
 
-/// On which terms to wait: at most half of the room, or what we had offered before, as long as that binds us. `None`: on
-/// none that the contract takes.
-fn terms(
-    entry: &WaitingEntry,
-    now: u64,
-    bond: u128,
-    min_price: U96,
-    room: u128,
-) -> Option<Terms> {
+/// On which terms to wait: at most half of the room, or what we had offered before, as long as that binds us. `None`:
+/// on none that the contract takes.
+fn terms(entry: &WaitingEntry, now: u64, bond: u128, min_price: U96, room: u128) -> Option<Terms> {
     let has_left = EntryState::try_from(entry.state) == Ok(EntryState::Left);
     if has_left && is_bound(entry, now) {
         let old = Terms { bond: entry.bond, min_price: entry.minPrice };

@@ -14,8 +14,8 @@
 //!   +--------+--> Releasing -> (gone) <------+
 //! ```
 //!
-//! One that we are the mate of goes `Held -> Running -> Storing -> Kept -> Settled or Rejected`; it is committed to and shown by
-//! the keeper around `tilth_client::mates`, and cannot be given back.
+//! One that we are the mate of goes `Held -> Running -> Storing -> Kept -> Settled or Rejected`; it is committed to and
+//! shown by the keeper around `tilth_client::mates`, and cannot be given back.
 //!
 //! # Invariants (tested over random histories in `properties`)
 //! - Nothing is decided before the chain's past is known ([`Event::CaughtUp`]).

@@ -1,5 +1,5 @@
-//! The provider's part in replicated ranges: it finds what it has sealed in its journals, and has the ranges that it is drawn
-//! for run, as any other, by the machine.
+//! The provider's part in replicated ranges: it finds what it has sealed in its journals, and has the ranges that it is
+//! drawn for run, as any other, by the machine.
 //!
 //! Seals need no file: their salts are made from the folder's secret and from what was found ([`Sealer`]).
 
@@ -13,7 +13,7 @@ use tilth_client::{
     mates::{Effect, Hand, Part, Role, Standing},
 };
 use tilth_contracts::{JobBook, Replicas};
-use tilth_protocol::RangeId;
+use tilth_protocol::{Leaf, RangeId};
 use tilth_service::Spawner;
 use tilth_verification::{MerkleSum, replica::Found};
 use tokio::{
@@ -45,7 +45,9 @@ enum MateError {
         "its journal is of another range than the chain has there; a node that is late says so, too"
     )]
     OtherRange,
-    #[error("its journal, or the folder's `replica.key`, gives another seal than we have committed to")]
+    #[error(
+        "its journal, or the folder's `replica.key`, gives another seal than we have committed to"
+    )]
     OtherSeal,
     #[error("it was not done in time")]
     Late,
@@ -251,8 +253,37 @@ impl Mates {
 }
 
 /// What leaves come to; `None` for those that nobody can submit.
-fn found_in(range: RangeId, leaves: &[tilth_protocol::Leaf]) -> Option<Found> {
+fn found_in(range: RangeId, leaves: &[Leaf]) -> Option<Found> {
     let root = MerkleSum::build(range.job, leaves).ok()?.root();
     let (units, failures) = (root.tally.units, root.tally.failures);
     Some(Found { root: root.hash, units, failures })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+    use tilth_protocol::{JobId, Status};
+    use tilth_verification::replica::Sealer;
+
+    use super::*;
+
+    const RANGE: RangeId = RangeId { job: JobId(3), seq: 1 };
+
+    /// What is kept between two lives is the journal's leaves and the folder's secret.
+    #[test]
+    fn a_seal_comes_from_leaves_and_secret_alone() {
+        let leaves = [Leaf::finished(8, &[1; 90], 9), Leaf::failed(9, Status::Trap, 10)];
+        let found = found_in(RANGE, &leaves).unwrap();
+        assert_eq!((found.units, found.failures), (19, 1));
+        let seal = |secret, leaves: &[Leaf]| {
+            let found = found_in(RANGE, leaves).unwrap();
+            Sealer::new(7, Address::ZERO, Address::ZERO, secret).seal(RANGE, &found)
+        };
+        let sealed = seal([1; 32], &leaves);
+        assert_eq!(seal([1; 32], &leaves), sealed);
+        assert_ne!(seal([2; 32], &leaves), sealed);
+        let flipped = [Leaf::finished(8, &[0; 90], 9), leaves[1]];
+        assert_ne!(seal([1; 32], &flipped), sealed);
+        assert_eq!(found_in(RANGE, &[]), None);
+    }
 }

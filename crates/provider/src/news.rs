@@ -141,7 +141,7 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
             provider: e.provider,
             paid: Amount(e.paid),
         }),
-        // Whether the escrow is dry is asked when it matters; callbacks are the client's affair; roots are what we know ourselves.
+        // Whether the escrow is dry is asked when it matters; callbacks are the client's affair; our roots we know.
         JobBookEvents::JobDry(_)
         | JobBookEvents::JobCallback(_)
         | JobBookEvents::RangeUnsealed(_) => None,

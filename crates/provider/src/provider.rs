@@ -148,9 +148,9 @@ impl Provider {
         self.status.clone()
     }
 
-    /// Number of its ranges whose audits are open, and of replicated ranges that it answers for, as provider or mate: to be
-    /// away for longer than half an hour costs the stake, and a tenth of a range's value to be away for longer than a quarter
-    /// where it was drawn. `None` until the chain's past has been read.
+    /// Number of its ranges whose audits are open, and of replicated ranges that it answers for, as provider or mate:
+    /// to be away for longer than half an hour costs the stake, and where it was drawn a quarter of an hour costs a
+    /// tenth of the range's value. `None` until the chain's past has been read.
     pub fn at_stake(&self) -> watch::Receiver<Option<usize>> {
         self.at_stake.clone()
     }

@@ -120,7 +120,9 @@ impl Shop {
 
     /// Tells whoever waits for it what was found in such a range.
     pub(crate) fn tell_found(&self, range: RangeId, part: Part, found: Found) {
-        self.stored.send_modify(|stored| drop(stored.insert(range, (part, found))));
+        self.stored.send_modify(|stored| {
+            stored.insert(range, (part, found));
+        });
     }
 
     /// What was found in a range is not here any more.

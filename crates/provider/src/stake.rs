@@ -1,10 +1,15 @@
 //! A provider's stake from its owner's side: how much of it is bound, taking it out, and having it back.
 
-use alloy_primitives::{Address, U256};
+use std::collections::BTreeSet;
+
+use alloy::{rpc::types::Filter, sol_types::SolEvent};
+use alloy_primitives::{Address, B256, U256};
 use serde::Serialize;
 use tilth_client::{Account, ChainError, Link};
-use tilth_contracts::{Provider as OnChain, Registry};
-use tilth_protocol::Amount;
+use tilth_contracts::{Provider as OnChain, Registry, Waiting};
+use tilth_protocol::{Amount, JobId};
+
+use crate::{line, machine::Place};
 
 /// Basis points of a whole.
 const WHOLE: u128 = 10_000;
@@ -75,6 +80,32 @@ pub async fn unstake(owner: &Account, amount: Amount) -> Result<(), ChainError> 
 pub async fn withdraw_stake(owner: &Account) -> Result<(), ChainError> {
     let registry = owner.link().addresses().registry;
     owner.execute(registry, Registry::withdrawStakeCall {}).await.map(drop)
+}
+
+/// Leaves all lines in which a provider waits to be drawn as mate, and frees the bonds of those that it has left for
+/// long enough. `node`: the provider's node key, with coin for gas if there is anything to leave. Says in how many jobs
+/// a bond stays: ranges of before can draw the provider for an hour, and it must be there to do them.
+///
+/// # Errors
+/// Those of the chain.
+pub async fn leave_lines(
+    node: &Account,
+    number: u32,
+    first_block: u64,
+) -> Result<usize, ChainError> {
+    let filter = Filter::new()
+        .address(node.link().addresses().waiting)
+        .event_signature(Waiting::ProviderWaits::SIGNATURE_HASH)
+        .topic2(B256::from(U256::from(number)));
+    let logs = node.link().scan(&filter, first_block).await?;
+    let waited = logs.iter().filter_map(|log| Waiting::ProviderWaits::decode_log(&log.inner).ok());
+    let jobs: BTreeSet<_> = waited.map(|log| JobId(log.data.jobId)).collect();
+    let mut bound = 0_usize;
+    for job in jobs {
+        let place = line::leave(node, job, number).await?;
+        bound = bound.saturating_add(usize::from(place != Some(Place::Off)));
+    }
+    Ok(bound)
 }
 
 #[cfg(test)]

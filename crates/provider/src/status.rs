@@ -32,7 +32,8 @@ pub struct Status {
     pub mates: usize,
     /// Replicated jobs in which it waits to be drawn.
     pub lines: usize,
-    /// Those in which it does not any more, but ranges of before can still draw it: an hour at most, and as long as it has one.
+    /// Those in which it does not any more, but ranges of before can still draw it: an hour at most, and as long as it
+    /// has one.
     pub bonds: usize,
     /// Jobs it works on or could work on.
     pub jobs: usize,
@@ -117,7 +118,9 @@ impl Status {
     /// Nobody can give back what it was drawn for as mate, so that is waited for, too, unless the owner has the machine.
     pub fn is_delivered(&self) -> bool {
         let mates = self.mates == 0 || !self.rests.is_empty();
-        self.held <= self.still && self.pending == 0 && self.lines == 0 && mates
+        // Nothing can be left while the chain is away.
+        let lines = self.lines == 0 || self.chain == ChainStatus::Away;
+        self.held <= self.still && self.pending == 0 && lines && mates
     }
 }
 
@@ -176,7 +179,7 @@ pub(crate) mod tests {
         assert!(!status.is_at_rest(), "it is not done");
         (status.held, status.still, status.pending) = (0, 0, 1);
         assert!(!status.is_delivered() && !status.is_at_rest());
-        (status.pending, status.lines) = (0, 1);
+        (status.pending, status.lines, status.chain) = (0, 1, ChainStatus::Here);
         assert!(!status.is_delivered() && !status.is_at_rest(), "it can be drawn any time");
         (status.lines, status.bonds) = (0, 1);
         assert!(status.is_delivered() && !status.is_at_rest(), "it hardly can");

@@ -61,10 +61,8 @@ async fn may_be_asked_for(shop: &Shop, range: RangeId) -> Result<bool, ChainErro
     // A mate must show what it has committed to.
     let call = Replicas::pairCall { jobId: range.job.0, seq: range.seq };
     let pair = link.read(link.addresses().replicas, call).await?;
-    let closed = matches!(
-        ReplicaState::try_from(pair.state),
-        Ok(ReplicaState::None | ReplicaState::Closed)
-    );
+    let closed =
+        matches!(ReplicaState::try_from(pair.state), Ok(ReplicaState::None | ReplicaState::Closed));
     Ok(shop.is_number(pair.mate) && !closed)
 }
 

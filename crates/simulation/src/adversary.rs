@@ -24,7 +24,10 @@ pub mod withholding;
 
 use tilth_protocol::amount::GRAIN;
 
-use crate::{random::Random, trust::Cast};
+use crate::{
+    random::Random,
+    trust::{Cast, Side},
+};
 
 /// A named way to cheat.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +49,12 @@ fn honest(_: &mut Random) -> Cast {
     Cast::honest(TASKS, PROVIDERS + 1, AUDITORS)
 }
 
-/// Honest people with a replicated job; each of the providers waits with so many GRAIN as its bond.
+/// Honest people with a replicated job; each of the providers waits with so many GRAIN as its bond, and half of them do
+/// nothing else: a range that nobody is left for has no mate.
 fn replicated(bond: u128) -> Cast {
     let mut cast = Cast::honest(TASKS, PROVIDERS + 1, AUDITORS);
     cast.clients[0].replicated = true;
+    (0..=PROVIDERS).for_each(|_| cast.provider(Side::Honest, 200, mates::Standby));
     cast.providers.iter_mut().for_each(|provider| provider.bond = bond * GRAIN);
     cast
 }

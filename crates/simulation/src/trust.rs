@@ -1,10 +1,10 @@
 //! The protocol of audits as a game: honest people and adversaries on the real contracts, under virtual
 //! time, from one seed.
 //!
-//! A [`World`] is a chain with a [`Cast`] on it. Providers, auditors and clients follow the machine that the
-//! real ones follow (`tilth_client::audit`), in front of it stands a mind ([`mind`]) that may mean
-//! well or not ([`crate::adversary`]). Execution is free ([`workload`]), transactions cost no gas. The [`oracle::Oracle`] knows
-//! what everybody did and compares.
+//! A [`World`] is a chain with a [`Cast`] on it. Providers, auditors and clients follow the machine that the real ones
+//! follow (`tilth_client::audit`, and `tilth_client::mates` where jobs are replicated), in front of it stands a mind
+//! ([`mind`]) that may mean well or not ([`crate::adversary`]). Execution is free ([`workload`]), transactions cost no
+//! gas. The [`oracle::Oracle`] knows what everybody did and compares.
 //!
 //! The same seed gives the same [`Outcome`] and trace on every machine: no floating point, no threads, no
 //! wall clock.

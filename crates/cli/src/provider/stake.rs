@@ -15,11 +15,13 @@ pub async fn leave(common: &Common, name: &str, amount: Option<Amount>) -> Ended
     let place = Place::open(common)?;
     let owner = place.account(name)?;
     let known = standing(&place, name, owner.address()).await?;
+    let bonds = leave_lines(&place, name, &known).await?;
+    let known = standing(&place, name, owner.address()).await?;
     let amount = wanted(&known, name, amount)?;
     stake::unstake(&owner, amount).await.map_err(told)?;
     let left = standing(&place, name, owner.address()).await?;
     if common.json {
-        print_json(&json!({ "left": amount, "stake": left }))?;
+        print_json(&json!({ "left": amount, "stake": left, "bonds": bonds }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let dir = place.dir_option();
@@ -28,6 +30,11 @@ pub async fn leave(common: &Common, name: &str, amount: Option<Amount>) -> Ended
     if left.staked > Amount::ZERO {
         let bound = left.staked.checked_sub(left.free).unwrap_or_default();
         println!("  {} GRAIN stay, {bound} of them bound to unsettled work", left.staked);
+    }
+    if bonds > 0 {
+        println!(
+            "  {bonds} bonds of replicated jobs stay for an hour: run the same command after that"
+        );
     }
     println!("  a start of the provider locks what its option `stake` asks for again");
     Ok(ExitCode::SUCCESS)
@@ -63,6 +70,16 @@ pub async fn withdraw(common: &Common, name: &str) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Leaves the lines of replicated jobs, to which stake is bound. Says in how many a bond stays for now.
+async fn leave_lines(place: &Place, name: &str, known: &Stake) -> Result<usize, Problem> {
+    if known.free == known.staked {
+        return Ok(0);
+    }
+    // Where its node key is not there is no provider to be drawn either; what it works on binds the stake all the same.
+    let Ok(node) = place.account(&format!("{name}-node")) else { return Ok(0) };
+    stake::leave_lines(&node, known.number, place.network.first_block).await.map_err(told)
+}
+
 async fn standing(place: &Place, name: &str, owner: Address) -> Result<Stake, Problem> {
     Stake::of(&place.link, owner).await.map_err(told)?.ok_or_else(|| {
         Problem::new(
@@ -84,7 +101,7 @@ fn wanted(known: &Stake, name: &str, amount: Option<Amount>) -> Result<Amount, P
         known.staked, known.free
     );
     let advice = if known.free < known.staked {
-        "ask for less, or stop the provider, wait until what it delivered is paid, and try again"
+        "ask for less, or stop the provider, wait until what it delivered is paid and its bonds are free (an hour), and try again"
     } else if known.leaving > Amount::ZERO {
         "what is leaving already is had back with `tilth provider withdraw`"
     } else {

@@ -47,7 +47,7 @@ fn a_replicated_job_locks_what_both_providers_of_its_ranges_can_earn() {
 #[test]
 fn what_came_of_every_seal_is_shown_with_its_proof_and_both_are_paid() {
     let net = Net::start_with(2, &["--auditors", "7"]);
-    let job = net.job("index", &guests::index(), &guests::job(40, 20.0, JUDGED));
+    let job = net.job("index", &guests::index(), &guests::job(12, 20.0, JUDGED));
     let result = net.json(&["run", &job, "--replicas", "2"]);
     assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
     let counts = |key: &str| result["replicas"][key].as_u64().unwrap();

@@ -1,4 +1,4 @@
-//! What ends the tending of a job that is not over.
+//! What ends the tending of a job that is not over, and what is done about a range whose root is sealed.
 
 use std::sync::Arc;
 
@@ -10,10 +10,17 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use tilth_blobs::{Blobs, Config, Limits as BlobsLimits};
-use tilth_contracts::{Addresses, Terms};
+use tilth_contracts::{
+    Addresses, AuditOutcome,
+    JobBook::{JobOpened, RangeClaimed, RangeRejected, RangeSubmitted, RangeUnsealed},
+    ReplicaOutcome, ReplicaState, Terms,
+};
 use tilth_protocol::{ContentHash, ContentRef, JobSpec, Limits, Output, Workload};
 
-use super::*;
+use super::{
+    audits::{Moved, Standings},
+    *,
+};
 use crate::{Account, Link};
 
 fn spec() -> JobSpec {
@@ -55,8 +62,8 @@ fn terms() -> Terms {
     }
 }
 
-#[tokio::test]
-async fn a_job_that_cannot_be_seen_any_more_is_not_waited_for() {
+/// A client of a chain that does not answer.
+async fn jobs() -> (tempfile::TempDir, Blobs, Jobs) {
     let dir = tempfile::tempdir().unwrap();
     let bind = "127.0.0.1:0".parse().unwrap();
     let mut config = Config::new(dir.path().join("content"), [1; 32], bind);
@@ -64,10 +71,101 @@ async fn a_job_that_cannot_be_seen_any_more_is_not_waited_for() {
     let blobs = Blobs::spawn(config).await.unwrap();
     let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
     let account = Account::new(link, PrivateKeySigner::random());
-    let client = account.address();
     let jobs = Jobs::new(account, blobs.clone(), dir.path().join("jobs"), 0);
-    let (spec, terms) = (Arc::new(spec()), terms());
-    let agreed = Agreed { job: JobId(1), client, spec, terms, opened_block: 0 };
+    (dir, blobs, jobs)
+}
+
+fn agreed(jobs: &Jobs, terms: Terms) -> Agreed {
+    let client = jobs.account().address();
+    Agreed { job: JobId(1), client, spec: Arc::new(spec()), terms, opened_block: 0 }
+}
+
+/// A replicated job of one task, which is handed in as a seal.
+fn sealed(jobs: &Jobs) -> Tender {
+    let agreed = agreed(jobs, Terms { audited: true, replicas: 2, ..terms() });
+    let (mut tender, _) = Tender::new(jobs, &agreed, Tend { pay: true });
+    let (job, provider, at) = (1, Address::repeat_byte(7), U40::ZERO);
+    let (terms, program, client) = (agreed.terms.clone(), B256::ZERO, agreed.client);
+    let opened = JobOpened { jobId: job, client, program, terms, escrow: 9, at };
+    let price = U96::from(1);
+    let claimed =
+        RangeClaimed { jobId: job, seq: 0, provider, from: 0, count: 1, price, escrow: 7, at };
+    let (root, content) = (B256::repeat_byte(5), B256::repeat_byte(6));
+    let submitted = RangeSubmitted {
+        jobId: job,
+        seq: 0,
+        provider,
+        root,
+        units: 1,
+        failures: 0,
+        contentHash: content,
+        escrow: 7,
+        at,
+    };
+    for event in [
+        JobBookEvents::JobOpened(opened),
+        JobBookEvents::RangeClaimed(claimed),
+        JobBookEvents::RangeSubmitted(submitted),
+    ] {
+        assert!(!tender.event(&event).unwrap());
+    }
+    assert!(!tender.judge().unwrap());
+    tender
+}
+
+#[tokio::test]
+async fn a_sealed_range_is_fetched_when_its_root_is_shown_and_paid_when_its_audit_is_over() {
+    let (_dir, blobs, jobs) = jobs().await;
+    let mut tender = sealed(&jobs);
+    tender.moved(Moved::Replica(0, mates::Standing::Open(ReplicaState::Revealing)));
+    assert!(tender.work.is_empty(), "its results are a secret");
+    assert_eq!(tender.show.borrow().replicas.unwrap().sealed, 1);
+
+    let root = B256::repeat_byte(8);
+    let unsealed = JobBookEvents::RangeUnsealed(RangeUnsealed { jobId: 1, seq: 0, root });
+    assert!(!tender.event(&unsealed).unwrap());
+    assert_eq!(tender.work.len(), 1, "it is fetched");
+    tender.moved(Moved::Replica(0, mates::Standing::Over(ReplicaOutcome::Matched)));
+    let totals = tender.show.borrow().replicas.unwrap();
+    assert_eq!((totals.sealed, totals.matched), (0, 1));
+
+    assert!(!tender.done(Ok(Done::Fetched(0, Ok(())))).unwrap());
+    assert!(!tender.judge().unwrap());
+    assert_eq!(tender.work.len(), 1, "it is right, and its audit is open");
+    assert!(!tender.moved(Moved::Audit(0, Standing::Over(AuditOutcome::Upheld))));
+    assert_eq!(tender.work.len(), 2, "it is acknowledged");
+    drop(tender);
+    blobs.shutdown().await.unwrap();
+}
+
+/// Whether nothing more has to be heard.
+async fn knows_all(tender: &mut Tender, heard: &mut Standings) -> bool {
+    tokio::select! {
+        biased;
+        () = tender.hear_verdicts(heard) => true,
+        () = std::future::ready(()) => false,
+    }
+}
+
+#[tokio::test]
+async fn no_verdict_is_waited_for_where_a_root_was_never_shown() {
+    let (_dir, blobs, jobs) = jobs().await;
+    let mut tender = sealed(&jobs);
+    let provider = Address::repeat_byte(7);
+    let rejected = RangeRejected { jobId: 1, seq: 0, provider, escrow: 9 };
+    tender.event(&JobBookEvents::RangeRejected(rejected)).unwrap();
+    let (_told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    assert!(!knows_all(&mut tender, &mut heard).await, "why it was rejected is not known");
+    tender.moved(Moved::Replica(0, mates::Standing::Over(ReplicaOutcome::Silent)));
+    assert!(knows_all(&mut tender, &mut heard).await);
+    drop(tender);
+    blobs.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_seen_any_more_is_not_waited_for() {
+    let (_dir, blobs, jobs) = jobs().await;
+    let agreed = agreed(&jobs, terms());
     let (tender, _seen) = Tender::new(&jobs, &agreed, Tend { pay: true });
     // Without an error it would look once a second for ever, and show the job as it was.
     let following = tender.follow(Following::dead());

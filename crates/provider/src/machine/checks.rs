@@ -12,6 +12,7 @@ impl World {
     pub(super) fn check_transaction(&mut self, effect: &Effect) {
         match effect {
             Effect::Submit { range, ask, .. } => {
+                assert!(self.jobs[&range.job].ranges[&range.seq].mine, "submitted as mate");
                 assert!(self.complete.contains(range) && !self.storing.contains(range));
                 assert!(!self.told_submitted.contains(range), "{range} submitted twice");
                 assert!(self.submitting.insert(*range), "{range} submitted twice at a time");
@@ -23,6 +24,7 @@ impl World {
                 }
             }
             Effect::Release { range } => {
+                assert!(self.jobs[&range.job].ranges[&range.seq].mine, "gave back as mate");
                 assert!(!self.running.values().any(|other| other == range));
                 assert!(!self.submitting.contains(range) && !self.storing.contains(range));
             }

@@ -1,7 +1,7 @@
 //! Second providers of replicated jobs: waiting to be drawn, and what is to be done when we are.
 //!
-//! A range that we are the mate of is run and stored as one of our own and then kept. To commit to it and to show it is the
-//! affair of the keeper around `tilth_client::mates`, which tells what is to be done and when it is over.
+//! A range that we are the mate of is run and stored as one of our own and then kept. To commit to it and to show it is
+//! the affair of the keeper around `tilth_client::mates`, which tells what is to be done and when it is over.
 
 use tilth_protocol::{Amount, JobId, RangeId};
 use tilth_verification::replica::DRAW_SPAN_S;
@@ -22,6 +22,8 @@ const BOND_CEILINGS: u128 = 4;
 const BOUND_MS: Millis = DRAW_SPAN_S as Millis * 1_000 + 5_000;
 /// First and longest pause after a move in a line has failed.
 const LINE_PAUSE: (Millis, Millis) = (2_000, 600_000);
+/// Whoever has not done what it was drawn for does not come back at once.
+const MISS_PAUSE: Millis = 600_000;
 
 /// Our place in the line of a job.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +34,8 @@ pub(super) struct Line {
     /// The next move comes no earlier.
     not_before: Millis,
     failures: u32,
+    /// We join it no earlier.
+    join_from: Millis,
     /// When we have left it.
     left_at: Millis,
 }
@@ -56,6 +60,7 @@ impl Line {
 
     pub(super) fn set_back(&mut self, by: Millis) {
         self.not_before = self.not_before.saturating_sub(by);
+        self.join_from = self.join_from.saturating_sub(by);
         self.left_at = self.left_at.saturating_sub(by);
     }
 }
@@ -135,7 +140,10 @@ impl Machine {
     }
 
     /// Lets go of a range that we are the mate of and cannot do.
-    pub(super) fn miss(&mut self, id: RangeId, out: &mut Vec<Effect>) {
+    pub(super) fn miss(&mut self, id: RangeId, now: Millis, out: &mut Vec<Effect>) {
+        if let Some(job) = self.jobs.get_mut(&id.job) {
+            job.line.join_from = now.saturating_add(MISS_PAUSE);
+        }
         out.push(Effect::Note(Note::Missed { range: id }));
         self.drop_range(id, out);
     }
@@ -201,7 +209,7 @@ impl Machine {
             .collect();
         for (id, due) in duties {
             if self.is_due(due, now) {
-                self.miss(id, out);
+                self.miss(id, now, out);
             }
         }
     }
@@ -223,18 +231,15 @@ impl Machine {
             let may_wait = self.may_wait(job, now);
             let is_ready = job.phase == Phase::Ready && job.speed.is_some();
             let joins = may_wait && is_ready && idle && taken < self.slots.len();
-            let wait = Effect::Wait {
-                job: id,
-                bond: self.bond(job),
-                min_price: job.floor(&self.rules),
-            };
+            let wait =
+                Effect::Wait { job: id, bond: self.bond(job), min_price: job.floor(&self.rules) };
             let effect = match line.place {
                 Place::On if may_wait => {
                     self.is_due(deadline, now);
                     continue;
                 }
                 Place::On => Effect::Leave { job: id },
-                Place::Off | Place::Left if joins => wait,
+                Place::Off | Place::Left if joins && self.is_due(line.join_from, now) => wait,
                 Place::Off => continue,
                 // Nobody gets a bond back that still answers for something.
                 Place::Left => {

@@ -12,7 +12,8 @@ use super::{
 /// Things that people and other machines do.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    Open { tasks: u32, price: u128, class: u64, floor: Option<u128> },
+    Open { tasks: u32, price: u128, class: u64, floor: Option<u128>, replicated: bool },
+    DrawUs(u8),
     OtherClaims(u8),
     TopUp(u8),
     Cancel(u8),
@@ -24,11 +25,12 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        3 => (1_u32..60, prop_oneof![Just(5_u128), Just(100), Just(700)], 0_u64..=2)
-            .prop_flat_map(|(tasks, price, class)| {
+        3 => (1_u32..60, prop_oneof![Just(5_u128), Just(100), Just(700)], 0_u64..=2, any::<bool>())
+            .prop_flat_map(|(tasks, price, class, replicated)| {
                 let floor = proptest::option::of(1..=price);
-                floor.prop_map(move |floor| Act::Open { tasks, price, class, floor })
+                floor.prop_map(move |floor| Act::Open { tasks, price, class, floor, replicated })
             }),
+        3 => any::<u8>().prop_map(Act::DrawUs),
         3 => any::<u8>().prop_map(Act::OtherClaims),
         1 => any::<u8>().prop_map(Act::TopUp),
         1 => any::<u8>().prop_map(Act::Cancel),
@@ -46,7 +48,7 @@ fn rest() -> impl Strategy<Value = Rest> {
 fn perform(world: &mut World, act: Act) {
     let pick = |n: u8| JobId(u64::from(n) % (world.jobs.len().max(1) as u64) + 1);
     match act {
-        Act::Open { tasks, price, class, floor } => {
+        Act::Open { tasks, price, class, floor, replicated } => {
             let clock = floor.map(|floor| {
                 let clock = Clock { floor: Price(floor), cap: Price(price), finish_s: 1_200 };
                 (clock, world.now)
@@ -58,10 +60,13 @@ fn perform(world: &mut World, act: Act) {
                 clock,
                 deadline,
                 required_class,
+                audited: replicated,
+                replicated,
                 ..sample::terms(tasks)
             };
             world.open(terms);
         }
+        Act::DrawUs(n) => world.draw_us(pick(n)),
         Act::OtherClaims(n) => world.other_claims(pick(n)),
         Act::TopUp(n) => world.top_up(pick(n)),
         Act::Cancel(n) if n % 4 == 0 => world.cancel(pick(n)),

@@ -86,13 +86,7 @@ impl Machine {
         }
     }
 
-    fn stored(
-        &mut self,
-        id: RangeId,
-        commitment: Commitment,
-        now: Millis,
-        out: &mut Vec<Effect>,
-    ) {
+    fn stored(&mut self, id: RangeId, commitment: Commitment, now: Millis, out: &mut Vec<Effect>) {
         match self.ranges.get_mut(&id) {
             Some(range) if range.stage == Stage::Storing && range.is_mates() => {
                 range.enter(Stage::Kept, now);
@@ -133,7 +127,7 @@ impl Machine {
             let held = |range: &Range| range.is_duty() && range.stage == Stage::Held;
             let duties = self.ranges.range(ranges_of(id)).filter(|(_, range)| held(range));
             let duties: Vec<_> = duties.map(|(range, _)| *range).collect();
-            duties.into_iter().for_each(|range| self.miss(range, out));
+            duties.into_iter().for_each(|range| self.miss(range, now, out));
         }
     }
 
@@ -316,7 +310,7 @@ impl Machine {
                     return;
                 }
                 if range.is_mates() {
-                    self.miss(id, out);
+                    self.miss(id, now, out);
                 } else {
                     range.enter(Stage::GivingUp, now);
                     out.push(Effect::Note(Note::GaveUp { range: id, deaths }));

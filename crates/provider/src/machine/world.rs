@@ -2,14 +2,17 @@
 //! transactions whose receipts are lost, logs that come late, other providers, a client, and crashes of
 //! the machine itself. Everything is drawn from one seed. Every effect is checked as it is asked for.
 
+mod errands;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256};
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+use alloy_primitives::Address;
+use tilth_protocol::{Amount, JobId, Price, RangeId};
 
 use super::{
-    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal,
-    Rest, Rules, RunTrouble, SlotId, Terms, Trouble,
+    Ask, ChainEvent, Claim, Effect, Event, Machine, Millis, MoveFailure, Pace, Refusal, Rest,
+    Rules, RunTrouble, SlotId, Terms,
+    mated::Mating,
     sample::{self, START},
 };
 
@@ -45,11 +48,14 @@ pub(super) struct WorldJob {
 }
 
 #[derive(Clone, Debug)]
-enum Later {
+pub(super) enum Later {
     Answer(Event),
     Transaction(Effect),
     Log(ChainEvent),
     Other(RangeId),
+    /// We are told what we were drawn for.
+    Tell(RangeId),
+    DutyEnds(RangeId),
 }
 
 #[derive(Debug)]
@@ -79,7 +85,8 @@ pub(super) struct World {
     /// What the machine has been told is submitted.
     pub told_submitted: BTreeSet<RangeId>,
     /// What the machine has been told is its own.
-    told_claimed: BTreeSet<RangeId>,
+    pub told_claimed: BTreeSet<RangeId>,
+    pub mating: Mating,
     pub asks: usize,
     pub asks_with_submission: usize,
     pub effects: u64,
@@ -110,6 +117,7 @@ impl World {
             batches: BTreeSet::new(),
             told_submitted: BTreeSet::new(),
             told_claimed: BTreeSet::new(),
+            mating: Mating::default(),
             asks: 0,
             asks_with_submission: 0,
             effects: 0,
@@ -117,7 +125,7 @@ impl World {
         }
     }
 
-    fn draw(&mut self, below: u64) -> u64 {
+    pub(super) fn draw(&mut self, below: u64) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.seed;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -133,14 +141,14 @@ impl World {
         self.draw(100) < self.trouble
     }
 
-    fn later(&mut self, delay: u64, what: Later) -> u64 {
+    pub(super) fn later(&mut self, delay: u64, what: Later) -> u64 {
         self.serial += 1;
         self.todo.insert((self.now + delay, self.serial), what);
         self.serial
     }
 
     /// A log, delivered after those before it.
-    fn log(&mut self, event: ChainEvent) {
+    pub(super) fn log(&mut self, event: ChainEvent) {
         self.past.push(event.clone());
         let delay = self.draw(700);
         self.last_log = self.last_log.max(self.now + delay);
@@ -151,7 +159,7 @@ impl World {
     /// The machine begins, or begins again: everything that was under way in its process is lost.
     pub(super) fn start(&mut self) {
         self.machine = Machine::new(self.rules.clone());
-        self.todo.retain(|_, what| matches!(what, Later::Other(_)));
+        self.todo.retain(|_, what| matches!(what, Later::Other(_) | Later::DutyEnds(_)));
         self.slots.fill(None);
         self.frozen.clear();
         self.running.clear();
@@ -176,6 +184,7 @@ impl World {
         let effects = self.machine.step(Event::Rest(self.rest), self.now);
         assert_eq!(effects, [], "decided before caught up");
         self.step(Event::CaughtUp);
+        self.keep();
     }
 
     /// The owner comes or goes.
@@ -263,6 +272,9 @@ impl World {
             let submitted = job.ranges.iter().filter(|(_, r)| r.state == State::Submitted);
             submitted.map(|(seq, _)| *seq).collect()
         });
+        // Nothing is paid before both roots are shown.
+        let open = |seq: &u32| self.mating.is_open(RangeId { job: id, seq: *seq });
+        let seqs: Vec<_> = seqs.into_iter().filter(|seq| !open(seq)).collect();
         for seq in seqs {
             self.pay(RangeId { job: id, seq });
         }
@@ -364,6 +376,8 @@ impl World {
                 }
             }
             Later::Transaction(effect) => self.transact(effect),
+            Later::Tell(range) => self.tell_duty(range),
+            Later::DutyEnds(range) => self.duty_ends(range),
         }
     }
 
@@ -432,6 +446,7 @@ impl World {
                 self.batches.remove(&(job, false));
                 self.step(Event::ExpireEnded { job, done: !lost && !mute });
             }
+            Effect::Wait { .. } | Effect::Leave { .. } => self.end_move(&effect, lost, mute),
             other => panic!("{other:?} is no transaction"),
         }
     }
@@ -558,6 +573,8 @@ impl World {
             Effect::Unload { slot } => {
                 assert!(self.slots[usize::from(slot)].is_none(), "unloaded a busy slot");
             }
+            Effect::Wait { .. } | Effect::Leave { .. } => self.begin_move(effect, delay),
+            Effect::Found { range, .. } => self.found(range),
             Effect::Store { range, .. } => self.store(range, delay),
             Effect::Submit { .. }
             | Effect::Release { .. }
@@ -569,19 +586,23 @@ impl World {
             Effect::Discard { range } => {
                 assert!(!self.running.values().any(|other| *other == range));
                 assert!(!self.storing.contains(&range));
+                assert!(!self.mating.is_needed(range), "discarded what must still be shown");
                 self.complete.remove(&range);
             }
-            Effect::Forget { job, .. } => {
-                assert!(!self.running.values().any(|range| range.job == job));
-                self.complete.retain(|range| range.job != job);
-                if let Some(job) = self.jobs.get_mut(&job) {
-                    job.fetched = false;
-                }
-            }
+            Effect::Forget { job, .. } => self.forget(job),
             Effect::Withdraw => {
                 self.later(delay, Later::Answer(Event::WithdrawEnded { done: true }));
             }
             Effect::Note(_) => {}
+        }
+    }
+
+    fn forget(&mut self, id: JobId) {
+        assert!(!self.running.values().any(|range| range.job == id));
+        assert!(!self.mating.needs(id), "forgot what must still be shown");
+        self.complete.retain(|range| range.job != id);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.fetched = false;
         }
     }
 
@@ -605,56 +626,6 @@ impl World {
             Event::Calibrated { slot, job, pace }
         };
         self.occupy(slot, delay, answer);
-    }
-
-    fn store(&mut self, range: RangeId, delay: u64) {
-        assert!(self.complete.contains(&range), "stored {range} before it was complete");
-        assert!(self.storing.insert(range), "stored {range} twice at a time");
-        let content = ContentHash([3; 32]);
-        let commitment = Commitment { root: B256::ZERO, units: 1, failures: 0, content };
-        let answer = if self.fault() {
-            Event::StoreFailed { range, lost: self.draw(3) == 0 }
-        } else {
-            Event::Stored { range, commitment }
-        };
-        self.later(delay, Later::Answer(answer));
-    }
-
-    fn fetch(&mut self, id: JobId, holds: bool, epoch: u64, delay: u64) {
-        let fault = self.fault();
-        let may = self.rest.is_none() || (holds && self.rest == Some(Rest::Finish));
-        assert!(may, "fetched while the owner was there");
-        let Some(job) = self.jobs.get_mut(&id) else { panic!("fetched an unknown job") };
-        assert!(holds || job.terms.price >= self.rules.price_floor, "fetched below the floor");
-        let answer = if !holds && !job.funded {
-            Event::FetchRefused { job: id, epoch, why: Refusal::NoFunds }
-        } else if job.broken {
-            Event::FetchFailed { job: id, trouble: Trouble::Lasting }
-        } else if fault {
-            Event::FetchFailed { job: id, trouble: Trouble::Passing }
-        } else {
-            job.fetched = true;
-            Event::Fetched { job: id }
-        };
-        self.later(delay, Later::Answer(answer));
-    }
-
-    fn stop_fetch(&mut self, id: JobId, delay: u64) {
-        let of = |what: &Later| match what {
-            Later::Answer(
-                Event::Fetched { job }
-                | Event::FetchFailed { job, .. }
-                | Event::FetchRefused { job, .. },
-            ) => *job == id,
-            _ => false,
-        };
-        let key = self.todo.iter().find(|(_, what)| of(what)).map(|(key, _)| *key);
-        self.todo.remove(&key.expect("stopped a fetch that was not under way"));
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.fetched = false;
-        }
-        let trouble = Trouble::Aborted;
-        self.later(delay, Later::Answer(Event::FetchFailed { job: id, trouble }));
     }
 
     fn run_answer(&mut self, slot: SlotId, range: RangeId, count: u32) -> Event {

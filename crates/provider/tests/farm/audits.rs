@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Auditors without whom nothing is given out in audited jobs: five for a lead, and two more.
-const LEAST: u8 = 7;
+pub const LEAST: u8 = 7;
 
 /// Keys of so many auditors.
 fn keys(count: u8) -> std::ops::Range<u8> {
@@ -28,7 +28,7 @@ fn keys(count: u8) -> std::ops::Range<u8> {
 
 /// Starts them, and waits until what is submitted can be audited by all of them: they are drawn from the line as of the
 /// second before.
-async fn auditors(world: &World, count: u8) -> Vec<Auditor> {
+pub async fn auditors(world: &World, count: u8) -> Vec<Auditor> {
     let mut auditors = Vec::new();
     for key in keys(count) {
         auditors.push(world.auditor(key).await);
@@ -55,7 +55,7 @@ fn order(tasks: u32) -> Order {
     Order { audited: true, prepare: true, window, timeout, ..Order::new(tasks, script) }
 }
 
-async fn stake_of(world: &World, provider: &Running) -> u128 {
+pub async fn stake_of(world: &World, provider: &Running) -> u128 {
     let (account, owner) = (world.account(1), provider.address);
     let registry = world.network.contracts.registry;
     account.link().read(registry, Registry::providerCall { owner }).await.unwrap().stake

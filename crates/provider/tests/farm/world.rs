@@ -152,7 +152,7 @@ impl World {
         self.provider_that(key, slots, &[])
     }
 
-    /// As [`World::provider`], with settings that are on: `measure`, `lies`, `hangs`, `flips`, `release`.
+    /// As [`World::provider`], with settings that are on: `measure`, `lies`, `hangs`, `flips`, `release`, `choosy`.
     pub fn provider_that(&self, key: u8, slots: u16, on: &[&str]) -> Running {
         self.provider_selling(key, slots, on, None)
     }
@@ -178,6 +178,7 @@ impl World {
             "hangs": on.contains(&"hangs"),
             "release": on.contains(&"release"),
             "flips": on.contains(&"flips"),
+            "choosy": on.contains(&"choosy"),
         });
         fs::write(&setting, text.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_provider-fixture"))
@@ -282,12 +283,25 @@ pub struct Order {
     pub window: &'static str,
     pub timeout: &'static str,
     pub audited: bool,
+    /// Whether a second provider does every range, and whoever is choosy comes with the clock: some seconds later.
+    pub replicated: bool,
 }
 
 impl Order {
     pub fn new(tasks: u32, script: Script) -> Self {
         let (window, timeout) = ("60s", "60s");
-        Self { script, tasks, prepare: false, first_range: 1, window, timeout, audited: false }
+        let (prepare, audited, replicated) = (false, false, false);
+        Self { script, tasks, prepare, first_range: 1, window, timeout, audited, replicated }
+    }
+
+    /// What is paid for a unit.
+    fn price(&self) -> &'static str {
+        if self.replicated {
+            // The cap is reached two seconds behind schedule.
+            "kind = \"clock\"\nfloor = \"0.09\"\ncap = \"0.1\"\nfinish = \"16s\""
+        } else {
+            "per-gfuel = \"0.1\""
+        }
     }
 }
 
@@ -307,6 +321,7 @@ impl Client {
         let prepare = if order.prepare { "gfuel-prepare = 0.02" } else { "" };
         // A task of an audited job must be worth the fees of a whole committee.
         let cap = if order.audited { "2.0" } else { "0.01" };
+        let replicas = if order.replicated { "replicas = 2" } else { "" };
         let text = format!(
             r#"
             name = "scripted"
@@ -321,10 +336,11 @@ impl Client {
             memory = "1MiB"
             output = "64KiB"
             [price]
-            per-gfuel = "0.1"
+            {}
             [verification]
             window = "{}"
             audited = {}
+            {replicas}
             [schedule]
             target = "2s"
             range-timeout = "{}"
@@ -333,7 +349,12 @@ impl Client {
             [output]
             kind = "files"
             "#,
-            order.tasks, order.window, order.audited, order.timeout, order.first_range,
+            order.tasks,
+            order.price(),
+            order.window,
+            order.audited,
+            order.timeout,
+            order.first_range,
         );
         let path = folder.join("job.toml");
         fs::write(&path, text).unwrap();

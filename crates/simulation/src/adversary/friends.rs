@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Makes up a leaf of every range, since a thin cheat hardly ever shows in an audit; agrees with its friends, and does what is to be
-/// done for others.
+/// Makes up a leaf of every range, since a thin cheat hardly ever shows in an audit; agrees with its friends, and does
+/// what is to be done for others.
 #[derive(Clone, Copy, Debug)]
 pub struct Friend;
 
@@ -83,8 +83,8 @@ impl ProviderMind for Fickle {
     }
 }
 
-/// A friend with much more stake than all others, which claims nothing, joins the line when the range of a friend is handed in, and
-/// leaves when its mate is drawn.
+/// A friend with much more stake than all others, which claims nothing, joins the line when the range of a friend is
+/// handed in, and leaves when its mate is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Latecomer {
     /// Number of the first friend; all later ones are friends.
@@ -125,12 +125,12 @@ fn two(honest: u128, bond: u128) -> Cast {
 
 /// A friend has a tenth of the bonds that its primary can be matched with.
 pub fn tenth(_: &mut Random) -> Cast {
-    two(90, 30)
+    two(45, 30)
 }
 
 /// A third of them.
 pub fn third(_: &mut Random) -> Cast {
-    two(40, 60)
+    two(25, 75)
 }
 
 /// All of them: nobody else waits.

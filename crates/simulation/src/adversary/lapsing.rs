@@ -1,6 +1,8 @@
-//! A client and providers of its job that have no mates drawn, so that nobody but the primary knows what a range came to.
+//! A client and providers of its job that have no mates drawn, so that nobody but the primary knows what a range came
+//! to.
 
-use tilth_protocol::{Leaf, RangeId};
+use alloy_primitives::Address;
+use tilth_protocol::{JobId, Leaf, RangeId};
 
 use super::{TASKS, friends::Friend, replicated};
 use crate::{
@@ -8,20 +10,25 @@ use crate::{
     trust::{
         Cast, Side,
         mind::{ClientMind, HandIn, ProviderMind},
-        public::Public,
+        public::{Job, Public},
+        world,
     },
 };
 
-/// When a primary has its mate drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lapser {
-    /// Never: it waits until nobody can be drawn any more.
-    Never,
-    /// When nobody has kept the beacon.
-    Late,
+/// A primary that makes a leaf of every range up.
+#[derive(Clone, Copy, Debug)]
+pub struct Lapser {
+    /// Whose jobs alone it works for.
+    pub client: Address,
+    /// Whether it has its mate drawn when nobody has kept the beacon; else it waits until nobody can be drawn any more.
+    pub late: bool,
 }
 
 impl ProviderMind for Lapser {
+    fn wants(&mut self, _: JobId, facts: &Job, _: &Public) -> bool {
+        facts.client == self.client
+    }
+
     fn hand_in(
         &mut self,
         range: RangeId,
@@ -33,7 +40,7 @@ impl ProviderMind for Lapser {
     }
 
     fn draws(&self, lost: bool) -> bool {
-        lost && *self == Self::Late
+        lost && self.late
     }
 }
 
@@ -53,7 +60,9 @@ pub fn cast(_: &mut Random) -> Cast {
     cast.clients[0].tasks = TASKS / 2;
     cast.client(Side::Foe, TASKS / 2, Patron);
     cast.clients[1].replicated = true;
-    cast.provider(Side::Foe, 200, Lapser::Never);
-    cast.provider(Side::Foe, 200, Lapser::Late);
+    let client = world::client_address(1);
+    for late in [false, true] {
+        cast.provider(Side::Foe, 200, Lapser { client, late });
+    }
     cast
 }

@@ -1,4 +1,4 @@
-//! Mates that do not do what they wait for. As primaries they keep to the rules.
+//! Mates that do what they wait for, and mates that do not. As primaries all keep to the rules.
 
 use tilth_client::mates::Role;
 use tilth_protocol::{JobId, Leaf, RangeId};
@@ -13,6 +13,16 @@ use crate::{
         scene::Handed,
     },
 };
+
+/// Means well, and claims nothing: it is there to be a mate.
+#[derive(Clone, Copy, Debug)]
+pub struct Standby;
+
+impl ProviderMind for Standby {
+    fn wants(&mut self, _: JobId, _: &Job, _: &Public) -> bool {
+        false
+    }
+}
 
 /// What a mate does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +110,6 @@ pub fn framing(_: &mut Random) -> Cast {
 /// One with seven tenths of the bonds.
 pub fn squatting(_: &mut Random) -> Cast {
     let mut cast = replicated(40);
-    cast.mate(Side::Foe, 600, 280, Squatter);
+    cast.mate(Side::Foe, 1_000, 560, Squatter);
     cast
 }

@@ -30,8 +30,8 @@ pub struct Client {
     duty: Duty,
     mates: Mates,
     busy: bool,
-    /// State of the chain as of which nothing was to be done.
-    seen: Option<u64>,
+    /// The [moment](Scene::moment) as of which nothing was to be done.
+    seen: Option<(u64, u64)>,
 }
 
 impl Client {
@@ -169,12 +169,11 @@ impl Client {
     }
 
     fn finish(&mut self, job: JobId, scene: &mut Scene) -> Result<(), FarmError> {
-        // Where logs come later than what they tell of, the same state says more a block later.
-        let seen = scene.reach == 0 && self.seen == Some(scene.version);
+        let seen = self.seen == Some(scene.moment());
         if self.busy || seen && scene.farm.now <= deadline(job, scene) {
             return Ok(());
         }
-        self.seen = Some(scene.version);
+        self.seen = Some(scene.moment());
         if scene.public.is_outstanding(job) {
             return Ok(());
         }

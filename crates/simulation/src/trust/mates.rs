@@ -1,5 +1,5 @@
-//! What providers and clients do about replicated ranges before their audit: the machine of `tilth_client::mates`, fed from the
-//! chain's logs under a clock of the party's own.
+//! What providers and clients do about replicated ranges before their audit: the machine of `tilth_client::mates`, fed
+//! from the chain's logs under a clock of the party's own.
 
 use std::collections::VecDeque;
 

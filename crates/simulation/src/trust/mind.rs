@@ -71,8 +71,8 @@ pub trait ProviderMind {
     fn comes_back(&self) -> bool {
         false
     }
-    /// What it finds as the mate in a range in which it should have found `truth`. `handed`: what the primary handed in, which
-    /// only its friends know. `None`: nothing, ever.
+    /// What it finds as the mate in a range in which it should have found `truth`. `handed`: what the primary handed
+    /// in, which only its friends know. `None`: nothing, ever.
     fn replicate(
         &mut self,
         _range: RangeId,

@@ -1,5 +1,5 @@
-//! A provider's part in replicated ranges: it waits to be drawn, does what its ranges' primaries have done, commits, shows its
-//! roots.
+//! A provider's part in replicated ranges: it waits to be drawn, does what its ranges' primaries have done, commits,
+//! shows its roots.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

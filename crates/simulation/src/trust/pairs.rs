@@ -13,8 +13,8 @@ use tilth_verification::{arithmetic::ONE, replica::DRAW_SPAN_S};
 
 use super::{cast::Side, counts::Counts, scene::Scene};
 
-/// Ranges that a mate has open in a job at most: `Parameters.MATE_DUTIES`. Who is drawn and has as many is asked for no more, and
-/// nobody is in its place.
+/// Ranges that a mate has open in a job at most: `Parameters.MATE_DUTIES`. Who is drawn and has as many is asked for no
+/// more, and nobody is in its place.
 const MATE_DUTIES: u16 = 8;
 
 /// A provider's place on a job's line, as logs tell of it.

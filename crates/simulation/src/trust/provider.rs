@@ -46,7 +46,8 @@ pub struct Provider {
     held: Vec<Held>,
     work: BTreeMap<RangeId, Work>,
     claiming: bool,
-    refused: BTreeMap<JobId, u64>,
+    /// As of which [moment](Scene::moment) a job had nothing for it.
+    refused: BTreeMap<JobId, (u64, u64)>,
     dies: Option<Millis>,
 }
 
@@ -134,10 +135,7 @@ impl Provider {
                 self.claiming = false;
                 let given = JobBook::claimCall::abi_decode_returns(&receipt.output).ok();
                 let Some(given) = given.filter(|_| receipt.success) else {
-                    // Where it is heard of later, the chain may have moved on: then it asks once more.
-                    if scene.reach == 0 {
-                        self.refused.insert(*job, scene.version);
-                    }
+                    self.refused.insert(*job, scene.moment());
                     return Ok(());
                 };
                 let range = RangeId { job: *job, seq: given.seq };
@@ -277,7 +275,7 @@ impl Provider {
         let open: Vec<JobId> =
             scene.public.jobs.iter().filter(|(_, j)| !j.over).map(|(id, _)| *id).collect();
         for job in open {
-            if self.refused.get(&job) == Some(&scene.version) {
+            if self.refused.get(&job) == Some(&scene.moment()) {
                 continue;
             }
             let facts = &scene.public.jobs[&job];
@@ -288,7 +286,7 @@ impl Provider {
             let book = scene.farm.addresses().job_book;
             let call = JobBook::claimableCall { jobId: job.0, provider: self.who };
             if scene.farm.read(book, &call)?.count == 0 {
-                self.refused.insert(job, scene.version);
+                self.refused.insert(job, scene.moment());
                 continue;
             }
             let call = JobBook::claimCall { jobId: job.0, want: u32::MAX, minPrice: U96::ZERO };

@@ -15,8 +15,8 @@ use super::scene::{Actor, Scene, What};
 use crate::farm::FarmError;
 
 impl Scene {
-    /// A replica as the chain shows it now; what cannot have changed is not asked again. `local`: what the asking party's clock
-    /// says.
+    /// A replica as the chain shows it now; what cannot have changed is not asked again. `local`: what the asking
+    /// party's clock says.
     ///
     /// # Errors
     /// Those of [`Farm::read`](crate::Farm::read).

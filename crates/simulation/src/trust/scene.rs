@@ -119,6 +119,8 @@ pub struct Scene {
     pub keeps_outputs: BTreeMap<Address, bool>,
     /// Counts changes of the chain's state, by transactions or by blocks that are taken back.
     pub version: u64,
+    /// Counts how often news of blocks came later than these: then the same state may say more.
+    pub news: u64,
     /// How many blocks must be on top of what logs and receipts tell before anybody hears of it.
     pub reach: u64,
     cases: BTreeMap<RangeId, (u64, Case)>,
@@ -144,6 +146,7 @@ impl Scene {
             refused: BTreeSet::new(),
             keeps_outputs: BTreeMap::new(),
             version: 0,
+            news: 0,
             reach: 0,
             cases: BTreeMap::new(),
             seats: BTreeMap::new(),
@@ -164,6 +167,12 @@ impl Scene {
         self.entries.clear();
         let waiting = undone.chain(self.pool.drain(..)).collect();
         self.pool = waiting;
+    }
+
+    /// The chain's state, and what is known of it: as long as neither changes, nothing that was asked has another
+    /// answer.
+    pub fn moment(&self) -> (u64, u64) {
+        (self.version, self.news)
     }
 
     /// Sends a transaction.

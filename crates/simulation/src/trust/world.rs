@@ -246,6 +246,8 @@ impl World {
             for (tx, receipt) in &made.done {
                 self.note(tx, receipt, at)?;
             }
+            // After all was heard: the chain may have moved on since, so who was refused asks once more.
+            self.scene.news += 1;
         }
         Ok(())
     }
