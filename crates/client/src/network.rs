@@ -61,6 +61,8 @@ pub struct ContractAddresses {
     pub waiting: Address,
     /// `Replicas`.
     pub replicas: Address,
+    /// `Holders`.
+    pub holders: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -81,6 +83,7 @@ impl From<Addresses> for ContractAddresses {
             bench: all.bench,
             waiting: all.waiting,
             replicas: all.replicas,
+            holders: all.holders,
             tabs: all.tabs,
         }
     }
@@ -102,6 +105,7 @@ impl From<ContractAddresses> for Addresses {
             bench: all.bench,
             waiting: all.waiting,
             replicas: all.replicas,
+            holders: all.holders,
             tabs: all.tabs,
         }
     }

@@ -184,6 +184,7 @@ fn terms(terms: &Offered, opened_s: u64) -> Terms {
         required_class: terms.requiredClass,
         min_vram_mib: terms.minVramMib,
         chained: terms.afterJob != 0,
+        kept: terms.kept,
         replicated: terms.replicas != 0,
         unit_cap: terms.unitCap,
         prepare_cap: terms.prepareCap,
@@ -231,6 +232,7 @@ mod tests {
             afterJob: 0,
             audited: true,
             replicas: 2,
+            kept: true,
             callback: Address::ZERO,
             program: B256::repeat_byte(4),
             contact: vec![1, 2, 3].into(),
@@ -249,7 +251,7 @@ mod tests {
         assert_eq!((terms.deadline, terms.price.0), (1_790_000_000_000, 99));
         let clock = Clock { floor: Price(9), cap: Price(99), finish_s: 800 };
         assert_eq!(terms.clock, Some((clock, 17_000)));
-        assert!(terms.audited && terms.replicated && !terms.chained);
+        assert!(terms.audited && terms.replicated && terms.kept && !terms.chained);
         let More::Opened(opening) = heard.more else { panic!() };
         assert_eq!((opening.unit_cap, opening.prepare_cap), (7, 8));
         assert_eq!((terms.unit_cap, terms.prepare_cap), (7, 8));

@@ -191,6 +191,7 @@ impl Jobs {
             audited: offer.audited,
             // The contract has no word for a single one.
             replicas: if offer.replicas > 1 { offer.replicas } else { 0 },
+            kept: false,
             callback: Address::ZERO,
             program: prepared.spec.program.hash.0.into(),
             contact: self.blobs.contact().to_bytes().into(),

@@ -221,6 +221,8 @@ pub enum Unfit {
     Vram,
     /// It waits for another job.
     Chained,
+    /// Its ranges are paid only when auditors hold them, for whom this version does not ask.
+    Kept,
     /// It is a GPU program and its ranges are audited: bits that another device computes otherwise would cost the stake.
     Audited,
     /// Its program or inputs cannot be used.
