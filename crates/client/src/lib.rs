@@ -19,6 +19,7 @@ pub mod earnings;
 mod follow;
 pub mod gpu_program;
 pub mod handover;
+pub mod holding;
 pub mod infer;
 pub mod infer_program;
 pub mod job_file;
