@@ -10,14 +10,21 @@ import {Audits} from "../src/Audits.sol";
 import {JobBook} from "../src/JobBook.sol";
 import {Ledger} from "../src/Ledger.sol";
 import {Registry} from "../src/Registry.sol";
+import {Replicas} from "../src/Replicas.sol";
+import {Tabs} from "../src/Tabs.sol";
+import {Waiting} from "../src/Waiting.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ITabs} from "../src/interfaces/ITabs.sol";
+import {IWaiting} from "../src/interfaces/IWaiting.sol";
 import {AuditRules} from "../src/libraries/AuditRules.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev How a case is played to its end.
 enum End {
@@ -27,6 +34,16 @@ enum End {
     Unnamed,
     Unopened,
     Upheld
+}
+
+/// @dev What becomes of a replica.
+enum Twin {
+    Matched,
+    Unequal,
+    MateLate,
+    MateSilent,
+    PrimarySilent,
+    Undrawn
 }
 
 /// @dev Does what clients, providers and strangers may try, in any order and with any arguments. Calls may be refused; what
@@ -43,17 +60,25 @@ contract Crowd is T {
     Auditors internal auditors;
     Audits internal audits;
     Tally internal tally;
+    Waiting internal waiting;
+    Replicas internal replicas;
+    Tabs internal tabs;
     uint40 internal now_;
     uint256 internal block_ = 1_000;
     uint64 internal drawnJob;
     uint32 internal drawnSeq;
     /// @dev What somebody committed to last.
     mapping(uint64 => mapping(uint32 => mapping(uint8 seat => bytes32))) internal said;
+    /// @dev What a mate has committed to last.
+    mapping(uint64 => mapping(uint32 => bytes32)) internal found;
     bytes32 internal constant SALT = "salt";
     /// @dev A client and a provider whom nobody else acts for, so that nothing keeps them from working.
     address public constant STEADY_CLIENT = address(0xC0FF);
     address public constant STEADY_OWNER = address(0xA0FF);
     uint256 public constant STEADY = 0xFF;
+    /// @dev And somebody who waits where they work.
+    address public constant MATE_OWNER = address(0xA1FF);
+    uint256 public constant MATE = 0x1FF;
     /// @dev Accepted calls per kind, to see that the crowd gets somewhere.
     mapping(bytes4 => uint256) public accepted;
 
@@ -64,10 +89,13 @@ contract Crowd is T {
         Replica replica_,
         Auditors auditors_,
         Audits audits_,
-        Tally tally_
+        Tally tally_,
+        Replicas replicas_,
+        Tabs tabs_
     ) {
         (ledger, registry, book, replica) = (ledger_, registry_, book_, replica_);
-        (auditors, audits, tally) = (auditors_, audits_, tally_);
+        (auditors, audits, tally, replicas, tabs) = (auditors_, audits_, tally_, replicas_, tabs_);
+        waiting = Waiting(address(replicas_.waiting()));
         now_ = 1_800_000_000;
     }
 
@@ -142,6 +170,7 @@ contract Crowd is T {
         t.audited = (seed >> 128) % 3 == 0;
         // Mostly worth an audit, or few audited jobs would be opened.
         if (t.audited && (seed >> 136) % 8 != 0) (t.unitCap, t.price) = (t.unitCap + 7, t.price + 1e6);
+        if (t.audited && (seed >> 140) % 2 == 0) t.replicas = 2;
         if ((seed >> 112) % 2 == 0) {
             t.floorPrice = uint96(1 + (seed >> 120) % t.price);
             t.finishSeconds = uint32(16 + (seed >> 152) % 200);
@@ -174,7 +203,7 @@ contract Crowd is T {
         units = uint64(bound(units, 0, replica.mostUnits(id, seq) + 1));
         failures %= 4;
         // Some hand in what they cannot open.
-        bytes32 root = n % 8 == 0 ? keccak256(abi.encode(n)) : rootOf(id, seq, units, failures);
+        bytes32 root = n % 8 == 0 ? keccak256(abi.encode(n)) : handedIn(id, seq, units, failures);
         act(sender, address(book), abi.encodeCall(IJobBook.submit, (id, seq, root, units, failures, bytes32(n))));
     }
 
@@ -193,7 +222,7 @@ contract Crowd is T {
         IRegistry.Provider memory p = replica.provider(replica.range(id, seq).provider);
         units = uint64(bound(units, 0, replica.mostUnits(id, seq)));
         failures %= 2;
-        bytes32 root = rootOf(id, seq, units, failures);
+        bytes32 root = handedIn(id, seq, units, failures);
         act(
             p.node,
             address(book),
@@ -332,7 +361,7 @@ contract Crowd is T {
     /// @dev Whole work of those who are steady, up to the payment of what was upheld. How its case ends is for the auditors and
     /// its provider to choose, all but `Divided`, which the draw of the votes may decide after all.
     function work(uint8 end) public returns (IAudits.Outcome) {
-        uint64 id = steadyJob();
+        uint64 id = steadyJob(0);
         if (id == 0) return IAudits.Outcome.Open;
         uint32 count = replica.range(id, 0).count;
         bytes memory submission =
@@ -349,7 +378,7 @@ contract Crowd is T {
     }
 
     /// @dev A job with a claimed range, and people with so much stake that it can be audited. 0: none was opened.
-    function steadyJob() internal returns (uint64 id) {
+    function steadyJob(uint8 replicas_) internal returns (uint64 id) {
         for (uint256 i = 0; i < AUDITORS; ++i) {
             address who = auditorOf(i);
             if (auditors.auditor(auditors.numberOf(who)).stake >= 1e7) continue;
@@ -363,12 +392,137 @@ contract Crowd is T {
         IJobBook.Terms memory t;
         (t.specHash, t.taskCount, t.unitCap, t.price) = (bytes32(uint256(1)), 4, 8, 1e8);
         (t.window, t.rangeTimeout, t.targetSeconds, t.parallelism) = (30, 100, 5, 1);
-        (t.firstRange, t.deadline, t.audited) = (4, now_ + 1000, true);
+        (t.firstRange, t.deadline, t.audited, t.replicas) = (4, now_ + 1000, true, replicas_);
         uint256 before = replica.jobCount();
-        act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.open, (t, 32e8)));
+        act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.open, (t, 64e8)));
         if (replica.jobCount() == before) return 0;
         id = uint64(before + 1);
+        if (replicas_ != 0) steadyMate(id);
         act(vm.addr(0xB000 + STEADY), address(book), abi.encodeCall(IJobBook.claim, (id, 4, 0)));
+    }
+
+    /// @dev It waits with a bond for the whole job, a second before anything is claimed.
+    function steadyMate(uint64 id) internal {
+        if (replica.provider(MATE_OWNER).stake < 4e9) {
+            act(MATE_OWNER, address(registry), abi.encodeCall(IRegistry.addStake, (4e9)));
+        }
+        act(vm.addr(0xB000 + MATE), address(waiting), abi.encodeCall(IWaiting.wait, (id, 32e8, 0)));
+        (now_, block_) = (now_ + 2, block_ + 1);
+    }
+
+    /// @dev A replicated range of those who are steady, up to its payment, and its mate leaves with its bond.
+    function workTwice(uint8 how) public returns (IReplicas.Outcome) {
+        uint64 id = steadyJob(2);
+        if (id == 0) return IReplicas.Outcome.Open;
+        Twin twin = Twin(how % 6);
+        uint64 units = uint64(replica.range(id, 0).count) * 8;
+        bytes memory submission = abi.encodeCall(IJobBook.submit, (id, 0, handedIn(id, 0, units, 0), units, 0, 0));
+        act(vm.addr(0xB000 + STEADY), address(book), submission);
+        block_ += 3;
+        for (uint256 i = 0; i < 8; ++i) {
+            IReplicas.Pair memory p = replicas.pair(id, 0);
+            if (p.state == IReplicas.State.None || p.state == IReplicas.State.Closed) break;
+            bool late = twin == Twin.Undrawn && p.state == IReplicas.State.Sealed || twin == Twin.MateLate
+                && p.state == IReplicas.State.Working || twin == Twin.MateSilent && p.shown == 1
+                || twin == Twin.PrimarySilent && p.shown == 2;
+            if (late) now_ = p.due + 1;
+            step(id, 0, p, twin == Twin.Unequal, twin == Twin.PrimarySilent);
+        }
+        play(id, 0, End.Upheld);
+        act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.acknowledge, (id, new uint32[](1))));
+        bytes memory leave = abi.encodeCall(IWaiting.leave, (id));
+        if (waiting.entry(id, 5).state != IWaiting.State.Left) act(vm.addr(0xB000 + MATE), address(waiting), leave);
+        now_ += uint40(Parameters.DRAW_SPAN + 1);
+        act(vm.addr(0xB000 + MATE), address(waiting), leave);
+        return replicas.pair(id, 0).outcome;
+    }
+
+    function workTwiceSometimes(uint8 how, uint8 seldom) external {
+        if (seldom % 4 == 0) workTwice(how);
+    }
+
+    /// @dev Providers wait in replicated jobs, leave them, and are put off their lines.
+    function mate(uint256 who, uint256 j, uint96 bond, uint8 what) external {
+        uint64 id = replicatedJob(j);
+        uint96 least = what % 8 == 0 ? bond % 4e6 : 0;
+        bytes memory data = abi.encodeCall(IWaiting.wait, (id, uint96(bound(bond, 0, 5e7)), least));
+        if (what % 4 == 1) data = abi.encodeCall(IWaiting.leave, (id));
+        if (what % 8 == 2) data = abi.encodeCall(IWaiting.evict, (id, uint32(who % 5)));
+        act(node(who), address(waiting), data);
+    }
+
+    /// @dev The next move in a replica, by whoever's it is, or by nobody until it is late.
+    function second(uint256 j, uint256 n, uint8 what) external {
+        uint64 id = replicatedJob(j);
+        uint32 seq = someSeq(id, n);
+        for (uint256 i = 0; i < 8 && !isOpen(id, seq); ++i) {
+            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
+        IReplicas.Pair memory p = replicas.pair(id, seq);
+        if (what % 8 == 0 && p.due >= now_) now_ = p.due + 1;
+        step(id, seq, p, what % 4 == 1, what % 2 == 0);
+    }
+
+    function isOpen(uint64 id, uint32 seq) internal view returns (bool) {
+        IReplicas.State state = replicas.pair(id, seq).state;
+        return state != IReplicas.State.None && state != IReplicas.State.Closed;
+    }
+
+    function replicatedJob(uint256 n) internal view returns (uint64 id) {
+        id = someJob(n);
+        for (uint256 i = 0; i < 8 && replica.job(id).terms.replicas == 0; ++i) {
+            id = someJob(uint256(keccak256(abi.encode(n, i))));
+        }
+    }
+
+    function step(uint64 id, uint32 seq, IReplicas.Pair memory p, bool lies, bool mateFirst) internal {
+        if (p.state == IReplicas.State.Sealed && now_ <= p.due) {
+            act(address(0xE), address(replicas), abi.encodeCall(IReplicas.draw, (id, seq)));
+        } else if (now_ > p.due) {
+            act(address(0xE), address(replicas), abi.encodeCall(IReplicas.advance, (id, seq)));
+        } else if (p.state == IReplicas.State.Working) {
+            IRegistry.Provider memory m = replica.provider(replica.ownerOf(p.mate));
+            IJobBook.Range memory r = replica.range(id, seq);
+            found[id][seq] = lies ? bytes32("another") : rootOf(id, seq, r.units, r.failures);
+            bytes32 sealed_ = sealOf(id, seq, m.owner, found[id][seq], r.units, r.failures);
+            act(m.node, address(replicas), abi.encodeCall(IReplicas.commit, (id, seq, sealed_)));
+        } else {
+            show(id, seq, p, p.state == IReplicas.State.Revealing && (p.shown == 0 ? mateFirst : p.shown == 1));
+        }
+    }
+
+    function show(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal {
+        IJobBook.Range memory r = replica.range(id, seq);
+        bytes32 root = byMate ? found[id][seq] : rootOf(id, seq, r.units, r.failures);
+        address sender = replica.provider(byMate ? replica.ownerOf(p.mate) : r.provider).node;
+        act(sender, address(replicas), abi.encodeCall(IReplicas.reveal, (id, seq, root, r.units, r.failures, SALT)));
+    }
+
+    /// @dev What is submitted: a root, or a seal of it.
+    function handedIn(uint64 id, uint32 seq, uint64 units, uint32 failures) internal view returns (bytes32 root) {
+        root = rootOf(id, seq, units, failures);
+        if (replica.job(id).terms.replicas == 0) return root;
+        return sealOf(id, seq, replica.range(id, seq).provider, root, units, failures);
+    }
+
+    function sealOf(uint64 id, uint32 seq, address who, bytes32 root, uint64 units, uint32 failures)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 answer = keccak256(abi.encodePacked(root, units, failures));
+        return keccak256(abi.encodePacked(block.chainid, address(replicas), id, seq, who, answer, SALT));
+    }
+
+    /// @dev Somebody pays its tabs: lines that grow and lines that do not, of those that there are and of one that is not.
+    function settleTabs(uint256 who, uint256 seed) external {
+        ITabs.Line[] memory lines = new ITabs.Line[](seed % 4);
+        for (uint256 i = 0; i < lines.length; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            lines[i].provider = uint32(seed % 8 == 0 ? (seed >> 8) % 7 : 1 + (seed >> 8) % 5);
+            lines[i].total = uint128((seed >> 16) % 1e6);
+        }
+        act(client(who), address(tabs), abi.encodeCall(ITabs.settle, (bytes32(seed % 2), lines)));
     }
 
     function play(uint64 id, uint32 seq, End end) internal {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {Crowd, End} from "./Crowd.sol";
+import {Crowd, End, Twin} from "./Crowd.sol";
 import {Network} from "./Network.sol";
 import {Replica} from "./Replica.sol";
 import {Tally} from "./Tally.sol";
@@ -10,6 +10,9 @@ import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ITabs} from "../src/interfaces/ITabs.sol";
+import {IWaiting} from "../src/interfaces/IWaiting.sol";
 
 contract InvariantsTest is Network {
     Replica internal replica;
@@ -27,9 +30,10 @@ contract InvariantsTest is Network {
 
     function setUp() public override {
         super.setUp();
-        replica = new Replica(address(ledger), address(registry), address(book), small());
-        tally = new Tally(replica, registry, [address(book), address(auditors), address(audits)], FEE_BPS);
-        crowd = new Crowd(ledger, registry, book, replica, auditors, audits, tally);
+        replica = new Replica(address(ledger), address(registry), address(book), address(waiting), small());
+        address[5] memory at = [address(book), address(auditors), address(audits), address(replicas), address(tabs)];
+        tally = new Tally(replica, registry, at, FEE_BPS);
+        crowd = new Crowd(ledger, registry, book, replica, auditors, audits, tally, replicas, tabs);
         vm.recordLogs();
         for (uint256 i = 0; i < crowd.AUDITORS(); ++i) {
             address auditor = crowd.auditorOf(i);
@@ -48,12 +52,16 @@ contract InvariantsTest is Network {
             registry.register(node, uint16(1 + i), attributes(), 0, "", 1e8, agreed);
         }
         fund(crowd.STEADY_CLIENT(), 1e13);
-        fund(crowd.STEADY_OWNER(), 1e13);
-        (address steady, address key) = (crowd.STEADY_OWNER(), nodeOf(crowd.STEADY()));
-        IRegistry.Consent memory given = consent(crowd.STEADY(), steady);
-        vm.prank(steady);
-        registry.register(key, 4, attributes(), 0, "", 4e9, given);
+        steady(crowd.STEADY_OWNER(), crowd.STEADY());
+        steady(crowd.MATE_OWNER(), crowd.MATE());
         replica.feed(vm.getRecordedLogs());
+    }
+
+    function steady(address owner, uint256 n) internal {
+        fund(owner, 1e13);
+        IRegistry.Consent memory given = consent(n, owner);
+        vm.prank(owner);
+        registry.register(nodeOf(n), 4, attributes(), 0, "", 4e9, given);
     }
 
     function targetContracts() public view returns (address[] memory list) {
@@ -66,16 +74,16 @@ contract InvariantsTest is Network {
         bytes4[] selectors;
     }
 
-    /// @dev `workSometimes` is for the crowd: a case in every call would take all the time there is.
+    /// @dev `workSometimes` and `workTwiceSometimes` are for the crowd: a case in every call would take all the time there is.
     function excludeSelectors() public view returns (FuzzSelector[] memory list) {
         list = new FuzzSelector[](1);
         list[0].addr = address(crowd);
-        list[0].selectors = new bytes4[](1);
-        list[0].selectors[0] = Crowd.work.selector;
+        list[0].selectors = new bytes4[](2);
+        (list[0].selectors[0], list[0].selectors[1]) = (Crowd.work.selector, Crowd.workTwice.selector);
     }
 
     function everyone() internal view returns (address[] memory all) {
-        all = new address[](11 + crowd.AUDITORS());
+        all = new address[](12 + crowd.AUDITORS());
         for (uint256 i = 0; i < 2; ++i) {
             all[i] = crowd.client(i);
         }
@@ -83,8 +91,9 @@ contract InvariantsTest is Network {
         (all[4], all[5], all[6]) = (TREASURY, ledger.BURN_ACCOUNT(), CLIENT);
         (all[7], all[8]) = (address(0xE), address(audits));
         (all[9], all[10]) = (crowd.STEADY_CLIENT(), crowd.STEADY_OWNER());
+        all[11] = crowd.MATE_OWNER();
         for (uint256 i = 0; i < crowd.AUDITORS(); ++i) {
-            all[11 + i] = crowd.auditorOf(i);
+            all[12 + i] = crowd.auditorOf(i);
         }
     }
 
@@ -95,8 +104,10 @@ contract InvariantsTest is Network {
         lockedMoneyHasAReason();
         ledgerAndRegistryFollowFromEvents();
         auditsFollowFromEvents();
+        tabsFollowFromEvents();
         for (uint64 id = 1; id <= replica.jobCount(); ++id) {
             jobFollowsFromEvents(id);
+            if (replica.job(id).terms.replicas != 0) matesHaveReasons(id);
         }
         eq(book.jobCount(), replica.jobCount(), "every job is in the events");
     }
@@ -117,6 +128,12 @@ contract InvariantsTest is Network {
             crowd.collect(i);
         }
         ok(tally.collected() > before, "auditors are paid out of it");
+        pairsUp(Twin.Matched, IReplicas.Outcome.Matched);
+        pairsUp(Twin.Unequal, IReplicas.Outcome.Unequal);
+        pairsUp(Twin.MateLate, IReplicas.Outcome.Alone);
+        pairsUp(Twin.MateSilent, IReplicas.Outcome.Alone);
+        pairsUp(Twin.PrimarySilent, IReplicas.Outcome.Silent);
+        pairsUp(Twin.Undrawn, IReplicas.Outcome.Alone);
         invariant_everything();
     }
 
@@ -124,6 +141,58 @@ contract InvariantsTest is Network {
         uint256 before = tally.closed(outcome);
         ok(crowd.work(uint8(end)) == outcome, string.concat("end number ", vm.toString(uint256(end))));
         eq(tally.closed(outcome), before + 1, "and is counted once");
+    }
+
+    function pairsUp(Twin twin, IReplicas.Outcome outcome) internal {
+        uint256 before = tally.replicas(outcome);
+        ok(crowd.workTwice(uint8(twin)) == outcome, string.concat("twin number ", vm.toString(uint256(twin))));
+        eq(tally.replicas(outcome), before + 1, "and is counted once");
+        uint64 id = uint64(book.jobCount());
+        bool paid = tally.mateOf(id, 0) != address(0);
+        ok(paid == (twin == Twin.Matched), "a mate is paid for a match, and for nothing else");
+        ok(waiting.entry(id, 5).state == IWaiting.State.Nobody, "the mate leaves with its bond");
+    }
+
+    /// @dev The line is that of the bonds of those that wait, and who is busy is the mate of so many open ranges. That bonds are
+    /// exposure, `ledgerAndRegistryFollowFromEvents` says.
+    function matesHaveReasons(uint64 id) internal view {
+        uint256[6] memory busy;
+        for (uint32 seq = 0; seq < replica.job(id).ranges; ++seq) {
+            IReplicas.Pair memory p = replicas.pair(id, seq);
+            IJobBook.RangeState state = replica.range(id, seq).state;
+            bool closed = p.state == IReplicas.State.Closed;
+            ok(closed == (p.outcome != IReplicas.Outcome.Open), "closed with an outcome");
+            if (p.state != IReplicas.State.None && !closed) {
+                ok(state == IJobBook.RangeState.Submitted, "an open replica of a submitted range");
+                if (p.mate != 0) busy[p.mate] += 1;
+            }
+            if (state != IJobBook.RangeState.Settled) continue;
+            bool paid = tally.mateOf(id, seq) != address(0);
+            ok(paid == (p.outcome == IReplicas.Outcome.Matched), "a mate is paid for a match, and for nothing else");
+        }
+        uint256 length = 0;
+        for (uint32 number = 1; number <= 5; ++number) {
+            IWaiting.Entry memory e = waiting.entry(id, number);
+            eq(e.bond, replica.bondOf(id, number), "bond from events");
+            eq(e.busy, busy[number], "as many duties as open ranges");
+            if (e.state == IWaiting.State.Waiting) length += e.bond;
+        }
+        (uint256 total,) = waiting.line(id, type(uint40).max);
+        eq(total, length, "the line is that of who waits");
+    }
+
+    function tabsFollowFromEvents() internal view {
+        for (uint256 who = 0; who < 2; ++who) {
+            for (uint32 number = 0; number <= 6; ++number) {
+                for (uint256 n = 0; n < 2; ++n) {
+                    uint256 total = tally.tab(crowd.client(who), bytes32(n), number);
+                    eq(tabs.settled(crowd.client(who), bytes32(n), number), total, "tab from events");
+                }
+            }
+        }
+        (, uint128 held) = ledger.module(address(tabs));
+        eq(held, 0, "tabs hold nothing");
+        eq(replica.moduleLocked(address(tabs)), 0, "from events");
     }
 
     /// @dev Outcomes are those of the events, ranges are where their outcome puts them, and purse, fees and records are what the
@@ -134,7 +203,7 @@ contract InvariantsTest is Network {
             address who = crowd.auditorOf(i);
             eq(audits.owed(who), tally.owed(who), "earned and not collected");
         }
-        for (uint32 number = 1; number <= 4; ++number) {
+        for (uint32 number = 1; number <= 5; ++number) {
             eq(audits.record(number), tally.record(number), "record from events");
         }
         uint256[5] memory seen;
@@ -155,14 +224,20 @@ contract InvariantsTest is Network {
         ok(c.outcome == tally.outcomeOf(uint256(id) << 32 | seq), "outcome from events");
         ok((c.state == IAudits.State.Closed) == (c.outcome != IAudits.Outcome.Open), "closed with an outcome");
         bool rejected = c.outcome == IAudits.Outcome.Overturned || c.outcome == IAudits.Outcome.Undecided;
-        ok(rejected == (state == IJobBook.RangeState.Rejected), "rejected by an audit, and by nothing else");
+        IReplicas.Pair memory p = replicas.pair(id, seq);
+        bool silent = p.outcome == IReplicas.Outcome.Silent;
+        ok(
+            (rejected || silent) == (state == IJobBook.RangeState.Rejected),
+            "rejected by an audit, or because its provider was silent, and by nothing else"
+        );
         if (state == IJobBook.RangeState.Settled) {
             // What the beacon spares needs no transaction of its own.
             bool spared = c.state == IAudits.State.Submitted || c.outcome == IAudits.Outcome.Unaudited;
             ok(spared || c.outcome == IAudits.Outcome.Upheld, "paid if spared or upheld");
         }
         bool judged = state == IJobBook.RangeState.Submitted || state == IJobBook.RangeState.Settled || rejected;
-        ok(judged == (c.state != IAudits.State.None), "a case for what was handed in");
+        bool sealed_ = p.state != IReplicas.State.None && p.state != IReplicas.State.Closed;
+        ok((judged && !sealed_) == (c.state != IAudits.State.None), "a case for what was handed in and has a root");
         return c.outcome;
     }
 
@@ -218,8 +293,9 @@ contract InvariantsTest is Network {
             sums[who] += j.escrow;
             for (uint32 seq = 0; seq < j.ranges; ++seq) {
                 IJobBook.RangeState state = book.range(id, seq).state;
-                if (state == IJobBook.RangeState.Claimed) sums[who] += replica.ceiling(id, seq);
-                if (state == IJobBook.RangeState.Submitted) sums[who] += replica.value(id, seq);
+                uint256 parts = replica.parts(id);
+                if (state == IJobBook.RangeState.Claimed) sums[who] += parts * replica.ceiling(id, seq);
+                if (state == IJobBook.RangeState.Submitted) sums[who] += parts * replica.value(id, seq);
             }
         }
     }
@@ -271,42 +347,66 @@ contract InvariantsTest is Network {
         }
     }
 
-    /// @dev The crowd must get somewhere, or the invariants above say nothing.
+    /// @dev The crowd must get somewhere, or the invariants above say nothing. It goes on for as long as some call was never
+    /// accepted.
     function test_theCrowdReachesEveryState() public {
         uint256 seed = 7;
-        for (uint256 i = 0; i < 2400; ++i) {
+        for (uint256 i = 0; i < 2400 || (i < 9600 && bytes(unseen()).length != 0); ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
-            uint256 a = seed >> 16;
-            uint256 b = seed >> 80;
-            uint256 what = seed % 32;
-            if (what == 0) crowd.open(a, seed >> 24, uint96(b));
-            else if (what == 1) crowd.topUp(a, b, uint96(seed >> 24));
-            else if (what == 2) crowd.cancel(a, b, uint8(seed >> 24));
-            else if (what < 7) crowd.claim(a, b, uint32(seed >> 24));
-            else if (what < 11) crowd.submitAndClaim(a, b, uint64(seed >> 24), uint32(seed >> 32), uint32(seed >> 40));
-            else if (what == 11) crowd.submit(a, b, seed >> 24, uint64(seed >> 24), uint32(seed >> 32));
-            else if (what == 12) crowd.release(a, b, seed >> 24);
-            else if (what == 13) crowd.expire(a, b);
-            else if (what < 16) crowd.acknowledge(a, b, seed >> 24);
-            else if (what < 18) crowd.settle(a, b);
-            else if (what == 18) crowd.finish(a);
-            else if (what == 19) crowd.stake(a, uint96(b), uint8(seed >> 24));
-            else if (what == 20) crowd.changeProvider(a, uint16(b), uint64(seed >> 24));
-            else if (what == 21) crowd.withdraw(a, uint96(b));
-            else if (what == 22) crowd.destroyBurned(uint8(a));
-            else if (what < 26) crowd.audit(a, b, uint8(seed >> 24), uint8(seed >> 32));
-            else if (what == 26) crowd.auditorsStake(a, uint96(b), uint8(seed >> 24));
-            else if (what == 27) crowd.collect(a);
-            else if (what < 30) crowd.judge(a, uint8(b));
-            else if (what == 30) crowd.workSometimes(uint8(b >> 8), uint8(b));
-            else crowd.wait_(a);
+            anything(seed);
         }
         // The larger a provider's record, the more of its ranges the beacon spares.
         for (uint256 i = 0; i < 40 && tally.closed(IAudits.Outcome.Unaudited) == 0; ++i) {
             crowd.work(uint8(End.Upheld));
         }
+        for (uint8 how = 0; how <= uint8(type(Twin).max); ++how) {
+            crowd.workTwice(how);
+        }
         invariant_everything();
-        bytes4[20] memory calls = [
+        ok(bytes(unseen()).length == 0, string.concat("never accepted, by number:", unseen()));
+        for (uint256 i = 1; i <= uint256(type(IAudits.Outcome).max); ++i) {
+            ok(tally.closed(IAudits.Outcome(i)) > 0, string.concat("outcome number ", vm.toString(i)));
+        }
+        for (uint256 i = 1; i <= uint256(type(IReplicas.Outcome).max); ++i) {
+            ok(tally.replicas(IReplicas.Outcome(i)) > 0, string.concat("outcome of replicas number ", vm.toString(i)));
+        }
+        ok(tally.fullest() > 0 && tally.collected() > 0, "the purse fills and pays");
+    }
+
+    function anything(uint256 seed) internal {
+        uint256 a = seed >> 16;
+        uint256 b = seed >> 80;
+        uint256 what = seed % 40;
+        if (what == 0) crowd.open(a, seed >> 24, uint96(b));
+        else if (what == 1) crowd.topUp(a, b, uint96(seed >> 24));
+        else if (what == 2) crowd.cancel(a, b, uint8(seed >> 24));
+        else if (what < 7) crowd.claim(a, b, uint32(seed >> 24));
+        else if (what < 11) crowd.submitAndClaim(a, b, uint64(seed >> 24), uint32(seed >> 32), uint32(seed >> 40));
+        else if (what == 11) crowd.submit(a, b, seed >> 24, uint64(seed >> 24), uint32(seed >> 32));
+        else if (what == 12) crowd.release(a, b, seed >> 24);
+        else if (what == 13) crowd.expire(a, b);
+        else if (what < 16) crowd.acknowledge(a, b, seed >> 24);
+        else if (what < 18) crowd.settle(a, b);
+        else if (what == 18) crowd.finish(a);
+        else if (what == 19) crowd.stake(a, uint96(b), uint8(seed >> 24));
+        else if (what == 20) crowd.changeProvider(a, uint16(b), uint64(seed >> 24));
+        else if (what == 21) crowd.withdraw(a, uint96(b));
+        else if (what == 22) crowd.destroyBurned(uint8(a));
+        else if (what < 26) crowd.audit(a, b, uint8(seed >> 24), uint8(seed >> 32));
+        else if (what == 26) crowd.auditorsStake(a, uint96(b), uint8(seed >> 24));
+        else if (what == 27) crowd.collect(a);
+        else if (what < 30) crowd.judge(a, uint8(b));
+        else if (what == 30) crowd.workSometimes(uint8(b >> 8), uint8(b));
+        else if (what < 34) crowd.mate(a, b, uint96(seed >> 24), uint8(seed >> 32));
+        else if (what < 37) crowd.second(a, b, uint8(seed >> 24));
+        else if (what == 37) crowd.workTwiceSometimes(uint8(b >> 8), uint8(b));
+        else if (what == 38) crowd.settleTabs(a, b);
+        else crowd.wait_(a);
+    }
+
+    /// @dev The numbers of the calls that the chain has never accepted from the crowd.
+    function unseen() internal view returns (string memory numbers) {
+        bytes4[26] memory calls = [
             IJobBook.open.selector,
             IJobBook.topUp.selector,
             IJobBook.cancel.selector,
@@ -326,14 +426,16 @@ contract InvariantsTest is Network {
             IAudits.open.selector,
             IAudits.reveal.selector,
             IAudits.advance.selector,
-            IAudits.collect.selector
+            IAudits.collect.selector,
+            IWaiting.wait.selector,
+            IWaiting.leave.selector,
+            IReplicas.draw.selector,
+            IReplicas.commit.selector,
+            IReplicas.reveal.selector,
+            ITabs.settle.selector
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
-            ok(crowd.accepted(calls[i]) > 0, string.concat("accepted call number ", vm.toString(i)));
+            if (crowd.accepted(calls[i]) == 0) numbers = string.concat(numbers, " ", vm.toString(i));
         }
-        for (uint256 i = 1; i <= uint256(type(IAudits.Outcome).max); ++i) {
-            ok(tally.closed(IAudits.Outcome(i)) > 0, string.concat("outcome number ", vm.toString(i)));
-        }
-        ok(tally.fullest() > 0 && tally.collected() > 0, "the purse fills and pays");
     }
 }

@@ -5,6 +5,7 @@ import {Vm} from "./T.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {IWaiting} from "../src/interfaces/IWaiting.sol";
 
 /// @dev What an indexer would do: rebuilds the state of all contracts from their events alone, with no call to them.
 /// The sizing rules (pace) and the clock are written here a second time, in the plainest way. Times of events without one are
@@ -34,16 +35,20 @@ contract Replica {
     mapping(uint64 => mapping(address => IJobBook.Pace)) internal paces_;
     mapping(uint64 => mapping(uint32 => uint256)) public timesPaid;
     mapping(address => uint128) public moduleLocked;
+    mapping(uint32 number => address) public ownerOf;
+    /// @dev Bonds of those that wait in a job, or have left it and may still be drawn.
+    mapping(uint64 => mapping(uint32 number => uint96)) public bondOf;
     uint64 public jobCount;
 
     address internal immutable LEDGER;
     address internal immutable REGISTRY;
     address internal immutable BOOK;
+    address internal immutable WAITING;
     uint256 internal immutable smallValue;
     address internal constant BURN_ACCOUNT = 0x000000000000000000000000000000000000dEaD;
 
-    constructor(address ledger, address registry, address book, uint256 smallValue_) {
-        (LEDGER, REGISTRY, BOOK, smallValue) = (ledger, registry, book, smallValue_);
+    constructor(address ledger, address registry, address book, address waiting, uint256 smallValue_) {
+        (LEDGER, REGISTRY, BOOK, WAITING, smallValue) = (ledger, registry, book, waiting, smallValue_);
     }
 
     function account(address a) external view returns (ILedger.Account memory) {
@@ -72,6 +77,7 @@ contract Replica {
             if (log.emitter == LEDGER) onLedger(log);
             else if (log.emitter == REGISTRY) onRegistry(log);
             else if (log.emitter == BOOK) onBook(log);
+            else if (log.emitter == WAITING) onWaiting(log);
         }
     }
 
@@ -119,6 +125,7 @@ contract Replica {
                 abi.decode(log.data, (uint16, IRegistry.Attributes, uint128));
             (p.number, p.owner, p.node) = (uint32(uint256(log.topics[2])), owner, addressAt(log, 3));
             (p.slots, p.attributes, p.stake) = (slots, a, stake);
+            ownerOf[p.number] = owner;
         } else if (kind == IRegistry.ProviderUpdated.selector) {
             (p.slots, p.attributes) = abi.decode(log.data, (uint16, IRegistry.Attributes));
         } else if (kind == IRegistry.EndpointChanged.selector) {
@@ -137,6 +144,28 @@ contract Replica {
             (,, p.stake, p.unbonding) = abi.decode(log.data, (uint128, uint128, uint128, uint128));
         } else {
             revert("a registry event that the replica does not know");
+        }
+    }
+
+    // ---------------------------------------------------------------- mates
+
+    /// @dev A bond is exposure until it is freed; whoever comes back on its old terms never had it back.
+    function onWaiting(Vm.Log calldata log) internal {
+        bytes32 kind = log.topics[0];
+        (uint64 id, uint32 number) = (uint64(uint256(log.topics[1])), uint32(uint256(log.topics[2])));
+        IRegistry.Provider storage p = providers_[ownerOf[number]];
+        if (kind == IWaiting.ProviderWaits.selector) {
+            (uint96 bond,) = abi.decode(log.data, (uint96, uint96));
+            require(bondOf[id][number] == 0 || bondOf[id][number] == bond, "another bond before the old one is free");
+            p.exposure += bond - bondOf[id][number];
+            bondOf[id][number] = bond;
+        } else if (kind == IWaiting.BondFreed.selector) {
+            uint96 bond = abi.decode(log.data, (uint96));
+            require(bond == bondOf[id][number], "the bond");
+            p.exposure -= bond;
+            bondOf[id][number] = 0;
+        } else {
+            require(kind == IWaiting.ProviderLeft.selector, "an event of Waiting that the replica does not know");
         }
     }
 
@@ -164,6 +193,12 @@ contract Replica {
             onSubmitted(id, log);
         } else if (kind == IJobBook.RangeSettled.selector) {
             onSettled(id, log);
+        } else if (kind == IJobBook.MateSettled.selector) {
+            onMateSettled(id, log);
+        } else if (kind == IJobBook.RangeUnsealed.selector) {
+            IJobBook.Range storage r = ranges_[id][uint32(uint256(log.topics[2]))];
+            require(r.state == IJobBook.RangeState.Submitted && jobs_[id].terms.replicas == 2, "unsealed");
+            r.root = abi.decode(log.data, (bytes32));
         } else if (kind == IJobBook.RangeReleased.selector) {
             onReleased(id, log);
         } else if (kind == IJobBook.RangeExpired.selector) {
@@ -259,6 +294,17 @@ contract Replica {
         timesPaid[id][seq] += 1;
     }
 
+    /// @dev Said before the range is settled: its second part is paid, or comes back.
+    function onMateSettled(uint64 id, Vm.Log calldata log) internal {
+        uint32 seq = uint32(uint256(log.topics[2]));
+        require(ranges_[id][seq].state == IJobBook.RangeState.Submitted, "a mate of a range that is not submitted");
+        (uint128 paid, uint128 fee) = abi.decode(log.data, (uint128, uint128));
+        require(paid + fee == value(id, seq) && jobs_[id].terms.replicas == 2, "as much as the other part");
+        if (addressAt(log, 3) != address(0)) return;
+        require(fee == 0, "nobody's part pays nothing");
+        jobs_[id].escrow += paid;
+    }
+
     function onReleased(uint64 id, Vm.Log calldata log) internal {
         uint32 seq = uint32(uint256(log.topics[2]));
         (uint8 releases,, uint128 escrow) = abi.decode(log.data, (uint8, uint128, uint128));
@@ -332,6 +378,11 @@ contract Replica {
     function mostUnits(uint64 id, uint32 seq) public view returns (uint256) {
         IJobBook.Terms storage t = jobs_[id].terms;
         return uint256(ranges_[id][seq].count) * t.unitCap + t.prepareCap;
+    }
+
+    /// @dev How often everything is reserved.
+    function parts(uint64 id) external view returns (uint256) {
+        return jobs_[id].terms.replicas == 0 ? 1 : 2;
     }
 
     /// @dev Largest value of a range.

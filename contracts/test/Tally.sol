@@ -8,6 +8,8 @@ import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
+import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ITabs} from "../src/interfaces/ITabs.sol";
 
 /// @dev What became of audits, reckoned from events alone: outcomes, records, what auditors are owed, and what the purse got and
 /// gave. What one transaction may not do is refused at once; the rest is compared with the contracts by the invariants.
@@ -17,6 +19,8 @@ contract Tally {
     address internal immutable BOOK;
     address internal immutable AUDITORS;
     address internal immutable AUDITS;
+    address internal immutable REPLICAS;
+    address internal immutable TABS;
     /// @dev Basis points of a range's value that go to the treasury.
     uint256 internal immutable FEE;
 
@@ -24,6 +28,9 @@ contract Tally {
     mapping(IAudits.Outcome => uint256) public closed;
     mapping(uint32 provider => uint256) public record;
     mapping(address owner => uint256) public owed;
+    mapping(IReplicas.Outcome => uint256) public replicas;
+    mapping(address payer => mapping(bytes32 book => mapping(uint32 provider => uint256))) public tab;
+    mapping(uint256 key => address) internal matePaid;
     /// @dev What the purse has, the most that it ever had, and what it has given.
     uint256 public purse;
     uint256 public fullest;
@@ -35,9 +42,9 @@ contract Tally {
     address internal overturned;
     bool internal lapsed;
 
-    constructor(Replica replica, Registry registry, address[3] memory at, uint256 fee) {
+    constructor(Replica replica, Registry registry, address[5] memory at, uint256 fee) {
         (REPLICA, REGISTRY, FEE) = (replica, registry, fee);
-        (BOOK, AUDITORS, AUDITS) = (at[0], at[1], at[2]);
+        (BOOK, AUDITORS, AUDITS, REPLICAS, TABS) = (at[0], at[1], at[2], at[3], at[4]);
     }
 
     /// @dev The logs of one transaction, after the replica has read them.
@@ -48,6 +55,9 @@ contract Tally {
             bytes32 kind = log.topics[0];
             if (log.emitter == AUDITS) onAudits(kind, log);
             else if (log.emitter == BOOK && kind == IJobBook.RangeSettled.selector) onSettled(log);
+            else if (log.emitter == BOOK && kind == IJobBook.MateSettled.selector) onMateSettled(log);
+            else if (log.emitter == REPLICAS) onReplicas(kind, log);
+            else if (log.emitter == TABS) onTabs(log);
             else if (log.emitter == AUDITORS && kind == IAuditors.AuditorSlashed.selector) onSlashed(log);
             else if (log.emitter == address(REGISTRY) && kind == IRegistry.StakeSlashed.selector) onSlashed(log);
         }
@@ -109,12 +119,61 @@ contract Tally {
         gets(charge);
     }
 
+    /// @dev A mate pays its share of the audits, and none of its primary's.
+    function onMateSettled(Vm.Log calldata log) internal {
+        address owner = address(uint160(uint256(log.topics[3])));
+        if (owner == address(0)) return;
+        (, uint128 fee) = abi.decode(log.data, (uint128, uint128));
+        uint256 value = REPLICA.value(uint64(uint256(log.topics[1])), uint32(uint256(log.topics[2])));
+        uint256 charge = fee - value * FEE / 10_000;
+        require(charge == value / 50, "the mate's charge");
+        require(matePaid[keyOf(log)] == address(0), "a mate is paid once");
+        matePaid[keyOf(log)] = owner;
+        gets(charge);
+    }
+
+    /// @dev Who is silent after its commitment loses its record and all that it has.
+    function onReplicas(bytes32 kind, Vm.Log calldata log) internal {
+        if (kind == IReplicas.ReplicaClosed.selector) {
+            replicas[abi.decode(log.data, (IReplicas.Outcome))] += 1;
+            return;
+        }
+        bool silent = kind == IReplicas.PrimaryLost.selector;
+        if (kind == IReplicas.MateLost.selector) {
+            (IReplicas.Fault why,) = abi.decode(log.data, (IReplicas.Fault, uint128));
+            silent = why == IReplicas.Fault.Silent;
+        }
+        if (!silent) return;
+        uint32 number = uint32(uint256(log.topics[3]));
+        record[number] = 0;
+        IRegistry.Provider memory p = REGISTRY.providerByNumber(number);
+        require(p.stake == 0 && p.unbonding == 0, "who is silent has no stake left");
+    }
+
+    /// @dev A tab only grows, and what it grows by is paid.
+    function onTabs(Vm.Log calldata log) internal {
+        (bytes32 book, uint128 total, uint128 paid, uint128 fee,,) =
+            abi.decode(log.data, (bytes32, uint128, uint128, uint128, uint64, bytes32));
+        uint32 number = uint32(uint256(log.topics[2]));
+        address payer = address(uint160(uint256(log.topics[1])));
+        // Checked: no total shrinks.
+        uint256 due = total - tab[payer][book][number];
+        require(due != 0 && paid + fee == due && fee == due * FEE / 10_000, "what is due, less the fee");
+        require(address(uint160(uint256(log.topics[3]))) == REPLICA.ownerOf(number), "to the owner");
+        tab[payer][book][number] = total;
+    }
+
     function onSlashed(Vm.Log calldata log) internal {
         (uint128 given, uint128 burned) = abi.decode(log.data, (uint128, uint128));
         require(burned >= given && burned - given <= 1, "half of a cut is burned");
         if (address(uint160(uint256(log.topics[2]))) != AUDITS) return;
         slashed += given;
         gets(given);
+    }
+
+    /// @dev Who was paid as the mate of a range.
+    function mateOf(uint64 id, uint32 seq) external view returns (address) {
+        return matePaid[uint256(id) << 32 | seq];
     }
 
     function gets(uint256 amount) internal {

@@ -32,7 +32,8 @@ pub mod job_book {
     );
 }
 
-/// Code of the JobBook for opening, funding and ending jobs; called through the JobBook only.
+/// Code of the JobBook for opening, funding and ending jobs, and for ranges that come back; called through
+/// the JobBook only.
 pub mod job_desk {
     alloy_sol_types::sol!(
         #[derive(Debug, PartialEq, Eq)]
