@@ -58,7 +58,9 @@ contract Bench is IBench {
         IReplicas replicas_,
         IHolders holders_
     ) {
-        if (address(jobBook_) == address(0) || address(registry_) == address(0)) revert BadDeployment();
+        if (address(jobBook_) == address(0) || address(registry_) == address(0)) {
+            revert BadDeployment();
+        }
         if (address(audits_) == address(0) || waiting_ == address(0)) revert BadDeployment();
         if (address(replicas_) == address(0) || address(holders_) == address(0)) revert BadDeployment();
         (jobBook, registry, audits) = (jobBook_, registry_, audits_);

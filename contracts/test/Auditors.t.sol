@@ -144,8 +144,7 @@ contract AuditorsTest is AuditWorld {
         string[] memory found = vm.parseJsonStringArray(json, ".votes.holders.found");
         ok(seed.length >= 10, "there are vectors");
         for (uint256 n = 0; n < seed.length; ++n) {
-            uint32[] memory got =
-                auditors.drawn(seed[n], Draw.HOLDER, 0, Parameters.HOLDERS, digits(out[n]), NOW);
+            uint32[] memory got = auditors.drawn(seed[n], Draw.HOLDER, 0, Parameters.HOLDERS, digits(out[n]), NOW);
             eq(keccak256(abi.encode(got)), keccak256(abi.encode(digits(found[n]))), "who is drawn");
         }
     }

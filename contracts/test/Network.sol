@@ -82,9 +82,7 @@ abstract contract Network is T {
         holders = Holders(
             deployed(
                 "Holders",
-                abi.encode(
-                    Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, small())
-                )
+                abi.encode(Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, small()))
             )
         );
         tabs = Tabs(deployed("Tabs", abi.encode(ledger, registry, TREASURY, FEE_BPS)));
