@@ -15,9 +15,9 @@ import {HoldRules} from "./libraries/HoldRules.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 
 /// @title Kept ranges: paid without their client when drawn auditors hold what they have made.
-/// @dev Calls go to Bench, JobBook, Registry, Auditors, Audits, the Ledger and the beacon, none of which calls this one but for views. A first ask
-/// that fails has at most (HOLDERS - 1) / 2 votes, and a second one needs at most one more: together never more than HOLDERS, so
-/// what is reserved with the first pays for both.
+/// @dev Calls go to Bench, JobBook, Registry, Auditors, Audits, the Ledger and the beacon, none of which calls this
+/// one but for views. A first ask that fails has at most (HOLDERS - 1) / 2 votes, and a second one needs at most one
+/// more: together never more than HOLDERS, so what is reserved with the first pays for both.
 contract Holders is IHolders {
     using SafeCast for uint256;
 
@@ -269,8 +269,8 @@ contract Holders is IHolders {
 
     // ------------------------------------------------------------------ draws
 
-    /// @dev Whom the draws from `first` on name, on the line of the second before the submission, without provider and client. Only
-    /// while the beacon's value is known.
+    /// @dev Whom the draws from `first` on name, on the line of the second before the submission, without provider
+    /// and client. Only while the beacon's value is known.
     function _named(
         uint64 jobId,
         uint32 seq,

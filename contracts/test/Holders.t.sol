@@ -548,8 +548,8 @@ contract HoldersTest is HoldWorld {
 
     // ---------------------------------------------------------------- money
 
-    /// @dev Whatever happens, and in whatever order: a deposit is what was funded less fees less what came back, to the unit, and in the
-    /// end nothing of it is reserved.
+    /// @dev Whatever happens, and in whatever order: a deposit is what was funded less fees less what came back, to
+    /// the unit, and in the end nothing of it is reserved.
     function testFuzz_depositsAreFeesAndRefunds(uint256 luck) public {
         id = keptJob(20, uint96(15 * MAX_FEE + 40 ether));
         uint256 funded = 15 * MAX_FEE + 40 ether;

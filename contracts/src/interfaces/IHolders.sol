@@ -7,11 +7,12 @@ pragma solidity ^0.8.30;
 ///                 |            +---- too few, in time ---> Again -ask-> Asked, once more
 ///                 +--- nobody kept the beacon ---------------+ or, the second time, Lost (the range is rejected)
 ///   Asked, Open, Again -fail, the range is paid or rejected already-> Dropped
-///   A range of a kept job whose client does not acknowledge it is paid when a majority of drawn auditors have signed that they have fetched
-///   its content and keep it. Its provider asks for that when the range could be paid otherwise. Holders are paid out of a deposit
-///   of the client's; where that does not cover an ask of the largest size, the range is paid as if its job were not kept (waived).
-/// @dev Named by job and range. Money: a job's deposit is what was funded, less fees, less what `close` gave back, and lies in the Ledger,
-/// locked for the client. What may still be spent on an ask is `reserved`.
+///   A range of a kept job whose client does not acknowledge it is paid when a majority of drawn auditors have signed
+///   that they have fetched its content and keep it. Its provider asks for that when the range could be paid otherwise.
+///   Holders are paid out of a deposit of the client's; where that does not cover an ask of the largest size, the range
+///   is paid as if its job were not kept (waived).
+/// @dev Named by job and range. Money: a job's deposit is what was funded, less fees, less what `close` gave back,
+/// and lies in the Ledger, locked for the client. What may still be spent on an ask is `reserved`.
 interface IHolders {
     enum State {
         None,
@@ -88,8 +89,8 @@ interface IHolders {
     event Held(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, uint8 draw, uint96 fee);
     /// @notice Enough have signed: the range may be paid, and those whose draws are in `bits` keep it until then.
     event RangeHeld(uint64 indexed jobId, uint32 indexed seq, uint16 bits, uint40 until);
-    /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider; or Dropped,
-    /// because the range was over.
+    /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider;
+    /// or Dropped, because the range was over.
     event HoldFailed(uint64 indexed jobId, uint32 indexed seq, State state, uint128 cut);
     /// @notice Where clients find what an auditor holds (opaque).
     event HolderContact(uint32 indexed number, bytes contact);
@@ -110,8 +111,8 @@ interface IHolders {
     error WrongState(uint64 jobId, uint32 seq, State state);
     /// @notice The caller is neither the node key of the range's provider nor the client.
     error NotYours(address caller);
-    /// @notice The size is none, or another one than it must be: at most the largest; of the client's ask the largest; the second time
-    /// that of the first.
+    /// @notice The size is none, or another one than it must be: at most the largest; of the client's ask the
+    /// largest; the second time that of the first.
     error BadSize(uint256 mib, uint256 due);
     /// @notice The range is not submitted, its window is not over, or its audit or replica does not let it be paid yet.
     error NotPayable(uint64 jobId, uint32 seq);
@@ -136,22 +137,24 @@ interface IHolders {
     /// @notice Wrong constructor arguments, or a ledger without a grant of at most 96 bits for this contract.
     error BadDeployment();
 
-    /// @notice Client of a kept job: adds to its deposit. The first time it gives the prices, too, and no range is given out before; later
-    /// the same ones are given again.
+    /// @notice Client of a kept job: adds to its deposit. The first time it gives the prices, too, and no range is
+    /// given out before; later the same ones are given again.
     function fund(uint64 jobId, Prices calldata prices, uint96 amount) external;
 
-    /// @notice Client: takes back what of the deposit is free, at any time. What is submitted then is paid without holders.
+    /// @notice Client: takes back what of the deposit is free, at any time. What is submitted then is paid without
+    /// holders.
     function close(uint64 jobId) external returns (uint96 amount);
 
-    /// @notice Node key of the range's provider, when all but holders let the range be paid: asks for holders of its content, `mib` MiB
-    /// large. The client may, too, for the largest size, where the provider does not.
+    /// @notice Node key of the range's provider, when all but holders let the range be paid: asks for holders of its
+    /// content, `mib` MiB large. The client may, too, for the largest size, where the provider does not.
     function ask(uint64 jobId, uint32 seq, uint32 mib) external;
 
     /// @notice Anyone, once the beacon is known: holders may sign. A beacon that nobody kept in time is a failed ask.
     function draw(uint64 jobId, uint32 seq) external;
 
-    /// @notice Node key of the auditor whom the draw names: has fetched the range's content, found it to be what was submitted and no larger
-    /// than stated, and keeps it. Draws 0 .. FIRST_HOLDERS in the first HOLD_TIME, all HOLDERS in the second.
+    /// @notice Node key of the auditor whom the draw names: has fetched the range's content, found it to be what was
+    /// submitted and no larger than stated, and keeps it. Draws 0 .. FIRST_HOLDERS in the first HOLD_TIME, all
+    /// HOLDERS in the second.
     function hold(uint64 jobId, uint32 seq, uint8 draw) external;
 
     /// @notice Anyone: ends an ask for which too few have signed in time, or whose range is over.
@@ -163,8 +166,8 @@ interface IHolders {
     function kept(uint64 jobId) external view returns (Keep memory);
     function asked(uint64 jobId, uint32 seq) external view returns (Ask memory);
 
-    /// @notice Numbers of the auditors whom the HOLDERS draws of an ask name; the same one may be named again. Empty while the beacon is
-    /// not known, or when nobody was on the line.
+    /// @notice Numbers of the auditors whom the HOLDERS draws of an ask name; the same one may be named again. Empty
+    /// while the beacon is not known, or when nobody was on the line.
     function named(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers);
 
     /// @notice What each vote earns when it is signed for so much content: the first half of its fee; base units.
@@ -176,7 +179,7 @@ interface IHolders {
     /// @notice Whether a kept job has had its prices.
     function isFunded(uint64 jobId) external view returns (bool);
 
-    /// @notice Whether a range may be paid without its client's acknowledgement as far as holders go: it is held, or nobody can be paid
-    /// for holding it.
+    /// @notice Whether a range may be paid without its client's acknowledgement as far as holders go: it is held, or
+    /// nobody can be paid for holding it.
     function mayPay(uint64 jobId, uint32 seq) external view returns (bool);
 }

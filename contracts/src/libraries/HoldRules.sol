@@ -4,9 +4,11 @@ pragma solidity ^0.8.30;
 import {Parameters} from "./Parameters.sol";
 
 /// @title The rules of kept ranges: who may sign when, how many are enough, what a signature earns.
-/// @dev Pure. The same rules in Rust: module `holding` of the crate `verification`; both are held to vectors/trust.json.
+/// @dev Pure. The same rules in Rust: module `holding` of the crate `verification`; both are held to
+/// vectors/trust.json.
 library HoldRules {
-    /// @notice What a holder earns when it signs: half of the least fee, of fetching and of keeping, rounded down; base units.
+    /// @notice What a holder earns when it signs: half of the least fee, of fetching and of keeping, rounded down;
+    /// base units.
     /// @param least least fee of an audit, base units, below 2^96
     /// @param mib size of the content, MiB, below 2^32
     /// @param perMib base units for fetching a MiB, below 2^96

@@ -255,7 +255,8 @@ impl Case {
     }
 
     fn await_beacon(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        // Known, or nobody kept it: then the ask has failed, and the draw says so to all. Nobody calls for its own punishment.
+        // Known, or nobody kept it: then the ask has failed, and the draw says so to all. Nobody calls for its own
+        // punishment.
         let lost = view.lapses > 0 || view.block > view.round.saturating_add(REACH);
         if lost && view.role(rules.party) == Role::Provider && view.asked >= ASKS {
             return Act::Wait(LOOK_AGAIN);
@@ -292,8 +293,8 @@ fn fund(rules: Rules, range: RangeId, view: &View) -> Act {
     }
 }
 
-/// How long others are given to do what anybody may do. It is somebody else's turn in every ask; the provider, which wants to be
-/// paid, is among the first.
+/// How long others are given to do what anybody may do. It is somebody else's turn in every ask; the provider, which
+/// wants to be paid, is among the first.
 fn turn(rules: Rules, range: RangeId, view: &View) -> Millis {
     let half = rules.spread / 2;
     let rank = rules.rank(range, view.round, view.state) % half.max(1);

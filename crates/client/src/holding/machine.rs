@@ -103,7 +103,8 @@ impl Machine {
         self.cases.keys().copied()
     }
 
-    /// Number of our ranges that cost us a part of our stake if nobody can fetch them: while they are open we must be there.
+    /// Number of our ranges that cost us a part of our stake if nobody can fetch them: while they are open we must be
+    /// there.
     pub fn at_stake(&self) -> usize {
         let provider = matches!(self.rules.party, Party::Provider(_));
         let open = |case: &&Case| {
@@ -170,8 +171,8 @@ impl Machine {
         }
     }
 
-    /// What ended long ago is over for good; what ended just now may be open again, what we have signed for may have to be kept,
-    /// and something of our deposit may still be reserved.
+    /// What ended long ago is over for good; what ended just now may be open again, what we have signed for may have
+    /// to be kept, and something of our deposit may still be reserved.
     fn catch_up(&mut self, head: u64) {
         self.caught_up = true;
         let near = |round: u64| round.saturating_add(REACH) >= head;

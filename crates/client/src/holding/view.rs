@@ -164,8 +164,8 @@ impl View {
         self.from.saturating_add(2 * HOLD_TIME_S * SECOND)
     }
 
-    /// The next of our draws that may sign and has not. Whether its time has come is asked of the chain's clock and of our own:
-    /// what the contract refuses costs nothing, and is tried again.
+    /// The next of our draws that may sign and has not. Whether its time has come is asked of the chain's clock and
+    /// of our own: what the contract refuses costs nothing, and is tried again.
     pub fn next_draw(&self) -> Option<u8> {
         let open = |at: Millis| open_draws(at.saturating_sub(self.from) / SECOND);
         let open = open(self.now).max(open(self.next));

@@ -1,5 +1,5 @@
-//! What the machine of kept ranges is told, and what it wants done. Every effect that can end is answered by exactly one
-//! event.
+//! What the machine of kept ranges is told, and what it wants done. Every effect that can end is answered by exactly
+//! one event.
 
 use alloy::primitives::{Address, B256, keccak256};
 use tilth_contracts::HoldState;
@@ -119,8 +119,8 @@ pub enum Event {
         /// Its size, MiB, rounded up.
         mib: u32,
     },
-    /// What a range has made is here, is what was submitted and no larger than stated, and is kept. Ends [`Effect::Fetch`],
-    /// or else [`Event::Ended`] does.
+    /// What a range has made is here, is what was submitted and no larger than stated, and is kept. Ends
+    /// [`Effect::Fetch`], or else [`Event::Ended`] does.
     Fetched {
         /// The range.
         range: RangeId,
