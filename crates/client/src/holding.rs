@@ -13,6 +13,7 @@ mod case;
 mod checks;
 #[cfg(test)]
 mod contract;
+mod heard;
 mod machine;
 #[cfg(test)]
 mod properties;
@@ -25,6 +26,7 @@ mod words;
 mod world;
 
 pub use self::{
+    heard::heard,
     machine::Machine,
     view::{View, look},
     words::{Effect, Event, Part, Party, Role, Rules, Standing},
