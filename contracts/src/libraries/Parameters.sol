@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-/// @title The numbers of audits and replicas, and of what else a deployment cannot choose, with their units and reasons.
+/// @title The numbers of audits, replicas and holders, and of what else a deployment cannot choose, with their units and reasons.
 /// @notice Shares and chances are billionths. Who is audited, by how many, what their votes mean and what faults cost are
-/// constants of the Rust crate `verification`, too, and so is COMMIT_TIME; both are held to vectors/trust.json. So are the times,
+/// constants of the Rust crate `verification`, too, and so are COMMIT_TIME and, but for a contact's length, all about holders;
+/// both are held to vectors/trust.json. So are the times,
 /// tries and draws of mates, and MAX_TAB_LINES is one of `client`, whose tests read those here. The other times and all about who
 /// pays are here only. What stake carries in every job, bonds and windows are the Registry's and the
 /// JobBook's own, least stake and small value the deployment's. What follows from all of them, and what does not ("Known
