@@ -36,7 +36,7 @@ contract GasHoldersTest is HoldWorld {
         all += vm.snapshotGasLastCall(GROUP, "kept: draw");
         all += signed(id, seq, 0, "kept: hold, first");
         all += signed(id, seq, 1, "kept: hold");
-        all += signed(id, seq, 2, "");
+        all += signed(id, seq, 2, "kept: hold, third");
         all += signed(id, seq, 3, "kept: hold, last");
         stands(id, seq, IHolders.State.Held);
         book.settle(id, one(seq));
@@ -78,6 +78,6 @@ contract GasHoldersTest is HoldWorld {
         address node = auditorNode(holders.named(job, seq)[draw]);
         vm.prank(node);
         holders.hold(job, seq, draw);
-        return bytes(name).length == 0 ? 0 : vm.snapshotGasLastCall(GROUP, name);
+        return vm.snapshotGasLastCall(GROUP, name);
     }
 }

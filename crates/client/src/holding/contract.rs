@@ -6,7 +6,7 @@ use tilth_verification::holding::{ASKS, HOLD_TIME_S, is_majority, open_draws};
 
 use super::{
     words::{Effect, Party},
-    world::{KEPT, MAX_MIB, MIB, PROVIDER, World, cost},
+    world::{KEPT, MAX_MIB, MIB, World, cost},
 };
 
 impl World {
@@ -14,13 +14,11 @@ impl World {
     pub(super) fn move_on(&mut self, seq: usize) {
         let case = self.cases[seq];
         self.cases[seq].block += 1;
-        let (asks, holds) =
-            (self.party != Party::Provider(PROVIDER), matches!(self.party, Party::Auditor(_)));
-        // The client's machine is what asks where no provider does.
-        let asks = asks && self.party != Party::Client;
+        // Nobody else asks where we are the provider, or the client of one that does not.
+        let holds = matches!(self.party, Party::Auditor(_));
         match case.state {
             _ if case.range != RangeState::Submitted => {}
-            HoldState::None | HoldState::Again if asks => self.ask(seq, MIB),
+            HoldState::None | HoldState::Again if holds => self.ask(seq, MIB),
             HoldState::Asked if case.beacon.is_none() => {
                 self.cases[seq].beacon = Some(B256::repeat_byte(9));
             }
