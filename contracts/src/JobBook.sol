@@ -167,7 +167,8 @@ contract JobBook is JobStore, IJudged {
         if (count == 0) return (Refusal.Dry, 0);
         uint256 room = p.room;
         if (cost.flags != 0) room = _min(room, _judge.room(jobId, p.number, cost.flags));
-        count = _min(count, _affordable(cost, room));
+        // It answers for what all providers of its ranges may get.
+        count = _min(count, _payable(cost, room));
         if (count == 0) return (Refusal.NoExposure, 0);
         return (Refusal.None, count);
     }
@@ -195,8 +196,7 @@ contract JobBook is JobStore, IJudged {
         } else {
             r.from = _popReturned(s, course, r.count);
         }
-        uint256 value = _ceiling(cost, r.count) * cost.price;
-        uint256 taken = _forAll(cost, value);
+        uint256 taken = _forAll(cost, _ceiling(cost, r.count) * cost.price);
         hot.escrow -= taken;
         // Every cast below is of a field that Slots unpacked from, or packs into, that many bits.
         // forge-lint: disable-start(unsafe-typecast)
@@ -212,7 +212,7 @@ contract JobBook is JobStore, IJudged {
         if (hot.escrow < taken && _payable(cost, hot.escrow) == 0 && _unclaimed(hot, course) != 0) {
             emit JobDry(jobId, uint128(hot.escrow));
         }
-        _registry.reserve(p.number, uint128(value));
+        _registry.reserve(p.number, uint128(taken));
         // forge-lint: disable-end(unsafe-typecast)
     }
 
@@ -266,7 +266,7 @@ contract JobBook is JobStore, IJudged {
         if (cost.flags != 0) {
             // Its auditors have a multiple of this time, and no more.
             if (block.timestamp > r.at + cost.rangeTimeout) revert SubmittedLate(jobId, seq);
-            freed = cap * cost.price - _exposed(cost, units * cost.price);
+            freed = _forAll(cost, cap * cost.price) - _exposed(cost, units * cost.price);
         }
         // It was part of the escrow, which has 96 bits; the same holds for the escrow below.
         // forge-lint: disable-start(unsafe-typecast)

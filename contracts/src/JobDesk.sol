@@ -201,9 +201,10 @@ contract JobDesk is JobLayout {
     {
         Slots.Cost memory cost = Slots.unpackCost(s.cost);
         uint256 value = _ceiling(cost, r.count) * _priceOf(s, cost, r.level);
-        escrow = _putBack(s, seq, r, state, cost.clock, _forAll(cost, value));
+        uint256 taken = _forAll(cost, value);
+        escrow = _putBack(s, seq, r, state, cost.clock, taken);
         (owner, bond) =
-            _registry.dropped(r.provider.toUint32(), value.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
+            _registry.dropped(r.provider.toUint32(), taken.toUint128(), (value * bondBps / BPS).toUint128(), s.client);
     }
 
     /// @dev A range comes back: its money to the escrow, its tasks to the stack.

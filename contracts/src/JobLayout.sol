@@ -179,11 +179,11 @@ abstract contract JobLayout {
     }
 
     /// @dev What a submitted range worth so much takes of its provider's exposure. Never more than at its claim, because a task's
-    /// caps are worth as much.
+    /// caps are worth as much. In a replicated job it is twice that, for so much is paid for one wrong range if its mate is a friend.
     function _exposed(Slots.Cost memory cost, uint256 value) internal view returns (uint256) {
         if (cost.flags == 0) return value;
         uint256 least = _leastWorth();
-        return value < least ? least : value;
+        return _forAll(cost, value < least ? least : value);
     }
 
     function _checkSeqs(uint32[] calldata seqs) internal pure {

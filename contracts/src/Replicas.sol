@@ -124,7 +124,12 @@ contract Replicas is IReplicas {
         State state = p.state;
         if (state == State.None || state == State.Closed) revert WrongState(jobId, seq, state);
         if (block.timestamp <= p.due) revert TooEarly(p.due);
-        if (state == State.Sealed) return _goAlone(jobId, seq, p);
+        if (state == State.Sealed) {
+            // Whom the beacon draws can be known before anybody calls `draw`: who lets the hour pass gains as little by it as who
+            // lets the beacon lapse.
+            p.lapsed = true;
+            return _goAlone(jobId, seq, p);
+        }
         if (state == State.Working) return _replace(jobId, seq, p);
         if (state == State.Revealing && p.shown & MATE == 0) _ruinMate(jobId, seq, p);
         // The primary has shown its root, and its mate, which is gone, has not.

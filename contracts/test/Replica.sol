@@ -239,7 +239,7 @@ contract Replica {
         else j.returnedTasks -= count;
         ranges_[id][seq] = IJobBook.Range(owner, IJobBook.RangeState.Claimed, from, count, 0, 0, time, price, 0);
         providers_[owner].held += 1;
-        providers_[owner].exposure += ceiling(id, seq);
+        providers_[owner].exposure += parts(id) * ceiling(id, seq);
     }
 
     function onSubmitted(uint64 id, Vm.Log calldata log) internal {
@@ -255,7 +255,7 @@ contract Replica {
         jobs_[id].failures += r.failures;
         IRegistry.Provider storage p = providers_[r.provider];
         p.held -= 1;
-        p.exposure -= ceiling(id, seq) - exposed(id, seq);
+        p.exposure -= parts(id) * ceiling(id, seq) - exposed(id, seq);
         pace_(jobs_[id].terms, paces_[id][r.provider], claimedAt, r.at, r.count);
     }
 
@@ -342,7 +342,7 @@ contract Replica {
         jobs_[id].returnedTasks += r.count;
         IRegistry.Provider storage p = providers_[r.provider];
         p.held -= 1;
-        p.exposure -= ceiling(id, seq);
+        p.exposure -= parts(id) * ceiling(id, seq);
     }
 
     /// @dev Before something is claimed or comes back: remembers how much was left when the block began.
@@ -381,7 +381,7 @@ contract Replica {
     }
 
     /// @dev How often everything is reserved.
-    function parts(uint64 id) external view returns (uint256) {
+    function parts(uint64 id) public view returns (uint128) {
         return jobs_[id].terms.replicas == 0 ? 1 : 2;
     }
 
@@ -391,10 +391,10 @@ contract Replica {
     }
 
     /// @dev What a submitted range takes of its provider's exposure: its value, in audited jobs at least fifteen ten-thousandths of
-    /// the small value.
+    /// the small value; for both of its parts, if it has a mate.
     function exposed(uint64 id, uint32 seq) public view returns (uint128) {
         uint128 least = jobs_[id].terms.audited ? uint128(smallValue / 10_000 * 15) : 0;
-        return value(id, seq) < least ? least : value(id, seq);
+        return parts(id) * (value(id, seq) < least ? least : value(id, seq));
     }
 
     /// @dev Value of a submitted range.

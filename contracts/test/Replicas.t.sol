@@ -153,10 +153,10 @@ contract ReplicasTest is ReplicaWorld {
         uint256 before = escrow();
         (uint32 seq,,) = claim(id, 1, 40);
         eq(before - escrow(), 2 * 40 * 7 * uint256(PRICE), "twice the ceiling");
-        eq(registry.provider(ownerOf(1)).exposure, 40 * 7 * uint256(PRICE), "exposed once");
+        eq(registry.provider(ownerOf(1)).exposure, 2 * 40 * 7 * uint256(PRICE), "exposed twice");
         handIn(id, seq, false);
         eq(before - escrow(), 2 * value(id, seq), "twice what it is worth");
-        eq(registry.provider(ownerOf(1)).exposure, value(id, seq), "exposed once");
+        eq(registry.provider(ownerOf(1)).exposure, 2 * value(id, seq), "exposed twice");
         (seq,,) = claim(id, 1, 40);
         uint256 rest = escrow();
         vm.prank(nodeOf(1));
@@ -169,6 +169,7 @@ contract ReplicasTest is ReplicaWorld {
         passSeconds(226);
         book.expire(id, one(seq));
         eq(escrow() - rest, 2 * count * 7 * uint256(PRICE), "expired: twice");
+        eq(registry.provider(ownerOf(1)).exposure, 2 * value(id, 0), "and no longer exposed");
     }
 
     function test_anEscrowPaysForHalfAsMuch() public {
@@ -254,7 +255,6 @@ contract ReplicasTest is ReplicaWorld {
         replicas.draw(id, seq);
         replicas.advance(id, seq);
         is_(id, seq, IReplicas.State.Alone);
-        ok(!pair(id, seq).lapsed, "the beacon is not to blame");
         reveals(id, seq, 1, false);
         ended(id, seq, IReplicas.Outcome.Alone);
     }
@@ -336,107 +336,6 @@ contract ReplicasTest is ReplicaWorld {
         replicas.reveal(id, seq, f.root, f.units, f.failures, saltOf(2));
         reveals(id, seq, 1, false);
         ended(id, seq, IReplicas.Outcome.Unequal);
-    }
-
-    // ---------------------------------------------------------------- who is late
-
-    function test_aLateMateLosesATenthAndItsPlace() public {
-        mates(id, 4, STAKE);
-        uint32 seq = sealedRange(id, false);
-        uint256 mate = mateDrawn(id, seq);
-        uint256 purse = free(address(audits));
-        passedOver(id, seq);
-        uint256 cut = STAKE - registry.provider(ownerOf(mate)).stake;
-        // Shares are billionths, rounded up.
-        ok(cut >= value(id, seq) / 10 && cut <= value(id, seq) / 10 + STAKE / 1e9, "a tenth of the value");
-        eq(free(address(audits)) - purse, cut / 2, "half of it to the purse");
-        isEntry(id, mate, IWaiting.State.Left, 0);
-        is_(id, seq, IReplicas.State.Working);
-        ok(pair(id, seq).mate != mate && pair(id, seq).tries == 1, "another one");
-        commits(id, seq, false);
-        reveals(id, seq, 1, false);
-        reveals(id, seq, pair(id, seq).mate, false);
-        ended(id, seq, IReplicas.Outcome.Matched);
-    }
-
-    function test_threeLateMatesAreEnough() public {
-        mates(id, 6, STAKE);
-        uint32 seq = sealedRange(id, false);
-        mateDrawn(id, seq);
-        for (uint256 i = 0; i < 3; ++i) {
-            is_(id, seq, IReplicas.State.Working);
-            passedOver(id, seq);
-        }
-        is_(id, seq, IReplicas.State.Alone);
-        eq(pair(id, seq).mate, 0, "no mate");
-        reveals(id, seq, 1, false);
-        ended(id, seq, IReplicas.Outcome.Alone);
-        eq(case_(id, seq).rate, audits.rateOf(1), "the usual rate");
-    }
-
-    function test_nobodyIsDrawnAfterTheSpan() public {
-        mates(id, 4, STAKE);
-        uint32 seq = sealedRange(id, false);
-        mateDrawn(id, seq);
-        vm.warp(book.range(id, seq).at + Parameters.DRAW_SPAN + 1);
-        replicas.advance(id, seq);
-        is_(id, seq, IReplicas.State.Alone);
-        eq(pair(id, seq).tries, 1, "only one was late");
-    }
-
-    function test_aSilentPrimaryLosesAllAndHalfGoesToItsMate() public {
-        mates(id, 3, STAKE);
-        uint256 before = escrow();
-        (uint32 seq, uint256 mate) = bothCommitted(id, false, false);
-        reveals(id, seq, mate, false);
-        uint256 mates_ = free(ownerOf(mate));
-        passedOver(id, seq);
-        ended(id, seq, IReplicas.Outcome.Silent);
-        eq(registry.provider(ownerOf(1)).stake, 0, "all of its stake");
-        eq(free(ownerOf(mate)) - mates_, 2_500 ether, "half");
-        eq(escrow(), before, "twice its money comes back");
-        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "rejected");
-        isEntry(id, mate, IWaiting.State.Waiting, 0);
-        eq(registry.provider(ownerOf(mate)).stake, STAKE, "the mate loses nothing");
-    }
-
-    function test_aSilentPrimaryLosesItsRecord() public {
-        uint64 single = audited(40);
-        uint32 seq = work(single, false);
-        audit(single, seq, false, 0);
-        ok(audits.record(1) != 0, "a record");
-        seq = sealedRange(id, false);
-        mateDrawn(id, seq);
-        passedOver(id, seq);
-        ended(id, seq, IReplicas.Outcome.Silent);
-        eq(audits.record(1), 0, "gone");
-        eq(registry.provider(ownerOf(1)).stake, 0, "all of its stake");
-    }
-
-    function test_aSilentMateLosesAllAndThePrimaryGoesOn() public {
-        mates(id, 3, STAKE);
-        (uint32 seq, uint256 mate) = bothCommitted(id, false, false);
-        reveals(id, seq, 1, false);
-        uint256 purse = free(address(audits));
-        passedOver(id, seq);
-        ended(id, seq, IReplicas.Outcome.Alone);
-        eq(replicas.mateOf(id, seq), 0, "no mate");
-        eq(registry.provider(ownerOf(mate)).stake, 0, "all of its stake");
-        eq(free(address(audits)) - purse, STAKE / 2, "half to the purse");
-        isEntry(id, mate, IWaiting.State.Left, 0);
-        eq(registry.provider(ownerOf(1)).stake, 5_000 ether, "the primary loses nothing");
-        ok(case_(id, seq).state == IAudits.State.Submitted, "its audit begins");
-    }
-
-    function test_whoAreBothSilentBothLoseAll() public {
-        mates(id, 2, STAKE);
-        (uint32 seq,) = bothCommitted(id, false, false);
-        passedOver(id, seq);
-        ended(id, seq, IReplicas.Outcome.Silent);
-        eq(registry.provider(ownerOf(1)).stake, 0, "the primary");
-        eq(registry.provider(ownerOf(2)).stake, 0, "the mate");
-        eq(free(address(audits)), (5_000 ether + STAKE) / 2, "the purse");
-        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "rejected");
     }
 
     // ---------------------------------------------------------------- what is refused

@@ -1,18 +1,23 @@
-//! What is fuzzed of the client: job files with their sweeps, folders and jobs after jobs. Runs as a test of
-//! `tilth-client`, and under libFuzzer with `--features client`.
+//! What is fuzzed of the client: job files with their sweeps, folders and jobs after jobs, and schemas of answers. Runs
+//! as a test of `tilth-client`, and under libFuzzer with `--features client`.
 
 use std::{fs, path::PathBuf, sync::LazyLock};
 
 use tilth_client::{
     handover,
+    infer::schema::compile,
     job_file::{MAX_STAGES, load_bytes},
     task_table::{TaskTable, are_outputs},
 };
-use tilth_protocol::{JobSpec, Status, spec::MAX_SPEC_BYTES};
+use tilth_protocol::{
+    JobSpec, Status, decode, encode,
+    infer::schema::{MAX_SCHEMA_BYTES, Schema},
+    spec::MAX_SPEC_BYTES,
+};
 
 /// All of them.
 #[allow(dead_code, reason = "libFuzzer names each of them")]
-pub const TARGETS: &[super::mutate::Target] = &[("job_file", job_file)];
+pub const TARGETS: &[super::mutate::Target] = &[("job_file", job_file), ("schema", schema)];
 
 /// A folder with what the seeds name.
 static FOLDER: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
@@ -29,6 +34,23 @@ static FOLDER: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
     let job = dir.path().join("job.toml");
     (dir, job)
 });
+
+/// A schema is refused by its path, or what it becomes is the same wherever it goes.
+pub fn schema(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match compile(text) {
+        Ok(schema) => {
+            let bytes = encode(&schema);
+            assert_eq!(decode::<Schema>(&bytes, MAX_SCHEMA_BYTES).as_ref(), Ok(&schema));
+            let shown = serde_json::to_string(&schema).expect("it is JSON");
+            let read: Schema = serde_json::from_str(&shown).expect("it was shown");
+            assert_eq!(read, schema);
+        }
+        Err(error) => {
+            assert!(error.path.starts_with("schema") && !error.why.is_empty(), "{error}");
+        }
+    }
+}
 
 /// A job file is refused with advice, or every job in it can be submitted: specs within their bounds that
 /// encode and decode, a name of its own for every output, results that fit into the next job.

@@ -47,7 +47,7 @@ interface IReplicas {
     /// @param nextDraw draws that are used up
     /// @param shown who has shown its root: 1 the primary, 2 the mate
     /// @param rate at which the range is audited at least, billionths
-    /// @param lapsed the beacon was not kept in time: nobody is drawn, and the range is audited whatever the record
+    /// @param lapsed nobody drew, or kept the beacon, in time: there is no mate, and the range is audited whatever the record
     /// @param root of the primary; 0 until shown
     /// @param word the mate's seal, and from its `reveal` on its answer; 0 until committed
     struct Pair {
@@ -70,7 +70,7 @@ interface IReplicas {
     event MateDue(uint64 indexed jobId, uint32 indexed seq, uint64 round, uint32 provider, uint40 due);
     /// @notice A mate has time until `due` to run the range and to commit.
     event MateDrawn(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, uint40 due);
-    /// @notice The range has no mate and gets none: its primary must show its root.
+    /// @notice The range has no mate and gets none: its primary must show its root. `lapsed`: nobody drew, or kept the beacon, in time.
     event NoMate(uint64 indexed jobId, uint32 indexed seq, bool lapsed, uint40 due);
     /// @notice Both have committed: both must show their roots.
     event MateCommitted(uint64 indexed jobId, uint32 indexed seq, bytes32 sealed_, uint40 due);

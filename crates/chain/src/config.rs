@@ -108,8 +108,9 @@ tilth_service::options! {
         pub call_time_max: Duration = Duration::from_secs(5),
         /// Requests of the expensive kind that run at the same time: so many that execute messages,
         /// and so many that read much (log queries, whole blocks). One address has at most three
-        /// quarters of them and one connection half, so that others need not wait for it.
-        pub heavy_requests_max: usize = 16,
+        /// quarters of them and one connection half, so that others need not wait for it. 0 is twice
+        /// as many as the machine has processors, at least 16 and at most 128.
+        pub heavy_requests_max: usize = 0,
         /// Blocks one log query may span.
         pub logs_blocks_max: u64 = 1_000_000,
         /// Logs one query may return.
@@ -148,5 +149,37 @@ tilth_service::options! {
         pub request_bytes_max: u32 = 5 << 20,
         /// Bytes of one result.
         pub response_bytes_max: u32 = 64 << 20,
+    }
+}
+
+impl Limits {
+    /// [`Self::heavy_requests_max`] on this machine: with the default, half of them keep up to 64 processors busy.
+    pub(crate) fn heavy_requests(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self.heavy_requests_with(processors)
+    }
+
+    fn heavy_requests_with(&self, processors: usize) -> usize {
+        match self.heavy_requests_max {
+            0 => processors.saturating_mul(2).clamp(16, 128),
+            wanted => wanted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_expensive_requests_can_use_the_whole_machine() {
+        let with = |heavy_requests_max, processors| {
+            Limits { heavy_requests_max, ..Limits::default() }.heavy_requests_with(processors)
+        };
+        let chosen = Limits::default().heavy_requests_max;
+        for (processors, places) in [(1, 16), (8, 16), (9, 18), (32, 64), (512, 128)] {
+            assert_eq!(with(chosen, processors), places);
+        }
+        assert_eq!((with(1, 32), with(300, 2)), (1, 300), "what is written holds");
     }
 }

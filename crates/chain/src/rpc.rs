@@ -57,8 +57,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::Semaphore;
-
 use self::{
     arguments::Arguments,
     dispatch::Dispatcher,
@@ -85,8 +83,23 @@ pub(crate) struct Rpc {
     /// Whose turn it is to execute messages.
     turns: Arc<Turns>,
     oracle: Oracle,
-    /// Batches of transactions that are decoded at the same time, each by several threads.
-    submissions: Arc<Semaphore>,
+    /// For batches of transactions, each of which is decoded by several threads.
+    submissions: Arc<Places>,
+}
+
+impl Rpc {
+    fn new(node: Arc<Node>) -> Self {
+        let limits = &node.limits;
+        Self {
+            filters: Mutex::new(Filters::new(limits.filters_max, limits.filter_idle_max)),
+            permits: Places::new(limits.heavy_requests()),
+            executions: Places::new(limits.heavy_requests()),
+            turns: Arc::new(Turns::of_this_machine()),
+            oracle: Oracle::new(limits.tip_min),
+            submissions: Places::brief(submission::batches_max()),
+            node,
+        }
+    }
 }
 
 /// For fuzzing, see [`crate::hostile`]: whether a page of this origin, and a request for this host, may use the node.
@@ -118,16 +131,7 @@ pub(crate) async fn serve(
     address: SocketAddr,
     access: &Access,
 ) -> std::io::Result<Server> {
-    let limits = &node.limits;
-    let rpc = Rpc {
-        filters: Mutex::new(Filters::new(limits.filters_max, limits.filter_idle_max)),
-        permits: Places::new(limits.heavy_requests_max),
-        executions: Places::new(limits.heavy_requests_max),
-        turns: Arc::new(Turns::of_this_machine()),
-        oracle: Oracle::new(limits.tip_min),
-        submissions: Arc::new(Semaphore::new(submission::batches_max())),
-        node: Arc::clone(&node),
-    };
+    let rpc = Rpc::new(Arc::clone(&node));
     let gate = Gate::new(access);
     let table = methods();
     node.meters.name_methods(table.names().into_iter().chain(subscriptions::METHODS));

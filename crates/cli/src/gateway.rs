@@ -17,7 +17,7 @@ use tilth_gateway::{
 };
 use tilth_protocol::{Amount, Problem, infer::Prices};
 use tilth_provider::infer::Model;
-use tilth_service::{Registry, Urgency, options};
+use tilth_service::{Registry, options};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -167,7 +167,7 @@ async fn serve(common: Common, options: GatewayOptions) -> Ended {
     }
     tokio::select! {
         () = watched.stop() => {}
-        () = async { while signals.next().await != Urgency::Now {} } => {}
+        () = signals.insisted() => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -276,10 +276,23 @@ fn is_due(owed: &Value) -> bool {
     owed["amount"] != "0"
 }
 
+/// All tabs, as a gateway gives them: page by page.
+async fn tabs_of(common: &Common) -> Result<Vec<Value>, Problem> {
+    let mut all = Vec::new();
+    loop {
+        let path = format!("/admin/owed/{}", all.len());
+        let page = call(common, Method::GET, &path, None).await?;
+        let page = page.as_array().map(Vec::as_slice).unwrap_or_default();
+        all.extend_from_slice(page);
+        if page.len() < operator::MAX_OWED {
+            return Ok(all);
+        }
+    }
+}
+
 async fn owed(common: &Common, all: bool) -> Ended {
-    let owed = call(common, Method::GET, "/admin/owed", None).await?;
-    let owed: Vec<&Value> =
-        owed.as_array().into_iter().flatten().filter(|one| all || is_due(one)).collect();
+    let mut owed = tabs_of(common).await?;
+    owed.retain(|one| all || is_due(one));
     if common.json {
         print_json(&owed)?;
         return Ok(ExitCode::SUCCESS);
@@ -326,14 +339,12 @@ async fn settle(common: &Common, args: Settle) -> Ended {
         let advice = "see that the gateway has the same version as this command";
         Problem::new("the gateway's answer is not a statement", error.to_string(), advice)
     })?;
-    let done =
-        tabs::settle(&account, &stated, args.above).await.map_err(|error| error.problem())?;
+    let done = tabs::settle_within(&account, &stated, args.above, args.most).await;
+    let done = done.map_err(|error| error.problem())?;
     // The gateway looks at the chain when it is asked what is owed. What was paid is said even if it is gone by now.
-    let owed = call(common, Method::GET, "/admin/owed", None).await.ok();
-    let nobodys = owed.as_ref().map(|owed| {
-        let owed = owed.as_array().into_iter().flatten();
-        owed.filter(|one| one["payer"].is_null() && is_due(one)).count()
-    });
+    let owed = tabs_of(common).await.ok();
+    let nobodys =
+        owed.map(|owed| owed.iter().filter(|one| one["payer"].is_null() && is_due(one)).count());
     if common.json {
         print_json(&json!({ "payer": payer, "settled": done, "without-payer": nobodys }))?;
         return Ok(ExitCode::SUCCESS);

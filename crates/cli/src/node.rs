@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use tilth_chain::Chain;
 use tilth_protocol::Problem;
-use tilth_service::{LogError, Monitor, Registry, Urgency, logs};
+use tilth_service::{LogError, Monitor, Registry, logs};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -112,7 +112,7 @@ async fn run(common: Common, options: NodeOptions) -> Ended {
     tracing::info!("stopping: requests under way are answered, the block under way is finished");
     let ended = tokio::select! {
         () = chain.shutdown() => None,
-        () = insisted(&mut signals) => Some(ExitCode::from(DETACHED)),
+        () = signals.insisted() => Some(ExitCode::from(DETACHED)),
     };
     if let Some(monitor) = monitor {
         monitor.abort();
@@ -129,10 +129,6 @@ async fn run(common: Common, options: NodeOptions) -> Ended {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-async fn insisted(signals: &mut tilth_service::StopSignals) {
-    while signals.next().await != Urgency::Now {}
 }
 
 fn watch(monitor: Monitor, chain: &Chain, config: &NodeConfig) -> JoinHandle<()> {

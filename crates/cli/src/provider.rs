@@ -4,7 +4,6 @@ mod command;
 mod config;
 mod earnings;
 mod ending;
-mod losses;
 mod service;
 mod stake;
 mod status;
@@ -73,7 +72,7 @@ async fn run(common: Common, name: String, options: ProviderOptions) -> Ended {
     check_name(&name)?;
     let mut signals = listen()?;
     let place = Place::open(&common)?;
-    let dir = place.dir.join("providers").join(&name);
+    let dir = folder(&common, &name);
     let config = ProviderConfig::gather(&dir.join("provider.toml"), &options)?;
     for variable in config::stray_variables() {
         warn!(variable, "looks like an option of a provider and is none");

@@ -28,7 +28,7 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
         print_json(&quote)?;
     } else {
         print(&quote, &prepared.unit());
-        if let replicas @ 2.. = prepared.offer.replicas {
+        if let replicas @ 2.. = quote.replicas {
             println!("in all these sums every range is paid to {replicas} providers");
         }
     }

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use serde_json::json;
 use tilth_protocol::Problem;
 use tilth_relay::{Identity, Traffic};
-use tilth_service::{Monitor, Registry, Urgency};
+use tilth_service::{Monitor, Registry};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -56,7 +56,7 @@ pub async fn relay(common: Common, args: args::Relay) -> Ended {
     tell(said, relay.traffic());
     tokio::select! {
         () = relay.stop() => {}
-        () = async { while signals.next().await != Urgency::Now {} } => {}
+        () = signals.insisted() => {}
     }
     if let Some(watching) = watching {
         watching.abort();

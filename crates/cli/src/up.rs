@@ -8,7 +8,7 @@ use tilth_client::Keys;
 use tilth_devnet::{ChainChoice, Devnet, Topology};
 use tilth_protocol::Problem;
 use tilth_sandbox::CommandLine;
-use tilth_service::{StopSignals, Urgency};
+use tilth_service::StopSignals;
 
 use crate::{
     Ended,
@@ -105,14 +105,9 @@ async fn stay_with(
     }
     tokio::select! {
         () = devnet.shutdown() => {}
-        () = insisted(signals) => {}
+        () = signals.insisted() => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Waits for the signal that says: at once.
-pub async fn insisted(signals: &mut StopSignals) {
-    while signals.next().await != Urgency::Now {}
 }
 
 /// This program with one of its hidden subcommands.

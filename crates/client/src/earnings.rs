@@ -2,20 +2,44 @@
 //!
 //! Exact: amounts are the contracts' own, summed in whole base units.
 
+mod cuts;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, U256},
     rpc::types::{Filter, Log},
     sol_types::{SolEvent, SolEventInterface},
 };
-use tilth_contracts::{JobBook, JobBook::JobBookEvents, Tabs};
+use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry, Replicas, Tabs};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
+use self::cuts::{Cut, cuts};
 use crate::{ChainError, Link};
 
 /// Jobs asked for at once. Nodes bound what a filter may hold: geth answers up to 1,000 alternatives of a topic.
 const MAX_TOPICS: usize = 500;
+
+/// What an entry belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A range.
+    Range(RangeId),
+    /// Single answers, which a payer settled together.
+    Answers,
+    /// A cut of the stake that no range explains: that of a verdict about a range which was not there any more.
+    Unknown,
+}
+
+impl Source {
+    /// The range, if it is one.
+    pub fn range(self) -> Option<RangeId> {
+        match self {
+            Self::Range(range) => Some(range),
+            Self::Answers | Self::Unknown => None,
+        }
+    }
+}
 
 /// One payment, or one loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +48,8 @@ pub struct Entry {
     pub at: u64,
     /// The block.
     pub block: u64,
-    /// The range; `None`: single answers, which a payer settled together.
-    pub range: Option<RangeId>,
+    /// What it belongs to.
+    pub source: Source,
     /// The job's program, if its opening is known.
     pub program: Option<ContentHash>,
     /// Tasks that were paid; 0 in a loss, for answers, and of a mate.
@@ -36,8 +60,8 @@ pub struct Entry {
     pub paid: Amount,
     /// What the protocol kept.
     pub fee: Amount,
-    /// What was cut from the stake because the range was late, or was given back once too often. [`of`] knows of no other
-    /// cuts; what an audit overturned is added by the CLI, as entries of their own.
+    /// What was cut from the stake because the range was late or given back once too often, or, as an entry of its own,
+    /// because an audit overturned it or a mate did not do it.
     pub lost: Amount,
 }
 
@@ -56,7 +80,7 @@ pub struct Sums {
     pub fees: Amount,
     /// What came to the owner.
     pub paid: Amount,
-    /// What was cut from the stake, as far as the entries say ([`Entry::lost`]).
+    /// What was cut from the stake.
     pub lost: Amount,
 }
 
@@ -73,7 +97,7 @@ impl Sums {
     /// Adds an entry; `None` if a sum does not fit.
     fn add(self, entry: &Entry) -> Option<Self> {
         let gross = entry.paid.checked_add(entry.fee)?;
-        let is_range = entry.range.is_some() && (entry.units > 0 || gross > Amount::ZERO);
+        let is_range = entry.source.range().is_some() && (entry.units > 0 || gross > Amount::ZERO);
         Some(Self {
             ranges: self.ranges.checked_add(u64::from(is_range))?,
             tasks: self.tasks.checked_add(entry.tasks.into())?,
@@ -116,6 +140,12 @@ pub fn sums(entries: &[Entry], key: impl Fn(&Entry) -> String) -> Option<Vec<Row
 /// # Errors
 /// Those of the chain.
 pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Entry>, ChainError> {
+    let slashed = Filter::new()
+        .address(link.addresses().registry)
+        .event_signature(Registry::StakeSlashed::SIGNATURE_HASH)
+        .topic1(owner.into_word());
+    // First: so of every cut that is seen, the event of its range is seen, too.
+    let slashed = link.scan(&slashed, first_block).await?;
     let filter = Filter::new().address(link.addresses().job_book);
     let own = [
         JobBook::RangeClaimed::SIGNATURE_HASH,
@@ -124,12 +154,12 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         JobBook::MateSettled::SIGNATURE_HASH,
         JobBook::RangeReleased::SIGNATURE_HASH,
         JobBook::RangeExpired::SIGNATURE_HASH,
+        JobBook::RangeRejected::SIGNATURE_HASH,
     ];
     let own = filter.clone().event_signature(own.to_vec()).topic3(owner.into_word());
     let logs = link.scan(&own, first_block).await?;
-    // Only the jobs that this provider worked on: a chain can have far more.
-    let jobs: BTreeSet<B256> = logs.iter().filter_map(|log| log.topics().get(1).copied()).collect();
-    let jobs: Vec<B256> = jobs.into_iter().collect();
+    let as_mate = lost_as_mate(link, first_block, owner).await?;
+    let jobs = jobs_of(logs.iter().chain(&as_mate));
     let filter = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
     let mut opened = Vec::new();
     for jobs in jobs.chunks(MAX_TOPICS) {
@@ -141,7 +171,7 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         .topic3(owner.into_word());
     let answers = link.scan(&answers, first_block).await?;
     let mut times = HashMap::new();
-    for log in logs.iter().chain(&answers) {
+    for log in logs.iter().chain(&answers).chain(&slashed) {
         let block = log.block_number.unwrap_or(0);
         if let (None, false) = (log.block_timestamp, times.contains_key(&block)) {
             // Not every node says the time with the log.
@@ -152,11 +182,56 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         let known = log.block_number.and_then(|block| times.get(&block).copied());
         log.block_timestamp.or(known).unwrap_or(0)
     };
-    let mut all = entries(&logs, &programs(&opened), time);
+    let programs = programs(&opened);
+    let mut all = entries(&logs, &programs, time);
     all.extend(answered(&answers, time));
-    // Each of both is in the chain's order already.
+    let mut explained: Vec<&Log> = slashed.iter().chain(&logs).chain(&as_mate).collect();
+    explained.sort_by_key(|log| (log.block_number, log.log_index));
+    all.extend(lost(&cuts(&explained), &programs, time));
+    // Each of them is in the chain's order already.
     all.sort_by_key(|entry| entry.block);
     Ok(all)
+}
+
+/// Only the jobs that a provider had to do with, also those of which it has nothing but a loss: a chain can have far more.
+fn jobs_of<'a>(logs: impl IntoIterator<Item = &'a Log>) -> Vec<B256> {
+    let jobs: BTreeSet<B256> =
+        logs.into_iter().filter_map(|log| log.topics().get(1).copied()).collect();
+    jobs.into_iter().collect()
+}
+
+/// What the chain says about the ranges that a provider owed as a mate.
+async fn lost_as_mate(
+    link: &Link,
+    first_block: u64,
+    owner: Address,
+) -> Result<Vec<Log>, ChainError> {
+    let known = link.read(link.addresses().registry, Registry::providerCall { owner }).await?;
+    let filter = Filter::new()
+        .address(link.addresses().replicas)
+        .event_signature(Replicas::MateLost::SIGNATURE_HASH)
+        .topic3(B256::from(U256::from(known.number)));
+    link.scan(&filter, first_block).await
+}
+
+/// What was cut besides the bonds of ranges.
+fn lost(
+    cuts: &[Cut<'_>],
+    programs: &BTreeMap<u64, ContentHash>,
+    time: impl Fn(&Log) -> u64,
+) -> Vec<Entry> {
+    let entry = |cut: &Cut<'_>| Entry {
+        at: time(cut.log),
+        block: cut.log.block_number.unwrap_or(0),
+        source: cut.source,
+        program: cut.source.range().and_then(|range| programs.get(&range.job.0).copied()),
+        tasks: 0,
+        units: 0,
+        paid: Amount::ZERO,
+        fee: Amount::ZERO,
+        lost: Amount(cut.amount),
+    };
+    cuts.iter().map(entry).collect()
 }
 
 fn programs(opened: &[Log]) -> BTreeMap<u64, ContentHash> {
@@ -181,7 +256,7 @@ fn entries(
         let entry = |job: u64, seq: u32| Entry {
             at: time(log),
             block: log.block_number.unwrap_or(0),
-            range: Some(RangeId { job: JobId(job), seq }),
+            source: Source::Range(RangeId { job: JobId(job), seq }),
             program: programs.get(&job).copied(),
             tasks: 0,
             units: 0,
@@ -232,7 +307,7 @@ fn answered(logs: &[Log], time: impl Fn(&Log) -> u64) -> Vec<Entry> {
         Some(Entry {
             at: time(log),
             block: log.block_number.unwrap_or(0),
-            range: None,
+            source: Source::Answers,
             program: None,
             tasks: 0,
             units: 0,
@@ -300,7 +375,7 @@ mod tests {
         assert_eq!((*at, *tasks, *units), (300, 30, 900));
         assert_eq!((paid.0, fee.0, *program), (97, 3, Some(ContentHash([9; 32]))));
         assert_eq!((read[1].lost.0, read[1].paid.0, read[1].program), (500, 0, None));
-        let job = |entry: &Entry| entry.range.unwrap().job.to_string();
+        let job = |entry: &Entry| entry.source.range().unwrap().job.to_string();
         let rows = sums(&read, job).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].sums.gross, Amount(100));
@@ -315,14 +390,37 @@ mod tests {
         let second = JobBook::MateSettled { jobId: 7, seq: 3, provider: mate, paid: 98, fee: 2 };
         let programs = BTreeMap::from([(7, ContentHash([9; 32]))]);
         let read = entries(&[log(&second, 3)], &programs, |_| 300);
-        let Entry { range, program, tasks, units, paid, fee, .. } = &read[0];
-        assert_eq!(*range, Some(RangeId { job: JobId(7), seq: 3 }));
+        let Entry { source, program, tasks, units, paid, fee, .. } = &read[0];
+        assert_eq!(*source, Source::Range(RangeId { job: JobId(7), seq: 3 }));
         assert_eq!((*program, *tasks, *units), (Some(ContentHash([9; 32])), 0, 0));
         assert_eq!((*paid, *fee), (Amount(98), Amount(2)));
         let rows = sums(&read, |_| String::new()).unwrap();
         assert_eq!((rows[0].sums.ranges, rows[0].sums.gross), (1, Amount(100)));
         // The topic by which a provider's own events are found.
         assert_eq!(second.encode_log_data().topics()[3], mate.into_word());
+    }
+
+    #[test]
+    fn a_job_of_which_one_only_lost_as_a_mate_has_its_program() {
+        let mate = Address::repeat_byte(1);
+        let settled = JobBook::MateSettled { jobId: 7, seq: 3, provider: mate, paid: 98, fee: 2 };
+        let late = Replicas::MateLost { jobId: 8, seq: 2, number: 3, why: 0, cut: 70 };
+        let jobs = jobs_of([&log(&settled, 1), &log(&settled, 2), &log(&late, 3)]);
+        assert_eq!(jobs, [7, 8].map(|job: u64| B256::from(U256::from(job))));
+        let cut = Registry::StakeSlashed {
+            owner: mate,
+            beneficiary: Address::ZERO,
+            toBeneficiary: 35,
+            burned: 35,
+            stake: 0,
+            unbonding: 0,
+        };
+        let logs = [log(&cut, 3), log(&late, 3)];
+        let logs: Vec<_> = logs.iter().collect();
+        let programs = BTreeMap::from([(8, ContentHash([9; 32]))]);
+        let read = lost(&cuts(&logs), &programs, |_| 300);
+        assert_eq!(read.len(), 1);
+        assert_eq!((read[0].lost, read[0].program), (Amount(70), Some(ContentHash([9; 32]))));
     }
 
     #[test]
@@ -339,7 +437,7 @@ mod tests {
             receipts: B256::ZERO,
         };
         let read = answered(&[log(&settled, 6)], |_| 700);
-        assert_eq!((read[0].at, read[0].block, read[0].range), (700, 6, None));
+        assert_eq!((read[0].at, read[0].block, read[0].source), (700, 6, Source::Answers));
         let rows = sums(&read, |_| String::new()).unwrap();
         let sums = rows[0].sums;
         assert_eq!((sums.gross, sums.fees, sums.paid), (Amount(200), Amount(2), Amount(198)));
@@ -354,7 +452,7 @@ mod tests {
             let entries: Vec<_> = amounts.iter().map(|(job, paid, fee, late)| Entry {
                 at: *job,
                 block: 0,
-                range: Some(RangeId { job: JobId(*job), seq: 0 }),
+                source: Source::Range(RangeId { job: JobId(*job), seq: 0 }),
                 program: None,
                 tasks: 1,
                 units: 5,
@@ -362,7 +460,7 @@ mod tests {
                 fee: if *late { Amount::ZERO } else { Amount(*fee) },
                 lost: if *late { Amount(*paid) } else { Amount::ZERO },
             }).collect();
-            let rows = sums(&entries, |entry| entry.range.unwrap().job.to_string()).unwrap();
+            let rows = sums(&entries, |entry| entry.source.range().unwrap().job.to_string()).unwrap();
             let all = sums(&entries, |_| String::new()).unwrap();
             let total = |of: fn(&Sums) -> Amount| rows.iter().map(|row| of(&row.sums).0).sum::<u128>();
             if let [all] = &all[..] {
@@ -371,7 +469,7 @@ mod tests {
                 prop_assert_eq!(all.sums.gross.0, all.sums.paid.0 + all.sums.fees.0);
             }
             let huge = Entry { paid: Amount(u128::MAX), ..entries.first().cloned().unwrap_or(Entry {
-                at: 0, block: 0, range: None, program: None, tasks: 0, units: 0,
+                at: 0, block: 0, source: Source::Answers, program: None, tasks: 0, units: 0,
                 paid: Amount::ZERO, fee: Amount::ZERO, lost: Amount::ZERO,
             }) };
             prop_assert_eq!(sums(&[huge.clone(), huge], |_| String::new()), None);

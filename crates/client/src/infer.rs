@@ -2,7 +2,9 @@
 //! the order of what is said, and the receipt at the end.
 
 mod answering;
+mod json;
 mod quiet;
+pub mod schema;
 pub mod sellers;
 
 use std::{

@@ -10,10 +10,12 @@
 //! seed = 1
 //! stop = ["\n\n"]
 //! form = "json-object"     # "text", the default: whatever the model says
+//!                          # or { schema = "answer.json" }: a JSON schema in a file beside this one
 //! ```
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +24,8 @@ use tilth_protocol::{
     Problem,
     infer::{Form, Parameters, program::InferProgram},
 };
+
+use crate::infer::schema::{MAX_WRITTEN_BYTES, compile};
 
 /// Ending of a packed program, which is written beside its manifest.
 pub const PACKED: &str = "infer";
@@ -45,7 +49,36 @@ struct Text {
     #[serde(default)]
     stop: Vec<String>,
     #[serde(default)]
-    form: Form,
+    form: Written,
+}
+
+/// What answers are held to, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Written {
+    #[default]
+    Text,
+    JsonObject,
+    /// A JSON schema in this file, beside the manifest.
+    Schema(PathBuf),
+}
+
+impl Written {
+    fn form(self, folder: &Path) -> Result<Form, String> {
+        let file = match self {
+            Self::Text => return Ok(Form::Text),
+            Self::JsonObject => return Ok(Form::JsonObject),
+            Self::Schema(file) => folder.join(file),
+        };
+        let wrong = |error: String| format!("form: {}: {error}", file.display());
+        let mut text = String::new();
+        // One byte more than there may be, so that it is seen when there are more.
+        fs::File::open(&file)
+            .and_then(|file| file.take(MAX_WRITTEN_BYTES as u64 + 1).read_to_string(&mut text))
+            .map_err(|error| wrong(error.to_string()))?;
+        let schema = compile(&text).map_err(|error| wrong(error.to_string()))?;
+        Ok(Form::Schema(Box::new(schema)))
+    }
 }
 
 fn all() -> f64 {
@@ -65,11 +98,11 @@ fn fixed(name: &str, value: f64, highest: f64) -> Result<u32, String> {
         .ok_or_else(|| format!("{name} is {value}, it must be 0 to {highest}"))
 }
 
-/// Reads a manifest.
+/// Reads a manifest that lies in this folder.
 ///
 /// # Errors
-/// It is not TOML, or something in it is not possible.
-pub fn parse(text: &str) -> Result<InferProgram, String> {
+/// It is not TOML, or something in it is not possible, or the schema that it names cannot be read.
+pub fn parse(text: &str, folder: &Path) -> Result<InferProgram, String> {
     let text: Text = toml::from_str(text).map_err(|error| error.to_string())?;
     let parameters = Parameters {
         most: text.max_tokens,
@@ -78,7 +111,7 @@ pub fn parse(text: &str) -> Result<InferProgram, String> {
         top_p: fixed("top-p", text.top_p, 1.0)?,
         seed: text.seed,
         stops: text.stop,
-        form: text.form,
+        form: text.form.form(folder)?,
         ..Parameters::default()
     };
     let program = InferProgram { model: text.model, prompts: text.prompts, parameters };
@@ -96,7 +129,8 @@ pub fn pack(manifest: &Path) -> Result<PathBuf, Problem> {
         return Err(problem(manifest, format!("it has {size} bytes")));
     }
     let text = fs::read_to_string(manifest).map_err(|error| problem(manifest, error))?;
-    let program = parse(&text).map_err(|detail| problem(manifest, detail))?;
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    let program = parse(&text, folder).map_err(|detail| problem(manifest, detail))?;
     let path = manifest.with_extension(PACKED);
     let bytes = program.to_bytes();
     // What is there already stays as it is, so that nothing that looks at times takes it for new.
@@ -111,18 +145,21 @@ pub fn pack(manifest: &Path) -> Result<PathBuf, Problem> {
 mod tests {
     use super::*;
 
+    const TEXT: &str =
+        "model = \"m\"\nprompts = \"p\"\nmax-tokens = 8\ntemperature = 0.5\nstop = [\"x\"]";
+
     #[test]
     fn manifests_are_packed_and_nonsense_is_refused() {
-        let text =
-            "model = \"m\"\nprompts = \"p\"\nmax-tokens = 8\ntemperature = 0.5\nstop = [\"x\"]";
-        let program = parse(text).unwrap();
+        let here = Path::new("");
+        let program = parse(TEXT, here).unwrap();
         assert_eq!((program.parameters.most, program.parameters.temperature), (8, 32_768));
         assert_eq!((program.parameters.top_p, program.parameters.stops.len()), (65_536, 1));
-        let held = parse(&format!("{text}\nform = \"json-object\"")).unwrap();
-        assert_eq!((program.parameters.form, held.parameters.form), (Form::Text, Form::JsonObject));
+        let held = parse(&format!("{TEXT}\nform = \"json-object\""), here).unwrap();
+        let forms = (&program.parameters.form, &held.parameters.form);
+        assert_eq!(forms, (&Form::Text, &Form::JsonObject));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ask.toml");
-        fs::write(&path, text).unwrap();
+        fs::write(&path, TEXT).unwrap();
         let packed = fs::read(pack(&path).unwrap()).unwrap();
         assert_eq!(InferProgram::from_bytes(&packed), Ok(program));
         for (from, to) in [
@@ -133,8 +170,30 @@ mod tests {
             ("\"m\"", "\"/m\""),
             ("[\"x\"]", "[\"\"]"),
         ] {
-            assert!(text.contains(from));
-            assert!(parse(&text.replace(from, to)).is_err(), "{to}");
+            assert!(TEXT.contains(from));
+            assert!(parse(&TEXT.replace(from, to), here).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_schema_beside_the_manifest_is_packed_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, schema) = (folder.path().join("ask.toml"), folder.path().join("answer.json"));
+        fs::write(&path, format!("{TEXT}\nform = {{ schema = \"answer.json\" }}")).unwrap();
+        let missing = pack(&path).unwrap_err();
+        assert!(missing.detail.contains("answer.json"), "{missing:?}");
+        let written = r#"{"type":"object","properties":{"ok":{"type":"boolean"}}}"#;
+        fs::write(&schema, written).unwrap();
+        let packed = fs::read(pack(&path).unwrap()).unwrap();
+        let form = InferProgram::from_bytes(&packed).unwrap().parameters.form;
+        assert_eq!(form, Form::Schema(Box::new(compile(written).unwrap())));
+        for (odd, names) in [
+            (written.replace("boolean", "bool"), "schema.properties.ok.type"),
+            (" ".repeat(MAX_WRITTEN_BYTES + 1), "bytes"),
+        ] {
+            fs::write(&schema, odd).unwrap();
+            let error = pack(&path).unwrap_err();
+            assert!(error.detail.contains(names), "{error:?}");
         }
     }
 }

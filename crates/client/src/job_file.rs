@@ -57,12 +57,12 @@ use tilth_protocol::{
 use tilth_service::TimeSpan;
 
 pub(crate) use self::inputs::INLINE_INPUT_BYTES;
-pub use self::{offer::Offer, text::FailedTasks};
 use self::{
     inputs::{Inputs, read_bounded},
     price::price_rule,
     text::{OutputText, ScheduleText, Text, VerificationText},
 };
+pub use self::{offer::Offer, text::FailedTasks};
 use crate::{handover, task_table};
 
 /// Largest job file that is read: a thousand inputs with long names fit.
@@ -459,8 +459,7 @@ fn offer(
     };
     let replicas = verification.replicas.unwrap_or(1);
     if !(1..=MAX_REPLICAS).contains(&replicas) {
-        let detail =
-            format!("verification.replicas is {replicas}, it must be 1 or {MAX_REPLICAS}");
+        let detail = format!("verification.replicas is {replicas}, it must be 1 or {MAX_REPLICAS}");
         return Err(mistake(path, detail, "write `replicas = 2`, or leave it out"));
     }
     let narrow = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);

@@ -35,6 +35,14 @@ pub enum MoneyError {
         /// Where it should be, for people ("free in the Ledger").
         place: &'static str,
     },
+    /// More is due than whoever pays has allowed.
+    #[error("{due} GRAIN are due, {most} may be paid")]
+    TooMuch {
+        /// What is due in all.
+        due: Amount,
+        /// What may be paid.
+        most: Amount,
+    },
     /// The chain said no, or nothing.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -48,6 +56,11 @@ impl MoneyError {
                 "the balance is too small",
                 self.to_string(),
                 "deposit more with `tilth account deposit NAME AMOUNT`, or ask for less",
+            ),
+            Self::TooMuch { .. } => Problem::new(
+                "more is due than may be paid",
+                self.to_string(),
+                "nothing was paid; see whether it is right (`tilth gateway owed`), and allow more",
             ),
             Self::Chain(error) => error.problem(),
         }
@@ -76,6 +89,15 @@ pub async fn balances(link: &Link, owner: Address) -> Result<Balances, ChainErro
         free: Amount(ledger.free),
         locked: Amount(ledger.locked),
     })
+}
+
+/// What an account has free in the Ledger: one question, where [`balances`] asks three.
+///
+/// # Errors
+/// Those of [`Link`].
+pub async fn free(link: &Link, owner: Address) -> Result<Amount, ChainError> {
+    let ledger = link.read(link.addresses().ledger, Ledger::accountCall { owner }).await?;
+    Ok(Amount(ledger.free))
 }
 
 /// Puts money into the Ledger: native coin is wrapped on the way when the payment token is its

@@ -106,8 +106,10 @@ pub struct Quote {
     pub going: Option<Going>,
     /// Whether the job file asks for the clock.
     pub asks_for_clock: bool,
-    /// Units that the tasks are expected to need.
+    /// Units that the tasks are expected to need, done once.
     pub units: Units,
+    /// Providers of each range, all of whom the costs are for: 1 or 2.
+    pub replicas: u8,
     /// One price: the job file's, or what half of the units cost lately.
     pub posted: Option<Estimate>,
     /// The job file's clock, or one around what was paid lately.
@@ -168,7 +170,8 @@ impl Quote {
         let case = Case { job, going: going.as_ref(), units: Units(units), work_s };
         let (posted, clock) = (case.posted(), case.clock());
         let asks_for_clock = job.offer.clock.is_some();
-        Self { going, asks_for_clock, units: Units(units), posted, clock }
+        let replicas = job.offer.replicas;
+        Self { going, asks_for_clock, units: Units(units), replicas, posted, clock }
     }
 }
 
@@ -398,6 +401,7 @@ mod tests {
         let mut both = job(None);
         (both.offer.audited, both.offer.replicas) = (true, 2);
         let quotes = [job(None), both].map(|job| Quote::of(&job, Some(market(true))));
+        assert_eq!(quotes.each_ref().map(|quote| quote.replicas), [1, 2]);
         let [one, both] = quotes.map(|quote| [quote.posted.unwrap(), quote.clock.unwrap()]);
         for (one, both) in one.iter().zip(&both) {
             assert_eq!(both.cost.unwrap().0, 2 * one.cost.unwrap().0);

@@ -58,14 +58,8 @@ fn range(seq: u32) -> RangeId {
 
 #[test]
 fn two_providers_find_the_same() {
-    let story = [
-        sealed(0, 5),
-        drawn(0, 4),
-        committed(0),
-        shown(0, 4),
-        shown(0, 5),
-        closed(0, MATCHED),
-    ];
+    let story =
+        [sealed(0, 5), drawn(0, 4), committed(0), shown(0, 4), shown(0, 5), closed(0, MATCHED)];
     let states = [
         (ReplicaState::Sealed, None),
         (ReplicaState::Working, Some(4)),

@@ -32,7 +32,7 @@ pub(crate) fn explain(action: &'static str, data: &Bytes) -> Problem {
         return plain(format!("Holders: {error:?}"));
     }
     if let Ok(error) = TabsErrors::abi_decode(data) {
-        return plain(format!("Tabs: {error:?}"));
+        return tabs(&error);
     }
     if let Ok(error) = WGrainErrors::abi_decode(data) {
         return plain(format!("token: {error:?}"));
@@ -114,10 +114,27 @@ fn ledger(error: &LedgerErrors) -> Problem {
     }
 }
 
+fn tabs(error: &TabsErrors) -> Problem {
+    let (what, detail, advice) = match error {
+        TabsErrors::NoSuchProvider(e) => (
+            "there is no such provider",
+            format!("the Registry has no provider {}", e.provider),
+            "nothing of this batch is paid; see that the gateway works on this network, with its own books",
+        ),
+        TabsErrors::TooManyLines(e) => (
+            "there are too many tabs at once",
+            format!("{} of them, the contract takes {}", e.lines, e.most),
+            "nothing of this batch is paid; use the version of tilth that these contracts came with",
+        ),
+        other => return plain(format!("Tabs: {other:?}")),
+    };
+    Problem::new(what, detail, advice)
+}
+
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Address;
-    use tilth_contracts::{JobBook, Ledger};
+    use alloy::primitives::{Address, U256};
+    use tilth_contracts::{JobBook, Ledger, Tabs};
 
     use super::*;
 
@@ -131,6 +148,14 @@ mod tests {
         assert!(problem.detail.contains("1 are needed"), "{problem}");
         let terms = JobBook::BadTerms { field: TermsField::Parallelism.into() }.abi_encode();
         assert!(explain("open", &terms.into()).detail.contains("parallelism"));
+        let nobody = explain("settle", &Tabs::NoSuchProvider { provider: 7 }.abi_encode().into());
+        assert!(nobody.detail.contains("provider 7"), "{nobody}");
+        let many = Tabs::TooManyLines { lines: U256::from(101), most: U256::from(100) };
+        let many = explain("settle", &many.abi_encode().into());
+        assert!(many.detail.starts_with("101 of them"), "{many}");
+        for told in [nobody, many] {
+            assert!(told.advice.contains("nothing of this batch is paid"), "{told}");
+        }
         let text = Revert::from("out of hay").abi_encode();
         assert_eq!(explain("x", &text.into()).detail, "out of hay");
         for odd in [&[][..], &[1], &[0xff; 40]] {

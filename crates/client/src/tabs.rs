@@ -132,6 +132,19 @@ pub async fn settle(
     statement: &Statement,
     least: Amount,
 ) -> Result<Settlement, MoneyError> {
+    settle_within(account, statement, least, None).await
+}
+
+/// As [`settle`], if no more than `most` is due in all: a statement is what somebody else's books say.
+///
+/// # Errors
+/// Those of [`settle`], and [`MoneyError::TooMuch`]: then nothing is paid.
+pub async fn settle_within(
+    account: &Account,
+    statement: &Statement,
+    least: Amount,
+    most: Option<Amount>,
+) -> Result<Settlement, MoneyError> {
     let (link, payer) = (account.link(), account.address());
     let providers: Vec<u32> = statement.lines.iter().map(|line| line.provider).collect();
     let known = settled(link, payer, statement.book, &providers).await?;
@@ -144,6 +157,9 @@ pub async fn settle(
     let mut done = Settlement::default();
     if needed == Amount::ZERO {
         return Ok(done);
+    }
+    if let Some(most) = most.filter(|most| needed > *most) {
+        return Err(MoneyError::TooMuch { due: needed, most });
     }
     let available = money::balances(link, payer).await?.free;
     if available < needed {

@@ -1,4 +1,4 @@
-//! The fuzz target of job files without libFuzzer; see `fuzz/README.md`.
+//! The client's fuzz targets without libFuzzer; see `fuzz/README.md`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 #[path = "../../../fuzz/src/job_files.rs"]
@@ -11,6 +11,16 @@ mod smoke;
 #[test]
 fn job_files() {
     smoke::smoke(job_files::TARGETS, "job_file", 15_000);
+}
+
+#[test]
+fn schemas() {
+    smoke::smoke(job_files::TARGETS, "schema", 30_000);
+    for seed in smoke::seeds("schema") {
+        let text = String::from_utf8(seed).unwrap();
+        let compiled = tilth_client::infer::schema::compile(&text);
+        assert!(compiled.is_ok(), "{text}\n{compiled:?}");
+    }
 }
 
 /// Mutations get past the first line only if the seeds they are made of are sound.

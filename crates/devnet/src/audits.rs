@@ -54,9 +54,7 @@ pub(crate) async fn settled(
         let (what, advice) = ("it stops while audits or seals of it are open", wait.advice);
         match open {
             Some(open) => warn!(name, open, advice, "{what}"),
-            None => {
-                warn!(name, advice, "it stops before it has seen whether any of it are open")
-            }
+            None => warn!(name, advice, "it stops before it has seen what of it is open"),
         }
     }
     over

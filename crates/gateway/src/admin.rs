@@ -11,7 +11,7 @@ use crate::{
     api::ApiError,
     body::{Reply, json},
     books::{Books, BooksError, KeyId, KeyRecord},
-    operator::MAX_RECEIPTS,
+    operator::{MAX_OWED, MAX_RECEIPTS},
     settle::{SettleError, Settling},
     tab::Owed,
 };
@@ -137,13 +137,18 @@ pub(crate) async fn answer(
             removed.map_err(|error| books_error(&error))?;
             ok(json!({ "id": id, "removed": true }))
         }
-        ("GET", ["owed"]) => {
-            if let Err(error) = settling.look().await {
+        ("GET", ["owed", from]) => {
+            let from = from.parse::<usize>();
+            let from = from.map_err(|_| ApiError::invalid("Tabs are counted from 0."))?;
+            // Whoever reads on goes on with what was seen.
+            if from == 0
+                && let Err(error) = settling.look().await
+            {
                 // What was seen before is shown.
                 warn!(%error, "what is settled cannot be looked up");
             }
             let owed = books.owed().map_err(|error| books_error(&error))?;
-            ok(owed.iter().map(shown_owed).collect())
+            ok(owed.iter().skip(from).take(MAX_OWED).map(shown_owed).collect())
         }
         ("POST", ["tabs", payer]) => {
             let Payer { operator } = parse(body)?;
@@ -162,7 +167,7 @@ pub(crate) async fn answer(
             ok(shown.collect())
         }
         _ => {
-            let text = "Known are keys, keys/ID, owed, tabs/PAYER, receipts/FROM.";
+            let text = "Known are keys, keys/ID, owed/FROM, tabs/PAYER, receipts/FROM.";
             let kind = "invalid_request_error";
             Err(ApiError::new(StatusCode::NOT_FOUND, kind, Some("unknown_url"), text))
         }
@@ -171,7 +176,38 @@ pub(crate) async fn answer(
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+    use tilth_client::Link;
+
     use super::*;
+    use crate::books::tests::charge;
+
+    #[tokio::test]
+    async fn what_is_owed_comes_in_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Books::open(&folder.path().join("books")).unwrap();
+        let nowhere = "http://127.0.0.1:1";
+        let link = Link::open(nowhere, tilth_contracts::Addresses::predeployed()).unwrap();
+        let settling = Settling::new(&link, 0, books.clone());
+        let (key, _) = books.create("key", None, Amount(9)).await.unwrap();
+        for node in 1..=3 {
+            charge(&books, &key, 1, node).await;
+        }
+        let page = async |from: &str| {
+            let path = format!("/admin/owed/{from}");
+            answer(&books, &settling, &Method::GET, &path, b"").await
+        };
+        // No page after the first asks the chain, which is away.
+        let pages: [(&str, &[u8]); 4] = [("1", &[2, 3]), ("2", &[3]), ("3", &[]), ("9", &[])];
+        for (from, nodes) in pages {
+            let body = page(from).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+            let found: Vec<Value> = serde_json::from_slice(&body).unwrap();
+            let found: Vec<_> = found.iter().map(|one| one["nodes"].clone()).collect();
+            let nodes = nodes.iter().map(|node| json!([Address::repeat_byte(*node)]));
+            assert_eq!(found, nodes.collect::<Vec<_>>(), "from {from}");
+        }
+        assert_eq!(page("x").await.unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
 
     #[test]
     fn the_operator_is_told_what_to_do_about_each_fault_and_not_what_helps_against_another() {

@@ -4,6 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod embed;
 pub(crate) mod error;
 pub(crate) mod request;
+mod schema;
 mod values;
 
 pub(crate) use error::ApiError;

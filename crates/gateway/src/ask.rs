@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use tilth_blobs::TalkError;
 use tilth_client::infer::{AskError, nonce};
-use tilth_protocol::infer::{Parameters, Prompt, Refusal, SignedReceipt, message::Ask};
+use tilth_protocol::infer::{Parameters, Refusal, SignedReceipt, message::Ask};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -142,7 +142,7 @@ impl Counter {
                 least = choice.offer.context.saturating_sub(left);
                 continue;
             }
-            return Err(self.failed(choice, &wanted.prompt, &error, began.elapsed()));
+            return Err(self.failed(choice, wanted, &error, began.elapsed()));
         }
     }
 
@@ -222,11 +222,11 @@ impl Counter {
     fn failed(
         &self,
         choice: &Choice,
-        prompt: &Prompt,
+        wanted: &Wanted,
         error: &AskError,
         lost: Duration,
     ) -> Attempt {
-        let told = ApiError::of_ask(error, prompt);
+        let told = ApiError::of_ask(error, wanted);
         match error {
             AskError::Bounds(_) | AskError::TooMuch { .. } => Attempt::Final(told),
             AskError::Refused { why: Refusal::Busy | Refusal::NotOffered, .. } => {

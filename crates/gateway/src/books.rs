@@ -437,4 +437,4 @@ fn write(store: &Store, state: &Mutex<State>, inbox: &mpsc::Receiver<(Change, Do
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

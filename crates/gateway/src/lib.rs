@@ -39,7 +39,11 @@ use std::{
 use alloy::signers::local::PrivateKeySigner;
 use tilth_blobs::{Blobs, Relays};
 use tilth_client::{Account, Contacts, Link, Network, infer::Asker};
-use tilth_protocol::{Amount, ContentHash, amount::GRAIN, infer::Prompt};
+use tilth_protocol::{
+    Amount, ContentHash,
+    amount::GRAIN,
+    infer::{Parameters, Prompt},
+};
 use tilth_service::{OnFailure, Registry, Scope, files::kept_secret};
 use tokio::{
     net::TcpListener,
@@ -295,6 +299,19 @@ fn spawn(scope: &Scope, name: &str, doing: impl Future<Output = ()> + Send + 'st
 /// It is no question that a gateway takes.
 pub fn prompt_with(question: &[u8], hash: &[u8; 32]) -> Result<Prompt, String> {
     api::request::prompt_with(question, hash).map_err(|error| error.message)
+}
+
+/// How a question as it was sent to a gateway wants this prompt of it to be answered. What gateways choose is as it was
+/// `made`: the most tokens, which of several answers it is, and the seed of a question that names none.
+///
+/// # Errors
+/// It is no question that a gateway takes.
+pub fn parameters_with(
+    question: &[u8],
+    prompt: &Prompt,
+    made: &Parameters,
+) -> Result<Parameters, String> {
+    api::request::parameters_with(question, prompt, made).map_err(|error| error.message)
 }
 
 #[cfg(test)]

@@ -19,13 +19,16 @@ use tokio::{
     time::timeout,
 };
 
-/// Most bytes of an answer: all keys, or a thousand receipts of at most 8 KiB each.
-const MAX_ANSWER: usize = 16 << 20;
+/// Most bytes of an answer: all keys, or a thousand receipts of at most 20 KiB each (8 with stop texts of nothing but
+/// escapes, and 12 of the largest schema).
+const MAX_ANSWER: usize = 20 << 20;
 /// Most bytes of a key as it is shown: a name of 128 bytes, each of which may take six, and nine numbers.
 const KEY_BYTES: usize = 1600;
 const _: () = assert!(crate::books::MAX_KEYS * KEY_BYTES <= MAX_ANSWER);
 /// Most receipts in one list.
 pub const MAX_RECEIPTS: usize = 1000;
+/// Most tabs in one list. Each has half a KiB, and 45 bytes for each node key that its provider has had.
+pub const MAX_OWED: usize = 1000;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -18,6 +18,7 @@ use tilth_service::{
     Registry,
     options::{OptionError, Row, Setting, TomlValue},
 };
+use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -34,6 +35,8 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(30);
 /// How often it is looked whether payers have what they owe.
 const COVERED: Duration = Duration::from_secs(30);
+/// Payers about whom the chain is asked at the same time.
+const AT_ONCE: usize = 16;
 
 /// An amount as an option: a text such as `"0.05"`, in GRAIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +122,9 @@ impl Settling {
     /// As [`Self::look`], about the tabs of one payer alone if there is one.
     async fn look_at(&self, only: Option<Address>) -> Result<(), SettleError> {
         let (tabs, known) = (self.books.tabs()?, self.books.known()?);
-        let nodes: BTreeSet<Address> = tabs.iter().map(|tab| tab.node).collect();
+        let is_asked = |payer: Option<Address>| only.is_none_or(|only| payer == Some(only));
+        let asked = tabs.iter().filter(|tab| is_asked(tab.owner.or(known.operator)));
+        let nodes: BTreeSet<Address> = asked.map(|tab| tab.node).collect();
         let mut numbers = Vec::new();
         for node in nodes.into_iter().filter(|node| !known.numbers.contains_key(node)) {
             match tabs::provider_of(&self.link, self.first_block, node).await? {
@@ -131,7 +136,7 @@ impl Settling {
         let mut payers: BTreeMap<Address, Vec<u32>> = BTreeMap::new();
         for owed in self.books.owed()? {
             if let (Some(payer), Some(provider)) = (owed.payer, owed.provider)
-                && only.is_none_or(|only| only == payer)
+                && is_asked(Some(payer))
             {
                 payers.entry(payer).or_default().push(provider);
             }
@@ -212,19 +217,13 @@ impl Settling {
     /// Has keys refused whose payers have no more than they owe; gives how many owners that are.
     async fn cover(&self) -> Result<usize, SettleError> {
         let operator = self.books.known()?.operator;
-        let mut free = BTreeMap::new();
-        for owner in self.books.owners() {
-            // Keys that nobody pays for yet are their operator's to stop.
-            let Some(payer) = owner.or(operator) else { continue };
-            free.insert(owner, (payer, money::balances(&self.link, payer).await?.free));
-        }
+        let owners = self.books.owners();
+        // Each once: the operator may have keys in its own name as well. Those that nobody pays for yet are its to stop.
+        let payers = owners.iter().filter_map(|owner| owner.or(operator)).collect();
         // Balances come first: between the two questions what is owed may be paid out of them.
+        let free = free(&self.link, payers).await?;
         self.look().await?;
-        let due = tab::due_by_payer(&self.books.owed()?);
-        let short = free
-            .into_iter()
-            .filter(|(_, (payer, free))| *free <= due.get(payer).copied().unwrap_or_default());
-        let uncovered: BTreeSet<_> = short.map(|(owner, _)| owner).collect();
+        let uncovered = tab::uncovered(owners, operator, &free, &self.books.owed()?);
         let count = uncovered.len();
         self.books.refuse(uncovered);
         Ok(count)
@@ -256,46 +255,29 @@ impl Settling {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tilth_service::options;
-
-    use super::*;
-
-    #[test]
-    fn amounts_are_read_as_people_write_them() {
-        let mut limits = crate::Limits::default();
-        for (text, amount) in
-            [("\"0.5\"", GRAIN / 2), ("0.05", GRAIN / 20), ("2", 2 * GRAIN), ("0", 0)]
-        {
-            options::set(&mut limits, "settle-above", text).unwrap();
-            assert_eq!(limits.settle_above, Grain(Amount(amount)), "{text}");
+/// What these accounts have free in the Ledger.
+async fn free(
+    link: &Link,
+    payers: BTreeSet<Address>,
+) -> Result<BTreeMap<Address, Amount>, ChainError> {
+    let (mut asking, mut free) = (JoinSet::new(), BTreeMap::new());
+    let mut payers = payers.into_iter();
+    loop {
+        for payer in payers.by_ref().take(AT_ONCE.saturating_sub(asking.len())) {
+            let link = link.clone();
+            asking.spawn(async move { (payer, money::free(&link, payer).await) });
         }
-        for wrong in ["much", "-1", "true", "\"\""] {
-            let refused = options::set(&mut limits, "settle-above", wrong).unwrap_err();
-            assert!(refused.to_string().contains("GRAIN"), "{refused}");
+        match asking.join_next().await {
+            None => return Ok(free),
+            Some(Ok((payer, found))) => {
+                free.insert(payer, found?);
+            }
+            // A panic: whoever is not known has keys that are not refused.
+            Some(Err(error)) => warn!(%error, "a payer's balance cannot be looked up"),
         }
-        let file = options::file(&crate::Limits::default());
-        let mut again = crate::Limits::default();
-        options::read(&mut again, &file).unwrap();
-        assert_eq!(again.settle_above, crate::Limits::default().settle_above);
-    }
-
-    #[tokio::test]
-    async fn a_chain_that_is_away_costs_nothing_but_the_answer() {
-        let folder = tempfile::tempdir().unwrap();
-        let books = Books::open(&folder.path().join("books")).unwrap();
-        let nowhere = "http://127.0.0.1:1";
-        let link = Link::open(nowhere, tilth_contracts::Addresses::predeployed()).unwrap();
-        let settling = Settling::new(&link, 0, books.clone());
-        // Nothing is owed: nobody is asked.
-        let (first, second) = (Address::repeat_byte(1), Address::repeat_byte(2));
-        assert_eq!(settling.statement(first, false).await.unwrap().lines, []);
-        assert_eq!(books.known().unwrap().operator, None);
-        settling.statement(first, true).await.unwrap();
-        let refused = settling.statement(second, true).await.unwrap_err();
-        let SettleError::Books(error) = &refused else { panic!("{refused:?}") };
-        assert_eq!(*error, BooksError::Operator(first));
-        assert!(refused.problem().to_string().contains("from that account"));
     }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

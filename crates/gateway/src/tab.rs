@@ -3,7 +3,7 @@
 //! A tab's total only grows, and what is settled of it is what the chain says. So nobody needs to know whether a
 //! transaction happened: whoever asks the chain and states the total again pays what is left, and twice nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256};
 use tilth_client::tabs::{Line, Statement};
@@ -134,6 +134,24 @@ fn group(
         settled: settled.unwrap_or_default(),
         receipts: B256::from(*hasher.finalize().as_bytes()),
     })
+}
+
+/// Which of these owners have keys whose payer has no more free than is due from it. `None` stands for keys without an
+/// owner: the operator pays for them, and as long as there is none, nobody refuses them. A payer of whom it is not
+/// known what is free has enough.
+pub fn uncovered(
+    owners: BTreeSet<Option<Address>>,
+    operator: Option<Address>,
+    free: &BTreeMap<Address, Amount>,
+    owed: &[Owed],
+) -> BTreeSet<Option<Address>> {
+    let due = due_by_payer(owed);
+    let is_short = |owner: &Option<Address>| {
+        let Some(payer) = owner.or(operator) else { return false };
+        let due = due.get(&payer).copied().unwrap_or_default();
+        free.get(&payer).is_some_and(|free| *free <= due)
+    };
+    owners.into_iter().filter(is_short).collect()
 }
 
 /// What is due from each payer. Sums that do not fit are the largest amount, which nobody has.

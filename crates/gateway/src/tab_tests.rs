@@ -53,6 +53,23 @@ fn nodes_of_one_provider_are_one_line_and_keys_without_an_owner_are_the_operator
 }
 
 #[test]
+fn owners_whose_payer_has_no_more_than_is_due_are_uncovered() {
+    let tabs = [tab(None, 1, &[4]), tab(Some(OWN), 1, &[5]), tab(Some(OTHER), 1, &[7])];
+    let owners = BTreeSet::from([None, Some(OWN), Some(OTHER), Some(node(3))]);
+    let free: BTreeMap<_, _> = [(OWN, 9), (OTHER, 7)].map(|(who, free)| (who, Amount(free))).into();
+    let look = |operator: Option<Address>, free: &BTreeMap<Address, Amount>| {
+        let known = Known { numbers: numbers(&[(1, 4)]), operator, ..Known::default() };
+        uncovered(owners.clone(), operator, free, &owed(&tabs, &known).unwrap())
+    };
+    // One has more than is due from it, one as much; of one nothing is known, and nobody pays for no owner's keys.
+    assert_eq!(look(None, &free), BTreeSet::from([Some(OTHER)]));
+    // Whoever pays for those as well has both to pay.
+    assert_eq!(look(Some(OWN), &free), BTreeSet::from([None, Some(OWN), Some(OTHER)]));
+    let more = BTreeMap::from([(OWN, Amount(10)), (OTHER, Amount(8)), (node(3), Amount(0))]);
+    assert_eq!(look(Some(OWN), &more), BTreeSet::from([Some(node(3))]));
+}
+
+#[test]
 fn the_hash_is_of_these_receipts_in_this_order() {
     let hash = |charges: &[u128]| tab(None, 1, charges).sum.receipts;
     assert_eq!(hash(&[1, 2]), hash(&[1, 2]));

@@ -9,6 +9,7 @@ pub mod message;
 pub mod order;
 pub mod program;
 pub mod receipt;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use embed::{EmbeddingsHash, Input, Makes, check_question};
 pub use message::{Piece, Question, Refusal, Reply};
 pub use order::{FromModel, Room, ToModel};
 pub use receipt::{Prices, Receipt, SignedReceipt};
+pub use schema::Schema;
 
 pub use crate::signed::Hash;
 
@@ -97,27 +99,20 @@ pub struct Parameters {
     pub form: Form,
 }
 
-/// What an answer is held to.
+/// What an answer is held to. New kinds come last: so what was encoded before them still means the same.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    BorshSerialize,
-    BorshDeserialize,
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// Whatever the model says.
     #[default]
     Text,
-    /// One JSON object: only tokens are chosen that may follow in one (`docs/reference/int1.md`, section 11), and its last
-    /// brace ends the answer.
+    /// One JSON object: only tokens are chosen that may follow in one (`docs/reference/int1.md`, section 13), and its
+    /// last brace ends the answer.
     JsonObject,
+    /// One JSON object that keeps to a schema (section 13); its last brace ends the answer.
+    Schema(Box<Schema>),
 }
 
 impl Default for Parameters {

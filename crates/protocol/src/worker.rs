@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Version of these messages; both sides must have the same.
-pub const WORKER_PROTOCOL: u32 = 6;
+pub const WORKER_PROTOCOL: u32 = 7;
 /// Most bytes of a frame.
 pub const MAX_FRAME_BYTES: usize = 2 << 20;
 /// Bytes of output in one chunk: half a frame, so that a chunk and its header always fit.

@@ -4,7 +4,7 @@
 //! more costs nothing. When a move fails, the state is read again: what somebody did before us, or what
 //! we did without seeing the receipt, counts as done.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     rpc::types::TransactionReceipt,
@@ -17,13 +17,19 @@ use tilth_contracts::{
     Range as OnChain, RangeState, Refusal as Contract,
 };
 use tilth_protocol::{Amount, JobId, RangeId};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::sleep,
+};
 use tracing::{debug, info, warn};
 
 use crate::{
     config::GasReserve,
-    machine::{Ask, Claim, Commitment, Millis, MoveFailure, Refusal},
+    machine::{Ask, Claim, Commitment, Event, Millis, MoveFailure, Refusal},
 };
+
+/// How often it is looked what the owner has free, if that is moved to its wallet.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Both keys and the contracts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -187,10 +193,26 @@ impl Chain {
         false
     }
 
+    /// Tells the machine what the owner has free in the Ledger, as long as it listens: answers and audits are paid by
+    /// contracts whose logs it does not follow.
+    pub(crate) async fn watch_free(self, events: mpsc::Sender<Event>) {
+        loop {
+            match money::free(&self.link, self.owner.address()).await {
+                Ok(free) => {
+                    if events.send(Event::FreeSeen { free }).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => debug!(%error, "what the owner has free cannot be read"),
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// Moves the owner's free balance to its wallet. True: it arrived, or there was none.
     pub(crate) async fn withdraw(&self) -> bool {
         let moved = async {
-            let free = money::balances(&self.link, self.owner.address()).await?.free;
+            let free = money::free(&self.link, self.owner.address()).await?;
             if free > Amount::ZERO {
                 money::withdraw(&self.owner, free, self.wraps_native).await?;
                 info!(amount = %free, "withdrew earnings to the owner's wallet");

@@ -37,8 +37,8 @@ pub struct Config {
     pub advertise: Vec<SocketAddr>,
     /// How long results are served after they were paid.
     pub retention: Duration,
-    /// Earnings move to the owner's wallet whenever so much has come in; `None` leaves them in the
-    /// Ledger.
+    /// What the owner has free in the Ledger moves to its wallet whenever it is so much, whatever it came in for; `None`
+    /// leaves it there.
     pub withdraw_above: Option<Amount>,
     /// Native coin that the owner keeps on the node's key.
     pub gas: GasReserve,

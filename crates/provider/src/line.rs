@@ -5,7 +5,7 @@ use tilth_client::{Account, ChainError, Link};
 use tilth_contracts::{Audits, EntryState, Registry, Waiting, WaitingEntry};
 use tilth_protocol::{Amount, JobId, Price};
 use tilth_verification::replica::DRAW_SPAN_S;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::{chain::Chain, machine::Place};
 
@@ -46,7 +46,8 @@ impl Chain {
         match moved {
             Ok(place) => place,
             Err(error) => {
-                debug!(%job, %error, "{doing} failed");
+                // Whoever cannot leave can be drawn, and an end that waits for it must not be a riddle.
+                warn!(%job, %error, "{doing} failed");
                 self.mend(&error).await;
                 None
             }

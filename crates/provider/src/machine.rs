@@ -26,6 +26,7 @@
 //! - A range is submitted again only after its submission failed without being carried out.
 //! - What was claimed is submitted or given back, unless the chain took it first.
 //! - In a job's line we wait only while we would take work of it; what is answered for is not forgotten.
+//! - For every line a slot is kept from ranges that take long, and what comes of it goes before ranges of our own.
 //! - Without open jobs and unsettled ranges there is no wake-up time.
 //! - While the machine rests ([`Event::Rest`]) nothing is claimed, fetched ahead or calibrated. What was
 //!   claimed is begun only under [`Rest::Finish`], and then only what cannot be given back for nothing.
@@ -38,6 +39,7 @@ mod effect;
 mod event;
 mod job;
 mod line;
+mod long;
 mod plan;
 mod range;
 mod rest;

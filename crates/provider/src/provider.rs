@@ -115,11 +115,7 @@ impl Provider {
         let (replicas, salts) = (chain.link.addresses().replicas, folder.replica_secret()?);
         let sealer = Sealer::new(chain_id, replicas, config.owner.address(), salts);
 
-        let root = folder.root().to_owned();
-        let ear = Ear::open(&root, shown.clone()).map_err(|source| {
-            let path = root.join("control");
-            ProviderError::Folder { action: "cannot listen at", path, source }
-        })?;
+        let ear = listen(&folder, &shown)?;
         let (worker, limits) = (config.worker.clone(), limits_of(&config));
         let running = (running, blobs.clone());
         let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
@@ -383,6 +379,18 @@ fn answer_for(
     at_stake
 }
 
+/// Opens the folder's mailbox for the owner's commands, with the pause that is kept in it.
+fn listen(
+    folder: &Folder,
+    status: &watch::Receiver<Status>,
+) -> Result<(Ear, watch::Receiver<Millis>), ProviderError> {
+    let root = folder.root().to_owned();
+    Ear::open(&root, status.clone()).map_err(|source| {
+        let path = root.join("control");
+        ProviderError::Folder { action: "cannot listen at", path, source }
+    })
+}
+
 /// Starts the tasks. Nothing here can fail or wait.
 fn start(
     config: &Config,
@@ -422,6 +430,9 @@ fn start(
     spawn(&tasks, "owner's commands", ear.listen());
     let room = room::watch(blobs, config.comfort.content_bytes, events.clone(), status.clone());
     spawn(&tasks, "disk's watch", room);
+    if config.withdraw_above.is_some() {
+        spawn(&tasks, "earnings", shop.chain.clone().watch_free(events.clone()));
+    }
     let shop = Arc::new(shop.of(partner));
     spawn(&tasks, "clock", watch_clock(shop.chain.link.clone()));
     let from_block = bookmark.next_block();

@@ -50,4 +50,9 @@ impl StopSignals {
         }
         if std::mem::replace(&mut self.seen, true) { Urgency::Now } else { Urgency::Drain }
     }
+
+    /// Waits for the signal that says: at once. Cancel-safe.
+    pub async fn insisted(&mut self) {
+        while self.next().await != Urgency::Now {}
+    }
 }

@@ -159,4 +159,16 @@ async fn the_first_signal_drains_and_the_second_insists() {
     assert_eq!(timeout(DEADLINE, signals.next()).await.unwrap(), Urgency::Drain);
     kill("-INT");
     assert_eq!(timeout(DEADLINE, signals.next()).await.unwrap(), Urgency::Now);
+    // Whoever only waits for the word "at once" passes the first one over.
+    let mut insisting = StopSignals::listen().unwrap();
+    kill("-TERM");
+    let early = timeout(DEADLINE, signals.next()).await.unwrap();
+    assert_eq!(early, Urgency::Now);
+    tokio::select! {
+        biased;
+        () = insisting.insisted() => panic!("one signal does not insist"),
+        () = tokio::task::yield_now() => {}
+    }
+    kill("-INT");
+    timeout(DEADLINE, insisting.insisted()).await.unwrap();
 }

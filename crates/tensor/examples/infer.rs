@@ -7,6 +7,7 @@
 //! infer perplexity BLOB TEXT_FILE TOKENS THREADS
 //! infer tokenise BLOB < TEXT
 //! infer tokens BLOB TEXT_FILE COUNT
+//! infer answer BLOB "TOKEN TOKEN ..." MOST
 //! infer embed BLOB TEXT [OTHER_TEXT]
 //! ```
 
@@ -50,8 +51,17 @@ fn main() -> Outcome {
         }
         ["tokenise", blob] => tokenise(blob),
         ["tokens", blob, text, count] => tokens(blob, text, count.parse()?),
+        ["answer", blob, prompt, most] => {
+            let prompt: Result<Vec<u32>, _> = prompt.split_whitespace().map(str::parse).collect();
+            let words: Vec<String> = answer(&open(blob)?.0.into(), prompt?, most.parse()?)?
+                .iter()
+                .map(u32::to_string)
+                .collect();
+            println!("{}", words.join(" "));
+            Ok(())
+        }
         ["embed", blob, ref texts @ ..] => embed(blob, texts),
-        _ => Err("infer import|chat|speed|perplexity|tokenise|tokens|embed ...".into()),
+        _ => Err("infer import|chat|speed|perplexity|tokenise|tokens|answer|embed ...".into()),
     }
 }
 
@@ -187,6 +197,26 @@ fn tokens(blob: &str, text: &str, count: usize) -> Outcome {
         println!("{token}");
     }
     Ok(())
+}
+
+/// The likeliest tokens after others, on one thread.
+fn answer(model: &Arc<Model>, prompt: Vec<u32>, most: usize) -> Outcome<Vec<u32>> {
+    let limits =
+        Limits { pages: Cache::needed(prompt.len() + most), rows: 64, running: 1, waiting: 1 };
+    let mut engine = Engine::new(model.clone(), Arc::new(Machine::new(1)?), limits)?;
+    engine.submit(Request {
+        id: 0,
+        prompt,
+        most,
+        sampling: Sampling::GREEDY,
+        stops: vec![],
+        alternatives: None,
+    })?;
+    let mut tokens = vec![];
+    while !engine.is_idle() {
+        tokens.extend(engine.step()?.into_iter().map(|event| event.token));
+    }
+    Ok(tokens)
 }
 
 /// The embedding of a text, or the cosine of two texts.

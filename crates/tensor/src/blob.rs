@@ -13,6 +13,7 @@
 mod header;
 mod write;
 
+#[cfg(feature = "text")]
 pub(crate) use header::LARGEST_VOCABULARY;
 pub use header::{Architecture, Header, Kind, Layer, Pooling, Section};
 pub use write::Writer;

@@ -89,7 +89,7 @@ impl Encoder {
                 rows <= TOGETHER
             });
             let (together, others) = rest.split_at(fits.count().max(1));
-            self.pass(together, machine, &mut embeddings)?;
+            machine.workers.within(|| self.pass(together, machine, &mut embeddings))?;
             rest = others;
         }
         Ok(embeddings)

@@ -11,16 +11,20 @@
 mod attend;
 pub mod blob;
 pub mod cache;
+#[cfg(feature = "text")]
 pub mod chat;
 pub mod encoder;
 pub mod engine;
 mod error;
+#[cfg(feature = "text")]
 pub mod import;
 pub mod int1;
 pub mod kernels;
 pub mod matrix;
 pub mod model;
+#[cfg(feature = "text")]
 pub mod shelf;
+#[cfg(feature = "text")]
 pub mod tokenizer;
 pub mod workers;
 

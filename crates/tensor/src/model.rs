@@ -99,6 +99,16 @@ impl Model {
         if rows.is_empty() {
             return Ok(vec![]);
         }
+        Ok(machine.workers.within(|| self.logits(rows, tables, cache, machine)))
+    }
+
+    fn logits(
+        &self,
+        rows: &[Row],
+        tables: &[&Table],
+        cache: &mut Cache,
+        machine: &Machine,
+    ) -> Vec<Vec<i32>> {
         let mut x = self.embed(rows, machine);
         let turns = self.angles(rows);
         let mut buffers = layer::Buffers::default();
@@ -115,7 +125,7 @@ impl Model {
         }
         let wanted: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].logits).collect();
         if wanted.is_empty() {
-            return Ok(vec![]);
+            return vec![];
         }
         let width = self.architecture.width;
         let block = Block::new(wanted.len(), width, &machine.workers, |i, into| {
@@ -125,7 +135,7 @@ impl Model {
         });
         let mut logits = vec![];
         self.head.product(&block, 16, machine, &mut buffers.space, &mut logits);
-        Ok(logits.chunks(self.architecture.vocabulary).map(<[i32]>::to_vec).collect())
+        logits.chunks(self.architecture.vocabulary).map(<[i32]>::to_vec).collect()
     }
 
     fn check(&self, rows: &[Row], tables: &[&Table]) -> Result<()> {

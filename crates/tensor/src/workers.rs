@@ -46,6 +46,16 @@ impl Workers {
         1
     }
 
+    /// Does `work` on one of the threads. What it gives to [`each`](Self::each) begins at once and is not handed over to a
+    /// thread that sleeps: a token has hundreds of such pieces, none of which takes longer than waking somebody does.
+    pub fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        #[cfg(feature = "threads")]
+        if let Some(pool) = &self.pool {
+            return pool.install(work);
+        }
+        work()
+    }
+
     /// Does `work` to every item, each once, in any order.
     pub fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync + Send) {
         #[cfg(feature = "threads")]
@@ -59,5 +69,27 @@ impl Workers {
             return;
         }
         items.iter_mut().for_each(work);
+    }
+}
+
+#[cfg(all(test, feature = "threads"))]
+mod tests {
+    use std::{panic, thread};
+
+    use super::*;
+
+    #[test]
+    fn work_is_done_on_one_of_the_threads_and_its_panic_is_the_callers() {
+        let (workers, here) = (Workers::new(2).unwrap(), thread::current().id());
+        let mut items = vec![0_u8; 100];
+        let there = workers.within(|| {
+            workers.each(&mut items, |item| *item += 1);
+            workers.within(|| thread::current().id())
+        });
+        assert!(there != here && items == [1; 100], "{items:?}");
+        let failing = || workers.within(|| -> u8 { panic!("on purpose") });
+        assert!(panic::catch_unwind(panic::AssertUnwindSafe(failing)).is_err());
+        assert_eq!(workers.within(|| 7), 7, "the threads are there as before");
+        assert_eq!(Workers::one().within(|| thread::current().id()), here);
     }
 }

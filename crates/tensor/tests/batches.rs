@@ -1,4 +1,5 @@
 //! Nobody's bits depend on who else is there, on threads, on kernels, or on how a prompt was cut.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 #![allow(
     clippy::cast_possible_truncation,

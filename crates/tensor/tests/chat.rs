@@ -1,5 +1,6 @@
 //! Chat templates give the texts that jinja2 gave (`vectors/chat/templates.json`), and users cannot write
 //! special tokens.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! Encoders: the golden embeddings, whatever the kernels, threads and company; the graph against the same in double
 //! precision; what is imported and what is refused.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 #![allow(
     clippy::cast_possible_truncation,

@@ -1,4 +1,5 @@
 //! A small encoder as sentence-transformers lay one out: what is imported, and what is refused.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::fmt::Write;

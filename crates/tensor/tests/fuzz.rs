@@ -1,4 +1,5 @@
 //! The fuzz targets of models without libFuzzer; see `fuzz/README.md`.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 #[path = "../../../fuzz/src/models.rs"]

@@ -1,4 +1,5 @@
 //! The same small model as GGUF and as safetensors: what is imported, and what is refused.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 #![allow(
     clippy::cast_possible_truncation,

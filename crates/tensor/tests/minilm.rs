@@ -1,5 +1,6 @@
 //! A published encoder: all-MiniLM-L6-v2 as `cargo xtask models` fetches it, against what Hugging Face's tokenizer and
 //! single precision make of it (`minilm.py`).
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::path::PathBuf;

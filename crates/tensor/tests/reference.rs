@@ -1,5 +1,6 @@
 //! The graph, family by family, against the same graph in double precision over the same weights: what
 //! differs is the rounding of activations alone.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The folder of models: what is put there is found, shown and removed; what is none is refused.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::fs;

@@ -1,4 +1,5 @@
 //! A published model: SmolLM2-135M-Instruct, from the file that `cargo xtask models` fetches.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
 use std::path::Path;

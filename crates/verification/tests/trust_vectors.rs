@@ -13,7 +13,7 @@ use tilth_verification::{
     MerkleSum,
     arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure, rate_for},
     audit::{self, Asked, Decision, Verdict},
-    draw::{Person, Pick, Purpose, Seed},
+    draw::{Panel, Person, Pick, Purpose, Seed},
     holding::{self, Prices},
     replica::{self, Waiter, mate},
 };
@@ -104,59 +104,56 @@ fn units() -> Value {
     })
 }
 
-/// Nine auditors, and whom draws find among them. People are digits, their numbers in the contract; 0 is nobody.
 /// Whom a draw leaves out, as digits: some twice, some who are nobody, all but one, all.
 const OUT: [&str; 8] = ["", "4", "49", "123", "0", "22", "123456789", "12356789"];
 
+/// One kind of draw: of a seed, from which number on, how many are wanted, and who is left out.
+type Draw<'a> = &'a dyn Fn(Seed, u32, usize, &dyn Fn(&u8) -> bool) -> Panel;
+
+/// Whom draws find among these people, and, if it counts, which draw comes next.
+fn found(people: &[Person<u8>], draw: Draw<'_>, next_counts: bool) -> Value {
+    let mut table = Table::default();
+    for n in 0..24_u32 {
+        let out = OUT[n as usize % OUT.len()];
+        let (first, wanted) = (n / 8 * 1_000_003, n % 16);
+        let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
+        let drawn = draw(seed(n), first, wanted as usize, &is_out);
+        let found = drawn.members.iter().map(|member| people[*member].owner.to_string());
+        table.row(&[
+            ("seed", seed(n).0.to_string()),
+            ("first", first.to_string()),
+            ("wanted", wanted.to_string()),
+            ("out", out.to_owned()),
+            ("found", found.collect()),
+        ]);
+        if next_counts {
+            table.row(&[("next", drawn.next.to_string())]);
+        }
+    }
+    table.json()
+}
+
+/// Nine auditors, and whom draws find among them. People are digits, their numbers in the contract; 0 is nobody.
 fn votes() -> Value {
     // Ten coins is the least stake; most of the line is one person's, and places do not fall on round numbers.
     let stakes =
         [10_u128, 25, 10, 400, 33, 11, 90, 10, 57].map(|coins| coins * 10_u128.pow(18) + coins);
     let people: Vec<_> =
         (1_u8..).zip(stakes).map(|(owner, stake)| Person { owner, stake }).collect();
-    let mut table = Table::default();
-    for n in 0..24_u32 {
-        let out = OUT[n as usize % OUT.len()];
-        let (first, wanted) = (n / 8 * 1_000_003, n % 16);
-        let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
-        let votes = seed(n).votes(Purpose::Auditor, first, wanted as usize, &people, is_out);
-        let found = votes.members.iter().map(|member| people[*member].owner.to_string());
-        table.row(&[
-            ("seed", seed(n).0.to_string()),
-            ("first", first.to_string()),
-            ("wanted", wanted.to_string()),
-            ("out", out.to_owned()),
-            ("found", found.collect()),
-        ]);
-    }
+    let votes = |seed: Seed, first: u32, wanted: usize, is_out: &dyn Fn(&u8) -> bool| {
+        seed.votes(Purpose::Auditor, first, wanted, &people, is_out)
+    };
+    // Mates from the same line: whoever is drawn is left out of the next draw.
+    let panel = |seed: Seed, first: u32, wanted: usize, is_out: &dyn Fn(&u8) -> bool| {
+        seed.panel(Purpose::Replica, first, wanted, &people, is_out)
+    };
     json!({
         "stakes": stakes.map(|stake| stake.to_string()),
-        "draws": table.json(),
-        "panels": panels(&people),
+        "draws": found(&people, &votes, false),
+        "panels": found(&people, &panel, true),
         "mates": mates(&people),
         "holders": holders(&people),
     })
-}
-
-/// Mates from the same line: whoever is drawn is left out of the next draw.
-fn panels(people: &[Person<u8>]) -> Value {
-    let mut table = Table::default();
-    for n in 0..24_u32 {
-        let out = OUT[n as usize % OUT.len()];
-        let (first, wanted) = (n / 8 * 1_000_003, n % 16);
-        let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
-        let panel = seed(n).panel(Purpose::Replica, first, wanted as usize, people, is_out);
-        let found = panel.members.iter().map(|member| people[*member].owner.to_string());
-        table.row(&[
-            ("seed", seed(n).0.to_string()),
-            ("first", first.to_string()),
-            ("wanted", wanted.to_string()),
-            ("out", out.to_owned()),
-            ("found", found.collect()),
-            ("next", panel.next.to_string()),
-        ]);
-    }
-    table.json()
 }
 
 /// The same line, on which everybody asks for as much a unit as its number is. `first` draws are used up.

@@ -5,6 +5,7 @@
 //! alone, not on who else is answered.
 
 mod answer;
+mod automaton;
 mod bounds;
 mod embed;
 mod json;
@@ -12,6 +13,7 @@ mod lexicon;
 pub(crate) mod loaded;
 mod mapping;
 pub(crate) mod prompt;
+mod shape;
 
 use std::{
     collections::HashMap,
@@ -45,9 +47,8 @@ const ORDERS: usize = 64;
 /// those who wait for their next token.
 const PROMPT_ROWS: usize = 32;
 
-/// Of models that lack some bytes as tokens.
-pub(crate) const NO_FORM: &str =
-    "the model's tokens cannot be held to JSON, byte by byte: ask for text, or take another model";
+/// Of models that lack some bytes as tokens: those of JSON, or of the keys and texts of a schema.
+pub(crate) const NO_FORM: &str = "the model's tokens cannot be held to this form, byte by byte: ask for text, or take another model";
 
 /// Speaks over standard input and output until it is told to stop or its input ends.
 pub(crate) fn main() -> io::Result<()> {
@@ -266,7 +267,7 @@ impl Desk {
         if self.answers.len() >= self.running_most.saturating_add(self.waiting_most) {
             return refused(Refusal::Busy, format!("{} answers run or wait", self.answers.len()));
         }
-        let Some(form) = self.loaded.form(parameters.form) else {
+        let Some(form) = self.loaded.form(&parameters.form) else {
             return refused(Refusal::Invalid, NO_FORM.into());
         };
         let request = request(id, tokens, parameters, &self.loaded);

@@ -6,7 +6,9 @@
 mod blobs;
 mod challenge;
 mod dispatch;
+mod fuel;
 mod gas;
+mod gateway;
 mod gpu;
 mod infer;
 mod lennard_jones;
@@ -39,7 +41,9 @@ const BENCHES: &[(&str, Bench, &[&str])] = &[
     ("sandbox", sandbox::run, &[]),
     ("challenge", challenge::run, &[]),
     ("infer", infer::run, &["tilth-tensor"]),
+    ("fuel", fuel::run, &["tilth-tensor", "tilth-vm"]),
     ("perplexity", perplexity::run_perplexity, &["tilth-tensor"]),
+    ("gateway", gateway::run, &["tilth-tensor", "tilth-cli"]),
     ("gpu", gpu::run, &[]),
     ("lennard-jones", lennard_jones::run, &["tilth-cli"]),
 ];

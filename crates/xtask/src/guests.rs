@@ -31,11 +31,17 @@ const OWNERS: &[&str] = &["/usr/bin/rustc", "/usr/bin/cargo"];
 const STD_SOURCE: &str = "/usr/lib/rustlib/src/rust";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Package, and the name of its module.
-const PROGRAMS: &[&str] = &["path-tracer", "noop", "starter", "lennard-jones"];
+const PROGRAMS: &[&str] =
+    &["path-tracer", "noop", "starter", "lennard-jones", "language-model", "conformance"];
 /// Packages that programs are built from beside their own.
 const LIBRARIES: &[&str] = &["door"];
-/// Files besides the packages' own that decide about the bytes.
-const SETTINGS: &[&str] = &["Cargo.toml", "Cargo.lock"];
+/// Files besides the packages' own that decide about the bytes. The versions of what the crate below needs are in the
+/// lock file here.
+const SETTINGS: &[&str] = &["Cargo.toml", "Cargo.lock", "../crates/tensor/Cargo.toml"];
+/// Folders of sources outside: a crate of tilth, and what programs share with its tests.
+const OUTSIDE: &[&str] = &["../crates/tensor/src", "../crates/tensor/tests/vectors"];
+/// What of them programs are built without: the feature `text`.
+const WITHOUT: &[&str] = &["chat", "import", "shelf", "tokenizer"];
 
 /// Builds the programs and writes them, or with `check` compares them with the committed ones.
 pub fn run(check: bool) -> anyhow::Result<()> {
@@ -73,6 +79,7 @@ fn build(dir: &Path) -> anyhow::Result<()> {
         "-Ctarget-feature=+simd128".to_owned(),
         "-Clinker=wasm-ld-19".to_owned(),
         // Panic messages name files; where the checkout lies must not matter.
+        format!("--remap-path-prefix={}=/tilth", root().display()),
         format!("--remap-path-prefix={}=/guests", dir.display()),
         format!("--remap-path-prefix={STD_SOURCE}=/std"),
     ];
@@ -132,6 +139,11 @@ fn sums(dir: &Path) -> anyhow::Result<String> {
         paths.push(dir.join(name).join("Cargo.toml"));
         rust_files(&dir.join(name).join("src"), &mut paths)?;
     }
+    for folder in OUTSIDE {
+        let (folder, mut found) = (dir.join(folder), Vec::new());
+        rust_files(&folder, &mut found)?;
+        paths.extend(found.into_iter().filter(|path| !is_without(&folder, path)));
+    }
     paths.extend(PROGRAMS.iter().map(|name| dir.join(format!("prebuilt/{name}.wasm"))));
     paths.sort();
     let mut text = String::new();
@@ -141,6 +153,14 @@ fn sums(dir: &Path) -> anyhow::Result<String> {
         text.push_str(&format!("{}  {name}\n", blake3::hash(&content).to_hex()));
     }
     Ok(text)
+}
+
+/// Whether a source belongs to a module that programs are built without.
+fn is_without(folder: &Path, path: &Path) -> bool {
+    let module = path.strip_prefix(folder).ok().and_then(|path| path.iter().next());
+    module.is_some_and(|module| {
+        WITHOUT.iter().any(|name| Path::new(module).with_extension("").as_os_str() == *name)
+    })
 }
 
 fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {

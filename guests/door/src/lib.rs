@@ -159,3 +159,5 @@ pub fn finish(result: Result<Vec<u8>, String>) {
         }
     }
 }
+
+pub mod large;

@@ -5,7 +5,8 @@
 //! transaction). A torn tail is cut off at the next start. The file is rewritten with what the pool
 //! still holds at the start, when it has doubled (and has 4 MiB) or is full, when the disk takes
 //! records again after it did not take one, after transactions of abandoned blocks came back, and
-//! when the node stops.
+//! when the node stops. That costs as much as the pool is large, so where it keeps failing it is
+//! tried again ever more seldom: after twice as many bytes of transactions each time, up to 4 MiB.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,7 +19,8 @@ use alloy_primitives::keccak256;
 /// First bytes of the file.
 const MAGIC: &[u8; 8] = b"tilthtx1";
 
-/// Size below which the file is not rewritten while the node runs.
+/// Size below which the file is not rewritten while the node runs, and bytes of transactions after
+/// which a rewrite is tried again at the latest.
 const REWRITE_BYTES_MIN: u64 = 4 << 20;
 
 /// See the module's description.
@@ -37,6 +39,9 @@ pub struct PoolJournal {
     is_broken: bool,
     /// The disk did not take a record.
     is_short: bool,
+    /// Bytes that were to be added since a rewrite failed, and those to wait for before the next one.
+    asked: u64,
+    patience: u64,
 }
 
 impl PoolJournal {
@@ -66,6 +71,8 @@ impl PoolJournal {
             is_full: false,
             is_broken: false,
             is_short: false,
+            asked: 0,
+            patience: 0,
         };
         if journal.bytes == 0 {
             journal.file.write_all(MAGIC)?;
@@ -85,6 +92,7 @@ impl PoolJournal {
     /// The disk did not take it.
     pub fn append(&mut self, encoded: &[u8]) -> io::Result<()> {
         let record = record(encoded)?;
+        self.asked = self.asked.saturating_add(record.len() as u64);
         if self.bytes + record.len() as u64 > self.bytes_max {
             self.is_full = true;
             return Err(io::Error::new(
@@ -114,7 +122,8 @@ impl PoolJournal {
 
     /// Whether it is time for [`PoolJournal::rewrite`].
     pub fn is_grown(&self) -> bool {
-        self.is_full || self.is_broken || self.bytes >= self.rewrite_at
+        let is_due = self.is_full || self.is_broken || self.bytes >= self.rewrite_at;
+        is_due && self.asked >= self.patience
     }
 
     /// Replaces the content, atomically and synced. What does not fit into the bound is left out.
@@ -122,6 +131,16 @@ impl PoolJournal {
     /// # Errors
     /// The disk did not take it; the old content is still there, or the new one but perhaps not durably.
     pub fn rewrite(&mut self, contents: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
+        let done = self.replace(contents);
+        self.asked = 0;
+        self.patience = match done {
+            Ok(()) => 0,
+            Err(_) => self.patience.saturating_mul(2).clamp(1, REWRITE_BYTES_MIN),
+        };
+        done
+    }
+
+    fn replace(&mut self, contents: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let written = write_new(&fresh, contents, self.bytes_max).and_then(|bytes| {
             std::fs::rename(&fresh, &self.path)?;
@@ -347,6 +366,43 @@ mod tests {
         journal.append(b"four").unwrap();
         assert!(!journal.is_grown());
         assert_eq!(found()[..3], all);
+    }
+
+    #[test]
+    fn a_rewrite_that_keeps_failing_is_tried_again_ever_more_seldom() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.journal");
+        let (mut journal, _) = PoolJournal::open(path.clone(), MAX, 1000).unwrap();
+        // A folder is where the new file would be.
+        let fresh = path.with_extension("new");
+        std::fs::create_dir(&fresh).unwrap();
+        journal.is_full = true;
+        let mut tries = Vec::new();
+        for count in 0..2_000 {
+            journal.append(&[7; 100]).unwrap();
+            if journal.is_grown() {
+                tries.push(count);
+                journal.rewrite([b"one".to_vec()]).unwrap_err();
+            }
+        }
+        assert_eq!(tries[..3], [0, 1, 2], "a fault that is soon over costs nothing");
+        assert!(tries.len() < 30, "{tries:?}");
+        // It is never given up: here after 128 KiB.
+        std::fs::remove_dir(&fresh).unwrap();
+        let more = (0..1_300).take_while(|_| {
+            journal.append(&[7; 100]).unwrap();
+            !journal.is_grown()
+        });
+        assert!(more.count() < 1_300);
+        journal.rewrite([b"one".to_vec()]).unwrap();
+        assert_eq!(PoolJournal::open(path, MAX, 1000).unwrap().1, [b"one".to_vec()]);
+        // The next fault begins anew.
+        std::fs::create_dir(&fresh).unwrap();
+        journal.is_full = true;
+        assert!(journal.is_grown());
+        journal.rewrite([b"two".to_vec()]).unwrap_err();
+        journal.append(b"three").unwrap();
+        assert!(journal.is_grown());
     }
 
     #[cfg(target_os = "linux")]

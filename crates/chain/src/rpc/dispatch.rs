@@ -100,7 +100,7 @@ impl Dispatcher {
                 let wanted = matches!(message.kind(), Kind::Call | Kind::Invalid);
                 vec![wanted.then(|| Err(RpcError::response_too_large()))]
             } else if sends > 1 {
-                let sent = self.submit(&rest[..sends], deadline).await;
+                let sent = self.submit(&rest[..sends], caller, deadline).await;
                 sent.into_iter().map(Some).collect()
             } else if message.kind() == Kind::Call && self.may_take_long(message) {
                 let made = self.run(rest, caller, deadline, left_bytes).await;
@@ -137,7 +137,7 @@ impl Dispatcher {
     ) -> Option<Result<String, RpcError>> {
         let Scope { caller, session, deadline } = scope;
         if submission::is_send(message) {
-            return self.submit(std::slice::from_ref(message), deadline).await.pop();
+            return self.submit(std::slice::from_ref(message), caller, deadline).await.pop();
         }
         if self.may_take_long(message) {
             let alone = std::slice::from_ref(message);

@@ -41,8 +41,16 @@ struct Waiting<'a> {
 impl Places {
     /// So many, at least one; one caller does not get all of them.
     pub(super) fn new(count: usize) -> Arc<Self> {
-        let queue = Queue { shares: Shares::with_room(count), next: 0 };
-        Arc::new(Self(Mutex::new(queue)))
+        Self::of(Shares::with_room(count))
+    }
+
+    /// So many, at least one, for what is over soon: a caller gets all of them while nobody else asks.
+    pub(super) fn brief(count: usize) -> Arc<Self> {
+        Self::of(Shares::new(count))
+    }
+
+    fn of(shares: Shares<Waiter>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Queue { shares, next: 0 })))
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -1,7 +1,8 @@
 //! `eth_sendRawTransaction`: decoded and recovered away from the threads that serve connections.
 //!
 //! Transactions that follow one another in a batch are prepared together, on several threads, and
-//! admitted in their order.
+//! admitted in their order. Callers take turns ([`Places`](super::places::Places)): whoever sends
+//! without end delays itself.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::{
     message::{Kind, Message},
     traced,
 };
-use crate::pool::Prepared;
+use crate::{message::Caller, pool::Prepared};
 
 const METHOD: &str = "eth_sendRawTransaction";
 
@@ -38,6 +39,7 @@ impl Dispatcher {
     pub(super) async fn submit(
         &self,
         messages: &[Message<'_>],
+        caller: Caller,
         deadline: Instant,
     ) -> Vec<Result<String, RpcError>> {
         let (start, span) = (std::time::Instant::now(), traced::span(METHOD));
@@ -46,9 +48,9 @@ impl Dispatcher {
         let (params, rpc) = (params.collect(), Arc::clone(&self.rpc));
         let here = span.clone();
         let submitted = timeout_at(deadline, async move {
-            let permit = Arc::clone(&rpc.submissions).acquire_owned().await;
+            let place = rpc.submissions.take(caller).await;
             let work = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
+                let _place = place;
                 here.in_scope(|| submit(&rpc, params))
             });
             work.await.map_err(|_| RpcError::internal("the request was interrupted"))
@@ -119,7 +121,86 @@ fn in_ether(wei: U256) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::{Pin, pin},
+        task::{Context, Waker},
+        time::Duration,
+    };
+
+    use alloy::{
+        consensus::{SignableTransaction, TxEip1559, TxEnvelope},
+        eips::eip2718::Encodable2718,
+        primitives::{Address, TxKind},
+        signers::{SignerSync, local::PrivateKeySigner},
+    };
+
     use super::*;
+    use crate::{
+        Clock, Genesis, Limits,
+        node::Node,
+        rpc::{
+            message::{Incoming, parse},
+            places::Places,
+            table::Table,
+        },
+        store::{Store, StoreOptions},
+    };
+
+    fn dispatcher(rich: Address) -> Dispatcher {
+        let genesis = Genesis {
+            chain_id: 5,
+            timestamp: 1_700_000_000,
+            gas_limit: 30_000_000,
+            base_fee: 7,
+            balances: vec![(rich, U256::from(1_u128 << 100))],
+            ..Genesis::default()
+        };
+        let store = Store::in_memory(&StoreOptions::default()).unwrap();
+        let clock = Clock::manual(1_800_000_000);
+        let node = Node::open(store, &genesis, Limits::default(), clock, Address::ZERO).unwrap();
+        let rpc = Rpc { submissions: Places::brief(2), ..Rpc::new(Arc::new(node)) };
+        Dispatcher { rpc: Arc::new(rpc), table: Table::default() }
+    }
+
+    /// A request that sends a transaction.
+    fn sending(signer: &PrivateKeySigner) -> String {
+        let tx = TxEip1559 {
+            chain_id: 5,
+            gas_limit: 21_000,
+            max_fee_per_gas: 1000,
+            to: TxKind::Call(Address::repeat_byte(1)),
+            ..TxEip1559::default()
+        };
+        let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
+        let raw = Bytes::from(TxEnvelope::from(tx.into_signed(signature)).encoded_2718());
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{METHOD}","params":["{raw}"]}}"#)
+    }
+
+    fn waits<T>(future: Pin<&mut impl Future<Output = T>>) -> bool {
+        future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn who_sends_without_end_comes_after_who_sends_once() {
+        let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x42)).unwrap();
+        let dispatcher = dispatcher(signer.address());
+        let body = sending(&signer);
+        let Incoming::Single(message) = parse(body.as_bytes()) else { panic!("{body}") };
+        let message = std::slice::from_ref(&message);
+        let (flood, other) = (Caller::new(None, 1), Caller::new(None, 2));
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        // While nobody else asks, all places are one caller's.
+        let places = &dispatcher.rpc.submissions;
+        let (held, free) = (places.take(flood).await, places.take(flood).await);
+        let mut early = pin!(dispatcher.submit(message, flood, deadline));
+        let mut late = pin!(dispatcher.submit(message, other, deadline));
+        assert!(waits(early.as_mut()) && waits(late.as_mut()));
+        drop(free);
+        // It is the same transaction, and only one place is there: who comes second is told that it is known.
+        let (early, late) = tokio::join!(early, late);
+        assert!(late[0].is_ok() && early[0].is_err(), "{early:?} {late:?}");
+        drop(held);
+    }
 
     #[test]
     fn amounts_are_rounded_to_two_decimals() {

@@ -96,6 +96,9 @@ pub struct Settle {
     /// Leave out providers to whom less is owed.
     #[arg(long, value_name = "GRAIN", default_value = "0")]
     pub above: Amount,
+    /// Pay nothing if more than this is due in all: the gateway says how much that is.
+    #[arg(long, value_name = "GRAIN")]
+    pub most: Option<Amount>,
 }
 
 /// What can be done with keys.

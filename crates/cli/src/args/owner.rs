@@ -48,7 +48,7 @@ pub struct ProviderOptions {
     /// How long results are served after they were paid.
     #[arg(long, value_name = "TIME", value_parser = super::time)]
     pub retention: Option<Duration>,
-    /// Move earnings to the owner's wallet whenever so much has come in.
+    /// Move all that the owner has free in the Ledger to its wallet whenever it is so much; deposits, too.
     #[arg(long, value_name = "GRAIN")]
     pub withdraw_above: Option<Amount>,
     /// Relay to be met at from behind a router, for example https://relay.example.org; may be given again.
@@ -113,7 +113,7 @@ pub enum ProviderCommand {
     Pause {
         name: String,
         /// Only for so long, for example 2h; then it works again by itself.
-        #[arg(long = "for", value_name = "TIME", value_parser = super::time)]
+        #[arg(long = "for", value_name = "TIME", value_parser = some_time)]
         time: Option<Duration>,
     },
     /// Work again.
@@ -233,4 +233,13 @@ pub enum RelayCommand {
         #[arg(long)]
         reference: bool,
     },
+}
+
+/// As [`super::time`], but not none at all: a pause of no time would be told and be over at once.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = super::time(text)?;
+    if time.is_zero() {
+        return Err("it is no time at all; `resume` ends a pause".to_owned());
+    }
+    Ok(time)
 }

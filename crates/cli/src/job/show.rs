@@ -86,15 +86,10 @@ impl Seen {
 
     fn ranges(&self) -> Vec<Value> {
         let one = |range: &RangeView| {
-            let mate = range.mate.map(|mate| {
-                json!({ "provider": mate.provider, "paid": mate.paid, "fee": mate.fee })
-            });
-            let replica = self.replica(range).map(|replica| {
-                json!({
-                    "state": replica.state.to_string(), "outcome": replica.outcome.to_string(),
-                    "primary": replica.primary, "mate": replica.mate,
-                })
-            });
+            let mate = range.mate.map(
+                |mate| json!({ "provider": mate.provider, "paid": mate.paid, "fee": mate.fee }),
+            );
+            let replica = self.replica(range).map(replica_json);
             json!({
                 "seq": range.seq, "provider": range.provider, "from": range.from,
                 "count": range.count, "state": range.state.to_string(), "units": range.units,
@@ -152,6 +147,14 @@ impl Seen {
         }
         table
     }
+}
+
+/// A replica for programs; providers are named by their numbers.
+pub fn replica_json(replica: &Replica) -> Value {
+    json!({
+        "state": replica.state.to_string(), "outcome": replica.outcome.to_string(),
+        "primary": replica.primary, "mate": replica.mate,
+    })
 }
 
 /// How the root of a range stands.

@@ -50,11 +50,12 @@ tilth_service::options! {
         pub advertise: Vec<String> = Vec::new(),
         /// How long results are served after they were paid.
         pub retention: Duration = Duration::from_secs(3_600),
-        /// Earnings move to the owner's wallet whenever so much has come in, in GRAIN. The default leaves
-        /// them in the Ledger.
+        /// What the owner has free in the Ledger moves to its wallet whenever it is so much, in GRAIN: what came in,
+        /// and what the same account deposited to spend. The default leaves it there.
         pub withdraw_above: String = String::new(),
         /// Whether an ending provider (SIGTERM, Ctrl-C) stays until all that it has delivered is paid, and serves it
-        /// meanwhile: for one that does not come back. Otherwise its next start goes on with that.
+        /// meanwhile: for one that does not come back. Otherwise its next start goes on with that. Not for a
+        /// service, which is killed 90 seconds after it was told to stop.
         pub wait_for_pay: bool = false,
         /// When the machine works for others.
         pub idle: IdleRules = IdleRules::default(),

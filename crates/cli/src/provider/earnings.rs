@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use tilth_client::earnings::{self, Entry, Row, Sums};
+use tilth_client::earnings::{self, Entry, Row, Source, Sums};
 use tilth_protocol::{Amount, Problem};
 
-use super::losses;
 use crate::{
     Ended,
     args::{By, Common, Earnings},
@@ -20,8 +19,7 @@ pub async fn earnings(common: Common, args: Earnings) -> Ended {
     let place = Place::open(&common)?;
     let owner = place.address(&args.name)?;
     let read = earnings::of(&place.link, place.network.first_block, owner).await;
-    let mut entries = read.map_err(|error| error.problem())?;
-    losses::add(&place, owner, &mut entries).await?;
+    let entries = read.map_err(|error| error.problem())?;
     let entries: Vec<_> = entries.into_iter().filter(|entry| entry.at >= since).collect();
     let grouped = earnings::sums(&entries, |entry| key(args.by, entry)).and_then(|rows| {
         let all = earnings::sums(&entries, |_| String::new())?;
@@ -71,19 +69,16 @@ fn name(by: By) -> &'static str {
     }
 }
 
-/// Where those entries are that belong to no job.
-fn answers() -> String {
-    "answers".to_owned()
-}
-
 fn key(by: By, entry: &Entry) -> String {
-    match by {
-        By::Day => date(entry.at),
-        By::Job | By::Range if entry.range == Some(losses::NO_RANGE) => "unknown".to_owned(),
-        By::Job => entry.range.map_or_else(answers, |range| range.job.to_string()),
-        By::Workload if entry.range.is_none() => answers(),
-        By::Workload => entry.program.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string()),
-        By::Range => entry.range.map_or_else(answers, |range| range.to_string()),
+    match (by, entry.source) {
+        (By::Day, _) => date(entry.at),
+        (_, Source::Answers) => "answers".to_owned(),
+        (_, Source::Unknown) => "unknown".to_owned(),
+        (By::Job, Source::Range(range)) => range.job.to_string(),
+        (By::Range, Source::Range(range)) => range.to_string(),
+        (By::Workload, Source::Range(_)) => {
+            entry.program.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string())
+        }
     }
 }
 

@@ -9,14 +9,12 @@ use tilth_service::StopSignals;
 use tokio::{sync::watch, time::timeout};
 use tracing::warn;
 
-use crate::up::insisted;
-
 /// What was handed in a moment ago is heard of a little later: at a node on this machine, and elsewhere.
 const HEARSAY: (Duration, Duration) = (Duration::from_millis(600), Duration::from_secs(6));
 /// So long open audits are waited for: they take seconds when everybody is up, and a service manager is not patient.
 const AUDITS: Duration = Duration::from_secs(20);
-/// So long a provider may be away while an audit is open, in seconds: the contract waits half an hour for its move
-/// (`NAME_TIME`, `OPEN_TIME`), of which some minutes may be gone already, and a start takes some.
+/// So long a provider may be away while an audit or a seal is open, in seconds: the contract waits half an hour for its
+/// move (`NAME_TIME`, `OPEN_TIME`, `REVEAL_TIME`), of which some minutes may be gone already, and a start takes some.
 const AWAY_MOST: u64 = 1_500;
 
 /// How a provider is to end.
@@ -53,7 +51,7 @@ pub async fn end(
     };
     let ended = tokio::select! {
         ended = softly => ended,
-        () = insisted(signals) => Ok(()),
+        () = signals.insisted() => Ok(()),
     };
     Left::of(provider).lines().iter().for_each(|line| warn!("{line}"));
     ended
@@ -79,6 +77,10 @@ struct Left {
     held: usize,
     unsettled: usize,
     audits: Option<usize>,
+    /// Ranges of others that it owes as a mate.
+    mates: usize,
+    /// Replicated jobs in which it can still be drawn as one.
+    lines: usize,
     /// Seconds since 1970.
     now: u64,
 }
@@ -86,17 +88,20 @@ struct Left {
 impl Left {
     fn of(provider: &Provider) -> Self {
         let status = provider.status();
-        let (held, unsettled) = {
-            let status = status.borrow();
-            (status.held, status.unsettled)
-        };
-        let audits = *provider.at_stake().borrow();
-        Self { held, unsettled, audits, now: clock::now() / 1_000 }
+        let status = status.borrow();
+        Self {
+            held: status.held,
+            unsettled: status.unsettled,
+            audits: *provider.at_stake().borrow(),
+            mates: status.mates,
+            lines: status.lines.saturating_add(status.bonds),
+            now: clock::now() / 1_000,
+        }
     }
 
     /// For people, the dearest first.
     fn lines(&self) -> Vec<String> {
-        let Self { held, unsettled, audits, now } = *self;
+        let Self { held, unsettled, audits, mates, lines: drawable, now } = *self;
         let before = time(now.saturating_add(AWAY_MOST));
         let mut lines = Vec::new();
         match audits {
@@ -109,6 +114,13 @@ impl Left {
                 "it stops before it has seen whether ranges of it are audited or sealed: if so, be \
                  back before {before}, or the whole stake is lost"
             )),
+        }
+        if mates > 0 || drawable > 0 {
+            lines.push(format!(
+                "as mate it owes {mates} ranges of others, and for an hour it can be drawn in \
+                 {drawable} jobs: one that is not done in a quarter of an hour costs a tenth of \
+                 its value"
+            ));
         }
         if held > 0 {
             lines.push(format!(
@@ -139,7 +151,7 @@ mod tests {
     fn what_is_left_open_is_said_with_the_time_to_be_back() {
         // 23:40:59 UTC.
         let now = 86_400 * 20_000 + 23 * 3_600 + 40 * 60 + 59;
-        let left = Left { held: 0, unsettled: 0, audits: Some(0), now };
+        let left = Left { held: 0, unsettled: 0, audits: Some(0), mates: 0, lines: 0, now };
         assert_eq!(left.lines(), Vec::<String>::new());
         let lines = Left { unsettled: 4, audits: Some(3), ..left }.lines();
         assert!(lines[0].starts_with("3 ranges wait for audits"), "{lines:?}");
@@ -148,6 +160,26 @@ mod tests {
         let lines = Left { held: 1, audits: None, ..left }.lines();
         assert!(lines[0].contains("before it has seen"), "{lines:?}");
         assert!(lines.len() == 2 && lines[1].starts_with("1 ranges are claimed"), "{lines:?}");
+        let lines = Left { lines: 2, ..left }.lines();
+        assert!(lines.len() == 1 && lines[0].contains("drawn in 2 jobs"), "{lines:?}");
+        let lines = Left { mates: 1, ..left }.lines();
+        assert!(lines.len() == 1 && lines[0].contains("owes 1 ranges"), "{lines:?}");
+    }
+
+    #[test]
+    fn who_is_back_in_time_is_back_before_the_contract_gives_up() {
+        let file =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/src/libraries/Parameters.sol");
+        let text = std::fs::read_to_string(file).unwrap();
+        for name in ["NAME_TIME", "OPEN_TIME", "REVEAL_TIME"] {
+            let line = format!("constant {name} = ");
+            let (_, rest) = text.split_once(&line).unwrap_or_else(|| panic!("no {line:?}"));
+            let minutes =
+                rest.split_once(" minutes;").unwrap_or_else(|| panic!("{name}: {rest:.40}"));
+            let most = minutes.0.parse::<u64>().unwrap() * 60;
+            // A start takes some minutes of it.
+            assert!(AWAY_MOST + 300 <= most, "{name} is {most} s");
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use tilth_protocol::Problem;
 
-use super::{check_name, config::ProviderConfig};
+use super::{check_name, config::ProviderConfig, folder};
 use crate::{
     Ended,
     args::{Common, Install},
@@ -48,7 +48,7 @@ pub fn install(common: &Common, args: &Install) -> Ended {
     // The service could only fail without them.
     place.signer(&args.name)?;
     place.signer(&format!("{}-node", args.name))?;
-    check_options(&place.dir.join("providers").join(&args.name).join("provider.toml"))?;
+    check_options(&folder(common, &args.name).join("provider.toml"))?;
     let dir = std::path::absolute(&place.dir).unwrap_or_else(|_| place.dir.clone());
     let program = std::env::current_exe().map_err(|error| {
         let advice = "start it by its full path, from a file that has not been replaced";
@@ -103,7 +103,16 @@ pub fn install(common: &Common, args: &Install) -> Ended {
 /// Checks what the service would be told, as its start does: it would only fail again and again. Variables of this
 /// shell are not the service's, so the file alone counts.
 fn check_options(file: &Path) -> Result<(), Problem> {
-    let offer = ProviderConfig::read(file)?.told()?.offer;
+    let config = ProviderConfig::read(file)?;
+    if config.wait_for_pay {
+        return Err(Problem::new(
+            "a service does not wait to be paid",
+            format!("{}: wait-for-pay = true, and it is killed after 90 seconds", file.display()),
+            "take it out: the next start goes on with what is not paid yet; to leave for good, \
+             uninstall it, start it with `--set wait-for-pay=true` and end that",
+        ));
+    }
+    let offer = config.told()?.offer;
     if let Some(model) = offer.models.iter().find(|model| model.file.is_relative()) {
         return Err(Problem::new(
             "a service would look for this model elsewhere",
@@ -278,6 +287,24 @@ mod tests {
         let delay = service.lines().find_map(|line| line.strip_prefix("RestartSec="));
         let delay: u32 = delay.unwrap().parse().unwrap();
         assert!((5..=120).contains(&delay), "{text}");
+    }
+
+    #[test]
+    fn a_service_that_is_stopped_has_time_to_deliver_and_no_child_is_told_before() {
+        let text = unit_file("garage", Path::new("/usr/bin/tilth"), Path::new("/home/o")).unwrap();
+        let (_, service) = text.split_once("[Service]").unwrap();
+        let line = |line: &str| service.lines().any(|other| other == line);
+        // Workers that hear the signal would lose what is being delivered.
+        assert!(line("KillMode=mixed") && line("TimeoutStopSec=90"), "{text}");
+        // So a service must not be one that stays until it is paid, which takes as long as its clients' windows.
+        assert!(!text.contains("wait-for-pay"), "{text}");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("provider.toml");
+        fs::write(&file, "wait-for-pay = true\n").unwrap();
+        let refused = check_options(&file).unwrap_err().to_string();
+        assert!(refused.contains("wait-for-pay") && refused.contains("90 seconds"), "{refused}");
+        fs::write(&file, "wait-for-pay = false\n").unwrap();
+        check_options(&file).unwrap();
     }
 
     #[test]

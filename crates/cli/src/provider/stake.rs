@@ -15,7 +15,10 @@ pub async fn leave(common: &Common, name: &str, amount: Option<Amount>) -> Ended
     let place = Place::open(common)?;
     let owner = place.account(name)?;
     let known = standing(&place, name, owner.address()).await?;
-    let bonds = leave_lines(&place, name, &known).await?;
+    let bonds = match takes_bonds(&known, amount) {
+        true => leave_lines(&place, name, &known).await?,
+        false => 0,
+    };
     let known = standing(&place, name, owner.address()).await?;
     let amount = wanted(&known, name, amount)?;
     stake::unstake(&owner, amount).await.map_err(told)?;
@@ -70,11 +73,15 @@ pub async fn withdraw(common: &Common, name: &str) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether some of the stake that is wanted can only be there when bonds are free. Who takes out what is free goes on
+/// waiting to be drawn.
+fn takes_bonds(known: &Stake, amount: Option<Amount>) -> bool {
+    let wanted = amount.unwrap_or(known.staked);
+    known.free < wanted && wanted <= known.staked
+}
+
 /// Leaves the lines of replicated jobs, to which stake is bound. Says in how many a bond stays for now.
 async fn leave_lines(place: &Place, name: &str, known: &Stake) -> Result<usize, Problem> {
-    if known.free == known.staked {
-        return Ok(0);
-    }
     // Where its node key is not there is no provider to be drawn either; what it works on binds the stake all the same.
     let Ok(node) = place.account(&format!("{name}-node")) else { return Ok(0) };
     stake::leave_lines(&node, known.number, place.network.first_block).await.map_err(told)
@@ -141,6 +148,21 @@ mod tests {
         let gone = wanted(&gone, "a", None).unwrap_err();
         assert!(gone.advice.contains("withdraw"), "{gone}");
         assert!(wanted(&known, "a", Some(Amount(0))).is_err());
+    }
+
+    #[test]
+    fn lines_are_left_only_for_stake_that_is_not_free() {
+        let known = Stake {
+            number: 1,
+            staked: Amount(100),
+            free: Amount(60),
+            leaving: Amount(0),
+            ready_at: 0,
+        };
+        let takes = |amount: u128| takes_bonds(&known, Some(Amount(amount)));
+        assert_eq!([0, 60, 61, 100, 101].map(takes), [false, false, true, true, false]);
+        assert!(takes_bonds(&known, None), "all of it");
+        assert!(!takes_bonds(&Stake { free: Amount(100), ..known }, None), "nothing is bound");
     }
 
     #[test]

@@ -125,10 +125,8 @@ pub async fn show(common: &Common, place: &Place, which: &str) -> Ended {
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    entries.extend(replicas);
-    entries.sort_by_key(|entry| entry.block);
     println!("provider {} ({})", known.number, known.owner);
-    print!("{}", table(&entries).render());
+    print!("{}", table(&together(entries, replicas)).render());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -180,6 +178,13 @@ fn entry(
     Entry { what, job, range, amount, block, transaction }
 }
 
+/// All in one list, oldest first. What a replica has cut is among the cuts of the stake already, by the same transaction.
+fn together(mut entries: Vec<Entry>, replicas: Vec<Entry>) -> Vec<Entry> {
+    entries.extend(replicas.into_iter().map(|entry| Entry { amount: None, ..entry }));
+    entries.sort_by_key(|entry| entry.block);
+    entries
+}
+
 /// What cut a stake for a replica is said twice: here, and with the cuts of stakes, which have no range.
 fn replica(told: &replicas::Entry) -> Entry {
     let replicas::Entry { range, what, block, transaction } = *told;
@@ -222,4 +227,31 @@ async fn events<E: SolEvent>(place: &Place, filter: Filter) -> Result<Vec<(E, Lo
     let logs = logs.map_err(|error| error.problem())?;
     let read = |log: Log| Some((E::decode_log(&log.inner).ok()?.data, log));
     Ok(logs.into_iter().filter_map(read).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_client::replicas::What;
+    use tilth_protocol::{JobId, RangeId};
+
+    use super::*;
+
+    #[test]
+    fn a_cut_for_a_replica_is_in_the_sums_once() {
+        let range = RangeId { job: JobId(7), seq: 2 };
+        let transaction = B256::repeat_byte(5);
+        let told = |what, block| replicas::Entry { range, what, block, transaction };
+        let lost = What::MateLost { mate: 3, silent: false, cut: Amount(70) };
+        let replicas: Vec<_> =
+            [told(What::Drawn { mate: 3 }, 8), told(lost, 9)].iter().map(replica).collect();
+        assert_eq!(replicas[1].amount, Some(70), "for programs, which have them apart");
+        let (block_number, transaction_hash) = (Some(9), Some(transaction));
+        let log = Log { block_number, transaction_hash, ..Log::default() };
+        let cut = entry("stake cut".to_owned(), None, None, Some(70), &log);
+        let all = together(vec![cut], replicas);
+        let seen: Vec<_> = all.iter().map(|entry| (entry.what.as_str(), entry.amount)).collect();
+        let expected = [("drawn as mate", None), ("stake cut", Some(70)), ("mate was late", None)];
+        assert_eq!(seen, expected);
+        assert!(all[1..].iter().all(|entry| entry.transaction == transaction));
+    }
 }

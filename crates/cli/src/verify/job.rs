@@ -15,6 +15,7 @@ use tilth_sandbox::GpuUse;
 use crate::{
     Ended,
     args::Common,
+    job::replica_json,
     place::Place,
     print_json,
     table::{Align, Table},
@@ -98,8 +99,7 @@ async fn compare(
             "found-root": done.found.hash,
             "claimed-units": done.claimed.tally.units,
             "found-units": done.found.tally.units,
-            "replica": replica.map(|replica| replica.outcome.to_string()),
-            "mate": replica.and_then(|replica| replica.mate),
+            "replica": replica.map(replica_json),
         }));
     }
     recheck.close().await.map_err(|error| error.problem())?;

@@ -9,14 +9,16 @@ use std::{
 
 use alloy::primitives::Address;
 use serde_json::{Value, json};
-use tilth_gateway::prompt_with;
+use tilth_gateway::{parameters_with, prompt_with};
 use tilth_protocol::{
     ContentHash, Harmless, Problem,
-    infer::{Prices, Prompt, Room, SignedReceipt, check_question, embed::single},
+    infer::{
+        Parameters, Prices, Prompt, Receipt, Room, SignedReceipt, check_question, embed::single,
+    },
 };
 use tilth_provider::infer::{Made, Model, NotComputed, compute, hash_file, start_here};
 use tilth_tensor::{cache::Shape, int1::attention::PAGE, shelf::entry};
-use tilth_verification::receipt::{Again, Heard, compare, signer};
+use tilth_verification::receipt::{Again, Fault, Heard, compare, signer};
 
 use crate::{Ended, args::Common, print_json, up::own_command};
 
@@ -41,11 +43,8 @@ pub(super) struct Answer {
 pub(super) async fn verify(common: &Common, answer: Answer) -> Ended {
     let file = json_of(&answer.receipt)?;
     let signed = receipt_in(&file, answer.choice)?;
-    let prompt = match &answer.question {
-        Some(question) => prompt_asked(&bytes_of(question, MAX_FILE)?, &signed.receipt.prompt)?,
-        None => prompt_kept(&file)?,
-    };
     let receipt = &signed.receipt;
+    let (prompt, as_asked) = asked(&answer, &file, receipt)?;
     let who = signer(&signed);
     let hash = the_model(&answer.model, receipt.model).await?;
     check_question(&prompt, &receipt.parameters).map_err(|error| {
@@ -73,8 +72,8 @@ pub(super) async fn verify(common: &Common, answer: Answer) -> Ended {
                 Made::Embeddings(all) => Heard::Embeddings(all),
             };
             let again = Again { prompt: &prompt, prompt_tokens: computed.prompt_tokens, heard };
-            let found = compare(&signed, &again).map_err(|fault| fault.to_string());
-            (found, Some(&computed.made))
+            let found = compare(&signed, &again).and(as_asked);
+            (found.map_err(|fault| fault.to_string()), Some(&computed.made))
         }
         Err(error @ NotComputed::NoAnswer(_)) => (Err(error.to_string()), None),
         Err(NotComputed::Failed(detail)) => {
@@ -207,12 +206,37 @@ fn receipt_in(file: &Value, choice: usize) -> Result<SignedReceipt, Problem> {
     })
 }
 
+/// The prompt, and whether the question that it was in, if that is here, wants it to be answered as it was.
+fn asked(
+    answer: &Answer,
+    file: &Value,
+    receipt: &Receipt,
+) -> Result<(Prompt, Result<(), Fault>), Problem> {
+    let Some(question) = &answer.question else { return Ok((prompt_kept(file)?, Ok(()))) };
+    let question = bytes_of(question, MAX_FILE)?;
+    let prompt = prompt_asked(&question, &receipt.prompt)?;
+    let as_asked = compare_ways(&question, &prompt, &receipt.parameters)?;
+    Ok((prompt, as_asked))
+}
+
+/// Whether a question wants its prompt to be answered in this way. What it is held to, above all, is seen in no answer.
+fn compare_ways(
+    question: &[u8],
+    prompt: &Prompt,
+    made: &Parameters,
+) -> Result<Result<(), Fault>, Problem> {
+    let due = parameters_with(question, prompt, made).map_err(no_question)?;
+    Ok(if due == *made { Ok(()) } else { Err(Fault::Asked("way of choosing")) })
+}
+
+fn no_question(detail: String) -> Problem {
+    let advice = "name the question that was sent with --question";
+    Problem::new("this is no question to a gateway", detail, advice)
+}
+
 /// The prompt of a question as it was sent, read as a gateway reads it; of a body for two endpoints the one with this hash.
 fn prompt_asked(question: &[u8], hash: &[u8; 32]) -> Result<Prompt, Problem> {
-    prompt_with(question, hash).map_err(|detail| {
-        let advice = "name the question that was sent with --question";
-        Problem::new("this is no question to a gateway", detail, advice)
-    })
+    prompt_with(question, hash).map_err(no_question)
 }
 
 /// The prompt beside a receipt, as `tilth chat` keeps it.
@@ -225,9 +249,23 @@ fn prompt_kept(file: &Value) -> Result<Prompt, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use tilth_protocol::infer::{Input, Message};
+    use tilth_protocol::infer::{Form, Input, Message};
 
     use super::*;
+
+    #[test]
+    fn an_answer_that_was_made_in_another_way_than_was_asked_for_is_found_out() {
+        let question = br#"{"model":"m","prompt":"x","response_format":{"type":"json_object"}}"#;
+        let prompt = Prompt::Text("x".into());
+        let (temperature, form) = (1 << 16, Form::JsonObject);
+        let made = Parameters { temperature, form, ..Parameters::default() };
+        assert_eq!(compare_ways(question, &prompt, &made).unwrap(), Ok(()));
+        let loose = Parameters { form: Form::Text, ..made };
+        let fault = compare_ways(question, &prompt, &loose).unwrap().unwrap_err();
+        assert_eq!(fault.to_string(), "its way of choosing is not what was asked for");
+        let other = br#"{"model":"m","prompt":"x","response_format":{"type":"xml"}}"#;
+        compare_ways(other, &prompt, &loose).unwrap_err();
+    }
 
     #[test]
     fn prompts_are_found_in_all_their_forms() {

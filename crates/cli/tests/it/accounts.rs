@@ -1,10 +1,9 @@
 //! Accounts and money from the command line, and the network's life from one start to the next.
 
-use crate::{guests, net::Net};
-
-fn amount(value: &serde_json::Value) -> u128 {
-    value.as_str().unwrap().parse().unwrap()
-}
+use crate::{
+    guests,
+    net::{Net, base_units},
+};
 
 const GRAIN: u128 = 1_000_000_000_000_000_000;
 
@@ -13,14 +12,14 @@ fn accounts_hold_send_deposit_and_withdraw() {
     let net = Net::start(0);
     net.json(&["account", "new", "alice"]);
     let empty = net.json(&["account", "show", "alice"]);
-    assert_eq!((amount(&empty["native"]), amount(&empty["free"])), (0, 0));
+    assert_eq!((base_units(&empty["native"]), base_units(&empty["free"])), (0, 0));
     net.json(&["account", "send", "client", "alice", "5"]);
     net.json(&["account", "deposit", "alice", "3"]);
     net.json(&["account", "withdraw", "alice", "1.5"]);
     let alice = net.json(&["account", "show", "alice"]);
-    assert_eq!(amount(&alice["free"]), GRAIN * 3 / 2);
+    assert_eq!(base_units(&alice["free"]), GRAIN * 3 / 2);
     // What is missing from 3.5 in the wallet is gas.
-    let wallet = amount(&alice["native"]);
+    let wallet = base_units(&alice["native"]);
     assert!(wallet > 3 * GRAIN && wallet < GRAIN * 7 / 2, "{wallet}");
 
     let listed = net.json(&["account", "ls"]);

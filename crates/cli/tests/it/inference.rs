@@ -5,22 +5,13 @@ use std::{fs, net::TcpStream, path::Path, process::Command};
 
 use alloy::{primitives::Address, signers::SignerSync as _};
 use serde_json::{Value, json};
-use tilth_client::Keys;
+use tilth_client::{Keys, infer::schema::compile};
 use tilth_protocol::infer::{Form, Receipt, SignedReceipt};
 
 use crate::{
     net::{Net, eventually, repository},
-    shop::{Reply, Shop, model, model_workers, signal},
+    shop::{Reply, Shop, model, model_workers, question, signal},
 };
-
-fn question(most: u32) -> Value {
-    json!({
-        "model": "synthetic",
-        "messages": [{ "role": "user", "content": "Say something." }],
-        "max_tokens": most,
-        "seed": 5,
-    })
-}
 
 fn run_client(program: &Path, script: &str, shop: &Shop, key: &str) {
     let folder = repository("crates/cli/tests/openai");
@@ -78,6 +69,46 @@ fn only_the_truth_passes(shop: &Shop, answer: &Reply, file: &Path, verify: &[&st
     }
 }
 
+/// Answers that are held to a form are computed under the same hold, and under no other; and it is the one that was
+/// asked for.
+fn forms_are_part_of_the_truth(shop: &Shop, key: &str, files: [&Path; 2], verify: &[&str]) {
+    let [file, asked] = files;
+    let schema = |name: &str| {
+        let properties = json!({ name: { "type": "boolean" } });
+        json!({ "type": "object", "properties": properties, "required": [name] })
+    };
+    let other = compile(&schema("no").to_string()).unwrap();
+    let named = json!({ "name": "verdict", "schema": schema("ok") });
+    let cases = [
+        (json!({ "type": "json_object" }), Form::Text),
+        (json!({ "type": "json_schema", "json_schema": named }), Form::Schema(Box::new(other))),
+    ];
+    for (format, other) in cases {
+        let mut held = question(150);
+        held["response_format"] = format;
+        let object = shop.ask(key, &held);
+        assert_eq!(object.status, 200, "{object:?}");
+        let told = object.json();
+        let signed = &told["choices"][0]["tilth"]["receipt"];
+        let honest = signed_lie(shop, signed, &|_: &mut Receipt| {});
+        let lie = |receipt: &mut Receipt| receipt.parameters.form = other.clone();
+        let lie = signed_lie(shop, signed, &lie);
+        fs::write(asked, held.to_string()).unwrap();
+        for (receipt, is_right) in [(&lie, false), (&honest, true)] {
+            fs::write(file, receipt).unwrap();
+            let judged = shop.net.tilth(verify);
+            assert_eq!(judged.status.success(), is_right, "{judged:?}");
+            // That is seen in the answer itself.
+            assert!(!judged.stdout.contains("way of choosing"), "{judged:?}");
+        }
+        // The honest one, for whoever asked without a form.
+        fs::write(asked, question(150).to_string()).unwrap();
+        let judged = shop.net.tilth(verify);
+        let told = judged.stdout.contains("way of choosing");
+        assert!(!judged.status.success() && told, "{judged:?}");
+    }
+}
+
 #[test]
 fn official_clients_run_their_usual_flows_and_receipts_are_computed_again() {
     let shop = Shop::with_encoder(2);
@@ -122,21 +153,7 @@ fn official_clients_run_their_usual_flows_and_receipts_are_computed_again() {
     let wrong = shop.net.tilth(&verify);
     assert!(!wrong.status.success() && wrong.stdout.contains("not signed"), "{wrong:?}");
 
-    // One that is held to JSON is computed under the same hold.
-    let mut held = question(40);
-    held["response_format"] = json!({ "type": "json_object" });
-    let object = shop.ask(&key, &held);
-    assert_eq!(object.status, 200, "{object:?}");
-    let told = object.json();
-    let signed = &told["choices"][0]["tilth"]["receipt"];
-    let honest = signed_lie(&shop, signed, &|_: &mut Receipt| {});
-    let loose = |receipt: &mut Receipt| receipt.parameters.form = Form::Text;
-    let loose = signed_lie(&shop, signed, &loose);
-    for (receipt, is_right) in [(honest, true), (loose, false)] {
-        fs::write(&answered, receipt).unwrap();
-        let judged = shop.net.tilth(&verify);
-        assert_eq!(judged.status.success(), is_right, "{judged:?}");
-    }
+    forms_are_part_of_the_truth(&shop, &key, [&answered, &asked], &verify);
 
     // From the terminal, without a gateway; the same question has the same answer.
     let receipts = dir.join("receipts");

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     guests,
-    net::{Net, eventually},
+    net::{Net, base_units, eventually},
 };
 
 /// The values of a finished job, line by line without the head.
@@ -12,10 +12,6 @@ fn values(net: &Net, result: &serde_json::Value) -> Vec<String> {
     let path = result["output"].as_str().unwrap();
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}\n{}", net.log()));
     text.lines().skip(1).map(str::to_owned).collect()
-}
-
-fn amount(value: &serde_json::Value) -> u128 {
-    value.as_str().unwrap().parse().unwrap()
 }
 
 #[test]
@@ -36,12 +32,16 @@ fn job_is_cut_up_run_checked_and_paid() {
 
     // Everything the client lost is what providers and treasury got.
     let after = net.json(&["account", "show", "client"]);
-    let spent = amount(&before["free"]) - amount(&after["free"]);
-    assert_eq!(amount(&after["locked"]), 0);
-    assert_eq!(spent, amount(&result["paid"]) + amount(&result["fees"]));
-    let earned: u128 =
-        result["providers"].as_array().unwrap().iter().map(|share| amount(&share["earned"])).sum();
-    assert_eq!(earned, amount(&result["paid"]));
+    let spent = base_units(&before["free"]) - base_units(&after["free"]);
+    assert_eq!(base_units(&after["locked"]), 0);
+    assert_eq!(spent, base_units(&result["paid"]) + base_units(&result["fees"]));
+    let earned: u128 = result["providers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|share| base_units(&share["earned"]))
+        .sum();
+    assert_eq!(earned, base_units(&result["paid"]));
 
     let listed = net.json(&["job", "ls"]);
     assert_eq!(listed[0]["settled"], 500, "{listed}");
@@ -191,7 +191,7 @@ fn jobs_of_every_account_of_the_folder_are_listed_and_cancelled() {
     net.json(&["job", "cancel", "1"]);
     assert_eq!(net.json(&["job", "show", "1"])["state"], "cancelled");
     let account = net.json(&["account", "show", "second"]);
-    assert_eq!(amount(&account["free"]), 4_000_000_000_000_000_000);
+    assert_eq!(base_units(&account["free"]), 4_000_000_000_000_000_000);
     let said = net.tilth(&["job", "cancel", "7"]);
     assert!(said.problem().contains("no account"), "{said:?}");
 }

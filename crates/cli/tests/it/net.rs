@@ -21,6 +21,11 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
+/// An amount as answers to programs have it, in base units.
+pub fn base_units(value: &Value) -> u128 {
+    value.as_str().unwrap_or_else(|| panic!("{value}")).parse().unwrap()
+}
+
 /// What a finished command said.
 #[derive(Debug)]
 pub struct Said {

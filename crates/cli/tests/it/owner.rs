@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     guests,
-    net::{Net, TILTH, eventually, finish, tilth},
+    net::{Net, TILTH, base_units, eventually, finish, tilth},
     shop::{model, model_workers},
 };
 
@@ -72,10 +72,6 @@ fn a_paused_provider_stands_still_and_finishes_after_it_is_resumed() {
     earnings_add_up(&net, &shown, name);
 }
 
-fn base_units(value: &Value) -> u128 {
-    value.as_str().unwrap().parse().unwrap()
-}
-
 fn earnings_add_up(net: &Net, shown: &Value, name: &str) {
     let ranges = shown["ranges"].as_array().unwrap();
     let paid = ranges.iter().map(|range| base_units(&range["paid"])).sum::<u128>();
@@ -112,14 +108,18 @@ fn a_pause_waits_for_a_provider_that_does_not_run() {
     let said = net.json(&["provider", "pause", "garage"]);
     assert_eq!((&said["running"], &said["paused"]), (&false.into(), &true.into()));
     let said = net.tilth(&["provider", "status", "garage"]);
-    assert!(said.stdout.contains("does not run, and it is paused"), "{said:?}");
+    assert!(said.stdout.contains("does not run, and it is paused\n"), "{said:?}");
     let said = net.json(&["provider", "resume", "garage"]);
     assert_eq!(said["paused"], false);
     let said = net.tilth(&["provider", "pause", "garage", "--for", "2h"]);
     assert!(said.status.success() && said.stdout.contains(" until 20"), "{said:?}");
     let said = net.json(&["provider", "status", "garage"]);
     assert!(said["paused"] == true && said["paused-until"].as_u64().is_some(), "{said}");
+    let said = net.tilth(&["provider", "status", "garage"]);
+    assert!(said.stdout.contains("does not run, and it is paused until 20"), "{said:?}");
     net.json(&["provider", "resume", "garage"]);
+    let said = net.tilth(&["provider", "pause", "garage", "--for", "0s"]);
+    assert!(!said.status.success() && said.stderr.contains("no time at all"), "{said:?}");
     let said = net.json(&["provider", "status", "garage"]);
     assert!(said["paused"] == false && said["paused-until"].is_null(), "{said}");
     let said = net.tilth(&["provider", "status", "../garage"]);
@@ -237,6 +237,9 @@ fn a_service_is_installed_and_taken_away() {
     fs::write(&options, "slots = 0\n").unwrap();
     let said = service(&["install", "garage"]);
     assert!(said.problem().contains("slots") && !unit.exists(), "{said:?}");
+    fs::write(&options, "wait-for-pay = true\n").unwrap();
+    let said = service(&["install", "garage"]);
+    assert!(said.problem().contains("wait-for-pay") && !unit.exists(), "{said:?}");
     fs::write(&options, "slots = 2\n").unwrap();
     let said = service(&["install", "garage"]);
     assert!(said.status.success(), "{said:?}");

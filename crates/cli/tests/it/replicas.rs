@@ -4,14 +4,10 @@ use serde_json::Value;
 
 use crate::{
     guests,
-    net::{Net, eventually},
+    net::{Net, base_units, eventually},
 };
 
 const JUDGED: &str = "[verification]\naudited = true\nwindow = \"1h\"\n";
-
-fn number(value: &Value) -> u128 {
-    value.as_str().unwrap().parse().unwrap()
-}
 
 #[test]
 fn a_replicated_job_locks_what_both_providers_of_its_ranges_can_earn() {
@@ -19,7 +15,7 @@ fn a_replicated_job_locks_what_both_providers_of_its_ranges_can_earn() {
     let alone = net.job("alone", &guests::index(), &guests::job(4, 20.0, JUDGED));
     let replicated = format!("{JUDGED}replicas = 2\n");
     let both = net.job("both", &guests::index(), &guests::job(4, 20.0, &replicated));
-    let most = |job: &str| number(&net.json(&["quote", job])["posted"]["most-cost"]);
+    let most = |job: &str| base_units(&net.json(&["quote", job])["posted"]["most-cost"]);
     // Four tasks of 20 Gfuel at 0.01 GRAIN each.
     assert_eq!((most(&alone), most(&both)), (800_000_000_000_000_000, 1_600_000_000_000_000_000));
 
@@ -35,7 +31,8 @@ fn a_replicated_job_locks_what_both_providers_of_its_ranges_can_earn() {
     let _command_says_it = net.spawn(&["run", &alone, "--replicas", "2"]);
     let jobs = open(2);
     for job in jobs.as_array().unwrap() {
-        assert_eq!((number(&job["escrow"]), &job["replicas"]), (most(&both), &2.into()), "{jobs}");
+        let locked = (base_units(&job["escrow"]), &job["replicas"]);
+        assert_eq!(locked, (most(&both), &2.into()), "{jobs}");
         let shown = net.json(&["job", "show", &job["job"].to_string()]);
         assert_eq!((&shown["replicas"], &shown["state"]), (&2.into(), &"open".into()), "{shown}");
         assert_eq!(shown["events"].as_array().unwrap().len(), 0, "{shown}");
@@ -58,20 +55,21 @@ fn what_came_of_every_seal_is_shown_with_its_proof_and_both_are_paid() {
 
     let shown = net.json(&["job", "show", "1"]);
     let ranges = shown["ranges"].as_array().unwrap();
-    let settled: Vec<_> = ranges.iter().filter(|range| range["state"] == "settled").collect();
-    let (mut matched, mut paid) = (0, 0);
-    for range in settled {
+    // On a slow machine there may be one that matched and could not be judged in time: its tasks went out again.
+    let is_matched = |range: &Value| range["replica"]["outcome"] == "matched";
+    let matched = ranges.iter().filter(|range| is_matched(range)).count() as u64;
+    let mut paid = 0;
+    for range in ranges.iter().filter(|range| range["state"] == "settled") {
         assert!(range["root"].is_string() && range["seal"].is_null(), "{range}");
-        paid += number(&range["paid"]);
-        let has_mate = range["replica"]["outcome"] == "matched";
+        paid += base_units(&range["paid"]);
+        let has_mate = is_matched(range);
         assert_eq!(range["mate"].is_object(), has_mate, "paid if it found the same: {range}");
         if has_mate {
-            matched += 1;
-            paid += number(&range["mate"]["paid"]);
+            paid += base_units(&range["mate"]["paid"]);
             assert_ne!(range["mate"]["provider"], range["provider"], "{range}");
         }
     }
-    assert_eq!((matched, paid), (counts("matched"), number(&result["paid"])), "{shown}");
+    assert_eq!((matched, paid), (counts("matched"), base_units(&result["paid"])), "{shown}");
 
     let events = shown["events"].as_array().unwrap();
     let happened = |what: &str| events.iter().filter(|event| event["what"] == what).count() as u64;

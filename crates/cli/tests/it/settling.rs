@@ -2,23 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{net::eventually, shop::Shop};
-
-fn question(most: u32) -> Value {
-    json!({
-        "model": "synthetic",
-        "messages": [{ "role": "user", "content": "Say something." }],
-        "max_tokens": most,
-        "seed": 5,
-    })
-}
-
-fn units(value: &Value) -> u128 {
-    value.as_str().unwrap_or_else(|| panic!("{value}")).parse().unwrap()
-}
+use crate::{
+    net::{base_units, eventually},
+    shop::{Shop, question},
+};
 
 fn free(shop: &Shop, account: &str) -> u128 {
-    units(&shop.net.json(&["account", "show", account])["free"])
+    base_units(&shop.net.json(&["account", "show", account])["free"])
 }
 
 fn owed(shop: &Shop) -> Vec<Value> {
@@ -26,13 +16,7 @@ fn owed(shop: &Shop) -> Vec<Value> {
 }
 
 fn due(shop: &Shop) -> u128 {
-    owed(shop).iter().map(|one| units(&one["amount"])).sum()
-}
-
-fn key_of(shop: &Shop, name: &str, owner: &str) -> String {
-    let owner = shop.net.json(&["account", "show", owner])["address"].as_str().unwrap().to_owned();
-    let made = ["gateway", "key", "create", name, "--budget", "1", "--owner", &owner];
-    shop.net.json(&made)["key"].as_str().unwrap().to_owned()
+    owed(shop).iter().map(|one| base_units(&one["amount"])).sum()
 }
 
 /// Asks until it is answered: a network that was just started may not sell yet.
@@ -44,19 +28,19 @@ fn ask(shop: &Shop, key: &str) {
 fn charged(shop: &Shop) -> (u128, usize) {
     let receipts = shop.net.json(&["gateway", "receipts"]);
     let receipts = receipts.as_array().unwrap();
-    let charge = |one: &Value| units(&one["receipt"]["receipt"]["charge"]);
+    let charge = |one: &Value| base_units(&one["receipt"]["receipt"]["charge"]);
     (receipts.iter().map(charge).sum(), receipts.len())
 }
 
 /// Fees are a hundredth, rounded down for each provider.
 fn fees(lines: &[Value]) -> u128 {
-    lines.iter().map(|one| units(&one["amount"]) / 100).sum()
+    lines.iter().map(|one| base_units(&one["amount"]) / 100).sum()
 }
 
 #[test]
 fn providers_are_paid_what_the_receipts_say_and_only_once() {
     let mut shop = Shop::open(2);
-    let (free_key, own_key) = (shop.key("1"), key_of(&shop, "own", "client"));
+    let (free_key, own_key) = (shop.key("1"), shop.key_of("own", "client"));
     for _ in 0..3 {
         ask(&shop, &free_key);
     }
@@ -70,7 +54,7 @@ fn providers_are_paid_what_the_receipts_say_and_only_once() {
     // An owner pays for its own keys alone.
     let own = owed(&shop).into_iter().filter(|one| !one["payer"].is_null()).collect::<Vec<_>>();
     let done = shop.net.json(&["gateway", "settle"]);
-    assert_eq!(units(&done["settled"]["fees"]), fees(&own), "{done}");
+    assert_eq!(base_units(&done["settled"]["fees"]), fees(&own), "{done}");
     assert_eq!(free(&shop, "client"), payer - (all - without_owner), "{done}");
     assert_eq!(due(&shop), without_owner, "{done}");
     assert!(done["without-payer"].as_u64().unwrap() > 0, "{done}");
@@ -90,10 +74,10 @@ fn providers_are_paid_what_the_receipts_say_and_only_once() {
     shop.net.kill();
     shop.reopen(2);
     let again = shop.net.json(&["gateway", "settle"]);
-    assert_eq!((units(&again["settled"]["paid"]), free(&shop, "client")), (0, payer - all));
+    assert_eq!((base_units(&again["settled"]["paid"]), free(&shop, "client")), (0, payer - all));
     let history = shop.net.json(&["gateway", "owed", "--all"]);
     let sum = |field: &str| -> u128 {
-        history.as_array().unwrap().iter().map(|one| units(&one[field])).sum()
+        history.as_array().unwrap().iter().map(|one| base_units(&one[field])).sum()
     };
     assert_eq!((sum("total"), sum("settled"), sum("amount")), (all, all, 0), "{history}");
 
@@ -102,7 +86,7 @@ fn providers_are_paid_what_the_receipts_say_and_only_once() {
         .iter()
         .map(|name| {
             let report = shop.net.json(&["provider", "earnings", name, "--by", "job"]);
-            units(&report["total"]["paid"])
+            base_units(&report["total"]["paid"])
         })
         .sum();
     assert_eq!(reports, all - fee);
@@ -120,7 +104,7 @@ fn providers_are_paid_what_the_receipts_say_and_only_once() {
 fn a_balance_that_does_not_reach_pays_nothing_and_says_so() {
     let shop = Shop::open(1);
     shop.net.json(&["account", "new", "pauper"]);
-    ask(&shop, &key_of(&shop, "pauper", "pauper"));
+    ask(&shop, &shop.key_of("pauper", "pauper"));
     ask(&shop, &shop.key("1"));
     let before = due(&shop);
     let refused = shop.net.tilth(&["gateway", "settle", "--account", "pauper"]);
@@ -131,7 +115,11 @@ fn a_balance_that_does_not_reach_pays_nothing_and_says_so() {
     // Dust may wait, and is paid when it is asked for.
     let waits = shop.net.json(&["gateway", "settle", "--operator", "--above", "1"]);
     assert_eq!((&waits["settled"]["tabs"], due(&shop)), (&json!(0), before), "{waits}");
-    let paid = shop.net.json(&["gateway", "settle"]);
+    let few = ["gateway", "settle", "--most", "0.000000000000000001"];
+    let refused = shop.net.tilth(&few);
+    assert!(refused.problem().contains("more is due than may be paid"), "{refused:?}");
+    assert_eq!(due(&shop), before, "nothing is paid");
+    let paid = shop.net.json(&["gateway", "settle", "--most", "1"]);
     assert_eq!(paid["settled"]["tabs"], 1, "{paid}");
     assert!(due(&shop) < before, "{paid}");
 }

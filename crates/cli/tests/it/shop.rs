@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tilth_tensor::{
     blob::Pooling,
     import::{Family, synthetic, synthetic_encoder},
@@ -23,6 +23,16 @@ pub struct Shop {
     /// Sold as well, if it is there.
     pub encoder: Option<PathBuf>,
     _folder: tempfile::TempDir,
+}
+
+/// A question to the model of these tests, whose answer has at most so many tokens.
+pub fn question(most: u32) -> Value {
+    json!({
+        "model": "synthetic",
+        "messages": [{ "role": "user", "content": "Say something." }],
+        "max_tokens": most,
+        "seed": 5,
+    })
 }
 
 /// A reply of the gateway.
@@ -89,6 +99,14 @@ impl Shop {
     pub fn key(&self, budget: &str) -> String {
         let made = self.net.json(&["gateway", "key", "create", "test", "--budget", budget]);
         made["key"].as_str().unwrap().to_owned()
+    }
+
+    /// A key whose answers an account pays for.
+    pub fn key_of(&self, name: &str, owner: &str) -> String {
+        let owner = self.net.json(&["account", "show", owner]);
+        let owner = owner["address"].as_str().unwrap();
+        let made = ["gateway", "key", "create", name, "--budget", "1", "--owner", owner];
+        self.net.json(&made)["key"].as_str().unwrap().to_owned()
     }
 
     /// Sends a request and reads all of the reply.

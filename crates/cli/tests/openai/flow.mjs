@@ -42,6 +42,29 @@ const plain = await client.completions.create({
 });
 assert.equal(plain.choices[0].logprobs.tokens.length, plain.usage.completion_tokens);
 
+// An answer that keeps to a schema; no longer one has so many bytes, white space and all.
+const held = await client.chat.completions.create({
+  ...question,
+  max_completion_tokens: 150,
+  response_format: {
+    type: "json_schema",
+    json_schema: {
+      name: "verdict",
+      strict: true,
+      schema: {
+        type: "object",
+        properties: { ok: { type: "boolean" } },
+        required: ["ok"],
+        additionalProperties: false,
+      },
+    },
+  },
+});
+assert.equal(held.choices[0].finish_reason, "stop");
+const verdict = JSON.parse(held.choices[0].message.content);
+assert.deepEqual(Object.keys(verdict), ["ok"]);
+assert.equal(typeof verdict.ok, "boolean");
+
 // Unless told otherwise the client asks for bytes and makes numbers of them.
 const inputs = { model: "synthetic encoder", input: ["the farm", "farms, and the rest!"] };
 const made = await client.embeddings.create(inputs);

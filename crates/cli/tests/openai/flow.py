@@ -3,8 +3,10 @@
 import json
 import struct
 import sys
+from typing import List, Literal, Optional
 
 import openai
+import pydantic
 
 base_url, key = sys.argv[1:]
 client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=120)
@@ -106,6 +108,40 @@ for choice, again in zip(held.choices, same.choices, strict=True):
     whole = choice.finish_reason == "stop"
     assert is_object(answer) if whole else begins_object(answer), (choice.finish_reason, answer)
 
+
+# Classes, as programs ask for them: exactly what they say, or the beginning of it if there was no room for all.
+class Verdict(pydantic.BaseModel):
+    ok: bool
+
+
+class Part(pydantic.BaseModel):
+    name: Literal["wheel", "door"]
+    size: Optional[int]
+
+
+class Thing(pydantic.BaseModel):
+    ok: bool
+    first: Part
+    parts: List[Part]
+    weight: float = pydantic.Field(description="in kg")
+
+
+def parsed(kind, seed):
+    change = {"max_tokens": 150, "seed": seed}
+    try:
+        answer = client.chat.completions.parse(**(question | change), response_format=kind)
+    except openai.LengthFinishReasonError as error:
+        return error.completion.choices[0].message.content
+    return answer.choices[0].message.parsed
+
+
+for seed in range(3):
+    # No longer one has so many bytes, white space and all.
+    assert isinstance(parsed(Verdict, seed), Verdict)
+    thing = parsed(Thing, seed)
+    assert isinstance(thing, Thing) or begins_object(thing), thing
+    assert thing == parsed(Thing, seed)
+
 # The plain shape.
 plain = dict(model=blob, prompt="Once upon", max_tokens=12)
 whole = client.completions.create(**plain, temperature=0)
@@ -168,6 +204,10 @@ assert refused(openai.BadRequestError, n=100).param == "n"
 assert refused(openai.BadRequestError, model="synthetic encoder").param == "model"
 schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
 assert refused(openai.BadRequestError, response_format=schema).param == "response_format"
+dated = {"type": "object", "properties": {"day": {"type": "string", "format": "date"}}}
+schema["json_schema"]["schema"] = dated
+odd = refused(openai.BadRequestError, response_format=schema)
+assert odd.param == "response_format" and "schema.properties.day.format" in odd.message
 assert refused(openai.BadRequestError, tools=[{"type": "function"}]).param == "tools"
 long = [{"role": "user", "content": "long " * 100}]
 assert refused(openai.BadRequestError, messages=long).code == "context_length_exceeded"

@@ -53,9 +53,8 @@ fn good_file_becomes_spec_offer_and_files() {
 fn what_a_job_costs_is_for_all_providers_of_its_ranges() {
     let dir = folder();
     let alone = load_text(&dir, GOOD).unwrap();
-    let judged = |text: &str| {
-        load_text(&dir, &format!("{GOOD}\n[verification]\n{text}\n")).unwrap()
-    };
+    let judged =
+        |text: &str| load_text(&dir, &format!("{GOOD}\n[verification]\n{text}\n")).unwrap();
     let both = judged("audited = true\nreplicas = 2");
     assert_eq!((alone.offer.replicas, both.offer.replicas), (1, 2));
     let most = alone.most_cost(1).unwrap();

@@ -31,6 +31,8 @@ pub(super) struct Case {
     pub(super) view: Option<View>,
     /// Whether a log has said that we are its primary or its mate.
     pub(super) ours: bool,
+    /// Whether we are neither by what the chain shows: a mate that was late is not asked for anything any more.
+    pub(super) bystander: bool,
     /// The beacon's round, as far as a log has said it.
     pub(super) round: Option<u64>,
     /// Whether there was news since the last look was begun.
@@ -101,6 +103,8 @@ impl Case {
 
     /// What is due now, by what the chain shows.
     pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+        let role = view.role(rules.party);
+        self.bystander = view.state != ReplicaState::None && role == Role::Anybody;
         if view.range_over || view.state == ReplicaState::Closed {
             return self.linger(now);
         }

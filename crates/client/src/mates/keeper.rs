@@ -246,8 +246,7 @@ impl Post {
             (Effect::Reveal { found, .. }, Some(sealer)) => {
                 let Found { root, units, failures } = *found;
                 let salt = sealer.salt(range, found);
-                let call =
-                    Replicas::revealCall { jobId: job, seq, root, units, failures, salt };
+                let call = Replicas::revealCall { jobId: job, seq, root, units, failures, salt };
                 account.execute(at.replicas, call).await.map(drop)
             }
             // Whoever has no seals is asked for none; the rest is not sent.
@@ -256,12 +255,13 @@ impl Post {
     }
 }
 
-/// The end of a move. That a contract refuses it mostly means that somebody else was quicker; the
-/// look that follows tells.
+/// The end of a move. That a contract refuses it mostly means that somebody else was quicker, and the look that follows
+/// tells; but nobody else commits or shows for us, and whoever does not loses for it.
 async fn ended<H: Hand>(hand: &H, effect: &Effect, sent: Result<(), ChainError>) -> Event {
     let range = effect.range();
     if let Err(error) = &sent {
-        match error.revert_data() {
+        let is_our_own = matches!(effect, Effect::Commit { .. } | Effect::Reveal { .. });
+        match error.revert_data().filter(|_| !is_our_own) {
             Some(_) => debug!(%range, %error, ?effect, "a move in a replica was refused"),
             None => warn!(%range, %error, ?effect, "a move in a replica failed"),
         }

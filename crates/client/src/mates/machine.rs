@@ -81,7 +81,8 @@ impl Machine {
     /// Number of open replicas that cost us something if we stop now and do not come back: those of our ranges, and
     /// those whose mate we are.
     pub fn at_stake(&self) -> usize {
-        let open = |case: &&Case| case.ours && !matches!(case.shown, Some(Standing::Over(_)));
+        let over = |case: &Case| matches!(case.shown, Some(Standing::Over(_)));
+        let open = |case: &&Case| case.ours && !case.bystander && !over(case);
         self.cases.values().filter(open).count()
     }
 

@@ -46,12 +46,9 @@ fn whoever_is_late_is_passed_over_but_nobody_asks_for_that_itself() {
         asks_for(&mut world, |effect| matches!(effect, Effect::Advance { .. }))
     };
     let (primary, mate) = (Party::Provider(PRIMARY), Party::Provider(MATE));
-    for state in [
-        ReplicaState::Sealed,
-        ReplicaState::Working,
-        ReplicaState::Revealing,
-        ReplicaState::Alone,
-    ] {
+    for state in
+        [ReplicaState::Sealed, ReplicaState::Working, ReplicaState::Revealing, ReplicaState::Alone]
+    {
         assert!(late(Party::Client, state), "{state}");
     }
     assert!(late(primary, ReplicaState::Sealed) && late(primary, ReplicaState::Working));
@@ -201,6 +198,28 @@ fn only_who_answers_for_a_replica_has_something_at_stake() {
     let mut world = World::new(Party::Provider(9), 1);
     world.introduce();
     assert_eq!(world.machine.cases().count(), 0, "it is none of a third one's affair");
+}
+
+#[test]
+fn a_mate_that_was_late_has_nothing_at_stake_any_more() {
+    let mut world = one(Party::Provider(MATE), ReplicaState::Working);
+    world.introduce();
+    world.end(0, true);
+    assert!(matches!(world.under_way[..], [Effect::Run { role: Role::Mate, .. }]));
+    assert_eq!(world.machine.at_stake(), 1);
+    // Others have gone on without it.
+    world.cases[0].mate = 0;
+    world.enter(0, ReplicaState::Alone);
+    world.end(0, true);
+    world.end(0, true);
+    assert_eq!(world.machine.at_stake(), 0);
+    assert_eq!(world.machine.cases().count(), 1, "a block that does not count may have said so");
+    // Which it has.
+    world.cases[0].mate = MATE;
+    world.enter(0, ReplicaState::Working);
+    world.tell(Event::News { range: at(0) });
+    world.end(0, true);
+    assert_eq!(world.machine.at_stake(), 1);
 }
 
 #[test]

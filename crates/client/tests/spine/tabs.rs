@@ -44,7 +44,11 @@ async fn totals_are_paid_once_however_often_they_are_stated() {
     let stated = statement(&[(numbers[0], 10_000), (numbers[1], 99)]);
     let done = tabs::settle(&payer, &stated, Amount(100)).await.unwrap();
     assert_eq!((done.paid, done.fees, done.tabs), (Amount(9_900), Amount(100), 1), "dust waits");
-    let done = tabs::settle(&payer, &stated, Amount::ZERO).await.unwrap();
+    let within = async |most| tabs::settle_within(&payer, &stated, Amount::ZERO, Some(most)).await;
+    let refused = within(Amount(98)).await.unwrap_err();
+    let MoneyError::TooMuch { due, most } = refused else { panic!("{refused}") };
+    assert_eq!((due, most), (Amount(99), Amount(98)));
+    let done = within(Amount(99)).await.unwrap();
     assert_eq!((done.paid, done.fees, done.tabs), (Amount(99), Amount::ZERO, 1));
     let again = tabs::settle(&payer, &stated, Amount::ZERO).await.unwrap();
     assert_eq!(again, Settlement::default());

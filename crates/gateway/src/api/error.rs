@@ -3,8 +3,9 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tilth_client::infer::AskError;
-use tilth_protocol::infer::{Prompt, Refusal};
+use tilth_protocol::infer::{Form, Prompt, Refusal};
 
+use super::Wanted;
 use crate::{books::Denied, space::NoRoom};
 
 /// Most characters of a message.
@@ -76,8 +77,11 @@ impl ApiError {
 
     /// The answer is larger than what is kept of one. Its length is bounded by this field.
     pub(crate) fn too_much(field: &str) -> Self {
-        let text = "The answer is longer than any that is kept here: ask for fewer tokens, or for fewer likely ones with each.";
-        Self::field(field, text)
+        let less = match field {
+            "input" => "for fewer embeddings at a time",
+            _ => "for fewer tokens, or for fewer likely ones with each",
+        };
+        Self::field(field, format!("The answer is longer than any that is kept here: ask {less}."))
     }
 
     /// The question is at fault.
@@ -178,15 +182,21 @@ impl ApiError {
     }
 
     /// What a provider's failure or refusal comes to.
-    pub(crate) fn of_ask(error: &AskError, prompt: &Prompt) -> Self {
+    pub(crate) fn of_ask(error: &AskError, wanted: &Wanted) -> Self {
+        let prompt = &wanted.prompt;
         match error {
             AskError::Refused { why: Refusal::TooLong { .. }, text } => {
                 Self::too_long(prompt, text)
             }
             AskError::Bounds(bounds) => Self::invalid(bounds.to_string()),
-            AskError::TooMuch { .. } => Self::too_much("max_tokens"),
+            AskError::TooMuch { .. } => Self::too_much(wanted.most_field()),
             AskError::Refused { why: Refusal::Invalid, text } => {
-                Self::of_prompt(prompt, format!("The model does not take it: {text}."))
+                let told = format!("The model does not take it: {text}.");
+                if wanted.parameters.form == Form::Text {
+                    return Self::of_prompt(prompt, told);
+                }
+                // The prompt or the form: that is said in the provider's words alone.
+                Self::invalid(told)
             }
             AskError::Refused { why: Refusal::Busy, text } => {
                 Self::busy(format!("Nobody answers it now; who was asked last is busy: {text}."))
@@ -210,7 +220,12 @@ impl ApiError {
             Denied::Unknown => Self::no_key(),
             Denied::Short(_) => limit("insufficient_quota"),
             Denied::TooMany => limit("rate_limit_exceeded"),
-            Denied::Uncovered => limit("insufficient_balance"),
+            Denied::Uncovered => {
+                let limited = limit("insufficient_balance");
+                let advice =
+                    "deposit more (`tilth account deposit NAME AMOUNT`), and ask again in a minute";
+                Self { message: format!("{}: {advice}.", limited.message), ..limited }
+            }
             Denied::Broken => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "server_error",
@@ -218,5 +233,48 @@ impl ApiError {
                 "The gateway cannot write its books; its operator has to see to it.",
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Kind, embed, request};
+
+    #[test]
+    fn whoever_asks_for_too_much_is_told_of_what_in_the_field_that_it_came_in() {
+        let of = |wanted: &Wanted| ApiError::of_ask(&AskError::TooMuch { most: 1 }, wanted);
+        let text = br#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":9}"#;
+        let text = of(&request::read(Kind::Chat, text, 0).unwrap());
+        assert_eq!(text.param.as_deref(), Some("max_completion_tokens"));
+        assert!(text.message.contains("fewer tokens"), "{text:?}");
+        let (inputs, _) = embed::read(br#"{"model":"m","input":"x"}"#).unwrap();
+        let inputs = of(&inputs);
+        assert_eq!(inputs.param.as_deref(), Some("input"));
+        let told = &inputs.message;
+        assert!(told.contains("fewer embeddings") && !told.contains("token"), "{told}");
+    }
+
+    /// A model that lacks some bytes as tokens refuses forms, and of the messages nothing is wrong.
+    #[test]
+    fn no_field_is_blamed_for_what_may_be_the_fault_of_another() {
+        let refused = AskError::Refused { why: Refusal::Invalid, text: "not so".into() };
+        let told = |more: &str| {
+            let messages = r#"[{"role":"user","content":"x"}]"#;
+            let body = format!(r#"{{"model":"m","messages":{messages}{more}}}"#);
+            let wanted = request::read(Kind::Chat, body.as_bytes(), 0).unwrap();
+            let told = ApiError::of_ask(&refused, &wanted);
+            assert!(told.status == 400 && told.message.contains("not so"), "{told:?}");
+            told.param
+        };
+        assert_eq!(told("").as_deref(), Some("messages"));
+        assert_eq!(told(r#","response_format":{"type":"json_object"}"#), None);
+    }
+
+    #[test]
+    fn whoever_cannot_pay_is_told_what_to_do() {
+        let told = ApiError::of_denied(&Denied::Uncovered);
+        assert_eq!((told.status.as_u16(), told.code), (429, Some("insufficient_balance")));
+        assert!(told.message.contains("than it owes: deposit more"), "{told:?}");
     }
 }

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
-use tilth_protocol::infer::{Form, MAX_ANSWER_TOKENS, Parameters, Prompt};
+use tilth_protocol::infer::{MAX_ANSWER_TOKENS, Parameters, Prompt};
 
+use super::schema::{ResponseFormat, form};
 use super::values::{
     alternatives, fixed, messages, plain, says, says_any, says_more_than_text, stops,
     wants_logprobs,
@@ -53,12 +54,6 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-#[derive(Deserialize)]
-struct ResponseFormat {
-    #[serde(rename = "type")]
-    kind: String,
-}
-
 /// Fields of both shapes. Those that come in several forms stay as they were written, in the body itself, until it is
 /// known what is wanted of them.
 #[derive(Deserialize)]
@@ -103,7 +98,8 @@ struct Body<'a> {
     reasoning_effort: Option<&'a RawValue>,
     #[serde(borrow)]
     modalities: Option<&'a RawValue>,
-    response_format: Option<ResponseFormat>,
+    #[serde(borrow)]
+    response_format: Option<ResponseFormat<'a>>,
 }
 
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
@@ -159,6 +155,22 @@ pub(crate) fn prompt_with(body: &[u8], hash: &[u8; 32]) -> Result<Prompt, ApiErr
         Some(prompt) => Ok(prompt),
         None => prompt_of(body),
     }
+}
+
+/// How a question wants this prompt of it to be answered. What gateways choose is as it was made: the most tokens,
+/// which of several answers it is, and the seed of a question that names none.
+pub(crate) fn parameters_with(
+    body: &[u8],
+    prompt: &Prompt,
+    made: &Parameters,
+) -> Result<Parameters, ApiError> {
+    let kind = match prompt {
+        Prompt::Chat(_) => Kind::Chat,
+        Prompt::Text(_) => Kind::Text,
+        Prompt::Inputs(_) => return Ok(Parameters::NONE),
+    };
+    let wanted = read(kind, body, made.seed)?;
+    Ok(Parameters { most: made.most, stream: made.stream, ..wanted.parameters })
 }
 
 /// Which shapes' prompts a question has.
@@ -228,22 +240,6 @@ pub(crate) fn read(kind: Kind, body: &[u8], fresh: u64) -> Result<Wanted, ApiErr
     prompt.check().map_err(|error| ApiError::of_prompt(prompt, error.to_string()))?;
     wanted.parameters.check().map_err(|error| ApiError::invalid(error.to_string()))?;
     Ok(wanted)
-}
-
-fn form(format: Option<ResponseFormat>) -> Result<Form, ApiError> {
-    match format.as_ref().map(|format| format.kind.as_str()) {
-        None | Some("text") => Ok(Form::Text),
-        Some("json_object") => Ok(Form::JsonObject),
-        Some("json_schema") => {
-            let text = "No model here can be held to a schema: `response_format` may be `json_object`, with the schema in \
-                        words in a message, and whoever asks checks what comes.";
-            Err(ApiError::field("response_format", text))
-        }
-        Some(_) => {
-            let text = "`response_format` must be of the type `text` or `json_object`.";
-            Err(ApiError::field("response_format", text))
-        }
-    }
 }
 
 fn refuse_unsupported(kind: Kind, body: &Body<'_>) -> Result<(), ApiError> {

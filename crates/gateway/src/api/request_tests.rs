@@ -1,4 +1,7 @@
-use tilth_protocol::infer::Message;
+use tilth_protocol::infer::{
+    Form, Message,
+    schema::{Field, Kind as Shape, Node},
+};
 
 use super::*;
 
@@ -18,7 +21,7 @@ fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
     let parameters = &wanted.parameters;
     assert_eq!((parameters.temperature, parameters.top_p), (45_875, 58_982));
     assert_eq!((parameters.most, parameters.seed, wanted.n), (5, u64::MAX, 3));
-    assert_eq!((&parameters.stops[..], parameters.form), (&["x".to_owned()][..], Form::Text));
+    assert_eq!((&parameters.stops[..], &parameters.form), (&["x".to_owned()][..], &Form::Text));
     let object = chat(r#","response_format":{"type":"json_object"}"#).unwrap();
     assert_eq!(object.parameters.form, Form::JsonObject);
     let text = read(Kind::Text, br#"{"model":"m","prompt":["a"],"logprobs":2}"#, 0).unwrap();
@@ -30,6 +33,24 @@ fn numbers_become_fixed_point_and_defaults_are_the_known_ones() {
         parts.prompt,
         Prompt::Chat(vec![Message { role: "user".into(), content: "ab".into() }])
     );
+}
+
+#[test]
+fn schemas_are_read_as_they_are_written() {
+    let asked = r#","response_format":{"type":"json_schema","json_schema":{"name":"animal","strict":true,"description":"an animal","schema":{
+        "type":"object","properties":{"name":{"type":"string"},"kind":{"enum":["cat","dog"]}},"required":["name","kind"],"additionalProperties":false}}}"#;
+    let Form::Schema(schema) = chat(asked).unwrap().parameters.form else { panic!("no schema") };
+    let plain = |kind| Node { kind, or_null: false };
+    let field = |key: &str, node| Field { key: key.to_owned(), node, required: true };
+    let expected = vec![
+        plain(Shape::Object(vec![field("name", 1), field("kind", 2)])),
+        plain(Shape::String),
+        plain(Shape::Enum(vec!["cat".into(), "dog".into()])),
+    ];
+    assert_eq!(Vec::<Node>::from(*schema), expected);
+    // How strictly it is to be followed changes nothing.
+    let loose = asked.replace("\"strict\":true", "\"strict\":false");
+    assert_eq!(chat(asked).unwrap().parameters, chat(&loose).unwrap().parameters);
 }
 
 #[test]
@@ -67,6 +88,35 @@ fn of_a_question_with_prompts_of_several_shapes_that_one_is_found_that_was_answe
 }
 
 #[test]
+fn whoever_checks_an_answer_finds_how_it_was_to_be_made() {
+    let asked = |body: &str, prompt: &Prompt, made: &Parameters| {
+        parameters_with(body.as_bytes(), prompt, made).unwrap()
+    };
+    let form = r#""response_format":{"type":"json_object"}"#;
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"prompt":"once","n":2,{form}}}"#
+    );
+    let read = |kind| read(kind, body.as_bytes(), 5).unwrap();
+    let (chat, text) = (read(Kind::Chat), read(Kind::Text));
+    for wanted in [&chat, &text] {
+        // Cut by a gateway, and the second of two.
+        let made = Parameters { most: 3, stream: 1, ..wanted.parameters.clone() };
+        assert_eq!(asked(&body, &wanted.prompt, &made), made);
+        for other in [
+            Parameters { form: Form::Text, ..made.clone() },
+            Parameters { temperature: 0, ..made.clone() },
+        ] {
+            assert_ne!(asked(&body, &wanted.prompt, &other), other);
+        }
+        let seeded = body.replace("\"n\":2", "\"n\":2,\"seed\":6");
+        assert_eq!(asked(&seeded, &wanted.prompt, &made), Parameters { seed: 6, ..made });
+    }
+    let inputs = r#"{"model":"m","input":["once"],"response_format":5}"#;
+    let prompt = prompt_of(inputs.as_bytes()).unwrap();
+    assert_eq!(asked(inputs, &prompt, &Parameters::NONE), Parameters::NONE);
+}
+
+#[test]
 fn what_clients_say_without_meaning_it_is_taken() {
     let harmless = r#","tool_choice":"auto","function_call":"none","tools":[],"reasoning_effort":null,"modalities":["text"],"repetition_penalty":1,"min_p":0,"top_k":0,"echo":false,"response_format":{"type":"text"},"logit_bias":{}"#;
     let (plain, same) = (chat("").unwrap(), chat(harmless).unwrap());
@@ -96,6 +146,8 @@ fn absurd_questions_are_refused_by_name() {
         (r#","logprobs":true,"top_logprobs":-1"#, "top_logprobs"),
         (r#","tools":[{}]"#, "tools"),
         (r#","response_format":{"type":"json_schema","json_schema":{}}"#, "response_format"),
+        (r#","response_format":{"type":"json_schema","json_schema":5}"#, "response_format"),
+        (r#","response_format":{"type":"xml"}"#, "response_format"),
         (r#","presence_penalty":1"#, "presence_penalty"),
         (r#","repetition_penalty":1.1"#, "repetition_penalty"),
         (r#","min_p":0.05"#, "min_p"),
@@ -110,6 +162,10 @@ fn absurd_questions_are_refused_by_name() {
         let error = chat(more).expect_err(more);
         assert_eq!(error.param.as_deref(), Some(field), "{more}: {error:?}");
     }
+}
+
+#[test]
+fn bodies_that_are_no_questions_are_refused() {
     for body in [&b"{"[..], b"", b"[]", b"{\"model\":5}", b"\xff\xfe{}", b"{\"model\":\"m\"}"] {
         assert_eq!(read(Kind::Chat, body, 0).unwrap_err().status, 400);
         assert_eq!(read(Kind::Text, body, 0).unwrap_err().status, 400);
@@ -137,6 +193,10 @@ fn absurd_questions_are_refused_by_name() {
     assert!(error.param.as_deref() == Some("messages") && error.message.contains("more than 1024"));
     let schema = chat(r#","response_format":{"type":"json_schema"}"#).unwrap_err();
     assert!(schema.message.contains("`json_object`"), "{schema:?}");
+    let odd = r#","response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object","properties":{"a":{"type":"string","pattern":"b"}}}}}"#;
+    let odd = chat(odd).unwrap_err();
+    let path = "`response_format.json_schema.schema.properties.a.pattern`";
+    assert!(odd.param.as_deref() == Some("response_format") && odd.message.contains(path));
     let image = br#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
     assert!(read(Kind::Chat, image, 0).is_err());
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tilth_client::infer::AskError;
+use tilth_protocol::infer::message::MAX_UNTAKEN;
 
-/// Who was left without a listener for so long in all may hang up, or have forgotten what it could not say: providers
-/// wait twice as long.
-const UNREAD: Duration = Duration::from_secs(10);
+/// Who was left without a listener for so long in all may hang up, or have forgotten what it could not say: half of
+/// what providers wait, because what is on the way, and what they count from, is not seen here.
+const UNREAD: Duration = Duration::from_secs(MAX_UNTAKEN.as_secs() / 2);
 
 /// How the time for one provider's answer has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

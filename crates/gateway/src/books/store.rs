@@ -27,6 +27,8 @@ type TabKey<'a> = (&'a [u8; 20], &'a [u8; 20]);
 /// Receipts, their sum, and their hash.
 type TabSum<'a> = (u64, u128, &'a [u8; 32]);
 const TABS: TableDefinition<'_, TabKey<'_>, TabSum<'_>> = TableDefinition::new("tabs");
+/// What was owed to nodes before there were tabs. Nobody reads it; it would only be out of date.
+const OWED: TableDefinition<'_, &[u8; 20], (u64, u128)> = TableDefinition::new("owed");
 /// By node account: the number of the provider that it works, or worked, for.
 const NUMBERS: TableDefinition<'_, &[u8; 20], u32> = TableDefinition::new("numbers");
 /// By payer and provider: what the chain has settled.
@@ -347,6 +349,7 @@ fn see(
 /// Opens the tables about tabs. Books that have none get a name of their own, and tabs out of all receipts: those of
 /// keys that are gone have no owner any more.
 fn begin(writing: &WriteTransaction) -> Result<(), BooksError> {
+    writing.delete_table(OWED).map_err(broken)?;
     writing.open_table(NUMBERS).map_err(broken)?;
     writing.open_table(SETTLED).map_err(broken)?;
     let mut tabs = writing.open_table(TABS).map_err(broken)?;

@@ -56,7 +56,19 @@ impl Disk {
                 writing.delete_table(handle).unwrap();
             }
         }
+        let owed = redb::TableDefinition::<&[u8; 20], (u64, u128)>::new("owed");
+        writing.open_table(owed).unwrap().insert(&[1_u8; 20], (1_u64, 5_u128)).unwrap();
         writing.commit().unwrap();
+    }
+
+    /// The names of the tables on it.
+    fn tables(&self) -> Vec<String> {
+        let database = redb::Database::builder().create_with_backend(self.clone()).unwrap();
+        let writing = database.begin_write().unwrap();
+        let tables = writing.list_tables().unwrap();
+        let names = tables.map(|table| redb::TableHandle::name(&table).to_owned()).collect();
+        writing.abort().unwrap();
+        names
     }
 
     /// What is found after the power was cut.
@@ -314,7 +326,7 @@ async fn a_key_for_which_nobody_waits_any_more_is_there_all_the_same() {
 }
 
 /// Charges an answer to a key.
-async fn charge(books: &Books, id: &KeyId, amount: u128, node: u8) {
+pub(crate) async fn charge(books: &Books, id: &KeyId, amount: u128, node: u8) {
     let hold = books.hold(id, Amount(amount)).unwrap();
     books.settle(vec![(hold, receipt(amount, node))]).await.unwrap();
 }
@@ -366,7 +378,10 @@ async fn books_from_before_there_were_tabs_get_them_out_of_their_receipts() {
 
     let old = disk.after_a_cut();
     old.forget_tabs();
+    let owed = "owed".to_owned();
+    assert!(old.tables().contains(&owed));
     let first = old.books();
+    assert!(!old.after_a_cut().tables().contains(&owed), "what nobody reads is gone");
     let tabs = first.tabs().unwrap();
     let amounts: Vec<_> = tabs.iter().map(|tab| (tab.owner, tab.node, tab.sum.amount)).collect();
     let node = Address::repeat_byte;

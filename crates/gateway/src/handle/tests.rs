@@ -18,6 +18,8 @@ use tokio::{
 use super::*;
 use crate::{
     ask::stage::{Does, SOON, Scene, scene},
+    books::Denied,
+    budget::Short,
     space::Space,
 };
 
@@ -439,6 +441,13 @@ fn the_document_says_what_is_served() {
             let answer = &document["paths"][path]["post"]["responses"][status];
             assert!(answer.is_object(), "{path} {status}");
         }
+        let short = &document["paths"][path]["post"]["responses"]["429"]["description"];
+        for denied in
+            [Denied::Short(Short { asked: 1, left: 0 }), Denied::TooMany, Denied::Uncovered]
+        {
+            let code = ApiError::of_denied(&denied).code.unwrap();
+            assert!(short.as_str().unwrap().contains(code), "{path} {code}");
+        }
     }
     let schemas = &document["components"]["schemas"];
     let most = json!(crate::Limits::default().answer_tokens_max);
@@ -448,6 +457,11 @@ fn the_document_says_what_is_served() {
         ("TextQuestion", "max_tokens"),
     ] {
         assert_eq!(schemas[question]["properties"][field]["maximum"], most, "{question} {field}");
+    }
+    for question in ["ChatQuestion", "TextQuestion"] {
+        let format = &schemas[question]["properties"]["response_format"]["properties"];
+        assert_eq!(format["type"]["enum"], json!(["text", "json_object", "json_schema"]));
+        assert!(format["json_schema"]["properties"]["schema"].is_object(), "{question}");
     }
     let inputs = &schemas["EmbeddingsQuestion"]["properties"]["input"]["oneOf"];
     assert_eq!(inputs[1]["maxItems"], json!(tilth_protocol::infer::embed::MAX_INPUTS));

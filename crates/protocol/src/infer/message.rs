@@ -11,6 +11,8 @@
 //!
 //! One question at a time; after an answer's end the next may be asked. Who hangs up ends its answer.
 
+use std::time::Duration;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +23,9 @@ use super::{
 use crate::content::ContentHash;
 
 /// Name of this protocol on the wire.
-pub const ALPN: &[u8] = b"tilth/infer/3";
+pub const ALPN: &[u8] = b"tilth/infer/4";
 /// Most bytes of a frame from the caller: a prompt, and room for lengths, roles and parameters.
-pub const MAX_QUESTION_BYTES: usize = MAX_PROMPT_BYTES + 48 * MAX_MESSAGES + (4 << 10);
+pub const MAX_QUESTION_BYTES: usize = MAX_PROMPT_BYTES + 48 * MAX_MESSAGES + (8 << 10);
 /// Most bytes of a frame from the provider. A token with twenty alternatives has at most 22 KiB.
 pub const MAX_REPLY_BYTES: usize = 128 << 10;
 /// Most tokens in one piece, so that a piece fits into a frame whatever its tokens are.
@@ -32,6 +34,9 @@ pub const MAX_PIECE_TOKENS: usize = 4;
 pub const MAX_OFFERS: usize = 64;
 /// Most characters of an explanation.
 pub const MAX_TEXT_CHARS: usize = 400;
+/// How long a provider waits until its caller takes what it says; then it may hang up. A caller that let half of it
+/// pass without listening does not know whose fault a broken answer is.
+pub const MAX_UNTAKEN: Duration = Duration::from_secs(20);
 
 /// What is asked of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]

@@ -10,7 +10,7 @@ use crate::{encoding::DecodeError, encoding::decode, encoding::encode, spec::is_
 
 /// How a program begins.
 pub const INFER_MAGIC: &[u8; 8] = b"tilthinf";
-/// Most bytes of a program: parameters and two names.
+/// Most bytes of a program: parameters, maybe with a schema, and two names.
 pub const MAX_INFER_PROGRAM_BYTES: usize = MAX_RECEIPT_BYTES;
 /// Most bytes of a file of prompts.
 pub const MAX_PROMPTS_BYTES: u64 = 1 << 30;
@@ -31,6 +31,7 @@ pub struct InferProgram {
 enum Wire {
     /// Before answers had forms. Nothing is read of it.
     V1,
+    /// Schemas came later, as one more form: what had none is the same bytes.
     V2(InferProgram),
 }
 

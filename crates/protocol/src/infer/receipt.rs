@@ -7,7 +7,9 @@ use alloy_primitives::{B256, hex, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{End, Hash, OutOfBounds, Parameters, within};
+use super::{
+    End, Hash, MAX_STOP_BYTES, MAX_STOPS, OutOfBounds, Parameters, schema::MAX_SCHEMA_BYTES, within,
+};
 pub use crate::signed::SIGNATURE_BYTES;
 use crate::{amount::Amount, content::ContentHash, encode};
 
@@ -15,9 +17,14 @@ use crate::{amount::Amount, content::ContentHash, encode};
 pub const PRICED_TOKENS: u128 = 1_000_000;
 /// Highest price of [`PRICED_TOKENS`]: what the contracts can store (`uint96`).
 pub const MAX_TOKEN_PRICE: u128 = crate::amount::MAX_PRICE;
-/// Most bytes of an encoded signed receipt: five hashes and numbers, and the stop texts.
-pub const MAX_RECEIPT_BYTES: usize = 4 << 10;
-/// Before what is signed, so that it is nothing else.
+/// Most bytes of an encoded signed receipt: five hashes and numbers, the stop texts, and a schema.
+pub const MAX_RECEIPT_BYTES: usize = 8 << 10;
+/// Of them what does not depend on the question, rounded up.
+const FIXED_BYTES: usize = 1 << 10;
+const STOP_BYTES: usize = MAX_STOPS * (4 + MAX_STOP_BYTES);
+const _: () = assert!(FIXED_BYTES + STOP_BYTES + MAX_SCHEMA_BYTES <= MAX_RECEIPT_BYTES);
+/// Before what is signed, so that it is nothing else. A receipt that was possible before there were schemas is the same
+/// bytes today, so it is signed as it was.
 const SIGNED: &[u8] = b"\x19tilth receipt v2\n";
 
 /// Prices of a million tokens, in base units of the payment token.

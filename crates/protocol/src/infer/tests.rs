@@ -1,6 +1,11 @@
 use proptest::prelude::*;
 
-use super::{message::MAX_QUESTION_BYTES, message::MAX_REPLY_BYTES, receipt::MAX_RECEIPT_BYTES, *};
+use super::{
+    message::{MAX_QUESTION_BYTES, MAX_REPLY_BYTES},
+    receipt::MAX_RECEIPT_BYTES,
+    schema::{Field, Kind, Node},
+    *,
+};
 use crate::{Amount, decode, encode};
 
 fn receipt() -> Receipt {
@@ -21,6 +26,19 @@ fn receipt() -> Receipt {
     }
 }
 
+/// One with nearly as many keys and texts as there may be.
+fn large_schema() -> Form {
+    let plain = |kind| Node { kind, or_null: false };
+    let field =
+        |node: u8| Field { key: format!("{node:03}"), node, required: node.is_multiple_of(2) };
+    let texts =
+        |count: usize| -> Vec<String> { (0..count).map(|number| format!("{number:09}")).collect() };
+    let mut nodes = vec![plain(Kind::Object((1..64).map(field).collect()))];
+    nodes.extend([64, 64, 60].map(|count| plain(Kind::Enum(texts(count)))));
+    nodes.resize(schema::MAX_NODES, plain(Kind::Integer));
+    Form::Schema(Box::new(Schema::new(nodes).unwrap()))
+}
+
 fn signed() -> SignedReceipt {
     SignedReceipt { receipt: receipt(), signature: [7; 65] }
 }
@@ -30,13 +48,46 @@ fn receipts_survive_their_encoding_and_fit() {
     let bytes = encode(&signed());
     assert!(bytes.len() <= MAX_RECEIPT_BYTES, "{}", bytes.len());
     assert_eq!(decode::<SignedReceipt>(&bytes, MAX_RECEIPT_BYTES), Ok(signed()));
+    let mut held = signed();
+    held.receipt.parameters.form = large_schema();
+    let bytes = encode(&held);
+    assert!((3 << 10..=MAX_RECEIPT_BYTES).contains(&bytes.len()), "{}", bytes.len());
+    assert_eq!(decode::<SignedReceipt>(&bytes, MAX_RECEIPT_BYTES), Ok(held));
+}
+
+/// Books and signatures from before there were schemas are what they were.
+#[test]
+fn forms_keep_their_bytes() {
+    for (form, bytes) in [(Form::Text, [0_u8]), (Form::JsonObject, [1])] {
+        assert_eq!(encode(&form), bytes);
+    }
+    assert_eq!(encode(&large_schema())[0], 2);
+}
+
+/// Computed apart from this code, of the bytes that receipts had before there were schemas.
+#[test]
+fn receipts_without_a_schema_are_signed_as_they_were() {
+    let held = |form| {
+        let stops = vec!["x".to_owned()];
+        let (temperature, top_k, seed) = (1 << 16, 40, 11);
+        let parameters =
+            Parameters { most: 9, temperature, top_k, seed, stops, form, ..Parameters::default() };
+        Receipt { prompt: [5; 32], output: [6; 32], parameters, ..receipt() }
+    };
+    for (form, due) in [
+        (Form::Text, "49c93fedca1e4264a1df4b1b04c572b5561e8614fb0d017e314240c54119429f"),
+        (Form::JsonObject, "26c5c246cacc19d537b8d7d49344945ac77ca16509659eeb8059ef6490b40975"),
+    ] {
+        assert_eq!(alloy_primitives::hex::encode(held(form).signing_hash()), due);
+    }
 }
 
 #[test]
 fn whatever_a_receipt_says_is_signed() {
     let base = receipt().signing_hash();
-    let changes: [fn(&mut Receipt); 10] = [
+    let changes: [fn(&mut Receipt); 11] = [
         |r| r.parameters.form = Form::JsonObject,
+        |r| r.parameters.form = large_schema(),
         |r| r.chain_id += 1,
         |r| r.node[0] ^= 1,
         |r| r.nonce[31] ^= 1,
@@ -52,6 +103,17 @@ fn whatever_a_receipt_says_is_signed() {
         change(&mut changed);
         assert_ne!(changed.signing_hash(), base);
     }
+    // And whatever its schema says.
+    let of = |form: Form| {
+        let mut held = receipt();
+        held.parameters.form = form;
+        held.signing_hash()
+    };
+    let Form::Schema(schema) = large_schema() else { panic!("no schema") };
+    let mut nodes: Vec<Node> = (*schema).into();
+    nodes[63].or_null = true;
+    let other = Form::Schema(Box::new(Schema::new(nodes).unwrap()));
+    assert_ne!(of(other), of(large_schema()));
 }
 
 #[test]
@@ -62,7 +124,7 @@ fn the_largest_question_and_piece_fit_into_their_frames() {
     let ask = message::Ask {
         model: ContentHash::default(),
         prompt,
-        parameters: receipt().parameters,
+        parameters: Parameters { form: large_schema(), ..receipt().parameters },
         prices: Prices::default(),
         nonce: [0; 32],
     };

@@ -13,7 +13,7 @@ use tilth_protocol::{
     ContentHash, decode, encode,
     infer::{
         End, Question, Receipt, Refusal, Reply, SignedReceipt, check_question,
-        message::{Ask, MAX_QUESTION_BYTES, MAX_TEXT_CHARS},
+        message::{Ask, MAX_QUESTION_BYTES, MAX_TEXT_CHARS, MAX_UNTAKEN},
     },
 };
 use tokio::{
@@ -39,8 +39,6 @@ const CALLS_EACH: usize = 96;
 pub(crate) const LINE_CALLS: usize = CALLS + 16;
 /// How long a caller may be silent between questions.
 const SILENCE: Duration = Duration::from_secs(120);
-/// How long it may take until a caller has taken a piece. Pieces that come meanwhile wait for it, bounded.
-const ON_THE_WAY: Duration = Duration::from_secs(20);
 
 /// Who answers.
 pub(crate) struct Desk {
@@ -278,6 +276,7 @@ impl Desk {
     }
 }
 
+/// Pieces that come while the caller takes one wait for it, bounded.
 async fn say(talk: &mut Talk, reply: &Reply) -> Result<(), TalkError> {
-    talk.say(&encode(reply), ON_THE_WAY).await
+    talk.say(&encode(reply), MAX_UNTAKEN).await
 }

@@ -237,7 +237,9 @@ async fn refusing<T>(
             done = &mut until => return Some(done),
             order = inbox.recv() => match order {
                 Some(Order::Ask { events, .. }) => {
-                    let text = "the model's worker is being started again".to_owned();
+                    // True of a first start, of one after a death, and while the owner has the memory, which is
+                    // nobody else's business.
+                    let text = "the model is not loaded at the moment".to_owned();
                     // Whoever has given up meanwhile need not be told.
                     let _ = events.try_send(Event::Refused { why: Refusal::Busy, text });
                 }

@@ -37,9 +37,13 @@ impl Machine {
             ChainEvent::Expired { range } => self.returned(range, false, out),
             ChainEvent::Rejected { range } => self.rejected(range, now, out),
             ChainEvent::Settled { range, paid } => self.settled(range, paid, now, out),
-            ChainEvent::MatePaid { provider, paid, .. } => {
+            ChainEvent::MatePaid { range, provider, paid } => {
                 if provider == self.rules.owner {
                     self.earn(paid);
+                } else if provider.is_zero() {
+                    // Nobody has earned it, so it is in the escrow again.
+                    self.news();
+                    self.rouse(range.job, |sleep| matches!(sleep, Sleep::Funds));
                 }
             }
             ChainEvent::Line { job, place } => self.placed(job, place, now),
@@ -185,7 +189,7 @@ impl Machine {
     }
 
     /// The slot a range runs on, if it does.
-    fn slot_of(&self, id: RangeId) -> Option<SlotId> {
+    pub(super) fn slot_of(&self, id: RangeId) -> Option<SlotId> {
         let runs = |slot: &Slot| matches!(slot.work, Work::Running(range, _) if range == id);
         self.slots.iter().position(runs).and_then(|slot| SlotId::try_from(slot).ok())
     }

@@ -1,6 +1,8 @@
 //! What the machine wants done. An actor does it; nothing here happens by itself.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use tilth_protocol::{Amount, JobId, Price, RangeId};
 
 use super::event::{Commitment, Millis, SlotId};
@@ -210,7 +212,7 @@ pub enum Note {
 }
 
 /// Why a job is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unfit {
     /// It pays less per unit than the floor.
@@ -235,4 +237,23 @@ pub enum Unfit {
     Deadly,
     /// The chain says so.
     Chain,
+}
+
+impl fmt::Display for Unfit {
+    /// For a list: "3 jobs: ...".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Price => "they pay less than `price-floor`",
+            Self::Class => "they ask for a class that this machine has not proved",
+            Self::Vram => "they ask for more graphics memory than this machine has proved",
+            Self::Chained => "they wait for another job",
+            Self::Kept => "auditors are to hold their results",
+            Self::Audited => "they are GPU programs whose ranges are audited",
+            Self::Inputs => "their program or inputs cannot be used here",
+            Self::Power => "they do not pay for the electricity",
+            Self::TooSlow => "one task takes this machine longer than a range may take",
+            Self::Deadly => "their tasks keep killing the worker",
+            Self::Chain => "the contract gives this provider none of them",
+        })
+    }
 }

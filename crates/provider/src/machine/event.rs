@@ -141,6 +141,11 @@ pub enum Event {
         /// Whether the money arrived.
         done: bool,
     },
+    /// What the owner has free in the Ledger, whatever it came in for.
+    FreeSeen {
+        /// All of it.
+        free: Amount,
+    },
     /// The time that [`Machine::next_wake`](super::Machine::next_wake) named has come.
     Tick,
     /// Take no more work; finish what was begun.

@@ -4,7 +4,7 @@
 //! the affair of the keeper around `tilth_client::mates`, which tells what is to be done and when it is over.
 
 use tilth_protocol::{Amount, JobId, RangeId};
-use tilth_verification::replica::DRAW_SPAN_S;
+use tilth_verification::replica::{DRAW_SPAN_S, REPLICA_TIME_S};
 
 use super::{
     Machine, Work,
@@ -22,8 +22,11 @@ const BOND_CEILINGS: u128 = 4;
 const BOUND_MS: Millis = DRAW_SPAN_S as Millis * 1_000 + 5_000;
 /// First and longest pause after a move in a line has failed.
 const LINE_PAUSE: (Millis, Millis) = (2_000, 600_000);
-/// Whoever has not done what it was drawn for does not come back at once.
-const MISS_PAUSE: Millis = 600_000;
+/// So often an answer is not believed that we are not known in a line that we wait in: a node that is late says so, and
+/// whoever forgets a place there is drawn all the same.
+const MAX_UNKNOWN: u32 = 5;
+/// Whoever has not done what it was drawn for does not come back at once, and ever later if that comes again: each costs.
+const MISS_PAUSE: (Millis, Millis) = (600_000, 86_400_000);
 
 /// Our place in the line of a job.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +37,8 @@ pub(super) struct Line {
     /// The next move comes no earlier.
     not_before: Millis,
     failures: u32,
+    /// Ranges in a row that we were drawn for and have not done.
+    misses: u32,
     /// We join it no earlier.
     join_from: Millis,
     /// When we have left it.
@@ -47,8 +52,14 @@ impl Line {
     }
 
     /// Whether we can be drawn any time, or soon can.
-    fn is_taken(&self) -> bool {
+    pub(super) fn is_taken(&self) -> bool {
         self.place == Place::On || self.moving
+    }
+
+    /// Until when ranges of before can draw us, if we have left it.
+    pub(super) fn drawable_until(&self) -> Option<Millis> {
+        let has_left = self.place == Place::Left && !self.moving;
+        has_left.then(|| self.left_at.saturating_add(BOUND_MS))
     }
 
     fn come_to(&mut self, place: Place, now: Millis) {
@@ -56,6 +67,11 @@ impl Line {
             self.left_at = now;
         }
         self.place = place;
+    }
+
+    /// What we were drawn for is done.
+    pub(super) fn has_done(&mut self) {
+        self.misses = 0;
     }
 
     pub(super) fn set_back(&mut self, by: Millis) {
@@ -78,22 +94,25 @@ impl Machine {
     /// A move in a line has ended.
     pub(super) fn moved(&mut self, id: JobId, place: Option<Place>, now: Millis) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        job.line.moving = false;
-        match place {
+        let line = &mut job.line;
+        line.moving = false;
+        // Whoever leaves a line stays bound for an hour, so nobody is off it at one go.
+        let is_strange = place == Some(Place::Off) && line.place == Place::On;
+        match place.filter(|_| !is_strange || line.failures >= MAX_UNKNOWN) {
             Some(place) => {
-                job.line.come_to(place, now);
-                (job.line.failures, job.line.not_before) = (0, 0);
+                line.come_to(place, now);
+                (line.failures, line.not_before) = (0, 0);
             }
             None => {
-                job.line.failures = job.line.failures.saturating_add(1);
-                let wait = pause(LINE_PAUSE.0, job.line.failures, LINE_PAUSE.1);
-                job.line.not_before = now.saturating_add(wait);
+                line.failures = line.failures.saturating_add(1);
+                let wait = pause(LINE_PAUSE.0, line.failures, LINE_PAUSE.1);
+                line.not_before = now.saturating_add(wait);
             }
         }
     }
 
     /// We are the mate of a range.
-    pub(super) fn drawn(&mut self, claim: Claim, due: Millis) {
+    pub(super) fn drawn(&mut self, claim: Claim, due: Millis, now: Millis, out: &mut Vec<Effect>) {
         let id = claim.range;
         if self.jobs.get(&id.job).is_none_or(|job| job.is_over(id.seq)) {
             return;
@@ -101,11 +120,32 @@ impl Machine {
         self.duties.insert(id);
         match self.ranges.get_mut(&id) {
             // Somebody cannot be both; what was told first holds.
-            Some(range) if range.is_mates() => range.role = Role::Mate { due },
+            Some(range) if range.is_mates() => {
+                range.role = Role::Mate { due };
+                if !range.is_of(&claim) {
+                    self.change(claim, now, out);
+                }
+            }
             Some(_) => {}
             None => {
                 self.ranges.insert(id, Range::of_mate(claim, due));
             }
+        }
+    }
+
+    /// A range that we are the mate of has other tasks than before, after a reorganisation: what was found is of no use.
+    fn change(&mut self, claim: Claim, now: Millis, out: &mut Vec<Effect>) {
+        let slot = self.slot_of(claim.range);
+        let Some(range) = self.ranges.get_mut(&claim.range) else { return };
+        match range.stage {
+            // Its journal is being read; we are told again.
+            Stage::Storing => return,
+            Stage::Running => {}
+            _ => range.enter(Stage::Held, now),
+        }
+        range.claim = claim;
+        if let Some(slot) = slot {
+            self.stop(slot, out);
         }
     }
 
@@ -142,7 +182,10 @@ impl Machine {
     /// Lets go of a range that we are the mate of and cannot do.
     pub(super) fn miss(&mut self, id: RangeId, now: Millis, out: &mut Vec<Effect>) {
         if let Some(job) = self.jobs.get_mut(&id.job) {
-            job.line.join_from = now.saturating_add(MISS_PAUSE);
+            let line = &mut job.line;
+            line.misses = line.misses.saturating_add(1);
+            let wait = pause(MISS_PAUSE.0, line.misses, MISS_PAUSE.1);
+            line.join_from = now.saturating_add(wait);
         }
         out.push(Effect::Note(Note::Missed { range: id }));
         self.drop_range(id, out);
@@ -176,7 +219,9 @@ impl Machine {
         self.jobs.values().filter(|job| job.line.moving).count()
     }
 
-    /// What a range of ours is expected to be worth at most, times as many as a bond bears.
+    /// What a range of ours is expected to be worth at most, times as many as a bond bears. But caps can be far above what
+    /// tasks take, and somebody faster has larger ranges: we are drawn for none that pays more than half of a mate's time
+    /// does at our own pace.
     fn bond(&self, job: &Job) -> Amount {
         let terms = &job.terms;
         let micros = job.speed.map_or(u64::MAX, |speed| speed.task_micros.max(1));
@@ -186,7 +231,9 @@ impl Machine {
         let units = u128::from(terms.unit_cap)
             .saturating_mul(count.into())
             .saturating_add(terms.prepare_cap.into());
-        Amount(units.saturating_mul(terms.price.0).saturating_mul(BOND_CEILINGS))
+        let ceilings = units.saturating_mul(terms.price.0).saturating_mul(BOND_CEILINGS);
+        let in_time = |a_second: u128| a_second.max(1).saturating_mul((REPLICA_TIME_S / 2).into());
+        Amount(job.speed.map_or(ceilings, |speed| ceilings.min(in_time(speed.value))))
     }
 
     /// Whether we do for others what they need of us in this job, as long as it is open.
@@ -202,10 +249,7 @@ impl Machine {
             .ranges
             .iter()
             .filter(|(_, range)| range.is_duty())
-            .filter_map(|(id, range)| match range.role {
-                Role::Mate { due } => Some((*id, due)),
-                Role::Primary => None,
-            })
+            .filter_map(|(id, range)| range.due().map(|due| (*id, due)))
             .collect();
         for (id, due) in duties {
             if self.is_due(due, now) {
@@ -217,24 +261,30 @@ impl Machine {
     /// Waits in lines where that pays, and leaves others.
     pub(super) fn line_up(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let idle = self.slots.iter().any(|slot| slot.work == Work::Idle);
-        // Each line can bring a range at any time, and that has a quarter of an hour.
-        let mut taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
         let ids: Vec<_> = self
             .jobs
             .iter()
             .filter(|(_, job)| job.terms.replicated && !job.line.moving)
             .map(|(id, _)| *id)
             .collect();
+        if ids.is_empty() {
+            return;
+        }
+        // Each line can bring a range at any time, and that has a quarter of an hour.
+        let room = self.room_for_lines(now);
+        let mut taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
+        let mut kept = 0_usize;
         for id in ids {
             let Some(job) = self.jobs.get(&id) else { continue };
             let (line, deadline) = (job.line, job.terms.deadline);
             let may_wait = self.may_wait(job, now);
             let is_ready = job.phase == Phase::Ready && job.speed.is_some();
-            let joins = may_wait && is_ready && idle && taken < self.slots.len();
+            let joins = may_wait && is_ready && idle && taken < room;
             let wait =
                 Effect::Wait { job: id, bond: self.bond(job), min_price: job.floor(&self.rules) };
             let effect = match line.place {
-                Place::On if may_wait => {
+                Place::On if may_wait && kept < room => {
+                    kept = kept.saturating_add(1);
                     self.is_due(deadline, now);
                     continue;
                 }
@@ -261,3 +311,7 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;

@@ -79,9 +79,13 @@ impl World {
         self.later(TIME + 60_000, Later::DutyEnds(claim.range));
     }
 
+    /// Moves that nobody waits for any more: whoever starts again knows nothing of them.
+    pub(super) fn drop_moves(&mut self) {
+        self.mating.moving.clear();
+    }
+
     /// The keeper begins, or begins again, with what the chain says.
     pub(super) fn keep(&mut self) {
-        self.mating.moving.clear();
         let open = self.mating.duties.iter().filter(|(_, duty)| !duty.over);
         let open: Vec<_> = open.map(|(range, _)| *range).collect();
         let delay = 1 + self.draw(3_000);

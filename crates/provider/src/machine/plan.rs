@@ -203,21 +203,36 @@ impl Machine {
         }
     }
 
-    /// Puts held ranges on free slots, on one that has the job loaded if there is one.
+    /// Puts held ranges on free slots, on one that has the job loaded if there is one. What we were drawn for comes before
+    /// all that is ours, by its deadline: it cannot be given back, and to be late costs.
     fn run(&mut self, now: Millis, out: &mut Vec<Effect>) {
         if self.stands_still() {
             return;
         }
-        for by_loaded in [true, false] {
-            for id in self.ids(|stage| stage == Stage::Held) {
-                let ready = self.jobs.get(&id.job).is_some_and(|job| job.phase == Phase::Ready);
-                let Some(range) = self.ranges.get(&id).copied() else { continue };
-                if !ready || !self.is_due(range.not_before, now) {
-                    continue;
+        let held = self.ids(|stage| stage == Stage::Held);
+        let due = |id: &RangeId| self.ranges.get(id).and_then(Range::due);
+        let (mut duties, own): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|id| due(id).is_some());
+        duties.sort_by_key(due);
+        for ids in [duties, own] {
+            for by_loaded in [true, false] {
+                for id in &ids {
+                    self.run_held(*id, by_loaded, now, out);
                 }
-                let Some(slot) = self.free_slot(id.job, by_loaded) else { continue };
-                self.start(slot, id, now, out);
             }
+        }
+    }
+
+    /// Puts a held range on a free slot, if there is one for it.
+    fn run_held(&mut self, id: RangeId, by_loaded: bool, now: Millis, out: &mut Vec<Effect>) {
+        let ready = self.jobs.get(&id.job).is_some_and(|job| job.phase == Phase::Ready);
+        let held = |range: &&Range| range.stage == Stage::Held;
+        let Some(range) = self.ranges.get(&id).filter(held).copied() else { return };
+        if !ready || !self.is_due(range.not_before, now) {
+            return;
+        }
+        if let Some(slot) = self.free_slot(id.job, by_loaded) {
+            self.start(slot, id, now, out);
         }
     }
 
@@ -342,8 +357,18 @@ impl Machine {
         taken < self.rules.capacity().saturating_sub(kept) + freed
     }
 
-    /// The job that pays best per second, among those that can be asked now.
+    /// The job that pays best per second, among those that can be asked now and leave slots for what we can be drawn for.
     fn best_job(&mut self, now: Millis) -> Option<JobId> {
+        let long = self.may_take_long(now);
+        let ready = self.workable(now).into_iter();
+        let fits = |(id, _): &(JobId, u128)| long || !self.jobs.get(id).is_some_and(Job::is_long);
+        // Of equals the oldest, which is closest to its end.
+        let best = ready.filter(fits).max_by_key(|(id, value)| (*value, std::cmp::Reverse(*id)));
+        best.map(|(id, _)| id)
+    }
+
+    /// Jobs that can be asked now, with what a second of each pays.
+    pub(super) fn workable(&mut self, now: Millis) -> Vec<(JobId, u128)> {
         let candidates: Vec<_> = self
             .jobs
             .iter()
@@ -362,8 +387,7 @@ impl Machine {
         let ready = candidates
             .into_iter()
             .filter(|(.., sleep, pays)| self.is_awake(*sleep, now) && self.is_due(*pays, now));
-        // Of equals the oldest, which is closest to its end.
-        ready.max_by_key(|(id, value, ..)| (*value, std::cmp::Reverse(*id))).map(|(id, ..)| id)
+        ready.map(|(id, value, ..)| (id, value)).collect()
     }
 
     /// How much of a job to ask for: what fits half of its range timeout after what we already hold.

@@ -79,9 +79,22 @@ impl Range {
         Self { role: Role::Mate { due }, ..Self::new(claim) }
     }
 
+    /// Whether it has these tasks.
+    pub(super) fn is_of(&self, claim: &Claim) -> bool {
+        (self.claim.from, self.claim.count) == (claim.from, claim.count)
+    }
+
     /// Whether we are its second provider.
     pub(super) fn is_mates(&self) -> bool {
         self.role != Role::Primary
+    }
+
+    /// By when it must be stored, if we are its second provider.
+    pub(super) fn due(&self) -> Option<Millis> {
+        match self.role {
+            Role::Primary => None,
+            Role::Mate { due } => Some(due),
+        }
     }
 
     /// Whether the chain counts it as held by us.

@@ -192,6 +192,19 @@ fn a_dry_job_sleeps_until_it_is_topped_up() {
 }
 
 #[test]
+fn a_dry_job_goes_on_when_nobody_has_earned_the_second_part_of_a_range() {
+    let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
+    let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
+    let refused = Event::ClaimRefused { job: JOB, epoch: ask.epoch, why: Refusal::NoFunds };
+    assert_eq!(machine.step(refused, START), []);
+    let given = |provider| ChainEvent::MatePaid { range: range(3), provider, paid: Amount(70) };
+    let other = Event::Chain(given(Address::repeat_byte(9)));
+    assert_eq!(machine.step(other, START), [], "a mate has it");
+    let back = Event::Chain(given(Address::ZERO));
+    assert!(matches!(machine.step(back, START)[..], [Effect::Claim(_)]));
+}
+
+#[test]
 fn a_stake_that_is_too_low_for_a_job_is_said() {
     let (mut machine, effects) = calibrated(sample::rules(1), sample::terms(10));
     let Effect::Claim(ask) = effects[0] else { panic!("{effects:?}") };
@@ -326,6 +339,20 @@ fn earnings_are_withdrawn_above_the_threshold() {
         assert_eq!(effects.contains(&Effect::Withdraw), withdraws, "{effects:?}");
         machine.step(Event::WithdrawEnded { done: true }, START);
     }
+}
+
+#[test]
+fn what_came_in_for_something_else_is_withdrawn_as_well() {
+    let rules = Rules { withdraw_above: Some(Amount(10)), ..sample::rules(1) };
+    let (mut machine, _) = calibrated(rules, sample::terms(20));
+    let mut withdraws = |event| machine.step(event, START).contains(&Effect::Withdraw);
+    let seen = |free| Event::FreeSeen { free: Amount(free) };
+    assert!(!withdraws(seen(9)));
+    assert!(withdraws(seen(10)));
+    assert!(!withdraws(seen(10)), "it is on its way");
+    assert!(!withdraws(Event::WithdrawEnded { done: true }), "and was not seen a second time");
+    assert!(!withdraws(seen(0)));
+    assert!(withdraws(seen(11)));
 }
 
 #[test]

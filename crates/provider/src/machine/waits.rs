@@ -1,8 +1,8 @@
 //! Why no work comes of jobs that could be worked on. For people: nothing is decided by it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Machine,
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What a job waits for before a range of it is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
     /// Its program and inputs are not here and ready.
@@ -28,6 +28,21 @@ pub enum Wait {
     Price,
     /// The chain did not answer, or a trial failed; it is tried again by itself.
     Retry,
+}
+
+impl fmt::Display for Wait {
+    /// For a list: "3 jobs: ...".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Files => "their program and inputs are being fetched, or nobody has them",
+            Self::Trial => "one task is to be tried first",
+            Self::Work => "all tasks are given out",
+            Self::Funds => "their money is spent or set aside",
+            Self::Stake => "the stake is bound to work that is not paid yet",
+            Self::Price => "their price is still below the least",
+            Self::Retry => "asked again soon",
+        })
+    }
 }
 
 impl Machine {

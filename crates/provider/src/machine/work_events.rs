@@ -72,11 +72,14 @@ impl Machine {
             Event::SettleEnded { job, done } => self.settle_ended(job, done, now),
             Event::ExpireEnded { job, done } => self.expire_ended(job, done, now),
             Event::WithdrawEnded { done } => self.withdraw_ended(done, now),
+            // One that crosses a withdrawal may be of before it.
+            Event::FreeSeen { .. } if self.withdrawing => {}
+            Event::FreeSeen { free } => self.to_withdraw = free,
             Event::Tick => {}
             Event::Drain => self.draining = true,
             Event::Rest(rest) => self.owner_wants(rest, out),
             Event::Crowded(crowded) => self.crowded = crowded,
-            Event::Drawn { claim, due } => self.drawn(claim, due),
+            Event::Drawn { claim, due } => self.drawn(claim, due, now, out),
             Event::Duty { range } => {
                 self.duties.insert(range);
             }
@@ -91,6 +94,9 @@ impl Machine {
             Some(range) if range.stage == Stage::Storing && range.is_mates() => {
                 range.enter(Stage::Kept, now);
                 let Claim { from, count, .. } = range.claim;
+                if let Some(job) = self.jobs.get_mut(&id.job) {
+                    job.line.has_done();
+                }
                 out.push(Effect::Found { range: id, from, count, commitment });
             }
             Some(range) if range.stage == Stage::Storing => {

@@ -2,6 +2,7 @@
 //! transactions whose receipts are lost, logs that come late, other providers, a client, and crashes of
 //! the machine itself. Everything is drawn from one seed. Every effect is checked as it is asked for.
 
+#[path = "errands.rs"]
 mod errands;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,6 +161,7 @@ impl World {
     pub(super) fn start(&mut self) {
         self.machine = Machine::new(self.rules.clone());
         self.todo.retain(|_, what| matches!(what, Later::Other(_) | Later::DutyEnds(_)));
+        self.drop_moves();
         self.slots.fill(None);
         self.frozen.clear();
         self.running.clear();

@@ -7,7 +7,7 @@ use alloy::{rpc::types::Filter, sol_types::SolEvent};
 use alloy_primitives::{Address, Bytes, U256};
 use tilth_blobs::{Blobs, Config as BlobsConfig, SequenceBounds, Tag};
 use tilth_chain::Clock;
-use tilth_client::{Contacts, money};
+use tilth_client::{Contacts, earnings, money};
 use tilth_contracts::{AuditState, Audits, JobBook, Registry, SeatState};
 use tilth_protocol::{Contact, ContentHash, ContentRef, RangeId, amount::GRAIN};
 use tilth_provider::{Auditor, auditor};
@@ -194,6 +194,15 @@ async fn one_flipped_bit_costs_the_bond_and_the_job_ends_right() {
     client.check_outputs(&world, &agreed, &order.script).await;
     assert_eq!(stake_of(&world, &cheat).await, 0, "the bond is gone");
     assert_eq!(stake_of(&world, &honest).await, 50 * GRAIN);
+    // Its own account says so: each cut once, and of this job. What it did right may have been paid.
+    let link = client.jobs.account().link();
+    let entries = earnings::of(link, 0, cheat.address).await.unwrap();
+    let sums = earnings::sums(&entries, |_| String::new()).unwrap()[0].sums;
+    assert_eq!(sums.lost.0, 50 * GRAIN, "{entries:?}");
+    let of_job = |entry: &earnings::Entry| entry.source.range().map(|range| range.job);
+    assert!(entries.iter().all(|entry| of_job(entry) == Some(agreed.job)), "{entries:?}");
+    let entries = earnings::of(link, 0, honest.address).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.lost.0).sum::<u128>(), 0, "{entries:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

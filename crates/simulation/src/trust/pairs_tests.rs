@@ -91,8 +91,10 @@ impl Play {
         let at = self.scene.farm.addresses().job_book;
         let (provider, paid, fee) = mate;
         self.tell(at, 30, &JobBook::MateSettled { jobId: 1, seq: 0, provider, paid, fee });
-        let (provider, (paid, fee), resultRoot) = (who(1), primary, B256::ZERO);
-        let event = JobBook::RangeSettled { jobId: 1, seq: 0, provider, paid, fee, resultRoot };
+        let (provider, (paid, fee)) = (who(1), primary);
+        let root = B256::ZERO;
+        let event =
+            JobBook::RangeSettled { jobId: 1, seq: 0, provider, paid, fee, resultRoot: root };
         self.tell(at, 30, &event);
     }
 }

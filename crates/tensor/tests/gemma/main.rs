@@ -1,5 +1,6 @@
 //! Gemma 3 from both containers: a small model as it is published, against its definition in double precision, and its
 //! tokenizer against llama.cpp's. The published weights are under Gemma's terms, so nothing here fetches them.
+#![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 #![allow(
     clippy::cast_possible_truncation,

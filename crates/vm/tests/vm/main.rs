@@ -5,6 +5,7 @@ mod adversaries;
 mod bombs;
 mod instrumentation;
 mod isolation;
+mod language;
 mod refusals;
 mod support;
 mod wasi;

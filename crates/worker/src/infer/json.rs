@@ -4,20 +4,39 @@
 //! read it: long runs of white space, objects deeper than [`MAX_DEPTH`], halves of surrogates, and white space around
 //! the whole.
 
+use super::automaton::{Automaton, Place, Reach};
+
 /// Objects and lists inside each other: one bit each.
 const MAX_DEPTH: u8 = 64;
 /// White space in a row: a line's end, and the deepest line's beginning by two.
 const MAX_SPACES: u8 = 2 * MAX_DEPTH + 2;
 
-/// How far one piece of text can lead at most: what it opens, closes and leaves blank, wherever it stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reach {
-    /// Brackets and braces that open.
-    pub(crate) opened: u8,
-    /// Those that close.
-    pub(crate) closed: u8,
-    /// White space.
-    pub(crate) spaces: u8,
+/// Any object.
+#[derive(Debug)]
+pub(crate) struct AnyObject;
+
+impl Automaton for AnyObject {
+    type At = Json;
+
+    fn begin(&self) -> Json {
+        Json::BEGIN
+    }
+
+    fn with(&self, at: Json, byte: u8) -> Option<Json> {
+        at.with(byte)
+    }
+
+    fn is_whole(&self, at: Json) -> bool {
+        at.is_whole()
+    }
+
+    fn class(&self, at: Json, reach: Reach) -> Json {
+        at.class(reach)
+    }
+
+    fn place(&self, class: Json) -> Place {
+        Place::Any(class)
+    }
 }
 
 /// Where in an object a text is that began as one.
@@ -54,8 +73,9 @@ enum State {
     Whole,
 }
 
+/// Where in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Letter {
+pub(super) enum Letter {
     First,
     /// Behind a backslash.
     Escape,
@@ -72,8 +92,9 @@ enum Letter {
     },
 }
 
+/// Where in a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Number {
+pub(super) enum Number {
     Minus,
     Zero,
     Digits,
@@ -85,8 +106,18 @@ enum Number {
 }
 
 impl Number {
+    /// Of this first byte, if it can be one.
+    pub(super) fn begin(byte: u8) -> Option<Self> {
+        match byte {
+            b'-' => Some(Self::Minus),
+            b'0' => Some(Self::Zero),
+            b'1'..=b'9' => Some(Self::Digits),
+            _ => None,
+        }
+    }
+
     /// With this byte, if it belongs to it.
-    fn with(self, byte: u8) -> Option<Self> {
+    pub(super) fn with(self, byte: u8) -> Option<Self> {
         match (self, byte) {
             (Self::Minus, b'0') => Some(Self::Zero),
             (Self::Minus, b'1'..=b'9') | (Self::Digits, b'0'..=b'9') => Some(Self::Digits),
@@ -99,14 +130,14 @@ impl Number {
         }
     }
 
-    fn may_end(self) -> bool {
+    pub(super) fn may_end(self) -> bool {
         matches!(self, Self::Zero | Self::Digits | Self::Fraction | Self::Power)
     }
 }
 
 impl Letter {
     /// Behind this byte of a text; `None` if it may not be there. The closing mark is not among them.
-    fn with(self, byte: u8) -> Option<Self> {
+    pub(super) fn with(self, byte: u8) -> Option<Self> {
         let more = |left, low, high| Some(Self::More { left, low, high });
         match (self, byte) {
             (Self::First, b'\\') => Some(Self::Escape),
@@ -214,10 +245,7 @@ impl Json {
             b't' => State::Word(b"rue"),
             b'f' => State::Word(b"alse"),
             b'n' => State::Word(b"ull"),
-            b'-' => State::Number(Number::Minus),
-            b'0' => State::Number(Number::Zero),
-            b'1'..=b'9' => State::Number(Number::Digits),
-            _ => return None,
+            _ => State::Number(Number::begin(byte)?),
         };
         Some(Self { state, spaces: 0, ..self })
     }

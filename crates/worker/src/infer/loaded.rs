@@ -16,9 +16,12 @@ use tilth_tensor::{
 };
 
 use super::{
-    lexicon::{Lexicon, Object},
+    json::AnyObject,
+    lexicon::{Held, Lexicon},
     mapping::Mapping,
-    prompt, tensor_problem,
+    prompt,
+    shape::Shape,
+    tensor_problem,
 };
 
 /// Weights per unit and token.
@@ -82,16 +85,27 @@ impl Loaded {
         Ok(Self { model: Arc::new(model), tokenizer, template, lexicon, name, weight })
     }
 
+    fn lexicon(&self) -> Option<Arc<Lexicon>> {
+        let vocabulary = self.model.architecture().vocabulary;
+        let make = || Lexicon::new(&self.tokenizer, vocabulary).map(Arc::new);
+        self.lexicon.get_or_init(make).clone()
+    }
+
     /// What an answer is held to, for the engine; `None` if this model's cannot be.
     #[allow(clippy::option_option, reason = "no form is none that cannot be")]
-    pub(crate) fn form(&self, form: infer::Form) -> Option<Option<Box<dyn Form>>> {
+    pub(crate) fn form(&self, form: &infer::Form) -> Option<Option<Box<dyn Form>>> {
         match form {
             infer::Form::Text => Some(None),
-            infer::Form::JsonObject => {
-                let vocabulary = self.model.architecture().vocabulary;
-                let make = || Lexicon::new(&self.tokenizer, vocabulary).map(Arc::new);
-                let lexicon = self.lexicon.get_or_init(make).clone()?;
-                Some(Some(Box::new(Object::new(lexicon))))
+            infer::Form::JsonObject => Some(Some(Box::new(Held::new(self.lexicon()?, AnyObject)))),
+            infer::Form::Schema(schema) => {
+                let lexicon = self.lexicon()?;
+                // Or a key might be begun that nothing can end.
+                let mut literals = schema.literals().flat_map(str::bytes);
+                if !literals.all(|byte| lexicon.has(byte)) {
+                    return None;
+                }
+                let shape = Shape::new((**schema).clone());
+                Some(Some(Box::new(Held::new(lexicon, shape))))
             }
         }
     }
@@ -132,4 +146,27 @@ fn weight(blob: &Blob) -> u64 {
         _ => 0,
     });
     weights.fold(0, u64::saturating_add).div_ceil(WEIGHTS_PER_UNIT).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_tensor::import::{Family, synthetic};
+
+    use super::*;
+    use crate::infer::shape::tests::example_schema;
+
+    #[test]
+    fn a_schema_needs_each_byte_of_its_keys_and_texts_as_a_token() {
+        let blob = Blob::open(Arc::new(synthetic(Family::Llama, 1).unwrap())).unwrap();
+        let form = infer::Form::Schema(Box::new(example_schema()));
+        let loaded = Loaded::of(&blob).unwrap();
+        let all = loaded.lexicon().unwrap();
+        assert!(loaded.form(&form).is_some_and(|form| form.is_some()));
+        // In a key, and the first byte of a letter of a text.
+        for byte in [b'm', 0xc3] {
+            let fewer = Loaded::of(&blob).unwrap();
+            fewer.lexicon.set(Some(Arc::new(all.without(byte)))).unwrap();
+            assert!(fewer.form(&form).is_none() && fewer.form(&infer::Form::JsonObject).is_some());
+        }
+    }
 }

@@ -1,7 +1,10 @@
 use std::{io::Cursor, path::PathBuf};
 
 use tilth_protocol::{
-    infer::{End, Form, Message, Piece, Prompt, Said},
+    infer::{
+        End, Form, Message, Piece, Prompt, Said, Schema,
+        schema::{Field, Kind, Node},
+    },
     worker::write_frame,
 };
 use tilth_tensor::import::{Family, synthetic};
@@ -200,4 +203,46 @@ fn answers_that_are_to_be_objects_are_that_or_are_cut_off_in_one() {
     assert_eq!(answer(&alone, 2), answer(&found, 2));
     let likely = |said: &[Said]| said[0].likely.as_ref().unwrap().1.clone();
     assert_eq!(likely(&answer(&found, 0).0), likely(&said));
+}
+
+#[test]
+fn answers_that_are_to_keep_to_a_schema_do_or_are_cut_off_before_they_could() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model(&folder);
+    let held = |seed, most, schema: &Schema| Parameters {
+        most,
+        temperature: 1 << 16,
+        seed,
+        form: Form::Schema(Box::new(schema.clone())),
+        ..Parameters::default()
+    };
+    let example = shape::tests::example_schema();
+    let plain = |kind| Node { kind, or_null: false };
+    let field = Field { key: "ok".into(), node: 1, required: true };
+    let nodes = vec![plain(Kind::Object(vec![field])), plain(Kind::Boolean)];
+    let short = Schema::new(nodes).unwrap();
+    let mut orders = vec![load(&path)];
+    orders.extend((0..4).map(|id| ask(id, "The quick brown", held(id, 60, &example))));
+    // The longest answer has so many bytes, most of them white space.
+    orders.extend((4..6).map(|id| ask(id, "x", held(id, 150, &short))));
+    let found = talk(orders.clone(), |found| ended(found, 6));
+    let shape = shape::Shape::new(example);
+    for id in 0..4 {
+        let (_, text, end) = answer(&found, id);
+        let is_whole = shape::tests::is_whole(&shape, text.as_bytes());
+        // A letter that was cut is shown as one that is none.
+        let begun = text.trim_end_matches('\u{fffd}');
+        assert!(shape::tests::begins(&shape, begun.as_bytes()), "{text:?}");
+        assert_eq!(is_whole, end == Some(End::Stop), "{text:?} {end:?}");
+        assert!(text.starts_with('{'), "{text:?}");
+    }
+    for id in 4..6 {
+        let (_, text, end) = answer(&found, id);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(end == Some(End::Stop) && value["ok"].is_boolean(), "{text:?}");
+        assert_eq!(value.as_object().unwrap().len(), 1);
+    }
+    // The same alone.
+    let alone = talk(vec![orders[0].clone(), orders[3].clone()], |found| ended(found, 1));
+    assert_eq!(answer(&alone, 2), answer(&found, 2));
 }

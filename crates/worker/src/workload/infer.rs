@@ -135,7 +135,7 @@ impl Answers {
     fn question(&self, index: TaskIndex) -> Result<Asked, Failed> {
         let trap = |text: String| Failed(Status::Trap, text);
         // A task says nothing of the form: it is the program's.
-        let form = self.loaded.form(self.parameters.form);
+        let form = self.loaded.form(&self.parameters.form);
         let form = form.ok_or_else(|| trap(NO_FORM.to_owned()))?;
         let line = self.prompts.get(index as usize);
         let line = line.ok_or_else(|| trap(format!("there is no line {index}")))?;

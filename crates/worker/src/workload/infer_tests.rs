@@ -97,3 +97,26 @@ fn programs_that_are_none_are_refused() {
     (INFER.compile)(&source, &artifact).unwrap_err();
     assert!(!artifact.exists());
 }
+
+#[test]
+fn answers_keep_to_the_schema_of_their_job() {
+    use tilth_protocol::infer::{
+        Form, Schema,
+        schema::{Field, Kind, Node},
+    };
+    let plain = |kind| Node { kind, or_null: false };
+    let field = Field { key: "ok".into(), node: 1, required: true };
+    let nodes = vec![plain(Kind::Object(vec![field])), plain(Kind::Boolean)];
+    let form = Form::Schema(Box::new(Schema::new(nodes).unwrap()));
+    // The longest has 148 bytes, most of them white space.
+    let warm = Parameters { most: 150, temperature: 1 << 16, form, ..Parameters::default() };
+    let job = job("\"x\"\n{\"prompt\":\"x\",\"seed\":8}", warm);
+    for done in run(&job, LIMITS, 0..2) {
+        assert_eq!(done.status, Status::Ok, "{done:?}");
+        let answer: serde_json::Value = serde_json::from_slice(&done.output).unwrap();
+        assert_eq!(answer["finish_reason"], "stop", "{answer}");
+        let text = answer["text"].as_str().unwrap();
+        let said: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert!(said["ok"].is_boolean() && said.as_object().unwrap().len() == 1, "{text}");
+    }
+}

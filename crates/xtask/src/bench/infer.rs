@@ -36,20 +36,40 @@ fn figures(text: &str) -> anyhow::Result<Vec<Figure>> {
         .collect()
 }
 
-pub fn run(report: &mut Report) -> anyhow::Result<()> {
+/// The model for both, and what runs the peer.
+pub struct Prepared {
+    /// Ours.
+    pub blob: String,
+    /// The peer's, every matrix as Q8_0.
+    pub eight: String,
+    /// Python with the peer.
+    pub python: String,
+}
+
+/// Fetches and imports what is missing.
+pub fn prepare() -> anyhow::Result<Prepared> {
     let folder = models::fetch()?;
-    let infer = built("examples/infer");
     let path = |name: &str| folder.join(name).display().to_string();
     let (file, blob, eight) =
         (path("SmolLM2-135M-Instruct.Q4_1.gguf"), path("smollm2.blob"), path("smollm2.q8.gguf"));
-    output(&infer, &["import", &file, &blob])?;
+    output(&built("examples/infer"), &["import", &file, &blob])?;
     let python = models::environment(&folder, "llama", PEER)?;
-    let script = root().join("crates/xtask/src/bench/llama.py").display().to_string();
     if !folder.join("smollm2.q8.gguf").exists() {
         let partial = path("smollm2.q8.partial");
-        output(&python, &[&script, "requantise", &file, &partial])?;
+        output(&python, &[&script(), "requantise", &file, &partial])?;
         std::fs::rename(&partial, &eight)?;
     }
+    Ok(Prepared { blob, eight, python })
+}
+
+/// What runs llama.cpp.
+pub fn script() -> String {
+    root().join("crates/xtask/src/bench/llama.py").display().to_string()
+}
+
+pub fn run(report: &mut Report) -> anyhow::Result<()> {
+    let Prepared { blob, eight, python } = prepare()?;
+    let (infer, script) = (built("examples/infer"), script());
     for threads in ["1", "2"] {
         let ours = figures(&output(&infer, &["speed", &blob, threads])?)?;
         let theirs = figures(&output(&python, &[&script, "speed", &eight, threads])?)?;

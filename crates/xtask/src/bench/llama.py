@@ -2,8 +2,10 @@
 
 llama.py requantise FROM.gguf TO.gguf      every matrix as Q8_0
 llama.py speed MODEL.gguf THREADS
+llama.py serve MODEL.gguf SEQUENCES THREADS    its own server; says its address and runs until it is stopped
 """
 
+import signal
 import sys
 import threading
 import time
@@ -38,21 +40,30 @@ def requantise(source, target):
     writer.close()
 
 
-def speed(model, threads):
+def start(model, sequences, threads):
     import xllamacpp
 
-    def server(sequences):
-        params = xllamacpp.CommonParams()
-        params.model.path = model
-        params.n_gpu_layers = 0
-        params.n_ctx = 640 * sequences
-        params.n_parallel = sequences
-        params.n_batch = params.n_ubatch = 512
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
-        params.cache_prompt = False
-        params.cache_ram_mib = 0
-        params.verbosity = -1
-        return xllamacpp.Server(params)
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.n_gpu_layers = 0
+    params.n_ctx = 640 * sequences
+    params.n_parallel = sequences
+    params.n_batch = params.n_ubatch = 512
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
+    params.cache_prompt = False
+    params.cache_ram_mib = 0
+    params.verbosity = -1
+    return xllamacpp.Server(params)
+
+
+def serve(model, sequences, threads):
+    server = start(model, int(sequences), threads)
+    print(server.listening_address, flush=True)
+    signal.pause()
+
+
+def speed(model, threads):
+    import xllamacpp
 
     def complete(server, prompt, most):
         request = {"prompt": prompt, "n_predict": most, "temperature": 0.0, "top_k": 1, "samplers": ["top_k"],
@@ -63,7 +74,7 @@ def speed(model, threads):
         print(f"{what}: {count / wall:.1f} tokens/s wall, {count / max(used, 0.01):.1f} tokens per CPU second", flush=True)
 
     print("kernels llama.cpp", xllamacpp.get_system_info().strip())
-    one = server(1)
+    one = start(model, 1, threads)
     complete(one, TEXT[:400], 4)
     for what, prompt, most in [("prefill", 512, 1), ("decode", 1, 64), ("decode after 512", 512, 64)]:
         # Token numbers beyond the specials; which ones does not matter to the time.
@@ -78,7 +89,7 @@ def speed(model, threads):
         used *= wall / (wall + timings[other + "_ms"] / 1000)
         report(what, count, wall, used)
     del one
-    eight = server(8)
+    eight = start(model, 8, threads)
     complete(eight, TEXT[:400], 4)
     answers = [threading.Thread(target=complete, args=(eight, [300 + i], 32)) for i in range(8)]
     before, wall = time.process_time(), time.perf_counter()
@@ -89,4 +100,4 @@ def speed(model, threads):
     report("batch of 8", 8 * 32, time.perf_counter() - wall, time.process_time() - before)
 
 
-{"requantise": requantise, "speed": speed}[sys.argv[1]](*sys.argv[2:])
+{"requantise": requantise, "serve": serve, "speed": speed}[sys.argv[1]](*sys.argv[2:])

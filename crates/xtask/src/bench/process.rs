@@ -118,6 +118,15 @@ pub fn measure(program: &str, args: &[&str]) -> anyhow::Result<Finished> {
     Ok(Finished { stdout, wall, cpu })
 }
 
+/// CPU seconds of a process that runs, of all its threads; not of its children.
+pub fn process_cpu(pid: u32) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = text.rsplit_once(')').context("its stat is not as it should be")?;
+    let ticks =
+        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
+}
+
 /// CPU seconds that the whole machine has spent so far on user, nice and system time. Workers in the
 /// sandbox are not children of the farm's process, so only this counts all of them; the machine must
 /// be otherwise idle.
