@@ -2,9 +2,10 @@
 //! asks for holders; the auditors that are drawn, who fetch what it has made, sign and keep it; and the client, whose
 //! deposit pays for that.
 //!
-//! [`Machine`] decides, a pure state machine that is the same for all parties; [`view`] reads an ask from the chain. A client
-//! that has a range acknowledges it, and nothing of this is needed; its machine sees to it that the deposit reaches, asks
-//! where the provider does not, ends asks whose ranges are over, and takes back what is left.
+//! [`Machine`] decides, a pure state machine that is the same for all parties; [`Keeper`] follows the contracts and carries
+//! out what it decides; [`look`] reads an ask from the chain. A client that has a range acknowledges it, and nothing of this
+//! is needed; its machine sees to it that the deposit reaches, asks where the provider does not, ends asks whose ranges are
+//! over, and takes back what is left.
 //!
 //! The rules are `docs/decisions/0018-replicas-and-availability.md` ("A kept range").
 
@@ -14,6 +15,7 @@ mod checks;
 #[cfg(test)]
 mod contract;
 mod heard;
+mod keeper;
 mod machine;
 #[cfg(test)]
 mod properties;
@@ -27,6 +29,7 @@ mod world;
 
 pub use self::{
     heard::heard,
+    keeper::{Hand, Keeper, Post},
     machine::Machine,
     view::{View, look},
     words::{Effect, Event, Part, Party, Role, Rules, Standing},

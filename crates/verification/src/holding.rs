@@ -13,6 +13,7 @@
 //! `contracts/src/libraries/HoldRules.sol` holds the same rules; both read `vectors/trust.json`.
 
 use alloy_primitives::U256;
+use tilth_protocol::{Leaf, Limits, RangeManifest, leaf::MAX_RANGE_TASKS};
 
 use crate::{
     arithmetic::{ONE, Share},
@@ -32,8 +33,19 @@ pub const NOT_HELD: Share = Share(ONE.0 / 10);
 /// Longest time for which a range is kept, seconds.
 pub const MAX_KEEP_S: u32 = 366 * 86_400;
 
+/// Shortest time for which anybody has a range kept, seconds: shorter than that nobody could look at it.
+pub const MIN_KEEP_S: u32 = 3_600;
+
 /// Of a fee one of so many parts is paid when it is signed for.
 const PARTS: u8 = 2;
+/// What a MiB must pay at least, as a part (1/x) of the least fee of an audit: to fetch it, and to keep it for a day. The
+/// contract asks for none of this. Who holds and who provides does: the one is not paid for its line and its disk
+/// otherwise, and the other is paid only if the first one holds what it has made.
+const LEAST_MIB_PART: u128 = 1_000;
+const LEAST_MIB_DAY_PART: u128 = 100_000;
+/// No range of a job has more of its tasks than this part (1/x) of what each expected slot would have
+/// (`Sizing.SHARE_OF_REST`).
+const SHARE_OF_REST: u32 = 2;
 const DAY_S: u32 = 86_400;
 
 /// What a client offers to holders.
@@ -50,6 +62,25 @@ pub struct Prices {
 }
 
 impl Prices {
+    /// The least that holders and providers take.
+    ///
+    /// `least`: least fee of an audit, base units.
+    pub fn usual(least: u128, max_mib: u32, keep_seconds: u32) -> Self {
+        let [per_mib, per_mib_day] =
+            [LEAST_MIB_PART, LEAST_MIB_DAY_PART].map(|part| least.div_ceil(part));
+        Self { max_mib, per_mib, per_mib_day, keep_seconds }
+    }
+
+    /// Whether holders and providers take them.
+    ///
+    /// `least`: least fee of an audit, base units.
+    pub fn are_fair(&self, least: u128) -> bool {
+        let usual = Self::usual(least, self.max_mib, self.keep_seconds);
+        self.per_mib >= usual.per_mib
+            && self.per_mib_day >= usual.per_mib_day
+            && (MIN_KEEP_S..=MAX_KEEP_S).contains(&self.keep_seconds)
+    }
+
     /// What a vote earns when it is signed for so much content, base units; what fits no 128 bits counts as the most that does.
     ///
     /// `least`: least fee of an audit, base units.
@@ -99,6 +130,25 @@ pub fn named<Owner>(
 /// Size of content of so many bytes as it is asked for, MiB rounded up, at least 1; `None`: larger than any ask.
 pub fn mib_of(bytes: u64) -> Option<u32> {
     u32::try_from(bytes.div_ceil(1 << 20).max(1)).ok()
+}
+
+/// Bytes of what a range with these leaves has made: its manifest and its outputs, those that are alike counted each, as
+/// they are fetched.
+pub fn bytes_of(leaves: &[Leaf]) -> u64 {
+    let manifest = RangeManifest::max_bytes(u32::try_from(leaves.len()).unwrap_or(u32::MAX));
+    let outputs = leaves.iter().filter(|leaf| leaf.blob().is_some()).map(|leaf| leaf.size);
+    outputs.fold(manifest as u64, u64::saturating_add)
+}
+
+/// Size of the largest content that a range of a job can have, MiB; `None`: larger than any ask. A deposit that names less
+/// pays for no range of which all outputs are as large as they may be, so no provider takes its job.
+///
+/// `tasks`: those of the job; `parallelism`: the slots it expects.
+pub fn largest_mib(limits: &Limits, tasks: u32, parallelism: u16) -> Option<u32> {
+    let share = tasks / u32::from(parallelism.max(1)).saturating_mul(SHARE_OF_REST);
+    let count = share.clamp(1, MAX_RANGE_TASKS);
+    let manifest = RangeManifest::max_bytes(count.saturating_add(1)) as u64;
+    mib_of(u64::from(count).saturating_mul(limits.output_bytes).saturating_add(manifest))
 }
 
 #[cfg(test)]
@@ -178,6 +228,40 @@ mod tests {
             assert_eq!(mib_of(bytes), Some(size), "{bytes}");
         }
         assert_eq!(mib_of(u64::MAX), None);
+    }
+
+    #[test]
+    fn nobody_holds_for_less_than_the_usual_prices() {
+        let least = 10_000_000;
+        let usual = Prices::usual(least, 30, 7 * DAY_S);
+        assert_eq!((usual.per_mib, usual.per_mib_day), (10_000, 100));
+        assert!(usual.are_fair(least) && !usual.are_fair(least + 1));
+        for worse in [
+            Prices { per_mib: 9_999, ..usual },
+            Prices { per_mib_day: 99, ..usual },
+            Prices { keep_seconds: MIN_KEEP_S - 1, ..usual },
+            Prices { keep_seconds: MAX_KEEP_S + 1, ..usual },
+        ] {
+            assert!(!worse.are_fair(least), "{worse:?}");
+        }
+    }
+
+    #[test]
+    fn no_range_is_larger_than_its_job_allows() {
+        let mib = 1 << 20;
+        let limits =
+            Limits { unit_cap: 1, prepare_cap: 0, memory_bytes: 1 << 20, output_bytes: mib };
+        // A hundredth of the job and its manifest.
+        assert_eq!(largest_mib(&limits, 1_000, 50), Some(11));
+        assert_eq!(largest_mib(&limits, 1, 50), Some(2), "a task is given out whole");
+        assert_eq!(largest_mib(&limits, 1, 0), Some(2));
+        let huge = Limits { output_bytes: u64::MAX, ..limits };
+        assert_eq!(largest_mib(&huge, 1, 1), None);
+
+        let leaves: Vec<_> = (0..10).map(|index| Leaf::finished(index, &[7; 90], 1)).collect();
+        let inline = [Leaf::finished(10, &[1; 32], 1)];
+        assert_eq!(bytes_of(&leaves), RangeManifest::max_bytes(10) as u64 + 900);
+        assert_eq!(bytes_of(&inline), RangeManifest::max_bytes(1) as u64, "it is in its leaf");
     }
 
     #[test]
