@@ -14,6 +14,7 @@ mod case;
 mod checks;
 #[cfg(test)]
 mod contract;
+mod deposit;
 mod heard;
 mod keeper;
 mod machine;
@@ -28,6 +29,7 @@ mod words;
 mod world;
 
 pub use self::{
+    deposit::{Deposit, keep_seconds, least_fee, prices_of},
     heard::heard,
     keeper::{Hand, Keeper, Post},
     machine::Machine,

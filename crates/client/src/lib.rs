@@ -43,7 +43,7 @@ pub mod waiting;
 pub use account::Account;
 pub use chain::ChainError;
 pub use chronicle::{Chronicle, Mate, RangeView, Share, Totals};
-pub use collect::{CollectError, collect};
+pub use collect::{CollectError, Shelf, collect, collect_on};
 pub use contacts::Contacts;
 pub use follow::{Follow, Following, News, Scope};
 pub use jobs::{Agreed, JobError, Jobs, Listed};

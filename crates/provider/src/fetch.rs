@@ -4,7 +4,7 @@
 //! All of it happens before the first claim, so a client that does not serve its inputs costs nobody a
 //! range. Doing it again is quick when everything is in place, and mends what is not.
 
-mod checks;
+pub(crate) mod checks;
 pub(crate) mod layout;
 
 use std::{

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use tilth_blobs::Blobs;
 use tilth_client::{
     audit::{Hand as AuditHand, Keeper},
+    holding::{Hand as HoldHand, Keeper as HoldKeeper},
     mates::{Hand as MateHand, Keeper as MateKeeper},
 };
 use tilth_sandbox::{CommandLine, Confinement, Limits as Cage, Program};
@@ -95,6 +96,17 @@ impl Running {
     pub(crate) fn keep_replicas<H: MateHand>(&self, keeper: MateKeeper<H>) {
         let stop = self.scope.token();
         self.scope.spawn("replicas", OnFailure::StopAll, async move {
+            tokio::select! {
+                () = stop.cancelled() => Ok(()),
+                ended = keeper.keep() => ended,
+            }
+        });
+    }
+
+    /// Follows kept ranges as long as the role runs.
+    pub(crate) fn keep_held<H: HoldHand>(&self, keeper: HoldKeeper<H>) {
+        let stop = self.scope.token();
+        self.scope.spawn("kept ranges", OnFailure::StopAll, async move {
             tokio::select! {
                 () = stop.cancelled() => Ok(()),
                 ended = keeper.keep() => ended,

@@ -55,6 +55,8 @@ pub struct Status {
     pub audits: Option<usize>,
     /// The same of replicated ranges, of which it is provider or mate.
     pub replicas: Option<usize>,
+    /// Its kept ranges that are handed in and not held yet: to be away for some hours costs a tenth of their value.
+    pub kept: Option<usize>,
     /// Open jobs that it would work on, by what they wait for.
     pub waiting: BTreeMap<Wait, usize>,
     /// Open jobs that it leaves alone, by why.
@@ -146,6 +148,7 @@ impl Status {
             stored_bytes: 0,
             crowded: false,
             audits: None,
+            kept: None,
             replicas: None,
             waiting: BTreeMap::new(),
             ignored: BTreeMap::new(),

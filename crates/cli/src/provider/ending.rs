@@ -77,6 +77,8 @@ struct Left {
     held: usize,
     unsettled: usize,
     audits: Option<usize>,
+    /// Ranges that auditors are to hold and cannot fetch elsewhere.
+    kept: usize,
     /// Ranges of others that it owes as a mate.
     mates: usize,
     /// Replicated jobs in which it can still be drawn as one.
@@ -93,6 +95,7 @@ impl Left {
             held: status.held,
             unsettled: status.unsettled,
             audits: *provider.at_stake().borrow(),
+            kept: status.kept.unwrap_or(0),
             mates: status.mates,
             lines: status.lines.saturating_add(status.bonds),
             now: clock::now() / 1_000,
@@ -101,7 +104,7 @@ impl Left {
 
     /// For people, the dearest first.
     fn lines(&self) -> Vec<String> {
-        let Self { held, unsettled, audits, mates, lines: drawable, now } = *self;
+        let Self { held, unsettled, audits, kept, mates, lines: drawable, now } = *self;
         let before = time(now.saturating_add(AWAY_MOST));
         let mut lines = Vec::new();
         match audits {
@@ -120,6 +123,12 @@ impl Left {
                 "as mate it owes {mates} ranges of others, and for an hour it can be drawn in \
                  {drawable} jobs: one that is not done in a quarter of an hour costs a tenth of \
                  its value"
+            ));
+        }
+        if kept > 0 {
+            lines.push(format!(
+                "{kept} ranges are to be fetched here by auditors who hold them for their clients: one \
+                 that too few of them get in some hours is not paid, and costs a tenth of its value"
             ));
         }
         if held > 0 {
@@ -151,7 +160,8 @@ mod tests {
     fn what_is_left_open_is_said_with_the_time_to_be_back() {
         // 23:40:59 UTC.
         let now = 86_400 * 20_000 + 23 * 3_600 + 40 * 60 + 59;
-        let left = Left { held: 0, unsettled: 0, audits: Some(0), mates: 0, lines: 0, now };
+        let left =
+            Left { held: 0, unsettled: 0, audits: Some(0), kept: 0, mates: 0, lines: 0, now };
         assert_eq!(left.lines(), Vec::<String>::new());
         let lines = Left { unsettled: 4, audits: Some(3), ..left }.lines();
         assert!(lines[0].starts_with("3 ranges wait for audits"), "{lines:?}");
@@ -162,6 +172,8 @@ mod tests {
         assert!(lines.len() == 2 && lines[1].starts_with("1 ranges are claimed"), "{lines:?}");
         let lines = Left { lines: 2, ..left }.lines();
         assert!(lines.len() == 1 && lines[0].contains("drawn in 2 jobs"), "{lines:?}");
+        let lines = Left { kept: 2, ..left }.lines();
+        assert!(lines.len() == 1 && lines[0].starts_with("2 ranges are to be fetched"), "{lines:?}");
         let lines = Left { mates: 1, ..left }.lines();
         assert!(lines.len() == 1 && lines[0].contains("owes 1 ranges"), "{lines:?}");
     }

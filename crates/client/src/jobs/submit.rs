@@ -1,6 +1,6 @@
 //! Submitting: everything is checked and stored before money moves.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{
@@ -15,7 +15,11 @@ use tilth_contracts::{JobBook, Ledger, Terms};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 
 use super::{Agreed, JobError, Jobs, Note, write_whole};
-use crate::{ChainError, job_file::PreparedJob};
+use crate::{
+    ChainError,
+    holding::{Deposit, least_fee},
+    job_file::PreparedJob,
+};
 
 /// What a job locks, and its challenge window in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,18 @@ pub(crate) fn too_much() -> JobError {
         "tasks x caps x price (x replicas) is more money than there can be",
         "lower one of them",
     ))
+}
+
+/// What a client is told whose job is open and has no deposit.
+fn without_deposit(job: JobId, error: &ChainError) -> Problem {
+    Problem::new(
+        format!("job {job} is open, and nothing is locked for those who are to hold its results"),
+        error.to_string(),
+        format!(
+            "nobody works on it before that: when its account has enough free in the Ledger, `tilth job fetch {job}` \
+             locks it and goes on; or cancel the job (tilth job cancel {job})"
+        ),
+    )
 }
 
 /// The files of a job: its spec, its program, its inputs.
@@ -79,7 +95,9 @@ impl Jobs {
         // A window protects one provider's part: the contract knows no other value.
         let value = prepared.most_worth(1).ok_or_else(too_much)?;
         let (link, addresses) = (self.account.link(), *self.account.link().addresses());
-        self.check_free(funds).await?;
+        let held = self.deposit(prepared).await?.map_or(Amount::ZERO, |deposit| deposit.amount);
+        let all = funds.0.checked_add(held.0).map(Amount).ok_or_else(too_much)?;
+        self.check_free(all).await?;
         if prepared.offer.audited {
             self.check_audited(prepared).await?;
         }
@@ -90,6 +108,16 @@ impl Jobs {
             return Err(JobError::WindowTooShort { window, least, value });
         }
         Ok(Money { funds, window })
+    }
+
+    /// What is locked for those who hold the results of a job; `None`: nobody does.
+    async fn deposit(&self, prepared: &PreparedJob) -> Result<Option<Deposit>, JobError> {
+        let PreparedJob { spec, offer, .. } = prepared;
+        let Some(keep_s) = offer.keep_s else { return Ok(None) };
+        let least = least_fee(self.account.link()).await?;
+        let keep = Duration::from_secs(keep_s.into());
+        let job = (spec.task_count, offer.parallelism);
+        Deposit::usual(least, keep, &spec.limits, job).map(Some).map_err(JobError::Told)
     }
 
     /// Whether so much is free in the Ledger.
@@ -143,7 +171,13 @@ impl Jobs {
             terms: opened.terms.clone(),
             opened_block: receipt.block_number.unwrap_or(self.first_block),
         };
-        self.adopt(&agreed).await?;
+        // Noted before it is locked: a command that ends in between leaves it to the next one.
+        let deposit = self.deposit(prepared).await?;
+        self.adopt(&agreed, deposit).await?;
+        if let Some(deposit) = deposit {
+            let locked = deposit.lock(&self.account, agreed.job).await;
+            locked.map_err(|error| JobError::Told(without_deposit(agreed.job, &error)))?;
+        }
         Ok(agreed)
     }
 
@@ -191,7 +225,7 @@ impl Jobs {
             audited: offer.audited,
             // The contract has no word for a single one.
             replicas: if offer.replicas > 1 { offer.replicas } else { 0 },
-            kept: false,
+            kept: offer.keep_s.is_some(),
             callback: Address::ZERO,
             program: prepared.spec.program.hash.0.into(),
             contact: self.blobs.contact().to_bytes().into(),
@@ -200,7 +234,11 @@ impl Jobs {
 
     /// Pins what belongs to a job and notes it in its folder. The files of our own jobs are everybody's from then on, also if
     /// they are results of other jobs of ours; somebody else's job may name what it likes.
-    pub(super) async fn adopt(&self, agreed: &Agreed) -> Result<(), JobError> {
+    pub(super) async fn adopt(
+        &self,
+        agreed: &Agreed,
+        deposit: Option<Deposit>,
+    ) -> Result<(), JobError> {
         let tag = Tag::inputs(agreed.job);
         let spec = ContentHash(agreed.terms.specHash.0);
         for hash in files(&agreed.spec, spec) {
@@ -219,6 +257,7 @@ impl Jobs {
             name: agreed.spec.name.clone(),
             spec,
             opened_block: agreed.opened_block,
+            deposit: deposit.or_else(|| self.deposit_of(agreed.job)),
         };
         let text = serde_json::to_vec_pretty(&note).map_err(|error| JobError::Folder {
             path: self.folder(agreed.job),

@@ -6,7 +6,7 @@ use super::FetchError;
 use crate::{gpu, hand::WORKER_OVERHEAD, news::Opening, shop::Shop};
 
 /// Whether the spec is what the chain was told.
-pub(super) fn agree(spec: &JobSpec, opening: &Opening) -> Result<(), FetchError> {
+pub(crate) fn agree(spec: &JobSpec, opening: &Opening) -> Result<(), FetchError> {
     for (agrees, what) in [
         (spec.task_count == opening.task_count, "the number of tasks"),
         (spec.limits.unit_cap == opening.unit_cap, "the unit cap of a task"),
@@ -87,6 +87,8 @@ mod tests {
             range_timeout_ms: 1_000,
             audited: false,
             replicated: false,
+            kept: false,
+            parallelism: 1,
             contact: Vec::new(),
         }
     }

@@ -223,8 +223,6 @@ pub enum Unfit {
     Vram,
     /// It waits for another job.
     Chained,
-    /// Its ranges are paid only when auditors hold them, for whom this version does not ask.
-    Kept,
     /// It is a GPU program and its ranges are audited: bits that another device computes otherwise would cost the stake.
     Audited,
     /// Its program or inputs cannot be used.
@@ -247,7 +245,6 @@ impl fmt::Display for Unfit {
             Self::Class => "they ask for a class that this machine has not proved",
             Self::Vram => "they ask for more graphics memory than this machine has proved",
             Self::Chained => "they wait for another job",
-            Self::Kept => "auditors are to hold their results",
             Self::Audited => "they are GPU programs whose ranges are audited",
             Self::Inputs => "their program or inputs cannot be used here",
             Self::Power => "they do not pay for the electricity",

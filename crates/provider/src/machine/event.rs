@@ -310,8 +310,6 @@ pub struct Terms {
     pub min_vram_mib: u32,
     /// Whether the job waits for another one, which this version does not serve.
     pub chained: bool,
-    /// Whether ranges are paid only when auditors hold them, for whom this version does not ask.
-    pub kept: bool,
     /// Whether ranges are handed in as seals and done by a second provider, too.
     pub replicated: bool,
     /// Most units of a task.

@@ -38,8 +38,6 @@ impl Rules {
             Some(Unfit::Vram)
         } else if terms.chained {
             Some(Unfit::Chained)
-        } else if terms.kept {
-            Some(Unfit::Kept)
         } else if terms.audited && terms.required_class & CLASS_GPU != 0 {
             Some(Unfit::Audited)
         } else {

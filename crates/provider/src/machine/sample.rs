@@ -32,7 +32,6 @@ pub(crate) fn terms(task_count: u32) -> Terms {
         required_class: 0,
         min_vram_mib: 0,
         chained: false,
-        kept: false,
         replicated: false,
         unit_cap: 10,
         prepare_cap: 0,

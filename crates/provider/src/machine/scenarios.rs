@@ -139,7 +139,6 @@ fn jobs_that_do_not_fit_are_left_alone() {
         (Terms { required_class: 0b11, ..fits }, Unfit::Class),
         (Terms { min_vram_mib: 1, ..fits }, Unfit::Vram),
         (Terms { chained: true, ..fits }, Unfit::Chained),
-        (Terms { kept: true, ..fits }, Unfit::Kept),
         (Terms { audited: true, required_class: CLASS_GPU, ..fits }, Unfit::Audited),
     ] {
         let mut machine = Machine::new(sample::rules(1));
