@@ -316,6 +316,11 @@ pub struct Run {
     /// (`replicas = 2` under [verification] says the same for good). Only in audited jobs; costs as many times the price.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub replicas: Option<u8>,
+    /// Have auditors hold what this command does not acknowledge, for so many days from then on (`keep = "7d"` under
+    /// [verification] says the same for good). Only in audited jobs. A range is paid without its client only when they
+    /// hold it; a deposit pays them, and what is left of it comes back.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=366))]
+    pub keep: Option<u16>,
     /// Money to lock for the (first) job; what all tasks can cost at most if absent.
     #[arg(long, value_name = "GRAIN")]
     pub funds: Option<Amount>,

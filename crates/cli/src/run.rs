@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use alloy::primitives::Address;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tilth_client::{Agreed, Jobs, Progress, Tend, job_file, merge};
+use tilth_client::{Agreed, Jobs, Progress, Tend, holding::keep_seconds, job_file, merge};
 use tilth_protocol::{Harmless, JobId, Output, Price, Problem, Units};
 use tilth_service::StopSignals;
 
@@ -35,6 +35,10 @@ pub async fn run(common: Common, args: Run) -> Ended {
         let offer = &mut stage.job.offer;
         offer.audited |= args.audited;
         offer.replicas = args.replicas.unwrap_or(offer.replicas);
+        if let Some(days) = args.keep {
+            let keep = Duration::from_secs(u64::from(days).saturating_mul(86_400));
+            offer.keep_s = Some(keep_seconds(keep)?);
+        }
         offer.check()?;
     }
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
@@ -281,6 +285,7 @@ impl Outcome {
             "refused": self.progress.refused,
             "audits": self.progress.audits,
             "replicas": self.progress.replicas,
+            "kept": self.progress.kept,
             "units": totals.units,
             "unit": self.unit,
             "paid": totals.paid,

@@ -15,6 +15,7 @@ mod checks;
 #[cfg(test)]
 mod contract;
 mod deposit;
+mod found;
 mod heard;
 mod keeper;
 mod machine;
@@ -30,6 +31,7 @@ mod world;
 
 pub use self::{
     deposit::{Deposit, keep_seconds, least_fee, prices_of},
+    found::holders_of,
     heard::heard,
     keeper::{Hand, Keeper, Post},
     machine::Machine,

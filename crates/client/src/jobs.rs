@@ -209,6 +209,11 @@ impl Jobs {
         &self.blobs
     }
 
+    /// The first block that can hold an event of the contracts.
+    pub(crate) fn first_block(&self) -> u64 {
+        self.first_block
+    }
+
     pub(crate) fn contacts(&self) -> &Arc<Contacts> {
         &self.contacts
     }

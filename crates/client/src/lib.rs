@@ -52,4 +52,4 @@ pub use link::{Fees, Link};
 pub use money::{Balances, MoneyError};
 pub use network::Network;
 pub use pipeline::Pipeline;
-pub use tend::{AuditTotals, Progress, RefusedRange, ReplicaTotals, Tend, Tending};
+pub use tend::{AuditTotals, KeptTotals, Progress, RefusedRange, ReplicaTotals, Tend, Tending};

@@ -14,16 +14,21 @@ use std::{
 };
 
 use tilth_blobs::{Blobs, BlobsError, Tag};
+use tilth_client::{
+    ChainError,
+    holding::{least_fee, prices_of},
+};
 use tilth_protocol::{Contact, ContentRef, JobId, JobSpec, SpecError, spec::MAX_SPEC_BYTES};
 use tracing::{debug, info, warn};
 
 use self::{
-    checks::{agree, can_be_answered_for, fits},
+    checks::{agree, can_be_answered_for, can_be_held, fits},
     layout::lay_out,
 };
 use crate::{
     compile::{CompileError, compile},
     machine::{MAX_FETCHES, Refusal, Trouble},
+    news::Opening,
     shop::{Ready, Shop},
 };
 
@@ -61,6 +66,10 @@ pub(crate) enum FetchError {
     /// A GPU program whose ranges are audited.
     #[error("it is audited, and a GPU program")]
     Unauditable,
+    /// Auditors are to hold its results, and would not, or not all that a range can have made: then only the client could have
+    /// it paid.
+    #[error("nobody would hold its results: {0}")]
+    Unholdable(&'static str),
     /// It asks for more than we offer.
     #[error("it needs {needed} bytes of {what}, we offer {offered}")]
     TooLarge {
@@ -90,6 +99,7 @@ impl FetchError {
             | Self::Spec(_)
             | Self::Disagree(_)
             | Self::Unauditable
+            | Self::Unholdable(_)
             | Self::TooLarge { .. }
             | Self::Compile(CompileError::Program(_))
             | Self::Blobs(BlobsError::TooLarge { .. } | BlobsError::NotASequence { .. }) => {
@@ -160,6 +170,9 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
     if answers_for_it {
         can_be_answered_for(&spec, &opening)?;
     }
+    if is_new && opening.kept {
+        look_at_deposit(shop, job, &spec, &opening).await?;
+    }
     // Whoever the contact says the client is. What is ready for long was so before there was anything to keep.
     if is_new && !is_free(&shop.blobs, &spec) {
         return Err(FetchError::Kept);
@@ -178,6 +191,25 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
         shop.set_ready(Ready::new(job, spec, opening.range_timeout_ms));
     }
     Ok(())
+}
+
+/// Whether those who are to hold a job's results will: what its client has said stays as it is.
+async fn look_at_deposit(
+    shop: &Shop,
+    job: JobId,
+    spec: &JobSpec,
+    opening: &Opening,
+) -> Result<(), FetchError> {
+    let link = &shop.chain.link;
+    let told = async { Ok::<_, ChainError>((prices_of(link, job).await?, least_fee(link).await?)) };
+    match told.await {
+        Ok((Some(prices), least)) => can_be_held(spec, opening, &prices, least),
+        Ok((None, _)) => Err(FetchError::Refused(Refusal::Later)),
+        Err(error) => {
+            debug!(%job, %error, "what a job pays those who hold its results is not known");
+            Err(FetchError::Refused(Refusal::Later))
+        }
+    }
 }
 
 /// Whether nothing that a job's program is to see is kept from anybody.

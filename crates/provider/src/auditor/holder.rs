@@ -12,14 +12,14 @@ use tilth_client::{
     ChainError, CollectError, Contacts, Link, Shelf,
     audit::Millis,
     collect_on,
-    holding::{Effect, Hand, Part, Standing},
+    holding::{Effect, Hand, Part, Standing, least_fee, prices_of},
 };
 use tilth_contracts::{Holders, JobBook};
 use tilth_protocol::{
     Contact, ContentHash, JobId, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES,
 };
 use tilth_service::Spawner;
-use tilth_verification::{RangeClaim, holding::Prices};
+use tilth_verification::RangeClaim;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
 
@@ -42,8 +42,6 @@ const SPEC_TIME: Duration = Duration::from_secs(20);
 const LONGEST: Duration = Duration::from_secs(7_200);
 /// How often it is tried to say where what is held is found.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(60);
-/// An audit's least fee is this part (1/x) of the deployment's small value (`MIN_FEE_PART`).
-const MIN_FEE_PART: u64 = 10_000;
 
 /// Why a range is not held.
 #[derive(Debug, thiserror::Error)]
@@ -148,16 +146,8 @@ impl Holder {
     }
 
     async fn look_at_prices(&self, job: JobId) -> Result<(), HoldError> {
-        let holders = self.link().addresses().holders;
-        let keep = self.link().read(holders, Holders::keptCall { jobId: job.0 }).await?;
-        let small = self.link().read(holders, Holders::smallValueCall {}).await?;
-        let least = u128::try_from(small / U256::from(MIN_FEE_PART)).unwrap_or(u128::MAX);
-        let prices = Prices {
-            max_mib: keep.maxMib,
-            per_mib: keep.perMib.to::<u128>(),
-            per_mib_day: keep.perMibDay.to::<u128>(),
-            keep_seconds: keep.keepSeconds,
-        };
+        let prices = prices_of(self.link(), job).await?.ok_or(HoldError::Cheap)?;
+        let least = least_fee(self.link()).await?;
         if prices.are_fair(least) { Ok(()) } else { Err(HoldError::Cheap) }
     }
 
