@@ -19,6 +19,7 @@ use tilth_client::{
     holding::{least_fee, prices_of},
 };
 use tilth_protocol::{Contact, ContentRef, JobId, JobSpec, SpecError, spec::MAX_SPEC_BYTES};
+use tilth_verification::holding::Prices;
 use tracing::{debug, info, warn};
 
 use self::{
@@ -28,7 +29,6 @@ use self::{
 use crate::{
     compile::{CompileError, compile},
     machine::{MAX_FETCHES, Refusal, Trouble},
-    news::Opening,
     shop::{Ready, Shop},
 };
 
@@ -119,6 +119,10 @@ impl FetchError {
 /// Gets a job ready. `holds`: ranges of it are ours already.
 pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), FetchError> {
     if !holds {
+        if shop.opening(job).is_some_and(|opening| opening.kept) {
+            // Its deposit comes a moment after it; before that there is no room in it, which is no reason to wait for long.
+            prices(shop, job).await?;
+        }
         shop.chain.would_give(job).await.map_err(FetchError::Refused)?;
     }
     get_ready(shop, job, Whom::Provider { holds }).await
@@ -171,7 +175,8 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
         can_be_answered_for(&spec, &opening)?;
     }
     if is_new && opening.kept {
-        look_at_deposit(shop, job, &spec, &opening).await?;
+        let (prices, least) = prices(shop, job).await?;
+        can_be_held(&spec, &opening, &prices, least)?;
     }
     // Whoever the contact says the client is. What is ready for long was so before there was anything to keep.
     if is_new && !is_free(&shop.blobs, &spec) {
@@ -193,23 +198,16 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
     Ok(())
 }
 
-/// Whether those who are to hold a job's results will: what its client has said stays as it is.
-async fn look_at_deposit(
-    shop: &Shop,
-    job: JobId,
-    spec: &JobSpec,
-    opening: &Opening,
-) -> Result<(), FetchError> {
+/// What a job pays those who hold its results, which stays as it is, and the least fee of an audit.
+async fn prices(shop: &Shop, job: JobId) -> Result<(Prices, u128), FetchError> {
     let link = &shop.chain.link;
     let told = async { Ok::<_, ChainError>((prices_of(link, job).await?, least_fee(link).await?)) };
     match told.await {
-        Ok((Some(prices), least)) => can_be_held(spec, opening, &prices, least),
-        Ok((None, _)) => Err(FetchError::Refused(Refusal::Later)),
-        Err(error) => {
-            debug!(%job, %error, "what a job pays those who hold its results is not known");
-            Err(FetchError::Refused(Refusal::Later))
-        }
+        Ok((Some(prices), least)) => return Ok((prices, least)),
+        Ok((None, _)) => debug!(%job, "nothing is locked yet for those who hold its results"),
+        Err(error) => debug!(%job, %error, "what a job pays holders is not known"),
     }
+    Err(FetchError::Refused(Refusal::Later))
 }
 
 /// Whether nothing that a job's program is to see is kept from anybody.

@@ -38,8 +38,10 @@ use crate::{
 const AT_ONCE: usize = 4;
 /// Time for a spec: who does not serve that does not serve the rest.
 const SPEC_TIME: Duration = Duration::from_secs(20);
-/// No ask is open longer than this.
-const LONGEST: Duration = Duration::from_secs(7_200);
+/// Time for one attempt in any case, and for each MiB besides: who does not answer must not take the place of others for
+/// long. It is tried again as long as the ask is open.
+const LEAST_TIME: Duration = Duration::from_secs(60);
+const MIB_TIME: Duration = Duration::from_secs(4);
 /// How often it is tried to say where what is held is found.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -273,8 +275,10 @@ impl Hand for Holder {
     }
 
     async fn fetch(&self, range: RangeId, part: Part, mib: u32, left: Millis) -> bool {
-        let deadline = Instant::now() + Duration::from_millis(left).min(LONGEST);
-        let Ok(_place) = self.places.acquire().await else { return false };
+        let time = LEAST_TIME.saturating_add(MIB_TIME.saturating_mul(mib));
+        let waited = tokio::time::timeout(Duration::from_millis(left), self.places.acquire());
+        let Ok(Ok(_place)) = waited.await else { return false };
+        let deadline = Instant::now() + time.min(Duration::from_millis(left));
         let held = Box::pin(self.hold(range, part, mib, deadline)).await;
         let Err(error) = held else {
             info!(%range, mib, "a range is here, and what was submitted");

@@ -39,7 +39,7 @@ pub async fn auditors(world: &World, count: u8) -> Vec<Auditor> {
     auditors
 }
 
-async fn stop(auditors: Vec<Auditor>) {
+pub async fn stop(auditors: Vec<Auditor>) {
     for auditor in auditors {
         auditor.stop().await.unwrap();
     }
