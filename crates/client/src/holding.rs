@@ -29,6 +29,7 @@ mod words;
 #[cfg(test)]
 mod world;
 
+pub(crate) use self::deposit::likely_ranges;
 pub use self::{
     deposit::{Deposit, keep_seconds, least_fee, prices_of},
     found::holders_of,

@@ -56,7 +56,8 @@ pub struct Deposit {
 }
 
 impl Deposit {
-    /// The usual prices, and a deposit for as many ranges as are likely to be asked for at a time.
+    /// The usual prices, and a deposit for as many ranges as are likely, all of which may have to be held while the client is
+    /// away: what it does not cover is paid without holders.
     ///
     /// `least`: least fee of an audit, base units; `tasks` and `parallelism`: the job's.
     ///
@@ -77,8 +78,8 @@ impl Deposit {
         })?;
         let prices = Prices::usual(least, max_mib, keep_seconds(keep)?);
         let each = prices.cost(least, max_mib);
-        let ranges = u128::from(parallelism.max(1));
-        let amount = each.checked_mul(ranges).filter(|all| *all <= MAX_AMOUNT).ok_or_else(|| {
+        let ranges = likely_ranges(tasks, parallelism);
+        let amount = each.checked_mul(ranges.into()).filter(|all| *all <= MAX_AMOUNT).ok_or_else(|| {
             Problem::new(
                 "to have the job kept costs too much",
                 format!("{each} base units a range of at most {max_mib} MiB"),
@@ -123,10 +124,19 @@ impl Deposit {
 
     /// What a client fills a job's deposit up to whose offer is not known here: as much again as was locked at first, by
     /// the prices that the chain has.
-    pub fn most_of(prices: &Prices, least: u128, parallelism: u16) -> u128 {
-        let ranges = u128::from(parallelism.max(1)).saturating_mul(2);
+    pub fn most_of(
+        prices: &Prices,
+        least: u128,
+        (tasks, parallelism): (u32, u16),
+    ) -> u128 {
+        let ranges = u128::from(likely_ranges(tasks, parallelism)).saturating_mul(2);
         prices.cost(least, prices.max_mib).saturating_mul(ranges)
     }
+}
+
+/// In how many ranges a job is likely to be done.
+pub(crate) fn likely_ranges(tasks: u32, parallelism: u16) -> u32 {
+    u32::from(parallelism).saturating_mul(8).saturating_add(16).min(tasks)
 }
 
 /// A time as it goes on chain.
@@ -155,12 +165,14 @@ mod tests {
     const LEAST: u128 = 10_u128.pow(16);
 
     #[test]
-    fn a_deposit_covers_what_is_likely_to_be_asked_for_at_a_time() {
+    fn a_deposit_covers_all_ranges_that_are_likely() {
         let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (1_000, 50)).unwrap();
         assert_eq!((deposit.max_mib, deposit.keep_s), (11, 604_800));
         let prices = Prices::usual(LEAST, 11, 604_800);
         assert!(prices.are_fair(LEAST));
-        assert_eq!(deposit.amount.0, 50 * prices.cost(LEAST, 11));
+        assert_eq!(deposit.amount.0, 416 * prices.cost(LEAST, 11));
+        let few = Deposit::usual(LEAST, WEEK, &LIMITS, (3, 50)).unwrap();
+        assert_eq!(few.amount.0, 3 * prices.cost(LEAST, 2));
         assert_eq!(deposit.most(), 2 * deposit.amount.0);
         assert_eq!(deposit.prices().perMib.to::<u128>(), prices.per_mib);
     }
@@ -176,13 +188,14 @@ mod tests {
         let huge = Limits { output_bytes: u64::MAX, ..LIMITS };
         assert!(refused(86_400, huge).contains("too large"));
         let large = Limits { output_bytes: 1 << 50, ..LIMITS };
-        assert!(refused(86_400, large).contains("costs too much"));
+        let dear = Deposit::usual(10_u128.pow(24), WEEK, &large, (4, 1)).unwrap_err();
+        assert!(dear.what.contains("costs too much"), "{dear}");
     }
 
     #[test]
     fn what_is_locked_at_a_time_is_the_same_by_the_chain_alone() {
         let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (1_000, 50)).unwrap();
         let prices = Prices::usual(LEAST, deposit.max_mib, deposit.keep_s);
-        assert_eq!(Deposit::most_of(&prices, LEAST, 50), deposit.most());
+        assert_eq!(Deposit::most_of(&prices, LEAST, (1_000, 50)), deposit.most());
     }
 }

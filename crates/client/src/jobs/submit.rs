@@ -17,7 +17,7 @@ use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 use super::{Agreed, JobError, Jobs, Note, write_whole};
 use crate::{
     ChainError,
-    holding::{Deposit, least_fee},
+    holding::{Deposit, least_fee, likely_ranges},
     job_file::PreparedJob,
 };
 
@@ -58,8 +58,7 @@ impl Jobs {
     /// What a job should be funded with if nothing else is said: every task at its cap, and a
     /// prepare phase for as many ranges as are likely, to all providers of each. What is not used comes back.
     pub fn usual_funds(job: &PreparedJob) -> Option<Amount> {
-        let ranges = u32::from(job.offer.parallelism).saturating_mul(8).saturating_add(16);
-        job.most_cost(ranges.min(job.spec.task_count))
+        job.most_cost(likely_ranges(job.spec.task_count, job.offer.parallelism))
     }
 
     /// Submits a job: checks the balance, stores and serves spec and inputs, opens it on chain.

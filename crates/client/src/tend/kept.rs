@@ -117,7 +117,8 @@ async fn most_of(jobs: &Jobs, agreed: &Agreed) -> Result<u128, ChainError> {
     let link = jobs.account().link();
     let Some(prices) = prices_of(link, agreed.job).await? else { return Ok(0) };
     let least = least_fee(link).await?;
-    Ok(Deposit::most_of(&prices, least, agreed.terms.parallelism))
+    let job = (agreed.terms.taskCount, agreed.terms.parallelism);
+    Ok(Deposit::most_of(&prices, least, job))
 }
 
 /// Who holds a range, if anybody does and the chain answers.

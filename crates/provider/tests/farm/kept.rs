@@ -127,6 +127,9 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
     let owner = provider.address;
     assert_eq!(stake_of(&link, owner).await, 50 * GRAIN);
+    let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
+    let record = link.read(link.addresses().job_book, call).await.unwrap();
+    let value = u128::from(record.units) * record.price.to::<u128>();
     provider.kill();
 
     pass(&clock, &account, 7_300).await;
@@ -143,9 +146,6 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
         assert_eq!((ask.asked, ask.votes), (asked, 0), "nobody signs for what it has not");
     }
     assert_eq!(state_of(&link, range).await, RangeState::Rejected);
-    let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
-    let record = link.read(link.addresses().job_book, call).await.unwrap();
-    let value = u128::from(record.units) * record.price.to::<u128>();
     let cut = 50 * GRAIN - stake_of(&link, owner).await;
     // A share of the stake is cut, rounded up: by less than a billionth of it.
     assert!((value / 10..=value / 10 + 50 * GRAIN / 1_000_000_000).contains(&cut), "{cut}");
