@@ -19,6 +19,7 @@ mod found;
 mod heard;
 mod keeper;
 mod machine;
+mod moves;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,14 +1,17 @@
 use std::sync::Mutex;
 
 use alloy::{
-    primitives::{Address, B256, Bytes, aliases::U40},
+    primitives::{
+        Address, B256, Bytes,
+        aliases::{U40, U96},
+    },
     signers::local::PrivateKeySigner,
     sol_types::SolError,
 };
-use tilth_contracts::{Addresses, Terms};
+use tilth_contracts::{Addresses, Holders, Terms};
 use tilth_protocol::Problem;
 
-use super::*;
+use super::{super::moves::is_nothing_free, *};
 use crate::Link;
 
 const US: Address = Address::repeat_byte(5);
