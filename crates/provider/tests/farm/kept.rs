@@ -90,7 +90,8 @@ async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() 
     client.check_outputs(&world, &agreed, &order.script).await;
 
     // The deposit is fees and what came back, to the unit.
-    let [funded] = &said::<Holders::KeepFunded>(&link, range).await[..] else { panic!() };
+    let funded = said::<Holders::KeepFunded>(&link, range).await;
+    let [funded] = &funded[..] else { panic!("filled up although it reached: {funded:?}") };
     let closed = said::<Holders::KeepClosed>(&link, range).await;
     let back: u128 = closed.iter().map(|one| one.amount.to::<u128>()).sum();
     let fees: u128 = held.iter().map(|one| one.fee.to::<u128>()).sum();
