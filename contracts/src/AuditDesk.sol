@@ -71,8 +71,7 @@ contract AuditDesk is AuditLayout {
             if (!_drawnBefore(c.positions, i, position)) units += leaves[i].units;
         }
         c.claimed = AuditRules.answer(hashes);
-        uint256 fee = units * subject.range.price * Parameters.FEE_RATE / Parameters.ONE;
-        c.fee = (fee < _leastFee() ? _leastFee() : fee).toUint128();
+        c.fee = _feeFor(units * subject.range.price);
         emit IAudits.AuditOpened(jobId, seq, c.claimed, c.fee);
         _askForAnswers(jobId, seq, c);
     }

@@ -94,6 +94,12 @@ abstract contract AuditLayout {
         return smallValue / Parameters.MIN_FEE_PART;
     }
 
+    /// @dev What a vote earns at most for leaves that cost so much, each counted once.
+    function _feeFor(uint256 worth) internal view returns (uint128) {
+        uint256 fee = worth * Parameters.FEE_RATE / Parameters.ONE;
+        return (fee < _leastFee() ? _leastFee() : fee).toUint128();
+    }
+
     // ------------------------------------------------------------------ stages
 
     /// @dev Everybody drawn in this stage and not yet heard may commit.

@@ -56,6 +56,11 @@ abstract contract AuditStore is AuditLayout, IAudits {
         return AuditRules.decide(Draw.seedOf(beacon, jobId, seq, 0), c.rate);
     }
 
+    /// @dev Whether it is about one leaf in which two providers of a range differ.
+    function _isDispute(Case storage c) internal view returns (bool) {
+        return c.rate == Parameters.DISPUTED;
+    }
+
     function _seatOf(uint64 jobId, uint32 seq, Case storage c, uint8 number, SeatState state)
         internal
         view

@@ -48,14 +48,21 @@ contract Audits is AuditStore {
 
     /// @inheritdoc IAudits
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external onlyBench {
-        Case storage c = _cases[_key(jobId, seq)];
-        c.round = randomness.roundNow();
         // The rate is that of the submission: nobody gains by waiting for a better one.
         uint256 asked = rateNow(provider);
-        c.rate = (rate > asked ? rate : asked).toUint32();
-        c.provider = provider;
-        c.state = State.Submitted;
-        emit AuditDue(jobId, seq, c.round, provider, c.rate);
+        _await(jobId, seq, _cases[_key(jobId, seq)], provider, rate > asked ? rate : asked);
+    }
+
+    /// @inheritdoc IAudits
+    function dispute(uint64 jobId, uint32 seq, uint32 provider, uint32 position, bytes32 claimed, uint256 worth)
+        external
+        onlyBench
+    {
+        Case storage c = _cases[_key(jobId, seq)];
+        // Eight times the same.
+        c.positions = uint256(position) * (type(uint256).max / type(uint32).max);
+        (c.claimed, c.fee) = (claimed, _feeFor(worth));
+        _await(jobId, seq, c, provider, Parameters.DISPUTED);
     }
 
     /// @inheritdoc IAudits
@@ -106,11 +113,13 @@ contract Audits is AuditStore {
         if (decision == AuditRules.Decision.Unaudited) return _close(jobId, seq, c, Outcome.Unaudited, 0);
         uint8 first = 0;
         if (block.timestamp <= subject.range.at + Parameters.DRAW_TIME) {
-            first = _drawVotes(jobId, seq, c, subject, AuditRules.firstVotes(subject.value, smallValue));
+            uint256 wanted = _isDispute(c) ? Parameters.LEAD : AuditRules.firstVotes(subject.value, smallValue);
+            first = _drawVotes(jobId, seq, c, subject, wanted);
         }
         // Nobody can be drawn, so nobody can check it, so it is not paid.
         if (first == 0) return _undecided(jobId, seq, c);
         (c.first, c.last) = (first, first);
+        if (_isDispute(c)) return _askForCommitments(jobId, seq, c);
         c.atProvidersCost = decision == AuditRules.Decision.AtProvidersCost;
         c.state = State.Naming;
         c.deadline = _after(Parameters.NAME_TIME);
@@ -196,6 +205,15 @@ contract Audits is AuditStore {
 
     // ------------------------------------------------------------------ stages
 
+    /// @dev A case waits for its beacon.
+    function _await(uint64 jobId, uint32 seq, Case storage c, uint32 provider, uint256 rate) private {
+        c.round = randomness.roundNow();
+        c.rate = rate.toUint32();
+        c.provider = provider;
+        c.state = State.Submitted;
+        emit AuditDue(jobId, seq, c.round, provider, c.rate);
+    }
+
     /// @dev The beacon has no value now. A move must stay, so this reverts only when nothing happened.
     function _missed(uint64 jobId, uint32 seq, Case storage c, uint8 before) private {
         uint8 lapses = randomness.lapses(c.round);
@@ -249,10 +267,12 @@ contract Audits is AuditStore {
         Subject memory subject = _subject(jobId, seq);
         AuditRules.Verdict what;
         bytes32 winner;
+        // In a dispute one of two loses all, so neither answer stands without a lead, as one that is only claimed does.
+        bytes32 claimed = _isDispute(c) ? bytes32(0) : c.claimed;
         while (true) {
             uint256 more;
             (what, winner, more) =
-                AuditRules.verdict(c.claimed, _votes(jobId, seq, c), AuditRules.Asked(c.first, c.last, c.votes));
+                AuditRules.verdict(claimed, _votes(jobId, seq, c), AuditRules.Asked(c.first, c.last, c.votes));
             if (what != AuditRules.Verdict.More) break;
             c.stage += 1;
             c.nextDraw = 0;
@@ -266,13 +286,15 @@ contract Audits is AuditStore {
             if (c.claimed == 0) _feesFrom(c.provider, Parameters.MIN_TASK_FEES * _leastFee());
             return _undecided(jobId, seq, c);
         }
-        if (what == AuditRules.Verdict.Overturned) {
+        if (what == AuditRules.Verdict.Overturned && winner != c.claimed) {
             return _overturn(jobId, seq, c, subject, Parameters.WRONG_RESULT, winner);
         }
-        if (what == AuditRules.Verdict.Upheld) {
+        // In a dispute who leads with the provider's answer has overturned none.
+        if (what == AuditRules.Verdict.Upheld || what == AuditRules.Verdict.Overturned) {
             uint256 brings = c.atProvidersCost ? _charge(c, subject.value, true) : _purseShare(subject.value);
             _pay(jobId, seq, c, Earners(SeatState.Revealed, winner, c.fee, brings));
-            uint256 sum = _record[c.provider] + subject.value;
+            // A friend that disputes would be a cheap record.
+            uint256 sum = _record[c.provider] + (_isDispute(c) ? 0 : subject.value);
             _record[c.provider] = sum > type(uint96).max ? type(uint96).max : sum.toUint128();
             return _close(jobId, seq, c, Outcome.Upheld, winner);
         }
@@ -303,7 +325,13 @@ contract Audits is AuditStore {
         Earners memory e = Earners(SeatState.Revealed, winner, c.fee, _purseShare(subject.value));
         if (winner == 0) (e.state, e.fee) = (SeatState.Committed, _leastFee());
         e.budget += _feesFrom(c.provider, e.fee * _count(jobId, seq, c, e));
-        bench.punish(c.provider, severity, subject.client);
+        address to = subject.client;
+        if (_isDispute(c)) {
+            c.claimed = winner;
+            address accuser = bench.accuserOf(jobId, seq, winner);
+            if (accuser != address(0)) to = accuser;
+        }
+        bench.punish(c.provider, severity, to);
         _pay(jobId, seq, c, e);
     }
 

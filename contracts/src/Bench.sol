@@ -134,6 +134,31 @@ contract Bench is IBench {
     }
 
     /// @inheritdoc IBench
+    function dispute(
+        uint64 jobId,
+        uint32 seq,
+        uint32 provider,
+        bytes32 root,
+        uint32 position,
+        bytes32 claimed,
+        uint256 worth
+    ) external onlyReplicas {
+        jobBook.unseal(jobId, seq, root);
+        audits.dispute(jobId, seq, provider, position, claimed, worth);
+    }
+
+    /// @inheritdoc IBench
+    function verdictOf(uint64 jobId, uint32 seq) external view returns (IAudits.Outcome, bytes32) {
+        IAudits.Case memory c = audits.auditCase(jobId, seq);
+        return (c.outcome, c.claimed);
+    }
+
+    /// @inheritdoc IBench
+    function accuserOf(uint64 jobId, uint32 seq, bytes32 answer) external view returns (address) {
+        return replicas.accuserOf(jobId, seq, answer);
+    }
+
+    /// @inheritdoc IBench
     function expose(uint32 number, uint128 value) external onlyWaiting {
         registry.expose(number, value);
     }

@@ -45,7 +45,8 @@ contract Ledger is ILedger, ReentrancyGuardTransient {
         _;
     }
 
-    /// @param token_ the payment token: an ERC-20 without transfer fees or rebasing
+    /// @param token_ the payment token: an ERC-20 without transfer fees or rebasing, of which there are less than 2^128 base units in
+    /// all; else somebody could fill an account by gifts until no payment to it fits
     /// @param grants the modules and their caps, for ever
     constructor(address token_, Grant[] memory grants) {
         if (token_.code.length == 0) revert BadAddress(token_);

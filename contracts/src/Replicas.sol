@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {IAudits} from "./interfaces/IAudits.sol";
 import {IBench} from "./interfaces/IBench.sol";
 import {IJobBook} from "./interfaces/IJobBook.sol";
 import {IRandomness} from "./interfaces/IRandomness.sol";
@@ -10,11 +11,14 @@ import {IReplicas} from "./interfaces/IReplicas.sol";
 import {IWaiting} from "./interfaces/IWaiting.sol";
 import {AuditRules} from "./libraries/AuditRules.sol";
 import {Draw} from "./libraries/Draw.sol";
+import {LeafCheck} from "./libraries/LeafCheck.sol";
+import {MerkleSum} from "./libraries/MerkleSum.sol";
 import {Parameters} from "./libraries/Parameters.sol";
+import {Walk} from "./libraries/Walk.sol";
 
 /// @title Replicated ranges: two providers that do not know each other before both have committed.
 /// @dev Calls go to Bench, JobBook, Registry, Waiting and the beacon, none of which calls anybody it does not know. Every replica
-/// closes: each state but the last has a deadline, after which anybody may call `advance`.
+/// closes: each state but the last has a deadline, after which anybody may call `advance`, or is a case of Audits, which ends.
 contract Replicas is IReplicas {
     using SafeCast for uint256;
 
@@ -119,10 +123,67 @@ contract Replicas is IReplicas {
     }
 
     /// @inheritdoc IReplicas
+    function walk(uint64 jobId, uint32 seq, MerkleSum.Sibling[] calldata mine, MerkleSum.Sibling[] calldata theirs)
+        external
+    {
+        Pair storage p = _timely(jobId, seq, State.Walking);
+        (uint32 number, uint8 who) = _caller(p);
+        (bytes32 own, bytes32 other) = who == PRIMARY ? (p.node, p.word) : (p.word, p.node);
+        (uint256 lower, uint256 first, uint256 count) = Walk.below(p.level, p.index, p.leaves);
+        if (mine.length != count || Walk.fold(mine) != own) revert WrongNodes(number);
+        if (p.shown == 0 && theirs.length == 0) {
+            p.shown = who;
+            // The other one must bring these along.
+            p.due = _after(Parameters.WALK_TIME);
+            emit NodesPosted(jobId, seq, number, p.level, p.index, mine, p.due);
+            return;
+        }
+        // Only they fold to it, whoever brings them.
+        if (theirs.length != count || Walk.fold(theirs) != other) revert WrongNodes(p.primary + p.mate - number);
+        uint256 at = Walk.firstDifference(mine, theirs);
+        own = Walk.mark(mine[at].hash, mine[at].tally);
+        other = Walk.mark(theirs[at].hash, theirs[at].tally);
+        (p.node, p.word) = who == PRIMARY ? (own, other) : (other, own);
+        _goDown(jobId, seq, p, lower, first + at);
+    }
+
+    /// @inheritdoc IReplicas
+    function show(uint64 jobId, uint32 seq, MerkleSum.Leaf calldata leaf) external {
+        Pair storage p = _timely(jobId, seq, State.Showing);
+        (uint32 number, uint8 who) = _caller(p);
+        if (p.shown & who != 0) revert ShownAlready(number);
+        IJobBook.Range memory range = jobBook.range(jobId, seq);
+        (, uint256 prepare) = jobBook.subjectOf(jobId);
+        bool inPlace = leaf.job == jobId && leaf.index == LeafCheck.indexAt(range, prepare, p.index);
+        bytes32 hash = MerkleSum.leafHash(leaf);
+        bytes32 mark = Walk.mark(hash, MerkleSum.leafTally(leaf));
+        if (!inPlace || mark != (who == PRIMARY ? p.node : p.word)) revert WrongLeaf(number);
+        bytes32 answer = AuditRules.answerOfOne(hash);
+        if (who == PRIMARY) (p.node, p.units) = (answer, leaf.units);
+        else p.word = answer;
+        p.shown |= who;
+        emit LeafShown(jobId, seq, number, leaf);
+        if (p.shown == PRIMARY | MATE) _dispute(jobId, seq, p, range.price);
+    }
+
+    /// @inheritdoc IReplicas
+    function conclude(uint64 jobId, uint32 seq) external {
+        Pair storage p = _pairs[_key(jobId, seq)];
+        (IAudits.Outcome outcome, bytes32 answer) = bench.verdictOf(jobId, seq);
+        if (p.state != State.Disputed || outcome == IAudits.Outcome.Open) revert WrongState(jobId, seq, p.state);
+        bool upheld = outcome == IAudits.Outcome.Upheld;
+        bool wrong = upheld || outcome == IAudits.Outcome.Overturned && answer != p.word;
+        if (wrong) _ruinMate(jobId, seq, p, Fault.Wrong);
+        else waiting.giveBack(jobId, p.mate);
+        _end(jobId, seq, p, upheld ? Outcome.Alone : Outcome.Unequal);
+    }
+
+    /// @inheritdoc IReplicas
     function advance(uint64 jobId, uint32 seq) external {
         Pair storage p = _pairs[_key(jobId, seq)];
         State state = p.state;
-        if (state == State.None || state == State.Closed) revert WrongState(jobId, seq, state);
+        bool open = state != State.None && state != State.Disputed && state != State.Closed;
+        if (!open) revert WrongState(jobId, seq, state);
         if (block.timestamp <= p.due) revert TooEarly(p.due);
         if (state == State.Sealed) {
             // Whom the beacon draws can be known before anybody calls `draw`: who lets the hour pass gains as little by it as who
@@ -131,8 +192,8 @@ contract Replicas is IReplicas {
             return _goAlone(jobId, seq, p);
         }
         if (state == State.Working) return _replace(jobId, seq, p);
-        if (state == State.Revealing && p.shown & MATE == 0) _ruinMate(jobId, seq, p);
-        // The primary has shown its root, and its mate, which is gone, has not.
+        if (p.mate != 0 && p.shown & MATE == 0) _ruinMate(jobId, seq, p, Fault.Silent);
+        // The primary has shown what it had to, and its mate, which is gone, has not.
         if (p.shown & PRIMARY != 0) return _close(jobId, seq, p, Outcome.Alone);
         _reject(jobId, seq, p);
     }
@@ -148,6 +209,12 @@ contract Replicas is IReplicas {
     function mateOf(uint64 jobId, uint32 seq) external view returns (uint32) {
         Pair storage p = _pairs[_key(jobId, seq)];
         return p.outcome == Outcome.Matched ? p.mate : 0;
+    }
+
+    /// @inheritdoc IReplicas
+    function accuserOf(uint64 jobId, uint32 seq, bytes32 answer) external view returns (address) {
+        Pair storage p = _pairs[_key(jobId, seq)];
+        return p.state == State.Disputed && p.word == answer ? registry.ownerOf(p.mate) : address(0);
     }
 
     // ------------------------------------------------------------------ mates
@@ -179,10 +246,10 @@ contract Replicas is IReplicas {
         _drawMate(jobId, seq, p, range);
     }
 
-    /// @dev The mate committed and shows nothing.
-    function _ruinMate(uint64 jobId, uint32 seq, Pair storage p) private {
+    /// @dev The mate committed, and shows nothing or was wrong.
+    function _ruinMate(uint64 jobId, uint32 seq, Pair storage p, Fault why) private {
         bench.forget(p.mate);
-        _loseMate(jobId, seq, p, Fault.Silent, Parameters.ROOT_NOT_SHOWN);
+        _loseMate(jobId, seq, p, why, why == Fault.Wrong ? Parameters.WRONG_RESULT : Parameters.ROOT_NOT_SHOWN);
     }
 
     function _loseMate(uint64 jobId, uint32 seq, Pair storage p, Fault why, uint256 severity) private {
@@ -207,20 +274,52 @@ contract Replicas is IReplicas {
         emit NoMate(jobId, seq, p.lapsed, p.due);
     }
 
+    // ------------------------------------------------------------------ walks
+
+    /// @dev Which of both the caller works for.
+    function _caller(Pair storage p) private view returns (uint32 number, uint8 who) {
+        address owner = registry.nodeOwner(msg.sender);
+        // Nobody's node key has no owner, and both have one.
+        if (owner == registry.ownerOf(p.primary)) return (p.primary, PRIMARY);
+        if (owner == registry.ownerOf(p.mate)) return (p.mate, MATE);
+        revert NotYours(msg.sender);
+    }
+
+    /// @dev The trees of both differ below this node, or in this leaf.
+    function _goDown(uint64 jobId, uint32 seq, Pair storage p, uint256 level, uint256 index) private {
+        p.state = level == 0 ? State.Showing : State.Walking;
+        (p.level, p.index, p.shown) = (level.toUint8(), index.toUint32(), 0);
+        p.due = _after(Parameters.WALK_TIME);
+        emit WalkStep(jobId, seq, p.level, p.index, p.due);
+    }
+
+    /// @dev The range has a root, but is paid only if the auditors find the primary's leaf to be right.
+    function _dispute(uint64 jobId, uint32 seq, Pair storage p, uint256 price) private {
+        (p.state, p.due) = (State.Disputed, 0);
+        emit LeafDisputed(jobId, seq, p.index);
+        bench.dispute(jobId, seq, p.primary, p.root, p.index, p.node, p.units * price);
+    }
+
     // ------------------------------------------------------------------ ends
 
     /// @dev Both roots are shown.
     function _compare(uint64 jobId, uint32 seq, Pair storage p, IJobBook.Range memory range) private {
-        bool equal = p.word == keccak256(abi.encodePacked(p.root, range.units, range.failures));
-        waiting.giveBack(jobId, p.mate);
-        _close(jobId, seq, p, equal ? Outcome.Matched : Outcome.Unequal);
+        bytes32 answer = keccak256(abi.encodePacked(p.root, range.units, range.failures));
+        if (p.word == answer) {
+            waiting.giveBack(jobId, p.mate);
+            return _close(jobId, seq, p, Outcome.Matched);
+        }
+        // Answers are marks of the top.
+        p.node = answer;
+        (, uint256 prepare) = jobBook.subjectOf(jobId);
+        p.leaves = (range.count + prepare).toUint32();
+        _goDown(jobId, seq, p, Walk.height(p.leaves), 0);
     }
 
     /// @dev The range has a root, and its audit begins. A match never lowers the rate: where no honest provider waits, a friend does.
     function _close(uint64 jobId, uint32 seq, Pair storage p, Outcome outcome) private {
         _end(jobId, seq, p, outcome);
-        bool surely = p.lapsed || outcome == Outcome.Unequal;
-        bench.audit(jobId, seq, p.primary, p.root, surely ? Parameters.ONE : p.rate);
+        bench.audit(jobId, seq, p.primary, p.root, p.lapsed ? Parameters.ONE : p.rate);
     }
 
     /// @dev The primary did not show what it had committed to. If its mate did, it has worked for nothing and gets the part that is

@@ -49,11 +49,12 @@ contract Waiting is IWaiting {
         IJobBook.Job memory job = jobBook.job(jobId);
         if (job.terms.replicas == 0 || job.state >= IJobBook.JobState.Done) revert NoMatesHere(jobId);
         Entry memory e = _entries[jobId][p.number];
-        if (e.state == State.Waiting || e.state == State.Taken) revert WrongState(jobId, p.number, e.state);
+        if (e.state == State.Waiting) revert WrongState(jobId, p.number, e.state);
         bool back = e.state == State.Left && e.bond == bond && e.minPrice == minPrice;
         if (back) {
             // A part of the line must have something behind it: stake may have been cut since.
             if (_reach(p.number) < bond) revert BadBond(bond, _reach(p.number));
+            e.state = State.Waiting;
         } else {
             if (e.state == State.Left) _free(jobId, p.number, e);
             if (!registry.qualifies(p.number, job.terms.requiredClass, job.terms.minVramMib)) {
@@ -64,9 +65,7 @@ contract Waiting is IWaiting {
             e = Entry({bond: bond, minPrice: minPrice, leftAt: 0, busy: 0, state: State.Waiting});
             bench.expose(p.number, bond);
         }
-        // Whoever comes back while it has ranges of before is on the line when they are closed.
-        e.state = e.busy == 0 ? State.Waiting : State.Taken;
-        if (e.busy == 0) _lines[jobId].set(p.number, 0, bond);
+        _lines[jobId].set(p.number, 0, bond);
         _entries[jobId][p.number] = e;
         emit ProviderWaits(jobId, p.number, bond, minPrice);
     }
@@ -82,18 +81,16 @@ contract Waiting is IWaiting {
             delete _entries[jobId][number];
             return;
         }
-        _takeOff(jobId, number, e, State.Left);
+        _takeOff(jobId, number, e);
         _entries[jobId][number] = e;
-        emit ProviderLeft(jobId, number);
     }
 
     /// @inheritdoc IWaiting
     function evict(uint64 jobId, uint32 number) external {
         Entry memory e = _entries[jobId][number];
         if (e.state != State.Waiting || _reach(number) >= e.bond) revert WrongState(jobId, number, e.state);
-        _takeOff(jobId, number, e, State.Left);
+        _takeOff(jobId, number, e);
         _entries[jobId][number] = e;
-        emit ProviderLeft(jobId, number);
     }
 
     // ------------------------------------------------------------------ Replicas
@@ -103,7 +100,8 @@ contract Waiting is IWaiting {
         Entry memory e = _entries[jobId][number];
         if (e.state == State.Nobody) revert WrongState(jobId, number, e.state);
         if (e.busy >= Parameters.MATE_DUTIES) return 0;
-        _takeOff(jobId, number, e, e.state == State.Left ? State.Left : State.Taken);
+        // It stays on the line. Were it off until its ranges are closed, who hands in honest ones first would use up all others, and
+        // be alone with its friend for the next.
         e.busy += 1;
         uint256 time = Parameters.REPLICA_TIME * e.busy;
         due = (block.timestamp + (time < Parameters.DRAW_SPAN ? time : Parameters.DRAW_SPAN)).toUint40();
@@ -114,15 +112,7 @@ contract Waiting is IWaiting {
     function giveBack(uint64 jobId, uint32 number) external onlyReplicas {
         Entry memory e = _entries[jobId][number];
         e.busy -= 1;
-        if (e.state == State.Taken && e.busy == 0) {
-            if (_reach(number) < e.bond) {
-                e.state = State.Left;
-                emit ProviderLeft(jobId, number);
-            } else {
-                e.state = State.Waiting;
-                _lines[jobId].set(number, 0, e.bond);
-            }
-        }
+        if (e.state == State.Waiting && _reach(number) < e.bond) _takeOff(jobId, number, e);
         _entries[jobId][number] = e;
     }
 
@@ -130,10 +120,7 @@ contract Waiting is IWaiting {
     function drop(uint64 jobId, uint32 number) external onlyReplicas {
         Entry memory e = _entries[jobId][number];
         e.busy -= 1;
-        if (e.state != State.Left) {
-            _takeOff(jobId, number, e, State.Left);
-            emit ProviderLeft(jobId, number);
-        }
+        if (e.state == State.Waiting) _takeOff(jobId, number, e);
         _entries[jobId][number] = e;
     }
 
@@ -196,13 +183,11 @@ contract Waiting is IWaiting {
         if (carried < room) room = carried;
     }
 
-    /// @dev Off the line, if it is on it. The caller stores the entry.
-    function _takeOff(uint64 jobId, uint32 number, Entry memory e, State state) private {
-        if (e.state == State.Waiting) {
-            _lines[jobId].set(number, e.bond, 0);
-            e.leftAt = block.timestamp.toUint40();
-        }
-        e.state = state;
+    /// @dev Who is on the line leaves it. The caller stores the entry.
+    function _takeOff(uint64 jobId, uint32 number, Entry memory e) private {
+        _lines[jobId].set(number, e.bond, 0);
+        (e.leftAt, e.state) = (block.timestamp.toUint40(), State.Left);
+        emit ProviderLeft(jobId, number);
     }
 
     /// @dev The bond of an entry that has left. The caller stores what comes instead.

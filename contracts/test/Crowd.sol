@@ -39,10 +39,14 @@ enum End {
 /// @dev What becomes of a replica.
 enum Twin {
     Matched,
-    Unequal,
+    MateWrong,
+    Undecided,
+    BothWrong,
     MateLate,
     MateSilent,
+    MateStops,
     PrimarySilent,
+    PrimaryStops,
     Undrawn
 }
 
@@ -414,27 +418,36 @@ contract Crowd is T {
     function workTwice(uint8 how) public returns (IReplicas.Outcome) {
         uint64 id = steadyJob(2);
         if (id == 0) return IReplicas.Outcome.Open;
-        Twin twin = Twin(how % 6);
+        Twin twin = Twin(how % 10);
         uint64 units = uint64(replica.range(id, 0).count) * 8;
         bytes memory submission = abi.encodeCall(IJobBook.submit, (id, 0, handedIn(id, 0, units, 0), units, 0, 0));
         act(vm.addr(0xB000 + STEADY), address(book), submission);
         block_ += 3;
-        for (uint256 i = 0; i < 8; ++i) {
+        bool walk = twin == Twin.MateStops || twin == Twin.PrimaryStops;
+        bool lies = walk || twin == Twin.MateWrong || twin == Twin.Undecided || twin == Twin.BothWrong;
+        for (uint256 i = 0; i < 12 && isOpen(id, 0); ++i) {
             IReplicas.Pair memory p = replicas.pair(id, 0);
-            if (p.state == IReplicas.State.None || p.state == IReplicas.State.Closed) break;
-            bool late = twin == Twin.Undrawn && p.state == IReplicas.State.Sealed || twin == Twin.MateLate
-                && p.state == IReplicas.State.Working || twin == Twin.MateSilent && p.shown == 1
-                || twin == Twin.PrimarySilent && p.shown == 2;
-            if (late) now_ = p.due + 1;
-            step(id, 0, p, twin == Twin.Unequal, twin == Twin.PrimarySilent);
+            if (p.state == IReplicas.State.Disputed) break;
+            if (stops(twin, p)) now_ = p.due + 1;
+            step(id, 0, p, lies, twin == Twin.PrimarySilent || twin == Twin.PrimaryStops);
         }
-        play(id, 0, End.Upheld);
+        play(id, 0, twin == Twin.Undecided ? End.Unheard : twin == Twin.BothWrong ? End.Framed : End.Upheld);
+        if (isOpen(id, 0)) step(id, 0, replicas.pair(id, 0), lies, false);
         act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.acknowledge, (id, new uint32[](1))));
         bytes memory leave = abi.encodeCall(IWaiting.leave, (id));
         if (waiting.entry(id, 5).state != IWaiting.State.Left) act(vm.addr(0xB000 + MATE), address(waiting), leave);
         now_ += uint40(Parameters.DRAW_SPAN + 1);
         act(vm.addr(0xB000 + MATE), address(waiting), leave);
         return replicas.pair(id, 0).outcome;
+    }
+
+    /// @dev Whether it is now that somebody is late.
+    function stops(Twin twin, IReplicas.Pair memory p) internal pure returns (bool) {
+        if (p.state == IReplicas.State.Sealed) return twin == Twin.Undrawn;
+        if (p.state == IReplicas.State.Working) return twin == Twin.MateLate;
+        bool walks = p.state == IReplicas.State.Walking;
+        if (p.shown == 1) return twin == (walks ? Twin.MateStops : Twin.MateSilent);
+        return p.shown == 2 && twin == (walks ? Twin.PrimaryStops : Twin.PrimarySilent);
     }
 
     function workTwiceSometimes(uint8 how, uint8 seldom) external {
@@ -476,26 +489,57 @@ contract Crowd is T {
     }
 
     function step(uint64 id, uint32 seq, IReplicas.Pair memory p, bool lies, bool mateFirst) internal {
-        if (p.state == IReplicas.State.Sealed && now_ <= p.due) {
+        bool byMate = p.shown == 0 ? mateFirst : p.shown == 1;
+        if (p.state == IReplicas.State.Disputed) {
+            act(address(0xE), address(replicas), abi.encodeCall(IReplicas.conclude, (id, seq)));
+        } else if (p.state == IReplicas.State.Sealed && now_ <= p.due) {
             act(address(0xE), address(replicas), abi.encodeCall(IReplicas.draw, (id, seq)));
         } else if (now_ > p.due) {
             act(address(0xE), address(replicas), abi.encodeCall(IReplicas.advance, (id, seq)));
         } else if (p.state == IReplicas.State.Working) {
             IRegistry.Provider memory m = replica.provider(replica.ownerOf(p.mate));
             IJobBook.Range memory r = replica.range(id, seq);
-            found[id][seq] = lies ? bytes32("another") : rootOf(id, seq, r.units, r.failures);
+            (found[id][seq],) = MerkleSum.recomputeRoot(leavesOfMate(id, seq, lies));
             bytes32 sealed_ = sealOf(id, seq, m.owner, found[id][seq], r.units, r.failures);
             act(m.node, address(replicas), abi.encodeCall(IReplicas.commit, (id, seq, sealed_)));
+        } else if (p.state == IReplicas.State.Walking) {
+            MerkleSum.Sibling[] memory theirs;
+            if (p.shown != 0) theirs = nodes(id, seq, p, !byMate);
+            bytes memory data = abi.encodeCall(IReplicas.walk, (id, seq, nodes(id, seq, p, byMate), theirs));
+            act(nodeOf(id, seq, p, byMate), address(replicas), data);
+        } else if (p.state == IReplicas.State.Showing) {
+            MerkleSum.Leaf[] memory all = byMate ? leavesOfMate(id, seq, true) : leaves(id, seq);
+            act(nodeOf(id, seq, p, byMate), address(replicas), abi.encodeCall(IReplicas.show, (id, seq, all[p.index])));
         } else {
-            show(id, seq, p, p.state == IReplicas.State.Revealing && (p.shown == 0 ? mateFirst : p.shown == 1));
+            show(id, seq, p, p.state == IReplicas.State.Revealing && byMate);
         }
+    }
+
+    function nodeOf(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal view returns (address) {
+        return replica.provider(byMate ? replica.ownerOf(p.mate) : replica.range(id, seq).provider).node;
+    }
+
+    /// @dev What a mate has found: what its primary has, or with another last leaf. Both walk only in the second case.
+    function leavesOfMate(uint64 id, uint32 seq, bool lies) internal view returns (MerkleSum.Leaf[] memory list) {
+        list = leaves(id, seq);
+        if (lies) list[list.length - 1].output = "another";
+    }
+
+    function nodes(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate)
+        internal
+        view
+        returns (MerkleSum.Sibling[] memory)
+    {
+        uint256 levels = p.level < 4 ? p.level : 4;
+        MerkleSum.Leaf[] memory all = byMate ? leavesOfMate(id, seq, true) : leaves(id, seq);
+        return Trees.nodes(all, p.level - levels, uint256(p.index) << levels, 1 << levels);
     }
 
     function show(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal {
         IJobBook.Range memory r = replica.range(id, seq);
         bytes32 root = byMate ? found[id][seq] : rootOf(id, seq, r.units, r.failures);
-        address sender = replica.provider(byMate ? replica.ownerOf(p.mate) : r.provider).node;
-        act(sender, address(replicas), abi.encodeCall(IReplicas.reveal, (id, seq, root, r.units, r.failures, SALT)));
+        bytes memory data = abi.encodeCall(IReplicas.reveal, (id, seq, root, r.units, r.failures, SALT));
+        act(nodeOf(id, seq, p, byMate), address(replicas), data);
     }
 
     /// @dev What is submitted: a root, or a seal of it.

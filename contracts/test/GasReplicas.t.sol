@@ -2,8 +2,10 @@
 pragma solidity 0.8.37;
 
 import {ReplicaWorld} from "./ReplicaWorld.sol";
+import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev What replicas cost, each call a transaction of its own. Twenty providers wait; ranges of 1,000 leaves; all accounts have
@@ -83,6 +85,38 @@ contract GasReplicasTest is ReplicaWorld {
         reveals(id, seq, pair(id, seq).mate, false);
         passedOver(id, seq);
         vm.snapshotGasLastCall(GROUP, "replicated: advance, silent primary");
+    }
+
+    /// @dev The mate has all leaves wrong, so the first one is what they differ in; 1,000 leaves are three steps deep.
+    function test_walkAndDispute() public {
+        (uint32 seq, uint256 mate) = bothCommitted(id, false, true);
+        reveals(id, seq, 1, false);
+        reveals(id, seq, mate, true);
+        uint256 all = vm.snapshotGasLastCall(GROUP, "replicated: reveal, last, different");
+        while (pair(id, seq).state == IReplicas.State.Walking) {
+            bool top = pair(id, seq).level == 10;
+            MerkleSum.Sibling[] memory theirs = nodesBelow(id, seq, false);
+            walks(id, seq, 1, false, none());
+            all += vm.snapshotGasLastCall(GROUP, "replicated: walk, first of both (last step)");
+            if (top) vm.snapshotGasLastCall(GROUP, "replicated: walk, first of both");
+            walks(id, seq, mate, true, theirs);
+            all += vm.snapshotGasLastCall(GROUP, "replicated: walk, second (last step)");
+            if (top) vm.snapshotGasLastCall(GROUP, "replicated: walk, second");
+        }
+        showsLeaf(id, seq, mate, true);
+        all += vm.snapshotGasLastCall(GROUP, "replicated: show");
+        showsLeaf(id, seq, 1, false);
+        all += vm.snapshotGasLastCall(GROUP, "replicated: show, last");
+        passBlocks(3);
+        audits.draw(id, seq);
+        all += vm.snapshotGasLastCall(GROUP, "replicated: draw a dispute");
+        while (case_(id, seq).state != IAudits.State.Closed) {
+            stage(id, seq, false, 0);
+        }
+        replicas.conclude(id, seq);
+        all += vm.snapshotGasLastCall(GROUP, "replicated: conclude, upheld");
+        vm.snapshotValue(GROUP, "replicated: walk and dispute, without votes", all);
+        ended(id, seq, IReplicas.Outcome.Alone);
     }
 
     /// @dev Nobody on the line is fit: as many draws as there are.

@@ -129,10 +129,14 @@ contract InvariantsTest is Network {
         }
         ok(tally.collected() > before, "auditors are paid out of it");
         pairsUp(Twin.Matched, IReplicas.Outcome.Matched);
-        pairsUp(Twin.Unequal, IReplicas.Outcome.Unequal);
+        pairsUp(Twin.MateWrong, IReplicas.Outcome.Alone);
+        pairsUp(Twin.Undecided, IReplicas.Outcome.Unequal);
+        pairsUp(Twin.BothWrong, IReplicas.Outcome.Unequal);
         pairsUp(Twin.MateLate, IReplicas.Outcome.Alone);
         pairsUp(Twin.MateSilent, IReplicas.Outcome.Alone);
+        pairsUp(Twin.MateStops, IReplicas.Outcome.Alone);
         pairsUp(Twin.PrimarySilent, IReplicas.Outcome.Silent);
+        pairsUp(Twin.PrimaryStops, IReplicas.Outcome.Silent);
         pairsUp(Twin.Undrawn, IReplicas.Outcome.Alone);
         invariant_everything();
     }
@@ -163,7 +167,9 @@ contract InvariantsTest is Network {
             bool closed = p.state == IReplicas.State.Closed;
             ok(closed == (p.outcome != IReplicas.Outcome.Open), "closed with an outcome");
             if (p.state != IReplicas.State.None && !closed) {
-                ok(state == IJobBook.RangeState.Submitted, "an open replica of a submitted range");
+                // The verdict comes before what follows from it for the mate.
+                bool judged = p.state == IReplicas.State.Disputed;
+                ok(judged || state == IJobBook.RangeState.Submitted, "an open replica of a submitted range");
                 if (p.mate != 0) busy[p.mate] += 1;
             }
             if (state != IJobBook.RangeState.Settled) continue;
@@ -236,7 +242,8 @@ contract InvariantsTest is Network {
             ok(spared || c.outcome == IAudits.Outcome.Upheld, "paid if spared or upheld");
         }
         bool judged = state == IJobBook.RangeState.Submitted || state == IJobBook.RangeState.Settled || rejected;
-        bool sealed_ = p.state != IReplicas.State.None && p.state != IReplicas.State.Closed;
+        bool sealed_ = p.state != IReplicas.State.None && p.state != IReplicas.State.Disputed
+            && p.state != IReplicas.State.Closed;
         ok((judged && !sealed_) == (c.state != IAudits.State.None), "a case for what was handed in and has a root");
         return c.outcome;
     }
@@ -420,7 +427,7 @@ contract InvariantsTest is Network {
 
     /// @dev The numbers of the calls that the chain has never accepted from the crowd.
     function unseen() internal view returns (string memory numbers) {
-        bytes4[26] memory calls = [
+        bytes4[29] memory calls = [
             IJobBook.open.selector,
             IJobBook.topUp.selector,
             IJobBook.cancel.selector,
@@ -446,6 +453,9 @@ contract InvariantsTest is Network {
             IReplicas.draw.selector,
             IReplicas.commit.selector,
             IReplicas.reveal.selector,
+            IReplicas.walk.selector,
+            IReplicas.show.selector,
+            IReplicas.conclude.selector,
             ITabs.settle.selector
         ];
         for (uint256 i = 0; i < calls.length; ++i) {

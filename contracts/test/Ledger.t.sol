@@ -48,6 +48,44 @@ contract HookToken is ERC20("Hook", "HOOK") {
     }
 }
 
+/// @dev A token of any supply that cannot be burned.
+contract PlainToken is ERC20("Plain", "PLN") {
+    constructor(uint256 supply) {
+        _mint(msg.sender, supply);
+    }
+}
+
+/// @dev Burns half of what it says that it burns.
+contract HalfBurner is PlainToken(100 ether) {
+    function burn(uint256 amount) external {
+        _burn(msg.sender, amount / 2);
+    }
+}
+
+/// @dev Tells whoever gets it, as tokens with hooks do, and is its own worst owner: paid out, it wants to be paid again.
+contract WayOutToken is ERC20("Out", "OUT") {
+    Ledger internal ledger;
+    bytes4 public why;
+
+    function begin(Ledger ledger_, uint128 amount) external {
+        ledger = ledger_;
+        _mint(address(this), amount);
+        _approve(address(this), address(ledger_), amount);
+        ledger_.deposit(amount);
+    }
+
+    function takeOut(uint128 amount) external {
+        ledger.withdraw(amount);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        if (from != address(ledger) || from == address(0)) return;
+        (, bytes memory answer) = address(ledger).call(abi.encodeCall(Ledger.withdraw, (uint128(value))));
+        why = bytes4(answer);
+    }
+}
+
 contract LedgerTest is T {
     uint256 internal constant KEY = 0xA11CE;
     address internal constant BOB = address(0xB0B);
@@ -178,6 +216,85 @@ contract LedgerTest is T {
         other.deposit(5 ether);
     }
 
+    function test_whatIsPaidOutCannotBeTakenTwice() public {
+        WayOutToken out = new WayOutToken();
+        Ledger other = make(address(out));
+        out.begin(other, 10 ether);
+        out.takeOut(4 ether);
+        ok(out.why() == bytes4(keccak256("ReentrancyGuardReentrantCall()")), "no way back in");
+        eq(other.account(address(out)).free, 6 ether, "taken once");
+        eq(out.balanceOf(address(other)), 6 ether, "and paid once");
+    }
+
+    function test_aTokenWithoutPermitIsPaidInByItsAllowance() public {
+        PlainToken plain = new PlainToken(10 ether);
+        Ledger other = make(address(plain));
+        plain.approve(address(other), 3 ether);
+        other.depositPermit(3 ether, block.timestamp, 27, 0, 0);
+        eq(other.account(address(this)).free, 3 ether, "deposited");
+        vm.expectPartialRevert(bytes4(keccak256("ERC20InsufficientAllowance(address,uint256,uint256)")));
+        other.depositPermit(3 ether, block.timestamp, 27, 0, 0);
+    }
+
+    /// @dev What the token cannot burn stays where nobody can take it, and stops nothing else.
+    function test_whatCannotBeBurnedStays() public {
+        PlainToken plain = new PlainToken(10 ether);
+        HalfBurner half = new HalfBurner();
+        Ledger stuck = withBurned(plain, 2 ether);
+        vm.expectRevert(bytes(""));
+        stuck.destroyBurned();
+        Ledger other = withBurned(half, 2 ether);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.UnsupportedToken.selector, 2 ether, 1 ether));
+        other.destroyBurned();
+        address nobody = stuck.BURN_ACCOUNT();
+        eq(stuck.account(nobody).free, 2 ether, "there");
+        eq(other.account(nobody).free, 2 ether, "there");
+        other.withdraw(3 ether);
+        vm.prank(MODULE);
+        other.lock(address(this), 1);
+    }
+
+    /// @dev A ledger with 5 coins of this contract, and so many burned.
+    function withBurned(ERC20 token_, uint128 amount) internal returns (Ledger other) {
+        other = make(address(token_));
+        token_.approve(address(other), 5 ether + amount);
+        other.deposit(5 ether + amount);
+        vm.startPrank(MODULE);
+        other.lock(address(this), amount);
+        other.slash(address(this), BOB, 0, amount);
+        vm.stopPrank();
+    }
+
+    /// @dev An account holds less than 2^128. Whoever filled one up by gifts could keep it from being paid: so the token must have
+    /// less than that in all.
+    function test_aTokenMustHaveLessThanAnAccountHolds() public {
+        uint128 most = type(uint128).max;
+        PlainToken plain = new PlainToken(2 * uint256(most));
+        Ledger other = make(address(plain));
+        plain.approve(address(other), type(uint256).max);
+        other.depositFor(BOB, most);
+        bytes memory overflow = abi.encodeWithSignature("Panic(uint256)", 0x11);
+        vm.expectRevert(overflow);
+        other.depositFor(BOB, 1);
+        other.deposit(1);
+        vm.startPrank(MODULE);
+        other.lock(address(this), 1);
+        ILedger.Payment[] memory payments = new ILedger.Payment[](1);
+        payments[0] = ILedger.Payment(BOB, 1);
+        vm.expectRevert(overflow);
+        other.move(address(this), payments);
+        // Two payments whose sum is no number.
+        payments = new ILedger.Payment[](2);
+        (payments[0], payments[1]) = (ILedger.Payment(alice, most), ILedger.Payment(alice, 1));
+        vm.expectRevert(overflow);
+        other.move(address(this), payments);
+        vm.expectRevert(overflow);
+        other.slash(address(this), alice, most, 1);
+        vm.stopPrank();
+        vm.prank(BOB);
+        other.withdraw(most);
+    }
+
     function test_gifts() public {
         vm.prank(alice);
         token.transfer(address(ledger), 3 ether);
@@ -211,6 +328,37 @@ contract LedgerTest is T {
         eq(token.totalSupply(), 46 ether, "supply");
         vm.expectRevert(ILedger.ZeroAmount.selector);
         ledger.destroyBurned();
+    }
+
+    /// @dev Whoever is punished for its own good, or for nobody's, loses what is burned and no more.
+    function test_slashedForOneselfOrForNobody() public {
+        address nobody = ledger.BURN_ACCOUNT();
+        vm.startPrank(MODULE);
+        ledger.lock(alice, 10 ether);
+        ledger.slash(alice, alice, 2 ether, 3 ether);
+        eq(free(alice), 22 ether, "its half is free");
+        eq(locked(alice), 5 ether, "left");
+        eq(free(nobody), 3 ether, "burned");
+        ledger.slash(alice, nobody, 2 ether, 2 ether);
+        eq(free(nobody), 7 ether, "both halves");
+        vm.expectRevert(abi.encodeWithSelector(ILedger.BadAddress.selector, address(0)));
+        ledger.slash(alice, address(0), 0, 1);
+        // Payments to oneself, to nobody, and of nothing.
+        ILedger.Payment[] memory payments = new ILedger.Payment[](3);
+        (payments[0], payments[1]) = (ILedger.Payment(alice, 1 ether), ILedger.Payment(nobody, 0));
+        payments[2] = ILedger.Payment(address(0), 0);
+        vm.expectRevert(abi.encodeWithSelector(ILedger.BadAddress.selector, address(0)));
+        ledger.move(alice, payments);
+        payments[2].to = BOB;
+        ledger.move(alice, payments);
+        ledger.move(alice, new ILedger.Payment[](0));
+        ledger.lock(alice, 0);
+        ledger.unlock(alice, 0);
+        vm.stopPrank();
+        eq(free(alice), 23 ether, "paid to itself");
+        eq(locked(alice) + free(BOB), 0, "nothing is left, and nothing else was paid");
+        (, uint128 held) = ledger.module(MODULE);
+        eq(held, 0, "the module's books");
     }
 
     function test_onlyModules() public {

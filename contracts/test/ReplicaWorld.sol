@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {AuditWorld} from "./AuditWorld.sol";
+import {Trees} from "./Trees.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {IWaiting} from "../src/interfaces/IWaiting.sol";
@@ -131,6 +132,29 @@ abstract contract ReplicaWorld is AuditWorld {
         (seq, mate) = bothCommitted(id, forged, mateForged);
         reveals(id, seq, 1, forged);
         reveals(id, seq, mate, mateForged);
+    }
+
+    /// @dev Provider n posts its nodes of this step of a walk; `theirs` if the other one has posted its own.
+    function walks(uint64 id, uint32 seq, uint256 n, bool forged, MerkleSum.Sibling[] memory theirs) internal {
+        MerkleSum.Sibling[] memory mine = nodesBelow(id, seq, forged);
+        vm.prank(nodeOf(n));
+        replicas.walk(id, seq, mine, theirs);
+    }
+
+    function nodesBelow(uint64 id, uint32 seq, bool forged) internal view returns (MerkleSum.Sibling[] memory) {
+        IReplicas.Pair memory p = pair(id, seq);
+        uint256 levels = p.level < 4 ? p.level : 4;
+        return Trees.nodes(leaves(id, seq, forged), p.level - levels, uint256(p.index) << levels, 1 << levels);
+    }
+
+    function none() internal pure returns (MerkleSum.Sibling[] memory) {
+        return new MerkleSum.Sibling[](0);
+    }
+
+    function showsLeaf(uint64 id, uint32 seq, uint256 n, bool forged) internal {
+        MerkleSum.Leaf memory leaf = leaves(id, seq, forged)[pair(id, seq).index];
+        vm.prank(nodeOf(n));
+        replicas.show(id, seq, leaf);
     }
 
     /// @dev Time passes until the replica's move is late, and it goes on.

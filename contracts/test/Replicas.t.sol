@@ -8,6 +8,7 @@ import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {IWaiting} from "../src/interfaces/IWaiting.sol";
 import {AuditRules} from "../src/libraries/AuditRules.sol";
 import {Draw} from "../src/libraries/Draw.sol";
+import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev Seals bind the contract that computes them.
@@ -76,7 +77,7 @@ contract ReplicasTest is ReplicaWorld {
         out[0] = 1;
         (uint32 number,) = waiting.drawn(id, seed, 0, out, at - 1, value(id, seq), PRICE);
         eq(mate, number, "who is drawn");
-        isEntry(id, mate, IWaiting.State.Taken, 1);
+        isEntry(id, mate, IWaiting.State.Waiting, 1);
         eq(pair(id, seq).due, vm.getBlockTimestamp() + Parameters.REPLICA_TIME, "its time");
     }
 
@@ -89,7 +90,7 @@ contract ReplicasTest is ReplicaWorld {
         ended(id, seq, IReplicas.Outcome.Matched);
     }
 
-    /// @dev Two ranges of seconds in which the same entry was on the line: it has time for each.
+    /// @dev Who is at work for one range is drawn for others: it has time for each.
     function test_whoIsDrawnTwiceHasTimeForBoth() public {
         mates(id, 2, STAKE);
         uint32 one_ = sealedRange(id, false);
@@ -98,13 +99,13 @@ contract ReplicasTest is ReplicaWorld {
         mateDrawn(id, one_);
         replicas.draw(id, two);
         eq(pair(id, two).mate, 2, "the same one");
-        isEntry(id, 2, IWaiting.State.Taken, 2);
+        isEntry(id, 2, IWaiting.State.Waiting, 2);
         eq(pair(id, two).due, vm.getBlockTimestamp() + 2 * Parameters.REPLICA_TIME, "time for both");
         commits(id, two, false);
         commits(id, one_, false);
         reveals(id, one_, 1, false);
         reveals(id, one_, 2, false);
-        isEntry(id, 2, IWaiting.State.Taken, 1);
+        isEntry(id, 2, IWaiting.State.Waiting, 1);
         reveals(id, two, 2, false);
         reveals(id, two, 1, false);
         isEntry(id, 2, IWaiting.State.Waiting, 0);
@@ -295,31 +296,13 @@ contract ReplicasTest is ReplicaWorld {
 
     // ---------------------------------------------------------------- unequal
 
-    function test_unequalRootsMeanAnAuditAndNothingForTheMate() public {
+    function test_differentRootsAreWalkedDown() public {
         mates(id, 3, STAKE);
         (uint32 seq, uint256 mate) = replica(id, false, true);
-        ended(id, seq, IReplicas.Outcome.Unequal);
+        is_(id, seq, IReplicas.State.Walking);
         eq(replicas.mateOf(id, seq), 0, "no mate is paid");
-        eq(book.range(id, seq).root, found(id, seq, false).root, "the primary's");
-        eq(case_(id, seq).rate, Parameters.ONE, "surely audited");
-        isEntry(id, mate, IWaiting.State.Waiting, 0);
-        audit(id, seq, false, 0);
-        (uint256 before, uint256 rest) = (free(ownerOf(mate)), escrow());
-        acknowledge(id, seq);
-        eq(free(ownerOf(mate)), before, "not paid");
-        eq(registry.provider(ownerOf(mate)).stake, STAKE, "not punished");
-        eq(escrow() - rest, value(id, seq), "its part comes back");
-    }
-
-    function test_aForgerBesideAnHonestMateIsCaught() public {
-        mates(id, 3, STAKE);
-        uint256 before = escrow();
-        (uint32 seq,) = replica(id, true, false);
-        IAudits.Case memory c = audit(id, seq, true, 0);
-        ok(c.outcome == IAudits.Outcome.Overturned, "overturned");
-        eq(registry.provider(ownerOf(1)).stake, 0, "all of its stake");
-        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "rejected");
-        eq(escrow(), before, "twice its money comes back");
+        isEntry(id, mate, IWaiting.State.Waiting, 1);
+        ok(case_(id, seq).state == IAudits.State.None, "no audit yet");
     }
 
     /// @dev Inflated units under a right root: the seals differ.
@@ -335,7 +318,7 @@ contract ReplicasTest is ReplicaWorld {
         vm.prank(nodeOf(2));
         replicas.reveal(id, seq, f.root, f.units, f.failures, saltOf(2));
         reveals(id, seq, 1, false);
-        ended(id, seq, IReplicas.Outcome.Unequal);
+        is_(id, seq, IReplicas.State.Walking);
     }
 
     // ---------------------------------------------------------------- what is refused
@@ -517,6 +500,9 @@ contract ReplicasTest is ReplicaWorld {
                     if (!primarySilent) reveals(id, seq, 1, false);
                 } else if (state == IReplicas.State.Alone && !primarySilent) {
                     reveals(id, seq, 1, false);
+                } else if (state == IReplicas.State.Walking && !primarySilent) {
+                    // Its mate has lied, and does not go down with it.
+                    walks(id, seq, 1, false, none());
                 }
                 if (pair(id, seq).state == IReplicas.State.Closed) break;
                 if (pair(id, seq).state == state) passedOver(id, seq);
@@ -574,6 +560,7 @@ contract ReplicasTest is ReplicaWorld {
         }
         IReplicas.Pair memory p = pair(id, seq);
         if (r.state != IJobBook.RangeState.Submitted || p.state == IReplicas.State.Closed) return;
+        if (p.state == IReplicas.State.Disputed) return;
         if (now_ > p.due) return replicas.advance(id, seq);
         if (p.state == IReplicas.State.Sealed) {
             vm.roll(vm.getBlockNumber() + 3);
@@ -581,11 +568,23 @@ contract ReplicasTest is ReplicaWorld {
         } else if (p.state == IReplicas.State.Working) {
             lied[seq] = dice & 3 == 0;
             commits(id, seq, lied[seq]);
+        } else if (p.state == IReplicas.State.Walking) {
+            walkOn(seq, p, dice);
+        } else if (p.state == IReplicas.State.Showing) {
+            if (p.shown & 1 == 0) showsLeaf(id, seq, 1, false);
+            else showsLeaf(id, seq, p.mate, lied[seq]);
         } else if (p.state == IReplicas.State.Alone || dice & 1 == 0) {
             if (p.shown & 1 == 0) reveals(id, seq, 1, false);
         } else if (p.shown & 2 == 0) {
             reveals(id, seq, p.mate, lied[seq]);
         }
+    }
+
+    function walkOn(uint32 seq, IReplicas.Pair memory p, uint256 dice) internal {
+        bool primarys = p.shown == 0 ? dice & 1 == 0 : p.shown == 2;
+        MerkleSum.Sibling[] memory theirs = p.shown == 0 ? none() : nodesBelow(id, seq, primarys && lied[seq]);
+        if (primarys) walks(id, seq, 1, false, theirs);
+        else walks(id, seq, p.mate, lied[seq], theirs);
     }
 
     /// @dev Whoever has a move left is late with it, but for a primary that is alone.
@@ -603,18 +602,25 @@ contract ReplicasTest is ReplicaWorld {
                 reveals(id, seq, 1, false);
                 continue;
             }
+            if (p.state == IReplicas.State.Disputed) {
+                drawn(id, seq);
+                while (case_(id, seq).state != IAudits.State.Closed) {
+                    stage(id, seq, false, 0);
+                }
+                replicas.conclude(id, seq);
+                continue;
+            }
             if (!late_) vm.warp(p.due + 1);
             replicas.advance(id, seq);
         }
         if (book.range(id, seq).state != IJobBook.RangeState.Submitted) return;
-        audit(id, seq, false, 0);
+        if (case_(id, seq).state != IAudits.State.Closed) audit(id, seq, false, 0);
         acknowledge(id, seq);
     }
 
     function noEntryIsBusy() internal view {
         for (uint256 n = 2; n <= 5; ++n) {
             eq(entry(id, n).busy, 0, "nobody is busy");
-            ok(entry(id, n).state != IWaiting.State.Taken, "nobody is kept off the line");
         }
     }
 

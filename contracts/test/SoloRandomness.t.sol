@@ -63,6 +63,21 @@ contract SoloRandomnessTest is T {
         eq(beacon.lapses(round), 2, "for good");
     }
 
+    /// @dev Who would like another value cannot have a round moved whose block is to come, nor one that somebody has kept.
+    function test_nobodyMovesARoundThatIsNotForgotten() public {
+        uint64 round = beacon.roundNow();
+        for (uint64 later = 0; later < 1_000; later += 333) {
+            eq(beacon.note(round + later), 0, "to come");
+            eq(beacon.lapses(round + later), 0, "not missed");
+        }
+        vm.roll(round + 256);
+        bytes32 value = beacon.note(round);
+        ok(value != 0, "kept in the last block");
+        vm.roll(round + 257);
+        eq(beacon.note(round), value, "for good");
+        eq(beacon.lapses(round), 0, "never missed");
+    }
+
     function test_differentRoundsHaveDifferentValues() public {
         vm.roll(1_100);
         ok(beacon.value(1_050) != beacon.value(1_051), "different blocks");

@@ -141,11 +141,26 @@ contract TabsTest is Network {
 
     function test_deploymentsThatCannotWorkAreRefused() public {
         ok(tabsWith(ledgerOfNext(1), address(registry), TREASURY, 500) != address(0), "with all");
-        ok(tabsWith(ledgerOfNext(1), address(registry), address(0), FEE_BPS) == address(0), "without a treasury");
-        ok(tabsWith(ledgerOfNext(1), address(registry), TREASURY, 501) == address(0), "with a fee above the cap");
-        ok(tabsWith(ledgerOfNext(1), address(0), TREASURY, FEE_BPS) == address(0), "without a registry");
-        ok(tabsWith(ILedger(address(0)), address(registry), TREASURY, FEE_BPS) == address(0), "without a ledger");
-        ok(tabsWith(ledger, address(registry), TREASURY, FEE_BPS) == address(0), "without a right in the ledger");
+        tabsRefuse(ledgerOfNext(1), address(registry), address(0), FEE_BPS, "without a treasury");
+        tabsRefuse(ledgerOfNext(1), address(registry), TREASURY, 501, "with a fee above the cap");
+        tabsRefuse(ledgerOfNext(1), address(0), TREASURY, FEE_BPS, "without a registry");
+        tabsRefuse(ILedger(address(0)), address(registry), TREASURY, FEE_BPS, "without a ledger");
+        tabsRefuse(ledger, address(registry), TREASURY, FEE_BPS, "without a right in the ledger");
+    }
+
+    /// @dev For the reason that it gives itself: a call to no ledger would fail without one.
+    function tabsRefuse(ILedger ledger_, address registry_, address treasury, uint16 fee, string memory why) internal {
+        address at = tabsWith(ledger_, registry_, treasury, fee);
+        bytes4 reason;
+        assembly ("memory-safe") {
+            // What the constructor reverted with.
+            if gt(returndatasize(), 3) {
+                mstore(0, 0)
+                returndatacopy(0, 0, 4)
+                reason := mload(0)
+            }
+        }
+        ok(at == address(0) && reason == ITabs.BadDeployment.selector, why);
     }
 
     function tabsWith(ILedger ledger_, address registry_, address treasury, uint16 fee) internal returns (address) {

@@ -10,6 +10,7 @@ import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev What became of audits, reckoned from events alone: outcomes, records, what auditors are owed, and what the purse got and
 /// gave. What one transaction may not do is refused at once; the rest is compared with the contracts by the invariants.
@@ -31,6 +32,7 @@ contract Tally {
     mapping(IReplicas.Outcome => uint256) public replicas;
     mapping(address payer => mapping(bytes32 book => mapping(uint32 provider => uint256))) public tab;
     mapping(uint256 key => address) internal matePaid;
+    mapping(uint256 key => bool) internal disputed;
     /// @dev What the purse has, the most that it ever had, and what it has given.
     uint256 public purse;
     uint256 public fullest;
@@ -74,6 +76,9 @@ contract Tally {
     function onAudits(bytes32 kind, Vm.Log calldata log) internal {
         if (kind == IAudits.AuditClosed.selector) {
             onClosed(log);
+        } else if (kind == IAudits.AuditDue.selector) {
+            (,, uint32 rate) = abi.decode(log.data, (uint64, uint32, uint32));
+            disputed[keyOf(log)] = rate == Parameters.DISPUTED;
         } else if (kind == IAudits.AuditDelayed.selector) {
             lapsed = true;
         } else if (kind == IAudits.FeeEarned.selector) {
@@ -101,7 +106,7 @@ contract Tally {
         closed[outcome] += 1;
         (uint64 id, uint32 seq) = (uint64(key >> 32), uint32(key));
         worth = REPLICA.value(id, seq);
-        if (outcome == IAudits.Outcome.Upheld) record[provider] += worth;
+        if (outcome == IAudits.Outcome.Upheld && !disputed[key]) record[provider] += worth;
         // Delayed and closed at once: its beacon is lost.
         if (outcome == IAudits.Outcome.Overturned || lapsed) record[provider] = 0;
         require(after_ == record[provider], "record");
@@ -132,7 +137,7 @@ contract Tally {
         gets(charge);
     }
 
-    /// @dev Who is silent after its commitment loses its record and all that it has.
+    /// @dev Who is silent after its commitment, or wrong, loses its record and all that it has.
     function onReplicas(bytes32 kind, Vm.Log calldata log) internal {
         if (kind == IReplicas.ReplicaClosed.selector) {
             replicas[abi.decode(log.data, (IReplicas.Outcome))] += 1;
@@ -141,7 +146,7 @@ contract Tally {
         bool silent = kind == IReplicas.PrimaryLost.selector;
         if (kind == IReplicas.MateLost.selector) {
             (IReplicas.Fault why,) = abi.decode(log.data, (IReplicas.Fault, uint128));
-            silent = why == IReplicas.Fault.Silent;
+            silent = why != IReplicas.Fault.Late;
         }
         if (!silent) return;
         uint32 number = uint32(uint256(log.topics[3]));

@@ -5,6 +5,33 @@ import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 
 /// @dev An independent way to openings: builds every level in full.
 library Trees {
+    /// @dev Nodes of a level from `first` on, at most `count`; level 0 are the leaves.
+    function nodes(MerkleSum.Leaf[] memory leaves, uint256 level, uint256 first, uint256 count)
+        internal
+        pure
+        returns (MerkleSum.Sibling[] memory list)
+    {
+        uint256 width = (leaves.length + (1 << level) - 1) >> level;
+        if (first + count > width) count = width - first;
+        list = new MerkleSum.Sibling[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            (list[i].hash, list[i].tally) = node(leaves, level, first + i);
+        }
+    }
+
+    /// @dev By descent: a node is the tree of the leaves below it.
+    function node(MerkleSum.Leaf[] memory leaves, uint256 level, uint256 index)
+        internal
+        pure
+        returns (bytes32 hash, uint128 tally)
+    {
+        if (level == 0) return (MerkleSum.leafHash(leaves[index]), MerkleSum.leafTally(leaves[index]));
+        (hash, tally) = node(leaves, level - 1, 2 * index);
+        if ((2 * index + 1) << (level - 1) >= leaves.length) return (hash, tally);
+        (bytes32 right, uint128 rightTally) = node(leaves, level - 1, 2 * index + 1);
+        return (MerkleSum.nodeHash(hash, tally, right, rightTally), MerkleSum.addTally(tally, rightTally));
+    }
+
     function prove(MerkleSum.Leaf[] memory leaves, uint256 position)
         internal
         pure

@@ -203,29 +203,30 @@ contract WaitingTest is ReplicaWorld {
         vm.stopPrank();
     }
 
-    function test_dutiesTakeOffTheLineAndGiveTimeForEach() public {
+    function test_whoHasDutiesStaysOnTheLineAndHasTimeForEach() public {
         mates(id, 2, 100 ether);
         uint256 now_ = vm.getBlockTimestamp();
         vm.startPrank(address(replicas));
         eq(waiting.take(id, 2), now_ + Parameters.REPLICA_TIME, "time for one");
-        eq(lineLength(), 0, "off the line");
-        isEntry(id, 2, IWaiting.State.Taken, 1);
+        isEntry(id, 2, IWaiting.State.Waiting, 1);
         eq(waiting.take(id, 2), now_ + 2 * Parameters.REPLICA_TIME, "time for two");
         for (uint256 i = 3; i <= Parameters.MATE_DUTIES; ++i) {
             uint256 most = i < 4 ? i * Parameters.REPLICA_TIME : Parameters.DRAW_SPAN;
             eq(waiting.take(id, 2), now_ + most, "never longer than the span");
         }
         eq(waiting.take(id, 2), 0, "no more than it can do");
-        isEntry(id, 2, IWaiting.State.Taken, Parameters.MATE_DUTIES);
-        for (uint256 i = 1; i < Parameters.MATE_DUTIES; ++i) {
-            waiting.giveBack(id, 2);
-            eq(lineLength(), 0, "until the last one is over");
-        }
+        isEntry(id, 2, IWaiting.State.Waiting, Parameters.MATE_DUTIES);
         waiting.giveBack(id, 2);
+        eq(waiting.take(id, 2), now_ + Parameters.DRAW_SPAN, "one is over, and another one comes");
+        for (uint256 i = 0; i < Parameters.MATE_DUTIES; ++i) {
+            eq(lineLength(), 100 ether, "on the line all the time");
+            waiting.giveBack(id, 2);
+        }
         vm.stopPrank();
         isEntry(id, 2, IWaiting.State.Waiting, 0);
-        eq(lineLength(), 100 ether, "on the line again");
+        eq(lineLength(), 100 ether, "and afterwards");
         eq(exposure(2), 100 ether, "one bond for all");
+        ok(Parameters.MATE_DUTIES * Parameters.MATE_LATE < Parameters.ONE, "which all of them, late, do not use up");
     }
 
     function test_whoLeftStaysAwayAndBoundUntilItsDutiesAreOver() public {
@@ -254,19 +255,72 @@ contract WaitingTest is ReplicaWorld {
         eq(exposure(2), 0, "free");
     }
 
-    function test_whoComesBackWithDutiesIsOnTheLineAfterThem() public {
+    function test_whoComesBackWithDutiesIsOnTheLineAtOnce() public {
         mates(id, 2, 100 ether);
         vm.prank(address(replicas));
         waiting.take(id, 2);
         vm.startPrank(nodeOf(2));
         waiting.leave(id);
+        eq(lineLength(), 0, "off it, whatever it has to do");
         waiting.wait(id, 100 ether, 0);
         vm.stopPrank();
-        isEntry(id, 2, IWaiting.State.Taken, 1);
-        eq(lineLength(), 0, "not yet");
+        isEntry(id, 2, IWaiting.State.Waiting, 1);
+        eq(lineLength(), 100 ether, "on it");
         vm.prank(address(replicas));
         waiting.giveBack(id, 2);
-        eq(lineLength(), 100 ether, "now");
+        isEntry(id, 2, IWaiting.State.Waiting, 0);
+        eq(lineLength(), 100 ether, "once");
+    }
+
+    /// @dev Other terms are another entry: what is due under the old ones comes first.
+    function test_whoHasDutiesComesBackOnItsOldTermsOnly() public {
+        mates(id, 2, 100 ether);
+        vm.prank(address(replicas));
+        waiting.take(id, 2);
+        vm.prank(nodeOf(2));
+        waiting.leave(id);
+        uint256 until = entry(id, 2).leftAt + Parameters.DRAW_SPAN;
+        vm.warp(until + 1);
+        vm.startPrank(nodeOf(2));
+        vm.expectRevert(abi.encodeWithSelector(IWaiting.StillBound.selector, until, 1));
+        waiting.wait(id, 50 ether, 0);
+        waiting.wait(id, 100 ether, 0);
+        vm.stopPrank();
+        isEntry(id, 2, IWaiting.State.Waiting, 1);
+    }
+
+    /// @dev What it has to do goes on; it only gets nothing more.
+    function test_whoHasDutiesAndLessThanItsBondToLoseGoesOffTheLine() public {
+        mates(id, 3, 100 ether);
+        vm.startPrank(address(replicas));
+        for (uint32 n = 2; n <= 3; ++n) {
+            waiting.take(id, n);
+            waiting.take(id, n);
+        }
+        vm.stopPrank();
+        vm.startPrank(address(bench));
+        registry.punish(2, Parameters.ONE / 100, CLIENT);
+        registry.punish(3, Parameters.ONE / 100, CLIENT);
+        vm.stopPrank();
+        waiting.evict(id, 2);
+        isEntry(id, 2, IWaiting.State.Left, 2);
+        eq(lineLength(), 100 ether, "the other one");
+        vm.prank(address(replicas));
+        waiting.giveBack(id, 3);
+        isEntry(id, 3, IWaiting.State.Left, 1);
+        eq(lineLength(), 0, "not before its last duty, either");
+        vm.startPrank(address(replicas));
+        waiting.giveBack(id, 2);
+        waiting.giveBack(id, 2);
+        waiting.drop(id, 3);
+        vm.stopPrank();
+        passSeconds(Parameters.DRAW_SPAN + 1);
+        for (uint256 n = 2; n <= 3; ++n) {
+            isEntry(id, n, IWaiting.State.Left, 0);
+            vm.prank(nodeOf(n));
+            waiting.leave(id);
+            eq(exposure(n), 0, "its bond is free");
+        }
     }
 
     function test_whoIsDroppedHasLeft() public {
@@ -277,6 +331,30 @@ contract WaitingTest is ReplicaWorld {
         vm.stopPrank();
         isEntry(id, 2, IWaiting.State.Left, 0);
         eq(lineLength(), 0, "off the line");
+        eq(exposure(2), 100 ether, "its bond stays for the span");
+    }
+
+    /// @dev What else it has to do stays; who comes back with that and is late again is dropped again.
+    function test_whoIsDroppedKeepsItsOtherDuties() public {
+        mates(id, 2, 100 ether);
+        vm.startPrank(address(replicas));
+        for (uint256 i = 0; i < 3; ++i) {
+            waiting.take(id, 2);
+        }
+        waiting.drop(id, 2);
+        isEntry(id, 2, IWaiting.State.Left, 2);
+        waiting.drop(id, 2);
+        vm.stopPrank();
+        isEntry(id, 2, IWaiting.State.Left, 1);
+        passSeconds(5);
+        vm.prank(nodeOf(2));
+        waiting.wait(id, 100 ether, 0);
+        eq(lineLength(), 100 ether, "on the line again");
+        vm.prank(address(replicas));
+        waiting.drop(id, 2);
+        isEntry(id, 2, IWaiting.State.Left, 0);
+        eq(lineLength(), 0, "and off it");
+        eq(entry(id, 2).leftAt, vm.getBlockTimestamp(), "since now");
         eq(exposure(2), 100 ether, "its bond stays for the span");
     }
 
@@ -314,7 +392,7 @@ contract WaitingTest is ReplicaWorld {
         ok(number == 0, "no draw is left");
     }
 
-    /// @dev Whoever comes, goes or is taken after the second that counts changes no draw.
+    /// @dev Whoever comes, goes or is drawn after the second that counts changes no draw.
     function test_theMomentOfADrawChangesNothing() public {
         mates(id, 6, 100 ether);
         uint40 asOf = uint40(vm.getBlockTimestamp() - 1);
@@ -466,7 +544,7 @@ contract WaitingTest is ReplicaWorld {
             if (e.state == IWaiting.State.Nobody) eq(e.bond, 0, "nobody has no bond");
             if (e.state != IWaiting.State.Waiting) continue;
             length += e.bond;
-            eq(e.busy, 0, "who waits has no duty");
+            ok(e.busy <= Parameters.MATE_DUTIES, "no more than it can do");
         }
         eq(lineLength(), length, "the line is that of who waits");
     }

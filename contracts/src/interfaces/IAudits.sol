@@ -43,7 +43,8 @@ interface IAudits {
     /// @notice A case, for reading and as stored.
     /// @param round of the beacon that decides
     /// @param deadline Unix seconds up to which the next move is possible; 0 before the draw and after the end
-    /// @param rate audit rate of the provider when it submitted, at least what its exposure then asks of its stake; billionths
+    /// @param rate audit rate of the provider when it submitted, at least what its exposure then asks of its stake; billionths;
+    /// Parameters.DISPUTED: a dispute
     /// @param provider number of the provider
     /// @param stage 0, then one more with every call for more auditors
     /// @param first votes that the value asks for
@@ -54,7 +55,8 @@ interface IAudits {
     /// @param waiting seats of this stage whose move is awaited
     /// @param nextDraw the draw of this stage with which the next vote is drawn
     /// @param atProvidersCost whether the first votes are paid out of what the range earns
-    /// @param claimed what the opened leaves say; 0 until opened
+    /// @param claimed what the opened leaves say; 0 until opened. In a dispute: what the provider's leaf says, and in the end the answer
+    /// that stands
     /// @param positions places of the drawn leaves, 32 bits each, draw 0 lowest
     /// @param fee of each vote at most, base units; 0 until opened
     struct Case {
@@ -97,7 +99,7 @@ interface IAudits {
     /// the later value says, at the provider's cost. The second time there is no value any more: the case ends undecided, and
     /// the provider's record with it.
     event AuditDelayed(uint64 indexed jobId, uint32 indexed seq, uint64 round);
-    /// @notice A range is audited at whose cost.
+    /// @notice A range is audited at whose cost. A dispute is at nobody's but the loser's: its stages begin without this.
     event AuditBegun(uint64 indexed jobId, uint32 indexed seq, bool atProvidersCost, uint40 deadline);
     /// @notice An auditor was drawn. Said of a seat again: it has one more vote.
     event SeatGiven(uint64 indexed jobId, uint32 indexed seq, uint32 indexed auditor, uint8 seat, uint8 stage);
@@ -160,6 +162,16 @@ interface IAudits {
     /// @param provider number of its provider
     /// @param rate at which it is audited at least, billionths; 0: as the provider's record and exposure ask
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external;
+
+    /// @notice Bench only: the two providers of a replicated range differ in one leaf, which both have shown. All drawn leaves are this
+    /// one, and nothing is to be named or opened. LEAD votes are drawn first, and no answer stands that does not lead by as many: one of
+    /// the two loses all. A provider that is upheld earns no record by it; what an overturned one
+    /// loses goes after the fees to the mate, if it is right (else to the client).
+    /// @param position place of the leaf in the range
+    /// @param claimed the answer that the provider's leaf makes
+    /// @param worth what the provider's leaf costs, base units
+    function dispute(uint64 jobId, uint32 seq, uint32 provider, uint32 position, bytes32 claimed, uint256 worth)
+        external;
 
     /// @notice Bench only: a provider was silent where it had to show what it had committed to. Its record begins anew.
     function forget(uint32 provider) external;

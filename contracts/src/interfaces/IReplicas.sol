@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
+import {MerkleSum} from "../libraries/MerkleSum.sol";
+
 /// @title Second providers of ranges, drawn when the first ones have committed.
 /// @notice
-///   Sealed -draw-> Working -commit-> Revealing -both revealed-> Closed: Matched or Unequal
-///     |     ^------- late ----|          +------- only the primary --> Closed: Alone
-///     |                       |          +------- not the primary ---> Closed: Silent (the range is rejected)
-///     +--- nobody, or late ---+--> Alone -the primary reveals-> Closed: Alone, or Silent
+///   Sealed -draw-> Working -commit-> Revealing -equal roots----------> Closed: Matched
+///     |     ^------- late ----|          +-different roots-> Walking
+///     |                       |          +---- only the primary -----> Closed: Alone
+///     |                       |          +---- not the primary ------> Closed: Silent (the range is rejected)
+///     +--- nobody, or late ---+--> Alone ----- the primary reveals --> Closed: Alone, or Silent
+///   Walking -at a leaf-> Showing -both-> Disputed -conclude----------> Closed: Alone, or Unequal (the range is rejected)
+///     +----------------------+---- late: as in Revealing
 ///   The provider of a range (its primary) hands in a seal in the place of the root. Then a mate is drawn from those that wait in the
 ///   job, runs the range, and commits to a seal of its own. When both have, both show what is in them. `advance`, which anyone may
 ///   call, passes over whoever is late.
 ///   A seal is AuditRules.seal of this contract: `who` is the owner, `answer` is keccak256(root b32, units u64, failures u32),
 ///   tightly packed. When a replica closes with a root, the range's ordinary audit begins.
-/// @dev Named by job and range. Unequal roots are not yet walked down to a leaf (decision 0018, step 5): the primary is audited
-/// whatever its record, and the mate is neither paid nor punished.
+///   Different roots are walked down, see the library Walk: in every step both post the nodes that fold to their own node, the second
+///   one together with those of the first, and the first ones in which they differ are next. The walk begins with what both
+///   have declared, so a sum that is not that of the leaves cannot be walked. At a leaf both show it, and auditors vote on it (a
+///   dispute, see IAudits). Who is late in a step is as one who does not show its root.
+/// @dev Named by job and range.
 interface IReplicas {
     enum State {
         None,
@@ -21,9 +29,14 @@ interface IReplicas {
         Working,
         Revealing,
         Alone,
+        Walking,
+        Showing,
+        Disputed,
         Closed
     }
 
+    /// @notice Alone is also who had a mate that was wrong. Unequal: auditors have voted against the primary, or not decided; the range
+    /// is rejected.
     enum Outcome {
         Open,
         Matched,
@@ -35,7 +48,8 @@ interface IReplicas {
     /// @notice Why a mate lost its place.
     enum Fault {
         Late,
-        Silent
+        Silent,
+        Wrong
     }
 
     /// @notice A replicated range, for reading and as stored.
@@ -45,11 +59,17 @@ interface IReplicas {
     /// @param mate number of the mate; 0: none, or none any more
     /// @param tries mates that were late
     /// @param nextDraw draws that are used up
-    /// @param shown who has shown its root: 1 the primary, 2 the mate
+    /// @param shown who has shown its root, in a walk its nodes of this step, or its leaf: 1 the primary, 2 the mate
     /// @param rate at which the range is audited at least, billionths
     /// @param lapsed nobody drew, or kept the beacon, in time: there is no mate, and the range is audited whatever the record
     /// @param root of the primary; 0 until shown
-    /// @param word the mate's seal, and from its `reveal` on its answer; 0 until committed
+    /// @param word the mate's seal, and from its `reveal` on its answer; 0 until committed. In a walk: the mark of its node, and of its
+    /// leaf the answer of an audit all of whose drawn leaves are that one
+    /// @param node the same of the primary, from the beginning of a walk on
+    /// @param units of the primary's leaf, once it is shown
+    /// @param leaves of the range, from the beginning of a walk on
+    /// @param index of the nodes at which the walk is, in their level
+    /// @param level of these nodes; 0: leaves
     struct Pair {
         uint64 round;
         uint40 due;
@@ -64,6 +84,11 @@ interface IReplicas {
         Outcome outcome;
         bytes32 root;
         bytes32 word;
+        bytes32 node;
+        uint64 units;
+        uint32 leaves;
+        uint32 index;
+        uint8 level;
     }
 
     /// @notice A range of this provider waits for its beacon; mates are drawn until `due`.
@@ -77,9 +102,24 @@ interface IReplicas {
     event RootShown(
         uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, bytes32 root, uint64 units, uint32 failures
     );
-    /// @notice A mate did not do its duty, and lost so much of its stake.
+    /// @notice The trees of both differ below this node, at level 0 in this leaf: both must move until `due`.
+    event WalkStep(uint64 indexed jobId, uint32 indexed seq, uint8 level, uint32 index, uint40 due);
+    /// @notice The nodes below the node at which the walk is, of the one who came first; the other one has time until `due`.
+    event NodesPosted(
+        uint64 indexed jobId,
+        uint32 indexed seq,
+        uint32 indexed number,
+        uint8 level,
+        uint32 index,
+        MerkleSum.Sibling[] nodes,
+        uint40 due
+    );
+    event LeafShown(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, MerkleSum.Leaf leaf);
+    /// @notice Both have shown the leaf at this position: auditors vote on it.
+    event LeafDisputed(uint64 indexed jobId, uint32 indexed seq, uint32 position);
+    /// @notice A mate did not do its duty, or was wrong, and lost so much of its stake.
     event MateLost(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, Fault why, uint128 cut);
-    /// @notice A primary did not show its root, and lost so much: all of its stake.
+    /// @notice A primary did not show its root, or was late in a walk, and lost so much: all of its stake.
     event PrimaryLost(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, uint128 cut);
     event ReplicaClosed(uint64 indexed jobId, uint32 indexed seq, Outcome outcome);
 
@@ -101,6 +141,10 @@ interface IReplicas {
     error WrongSeal(uint32 number);
     /// @notice It is shown already.
     error ShownAlready(uint32 number);
+    /// @notice These nodes are not those of this provider below the node at which the walk is.
+    error WrongNodes(uint32 number);
+    /// @notice This is not the leaf of this provider at which the walk has ended.
+    error WrongLeaf(uint32 number);
     /// @notice Wrong constructor arguments.
     error BadDeployment();
 
@@ -118,6 +162,18 @@ interface IReplicas {
     /// @notice Node key of the primary or the mate: shows what is in its seal.
     function reveal(uint64 jobId, uint32 seq, bytes32 root, uint64 units, uint32 failures, bytes32 salt) external;
 
+    /// @notice Node key of the primary or the mate: shows its nodes of this step of the walk.
+    /// @param mine as many as there are, up to 16, from left to right
+    /// @param theirs those that the other one has posted; empty if it has not
+    function walk(uint64 jobId, uint32 seq, MerkleSum.Sibling[] calldata mine, MerkleSum.Sibling[] calldata theirs)
+        external;
+
+    /// @notice Node key of the primary or the mate: shows its leaf at the end of the walk.
+    function show(uint64 jobId, uint32 seq, MerkleSum.Leaf calldata leaf) external;
+
+    /// @notice Anyone, once the auditors have decided a dispute: the mate loses all if it is wrong, else it gets its place back.
+    function conclude(uint64 jobId, uint32 seq) external;
+
     /// @notice Anyone, after the deadline: goes on without who is late.
     function advance(uint64 jobId, uint32 seq) external;
 
@@ -125,4 +181,7 @@ interface IReplicas {
 
     /// @notice Number of the mate that is paid with a range once its audit lets it be paid; 0: none.
     function mateOf(uint64 jobId, uint32 seq) external view returns (uint32);
+
+    /// @notice Owner of the mate that gave this answer in a dispute; 0: nobody.
+    function accuserOf(uint64 jobId, uint32 seq, bytes32 answer) external view returns (address);
 }

@@ -3,18 +3,19 @@ pragma solidity ^0.8.30;
 
 /// @title Providers that wait in replicated jobs to be drawn as mates.
 /// @notice
-///   Nobody -wait-> Waiting -take-> Taken -giveBack-> Waiting
-///                     |               |
-///                     +---- leave ----+--> Left -leave, later-> Nobody        Left -wait, the same terms-> Waiting
+///   Nobody -wait-> Waiting -leave-> Left -leave, later-> Nobody             Left -wait, the same terms-> Waiting
 /// Every replicated job has a line of its own, on which an entry's part is as long as its bond. The bond is exposure of the provider's
-/// stake: no money moves. Whoever is drawn is off the line until all its ranges of this job are closed; because a range's line is
-/// that of the second before its submission, it may be drawn once more for a range that was submitted before. So bond and least
-/// price of an entry stay as they are for as long as it can be drawn, and the moment of a draw changes nothing.
+/// stake: no money moves. Whoever is drawn stays on the line, and may be drawn again before its ranges are closed, for MATE_DUTIES
+/// of them at a time: so nobody can use up those that it does not know. One bond is behind all of them: being late with each costs
+/// a tenth of a range's value, so all together less than the bond; who commits and is silent loses its whole stake; and what two
+/// friends can win is exposure of the primary, both parts of it (docs/decisions/0018).
+/// A range's line is that of the second before its submission, so who has left may still be drawn. Bond and least price of an entry
+/// stay as they are for as long as that can be, and the moment of a draw changes nothing but whether its mate has as much to do as
+/// it may have. Then there is no mate: in no moment is it another one.
 interface IWaiting {
     enum State {
         Nobody,
         Waiting,
-        Taken,
         Left
     }
 
@@ -60,22 +61,22 @@ interface IWaiting {
     error BadDeployment();
 
     /// @notice Node key: waits to be drawn in a replicated job that is not over, with a bond of its room. An entry that has left may come
-    /// back on its old terms at any time, on others when its bond is free.
+    /// back on its old terms at any time, with what it has to do, and on others when its bond is free.
     function wait(uint64 jobId, uint96 bond, uint96 minPrice) external;
 
-    /// @notice Node key: off the line at once; and, called again when the entry can be drawn no more and all its ranges are closed,
-    /// the bond is free.
+    /// @notice Node key: off the line at once, whatever it has to do; and, called again when the entry can be drawn no more and all
+    /// its ranges are closed, the bond is free.
     function leave(uint64 jobId) external;
 
     /// @notice Anyone: off the line with an entry whose provider has less than its bond to lose. It would only waste draws.
     function evict(uint64 jobId, uint32 number) external;
 
-    /// @notice Replicas only: who was drawn has a duty. Off the line, if it is on it.
+    /// @notice Replicas only: who was drawn has a duty. On the line or off it, it stays there.
     /// @return due Unix seconds up to which it has time: REPLICA_TIME for it and for every range before that is not closed,
     /// DRAW_SPAN at most; 0: it has MATE_DUTIES of them already, and gets no more
     function take(uint64 jobId, uint32 number) external returns (uint40 due);
 
-    /// @notice Replicas only: a duty is over. With the last one a taken entry is on the line again, if its stake still reaches its bond.
+    /// @notice Replicas only: a duty is over. Off the line, if its stake does not reach its bond any more.
     function giveBack(uint64 jobId, uint32 number) external;
 
     /// @notice Replicas only: a duty was not done: the entry is off the line, as if it had left.

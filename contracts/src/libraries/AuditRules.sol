@@ -76,6 +76,15 @@ library AuditRules {
         return keccak256(abi.encodePacked(leafHashes));
     }
 
+    /// @notice The answer of who drew the same leaf every time.
+    function answerOfOne(bytes32 leafHash) internal pure returns (bytes32) {
+        bytes32[] memory hashes = new bytes32[](Parameters.SAMPLES);
+        for (uint256 i = 0; i < hashes.length; ++i) {
+            hashes[i] = leafHash;
+        }
+        return answer(hashes);
+    }
+
     /// @notice What is published before anything is shown. It binds chain, contract and sender, so nobody can show it again
     /// elsewhere or for somebody else, and the salt keeps anybody from trying outputs.
     function seal(uint64 job, uint32 seq, address who, bytes32 answer_, bytes32 salt) internal view returns (bytes32) {

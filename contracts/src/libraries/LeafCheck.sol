@@ -47,14 +47,19 @@ library LeafCheck {
         MerkleSum.Sibling[] calldata proof
     ) internal pure returns (bytes32 hash, uint256 unitsBefore) {
         if (leaf.job != jobId) revert LeafOfAnotherJob(jobId, leaf.job);
-        uint256 index = position < prepare ? uint256(MerkleSum.PREPARE_INDEX) : uint256(r.from) + position - prepare;
-        if (leaf.index != index) revert LeafMisplaced(leaf.index, position);
+        if (leaf.index != indexAt(r, prepare, position)) revert LeafMisplaced(leaf.index, position);
         hash = MerkleSum.leafHash(leaf);
         bytes32 root;
         uint128 tally;
         (root, tally, unitsBefore) =
             MerkleSum.opened(hash, MerkleSum.leafTally(leaf), position, uint256(r.count) + prepare, proof);
         requireRoot(r, root, tally);
+    }
+
+    /// @notice Index of the leaf at a position of a range.
+    /// @param prepare 1 when the job has a prepare phase, else 0
+    function indexAt(IJobBook.Range memory r, uint256 prepare, uint256 position) internal pure returns (uint256) {
+        return position < prepare ? uint256(MerkleSum.PREPARE_INDEX) : uint256(r.from) + position - prepare;
     }
 
     /// @notice Reverts unless a computed root and tally are those that the range was submitted with.

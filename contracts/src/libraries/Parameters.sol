@@ -126,6 +126,11 @@ library Parameters {
     uint256 internal constant MATE_LATE = ONE / 10;
     /// @notice Committed and not shown: must cost what a wrong result costs, or who sees the other's root would rather be silent.
     uint256 internal constant ROOT_NOT_SHOWN = ONE;
+    /// @notice For the next move of a walk, seconds: as for naming. Who posts its nodes first begins this time anew, for the other one must
+    /// bring them along. A walk has at most six steps and the leaf: six hours and a half, if both always wait for the last moment.
+    uint256 internal constant WALK_TIME = 30 minutes;
+    /// @notice Rate of a case that is a dispute: it is above ONE, so it is surely audited, and told apart by it.
+    uint256 internal constant DISPUTED = 2 * ONE;
 
     // ------------------------------------------------------------------ holders
 

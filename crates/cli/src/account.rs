@@ -78,9 +78,9 @@ async fn list(place: &Place, json: bool) -> Result<(), Problem> {
     let mut table = Table::new(&[
         ("account", Align::Left),
         ("address", Align::Left),
-        ("wallet", Align::Right),
-        ("free", Align::Right),
-        ("locked", Align::Right),
+        ("wallet GRAIN", Align::Right),
+        ("free GRAIN", Align::Right),
+        ("locked GRAIN", Align::Right),
     ]);
     for (name, address, balances) in rows {
         let Balances { native, free, locked, .. } = balances;

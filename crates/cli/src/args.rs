@@ -4,12 +4,15 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
-use tilth_protocol::{Amount, JobId};
+use tilth_protocol::Amount;
 
+mod examples;
 mod inference;
+mod jobs;
 mod owner;
 
 pub use inference::{Chat, Gateway, GatewayCommand, GatewayOptions, KeyCommand, OnSale, Settle};
+pub use jobs::{Job, Quote, Results, Run, Serving, Template, Try};
 pub use owner::{
     Auditor, AuditorCommand, AuditorOptions, By, Earnings, Install, Provider, ProviderCommand,
     ProviderOptions, Relay, RelayCommand, RelayOptions,
@@ -17,7 +20,7 @@ pub use owner::{
 
 /// An open farm of GPUs: rent out machines, run checked work on them, pay by verified unit.
 #[derive(Debug, Parser)]
-#[command(name = "tilth", version, max_term_width = 100)]
+#[command(name = "tilth", version, max_term_width = 100, after_help = examples::TILTH)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -28,13 +31,14 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// Folder of the network: its chain, accounts, providers and jobs.
+    /// Folder of the network: its chain, accounts, providers and jobs; `.tilth` in the home folder if absent.
     #[arg(long, global = true, env = "TILTH_DIR", value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Print JSON instead of tables and progress.
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to log to standard error, for example `info` or `warn,tilth_provider=debug`.
+    /// What to log to standard error, for example `info` or `warn,tilth_provider=debug`; if absent errors, and
+    /// warnings of what runs on.
     #[arg(long, global = true, env = "TILTH_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -54,45 +58,64 @@ impl Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a network in a temporary folder, render a real scene on it, show who earned what.
+    #[command(after_help = examples::DEMO)]
     Demo(Demo),
     /// Start (or continue) a whole network on this machine: chain, contracts, providers.
+    #[command(after_help = examples::UP)]
     Up(Up),
     /// Submit a job, follow it, fetch and check its results.
+    #[command(after_help = examples::RUN)]
     Run(Run),
     /// Say what a job is likely to cost and when it is likely to end, from work settled lately.
+    #[command(after_help = examples::QUOTE)]
     Quote(Quote),
     /// Run a job on this machine alone, without network and sandbox, and say what its tasks cost.
+    #[command(after_help = examples::TRY)]
     Try(Try),
     /// Jobs: list, show, fetch results, top up, cancel.
     #[command(subcommand)]
+    #[command(after_help = examples::JOB)]
     Job(Job),
     /// The providers of the network, their stakes, and what audits have found.
+    #[command(after_help = examples::PROVIDERS)]
     Providers(Providers),
     /// Compute again what others have computed, a job's ranges or a language model's answer, and compare.
+    #[command(after_help = examples::VERIFY)]
     Verify(Verify),
     /// Accounts: create, list, show, send, deposit, withdraw.
     #[command(subcommand)]
+    #[command(after_help = examples::ACCOUNT)]
     Account(Account),
-    /// Run one provider against the network of the folder (or of --rpc in its network.json), or see to it.
+    /// Run a provider: work on this machine for the network that the folder's network.json names; or see to one.
+    #[command(after_help = examples::PROVIDER)]
     Provider(Box<Provider>),
-    /// Re-execute samples of others' work and be paid for it, or see to one's stake as an auditor.
+    /// Run an auditor: re-execute samples of others' work and be paid for it; or see to one's stake as an auditor.
+    #[command(after_help = examples::AUDITOR)]
     Auditor(Box<Auditor>),
     /// Run a relay, at which machines behind routers meet.
+    #[command(after_help = examples::RELAY)]
     Relay(Box<Relay>),
     /// Run an OpenAI-compatible gateway to the language models that providers sell, or see to it.
+    #[command(after_help = examples::GATEWAY)]
     Gateway(Gateway),
     /// Talk with a language model that a provider sells.
+    #[command(after_help = examples::CHAT)]
     Chat(Chat),
     /// Run a chain of one's own with JSON-RPC for wallets and tools, or work on its files.
+    #[command(after_help = examples::NODE)]
     Node(Node),
     /// Language models on this machine: import, list, show, remove.
     #[command(subcommand)]
+    #[command(after_help = examples::MODEL)]
     Model(Model),
-    /// Say what this machine can offer and how well it can be protected.
+    /// Say what this machine can offer as a provider, and how well it can be protected from what it runs.
+    #[command(after_help = examples::DOCTOR)]
     Doctor(Doctor),
     /// Measure this machine: what it would announce, and how fast its parts are.
+    #[command(after_help = examples::BENCH)]
     Bench(Bench),
     /// Have a provider prove its strength, or check what one has proved.
+    #[command(after_help = examples::CHALLENGE)]
     Challenge(Challenge),
     /// Entered by agents inside the sandbox.
     #[command(hide = true)]
@@ -145,10 +168,10 @@ pub struct Bench {
     /// Only one challenge of products of matrices of this order, a power of two.
     #[arg(long, value_name = "N", requires = "rounds", conflicts_with = "memory")]
     pub order: Option<u32>,
-    /// Number of products.
+    /// With --order: number of products, one after the other.
     #[arg(long, value_name = "N", requires = "order")]
     pub rounds: Option<u32>,
-    /// Only one challenge that fills so many MiB.
+    /// Only one challenge that fills so many MiB of memory.
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u32>,
     /// Challenge this GPU instead of the processor.
@@ -173,7 +196,7 @@ pub struct Challenge {
     /// Order of the matrices, a power of two, instead of what its class asks for.
     #[arg(long, value_name = "N", requires = "rounds")]
     pub order: Option<u32>,
-    /// Number of products, one after the other.
+    /// With --order: number of products, one after the other.
     #[arg(long, value_name = "N", requires = "order")]
     pub rounds: Option<u32>,
     /// Where the transcript goes; inside the network's folder if absent.
@@ -255,8 +278,8 @@ pub struct Up {
     /// File with the private key of an account that pays for deployment and set-up on --rpc.
     #[arg(long, value_name = "FILE", requires = "rpc")]
     pub key: Option<PathBuf>,
-    /// Where the chain listens.
-    #[arg(long, default_value = "127.0.0.1:8545", conflicts_with = "rpc")]
+    /// Address and port where the chain listens (JSON-RPC).
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8545", conflicts_with = "rpc")]
     pub listen: SocketAddr,
     /// Make a block at this interval instead of whenever there is a transaction, for example 1s.
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "rpc")]
@@ -291,143 +314,46 @@ pub struct Verify {
     pub choice: usize,
 }
 
-#[derive(Debug, Args)]
-pub struct Quote {
-    /// The job file.
-    pub job: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct Run {
-    /// The job file.
-    pub job: PathBuf,
-    /// Files, folders and patterns such as 'photos/*.jpg' to work on, one task per file.
-    pub files: Vec<PathBuf>,
-    #[command(flatten)]
-    pub results: Results,
-    /// Submit, print the job's number and leave.
-    #[arg(long)]
-    pub detach: bool,
-    /// Have samples of what is submitted re-executed by auditors before it is paid (`audited = true` under
-    /// [verification] says the same for good). Costs 2 % of the price.
-    #[arg(long)]
-    pub audited: bool,
-    /// Have every range done by so many providers, the second one drawn when the first one has committed to its result
-    /// (`replicas = 2` under [verification] says the same for good). Only in audited jobs; costs as many times the price.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
-    pub replicas: Option<u8>,
-    /// Have auditors hold what this command does not acknowledge, for so many days from then on (`keep = "7d"` under
-    /// [verification] says the same for good). Only in audited jobs. A range is paid without its client only when they
-    /// hold it; a deposit pays them, and what is left of it comes back.
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=366))]
-    pub keep: Option<u16>,
-    /// Money to lock for the (first) job; what all tasks can cost at most if absent.
-    #[arg(long, value_name = "GRAIN")]
-    pub funds: Option<Amount>,
-    /// Account that pays.
-    #[arg(long, default_value = "client")]
-    pub account: String,
-    #[command(flatten)]
-    pub serving: Serving,
-}
-
-/// Where a job's inputs are served from while a command follows it.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Serving {
-    /// Address and port from which the job's inputs are served (UDP); port 0 takes the last one again.
-    /// Providers on other machines need an address of this machine that they can reach. The default is what
-    /// `client.toml` says, or this machine alone (127.0.0.1:0).
-    #[arg(long, value_name = "ADDRESS")]
-    pub bind: Option<SocketAddr>,
-}
-
-#[derive(Debug, Args)]
-pub struct Try {
-    /// The job file.
-    pub job: PathBuf,
-    /// Files, folders and patterns to work on, one task per file.
-    pub files: Vec<PathBuf>,
-    #[command(flatten)]
-    pub results: Results,
-    /// Worker processes at the same time.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub workers: u16,
-    /// Only this many tasks, from the first one on.
-    #[arg(long, value_name = "N")]
-    pub tasks: Option<u32>,
-}
-
-/// Where results go.
-#[derive(Clone, Debug, Args)]
-pub struct Results {
-    /// File (pictures, values) or folder (files) to write; inside the job's folder if absent.
-    #[arg(long, short, value_name = "PATH")]
-    pub out: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Job {
-    /// Write a job file to begin with, with everything it needs.
-    New {
-        /// What kind of job.
-        template: Template,
-        /// Folder to write to; one of the template's name if absent.
-        dir: Option<PathBuf>,
-    },
-    /// All jobs of this folder's accounts.
-    Ls,
-    /// One job: state, ranges, cost.
-    Show { job: JobId },
-    /// Follow a job again until it is done, fetch and check its results; with jobs that follow it, go on
-    /// with all of them.
-    Fetch {
-        job: JobId,
-        #[command(flatten)]
-        results: Results,
-        #[command(flatten)]
-        serving: Serving,
-    },
-    /// Lock more money for a job.
-    TopUp { job: JobId, amount: Amount },
-    /// Stop handing out tasks; what is not needed comes back. Jobs that would follow are not opened.
-    Cancel { job: JobId },
-}
-
-/// Kinds of job files to begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Template {
-    /// Tasks that differ by their number alone.
-    Map,
-    /// One task per combination of parameters.
-    Sweep,
-    /// One task per file of a folder.
-    Folder,
-    /// One picture, a tile per task.
-    Render,
-    /// Many tasks, then one that reads all their results.
-    MapReduce,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Account {
-    /// Create an account.
-    New { name: String },
+    /// Create an account: a key in the folder.
+    New {
+        /// What it is called in this folder.
+        name: String,
+    },
     /// All accounts of the folder.
     Ls,
     /// An account's address and balances.
-    Show { name: String },
+    Show {
+        /// Its name, or a 0x address.
+        name: String,
+    },
     /// Send coins from an account's wallet.
     Send {
         /// Account that pays.
         from: String,
         /// Account name or 0x address.
         to: String,
+        /// How much.
+        #[arg(value_name = "GRAIN")]
         amount: Amount,
     },
     /// Move coins from an account's wallet into the Ledger, where they can pay for jobs and stakes.
-    Deposit { name: String, amount: Amount },
+    Deposit {
+        /// The account.
+        name: String,
+        /// How much.
+        #[arg(value_name = "GRAIN")]
+        amount: Amount,
+    },
     /// Move free coins from the Ledger back to the account's wallet.
-    Withdraw { name: String, amount: Amount },
+    Withdraw {
+        /// The account.
+        name: String,
+        /// How much.
+        #[arg(value_name = "GRAIN")]
+        amount: Amount,
+    },
 }
 
 /// The variable that names the configuration file.
@@ -534,3 +460,7 @@ fn time(text: &str) -> Result<Duration, String> {
     let time: tilth_service::TimeSpan = text.parse().map_err(|error| format!("{error}"))?;
     Ok(time.into())
 }
+
+#[cfg(test)]
+#[path = "args/help_tests.rs"]
+mod tests;

@@ -16,6 +16,7 @@ use crate::{
     args::{self, AuditorCommand, AuditorOptions, Common},
     place::Place,
     print_json,
+    provider::moment,
     up::{listen, own_command},
 };
 use config::{AuditorSettings, Told};
@@ -101,7 +102,8 @@ async fn status(common: &Common, name: &str) -> Ended {
     println!("  owner    {owner}");
     println!("  stake    {stake:.4} GRAIN");
     if leaving > Amount::ZERO {
-        println!("  leaving  {leaving:.4} GRAIN, free from {} (Unix seconds)", known.readyAt);
+        let ready = moment(known.readyAt.to::<u64>());
+        println!("  leaving  {leaving:.4} GRAIN, within reach of punishment until {ready}");
     }
     println!("  owed     {owed:.6} GRAIN of fees that the purse has not paid yet");
     Ok(ExitCode::SUCCESS)

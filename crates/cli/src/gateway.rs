@@ -215,6 +215,7 @@ async fn key(common: &Common, command: KeyCommand) -> Ended {
                 print_json(&made)?;
             } else {
                 println!("{}", made["key"].as_str().unwrap_or_default());
+                eprintln!("  it is not shown again; clients send it as their API key");
             }
         }
         KeyCommand::Set { id, budget } => {
@@ -222,12 +223,16 @@ async fn key(common: &Common, command: KeyCommand) -> Ended {
             let set = call(common, Method::POST, &format!("/admin/keys/{id}"), Some(body)).await?;
             if common.json {
                 print_json(&set)?;
+            } else {
+                println!("key {id} may spend {budget} GRAIN in all");
             }
         }
         KeyCommand::Rm { id } => {
             let gone = call(common, Method::DELETE, &format!("/admin/keys/{id}"), None).await?;
             if common.json {
                 print_json(&gone)?;
+            } else {
+                println!("key {id} is removed; its receipts stay");
             }
         }
         KeyCommand::Ls => {
@@ -250,11 +255,11 @@ fn amount(value: &Value) -> String {
 fn keys_table(keys: &Value) -> Table {
     let mut table = Table::new(&[
         ("name", Align::Left),
-        ("budget", Align::Right),
-        ("spent", Align::Right),
+        ("budget GRAIN", Align::Right),
+        ("spent GRAIN", Align::Right),
         ("answers", Align::Right),
         ("tokens in", Align::Right),
-        ("out", Align::Right),
+        ("tokens out", Align::Right),
         ("id", Align::Left),
     ]);
     for key in keys.as_array().into_iter().flatten() {
@@ -278,14 +283,15 @@ fn is_due(owed: &Value) -> bool {
 
 /// All tabs, as a gateway gives them: page by page.
 async fn tabs_of(common: &Common) -> Result<Vec<Value>, Problem> {
-    let mut all = Vec::new();
+    let (mut all, mut path) = (Vec::new(), "/admin/owed".to_owned());
     loop {
-        let path = format!("/admin/owed/{}", all.len());
         let page = call(common, Method::GET, &path, None).await?;
         let page = page.as_array().map(Vec::as_slice).unwrap_or_default();
         all.extend_from_slice(page);
-        if page.len() < operator::MAX_OWED {
-            return Ok(all);
+        let last = page.last().and_then(|last| last["id"].as_str());
+        match last.filter(|_| page.len() >= operator::MAX_OWED) {
+            Some(last) => path = format!("/admin/owed/{last}"),
+            None => return Ok(all),
         }
     }
 }
@@ -302,9 +308,9 @@ async fn owed(common: &Common, all: bool) -> Ended {
         ("node", Align::Left),
         ("payer", Align::Left),
         ("answers", Align::Right),
-        ("charged", Align::Right),
-        ("settled", Align::Right),
-        ("owed", Align::Right),
+        ("charged GRAIN", Align::Right),
+        ("settled GRAIN", Align::Right),
+        ("owed GRAIN", Align::Right),
     ]);
     for one in owed {
         // The latest of a provider that took another one is not known; any of them says who it is.
@@ -375,8 +381,8 @@ async fn receipts(common: &Common, from: u64) -> Ended {
         ("number", Align::Right),
         ("node", Align::Left),
         ("tokens in", Align::Right),
-        ("out", Align::Right),
-        ("charge", Align::Right),
+        ("tokens out", Align::Right),
+        ("charge GRAIN", Align::Right),
         ("key", Align::Left),
     ]);
     let all = found.as_array().map(Vec::as_slice).unwrap_or_default();

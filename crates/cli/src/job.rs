@@ -12,7 +12,7 @@ use tilth_client::{
 use tilth_contracts::JobBook;
 use tilth_protocol::{Harmless, JobId, Problem};
 
-pub use self::show::replica_json;
+pub use self::show::{replica_entries, replica_json};
 use crate::{
     Ended,
     args::{Common, Job, Results, Serving},

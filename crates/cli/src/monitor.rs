@@ -14,7 +14,8 @@ pub async fn bind(address: SocketAddr) -> Result<Monitor, Problem> {
         Problem::new(
             "health and metrics cannot be served",
             format!("{address}: {error}"),
-            "choose another address with the option monitor.listen, or stop the program that uses it",
+            "choose another address (option monitor.listen; --monitor of a gateway), or stop the \
+             program that uses it",
         )
     })
 }

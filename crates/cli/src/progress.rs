@@ -187,7 +187,7 @@ impl Bars {
 
 fn share_line(share: &Share, names: &BTreeMap<Address, String>) -> String {
     format!(
-        "{}: {} tasks in {} ranges, {} working, earned {:.6}",
+        "{}: {} tasks in {} ranges, {} working, earned {:.6} GRAIN",
         name(names, share.provider),
         share.tasks,
         ranges(share),

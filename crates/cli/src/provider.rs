@@ -24,6 +24,7 @@ use crate::{
 };
 use config::{ProviderConfig, Told};
 use ending::Manner;
+pub use stake::moment;
 
 pub async fn provider(common: Common, args: args::Provider) -> Ended {
     match args.command {

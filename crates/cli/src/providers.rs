@@ -82,7 +82,7 @@ impl Seen {
     fn json(&self) -> Vec<Value> {
         self.each()
             .map(|(provider, rate, found)| {
-                let Record { matched, unequal, late, silent } = self.mated(provider.number);
+                let Record { matched, unequal, late, silent, wrong } = self.mated(provider.number);
                 json!({
                     "number": provider.number,
                     "owner": provider.owner,
@@ -104,7 +104,11 @@ impl Seen {
                         "undecided": found.undecided,
                     },
                     "replicas": {
-                        "matched": matched, "unequal": unequal, "late": late, "silent": silent,
+                        "matched": matched,
+                        "unequal": unequal,
+                        "late": late,
+                        "silent": silent,
+                        "wrong": wrong,
                     },
                     "slashed": Amount(found.slashed),
                 })
@@ -153,8 +157,14 @@ impl Seen {
 
 /// What came of a provider's replicas, as far as anything did.
 fn replicas(record: Record) -> String {
-    let Record { matched, unequal, late, silent } = record;
-    let counts = [(matched, "matched"), (unequal, "unequal"), (late, "late"), (silent, "silent")];
+    let Record { matched, unequal, late, silent, wrong } = record;
+    let counts = [
+        (matched, "matched"),
+        (unequal, "unequal"),
+        (late, "late"),
+        (silent, "silent"),
+        (wrong, "wrong"),
+    ];
     let said = counts.iter().filter(|(count, _)| *count > 0);
     said.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }
@@ -179,7 +189,7 @@ mod tests {
     #[test]
     fn of_replicas_only_what_happened_is_said() {
         assert_eq!(replicas(Record::default()), "");
-        let record = Record { matched: 12, silent: 1, ..Record::default() };
-        assert_eq!(replicas(record), "12 matched, 1 silent");
+        let record = Record { matched: 12, silent: 1, wrong: 2, ..Record::default() };
+        assert_eq!(replicas(record), "12 matched, 1 silent, 2 wrong");
     }
 }

@@ -2,37 +2,86 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
 use tilth_client::{
-    clock, job_file,
+    Jobs, clock,
+    job_file::{self, Offer},
     quote::{self, Estimate, Going, Quote},
 };
-use tilth_protocol::{Amount, Price, Units};
+use tilth_protocol::{Amount, Price, Problem, Units};
 
 use crate::{
     Ended,
     args::{self, Common},
     place::Place,
     print_json,
+    run::say_notes,
     table::{Align, Table},
 };
 
+/// For programs.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Shown<'a> {
+    #[serde(flatten)]
+    quote: &'a Quote,
+    audited: bool,
+    /// What `tilth run` locks unless it is told otherwise.
+    locked: Option<Amount>,
+}
+
 pub async fn quote(common: Common, args: args::Quote) -> Ended {
     let place = Place::open(&common)?;
-    let prepared = job_file::load(&args.job)?;
-    prepared.offer.check()?;
+    let mut loaded = job_file::load_all(&args.job, &args.files)?;
+    say_notes(&loaded.notes);
+    let [only] = loaded.stages.as_mut_slice() else {
+        return Err(Problem::new(
+            "one job can be quoted, and not several",
+            format!("{} has an [after]", args.job.display()),
+            "quote it without; before `tilth run` opens the first one it looks whether the balance \
+             covers all of them",
+        ));
+    };
+    let prepared = &mut only.job;
+    args.judged.add_to(&mut prepared.offer)?;
     let program = prepared.spec.program.hash;
     let going = quote::going(&place.link, place.network.first_block, program).await;
     let going = going.map_err(|error| error.problem())?;
-    let quote = Quote::of(&prepared, going);
+    let quote = Quote::of(prepared, going);
+    let locked = Jobs::usual_funds(prepared);
     if common.json {
-        print_json(&quote)?;
+        print_json(&Shown { quote: &quote, audited: prepared.offer.audited, locked })?;
     } else {
         print(&quote, &prepared.unit());
-        if let replicas @ 2.. = quote.replicas {
-            println!("in all these sums every range is paid to {replicas} providers");
-        }
+        println!();
+        paid(&prepared.offer, locked).iter().for_each(|line| println!("{line}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who is paid out of these sums, and what a job locks at first.
+fn paid(offer: &Offer, locked: Option<Amount>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let replicas @ 2.. = offer.replicas {
+        lines.push(format!(
+            "replicas: every range is paid to {replicas} providers, and the sums are for all of \
+             them; where nobody did it a second time that part comes back"
+        ));
+    }
+    if offer.audited {
+        lines.push(
+            "audits: in the price; they take 2 % of what ranges earn, and of a newcomer's, which \
+             are audited more often, up to half"
+                .to_owned(),
+        );
+    }
+    if let Some(locked) = locked {
+        lines.push(format!(
+            "escrow: `tilth run` locks {locked:.9} GRAIN, every task at its cap and at the highest \
+             price; a claim reserves its range's part, and what is not used comes back"
+        ));
+    }
+    lines
 }
 
 /// `unit` is what a thousand units of this job are called.
@@ -130,6 +179,35 @@ fn time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn offer(audited: bool, replicas: u8) -> Offer {
+        Offer {
+            price: Price(1),
+            clock: None,
+            window_s: None,
+            range_timeout_s: 60,
+            target_s: 10,
+            deadline_s: 60,
+            parallelism: 1,
+            first_range: 1,
+            max_failures: 0,
+            audited,
+            replicas,
+            required_class: 0,
+            min_vram_mib: 0,
+        }
+    }
+
+    #[test]
+    fn who_is_paid_by_the_sums_is_said() {
+        let locked = Some("1.6".parse().unwrap());
+        let plain = paid(&offer(false, 1), locked);
+        assert!(plain.len() == 1 && plain[0].contains("locks 1.6 GRAIN"), "{plain:?}");
+        let audited = paid(&offer(true, 1), locked);
+        assert!(audited.len() == 2 && audited[0].contains("a newcomer's"), "{audited:?}");
+        let both = paid(&offer(true, 2), None);
+        assert!(both.len() == 2 && both[0].contains("paid to 2 providers"), "{both:?}");
+    }
 
     #[test]
     fn times_are_said_in_their_two_largest_parts() {

@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use alloy::primitives::Address;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tilth_client::{Agreed, Jobs, Progress, Tend, holding::keep_seconds, job_file, merge};
+use tilth_client::{Agreed, Jobs, Progress, Tend, job_file, merge};
 use tilth_protocol::{Harmless, JobId, Output, Price, Problem, Units};
 use tilth_service::StopSignals;
 
@@ -32,14 +32,7 @@ pub async fn run(common: Common, args: Run) -> Ended {
     let mut loaded = job_file::load_all(&args.job, &args.files)?;
     say_notes(&loaded.notes);
     for stage in &mut loaded.stages {
-        let offer = &mut stage.job.offer;
-        offer.audited |= args.audited;
-        offer.replicas = args.replicas.unwrap_or(offer.replicas);
-        if let Some(days) = args.keep {
-            let keep = Duration::from_secs(u64::from(days).saturating_mul(86_400));
-            offer.keep_s = Some(keep_seconds(keep)?);
-        }
-        offer.check()?;
+        args.judged.add_to(&mut stage.job.offer)?;
     }
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;

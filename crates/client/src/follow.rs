@@ -3,6 +3,11 @@
 //! A [`Follow`] remembers the next block to read. It asks for the latest block first and then for
 //! logs up to it, so a log is never delivered twice and none is skipped, whatever fails in between.
 //! While the chain is away it keeps trying and says so.
+//!
+//! One that reads twice ([`Follow::twice`]) reads what was near the head once more a little later, and
+//! what was not there before is delivered then: see `again`.
+
+mod again;
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +18,7 @@ use alloy::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use self::again::Again;
 use crate::{ChainError, Link};
 
 /// Blocks asked for at once; halved when the node finds that too much.
@@ -28,6 +34,8 @@ const AHEAD: usize = 4;
 /// For so long a chain may be shorter than it was, at a node on this machine and elsewhere: behind one
 /// address there may be several nodes, of which some are a few blocks late.
 const REWIND_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// For so long a node elsewhere may not have a block that another one behind the same address has.
+const LATE_NODE: Duration = Duration::from_secs(30);
 /// An attempt may take so long before the chain counts as away.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -70,13 +78,17 @@ impl Scope {
 /// What happened on the chain, or to it.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// Logs in chain order. All logs up to and including block `to` have been delivered now.
+    /// Logs in chain order. All logs up to and including block `to` have been delivered now. To whoever reads twice
+    /// those that a node did not have when it was asked come after later ones, with the same `to` as these.
     Logs {
         /// The logs; empty when only the head was reached.
         logs: Vec<Log>,
         /// The last block read.
         to: u64,
-        /// Whether that is the latest block: nothing older is still to come.
+        /// No log of a block before this one is still to come: the block after `to`, or to whoever reads twice the first
+        /// that is to be read once more.
+        certain: u64,
+        /// Whether `to` is the latest block.
         at_head: bool,
     },
     /// The chain does not answer. Said once per outage; following goes on.
@@ -118,6 +130,8 @@ pub struct Follow {
     rest: bool,
     /// What the look has brought that showed that the chain is back.
     held: Option<News>,
+    /// What is read once more, if anything is.
+    again: Option<Again>,
 }
 
 /// A [`Follow`] that reads in a task of its own. Dropping it stops the task.
@@ -163,7 +177,16 @@ impl Follow {
             behind: None,
             rest: false,
             held: None,
+            again: None,
         }
+    }
+
+    /// Reads what is near the head a second time, half a minute later, and delivers what was missed: for whoever loses
+    /// money by it and takes logs in any order. Not at a node on this machine, which is one and has what it says.
+    #[must_use]
+    pub fn twice(mut self) -> Self {
+        self.again = (!self.link.is_local()).then(|| Again::new(LATE_NODE));
+        self
     }
 
     /// Reads in a task of its own, a few batches ahead of the reader.
@@ -228,6 +251,12 @@ impl Follow {
             return Ok((since.elapsed() >= patience).then_some(rewound));
         }
         self.behind = None;
+        let late = self.read_again().await;
+        if !late.is_empty() {
+            (self.rest, self.pause) = (false, pauses(&self.link).0);
+            let (to, certain) = (self.next.saturating_sub(1), self.certain());
+            return Ok(Some(News::Logs { logs: late, to, certain, at_head: self.reached_head }));
+        }
         let ready = latest.checked_sub(self.scope.confirmations);
         let Some(ready) = ready.filter(|ready| *ready >= self.next) else {
             self.pause = self.pause.saturating_mul(2).min(pauses(&self.link).1);
@@ -235,22 +264,15 @@ impl Follow {
             if !self.reached_head {
                 self.reached_head = true;
                 let to = self.next.saturating_sub(1);
-                return Ok(Some(News::Logs { logs: Vec::new(), to, at_head: true }));
+                let certain = self.certain();
+                return Ok(Some(News::Logs { logs: Vec::new(), to, certain, at_head: true }));
             }
             return Ok(None);
         };
-        let to = ready.min(self.next.saturating_add(self.step - 1));
-        let logs = match self.link.logs(&self.filter(to)).await {
-            Ok(logs) => logs,
-            // Nodes say "too much at once" in many ways, also as a rate limit.
-            Err(error) if self.step > 1 => {
-                debug!(%error, step = self.step, "asking for fewer blocks at once");
-                self.step /= 2;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        self.step = self.step.saturating_mul(2).min(STEP);
+        let (to, logs) = self.logs(self.next, ready).await?;
+        if let Some(again) = &mut self.again {
+            again.note((self.next, to, ready), &logs, Instant::now());
+        }
         self.next = to.saturating_add(1);
         let at_head = to == ready;
         // Behind the head there is more to read at once; at the head news come in clusters.
@@ -261,11 +283,53 @@ impl Follow {
         }
         self.reached_head |= at_head;
         self.pause = pauses(&self.link).0;
-        Ok(Some(News::Logs { logs, to, at_head }))
+        Ok(Some(News::Logs { logs, to, certain: self.certain(), at_head }))
     }
 
-    fn filter(&self, to: u64) -> Filter {
-        let mut filter = Filter::new().from_block(self.next).to_block(to);
+    /// All logs of blocks before this one have been delivered, whatever node was asked.
+    fn certain(&self) -> u64 {
+        self.again.as_ref().and_then(Again::first).unwrap_or(self.next)
+    }
+
+    /// What of the blocks that are due once more has not been delivered. If they cannot be read they stay due: what comes
+    /// after them is not to wait for that.
+    async fn read_again(&mut self) -> Vec<Log> {
+        let due = self.again.as_ref().and_then(|again| again.due(Instant::now()));
+        let Some((from, to)) = due else { return Vec::new() };
+        let (to, logs) = match self.logs(from, to).await {
+            Ok(read) => read,
+            Err(error) => {
+                debug!(%error, from, to, "blocks cannot be read a second time now");
+                return Vec::new();
+            }
+        };
+        let late = self.again.as_mut().map(|again| again.read(to, logs)).unwrap_or_default();
+        if !late.is_empty() {
+            debug!(logs = late.len(), from, to, "some were not there when they were asked for");
+        }
+        late
+    }
+
+    /// Logs of blocks from the first on: as many as are asked for at once, up to the last, which is told.
+    async fn logs(&mut self, from: u64, last: u64) -> Result<(u64, Vec<Log>), ChainError> {
+        let to = last.min(from.saturating_add(self.step - 1));
+        match self.link.logs(&self.filter(from, to)).await {
+            Ok(logs) => {
+                self.step = self.step.saturating_mul(2).min(STEP);
+                Ok((to, logs))
+            }
+            // Nodes say "too much at once" in many ways, also as a rate limit.
+            Err(error) if self.step > 1 => {
+                debug!(%error, step = self.step, "asking for fewer blocks at once");
+                self.step /= 2;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn filter(&self, from: u64, to: u64) -> Filter {
+        let mut filter = Filter::new().from_block(from).to_block(to);
         if !self.scope.addresses.is_empty() {
             filter = filter.address(self.scope.addresses.clone());
         }
@@ -293,112 +357,4 @@ fn pauses(link: &Link) -> (Duration, Duration) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    };
-
-    use tilth_contracts::Addresses;
-    use tokio::{
-        io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-        net::{TcpListener, TcpStream},
-    };
-
-    use super::*;
-
-    /// A node that has no logs.
-    #[derive(Debug, Default)]
-    struct Node {
-        height: AtomicU64,
-        /// Whether it refuses to say what logs there are.
-        mute: AtomicBool,
-    }
-
-    /// Starts a node and follows it.
-    async fn follow_one(node: &Arc<Node>) -> Follow {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let node = Arc::clone(node);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&node)));
-            }
-        });
-        let link = Link::open(&url, Addresses::predeployed()).unwrap();
-        Follow::new(&link, Scope::default())
-    }
-
-    /// Answers like that node.
-    async fn answer(stream: TcpStream, node: Arc<Node>) -> std::io::Result<()> {
-        let mut stream = BufReader::new(stream);
-        loop {
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                if stream.read_line(&mut line).await? <= 2 {
-                    break;
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).await?;
-            let asked: serde_json::Value = serde_json::from_slice(&body)?;
-            let id = &asked["id"];
-            let text = if asked["method"] == "eth_blockNumber" {
-                let height = format!("{:#x}", node.height.load(Ordering::Relaxed));
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": height})
-            } else if node.mute.load(Ordering::Relaxed) {
-                let error = serde_json::json!({"code": -32_000, "message": "not available"});
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error})
-            } else {
-                serde_json::json!({"jsonrpc": "2.0", "id": id, "result": []})
-            };
-            let text = text.to_string();
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
-            let whole = format!("{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
-            stream.write_all(whole.as_bytes()).await?;
-        }
-    }
-
-    /// Several nodes behind one address are not equally far; a chain that stays short is another one.
-    #[tokio::test]
-    async fn a_node_that_is_a_little_late_is_not_another_chain() {
-        let node = Arc::new(Node { height: 10.into(), ..Node::default() });
-        let mut follow = follow_one(&node).await;
-        let first = follow.look().await.unwrap();
-        assert!(matches!(first, Some(News::Logs { to: 10, at_head: true, .. })), "{first:?}");
-        for late in [8, 10, 9, 11, 10] {
-            node.height.store(late, Ordering::Relaxed);
-            assert!(follow.look().await.unwrap().is_none(), "{late}");
-        }
-        node.height.store(3, Ordering::Relaxed);
-        let rewound = tokio::time::timeout(Duration::from_secs(60), follow.next()).await.unwrap();
-        assert!(matches!(rewound, News::Rewound { expected: 11, found: 3 }), "{rewound:?}");
-    }
-
-    #[tokio::test]
-    async fn a_node_that_says_its_height_and_no_logs_is_not_back() {
-        let node = Arc::new(Node { height: 10.into(), ..Node::default() });
-        let mut follow = follow_one(&node).await;
-        let first = follow.look().await.unwrap();
-        assert!(matches!(first, Some(News::Logs { to: 10, at_head: true, .. })), "{first:?}");
-        node.mute.store(true, Ordering::Relaxed);
-        node.height.store(11, Ordering::Relaxed);
-        let error = follow.look().await.unwrap_err();
-        assert!(matches!(follow.note_failure(&error), Some(News::Away { .. })));
-        for _ in 0..3 {
-            let error = follow.look().await.expect_err("nothing is read");
-            assert!(follow.note_failure(&error).is_none(), "said once");
-        }
-        node.mute.store(false, Ordering::Relaxed);
-        let back = follow.look().await.unwrap();
-        assert!(matches!(back, Some(News::Back { .. })), "{back:?}");
-        // And goes on where it was, with nothing lost.
-        node.height.store(12, Ordering::Relaxed);
-        assert!(follow.look().await.unwrap().is_none());
-        assert_eq!(follow.next, 13);
-    }
-}
+mod tests;

@@ -37,6 +37,8 @@ mod revert;
 pub mod tabs;
 pub mod task_table;
 mod tend;
+#[cfg(test)]
+mod test_node;
 mod unit;
 pub mod waiting;
 

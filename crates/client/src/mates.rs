@@ -3,8 +3,8 @@
 //!
 //! [`Machine`] decides, a pure state machine that is the same for all parties; [`view`] reads a replica from the chain.
 //! Whether a provider is primary, mate or neither of a range follows from what the chain shows. [`Keeper`] is the actor
-//! around both; it seals and shows, and leaves it to its [`Hand`] to find a range's results or to run it. When a replica
-//! closes with a root, the range's ordinary audit begins: [`crate::audit`].
+//! around both; it seals, shows and walks down different roots, and leaves it to its [`Hand`] to find a range's results
+//! or to run it. When a replica closes with a root, the range's ordinary audit begins: [`crate::audit`].
 //!
 //! The rules are `docs/decisions/0018-replicas-and-availability.md`.
 
@@ -19,6 +19,7 @@ mod properties;
 mod scenarios;
 mod tried;
 mod view;
+mod walking;
 mod words;
 #[cfg(test)]
 mod world;
@@ -27,5 +28,6 @@ pub use self::{
     keeper::{Hand, Keeper, Post, heard},
     machine::Machine,
     view::{View, look},
+    walking::Move,
     words::{Effect, Event, Part, Party, Role, Rules, Standing},
 };

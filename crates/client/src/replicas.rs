@@ -9,12 +9,13 @@ use alloy::{
     sol_types::SolEventInterface,
 };
 use tilth_contracts::{ReplicaOutcome, ReplicaState, Replicas::ReplicasEvents};
-use tilth_protocol::{Amount, JobId, RangeId};
+use tilth_protocol::{Amount, JobId, PREPARE_INDEX, RangeId};
 
 use crate::{ChainError, Link};
 
 /// Why a mate has lost its place, as the contract says it.
 const SILENT: u8 = 1;
+const WRONG: u8 = 2;
 
 /// One thing that the chain says about a replicated range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +57,35 @@ pub enum What {
         /// What.
         root: B256,
     },
-    /// The mate was late, or committed and was silent then.
+    /// The roots differ below a node, or in a leaf: both show what is below it, or the leaf.
+    Step {
+        /// Whether it is a leaf.
+        leaf: bool,
+    },
+    /// In a walk a provider has come first.
+    Posted {
+        /// Who.
+        provider: u32,
+    },
+    /// A provider has shown the leaf in which they differ.
+    LeafShown {
+        /// Who.
+        provider: u32,
+        /// Its task, or [`PREPARE_INDEX`].
+        task: u32,
+        /// What it says came out: inline, or a hash.
+        output: B256,
+    },
+    /// That leaf is before the auditors.
+    Disputed,
+    /// The mate was late, or committed and was silent then, or was found to be wrong.
     MateLost {
         /// Who.
         mate: u32,
-        /// Whether it had committed.
+        /// Whether it had committed, and was silent then.
         silent: bool,
+        /// Whether it was wrong.
+        wrong: bool,
         /// What its stake was cut by.
         cut: Amount,
     },
@@ -103,6 +127,8 @@ pub struct Record {
     pub late: u32,
     /// It committed and did not show what to.
     pub silent: u32,
+    /// As a mate it was found to be wrong.
+    pub wrong: u32,
 }
 
 impl What {
@@ -114,6 +140,15 @@ impl What {
             Self::NoMate => "no mate".to_owned(),
             Self::Committed { .. } => "mate committed".to_owned(),
             Self::Shown { .. } => "root shown".to_owned(),
+            Self::Step { leaf: false } => "roots differ: nodes are awaited".to_owned(),
+            Self::Step { leaf: true } => "roots differ: the leaf is awaited".to_owned(),
+            Self::Posted { .. } => "nodes posted".to_owned(),
+            Self::LeafShown { task: PREPARE_INDEX, .. } => {
+                "leaf of the prepare phase shown".to_owned()
+            }
+            Self::LeafShown { task, .. } => format!("leaf of task {task} shown"),
+            Self::Disputed => "leaf before the auditors".to_owned(),
+            Self::MateLost { wrong: true, .. } => "mate was wrong".to_owned(),
             Self::MateLost { silent: false, .. } => "mate was late".to_owned(),
             Self::MateLost { silent: true, .. } => "mate was silent".to_owned(),
             Self::PrimaryLost { .. } => "provider was silent".to_owned(),
@@ -127,9 +162,15 @@ impl What {
         match self {
             Self::Sealed { provider }
             | Self::Shown { provider, .. }
+            | Self::Posted { provider }
+            | Self::LeafShown { provider, .. }
             | Self::PrimaryLost { provider, .. } => Some(*provider),
             Self::Drawn { mate } | Self::MateLost { mate, .. } => Some(*mate),
-            Self::NoMate | Self::Committed { .. } | Self::Closed { .. } => None,
+            Self::NoMate
+            | Self::Committed { .. }
+            | Self::Step { .. }
+            | Self::Disputed
+            | Self::Closed { .. } => None,
         }
     }
 
@@ -141,11 +182,12 @@ impl What {
         }
     }
 
-    /// What is sealed, or was.
+    /// What is sealed, or was; of a leaf, what came out.
     pub fn hash(&self) -> Option<B256> {
         match self {
             Self::Committed { seal } => Some(*seal),
             Self::Shown { root, .. } => Some(*root),
+            Self::LeafShown { output, .. } => Some(*output),
             _ => None,
         }
     }
@@ -181,9 +223,16 @@ fn entry(log: &Log) -> Option<Entry> {
             (at(e.jobId, e.seq), What::Shown { provider: e.number, root: e.root })
         }
         ReplicasEvents::MateLost(e) => {
-            let (mate, silent, cut) = (e.number, e.why == SILENT, Amount(e.cut));
-            (at(e.jobId, e.seq), What::MateLost { mate, silent, cut })
+            let (mate, silent, wrong) = (e.number, e.why == SILENT, e.why == WRONG);
+            (at(e.jobId, e.seq), What::MateLost { mate, silent, wrong, cut: Amount(e.cut) })
         }
+        ReplicasEvents::WalkStep(e) => (at(e.jobId, e.seq), What::Step { leaf: e.level == 0 }),
+        ReplicasEvents::NodesPosted(e) => (at(e.jobId, e.seq), What::Posted { provider: e.number }),
+        ReplicasEvents::LeafShown(e) => {
+            let (task, output) = (e.leaf.index, e.leaf.output);
+            (at(e.jobId, e.seq), What::LeafShown { provider: e.number, task, output })
+        }
+        ReplicasEvents::LeafDisputed(e) => (at(e.jobId, e.seq), What::Disputed),
         ReplicasEvents::PrimaryLost(e) => {
             let (provider, cut) = (e.number, Amount(e.cut));
             (at(e.jobId, e.seq), What::PrimaryLost { provider, cut })
@@ -213,12 +262,19 @@ pub fn standings(entries: &[Entry]) -> BTreeMap<RangeId, Replica> {
             }
             What::NoMate => (replica.mate, replica.state) = (None, ReplicaState::Alone),
             What::Committed { .. } => replica.state = ReplicaState::Revealing,
+            What::Step { leaf: false } => replica.state = ReplicaState::Walking,
+            What::Step { leaf: true } => replica.state = ReplicaState::Showing,
+            What::Disputed => replica.state = ReplicaState::Disputed,
             What::MateLost { .. } => replica.mate = None,
             What::Closed { outcome } => {
                 replica.state = ReplicaState::Closed;
                 replica.outcome = outcome.unwrap_or(replica.outcome);
             }
-            What::Sealed { .. } | What::Shown { .. } | What::PrimaryLost { .. } => {}
+            What::Sealed { .. }
+            | What::Shown { .. }
+            | What::Posted { .. }
+            | What::LeafShown { .. }
+            | What::PrimaryLost { .. } => {}
         }
     }
     all
@@ -245,6 +301,7 @@ pub fn records(entries: &[Entry]) -> BTreeMap<u32, Record> {
     }
     for entry in entries {
         match entry.what {
+            What::MateLost { mate, wrong: true, .. } => add(mate, |r| &mut r.wrong),
             What::MateLost { mate, silent: false, .. } => add(mate, |r| &mut r.late),
             What::MateLost { mate, silent: true, .. } => add(mate, |r| &mut r.silent),
             What::PrimaryLost { provider, .. } => add(provider, |r| &mut r.silent),

@@ -4,7 +4,7 @@ use alloy::{
     primitives::{Address, Log as Plain, aliases::U40},
     sol_types::SolEvent,
 };
-use tilth_contracts::Replicas;
+use tilth_contracts::{Replicas, bindings::replicas::MerkleSum};
 
 use super::*;
 
@@ -121,6 +121,52 @@ fn a_provider_that_does_not_show_its_root_is_silent() {
     assert_eq!(records(&entries)[&5], Record { silent: 1, ..Record::default() });
     assert_eq!(entries[3].what.cut(), Some(Amount(90)));
     assert_eq!(of_provider(&entries, 5).len(), 3, "seal, end and punishment");
+}
+
+#[test]
+fn different_roots_are_walked_down_to_a_leaf() {
+    let step =
+        |level| log(&Replicas::WalkStep { jobId: 7, seq: 0, level, index: 0, due: U40::from(5) });
+    let nodes = Vec::new();
+    let posted = Replicas::NodesPosted {
+        jobId: 7,
+        seq: 0,
+        number: 5,
+        level: 3,
+        index: 0,
+        nodes,
+        due: U40::from(5),
+    };
+    let output = B256::repeat_byte(3);
+    let leaf = |index| {
+        let leaf = MerkleSum::Leaf { job: 7, index, status: 0, output, size: 32, units: 1 };
+        log(&Replicas::LeafShown { jobId: 7, seq: 0, number: 5, leaf })
+    };
+    let story = [
+        (sealed(0, 5), ReplicaState::Sealed, "seal handed in"),
+        (drawn(0, 4), ReplicaState::Working, "drawn as mate"),
+        (committed(0), ReplicaState::Revealing, "mate committed"),
+        (step(3), ReplicaState::Walking, "roots differ: nodes are awaited"),
+        (log(&posted), ReplicaState::Walking, "nodes posted"),
+        (step(0), ReplicaState::Showing, "roots differ: the leaf is awaited"),
+        (leaf(41), ReplicaState::Showing, "leaf of task 41 shown"),
+        (leaf(u32::MAX), ReplicaState::Showing, "leaf of the prepare phase shown"),
+        (
+            log(&Replicas::LeafDisputed { jobId: 7, seq: 0, position: 0 }),
+            ReplicaState::Disputed,
+            "leaf before the auditors",
+        ),
+        (mate_lost(0, 4, 2), ReplicaState::Disputed, "mate was wrong"),
+        (closed(0, ALONE), ReplicaState::Closed, "roots: without a mate"),
+    ];
+    let entries = told(&story.each_ref().map(|(log, ..)| log.clone()));
+    for (last, (_, state, words)) in story.iter().enumerate() {
+        assert_eq!(standings(&entries[..=last])[&range(0)].state, *state, "{words}");
+        assert_eq!(entries[last].what.words(), *words);
+    }
+    assert_eq!(entries[4].what.provider(), Some(5));
+    assert_eq!((entries[6].what.provider(), entries[6].what.hash()), (Some(5), Some(output)));
+    assert_eq!(records(&entries)[&4], Record { wrong: 1, ..Record::default() });
 }
 
 #[test]

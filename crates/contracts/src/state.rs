@@ -233,8 +233,14 @@ on_chain_enum! {
         Revealing = 3 => "roots are being shown",
         /// There is no mate; the primary shows its root.
         Alone = 4 => "waiting for its provider to show the root",
+        /// The roots differ: both show the nodes below, down to one leaf.
+        Walking = 5 => "different roots are being walked down",
+        /// Both show the leaf in which they differ.
+        Showing = 6 => "the leaf in which they differ is being shown",
+        /// Auditors vote on that leaf.
+        Disputed = 7 => "a leaf is before the auditors",
         /// Over.
-        Closed = 5 => "over",
+        Closed = 8 => "over",
     }
 }
 
@@ -245,9 +251,9 @@ on_chain_enum! {
         Open = 0 => "open",
         /// Both roots are equal: both are paid when the audit lets it be paid.
         Matched = 1 => "matched",
-        /// The primary has shown its root, and there is no mate.
+        /// The primary has shown its root, and there is no mate, or it was wrong.
         Alone = 2 => "without a mate",
-        /// The roots differ: the range is audited, and the mate is not paid.
+        /// The roots differ, and the auditors have not found the primary's to be right: the range is rejected.
         Unequal = 3 => "unequal",
         /// The primary did not show its root: the range is rejected.
         Silent = 4 => "not shown by its provider",
@@ -259,12 +265,10 @@ on_chain_enum! {
     EntryState, "state of a waiting provider" {
         /// It does not wait.
         Nobody = 0 => "not waiting",
-        /// On the line.
+        /// On the line, whatever it has to do.
         Waiting = 1 => "waiting",
-        /// Off the line until its ranges are closed.
-        Taken = 2 => "drawn",
-        /// Off the line for good; its bond is not free yet.
-        Left = 3 => "gone",
+        /// Off the line; its bond is not free yet.
+        Left = 2 => "gone",
     }
 }
 
@@ -313,9 +317,9 @@ mod tests {
             assert_eq!(AuditState::try_from(value).is_ok(), value <= 6);
             assert_eq!(AuditOutcome::try_from(value).is_ok(), value <= 4);
             assert_eq!(SeatState::try_from(value).is_ok(), value <= 4);
-            assert_eq!(ReplicaState::try_from(value).is_ok(), value <= 5);
+            assert_eq!(ReplicaState::try_from(value).is_ok(), value <= 8);
             assert_eq!(ReplicaOutcome::try_from(value).is_ok(), value <= 4);
-            assert_eq!(EntryState::try_from(value).is_ok(), value <= 3);
+            assert_eq!(EntryState::try_from(value).is_ok(), value <= 2);
             assert_eq!(HoldState::try_from(value).is_ok(), value <= 6);
         }
     }

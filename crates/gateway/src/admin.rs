@@ -11,9 +11,9 @@ use crate::{
     api::ApiError,
     body::{Reply, json},
     books::{Books, BooksError, KeyId, KeyRecord},
-    operator::{MAX_OWED, MAX_RECEIPTS},
+    operator::{MAX_OWED, MAX_OWED_NODES, MAX_RECEIPTS},
     settle::{SettleError, Settling},
-    tab::Owed,
+    tab::{Group, Owed, page},
 };
 
 /// Most bytes of a body.
@@ -45,6 +45,7 @@ fn books_error(error: &BooksError) -> ApiError {
     let told = match error {
         BooksError::Unknown
         | BooksError::Name
+        | BooksError::Owner
         | BooksError::Full
         | BooksError::InUse
         | BooksError::Operator(_) => ApiError::invalid(error.to_string()),
@@ -68,10 +69,13 @@ fn settle_error(error: &SettleError) -> ApiError {
 }
 
 fn shown_owed(owed: &Owed) -> Value {
+    let nodes = owed.nodes.get(..MAX_OWED_NODES).unwrap_or(&owed.nodes);
     json!({
+        "id": owed.group().to_string(),
         "payer": owed.payer,
         "provider": owed.provider,
-        "nodes": owed.nodes,
+        "nodes": nodes,
+        "further-nodes": owed.nodes.len().saturating_sub(nodes.len()),
         "answers": owed.answers,
         "total": owed.total,
         "settled": owed.settled,
@@ -106,6 +110,20 @@ fn key_id(text: &str) -> Result<KeyId, ApiError> {
     Ok(id)
 }
 
+/// What is owed, as it is at the moment: a page of it from the beginning, or behind one that was seen. So what is owed
+/// all the time is on one page, and on no other, whatever comes between.
+async fn owed(books: &Books, settling: &Settling, after: Option<Group>) -> Result<Value, ApiError> {
+    // Whoever reads on goes on with what was seen.
+    if after.is_none()
+        && let Err(error) = settling.look().await
+    {
+        // What was seen before is shown.
+        warn!(%error, "what is settled cannot be looked up");
+    }
+    let owed = books.owed().map_err(|error| books_error(&error))?;
+    Ok(page(&owed, after, MAX_OWED).iter().map(shown_owed).collect())
+}
+
 /// Answers the operator.
 pub(crate) async fn answer(
     books: &Books,
@@ -137,18 +155,11 @@ pub(crate) async fn answer(
             removed.map_err(|error| books_error(&error))?;
             ok(json!({ "id": id, "removed": true }))
         }
-        ("GET", ["owed", from]) => {
-            let from = from.parse::<usize>();
-            let from = from.map_err(|_| ApiError::invalid("Tabs are counted from 0."))?;
-            // Whoever reads on goes on with what was seen.
-            if from == 0
-                && let Err(error) = settling.look().await
-            {
-                // What was seen before is shown.
-                warn!(%error, "what is settled cannot be looked up");
-            }
-            let owed = books.owed().map_err(|error| books_error(&error))?;
-            ok(owed.iter().skip(from).take(MAX_OWED).map(shown_owed).collect())
+        ("GET", ["owed"]) => ok(owed(books, settling, None).await?),
+        ("GET", ["owed", after]) => {
+            let after = after.parse::<Group>();
+            let after = after.map_err(|error| ApiError::invalid(format!("{error}.")))?;
+            ok(owed(books, settling, Some(after)).await?)
         }
         ("POST", ["tabs", payer]) => {
             let Payer { operator } = parse(body)?;
@@ -167,7 +178,7 @@ pub(crate) async fn answer(
             ok(shown.collect())
         }
         _ => {
-            let text = "Known are keys, keys/ID, owed/FROM, tabs/PAYER, receipts/FROM.";
+            let text = "Known are keys, keys/ID, owed, owed/ID, tabs/PAYER, receipts/FROM.";
             let kind = "invalid_request_error";
             Err(ApiError::new(StatusCode::NOT_FOUND, kind, Some("unknown_url"), text))
         }
@@ -177,36 +188,79 @@ pub(crate) async fn answer(
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
-    use tilth_client::Link;
 
     use super::*;
-    use crate::books::tests::charge;
+    use crate::{
+        books::tests::charge_all,
+        settle::tests::{away, empty},
+    };
+
+    /// Owes to so many nodes, each of another provider, for one key.
+    async fn owe(books: &Books, nodes: u32) {
+        let (key, _) = books.create("key", None, Amount(1 << 20)).await.unwrap();
+        let nodes: Vec<Address> = (1..=nodes).map(node).collect();
+        charge_all(books, &key, nodes.iter().copied()).await;
+        // So that nothing need be asked of a chain.
+        books.see(nodes.into_iter().zip(1..).collect(), Vec::new()).await.unwrap();
+    }
+
+    fn node(number: u32) -> Address {
+        Address::left_padding_from(&number.to_be_bytes())
+    }
+
+    async fn listed(books: &Books, settling: &Settling, path: &str) -> Vec<Value> {
+        let reply = answer(books, settling, &Method::GET, path, b"").await.unwrap();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.len() <= MAX_OWED * 1024, "{}", body.len());
+        serde_json::from_slice(&body).unwrap()
+    }
 
     #[tokio::test]
     async fn what_is_owed_comes_in_pages() {
-        let folder = tempfile::tempdir().unwrap();
-        let books = Books::open(&folder.path().join("books")).unwrap();
-        let nowhere = "http://127.0.0.1:1";
-        let link = Link::open(nowhere, tilth_contracts::Addresses::predeployed()).unwrap();
-        let settling = Settling::new(&link, 0, books.clone());
-        let (key, _) = books.create("key", None, Amount(9)).await.unwrap();
-        for node in 1..=3 {
-            charge(&books, &key, 1, node).await;
+        let (_folder, books) = empty();
+        let settling = away(&books);
+        let many = u32::try_from(MAX_OWED).unwrap() + 3;
+        owe(&books, many).await;
+        let first = listed(&books, &settling, "/admin/owed").await;
+        assert_eq!(first.len(), MAX_OWED);
+        let last = first[MAX_OWED - 1]["id"].as_str().unwrap();
+        let path = format!("/admin/owed/{last}");
+        // Behind that one, wherever it stands now: one before it is another provider's meanwhile.
+        books.see(vec![(node(5), 6)], Vec::new()).await.unwrap();
+        let second = listed(&books, &settling, &path).await;
+        let found: Vec<&Value> = first.iter().chain(&second).map(|one| &one["nodes"][0]).collect();
+        let due: Vec<Value> = (1..=many).map(|number| json!(node(number))).collect();
+        assert_eq!(found, due.iter().collect::<Vec<_>>());
+        let end = second[2]["id"].as_str().unwrap();
+        let none = listed(&books, &settling, &format!("/admin/owed/{end}")).await;
+        assert!(none.is_empty(), "{none:?}");
+        for wrong in ["/admin/owed/x", "/admin/owed/7", "/admin/owed/"] {
+            let refused = answer(&books, &settling, &Method::GET, wrong, b"").await.unwrap_err();
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
         }
-        let page = async |from: &str| {
-            let path = format!("/admin/owed/{from}");
-            answer(&books, &settling, &Method::GET, &path, b"").await
+    }
+
+    /// However many node keys a provider has had.
+    #[test]
+    fn a_tab_is_not_shown_with_all_its_nodes() {
+        let owed = |nodes: u32| Owed {
+            payer: Some(Address::repeat_byte(0xff)),
+            provider: Some(u32::MAX),
+            nodes: (0..nodes).map(node).collect(),
+            answers: u64::MAX,
+            total: Amount(u128::MAX),
+            settled: Amount(u128::MAX),
+            receipts: alloy::primitives::B256::repeat_byte(0xff),
         };
-        // No page after the first asks the chain, which is away.
-        let pages: [(&str, &[u8]); 4] = [("1", &[2, 3]), ("2", &[3]), ("3", &[]), ("9", &[])];
-        for (from, nodes) in pages {
-            let body = page(from).await.unwrap().into_body().collect().await.unwrap().to_bytes();
-            let found: Vec<Value> = serde_json::from_slice(&body).unwrap();
-            let found: Vec<_> = found.iter().map(|one| one["nodes"].clone()).collect();
-            let nodes = nodes.iter().map(|node| json!([Address::repeat_byte(*node)]));
-            assert_eq!(found, nodes.collect::<Vec<_>>(), "from {from}");
+        let most = u32::try_from(MAX_OWED_NODES).unwrap();
+        for (nodes, further) in [(1, 0), (most, 0), (most + 1, 1), (50_000, 50_000 - most)] {
+            let shown = shown_owed(&owed(nodes));
+            assert_eq!(shown["further-nodes"], further, "{nodes}");
+            assert_eq!(shown["nodes"].as_array().unwrap().len(), (nodes - further) as usize);
+            let bytes = shown.to_string().len();
+            assert!(bytes * MAX_OWED <= crate::operator::MAX_ANSWER, "{bytes} bytes with {nodes}");
         }
-        assert_eq!(page("x").await.unwrap_err().status, StatusCode::BAD_REQUEST);
+        assert!(shown_owed(&owed(0)).to_string().len() < 1 << 10);
     }
 
     #[test]

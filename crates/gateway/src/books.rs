@@ -180,6 +180,10 @@ impl Books {
         if name.is_empty() || !plain {
             return Err(BooksError::Name);
         }
+        // As a tab's owner it would stand for none, and the operator would pay.
+        if owner == Some(Address::ZERO) {
+            return Err(BooksError::Owner);
+        }
         let secret = format!("{PREFIX}{}", hex::encode(PrivateKeySigner::random().to_bytes()));
         let id = key_id(&secret);
         let record = KeyRecord {

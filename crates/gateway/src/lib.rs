@@ -302,7 +302,8 @@ pub fn prompt_with(question: &[u8], hash: &[u8; 32]) -> Result<Prompt, String> {
 }
 
 /// How a question as it was sent to a gateway wants this prompt of it to be answered. What gateways choose is as it was
-/// `made`: the most tokens, which of several answers it is, and the seed of a question that names none.
+/// `made`, as far as they may choose it: fewer tokens than there are unless it says how many, which of its answers this
+/// is, and the seed of a question that names none.
 ///
 /// # Errors
 /// It is no question that a gateway takes.

@@ -21,14 +21,21 @@ use tokio::{
 
 /// Most bytes of an answer: all keys, or a thousand receipts of at most 20 KiB each (8 with stop texts of nothing but
 /// escapes, and 12 of the largest schema).
-const MAX_ANSWER: usize = 20 << 20;
+pub(crate) const MAX_ANSWER: usize = 20 << 20;
 /// Most bytes of a key as it is shown: a name of 128 bytes, each of which may take six, and nine numbers.
 const KEY_BYTES: usize = 1600;
 const _: () = assert!(crate::books::MAX_KEYS * KEY_BYTES <= MAX_ANSWER);
 /// Most receipts in one list.
 pub const MAX_RECEIPTS: usize = 1000;
-/// Most tabs in one list. Each has half a KiB, and 45 bytes for each node key that its provider has had.
+/// Most tabs in one list.
 pub const MAX_OWED: usize = 1000;
+/// Most node keys that are shown of a tab: its provider may have had any number of them.
+pub(crate) const MAX_OWED_NODES: usize = 100;
+/// Most bytes of a tab as it is shown, beside its node keys: five accounts and hashes, and six numbers.
+const OWED_BYTES: usize = 1 << 10;
+/// Bytes of a node key as it is shown.
+const NODE_BYTES: usize = 45;
+const _: () = assert!(MAX_OWED * (OWED_BYTES + MAX_OWED_NODES * NODE_BYTES) <= MAX_ANSWER);
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -124,7 +131,74 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
+    use tilth_protocol::{
+        Amount, ContentHash,
+        infer::{
+            End, Form, MAX_STOP_BYTES, MAX_STOPS, Parameters, Prices, Receipt, Schema,
+            SignedReceipt,
+            schema::{Bounds, Field, Kind, MAX_ALL_LITERAL_BYTES, MAX_CHOICES, MAX_NODES, Node},
+        },
+    };
+
     use super::*;
+
+    /// As large as one is as JSON: keys, texts and bounds with as many letters as there may be.
+    fn large_schema() -> Schema {
+        let plain = |kind| Node { kind, or_null: false };
+        let field = |node: u8| Field { key: format!("{node:03}"), node, required: false };
+        let fields: Vec<Field> = (1..64).map(field).collect();
+        let mut spare = MAX_ALL_LITERAL_BYTES - 3 * (fields.len() + 3 * MAX_CHOICES);
+        let mut text = |number: usize| {
+            let more = spare.min(252);
+            spare -= more;
+            format!("{number:03}{}", "x".repeat(more))
+        };
+        let mut nodes = vec![plain(Kind::Object(fields))];
+        for _ in 0..3 {
+            nodes.push(plain(Kind::Enum((0..MAX_CHOICES).map(&mut text).collect())));
+        }
+        let bounds = Bounds { least: Some(i64::MIN), most: Some(i64::MIN + 1) };
+        nodes.resize(MAX_NODES, plain(Kind::Bounded(bounds)));
+        Schema::new(nodes).unwrap()
+    }
+
+    #[test]
+    fn a_list_of_the_largest_receipts_is_read() {
+        let parameters = Parameters {
+            most: u32::MAX,
+            temperature: u32::MAX,
+            top_k: u32::MAX,
+            top_p: u32::MAX,
+            seed: u64::MAX,
+            stream: u32::MAX,
+            // Six bytes for each.
+            stops: vec!["\u{1}".repeat(MAX_STOP_BYTES); MAX_STOPS],
+            alternatives: Some(u8::MAX),
+            form: Form::Schema(Box::new(large_schema())),
+        };
+        let receipt = Receipt {
+            chain_id: u64::MAX,
+            node: [0xff; 20],
+            caller: [0xff; 32],
+            nonce: [0xff; 32],
+            model: ContentHash([0xff; 32]),
+            prompt: [0xff; 32],
+            parameters,
+            output: [0xff; 32],
+            prompt_tokens: u32::MAX,
+            output_tokens: u32::MAX,
+            end: End::Length,
+            prices: Prices { input: Amount(u128::MAX), output: Amount(u128::MAX) },
+            charge: Amount(u128::MAX),
+        };
+        let signed = SignedReceipt { receipt, signature: [0xff; 65] };
+        let shown = serde_json::json!({
+            "number": u64::MAX, "key": "f".repeat(64), "receipt": signed,
+        });
+        // And a comma.
+        let bytes = shown.to_string().len() + 1;
+        assert!((16 << 10..=MAX_ANSWER / MAX_RECEIPTS).contains(&bytes), "{bytes}");
+    }
 
     #[tokio::test]
     async fn only_its_owner_reaches_the_socket_and_one_that_was_left_behind_is_replaced() {

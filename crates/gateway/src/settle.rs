@@ -124,15 +124,10 @@ impl Settling {
         let (tabs, known) = (self.books.tabs()?, self.books.known()?);
         let is_asked = |payer: Option<Address>| only.is_none_or(|only| payer == Some(only));
         let asked = tabs.iter().filter(|tab| is_asked(tab.owner.or(known.operator)));
-        let nodes: BTreeSet<Address> = asked.map(|tab| tab.node).collect();
-        let mut numbers = Vec::new();
-        for node in nodes.into_iter().filter(|node| !known.numbers.contains_key(node)) {
-            match tabs::provider_of(&self.link, self.first_block, node).await? {
-                Some(number) => numbers.push((node, number)),
-                None => debug!(%node, "the chain knows no such node, so nobody can be paid"),
-            }
-        }
+        let strange = asked.map(|tab| tab.node).filter(|node| !known.numbers.contains_key(node));
+        let (numbers, is_away) = self.numbers(strange.collect()).await;
         self.books.see(numbers, Vec::new()).await?;
+        is_away?;
         let mut payers: BTreeMap<Address, Vec<u32>> = BTreeMap::new();
         for owed in self.books.owed()? {
             if let (Some(payer), Some(provider)) = (owed.payer, owed.provider)
@@ -152,6 +147,24 @@ impl Settling {
         }
         self.books.see(Vec::new(), seen).await?;
         Ok(())
+    }
+
+    /// The numbers of these nodes' providers, as far as the chain says them: until it is away, which is told as well. One
+    /// that it will not say keeps nobody else from being paid, or from being refused.
+    async fn numbers(
+        &self,
+        nodes: BTreeSet<Address>,
+    ) -> (Vec<(Address, u32)>, Result<(), ChainError>) {
+        let mut numbers = Vec::new();
+        for node in nodes {
+            match tabs::provider_of(&self.link, self.first_block, node).await {
+                Ok(Some(number)) => numbers.push((node, number)),
+                Ok(None) => debug!(%node, "the chain knows no such node, so nobody can be paid"),
+                Err(error) if error.is_temporary() => return (numbers, Err(error)),
+                Err(error) => warn!(%node, %error, "the chain does not say whose node this is"),
+            }
+        }
+        (numbers, Ok(()))
     }
 
     /// What an account owes. With `operator` it pays for keys without an owner as well, for good.
@@ -280,4 +293,4 @@ async fn free(
 
 #[cfg(test)]
 #[path = "settle_tests.rs"]
-mod tests;
+pub(crate) mod tests;

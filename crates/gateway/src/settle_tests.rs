@@ -1,16 +1,30 @@
 use std::sync::Arc;
 
+use alloy::{primitives::hex, sol_types::SolCall as _};
 use serde_json::{Value, json};
-use tilth_contracts::Addresses;
+use tempfile::TempDir;
+use tilth_contracts::{Addresses, Registry as Nodes};
 use tilth_service::options;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
+use tokio::sync::watch;
 
 use super::*;
 use crate::books::{Denied, tests::charge};
+
+#[path = "../../client/src/test_node.rs"]
+mod test_node;
+
+/// Empty books in a folder.
+pub(crate) fn empty() -> (TempDir, Books) {
+    let folder = tempfile::tempdir().unwrap();
+    let books = Books::open(&folder.path().join("books")).unwrap();
+    (folder, books)
+}
+
+/// Settles books on a chain that is away.
+pub(crate) fn away(books: &Books) -> Settling {
+    let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
+    Settling::new(&link, 0, books.clone())
+}
 
 /// A node on which accounts have as many units free as their last byte says, and nothing is settled.
 #[derive(Debug, Default)]
@@ -34,49 +48,20 @@ impl Node {
         format!("0x{account:064x}{:064x}", 0)
     }
 
-    /// Answers on one connection.
-    async fn answer(self: Arc<Self>, stream: TcpStream) -> std::io::Result<()> {
-        let mut stream = BufReader::new(stream);
-        loop {
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                if stream.read_line(&mut line).await? <= 2 {
-                    break;
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).await?;
-            let asked: Value = serde_json::from_slice(&body)?;
-            let result = self.call(&asked["params"][0]).await;
-            let text = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }).to_string();
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
-            let whole = format!("{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
-            stream.write_all(whole.as_bytes()).await?;
-        }
-    }
-
     /// A link to it.
     async fn serve(self: &Arc<Self>) -> Link {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let node = Arc::clone(self);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(Arc::clone(&node).answer(stream));
-            }
-        });
-        Link::open(&url, Addresses::predeployed()).unwrap()
+        let says = move |asked: Value| {
+            let node = Arc::clone(&node);
+            async move { Ok::<Value, Value>(node.call(&asked["params"][0]).await.into()) }
+        };
+        Link::open(&test_node::serve(says).await, Addresses::predeployed()).unwrap()
     }
 }
 
 #[tokio::test]
 async fn each_payer_is_asked_once_with_the_others_and_those_who_owe_all_they_have_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let books = Books::open(&folder.path().join("books")).unwrap();
+    let (_folder, books) = empty();
     let [node, poor, rich, operator] = [1, 5, 7, 9].map(Address::repeat_byte);
     books.adopt(operator).await.unwrap();
     books.see(vec![(node, 4)], Vec::new()).await.unwrap();
@@ -117,11 +102,8 @@ fn amounts_are_read_as_people_write_them() {
 
 #[tokio::test]
 async fn nobody_waits_for_what_is_looked_up_about_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let books = Books::open(&folder.path().join("books")).unwrap();
-    let nowhere = "http://127.0.0.1:1";
-    let link = Link::open(nowhere, Addresses::predeployed()).unwrap();
-    let settling = Settling::new(&link, 0, books.clone());
+    let (_folder, books) = empty();
+    let settling = away(&books);
     let (first, second) = (Address::repeat_byte(1), Address::repeat_byte(2));
     let (theirs, _) = books.create("theirs", Some(second), Amount(9)).await.unwrap();
     charge(&books, &theirs, 5, 7).await;
@@ -132,11 +114,8 @@ async fn nobody_waits_for_what_is_looked_up_about_others() {
 
 #[tokio::test]
 async fn a_chain_that_is_away_costs_nothing_but_the_answer() {
-    let folder = tempfile::tempdir().unwrap();
-    let books = Books::open(&folder.path().join("books")).unwrap();
-    let nowhere = "http://127.0.0.1:1";
-    let link = Link::open(nowhere, Addresses::predeployed()).unwrap();
-    let settling = Settling::new(&link, 0, books.clone());
+    let (_folder, books) = empty();
+    let settling = away(&books);
     // Nothing is owed: nobody is asked.
     let (first, second) = (Address::repeat_byte(1), Address::repeat_byte(2));
     assert_eq!(settling.statement(first, false).await.unwrap().lines, []);
@@ -146,4 +125,51 @@ async fn a_chain_that_is_away_costs_nothing_but_the_answer() {
     let SettleError::Books(error) = &refused else { panic!("{refused:?}") };
     assert_eq!(*error, BooksError::Operator(first));
     assert!(refused.problem().to_string().contains("from that account"));
+}
+
+/// A chain on which each node is its own owner's, and a provider with the number of its last byte; of node 5 it says
+/// only this.
+async fn chain_without_five(error: Value) -> Link {
+    let says = move |asked: Value| {
+        let call = &asked["params"][0];
+        let input = call["input"].as_str().or(call["data"].as_str()).unwrap();
+        let (selector, account) = (&input[2..10], &input[input.len() - 40..]);
+        let to: Address = call["to"].as_str().unwrap().parse().unwrap();
+        let told: test_node::Said = if to == Addresses::predeployed().tabs {
+            // Three units of one tab, and nothing of the other.
+            Ok(format!("0x{:064x}{:064x}{:064x}{:064x}", 32, 2, 3, 0).into())
+        } else if selector == hex::encode(Nodes::providerCall::SELECTOR) {
+            let number = u8::from_str_radix(&account[38..], 16).unwrap();
+            Ok(format!("0x{number:064x}{}", "0".repeat(14 * 64)).into())
+        } else if account.ends_with("05") {
+            Err(error.clone())
+        } else {
+            Ok(format!("0x{account:0>64}").into())
+        };
+        std::future::ready(told)
+    };
+    Link::open(&test_node::serve(says).await, Addresses::predeployed()).unwrap()
+}
+
+#[tokio::test]
+async fn a_node_of_which_the_chain_says_nothing_keeps_no_other_from_being_paid() {
+    // For good, and as one says it that is asked too much.
+    for (code, is_away) in [(-32_602, false), (429, true)] {
+        let (_folder, books) = empty();
+        let payer = Address::repeat_byte(9);
+        let (key, _) = books.create("key", Some(payer), Amount(100)).await.unwrap();
+        for node in [4, 5, 6] {
+            charge(&books, &key, 10, node).await;
+        }
+        let link = chain_without_five(json!({ "code": code, "message": "not this one" })).await;
+        let link = link.with_patience(Duration::ZERO);
+        let settling = Settling { link, first_block: 0, books: books.clone() };
+        assert_eq!(settling.look().await.is_err(), is_away, "{code}");
+        let known = books.known().unwrap();
+        let numbers: Vec<u32> = known.numbers.into_values().collect();
+        // What was found before the chain was away need not be asked for again.
+        assert_eq!(numbers, if is_away { vec![4] } else { vec![4, 6] }, "{code}");
+        let settled = if is_away { BTreeMap::new() } else { [((payer, 4), Amount(3))].into() };
+        assert_eq!(known.settled, settled, "{code}");
+    }
 }

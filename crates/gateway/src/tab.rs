@@ -3,7 +3,11 @@
 //! A tab's total only grows, and what is settled of it is what the chain says. So nobody needs to know whether a
 //! transaction happened: whoever asks the chain and states the total again pays what is left, and twice nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use alloy::primitives::{Address, B256};
 use tilth_client::tabs::{Line, Statement};
@@ -86,30 +90,81 @@ impl Owed {
     pub fn due(&self) -> Amount {
         self.total.checked_sub(self.settled).unwrap_or(Amount::ZERO)
     }
+
+    /// Which of them it is.
+    pub fn group(&self) -> Group {
+        let node = if self.provider.is_none() { self.nodes.first().copied() } else { None };
+        Group { payer: self.payer, provider: self.provider, node }
+    }
 }
 
-/// Payer, provider, and the node where there is no provider: nodes without a number are each their own.
-type Group = (Option<Address>, Option<u32>, Option<Address>);
+/// What tabs are put together by. As a text it is these three, with a point between each and a dash for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// Who pays, as in [`Owed`].
+    pub payer: Option<Address>,
+    /// The provider, as in [`Owed`].
+    pub provider: Option<u32>,
+    /// The node, if there is no provider: nodes without a number are each their own.
+    pub node: Option<Address>,
+}
 
-/// Puts the tabs together by payer and provider. `None` if a sum does not fit.
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let account = |account: Option<Address>| match account {
+            Some(account) => account.to_string(),
+            None => "-".to_owned(),
+        };
+        let provider = self.provider.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        write!(f, "{}.{provider}.{}", account(self.payer), account(self.node))
+    }
+}
+
+/// A text that names no [`Group`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a tab is named by payer, provider and node, with points between them and dashes for none")]
+pub struct NoGroup;
+
+impl FromStr for Group {
+    type Err = NoGroup;
+
+    fn from_str(text: &str) -> Result<Self, NoGroup> {
+        fn part<T: FromStr>(text: &str) -> Result<Option<T>, NoGroup> {
+            if text == "-" {
+                return Ok(None);
+            }
+            text.parse().map(Some).map_err(|_| NoGroup)
+        }
+        match text.split('.').collect::<Vec<_>>()[..] {
+            [payer, provider, node] => {
+                Ok(Self { payer: part(payer)?, provider: part(provider)?, node: part(node)? })
+            }
+            _ => Err(NoGroup),
+        }
+    }
+}
+
+/// Of these, in their order, at most so many that come after this one, whether or not it is still among them.
+pub fn page(owed: &[Owed], after: Option<Group>, most: usize) -> &[Owed] {
+    let first = after.map_or(0, |after| owed.partition_point(|one| one.group() <= after));
+    let rest = owed.get(first..).unwrap_or_default();
+    rest.get(..most).unwrap_or(rest)
+}
+
+/// Puts the tabs together by payer and provider, in the order of their [`Group`]s. `None` if a sum does not fit.
 pub fn owed(tabs: &[Tab], known: &Known) -> Option<Vec<Owed>> {
     let mut groups: BTreeMap<Group, Vec<&Tab>> = BTreeMap::new();
     for tab in tabs {
         let payer = tab.owner.or(known.operator);
         let number = known.numbers.get(&tab.node).copied();
-        let alone = number.is_none().then_some(tab.node);
-        groups.entry((payer, number, alone)).or_default().push(tab);
+        let node = number.is_none().then_some(tab.node);
+        groups.entry(Group { payer, provider: number, node }).or_default().push(tab);
     }
-    let groups = groups.into_iter();
-    groups.map(|((payer, provider, _), tabs)| group(payer, provider, tabs, known)).collect()
+    groups.into_iter().map(|(group, tabs)| added_up(group, tabs, known)).collect()
 }
 
-fn group(
-    payer: Option<Address>,
-    provider: Option<u32>,
-    mut tabs: Vec<&Tab>,
-    known: &Known,
-) -> Option<Owed> {
+fn added_up(group: Group, mut tabs: Vec<&Tab>, known: &Known) -> Option<Owed> {
+    let Group { payer, provider, .. } = group;
     // The operator may have keys in its own name as well: two tabs of one node.
     tabs.sort_by_key(|tab| (tab.node, tab.owner));
     let mut hasher = blake3::Hasher::new_derive_key(LINE);

@@ -92,6 +92,33 @@ fn sums_that_do_not_fit_are_refused() {
     assert_eq!(owed(&[full, tab(None, 2, &[1])], &known), None);
 }
 
+#[test]
+fn groups_are_named_by_texts_that_are_read_again() {
+    for payer in [None, Some(OWN)] {
+        for (provider, node) in [(None, Some(node(1))), (Some(0), None), (Some(u32::MAX), None)] {
+            let group = Group { payer, provider, node };
+            assert_eq!(group.to_string().parse(), Ok(group), "{group}");
+        }
+    }
+    for wrong in ["", "0", "7", "-.-", "-.-.-.-", "-.x.-", "-.-1.-", "0x1.4.-", "-.4294967296.-"] {
+        assert_eq!(wrong.parse::<Group>(), Err(NoGroup), "{wrong}");
+    }
+}
+
+#[test]
+fn each_of_what_is_owed_says_which_it_is() {
+    let tabs: Vec<Tab> = (1..9)
+        .map(|number| tab((number % 3 == 0).then_some(OWN), number, &[number.into()]))
+        .collect();
+    let known = Known { numbers: numbers(&[(2, 4), (3, 4), (5, 4), (6, 2)]), ..Known::default() };
+    let owed = owed(&tabs, &known).unwrap();
+    let groups: Vec<Group> = owed.iter().map(Owed::group).collect();
+    assert!(groups.is_sorted_by(|one, next| one < next), "{groups:?}");
+    assert_eq!(page(&owed, None, 99), owed);
+    assert_eq!(page(&owed, Some(groups[1]), 2), &owed[2..4]);
+    assert_eq!(page(&owed, groups.last().copied(), 2), []);
+}
+
 /// What may happen to a gateway and its payer, in any order.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
@@ -178,5 +205,43 @@ proptest! {
         let charged: u128 = sums.iter().map(|sum| sum.amount.0).sum();
         prop_assert_eq!(paid.values().sum::<u128>(), charged);
         prop_assert_eq!(statement(&all(&sums, &known), OWN, BOOK).due(), Some(Amount(0)));
+    }
+
+    /// Whatever comes and goes between the pages.
+    #[test]
+    fn what_is_owed_all_the_time_is_on_exactly_one_page(
+        kept in prop::collection::btree_set(0_u8..120, 0..30),
+        changing in prop::collection::vec(prop::collection::btree_set(0_u8..120, 0..30), 40),
+        most in 1_usize..8,
+    ) {
+        // The same tab is every time of the same payer, and of the same provider or of none.
+        let of = |number: &u8| {
+            let owner = [None, Some(OWN), Some(OTHER)][usize::from(number % 3)];
+            Tab { owner, ..tab(None, *number, &[1]) }
+        };
+        let known: Vec<(u8, u32)> =
+            (0..120).filter(|n| n % 4 > 0).map(|n| (n, u32::from(n) + 7)).collect();
+        let known = Known { numbers: numbers(&known), ..Known::default() };
+        let due = |tabs: &BTreeSet<u8>| {
+            owed(&tabs.iter().map(of).collect::<Vec<_>>(), &known).unwrap()
+        };
+        let (mut seen, mut last, mut is_over) = (Vec::new(), None, false);
+        for others in &changing {
+            let now = due(&kept.union(others).copied().collect());
+            let page = page(&now, last, most);
+            seen.extend(page.iter().map(Owed::group));
+            last = page.last().map(Owed::group).or(last);
+            if page.len() < most {
+                is_over = true;
+                break;
+            }
+        }
+        prop_assert!(is_over || seen.len() == most * changing.len());
+        prop_assert!(seen.is_sorted_by(|one, next| one < next), "none comes twice: {:?}", seen);
+        if is_over {
+            for one in due(&kept) {
+                prop_assert!(seen.contains(&one.group()), "{:?} is missing", one);
+            }
+        }
     }
 }

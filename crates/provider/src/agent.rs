@@ -16,7 +16,7 @@ use tilth_client::{
     clock::{now, until},
     mates::Part,
 };
-use tilth_protocol::{JobId, RangeId};
+use tilth_protocol::{Amount, JobId, Price, RangeId};
 use tilth_service::Spawner;
 use tilth_verification::replica::Found;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -37,7 +37,7 @@ use crate::{
     },
     news::{Heard, More, hear},
     role,
-    shop::{Partner, Shop},
+    shop::Shop,
     slot::{Order, Slot, Task},
     status::{ChainStatus, SlotStatus, Status},
     store, sweep,
@@ -183,7 +183,7 @@ impl Agent {
 
     fn hear(&mut self, news: News) -> Result<(), ProviderError> {
         match news {
-            News::Logs { logs, to, at_head } => {
+            News::Logs { logs, to, at_head, .. } => {
                 for heard in logs.iter().filter_map(hear) {
                     self.heed(heard)?;
                 }
@@ -293,21 +293,14 @@ impl Agent {
                     answer_to(&ask, chain.claim(&ask).await)
                 });
             }
-            Effect::Wait { .. } | Effect::Leave { .. } => self.line_up(&effect),
+            Effect::Wait { job, bond, min_price } => self.line_up(job, Some((bond, min_price))),
+            Effect::Leave { job } => self.line_up(job, None),
             Effect::Found { range, from, count, commitment } => {
                 self.shop.tell_found(range, Part { from, count }, found_of(&commitment));
             }
             Effect::Store { range, from, count } => self.store(range, from, count),
             Effect::Submit { range, commitment, ask } => self.submit(range, commitment, ask),
-            Effect::Release { range } => {
-                let chain = self.shop.chain.clone();
-                self.answer(format!("release {range}"), async move {
-                    match chain.release(range).await {
-                        Ok(()) => Event::Released { range },
-                        Err(why) => Event::ReleaseFailed { range, why },
-                    }
-                });
-            }
+            Effect::Release { range } => self.release(range),
             Effect::Settle { job, seqs } => {
                 let chain = self.shop.chain.clone();
                 self.answer(format!("settle {job}"), async move {
@@ -407,20 +400,15 @@ impl Agent {
         });
     }
 
-    /// Moves in a line of those who wait to be drawn.
-    fn line_up(&self, effect: &Effect) {
-        let (Effect::Wait { job, .. } | Effect::Leave { job }) = *effect else { return };
-        let wanted = match *effect {
-            Effect::Wait { bond, min_price, .. } => Some((bond, min_price)),
-            _ => None,
-        };
+    /// Moves in a line of those who wait to be drawn: waits there with a bond and a least price, or leaves it.
+    fn line_up(&self, job: JobId, wanted: Option<(Amount, Price)>) {
         let (chain, partner) = (self.shop.chain.clone(), self.shop.partner);
         self.answer(format!("line of {job}"), async move {
-            let place = match (partner, wanted) {
-                (Some(Partner { number, .. }), Some((bond, min_price))) => {
+            let place = match (partner.map(|partner| partner.number), wanted) {
+                (Some(number), Some((bond, min_price))) => {
                     chain.wait_in_line(job, number, bond, min_price).await
                 }
-                (Some(Partner { number, .. }), None) => chain.leave_line(job, number).await,
+                (Some(number), None) => chain.leave_line(job, number).await,
                 (None, _) => None,
             };
             Event::Moved { job, place }
@@ -459,6 +447,17 @@ impl Agent {
             if let Some(ask) = ask {
                 let given = given.unwrap_or(Err(Refusal::Later));
                 let _ = events.send(answer_to(&ask, given)).await;
+            }
+        });
+    }
+
+    fn release(&self, range: RangeId) {
+        let chain = self.shop.chain.clone();
+        self.answer(format!("release {range}"), async move {
+            match chain.release(range).await {
+                Ok(None) => Event::Released { range },
+                Ok(Some(at)) => Event::Submitted { range, at },
+                Err(why) => Event::ReleaseFailed { range, why },
             }
         });
     }

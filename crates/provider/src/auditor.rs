@@ -215,8 +215,8 @@ fn start(
     let at_stake = keeper.at_stake();
     spawn(&tasks, "clock", watch_clock(chain.link.clone()));
     spawn(&tasks, "fees", async move { collect_fees(&chain, &closed).await });
-    running.keep_audits(keeper);
-    running.keep_held(held);
+    running.keep("audits", keeper.keep());
+    running.keep("kept ranges", held.keep());
     Auditor { running, number, at_stake }
 }
 

@@ -159,15 +159,12 @@ impl Chain {
         }
     }
 
-    /// Gives a range back.
-    pub(crate) async fn release(&self, range: RangeId) -> Result<(), MoveFailure> {
+    /// Gives a range back. Says when it was delivered if that was quicker.
+    pub(crate) async fn release(&self, range: RangeId) -> Result<Option<Millis>, MoveFailure> {
         let call = JobBook::releaseCall { jobId: range.job.0, seq: range.seq };
-        let Err(error) = self.node.execute(self.job_book(), call).await else { return Ok(()) };
+        let Err(error) = self.node.execute(self.job_book(), call).await else { return Ok(None) };
         self.note(&error, "releasing").await;
-        match self.standing(range).await {
-            Standing::Ours | Standing::Unknown => Err(MoveFailure::Later),
-            Standing::Delivered(_) | Standing::Gone => Err(MoveFailure::Gone),
-        }
+        not_released(self.standing(range).await)
     }
 
     /// Has ranges paid. True: done, or there is nothing left to do.
@@ -317,6 +314,16 @@ fn standing(now: &OnChain, owner: Address) -> Standing {
     }
 }
 
+/// What has become of a range that could not be given back. A transaction of an earlier life can have delivered it:
+/// then its journal is what proves it.
+fn not_released(standing: Standing) -> Result<Option<Millis>, MoveFailure> {
+    match standing {
+        Standing::Delivered(at) => Ok(Some(at)),
+        Standing::Ours | Standing::Unknown => Err(MoveFailure::Later),
+        Standing::Gone => Err(MoveFailure::Gone),
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Standing {
     Ours,
@@ -368,5 +375,14 @@ mod tests {
         assert_eq!(ours(RangeState::Released), Standing::Gone);
         let other = range(RangeState::Claimed, Address::repeat_byte(8));
         assert_eq!(standing(&other, owner), Standing::Gone);
+    }
+
+    #[test]
+    fn what_an_earlier_life_has_delivered_is_not_taken_for_given_back() {
+        assert_eq!(not_released(Standing::Delivered(5_000)), Ok(Some(5_000)));
+        assert_eq!(not_released(Standing::Gone), Err(MoveFailure::Gone));
+        for standing in [Standing::Ours, Standing::Unknown] {
+            assert_eq!(not_released(standing), Err(MoveFailure::Later));
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! `agent` (the loop), `chain` (moves), `fetch` and `compile` (getting jobs ready), `slot` and `hand`
 //! (running ranges in workers), [`journal`] and `store` (results), `enroll` (registration and stake),
 //! `openings` (the provider's part in audits of its ranges), `mates` and `line` (that in replicated ranges), `holding` (that in kept ones),
-//! `guards` (whose its results are until then), `role` (what all roles here share), `bookmark` and `folder` (what is remembered), `capability` and [`challenge`] (what the machine is worth, and
+//! `kept` (what proves its ranges), `guards` (whose its results are until then), `role` (what all roles here share), `bookmark` and `folder` (what is remembered), `capability` and [`challenge`] (what the machine is worth, and
 //! showing it to whoever asks).
 //!
 //! [`auditor`] is another role with the same workshop: it re-executes samples of what providers submit. It lives here and
@@ -40,6 +40,7 @@ mod ignored;
 pub mod infer;
 pub mod inventory;
 pub mod journal;
+mod kept;
 mod line;
 pub mod machine;
 mod mates;

@@ -68,7 +68,8 @@ impl Chain {
         }
         let room = self.room_for_bonds(number).await?;
         let Ok(min_price) = U96::try_from(min_price.0) else { return Ok(None) };
-        let Some(terms) = terms(&entry, link.now().await?, bond.0, min_price, room) else {
+        let now = link.next_time().await?;
+        let Some(terms) = terms(&entry, now, bond.0, min_price, room) else {
             debug!(%job, room, "no stake is free for a bond");
             return Ok(None);
         };
@@ -117,7 +118,7 @@ pub(crate) async fn leave(
 }
 
 fn is_in_line(entry: &WaitingEntry) -> bool {
-    matches!(EntryState::try_from(entry.state), Ok(EntryState::Waiting | EntryState::Taken))
+    EntryState::try_from(entry.state) == Ok(EntryState::Waiting)
 }
 
 /// Whether an entry that has left can still be drawn, or has something to do, at a second.
@@ -170,6 +171,6 @@ mod tests {
         assert_eq!(on(&entry(EntryState::Left, 10_000 - 3_601, 0), 80, 100), new(50));
         assert_eq!(on(&entry(EntryState::Left, 10_000 - 3_600, 0), 80, 100), None, "to the second");
         assert_eq!(on(&entry(EntryState::Left, 0, 1), 80, 100), None, "it has a range");
-        assert!(is_in_line(&entry(EntryState::Taken, 0, 1)) && !is_in_line(&left));
+        assert!(is_in_line(&entry(EntryState::Waiting, 0, 1)) && !is_in_line(&left));
     }
 }

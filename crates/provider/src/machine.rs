@@ -15,7 +15,8 @@
 //! ```
 //!
 //! One that we are the mate of goes `Held -> Running -> Storing -> Kept -> Settled or Rejected`; it is committed to and
-//! shown by the keeper around `tilth_client::mates`, and cannot be given back.
+//! shown by the keeper around `tilth_client::mates`, and cannot be given back. Should it be lost while it is kept, it is
+//! `Held` again.
 //!
 //! # Invariants (tested over random histories in `properties`)
 //! - Nothing is decided before the chain's past is known ([`Event::CaughtUp`]).
@@ -26,7 +27,8 @@
 //! - A range is submitted again only after its submission failed without being carried out.
 //! - What was claimed is submitted or given back, unless the chain took it first.
 //! - In a job's line we wait only while we would take work of it; what is answered for is not forgotten.
-//! - For every line a slot is kept from ranges that take long, and what comes of it goes before ranges of our own.
+//! - For every line that can draw us a slot is kept from ranges that take long, and what comes of it goes before ranges of
+//!   our own.
 //! - Without open jobs and unsettled ranges there is no wake-up time.
 //! - While the machine rests ([`Event::Rest`]) nothing is claimed, fetched ahead or calibrated. What was
 //!   claimed is begun only under [`Rest::Finish`], and then only what cannot be given back for nothing.

@@ -23,7 +23,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    journal::{Extent, Journal, JournalError},
+    kept::{self, ASK_THE_NODE, KeptError},
     machine::{Claim, Event},
     role::spawn,
     shop::{Partner, Shop},
@@ -38,42 +38,42 @@ enum MateError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("its journal is gone or incomplete")]
-    Lost,
-    #[error(
-        "its journal is of another range than the chain has there; a node that is late says so, too"
-    )]
-    OtherRange,
+    Kept(#[from] KeptError),
     #[error(
         "its journal, or the folder's `replica.key`, gives another seal than we have committed to"
     )]
     OtherSeal,
     #[error("it was not done in time")]
     Late,
-    #[error("reading its journal was interrupted")]
-    Interrupted,
+    #[error("its journal was gone or incomplete, and it was not done again in time")]
+    LostAndLate,
 }
 
 impl MateError {
     /// What its owner can do.
     fn advice(&self) -> &'static str {
         match self {
-            Self::Chain(_) => {
-                "check that the node answers and that there is coin for gas: it is tried again, and must be done within half an hour"
-            }
-            Self::Journal(_) => {
-                "check the disk and who may read the provider's folder: it is tried again, and must be done within half an hour"
-            }
-            Self::Lost | Self::OtherSeal => {
-                "put the provider's folder back from a copy, or start the provider in the folder in which it has worked, within half an hour"
-            }
-            Self::OtherRange => {
-                "nothing if the node was late, it is tried again; else start the provider in the folder in which it has worked on this chain"
-            }
+            Self::Chain(_) => ASK_THE_NODE,
+            Self::Kept(error) => error.advice(),
+            Self::OtherSeal => KeptError::Lost.advice(),
             Self::Late => "nothing for this range; see what else the machine had to do",
-            Self::Interrupted => "nothing, it is tried again; report it if it comes again",
+            Self::LostAndLate => {
+                "nothing for this range; keep the provider's folder on a disk that lasts, and see what else the machine had to do"
+            }
         }
+    }
+
+    /// What has happened when something is not done again that was committed to.
+    fn again(self) -> Self {
+        match self {
+            Self::Late => Self::LostAndLate,
+            error => error,
+        }
+    }
+
+    /// Whether the whole stake is lost with the range, and not a tenth of what that is worth.
+    fn costs_the_stake(&self) -> bool {
+        !matches!(self, Self::Late)
     }
 }
 
@@ -123,25 +123,25 @@ impl Hand for Mates {
             // The machine asks for nothing of others.
             Role::Anybody => return None,
         };
-        match found {
-            Ok(found) => Some(found),
-            Err(MateError::Late) => {
-                warn!(%range, "a range that we are the mate of was not done in time");
-                None
+        self.told(range, found).await
+    }
+
+    async fn leaves(
+        &self,
+        range: RangeId,
+        role: Role,
+        part: Part,
+        left: Millis,
+    ) -> Option<Vec<Leaf>> {
+        self.say(Event::Duty { range });
+        let leaves = match (self.read(range, part).await, role) {
+            // What a mate has lost it can do again.
+            (Err(MateError::Kept(KeptError::Lost)), Role::Mate) => {
+                self.leaves_again(range, part, left).await
             }
-            Err(error) => {
-                error!(
-                    %range,
-                    detail = %error,
-                    advice = error.advice(),
-                    "what we have sealed of a range cannot be shown, and not to show it costs the stake"
-                );
-                if let MateError::Chain(error) = error {
-                    self.failed(&error).await;
-                }
-                None
-            }
-        }
+            (read, _) => read,
+        };
+        self.told(range, leaves).await
     }
 
     fn note(&self, effect: &Effect) {
@@ -171,12 +171,35 @@ impl Hand for Mates {
 }
 
 impl Mates {
+    /// What was found, or `None` and people are told why not.
+    async fn told<T>(&self, range: RangeId, found: Result<T, MateError>) -> Option<T> {
+        let error = match found {
+            Ok(found) => return Some(found),
+            Err(error) => error,
+        };
+        let (detail, advice) = (error.to_string(), error.advice());
+        if error.costs_the_stake() {
+            error!(
+                %range,
+                detail,
+                advice,
+                "what we have sealed of a range cannot be shown, and not to show it costs the stake"
+            );
+        } else {
+            warn!(%range, detail, advice, "a range that we are the mate of is not committed to");
+        }
+        if let MateError::Chain(error) = error {
+            self.failed(&error).await;
+        }
+        None
+    }
+
     /// What we have handed in as the seal of a range of ours.
     async fn sealed(&self, range: RangeId, part: Part) -> Result<Found, MateError> {
         let link = &self.shop.chain.link;
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
         let claimed = link.read(link.addresses().job_book, call).await?;
-        let found = self.read(range, part).await?;
+        let found = self.find(range, part).await?;
         self.check(range, found, claimed.root)
     }
 
@@ -189,9 +212,18 @@ impl Mates {
             return self.have_done(range, part, left).await;
         }
         // We have committed, so it was done before; if it is gone, it can be done again.
-        let found = match self.read(range, part).await {
+        let found = match self.find(range, part).await {
             Ok(found) => found,
-            Err(MateError::Lost) => self.have_done(range, part, left).await?,
+            Err(error @ MateError::Kept(KeptError::Lost)) => {
+                // When that has failed it is too late to put anything back.
+                warn!(
+                    %range,
+                    detail = %error,
+                    advice = error.advice(),
+                    "what we have committed to as the mate of a range is lost; doing it again"
+                );
+                self.have_done(range, part, left).await.map_err(MateError::again)?
+            }
             Err(error) => return Err(error),
         };
         self.check(range, found, sealed)
@@ -236,19 +268,41 @@ impl Mates {
         found.await.ok().flatten().ok_or(MateError::Late)
     }
 
+    /// The leaves of a range whose journal is lost, after it was run once more.
+    async fn leaves_again(
+        &self,
+        range: RangeId,
+        part: Part,
+        left: Millis,
+    ) -> Result<Vec<Leaf>, MateError> {
+        warn!(
+            %range,
+            detail = %KeptError::Lost,
+            advice = KeptError::Lost.advice(),
+            "what a walk needs of a range that we are the mate of is lost; doing it again"
+        );
+        // This life may have run it. What it came to is known then, and its leaves are not.
+        self.shop.forget_found(range);
+        let due = now().saturating_add(left);
+        // It is in the mailbox before the next `Drawn`, which changes nothing of what is kept. A closed mailbox means that the
+        // provider stops.
+        let _ = self.events.send(Event::KeptLost { range, due }).await;
+        self.have_done(range, part, left).await.map_err(MateError::again)?;
+        self.read(range, part).await
+    }
+
     /// What the journal of a range comes to.
-    async fn read(&self, range: RangeId, part: Part) -> Result<Found, MateError> {
+    async fn find(&self, range: RangeId, part: Part) -> Result<Found, MateError> {
+        let leaves = self.read(range, part).await?;
+        let found = tokio::task::spawn_blocking(move || found_in(range, &leaves));
+        found.await.map_err(|_| KeptError::Interrupted)?.ok_or(MateError::Kept(KeptError::Lost))
+    }
+
+    /// The leaves in the journal of a range.
+    async fn read(&self, range: RangeId, part: Part) -> Result<Vec<Leaf>, MateError> {
         let path = self.shop.folder.journal(range);
-        let read = tokio::task::spawn_blocking(move || {
-            let journal = Journal::read(&path)?.ok_or(MateError::Lost)?;
-            let Extent { range: of, from, count, .. } = *journal.extent();
-            if (of, from, count) != (range, part.from, part.count) {
-                return Err(MateError::OtherRange);
-            }
-            let leaves = journal.complete().ok_or(MateError::Lost)?;
-            found_in(range, &leaves).ok_or(MateError::Lost)
-        });
-        read.await.map_err(|_| MateError::Interrupted)?
+        let read = tokio::task::spawn_blocking(move || kept::leaves(&path, range, part));
+        Ok(read.await.map_err(|_| KeptError::Interrupted)??)
     }
 }
 
@@ -268,6 +322,17 @@ mod tests {
     use super::*;
 
     const RANGE: RangeId = RangeId { job: JobId(3), seq: 1 };
+
+    /// What was committed to and is lost costs the stake, and is not told as a range that is merely late.
+    #[test]
+    fn what_is_lost_after_the_commitment_is_not_told_as_late() {
+        let (late, again) = (MateError::Late, MateError::Late.again());
+        assert!(!late.costs_the_stake() && again.costs_the_stake());
+        assert!(again.to_string().contains("gone or incomplete"), "{again}");
+        assert!(again.advice().contains("folder") && !late.advice().contains("folder"));
+        let lost = MateError::from(KeptError::Lost).again();
+        assert!(lost.advice().contains("from a copy"), "{}", lost.advice());
+    }
 
     /// What is kept between two lives is the journal's leaves and the folder's secret.
     #[test]

@@ -8,6 +8,7 @@ use alloy::sol_types::SolCall;
 use tilth_client::{
     Account, ChainError,
     audit::{Effect, Event, Hand, View, look},
+    mates::Part,
 };
 use tilth_contracts::{
     AuditState, Audits, JobBook,
@@ -24,7 +25,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     guards,
-    journal::{Extent, Journal, JournalError},
+    kept::{self, ASK_THE_NODE, KeptError},
     role::spawn,
     shop::Shop,
 };
@@ -35,39 +36,20 @@ enum OpeningError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("its journal is gone or incomplete")]
-    Lost,
-    #[error(
-        "its journal is of another range than the chain has there; a node that is late says so, too"
-    )]
-    OtherRange,
+    Kept(#[from] KeptError),
     #[error("its journal gives another root than was submitted")]
     OtherRoot,
-    #[error("reading its journal was interrupted")]
-    Interrupted,
 }
 
 impl OpeningError {
     /// What its owner can do.
     fn advice(&self) -> &'static str {
         match self {
-            Self::Chain(_) => {
-                "check that the node answers and that there is coin for gas: it is tried again, and must be done within half an hour"
-            }
-            Self::Journal(_) => {
-                "check the disk and who may read the provider's folder: it is tried again, and must be done within half an hour"
-            }
-            Self::Lost => {
-                "put the provider's folder back from a copy, or start the provider in the folder in which it has worked, within half an hour"
-            }
-            Self::OtherRange => {
-                "nothing if the node was late, it is tried again; else start the provider in the folder in which it has worked on this chain"
-            }
+            Self::Chain(_) => ASK_THE_NODE,
+            Self::Kept(error) => error.advice(),
             Self::OtherRoot => {
                 "put the range's journal back from a copy within half an hour; if nobody has touched it, report this and keep the folder"
             }
-            Self::Interrupted => "nothing, it is tried again; report it if it comes again",
         }
     }
 }
@@ -148,7 +130,7 @@ impl Openings {
     async fn name(&self, range: RangeId, seed: Seed) -> Result<(), OpeningError> {
         let submitted = self.read(range).await?;
         let positions = positions(&submitted.tree, submitted.leaves.len(), seed);
-        let positions = positions.ok_or(OpeningError::Lost)?;
+        let positions = positions.ok_or(KeptError::Lost)?;
         let call = Audits::nameCall { jobId: range.job.0, seq: range.seq, positions };
         self.send(call).await?;
         info!(%range, "named the drawn leaves of a range");
@@ -157,7 +139,7 @@ impl Openings {
 
     async fn open(&self, range: RangeId, positions: &[u32]) -> Result<(), OpeningError> {
         let submitted = self.read(range).await?;
-        let (leaves, proofs) = opened(&submitted, range, positions).ok_or(OpeningError::Lost)?;
+        let (leaves, proofs) = opened(&submitted, range, positions).ok_or(KeptError::Lost)?;
         let call = Audits::openCall { jobId: range.job.0, seq: range.seq, leaves, proofs };
         self.send(call).await?;
         info!(%range, "opened the drawn leaves of a range");
@@ -198,18 +180,13 @@ impl Openings {
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
         let claimed = link.read(at.job_book, call).await?;
         let path = self.shop.folder.journal(range);
+        let part = Part { from: claimed.from, count: claimed.count };
         let read = tokio::task::spawn_blocking(move || {
-            // It may be all that proves the range, so it is only read, and what it is of is its own to say.
-            let journal = Journal::read(&path)?.ok_or(OpeningError::Lost)?;
-            let Extent { range: of, from, count, .. } = *journal.extent();
-            if (of, from, count) != (range, claimed.from, claimed.count) {
-                return Err(OpeningError::OtherRange);
-            }
-            let leaves = journal.complete().ok_or(OpeningError::Lost)?;
+            let leaves = kept::leaves(&path, range, part)?;
             let tree = MerkleSum::build(range.job, &leaves).map_err(|_| OpeningError::OtherRoot)?;
-            Ok(Submitted { leaves, tree })
+            Ok::<_, OpeningError>(Submitted { leaves, tree })
         });
-        let submitted = read.await.map_err(|_| OpeningError::Interrupted)??;
+        let submitted = read.await.map_err(|_| KeptError::Interrupted)??;
         if submitted.tree.root().hash != claimed.root {
             return Err(OpeningError::OtherRoot);
         }

@@ -395,9 +395,9 @@ fn answer_for(
         Open { audits: audits.at_stake(), replicas: replicas.at_stake(), kept: kept.at_stake() };
     let shown = show_open(all, open, status.clone());
     spawn(&tasks, "what is open", shown);
-    running.keep_audits(audits);
-    running.keep_replicas(replicas);
-    running.keep_held(kept);
+    running.keep("audits", audits.keep());
+    running.keep("replicas", replicas.keep());
+    running.keep("kept ranges", kept.keep());
     at_stake
 }
 

@@ -3,11 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use tilth_blobs::Blobs;
-use tilth_client::{
-    audit::{Hand as AuditHand, Keeper},
-    holding::{Hand as HoldHand, Keeper as HoldKeeper},
-    mates::{Hand as MateHand, Keeper as MateKeeper},
-};
+use tilth_client::ChainError;
 use tilth_sandbox::{CommandLine, Confinement, Limits as Cage, Program};
 use tilth_service::{OnFailure, Scope, Spawner};
 use tracing::warn;
@@ -81,35 +77,17 @@ impl Running {
         Self { scope, blobs }
     }
 
-    /// Keeps audits as long as the role runs.
-    pub(crate) fn keep_audits<H: AuditHand>(&self, keeper: Keeper<H>) {
+    /// Keeps cases as long as the role runs. A keeper that cannot go on stops it.
+    pub(crate) fn keep(
+        &self,
+        name: &'static str,
+        keeping: impl Future<Output = Result<(), ChainError>> + Send + 'static,
+    ) {
         let stop = self.scope.token();
-        self.scope.spawn("audits", OnFailure::StopAll, async move {
+        self.scope.spawn(name, OnFailure::StopAll, async move {
             tokio::select! {
                 () = stop.cancelled() => Ok(()),
-                ended = keeper.keep() => ended,
-            }
-        });
-    }
-
-    /// Keeps replicated ranges as long as the role runs.
-    pub(crate) fn keep_replicas<H: MateHand>(&self, keeper: MateKeeper<H>) {
-        let stop = self.scope.token();
-        self.scope.spawn("replicas", OnFailure::StopAll, async move {
-            tokio::select! {
-                () = stop.cancelled() => Ok(()),
-                ended = keeper.keep() => ended,
-            }
-        });
-    }
-
-    /// Follows kept ranges as long as the role runs.
-    pub(crate) fn keep_held<H: HoldHand>(&self, keeper: HoldKeeper<H>) {
-        let stop = self.scope.token();
-        self.scope.spawn("kept ranges", OnFailure::StopAll, async move {
-            tokio::select! {
-                () = stop.cancelled() => Ok(()),
-                ended = keeper.keep() => ended,
+                ended = keeping => ended,
             }
         });
     }

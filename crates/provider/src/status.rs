@@ -28,7 +28,8 @@ pub struct Status {
     pub held: usize,
     /// Ranges submitted and not yet settled, and those done as mates.
     pub unsettled: usize,
-    /// Ranges that it was drawn for as mate and that are not done: each is to be committed to in a quarter of an hour.
+    /// Ranges that it was drawn for as mate and that are not done: each is to be committed to in a quarter of an hour for
+    /// every one that it owed when it was drawn, an hour at most, and costs a tenth of its value if it is late.
     pub mates: usize,
     /// Replicated jobs in which it waits to be drawn.
     pub lines: usize,
@@ -53,7 +54,8 @@ pub struct Status {
     pub crowded: bool,
     /// Its ranges whose audits are open: to be away for half an hour costs the stake. `None` until that is known.
     pub audits: Option<usize>,
-    /// The same of replicated ranges, of which it is provider or mate.
+    /// Replicated ranges that are open, of which it is provider or mate. Those that are among `mates` are not committed to;
+    /// to be away for half an hour costs the stake for the others. `None` until that is known.
     pub replicas: Option<usize>,
     /// Its kept ranges that are handed in and not held yet: to be away for some hours costs a tenth of their value.
     pub kept: Option<usize>,

@@ -8,6 +8,7 @@ pub mod cartel;
 pub mod clock;
 pub mod copying;
 pub mod crash;
+pub mod exhausting;
 pub mod forging;
 pub mod friends;
 pub mod griefing;
@@ -64,7 +65,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs come last.
-pub const ALL: [Adversary; 37] = [
+pub const ALL: [Adversary; 41] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -100,6 +101,10 @@ pub const ALL: [Adversary; 37] = [
     Adversary { name: "absent mate", cast: mates::absent },
     Adversary { name: "silent mate", cast: mates::silent },
     Adversary { name: "framing mate", cast: mates::framing },
+    Adversary { name: "primary that stops in a walk", cast: friends::stopping },
+    Adversary { name: "mate that stops in a walk", cast: mates::stopping },
+    Adversary { name: "inflating mate", cast: mates::inflating },
     Adversary { name: "queue hoarder", cast: mates::squatting },
     Adversary { name: "lapser", cast: lapsing::cast },
+    Adversary { name: "exhauster", cast: exhausting::cast },
 ];

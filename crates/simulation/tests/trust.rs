@@ -50,18 +50,32 @@ fn what_is_promised_holds_in_all_worlds() {
         ("copying mate", 2),
         ("silent mate", 2),
         ("absent mate", 1),
-        ("framing mate", 3),
+        ("framing mate", 2),
+        ("primary that stops in a walk", 4),
+        ("mate that stops in a walk", 2),
+        ("inflating mate", 2),
         ("queue hoarder", 1),
         ("lapser", 2),
+        ("exhauster", 3),
     ] {
         assert!(closed(name)[outcome], "{name}: {:?}", counts(name).replicas);
     }
     let friends = counts("friends, all bonds").matches;
     assert!(friends.trials > TURNS / 2 && friends.came == friends.trials, "{friends:?}");
-    // Unequal roots alone cost nobody anything, and who makes them earns nothing by it: what framers have is their own
-    // ranges' pay.
-    let place = ALL.iter().position(|adversary| adversary.name == "framing mate").unwrap();
-    assert!(report.rows[&place].won[0] >= 0, "{:?}", report.rows[&place]);
+    // Whoever is wrong in a walk loses its stake, which is more than its own ranges' pay.
+    for name in [
+        "framing mate",
+        "primary that stops in a walk",
+        "mate that stops in a walk",
+        "inflating mate",
+    ] {
+        let place = ALL.iter().position(|adversary| adversary.name == name).unwrap();
+        assert!(report.rows[&place].won[0] < 0, "{:?}", report.rows[&place]);
+    }
+    // Who keeps all others at work is beside its friend, which has a quarter of the bonds, no more often than without that;
+    // `check` holds all rows to their chances, and this one to having been played at all.
+    let used_up = counts("exhauster").matches;
+    assert!(used_up.trials > TURNS && used_up.came * 3 < used_up.trials * 2, "{used_up:?}");
     // The one chain that reorganises has really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     assert!(counts("reorganising proposer").undone_blocks > TURNS, "{undone:?}");

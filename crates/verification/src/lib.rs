@@ -9,6 +9,7 @@
 //! * [`draw`]: which leaves are audited and who is drawn, from the beacon's value.
 //! * [`audit`]: who is audited how often, what auditors commit to, and what their votes mean.
 //! * [`replica`]: what the two providers of a replicated range commit to, and who the second one is.
+//! * [`walk`]: how two different trees over a range are walked down to the first leaf in which they differ.
 //! * [`holding`]: who holds what a kept range has made, how many are enough, and what that earns.
 //! * [`arithmetic`]: detection, exposure, penalties and cuts.
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod range;
 pub mod receipt;
 pub mod replica;
 mod signer;
+pub mod walk;
 
 pub use merkle_sum::{MerkleSum, Opening, Root};
 pub use range::{RangeClaim, RangeError, check_manifest};

@@ -72,6 +72,17 @@ impl MerkleSum {
         Root { hash, tally }
     }
 
+    /// Number of leaves.
+    pub(crate) fn count(&self) -> u32 {
+        // A range has fewer than 2^21.
+        u32::try_from(self.levels[0].len()).unwrap_or(u32::MAX)
+    }
+
+    /// The nodes of a level, from left to right; level 0 are the leaves.
+    pub(crate) fn level(&self, level: u32) -> Option<&[(B256, Tally)]> {
+        self.levels.get(usize::try_from(level).ok()?).map(Vec::as_slice)
+    }
+
     /// The opening of the leaf at `position`, or `None` outside the range.
     pub fn open(&self, position: u32) -> Option<Opening> {
         let bottom = &self.levels[0];
@@ -104,7 +115,7 @@ impl MerkleSum {
     }
 }
 
-fn join(pair: &[(B256, Tally)]) -> Option<(B256, Tally)> {
+pub(crate) fn join(pair: &[(B256, Tally)]) -> Option<(B256, Tally)> {
     match *pair {
         [only] => Some(only),
         [left, right] => Some((node_hash(left, right), left.1.checked_add(right.1)?)),

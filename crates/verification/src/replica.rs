@@ -35,6 +35,9 @@ pub const DRAW_SPAN_S: u32 = 3_600;
 /// ([`audit::MAX_RANGE_TIMEOUT_S`]).
 pub const REPLICA_TIME_S: u32 = 900;
 
+/// Ranges that a mate has open in a job at most. Who is drawn and has as many gets no more, and nobody is in its place.
+pub const MATE_DUTIES: u16 = 8;
+
 /// What a provider found in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
@@ -237,6 +240,9 @@ mod tests {
     fn times_are_those_of_audited_jobs() {
         assert_eq!(REPLICA_TIME_S, 4 * audit::MAX_RANGE_TIMEOUT_S);
         const { assert!(DRAW_SPAN_S >= REPLICA_TRIES * REPLICA_TIME_S) };
+        // It has the time of an auditor's leaf for each.
+        let leaf = audit::COMMIT_TIME_S / audit::SAMPLES;
+        assert_eq!(u32::from(MATE_DUTIES), DRAW_SPAN_S / leaf);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tilth_verification::{
     draw::{Panel, Person, Pick, Purpose, Seed},
     holding::{self, Prices},
     replica::{self, Waiter, mate},
+    walk::{self, Place, first_difference, fold},
 };
 
 /// Columns of a table, all of them strings: decimal numbers and hashes.
@@ -254,6 +255,58 @@ fn kept() -> Value {
     })
 }
 
+/// Walks to one leaf in which two trees differ; every step is a row. Tasks have written their index and cost 1 + index % 7
+/// units; the other tree has one of them with another first byte, or a unit more, or failed.
+fn walks() -> Value {
+    let job = JobId(9);
+    let task = |index: u32| Leaf::finished(index, &index.to_be_bytes(), 1 + u64::from(index % 7));
+    let mut table = Table::default();
+    for (n, (count, differs)) in (0_u32..).zip([
+        (2, 1),
+        (3, 2),
+        (16, 0),
+        (17, 16),
+        (18, 17),
+        (33, 32),
+        (100, 63),
+        (257, 200),
+        (300, 299),
+    ]) {
+        let ours: Vec<_> = (0..count).map(task).collect();
+        let mut theirs = ours.clone();
+        let leaf = &mut theirs[differs as usize];
+        match n % 3 {
+            0 => leaf.output[0] = 0xff,
+            1 => leaf.units += 1,
+            _ => *leaf = Leaf::failed(leaf.index, Status::Trap, leaf.units),
+        }
+        let trees = [ours, theirs].map(|leaves| MerkleSum::build(job, &leaves).unwrap());
+        let mut at = Place::top(count);
+        while !at.is_leaf() {
+            let step = at.below(count).unwrap();
+            let lists = trees.each_ref().map(|tree| tree.below(at).unwrap());
+            let [ours, theirs] = lists.map(|list| walk::mark(fold(list).unwrap()).to_string());
+            let place = first_difference(lists[0], lists[1]).unwrap();
+            table.row(&[
+                ("leaves", count.to_string()),
+                ("differs", differs.to_string()),
+                ("kind", (n % 3).to_string()),
+                ("level", at.level.to_string()),
+                ("index", at.index.to_string()),
+                ("lower", step.level.to_string()),
+                ("first", step.first.to_string()),
+                ("count", step.count.to_string()),
+                ("ours", ours),
+                ("theirs", theirs),
+                ("place", place.to_string()),
+            ]);
+            at = step.place(place).unwrap();
+        }
+        assert_eq!(at.index, differs);
+    }
+    table.json()
+}
+
 fn rates() -> Value {
     let mut table = Table::default();
     let amounts = [0, 1, 19, 1_000, 10_u128.pow(18), 10_u128.pow(21), MAX_AMOUNT];
@@ -406,6 +459,9 @@ fn parameters() -> Value {
         "committee": audit::COMMITTEE.to_string(),
         "maxRangeTimeout": audit::MAX_RANGE_TIMEOUT_S.to_string(),
         "minAuditors": audit::MIN_AUDITORS.to_string(),
+        "disputedRate": walk::DISPUTED_RATE.to_string(),
+        "walkTime": walk::WALK_TIME_S.to_string(),
+        "walkLevels": walk::LEVELS.to_string(),
         "severities": severities,
     })
 }
@@ -425,6 +481,7 @@ fn trust_vectors_are_those_committed() {
         "votes": votes(),
         "holding": kept(),
         "seal": seals(),
+        "walks": walks(),
     });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/trust.json");
     let text = format!("{}\n", serde_json::to_string_pretty(&vectors).unwrap());

@@ -7,6 +7,7 @@
 mod answer;
 mod automaton;
 mod bounds;
+mod digits;
 mod embed;
 mod json;
 mod lexicon;
@@ -47,7 +48,7 @@ const ORDERS: usize = 64;
 /// those who wait for their next token.
 const PROMPT_ROWS: usize = 32;
 
-/// Of models that lack some bytes as tokens: those of JSON, or of the keys and texts of a schema.
+/// Of models that lack some bytes as tokens: those of JSON, or of the keys, texts and bounds of a schema.
 pub(crate) const NO_FORM: &str = "the model's tokens cannot be held to this form, byte by byte: ask for text, or take another model";
 
 /// Speaks over standard input and output until it is told to stop or its input ends.

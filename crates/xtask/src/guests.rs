@@ -37,7 +37,7 @@ const PROGRAMS: &[&str] =
 const LIBRARIES: &[&str] = &["door"];
 /// Files besides the packages' own that decide about the bytes. The versions of what the crate below needs are in the
 /// lock file here.
-const SETTINGS: &[&str] = &["Cargo.toml", "Cargo.lock", "../crates/tensor/Cargo.toml"];
+const SETTINGS: &[&str] = &["Cargo.toml", "Cargo.lock", "rustc.sh", "../crates/tensor/Cargo.toml"];
 /// Folders of sources outside: a crate of tilth, and what programs share with its tests.
 const OUTSIDE: &[&str] = &["../crates/tensor/src", "../crates/tensor/tests/vectors"];
 /// What of them programs are built without: the feature `text`.
@@ -87,8 +87,11 @@ fn build(dir: &Path) -> anyhow::Result<()> {
         registries()?.iter().map(|path| format!("--remap-path-prefix={}=/crates", path.display())),
     );
     let flags = flags.join("\x1f");
+    // Where the checkout lies must not matter for the names of symbols either.
+    let wrapper = dir.join("rustc.sh").display().to_string();
     let env = [
         ("RUSTC", "/usr/bin/rustc"),
+        ("RUSTC_WRAPPER", wrapper.as_str()),
         // Building the standard library is an unstable feature of cargo.
         ("RUSTC_BOOTSTRAP", "1"),
         ("CARGO_ENCODED_RUSTFLAGS", flags.as_str()),

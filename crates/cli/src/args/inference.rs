@@ -11,16 +11,16 @@ pub struct OnSale {
     /// Model blob that every provider sells; may be given again. With any, a gateway is started, too.
     #[arg(long, value_name = "FILE")]
     pub model: Vec<PathBuf>,
-    /// Price of a million tokens of prompts, in GRAIN.
+    /// Price of a million tokens of prompts.
     #[arg(long, value_name = "GRAIN", default_value = "0.1", requires = "model")]
     pub input_price: Amount,
-    /// Price of a million tokens of answers, in GRAIN.
+    /// Price of a million tokens of answers.
     #[arg(long, value_name = "GRAIN", default_value = "0.3", requires = "model")]
     pub output_price: Amount,
-    /// Where the gateway listens.
+    /// Address and port where the gateway listens (HTTP).
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788", requires = "model")]
     pub gateway: SocketAddr,
-    /// Where the gateway's health and metrics are served.
+    /// Address and port where the gateway's health and metrics are served; nowhere if absent.
     #[arg(long, value_name = "ADDRESS", requires = "model")]
     pub gateway_monitor: Option<SocketAddr>,
     /// Account from which the gateway pays providers from time to time.
@@ -39,13 +39,13 @@ pub struct Gateway {
 
 #[derive(Clone, Debug, Args)]
 pub struct GatewayOptions {
-    /// Where HTTP is served.
+    /// Address and port where HTTP is served.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
     pub listen: SocketAddr,
     /// What a model is called here, instead of what providers call it; may be given again.
     #[arg(long, value_name = "NAME=HASH", value_parser = name)]
     pub name: Vec<(String, ContentHash)>,
-    /// Where health and metrics are served.
+    /// Address and port where health and metrics are served; nowhere if absent.
     #[arg(long, value_name = "ADDRESS")]
     pub monitor: Option<SocketAddr>,
     /// Account from which providers are paid from time to time, out of its free balance in the Ledger: what keys
@@ -106,9 +106,9 @@ pub struct Settle {
 pub enum KeyCommand {
     /// Make a key and print it; it is shown this once.
     Create {
-        /// For people.
+        /// What it is called, for people.
         name: String,
-        /// What it may spend in all, in GRAIN.
+        /// What it may spend in all.
         #[arg(long, value_name = "GRAIN")]
         budget: Amount,
         /// The account that pays in the end; without it the gateway's operator does.
@@ -121,7 +121,7 @@ pub enum KeyCommand {
     Set {
         /// Its id, as the list shows it.
         id: String,
-        /// In GRAIN.
+        /// What it may spend in all from now on, what it has spent included.
         #[arg(long, value_name = "GRAIN")]
         budget: Amount,
     },
@@ -145,10 +145,10 @@ pub struct Chat {
     /// Most tokens of an answer.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub max_tokens: u32,
-    /// 0 chooses the most likely words, up to 2.
+    /// From 0, which chooses the most likely words, to 2, which dares most.
     #[arg(long, default_value_t = 0.7)]
     pub temperature: f64,
-    /// Seed of the draws.
+    /// Seed of the draws: with the same one the answer is the same.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Folder for receipts, one file per answer; `tilth verify --receipt` reads them.

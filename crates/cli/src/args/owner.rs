@@ -27,25 +27,26 @@ pub struct ProviderOptions {
     /// Set one option, for example idle.only-when-idle=true; may be given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Ranges worked on at the same time.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Ranges worked on at the same time, 1 to 256.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub slots: Option<u16>,
-    /// Stake in GRAIN.
+    /// Stake to have at least: what is missing is deposited and locked at the start. It bounds the value of the work
+    /// that is not paid yet.
     #[arg(long, value_name = "GRAIN")]
     pub stake: Option<Amount>,
     /// Which GPU to offer; `tilth doctor` says what there is.
     #[arg(long, value_enum)]
     pub gpu: Option<super::Gpu>,
-    /// Least price of a Gfuel in GRAIN.
+    /// Least price of a Gfuel, for example 0.0005; jobs that pay less are left alone.
     #[arg(long, value_name = "GRAIN")]
     pub price_floor: Option<String>,
-    /// Address and port of the data endpoint (UDP); port 0 takes any.
+    /// Address and port of the data endpoint (UDP), for example 0.0.0.0:4433; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Option<SocketAddr>,
-    /// Address to publish instead of the bound ones, for a port forwarded by a router.
+    /// Address and port to publish instead of the bound ones, for a port forwarded by a router; may be given again.
     #[arg(long, value_name = "ADDRESS")]
     pub advertise: Vec<SocketAddr>,
-    /// How long results are served after they were paid.
+    /// How long results are served after they were paid, for example 1h.
     #[arg(long, value_name = "TIME", value_parser = super::time)]
     pub retention: Option<Duration>,
     /// Move all that the owner has free in the Ledger to its wallet whenever it is so much; deposits, too.
@@ -78,7 +79,7 @@ pub struct AuditorOptions {
     /// Set one option, for example memory-bytes=4GiB; may be given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Stake in GRAIN.
+    /// Stake to lock when it joins; the chance of being drawn is its part of all auditors' stakes.
     #[arg(long, value_name = "GRAIN")]
     pub stake: Option<Amount>,
 }
@@ -87,17 +88,28 @@ pub struct AuditorOptions {
 #[derive(Debug, Subcommand)]
 pub enum AuditorCommand {
     /// Stake, fees and open seats, from the chain.
-    Status { name: String },
+    Status {
+        /// Its name.
+        name: String,
+    },
     /// Start taking stake out: all of it, or so much. It is within reach of punishment for seven more days.
     Leave {
+        /// Its name.
         name: String,
+        /// How much; all of it if absent.
         #[arg(value_name = "GRAIN")]
         amount: Option<Amount>,
     },
     /// Make stake that has left free balance again.
-    Withdraw { name: String },
+    Withdraw {
+        /// Its name.
+        name: String,
+    },
     /// Have earned fees paid; a running auditor does so by itself.
-    Collect { name: String },
+    Collect {
+        /// Its name.
+        name: String,
+    },
     /// Print a configuration file with every option, its default and its meaning.
     Config {
         /// Print the reference page (Markdown) instead.
@@ -111,30 +123,43 @@ pub enum AuditorCommand {
 pub enum ProviderCommand {
     /// Work for nobody until `resume`; what runs stands still (or as the configuration says).
     Pause {
+        /// Its name.
         name: String,
         /// Only for so long, for example 2h; then it works again by itself.
         #[arg(long = "for", value_name = "TIME", value_parser = some_time)]
         time: Option<Duration>,
     },
     /// Work again.
-    Resume { name: String },
+    Resume {
+        /// Its name.
+        name: String,
+    },
     /// What a running provider does, and why it does not work if it does not.
-    Status { name: String },
-    /// What a provider has earned, from the chain.
+    Status {
+        /// Its name.
+        name: String,
+    },
+    /// What a provider has earned, from the chain, in GRAIN.
     Earnings(Earnings),
     /// Start taking stake out: all that is not bound to unsettled work, or so much. It is within reach of punishment
     /// for seven more days.
     Leave {
+        /// Its name.
         name: String,
+        /// How much; all that is free if absent.
         #[arg(value_name = "GRAIN")]
         amount: Option<Amount>,
     },
     /// Make stake that has left free balance again.
-    Withdraw { name: String },
+    Withdraw {
+        /// Its name.
+        name: String,
+    },
     /// Have the provider started with the system, as a service of this user (systemd).
     Install(Install),
     /// Undo `install`. Folder, keys and stake stay.
     Uninstall {
+        /// Its name.
         name: String,
         /// Say what would be done, and do nothing.
         #[arg(long)]
@@ -206,7 +231,7 @@ pub struct RelayOptions {
     /// Set one option, for example access.who=network; may be given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Where it listens, TCP (HTTPS) and UDP (QUIC).
+    /// Address and port where it listens, TCP (HTTPS) and UDP (QUIC).
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// Host name or address under which others reach it, for the certificate it makes and the address it

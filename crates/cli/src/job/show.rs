@@ -45,12 +45,7 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let shown = JobState::try_from(state.state).map_err(|error| {
         Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
     })?;
-    let told = match history.terms.replicas {
-        0 => Vec::new(),
-        _ => replicas::read(&place.link, place.network.first_block, Some(job))
-            .await
-            .map_err(|error| error.problem())?,
-    };
+    let told = replica_entries(place, &history).await?;
     let (held, deposit) = kept(place, &history).await.map_err(|error| error.problem())?;
     let seen = Seen { replicas: replicas::standings(&told), history, unit, told, held };
     let pipelines = pipeline::list(&pipeline::folder(&place.dir));
@@ -191,6 +186,15 @@ impl Seen {
     }
 }
 
+/// What the chain says about the replicas of a job; nothing of a job without them.
+pub async fn replica_entries(place: &Place, job: &Chronicle) -> Result<Vec<Entry>, Problem> {
+    if job.terms.replicas == 0 {
+        return Ok(Vec::new());
+    }
+    let told = replicas::read(&place.link, place.network.first_block, Some(job.job)).await;
+    told.map_err(|error| error.problem())
+}
+
 /// A replica for programs; providers are named by their numbers.
 pub fn replica_json(replica: &Replica) -> Value {
     json!({
@@ -236,6 +240,8 @@ fn events_table(told: &[Entry]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::B256;
+    use tilth_client::replicas::What;
     use tilth_contracts::ReplicaOutcome;
 
     use super::*;
@@ -249,5 +255,24 @@ mod tests {
         let (state, outcome) = (ReplicaState::Closed, ReplicaOutcome::Matched);
         assert_eq!(root(&Replica { primary, mate, state, outcome }), "matched");
         assert_eq!((number(mate), number(None)), ("#4".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn a_walk_names_the_task_in_which_two_differ_and_who_was_wrong() {
+        let range = RangeId { job: JobId(7), seq: 2 };
+        let transaction = B256::repeat_byte(5);
+        let leaf = |provider| What::LeafShown { provider, task: 41, output: B256::ZERO };
+        let lost = What::MateLost { mate: 4, silent: false, wrong: true, cut: Amount(70) };
+        let told =
+            [leaf(5), leaf(4), lost].map(|what| Entry { range, what, block: 9, transaction });
+        let shown = events_table(&told).render();
+        let named = |line: usize, words: &str, who: &str| {
+            let line = shown.lines().nth(line).unwrap();
+            line.contains(words) && line.contains(who)
+        };
+        let first = shown.lines().position(|line| line.contains("leaf")).unwrap();
+        assert!(named(first, "leaf of task 41 shown", "#5"), "{shown}");
+        assert!(named(first + 1, "leaf of task 41 shown", "#4"), "{shown}");
+        assert!(named(first + 2, "mate was wrong", "#4"), "{shown}");
     }
 }

@@ -17,6 +17,9 @@ const AUDITS: Duration = Duration::from_secs(20);
 /// move (`NAME_TIME`, `OPEN_TIME`, `REVEAL_TIME`), of which some minutes may be gone already, and a start takes some.
 const AWAY_MOST: u64 = 1_500;
 
+/// What a mate pays that has not committed in time (`MATE_LATE`).
+const LATE: &str = "one that is late costs a tenth of its value";
+
 /// How a provider is to end.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -44,7 +47,8 @@ pub async fn end(
         };
         ended.map_err(|error| error.problem())?;
         let unsettled = provider.status().borrow().unsettled;
-        if unsettled > 0 {
+        let at_stake = *provider.at_stake().borrow();
+        if may_be_asked(unsettled, at_stake) {
             audits_over(provider.at_stake(), hearsay, AUDITS).await;
         }
         Ok::<(), Problem>(())
@@ -55,6 +59,12 @@ pub async fn end(
     };
     Left::of(provider).lines().iter().for_each(|line| warn!("{line}"));
     ended
+}
+
+/// Whether something may be asked of what was handed in. What an earlier life has committed to as a mate is not among
+/// the ranges of this one.
+fn may_be_asked(unsettled: usize, at_stake: Option<usize>) -> bool {
+    unsettled > 0 || at_stake.is_some_and(|open| open > 0)
 }
 
 /// Waits until no audit is open, if one is heard of at all, or nothing is known of any yet.
@@ -76,13 +86,18 @@ async fn audits_over(
 struct Left {
     held: usize,
     unsettled: usize,
+    /// Its ranges whose audits are open; `None`: not known yet.
     audits: Option<usize>,
+    /// Replicated ranges that are open, of which it is provider or mate; `None`: not known yet.
+    replicas: Option<usize>,
     /// Ranges that auditors are to hold and cannot fetch elsewhere.
     kept: usize,
-    /// Ranges of others that it owes as a mate.
+    /// Ranges of others that it owes as a mate: it has committed to nothing there.
     mates: usize,
-    /// Replicated jobs in which it can still be drawn as one.
+    /// Replicated jobs in which it waits to be drawn as one.
     lines: usize,
+    /// Those that it has left and can still be drawn in.
+    bonds: usize,
     /// Seconds since 1970.
     now: u64,
 }
@@ -94,20 +109,28 @@ impl Left {
         Self {
             held: status.held,
             unsettled: status.unsettled,
-            audits: *provider.at_stake().borrow(),
+            audits: status.audits,
+            replicas: status.replicas,
             kept: status.kept.unwrap_or(0),
             mates: status.mates,
-            lines: status.lines.saturating_add(status.bonds),
+            lines: status.lines,
+            bonds: status.bonds,
             now: clock::now() / 1_000,
         }
     }
 
+    /// Audits and seals that cost the whole stake. What it owes as a mate is among the replicas and costs far less.
+    fn dear(&self) -> Option<usize> {
+        let sealed = self.replicas?.saturating_sub(self.mates);
+        Some(self.audits?.saturating_add(sealed))
+    }
+
     /// For people, the dearest first.
     fn lines(&self) -> Vec<String> {
-        let Self { held, unsettled, audits, kept, mates, lines: drawable, now } = *self;
+        let Self { held, unsettled, kept, mates, lines: waits, bonds, now, .. } = *self;
         let before = time(now.saturating_add(AWAY_MOST));
         let mut lines = Vec::new();
-        match audits {
+        match self.dear() {
             Some(0) => {}
             Some(open) => lines.push(format!(
                 "{open} ranges wait for audits, or for their roots to be shown: be back before \
@@ -118,11 +141,22 @@ impl Left {
                  back before {before}, or the whole stake is lost"
             )),
         }
-        if mates > 0 || drawable > 0 {
+        if mates > 0 {
             lines.push(format!(
-                "as mate it owes {mates} ranges of others, and for an hour it can be drawn in \
-                 {drawable} jobs: one that is not done in a quarter of an hour costs a tenth of \
-                 its value"
+                "as mate it owes {mates} ranges of others, each within a quarter of an hour for \
+                 every one that it owed when it was drawn, an hour at most: {LATE}"
+            ));
+        }
+        if waits > 0 {
+            lines.push(format!(
+                "it has not left the lines of {waits} jobs and is drawn as mate there until it is \
+                 back: {LATE}"
+            ));
+        }
+        if bonds > 0 {
+            lines.push(format!(
+                "it can still be drawn as mate in {bonds} jobs that it has left, for an hour at \
+                 most: {LATE}"
             ));
         }
         if kept > 0 {
@@ -160,8 +194,17 @@ mod tests {
     fn what_is_left_open_is_said_with_the_time_to_be_back() {
         // 23:40:59 UTC.
         let now = 86_400 * 20_000 + 23 * 3_600 + 40 * 60 + 59;
-        let left =
-            Left { held: 0, unsettled: 0, audits: Some(0), kept: 0, mates: 0, lines: 0, now };
+        let left = Left {
+            held: 0,
+            unsettled: 0,
+            audits: Some(0),
+            replicas: Some(0),
+            kept: 0,
+            mates: 0,
+            lines: 0,
+            bonds: 0,
+            now,
+        };
         assert_eq!(left.lines(), Vec::<String>::new());
         let lines = Left { unsettled: 4, audits: Some(3), ..left }.lines();
         assert!(lines[0].starts_with("3 ranges wait for audits"), "{lines:?}");
@@ -170,12 +213,39 @@ mod tests {
         let lines = Left { held: 1, audits: None, ..left }.lines();
         assert!(lines[0].contains("before it has seen"), "{lines:?}");
         assert!(lines.len() == 2 && lines[1].starts_with("1 ranges are claimed"), "{lines:?}");
-        let lines = Left { lines: 2, ..left }.lines();
-        assert!(lines.len() == 1 && lines[0].contains("drawn in 2 jobs"), "{lines:?}");
         let lines = Left { kept: 2, ..left }.lines();
         assert!(lines.len() == 1 && lines[0].starts_with("2 ranges are to be fetched"), "{lines:?}");
-        let lines = Left { mates: 1, ..left }.lines();
-        assert!(lines.len() == 1 && lines[0].contains("owes 1 ranges"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_a_mate_owes_is_not_said_to_cost_the_stake() {
+        let left = Left {
+            held: 0,
+            unsettled: 0,
+            audits: Some(1),
+            replicas: Some(3),
+            kept: 0,
+            mates: 2,
+            lines: 0,
+            bonds: 0,
+            now: 0,
+        };
+        let lines = left.lines();
+        assert!(lines[0].starts_with("2 ranges wait") && lines[0].contains("stake"), "{lines:?}");
+        let owes = lines[1].contains("owes 2 ranges") && lines[1].contains("an hour at most");
+        assert!(lines.len() == 2 && owes && lines[1].ends_with(LATE), "{lines:?}");
+        // What was drawn is heard of in one place before the other; an audit costs the stake all the same.
+        let lines = Left { replicas: Some(0), ..left }.lines();
+        assert!(lines[0].starts_with("1 ranges wait for audits"), "{lines:?}");
+        let lines = Left { audits: Some(0), replicas: Some(2), ..left }.lines();
+        assert!(lines.len() == 1 && lines[0].contains("owes 2 ranges"), "{lines:?}");
+        let unknown = Left { replicas: None, mates: 0, lines: 2, bonds: 3, ..left };
+        let lines = unknown.lines();
+        assert!(lines.len() == 3 && lines[0].contains("before it has seen"), "{lines:?}");
+        assert!(
+            lines[1].contains("lines of 2 jobs") && lines[2].contains("in 3 jobs"),
+            "{lines:?}"
+        );
     }
 
     #[test]
@@ -192,6 +262,21 @@ mod tests {
             // A start takes some minutes of it.
             assert!(AWAY_MOST + 300 <= most, "{name} is {most} s");
         }
+        for line in [
+            "constant MATE_LATE = ONE / 10;",
+            "constant ROOT_NOT_SHOWN = ONE;",
+            "constant REPLICA_TIME = 15 minutes;",
+            "constant DRAW_SPAN = 1 hours;",
+        ] {
+            assert!(text.contains(line), "what a mate owes is not what is said: no {line:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_life_has_committed_to_is_waited_for() {
+        assert!(may_be_asked(0, Some(1)));
+        assert!(may_be_asked(1, Some(0)) && may_be_asked(1, None));
+        assert!(!may_be_asked(0, Some(0)) && !may_be_asked(0, None));
     }
 
     #[tokio::test]

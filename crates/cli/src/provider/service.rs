@@ -17,6 +17,9 @@ use crate::{
     print_json,
 };
 
+/// What the service is told whatever its configuration says, which is checked when it is installed and may change.
+const NO_WAITING: &str = "--set wait-for-pay=false";
+
 /// Where a unit lies and what it is called.
 struct Unit {
     name: String,
@@ -171,7 +174,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart={program} provider {name} --dir {dir}
+# A service never waits to be paid, whatever is written in provider.toml later: it would be killed while it waits.
+ExecStart={program} provider {name} {NO_WAITING} --dir {dir}
 Restart=on-failure
 RestartSec=30
 # Ending finishes and submits what runs, and does not wait to be paid; when it takes too long, killing loses at most
@@ -273,7 +277,10 @@ fn say_lingering(lingers: Option<bool>, before: &str) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::{Cli, Command, ProviderOptions};
 
     #[test]
     fn a_service_that_cannot_start_is_started_again_for_ever() {
@@ -297,10 +304,17 @@ mod tests {
         // Workers that hear the signal would lose what is being delivered.
         assert!(line("KillMode=mixed") && line("TimeoutStopSec=90"), "{text}");
         // So a service must not be one that stays until it is paid, which takes as long as its clients' windows.
-        assert!(!text.contains("wait-for-pay"), "{text}");
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("provider.toml");
         fs::write(&file, "wait-for-pay = true\n").unwrap();
+        let start = service.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        let cli = Cli::try_parse_from(start.replace('"', "").split(' ')).unwrap();
+        let Command::Provider(told) = cli.command else { panic!("{start}") };
+        let wait_for_pay =
+            |told: &ProviderOptions| ProviderConfig::gather(&file, told).unwrap().wait_for_pay;
+        assert!(!wait_for_pay(&told.options), "written there after the installation: {start}");
+        let without = ProviderOptions { set: Vec::new(), ..told.options.clone() };
+        assert!(wait_for_pay(&without), "the file is read");
         let refused = check_options(&file).unwrap_err().to_string();
         assert!(refused.contains("wait-for-pay") && refused.contains("90 seconds"), "{refused}");
         fs::write(&file, "wait-for-pay = false\n").unwrap();
@@ -335,14 +349,15 @@ mod tests {
         assert!(quoted(Path::new("/a\nExecStart=/bin/evil"), "$").is_err());
         // systemd.service(5): `$$` is one dollar in an argument; the program's path is taken as it is.
         let text = unit_file("garage", Path::new("/opt/$a/tilth"), Path::new("/home/$b")).unwrap();
-        let line = "ExecStart=\"/opt/$a/tilth\" provider garage --dir \"/home/$$b\"\n";
-        assert!(text.contains(line), "{text}");
+        let line = format!(
+            "ExecStart=\"/opt/$a/tilth\" provider garage {NO_WAITING} --dir \"/home/$$b\"\n"
+        );
+        assert!(text.contains(&line), "{text}");
         let text =
             unit_file("garage", Path::new("/usr/bin/tilth"), Path::new("/home/o/.tilth")).unwrap();
-        assert!(
-            text.contains(
-                "ExecStart=\"/usr/bin/tilth\" provider garage --dir \"/home/o/.tilth\"\n"
-            )
+        let line = format!(
+            "ExecStart=\"/usr/bin/tilth\" provider garage {NO_WAITING} --dir \"/home/o/.tilth\"\n"
         );
+        assert!(text.contains(&line), "{text}");
     }
 }

@@ -118,7 +118,7 @@ fn wanted(known: &Stake, name: &str, amount: Option<Amount>) -> Result<Amount, P
 }
 
 /// A moment from seconds since 1970, UTC.
-pub(super) fn moment(seconds: u64) -> String {
+pub fn moment(seconds: u64) -> String {
     format!("{} {}", date(seconds), time(seconds))
 }
 

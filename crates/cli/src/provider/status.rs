@@ -93,9 +93,12 @@ fn say(name: &str, answer: &Answer, money: &Money, pause: &str) {
 /// What it does in replicated and in kept jobs; nothing if it has to do with none.
 fn replicas(status: &Value) -> Vec<String> {
     let mut lines = Vec::new();
-    if let open @ 1.. = number(status, "replicas") {
+    let [open, mates, waits, bound] =
+        ["replicas", "mates", "lines", "bonds"].map(|key| number(status, key));
+    // What it owes as a mate is among them, and it has committed to nothing there yet.
+    if let sealed @ 1.. = open.saturating_sub(mates) {
         lines.push(format!(
-            "seals      {open} open: to be away for half an hour costs the whole stake"
+            "seals      {sealed} open: to be away for half an hour costs the whole stake"
         ));
     }
     if let open @ 1.. = number(status, "kept") {
@@ -104,11 +107,16 @@ fn replicas(status: &Value) -> Vec<String> {
              their value"
         ));
     }
-    let [mates, waits, bound] = ["mates", "lines", "bonds"].map(|key| number(status, key));
-    if mates > 0 || waits > 0 || bound > 0 {
+    if mates > 0 {
         lines.push(format!(
-            "mate       {mates} ranges of others to be done, waits to be drawn in {waits} jobs, \
-             can still be drawn in {bound} that it has left"
+            "mate       {mates} ranges of others to be done, each within 15 minutes for every one \
+             it owes, an hour at most: a late one costs a tenth of its value"
+        ));
+    }
+    if waits > 0 || bound > 0 {
+        lines.push(format!(
+            "lines      waits to be drawn as mate in {waits} jobs, can still be drawn in {bound} \
+             that it has left, for an hour at most"
         ));
     }
     lines
@@ -263,11 +271,14 @@ mod tests {
         assert!(replicas(&json!({ "kept": 2 }))[0].contains("2 to be fetched by holders"));
         let some = json!({ "replicas": 3, "mates": 1, "lines": 2, "bonds": 0 });
         let lines = replicas(&some);
-        assert!(lines[0].contains("3 open") && lines[0].contains("whole stake"), "{lines:?}");
-        assert!(
-            lines[1].contains("1 ranges of others") && lines[1].contains("2 jobs"),
-            "{lines:?}"
-        );
+        assert!(lines[0].contains("2 open") && lines[0].contains("whole stake"), "{lines:?}");
+        let owes = lines[1].contains("1 ranges of others") && lines[1].contains("a tenth");
+        assert!(owes && lines[1].contains("an hour at most"), "{lines:?}");
+        assert!(lines.len() == 3 && lines[2].contains("2 jobs"), "{lines:?}");
+        let lines = replicas(&json!({ "replicas": 1, "mates": 1 }));
+        assert!(lines.len() == 1 && lines[0].contains("a tenth"), "nothing is sealed: {lines:?}");
+        // What was drawn is heard of here before there.
+        assert_eq!(replicas(&json!({ "replicas": 0, "mates": 1 })).len(), 1);
         assert_eq!(replicas(&json!({ "replicas": 0, "bonds": 1 })).len(), 1, "nothing is open");
     }
 }

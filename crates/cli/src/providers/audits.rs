@@ -241,7 +241,7 @@ mod tests {
         let range = RangeId { job: JobId(7), seq: 2 };
         let transaction = B256::repeat_byte(5);
         let told = |what, block| replicas::Entry { range, what, block, transaction };
-        let lost = What::MateLost { mate: 3, silent: false, cut: Amount(70) };
+        let lost = What::MateLost { mate: 3, silent: false, wrong: false, cut: Amount(70) };
         let replicas: Vec<_> =
             [told(What::Drawn { mate: 3 }, 8), told(lost, 9)].iter().map(replica).collect();
         assert_eq!(replicas[1].amount, Some(70), "for programs, which have them apart");

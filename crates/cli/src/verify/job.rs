@@ -15,7 +15,7 @@ use tilth_sandbox::GpuUse;
 use crate::{
     Ended,
     args::Common,
-    job::replica_json,
+    job::{replica_entries, replica_json},
     place::Place,
     print_json,
     table::{Align, Table},
@@ -144,20 +144,13 @@ struct Chosen {
 
 /// Which ranges there is something to compare with.
 async fn choose(place: &Place, job: JobId, seq: Option<u32>) -> Result<Chosen, Problem> {
-    let first_block = place.network.first_block;
-    let chronicle = Jobs::chronicle(&place.link, job, first_block).await;
+    let chronicle = Jobs::chronicle(&place.link, job, place.network.first_block).await;
     let chronicle = chronicle.map_err(|error| error.problem())?;
     let (ranges, sealed) = match seq {
         Some(seq) => (vec![is_shown(&chronicle, seq)?], 0),
         None => with_results(&chronicle)?,
     };
-    let told = match chronicle.terms.replicas {
-        0 => Vec::new(),
-        _ => {
-            let told = replicas::read(&place.link, first_block, Some(job)).await;
-            told.map_err(|error| error.problem())?
-        }
-    };
+    let told = replica_entries(place, &chronicle).await?;
     Ok(Chosen { ranges, sealed, replicas: replicas::standings(&told) })
 }
 

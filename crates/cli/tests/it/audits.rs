@@ -57,6 +57,9 @@ fn jobs_that_nobody_can_audit_are_refused_before_money_moves() {
     let job = net.job("index", &guests::index(), &guests::job(4, 20.0, unjudged));
     let said = net.tilth(&["quote", &job]);
     assert!(said.problem().contains("a job with replicas must be audited"), "{said:#?}");
+    // Its advice can be taken, and a price says nothing of who is there.
+    let said = net.tilth(&["quote", &job, "--audited"]);
+    assert!(said.status.success() && said.stdout.contains("paid to 2 providers"), "{said:#?}");
     let said = net.tilth(&["run", &job, "--audited"]);
     // The command line says what the file does not.
     assert!(said.problem().contains("auditors on this chain"), "{said:#?}");

@@ -1,6 +1,6 @@
 //! Kills, restarts and full disks: jobs complete, results are the same, nobody is paid twice.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, process::Command};
 
 use crate::{
     guests,
@@ -68,6 +68,17 @@ impl Apart {
         });
     }
 
+    /// Waits until every provider has noticed that the chain is gone.
+    fn wait_until_providers_miss_the_chain(&self) {
+        for number in 1..=self.providers.len() {
+            let name = format!("provider-{number}");
+            eventually("a provider misses the chain", || {
+                let shown = self.net.json(&["provider", "status", &name]);
+                (shown["status"]["chain"] == "away").then_some(())
+            });
+        }
+    }
+
     /// Waits until so many tasks of job 1 have been handed in.
     fn wait_for_tasks(&self, wanted: u64) {
         eventually("tasks are handed in", || {
@@ -80,10 +91,14 @@ impl Apart {
     }
 }
 
-/// About a fifth of a second of work per task.
+/// About a fifth of a second of work per task. Ranges of who has gone away are taken back soon.
 fn slow_job(net: &Net, tasks: u32) -> String {
-    let more = "[schedule]\ntarget = \"2s\"\nrange-timeout = \"20s\"\n";
-    net.job("slow", &guests::slow(150), &guests::job(tasks, 2.0, more))
+    slow_job_with(net, tasks, "20s")
+}
+
+fn slow_job_with(net: &Net, tasks: u32, range_timeout: &str) -> String {
+    let more = format!("[schedule]\ntarget = \"2s\"\nrange-timeout = \"{range_timeout}\"\n");
+    net.job("slow", &guests::slow(150), &guests::job(tasks, 2.0, &more))
 }
 
 /// What the job's values must be, whoever computed them.
@@ -116,7 +131,8 @@ fn assert_complete(net: &Net, tasks: u32) {
 #[test]
 fn provider_killed_again_and_again_loses_nothing() {
     let mut apart = Apart::start(2);
-    let job = slow_job(&apart.net, 60);
+    // However slow its starts are, its ranges are its own; if it forgot one, the job would not end in time.
+    let job = slow_job_with(&apart.net, 60, "1h");
     let mut run = apart.net.spawn(&["run", &job]);
     for wanted in [2, 8, 16, 24] {
         apart.wait_for_tasks(wanted);
@@ -133,13 +149,14 @@ fn provider_killed_again_and_again_loses_nothing() {
 #[test]
 fn range_of_a_provider_that_never_comes_back_goes_to_another() {
     let mut apart = Apart::start(2);
-    let job = slow_job(&apart.net, 40);
+    // So many that there are enough moments at which it has only claimed work.
+    let job = slow_job(&apart.net, 80);
     let mut run = apart.net.spawn(&["run", &job]);
     apart.wait_for_tasks(3);
     apart.freeze_with_only_claimed_work(1);
     apart.providers[0].kill();
     assert!(run.wait().success(), "{}", apart.net.log());
-    assert_complete(&apart.net, 40);
+    assert_complete(&apart.net, 80);
     let shown = apart.net.json(&["job", "show", "1"]);
     let mut ranges = shown["ranges"].as_array().unwrap().iter();
     assert!(ranges.any(|range| range["state"] == "expired"), "{shown}");
@@ -211,8 +228,7 @@ fn chain_killed_in_the_middle_only_delays_the_job() {
     for wanted in [2, 10] {
         apart.wait_for_tasks(wanted);
         apart.net.kill();
-        // Down for long enough that everybody has noticed.
-        std::thread::sleep(Duration::from_secs(2));
+        apart.wait_until_providers_miss_the_chain();
         let listen = apart.listen.clone();
         apart.net.up(0, &["--listen", &listen]);
     }

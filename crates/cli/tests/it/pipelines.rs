@@ -57,12 +57,17 @@ fn templates_run_at_once() {
     fs::write(dir.join("own.txt"), "mine").unwrap();
     fs::write(dir.join(".own.txt"), "hidden").unwrap();
     let pattern = dir.join("*.txt").display().to_string();
+    let said = net.tilth(&["quote", &job, &pattern]);
+    assert!(said.stderr.contains("left out of") && said.status.success(), "{said:?}");
     let said = net.tilth(&["run", &job, &pattern, "--json"]);
     assert!(said.stderr.contains("left out of") && said.stderr.contains("1 hidden"), "{said:?}");
     let own: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(read(own["output"].as_str().unwrap(), "own.count"), "0 lines, 1 words, 4 bytes\n");
 
-    let pi = net.json(&["run", &template(dir, "map-reduce")]);
+    let job = template(dir, "map-reduce");
+    let said = net.tilth(&["quote", &job]);
+    assert!(said.problem().contains("has an [after]"), "{said:?}");
+    let pi = net.json(&["run", &job]);
     assert_eq!((&pi["state"], &pi["stopped"]), (&"done".into(), &Value::Null), "{pi}");
     let text = read(pi["output"].as_str().unwrap(), "pi.txt");
     assert!(text.starts_with("20 tasks, 20000000 darts, pi is about 3.14"), "{text}");

@@ -111,7 +111,7 @@ fn a_balance_that_does_not_reach_pays_nothing_and_says_so() {
     assert!(refused.problem().contains("the balance is too small"), "{refused:?}");
     assert_eq!(due(&shop), before);
     let nobody = shop.net.tilth(&["gateway", "settle", "--key", "/nowhere/at-all.key"]);
-    nobody.problem();
+    assert!(nobody.problem().contains("the key file cannot be used"), "{nobody:?}");
     // Dust may wait, and is paid when it is asked for.
     let waits = shop.net.json(&["gateway", "settle", "--operator", "--above", "1"]);
     assert_eq!((&waits["settled"]["tabs"], due(&shop)), (&json!(0), before), "{waits}");

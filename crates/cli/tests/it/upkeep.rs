@@ -288,15 +288,16 @@ fn killed_on_the_way_export_and_import_begin_anew() {
     let name = file.display().to_string();
     let export = ["snapshot", "export", &name];
     let partial = place.path("state.snapshot.partial");
+    // Whether a kill comes on the way is a matter of luck, so it is tried until two have.
     let mut killed = 0;
-    for _ in 0..3 {
+    eventually("exports are killed on the way", || {
         let mut process = place.start_tool("old", &export);
         eventually("the export has begun", || (partial.exists() || file.exists()).then_some(()));
         process.kill();
         killed += u32::from(!file.exists());
         let _ = fs::remove_file(&file);
-    }
-    assert!(killed > 0, "every export was faster than the test");
+        (killed > 1).then_some(())
+    });
     let written = place.tool("old", &export).json();
     assert_eq!(written["slots"], 60_000);
     assert!(!partial.exists());
@@ -306,8 +307,10 @@ fn killed_on_the_way_export_and_import_begin_anew() {
     place.tool("whole", &import).json();
     let size = fs::metadata(place.database("whole")).unwrap().len();
     let unfinished = place.path("new").join("chain.redb.import");
-    let mut killed = 0;
-    for share in 0..6 {
+    let (mut killed, mut tries) = (0, 0);
+    eventually("imports are killed on the way", || {
+        let share = tries % 6;
+        tries += 1;
         let mut process = place.start_tool("new", &import);
         eventually("the import has come so far", || {
             let length = fs::metadata(&unfinished).map(|file| file.len()).ok();
@@ -317,12 +320,12 @@ fn killed_on_the_way_export_and_import_begin_anew() {
         process.kill();
         if place.database("new").exists() {
             fs::remove_dir_all(place.path("new")).unwrap();
-            continue;
+        } else {
+            killed += 1;
+            assert!(place.tool("new", &["fsck"]).problem().contains("there is no chain"));
         }
-        killed += 1;
-        assert!(place.tool("new", &["fsck"]).problem().contains("there is no chain"));
-    }
-    assert!(killed > 1, "nearly every import was faster than the test");
+        (tries >= 6 && killed > 1).then_some(())
+    });
     assert_eq!(place.tool("new", &import).json()["head"], written["head"]);
     assert_eq!(names(&place.path("new")), ["chain.redb"]);
     place.check("new");

@@ -65,6 +65,29 @@ const verdict = JSON.parse(held.choices[0].message.content);
 assert.deepEqual(Object.keys(verdict), ["ok"]);
 assert.equal(typeof verdict.ok, "boolean");
 
+// Whole numbers within bounds, as zod writes `z.int().min(-5).max(300)` and `z.int()`. Of the first no longer answer has
+// so many bytes; the second may be cut off.
+const counted = async (minimum, maximum) => {
+  const schema = {
+    type: "object",
+    properties: { n: { type: "integer", minimum, maximum } },
+    required: ["n"],
+    additionalProperties: false,
+  };
+  const answer = await client.chat.completions.create({
+    ...question,
+    max_completion_tokens: 150,
+    response_format: { type: "json_schema", json_schema: { name: "count", strict: true, schema } },
+  });
+  const [{ finish_reason, message }] = answer.choices;
+  if (finish_reason === "length") return undefined;
+  const { n } = JSON.parse(message.content);
+  assert(Number.isSafeInteger(n) && minimum <= n && n <= maximum, message.content);
+  return n;
+};
+assert.notEqual(await counted(-5, 300), undefined);
+await counted(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+
 // Unless told otherwise the client asks for bytes and makes numbers of them.
 const inputs = { model: "synthetic encoder", input: ["the farm", "farms, and the rest!"] };
 const made = await client.embeddings.create(inputs);

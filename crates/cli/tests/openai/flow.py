@@ -114,6 +114,10 @@ class Verdict(pydantic.BaseModel):
     ok: bool
 
 
+class Count(pydantic.BaseModel):
+    n: int = pydantic.Field(ge=-5, lt=301)
+
+
 class Part(pydantic.BaseModel):
     name: Literal["wheel", "door"]
     size: Optional[int]
@@ -138,6 +142,8 @@ def parsed(kind, seed):
 for seed in range(3):
     # No longer one has so many bytes, white space and all.
     assert isinstance(parsed(Verdict, seed), Verdict)
+    # Neither has this one, and pydantic itself refuses what is out of bounds.
+    assert isinstance(parsed(Count, seed), Count)
     thing = parsed(Thing, seed)
     assert isinstance(thing, Thing) or begins_object(thing), thing
     assert thing == parsed(Thing, seed)

@@ -108,7 +108,7 @@ impl<H: Hand> Keeper<H> {
         if let Some(job) = self.post.job {
             scope = scope.job(job);
         }
-        self.keep_reading(Follow::new(&link, scope).spawn()).await
+        self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
     }
 
     async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {
@@ -119,7 +119,9 @@ impl<H: Hand> Keeper<H> {
             let wake = self.machine.next_wake();
             tokio::select! {
                 news = follow.next() => match news {
-                    Some(News::Logs { logs, to, at_head }) => self.read(&logs, to, at_head),
+                    Some(News::Logs { logs, to, certain, at_head }) => {
+                        self.read(&logs, (to, certain), at_head);
+                    }
                     Some(News::Rewound { expected, found }) => {
                         return Err(ChainError::Rewound { expected, found });
                     }
@@ -138,7 +140,7 @@ impl<H: Hand> Keeper<H> {
         }
     }
 
-    fn read(&mut self, logs: &[ReadLog], to: u64, at_head: bool) {
+    fn read(&mut self, logs: &[ReadLog], (to, certain): (u64, u64), at_head: bool) {
         for log in logs {
             let Some(block) = log.block_number else { continue };
             let Some(event) = heard(&log.inner) else { continue };
@@ -155,8 +157,7 @@ impl<H: Hand> Keeper<H> {
         let known: std::collections::BTreeSet<_> = self.machine.cases().collect();
         self.heard.retain(|range, _| known.contains(range));
         let oldest = self.heard.values().min().copied();
-        let next = to.saturating_add(1);
-        self.hand.read_up_to(oldest.map_or(next, |oldest| oldest.min(next)));
+        self.hand.read_up_to(oldest.map_or(certain, |oldest| oldest.min(certain)));
     }
 
     fn step(&mut self, event: Event) {

@@ -1,4 +1,5 @@
-//! JSON with its fields in the order in which they are written. What numbers are is of no interest here.
+//! JSON with its fields in the order in which they are written. What numbers are is of no interest here, but for whole
+//! ones that are bounds.
 
 use std::fmt;
 
@@ -11,6 +12,9 @@ use serde::{
 pub(super) enum Json {
     Null,
     Bool(bool),
+    /// Written without point and exponent, of 64 bits with its sign.
+    Whole(i64),
+    /// Any other.
     Number,
     Text(String),
     List(Vec<Json>),
@@ -40,12 +44,12 @@ impl<'de> Visitor<'de> for Any {
         Ok(Json::Bool(value))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(i64::try_from(value).map_or(Json::Number, Json::Whole))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Whole(value))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Json, E> {

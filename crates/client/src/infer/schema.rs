@@ -4,7 +4,7 @@
 //! keep to what it does not. References are put in where they stand, so one that leads to itself has no end and is
 //! refused.
 
-use tilth_protocol::infer::schema::{Field, Kind, MAX_CHOICES, MAX_NODES, Node, Schema};
+use tilth_protocol::infer::schema::{Bounds, Field, Kind, MAX_CHOICES, MAX_NODES, Node, Schema};
 
 use super::json::Json;
 
@@ -176,7 +176,7 @@ impl<'a> Reading<'a> {
             Some("array") => Ok(Node { kind: self.array(fields, path)?, or_null }),
             Some("string") => plain(Kind::String),
             Some("number") => plain(Kind::Number),
-            Some("integer") => plain(Kind::Integer),
+            Some("integer") => Ok(Node { kind: integer(fields, path)?, or_null }),
             Some("boolean") => plain(Kind::Boolean),
             Some("null") => plain(Kind::Null),
             Some(other) => wrong(format!("{path}.type"), format!("there is no type {other:?}")),
@@ -249,6 +249,35 @@ fn texts<'a>(list: &'a Json, path: &str) -> Result<Vec<&'a str>, SchemaError> {
         _ => wrong(path, "it must be a list of texts"),
     };
     list.iter().map(text).collect()
+}
+
+/// What bounds an integer. The last two are not among the numbers, the others are.
+const BOUNDS: [&str; 4] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
+
+/// A whole number, maybe within bounds: of several the narrowest count.
+fn integer(fields: &Fields, path: &str) -> Result<Kind, SchemaError> {
+    let [minimum, maximum, above, below] = BOUNDS;
+    only(fields, path, &["type", minimum, maximum, above, below])?;
+    let bound = |name: &str, beside: i64| match get(fields, name) {
+        None => Ok(None),
+        Some(Json::Whole(bound)) => match bound.checked_add(beside) {
+            Some(bound) => Ok(Some(bound)),
+            None => wrong(format!("{path}.{name}"), "no number of 64 bits is beyond it"),
+        },
+        Some(_) => {
+            let why = "it must be a whole number of 64 bits, without point and exponent";
+            wrong(format!("{path}.{name}"), why)
+        }
+    };
+    let least = [bound(minimum, 0)?, bound(above, 1)?].into_iter().flatten().max();
+    let most = [bound(maximum, 0)?, bound(below, -1)?].into_iter().flatten().min();
+    match (least, most) {
+        (None, None) => Ok(Kind::Integer),
+        (Some(least), Some(most)) if least > most => {
+            wrong(path, format!("no whole number is at least {least} and at most {most}"))
+        }
+        (least, most) => Ok(Kind::Bounded(Bounds { least, most })),
+    }
 }
 
 /// One text. Some programs write the same once more, as a choice of one.

@@ -92,12 +92,40 @@ fn definitions_are_put_in_and_null_is_taken_out_of_choices() {
     assert_eq!(nodes(text), expected);
 }
 
+fn bounded(least: Option<i64>, most: Option<i64>) -> Kind {
+    Kind::Bounded(Bounds { least, most })
+}
+
+/// What is made of one property.
+fn property(value: &str) -> Node {
+    nodes(&format!(r#"{{"type":"object","properties":{{"a":{value}}}}}"#)).remove(1)
+}
+
+#[test]
+fn whole_numbers_have_the_narrowest_of_their_bounds() {
+    let of = |more: &str| property(&format!(r#"{{"type":"integer"{more}}}"#));
+    assert_eq!(of(""), plain(Kind::Integer));
+    // As zod writes `z.int()`, and pydantic a `PositiveInt`.
+    let safe = 9_007_199_254_740_991;
+    let safely = of(r#","minimum":-9007199254740991,"maximum":9007199254740991"#);
+    assert_eq!(safely, plain(bounded(Some(-safe), Some(safe))));
+    assert_eq!(of(r#","exclusiveMinimum":0"#), plain(bounded(Some(1), None)));
+    assert_eq!(of(r#","maximum":-7,"title":"cold""#), plain(bounded(None, Some(-7))));
+    let all = r#","minimum":0,"exclusiveMinimum":-1,"maximum":10,"exclusiveMaximum":10"#;
+    assert_eq!(of(all), plain(bounded(Some(0), Some(9))));
+    let ends = r#","minimum":-9223372036854775808,"maximum":9223372036854775807"#;
+    assert_eq!(of(ends), plain(bounded(Some(i64::MIN), Some(i64::MAX))));
+    let one = r#","exclusiveMinimum":4,"exclusiveMaximum":6"#;
+    assert_eq!(of(one), plain(bounded(Some(5), Some(5))));
+    let nullable = property(r#"{"type":["integer","null"],"minimum":1}"#);
+    assert_eq!(nullable, or_null(bounded(Some(1), None)));
+    let chosen = property(r#"{"anyOf":[{"type":"integer","maximum":3},{"type":"null"}]}"#);
+    assert_eq!(chosen, or_null(bounded(None, Some(3))));
+}
+
 #[test]
 fn null_is_taken_only_where_everything_says_so() {
-    let of = |value: &str| {
-        let text = format!(r#"{{"type":"object","properties":{{"a":{value}}}}}"#);
-        nodes(&text).remove(1)
-    };
+    let of = property;
     assert_eq!(of(r#"{"enum":["x",null]}"#), or_null(words(&["x"])));
     assert_eq!(of(r#"{"enum":["x",null],"type":"string"}"#), plain(words(&["x"])));
     assert_eq!(of(r#"{"enum":["x"],"type":["null","string"]}"#), plain(words(&["x"])));
@@ -142,8 +170,7 @@ fn what_cannot_be_followed_is_refused_by_its_path() {
         (r#"{"type":"string","pattern":"a+"}"#, ".pattern"),
         (r#"{"type":"string","format":"date"}"#, ".format"),
         (r#"{"type":"string","minLength":1}"#, ".minLength"),
-        (r#"{"type":"integer","minimum":0}"#, ".minimum"),
-        (r#"{"minimum":0}"#, ".minimum"),
+        (r#"{"type":"number","minimum":0}"#, ".minimum"),
         (r#"{"type":"string","enum":[]}"#, ""),
         (r#"{"enum":["a",1]}"#, ".enum"),
         (r#"{"enum":"a"}"#, ".enum"),
@@ -206,5 +233,26 @@ fn schemas_have_bounds() {
     for key in ["a\\\"b", "a\\\\b", "a\\nb"] {
         let text = format!(r#"{{"type":"object","properties":{{"{key}":{{"type":"null"}}}}}}"#);
         assert!(compile(&text).unwrap_err().why.contains("quotes"), "{key}");
+    }
+}
+
+#[test]
+fn bounds_that_no_integer_has_are_refused_by_their_path() {
+    for (value, path) in [
+        (r#"{"type":"integer","minimum":0.5}"#, ".minimum"),
+        (r#"{"type":"integer","minimum":"0"}"#, ".minimum"),
+        (r#"{"type":"integer","minimum":1e3}"#, ".minimum"),
+        (r#"{"type":"integer","maximum":9223372036854775808}"#, ".maximum"),
+        (r#"{"type":"integer","minimum":-9223372036854775809}"#, ".minimum"),
+        (r#"{"type":"integer","exclusiveMinimum":true}"#, ".exclusiveMinimum"),
+        (r#"{"type":"integer","exclusiveMinimum":9223372036854775807}"#, ".exclusiveMinimum"),
+        (r#"{"type":"integer","exclusiveMaximum":-9223372036854775808}"#, ".exclusiveMaximum"),
+        (r#"{"type":"integer","minimum":2,"exclusiveMaximum":2}"#, ""),
+        (r#"{"type":"integer","minimum":0,"multipleOf":2}"#, ".multipleOf"),
+        (r#"{"minimum":0}"#, ".minimum"),
+    ] {
+        let text = format!(r#"{{"type":"object","properties":{{"a":{value}}}}}"#);
+        let error = compile(&text).expect_err(value);
+        assert_eq!(error.path, format!("schema.properties.a{path}"), "{error}: {value}");
     }
 }

@@ -124,6 +124,7 @@ mod tests {
             [minutes, "minutes"] => number(minutes) * 60,
             [text] if text.starts_with(|first: char| first.is_ascii_digit()) => number(text),
             [other] => parameter(other),
+            [one, "*", two, "/", three] => parameter(one) * parameter(two) / parameter(three),
             _ => panic!("{name} is {value}"),
         }
     }
@@ -143,6 +144,7 @@ mod tests {
         assert_eq!(u128::from(replica::REPLICA_TIME_S), parameter("REPLICA_TIME"));
         assert_eq!(u128::from(replica::REPLICA_TRIES), parameter("REPLICA_TRIES"));
         assert_eq!(replica::MATE_DRAWS as u128, parameter("MATE_DRAWS"));
+        assert_eq!(u128::from(replica::MATE_DUTIES), parameter("MATE_DUTIES"));
     }
 
     #[test]

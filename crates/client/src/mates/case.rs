@@ -1,8 +1,13 @@
 //! One replica as a party knows it, and what is due in it.
 
+use std::collections::BTreeMap;
+
 use tilth_contracts::ReplicaState;
 use tilth_protocol::RangeId;
-use tilth_verification::replica::Found;
+use tilth_verification::{
+    replica::Found,
+    walk::{Node, Place},
+};
 
 use super::{
     tried::{Tried, pause},
@@ -44,10 +49,14 @@ pub(super) struct Case {
     failures: u32,
     /// What we found, in which tasks.
     pub(super) found: Option<(Part, Found)>,
+    /// What was posted first in the steps of a walk: by whom and where, and which nodes. All of it is kept, six steps at most:
+    /// a log that a node has told late may be of a step that is over.
+    pub(super) posted: BTreeMap<(u32, Place), Vec<Node>>,
     pub(super) shown: Option<Standing>,
     /// The head when the beacon was found missing, and since when it is that.
     head: Option<(u64, Millis)>,
     draw_from: Option<Millis>,
+    conclude_from: Option<Millis>,
     /// The head when the chain first knew nothing of the replica, and when that was.
     unheard: Option<(u64, Millis)>,
     /// Since when it is over.
@@ -91,7 +100,9 @@ impl Case {
     /// The clock was set back: pauses last as long as they were meant to.
     pub(super) fn set_back(&mut self, by: Millis) {
         self.not_before = self.not_before.saturating_sub(by);
-        self.draw_from = self.draw_from.map(|from| from.saturating_sub(by));
+        for from in [&mut self.draw_from, &mut self.conclude_from] {
+            *from = from.map(|from| from.saturating_sub(by));
+        }
         self.over_since = self.over_since.map(|since| since.saturating_sub(by));
         for place in [&mut self.head, &mut self.unheard] {
             *place = place.map(|(head, since)| (head, since.saturating_sub(by)));
@@ -105,7 +116,9 @@ impl Case {
     pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         let role = view.role(rules.party);
         self.bystander = view.state != ReplicaState::None && role == Role::Anybody;
-        if view.range_over || view.state == ReplicaState::Closed {
+        // A verdict ends the range, and the mate still waits for what follows for it.
+        let over = view.range_over && view.state != ReplicaState::Disputed;
+        if over || view.state == ReplicaState::Closed {
             return self.linger(now);
         }
         self.over_since = None;
@@ -138,6 +151,9 @@ impl Case {
         if view.awaits(role) {
             return self.own_move(range, view, role);
         }
+        if view.state == ReplicaState::Disputed {
+            return self.conclude(rules, range, view, now);
+        }
         // Whoever is late is passed over; the draw is nobody's own, and late it is refused.
         if view.state == ReplicaState::Sealed && view.now <= view.due {
             return self.await_beacon(rules, range, view, now);
@@ -152,12 +168,42 @@ impl Case {
     /// What only we can do. Our own clock does not count, the chain's does; and nobody calls for its own punishment.
     fn own_move(&self, range: RangeId, view: &View, role: Role) -> Act {
         let Some(left) = view.due.checked_sub(view.now) else { return Act::Wait(LOOK_AGAIN) };
-        let found = self.found.filter(|(part, _)| *part == view.part);
+        let (part, found) = (view.part, self.found.filter(|(part, _)| *part == view.part));
         Act::Do(match (found, view.state) {
+            (_, ReplicaState::Walking) => {
+                let Some(theirs) = self.theirs(view, role) else { return Act::Wait(BEACON_PAUSE) };
+                Effect::Post { range, role, part, at: view.at, theirs, left }
+            }
+            (_, ReplicaState::Showing) => {
+                Effect::Open { range, role, part, position: view.at.index, left }
+            }
             (None, _) => Effect::Run { range, role, part: view.part, left },
             (Some((part, found)), ReplicaState::Working) => Effect::Commit { range, part, found },
             (Some((_, found)), _) => Effect::Reveal { range, role, found },
         })
+    }
+
+    /// The nodes that the other one has posted, which ours must come with; empty: none yet. `None`: they were not heard
+    /// of yet.
+    fn theirs(&self, view: &View, role: Role) -> Option<Vec<Node>> {
+        if view.shown == 0 {
+            return Some(Vec::new());
+        }
+        let other = if role == Role::Primary { view.mate } else { view.primary };
+        self.posted.get(&(other, view.at)).cloned()
+    }
+
+    /// Nobody answers for a dispute here, and the case moves by itself; what follows from it anybody may do.
+    fn conclude(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+        if !view.decided {
+            return Act::Wait(LOOK_AGAIN);
+        }
+        let from = now.saturating_add(turn(rules, range, view));
+        let from = *self.conclude_from.get_or_insert(from);
+        match from.checked_sub(now).filter(|wait| *wait > 0) {
+            Some(wait) => Act::Wait(wait),
+            None => Act::Do(Effect::Conclude { range }),
+        }
     }
 
     /// The chain knows nothing of the replica: the node is late, or the block in which we have heard of it is gone.

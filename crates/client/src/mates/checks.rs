@@ -4,7 +4,7 @@ use tilth_contracts::ReplicaState;
 
 use super::{
     words::{Effect, Role},
-    world::{World, found_in},
+    world::{World, found_in, nodes_of},
 };
 
 impl World {
@@ -35,10 +35,28 @@ impl World {
                 let bit = if *role == Role::Primary { 1 } else { 2 };
                 assert_eq!(case.shown & bit, 0, "shows it twice");
             }
+            Effect::Post { role, part, at, theirs, .. } => {
+                assert!(self.is(*role) && case.state == ReplicaState::Walking);
+                assert_eq!((*part, *at), (case.part, case.at), "walks elsewhere");
+                let bit = if *role == Role::Primary { 1 } else { 2 };
+                assert_eq!(case.shown & bit, 0, "posts twice");
+                let other = if *role == Role::Primary { Role::Mate } else { Role::Primary };
+                let due = if case.shown == 0 { Vec::new() } else { nodes_of(&case, other) };
+                assert_eq!(*theirs, due, "brings others along than are there");
+            }
+            Effect::Open { role, part, position, .. } => {
+                assert!(self.is(*role) && case.state == ReplicaState::Showing);
+                assert_eq!((*part, *position), (case.part, case.at.index), "another leaf");
+                let bit = if *role == Role::Primary { 1 } else { 2 };
+                assert_eq!(case.shown & bit, 0, "shows it twice");
+            }
+            Effect::Conclude { .. } => {
+                assert!(case.state == ReplicaState::Disputed && case.decided, "too early");
+            }
             Effect::Advance { .. } => {
                 let silent = match case.state {
                     ReplicaState::Working => self.is(Role::Mate) && case.mate != 0,
-                    ReplicaState::Revealing => {
+                    ReplicaState::Revealing | ReplicaState::Walking | ReplicaState::Showing => {
                         self.is(Role::Primary) && case.shown & 1 == 0
                             || self.is(Role::Mate) && case.shown & 2 == 0
                     }

@@ -12,7 +12,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use tilth_contracts::{ReplicaState, Replicas, SoloRandomness};
-use tilth_protocol::{JobId, RangeId};
+use tilth_protocol::{JobId, Leaf, RangeId};
 use tilth_verification::replica::{Found, Sealer};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::{
     machine::Machine,
     view::look,
+    walking::{Move, posted},
     words::{Effect, Event, Part, Party, Role, Rules},
 };
 use crate::{
@@ -46,6 +47,16 @@ pub trait Hand: Send + Sync + 'static {
         part: Part,
         left: Millis,
     ) -> impl Future<Output = Option<Found>> + Send;
+
+    /// The leaves of a range that we have committed to, or runs it again if they are lost ([`Effect::Post`],
+    /// [`Effect::Open`]). `None`: neither.
+    fn leaves(
+        &self,
+        range: RangeId,
+        role: Role,
+        part: Part,
+        left: Millis,
+    ) -> impl Future<Output = Option<Vec<Leaf>>> + Send;
 
     /// Learns of [`Effect::Show`] and [`Effect::Forget`].
     fn note(&self, effect: &Effect);
@@ -119,7 +130,7 @@ impl<H: Hand> Keeper<H> {
         if let Some(job) = self.post.job {
             scope = scope.job(job);
         }
-        self.keep_reading(Follow::new(&link, scope).spawn()).await
+        self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
     }
 
     async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {
@@ -127,7 +138,9 @@ impl<H: Hand> Keeper<H> {
             let wake = self.machine.next_wake();
             tokio::select! {
                 news = follow.next() => match news {
-                    Some(News::Logs { logs, to, at_head }) => self.read(&logs, to, at_head),
+                    Some(News::Logs { logs, to, certain, at_head }) => {
+                        self.read(&logs, (to, certain), at_head);
+                    }
                     Some(News::Rewound { expected, found }) => {
                         return Err(ChainError::Rewound { expected, found });
                     }
@@ -148,7 +161,7 @@ impl<H: Hand> Keeper<H> {
         }
     }
 
-    fn read(&mut self, logs: &[ReadLog], to: u64, at_head: bool) {
+    fn read(&mut self, logs: &[ReadLog], (to, certain): (u64, u64), at_head: bool) {
         for log in logs {
             let Some(block) = log.block_number else { continue };
             let Some(event) = heard(&log.inner) else { continue };
@@ -165,8 +178,7 @@ impl<H: Hand> Keeper<H> {
         let known: BTreeSet<_> = self.machine.cases().collect();
         self.heard.retain(|range, _| known.contains(range));
         let oldest = self.heard.values().min().copied();
-        let next = to.saturating_add(1);
-        self.hand.read_up_to(oldest.map_or(next, |oldest| oldest.min(next)));
+        self.hand.read_up_to(oldest.map_or(certain, |oldest| oldest.min(certain)));
     }
 
     fn step(&mut self, event: Event) {
@@ -201,6 +213,13 @@ impl<H: Hand> Keeper<H> {
                         None => Event::Ended { range, done: false },
                     }
                 }
+                Effect::Post { role, part, left, .. } | Effect::Open { role, part, left, .. } => {
+                    let sent = match hand.leaves(range, role, part, left).await {
+                        Some(leaves) => post.walk(effect.clone(), leaves).await,
+                        None => return Event::Ended { range, done: false },
+                    };
+                    ended(&*hand, &effect, sent).await
+                }
                 effect => {
                     let sent = post.send(&effect).await;
                     ended(&*hand, &effect, sent).await
@@ -230,6 +249,10 @@ impl Post {
                 let call = Replicas::advanceCall { jobId: job, seq };
                 account.execute(at.replicas, call).await.map(drop)
             }
+            (Effect::Conclude { .. }, _) => {
+                let call = Replicas::concludeCall { jobId: job, seq };
+                account.execute(at.replicas, call).await.map(drop)
+            }
             (Effect::Commit { part, found, .. }, Some(sealer)) => {
                 // Of other tasks it could never be shown, and that costs the stake.
                 let seen = look(account.link(), range).await?;
@@ -253,6 +276,20 @@ impl Post {
             _ => Ok(()),
         }
     }
+
+    /// Sends the next move of a walk.
+    async fn walk(&self, effect: Effect, leaves: Vec<Leaf>) -> Result<(), ChainError> {
+        let range = effect.range();
+        // A tree over a million leaves is a second's work.
+        let made = tokio::task::spawn_blocking(move || Move::of(&effect, &leaves)).await;
+        match made {
+            Ok(Some(made)) => made.send(&self.account).await,
+            _ => {
+                warn!(%range, "our leaves of a range are not those that its walk is about");
+                Ok(())
+            }
+        }
+    }
 }
 
 /// The end of a move. That a contract refuses it mostly means that somebody else was quicker, and the look that follows
@@ -260,7 +297,10 @@ impl Post {
 async fn ended<H: Hand>(hand: &H, effect: &Effect, sent: Result<(), ChainError>) -> Event {
     let range = effect.range();
     if let Err(error) = &sent {
-        let is_our_own = matches!(effect, Effect::Commit { .. } | Effect::Reveal { .. });
+        let is_our_own = matches!(
+            effect,
+            Effect::Commit { .. } | Effect::Reveal { .. } | Effect::Open { .. }
+        );
         match error.revert_data().filter(|_| !is_our_own) {
             Some(_) => debug!(%range, %error, ?effect, "a move in a replica was refused"),
             None => warn!(%range, %error, ?effect, "a move in a replica failed"),
@@ -282,6 +322,9 @@ pub fn heard(log: &Log) -> Option<Event> {
     }
     if let Ok(drawn) = Replicas::MateDrawn::decode_log(log) {
         return Some(Event::Drawn { range: at(drawn.jobId, drawn.seq), mate: drawn.number });
+    }
+    if let Some(posted) = posted(log) {
+        return Some(posted);
     }
     // Of everything else the range's two numbers are the first topics.
     let [_, job, seq, ..] = log.topics() else { return None };
@@ -305,6 +348,10 @@ mod tests {
 
     impl Hand for Idler {
         async fn run(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Found> {
+            None
+        }
+
+        async fn leaves(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Vec<Leaf>> {
             None
         }
 

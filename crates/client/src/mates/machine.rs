@@ -11,6 +11,10 @@
 //!         Working:   the mate runs the range and commits   others: after the deadline, go on without it
 //!         Revealing: primary and mate show their roots     others: the same
 //!         Alone:     the primary shows its root            others: the same
+//!         Walking:   primary and mate post their nodes, the second one with those of the first
+//!                                                          others: the same
+//!         Showing:   primary and mate show their leaf      others: the same
+//!         Disputed:  when the auditors have decided, conclude
 //!         Closed:    whoever answers for it looks on until that is final; then forget
 //! ```
 //!
@@ -24,6 +28,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tilth_contracts::ReplicaState;
 use tilth_protocol::RangeId;
 
 use super::{
@@ -79,10 +84,13 @@ impl Machine {
     }
 
     /// Number of open replicas that cost us something if we stop now and do not come back: those of our ranges, and
-    /// those whose mate we are.
+    /// those whose mate we are, until they are before the auditors.
     pub fn at_stake(&self) -> usize {
-        let over = |case: &Case| matches!(case.shown, Some(Standing::Over(_)));
-        let open = |case: &&Case| case.ours && !case.bystander && !over(case);
+        let moves = |standing| match standing {
+            Some(Standing::Over(_) | Standing::Open(ReplicaState::Disputed)) => false,
+            Some(Standing::Open(_)) | None => true,
+        };
+        let open = |case: &&Case| case.ours && !case.bystander && moves(case.shown);
         self.cases.values().filter(open).count()
     }
 
@@ -117,6 +125,15 @@ impl Machine {
                     self.cases.entry(range).or_default().ours = true;
                 }
                 self.heard(range);
+            }
+            Event::Posted { range, number, at, nodes } => {
+                if let Some(case) = self.cases.get_mut(&range) {
+                    // Nobody else brings them along.
+                    if case.ours {
+                        case.posted.insert((number, at), nodes);
+                    }
+                    case.hear();
+                }
             }
             Event::Closed { range } => {
                 if let Some(case) = self.cases.get_mut(&range) {

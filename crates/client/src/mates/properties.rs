@@ -35,7 +35,19 @@ fn deed() -> impl Strategy<Value = Deed> {
 
 /// Whatever happens: in the end both have shown the same, and all is forgotten.
 fn all_match(party: Party, deeds: Vec<Deed>, cases: usize) -> Result<(), TestCaseError> {
-    let mut world = World::new(party, cases);
+    all_end(World::new(party, cases), deeds, ReplicaOutcome::Matched)
+}
+
+/// Or both have walked down to a leaf, and what the auditors say about it is done.
+fn all_are_judged(party: Party, deeds: Vec<Deed>, cases: usize) -> Result<(), TestCaseError> {
+    all_end(World::at_odds(party, cases), deeds, ReplicaOutcome::Alone)
+}
+
+fn all_end(
+    mut world: World,
+    deeds: Vec<Deed>,
+    outcome: ReplicaOutcome,
+) -> Result<(), TestCaseError> {
     world.introduce();
     for deed in deeds {
         world.does(deed);
@@ -43,8 +55,8 @@ fn all_match(party: Party, deeds: Vec<Deed>, cases: usize) -> Result<(), TestCas
     world.settle();
     for (seq, case) in world.cases.iter().enumerate() {
         prop_assert_eq!(case.state, ReplicaState::Closed, "replica {}", seq);
-        prop_assert_eq!(case.outcome, ReplicaOutcome::Matched, "replica {}", seq);
-        prop_assert_eq!(world.shown[seq], Some(Standing::Over(ReplicaOutcome::Matched)));
+        prop_assert_eq!(case.outcome, outcome, "replica {}", seq);
+        prop_assert_eq!(world.shown[seq], Some(Standing::Over(outcome)));
         prop_assert!(world.forgotten[seq]);
     }
     prop_assert_eq!(world.machine.at_stake(), 0);
@@ -67,6 +79,21 @@ proptest! {
     fn a_client_learns_what_came_of_every_replica_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..8) {
         all_match(Party::Client, deeds, cases)?;
     }
+
+    #[test]
+    fn a_mate_walks_down_whatever_happens(deeds in prop::collection::vec(deed(), 0..160), cases in 1_usize..6) {
+        all_are_judged(Party::Provider(MATE), deeds, cases)?;
+    }
+
+    #[test]
+    fn a_primary_walks_down_whatever_happens(deeds in prop::collection::vec(deed(), 0..160), cases in 1_usize..6) {
+        all_are_judged(Party::Provider(PRIMARY), deeds, cases)?;
+    }
+
+    #[test]
+    fn a_client_sees_every_walk_end_whatever_happens(deeds in prop::collection::vec(deed(), 0..160), cases in 1_usize..6) {
+        all_are_judged(Party::Client, deeds, cases)?;
+    }
 }
 
 impl World {
@@ -80,9 +107,9 @@ impl World {
             Deed::MoveOn(seq) => {
                 let seq = seq % self.cases.len();
                 self.move_on(seq);
-                self.tell(Event::News { range: at(seq) });
+                self.tell(self.news(seq));
             }
-            Deed::News(seq) => self.tell(Event::News { range: at(seq % self.cases.len()) }),
+            Deed::News(seq) => self.tell(self.news(seq % self.cases.len())),
             Deed::Pass(time) => {
                 self.now += time;
                 self.tell(Event::Tick);

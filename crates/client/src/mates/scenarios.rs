@@ -2,10 +2,11 @@
 
 use alloy::primitives::B256;
 use tilth_contracts::{ReplicaOutcome, ReplicaState};
+use tilth_verification::walk::Place;
 
 use super::{
     words::{Effect, Event, Party, Role, Standing},
-    world::{HOUR, MATE, PRIMARY, ROUND, World, at, found_in},
+    world::{HOUR, MATE, PRIMARY, ROUND, World, at, found_in, nodes_of},
 };
 
 const BEACON: Option<B256> = Some(B256::repeat_byte(9));
@@ -15,8 +16,10 @@ fn one(party: Party, state: ReplicaState) -> World {
     let mut world = World::new(party, 1);
     let case = &mut world.cases[0];
     case.beacon = BEACON;
-    case.mate = u32::from(matches!(state, ReplicaState::Working | ReplicaState::Revealing)) * MATE;
-    case.committed = (state == ReplicaState::Revealing).then(|| found_in(case.part));
+    let alone = matches!(state, ReplicaState::None | ReplicaState::Sealed | ReplicaState::Alone);
+    case.mate = u32::from(!alone) * MATE;
+    let committed = !alone && state != ReplicaState::Working;
+    case.committed = committed.then(|| found_in(case.part));
     world.enter(0, state);
     world
 }
@@ -68,6 +71,100 @@ fn whoever_has_shown_its_root_goes_on_without_the_other() {
         world.now += 3 * HOUR;
         world.tell(Event::News { range: at(0) });
         assert!(asks_for(&mut world, |effect| matches!(effect, Effect::Advance { .. })));
+    }
+}
+
+/// A world of one walk in which one of both is to make a move.
+fn walking(party: Party, state: ReplicaState) -> World {
+    let mut world = one(party, state);
+    let case = &mut world.cases[0];
+    (world.at_odds, case.part.count) = (true, 300);
+    case.at = match state {
+        ReplicaState::Walking => Place::top(300),
+        _ => Place { level: 0, index: 7 },
+    };
+    world
+}
+
+#[test]
+fn whoever_is_late_in_a_walk_is_passed_over_but_nobody_asks_for_that_itself() {
+    let late = |party, state, shown| {
+        let mut world = walking(party, state);
+        world.cases[0].shown = shown;
+        world.now += 3 * HOUR;
+        world.introduce();
+        asks_for(&mut world, |effect| matches!(effect, Effect::Advance { .. }))
+    };
+    let (primary, mate) = (Party::Provider(PRIMARY), Party::Provider(MATE));
+    for state in [ReplicaState::Walking, ReplicaState::Showing] {
+        for shown in 0..3 {
+            assert!(late(Party::Client, state, shown), "{state} {shown}");
+            assert_eq!(late(primary, state, shown), shown == 1, "{state} {shown}");
+            assert_eq!(late(mate, state, shown), shown == 2, "{state} {shown}");
+        }
+    }
+    for party in [Party::Client, primary, mate] {
+        assert!(!late(party, ReplicaState::Disputed, 3), "a case of the auditors has no time here");
+    }
+}
+
+#[test]
+fn whoever_comes_second_waits_until_it_has_heard_of_the_nodes() {
+    for (party, bit, other) in [(PRIMARY, 2, Role::Mate), (MATE, 1, Role::Primary)]
+        .map(|(n, b, o)| (Party::Provider(n), b, o))
+    {
+        let mut world = walking(party, ReplicaState::Walking);
+        world.cases[0].shown = bit;
+        // Its own look is quicker than the log, or an earlier step's nodes are all it knows.
+        world.tell(Event::Due { range: at(0), provider: PRIMARY, round: ROUND });
+        world.tell(Event::Drawn { range: at(0), mate: MATE });
+        let old = Place { level: 13, index: 0 };
+        let number = if other == Role::Mate { MATE } else { PRIMARY };
+        world.tell(Event::Posted { range: at(0), number, at: old, nodes: Vec::new() });
+        world.tell(Event::CaughtUp { head: ROUND });
+        assert!(!asks_for(&mut world, |effect| !matches!(effect, Effect::Look { .. })));
+        world.cases[0].due = world.now + HOUR;
+        world.tell(world.news(0));
+        // One of a step that is over, which a node has told late, takes nothing from it.
+        world.tell(Event::Posted { range: at(0), number, at: old, nodes: Vec::new() });
+        world.work_off_looks();
+        let [Effect::Post { theirs, .. }] = &world.under_way[..] else {
+            panic!("{:?}", world.under_way)
+        };
+        assert_eq!(*theirs, nodes_of(&world.cases[0], other));
+        world.end(0, true);
+        assert_eq!(world.cases[0].at.level, 5, "four levels down");
+    }
+}
+
+#[test]
+fn a_leaf_is_shown_without_running_anything() {
+    for party in [Party::Provider(PRIMARY), Party::Provider(MATE)] {
+        let mut world = walking(party, ReplicaState::Showing);
+        world.introduce();
+        world.work_off_looks();
+        let [Effect::Open { position: 7, .. }] = world.under_way[..] else {
+            panic!("{:?}", world.under_way)
+        };
+        world.end(0, true);
+        assert_ne!(world.cases[0].shown, 0);
+    }
+}
+
+#[test]
+fn a_verdict_is_concluded_although_it_ends_the_range() {
+    for party in [Party::Client, Party::Provider(PRIMARY), Party::Provider(MATE)] {
+        let mut world = walking(party, ReplicaState::Disputed);
+        world.introduce();
+        let concludes = |effect: &Effect| matches!(effect, Effect::Conclude { .. });
+        assert!(!asks_for(&mut world, concludes), "the auditors are not done");
+        assert_eq!(world.machine.at_stake(), 0, "we have shown all that there is");
+        world.cases[0].decided = true;
+        assert!(world.view(0).range_over);
+        assert!(asks_for(&mut world, concludes), "{party:?}");
+        world.work_off();
+        assert_eq!(world.cases[0].state, ReplicaState::Closed);
+        assert_eq!(world.shown[0], Some(Standing::Over(ReplicaOutcome::Alone)));
     }
 }
 
@@ -238,7 +335,13 @@ fn what_ended_long_ago_is_shown_to_its_client_alone() {
 
 #[test]
 fn a_root_is_a_secret_until_its_replica_is_over() {
-    for state in [ReplicaState::Sealed, ReplicaState::Working, ReplicaState::Revealing] {
+    for state in [
+        ReplicaState::Sealed,
+        ReplicaState::Working,
+        ReplicaState::Revealing,
+        ReplicaState::Walking,
+        ReplicaState::Showing,
+    ] {
         assert!(Standing::Open(state).is_secret());
     }
     assert!(!Standing::Over(ReplicaOutcome::Unequal).is_secret());

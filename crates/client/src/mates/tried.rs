@@ -4,6 +4,7 @@ use std::mem::{Discriminant, discriminant};
 
 use alloy::primitives::B256;
 use tilth_contracts::ReplicaState;
+use tilth_verification::walk::Place;
 
 use super::{view::View, words::Effect};
 use crate::audit::Millis;
@@ -20,8 +21,8 @@ pub(super) struct Tried {
     not_before: Millis,
 }
 
-/// All that a move can be meant to change: state, mate, who has shown, beacon, lapses, block.
-type Mark = (Discriminant<Effect>, ReplicaState, u32, u8, Option<B256>, u8, u64);
+/// All that a move can be meant to change: state, mate, who has shown, where a walk is, beacon, lapses, block.
+type Mark = (Discriminant<Effect>, ReplicaState, u32, u8, Place, Option<B256>, u8, u64);
 
 impl Tried {
     /// Notes a move that is to be made after an earlier one.
@@ -41,8 +42,8 @@ impl Tried {
             Effect::Run { .. } => return Ok(before),
             _ => 0,
         };
-        let View { state, mate, shown, beacon, lapses, .. } = *view;
-        let mark = (discriminant(effect), state, mate, shown, beacon, lapses, block);
+        let View { state, mate, shown, at, beacon, lapses, .. } = *view;
+        let mark = (discriminant(effect), state, mate, shown, at, beacon, lapses, block);
         let times = match before.filter(|tried| tried.mark == mark) {
             Some(tried) if tried.not_before > now => return Err(tried.not_before - now),
             Some(tried) => tried.times.saturating_add(1),

@@ -2,9 +2,11 @@
 
 use alloy::primitives::B256;
 use tilth_contracts::{
-    JobBook, RangeState, ReplicaOutcome, ReplicaState, Replicas, SoloRandomness,
+    AuditOutcome, Audits, JobBook, RangeState, ReplicaOutcome, ReplicaState, Replicas,
+    SoloRandomness,
 };
 use tilth_protocol::RangeId;
+use tilth_verification::walk::Place;
 
 use super::words::{Part, Party, Role};
 use crate::{ChainError, Link, audit::Millis, clock};
@@ -30,8 +32,12 @@ pub struct View {
     pub primary: u32,
     /// Number of the mate; 0: none.
     pub mate: u32,
-    /// Who has shown its root: 1 the primary, 2 the mate, 3 both.
+    /// Who has shown its root, in a walk its nodes, or its leaf: 1 the primary, 2 the mate, 3 both.
     pub shown: u8,
+    /// Where a walk is; the default before it.
+    pub at: Place,
+    /// Whether auditors have decided about the leaf at which it has ended.
+    pub decided: bool,
     /// Mates that were late.
     pub tries: u8,
     /// The beacon's value, if it is known.
@@ -64,10 +70,16 @@ pub async fn look(link: &Link, range: RangeId) -> Result<View, ChainError> {
     let beacon = link.read(at.randomness, value).await?;
     let lapses = SoloRandomness::lapsesCall { round: pair.round };
     let lapses = link.read(at.randomness, lapses).await?;
+    let standing = known(ReplicaState::try_from(pair.state))?;
+    let decided = standing == ReplicaState::Disputed && {
+        let case = Audits::auditCaseCall { jobId: job, seq };
+        let case = link.read(at.audits, case).await?;
+        known(AuditOutcome::try_from(case.outcome))? != AuditOutcome::Open
+    };
     let state = RangeState::try_from(record.state);
     let (now, wall) = (link.now().await?, clock::wall().as_secs());
     Ok(View {
-        state: known(ReplicaState::try_from(pair.state))?,
+        state: standing,
         outcome: known(ReplicaOutcome::try_from(pair.outcome))?,
         due: pair.due.to::<u64>().saturating_mul(1_000),
         part: Part { from: record.from, count: record.count },
@@ -75,6 +87,8 @@ pub async fn look(link: &Link, range: RangeId) -> Result<View, ChainError> {
         primary: pair.primary,
         mate: pair.mate,
         shown: pair.shown,
+        at: Place { level: u32::from(pair.level), index: pair.index },
+        decided,
         tries: pair.tries,
         beacon: (!beacon.is_zero()).then_some(beacon),
         lapses,
@@ -95,7 +109,7 @@ impl View {
         }
     }
 
-    /// Whether somebody in this role has shown its root; who has none to show has.
+    /// Whether somebody in this role has shown what is asked for now; who has nothing to show has.
     pub fn has_shown(&self, role: Role) -> bool {
         match role {
             Role::Primary => self.shown & PRIMARY != 0,
@@ -109,7 +123,10 @@ impl View {
         match (self.state, role) {
             (ReplicaState::Working, Role::Mate) => true,
             (ReplicaState::Alone, Role::Primary)
-            | (ReplicaState::Revealing, Role::Primary | Role::Mate) => !self.has_shown(role),
+            | (
+                ReplicaState::Revealing | ReplicaState::Walking | ReplicaState::Showing,
+                Role::Primary | Role::Mate,
+            ) => !self.has_shown(role),
             _ => false,
         }
     }

@@ -4,7 +4,10 @@
 use alloy::primitives::{B256, keccak256};
 use tilth_contracts::{ReplicaOutcome, ReplicaState};
 use tilth_protocol::RangeId;
-use tilth_verification::replica::Found;
+use tilth_verification::{
+    replica::Found,
+    walk::{Node, Place},
+};
 
 use super::view::View;
 use crate::audit::Millis;
@@ -74,6 +77,17 @@ pub enum Event {
         range: RangeId,
         /// Its number.
         mate: u32,
+    },
+    /// Somebody came first in a step of a walk.
+    Posted {
+        /// The range.
+        range: RangeId,
+        /// Its number.
+        number: u32,
+        /// Where the walk was.
+        at: Place,
+        /// Its nodes below that.
+        nodes: Vec<Node>,
     },
     /// A replica is over.
     Closed {
@@ -166,6 +180,39 @@ pub enum Effect {
         /// What was found.
         found: Found,
     },
+    /// As its primary or mate, in a walk: show our nodes below the one at which it is.
+    Post {
+        /// The range.
+        range: RangeId,
+        /// As what we committed to it.
+        role: Role,
+        /// Which tasks.
+        part: Part,
+        /// Where the walk is.
+        at: Place,
+        /// What the other one has posted there; empty: nothing yet.
+        theirs: Vec<Node>,
+        /// How long it is of use.
+        left: Millis,
+    },
+    /// As its primary or mate, at the end of a walk: show our leaf.
+    Open {
+        /// The range.
+        range: RangeId,
+        /// As what we committed to it.
+        role: Role,
+        /// Which tasks.
+        part: Part,
+        /// The leaf's place in the range.
+        position: u32,
+        /// How long it is of use.
+        left: Millis,
+    },
+    /// The auditors have decided about a leaf: do what follows for the mate.
+    Conclude {
+        /// The range.
+        range: RangeId,
+    },
     /// A replica stands otherwise than before. Ends by itself.
     Show {
         /// The range.
@@ -191,6 +238,9 @@ impl Effect {
             | Self::Run { range, .. }
             | Self::Commit { range, .. }
             | Self::Reveal { range, .. }
+            | Self::Post { range, .. }
+            | Self::Open { range, .. }
+            | Self::Conclude { range }
             | Self::Show { range, .. }
             | Self::Forget { range } => *range,
         }
@@ -207,7 +257,8 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Whether the root is still a secret: who learns the results now could pass them off as its own.
+    /// Whether the results are still a secret: who learns them now could pass them off as its own, as a mate or, as long
+    /// as a walk can end with an ordinary audit, as an auditor.
     pub fn is_secret(self) -> bool {
         matches!(self, Self::Open(_))
     }

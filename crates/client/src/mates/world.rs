@@ -2,8 +2,11 @@
 
 use alloy::primitives::B256;
 use tilth_contracts::{ReplicaOutcome, ReplicaState};
-use tilth_protocol::{JobId, RangeId};
-use tilth_verification::replica::Found;
+use tilth_protocol::{JobId, RangeId, Tally};
+use tilth_verification::{
+    replica::Found,
+    walk::{Node, Place},
+};
 
 use super::{
     machine::Machine,
@@ -37,6 +40,10 @@ pub(super) struct Chain {
     pub(super) block: u64,
     /// What the mate has committed to.
     pub(super) committed: Option<Found>,
+    /// Where a walk is.
+    pub(super) at: Place,
+    /// Whether auditors have decided about a leaf, which ends the range.
+    pub(super) decided: bool,
     /// When it was closed.
     closed_at: Option<Millis>,
 }
@@ -53,6 +60,8 @@ pub(super) struct World {
     pub(super) shown: Vec<Option<Standing>>,
     /// How far our clock is ahead of the chain's, milliseconds.
     pub(super) wrong_clock: i64,
+    /// Whether the two of a range find different things.
+    pub(super) at_odds: bool,
 }
 
 impl World {
@@ -68,6 +77,8 @@ impl World {
             lapses: 0,
             block: 10,
             committed: None,
+            at: Place::default(),
+            decided: false,
             closed_at: None,
         };
         Self {
@@ -80,7 +91,16 @@ impl World {
             forgotten: vec![false; cases],
             shown: vec![None; cases],
             wrong_clock: 0,
+            at_odds: false,
         }
+    }
+
+    /// Ranges of 300 tasks, three steps deep, of which the two find different things.
+    pub(super) fn at_odds(party: Party, cases: usize) -> Self {
+        let mut world = Self::new(party, cases);
+        world.at_odds = true;
+        world.cases.iter_mut().for_each(|case| case.part.count = 300);
+        world
     }
 
     pub(super) fn is(&self, role: Role) -> bool {
@@ -134,7 +154,58 @@ impl World {
                 self.compare(seq);
             }
             ReplicaState::Alone if !primary => self.close(seq, ReplicaOutcome::Alone),
+            ReplicaState::Walking => self.others_walk(seq, primary, mate),
+            ReplicaState::Showing => {
+                case.shown |= u8::from(!primary) | u8::from(!mate) << 1;
+                self.dispute(seq);
+            }
+            ReplicaState::Disputed if !case.decided => case.decided = true,
+            ReplicaState::Disputed => self.close(seq, ReplicaOutcome::Alone),
             _ => {}
+        }
+    }
+
+    /// Whoever of both we are not posts its nodes, or brings those along that are there.
+    fn others_walk(&mut self, seq: usize, primary: bool, mate: bool) {
+        match self.cases[seq].shown {
+            0 => self.post(seq, if primary { Role::Mate } else { Role::Primary }),
+            1 if !mate => self.go_down(seq),
+            2 if !primary => self.go_down(seq),
+            _ => {}
+        }
+    }
+
+    /// Somebody posts first.
+    fn post(&mut self, seq: usize, role: Role) {
+        self.enter(seq, ReplicaState::Walking);
+        self.cases[seq].shown = if role == Role::Primary { 1 } else { 2 };
+    }
+
+    /// The walk goes on at the last of the nodes.
+    fn go_down(&mut self, seq: usize) {
+        let case = &mut self.cases[seq];
+        let step = case.at.below(case.part.count).unwrap();
+        case.at = step.place(step.count as usize - 1).unwrap();
+        case.shown = 0;
+        let arrived = case.at.is_leaf();
+        self.enter(seq, if arrived { ReplicaState::Showing } else { ReplicaState::Walking });
+    }
+
+    fn dispute(&mut self, seq: usize) {
+        if self.cases[seq].shown == 3 {
+            self.enter(seq, ReplicaState::Disputed);
+            let case = &mut self.cases[seq];
+            (case.due, case.decided) = (0, false);
+        }
+    }
+
+    /// What a log says of a replica now.
+    pub(super) fn news(&self, seq: usize) -> Event {
+        let (case, range) = (self.cases[seq], at(seq));
+        match (case.state, case.shown) {
+            (ReplicaState::Walking, 1) => posted(range, PRIMARY, &case, Role::Primary),
+            (ReplicaState::Walking, 2) => posted(range, MATE, &case, Role::Mate),
+            _ => Event::News { range },
         }
     }
 
@@ -147,6 +218,7 @@ impl World {
         case.beacon = case.beacon.map(|beacon| B256::from(beacon.0.map(|byte| byte ^ 1)));
         case.part.from ^= 1;
         (case.mate, case.shown, case.committed) = (0, 0, None);
+        case.decided = false;
         (case.outcome, case.closed_at) = (ReplicaOutcome::Open, None);
         self.enter(seq, ReplicaState::Sealed);
     }
@@ -165,9 +237,15 @@ impl World {
     }
 
     fn compare(&mut self, seq: usize) {
-        if self.cases[seq].shown == 3 {
-            self.close(seq, ReplicaOutcome::Matched);
+        if self.cases[seq].shown != 3 {
+            return;
         }
+        if !self.at_odds {
+            return self.close(seq, ReplicaOutcome::Matched);
+        }
+        self.cases[seq].at = Place::top(self.cases[seq].part.count);
+        self.cases[seq].shown = 0;
+        self.enter(seq, ReplicaState::Walking);
     }
 
     pub(super) fn close(&mut self, seq: usize, outcome: ReplicaOutcome) {
@@ -233,20 +311,49 @@ impl World {
                 self.cases[seq].shown |= 2;
                 self.compare(seq);
             }
-            (Effect::Advance { .. }, state) if late => match state {
-                ReplicaState::Sealed | ReplicaState::Working => {
-                    self.cases[seq].mate = 0;
-                    self.enter(seq, ReplicaState::Alone);
+            (Effect::Post { role, part, at, theirs, .. }, ReplicaState::Walking)
+                if !late && *part == case.part && *at == case.at =>
+            {
+                let other = if *role == Role::Primary { Role::Mate } else { Role::Primary };
+                if case.shown == 0 && theirs.is_empty() {
+                    self.post(seq, *role);
+                } else if *theirs == nodes_of(&case, other) {
+                    self.go_down(seq);
                 }
-                ReplicaState::Revealing if case.shown == 1 => {
-                    self.close(seq, ReplicaOutcome::Alone);
-                }
-                ReplicaState::Revealing | ReplicaState::Alone => {
-                    self.close(seq, ReplicaOutcome::Silent);
-                }
-                ReplicaState::None | ReplicaState::Closed => {}
-            },
+            }
+            (Effect::Open { role, part, position, .. }, ReplicaState::Showing)
+                if !late && *part == case.part && *position == case.at.index =>
+            {
+                self.cases[seq].shown |= if *role == Role::Primary { 1 } else { 2 };
+                self.dispute(seq);
+            }
+            (Effect::Conclude { .. }, ReplicaState::Disputed) if case.decided => {
+                self.close(seq, ReplicaOutcome::Alone);
+            }
+            (Effect::Advance { .. }, state) if late => self.pass_over(seq, state),
             _ => {}
+        }
+    }
+
+    /// Whoever is late is passed over.
+    fn pass_over(&mut self, seq: usize, state: ReplicaState) {
+        match state {
+            ReplicaState::Sealed | ReplicaState::Working => {
+                self.cases[seq].mate = 0;
+                self.enter(seq, ReplicaState::Alone);
+            }
+            ReplicaState::Revealing | ReplicaState::Walking | ReplicaState::Showing
+                if self.cases[seq].shown == 1 =>
+            {
+                self.close(seq, ReplicaOutcome::Alone);
+            }
+            ReplicaState::Revealing
+            | ReplicaState::Walking
+            | ReplicaState::Showing
+            | ReplicaState::Alone => {
+                self.close(seq, ReplicaOutcome::Silent);
+            }
+            ReplicaState::None | ReplicaState::Disputed | ReplicaState::Closed => {}
         }
     }
 
@@ -261,13 +368,15 @@ impl World {
             primary: PRIMARY,
             mate: case.mate,
             shown: case.shown,
+            at: case.at,
+            decided: case.decided,
             tries: 0,
             beacon: case.beacon,
             lapses: case.lapses,
             block: case.block,
             now: self.now,
             next: self.now.saturating_add_signed(self.wrong_clock),
-            range_over: false,
+            range_over: case.decided,
         }
     }
 
@@ -283,6 +392,7 @@ impl World {
         for seq in 0..self.cases.len() {
             self.tell(Event::Due { range: at(seq), provider: PRIMARY, round: ROUND });
             self.tell(Event::Drawn { range: at(seq), mate: MATE });
+            self.tell(self.news(seq));
             if self.cases[seq].state == ReplicaState::Closed {
                 self.tell(Event::Closed { range: at(seq) });
             }
@@ -297,6 +407,14 @@ impl World {
         }
     }
 
+    /// All looks under way end as they should.
+    pub(super) fn work_off_looks(&mut self) {
+        let is_look = |effect: &Effect| matches!(effect, Effect::Look { .. });
+        while let Some(at) = self.under_way.iter().position(is_look) {
+            self.end(at, true);
+        }
+    }
+
     /// Everything works and time passes.
     pub(super) fn settle(&mut self) {
         for _ in 0..400 {
@@ -304,7 +422,7 @@ impl World {
             for seq in 0..self.cases.len() {
                 if self.cases[seq].state != ReplicaState::Closed {
                     self.move_on(seq);
-                    self.tell(Event::News { range: at(seq) });
+                    self.tell(self.news(seq));
                 }
             }
             // While it looks there is no time to wake at, and news has it look at once; time passes nevertheless.
@@ -322,6 +440,18 @@ pub(super) fn rules(party: Party) -> Rules {
 pub(super) fn found_in(part: Part) -> Found {
     let root = B256::with_last_byte(part.from.to_le_bytes()[0]);
     Found { root, units: u64::from(part.count), failures: 0 }
+}
+
+/// What somebody has to post where the walk is.
+pub(super) fn nodes_of(case: &Chain, role: Role) -> Vec<Node> {
+    let who = if role == Role::Primary { 1 } else { 2 };
+    let bytes = [who, case.part.from, case.at.level, case.at.index];
+    let hash = B256::left_padding_from(&bytes.map(u32::to_be_bytes).concat());
+    vec![(hash, Tally::default())]
+}
+
+fn posted(range: RangeId, number: u32, case: &Chain, role: Role) -> Event {
+    Event::Posted { range, number, at: case.at, nodes: nodes_of(case, role) }
 }
 
 pub(super) fn at(seq: usize) -> RangeId {

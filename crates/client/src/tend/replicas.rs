@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use alloy::primitives::Address;
 use serde::Serialize;
 use tilth_contracts::{RangeState, Registry, ReplicaOutcome, Replicas};
-use tilth_protocol::{JobId, RangeId};
+use tilth_protocol::{JobId, Leaf, RangeId};
 use tilth_verification::replica::Found;
 use tracing::debug;
 
@@ -27,9 +27,9 @@ pub struct ReplicaTotals {
     pub sealed: u32,
     /// Two providers have found the same.
     pub matched: u32,
-    /// The root is shown, and there was no mate.
+    /// The root is shown, and there was no mate, or it was wrong.
     pub alone: u32,
-    /// Two providers have found different results: the audit decides, and the mate is not paid.
+    /// Two providers have found different results, and the provider's was not found to be right: the range is rejected.
     pub unequal: u32,
     /// The root was never shown: the range is rejected, at its provider's cost.
     pub silent: u32,
@@ -61,6 +61,11 @@ pub(super) struct Onlooker {
 impl Hand for Onlooker {
     async fn run(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Found> {
         // The machine asks a client for none.
+        None
+    }
+
+    async fn leaves(&self, _: RangeId, _: Role, _: Part, _: Millis) -> Option<Vec<Leaf>> {
+        // Nor for these.
         None
     }
 

@@ -157,8 +157,9 @@ pub(crate) fn prompt_with(body: &[u8], hash: &[u8; 32]) -> Result<Prompt, ApiErr
     }
 }
 
-/// How a question wants this prompt of it to be answered. What gateways choose is as it was made: the most tokens,
-/// which of several answers it is, and the seed of a question that names none.
+/// How a question wants this prompt of it to be answered. What gateways choose is as it was made, as far as they may
+/// choose it: fewer tokens than there are unless it says how many, which of its answers this is, and the seed of a
+/// question that names none.
 pub(crate) fn parameters_with(
     body: &[u8],
     prompt: &Prompt,
@@ -170,7 +171,10 @@ pub(crate) fn parameters_with(
         Prompt::Inputs(_) => return Ok(Parameters::NONE),
     };
     let wanted = read(kind, body, made.seed)?;
-    Ok(Parameters { most: made.most, stream: made.stream, ..wanted.parameters })
+    let most = wanted.parameters.most;
+    let most = if wanted.most_said.is_some() { most } else { most.min(made.most) };
+    let stream = made.stream.min(wanted.n.saturating_sub(1));
+    Ok(Parameters { most, stream, ..wanted.parameters })
 }
 
 /// Which shapes' prompts a question has.

@@ -105,11 +105,20 @@ fn whoever_checks_an_answer_finds_how_it_was_to_be_made() {
         for other in [
             Parameters { form: Form::Text, ..made.clone() },
             Parameters { temperature: 0, ..made.clone() },
+            // More than there are by default, and one more than were asked for.
+            Parameters { most: wanted.parameters.most + 1, ..made.clone() },
+            Parameters { stream: 2, ..made.clone() },
         ] {
             assert_ne!(asked(&body, &wanted.prompt, &other), other);
         }
         let seeded = body.replace("\"n\":2", "\"n\":2,\"seed\":6");
-        assert_eq!(asked(&seeded, &wanted.prompt, &made), Parameters { seed: 6, ..made });
+        assert_eq!(asked(&seeded, &wanted.prompt, &made), Parameters { seed: 6, ..made.clone() });
+        // Nobody cuts an answer whose length was said.
+        let said = body.replace("\"n\":2", "\"n\":2,\"max_tokens\":4");
+        for (most, due) in [(3, 4), (4, 4), (5, 4)] {
+            let made = Parameters { most, ..made.clone() };
+            assert_eq!(asked(&said, &wanted.prompt, &made), Parameters { most: due, ..made });
+        }
     }
     let inputs = r#"{"model":"m","input":["once"],"response_format":5}"#;
     let prompt = prompt_of(inputs.as_bytes()).unwrap();

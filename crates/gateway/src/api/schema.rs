@@ -39,14 +39,11 @@ pub(super) fn form(format: Option<ResponseFormat<'_>>) -> Result<Form, ApiError>
 }
 
 fn held(json_schema: Option<&RawValue>) -> Result<Form, ApiError> {
-    let named: Option<Named<'_>> = match json_schema.map(|raw| serde_json::from_str(raw.get())) {
-        None => None,
-        Some(Ok(named)) => Some(named),
-        Some(Err(error)) => {
-            let text = format!("`response_format.json_schema` is not as it must be: {error}.");
-            return Err(ApiError::field(FIELD, text));
-        }
-    };
+    let named = json_schema.map(|raw| serde_json::from_str::<Named<'_>>(raw.get())).transpose();
+    let named = named.map_err(|error| {
+        let text = format!("`response_format.json_schema` is not as it must be: {error}.");
+        ApiError::field(FIELD, text)
+    })?;
     let Some(schema) = named.and_then(|named| named.schema) else {
         let text = "`response_format.json_schema.schema` is missing. For any object the type is `json_object`.";
         return Err(ApiError::field(FIELD, text));

@@ -87,6 +87,9 @@ pub enum BooksError {
     /// The name is empty, too long or has control characters.
     #[error("a key's name has 1 to 128 bytes and no control characters")]
     Name,
+    /// The account of zeros, which pays for nothing.
+    #[error("nobody has the account of zeros, so it cannot own a key")]
+    Owner,
     /// There are as many keys as there may be.
     #[error("there are too many keys")]
     Full,
@@ -115,6 +118,7 @@ impl BooksError {
             Self::Stopped => "start the gateway again",
             Self::Unknown => "see `tilth gateway key ls`",
             Self::Name => "choose another name",
+            Self::Owner => "name the account that pays, or none: then the operator does",
             Self::Full => "remove keys that nobody uses: `tilth gateway key rm ID`",
             Self::InUse => "set its budget to 0, and remove it when its answers have ended",
             Self::Beyond(_) => "report this as a bug",

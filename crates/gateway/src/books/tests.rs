@@ -6,9 +6,13 @@ use tilth_protocol::{
 use super::*;
 
 fn receipt(charge: u128, node: u8) -> SignedReceipt {
+    receipt_of(charge, Address::repeat_byte(node))
+}
+
+fn receipt_of(charge: u128, node: Address) -> SignedReceipt {
     let receipt = Receipt {
         chain_id: 1,
-        node: [node; 20],
+        node: node.into(),
         caller: [0; 32],
         nonce: [0; 32],
         model: ContentHash::default(),
@@ -329,6 +333,29 @@ async fn a_key_for_which_nobody_waits_any_more_is_there_all_the_same() {
 pub(crate) async fn charge(books: &Books, id: &KeyId, amount: u128, node: u8) {
     let hold = books.hold(id, Amount(amount)).unwrap();
     books.settle(vec![(hold, receipt(amount, node))]).await.unwrap();
+}
+
+/// Charges a key one unit for an answer of each of these nodes.
+pub(crate) async fn charge_all(
+    books: &Books,
+    id: &KeyId,
+    nodes: impl IntoIterator<Item = Address>,
+) {
+    let mut nodes = nodes.into_iter().peekable();
+    while nodes.peek().is_some() {
+        let some = nodes.by_ref().take(MAX_HOLDS as usize);
+        let one = |node| (books.hold(id, Amount(1)).unwrap(), receipt_of(1, node));
+        books.settle(some.map(one).collect()).await.unwrap();
+    }
+}
+
+/// What the books write for no owner is nobody's account.
+#[tokio::test]
+async fn nobody_has_a_key_for_which_the_operator_would_pay_unasked() {
+    let books = Disk::default().books();
+    let made = books.create("zeros", Some(Address::ZERO), Amount(9)).await;
+    assert_eq!(made, Err(BooksError::Owner));
+    assert!(books.keys().is_empty());
 }
 
 #[tokio::test]

@@ -22,10 +22,14 @@ pub const MAX_LITERALS: usize = 256;
 pub const MAX_LITERAL_BYTES: usize = 255;
 /// Most bytes of all of them together.
 pub const MAX_ALL_LITERAL_BYTES: usize = 2 << 10;
+/// Bytes of a value of the largest kind, an integer with two bounds, and whether it may be null.
+const NODE_BYTES: usize = 1 + 2 * (1 + 8) + 1;
+/// Bytes of a field beside its key: its value, and whether it must be there.
+const FIELD_BYTES: usize = 2;
 /// Most bytes of an encoded schema. Every value but the first has one place in one other, so there are fewer fields
 /// than values.
 pub const MAX_SCHEMA_BYTES: usize =
-    4 + MAX_NODES * (6 + 6) + MAX_LITERALS * 4 + MAX_ALL_LITERAL_BYTES;
+    4 + MAX_NODES * (NODE_BYTES + FIELD_BYTES) + MAX_LITERALS * 4 + MAX_ALL_LITERAL_BYTES;
 
 /// A tree of values; the first is the whole, an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize)]
@@ -42,7 +46,8 @@ pub struct Node {
     pub or_null: bool,
 }
 
-/// What a value is.
+/// What a value is. New kinds come last: so schemas from before them keep their bytes, and whoever does not know one
+/// refuses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -62,6 +67,20 @@ pub enum Kind {
     Boolean,
     /// `null`.
     Null,
+    /// A whole number within bounds, written in the shortest way: without leading zeros, and zero without a sign.
+    Bounded(Bounds),
+}
+
+/// Where a whole number must lie, both included; there is at least one of them.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Bounds {
+    /// The smallest; `None`: there is none.
+    pub least: Option<i64>,
+    /// The largest; `None`: there is none.
+    pub most: Option<i64>,
 }
 
 /// A field of an object.
@@ -74,6 +93,25 @@ pub struct Field {
     pub node: u8,
     /// Whether it must be there.
     pub required: bool,
+}
+
+impl Bounds {
+    /// Whether a number lies within them.
+    pub fn contains(&self, number: i64) -> bool {
+        self.least.is_none_or(|least| least <= number)
+            && self.most.is_none_or(|most| number <= most)
+    }
+
+    fn check(self) -> Result<(), OutOfBounds> {
+        let fits = match (self.least, self.most) {
+            (Some(least), Some(most)) => least <= most,
+            // Without any bound it would be a second way to say the same.
+            (least, most) => least.or(most).is_some(),
+        };
+        let shown = format!("{:?} to {:?}", self.least, self.most);
+        let bound = "a smallest number, a largest one that is not below it, or one of them";
+        within(fits, "an integer's range", shown, bound)
+    }
 }
 
 impl Kind {
@@ -96,6 +134,9 @@ impl Kind {
     }
 
     fn check(&self) -> Result<(), OutOfBounds> {
+        if let Self::Bounded(bounds) = self {
+            return bounds.check();
+        }
         if let Self::Enum(texts) = self {
             let bound = format!("1 to {MAX_CHOICES}");
             let fits = (1..=MAX_CHOICES).contains(&texts.len());
@@ -149,6 +190,11 @@ impl Schema {
     /// Its keys and the texts of its choices.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|node| node.kind.literals())
+    }
+
+    /// Whether it has integers with bounds.
+    pub fn has_bounds(&self) -> bool {
+        self.0.iter().any(|node| matches!(node.kind, Kind::Bounded(_)))
     }
 
     /// A name that no other schema has.

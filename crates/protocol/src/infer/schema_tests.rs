@@ -82,20 +82,58 @@ fn keys_and_texts_have_bounds() {
     refused(chosen(all), "length of a schema's keys");
 }
 
+fn bounded(least: Option<i64>, most: Option<i64>) -> Kind {
+    Kind::Bounded(Bounds { least, most })
+}
+
+#[test]
+fn integers_have_at_least_one_bound_and_a_number_between_two() {
+    let of = |least, most| vec![object(vec![field("a", 1)]), plain(bounded(least, most))];
+    for (least, most) in [
+        (Some(5), Some(5)),
+        (Some(i64::MIN), Some(i64::MAX)),
+        (Some(i64::MAX), None),
+        (None, Some(i64::MIN)),
+    ] {
+        Schema::new(of(least, most)).unwrap();
+    }
+    refused(of(None, None), "an integer's range");
+    refused(of(Some(6), Some(5)), "an integer's range");
+    let bounds = Bounds { least: Some(-2), most: Some(3) };
+    let found: Vec<i64> = (-9..9).filter(|number| bounds.contains(*number)).collect();
+    assert_eq!(found, [-2, -1, 0, 1, 2, 3]);
+    let above = Bounds { most: None, ..bounds };
+    let below = Bounds { least: None, ..bounds };
+    assert!(above.contains(i64::MAX) && !above.contains(-3));
+    assert!(below.contains(i64::MIN) && !below.contains(4));
+}
+
+/// As many fields and choices' texts as three choices allow, all bytes that they may have, and the largest numbers.
+fn largest() -> Schema {
+    let fields: Vec<Field> = (1..64).map(|node| field(&format!("{node:03}"), node)).collect();
+    let mut spare = MAX_ALL_LITERAL_BYTES - 3 * (fields.len() + 3 * MAX_CHOICES);
+    let mut nodes = vec![object(fields)];
+    for _ in 0..3 {
+        let mut texts = Vec::new();
+        for number in 0..MAX_CHOICES {
+            let more = spare.min(MAX_LITERAL_BYTES - 3);
+            spare -= more;
+            texts.push(format!("{number:03}{}", "x".repeat(more)));
+        }
+        nodes.push(plain(Kind::Enum(texts)));
+    }
+    nodes.resize(MAX_NODES, plain(bounded(Some(i64::MIN), Some(i64::MIN + 1))));
+    Schema::new(nodes).unwrap()
+}
+
 #[test]
 fn the_largest_ones_fit_and_none_is_read_before_it_is_counted() {
-    // As many fields as there can be, the longest texts, and the shortest of the rest.
-    let fields = (1..64).map(|node| field(&format!("{node:03}"), node)).collect();
-    let mut texts: Vec<String> = (0..64).map(|number| format!("{number:03}")).collect();
-    let mut nodes = vec![object(fields)];
-    for choice in 0..3_usize {
-        nodes.push(plain(Kind::Enum(texts.clone())));
-        texts[choice].push_str(&"x".repeat(200));
-    }
-    nodes.resize(MAX_NODES, Node { kind: Kind::Boolean, or_null: true });
-    let schema = Schema::new(nodes).unwrap();
+    let schema = largest();
     let bytes = encode(&schema);
-    assert!(bytes.len() <= MAX_SCHEMA_BYTES, "{}", bytes.len());
+    // The bound takes every value for an integer, but the object and the choices are none; it takes every value for a
+    // field's, but the whole is nobody's; and for one more text there would have to be a choice more.
+    let spare = 4 * (NODE_BYTES - 6) + FIELD_BYTES + 4;
+    assert_eq!(bytes.len() + spare, MAX_SCHEMA_BYTES);
     assert_eq!(decode::<Schema>(&bytes, MAX_SCHEMA_BYTES), Ok(schema));
     let endless = [&u32::MAX.to_le_bytes()[..], &[7, 0]].concat();
     let error = decode::<Schema>(&endless, 100).unwrap_err().to_string();
@@ -119,6 +157,18 @@ fn the_bytes_of_a_schema_are_these() {
         &[7, 0],
     ];
     assert_eq!(encode(&Schema::new(nodes).unwrap()), bytes.concat());
+    let nodes = vec![
+        object(vec![field("a", 1), field("b", 2)]),
+        plain(bounded(Some(-2), Some(258))),
+        plain(bounded(None, Some(0))),
+    ];
+    let bytes = [
+        &[3, 0, 0, 0][..],
+        &[0, 2, 0, 0, 0, 1, 0, 0, 0, b'a', 1, 1, 1, 0, 0, 0, b'b', 2, 1, 0],
+        &[8, 1, 0xfe, 255, 255, 255, 255, 255, 255, 255, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0],
+        &[8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    assert_eq!(encode(&Schema::new(nodes).unwrap()), bytes.concat());
 }
 
 #[test]
@@ -126,8 +176,11 @@ fn schemas_differ_in_their_hashes() {
     let of = |nodes: Vec<Node>| Schema::new(nodes).unwrap().hash();
     let base = || vec![object(vec![field("a", 1)]), plain(Kind::Number)];
     let mut others = vec![base()];
-    let changes: [fn(&mut Vec<Node>); 4] = [
+    let changes: [fn(&mut Vec<Node>); 7] = [
         |nodes| nodes[1].kind = Kind::Integer,
+        |nodes| nodes[1].kind = bounded(Some(1), None),
+        |nodes| nodes[1].kind = bounded(None, Some(1)),
+        |nodes| nodes[1].kind = bounded(Some(1), Some(1)),
         |nodes| nodes[1].or_null = true,
         |nodes| nodes[0] = object(vec![field("b", 1)]),
         |nodes| nodes[0] = object(vec![Field { required: false, ..field("a", 1) }]),
@@ -141,11 +194,68 @@ fn schemas_differ_in_their_hashes() {
     assert_eq!(hashes.len(), changes.len() + 1);
 }
 
+/// One of every kind.
+fn every_kind() -> Schema {
+    let fields = ["a", "ab", "é", "d", "e", "f", "g"];
+    let fields = (1..).zip(fields).map(|(node, key)| field(key, node)).collect();
+    let nodes = vec![
+        object(fields),
+        plain(Kind::String),
+        Node { kind: Kind::Enum(vec!["x".into(), "xyz".into()]), or_null: true },
+        plain(Kind::Array(8)),
+        plain(Kind::Number),
+        plain(Kind::Integer),
+        plain(bounded(Some(-7), Some(300))),
+        plain(bounded(Some(1), None)),
+        object(vec![Field { required: false, ..field("k", 9) }, field("l", 10)]),
+        plain(Kind::Boolean),
+        plain(Kind::Null),
+    ];
+    Schema::new(nodes).unwrap()
+}
+
+/// Whether they are a schema: then its bytes are these and no others.
+fn is_read(bytes: &[u8]) -> bool {
+    let Ok(schema) = decode::<Schema>(bytes, MAX_SCHEMA_BYTES) else { return false };
+    assert_eq!(encode(&schema), bytes);
+    true
+}
+
+#[test]
+fn whatever_byte_is_changed_they_are_a_schema_with_these_bytes_or_refused() {
+    let bytes = encode(&every_kind());
+    assert!(is_read(&bytes));
+    let mut read = 0;
+    for place in 0..bytes.len() {
+        for byte in 0..=255 {
+            let mut other = bytes.clone();
+            other[place] = byte;
+            read += usize::from(is_read(&other));
+        }
+    }
+    // Any letter of a key or text, and most bytes of a bound.
+    assert!(read > 3000, "{read} of {}", 256 * bytes.len());
+    for cut in 0..bytes.len() {
+        assert!(!is_read(&bytes[..cut]), "{cut}");
+    }
+}
+
 proptest! {
     #[test]
-    fn any_bytes_are_a_schema_or_refused(bytes in proptest::collection::vec(0_u8..9, 0..200)) {
-        if let Ok(schema) = decode::<Schema>(&bytes, MAX_SCHEMA_BYTES) {
-            prop_assert_eq!(encode(&schema), bytes);
+    fn any_bytes_are_a_schema_or_refused(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..9), 0..4),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+        more in proptest::collection::vec(any::<u8>(), 0..3),
+    ) {
+        let mut bytes = encode(&every_kind());
+        for (place, byte) in &changes {
+            let place = place.index(bytes.len());
+            bytes[place] = *byte;
         }
+        if let Some(cut) = cut {
+            bytes.remove(cut.index(bytes.len()));
+        }
+        bytes.extend(more);
+        is_read(&bytes);
     }
 }

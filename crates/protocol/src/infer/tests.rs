@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::{
     message::{MAX_QUESTION_BYTES, MAX_REPLY_BYTES},
     receipt::MAX_RECEIPT_BYTES,
-    schema::{Field, Kind, Node},
+    schema::{Bounds, Field, Kind, Node},
     *,
 };
 use crate::{Amount, decode, encode};
@@ -35,7 +35,8 @@ fn large_schema() -> Form {
         |count: usize| -> Vec<String> { (0..count).map(|number| format!("{number:09}")).collect() };
     let mut nodes = vec![plain(Kind::Object((1..64).map(field).collect()))];
     nodes.extend([64, 64, 60].map(|count| plain(Kind::Enum(texts(count)))));
-    nodes.resize(schema::MAX_NODES, plain(Kind::Integer));
+    let bounds = Bounds { least: Some(i64::MIN), most: Some(i64::MAX) };
+    nodes.resize(schema::MAX_NODES, plain(Kind::Bounded(bounds)));
     Form::Schema(Box::new(Schema::new(nodes).unwrap()))
 }
 

@@ -22,7 +22,7 @@ impl Machine {
             ChainEvent::Claimed { provider, claim } => {
                 let mine = provider == self.rules.owner;
                 if mine {
-                    self.own_claimed(claim);
+                    self.own_claimed(claim, now, out);
                 } else if let Some(job) = self.jobs.get_mut(&claim.range.job) {
                     job.book_claim(&claim, false);
                 }
@@ -107,7 +107,11 @@ impl Machine {
     }
 
     /// Books a range as ours. The chain's log and the answer to our ask both say so.
-    pub(super) fn own_claimed(&mut self, claim: Claim) {
+    pub(super) fn own_claimed(&mut self, claim: Claim, now: Millis, out: &mut Vec<Effect>) {
+        let other = |range: &Range| range.is_held() && !range.is_of(&claim);
+        if self.ranges.get(&claim.range).is_some_and(other) {
+            return self.claimed_anew(claim, now, out);
+        }
         let Some(job) = self.jobs.get_mut(&claim.range.job) else { return };
         // A range leaves the book when it is submitted or returned; if its log comes after that,
         // it is old news.
@@ -117,6 +121,27 @@ impl Machine {
         job.book_claim(&claim, true);
         job.refusals = 0;
         self.ranges.insert(claim.range, Range::new(claim));
+    }
+
+    /// A range of ours has other tasks than before, after a reorganisation: whoever hands in those of before loses its
+    /// stake.
+    fn claimed_anew(&mut self, claim: Claim, now: Millis, out: &mut Vec<Effect>) {
+        let slot = self.slot_of(claim.range);
+        let Some(range) = self.ranges.get_mut(&claim.range) else { return };
+        match range.stage {
+            Stage::Running => {}
+            // Its end is waited for: it works in the same journal, and would be taken for that of the tasks of now.
+            Stage::Storing => range.stale = true,
+            Stage::Held | Stage::Complete | Stage::Stored(_) => {
+                range.enter(Stage::Held, now);
+            }
+            // What is sent already cannot be called back.
+            _ => return,
+        }
+        range.claim = claim;
+        if let Some(slot) = slot {
+            self.stop(slot, out);
+        }
     }
 
     /// Books a range as submitted, by whoever holds it.
@@ -218,7 +243,6 @@ impl Machine {
 
     fn earn(&mut self, paid: Amount) {
         self.earned = self.earned.checked_add(paid).unwrap_or(self.earned);
-        self.to_withdraw = self.to_withdraw.checked_add(paid).unwrap_or(self.to_withdraw);
     }
 
     /// Work of ours that is judged makes room for other work, in any job.

@@ -1,9 +1,11 @@
 //! What the world asserts about every effect when it is asked for.
 
-use tilth_protocol::Price;
+use tilth_protocol::{JobId, Price, RangeId};
 
 use super::{
     Ask, Effect,
+    job::Phase,
+    range::Stage,
     world::{State, World},
 };
 
@@ -63,6 +65,43 @@ impl World {
         assert!(job.fetched && job.calibrated, "asked before the job was ready");
         assert!(ask.want >= 1 && ask.min_price == Price(10));
         assert!(self.now < job.terms.deadline);
+        if self.is_long(ask.job) {
+            self.check_lines();
+        }
+    }
+
+    /// Whether a job's ranges take so long that whoever is drawn cannot wait for a slot that has one.
+    fn is_long(&self, job: JobId) -> bool {
+        self.jobs[&job].terms.target_ms > 300_000
+    }
+
+    /// Whoever asks for a range that takes long, or for a place in a line, has a slot for every line that can draw it.
+    pub(super) fn check_lines(&self) {
+        let (jobs, ranges) = (&self.machine.jobs, &self.machine.ranges);
+        let lines = jobs.values().filter(|job| job.line.is_drawable(self.now)).count();
+        let keeps = |stage: Stage| matches!(stage, Stage::Held | Stage::Running);
+        let kept = ranges.iter().filter(|(id, range)| self.is_long(id.job) && keeps(range.stage));
+        let asked = jobs.iter().filter(|(id, _)| self.is_long(**id)).map(|(_, job)| job.asks);
+        let (kept, asked) = (kept.count(), asked.sum::<u32>() as usize);
+        let slots = usize::from(self.rules.slots);
+        assert!(
+            lines == 0 || lines + kept + asked <= slots,
+            "{lines} lines, {kept} long ranges and {asked} asked for, on {slots} slots"
+        );
+    }
+
+    /// What we were drawn for goes before ranges of our own.
+    pub(super) fn check_run(&self, range: RangeId) {
+        let machine = &self.machine;
+        if machine.is_mates(range) {
+            return;
+        }
+        let ready = |job: JobId| machine.jobs.get(&job).is_some_and(|j| j.phase == Phase::Ready);
+        let waits = machine.ranges.iter().find(|(id, other)| {
+            let held = other.is_mates() && other.stage == Stage::Held;
+            held && other.not_before <= self.now && ready(id.job)
+        });
+        assert!(waits.is_none(), "{range} is begun, and this waits: {waits:?}");
     }
 
     pub(super) fn check_room(&self) {

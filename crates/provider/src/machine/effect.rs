@@ -92,7 +92,7 @@ pub enum Effect {
         /// The ask.
         ask: Option<Ask>,
     },
-    /// Give a range back. Ends with `Released` or `ReleaseFailed`.
+    /// Give a range back. Ends with `Released` or `ReleaseFailed`, or with `Submitted` if it was delivered before.
     Release {
         /// The range.
         range: RangeId,

@@ -161,6 +161,13 @@ pub enum Event {
         /// After that it is of no use.
         due: Millis,
     },
+    /// What we have kept of a range that we are the mate of is not here any more, and is needed: it is to be run again.
+    KeptLost {
+        /// The range.
+        range: RangeId,
+        /// After that it is of no use.
+        due: Millis,
+    },
     /// We answer for a replicated range, as its provider or as its mate, so what is here of it must stay.
     Duty {
         /// The range.

@@ -62,6 +62,11 @@ impl Line {
         has_left.then(|| self.left_at.saturating_add(BOUND_MS))
     }
 
+    /// Whether we can be drawn, now or soon.
+    pub(super) fn is_drawable(&self, now: Millis) -> bool {
+        self.is_taken() || self.drawable_until().is_some_and(|until| now < until)
+    }
+
     fn come_to(&mut self, place: Place, now: Millis) {
         if place == Place::Left && self.place != Place::Left {
             self.left_at = now;
@@ -147,6 +152,18 @@ impl Machine {
         if let Some(slot) = slot {
             self.stop(slot, out);
         }
+    }
+
+    /// What is kept of a range that we are the mate of is gone: it is run again, though its first time may be long over.
+    pub(super) fn kept_lost(&mut self, id: RangeId, due: Millis, now: Millis) {
+        let Some(range) = self.ranges.get_mut(&id) else { return };
+        if range.stage != Stage::Kept {
+            return;
+        }
+        range.role = Role::Mate { due };
+        // Nothing of its journal counts any more.
+        (range.deaths, range.done) = (0, 0);
+        range.enter(Stage::Held, now);
     }
 
     /// A duty is over. What is stored stays until its range is judged.
@@ -272,14 +289,16 @@ impl Machine {
         }
         // Each line can bring a range at any time, and that has a quarter of an hour.
         let room = self.room_for_lines(now);
-        let mut taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
+        let mut drawable = self.drawable_lines(now);
         let mut kept = 0_usize;
         for id in ids {
             let Some(job) = self.jobs.get(&id) else { continue };
             let (line, deadline) = (job.line, job.terms.deadline);
+            // Whoever comes back to a line that can still draw it has a slot for it.
+            let others = drawable.saturating_sub(usize::from(line.is_drawable(now)));
             let may_wait = self.may_wait(job, now);
             let is_ready = job.phase == Phase::Ready && job.speed.is_some();
-            let joins = may_wait && is_ready && idle && taken < room;
+            let joins = may_wait && is_ready && idle && others < room;
             let wait =
                 Effect::Wait { job: id, bond: self.bond(job), min_price: job.floor(&self.rules) };
             let effect = match line.place {
@@ -305,7 +324,7 @@ impl Machine {
             }
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.line.moving = true;
-                taken = taken.saturating_add(usize::from(line.place != Place::On));
+                drawable = others.saturating_add(1);
                 out.push(effect);
             }
         }

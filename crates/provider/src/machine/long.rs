@@ -25,14 +25,20 @@ impl Machine {
     /// Whether a long range may be asked for: every line that can bring us one has a slot without. Who waits in none takes
     /// as many as there are.
     pub(super) fn may_take_long(&mut self, now: Millis) -> bool {
-        let left: Vec<_> = self.jobs.values().filter_map(|job| job.line.drawable_until()).collect();
-        let left = left.into_iter().filter(|until| !self.is_due(*until, now)).count();
-        let taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
-        let lines = taken.saturating_add(left);
+        let lines = self.drawable_lines(now);
         lines == 0 || lines.saturating_add(self.long_ranges()) < self.slots.len()
     }
 
-    /// In how many lines we may be: as many as there are slots, without those for long ranges that we have or could have.
+    /// How many lines can bring us a range, now or soon: those that we are in, and those that we have left within the hour.
+    pub(super) fn drawable_lines(&mut self, now: Millis) -> usize {
+        let left: Vec<_> = self.jobs.values().filter_map(|job| job.line.drawable_until()).collect();
+        let left = left.into_iter().filter(|until| !self.is_due(*until, now)).count();
+        let taken = self.jobs.values().filter(|job| job.line.is_taken()).count();
+        taken.saturating_add(left)
+    }
+
+    /// How many lines may be able to draw us: as many as there are slots, without those for long ranges that we have or could
+    /// have.
     pub(super) fn room_for_lines(&mut self, now: Millis) -> usize {
         let workable = if self.takes_work() { self.workable(now) } else { Vec::new() };
         let is_long = |(id, _): &(JobId, u128)| self.jobs.get(id).is_some_and(Job::is_long);

@@ -3,13 +3,14 @@
 use tilth_protocol::{JobId, Price, RangeId};
 
 use crate::machine::{
-    ChainEvent, Claim, Effect, Event, Machine, Pace, Place, Terms,
+    ChainEvent, Claim, Effect, Event, Machine, Pace, Place, Rest, Terms,
     sample::{self, START},
 };
 
-/// A replicated job, and one whose ranges take ten minutes and which pays better.
+/// A replicated job, one whose ranges take ten minutes and which pays better, and another replicated one.
 const LINED: JobId = JobId(1);
 const LONG: JobId = JobId(2);
+const OTHER: JobId = JobId(3);
 const DAY: u64 = 86_400_000;
 /// A bond stays an hour, and a little longer.
 const BOUND: u64 = 3_605_000;
@@ -99,6 +100,34 @@ fn who_can_be_drawn_asks_for_nothing_long_and_leaves_the_line_for_it() {
     let off = Event::Moved { job: LINED, place: Some(Place::Off) };
     let effects = machine.step(off, START + BOUND);
     assert!(asks(&effects, LONG) && !waits(&effects), "{effects:?}");
+}
+
+#[test]
+fn a_line_that_can_still_draw_us_keeps_its_slot_from_other_lines() {
+    let mut machine = waiting();
+    let mut effects = measure(&mut machine, OTHER, replicated(), START);
+    let cancelled = Event::Chain(ChainEvent::Closed { job: LINED });
+    effects.extend(machine.step(cancelled, START));
+    assert!(effects.contains(&Effect::Leave { job: LINED }), "{effects:?}");
+    effects.extend(machine.step(Event::Moved { job: LINED, place: Some(Place::Left) }, START));
+    effects.extend(machine.step(Event::Tick, START + BOUND - 1));
+    assert!(!waits(&effects), "two lines and one slot: {effects:?}");
+    // When its bond is had back, too, the slot is the other's.
+    let effects = machine.step(Event::Tick, START + BOUND);
+    assert!(effects.contains(&Effect::Leave { job: LINED }), "{effects:?}");
+    let off = Event::Moved { job: LINED, place: Some(Place::Off) };
+    let effects = machine.step(off, START + BOUND);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Wait { job, .. } if *job == OTHER)));
+}
+
+#[test]
+fn who_comes_back_to_a_line_needs_no_other_slot_for_it() {
+    let mut machine = waiting();
+    let effects = machine.step(Event::Rest(Some(Rest::Release)), START);
+    assert!(effects.contains(&Effect::Leave { job: LINED }), "{effects:?}");
+    machine.step(Event::Moved { job: LINED, place: Some(Place::Left) }, START);
+    let effects = machine.step(Event::Rest(None), START + 60_000);
+    assert!(waits(&effects), "{effects:?}");
 }
 
 #[test]

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::B256;
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId};
+use tilth_protocol::{Amount, JobId, Price, RangeId};
 use tilth_verification::replica::{DRAW_SPAN_S, REPLICA_TIME_S};
 
 use super::{
-    ChainEvent, Claim, Commitment, Effect, Event, FINAL_MS, Machine, Millis, Note, Pace, Place,
-    Rest, RunTrouble, Terms,
-    sample::{self, START},
+    ChainEvent, Claim, Effect, Event, FINAL_MS, Machine, Millis, Note, Pace, Place, Rest,
+    RunTrouble, Terms,
+    sample::{self, START, commitment},
     world::{Later, State, World},
 };
 
@@ -141,6 +140,7 @@ impl World {
             assert!(state.terms.replicated && state.fetched && state.calibrated);
             assert!(self.now < state.terms.deadline);
             assert!(min_price == Price(10) && bond > Amount::ZERO);
+            self.check_lines();
         }
         self.later(delay, Later::Transaction(effect));
     }
@@ -174,10 +174,6 @@ const JOB: JobId = JobId(1);
 const RANGE: RangeId = RangeId { job: JOB, seq: 4 };
 const DUE: Millis = START + TIME;
 const DISCARD: Effect = Effect::Discard { range: RANGE };
-
-fn commitment() -> Commitment {
-    Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content: ContentHash([6; 32]) }
-}
 
 fn tell(machine: &mut Machine, event: ChainEvent) -> Vec<Effect> {
     machine.step(Event::Chain(event), START)
@@ -249,6 +245,37 @@ fn what_we_are_drawn_for_is_run_stored_and_kept_until_it_is_judged() {
     assert_eq!(machine.standing().earned, paid, "what the other one earns is not ours");
     assert!(!machine.step(Event::Tick, START + FINAL_MS - 1).contains(&DISCARD));
     assert!(machine.step(Event::Tick, START + FINAL_MS).contains(&DISCARD));
+}
+
+/// A walk asks for leaves long after the range was stored, and its journal is gone.
+#[test]
+fn what_is_lost_while_it_is_kept_is_run_again() {
+    let mut machine = stored();
+    let (later, due) = (DUE + 3_600_000, DUE + 5_400_000);
+    let claim = Claim { range: RANGE, from: 40, count: 3, at: later };
+    let runs = |effects: &[Effect]| {
+        let ours = |effect: &&Effect| matches!(effect, Effect::Run { range: RANGE, .. });
+        effects.iter().filter(ours).count()
+    };
+    // Who is told only that we are its mate has it done already.
+    assert_eq!(runs(&machine.step(Event::Drawn { claim, due }, later)), 0);
+    let effects = machine.step(Event::KeptLost { range: RANGE, due }, later);
+    assert_eq!(runs(&effects), 1, "{effects:?}");
+    assert!(!effects.contains(&DISCARD) && machine.standing().mates == 1, "{effects:?}");
+    // While it runs nothing is lost that could be told of.
+    assert_eq!(runs(&machine.step(Event::KeptLost { range: RANGE, due }, later)), 0);
+    assert_eq!(runs(&machine.step(Event::Drawn { claim, due }, later)), 0);
+    let complete = Event::RangeComplete { slot: 0, range: RANGE, pace: None };
+    machine.step(complete, later + 1_000);
+    let stored = Event::Stored { range: RANGE, commitment: commitment() };
+    let effects = machine.step(stored, later + 1_000);
+    let found = Effect::Found { range: RANGE, from: 40, count: 3, commitment: commitment() };
+    assert!(effects.contains(&found), "the keeper is told once more: {effects:?}");
+    assert_eq!((machine.standing().mates, machine.standing().unsettled), (0, 1));
+    // Lost again, and too late this time.
+    machine.step(Event::KeptLost { range: RANGE, due }, due - 1);
+    let effects = machine.step(Event::Tick, due);
+    assert!(effects.contains(&Effect::Note(Note::Missed { range: RANGE })), "{effects:?}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What must hold in every history. The invariants of single effects are asserted by the world.
 
 use proptest::prelude::*;
-use tilth_protocol::{Clock, JobId, Price};
+use tilth_protocol::{Amount, Clock, JobId, Price};
 
 use super::{
-    Event, Machine, Rest, Terms,
+    Effect, Event, Machine, Rest, Rules, Terms,
     sample::{self, START},
     world::{State, World},
 };
@@ -12,7 +12,7 @@ use super::{
 /// Things that people and other machines do.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    Open { tasks: u32, price: u128, class: u64, floor: Option<u128>, replicated: bool },
+    Open { tasks: u32, price: u128, class: u64, floor: Option<u128>, kind: Kind },
     DrawUs(u8),
     OtherClaims(u8),
     TopUp(u8),
@@ -23,12 +23,21 @@ enum Act {
     Wait(u16),
 }
 
+/// What a job is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Replicated,
+    /// Its ranges take ten minutes, as far as its client says.
+    Long,
+}
+
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        3 => (1_u32..60, prop_oneof![Just(5_u128), Just(100), Just(700)], 0_u64..=2, any::<bool>())
-            .prop_flat_map(|(tasks, price, class, replicated)| {
+        3 => (1_u32..60, prop_oneof![Just(5_u128), Just(100), Just(700)], 0_u64..=2, kind())
+            .prop_flat_map(|(tasks, price, class, kind)| {
                 let floor = proptest::option::of(1..=price);
-                floor.prop_map(move |floor| Act::Open { tasks, price, class, floor, replicated })
+                floor.prop_map(move |floor| Act::Open { tasks, price, class, floor, kind })
             }),
         3 => any::<u8>().prop_map(Act::DrawUs),
         3 => any::<u8>().prop_map(Act::OtherClaims),
@@ -41,6 +50,10 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![1 => Just(Kind::Plain), 2 => Just(Kind::Replicated), 1 => Just(Kind::Long)]
+}
+
 fn rest() -> impl Strategy<Value = Rest> {
     prop_oneof![Just(Rest::Freeze), Just(Rest::Finish), Just(Rest::Release)]
 }
@@ -48,13 +61,14 @@ fn rest() -> impl Strategy<Value = Rest> {
 fn perform(world: &mut World, act: Act) {
     let pick = |n: u8| JobId(u64::from(n) % (world.jobs.len().max(1) as u64) + 1);
     match act {
-        Act::Open { tasks, price, class, floor, replicated } => {
+        Act::Open { tasks, price, class, floor, kind } => {
             let clock = floor.map(|floor| {
                 let clock = Clock { floor: Price(floor), cap: Price(price), finish_s: 1_200 };
                 (clock, world.now)
             });
             let deadline = world.now + 3_600_000;
             let required_class = if class == 2 { 0b10 } else { 0 };
+            let replicated = kind == Kind::Replicated;
             let terms = Terms {
                 price: Price(price),
                 clock,
@@ -64,7 +78,8 @@ fn perform(world: &mut World, act: Act) {
                 replicated,
                 ..sample::terms(tasks)
             };
-            world.open(terms);
+            let long = Terms { range_timeout_ms: 3_600_000, target_ms: 600_000, ..terms };
+            world.open(if kind == Kind::Long { long } else { terms });
         }
         Act::DrawUs(n) => world.draw_us(pick(n)),
         Act::OtherClaims(n) => world.other_claims(pick(n)),
@@ -156,13 +171,21 @@ proptest! {
 
     #[test]
     fn any_events_in_any_order_are_survived(seed: u64, count in 1_usize..200) {
-        let mut machine = Machine::new(sample::rules(2));
+        let rules = Rules { withdraw_above: Some(Amount(1)), ..sample::rules(2) };
+        let mut machine = Machine::new(rules);
         let mut now = START;
         let mut state = seed;
+        let mut withdrawing = false;
         for _ in 0..count {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             now += state >> 50;
-            let effects = machine.step(super::scenarios::stray_event(state >> 20), now);
+            let event = super::scenarios::stray_event(state >> 20);
+            withdrawing &= !matches!(event, Event::WithdrawEnded { .. });
+            let effects = machine.step(event, now);
+            if effects.contains(&Effect::Withdraw) {
+                prop_assert!(!withdrawing, "two withdrawals at a time");
+                withdrawing = true;
+            }
             prop_assert!(effects.len() < 64);
             prop_assert!(machine.next_wake().is_none_or(|wake| wake > now));
         }

@@ -57,6 +57,8 @@ pub(super) struct Range {
     pub done: u32,
     /// Whether a slot has begun with it.
     pub begun: bool,
+    /// Whether what is being committed to is of tasks that it had before a reorganisation.
+    pub stale: bool,
 }
 
 impl Range {
@@ -71,6 +73,7 @@ impl Range {
             deaths: 0,
             done: 0,
             begun: false,
+            stale: false,
         }
     }
 
@@ -119,6 +122,16 @@ impl Range {
         self.since = now;
         self.not_before = 0;
         self.failures = 0;
+    }
+
+    /// Whether what has come of committing to it is of tasks that it no longer has: then it is to be run anew.
+    pub(super) fn was_stale(&mut self, now: Millis) -> bool {
+        let is_over = self.stale && self.stage == Stage::Storing;
+        if is_over {
+            self.stale = false;
+            self.enter(Stage::Held, now);
+        }
+        is_over
     }
 
     /// Back to `stage` after a failed attempt, to be tried again after a pause.

@@ -1,9 +1,9 @@
 //! Values that tests start from.
 
-use alloy_primitives::Address;
-use tilth_protocol::Price;
+use alloy_primitives::{Address, B256};
+use tilth_protocol::{ContentHash, Price};
 
-use super::{Rules, Terms};
+use super::{Commitment, Rules, Terms};
 
 /// A time in 2026, in milliseconds.
 pub(crate) const START: u64 = 1_790_000_000_000;
@@ -39,4 +39,9 @@ pub(crate) fn terms(task_count: u32) -> Terms {
         first_range: 1,
         audited: false,
     }
+}
+
+/// What came of a range.
+pub(crate) fn commitment() -> Commitment {
+    Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content: ContentHash([6; 32]) }
 }

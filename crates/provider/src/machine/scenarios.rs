@@ -1,12 +1,12 @@
 //! Single decisions, told as short stories.
 
-use alloy_primitives::{Address, B256};
-use tilth_protocol::{Amount, ContentHash, JobId, Price, RangeId, gpu::CLASS_GPU};
+use alloy_primitives::Address;
+use tilth_protocol::{Amount, JobId, Price, RangeId, gpu::CLASS_GPU};
 
 use super::{
-    Ask, ChainEvent, Claim, Commitment, Effect, Event, Machine, MoveFailure, Note, Pace, Place,
-    Refusal, Rest, Rules, RunTrouble, Terms, Trouble, Unfit,
-    sample::{self, START},
+    Ask, ChainEvent, Claim, Effect, Event, Machine, MoveFailure, Note, Pace, Place, Refusal, Rest,
+    Rules, RunTrouble, Terms, Trouble, Unfit,
+    sample::{self, START, commitment},
 };
 
 const JOB: JobId = JobId(1);
@@ -17,10 +17,6 @@ fn range(seq: u32) -> RangeId {
 
 fn claim(seq: u32, from: u32, count: u32) -> Claim {
     Claim { range: range(seq), from, count, at: START }
-}
-
-fn commitment() -> Commitment {
-    Commitment { root: B256::repeat_byte(5), units: 70, failures: 0, content: ContentHash([6; 32]) }
 }
 
 fn pace() -> Pace {
@@ -57,7 +53,7 @@ pub(super) fn stray_event(n: u64) -> Event {
     let trouble = [RunTrouble::Worker, RunTrouble::Local, RunTrouble::Aborted][n as usize % 3];
     let why = [MoveFailure::Gone, MoveFailure::Later, MoveFailure::Refused][n as usize % 3];
     let places = [Some(Place::Off), Some(Place::On), Some(Place::Left), None];
-    match (n >> 24) % 33 {
+    match (n >> 24) % 39 {
         0 => Event::CaughtUp,
         1 => Event::Chain(ChainEvent::Opened { job, terms: sample::terms(10) }),
         2 => Event::Chain(ChainEvent::Claimed { provider, claim }),
@@ -97,11 +93,18 @@ pub(super) fn stray_event(n: u64) -> Event {
         28 => match n & 3 {
             0 => Event::Duty { range },
             1 => Event::DutiesKnown,
+            2 => Event::KeptLost { range, due: START + (n >> 30) % 4_000_000 },
             _ => Event::DutyOver { range },
         },
         29 => Event::Moved { job, place: places[n as usize % 4] },
         30 => Event::Chain(ChainEvent::Line { job, place: places[n as usize % 3].unwrap() }),
         31 => Event::Chain(ChainEvent::MatePaid { range, provider, paid: Amount(n.into()) }),
+        32 => Event::FreeSeen { free: Amount(n.into()) },
+        33 => Event::WithdrawEnded { done: n & 1 == 0 },
+        34 => Event::ExpireEnded { job, done: n & 1 == 0 },
+        35 => Event::FetchRefused { job, epoch: n % 5, why: Refusal::NoFunds },
+        36 => Event::Released { range },
+        37 => Event::Chain(ChainEvent::ToppedUp { job }),
         _ => Event::Tick,
     }
 }
@@ -327,17 +330,27 @@ fn unacknowledged_work_is_settled_after_its_window_and_served_for_a_while() {
 }
 
 #[test]
-fn earnings_are_withdrawn_above_the_threshold() {
+fn what_is_paid_counts_once_towards_the_threshold() {
     let rules = Rules { withdraw_above: Some(Amount(10)), ..sample::rules(1) };
+    let owner = rules.owner;
     let (mut machine, _) = calibrated(rules, sample::terms(20));
-    for (seq, paid, withdraws) in [(0, 9, false), (1, 1, true), (2, 9, false)] {
+    let seen = |free| Event::FreeSeen { free: Amount(free) };
+    for (seq, paid, free, withdraws) in [(0, 9, 9, false), (1, 1, 10, true), (2, 9, 9, false)] {
         machine.step(Event::Claimed { claim: claim(seq, seq, 1) }, START);
         machine.step(Event::Submitted { range: range(seq), at: START }, START);
+        // The Ledger shows it before its log is read.
+        let effects = machine.step(seen(free), START);
+        assert_eq!(effects.contains(&Effect::Withdraw), withdraws, "{effects:?}");
         let settled = ChainEvent::Settled { range: range(seq), paid: Amount(paid) };
         let effects = machine.step(Event::Chain(settled), START);
-        assert_eq!(effects.contains(&Effect::Withdraw), withdraws, "{effects:?}");
+        assert!(!effects.contains(&Effect::Withdraw), "{effects:?}");
+        let mate_paid =
+            ChainEvent::MatePaid { range: range(seq), provider: owner, paid: Amount(9) };
+        let effects = machine.step(Event::Chain(mate_paid), START);
+        assert!(!effects.contains(&Effect::Withdraw), "{effects:?}");
         machine.step(Event::WithdrawEnded { done: true }, START);
     }
+    assert_eq!(machine.standing().earned, Amount(46));
 }
 
 #[test]
@@ -371,6 +384,59 @@ fn draining_finishes_what_runs_gives_back_what_waits_and_asks_for_nothing() {
     machine.step(Event::Submitted { range: range(0), at: START }, START);
     assert_eq!(machine.standing().held, 0);
     assert_eq!(machine.standing().unsettled, 1);
+}
+
+#[test]
+fn a_range_of_ours_that_has_other_tasks_after_a_reorganisation_is_run_anew() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
+    let provider = sample::rules(1).owner;
+    let anew = |from| {
+        let claim = claim(0, from, 2);
+        Event::Chain(ChainEvent::Claimed { provider, claim })
+    };
+    let run = |from| Effect::Run { slot: 0, range: range(0), from, count: 2, silence_ms: 30_000 };
+    let abort = Effect::Abort { slot: 0 };
+    assert!(machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START).contains(&run(0)));
+    assert!(!machine.step(anew(0), START).contains(&abort), "it has the tasks that it had");
+    let effects = machine.step(anew(10), START);
+    assert!(effects.contains(&abort), "{effects:?}");
+    let aborted = Event::RunFailed { slot: 0, done: 1, trouble: RunTrouble::Aborted };
+    machine.step(aborted, START);
+    machine.step(Event::Fetched { job: JOB }, START);
+    let later = START + 120_000;
+    let effects = machine.step(Event::Tick, later);
+    assert!(effects.contains(&run(10)), "{effects:?}");
+    let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+    let effects = machine.step(complete, later);
+    assert!(effects.contains(&Effect::Store { range: range(0), from: 10, count: 2 }));
+    // Twice more, while it is stored: what comes of that is of other tasks, and they are run when it has come.
+    let stored = Event::Stored { range: range(0), commitment: commitment() };
+    let failed = Event::StoreFailed { range: range(0), lost: true };
+    for (from, ended) in [(20, &stored), (30, &failed)] {
+        let effects = machine.step(anew(from), later);
+        assert!(!effects.contains(&run(from)), "not beside it: {effects:?}");
+        let effects = machine.step(ended.clone(), later);
+        assert!(effects.contains(&run(from)), "{effects:?}");
+        assert!(!effects.iter().any(|e| matches!(e, Effect::Submit { .. })), "{effects:?}");
+        let complete = Event::RangeComplete { slot: 0, range: range(0), pace: None };
+        let effects = machine.step(complete, later);
+        assert!(effects.contains(&Effect::Store { range: range(0), from, count: 2 }));
+    }
+    let effects = machine.step(stored, later);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Submit { .. })), "{effects:?}");
+}
+
+/// A transaction of an earlier life lands while this one gives the range back.
+#[test]
+fn what_was_delivered_before_it_is_given_back_keeps_its_journal() {
+    let (mut machine, _) = calibrated(sample::rules(1), sample::terms(100));
+    machine.step(Event::Claimed { claim: claim(0, 0, 2) }, START);
+    machine.step(Event::Claimed { claim: claim(1, 2, 2) }, START);
+    let effects = machine.step(Event::Drain, START);
+    assert_eq!(effects, [Effect::Release { range: range(1) }]);
+    let effects = machine.step(Event::Submitted { range: range(1), at: START }, START);
+    assert!(!effects.contains(&Effect::Discard { range: range(1) }), "{effects:?}");
+    assert_eq!((machine.standing().held, machine.standing().unsettled), (1, 1));
 }
 
 #[test]

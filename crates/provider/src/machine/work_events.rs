@@ -45,7 +45,7 @@ impl Machine {
             Event::Calibrated { slot, job, pace } => self.calibrated(slot, job, pace, out),
             Event::Claimed { claim } => {
                 self.end_ask(claim.range.job);
-                self.own_claimed(claim);
+                self.own_claimed(claim, now, out);
             }
             Event::ClaimRefused { job, epoch, why } => {
                 self.end_ask(job);
@@ -80,6 +80,7 @@ impl Machine {
             Event::Rest(rest) => self.owner_wants(rest, out),
             Event::Crowded(crowded) => self.crowded = crowded,
             Event::Drawn { claim, due } => self.drawn(claim, due, now, out),
+            Event::KeptLost { range, due } => self.kept_lost(range, due, now),
             Event::Duty { range } => {
                 self.duties.insert(range);
             }
@@ -90,6 +91,9 @@ impl Machine {
     }
 
     fn stored(&mut self, id: RangeId, commitment: Commitment, now: Millis, out: &mut Vec<Effect>) {
+        if self.ranges.get_mut(&id).is_some_and(|range| range.was_stale(now)) {
+            return;
+        }
         match self.ranges.get_mut(&id) {
             Some(range) if range.stage == Stage::Storing && range.is_mates() => {
                 range.enter(Stage::Kept, now);
@@ -352,6 +356,9 @@ impl Machine {
             out.push(Effect::Discard { range: id });
             return;
         };
+        if range.was_stale(now) {
+            return;
+        }
         match (range.stage, lost) {
             (Stage::Storing, false) => {
                 range.retry(Stage::Complete, now, |n| pause(LOCAL_PAUSE.0, n, LOCAL_PAUSE.1));

@@ -555,6 +555,7 @@ impl World {
             Effect::Run { slot, range, from, count, silence_ms } => {
                 let may = matches!(self.rest, None | Some(Rest::Finish));
                 assert!(may, "began {range} while the owner was there");
+                self.check_run(range);
                 assert!(self.told_claimed.contains(&range), "ran {range} without a claim");
                 let claim = self.jobs[&range.job].ranges[&range.seq].claim;
                 assert_eq!((claim.from, claim.count), (from, count));

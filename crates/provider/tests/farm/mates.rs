@@ -12,6 +12,7 @@ use tilth_client::{Agreed, Link, ReplicaTotals, money};
 use tilth_contracts::{Audits, JobBook, ReplicaOutcome, ReplicaState, Replicas, Waiting};
 use tilth_protocol::{Amount, amount::GRAIN};
 use tilth_provider::{Auditor, Stake, stake};
+use tilth_verification::walk::DISPUTED_RATE;
 
 use crate::{
     audits::{LEAST, auditors, stake_of},
@@ -21,8 +22,8 @@ use crate::{
 
 /// The primary has shown its root, and the mate has.
 const SHOWN: (u8, u8) = (1, 2);
-/// The rate at which every range is audited, billionths.
-const SURELY: u32 = 1_000_000_000;
+/// `IReplicas.Fault`: the auditors have found another answer than the mate's.
+const WRONG: u8 = 2;
 
 /// A chain whose clock stands still, with auditors and a client.
 struct Stage {
@@ -54,10 +55,15 @@ impl Stage {
     }
 
     async fn submit(&self, tasks: u32) -> (Order, Agreed) {
+        self.order(tasks, false).await
+    }
+
+    /// `prepare`: every range has a leaf more, so different roots are not a leaf's.
+    async fn order(&self, tasks: u32, prepare: bool) -> (Order, Agreed) {
         let script = Script { output: 100, ..Script::default() };
         let (window, timeout) = ("2h", "200s");
-        let order =
-            Order { audited: true, replicated: true, window, timeout, ..Order::new(tasks, script) };
+        let usual = Order::new(tasks, script);
+        let order = Order { prepare, audited: true, replicated: true, window, timeout, ..usual };
         let agreed = self.client.submit(&self.world, &order).await;
         assert_eq!(agreed.terms.replicas, 2);
         (order, agreed)
@@ -91,6 +97,28 @@ impl Stage {
         let pair = self.link().read(self.world.network.contracts.replicas, call).await.unwrap();
         let state = ReplicaState::try_from(pair.state).unwrap();
         (state, ReplicaOutcome::try_from(pair.outcome).unwrap(), pair.shown)
+    }
+
+    /// Waits until the first range's replica stands so, and those have shown what is asked for there.
+    async fn reaches(&self, agreed: &Agreed, state: ReplicaState, shown: u8) {
+        wait(&format!("{state}, shown by {shown}"), async || {
+            let (now, _, by) = self.state(agreed, 0).await;
+            (now, by) == (state, shown)
+        })
+        .await;
+    }
+
+    /// The two of the first range were walked down to its task, which stands behind the leaf of the prepare phase.
+    async fn differ_in_task_0(&self, agreed: &Agreed) {
+        let replicas = self.world.network.contracts.replicas;
+        let steps: Vec<Replicas::WalkStep> = self.said(replicas, agreed).await;
+        let steps: Vec<_> = steps.iter().map(|step| (step.level, step.index)).collect();
+        assert_eq!(steps, [(1, 0), (0, 1)]);
+        let leaves: Vec<Replicas::LeafShown> = self.said(replicas, agreed).await;
+        let [one, other] = &leaves[..] else { panic!("both show their leaf: {leaves:?}") };
+        assert_eq!((one.leaf.index, other.leaf.index), (0, 0));
+        assert_ne!(one.leaf.output, other.leaf.output);
+        assert_ne!(one.number, other.number);
     }
 
     async fn free(&self, owner: Address) -> u128 {
@@ -186,26 +214,28 @@ async fn a_bond_is_free_an_hour_after_its_line_was_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_meets_another_root_than_its_mates_is_audited_and_loses_its_bond_if_it_lied() {
+async fn a_provider_that_lied_about_a_leaf_loses_its_stake_and_half_goes_to_its_mate() {
     let stage = Stage::set().await;
     let cheat = stage.world.provider_that(2, 1, &["choosy", "flips"]).expect("up");
     let honest = [3, 4].map(|key| stage.provider(key));
-    let (order, agreed) = stage.submit(1).await;
+    let (order, agreed) = stage.order(1, true).await;
     stage.wait_for_line(&agreed, 3).await;
     // They stay in the line, and the only one that can claim is the cheat.
     honest.into_iter().for_each(Running::kill);
     stage.let_them_claim().await;
     let tending = stage.client.tend(&agreed);
-    wait("the mate is waited for", async || {
-        stage.state(&agreed, 0).await.0 == ReplicaState::Working
-    })
-    .await;
+    stage.reaches(&agreed, ReplicaState::Working, 0).await;
     let honest = [3, 4].map(|key| stage.provider(key));
+    let mut had = 0;
+    for provider in &honest {
+        had += stage.free(provider.address).await;
+    }
     let progress = stage.client.finish(tending).await;
-    let closed = (ReplicaState::Closed, SHOWN.0 | SHOWN.1);
-    let (state, outcome, shown) = stage.state(&agreed, 0).await;
-    assert_eq!(((state, shown), outcome), (closed, ReplicaOutcome::Unequal));
+    // What follows for the mate anybody does who is still there.
+    stage.reaches(&agreed, ReplicaState::Closed, SHOWN.0 | SHOWN.1).await;
+    assert_eq!(stage.state(&agreed, 0).await.1, ReplicaOutcome::Unequal);
     let (state, outcome, shown) = stage.state(&agreed, 1).await;
+    let closed = (ReplicaState::Closed, SHOWN.0 | SHOWN.1);
     assert_eq!(((state, shown), outcome), (closed, ReplicaOutcome::Matched));
     let audits = progress.audits.unwrap();
     assert_eq!((audits.overturned, audits.undecided), (1, 0), "{audits:?}");
@@ -214,14 +244,70 @@ async fn whoever_meets_another_root_than_its_mates_is_audited_and_loses_its_bond
     let at = stage.world.network.contracts;
     let due: Vec<Audits::AuditDue> = stage.said(at.audits, &agreed).await;
     let rates: Vec<_> = due.iter().filter(|due| due.seq == 0).map(|due| due.rate).collect();
-    assert_eq!(rates, [SURELY]);
+    assert_eq!(rates, [DISPUTED_RATE], "that leaf is all that is audited of the range");
+    stage.differ_in_task_0(&agreed).await;
+    let lost: Vec<Replicas::MateLost> = stage.said(at.replicas, &agreed).await;
+    assert!(lost.is_empty(), "its mate has done nothing wrong: {lost:?}");
     let mates: Vec<JobBook::MateSettled> = stage.said(at.job_book, &agreed).await;
-    assert_eq!(mates.len(), 1, "who was its mate is neither paid for it");
-    assert_eq!(mates[0].seq, 1);
-    assert_eq!(stake_of(&stage.world, &cheat).await, 0, "the bond is gone");
+    assert_eq!(mates.len(), 1, "one of the two ranges is rejected");
+    let ranges: Vec<JobBook::RangeSettled> = stage.said(at.job_book, &agreed).await;
+    let paid = mates[0].paid + ranges[0].paid;
+    assert_eq!((mates[0].seq, ranges.len(), ranges[0].seq), (1, 1, 1));
+    assert_eq!(stake_of(&stage.world, &cheat).await, 0, "all of it is gone");
+    let mut have = 0;
     for provider in &honest {
-        assert_eq!(stake_of(&stage.world, provider).await, 50 * GRAIN, "nor punished");
+        assert_eq!(stake_of(&stage.world, provider).await, 50 * GRAIN);
+        have += stage.free(provider.address).await;
     }
+    // Half of what the auditors' fees have left of the cheat's stake.
+    let gained = have - had - paid;
+    assert!(gained > 20 * GRAIN && gained <= 25 * GRAIN, "{gained}");
+}
+
+/// Both are killed and come back at every step: what was posted while one was away is read from the chain's past.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mate_with_one_flipped_bit_loses_its_stake_whoever_is_killed_on_the_way() {
+    let stage = Stage::set().await;
+    let flipping = || stage.world.provider_that(3, 1, &["choosy", "flips"]).expect("up");
+    let (primary, cheat) = (stage.provider(2), flipping());
+    let (order, agreed) = stage.order(1, true).await;
+    stage.wait_for_line(&agreed, 2).await;
+    cheat.kill();
+    stage.let_them_claim().await;
+    let tending = stage.client.tend(&agreed);
+    stage.reaches(&agreed, ReplicaState::Working, 0).await;
+    primary.kill();
+    let cheat = flipping();
+    stage.reaches(&agreed, ReplicaState::Revealing, SHOWN.1).await;
+    cheat.kill();
+    // It shows its root, which is another one, and is the first to post its nodes.
+    let primary = stage.provider(2);
+    stage.reaches(&agreed, ReplicaState::Walking, SHOWN.0).await;
+    primary.kill();
+    // It brings these along, and comes to the leaf.
+    let cheat = flipping();
+    stage.reaches(&agreed, ReplicaState::Showing, SHOWN.1).await;
+    cheat.kill();
+    let primary = stage.provider(2);
+    let progress = stage.client.finish(tending).await;
+    stage.reaches(&agreed, ReplicaState::Closed, SHOWN.0 | SHOWN.1).await;
+    assert_eq!(stage.state(&agreed, 0).await.1, ReplicaOutcome::Alone);
+    assert_eq!(progress.totals.settled, 1, "{progress:?}");
+    let audits = progress.audits.unwrap();
+    assert_eq!((audits.upheld, audits.overturned, audits.undecided), (1, 0, 0), "{audits:?}");
+    stage.client.check_outputs(&stage.world, &agreed, &order.script).await;
+
+    let at = stage.world.network.contracts;
+    stage.differ_in_task_0(&agreed).await;
+    let lost: Vec<Replicas::MateLost> = stage.said(at.replicas, &agreed).await;
+    let [lost] = &lost[..] else { panic!("one mate is lost: {lost:?}") };
+    assert_eq!((lost.why, lost.cut), (WRONG, 50 * GRAIN));
+    let cheat = stage.world.account(3).address();
+    let read = Stake::of(stage.link(), cheat).await.unwrap().unwrap();
+    assert_eq!((read.number, read.staked), (lost.number, Amount(0)), "it was the one that lied");
+    assert_eq!(stage.free(cheat).await, 0, "it is not paid");
+    assert_eq!(stake_of(&stage.world, &primary).await, 50 * GRAIN);
+    assert!(stage.free(primary.address).await > 0, "the provider is");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ use crate::{
 pub struct Friend;
 
 /// What a friend finds in a range: without any work what its primary has handed in, if that is a friend.
-fn agree(truth: &[Leaf], handed: &Handed) -> HandIn {
+pub(super) fn agree(truth: &[Leaf], handed: &Handed) -> HandIn {
     if handed.by_foe {
         return HandIn { leaves: handed.leaves.clone(), executed: 0, instead: None };
     }
@@ -83,6 +83,40 @@ impl ProviderMind for Fickle {
     }
 }
 
+/// A friend that goes down with a mate that has found something else as long as the walk is at nodes above a level: who
+/// stops there may hope that the leaf is never seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopper {
+    /// That level; 0: it shows all its nodes and not its leaf.
+    pub lowest: u32,
+}
+
+impl ProviderMind for Stopper {
+    fn hand_in(
+        &mut self,
+        range: RangeId,
+        truth: &[Leaf],
+        public: &Public,
+        random: &mut Random,
+    ) -> Option<HandIn> {
+        Friend.hand_in(range, truth, public, random)
+    }
+
+    fn replicate(
+        &mut self,
+        _: RangeId,
+        truth: &[Leaf],
+        handed: &Handed,
+        _: &mut Random,
+    ) -> Option<HandIn> {
+        Some(agree(truth, handed))
+    }
+
+    fn walks(&self, level: u32) -> bool {
+        level > self.lowest
+    }
+}
+
 /// A friend with much more stake than all others, which claims nothing, joins the line when the range of a friend is
 /// handed in, and leaves when its mate is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -139,8 +173,16 @@ pub fn all(_: &mut Random) -> Cast {
 }
 
 /// Number of the first provider that an adversary adds.
-fn next_number(cast: &Cast) -> u32 {
+pub(super) fn next_number(cast: &Cast) -> u32 {
     u32::try_from(cast.providers.len()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Two that stop at once in a walk, on the way, or before they show their leaf.
+pub fn stopping(random: &mut Random) -> Cast {
+    let lowest = [u32::MAX, 3, 0][usize::try_from(random.below(3)).unwrap_or(0)];
+    let mut cast = replicated(40);
+    (0..2).for_each(|_| cast.mate(Side::Foe, 200, 60, Stopper { lowest }));
+    cast
 }
 
 /// Two that keep silent beside a mate that they do not know.

@@ -1,7 +1,9 @@
 //! Mates that do what they wait for, and mates that do not. As primaries all keep to the rules.
 
+use alloy_primitives::B256;
 use tilth_client::mates::Role;
 use tilth_protocol::{JobId, Leaf, RangeId};
+use tilth_verification::MerkleSum;
 
 use super::{forging::forge, replicated};
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
         mind::{HandIn, ProviderMind},
         public::{Job, Public},
         scene::Handed,
+        workload::units,
     },
 };
 
@@ -35,12 +38,16 @@ pub enum Mate {
     Silent,
     /// Makes everything up, so that its primary has another root.
     Frames,
+    /// Makes a leaf up, and goes down with its primary as long as the walk is at nodes above this level.
+    Stops(u32),
+    /// Finds what there is to be found, and says that it cost a unit more.
+    Inflates,
 }
 
 impl ProviderMind for Mate {
     fn replicate(
         &mut self,
-        _: RangeId,
+        range: RangeId,
         truth: &[Leaf],
         _: &Handed,
         random: &mut Random,
@@ -51,6 +58,19 @@ impl ProviderMind for Mate {
             Self::Absent => None,
             Self::Silent => Some(honest),
             Self::Frames => Some(forge(truth, 1_000, random)),
+            Self::Stops(_) => Some(forge(truth, 0, random)),
+            Self::Inflates => {
+                let root = MerkleSum::build(range.job, truth).map(|tree| tree.root().hash);
+                let declared = (root.unwrap_or(B256::ZERO), units(truth) + 1);
+                Some(HandIn { instead: Some(declared), ..honest })
+            }
+        }
+    }
+
+    fn walks(&self, level: u32) -> bool {
+        match self {
+            Self::Stops(lowest) => level > *lowest,
+            _ => true,
         }
     }
 
@@ -105,6 +125,20 @@ pub fn silent(_: &mut Random) -> Cast {
 /// Two that frame.
 pub fn framing(_: &mut Random) -> Cast {
     two(Mate::Frames)
+}
+
+/// Two that stop at once, on the way, or before they show their leaf.
+pub fn stopping(random: &mut Random) -> Cast {
+    two(Mate::Stops(match random.below(3) {
+        0 => u32::MAX,
+        1 => 3,
+        _ => 0,
+    }))
+}
+
+/// Two that inflate.
+pub fn inflating(_: &mut Random) -> Cast {
+    two(Mate::Inflates)
 }
 
 /// One with seven tenths of the bonds.

@@ -79,14 +79,8 @@ impl Duty {
             events.push(Event::CaughtUp { head: scene.farm.block });
         }
         let now = scene.now;
-        let mut at = 0;
-        while at < self.later.len() {
-            if self.later[at].0 <= now {
-                events.push(self.later.remove(at).1);
-            } else {
-                at += 1;
-            }
-        }
+        let ended = self.later.extract_if(.., |(at, _)| *at <= now);
+        events.extend(ended.map(|(_, event)| event));
         if self.machine.next_wake().is_some_and(|wake| wake <= self.local(now)) {
             events.push(Event::Tick);
         }

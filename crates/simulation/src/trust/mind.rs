@@ -37,6 +37,10 @@ pub trait ProviderMind {
     fn wants(&mut self, _job: JobId, _facts: &Job, _public: &Public) -> bool {
         true
     }
+    /// How many tasks it asks for at once.
+    fn asks_for(&self, _public: &Public) -> u32 {
+        u32::MAX
+    }
     /// What it hands in when it should have found `truth`. `None`: nothing, ever.
     fn hand_in(
         &mut self,
@@ -88,6 +92,14 @@ pub trait ProviderMind {
     }
     /// Whether it shows the root that it has committed to.
     fn shows(&self, _range: RangeId, _role: Role, _public: &Public) -> bool {
+        true
+    }
+    /// Whether it shows it as late as it can.
+    fn holds_back(&self, _range: RangeId, _role: Role, _public: &Public) -> bool {
+        false
+    }
+    /// Whether it goes on in a walk that is at nodes of this level, or (0) shows its leaf.
+    fn walks(&self, _level: u32) -> bool {
         true
     }
     /// Whether it has the mate of its range drawn; `lost`: nobody kept the beacon.

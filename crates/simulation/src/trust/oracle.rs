@@ -12,6 +12,7 @@ use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{
     arithmetic::Share,
     audit::{MAX_RANGE_TIMEOUT_S, first_votes, positions},
+    walk::DISPUTED_RATE,
 };
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
     pairs::Pairs,
+    public::range,
     sample::detection,
     scene::{Handed, Scene},
 };
@@ -65,10 +67,6 @@ pub struct Oracle {
     cases: BTreeMap<RangeId, Seen>,
     given: BTreeMap<Address, u128>,
     cuts: Cuts,
-}
-
-fn range(job: u64, seq: u32) -> RangeId {
-    RangeId { job: JobId(job), seq }
 }
 
 /// The most that a range can come to, base units.
@@ -194,7 +192,8 @@ impl Oracle {
                 let hit = places.iter().any(|place| wrong(place) == Some(true));
                 seen.hit = Some(hit);
                 let (count, units) = handed.faults();
-                if count != 0 {
+                // Nobody draws the leaf of a dispute.
+                if count != 0 && seen.rate != DISPUTED_RATE {
                     let leaves = handed.leaves.len() as u64;
                     let chance = detection(count, leaves, units, handed.units);
                     self.counts.hits.add(chance, hit);
@@ -262,6 +261,13 @@ impl Oracle {
         (1..first).fold(self.bought, |chance, _| chance.of(self.bought)).0
     }
 
+    /// Whether a range was audited as often as its rate says. A dispute is no matter of chance.
+    fn count_case(&mut self, id: RangeId) {
+        if let Some(seen) = self.cases.get(&id).filter(|seen| seen.rate != DISPUTED_RATE) {
+            self.counts.audits.add(seen.rate, seen.audited);
+        }
+    }
+
     fn read_job(&mut self, event: &JobBookEvents, scene: &Scene) {
         match event {
             JobBookEvents::RangeSubmitted(e) => {
@@ -281,15 +287,11 @@ impl Oracle {
                     self.counts.false_paid += 1;
                     self.counts.paid_for_nothing += u128::from(units) * facts.price;
                 }
-                if let Some(seen) = self.cases.get(&id) {
-                    self.counts.audits.add(seen.rate, seen.audited);
-                }
+                self.count_case(id);
             }
             JobBookEvents::RangeRejected(e) => {
                 let id = range(e.jobId, e.seq);
-                if let Some(seen) = self.cases.get(&id) {
-                    self.counts.audits.add(seen.rate, seen.audited);
-                }
+                self.count_case(id);
                 if scene.handed.get(&id).is_some_and(|handed| !handed.by_foe) {
                     self.counts.honest_unpaid += 1;
                     if !self.allowed.bought_votes && !self.allowed.idle_votes {

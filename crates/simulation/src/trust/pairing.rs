@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, aliases::U96};
 use alloy_sol_types::SolCall;
 use tilth_client::{
     audit::Millis,
-    mates::{Effect, Event, Part, Party, Role},
+    mates::{Effect, Event, Move, Part, Party, Role},
 };
 use tilth_contracts::{EntryState, ReplicaState, Replicas, Waiting};
 use tilth_protocol::{JobId, RangeId};
@@ -23,7 +23,11 @@ use super::{
 };
 use crate::farm::{FarmError, Receipt};
 
-/// What it has handed in as a primary.
+/// Whoever shows its root late does it so long before it would be too late, milliseconds: after half a minute at most its
+/// machine asks again.
+const LAST_MOMENT: Millis = 300_000;
+
+/// What it has handed in as a primary, or found as a mate.
 type Works = BTreeMap<RangeId, Work>;
 
 /// Who a provider is.
@@ -50,7 +54,7 @@ pub struct Pairing {
     sealer: Sealer,
     mates: Mates,
     /// What it has found as a mate; on disk.
-    copies: BTreeMap<RangeId, Found>,
+    copies: Works,
     /// Whether a transaction about a line is under way.
     queueing: bool,
     /// Jobs in which it was refused a place.
@@ -164,12 +168,20 @@ impl Pairing {
                     let sent = self.commit((range, part), &found, mind, scene)?;
                     (!sent).then_some(Event::Ended { range, done: true })
                 }
+                Effect::Reveal { role, .. } if self.holds_back((range, role), mind, scene)? => {
+                    Some(Event::Ended { range, done: false })
+                }
                 Effect::Reveal { role, found, .. } => {
                     if mind.shows(range, role, &scene.public) {
                         self.reveal((range, role), found, mind, scene);
                     }
                     // Silence otherwise: the machine waits for an end that does not come.
                     None
+                }
+                Effect::Post { role, .. } | Effect::Open { role, .. } => {
+                    let works = if role == Role::Primary { work } else { &self.copies };
+                    let sent = self.walk(&effect, works.get(&range), mind, scene);
+                    (!sent).then_some(Event::Ended { range, done: false })
                 }
                 Effect::Forget { .. } => {
                     self.copies.remove(&range);
@@ -198,6 +210,20 @@ impl Pairing {
         Ok(mind.draws(seen.lapses > 0 || seen.beacon.is_none()))
     }
 
+    /// Whether it does not show its root yet, because there is time.
+    fn holds_back(
+        &self,
+        (range, role): (RangeId, Role),
+        mind: &dyn ProviderMind,
+        scene: &mut Scene,
+    ) -> Result<bool, FarmError> {
+        if !mind.holds_back(range, role, &scene.public) {
+            return Ok(false);
+        }
+        let seen = scene.look_at_pair(range, self.mates.local(scene.now))?;
+        Ok(seen.now.saturating_add(LAST_MOMENT) < seen.due)
+    }
+
     /// As a mate: what it has found is there at once, or later, or never.
     fn run(
         &mut self,
@@ -206,16 +232,17 @@ impl Pairing {
         mind: &mut dyn ProviderMind,
         scene: &mut Scene,
     ) -> Option<Event> {
-        if let Some(found) = self.copies.get(&range) {
-            return Some(Event::Found { range, part, found: *found });
+        if let Some(work) = self.copies.get(&range) {
+            return Some(Event::Found { range, part, found: work.found() });
         }
         let truth = workload::leaves(range.job, part.from, part.count);
         let Scene { handed, random, .. } = scene;
         let hand_in = mind.replicate(range, &truth, handed.get(&range)?, random)?;
         let executed = hand_in.executed;
-        let found = Work::new(range.job, hand_in)?.found();
+        let work = Work::new(range.job, hand_in)?;
+        let found = work.found();
         self.executed += executed;
-        self.copies.insert(range, found);
+        self.copies.insert(range, work);
         let ends = scene.now + self.name.pace * u64::from(part.count);
         self.mates.later(ends, Event::Found { range, part, found });
         None
@@ -263,6 +290,35 @@ impl Pairing {
         scene.send(self.name.me, self.name.who, replicas, &call, What::Mate(range));
     }
 
+    /// Whether a move of a walk is under way: what it has found has such a place.
+    fn walk(
+        &self,
+        effect: &Effect,
+        work: Option<&Work>,
+        mind: &dyn ProviderMind,
+        scene: &mut Scene,
+    ) -> bool {
+        let range = effect.range();
+        let level = match effect {
+            Effect::Post { at, .. } => at.level,
+            _ => 0,
+        };
+        if !mind.walks(level) {
+            // Silence: the machine waits for an end that does not come.
+            return true;
+        }
+        let Some(made) = work.and_then(|work| Move::of(effect, &work.hand_in.leaves)) else {
+            return false;
+        };
+        let replicas = scene.farm.addresses().replicas;
+        let Name { me, who, .. } = self.name;
+        match made {
+            Move::Walk(call) => scene.send(me, who, replicas, &call, What::Mate(range)),
+            Move::Show(call) => scene.send(me, who, replicas, &call, What::Mate(range)),
+        }
+        true
+    }
+
     /// Waits where it wants to, and leaves where it does not; when a job is over, it wants its bond back.
     fn queue(&mut self, mind: &mut dyn ProviderMind, scene: &mut Scene) -> Result<(), FarmError> {
         self.free_from = None;
@@ -289,7 +345,7 @@ impl Pairing {
             match state {
                 EntryState::Nobody if wants => self.wait(job, scene),
                 EntryState::Left if wants && mind.comes_back() => self.wait(job, scene),
-                EntryState::Waiting | EntryState::Taken if !wants => self.leave(job, scene),
+                EntryState::Waiting if !wants => self.leave(job, scene),
                 EntryState::Left if is_bound => self.leave(job, scene),
                 _ => continue,
             }

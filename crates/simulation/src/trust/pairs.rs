@@ -9,13 +9,13 @@ use tilth_contracts::{
     ReplicaOutcome, Replicas::ReplicasEvents, Waiting::WaitingEvents,
 };
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::{arithmetic::ONE, replica::DRAW_SPAN_S};
+use tilth_verification::{
+    arithmetic::ONE,
+    replica::{DRAW_SPAN_S, MATE_DUTIES},
+    walk::DISPUTED_RATE,
+};
 
-use super::{cast::Side, counts::Counts, scene::Scene};
-
-/// Ranges that a mate has open in a job at most: `Parameters.MATE_DUTIES`. Who is drawn and has as many is asked for no
-/// more, and nobody is in its place.
-const MATE_DUTIES: u16 = 8;
+use super::{cast::Side, counts::Counts, public::range, scene::Scene};
 
 /// A provider's place on a job's line, as logs tell of it.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +48,10 @@ impl Line {
         self
     }
 
+    /// It has another range to do, and stays where it is.
     fn take(&mut self, number: u32) {
         if let Some(entry) = self.entries.get_mut(&number) {
-            entry.busy += 1;
-            if entry.state == EntryState::Waiting {
-                entry.state = EntryState::Taken;
-            }
+            entry.busy = entry.busy.saturating_add(1);
         }
     }
 
@@ -61,10 +59,12 @@ impl Line {
     fn give_back(&mut self, number: u32) {
         if let Some(entry) = self.entries.get_mut(&number) {
             entry.busy = entry.busy.saturating_sub(1);
-            if entry.state == EntryState::Taken && entry.busy == 0 {
-                entry.state = EntryState::Waiting;
-            }
         }
+    }
+
+    /// Whether it has as much to do as it may have.
+    fn is_full(&self, number: u32) -> bool {
+        self.entries.get(&number).is_some_and(|entry| entry.busy >= MATE_DUTIES)
     }
 }
 
@@ -80,9 +80,11 @@ struct Seen {
     mate: u32,
     /// All that were drawn.
     asked: Vec<u32>,
-    /// The chance that the first of them was a friend of its primary, billionths.
+    /// The chance that whoever was drawn first is a friend of its primary, billionths; asked or not.
     chance: Option<u32>,
     lapsed: bool,
+    /// Whether auditors vote on a leaf of it.
+    disputed: bool,
     outcome: Option<ReplicaOutcome>,
     /// Who was paid for it besides, what it got, and what of its part it did not get.
     paid: Option<(Address, u128, u128)>,
@@ -97,10 +99,6 @@ pub struct Pairs {
     people: Vec<(Address, Side, u128)>,
     lines: BTreeMap<JobId, Line>,
     ranges: BTreeMap<RangeId, Seen>,
-}
-
-fn range(job: u64, seq: u32) -> RangeId {
-    RangeId { job: JobId(job), seq }
 }
 
 impl Pairs {
@@ -145,7 +143,7 @@ impl Pairs {
             WaitingEvents::ProviderWaits(e) => {
                 let line = self.lines.entry(JobId(e.jobId)).or_default().at(time);
                 let busy = line.entries.get(&e.number).map_or(0, |entry| entry.busy);
-                let state = if busy == 0 { EntryState::Waiting } else { EntryState::Taken };
+                let state = EntryState::Waiting;
                 line.entries.insert(e.number, Entry { bond: e.bond.to(), state, busy });
             }
             WaitingEvents::ProviderLeft(e) => {
@@ -179,17 +177,7 @@ impl Pairs {
             }
             ReplicasEvents::MateDrawn(e) => self.draw(range(e.jobId, e.seq), e.number, time, scene),
             ReplicasEvents::NoMate(e) => {
-                let id = range(e.jobId, e.seq);
-                let fit = self.fit(id, scene).len();
-                let Some(seen) = self.ranges.get_mut(&id) else { return };
-                seen.lapsed = e.lapsed;
-                let mut entries =
-                    self.lines.get(&id.job).into_iter().flat_map(|l| l.entries.values());
-                let overworked = entries.any(|entry| entry.busy >= MATE_DUTIES);
-                let asked_nobody = seen.asked.is_empty() && !e.lapsed && time <= seen.until;
-                if asked_nobody && fit != 0 && !overworked {
-                    self.faults.push(format!("{id} has no mate, and {fit} would be fit"));
-                }
+                self.go_alone(range(e.jobId, e.seq), e.lapsed, time, scene);
             }
             ReplicasEvents::MateLost(e) => {
                 let id = range(e.jobId, e.seq);
@@ -199,6 +187,12 @@ impl Pairs {
                 self.lines.entry(id.job).or_default().at(time).give_back(e.number);
                 if self.is_honest(e.number) {
                     self.faults.push(format!("an honest mate of {id} lost its place: {e:?}"));
+                }
+            }
+            ReplicasEvents::LeafDisputed(e) => {
+                let id = range(e.jobId, e.seq);
+                if let Some(seen) = self.ranges.get_mut(&id) {
+                    seen.disputed = true;
                 }
             }
             ReplicasEvents::PrimaryLost(e) if self.is_honest(e.number) => {
@@ -236,14 +230,43 @@ impl Pairs {
             .collect()
     }
 
-    fn draw(&mut self, id: RangeId, number: u32, time: u64, scene: &Scene) {
-        let fit = self.fit(id, scene);
+    /// The chance that a friend is drawn of these, by their bonds, billionths.
+    fn chance(&self, fit: &BTreeMap<u32, u128>) -> u32 {
         let sum = |friends: bool| -> u128 {
             let counted = |number: &u32| !friends || !self.is_honest(*number);
             fit.iter().filter(|(number, _)| counted(number)).map(|(_, bond)| bond).sum()
         };
         let chance = sum(true) * u128::from(ONE.0) / sum(false).max(1);
-        self.lines.entry(id.job).or_default().at(time).take(number);
+        u32::try_from(chance).unwrap_or(ONE.0)
+    }
+
+    /// A range has no mate, or none any more.
+    fn go_alone(&mut self, id: RangeId, lapsed: bool, time: u64, scene: &Scene) {
+        let fit = self.fit(id, scene);
+        let chance = self.chance(&fit);
+        let line = self.lines.get(&id.job);
+        let is_full = fit.keys().any(|number| line.is_some_and(|line| line.is_full(*number)));
+        let Some(seen) = self.ranges.get_mut(&id) else { return };
+        seen.lapsed = lapsed;
+        if !seen.asked.is_empty() || lapsed || time > seen.until || fit.is_empty() {
+            return;
+        }
+        if is_full {
+            // Whoever was drawn has as much to do as it may have: a draw all the same, and no match.
+            seen.chance = Some(chance);
+        } else {
+            self.faults.push(format!("{id} has no mate, and {} would be fit", fit.len()));
+        }
+    }
+
+    fn draw(&mut self, id: RangeId, number: u32, time: u64, scene: &Scene) {
+        let fit = self.fit(id, scene);
+        let chance = self.chance(&fit);
+        let line = self.lines.entry(id.job).or_default().at(time);
+        if line.is_full(number) {
+            self.faults.push(format!("{number} is the mate of {id}, and has too much to do"));
+        }
+        line.take(number);
         let Some(seen) = self.ranges.get_mut(&id) else {
             return self.faults.push(format!("{id} has a mate and was never handed in"));
         };
@@ -253,7 +276,7 @@ impl Pairs {
             self.faults.push(text);
         }
         if seen.asked.is_empty() {
-            seen.chance = Some(u32::try_from(chance).unwrap_or(ONE.0));
+            seen.chance = Some(chance);
         }
         seen.asked.push(number);
         seen.mate = number;
@@ -287,11 +310,18 @@ impl Pairs {
         }
     }
 
-    /// A range's audit begins: after its replica, and where that says so in any case.
+    /// A range's audit begins: after its replica, and where that says so in any case; or a leaf is before the auditors, and
+    /// then that is its only case.
     fn begin(&mut self, id: RangeId, rate: u32) {
         let Some(seen) = self.ranges.get(&id) else { return };
-        let surely = seen.lapsed || seen.outcome == Some(ReplicaOutcome::Unequal);
-        if seen.outcome.is_none() || surely && rate != ONE.0 {
+        let is_right = match seen.outcome {
+            None => seen.disputed && rate == DISPUTED_RATE,
+            Some(ReplicaOutcome::Matched | ReplicaOutcome::Alone) => {
+                !seen.disputed && rate <= ONE.0 && (!seen.lapsed || rate == ONE.0)
+            }
+            Some(_) => false,
+        };
+        if !is_right {
             self.faults.push(format!("{id} is audited at {rate}, though {seen:?}"));
         }
     }

@@ -76,10 +76,36 @@ impl Play {
         self.tell(at, time, &Replicas::MateDrawn { jobId: 1, seq: 0, number, due });
     }
 
+    /// Nobody is its mate.
+    fn alone(&mut self, time: u64, lapsed: bool) {
+        let at = self.scene.farm.addresses().replicas;
+        let due = U40::ZERO;
+        self.tell(at, time, &Replicas::NoMate { jobId: 1, seq: 0, lapsed, due });
+    }
+
+    /// It is drawn for so many ranges.
+    fn work(&mut self, time: u64, number: u32, times: u16) {
+        for _ in 0..times {
+            self.due(time, 1);
+            self.draw(time, number);
+        }
+    }
+
+    fn free(&mut self, time: u64, number: u32, bond: u64) {
+        let at = self.scene.farm.addresses().waiting;
+        let bond = U96::from(bond);
+        self.tell(at, time, &Waiting::BondFreed { jobId: 1, number, bond });
+    }
+
     fn close(&mut self, time: u64, outcome: ReplicaOutcome) {
         let at = self.scene.farm.addresses().replicas;
         let outcome = outcome.into();
         self.tell(at, time, &Replicas::ReplicaClosed { jobId: 1, seq: 0, outcome });
+    }
+
+    fn dispute(&mut self) {
+        let at = self.scene.farm.addresses().replicas;
+        self.tell(at, 15, &Replicas::LeafDisputed { jobId: 1, seq: 0, position: 3 });
     }
 
     fn audit(&mut self, rate: u32) {
@@ -130,11 +156,87 @@ fn whoever_is_fit_may_be_drawn() {
         let mut play = Play::new(false);
         play.wait(9, 2, bond);
         play.due(11, 1);
-        let at = play.scene.farm.addresses().replicas;
-        let none = Replicas::NoMate { jobId: 1, seq: 0, lapsed: false, due: U40::ZERO };
-        play.tell(at, 14, &none);
+        play.alone(14, false);
         assert_eq!(play.pairs.faults.is_empty(), !fits, "nobody was drawn");
     }
+}
+
+#[test]
+fn nobody_has_more_to_do_than_it_can() {
+    let mut play = Play::new(false);
+    play.wait(9, 2, 50);
+    play.work(11, 2, MATE_DUTIES);
+    assert_eq!(play.pairs.faults, Vec::<String>::new());
+    play.work(11, 2, 1);
+    assert_eq!(play.pairs.faults.len(), 1);
+}
+
+#[test]
+fn only_who_is_fit_and_has_enough_to_do_is_why_nobody_is_asked() {
+    for (busy, duties, is_reason) in
+        [(2, MATE_DUTIES, true), (2, MATE_DUTIES - 1, false), (4, MATE_DUTIES, false)]
+    {
+        let mut play = Play::new(false);
+        // The last one would be fit for less.
+        for (number, bond) in [(2, 10), (3, 10), (4, 10)] {
+            play.wait(9, number, bond);
+        }
+        play.work(11, busy, duties);
+        play.wait(12, 4, 9);
+        play.due(14, 1);
+        play.alone(16, false);
+        assert_eq!(play.pairs.faults.is_empty(), is_reason, "{busy} {duties}");
+    }
+}
+
+#[test]
+fn where_the_beacon_lapsed_nobody_is_drawn_and_the_audit_is_sure() {
+    for (rate, is_right) in [(ONE.0, true), (ONE.0 - 1, false)] {
+        let mut play = Play::new(true);
+        play.wait(9, 2, 50);
+        play.due(11, 3);
+        play.alone(14, true);
+        play.close(15, ReplicaOutcome::Alone);
+        assert_eq!(play.pairs.faults, Vec::<String>::new(), "somebody fit waits, all the same");
+        assert_eq!(play.counts.matches.trials, 0, "no draw");
+        play.audit(rate);
+        assert_eq!(play.pairs.faults.is_empty(), is_right, "{rate}");
+    }
+}
+
+#[test]
+fn nobody_honest_loses_a_place_or_a_stake() {
+    for (number, is_right) in [(2, false), (3, true)] {
+        let mut play = Play::new(false);
+        play.wait(9, number, 50);
+        play.due(11, 1);
+        play.draw(14, number);
+        let at = play.scene.farm.addresses().replicas;
+        let lost = Replicas::MateLost { jobId: 1, seq: 0, number, why: 0, cut: 1 };
+        play.tell(at, 15, &lost);
+        assert_eq!(play.pairs.faults.is_empty(), is_right, "mate {number}");
+        let mut play = Play::new(false);
+        play.due(11, number);
+        play.tell(at, 15, &Replicas::PrimaryLost { jobId: 1, seq: 0, number, cut: 100 });
+        assert_eq!(play.pairs.faults.is_empty(), is_right, "primary {number}");
+    }
+}
+
+#[test]
+fn a_bond_is_free_when_nothing_is_due() {
+    for (closed, is_right) in [(1, false), (2, true)] {
+        let mut play = Play::new(false);
+        play.wait(9, 2, 50);
+        play.work(11, 2, 2);
+        for _ in 0..closed {
+            play.close(15, ReplicaOutcome::Matched);
+        }
+        play.free(16, 2, 50);
+        assert_eq!(play.pairs.faults.is_empty(), is_right, "{closed}");
+    }
+    let mut play = Play::new(false);
+    play.free(16, 2, 50);
+    assert_eq!(play.pairs.faults.len(), 1, "nobody's bond");
 }
 
 #[test]
@@ -152,6 +254,18 @@ fn a_forged_range_is_matched_as_often_as_its_friends_have_bonds() {
         assert_eq!(play.counts.replicas[usize::from(u8::from(outcome))], 1);
         assert_eq!(play.pairs.faults, Vec::<String>::new());
     }
+    // Nor is who was drawn with all that it may have.
+    let mut play = Play::new(true);
+    for (number, bond) in [(2, 30), (3, 10)] {
+        play.wait(9, number, bond);
+    }
+    play.work(11, 2, MATE_DUTIES);
+    play.due(14, 4);
+    play.alone(16, false);
+    play.close(17, ReplicaOutcome::Alone);
+    let matches = play.counts.matches;
+    assert_eq!((matches.trials, matches.came, matches.expected), (1, 0, 250_000_000));
+    assert_eq!(play.pairs.faults, Vec::<String>::new());
     // Of honest work there is nothing to count.
     let mut play = Play::new(false);
     play.wait(9, 3, 15);
@@ -162,19 +276,26 @@ fn a_forged_range_is_matched_as_often_as_its_friends_have_bonds() {
 }
 
 #[test]
-fn who_was_drawn_is_on_the_line_again_when_its_range_is_closed() {
-    for (again, is_on_it) in [(14, false), (15, false), (16, true)] {
-        let mut play = Play::new(false);
-        play.wait(9, 2, 50);
-        play.due(11, 1);
-        play.draw(13, 2);
-        if again > 14 {
-            play.close(15, ReplicaOutcome::Matched);
-        }
+fn who_was_drawn_stays_on_the_line_and_who_has_left_comes_back_to_it_with_its_duties() {
+    let mut play = Play::new(false);
+    play.wait(9, 2, 50);
+    play.due(11, 1);
+    play.draw(13, 2);
+    for again in [14, 18] {
         play.due(again, 1);
         play.draw(again + 3, 2);
-        assert_eq!(play.pairs.faults.is_empty(), is_on_it, "{again}");
+        assert_eq!(play.pairs.faults, Vec::<String>::new(), "{again}");
     }
+    let at = play.scene.farm.addresses().waiting;
+    play.tell(at, 22, &Waiting::ProviderLeft { jobId: 1, number: 2 });
+    play.due(23, 1);
+    play.draw(24, 2);
+    assert_eq!(play.pairs.faults.len(), 1, "it has left");
+    play.wait(25, 2, 50);
+    play.work(26, 2, MATE_DUTIES - 4);
+    assert_eq!(play.pairs.faults.len(), 1);
+    play.work(26, 2, 1);
+    assert_eq!(play.pairs.faults.len(), 2, "what it has had to do before counts");
 }
 
 #[test]
@@ -203,20 +324,27 @@ fn mates_are_paid_as_their_primaries_but_for_audits() {
 }
 
 #[test]
-fn unequal_roots_are_audited_for_sure_and_nothing_before_it_is_closed() {
-    for (outcome, rate, is_right) in [
-        (Some(ReplicaOutcome::Matched), 1, true),
-        (Some(ReplicaOutcome::Unequal), ONE.0, true),
-        (Some(ReplicaOutcome::Unequal), ONE.0 - 1, false),
-        (None, ONE.0, false),
+fn a_leaf_is_disputed_before_it_is_closed_and_all_else_is_audited_after_it() {
+    for (outcome, disputed, rate, is_right) in [
+        (Some(ReplicaOutcome::Matched), false, 1, true),
+        (Some(ReplicaOutcome::Alone), false, 1, true),
+        (Some(ReplicaOutcome::Alone), true, 1, false),
+        (Some(ReplicaOutcome::Unequal), false, ONE.0, false),
+        (None, false, ONE.0, false),
+        (None, false, DISPUTED_RATE, false),
+        (None, true, ONE.0, false),
+        (None, true, DISPUTED_RATE, true),
     ] {
         let mut play = Play::new(false);
         play.wait(9, 2, 50);
         play.due(11, 3);
         play.draw(14, 2);
+        if disputed {
+            play.dispute();
+        }
         outcome.into_iter().for_each(|outcome| play.close(15, outcome));
         play.audit(rate);
-        assert_eq!(play.pairs.faults.is_empty(), is_right, "{outcome:?} {rate}");
+        assert_eq!(play.pairs.faults.is_empty(), is_right, "{outcome:?} {disputed} {rate}");
     }
     // Two that are honest find the same.
     let mut play = Play::new(false);

@@ -289,7 +289,8 @@ impl Provider {
                 self.refused.insert(job, scene.moment());
                 continue;
             }
-            let call = JobBook::claimCall { jobId: job.0, want: u32::MAX, minPrice: U96::ZERO };
+            let want = self.mind.asks_for(&scene.public);
+            let call = JobBook::claimCall { jobId: job.0, want, minPrice: U96::ZERO };
             scene.send(self.me, self.who, book, &call, What::Claim(job));
             self.claiming = true;
             return Ok(());

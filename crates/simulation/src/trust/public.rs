@@ -55,6 +55,8 @@ pub struct Replica {
     pub mate: u32,
     /// Whether its mate is not drawn yet.
     pub sealed: bool,
+    /// Whether it is closed.
+    pub over: bool,
 }
 
 /// All that logs told so far.
@@ -78,7 +80,8 @@ pub struct Public {
     pub mates: Vec<(JobId, mates::Event)>,
 }
 
-fn range(job: u64, seq: u32) -> RangeId {
+/// A range as logs name it.
+pub(super) fn range(job: u64, seq: u32) -> RangeId {
     RangeId { job: JobId(job), seq }
 }
 
@@ -168,7 +171,7 @@ impl Public {
         match event {
             ReplicasEvents::MateDue(e) => {
                 let id = range(e.jobId, e.seq);
-                let due = Replica { primary: e.provider, mate: 0, sealed: true };
+                let due = Replica { primary: e.provider, mate: 0, sealed: true, over: false };
                 self.replicas.insert(id, due);
                 id
             }
@@ -177,8 +180,18 @@ impl Public {
             ReplicasEvents::NoMate(e) => self.mate(range(e.jobId, e.seq), 0),
             ReplicasEvents::MateCommitted(e) => range(e.jobId, e.seq),
             ReplicasEvents::RootShown(e) => range(e.jobId, e.seq),
+            ReplicasEvents::WalkStep(e) => range(e.jobId, e.seq),
+            ReplicasEvents::NodesPosted(e) => range(e.jobId, e.seq),
+            ReplicasEvents::LeafShown(e) => range(e.jobId, e.seq),
+            ReplicasEvents::LeafDisputed(e) => range(e.jobId, e.seq),
             ReplicasEvents::PrimaryLost(e) => range(e.jobId, e.seq),
-            ReplicasEvents::ReplicaClosed(e) => range(e.jobId, e.seq),
+            ReplicasEvents::ReplicaClosed(e) => {
+                let id = range(e.jobId, e.seq);
+                if let Some(found) = self.replicas.get_mut(&id) {
+                    found.over = true;
+                }
+                id
+            }
         }
     }
 

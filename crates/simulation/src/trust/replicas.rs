@@ -6,10 +6,11 @@ use tilth_client::{
     mates::{Effect, Part, View},
 };
 use tilth_contracts::{
-    JobBook, RangeState, ReplicaOutcome, ReplicaState, Replicas, SoloRandomness, Waiting,
-    WaitingEntry,
+    AuditOutcome, Audits, JobBook, RangeState, ReplicaOutcome, ReplicaState, Replicas,
+    SoloRandomness, Waiting, WaitingEntry,
 };
 use tilth_protocol::{JobId, RangeId};
+use tilth_verification::walk::Place;
 
 use super::scene::{Actor, Scene, What};
 use crate::farm::FarmError;
@@ -38,6 +39,7 @@ impl Scene {
         };
         let state = ReplicaState::try_from(pair.state).unwrap_or(ReplicaState::None);
         let outcome = ReplicaOutcome::try_from(pair.outcome).unwrap_or(ReplicaOutcome::Open);
+        let decided = state == ReplicaState::Disputed && self.is_decided(id)?;
         // Before the draw, which notes it, a value can come and go with the blocks.
         let (beacon, lapses) = self.beacon(pair.round, state != ReplicaState::Sealed)?;
         let over = self.public.ranges.get(&id).map(|range| range.state);
@@ -50,6 +52,8 @@ impl Scene {
             primary: pair.primary,
             mate: pair.mate,
             shown: pair.shown,
+            at: Place { level: u32::from(pair.level), index: pair.index },
+            decided,
             tries: pair.tries,
             beacon: (!beacon.is_zero()).then_some(beacon),
             lapses,
@@ -58,6 +62,15 @@ impl Scene {
             next: self.farm.now.saturating_mul(1_000).max(local),
             range_over: matches!(over, Some(RangeState::Settled | RangeState::Rejected)),
         })
+    }
+
+    /// Whether auditors have decided about a range.
+    fn is_decided(&mut self, id: RangeId) -> Result<bool, FarmError> {
+        let audits = self.farm.addresses().audits;
+        let call = Audits::auditCaseCall { jobId: id.job.0, seq: id.seq };
+        let case = self.farm.read(audits, &call)?;
+        let outcome = AuditOutcome::try_from(case.outcome).unwrap_or(AuditOutcome::Open);
+        Ok(outcome != AuditOutcome::Open)
     }
 
     /// The value of a beacon's round, zero if there is none, and how often it lapsed. What is `noted` stays.
@@ -93,8 +106,8 @@ impl Scene {
         Ok(entry)
     }
 
-    /// Sends what anybody may do about a replica; `false` if the effect is another.
-    pub fn send_about_pair(&mut self, by: Actor, from: Address, effect: &Effect) -> bool {
+    /// Sends what anybody may do about a replica, if the effect is that.
+    pub fn send_about_pair(&mut self, by: Actor, from: Address, effect: &Effect) {
         let at = *self.farm.addresses();
         let id = effect.range();
         let (job_id, seq, what) = (id.job.0, id.seq, What::Mate(id));
@@ -111,8 +124,11 @@ impl Scene {
                 let call = Replicas::advanceCall { jobId: job_id, seq };
                 self.send(by, from, at.replicas, &call, what);
             }
-            _ => return false,
+            Effect::Conclude { .. } => {
+                let call = Replicas::concludeCall { jobId: job_id, seq };
+                self.send(by, from, at.replicas, &call, what);
+            }
+            _ => {}
         }
-        true
     }
 }

@@ -12,6 +12,8 @@ use super::automaton::{Automaton, Place, Reach};
 
 /// Bytes that have to be tokens by themselves, so that whatever has been said can be brought to an end.
 pub(super) const NEEDED: &[u8] = b"{}[]:,\"0truefalsn";
+/// Those that have to be tokens as well for whole numbers within bounds.
+pub(super) const NEEDED_IN_BOUNDS: &[u8] = b"-0123456789";
 /// Tokens of all sets together that are kept: 16 MiB. Within a text nearly all of a vocabulary may follow, and the
 /// largest have 2^18.
 const MOST_KEPT: usize = 1 << 22;
@@ -96,12 +98,10 @@ impl Lexicon {
         let tokens = (0..u32::try_from(vocabulary).ok()?).filter(says);
         let all: Vec<(Box<[u8]>, u32)> =
             tokens.map(|token| (tokenizer.token(token).into(), token)).collect();
-        let has = |byte: u8| all.iter().any(|(bytes, _)| **bytes == [byte]);
+        let lexicon = Self::of(all);
         // Of a character whose first bytes were said the others can be.
-        if !NEEDED.iter().copied().chain(0x80..=0xbf).all(has) {
-            return None;
-        }
-        Some(Self::of(all))
+        let mut needed = NEEDED.iter().copied().chain(0x80..=0xbf);
+        needed.all(|byte| lexicon.has(byte)).then_some(lexicon)
     }
 
     pub(super) fn of(all: Vec<(Box<[u8]>, u32)>) -> Self {

@@ -8,8 +8,8 @@ use super::*;
 use crate::infer::{
     json::{AnyObject, Json},
     shape::{
-        At,
-        tests::{GOOD, deep, deepest, draws, example, renamed},
+        At, Shape,
+        tests::{GOOD, bounded_schema, deep, deepest, draws, example, renamed},
     },
 };
 
@@ -167,6 +167,36 @@ fn tokens_in_a_schema_are_judged_as_each_by_itself() {
         }
     }
     assert!(places > 1000, "{places}");
+}
+
+/// Tokens of several digits, and of some with what comes behind a number.
+#[test]
+fn tokens_in_a_number_with_bounds_are_judged_as_each_by_itself() {
+    let more = r#"
+        00 12 30 31 99 300 301 -5 -6 5} 0, 300} 30," :- :3 9007199254740991 740991} 740992}
+    "#;
+    let more = more.split_ascii_whitespace().map(|text| Box::<[u8]>::from(text.as_bytes()));
+    let more = more.zip(10_000..);
+    let (_, model) = lexicon();
+    let known: Vec<(Box<[u8]>, u32)> = said(&model).chain(more).collect();
+    let lexicon = Lexicon::of(known.clone());
+    let shape = Shape::new(bounded_schema());
+    let numbers = ["-5", "0", "300", "29", "9"];
+    let wide = ["9007199254740991", "-9007199254740990", "12345", "null"];
+    for text in numbers.iter().flat_map(|n| wide.map(|m| format!("{{\"n\":{n},\"m\":{m}}}"))) {
+        let mut at = shape.begin();
+        for byte in text.bytes() {
+            let found = lexicon.allowed(&shape, at);
+            assert_eq!(found[..], alone(&shape, at, &known)[..], "{text}: {at:?}");
+            assert!(!found.is_empty());
+            at = shape.with(at, byte).unwrap();
+        }
+        assert!(shape.is_whole(at), "{text}");
+    }
+    // However many numbers there are.
+    let begun = |number: &str| after_all(&shape, &format!("{{\"n\":1,\"m\":{number}"));
+    let (one, other) = (begun("4821"), begun("1399"));
+    assert!(Arc::ptr_eq(&lexicon.allowed(&shape, one), &lexicon.allowed(&shape, other)));
 }
 
 /// Deeper than any token closes: of what is open only the innermost is looked at.

@@ -17,7 +17,7 @@ use tilth_tensor::{
 
 use super::{
     json::AnyObject,
-    lexicon::{Held, Lexicon},
+    lexicon::{Held, Lexicon, NEEDED_IN_BOUNDS},
     mapping::Mapping,
     prompt,
     shape::Shape,
@@ -99,9 +99,10 @@ impl Loaded {
             infer::Form::JsonObject => Some(Some(Box::new(Held::new(self.lexicon()?, AnyObject)))),
             infer::Form::Schema(schema) => {
                 let lexicon = self.lexicon()?;
-                // Or a key might be begun that nothing can end.
-                let mut literals = schema.literals().flat_map(str::bytes);
-                if !literals.all(|byte| lexicon.has(byte)) {
+                // Or a key, or a number, might be begun that nothing can end.
+                let digits = if schema.has_bounds() { NEEDED_IN_BOUNDS } else { &[] };
+                let literals = schema.literals().flat_map(str::bytes);
+                if !literals.chain(digits.iter().copied()).all(|byte| lexicon.has(byte)) {
                     return None;
                 }
                 let shape = Shape::new((**schema).clone());
@@ -153,7 +154,7 @@ mod tests {
     use tilth_tensor::import::{Family, synthetic};
 
     use super::*;
-    use crate::infer::shape::tests::example_schema;
+    use crate::infer::shape::tests::{bounded_schema, example_schema};
 
     #[test]
     fn a_schema_needs_each_byte_of_its_keys_and_texts_as_a_token() {
@@ -167,6 +168,21 @@ mod tests {
             let fewer = Loaded::of(&blob).unwrap();
             fewer.lexicon.set(Some(Arc::new(all.without(byte)))).unwrap();
             assert!(fewer.form(&form).is_none() && fewer.form(&infer::Form::JsonObject).is_some());
+        }
+    }
+
+    #[test]
+    fn bounds_of_numbers_need_every_digit_as_a_token() {
+        let blob = Blob::open(Arc::new(synthetic(Family::Llama, 1).unwrap())).unwrap();
+        let [bounded, free] = [bounded_schema(), example_schema()]
+            .map(|schema| infer::Form::Schema(Box::new(schema)));
+        let all = Loaded::of(&blob).unwrap();
+        assert!(all.form(&bounded).is_some());
+        for byte in *b"-7" {
+            let fewer = Loaded::of(&blob).unwrap();
+            let without = all.lexicon().unwrap().without(byte);
+            fewer.lexicon.set(Some(Arc::new(without))).unwrap();
+            assert!(fewer.form(&bounded).is_none() && fewer.form(&free).is_some());
         }
     }
 }

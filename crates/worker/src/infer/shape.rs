@@ -7,11 +7,12 @@
 
 use tilth_protocol::infer::{
     Hash,
-    schema::{Field, Kind, MAX_NESTED, Node, Schema},
+    schema::{Bounds, Field, Kind, MAX_NESTED, Node, Schema},
 };
 
 use super::{
     automaton::{Automaton, Place, Reach},
+    digits::Digits,
     json::{Letter, Number},
 };
 
@@ -76,6 +77,11 @@ enum State {
     Number {
         at: Number,
         whole: bool,
+    },
+    /// In a whole number within bounds.
+    Bounded {
+        node: u8,
+        at: Digits,
     },
     Whole,
 }
@@ -180,6 +186,13 @@ impl Shape {
         }
     }
 
+    fn bounds(&self, node: u8) -> Option<Bounds> {
+        match self.kind(node)? {
+            Kind::Bounded(bounds) => Some(*bounds),
+            _ => None,
+        }
+    }
+
     /// Behind the mark that begins a key.
     fn key(&self, at: At) -> Option<At> {
         let (node, fields, next) = self.object(at)?;
@@ -248,6 +261,9 @@ impl Shape {
             (Kind::String, b'"') => State::Text(Letter::First),
             (Kind::Number, _) => number(false)?,
             (Kind::Integer, _) => number(true)?,
+            (Kind::Bounded(bounds), _) => {
+                State::Bounded { node, at: Digits::begin(*bounds, byte)? }
+            }
             (Kind::Boolean, b't') => State::Word(b"rue"),
             (Kind::Boolean, b'f') => State::Word(b"alse"),
             _ => return None,
@@ -287,6 +303,14 @@ impl Automaton for Shape {
                 None if number.may_end() => self.with(at.to(State::After), byte),
                 None => None,
             },
+            (State::Bounded { node, at: digits }, byte) => {
+                let bounds = self.bounds(node)?;
+                match digits.with(bounds, byte) {
+                    Some(digits) => Some(at.to(State::Bounded { node, at: digits })),
+                    None if digits.may_end(bounds) => self.with(at.to(State::After), byte),
+                    None => None,
+                }
+            }
             (State::Begin, b'{') => at.opened(WHOLE, State::KeyOrEnd),
             (State::Begin, _) => None,
             (_, b' ' | b'\n' | b'\r' | b'\t') => at.blank(),

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::infer::lexicon::NEEDED;
+use crate::infer::lexicon::{NEEDED, NEEDED_IN_BOUNDS};
 
 fn plain(kind: Kind) -> Node {
     Node { kind, or_null: false }
@@ -69,14 +69,15 @@ fn any_schema(draw: &mut impl FnMut(usize) -> usize) -> Schema {
         let first = u8::try_from(nodes.len()).unwrap();
         for _ in 0..inside {
             let ends = depths[number] > 5 || nodes.len() > 20;
-            let kind = match draw(if ends { 6 } else { 10 }) {
+            let kind = match draw(if ends { 7 } else { 11 }) {
                 0 => some_texts(&TEXTS, draw),
                 1 => Kind::String,
                 2 => Kind::Number,
                 3 => Kind::Integer,
                 4 => Kind::Boolean,
                 5 => Kind::Null,
-                6 | 7 => Kind::Array(0),
+                6 => some_bounds(draw),
+                7 | 8 => Kind::Array(0),
                 _ => Kind::Object(vec![]),
             };
             nodes.push(Node { kind, or_null: draw(3) == 0 });
@@ -103,6 +104,18 @@ fn some_texts(all: &[&str], draw: &mut impl FnMut(usize) -> usize) -> Kind {
     texts(&all[all.len() - count..])
 }
 
+fn some_bounds(draw: &mut impl FnMut(usize) -> usize) -> Kind {
+    let ends =
+        [i64::MIN, 1 - (1 << 53), -1000, -37, -1, 0, 1, 9, 10, 255, 1 << 53, i64::MAX].map(Some);
+    let (one, other) = (draw(ends.len()), draw(ends.len()));
+    let (least, most) = (ends[one.min(other)], ends[one.max(other)]);
+    Kind::Bounded(match draw(4) {
+        0 => Bounds { least, most: None },
+        1 => Bounds { least: None, most },
+        _ => Bounds { least, most },
+    })
+}
+
 /// Whether a value is what a schema says, as those judge it who know no bytes.
 fn keeps(schema: &Schema, node: u8, value: &Value) -> bool {
     let Node { kind, or_null } = schema.node(node).unwrap();
@@ -120,6 +133,12 @@ fn keeps(schema: &Schema, node: u8, value: &Value) -> bool {
             found.iter().all(|value| keeps(schema, *items, value))
         }
         (Kind::Enum(texts), Value::String(found)) => texts.contains(found),
+        (Kind::Bounded(bounds), Value::Number(found)) => match found.as_i64() {
+            Some(number) => bounds.contains(number),
+            // Longer than any bound.
+            None if found.as_f64().unwrap() > 0.0 => bounds.most.is_none(),
+            None => bounds.least.is_none(),
+        },
         (Kind::String, Value::String(_))
         | (Kind::Number | Kind::Integer, Value::Number(_))
         | (Kind::Boolean, Value::Bool(_)) => true,
@@ -234,7 +253,8 @@ fn any_walk_in_any_schema_can_come_to_an_end_and_keeps_to_it() {
         let shape = if walk % 8 == 0 { example() } else { Shape::new(any_schema(&mut draw)) };
         let literals: Vec<u8> = shape.schema.literals().flat_map(str::bytes).collect();
         let is_token = |byte: u8| {
-            NEEDED.contains(&byte) || (0x80..=0xbf).contains(&byte) || literals.contains(&byte)
+            let needed = NEEDED.contains(&byte) || NEEDED_IN_BOUNDS.contains(&byte);
+            needed || (0x80..=0xbf).contains(&byte) || literals.contains(&byte)
         };
         let long = draw(120);
         let (mut at, mut text) = (shape.begin(), Vec::new());
@@ -296,6 +316,39 @@ fn all_fields_of_the_largest_object_may_come() {
     let all: Vec<String> = (1..64).map(|node| format!("\"{}\":null", key(node))).collect();
     assert!(is_whole(&shape, format!("{{{}}}", all.join(",")).as_bytes()));
     assert!(!is_whole(&shape, b"{\"k63\":null,\"k1\":null}"));
+}
+
+/// A whole number from -5 to 300, and maybe one as large as programs take them for whole ones.
+pub(crate) fn bounded_schema() -> Schema {
+    let safe = (1 << 53) - 1;
+    let few = Kind::Bounded(Bounds { least: Some(-5), most: Some(300) });
+    let many = Kind::Bounded(Bounds { least: Some(-safe), most: Some(safe) });
+    let fields = vec![field("n", 1, true), field("m", 2, false)];
+    let nodes = vec![plain(Kind::Object(fields)), plain(few), Node { kind: many, or_null: true }];
+    Schema::new(nodes).unwrap()
+}
+
+#[test]
+fn whole_numbers_keep_within_their_bounds() {
+    let shape = Shape::new(bounded_schema());
+    for good in [
+        r#"{"n":-5}"#,
+        r#"{"n": 0 }"#,
+        "{\"n\":300\n}",
+        r#"{"n":299,"m":null}"#,
+        r#"{"n":7,"m":-9007199254740991}"#,
+        r#"{"n":31,"m":9007199254740991}"#,
+    ] {
+        assert!(is_read(&shape, good.as_bytes()) && is_whole(&shape, good.as_bytes()), "{good}");
+    }
+    for bad in ["-6", "-0", "301", "3000", "007", "1.0", "1e2", "-", "", "null", "\"1\"", "1 2"] {
+        let bad = format!("{{\"n\":{bad}}}");
+        assert!(!is_whole(&shape, bad.as_bytes()), "{bad}");
+    }
+    for bad in ["9007199254740992", "-9007199254740992", "10000000000000000"] {
+        let bad = format!("{{\"n\":1,\"m\":{bad}}}");
+        assert!(!is_whole(&shape, bad.as_bytes()), "{bad}");
+    }
 }
 
 /// Not the [`example`]: its first key is another.

@@ -3,7 +3,7 @@ use std::{io::Cursor, path::PathBuf};
 use tilth_protocol::{
     infer::{
         End, Form, Message, Piece, Prompt, Said, Schema,
-        schema::{Field, Kind, Node},
+        schema::{Bounds, Field, Kind, Node},
     },
     worker::write_frame,
 };
@@ -245,4 +245,33 @@ fn answers_that_are_to_keep_to_a_schema_do_or_are_cut_off_before_they_could() {
     // The same alone.
     let alone = talk(vec![orders[0].clone(), orders[3].clone()], |found| ended(found, 1));
     assert_eq!(answer(&alone, 2), answer(&found, 2));
+}
+
+#[test]
+fn answers_keep_their_whole_numbers_within_the_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model(&folder);
+    let of = |bounds| {
+        let plain = |kind| Node { kind, or_null: false };
+        let field = Field { key: "n".into(), node: 1, required: true };
+        let nodes = vec![plain(Kind::Object(vec![field])), plain(Kind::Bounded(bounds))];
+        Form::Schema(Box::new(Schema::new(nodes).unwrap()))
+    };
+    let safe = (1_i64 << 53) - 1;
+    let all = [(-safe, safe), (17, 17), (-120, -105), (-3, 400), (1_000, 1_049), (0, 3)];
+    let mut orders = vec![load(&path)];
+    orders.extend((0..).zip(all).map(|(id, (least, most))| {
+        let form = of(Bounds { least: Some(least), most: Some(most) });
+        // The longest answer has one byte less, most of them white space.
+        let (most, temperature) = (160, 1 << 16);
+        let held = Parameters { most, temperature, seed: id, form, ..Parameters::default() };
+        ask(id, "x", held)
+    }));
+    let found = talk(orders, |found| ended(found, all.len()));
+    for (id, (least, most)) in (0..).zip(all) {
+        let (_, text, end) = answer(&found, id);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let number = value["n"].as_i64().unwrap();
+        assert!(end == Some(End::Stop) && (least..=most).contains(&number), "{text:?}");
+    }
 }

@@ -4,6 +4,8 @@
 //! Both run eight sequences at once on all cores and let the others wait. Processor seconds are those of the whole
 //! machine without those of the client, so nothing else may run.
 
+use std::{cell::Cell, time::Instant};
+
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
@@ -60,20 +62,34 @@ struct Server<'a> {
     python: &'a str,
     url: String,
     key: String,
+    /// Questions asked so far: no two are alike, or what is kept of the first would answer the second.
+    asked: Cell<u32>,
 }
 
-impl Server<'_> {
+impl<'a> Server<'a> {
+    fn new(python: &'a str, url: String, key: String) -> Self {
+        Self { python, url, key, asked: Cell::new(0) }
+    }
+
     /// Asks `streams` at once for `tokens` each, `times` times.
     fn ask(&self, streams: u32, tokens: u32, times: u32) -> anyhow::Result<Seen> {
         let script = root().join("crates/xtask/src/bench/streams.py").display().to_string();
-        let numbers = [streams, tokens, times].map(|number| number.to_string());
-        let [streams, tokens, times] = numbers.each_ref().map(String::as_str);
+        let first = self.asked.get();
+        self.asked.set(first + streams * times);
+        let numbers = [streams, tokens, times, first].map(|number| number.to_string());
+        let [streams, tokens, times, first] = numbers.each_ref().map(String::as_str);
+        let args: [&str; 7] = [&script, &self.url, &self.key, streams, tokens, times, first];
         let before = machine_cpu()?;
-        let told = output(self.python, &[&script, &self.url, &self.key, streams, tokens, times])?;
+        let told = output(self.python, &args)?;
         let mut seen: Seen = serde_json::from_str(&told).with_context(|| told.clone())?;
         seen.machine = machine_cpu()? - before;
         ensure!(seen.tokens > 0, "nothing was answered: {:?}", seen.faults);
         Ok(seen)
+    }
+
+    /// The first answers warm caches and connections, and count for nothing.
+    fn warm_up(&self) -> anyhow::Result<()> {
+        self.ask(1, 8, 2).map(drop)
     }
 }
 
@@ -84,8 +100,6 @@ struct Measured {
 }
 
 fn measured(server: &Server<'_>) -> anyhow::Result<Measured> {
-    // The first answers warm caches and connections.
-    server.ask(1, 8, 2)?;
     let alone = server.ask(1, 128, 8)?;
     let many = server.ask(STREAMS, 64, 1)?;
     Ok(Measured { alone, many })
@@ -100,7 +114,9 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
         )?;
         let address = server.first_line()?;
         let url = format!("{}/v1", address.trim());
-        measured(&Server { python: &prepared.python, url, key: "none".into() })?
+        let server = Server::new(&prepared.python, url, "none".into());
+        server.warm_up()?;
+        measured(&server)?
     };
     let dir = tempdir()?;
     let mut up = Running::start(
@@ -125,20 +141,21 @@ pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let key = ["gateway", "key", "create", "bench", "--budget", "1000", "--json", "--dir", &dir];
     let key: serde_json::Value = serde_json::from_str(&output(&built("tilth"), &key)?)?;
     let key = key["key"].as_str().context("no key")?.to_owned();
-    let server = Server { python: &prepared.python, url, key };
-    let (idle, wall) = (process_cpu(up.pid())?, std::time::Instant::now());
+    let server = Server::new(&prepared.python, url, key);
+    let (idle, wall) = (process_cpu(up.pid())?, Instant::now());
     std::thread::sleep(std::time::Duration::from_secs(10));
     let idle = (process_cpu(up.pid())? - idle) / wall.elapsed().as_secs_f64();
-    server.ask(1, 8, 2)?;
-    let before = process_cpu(up.pid())?;
+    server.warm_up()?;
+    let (before, wall) = (process_cpu(up.pid())?, Instant::now());
     let ours = measured(&server)?;
-    let spent = process_cpu(up.pid())? - before;
+    // Starting the client takes time, too, in which the farm does what it does when nobody asks.
+    let spent = process_cpu(up.pid())? - before - idle * wall.elapsed().as_secs_f64();
     drop(up);
     std::fs::remove_dir_all(&dir)?;
     shown(report, &ours, &theirs);
     let (alone, many) = (&ours.alone, &ours.many);
-    let tokens = f64::from(alone.tokens + many.tokens + 16);
-    let farm = (spent - idle * (alone.wall + many.wall)) / tokens;
+    let tokens = f64::from(alone.tokens + many.tokens);
+    let farm = spent / tokens;
     let all = (alone.machine - alone.client + many.machine - many.client) / tokens;
     report.line(
         "gateway, provider and chain, per token",

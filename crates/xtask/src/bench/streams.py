@@ -1,4 +1,6 @@
-"""Asks a server that speaks the OpenAI API, some streams at once: streams.py URL KEY STREAMS TOKENS TIMES
+"""Asks a server that speaks the OpenAI API, some streams at once: streams.py URL KEY STREAMS TOKENS TIMES FIRST
+
+FIRST is the number of the first question: whoever calls this again goes on counting.
 
 Prints one line of JSON: how many answers came whole and how many did not, their tokens as the server counts them, the
 times to the first token and from there to the end, and the processor seconds that this program took itself.
@@ -11,8 +13,8 @@ import threading
 import time
 import urllib.parse
 
-url, key, streams, tokens, times = sys.argv[1:]
-streams, tokens, times = int(streams), int(tokens), int(times)
+url, key, *numbers = sys.argv[1:]
+streams, tokens, times, first_number = map(int, numbers)
 url = urllib.parse.urlparse(url)
 headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 whole, faults = [], []
@@ -72,7 +74,7 @@ def tried(number):
 model = only_model()
 started = time.perf_counter()
 for time_ in range(times):
-    threads = [threading.Thread(target=tried, args=(time_ * streams + i,)) for i in range(streams)]
+    threads = [threading.Thread(target=tried, args=(first_number + time_ * streams + i,)) for i in range(streams)]
     for thread in threads:
         thread.start()
     for thread in threads:
