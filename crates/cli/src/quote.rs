@@ -193,6 +193,7 @@ mod tests {
             max_failures: 0,
             audited,
             replicas,
+            keep_s: None,
             required_class: 0,
             min_vram_mib: 0,
         }

@@ -334,8 +334,7 @@ async fn show_open(
     status: watch::Sender<Status>,
 ) {
     loop {
-        let open =
-            [&mut audits, &mut replicas, &mut kept].map(|open| *open.borrow_and_update());
+        let open = [&mut audits, &mut replicas, &mut kept].map(|open| *open.borrow_and_update());
         // What is not held costs less than the stake, and later.
         let all = open[0].zip(open[1]).map(|(audits, replicas)| audits.saturating_add(replicas));
         status.send_if_modified(|status| {

@@ -276,9 +276,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn who_is_excluded_holds_nothing(n: u32, stakes in prop::collection::vec(0_u128..90, 1..20), out in 0_usize..20) {
-            let line: Vec<_> =
-                stakes.iter().enumerate().map(|(owner, stake)| Person { owner, stake: *stake }).collect();
+        fn who_is_excluded_holds_nothing(
+            n: u32,
+            stakes in prop::collection::vec(0_u128..90, 1..20),
+            out in 0_usize..20,
+        ) {
+            let person = |(owner, stake): (usize, &u128)| Person { owner, stake: *stake };
+            let line: Vec<_> = stakes.iter().enumerate().map(person).collect();
             let holders = named(seed(n), &line, |owner| *owner == out);
             prop_assert!(holders.iter().all(|place| *place != out && stakes[*place] > 0));
             let anybody = stakes.iter().enumerate().any(|(owner, stake)| owner != out && *stake > 0);

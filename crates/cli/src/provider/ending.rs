@@ -214,7 +214,10 @@ mod tests {
         assert!(lines[0].contains("before it has seen"), "{lines:?}");
         assert!(lines.len() == 2 && lines[1].starts_with("1 ranges are claimed"), "{lines:?}");
         let lines = Left { kept: 2, ..left }.lines();
-        assert!(lines.len() == 1 && lines[0].starts_with("2 ranges are to be fetched"), "{lines:?}");
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("2 ranges are to be fetched"),
+            "{lines:?}"
+        );
     }
 
     #[test]

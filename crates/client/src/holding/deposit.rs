@@ -79,7 +79,8 @@ impl Deposit {
         let prices = Prices::usual(least, max_mib, keep_seconds(keep)?);
         let each = prices.cost(least, max_mib);
         let ranges = likely_ranges(tasks, parallelism);
-        let amount = each.checked_mul(ranges.into()).filter(|all| *all <= MAX_AMOUNT).ok_or_else(|| {
+        let amount = each.checked_mul(ranges.into()).filter(|all| *all <= MAX_AMOUNT);
+        let amount = amount.ok_or_else(|| {
             Problem::new(
                 "to have the job kept costs too much",
                 format!("{each} base units a range of at most {max_mib} MiB"),
@@ -124,11 +125,7 @@ impl Deposit {
 
     /// What a client fills a job's deposit up to whose offer is not known here: as much again as was locked at first, by
     /// the prices that the chain has.
-    pub fn most_of(
-        prices: &Prices,
-        least: u128,
-        (tasks, parallelism): (u32, u16),
-    ) -> u128 {
+    pub fn most_of(prices: &Prices, least: u128, (tasks, parallelism): (u32, u16)) -> u128 {
         let ranges = u128::from(likely_ranges(tasks, parallelism)).saturating_mul(2);
         prices.cost(least, prices.max_mib).saturating_mul(ranges)
     }

@@ -86,8 +86,11 @@ pub struct Keeper<H> {
     hand: Arc<H>,
     machine: Machine,
     work: JoinSet<Event>,
-    /// Jobs that are kept and not over, as far as their openings were read.
+    /// Jobs that are kept, as far as their openings were read.
     kept: BTreeSet<JobId>,
+    /// What was handed in, with its block, in jobs of whose opening nothing was read before it: a node may not have had it
+    /// when it was asked, and then it still comes.
+    early: Vec<(u64, JobId, Event)>,
     /// The block in which each range was heard of first.
     heard: BTreeMap<RangeId, u64>,
     caught_up: bool,
@@ -114,6 +117,7 @@ impl<H: Hand> Keeper<H> {
             machine,
             work,
             kept: BTreeSet::new(),
+            early: Vec::new(),
             heard: BTreeMap::new(),
             caught_up: false,
             at_stake,
@@ -142,7 +146,7 @@ impl<H: Hand> Keeper<H> {
         if let Some(job) = self.post.job {
             scope = scope.job(job);
         }
-        self.keep_reading(Follow::new(&link, scope).spawn()).await
+        self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
     }
 
     async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {
@@ -150,7 +154,9 @@ impl<H: Hand> Keeper<H> {
             let wake = self.machine.next_wake();
             tokio::select! {
                 news = follow.next() => match news {
-                    Some(News::Logs { logs, to, at_head }) => self.read(&logs, to, at_head),
+                    Some(News::Logs { logs, to, certain, at_head }) => {
+                        self.read(&logs, (to, certain), at_head);
+                    }
                     Some(News::Rewound { expected, found }) => {
                         return Err(ChainError::Rewound { expected, found });
                     }
@@ -171,15 +177,18 @@ impl<H: Hand> Keeper<H> {
         }
     }
 
-    fn read(&mut self, logs: &[ReadLog], to: u64, at_head: bool) {
+    fn read(&mut self, logs: &[ReadLog], (to, certain): (u64, u64), at_head: bool) {
         for log in logs {
             let Some(block) = log.block_number else { continue };
-            let Some(event) = self.concerns(&log.inner) else { continue };
-            if let Event::Asked { range, .. } | Event::Signed { range, .. } = &event {
-                self.heard.entry(*range).or_insert(block);
+            for event in self.concerns(block, &log.inner) {
+                if let Event::Asked { range, .. } | Event::Signed { range, .. } = &event {
+                    self.heard.entry(*range).or_insert(block);
+                }
+                self.step(event);
             }
-            self.step(event);
         }
+        // Of no block before that is there still something to come.
+        self.early.retain(|(block, ..)| *block >= certain);
         if at_head && !self.caught_up {
             self.caught_up = true;
             self.step(Event::CaughtUp { head: to });
@@ -188,25 +197,39 @@ impl<H: Hand> Keeper<H> {
         let known: BTreeSet<_> = self.machine.cases().collect();
         self.heard.retain(|range, _| known.contains(range));
         let oldest = self.heard.values().min().copied();
-        let next = to.saturating_add(1);
-        self.hand.read_up_to(oldest.map_or(next, |oldest| oldest.min(next)));
+        self.hand.read_up_to(oldest.map_or(certain, |oldest| oldest.min(certain)));
     }
 
-    /// What a log says to the machine: nothing, if it is about a job that is not kept.
-    fn concerns(&mut self, log: &Log) -> Option<Event> {
+    /// What a log of this block says to the machine: nothing, if it is about a job that is not kept.
+    fn concerns(&mut self, block: u64, log: &Log) -> Vec<Event> {
         if let Ok(opened) = JobBook::JobOpened::decode_log(log) {
-            if opened.terms.kept {
-                self.kept.insert(JobId(opened.jobId));
+            return self.opened(JobId(opened.jobId), opened.terms.kept);
+        }
+        let Some(event) = heard(log) else { return Vec::new() };
+        let concerns = match &event {
+            Event::Submitted { range, .. } => {
+                let is_kept = self.kept.contains(&range.job);
+                if !is_kept {
+                    self.early.push((block, range.job, event.clone()));
+                }
+                is_kept
             }
-            return None;
-        }
-        let event = heard(log)?;
-        match &event {
-            Event::Submitted { range, .. } => self.kept.contains(&range.job).then_some(event),
             // Of a client there is one job, and the others need not know.
-            Event::JobOver => (self.post.party == Party::Client).then_some(event),
-            _ => Some(event),
+            Event::JobOver => self.post.party == Party::Client,
+            _ => true,
+        };
+        if concerns { vec![event] } else { Vec::new() }
+    }
+
+    /// Notes of which kind a job is; what was handed in in it before that was read.
+    fn opened(&mut self, job: JobId, is_kept: bool) -> Vec<Event> {
+        let early = self.early.extract_if(.., |(_, of, _)| *of == job);
+        let early: Vec<_> = early.map(|(_, _, event)| event).collect();
+        if !is_kept {
+            return Vec::new();
         }
+        self.kept.insert(job);
+        early
     }
 
     fn step(&mut self, event: Event) {

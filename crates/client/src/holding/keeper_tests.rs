@@ -11,10 +11,11 @@ use alloy::{
 use tilth_contracts::{Addresses, Holders, Terms};
 use tilth_protocol::Problem;
 
-use super::{super::moves::is_nothing_free, *};
-use crate::Link;
+use super::*;
+use crate::{Link, holding::moves::is_nothing_free};
 
 const US: Address = Address::repeat_byte(5);
+const NOTHING: [Event; 0] = [];
 const RANGE: RangeId = RangeId { job: JobId(7), seq: 3 };
 
 /// Has nothing to do, and remembers up to where was read.
@@ -48,6 +49,11 @@ fn keeper(party: Party) -> Keeper<Idler> {
     let account = Account::new(link, PrivateKeySigner::random());
     let post = Post { account, party, from_block: 0, job: None, most: 0 };
     Keeper::new(post, Arc::new(Idler::default()))
+}
+
+/// A log as it is read.
+fn read(block: u64, log: Log) -> ReadLog {
+    ReadLog { inner: log, block_number: Some(block), ..ReadLog::default() }
 }
 
 fn log<E: SolEvent>(event: &E) -> Log {
@@ -113,11 +119,27 @@ async fn ranges_that_cannot_be_seen_any_more_end_with_an_error() {
 #[tokio::test]
 async fn only_ranges_of_kept_jobs_concern_a_provider() {
     let mut keeper = keeper(Party::Provider(US));
-    assert_eq!(keeper.concerns(&opened(7, true)), None);
-    assert_eq!(keeper.concerns(&opened(8, false)), None);
+    assert_eq!(keeper.concerns(3, &opened(7, true)), NOTHING);
+    assert_eq!(keeper.concerns(3, &opened(8, false)), NOTHING);
     let due = Event::Submitted { range: RANGE, provider: US };
-    assert_eq!(keeper.concerns(&submitted(7)), Some(due));
-    assert_eq!(keeper.concerns(&submitted(8)), None);
+    assert_eq!(keeper.concerns(4, &submitted(7)), [due]);
+    assert_eq!(keeper.concerns(4, &submitted(8)), NOTHING);
+}
+
+/// A node that did not have it when it was asked says it later.
+#[tokio::test]
+async fn a_range_is_not_missed_because_its_job_is_heard_of_later() {
+    let mut keeper = keeper(Party::Provider(US));
+    let following = |keeper: &Keeper<Idler>| keeper.machine.cases().collect::<Vec<_>>();
+    keeper.read(&[read(40, submitted(7)), read(40, submitted(8))], (50, 30), true);
+    assert!(following(&keeper).is_empty());
+    keeper.read(&[read(35, opened(8, false))], (50, 30), true);
+    keeper.read(&[read(35, opened(7, true))], (50, 30), true);
+    assert_eq!(following(&keeper), [RANGE]);
+    assert!(keeper.early.is_empty());
+    // Whatever is still to come is younger than this one.
+    keeper.read(&[read(60, submitted(9))], (70, 61), true);
+    assert!(keeper.early.is_empty());
 }
 
 /// A holder that is started again must hear of everything that it still has to keep.
@@ -133,14 +155,11 @@ async fn what_is_followed_is_read_again_at_the_next_start() {
         asked: 1,
         reserved: U96::from(9),
     };
-    let read = |block: u64, log: Log| ReadLog {
-        inner: log,
-        block_number: Some(block),
-        ..ReadLog::default()
-    };
-    keeper.read(&[read(40, log(&asked))], 50, false);
+    keeper.read(&[], (39, 30), false);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 30, "what is to be read twice is not read yet");
+    keeper.read(&[read(40, log(&asked))], (50, 45), false);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40);
-    keeper.read(&[], 60, true);
+    keeper.read(&[], (60, 61), true);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
     assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
 }

@@ -55,7 +55,10 @@ fn ended(party: Party, deeds: Vec<Deed>, cases: usize) -> Result<World, TestCase
 
 proptest! {
     #[test]
-    fn a_provider_asks_until_it_is_held_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..8) {
+    fn a_provider_asks_until_it_is_held_whatever_happens(
+        deeds in prop::collection::vec(deed(), 0..120),
+        cases in 1_usize..8,
+    ) {
         let world = ended(Party::Provider(PROVIDER), deeds, cases)?;
         for (case, shown) in world.cases.iter().zip(&world.shown) {
             if case.state == HoldState::Held {
@@ -65,7 +68,10 @@ proptest! {
     }
 
     #[test]
-    fn a_holder_signs_for_what_it_has_and_keeps_it_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..8) {
+    fn a_holder_signs_for_what_it_has_and_keeps_it_whatever_happens(
+        deeds in prop::collection::vec(deed(), 0..120),
+        cases in 1_usize..8,
+    ) {
         let world = ended(Party::Auditor(AUDITOR), deeds, cases)?;
         for (seq, case) in world.cases.iter().enumerate() {
             if case.state != HoldState::Held {
@@ -78,7 +84,10 @@ proptest! {
     }
 
     #[test]
-    fn a_clients_deposit_reaches_and_comes_back_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..8) {
+    fn a_clients_deposit_reaches_and_comes_back_whatever_happens(
+        deeds in prop::collection::vec(deed(), 0..120),
+        cases in 1_usize..8,
+    ) {
         let world = ended(Party::Client, deeds, cases)?;
         prop_assert!(world.closed);
         prop_assert_eq!(world.reserved(), 0);
