@@ -110,7 +110,10 @@ impl Jobs {
     }
 
     /// What is locked for those who hold the results of a job; `None`: nobody does.
-    async fn deposit(&self, prepared: &PreparedJob) -> Result<Option<Deposit>, JobError> {
+    pub(crate) async fn deposit(
+        &self,
+        prepared: &PreparedJob,
+    ) -> Result<Option<Deposit>, JobError> {
         let PreparedJob { spec, offer, .. } = prepared;
         let Some(keep_s) = offer.keep_s else { return Ok(None) };
         let least = least_fee(self.account.link()).await?;
@@ -173,11 +176,19 @@ impl Jobs {
         // Noted before it is locked: a command that ends in between leaves it to the next one.
         let deposit = self.deposit(prepared).await?;
         self.adopt(&agreed, deposit).await?;
-        if let Some(deposit) = deposit {
-            let locked = deposit.lock(&self.account, agreed.job).await;
-            locked.map_err(|error| JobError::Told(without_deposit(agreed.job, &error)))?;
-        }
+        self.lock_deposit(agreed.job, deposit).await?;
         Ok(agreed)
+    }
+
+    /// Locks what those are paid of who hold a job's results, if that was not done before.
+    pub(crate) async fn lock_deposit(
+        &self,
+        job: JobId,
+        deposit: Option<Deposit>,
+    ) -> Result<(), JobError> {
+        let Some(deposit) = deposit else { return Ok(()) };
+        let locked = deposit.lock(&self.account, job).await;
+        locked.map_err(|error| JobError::Told(without_deposit(job, &error)))
     }
 
     pub(crate) async fn store_inputs(
