@@ -5,7 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy::{rpc::types::Filter, sol_types::SolEvent};
 use alloy_primitives::{Address, Bytes, U256};
 use tilth_chain::Clock;
-use tilth_client::{Account, Link};
+use tilth_client::{
+    Account, Link,
+    earnings::{self, Source},
+};
 use tilth_contracts::{Audits, HoldAsk, HoldState, Holders, JobBook, RangeState, Registry};
 use tilth_protocol::{RangeId, amount::GRAIN};
 
@@ -95,7 +98,16 @@ async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() 
     let closed = said::<Holders::KeepClosed>(&link, range).await;
     let back: u128 = closed.iter().map(|one| one.amount.to::<u128>()).sum();
     let fees: u128 = held.iter().map(|one| one.fee.to::<u128>()).sum();
-    assert!(fees > 0);
+    let mut earned = 0;
+    for key in 10..10 + LEAST {
+        let owner = world.account(key).address();
+        let entries = earnings::of(&link, 0, owner).await.unwrap();
+        assert!(
+            entries.iter().all(|entry| matches!(entry.source, Source::Held(of) if of == range))
+        );
+        earned += entries.iter().map(|entry| entry.paid.0).sum::<u128>();
+    }
+    assert!(fees > 0 && earned == fees, "{earned} of {fees}");
     let late = said::<Holders::Held>(&link, range).await;
     assert_eq!(late.len(), held.len(), "nobody signs for what is held");
     assert_eq!(fees + back, funded.amount.to::<u128>());
