@@ -33,13 +33,16 @@ use tilth_sandbox::{CommandLine, GpuAccess, GpuUse};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
-pub use self::enroll::{collect, standing, unstake, withdraw_stake};
 use self::{
     enroll::enroll,
     hand::AuditorHand,
     holder::Holder,
     holds::{Holds, Shelf},
     seals::{Place, Seals},
+};
+pub use self::{
+    enroll::{collect, standing, unstake, withdraw_stake},
+    holds::{HeldRange, held},
 };
 use crate::{
     ProviderError,

@@ -23,6 +23,8 @@ use tracing::warn;
 
 use crate::{ProviderError, folder::read_json};
 
+/// Where it is in an auditor's folder.
+const FILE: &str = "holds.json";
 /// Largest file that is read here: some hundred thousand ranges.
 const MAX_BYTES: u64 = 32 << 20;
 /// Blocks after which the bookmark is written again: reading so many twice costs nothing.
@@ -57,6 +59,36 @@ struct Held {
     /// Up to when it is kept, by the chain's clock, milliseconds; 0: nothing is signed yet, or it is not enough yet.
     #[serde(default)]
     until: u64,
+}
+
+/// A range whose results an auditor has for their client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldRange {
+    /// The range.
+    pub range: RangeId,
+    /// Its size as it was asked for, MiB.
+    pub mib: u32,
+    /// Up to when it is kept, by the chain's clock, seconds since 1970. `None`: not enough have signed for it yet.
+    pub until: Option<u64>,
+}
+
+/// What an auditor holds, as its folder says it; nothing where there is no folder. The auditor may be running.
+///
+/// # Errors
+/// [`ProviderError::Folder`]: it cannot be read.
+pub fn held(dir: &Path) -> Result<Vec<HeldRange>, ProviderError> {
+    let path = dir.join(FILE);
+    let page = match read_json::<Page>(&path, MAX_BYTES) {
+        Ok(page) => page,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(ProviderError::Folder { action: "cannot read", path, source }),
+    };
+    let shown = |held: &Held| HeldRange {
+        range: RangeId { job: held.job, seq: held.seq },
+        mib: held.mib,
+        until: (held.until > 0).then_some(held.until / 1_000),
+    };
+    Ok(page.held.iter().map(shown).collect())
 }
 
 /// An auditor's memory of what it holds.
@@ -110,7 +142,7 @@ impl Holds {
         first_block: u64,
         most: u64,
     ) -> Result<Self, ProviderError> {
-        let path = root.join("holds.json");
+        let path = root.join(FILE);
         let new =
             || Page { shelf, next_block: first_block, announced: Vec::new(), held: Vec::new() };
         let page = match read_json::<Page>(&path, MAX_BYTES) {
@@ -283,6 +315,8 @@ mod tests {
         holds.read_up_to(204);
         assert_eq!(holds.next_block(), 5, "not worth a write");
         holds.read_up_to(205);
+        let shown = HeldRange { range: range(1), mib: 4, until: Some(9) };
+        assert_eq!(held(dir.path()).unwrap(), [shown], "while it is open, too");
         drop(holds);
 
         let holds = open(dir.path());
@@ -295,6 +329,7 @@ mod tests {
         assert_eq!(holds.lock().held[&range(1)].until, 9_000);
         holds.forget(range(1));
         assert!(open(dir.path()).all().is_empty());
+        assert!(held(&dir.path().join("another")).unwrap().is_empty());
     }
 
     #[test]
@@ -304,7 +339,8 @@ mod tests {
         let other = Shelf { chain_id: 8, ..SHELF };
         let error = Holds::open(dir.path(), other, 5, 0).unwrap_err();
         assert!(matches!(error, ProviderError::OtherNetwork { .. }), "{error}");
-        fs::write(dir.path().join("holds.json"), "{").unwrap();
+        fs::write(dir.path().join(FILE), "{").unwrap();
+        assert!(held(dir.path()).is_err());
         assert_eq!(open(dir.path()).next_block(), 5, "the chain says it again");
     }
 
