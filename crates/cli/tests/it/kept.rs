@@ -11,6 +11,7 @@ const JUDGED: &str = "[verification]\naudited = true\nwindow = \"60s\"\n";
 fn a_kept_job_locks_a_deposit_that_is_shown() {
     let net = Net::start_with(0, &["--auditors", "7"]);
     let job = net.job("kept", &guests::index(), &guests::job(4, 20.0, JUDGED));
+    let quote = net.json(&["quote", &job, "--keep", "7"]);
     let _following = net.spawn(&["run", &job, "--keep", "7"]);
     let shown = eventually("its deposit is locked", || {
         let jobs = net.json(&["job", "ls"]);
@@ -18,6 +19,9 @@ fn a_kept_job_locks_a_deposit_that_is_shown() {
         (base_units(&shown["deposit"]) > 0).then_some(shown)
     });
     assert_eq!(shown["kept"], true, "{shown}");
+    assert_eq!(shown["deposit"], quote["deposit"], "as it was quoted: {quote}");
+    let plain = net.json(&["quote", &job]);
+    assert!(plain["deposit"].is_null() && plain["locked"] == quote["locked"], "{plain}");
 }
 
 #[test]

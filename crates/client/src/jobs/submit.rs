@@ -16,7 +16,7 @@ use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 
 use super::{Agreed, JobError, Jobs, Note, write_whole};
 use crate::{
-    ChainError,
+    ChainError, Link,
     holding::{Deposit, least_fee, likely_ranges},
     job_file::PreparedJob,
 };
@@ -59,6 +59,22 @@ impl Jobs {
     /// prepare phase for as many ranges as are likely, to all providers of each. What is not used comes back.
     pub fn usual_funds(job: &PreparedJob) -> Option<Amount> {
         job.most_cost(likely_ranges(job.spec.task_count, job.offer.parallelism))
+    }
+
+    /// What a job locks besides for those who hold its results; `None`: nobody does. The rest comes back, too.
+    ///
+    /// # Errors
+    /// Those of the chain; nobody would hold ranges as large as the job's may be, or for so long.
+    pub async fn usual_deposit(
+        link: &Link,
+        job: &PreparedJob,
+    ) -> Result<Option<Deposit>, JobError> {
+        let PreparedJob { spec, offer, .. } = job;
+        let Some(keep_s) = offer.keep_s else { return Ok(None) };
+        let keep = Duration::from_secs(keep_s.into());
+        let tasks = (spec.task_count, offer.parallelism);
+        let deposit = Deposit::usual(least_fee(link).await?, keep, &spec.limits, tasks);
+        deposit.map(Some).map_err(JobError::Told)
     }
 
     /// Submits a job: checks the balance, stores and serves spec and inputs, opens it on chain.
@@ -114,12 +130,7 @@ impl Jobs {
         &self,
         prepared: &PreparedJob,
     ) -> Result<Option<Deposit>, JobError> {
-        let PreparedJob { spec, offer, .. } = prepared;
-        let Some(keep_s) = offer.keep_s else { return Ok(None) };
-        let least = least_fee(self.account.link()).await?;
-        let keep = Duration::from_secs(keep_s.into());
-        let job = (spec.task_count, offer.parallelism);
-        Deposit::usual(least, keep, &spec.limits, job).map(Some).map_err(JobError::Told)
+        Self::usual_deposit(self.account.link(), prepared).await
     }
 
     /// Whether so much is free in the Ledger.
