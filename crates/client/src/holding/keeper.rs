@@ -57,7 +57,8 @@ pub trait Hand: Send + Sync + 'static {
     /// A move failed: a role refills its key for gas here.
     fn failed(&self, error: &ChainError) -> impl Future<Output = ()> + Send;
 
-    /// The past has been read, and these are all ranges that are followed: what is kept of others can go.
+    /// The past has been read, also what a late node did not have at first, and these are all ranges that are followed:
+    /// what is kept of others can go.
     fn caught_up(&self, cases: Vec<RangeId>);
 
     /// All logs below this block need not be read again.
@@ -94,6 +95,8 @@ pub struct Keeper<H> {
     /// The block in which each range was heard of first.
     heard: BTreeMap<RangeId, u64>,
     caught_up: bool,
+    /// The head then, until nothing of before is still to come.
+    past: Option<u64>,
     at_stake: watch::Sender<Option<usize>>,
 }
 
@@ -120,6 +123,7 @@ impl<H: Hand> Keeper<H> {
             early: Vec::new(),
             heard: BTreeMap::new(),
             caught_up: false,
+            past: None,
             at_stake,
         }
     }
@@ -190,8 +194,11 @@ impl<H: Hand> Keeper<H> {
         // Of no block before that is there still something to come.
         self.early.retain(|(block, ..)| *block >= certain);
         if at_head && !self.caught_up {
-            self.caught_up = true;
+            (self.caught_up, self.past) = (true, Some(to));
             self.step(Event::CaughtUp { head: to });
+        }
+        // What we have signed for must not go because a node is late in saying so.
+        if self.past.take_if(|head| *head < certain).is_some() {
             self.hand.caught_up(self.machine.cases().collect());
         }
         let known: BTreeSet<_> = self.machine.cases().collect();

@@ -18,10 +18,11 @@ const US: Address = Address::repeat_byte(5);
 const NOTHING: [Event; 0] = [];
 const RANGE: RangeId = RangeId { job: JobId(7), seq: 3 };
 
-/// Has nothing to do, and remembers up to where was read.
+/// Has nothing to do, and remembers up to where was read, and of what it heard then that it is all.
 #[derive(Default)]
 struct Idler {
     read: Mutex<u64>,
+    all: Mutex<Option<Vec<RangeId>>>,
 }
 
 impl Hand for Idler {
@@ -37,7 +38,10 @@ impl Hand for Idler {
 
     async fn failed(&self, _: &ChainError) {}
 
-    fn caught_up(&self, _: Vec<RangeId>) {}
+    fn caught_up(&self, cases: Vec<RangeId>) {
+        let before = self.all.lock().unwrap().replace(cases);
+        assert_eq!(before, None, "said twice");
+    }
 
     fn read_up_to(&self, block: u64) {
         *self.read.lock().unwrap() = block;
@@ -159,7 +163,11 @@ async fn what_is_followed_is_read_again_at_the_next_start() {
     assert_eq!(*keeper.hand.read.lock().unwrap(), 30, "what is to be read twice is not read yet");
     keeper.read(&[read(40, log(&asked))], (50, 45), false);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40);
-    keeper.read(&[], (60, 61), true);
+    keeper.read(&[], (60, 55), true);
+    assert_eq!(*keeper.hand.all.lock().unwrap(), None, "a late node may know of more");
+    keeper.read(&[], (70, 61), true);
+    assert_eq!(*keeper.hand.all.lock().unwrap(), Some(vec![RANGE]));
+    keeper.read(&[], (80, 81), true);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
     assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
 }
