@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IAudits} from "./interfaces/IAudits.sol";
 import {IBench} from "./interfaces/IBench.sol";
+import {IHolders} from "./interfaces/IHolders.sol";
 import {IJudge, IJudged} from "./interfaces/IJudge.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {IReplicas} from "./interfaces/IReplicas.sol";
@@ -13,13 +14,14 @@ import {Parameters} from "./libraries/Parameters.sol";
 /// @dev Holds nothing and keeps nothing, so there is nothing that a call from within a call could find half done.
 contract Bench is IBench {
     /// @dev What a job can ask for here besides its audits.
-    uint8 private constant JOB_FLAGS = Flags.REPLICATED;
+    uint8 private constant JOB_FLAGS = Flags.REPLICATED | Flags.KEPT;
 
     IJudged public immutable jobBook;
     IRegistry public immutable registry;
     IAudits public immutable audits;
     address public immutable waiting;
     IReplicas public immutable replicas;
+    IHolders public immutable holders;
 
     modifier onlyJobBook() {
         if (msg.sender != address(jobBook)) revert NotJobBook(msg.sender);
@@ -27,7 +29,8 @@ contract Bench is IBench {
     }
 
     modifier onlyTheBench() {
-        if (msg.sender != address(audits) && msg.sender != address(replicas)) revert NotOnTheBench(msg.sender);
+        bool judges = msg.sender == address(audits) || msg.sender == address(replicas) || msg.sender == address(holders);
+        if (!judges) revert NotOnTheBench(msg.sender);
         _;
     }
 
@@ -47,11 +50,21 @@ contract Bench is IBench {
         _;
     }
 
-    constructor(IJudged jobBook_, IRegistry registry_, IAudits audits_, address waiting_, IReplicas replicas_) {
-        if (address(jobBook_) == address(0) || address(registry_) == address(0)) revert BadDeployment();
+    constructor(
+        IJudged jobBook_,
+        IRegistry registry_,
+        IAudits audits_,
+        address waiting_,
+        IReplicas replicas_,
+        IHolders holders_
+    ) {
+        if (address(jobBook_) == address(0) || address(registry_) == address(0)) {
+            revert BadDeployment();
+        }
         if (address(audits_) == address(0) || waiting_ == address(0)) revert BadDeployment();
-        if (address(replicas_) == address(0)) revert BadDeployment();
-        (jobBook, registry, audits, waiting, replicas) = (jobBook_, registry_, audits_, waiting_, replicas_);
+        if (address(replicas_) == address(0) || address(holders_) == address(0)) revert BadDeployment();
+        (jobBook, registry, audits) = (jobBook_, registry_, audits_);
+        (waiting, replicas, holders) = (waiting_, replicas_, holders_);
     }
 
     // ------------------------------------------------------------------ JobBook
@@ -78,6 +91,8 @@ contract Bench is IBench {
     {
         // Without a case there is nothing to pay, and a replicated range has none before its replica is closed.
         (b.mayPay, b.charge) = audits.bill(jobId, seq, value);
+        // Whose client has it need not be held by others.
+        if (b.mayPay && flags & (Flags.KEPT | Flags.ACKNOWLEDGED) == Flags.KEPT) b.mayPay = holders.mayPay(jobId, seq);
         if (flags & Flags.REPLICATED == 0) return b;
         b.mate = replicas.mateOf(jobId, seq);
         if (b.mate != 0) b.mateCharge = value * Parameters.AUDIT_SHARE / Parameters.ONE;
@@ -90,6 +105,8 @@ contract Bench is IBench {
         onlyKnown(flags, JOB_FLAGS)
         returns (uint256)
     {
+        // Whoever claims must know what others get for holding what it makes: without them it is not paid.
+        if (flags & Flags.KEPT != 0 && !holders.isFunded(jobId)) return 0;
         return audits.room(provider);
     }
 

@@ -42,6 +42,7 @@ contract JobDesk is JobLayout {
             parallelism: terms.parallelism,
             clock: terms.finishSeconds != 0,
             flags: (terms.audited ? Flags.AUDITED : 0) | (terms.replicas == 0 ? 0 : Flags.REPLICATED)
+                | (terms.kept ? Flags.KEPT : 0)
         });
         s.cost = Slots.packCost(cost);
         s.course = Slots.packCourse(
@@ -269,6 +270,7 @@ contract JobDesk is JobLayout {
         bool late = block.timestamp + t.finishSeconds > t.deadline;
         _refuseIf(clock && (late || t.finishSeconds < Clock.MIN_FINISH), IJobBook.Field.FinishSeconds);
         _refuseIf(t.replicas != 0 && (t.replicas != REPLICAS || !t.audited), IJobBook.Field.Replicas);
+        _refuseIf(t.kept && !t.audited, IJobBook.Field.Kept);
         if (t.audited) _checkAudited(t, clock ? t.floorPrice : t.price);
     }
 

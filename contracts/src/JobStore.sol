@@ -88,6 +88,7 @@ abstract contract JobStore is JobLayout, IJobBook {
         (j.terms.requiredClass, j.terms.minVramMib) = (s.requiredClass, s.minVramMib);
         (j.terms.callback, j.terms.audited) = (s.callback, cost.flags != 0);
         j.terms.replicas = cost.flags & Flags.REPLICATED == 0 ? 0 : REPLICAS;
+        j.terms.kept = cost.flags & Flags.KEPT != 0;
         if (cost.clock) {
             Slots.Clock memory c = Slots.unpackClock(s.clock);
             (j.terms.floorPrice, j.terms.finishSeconds) = (c.floor.toUint96(), c.finish.toUint32());

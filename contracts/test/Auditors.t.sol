@@ -136,6 +136,19 @@ contract AuditorsTest is AuditWorld {
         }
     }
 
+    /// @dev Holders are drawn as auditors are, with words of their own.
+    function test_holdersAreThoseOfRust() public {
+        string memory json = vectors();
+        bytes32[] memory seed = vm.parseJsonBytes32Array(json, ".votes.holders.seed");
+        string[] memory out = vm.parseJsonStringArray(json, ".votes.holders.out");
+        string[] memory found = vm.parseJsonStringArray(json, ".votes.holders.found");
+        ok(seed.length >= 10, "there are vectors");
+        for (uint256 n = 0; n < seed.length; ++n) {
+            uint32[] memory got = auditors.drawn(seed[n], Draw.HOLDER, 0, Parameters.HOLDERS, digits(out[n]), NOW);
+            eq(keccak256(abi.encode(got)), keccak256(abi.encode(digits(found[n]))), "who is drawn");
+        }
+    }
+
     /// @dev Mates are drawn one at a time, each without those before it.
     function test_panelsAreThoseOfRust() public {
         string memory json = vectors();

@@ -28,6 +28,7 @@ contract BenchTest is AuditWorld {
         ok(address(bench.jobBook()) == address(book) && address(bench.registry()) == address(registry), "both");
         ok(address(bench.audits()) == address(audits) && address(audits.bench()) == address(bench), "who judges");
         ok(address(bench.replicas()) == address(replicas) && bench.waiting() == address(waiting), "replicas");
+        ok(address(bench.holders()) == address(holders) && address(holders.bench()) == address(bench), "holders");
     }
 
     function test_onlyTheJobBookSaysWhatWasSubmitted() public {
@@ -70,6 +71,12 @@ contract BenchTest is AuditWorld {
         bench.punish(1, 0, CLIENT);
         vm.stopPrank();
         ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "by Replicas");
+        seq = work(id, false);
+        vm.startPrank(address(holders));
+        bench.reject(id, seq);
+        bench.punish(1, 0, CLIENT);
+        vm.stopPrank();
+        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "by Holders");
         eq(registry.provider(ownerOf(1)).stake, 750 ether, "punished");
     }
 
@@ -118,14 +125,14 @@ contract BenchTest is AuditWorld {
     function test_unknownFlagsAreRefused() public {
         uint32 seq = work(id, false);
         for (uint256 flags = 0; flags <= type(uint8).max; ++flags) {
-            if (flags & ~uint256(Flags.REPLICATED | Flags.ACKNOWLEDGED) == Flags.AUDITED) continue;
+            if (flags & ~uint256(Flags.REPLICATED | Flags.KEPT | Flags.ACKNOWLEDGED) == Flags.AUDITED) continue;
             bytes memory no = abi.encodeWithSelector(IBench.UnknownFlags.selector, flags);
             vm.expectRevert(no);
             bench.bill(id, seq, 1 ether, uint8(flags));
         }
         for (uint256 flags = 0; flags <= type(uint8).max; ++flags) {
             // No client has acknowledged what is not handed in.
-            if (flags & ~uint256(Flags.REPLICATED) == Flags.AUDITED) continue;
+            if (flags & ~uint256(Flags.REPLICATED | Flags.KEPT) == Flags.AUDITED) continue;
             bytes memory no = abi.encodeWithSelector(IBench.UnknownFlags.selector, flags);
             vm.expectRevert(no);
             bench.room(id, 1, uint8(flags));
@@ -148,18 +155,18 @@ contract BenchTest is AuditWorld {
     }
 
     function test_construction() public {
-        ok(
-            canBeBuilt(address(book), address(registry), address(audits), address(waiting), address(replicas)),
-            "with all"
-        );
-        ok(!canBeBuilt(address(0), address(registry), address(audits), address(waiting), address(replicas)), "JobBook");
-        ok(!canBeBuilt(address(book), address(0), address(audits), address(waiting), address(replicas)), "Registry");
-        ok(!canBeBuilt(address(book), address(registry), address(0), address(waiting), address(replicas)), "Audits");
-        ok(!canBeBuilt(address(book), address(registry), address(audits), address(0), address(replicas)), "Waiting");
-        ok(!canBeBuilt(address(book), address(registry), address(audits), address(waiting), address(0)), "Replicas");
+        address[6] memory all =
+            [address(book), address(registry), address(audits), address(waiting), address(replicas), address(holders)];
+        ok(canBeBuilt(all), "with all");
+        for (uint256 i = 0; i < all.length; ++i) {
+            address there = all[i];
+            all[i] = address(0);
+            ok(!canBeBuilt(all), "without one");
+            all[i] = there;
+        }
     }
 
-    function canBeBuilt(address a, address b, address c, address d, address e) internal returns (bool) {
-        return created("Bench", abi.encode(a, b, c, d, e)) != address(0);
+    function canBeBuilt(address[6] memory all) internal returns (bool) {
+        return created("Bench", abi.encode(all)) != address(0);
     }
 }

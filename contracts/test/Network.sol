@@ -7,6 +7,7 @@ import {AuditLayout} from "../src/AuditLayout.sol";
 import {Auditors} from "../src/Auditors.sol";
 import {Audits} from "../src/Audits.sol";
 import {Bench} from "../src/Bench.sol";
+import {Holders} from "../src/Holders.sol";
 import {JobBook} from "../src/JobBook.sol";
 import {JobDesk} from "../src/JobDesk.sol";
 import {JobLayout} from "../src/JobLayout.sol";
@@ -47,20 +48,21 @@ abstract contract Network is T {
     Bench internal bench;
     Waiting internal waiting;
     Replicas internal replicas;
+    Holders internal holders;
     Tabs internal tabs;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         uint64 nonce = vm.getNonce(address(this));
-        address[14] memory at;
+        address[15] memory at;
         for (uint256 i = 0; i < at.length; ++i) {
             at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
         token = WGrain(payable(deployed("WGrain", "")));
-        ILedger.Grant[] memory grants = new ILedger.Grant[](5);
+        ILedger.Grant[] memory grants = new ILedger.Grant[](6);
         (grants[0], grants[1]) = (ILedger.Grant(at[2], CAP), ILedger.Grant(at[3], CAP));
         (grants[2], grants[3]) = (ILedger.Grant(at[7], CAP), ILedger.Grant(at[8], CAP));
-        grants[4] = ILedger.Grant(at[13], CAP);
+        (grants[4], grants[5]) = (ILedger.Grant(at[13], CAP), ILedger.Grant(at[14], CAP));
         ledger = Ledger(deployed("Ledger", abi.encode(token, grants)));
         registry = Registry(deployed("Registry", abi.encode(ledger, at[3], at[10])));
         JobLayout.Deployment memory d =
@@ -74,16 +76,23 @@ abstract contract Network is T {
             AuditLayout.Deployment(IBench(at[10]), book, registry, auditors, ledger, randomness, small());
         audits = Audits(deployed("Audits", abi.encode(a, at[9])));
         auditDesk = AuditDesk(deployed("AuditDesk", abi.encode(a)));
-        bench = Bench(deployed("Bench", abi.encode(book, registry, audits, at[11], at[12])));
+        bench = Bench(deployed("Bench", abi.encode(book, registry, audits, at[11], at[12], at[13])));
         waiting = Waiting(deployed("Waiting", abi.encode(bench, book, registry, audits, at[12])));
         replicas = Replicas(deployed("Replicas", abi.encode(bench, book, registry, waiting, randomness, audits)));
+        holders = Holders(
+            deployed(
+                "Holders",
+                abi.encode(Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, small()))
+            )
+        );
         tabs = Tabs(deployed("Tabs", abi.encode(ledger, registry, TREASURY, FEE_BPS)));
         ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
         ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
         ok(address(desk) == at[5] && address(auditors) == at[7], "addresses are known before deployment");
         ok(address(audits) == at[8] && address(auditDesk) == at[9], "addresses are known before deployment");
         ok(address(bench) == at[10] && address(waiting) == at[11], "addresses are known before deployment");
-        ok(address(replicas) == at[12] && address(tabs) == at[13], "addresses are known before deployment");
+        ok(address(replicas) == at[12] && address(holders) == at[13], "addresses are known before deployment");
+        ok(address(tabs) == at[14], "addresses are known before deployment");
         fund(CLIENT, 1_000_000 ether);
     }
 

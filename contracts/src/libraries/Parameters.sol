@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-/// @title The numbers of audits and replicas, and of what else a deployment cannot choose, with their units and reasons.
+/// @title The numbers of audits, replicas and holders, and of what else a deployment cannot choose, with their units and reasons.
 /// @notice Shares and chances are billionths. Who is audited, by how many, what their votes mean and what faults cost are
-/// constants of the Rust crate `verification`, too, and so is COMMIT_TIME; both are held to vectors/trust.json. So are the times,
+/// constants of the Rust crate `verification`, too, and so are COMMIT_TIME and, but for a contact's length, all about holders;
+/// both are held to vectors/trust.json. So are the times,
 /// tries and draws of mates, and MAX_TAB_LINES is one of `client`, whose tests read those here. The other times and all about who
 /// pays are here only. What stake carries in every job, bonds and windows are the Registry's and the
 /// JobBook's own, least stake and small value the deployment's. What follows from all of them, and what does not ("Known
@@ -130,6 +131,28 @@ library Parameters {
     uint256 internal constant WALK_TIME = 30 minutes;
     /// @notice Rate of a case that is a dispute: it is above ONE, so it is surely audited, and told apart by it.
     uint256 internal constant DISPUTED = 2 * ONE;
+
+    // ------------------------------------------------------------------ holders
+
+    /// @notice For the first holders to fetch a range's content and to sign, and as long again for all, seconds: some GiB at the speed of a
+    /// home's line.
+    uint256 internal constant HOLD_TIME = 1 hours;
+    /// @notice Draws that are asked first. Four of them must sign: with a fifth of the auditors' stake lying that many would in 3 %.
+    uint256 internal constant FIRST_HOLDERS = 7;
+    /// @notice Draws that are asked when the first do not do: eight must sign.
+    uint256 internal constant HOLDERS = 15;
+    /// @notice Asks for one range: too many may be away once.
+    uint256 internal constant HOLD_ASKS = 2;
+    /// @notice What a provider loses whose range nobody could hold, billionths of the range's value: what a claimed range costs that is
+    /// not handed in (JobBook.BOND_BPS).
+    uint256 internal constant NOT_HELD = ONE / 10;
+    /// @notice Of a holder's fee one of so many parts is paid when it signs. The other one is for when it is seen to serve (decision 0018,
+    /// step 8), and nothing is spent on it before.
+    uint256 internal constant HOLD_PARTS = 2;
+    /// @notice Longest time for which a range is kept, seconds: as long as a job lasts.
+    uint256 internal constant MAX_KEEP = 366 days;
+    /// @notice Longest contact of a holder, bytes.
+    uint256 internal constant MAX_HOLDER_CONTACT = 256;
 
     // ------------------------------------------------------------------ tabs
 

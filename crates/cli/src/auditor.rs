@@ -4,11 +4,14 @@ mod config;
 
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tilth_client::{Account, ChainError};
 use tilth_contracts::Audits;
 use tilth_protocol::{Amount, Problem};
-use tilth_provider::{Auditor, AuditorConfig, GasReserve, auditor};
+use tilth_provider::{
+    Auditor, AuditorConfig, GasReserve,
+    auditor::{self, HeldRange},
+};
 use tracing::warn;
 
 use crate::{
@@ -85,6 +88,8 @@ async fn status(common: &Common, name: &str) -> Ended {
             "start it once: tilth auditor NAME",
         ));
     }
+    let held = auditor::held(&place.dir.join("auditors").join(name));
+    let held = held.map_err(|error| error.problem())?;
     let (stake, leaving) = (Amount(known.stake), Amount(known.leaving));
     if common.json {
         print_json(&json!({
@@ -95,6 +100,7 @@ async fn status(common: &Common, name: &str) -> Ended {
             "leaving": leaving,
             "ready-at": known.readyAt.to::<u64>(),
             "owed": owed,
+            "held": held.iter().map(shown).collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -106,7 +112,30 @@ async fn status(common: &Common, name: &str) -> Ended {
         println!("  leaving  {leaving:.4} GRAIN, within reach of punishment until {ready}");
     }
     println!("  owed     {owed:.6} GRAIN of fees that the purse has not paid yet");
+    if let Some(held) = summary(&held) {
+        println!("  holds    {held}");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A range that it holds, for programs.
+fn shown(held: &HeldRange) -> Value {
+    let HeldRange { range, mib, until } = held;
+    json!({ "job": range.job, "seq": range.seq, "mib": mib, "until": until })
+}
+
+/// What it holds for clients of kept jobs, as far as its folder is on this machine.
+fn summary(held: &[HeldRange]) -> Option<String> {
+    let mib = held.iter().map(|one| u64::from(one.mib)).fold(0, u64::saturating_add);
+    let last = held.iter().filter_map(|one| one.until).max();
+    let until =
+        last.map_or_else(String::new, |last| format!(", the last one until {}", moment(last)));
+    let unsigned = match held.iter().filter(|one| one.until.is_none()).count() {
+        0 => String::new(),
+        open => format!("; {open} of them are not signed for by enough yet"),
+    };
+    let ranges = held.len();
+    (ranges > 0).then(|| format!("{ranges} ranges of kept jobs, {mib} MiB{until}{unsigned}"))
 }
 
 async fn run(common: Common, name: String, options: AuditorOptions) -> Ended {
@@ -151,4 +180,26 @@ async fn run(common: Common, name: String, options: AuditorOptions) -> Ended {
     }
     auditor.stop().await.map_err(|error| error.problem())?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_protocol::{JobId, RangeId};
+
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_said_with_its_size_and_the_time_of_the_last() {
+        let held = |seq, until| HeldRange { range: RangeId { job: JobId(7), seq }, mib: 20, until };
+        assert_eq!(summary(&[]), None);
+        let said = summary(&[held(1, Some(1_772_323_200)), held(2, Some(60))]).unwrap();
+        assert_eq!(said, "2 ranges of kept jobs, 40 MiB, the last one until 2026-03-01 00:00 UTC");
+        let said = summary(&[held(1, None)]).unwrap();
+        assert_eq!(
+            said,
+            "1 ranges of kept jobs, 20 MiB; 1 of them are not signed for by enough yet"
+        );
+        let all = json!({ "job": 7, "seq": 1, "mib": 20, "until": 60 });
+        assert_eq!(shown(&held(1, Some(60))), all);
+    }
 }

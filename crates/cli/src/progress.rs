@@ -8,7 +8,7 @@ use std::{
 
 use alloy::primitives::Address;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tilth_client::{AuditTotals, Progress, ReplicaTotals, Share};
+use tilth_client::{AuditTotals, KeptTotals, Progress, ReplicaTotals, Share};
 use tilth_protocol::Harmless;
 
 /// How often a line is printed where there is no terminal.
@@ -93,8 +93,9 @@ fn summary(progress: &Progress) -> String {
         )
     });
     let replicas = progress.replicas.map_or_else(String::new, roots);
+    let kept = progress.kept.map_or_else(String::new, held);
     format!(
-        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN{replicas}{audits}",
+        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN{replicas}{audits}{kept}",
         totals.submitted.saturating_add(totals.settled),
         totals.tasks,
         totals.claimed,
@@ -111,6 +112,15 @@ fn roots(totals: ReplicaTotals) -> String {
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .fold(usual, |text, (count, what)| format!("{text}, {count} {what}"))
+}
+
+/// How many ranges others hold for us. What was acknowledged first needs nobody.
+fn held(totals: KeptTotals) -> String {
+    let KeptTotals { open, held, unneeded: _, waived, lost } = totals;
+    [(open, "not held yet"), (held, "held"), (waived, "paid without holders"), (lost, "lost")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .fold(String::new(), |text, (count, what)| format!("{text}, {count} {what}"))
 }
 
 /// What keeps the job from going on, if anything does.

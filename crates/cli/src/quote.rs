@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tilth_client::{
     Jobs, clock,
+    holding::Deposit,
     job_file::{self, Offer},
     quote::{self, Estimate, Going, Quote},
 };
@@ -28,6 +29,8 @@ struct Shown<'a> {
     audited: bool,
     /// What `tilth run` locks unless it is told otherwise.
     locked: Option<Amount>,
+    /// What it locks besides for auditors who hold the results, in a job that is kept.
+    deposit: Option<Amount>,
 }
 
 pub async fn quote(common: Common, args: args::Quote) -> Ended {
@@ -51,18 +54,22 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
     let going = going.map_err(|error| error.problem())?;
     let quote = Quote::of(prepared, going);
     let locked = Jobs::usual_funds(prepared);
+    let held = Jobs::usual_deposit(&place.link, prepared).await;
+    let held = held.map_err(|error| error.problem())?;
     if common.json {
-        print_json(&Shown { quote: &quote, audited: prepared.offer.audited, locked })?;
+        let deposit = held.map(|deposit| deposit.amount);
+        let audited = prepared.offer.audited;
+        print_json(&Shown { quote: &quote, audited, locked, deposit })?;
     } else {
         print(&quote, &prepared.unit());
         println!();
-        paid(&prepared.offer, locked).iter().for_each(|line| println!("{line}"));
+        paid(&prepared.offer, locked, held).iter().for_each(|line| println!("{line}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Who is paid out of these sums, and what a job locks at first.
-fn paid(offer: &Offer, locked: Option<Amount>) -> Vec<String> {
+fn paid(offer: &Offer, locked: Option<Amount>, held: Option<Deposit>) -> Vec<String> {
     let mut lines = Vec::new();
     if let replicas @ 2.. = offer.replicas {
         lines.push(format!(
@@ -82,6 +89,13 @@ fn paid(offer: &Offer, locked: Option<Amount>) -> Vec<String> {
             "escrow: `tilth run` locks {locked:.9} GRAIN, every task at its cap and a prepare phase \
              for as many ranges as are likely, at the highest price; a claim reserves its range's \
              part, and what is not used comes back; the job costs no more unless it is topped up"
+        ));
+    }
+    if let Some(Deposit { keep_s, max_mib, amount, .. }) = held {
+        lines.push(format!(
+            "deposit: {amount:.9} GRAIN besides, for auditors who hold for {} what is not acknowledged, \
+             ranges of up to {max_mib} MiB; what nobody has earned comes back",
+            time(u64::from(keep_s)),
         ));
     }
     lines
@@ -196,6 +210,7 @@ mod tests {
             max_failures: 0,
             audited,
             replicas,
+            keep_s: None,
             required_class: 0,
             min_vram_mib: 0,
         }
@@ -204,12 +219,18 @@ mod tests {
     #[test]
     fn who_is_paid_by_the_sums_is_said() {
         let locked = Some("1.6".parse().unwrap());
-        let plain = paid(&offer(false, 1), locked);
+        let plain = paid(&offer(false, 1), locked, None);
         assert!(plain.len() == 1 && plain[0].contains("locks 1.6 GRAIN"), "{plain:?}");
-        let audited = paid(&offer(true, 1), locked);
+        let audited = paid(&offer(true, 1), locked, None);
         assert!(audited.len() == 2 && audited[0].contains("a newcomer's"), "{audited:?}");
-        let both = paid(&offer(true, 2), None);
+        let both = paid(&offer(true, 2), None, None);
         assert!(both.len() == 2 && both[0].contains("paid to 2 providers"), "{both:?}");
+        let (per_mib, per_mib_day, amount) = (Amount(1), Amount(1), "0.5".parse().unwrap());
+        let deposit = Deposit { keep_s: 604_800, max_mib: 3, per_mib, per_mib_day, amount };
+        let kept = paid(&offer(true, 1), locked, Some(deposit));
+        let said = kept.last().unwrap();
+        assert!(kept.len() == 3 && said.contains("deposit: 0.5"), "{kept:?}");
+        assert!(said.contains("for 7 d 0 h") && said.contains("up to 3 MiB"), "{said}");
     }
 
     #[test]

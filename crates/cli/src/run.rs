@@ -278,6 +278,7 @@ impl Outcome {
             "refused": self.progress.refused,
             "audits": self.progress.audits,
             "replicas": self.progress.replicas,
+            "kept": self.progress.kept,
             "units": totals.units,
             "unit": self.unit,
             "paid": totals.paid,

@@ -29,6 +29,7 @@ fn terms(replicas: u8) -> Terms {
         afterJob: 0,
         audited: true,
         replicas,
+        kept: false,
         callback: Address::ZERO,
         program: B256::ZERO,
         contact: Bytes::new(),

@@ -33,12 +33,39 @@ fn leaf_count(spec: &JobSpec, claim: &RangeClaim) -> u32 {
     claim.count.saturating_add(u32::from(spec.limits.prepare_cap > 0))
 }
 
+/// Where a range's content is put, and how much of it is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Shelf<'a> {
+    /// What pins it.
+    pub tag: &'a Tag,
+    /// Most bytes of its manifest and outputs; what is larger is wrong.
+    pub most_bytes: u64,
+}
+
+/// As [`collect_on`], as a client or whoever else wants to see what a range has made.
+///
+/// # Errors
+/// [`CollectError::Wrong`] or [`CollectError::Missing`].
+pub async fn collect(
+    blobs: &Blobs,
+    spec: &JobSpec,
+    claim: &RangeClaim,
+    content: ContentHash,
+    holders: &[Contact],
+    deadline: Instant,
+) -> Result<Vec<Leaf>, CollectError> {
+    let tag = &Tag::range(claim.range.job, claim.range.seq);
+    let shelf = Shelf { tag, most_bytes: u64::MAX };
+    Box::pin(collect_on(shelf, blobs, spec, claim, content, holders, deadline)).await
+}
+
 /// Fetches a submitted range's content and checks it: bounds, manifest against root, sums, indices,
 /// caps and sizes, and every output blob against its leaf. What is here already is not fetched again.
 ///
 /// # Errors
 /// [`CollectError::Wrong`] or [`CollectError::Missing`].
-pub async fn collect(
+pub async fn collect_on(
+    shelf: Shelf<'_>,
     blobs: &Blobs,
     spec: &JobSpec,
     claim: &RangeClaim,
@@ -51,11 +78,11 @@ pub async fn collect(
     let bounds = SequenceBounds {
         max_total_bytes: u64::from(claim.count)
             .saturating_mul(spec.limits.output_bytes)
-            .saturating_add(manifest_bytes),
+            .saturating_add(manifest_bytes)
+            .min(shelf.most_bytes),
         max_items: leaves.saturating_add(1),
     };
-    let tag = Tag::range(claim.range.job, claim.range.seq);
-    blobs.get_sequence(content, bounds, holders, &tag, deadline).await?;
+    blobs.get_sequence(content, bounds, holders, shelf.tag, deadline).await?;
     let manifest = read(blobs, spec, claim, content).await?;
     for leaf in &manifest.leaves {
         let Some(hash) = leaf.blob() else { continue };

@@ -1,8 +1,10 @@
-//! What a provider has earned: every payment and every loss, from the chain's events alone.
+//! What a provider has earned, and an auditor for what it holds: every payment and every loss, from the chain's events
+//! alone.
 //!
 //! Exact: amounts are the contracts' own, summed in whole base units.
 
 mod cuts;
+mod held;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,7 +16,10 @@ use alloy::{
 use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry, Replicas, Tabs};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
-use self::cuts::{Cut, cuts};
+use self::{
+    cuts::{Cut, cuts},
+    held::{held, signed},
+};
 use crate::{ChainError, Link};
 
 /// Jobs asked for at once. Nodes bound what a filter may hold: geth answers up to 1,000 alternatives of a topic.
@@ -25,6 +30,8 @@ const MAX_TOPICS: usize = 500;
 pub enum Source {
     /// A range.
     Range(RangeId),
+    /// A range of somebody else, for whose results its owner has signed as an auditor that it holds them.
+    Held(RangeId),
     /// Single answers, which a payer settled together.
     Answers,
     /// A cut of the stake that no range explains: that of a verdict about a range which was not there any more.
@@ -32,10 +39,10 @@ pub enum Source {
 }
 
 impl Source {
-    /// The range, if it is one.
+    /// The range, if it is about one.
     pub fn range(self) -> Option<RangeId> {
         match self {
-            Self::Range(range) => Some(range),
+            Self::Range(range) | Self::Held(range) => Some(range),
             Self::Answers | Self::Unknown => None,
         }
     }
@@ -52,9 +59,9 @@ pub struct Entry {
     pub source: Source,
     /// The job's program, if its opening is known.
     pub program: Option<ContentHash>,
-    /// Tasks that were paid; 0 in a loss, for answers, and of a mate.
+    /// Tasks that were paid; 0 in a loss, for answers, for what is held, and of a mate.
     pub tasks: u32,
-    /// Units that were paid; 0 in a loss, for answers, and of a mate.
+    /// Units that were paid; 0 in a loss, for answers, for what is held, and of a mate.
     pub units: u64,
     /// What came to the provider's owner.
     pub paid: Amount,
@@ -68,7 +75,7 @@ pub struct Entry {
 /// Sums of some entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Ranges paid.
+    /// Ranges paid, without those that are only held.
     pub ranges: u64,
     /// Tasks paid.
     pub tasks: u64,
@@ -97,7 +104,8 @@ impl Sums {
     /// Adds an entry; `None` if a sum does not fit.
     fn add(self, entry: &Entry) -> Option<Self> {
         let gross = entry.paid.checked_add(entry.fee)?;
-        let is_range = entry.source.range().is_some() && (entry.units > 0 || gross > Amount::ZERO);
+        let is_range =
+            matches!(entry.source, Source::Range(_)) && (entry.units > 0 || gross > Amount::ZERO);
         Some(Self {
             ranges: self.ranges.checked_add(u64::from(is_range))?,
             tasks: self.tasks.checked_add(entry.tasks.into())?,
@@ -135,7 +143,7 @@ pub fn sums(entries: &[Entry], key: impl Fn(&Entry) -> String) -> Option<Vec<Row
     Some(rows)
 }
 
-/// Reads a provider's entries, oldest first.
+/// Reads the entries of a provider, of an auditor, or of who is both, oldest first.
 ///
 /// # Errors
 /// Those of the chain.
@@ -159,7 +167,8 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
     let own = filter.clone().event_signature(own.to_vec()).topic3(owner.into_word());
     let logs = link.scan(&own, first_block).await?;
     let as_mate = lost_as_mate(link, first_block, owner).await?;
-    let jobs = jobs_of(logs.iter().chain(&as_mate));
+    let as_holder = signed(link, first_block, owner).await?;
+    let jobs = jobs_of(logs.iter().chain(&as_mate).chain(&as_holder));
     let filter = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
     let mut opened = Vec::new();
     for jobs in jobs.chunks(MAX_TOPICS) {
@@ -171,7 +180,7 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
         .topic3(owner.into_word());
     let answers = link.scan(&answers, first_block).await?;
     let mut times = HashMap::new();
-    for log in logs.iter().chain(&answers).chain(&slashed) {
+    for log in logs.iter().chain(&answers).chain(&slashed).chain(&as_holder) {
         let block = log.block_number.unwrap_or(0);
         if let (None, false) = (log.block_timestamp, times.contains_key(&block)) {
             // Not every node says the time with the log.
@@ -185,6 +194,7 @@ pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Ent
     let programs = programs(&opened);
     let mut all = entries(&logs, &programs, time);
     all.extend(answered(&answers, time));
+    all.extend(held(&as_holder, &programs, time));
     let mut explained: Vec<&Log> = slashed.iter().chain(&logs).chain(&as_mate).collect();
     explained.sort_by_key(|log| (log.block_number, log.log_index));
     all.extend(lost(&cuts(&explained), &programs, time));

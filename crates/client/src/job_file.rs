@@ -63,7 +63,7 @@ use self::{
     text::{OutputText, ScheduleText, Text, VerificationText},
 };
 pub use self::{offer::Offer, text::FailedTasks};
-use crate::{handover, task_table};
+use crate::{handover, holding::keep_seconds, task_table};
 
 /// Largest job file that is read: a thousand inputs with long names fit.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -424,6 +424,14 @@ fn units(path: &Path, field: &str, gfuel: f64) -> Result<u64, Problem> {
     Ok(units as u64)
 }
 
+/// For how long results are kept, in seconds.
+fn kept_for(path: &Path, keep: TimeSpan) -> Result<u32, Problem> {
+    keep_seconds(keep.into()).map_err(|problem| {
+        let detail = format!("verification.{}", problem.detail);
+        mistake(path, detail, "write a time such as \"7d\"")
+    })
+}
+
 fn offer(
     path: &Path,
     (price, clock): (Price, Option<Clock>),
@@ -475,6 +483,7 @@ fn offer(
         max_failures: verification.max_failures.unwrap_or(0),
         audited: verification.audited.unwrap_or(false),
         replicas,
+        keep_s: verification.keep.map(|keep| kept_for(path, keep)).transpose()?,
         required_class: 0,
         min_vram_mib: 0,
     })

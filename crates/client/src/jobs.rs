@@ -22,7 +22,7 @@ use tilth_contracts::{JobBook, Ledger, Terms};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 
 pub(crate) use self::submit::too_much;
-use crate::{Account, ChainError, contacts::Contacts};
+use crate::{Account, ChainError, contacts::Contacts, holding::Deposit};
 
 /// Something about a job failed.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +152,9 @@ struct Note {
     name: String,
     spec: ContentHash,
     opened_block: u64,
+    /// What is to be locked for those who hold its results.
+    #[serde(default)]
+    deposit: Option<Deposit>,
 }
 
 /// A line in a list of jobs.
@@ -204,6 +207,11 @@ impl Jobs {
     /// The content store.
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
+    }
+
+    /// The first block that can hold an event of the contracts.
+    pub(crate) fn first_block(&self) -> u64 {
+        self.first_block
     }
 
     pub(crate) fn contacts(&self) -> &Arc<Contacts> {

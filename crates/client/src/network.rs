@@ -68,6 +68,8 @@ pub struct ContractAddresses {
     pub waiting: Address,
     /// `Replicas`.
     pub replicas: Address,
+    /// `Holders`.
+    pub holders: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -88,6 +90,7 @@ impl From<Addresses> for ContractAddresses {
             bench: all.bench,
             waiting: all.waiting,
             replicas: all.replicas,
+            holders: all.holders,
             tabs: all.tabs,
         }
     }
@@ -109,6 +112,7 @@ impl From<ContractAddresses> for Addresses {
             bench: all.bench,
             waiting: all.waiting,
             replicas: all.replicas,
+            holders: all.holders,
             tabs: all.tabs,
         }
     }

@@ -211,7 +211,9 @@ impl Pipeline {
         for (index, stage) in stages.iter().enumerate() {
             let funds = funds.filter(|_| index == 0);
             let most = funds.or_else(|| Jobs::usual_funds(&stage.job)).ok_or_else(too_much)?;
-            needed = Amount(needed.0.checked_add(most.0).ok_or_else(too_much)?);
+            let held = jobs.deposit(&stage.job).await?.map_or(0, |deposit| deposit.amount.0);
+            let all = needed.0.checked_add(most.0).and_then(|all| all.checked_add(held));
+            needed = Amount(all.ok_or_else(too_much)?);
             let PreparedJob { spec, offer, .. } = &stage.job;
             records.push(StageRecord::new(spec, offer.clone(), stage.failed_tasks, funds));
         }
@@ -399,7 +401,15 @@ impl Pipeline {
         let handed_in = self.jobs.account().hand_in_signed(&intent.transaction).await;
         let job = match handed_in {
             Ok(Some(receipt)) => Some(self.jobs.opened_by(&prepared, &receipt).await?.job),
-            Ok(None) => self.find(&intent).await?,
+            Ok(None) => {
+                let found = self.find(&intent).await?;
+                if let Some(job) = found {
+                    // Whoever opened it may have died before its deposit, too.
+                    let deposit = self.jobs.deposit(&prepared).await?;
+                    self.jobs.lock_deposit(job, deposit).await?;
+                }
+                found
+            }
             Err(error @ ChainError::Reverted { .. }) => {
                 // It has happened and opened nothing.
                 self.stand(stage, Standing::Waiting)?;

@@ -354,6 +354,7 @@ mod tests {
                 max_failures: 0,
                 audited: false,
                 replicas: 1,
+                keep_s: None,
                 required_class: 0,
                 min_vram_mib: 0,
             },

@@ -5,9 +5,9 @@ use alloy::{
     sol_types::{Panic, Revert, SolError, SolInterface},
 };
 use tilth_contracts::{
-    JobBook::JobBookErrors, Ledger::LedgerErrors, Refusal, Registry::RegistryErrors,
-    Replicas::ReplicasErrors, Tabs::TabsErrors, TermsField, WGrain::WGrainErrors,
-    Waiting::WaitingErrors,
+    Holders::HoldersErrors, JobBook::JobBookErrors, Ledger::LedgerErrors, Refusal,
+    Registry::RegistryErrors, Replicas::ReplicasErrors, Tabs::TabsErrors, TermsField,
+    WGrain::WGrainErrors, Waiting::WaitingErrors,
 };
 use tilth_protocol::{Amount, Problem};
 
@@ -27,6 +27,9 @@ pub(crate) fn explain(action: &'static str, data: &Bytes) -> Problem {
     }
     if let Ok(error) = ReplicasErrors::abi_decode(data) {
         return plain(format!("Replicas: {error:?}"));
+    }
+    if let Ok(error) = HoldersErrors::abi_decode(data) {
+        return plain(format!("Holders: {error:?}"));
     }
     if let Ok(error) = TabsErrors::abi_decode(data) {
         return tabs(&error);

@@ -4,6 +4,7 @@
 //! detaches; everything goes on from chain and store when the job is tended again.
 
 mod audits;
+mod kept;
 mod replicas;
 #[cfg(test)]
 mod tests;
@@ -21,13 +22,14 @@ use tilth_protocol::{Contact, JobId, Problem};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
 
-pub use self::{audits::AuditTotals, replicas::ReplicaTotals};
+pub use self::{audits::AuditTotals, kept::KeptTotals, replicas::ReplicaTotals};
 use crate::{
     Agreed, ChainError, Chronicle, Follow, Following, JobError, Jobs, News, Scope, Totals,
     attention::{Attention, Effect, Event, Moment},
     audit::Standing,
     chronicle::RangeView,
     collect::{CollectError, collect},
+    holding,
     jobs::write_whole,
     mates, waiting,
 };
@@ -61,6 +63,8 @@ pub struct Progress {
     pub audits: Option<AuditTotals>,
     /// What came of the seals of its ranges, in a replicated job.
     pub replicas: Option<ReplicaTotals>,
+    /// Who holds its ranges, in a kept job.
+    pub kept: Option<KeptTotals>,
     /// Ranges whose results are not what was submitted.
     pub refused: Vec<RefusedRange>,
     /// Why nobody works on it, if so for a while.
@@ -162,6 +166,10 @@ struct Tender {
     standings: BTreeMap<u32, Standing>,
     /// How their replicas stand, in a replicated job.
     replicas: BTreeMap<u32, mates::Standing>,
+    /// Who holds them, in a kept job.
+    kept: BTreeMap<u32, holding::Standing>,
+    /// Whether nothing of its deposit is left.
+    deposit_back: bool,
 }
 
 impl Tender {
@@ -178,6 +186,7 @@ impl Tender {
             // Who only watches does not follow them, and zeros would say that there are none.
             audits: (agreed.terms.audited && how.pay).then(AuditTotals::default),
             replicas: (agreed.terms.replicas != 0 && how.pay).then(ReplicaTotals::default),
+            kept: (agreed.terms.kept && how.pay).then(KeptTotals::default),
             refused: Vec::new(),
             waiting: None,
             away: None,
@@ -190,6 +199,8 @@ impl Tender {
             attention: Attention::new(how.pay, agreed.terms.audited),
             standings: BTreeMap::new(),
             replicas: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            deposit_back: false,
             chronicle: None,
             pays: how.pay,
             began: Instant::now(),
@@ -505,7 +516,8 @@ impl Tender {
     }
 }
 
-/// Fetches and checks one range: from its provider, else from its mate, else from others who work on the job.
+/// Fetches and checks one range: from its provider, else from its mate, else from others who work on the job, else from its
+/// holders.
 async fn fetch(
     jobs: &Jobs,
     agreed: &Agreed,
@@ -526,7 +538,9 @@ async fn fetch(
         return result;
     }
     // The provider may have moved.
-    let fresh = contacts(jobs, range.provider, &others, true).await;
+    let mut fresh = contacts(jobs, range.provider, &others, true).await;
+    // And who holds it has it, wherever the provider is.
+    fresh.extend(kept::holders(jobs, agreed, range).await);
     if fresh == known { result } else { attempt(jobs, agreed, range, &fresh).await }
 }
 

@@ -105,6 +105,15 @@ pub mod replicas {
     );
 }
 
+/// Who holds what kept ranges have made.
+pub mod holders {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Holders,
+        "../../contracts/artifacts/Holders.json"
+    );
+}
+
 /// What is owed for single answers, settled in batches.
 pub mod tabs {
     alloy_sol_types::sol!(
@@ -145,6 +154,7 @@ pub use audit_desk::AuditDesk;
 pub use auditors::Auditors;
 pub use audits::Audits;
 pub use bench::Bench;
+pub use holders::Holders;
 pub use job_book::JobBook;
 pub use job_desk::JobDesk;
 pub use job_view::JobView;

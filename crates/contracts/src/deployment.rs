@@ -7,8 +7,8 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolValue;
 
 use crate::bindings::{
-    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, Registry, Replicas,
-    SoloRandomness, Tabs, WGrain, Waiting,
+    AuditDesk, Auditors, Audits, Bench, Holders, JobBook, JobDesk, JobView, Ledger, Registry,
+    Replicas, SoloRandomness, Tabs, WGrain, Waiting,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
@@ -46,6 +46,8 @@ pub struct Addresses {
     pub waiting: Address,
     /// `Replicas`.
     pub replicas: Address,
+    /// `Holders`.
+    pub holders: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -67,6 +69,7 @@ impl Addresses {
             bench: address!("0x74696c746800000000000000000000000000100b"),
             waiting: address!("0x74696c746800000000000000000000000000100c"),
             replicas: address!("0x74696c746800000000000000000000000000100d"),
+            holders: address!("0x74696c746800000000000000000000000000100e"),
             tabs: address!("0x74696c7468000000000000000000000000001010"),
         }
     }
@@ -95,12 +98,13 @@ impl Addresses {
             bench: next(),
             waiting: next(),
             replicas: next(),
+            holders: next(),
             tabs: next(),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [Address; 14] {
+    pub const fn all(&self) -> [Address; 15] {
         let Self {
             token,
             ledger,
@@ -115,11 +119,12 @@ impl Addresses {
             bench,
             waiting,
             replicas,
+            holders,
             tabs,
         } = *self;
         [
             token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits,
-            audit_desk, bench, waiting, replicas, tabs,
+            audit_desk, bench, waiting, replicas, holders, tabs,
         ]
     }
 }
@@ -133,7 +138,7 @@ pub struct DeployParams {
     pub fee_bps: u16,
     /// An existing payment token; `None` deploys WGRAIN.
     pub token: Option<Address>,
-    /// Most that each of Registry, JobBook, Auditors, Audits and Tabs may have locked at once; base units,
+    /// Most that each of Registry, JobBook, Auditors, Audits, Holders and Tabs may have locked at once; base units,
     /// at most [`MAX_MODULE_CAP`].
     pub module_cap: u128,
     /// Jobs worth at most this get the shortest challenge windows, ranges worth at most this have one auditor
@@ -178,13 +183,12 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         address,
         init_code: [code.as_ref(), &args].concat().into(),
     };
-    let mut steps = Vec::with_capacity(14);
+    let mut steps = Vec::with_capacity(15);
     if params.token.is_none() {
         steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
-    let grants: Vec<_> = [at.registry, at.job_book, at.auditors, at.audits, at.tabs]
-        .map(|module| (module, params.module_cap))
-        .to_vec();
+    let modules = [at.registry, at.job_book, at.auditors, at.audits, at.holders, at.tabs];
+    let grants = modules.map(|module| (module, params.module_cap)).to_vec();
     let ledger = (at.token, grants).abi_encode_params();
     let registry = (at.ledger, at.job_book, at.bench).abi_encode_params();
     let fee_bps = U256::from(params.fee_bps);
@@ -193,10 +197,23 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
     let auditors = (at.ledger, at.audits, U256::from(params.auditor_stake)).abi_encode_params();
     // `AuditLayout.Deployment`, the same.
     let audits = (at.bench, at.job_book, at.registry, at.auditors, at.ledger, at.randomness, small);
-    let bench = (at.job_book, at.registry, at.audits, at.waiting, at.replicas).abi_encode_params();
+    let bench = (at.job_book, at.registry, at.audits, at.waiting, at.replicas, at.holders)
+        .abi_encode_params();
     let waiting = (at.bench, at.job_book, at.registry, at.audits, at.replicas).abi_encode_params();
     // What mates lose goes to the purse of the audits.
     let replicas = (at.bench, at.job_book, at.registry, at.waiting, at.randomness, at.audits)
+        .abi_encode_params();
+    // `Holders.Deployment`, of static fields, too.
+    let holders = (
+        at.bench,
+        at.job_book,
+        at.registry,
+        at.auditors,
+        at.audits,
+        at.ledger,
+        at.randomness,
+        small,
+    )
         .abi_encode_params();
     let tabs = (at.ledger, at.registry, params.treasury, fee_bps).abi_encode_params();
     steps.extend([
@@ -217,6 +234,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         step("Bench", at.bench, &Bench::BYTECODE, bench),
         step("Waiting", at.waiting, &Waiting::BYTECODE, waiting),
         step("Replicas", at.replicas, &Replicas::BYTECODE, replicas),
+        step("Holders", at.holders, &Holders::BYTECODE, holders),
         step("Tabs", at.tabs, &Tabs::BYTECODE, tabs),
     ]);
     steps

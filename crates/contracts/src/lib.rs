@@ -12,8 +12,9 @@ pub mod deployment;
 pub mod state;
 
 pub use bindings::{
-    AuditDesk, Auditors, Audits, Bench, JobBook, JobDesk, JobView, Ledger, ReduceSum, Registry,
-    Replicas, SoloRandomness, Tabs, WGrain, Waiting,
+    AuditDesk, Auditors, Audits, Bench, Holders, JobBook, JobDesk, JobView, Ledger, ReduceSum,
+    Registry, Replicas, SoloRandomness, Tabs, WGrain, Waiting,
+    holders::IHolders::{Ask as HoldAsk, Keep, Prices as HoldPrices},
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},
     tabs::ITabs::Line as TabLine,
@@ -22,6 +23,6 @@ pub use bindings::{
 pub use consent::consent_digest;
 pub use deployment::{Addresses, DeployParams, Step, plan};
 pub use state::{
-    AuditOutcome, AuditState, EntryState, JobState, RangeState, Refusal, ReplicaOutcome,
+    AuditOutcome, AuditState, EntryState, HoldState, JobState, RangeState, Refusal, ReplicaOutcome,
     ReplicaState, SeatState, TermsField,
 };

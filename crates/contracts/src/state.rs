@@ -163,6 +163,8 @@ on_chain_enum! {
         FinishSeconds = 14 => "finish of the clock",
         /// 0, or 2 in an audited job.
         Replicas = 15 => "replicas",
+        /// Only in an audited job.
+        Kept = 16 => "kept",
     }
 }
 
@@ -270,6 +272,33 @@ on_chain_enum! {
     }
 }
 
+on_chain_enum! {
+    /// `IHolders.State`: where an ask for holders of a kept range stands.
+    HoldState, "state of an ask for holders" {
+        /// Nobody has asked.
+        None = 0 => "not asked for",
+        /// The beacon draws the holders.
+        Asked = 1 => "waiting for the beacon",
+        /// Holders fetch the content and sign.
+        Open = 2 => "being fetched by holders",
+        /// Too few have signed; it may be asked for once more.
+        Again = 3 => "not held, and to be asked for again",
+        /// Enough hold it: the range may be paid.
+        Held = 4 => "held",
+        /// Too few have signed twice: the range is rejected.
+        Lost = 5 => "not held",
+        /// The range was paid or rejected before.
+        Dropped = 6 => "over without holders",
+    }
+}
+
+impl HoldState {
+    /// Whether something of the deposit is reserved for the ask.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Asked | Self::Open | Self::Again)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,7 +312,7 @@ mod tests {
                 assert!(value > 5);
             }
             assert_eq!(Refusal::try_from(value).is_ok(), value <= 12);
-            assert_eq!(TermsField::try_from(value).is_ok(), value <= 15);
+            assert_eq!(TermsField::try_from(value).is_ok(), value <= 16);
             assert_eq!(RangeState::try_from(value).is_ok(), value <= 6);
             assert_eq!(AuditState::try_from(value).is_ok(), value <= 6);
             assert_eq!(AuditOutcome::try_from(value).is_ok(), value <= 4);
@@ -291,6 +320,7 @@ mod tests {
             assert_eq!(ReplicaState::try_from(value).is_ok(), value <= 8);
             assert_eq!(ReplicaOutcome::try_from(value).is_ok(), value <= 4);
             assert_eq!(EntryState::try_from(value).is_ok(), value <= 2);
+            assert_eq!(HoldState::try_from(value).is_ok(), value <= 6);
         }
     }
 }

@@ -11,8 +11,8 @@ use revm::{
     state::AccountInfo,
 };
 use tilth_contracts::{
-    Addresses, AuditDesk, Audits, Bench, DeployParams, JobBook, Ledger, Registry, Replicas, Terms,
-    WGrain, Waiting, consent_digest, deployment, plan,
+    Addresses, AuditDesk, Audits, Bench, DeployParams, Holders, JobBook, Ledger, Registry,
+    Replicas, Terms, WGrain, Waiting, consent_digest, deployment, plan,
 };
 use tilth_protocol::amount::GRAIN;
 
@@ -104,6 +104,7 @@ fn steps_end_up_where_they_were_announced_and_the_contracts_know_each_other() ->
             afterJob: 0,
             audited: false,
             replicas: 0,
+            kept: false,
             callback: Address::ZERO,
             program: B256::repeat_byte(2),
             contact: Bytes::from_static(b"here"),
@@ -161,6 +162,14 @@ fn the_bench_is_the_judge_and_audits_keep_the_purse() -> Outcome {
         (at.bench, Bench::auditsCall {}.abi_encode(), at.audits),
         (at.bench, Bench::waitingCall {}.abi_encode(), at.waiting),
         (at.bench, Bench::replicasCall {}.abi_encode(), at.replicas),
+        (at.bench, Bench::holdersCall {}.abi_encode(), at.holders),
+        (at.holders, Holders::benchCall {}.abi_encode(), at.bench),
+        (at.holders, Holders::jobBookCall {}.abi_encode(), at.job_book),
+        (at.holders, Holders::registryCall {}.abi_encode(), at.registry),
+        (at.holders, Holders::auditorsCall {}.abi_encode(), at.auditors),
+        (at.holders, Holders::auditsCall {}.abi_encode(), at.audits),
+        (at.holders, Holders::ledgerCall {}.abi_encode(), at.ledger),
+        (at.holders, Holders::randomnessCall {}.abi_encode(), at.randomness),
         (at.waiting, Waiting::benchCall {}.abi_encode(), at.bench),
         (at.waiting, Waiting::auditsCall {}.abi_encode(), at.audits),
         (at.waiting, Waiting::replicasCall {}.abi_encode(), at.replicas),
@@ -200,6 +209,7 @@ fn an_existing_token_is_not_deployed_again() -> Outcome {
             "Bench",
             "Waiting",
             "Replicas",
+            "Holders",
             "Tabs"
         ]
     );

@@ -3,7 +3,8 @@
 //!
 //! Decisions are in [`tilth_client::audit::Machine`]; here is what carries them out: [`enroll`] (stake and keys),
 //! `examine` (fetch, compile, run in the sandbox), `room` (who executes now), `tenants` (whose files lie there),
-//! `seals` (what was committed to, on disk before it is sent), `hand` (moves).
+//! `seals` (what was committed to, on disk before it is sent), `hand` (moves). Auditors are drawn to hold what kept ranges
+//! have made, too: `holder` (fetch, check, keep, serve), `holds` (what is held, on disk before it is signed for).
 //!
 //! An auditor that is killed loses the execution in flight. It looks at its open cases again when it is started:
 //! nothing is lost if it is back in time to execute and to commit within the hour that it has for that, and to reveal
@@ -12,6 +13,8 @@
 mod enroll;
 pub(crate) mod examine;
 mod hand;
+mod holder;
+mod holds;
 mod room;
 mod seals;
 mod tenants;
@@ -23,17 +26,23 @@ use tilth_blobs::{Blobs, Relays};
 use tilth_client::{
     Account, Contacts, Link, Network,
     audit::{Keeper, Party, Post},
+    holding::{Keeper as HoldKeeper, Party as HoldParty, Post as HoldPost},
 };
 use tilth_protocol::Amount;
 use tilth_sandbox::{CommandLine, GpuAccess, GpuUse};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
-pub use self::enroll::{collect, standing, unstake, withdraw_stake};
 use self::{
     enroll::enroll,
     hand::AuditorHand,
+    holder::Holder,
+    holds::{Holds, Shelf},
     seals::{Place, Seals},
+};
+pub use self::{
+    enroll::{collect, standing, unstake, withdraw_stake},
+    holds::{HeldRange, held},
 };
 use crate::{
     ProviderError,
@@ -107,6 +116,9 @@ impl Auditor {
         let audits = link.addresses().audits;
         let place = Place { chain_id, audits };
         let seals = Seals::open(folder.root(), place, network.first_block)?;
+        let shelf = Shelf { chain_id, holders: link.addresses().holders };
+        let most = config.limits.hold;
+        let holds = Holds::open(folder.root(), shelf, network.first_block, most)?;
         let owner = Account::new(link.clone(), config.owner.clone());
         let node = Account::new(link.clone(), config.node.clone());
         let chain = Chain::new(owner, node.clone(), network.wraps_native, config.gas);
@@ -130,9 +142,18 @@ impl Auditor {
         let (from_block, kept) = (seals.next_block(), seals.all()?);
         let running = Running::new(format!("auditor {}", config.owner.address()), blobs);
         let closed = Arc::new(Notify::new());
+        let shop = Arc::new(shop);
+        let contacts = Contacts::new(link.clone(), network.first_block);
+        let holder = Holder::new(
+            Arc::clone(&shop),
+            contacts.clone(),
+            network.first_block,
+            holds,
+            running.scope.spawner(),
+        );
         let hand = Arc::new(AuditorHand::new(
-            Arc::new(shop),
-            Contacts::new(link.clone(), network.first_block),
+            shop,
+            contacts,
             network.first_block,
             seals,
             Arc::clone(&closed),
@@ -146,7 +167,7 @@ impl Auditor {
             seals: kept,
         };
         info!(owner = %config.owner.address(), number, "the auditor is up");
-        Ok(start(running, hand, post, closed, number))
+        Ok(start(running, (hand, holder), post, closed, number))
     }
 
     /// Its number among the auditors.
@@ -177,18 +198,28 @@ impl Auditor {
 /// Starts the tasks. Nothing here can fail or wait.
 fn start(
     running: Running,
-    hand: Arc<AuditorHand>,
+    (hand, holder): (Arc<AuditorHand>, Holder),
     post: Post,
     closed: Arc<Notify>,
     number: u32,
 ) -> Auditor {
     let tasks = running.scope.spawner();
     let chain = hand.chain().clone();
+    holder.announce(number);
+    let hold_post = HoldPost {
+        account: post.account.clone(),
+        party: HoldParty::Auditor(number),
+        from_block: holder.next_block(),
+        job: None,
+        most: 0,
+    };
+    let held = HoldKeeper::new(hold_post, Arc::new(holder));
     let keeper = Keeper::new(post, hand);
     let at_stake = keeper.at_stake();
     spawn(&tasks, "clock", watch_clock(chain.link.clone()));
     spawn(&tasks, "fees", async move { collect_fees(&chain, &closed).await });
     running.keep("audits", keeper.keep());
+    running.keep("kept ranges", held.keep());
     Auditor { running, number, at_stake }
 }
 

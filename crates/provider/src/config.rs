@@ -89,6 +89,8 @@ pub struct Limits {
     pub memory_per_slot: u64,
     /// Disk for programs and inputs of all jobs together, in bytes.
     pub disk: u64,
+    /// An auditor's: disk for what it holds of others' results, in bytes. For what does not fit it does not sign.
+    pub hold: u64,
     /// Memory for compiling a program, in bytes.
     pub compile_memory: u64,
     /// Longest time for compiling a program.
@@ -135,11 +137,12 @@ impl Default for Offer {
 }
 
 impl Default for Limits {
-    /// 2 GiB of memory per slot, 20 GiB of disk, 2 GiB and two minutes for compiling.
+    /// 2 GiB of memory per slot, 20 GiB of disk, as much for what is held for others, 2 GiB and two minutes for compiling.
     fn default() -> Self {
         Self {
             memory_per_slot: 2 << 30,
             disk: 20 << 30,
+            hold: 20 << 30,
             compile_memory: 2 << 30,
             compile_time: Duration::from_secs(120),
         }

@@ -4,7 +4,7 @@
 //! All of it happens before the first claim, so a client that does not serve its inputs costs nobody a
 //! range. Doing it again is quick when everything is in place, and mends what is not.
 
-mod checks;
+pub(crate) mod checks;
 pub(crate) mod layout;
 
 use std::{
@@ -14,11 +14,16 @@ use std::{
 };
 
 use tilth_blobs::{Blobs, BlobsError, Tag};
+use tilth_client::{
+    ChainError,
+    holding::{least_fee, prices_of},
+};
 use tilth_protocol::{Contact, ContentRef, JobId, JobSpec, SpecError, spec::MAX_SPEC_BYTES};
+use tilth_verification::holding::Prices;
 use tracing::{debug, info, warn};
 
 use self::{
-    checks::{agree, can_be_answered_for, fits},
+    checks::{agree, can_be_answered_for, can_be_held, fits},
     layout::lay_out,
 };
 use crate::{
@@ -61,6 +66,10 @@ pub(crate) enum FetchError {
     /// A GPU program whose ranges are audited.
     #[error("it is audited, and a GPU program")]
     Unauditable,
+    /// Auditors are to hold its results, and would not, or not all that a range can have made: then only the client could have
+    /// it paid.
+    #[error("nobody would hold its results: {0}")]
+    Unholdable(&'static str),
     /// It asks for more than we offer.
     #[error("it needs {needed} bytes of {what}, we offer {offered}")]
     TooLarge {
@@ -90,6 +99,7 @@ impl FetchError {
             | Self::Spec(_)
             | Self::Disagree(_)
             | Self::Unauditable
+            | Self::Unholdable(_)
             | Self::TooLarge { .. }
             | Self::Compile(CompileError::Program(_))
             | Self::Blobs(BlobsError::TooLarge { .. } | BlobsError::NotASequence { .. }) => {
@@ -109,6 +119,10 @@ impl FetchError {
 /// Gets a job ready. `holds`: ranges of it are ours already.
 pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), FetchError> {
     if !holds {
+        if shop.opening(job).is_some_and(|opening| opening.kept) {
+            // Its deposit comes a moment after it; before that there is no room in it, which is no reason to wait for long.
+            prices(shop, job).await?;
+        }
         shop.chain.would_give(job).await.map_err(FetchError::Refused)?;
     }
     get_ready(shop, job, Whom::Provider { holds }).await
@@ -160,6 +174,10 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
     if answers_for_it {
         can_be_answered_for(&spec, &opening)?;
     }
+    if is_new && opening.kept {
+        let (prices, least) = prices(shop, job).await?;
+        can_be_held(&spec, &opening, &prices, least)?;
+    }
     // Whoever the contact says the client is. What is ready for long was so before there was anything to keep.
     if is_new && !is_free(&shop.blobs, &spec) {
         return Err(FetchError::Kept);
@@ -178,6 +196,18 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
         shop.set_ready(Ready::new(job, spec, opening.range_timeout_ms));
     }
     Ok(())
+}
+
+/// What a job pays those who hold its results, which stays as it is, and the least fee of an audit.
+async fn prices(shop: &Shop, job: JobId) -> Result<(Prices, u128), FetchError> {
+    let link = &shop.chain.link;
+    let told = async { Ok::<_, ChainError>((prices_of(link, job).await?, least_fee(link).await?)) };
+    match told.await {
+        Ok((Some(prices), least)) => return Ok((prices, least)),
+        Ok((None, _)) => debug!(%job, "nothing is locked yet for those who hold its results"),
+        Err(error) => debug!(%job, %error, "what a job pays holders is not known"),
+    }
+    Err(FetchError::Refused(Refusal::Later))
 }
 
 /// Whether nothing that a job's program is to see is kept from anybody.

@@ -4,7 +4,8 @@
 //! Decisions are in [`machine`], a pure state machine; everything else carries out what it says:
 //! `agent` (the loop), `chain` (moves), `fetch` and `compile` (getting jobs ready), `slot` and `hand`
 //! (running ranges in workers), [`journal`] and `store` (results), `enroll` (registration and stake),
-//! `openings` (the provider's part in audits of its ranges), `mates` and `line` (that in replicated ranges), `kept` (what proves its ranges), `guards` (whose its results are until then), `role` (what all roles here share), `bookmark` and `folder` (what is remembered), `capability` and [`challenge`] (what the machine is worth, and
+//! `openings` (the provider's part in audits of its ranges), `mates` and `line` (that in replicated ranges), `holding` (that in kept ones),
+//! `kept` (what proves its ranges), `guards` (whose its results are until then), `role` (what all roles here share), `bookmark` and `folder` (what is remembered), `capability` and [`challenge`] (what the machine is worth, and
 //! showing it to whoever asks).
 //!
 //! [`auditor`] is another role with the same workshop: it re-executes samples of what providers submit. It lives here and
@@ -33,6 +34,7 @@ mod folder;
 mod gpu;
 mod guards;
 mod hand;
+mod holding;
 mod idle;
 mod ignored;
 pub mod infer;

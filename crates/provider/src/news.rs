@@ -55,6 +55,10 @@ pub(crate) struct Opening {
     pub(crate) audited: bool,
     /// Whether seals are submitted in the place of roots.
     pub(crate) replicated: bool,
+    /// Whether auditors are to hold what its client does not acknowledge.
+    pub(crate) kept: bool,
+    /// Slots that its client expects: no range is larger than a half of each one's share.
+    pub(crate) parallelism: u16,
     /// Encoded contact of whoever serves the spec.
     pub(crate) contact: Vec<u8>,
 }
@@ -97,6 +101,8 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
                 range_timeout_ms: seconds(e.terms.rangeTimeout.into()),
                 audited: e.terms.audited,
                 replicated: e.terms.replicas != 0,
+                kept: e.terms.kept,
+                parallelism: e.terms.parallelism,
                 contact: e.terms.contact.to_vec(),
             };
             let event = ChainEvent::Opened { job, terms: terms(&e.terms, e.at.to()) };
@@ -231,6 +237,7 @@ mod tests {
             afterJob: 0,
             audited: true,
             replicas: 2,
+            kept: true,
             callback: Address::ZERO,
             program: B256::repeat_byte(4),
             contact: vec![1, 2, 3].into(),
@@ -251,6 +258,7 @@ mod tests {
         assert_eq!(terms.clock, Some((clock, 17_000)));
         assert!(terms.audited && terms.replicated && !terms.chained);
         let More::Opened(opening) = heard.more else { panic!() };
+        assert!(opening.kept);
         assert_eq!((opening.unit_cap, opening.prepare_cap), (7, 8));
         assert_eq!((terms.unit_cap, terms.prepare_cap), (7, 8));
         assert_eq!((terms.target_ms, terms.first_range), (5_000, 1));

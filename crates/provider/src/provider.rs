@@ -6,6 +6,7 @@ use tilth_blobs::{Blobs, Line, Talk};
 use tilth_client::{
     Account, Follow, Link, News, Scope as Logs,
     audit::{Keeper, Party, Post},
+    holding::{Keeper as HoldKeeper, Party as HoldParty, Post as HoldPost},
     mates::{Keeper as MateKeeper, Party as MateParty, Post as MatePost},
 };
 use tilth_contracts::Registry;
@@ -30,6 +31,7 @@ use crate::{
     folder::Folder,
     gpu::inspect_gpu,
     guards,
+    holding::Asker,
     idle::{millis, watch::Watch},
     infer,
     machine::{Event, Machine, Millis, Rest, Rules},
@@ -318,25 +320,33 @@ async fn hand_on(mut follow: Follow, news: mpsc::Sender<News>) {
     while news.send(follow.next().await).await.is_ok() {}
 }
 
-/// Shows how many audits and replicas are open, until nobody keeps them any more.
+/// Ranges that its audits, its replicas and its kept ranges have open.
+struct Open {
+    audits: watch::Receiver<Option<usize>>,
+    replicas: watch::Receiver<Option<usize>>,
+    kept: watch::Receiver<Option<usize>>,
+}
+
+/// Shows how many audits, replicas and kept ranges are open, until nobody keeps them any more.
 async fn show_open(
-    mut audits: watch::Receiver<Option<usize>>,
-    mut replicas: watch::Receiver<Option<usize>>,
+    Open { mut audits, mut replicas, mut kept }: Open,
     at_stake: watch::Sender<Option<usize>>,
     status: watch::Sender<Status>,
 ) {
     loop {
-        let open = (*audits.borrow_and_update(), *replicas.borrow_and_update());
-        let all = open.0.zip(open.1).map(|(audits, replicas)| audits.saturating_add(replicas));
+        let open = [&mut audits, &mut replicas, &mut kept].map(|open| *open.borrow_and_update());
+        // What is not held costs less than the stake, and later.
+        let all = open[0].zip(open[1]).map(|(audits, replicas)| audits.saturating_add(replicas));
         status.send_if_modified(|status| {
-            let before = (status.audits, status.replicas);
-            (status.audits, status.replicas) = open;
+            let before = [status.audits, status.replicas, status.kept];
+            [status.audits, status.replicas, status.kept] = open;
             before != open
         });
         at_stake.send_if_modified(|known| std::mem::replace(known, all) != all);
         let changed = tokio::select! {
             changed = audits.changed() => changed,
             changed = replicas.changed() => changed,
+            changed = kept.changed() => changed,
         };
         if changed.is_err() {
             return;
@@ -344,7 +354,7 @@ async fn show_open(
     }
 }
 
-/// Keeps the audits of our ranges, and replicated ranges. Tells how many are open.
+/// Keeps the audits of our ranges, replicated ranges, and what kept ones ask of us. Tells how many are open.
 fn answer_for(
     running: &Running,
     shop: &Arc<Shop>,
@@ -362,6 +372,14 @@ fn answer_for(
     };
     let openings = Openings { shop: Arc::clone(shop), tasks: tasks.clone() };
     let audits = Keeper::new(post, Arc::new(openings));
+    let post = HoldPost {
+        account: account.clone(),
+        party: HoldParty::Provider(shop.chain.owner.address()),
+        from_block,
+        job: None,
+        most: 0,
+    };
+    let kept = HoldKeeper::new(post, Arc::new(Asker { shop: Arc::clone(shop) }));
     let post = MatePost {
         account,
         party: MateParty::Provider(partner.number),
@@ -372,10 +390,13 @@ fn answer_for(
     let hand = Mates::new(Arc::clone(shop), partner, events.clone(), &tasks);
     let replicas = MateKeeper::new(post, Arc::new(hand));
     let (open, at_stake) = watch::channel(None);
-    let shown = show_open(audits.at_stake(), replicas.at_stake(), open, status.clone());
+    let all =
+        Open { audits: audits.at_stake(), replicas: replicas.at_stake(), kept: kept.at_stake() };
+    let shown = show_open(all, open, status.clone());
     spawn(&tasks, "what is open", shown);
     running.keep("audits", audits.keep());
     running.keep("replicas", replicas.keep());
+    running.keep("kept ranges", kept.keep());
     at_stake
 }
 

@@ -57,6 +57,8 @@ pub struct Status {
     /// Replicated ranges that are open, of which it is provider or mate. Those that are among `mates` are not committed to;
     /// to be away for half an hour costs the stake for the others. `None` until that is known.
     pub replicas: Option<usize>,
+    /// Its kept ranges that are handed in and not held yet: to be away for some hours costs a tenth of their value.
+    pub kept: Option<usize>,
     /// Open jobs that it would work on, by what they wait for.
     pub waiting: BTreeMap<Wait, usize>,
     /// Open jobs that it leaves alone, by why.
@@ -148,6 +150,7 @@ impl Status {
             stored_bytes: 0,
             crowded: false,
             audits: None,
+            kept: None,
             replicas: None,
             waiting: BTreeMap::new(),
             ignored: BTreeMap::new(),

@@ -281,6 +281,7 @@ mod tests {
             afterJob: 0,
             audited: false,
             replicas: 0,
+            kept: false,
             callback: Address::ZERO,
             program: B256::ZERO,
             contact: contact.into(),

@@ -161,6 +161,7 @@ impl Auction {
             afterJob: 0,
             audited: false,
             replicas: 0,
+            kept: false,
             callback: Address::ZERO,
             program: B256::repeat_byte(2),
             contact: Bytes::new(),

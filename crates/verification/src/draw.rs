@@ -41,11 +41,19 @@ pub enum Purpose {
     Auditor = 2,
     /// Which providers hold the replicas.
     Replica = 3,
+    /// Which auditors hold what a range has made.
+    Holder = 4,
 }
 
 /// Where all draws of one stage of one range come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seed(pub B256);
+
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Decision, Self::Leaf, Self::Auditor, Self::Replica, Self::Holder];
+}
 
 impl Seed {
     /// The seed of a stage: 0 for the first audit of a range, then one more with every escalation.
@@ -223,7 +231,7 @@ mod tests {
             Seed::new(beacon, RangeId { job: JobId(2), ..range }, 0),
             Seed::new(B256::repeat_byte(2), range, 0),
         ] {
-            for purpose in [Purpose::Decision, Purpose::Leaf, Purpose::Auditor, Purpose::Replica] {
+            for purpose in Purpose::ALL {
                 assert!((0..50).all(|i| words.insert(seed.word(purpose, i))));
             }
         }

@@ -10,6 +10,7 @@
 //! * [`audit`]: who is audited how often, what auditors commit to, and what their votes mean.
 //! * [`replica`]: what the two providers of a replicated range commit to, and who the second one is.
 //! * [`walk`]: how two different trees over a range are walked down to the first leaf in which they differ.
+//! * [`holding`]: who holds what a kept range has made, how many are enough, and what that earns.
 //! * [`arithmetic`]: detection, exposure, penalties and cuts.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -18,6 +19,7 @@ pub mod arithmetic;
 pub mod audit;
 pub mod challenge;
 pub mod draw;
+pub mod holding;
 pub mod merkle_sum;
 pub mod range;
 pub mod receipt;

@@ -14,6 +14,7 @@ use tilth_verification::{
     arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure, rate_for},
     audit::{self, Asked, Decision, Verdict},
     draw::{Panel, Person, Pick, Purpose, Seed},
+    holding::{self, Prices},
     replica::{self, Waiter, mate},
     walk::{self, Place, first_difference, fold},
 };
@@ -152,6 +153,7 @@ fn votes() -> Value {
         "draws": found(&people, &votes, false),
         "panels": found(&people, &panel, true),
         "mates": mates(&people),
+        "holders": holders(&people),
     })
 }
 
@@ -182,6 +184,75 @@ fn mates(people: &[Person<u8>]) -> Value {
         ]);
     }
     table.json()
+}
+
+/// Holders from the same line.
+fn holders(people: &[Person<u8>]) -> Value {
+    let mut table = Table::default();
+    for n in 0..16_u32 {
+        let out = OUT[n as usize % OUT.len()];
+        let is_out = |owner: &u8| out.bytes().any(|digit| digit - b'0' == *owner);
+        let found = holding::named(seed(n), people, is_out);
+        let found = found.iter().map(|place| people[*place].owner.to_string());
+        table.row(&[
+            ("seed", seed(n).0.to_string()),
+            ("out", out.to_owned()),
+            ("found", found.collect()),
+        ]);
+    }
+    table.json()
+}
+
+/// What kept ranges cost, and how many must sign when.
+fn kept() -> Value {
+    let prices = [
+        (0, 0, 1),
+        (10_u128.pow(18) / 50, 10_u128.pow(18) / 100, 7 * 86_400),
+        (3, 7, 86_401),
+        (0, 12_345_678_901, holding::MAX_KEEP_S),
+        (u128::from(u64::MAX), (1 << 40) - 1, u32::MAX),
+    ];
+    let mut fees = Table::default();
+    for n in 0..40_usize {
+        let least = [0, 1, 10_u128.pow(16), MAX_AMOUNT][n % 4];
+        let mib = [1, 30, 100, 1 << 20, u32::MAX][n / 4 % 5];
+        let (per_mib, per_mib_day, keep_seconds) = prices[(n + n / 5) % 5];
+        let prices = Prices { max_mib: mib, per_mib, per_mib_day, keep_seconds };
+        fees.row(&[
+            ("least", least.to_string()),
+            ("mib", mib.to_string()),
+            ("perMib", per_mib.to_string()),
+            ("perMibDay", per_mib_day.to_string()),
+            ("keepSeconds", keep_seconds.to_string()),
+            ("fee", prices.fee(least, mib).to_string()),
+            ("cost", prices.cost(least, mib).to_string()),
+        ]);
+    }
+    let mut majorities = Table::default();
+    for elapsed in [0, 3_599, 3_600, 3_601, 7_200, 7_201, 1 << 40] {
+        for votes in [0, 3, 4, 7, 8, 15] {
+            let open = holding::open_draws(elapsed);
+            majorities.row(&[
+                ("elapsed", elapsed.to_string()),
+                ("votes", votes.to_string()),
+                ("open", open.to_string()),
+                ("held", u8::from(holding::is_majority(votes, open)).to_string()),
+            ]);
+        }
+    }
+    json!({
+        "parameters": {
+            "holdTime": holding::HOLD_TIME_S.to_string(),
+            "firstHolders": holding::FIRST_HOLDERS.to_string(),
+            "holders": holding::HOLDERS.to_string(),
+            "asks": holding::ASKS.to_string(),
+            "notHeld": holding::NOT_HELD.0.to_string(),
+            "maxKeep": holding::MAX_KEEP_S.to_string(),
+            "purpose": (Purpose::Holder as u8).to_string(),
+        },
+        "fees": fees.json(),
+        "majorities": majorities.json(),
+    })
 }
 
 /// Walks to one leaf in which two trees differ; every step is a row. Tasks have written their index and cost 1 + index % 7
@@ -408,6 +479,7 @@ fn trust_vectors_are_those_committed() {
         "needs": needs(),
         "verdicts": verdicts(),
         "votes": votes(),
+        "holding": kept(),
         "seal": seals(),
         "walks": walks(),
     });

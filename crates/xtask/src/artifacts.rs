@@ -35,6 +35,7 @@ const CONTRACTS: &[(&str, &str)] = &[
     ("Bench.sol", "Bench"),
     ("Waiting.sol", "Waiting"),
     ("Replicas.sol", "Replicas"),
+    ("Holders.sol", "Holders"),
     ("Tabs.sol", "Tabs"),
     ("examples/ReduceSum.sol", "ReduceSum"),
 ];

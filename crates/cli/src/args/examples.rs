@@ -25,12 +25,14 @@ pub const RUN: &str = "\
 Examples:
   tilth run job.toml --out picture.png
   tilth run job.toml photos/*.jpg
-  tilth run job.toml --audited --replicas 2 --bind 192.0.2.7:0";
+  tilth run job.toml --audited --replicas 2 --bind 192.0.2.7:0
+  tilth run job.toml --audited --keep 7 --detach";
 
 pub const QUOTE: &str = "\
 Examples:
   tilth quote job.toml photos/*.jpg
-  tilth quote job.toml --audited --replicas 2 --json";
+  tilth quote job.toml --audited --replicas 2 --json
+  tilth quote job.toml --audited --keep 7";
 
 pub const TRY: &str = "\
 Examples:

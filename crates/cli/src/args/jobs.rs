@@ -1,9 +1,12 @@
 //! The command line of clients: jobs from their files to their results.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, builder::RangedI64ValueParser};
-use tilth_client::job_file::{MAX_REPLICAS, Offer};
+use tilth_client::{
+    holding::keep_seconds,
+    job_file::{MAX_REPLICAS, Offer},
+};
 use tilth_protocol::{Amount, JobId, Problem};
 
 #[derive(Debug, Args)]
@@ -29,6 +32,11 @@ pub struct Judged {
     /// price.
     #[arg(long, value_name = "N", value_parser = replica_counts())]
     pub replicas: Option<u8>,
+    /// Have auditors hold what the client does not acknowledge, for so many days from then on (`keep = "7d"` under
+    /// `[verification]` says the same for good). Only in audited jobs. A range is paid without its client only when they
+    /// hold it; a deposit pays them, and what is left of it comes back.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=366))]
+    pub keep: Option<u16>,
 }
 
 fn replica_counts() -> RangedI64ValueParser<u8> {
@@ -39,10 +47,14 @@ impl Judged {
     /// Adds it to what a job file offers.
     ///
     /// # Errors
-    /// Those of [`Offer::check`]: both together must be possible.
+    /// Those of [`Offer::check`]: all of it together must be possible.
     pub fn add_to(self, offer: &mut Offer) -> Result<(), Problem> {
         offer.audited |= self.audited;
         offer.replicas = self.replicas.unwrap_or(offer.replicas);
+        if let Some(days) = self.keep {
+            let keep = Duration::from_secs(u64::from(days).saturating_mul(86_400));
+            offer.keep_s = Some(keep_seconds(keep)?);
+        }
         offer.check()
     }
 }

@@ -175,7 +175,8 @@ pub enum ProviderCommand {
 
 #[derive(Debug, Args)]
 pub struct Earnings {
-    /// Name of the provider's owner account, or its address.
+    /// Name of the provider's owner account, or its address. That of an auditor shows what it has got for holding results
+    /// of kept jobs.
     pub name: String,
     /// Only what came in from this day on (UTC), for example 2026-11-01.
     #[arg(long, value_name = "DAY")]

@@ -33,6 +33,9 @@ tilth_service::options! {
         pub memory_bytes: u64 = Limits::default().memory_per_slot,
         /// Disk for programs and inputs.
         pub disk_bytes: u64 = Limits::default().disk,
+        /// Disk for results of kept jobs: an auditor that is drawn to hold a range fetches, checks and keeps it for as
+        /// long as its client has asked for, and is paid for that. For what does not fit it does not sign.
+        pub hold_bytes: u64 = Limits::default().hold,
         /// Where the data endpoint listens (UDP). Port 0 takes a free one.
         pub bind: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 0)),
         /// How data is moved.
@@ -74,6 +77,7 @@ impl AuditorSettings {
         let limits = Limits {
             memory_per_slot: self.memory_bytes,
             disk: self.disk_bytes,
+            hold: self.hold_bytes,
             ..Limits::default()
         };
         Ok(Told { stake, limits, bind: self.bind, data: self.data.check()? })
@@ -120,7 +124,9 @@ mod tests {
         assert_eq!(usual.stake, "100".parse().unwrap());
         let mut sized = AuditorSettings::default();
         options::set(&mut sized, "memory-bytes", "4GiB").unwrap();
-        assert_eq!(sized.told().unwrap().limits.memory_per_slot, 4 << 30);
+        options::set(&mut sized, "hold-bytes", "3GiB").unwrap();
+        let limits = sized.told().unwrap().limits;
+        assert_eq!((limits.memory_per_slot, limits.hold), (4 << 30, 3 << 30));
         let mut config = AuditorSettings::default();
         options::read(&mut config, "stake = \"much\"").unwrap();
         assert!(config.told().is_err());

@@ -1,13 +1,14 @@
-//! `tilth job show`: a job and its ranges; of a replicated one also what became of its seals, with the events that prove it.
+//! `tilth job show`: a job and its ranges; of a replicated one also what became of its seals, with the events that prove it, of a kept
+//! one who holds them.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
 use serde_json::{Value, json};
 use tilth_client::{
-    Chronicle, RangeView, pipeline,
+    ChainError, Chronicle, RangeView, pipeline,
     replicas::{self, Entry, Replica},
 };
-use tilth_contracts::{JobState, ReplicaState};
+use tilth_contracts::{HoldState, Holders, JobState, RangeState, ReplicaState};
 use tilth_protocol::{Amount, ContentHash, JobId, Problem, RangeId, Units};
 
 use super::{ONLOOKER, place_in, print_stages};
@@ -28,6 +29,8 @@ struct Seen {
     /// What the chain says about its replicas; of a job without them nothing.
     told: Vec<Entry>,
     replicas: BTreeMap<RangeId, Replica>,
+    /// Who holds its ranges; of a job that is not kept nothing.
+    held: BTreeMap<u32, HoldState>,
 }
 
 pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
@@ -43,7 +46,8 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
     })?;
     let told = replica_entries(place, &history).await?;
-    let seen = Seen { replicas: replicas::standings(&told), history, unit, told };
+    let (held, deposit) = kept(place, &history).await.map_err(|error| error.problem())?;
+    let seen = Seen { replicas: replicas::standings(&told), history, unit, told, held };
     let pipelines = pipeline::list(&pipeline::folder(&place.dir));
     let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
     if json {
@@ -51,6 +55,7 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
             "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
             "result-root": state.resultRoot, "totals": totals, "unit": seen.unit,
             "replicas": seen.history.terms.replicas.max(1),
+            "kept": seen.history.terms.kept, "deposit": deposit,
             "ranges": seen.ranges(), "events": seen.events(),
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -59,7 +64,11 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     println!("client   {}", state.client);
     println!("tasks    {} of {} settled, {} failed", totals.settled, totals.tasks, totals.failures);
     println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
-    println!("escrow   {:.9} GRAIN not reserved\n", Amount(state.escrow));
+    println!("escrow   {:.9} GRAIN not reserved", Amount(state.escrow));
+    if let Some(deposit) = deposit {
+        println!("deposit  {deposit:.9} GRAIN for those who hold its results");
+    }
+    println!();
     if let Some(shown) = part_of {
         print_stages(shown);
     }
@@ -68,6 +77,30 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         print!("\n{}", events_table(&seen.told).render());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who holds the ranges of a kept job, and what is left of its deposit. Of what is not handed in nobody has anything.
+async fn kept(
+    place: &Place,
+    history: &Chronicle,
+) -> Result<(BTreeMap<u32, HoldState>, Option<Amount>), ChainError> {
+    let mut held = BTreeMap::new();
+    if !history.terms.kept {
+        return Ok((held, None));
+    }
+    let (holders, job) = (place.link.addresses().holders, history.job.0);
+    for range in history.ranges.values().filter(|range| is_handed_in(range)) {
+        let call = Holders::askedCall { jobId: job, seq: range.seq };
+        let state = HoldState::try_from(place.link.read(holders, call).await?.state);
+        // One that this version does not know is not said.
+        held.extend(state.ok().map(|state| (range.seq, state)));
+    }
+    let deposit = place.link.read(holders, Holders::keptCall { jobId: job }).await?.deposit;
+    Ok((held, Some(Amount(deposit.to::<u128>()))))
+}
+
+fn is_handed_in(range: &RangeView) -> bool {
+    matches!(range.state, RangeState::Submitted | RangeState::Settled | RangeState::Rejected)
 }
 
 impl Seen {
@@ -90,6 +123,7 @@ impl Seen {
                 "count": range.count, "state": range.state.to_string(), "units": range.units,
                 "failures": range.failures, "paid": range.paid, "mate": mate, "replica": replica,
                 "root": (!range.root.is_zero()).then_some(range.root), "seal": range.seal,
+                "held": self.held.get(&range.seq).map(ToString::to_string),
             })
         };
         self.history.ranges.values().map(one).collect()
@@ -123,6 +157,9 @@ impl Seen {
                 ("paid mate", Align::Right),
             ]);
         }
+        if self.history.terms.kept {
+            columns.push(("held", Align::Left));
+        }
         let mut table = Table::new(&columns);
         for range in self.history.ranges.values() {
             let mut row = vec![
@@ -137,6 +174,11 @@ impl Seen {
             if let Some(replica) = self.replica(range) {
                 let paid = range.mate.map(|mate| format!("{:.9}", mate.paid));
                 row.extend([root(replica), number(replica.mate), paid.unwrap_or_default()]);
+            } else if self.is_replicated() && self.history.terms.kept {
+                row.extend([String::new(), String::new(), String::new()]);
+            }
+            if self.history.terms.kept {
+                row.push(self.held.get(&range.seq).map_or_else(String::new, ToString::to_string));
             }
             table.row(row);
         }

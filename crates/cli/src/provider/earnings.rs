@@ -74,9 +74,11 @@ fn key(by: By, entry: &Entry) -> String {
         (By::Day, _) => date(entry.at),
         (_, Source::Answers) => "answers".to_owned(),
         (_, Source::Unknown) => "unknown".to_owned(),
-        (By::Job, Source::Range(range)) => range.job.to_string(),
+        (By::Job, Source::Range(range) | Source::Held(range)) => range.job.to_string(),
         (By::Range, Source::Range(range)) => range.to_string(),
-        (By::Workload, Source::Range(_)) => {
+        // One account may be a provider's and an auditor's.
+        (By::Range, Source::Held(range)) => format!("{range} held"),
+        (By::Workload, Source::Range(_) | Source::Held(_)) => {
             entry.program.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string())
         }
     }
@@ -181,7 +183,28 @@ fn day(text: &str) -> Result<u64, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use tilth_protocol::{JobId, RangeId};
+
     use super::*;
+
+    #[test]
+    fn what_is_held_is_summed_with_its_job_and_is_a_row_of_its_own_by_range() {
+        let range = RangeId { job: JobId(7), seq: 3 };
+        let [made, held] = [Source::Range(range), Source::Held(range)].map(|source| Entry {
+            at: 0,
+            block: 1,
+            source,
+            program: None,
+            tasks: 0,
+            units: 0,
+            paid: Amount(1),
+            fee: Amount::ZERO,
+            lost: Amount::ZERO,
+        });
+        assert_eq!(key(By::Job, &held), key(By::Job, &made));
+        assert_eq!(key(By::Range, &held), format!("{range} held"));
+        assert_eq!(key(By::Workload, &held), "unknown");
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

@@ -90,6 +90,8 @@ struct Left {
     audits: Option<usize>,
     /// Replicated ranges that are open, of which it is provider or mate; `None`: not known yet.
     replicas: Option<usize>,
+    /// Ranges that auditors are to hold and cannot fetch elsewhere.
+    kept: usize,
     /// Ranges of others that it owes as a mate: it has committed to nothing there.
     mates: usize,
     /// Replicated jobs in which it waits to be drawn as one.
@@ -109,6 +111,7 @@ impl Left {
             unsettled: status.unsettled,
             audits: status.audits,
             replicas: status.replicas,
+            kept: status.kept.unwrap_or(0),
             mates: status.mates,
             lines: status.lines,
             bonds: status.bonds,
@@ -124,7 +127,7 @@ impl Left {
 
     /// For people, the dearest first.
     fn lines(&self) -> Vec<String> {
-        let Self { held, unsettled, mates, lines: waits, bonds, now, .. } = *self;
+        let Self { held, unsettled, kept, mates, lines: waits, bonds, now, .. } = *self;
         let before = time(now.saturating_add(AWAY_MOST));
         let mut lines = Vec::new();
         match self.dear() {
@@ -154,6 +157,12 @@ impl Left {
             lines.push(format!(
                 "it can still be drawn as mate in {bonds} jobs that it has left, for an hour at \
                  most: {LATE}"
+            ));
+        }
+        if kept > 0 {
+            lines.push(format!(
+                "{kept} ranges are to be fetched here by auditors who hold them for their clients: one \
+                 that too few of them get in some hours is not paid, and costs a tenth of its value"
             ));
         }
         if held > 0 {
@@ -190,6 +199,7 @@ mod tests {
             unsettled: 0,
             audits: Some(0),
             replicas: Some(0),
+            kept: 0,
             mates: 0,
             lines: 0,
             bonds: 0,
@@ -203,6 +213,11 @@ mod tests {
         let lines = Left { held: 1, audits: None, ..left }.lines();
         assert!(lines[0].contains("before it has seen"), "{lines:?}");
         assert!(lines.len() == 2 && lines[1].starts_with("1 ranges are claimed"), "{lines:?}");
+        let lines = Left { kept: 2, ..left }.lines();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("2 ranges are to be fetched"),
+            "{lines:?}"
+        );
     }
 
     #[test]
@@ -212,6 +227,7 @@ mod tests {
             unsettled: 0,
             audits: Some(1),
             replicas: Some(3),
+            kept: 0,
             mates: 2,
             lines: 0,
             bonds: 0,

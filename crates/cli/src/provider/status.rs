@@ -90,7 +90,7 @@ fn say(name: &str, answer: &Answer, money: &Money, pause: &str) {
     }
 }
 
-/// What it does in replicated jobs; nothing if it has to do with none.
+/// What it does in replicated and in kept jobs; nothing if it has to do with none.
 fn replicas(status: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let [open, mates, waits, bound] =
@@ -99,6 +99,12 @@ fn replicas(status: &Value) -> Vec<String> {
     if let sealed @ 1.. = open.saturating_sub(mates) {
         lines.push(format!(
             "seals      {sealed} open: to be away for half an hour costs the whole stake"
+        ));
+    }
+    if let open @ 1.. = number(status, "kept") {
+        lines.push(format!(
+            "kept       {open} to be fetched by holders: to be away for some hours costs a tenth of \
+             their value"
         ));
     }
     if mates > 0 {
@@ -260,8 +266,9 @@ mod tests {
 
     #[test]
     fn replicas_are_shown_to_whom_has_to_do_with_them() {
-        let none = json!({ "replicas": null, "mates": 0, "lines": 0, "bonds": 0 });
+        let none = json!({ "replicas": null, "mates": 0, "lines": 0, "bonds": 0, "kept": 0 });
         assert_eq!(replicas(&none), Vec::<String>::new());
+        assert!(replicas(&json!({ "kept": 2 }))[0].contains("2 to be fetched by holders"));
         let some = json!({ "replicas": 3, "mates": 1, "lines": 2, "bonds": 0 });
         let lines = replicas(&some);
         assert!(lines[0].contains("2 open") && lines[0].contains("whole stake"), "{lines:?}");

@@ -47,6 +47,7 @@ fn jobs_that_nobody_can_audit_are_refused_before_money_moves() {
         (0.001, audited, "a task of the job is not worth an audit"),
         (20.0, slow, "ranges of the job may take too long for an audit"),
         (20.0, unjudged, "a job with replicas must be audited"),
+        (20.0, "[verification]\nkeep = \"7d\"\n", "a job that is to be kept must be audited"),
         (20.0, many, "it must be 1 or 2"),
     ] {
         let rest = guests::job(4, gfuel, more);

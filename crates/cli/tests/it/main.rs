@@ -11,6 +11,7 @@ mod gpu;
 mod guests;
 mod inference;
 mod jobs;
+mod kept;
 mod net;
 mod node;
 mod owner;

@@ -31,6 +31,9 @@ pub struct Offer {
     /// Providers of a range, each of which is paid for it: 1, or [`MAX_REPLICAS`](super::MAX_REPLICAS) in an audited job.
     #[serde(default = "one_replica")]
     pub replicas: u8,
+    /// For how long auditors keep what is not acknowledged, seconds; `None`: it is paid without anybody having it.
+    #[serde(default)]
+    pub keep_s: Option<u32>,
     /// Class bits that a provider must have.
     pub required_class: u64,
     /// Graphics memory that a provider must have, MiB.
@@ -43,10 +46,10 @@ fn one_replica() -> u8 {
 }
 
 impl Offer {
-    /// Whether it has what its replicas need. A job file is not asked: a command line may still say more.
+    /// Whether it has what its replicas and its holders need. A job file is not asked: a command line may still say more.
     ///
     /// # Errors
-    /// Several providers for a range, and nobody who would judge between them.
+    /// Several providers for a range, and nobody who would judge between them; holders, and nobody who would draw them.
     pub fn check(&self) -> Result<(), Problem> {
         if self.replicas > 1 && !self.audited {
             let replicas = self.replicas;
@@ -54,6 +57,13 @@ impl Offer {
                 "a job with replicas must be audited",
                 format!("replicas is {replicas}, and nobody would judge between two results"),
                 "add `audited = true` under [verification] (or --audited), or leave out `replicas`",
+            ));
+        }
+        if let Some(keep) = self.keep_s.filter(|_| !self.audited) {
+            return Err(Problem::new(
+                "a job that is to be kept must be audited",
+                format!("keep is {keep} s, and those who hold its results are its auditors"),
+                "add `audited = true` under [verification] (or --audited), or leave out `keep`",
             ));
         }
         Ok(())
@@ -82,6 +92,7 @@ mod tests {
             max_failures: 0,
             audited,
             replicas,
+            keep_s: None,
             required_class: 0,
             min_vram_mib: 0,
         }
@@ -99,6 +110,15 @@ mod tests {
     }
 
     #[test]
+    fn only_auditors_hold_what_is_kept() {
+        for (audited, keep_s) in [(true, Some(86_400)), (true, None), (false, None)] {
+            assert_eq!(Offer { keep_s, ..offer(audited, 1) }.check(), Ok(()));
+        }
+        let problem = Offer { keep_s: Some(86_400), ..offer(false, 1) }.check().unwrap_err();
+        assert!(problem.what.contains("must be audited"), "{problem}");
+    }
+
+    #[test]
     fn every_provider_of_a_range_is_paid_for() {
         let most = Amount(u128::MAX / 2 + 1);
         assert_eq!(offer(true, 1).for_all(most), Some(most));
@@ -111,7 +131,9 @@ mod tests {
         let mut written = serde_json::to_value(offer(true, 2)).unwrap();
         let read: Offer = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(read, offer(true, 2));
-        written.as_object_mut().unwrap().remove("replicas").unwrap();
+        for later in ["replicas", "keep-s"] {
+            written.as_object_mut().unwrap().remove(later).unwrap();
+        }
         let read: Offer = serde_json::from_value(written).unwrap();
         assert_eq!(read, offer(true, 1));
     }

@@ -65,6 +65,20 @@ fn what_a_job_costs_is_for_all_providers_of_its_ranges() {
 }
 
 #[test]
+fn for_how_long_results_are_kept_is_part_of_the_offer() {
+    let dir = folder();
+    let kept = |text: &str| load_text(&dir, &format!("{GOOD}\n[verification]\n{text}\n"));
+    assert_eq!(kept("audited = true").unwrap().offer.keep_s, None);
+    assert_eq!(kept("audited = true\nkeep = \"7d\"").unwrap().offer.keep_s, Some(604_800));
+    // Not refused yet: the command line may say `--audited`.
+    assert!(kept("keep = \"7d\"").unwrap().offer.check().is_err());
+    for keep in ["\"59m\"", "\"400d\"", "7"] {
+        let problem = kept(&format!("keep = {keep}")).unwrap_err();
+        assert!(problem.detail.contains("keep"), "{keep}: {problem}");
+    }
+}
+
+#[test]
 fn what_providers_must_have_proved_is_part_of_the_offer() {
     let dir = folder();
     assert_eq!(load_text(&dir, GOOD).unwrap().offer.required_class, 0);

@@ -64,6 +64,7 @@ pub(super) struct VerificationText {
     pub(super) max_failures: Option<u32>,
     pub(super) audited: Option<bool>,
     pub(super) replicas: Option<u8>,
+    pub(super) keep: Option<TimeSpan>,
 }
 
 #[derive(Debug, Default, Deserialize)]

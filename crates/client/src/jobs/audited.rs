@@ -123,6 +123,7 @@ mod tests {
                 max_failures: 0,
                 audited: true,
                 replicas: 1,
+                keep_s: None,
                 required_class: 0,
                 min_vram_mib: 0,
             },

@@ -16,7 +16,7 @@ use tilth_contracts::{JobBook, JobBook::JobBookEvents, JobState};
 use tilth_protocol::{Amount, Contact, ContentHash, JobId, JobSpec, spec::MAX_SPEC_BYTES};
 
 use super::{Agreed, JobError, Jobs, Listed, Note};
-use crate::{ChainError, Chronicle, Link};
+use crate::{ChainError, Chronicle, Link, holding::Deposit};
 
 /// How long a spec may take to fetch when it is not here.
 const FETCH_SPEC: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ impl Jobs {
             terms: opened.terms.clone(),
             opened_block: log.block_number.unwrap_or(self.first_block),
         };
-        self.adopt(&agreed).await?;
+        self.adopt(&agreed, None).await?;
         Ok(agreed)
     }
 
@@ -141,6 +141,11 @@ impl Jobs {
         }
         let bytes = self.blobs.read(spec, MAX_SPEC_BYTES as u64).await.ok()?;
         JobSpec::from_bytes(&bytes).ok().map(|spec| spec.name)
+    }
+
+    /// What was to be locked for those who hold a job's results, as far as its folder says it.
+    pub(crate) fn deposit_of(&self, job: JobId) -> Option<Deposit> {
+        self.note(job)?.deposit
     }
 
     fn note(&self, job: JobId) -> Option<Note> {

@@ -1,6 +1,6 @@
 //! Submitting: everything is checked and stored before money moves.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{
@@ -15,7 +15,11 @@ use tilth_contracts::{JobBook, Ledger, Terms};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 
 use super::{Agreed, JobError, Jobs, Note, write_whole};
-use crate::{ChainError, job_file::PreparedJob};
+use crate::{
+    ChainError, Link,
+    holding::{Deposit, least_fee, likely_ranges},
+    job_file::PreparedJob,
+};
 
 /// What a job locks, and its challenge window in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,18 @@ pub(crate) fn too_much() -> JobError {
     ))
 }
 
+/// What a client is told whose job is open and has no deposit.
+fn without_deposit(job: JobId, error: &ChainError) -> Problem {
+    Problem::new(
+        format!("job {job} is open, and nothing is locked for those who are to hold its results"),
+        error.to_string(),
+        format!(
+            "nobody works on it before that: when its account has enough free in the Ledger, `tilth job fetch {job}` \
+             locks it and goes on; or cancel the job (tilth job cancel {job})"
+        ),
+    )
+}
+
 /// The files of a job: its spec, its program, its inputs.
 fn files(spec: &JobSpec, hash: ContentHash) -> impl Iterator<Item = ContentHash> + '_ {
     spec.blobs().map(|blob| blob.hash).chain([hash])
@@ -42,8 +58,23 @@ impl Jobs {
     /// What a job should be funded with if nothing else is said: every task at its cap, and a
     /// prepare phase for as many ranges as are likely, to all providers of each. What is not used comes back.
     pub fn usual_funds(job: &PreparedJob) -> Option<Amount> {
-        let ranges = u32::from(job.offer.parallelism).saturating_mul(8).saturating_add(16);
-        job.most_cost(ranges.min(job.spec.task_count))
+        job.most_cost(likely_ranges(job.spec.task_count, job.offer.parallelism))
+    }
+
+    /// What a job locks besides for those who hold its results; `None`: nobody does. The rest comes back, too.
+    ///
+    /// # Errors
+    /// Those of the chain; nobody would hold ranges as large as the job's may be, or for so long.
+    pub async fn usual_deposit(
+        link: &Link,
+        job: &PreparedJob,
+    ) -> Result<Option<Deposit>, JobError> {
+        let PreparedJob { spec, offer, .. } = job;
+        let Some(keep_s) = offer.keep_s else { return Ok(None) };
+        let keep = Duration::from_secs(keep_s.into());
+        let tasks = (spec.task_count, offer.parallelism);
+        let deposit = Deposit::usual(least_fee(link).await?, keep, &spec.limits, tasks);
+        deposit.map(Some).map_err(JobError::Told)
     }
 
     /// Submits a job: checks the balance, stores and serves spec and inputs, opens it on chain.
@@ -79,7 +110,9 @@ impl Jobs {
         let funds = funds.or_else(|| Self::usual_funds(prepared)).ok_or_else(too_much)?;
         // A window protects one provider's part: the contract knows no other value.
         let value = prepared.most_worth(1).ok_or_else(too_much)?;
-        self.check_free(funds).await?;
+        let held = self.deposit(prepared).await?.map_or(Amount::ZERO, |deposit| deposit.amount);
+        let all = funds.0.checked_add(held.0).map(Amount).ok_or_else(too_much)?;
+        self.check_free(all).await?;
         if prepared.offer.audited {
             self.check_auditors().await?;
         }
@@ -90,6 +123,14 @@ impl Jobs {
             return Err(JobError::WindowTooShort { window, least, value });
         }
         Ok(Money { funds, window })
+    }
+
+    /// What is locked for those who hold the results of a job; `None`: nobody does.
+    pub(crate) async fn deposit(
+        &self,
+        prepared: &PreparedJob,
+    ) -> Result<Option<Deposit>, JobError> {
+        Self::usual_deposit(self.account.link(), prepared).await
     }
 
     /// Whether so much is free in the Ledger.
@@ -143,8 +184,22 @@ impl Jobs {
             terms: opened.terms.clone(),
             opened_block: receipt.block_number.unwrap_or(self.first_block),
         };
-        self.adopt(&agreed).await?;
+        // Noted before it is locked: a command that ends in between leaves it to the next one.
+        let deposit = self.deposit(prepared).await?;
+        self.adopt(&agreed, deposit).await?;
+        self.lock_deposit(agreed.job, deposit).await?;
         Ok(agreed)
+    }
+
+    /// Locks what those are paid of who hold a job's results, if that was not done before.
+    pub(crate) async fn lock_deposit(
+        &self,
+        job: JobId,
+        deposit: Option<Deposit>,
+    ) -> Result<(), JobError> {
+        let Some(deposit) = deposit else { return Ok(()) };
+        let locked = deposit.lock(&self.account, job).await;
+        locked.map_err(|error| JobError::Told(without_deposit(job, &error)))
     }
 
     pub(crate) async fn store_inputs(
@@ -191,6 +246,7 @@ impl Jobs {
             audited: offer.audited,
             // The contract has no word for a single one.
             replicas: if offer.replicas > 1 { offer.replicas } else { 0 },
+            kept: offer.keep_s.is_some(),
             callback: Address::ZERO,
             program: prepared.spec.program.hash.0.into(),
             contact: self.blobs.contact().to_bytes().into(),
@@ -199,7 +255,11 @@ impl Jobs {
 
     /// Pins what belongs to a job and notes it in its folder. The files of our own jobs are everybody's from then on, also if
     /// they are results of other jobs of ours; somebody else's job may name what it likes.
-    pub(super) async fn adopt(&self, agreed: &Agreed) -> Result<(), JobError> {
+    pub(super) async fn adopt(
+        &self,
+        agreed: &Agreed,
+        deposit: Option<Deposit>,
+    ) -> Result<(), JobError> {
         let tag = Tag::inputs(agreed.job);
         let spec = ContentHash(agreed.terms.specHash.0);
         for hash in files(&agreed.spec, spec) {
@@ -218,6 +278,7 @@ impl Jobs {
             name: agreed.spec.name.clone(),
             spec,
             opened_block: agreed.opened_block,
+            deposit: deposit.or_else(|| self.deposit_of(agreed.job)),
         };
         let text = serde_json::to_vec_pretty(&note).map_err(|error| JobError::Folder {
             path: self.folder(agreed.job),

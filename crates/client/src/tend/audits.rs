@@ -13,12 +13,12 @@ use tilth_protocol::{ContentHash, RangeId, leaf::MAX_RANGE_TASKS};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, info};
 
-use super::{Tender, replicas};
+use super::{Tender, kept, replicas};
 use crate::{
     Agreed, ChainError, RangeView,
     attention::Event,
     audit::{self, Hand, Keeper, Party, Post, Standing},
-    mates,
+    holding, mates,
 };
 
 /// How long the last verdicts are waited for when all else of a job is over.
@@ -66,6 +66,10 @@ pub(super) enum Moved {
     Audit(u32, Standing),
     /// What comes before its audit in a replicated job.
     Replica(u32, mates::Standing),
+    /// Who holds it, in a kept job.
+    Kept(u32, holding::Standing),
+    /// Nothing of the job's deposit is left that could come back.
+    DepositBack,
 }
 
 /// Who is told of that.
@@ -146,6 +150,10 @@ impl Tender {
             if self.agreed.terms.replicas != 0 {
                 audits.spawn(self.replica_keeper(told.clone()).keep());
             }
+            if self.agreed.terms.kept {
+                let (jobs, agreed) = (self.jobs.clone(), self.agreed.clone());
+                audits.spawn(kept::follow(jobs, agreed, told.clone()));
+            }
             let post = Post {
                 account: self.jobs.account().clone(),
                 party: Party::Client,
@@ -180,10 +188,16 @@ impl Tender {
     /// in time or not, nothing can go wrong any more.
     pub(super) async fn hear_verdicts(&mut self, standings: &mut Standings) {
         let last = Instant::now() + VERDICTS;
-        while self.agreed.terms.audited && self.pays && !self.is_decided() {
+        while self.agreed.terms.audited
+            && self.pays
+            && !(self.is_decided() && self.has_deposit_back())
+        {
             let heard = tokio::time::timeout_at(last.into(), standings.recv()).await;
             let Ok(Some(moved)) = heard else {
                 info!(job = %self.agreed.job, "the last audits are not shown as they stand");
+                if !self.has_deposit_back() {
+                    info!(job = %self.agreed.job, "what is left of its deposit comes back when the job is fetched again");
+                }
                 return;
             };
             self.moved(moved);
@@ -208,6 +222,14 @@ impl Tender {
             Moved::Audit(seq, standing) => self.stands(seq, standing),
             Moved::Replica(seq, standing) => {
                 self.replica_stands(seq, standing);
+                false
+            }
+            Moved::Kept(seq, standing) => {
+                self.kept_stands(seq, standing);
+                false
+            }
+            Moved::DepositBack => {
+                self.deposit_back = true;
                 false
             }
         }

@@ -56,6 +56,7 @@ fn terms() -> Terms {
         afterJob: 0,
         audited: false,
         replicas: 0,
+        kept: false,
         callback: Address::ZERO,
         program: B256::repeat_byte(1),
         contact: Bytes::new(),

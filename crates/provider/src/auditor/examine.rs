@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use alloy::{rpc::types::Filter, sol_types::SolEvent};
 use alloy_primitives::{B256, U256};
-use tilth_client::{ChainError, Contacts};
+use tilth_client::{ChainError, Contacts, Link};
 use tilth_contracts::JobBook;
 use tilth_protocol::{Contact, ContentHash, JobId, Leaf, RangeId, Status};
 use tilth_verification::audit::answer;
@@ -13,7 +13,7 @@ use tracing::{debug, info};
 use crate::{
     fetch::{FetchError, Whom, get_ready},
     hand::{Hand, HandError, Leash},
-    news::{More, hear},
+    news::{More, Opening, hear},
     shop::{Shop, prepare_leaf},
 };
 
@@ -137,9 +137,19 @@ pub(crate) async fn execute(
     Ok(positions.iter().filter_map(|position| found.get(position).copied()).collect())
 }
 
-/// Reads a job's opening from the chain.
+/// Notes a job's opening.
 async fn learn(shop: &Shop, first_block: u64, job: JobId) -> Result<(), ExamineError> {
-    let link = &shop.chain.link;
+    let opening = opening_of(&shop.chain.link, first_block, job).await?;
+    shop.opened(job, opening);
+    Ok(())
+}
+
+/// Reads a job's opening from the chain.
+pub(super) async fn opening_of(
+    link: &Link,
+    first_block: u64,
+    job: JobId,
+) -> Result<Opening, ExamineError> {
     let filter = Filter::new()
         .address(link.addresses().job_book)
         .event_signature(JobBook::JobOpened::SIGNATURE_HASH)
@@ -147,6 +157,5 @@ async fn learn(shop: &Shop, first_block: u64, job: JobId) -> Result<(), ExamineE
     let logs = link.scan(&filter, first_block).await?;
     let heard = logs.iter().find_map(hear).ok_or(ExamineError::NoJob)?;
     let More::Opened(opening) = heard.more else { return Err(ExamineError::NoJob) };
-    shop.opened(job, opening);
-    Ok(())
+    Ok(opening)
 }

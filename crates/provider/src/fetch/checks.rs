@@ -1,12 +1,13 @@
 //! What a job's spec must be before its files are fetched.
 
 use tilth_protocol::{JobId, JobSpec, Workload, spec::MAX_SPEC_BYTES};
+use tilth_verification::holding::{Prices, largest_mib};
 
 use super::FetchError;
 use crate::{gpu, hand::WORKER_OVERHEAD, news::Opening, shop::Shop};
 
 /// Whether the spec is what the chain was told.
-pub(super) fn agree(spec: &JobSpec, opening: &Opening) -> Result<(), FetchError> {
+pub(crate) fn agree(spec: &JobSpec, opening: &Opening) -> Result<(), FetchError> {
     for (agrees, what) in [
         (spec.task_count == opening.task_count, "the number of tasks"),
         (spec.limits.unit_cap == opening.unit_cap, "the unit cap of a task"),
@@ -26,6 +27,23 @@ pub(super) fn can_be_answered_for(spec: &JobSpec, opening: &Opening) -> Result<(
         Workload::Gpu if opening.audited => Err(FetchError::Unauditable),
         Workload::Wasm | Workload::Gpu | Workload::Infer => Ok(()),
     }
+}
+
+/// Whether auditors hold whatever a range can have made: it is not paid without its client otherwise.
+pub(super) fn can_be_held(
+    spec: &JobSpec,
+    opening: &Opening,
+    prices: &Prices,
+    least: u128,
+) -> Result<(), FetchError> {
+    if !prices.are_fair(least) {
+        return Err(FetchError::Unholdable("it pays too little, or for too short or long a time"));
+    }
+    let largest = largest_mib(&spec.limits, spec.task_count, opening.parallelism);
+    if largest.is_none_or(|largest| largest > prices.max_mib) {
+        return Err(FetchError::Unholdable("its ranges may become larger than it pays for"));
+    }
+    Ok(())
 }
 
 /// Whether we have memory and disk for it.
@@ -87,6 +105,8 @@ mod tests {
             range_timeout_ms: 1_000,
             audited: false,
             replicated: false,
+            kept: false,
+            parallelism: 1,
             contact: Vec::new(),
         }
     }
@@ -100,6 +120,22 @@ mod tests {
             Opening { prepare_cap: 0, ..opening() },
         ] {
             let error = agree(&spec(), &other).unwrap_err();
+            assert_eq!(error.trouble(), Trouble::Lasting, "{error}");
+        }
+    }
+
+    #[test]
+    fn jobs_whose_results_nobody_would_hold_are_left_alone_for_good() {
+        let kept = Opening { kept: true, ..opening() };
+        let usual = Prices::usual(10_000, 1, 86_400);
+        assert!(can_be_held(&spec(), &kept, &usual, 10_000).is_ok());
+        let large = Limits { output_bytes: 1 << 20, ..spec().limits };
+        for (spec, prices) in [
+            (spec(), Prices { per_mib: 0, ..usual }),
+            (spec(), Prices { keep_seconds: 1, ..usual }),
+            (JobSpec { limits: large, ..spec() }, usual),
+        ] {
+            let error = can_be_held(&spec, &kept, &prices, 10_000).unwrap_err();
             assert_eq!(error.trouble(), Trouble::Lasting, "{error}");
         }
     }

@@ -43,7 +43,7 @@ async fn on_the_line(world: &World) {
     wait("they are on the line", async || account.link().next_time().await.unwrap() > joined).await;
 }
 
-async fn stop(auditors: Vec<Auditor>) {
+pub async fn stop(auditors: Vec<Auditor>) {
     for auditor in auditors {
         auditor.stop().await.unwrap();
     }

@@ -7,6 +7,7 @@ mod audits;
 mod challenges;
 mod idler;
 mod jobs;
+mod kept;
 mod mates;
 mod owner;
 #[path = "../../fixture/script.rs"]

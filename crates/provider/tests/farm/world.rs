@@ -298,13 +298,24 @@ pub struct Order {
     pub audited: bool,
     /// Whether a second provider does every range, and whoever is choosy comes with the clock: some seconds later.
     pub replicated: bool,
+    /// Whether auditors are to hold for a day what the client does not acknowledge.
+    pub kept: bool,
 }
 
 impl Order {
     pub fn new(tasks: u32, script: Script) -> Self {
         let (window, timeout) = ("60s", "60s");
-        let (prepare, audited, replicated) = (false, false, false);
-        Self { script, tasks, prepare, first_range: 1, window, timeout, audited, replicated }
+        Self {
+            script,
+            tasks,
+            prepare: false,
+            first_range: 1,
+            window,
+            timeout,
+            audited: false,
+            replicated: false,
+            kept: false,
+        }
     }
 
     /// What is paid for a unit.
@@ -335,6 +346,7 @@ impl Client {
         // A task of an audited job must be worth the fees of a whole committee.
         let cap = if order.audited { "2.0" } else { "0.01" };
         let replicas = if order.replicated { "replicas = 2" } else { "" };
+        let keep = if order.kept { "keep = \"1d\"" } else { "" };
         let text = format!(
             r#"
             name = "scripted"
@@ -354,6 +366,7 @@ impl Client {
             window = "{}"
             audited = {}
             {replicas}
+            {keep}
             [schedule]
             target = "2s"
             range-timeout = "{}"

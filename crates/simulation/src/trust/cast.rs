@@ -167,6 +167,7 @@ pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
         afterJob: 0,
         audited: true,
         replicas: if plan.replicated { 2 } else { 0 },
+        kept: false,
         callback: Address::ZERO,
         program: B256::repeat_byte(2),
         contact: Bytes::new(),

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {IAuditors} from "./interfaces/IAuditors.sol";
+import {IAudits} from "./interfaces/IAudits.sol";
+import {IBench} from "./interfaces/IBench.sol";
+import {IHolders} from "./interfaces/IHolders.sol";
+import {IJobBook} from "./interfaces/IJobBook.sol";
+import {ILedger} from "./interfaces/ILedger.sol";
+import {IRandomness} from "./interfaces/IRandomness.sol";
+import {IRegistry} from "./interfaces/IRegistry.sol";
+import {Draw} from "./libraries/Draw.sol";
+import {HoldRules} from "./libraries/HoldRules.sol";
+import {Parameters} from "./libraries/Parameters.sol";
+
+/// @title Kept ranges: paid without their client when drawn auditors hold what they have made.
+/// @dev Calls go to Bench, JobBook, Registry, Auditors, Audits, the Ledger and the beacon, none of which calls this
+/// one but for views. A first ask that fails has at most (HOLDERS - 1) / 2 votes, and a second one needs at most one
+/// more: together never more than HOLDERS, so what is reserved with the first pays for both.
+contract Holders is IHolders {
+    using SafeCast for uint256;
+
+    /// @notice What this contract is constructed with.
+    struct Deployment {
+        IBench bench;
+        IJobBook jobBook;
+        IRegistry registry;
+        IAuditors auditors;
+        IAudits audits;
+        ILedger ledger;
+        IRandomness randomness;
+        uint256 smallValue;
+    }
+
+    IBench public immutable bench;
+    IJobBook public immutable jobBook;
+    IRegistry public immutable registry;
+    IAuditors public immutable auditors;
+    IAudits public immutable audits;
+    ILedger public immutable ledger;
+    IRandomness public immutable randomness;
+    /// @notice The least fee is a part of it, as that of audits; base units.
+    uint256 public immutable smallValue;
+
+    mapping(uint64 jobId => Keep) private _kept;
+    mapping(uint256 key => Ask) private _asks;
+
+    constructor(Deployment memory d) {
+        if (address(d.bench) == address(0) || address(d.jobBook) == address(0)) revert BadDeployment();
+        if (address(d.registry) == address(0) || address(d.auditors) == address(0)) revert BadDeployment();
+        if (address(d.audits) == address(0) || address(d.randomness) == address(0)) revert BadDeployment();
+        if (address(d.ledger) == address(0)) revert BadDeployment();
+        (uint128 cap,) = d.ledger.module(address(this));
+        // With a cap of 96 bits no sum of deposits can overflow the narrow fields.
+        if (cap == 0 || cap > type(uint96).max) revert BadDeployment();
+        (bench, jobBook, registry, auditors) = (d.bench, d.jobBook, d.registry, d.auditors);
+        (audits, ledger, randomness, smallValue) = (d.audits, d.ledger, d.randomness, d.smallValue);
+    }
+
+    // ------------------------------------------------------------------ client
+
+    /// @inheritdoc IHolders
+    function fund(uint64 jobId, Prices calldata prices, uint96 amount) external {
+        IJobBook.Job memory job = jobBook.job(jobId);
+        if (job.client != msg.sender) revert NotClient(jobId, msg.sender);
+        if (!job.terms.kept || job.state >= IJobBook.JobState.Done) revert NotKept(jobId);
+        Keep memory k = _kept[jobId];
+        if (k.maxMib == 0) {
+            if (prices.maxMib == 0 || prices.keepSeconds == 0) revert BadPrices();
+            if (prices.keepSeconds > Parameters.MAX_KEEP) revert BadPrices();
+            (k.maxMib, k.keepSeconds) = (prices.maxMib, prices.keepSeconds);
+            (k.perMib, k.perMibDay) = (prices.perMib, prices.perMibDay);
+        } else {
+            // Whoever has claimed a range of the job relies on somebody's holding it for this.
+            bool same = prices.maxMib == k.maxMib && prices.keepSeconds == k.keepSeconds;
+            if (!same || prices.perMib != k.perMib || prices.perMibDay != k.perMibDay) revert PricesAreFixed(jobId);
+        }
+        uint256 deposit = uint256(k.deposit) + amount;
+        uint256 least = _cost(k, k.maxMib);
+        if (amount == 0 || deposit > type(uint96).max || deposit - k.reserved < least) revert BadFunds(amount, least);
+        k.deposit = deposit.toUint96();
+        _kept[jobId] = k;
+        emit KeepFunded(jobId, msg.sender, prices, amount, k.deposit);
+        ledger.lock(msg.sender, amount);
+    }
+
+    /// @inheritdoc IHolders
+    function close(uint64 jobId) external returns (uint96 amount) {
+        (address client,) = jobBook.subjectOf(jobId);
+        if (client != msg.sender) revert NotClient(jobId, msg.sender);
+        Keep storage k = _kept[jobId];
+        amount = k.deposit - k.reserved;
+        if (amount == 0) revert NothingFree(jobId);
+        k.deposit = k.reserved;
+        emit KeepClosed(jobId, amount, k.reserved);
+        ledger.unlock(msg.sender, amount);
+    }
+
+    // ------------------------------------------------------------------ provider
+
+    /// @inheritdoc IHolders
+    function ask(uint64 jobId, uint32 seq, uint32 mib) external {
+        Keep storage k = _keep(jobId);
+        Ask memory a = _asks[_key(jobId, seq)];
+        if (a.state != State.None && a.state != State.Again) revert WrongState(jobId, seq, a.state);
+        IJobBook.Range memory range = jobBook.range(jobId, seq);
+        IJobBook.Job memory job = jobBook.job(jobId);
+        if (!_isPayable(jobId, seq, range, job.terms.window)) revert NotPayable(jobId, seq);
+        uint256 due = k.maxMib;
+        if (registry.nodeOwner(msg.sender) != range.provider) {
+            // The client knows no size, and pays for what it does not know.
+            if (msg.sender != job.client) revert NotYours(msg.sender);
+        } else if (mib != 0 && mib < due) {
+            due = mib;
+        }
+        if (a.state == State.Again) due = a.mib;
+        if (mib != due) revert BadSize(mib, due);
+        if (a.state == State.None) {
+            if (_isWaived(k)) revert IsWaived(jobId, seq);
+            k.reserved += _cost(k, mib).toUint96();
+        }
+        (a.round, a.mib, a.from) = (randomness.roundNow(), mib, 0);
+        // What the votes of the ask before have cost stays spent.
+        (a.spent, a.votes, a.bits) = (a.votes, 0, 0);
+        (a.asked, a.state) = (a.asked + 1, State.Asked);
+        _asks[_key(jobId, seq)] = a;
+        emit HoldAsked(jobId, seq, range.provider, a.round, mib, a.asked, k.reserved);
+    }
+
+    // ------------------------------------------------------------------ anyone
+
+    /// @inheritdoc IHolders
+    function draw(uint64 jobId, uint32 seq) external {
+        Ask storage a = _asks[_key(jobId, seq)];
+        if (a.state != State.Asked) revert WrongState(jobId, seq, a.state);
+        bytes32 beacon = randomness.note(a.round);
+        // Somebody may have waited for a value that suits it.
+        if (randomness.lapses(a.round) != 0) return _failed(jobId, seq, a);
+        if (beacon == 0) revert BeaconUnknown(a.round);
+        (a.from, a.state) = (block.timestamp.toUint40(), State.Open);
+        emit HoldersDrawn(jobId, seq, a.from);
+    }
+
+    /// @inheritdoc IHolders
+    function fail(uint64 jobId, uint32 seq) external {
+        Ask storage a = _asks[_key(jobId, seq)];
+        State state = a.state;
+        if (state != State.Asked && state != State.Open && state != State.Again) revert WrongState(jobId, seq, state);
+        if (!_isSubmitted(jobBook.range(jobId, seq))) return _drop(jobId, seq, a);
+        if (state != State.Open) revert WrongState(jobId, seq, state);
+        uint256 end = a.from + 2 * Parameters.HOLD_TIME;
+        if (block.timestamp <= end) revert TooEarly(end);
+        _failed(jobId, seq, a);
+    }
+
+    // ------------------------------------------------------------------ auditors
+
+    /// @inheritdoc IHolders
+    function hold(uint64 jobId, uint32 seq, uint8 draw_) external {
+        Ask memory a = _asks[_key(jobId, seq)];
+        if (a.state != State.Open) revert WrongState(jobId, seq, a.state);
+        uint256 open = HoldRules.openDraws(block.timestamp - a.from);
+        if (draw_ >= open) revert NotAsked(draw_);
+        if (a.bits >> draw_ & 1 != 0) revert SignedAlready(draw_);
+        IJobBook.Range memory range = jobBook.range(jobId, seq);
+        if (!_isSubmitted(range)) revert RangeIsOver(jobId, seq);
+        (address client,) = jobBook.subjectOf(jobId);
+        uint32[] memory numbers = _named(jobId, seq, a.round, range, client, draw_, 1);
+        if (numbers.length == 0) revert NotHolder(msg.sender);
+        address owner = _holder(numbers[0]);
+        Keep storage k = _kept[jobId];
+        uint96 fee = _fee(k, a.mib).toUint96();
+        (k.deposit, k.reserved) = (k.deposit - fee, k.reserved - fee);
+        (a.bits, a.votes) = (a.bits | uint256(1 << draw_).toUint16(), a.votes + 1);
+        emit Held(jobId, seq, numbers[0], draw_, fee);
+        if (HoldRules.isMajority(a.votes, open)) {
+            _release(k, a);
+            (a.state, a.until) = (State.Held, (block.timestamp + k.keepSeconds).toUint40());
+            emit RangeHeld(jobId, seq, a.bits, a.until);
+        }
+        _asks[_key(jobId, seq)] = a;
+        ILedger.Payment[] memory payments = new ILedger.Payment[](1);
+        payments[0] = ILedger.Payment(owner, fee);
+        ledger.move(client, payments);
+    }
+
+    /// @inheritdoc IHolders
+    function announce(uint32 number, bytes calldata contact) external {
+        (, address node,) = auditors.holder(number);
+        if (node != msg.sender) revert NotHolder(msg.sender);
+        if (contact.length > Parameters.MAX_HOLDER_CONTACT) revert BadContact(contact.length);
+        emit HolderContact(number, contact);
+    }
+
+    // ------------------------------------------------------------------ views
+
+    /// @inheritdoc IHolders
+    function kept(uint64 jobId) external view returns (Keep memory) {
+        return _kept[jobId];
+    }
+
+    /// @inheritdoc IHolders
+    function asked(uint64 jobId, uint32 seq) external view returns (Ask memory) {
+        return _asks[_key(jobId, seq)];
+    }
+
+    /// @inheritdoc IHolders
+    function named(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers) {
+        Ask storage a = _asks[_key(jobId, seq)];
+        if (a.round == 0 || randomness.value(a.round) == 0) return numbers;
+        (address client,) = jobBook.subjectOf(jobId);
+        return _named(jobId, seq, a.round, jobBook.range(jobId, seq), client, 0, Parameters.HOLDERS);
+    }
+
+    /// @inheritdoc IHolders
+    function feeFor(uint64 jobId, uint32 mib) external view returns (uint256) {
+        return _fee(_kept[jobId], mib);
+    }
+
+    /// @inheritdoc IHolders
+    function costFor(uint64 jobId, uint32 mib) external view returns (uint256) {
+        return _cost(_kept[jobId], mib);
+    }
+
+    /// @inheritdoc IHolders
+    function isFunded(uint64 jobId) external view returns (bool) {
+        return _kept[jobId].maxMib != 0;
+    }
+
+    /// @inheritdoc IHolders
+    function mayPay(uint64 jobId, uint32 seq) external view returns (bool) {
+        State state = _asks[_key(jobId, seq)].state;
+        return state == State.Held || state == State.None && _isWaived(_kept[jobId]);
+    }
+
+    // ------------------------------------------------------------------ ends
+
+    /// @dev Too few have signed, or could have.
+    function _failed(uint64 jobId, uint32 seq, Ask storage a) private {
+        IJobBook.Range memory range = jobBook.range(jobId, seq);
+        if (!_isSubmitted(range)) return _drop(jobId, seq, a);
+        if (a.asked < Parameters.HOLD_ASKS) {
+            a.state = State.Again;
+            emit HoldFailed(jobId, seq, State.Again, 0);
+            return;
+        }
+        a.state = State.Lost;
+        _release(_kept[jobId], a);
+        bench.reject(jobId, seq);
+        (address client,) = jobBook.subjectOf(jobId);
+        uint32 number = registry.standingOf(range.provider).number;
+        uint256 penalty = uint256(range.units) * range.price * Parameters.NOT_HELD / Parameters.ONE;
+        emit HoldFailed(jobId, seq, State.Lost, bench.punish(number, _share(number, penalty), client));
+    }
+
+    /// @dev The range is paid or rejected already. What was not spent never will be.
+    function _drop(uint64 jobId, uint32 seq, Ask storage a) private {
+        a.state = State.Dropped;
+        _release(_kept[jobId], a);
+        emit HoldFailed(jobId, seq, State.Dropped, 0);
+    }
+
+    /// @dev What was reserved for an ask and has not become a fee is free again.
+    function _release(Keep storage k, Ask memory a) private {
+        uint256 left = Parameters.HOLDERS - a.spent - a.votes;
+        k.reserved -= (left * _fee(k, a.mib)).toUint96();
+    }
+
+    // ------------------------------------------------------------------ draws
+
+    /// @dev Whom the draws from `first` on name, on the line of the second before the submission, without provider
+    /// and client. Only while the beacon's value is known.
+    function _named(
+        uint64 jobId,
+        uint32 seq,
+        uint64 round,
+        IJobBook.Range memory range,
+        address client,
+        uint32 first,
+        uint256 wanted
+    ) private view returns (uint32[] memory) {
+        uint32[] memory out = new uint32[](2);
+        (out[0], out[1]) = (auditors.numberOf(range.provider), auditors.numberOf(client));
+        bytes32 seed = Draw.seedOf(randomness.value(round), jobId, seq, 0);
+        return auditors.drawn(seed, Draw.HOLDER, first, wanted, out, range.at - 1);
+    }
+
+    /// @dev The owner of an auditor whose node key calls.
+    function _holder(uint32 number) private view returns (address) {
+        (address owner, address node, uint256 reach) = auditors.holder(number);
+        if (node != msg.sender) revert NotHolder(msg.sender);
+        // It had stake when it was drawn from, but who has nothing to lose now has no vote.
+        if (reach == 0) revert NothingAtStake(number);
+        return owner;
+    }
+
+    // ------------------------------------------------------------------ small things
+
+    function _key(uint64 jobId, uint32 seq) private pure returns (uint256) {
+        return uint256(jobId) << 32 | seq;
+    }
+
+    function _keep(uint64 jobId) private view returns (Keep storage k) {
+        k = _kept[jobId];
+        if (k.maxMib == 0) revert NotKept(jobId);
+    }
+
+    function _isSubmitted(IJobBook.Range memory range) private pure returns (bool) {
+        return range.state == IJobBook.RangeState.Submitted;
+    }
+
+    /// @dev Whether all but holders let the range be paid without its client.
+    function _isPayable(uint64 jobId, uint32 seq, IJobBook.Range memory range, uint256 window)
+        private
+        view
+        returns (bool mayBePaid)
+    {
+        if (!_isSubmitted(range) || block.timestamp < range.at + window) return false;
+        (mayBePaid,) = audits.bill(jobId, seq, uint256(range.units) * range.price);
+    }
+
+    /// @dev Nobody could be paid for holding the next range, whatever its size.
+    function _isWaived(Keep memory k) private view returns (bool) {
+        return k.maxMib == 0 || k.deposit - k.reserved < _cost(k, k.maxMib);
+    }
+
+    /// @dev What a vote earns when it is signed.
+    function _fee(Keep memory k, uint256 mib) private view returns (uint256) {
+        return HoldRules.fee(smallValue / Parameters.MIN_FEE_PART, mib, k.perMib, k.perMibDay, k.keepSeconds);
+    }
+
+    function _cost(Keep memory k, uint256 mib) private view returns (uint256) {
+        return Parameters.HOLDERS * _fee(k, mib);
+    }
+
+    /// @dev The share of a provider's stake that so much is, billionths.
+    function _share(uint32 number, uint256 amount) private view returns (uint256 share) {
+        (uint256 stake, uint256 unbonding,) = registry.backing(number);
+        stake += unbonding;
+        if (stake == 0) return 0;
+        share = (amount * Parameters.ONE + stake - 1) / stake;
+        if (share > Parameters.ONE) share = Parameters.ONE;
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {ReplicaWorld} from "./ReplicaWorld.sol";
+import {IHolders} from "../src/interfaces/IHolders.sol";
+import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
+
+/// @dev Kept jobs, their deposits, and holders. Provider 1 does all ranges; auditors hold them.
+abstract contract HoldWorld is ReplicaWorld {
+    uint32 internal constant MIB = 30;
+    uint96 internal constant DEPOSIT = 400 ether;
+    /// @dev Half of 0.01 (the least fee), 30 x 0.02 and 30 x 7 x 0.01; and of 100 instead of 30.
+    uint256 internal constant FEE = 1.355 ether;
+    uint256 internal constant MAX_FEE = 4.505 ether;
+
+    function prices() internal pure returns (IHolders.Prices memory) {
+        return IHolders.Prices({maxMib: 100, perMib: 0.02 ether, perMibDay: 0.01 ether, keepSeconds: 7 days});
+    }
+
+    function keptTerms(uint32 range) internal view returns (IJobBook.Terms memory t) {
+        t = auditedTerms(range);
+        t.kept = true;
+    }
+
+    function fund_(uint64 id, uint96 amount) internal {
+        vm.prank(CLIENT);
+        holders.fund(id, prices(), amount);
+    }
+
+    /// @dev A kept job with such a deposit.
+    function keptJob(uint32 range, uint96 deposit) internal returns (uint64 id) {
+        id = openJob(keptTerms(range), 20_000 ether);
+        fund_(id, deposit);
+    }
+
+    /// @dev A range that could be paid but for its holders.
+    function ripe(uint64 id) internal returns (uint32 seq) {
+        seq = work(id, false);
+        audit(id, seq, false, 0);
+        windowOver(id, seq);
+    }
+
+    function windowOver(uint64 id, uint32 seq) internal {
+        uint256 end = book.range(id, seq).at + 3600;
+        if (vm.getBlockTimestamp() < end) vm.warp(end);
+    }
+
+    function asks(uint64 id, uint32 seq, uint32 mib) internal {
+        vm.prank(nodeOf(1));
+        holders.ask(id, seq, mib);
+    }
+
+    /// @dev An ask whose holders may sign.
+    function opened(uint64 id, uint32 seq) internal {
+        asks(id, seq, MIB);
+        begun(id, seq);
+    }
+
+    function begun(uint64 id, uint32 seq) internal {
+        passBlocks(3);
+        holders.draw(id, seq);
+    }
+
+    function signs(uint64 id, uint32 seq, uint8 draw) internal returns (uint32 number) {
+        number = holders.named(id, seq)[draw];
+        vm.prank(auditorNode(number));
+        holders.hold(id, seq, draw);
+    }
+
+    function sign(uint64 id, uint32 seq, uint8 from, uint8 to) internal {
+        for (uint8 i = from; i < to; ++i) {
+            signs(id, seq, i);
+        }
+    }
+
+    /// @dev Time passes until nobody may sign any more, and the ask ends.
+    function nobodyMore(uint64 id, uint32 seq) internal {
+        vm.warp(ask_(id, seq).from + 2 * Parameters.HOLD_TIME + 1);
+        holders.fail(id, seq);
+    }
+
+    function ask_(uint64 id, uint32 seq) internal view returns (IHolders.Ask memory) {
+        return holders.asked(id, seq);
+    }
+
+    function keep(uint64 id) internal view returns (IHolders.Keep memory) {
+        return holders.kept(id);
+    }
+
+    function stands(uint64 id, uint32 seq, IHolders.State state) internal view {
+        eq(uint256(ask_(id, seq).state), uint256(state), "state of the ask");
+    }
+
+    function isMoney(uint64 id, uint256 deposit, uint256 reserved) internal view {
+        eq(keep(id).deposit, deposit, "deposit");
+        eq(keep(id).reserved, reserved, "reserved");
+    }
+
+    function lockedByHolders() internal view returns (uint256) {
+        (, uint128 sum) = ledger.module(address(holders));
+        return sum;
+    }
+
+    /// @dev Anyone settles a range; whether it could be.
+    function settles(uint64 id, uint32 seq) internal returns (bool) {
+        try book.settle(id, one(seq)) returns (uint256) {
+            return true;
+        } catch {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the contracts of the model do when somebody calls them, and what others call.
+
+use alloy::primitives::B256;
+use tilth_contracts::{HoldState, RangeState};
+use tilth_verification::holding::{ASKS, HOLD_TIME_S, is_majority, open_draws};
+
+use super::{
+    words::{Effect, Party},
+    world::{KEPT, MAX_MIB, MIB, World, cost},
+};
+
+impl World {
+    /// Others move a range on.
+    pub(super) fn move_on(&mut self, seq: usize) {
+        let case = self.cases[seq];
+        self.cases[seq].block += 1;
+        // Nobody else asks where we are the provider, or the client of one that does not.
+        let holds = matches!(self.party, Party::Auditor(_));
+        match case.state {
+            _ if case.range != RangeState::Submitted => {}
+            HoldState::None | HoldState::Again if holds => self.ask(seq, MIB),
+            HoldState::Asked if case.beacon.is_none() => {
+                self.cases[seq].beacon = Some(B256::repeat_byte(9));
+            }
+            HoldState::Asked => self.draw(seq),
+            HoldState::Open => {
+                let others = if holds { 0b1011 } else { 0b10_1101 };
+                self.sign(seq, others & !case.bits);
+            }
+            HoldState::Held => self.end_range(seq, RangeState::Settled),
+            _ => {}
+        }
+    }
+
+    /// The blocks since the submission are gone; others say something else, also of what the range is.
+    pub(super) fn reorganise(&mut self, seq: usize) {
+        // Nor is what is paid taken back here: deposits would have to be, too.
+        if self.is_final(seq) || self.cases[seq].range != RangeState::Submitted {
+            return;
+        }
+        let case = &mut self.cases[seq];
+        case.part.root = B256::from(case.part.root.0.map(|byte| byte ^ 1));
+        case.beacon = None;
+        (case.state, case.from, case.until) = (HoldState::None, 0, 0);
+        (case.mib, case.bits, case.asked, case.ended_at) = (0, 0, 0, None);
+    }
+
+    pub(super) fn ask(&mut self, seq: usize, mib: u32) {
+        let free = self.free();
+        let case = &mut self.cases[seq];
+        let payable = case.may_pay && self.now >= case.window_end;
+        let again = case.state == HoldState::Again;
+        if !payable || !again && free < cost(MAX_MIB) {
+            return;
+        }
+        if !again && case.state != HoldState::None || again && mib != case.mib {
+            return;
+        }
+        (case.state, case.mib, case.bits, case.beacon) = (HoldState::Asked, mib, 0, None);
+        case.asked += 1;
+    }
+
+    pub(super) fn draw(&mut self, seq: usize) {
+        if self.cases[seq].lapses > 0 {
+            self.cases[seq].lapses = 0;
+            return self.fail(seq);
+        }
+        let now = self.now;
+        let case = &mut self.cases[seq];
+        (case.state, case.from) = (HoldState::Open, now);
+    }
+
+    pub(super) fn fail(&mut self, seq: usize) {
+        let now = self.now;
+        let case = &mut self.cases[seq];
+        if case.range != RangeState::Submitted {
+            case.state = HoldState::Dropped;
+        } else if case.asked < ASKS {
+            case.state = HoldState::Again;
+        } else {
+            (case.state, case.range, case.ended_at) =
+                (HoldState::Lost, RangeState::Rejected, Some(now));
+        }
+    }
+
+    /// Those draws sign that may; the others' are those of the first seven.
+    fn sign(&mut self, seq: usize, draws: u16) {
+        let now = self.now;
+        let case = &mut self.cases[seq];
+        let open = open_draws(now.saturating_sub(case.from) / 1_000);
+        let may = (1_u16 << open).wrapping_sub(1);
+        case.bits |= draws & may;
+        if is_majority(case.bits.count_ones() as usize, open) {
+            (case.state, case.until) = (HoldState::Held, now + KEPT);
+            case.ended_at = Some(now);
+        }
+    }
+
+    pub(super) fn end_range(&mut self, seq: usize, state: RangeState) {
+        self.cases[seq].range = state;
+        self.cases[seq].ended_at.get_or_insert(self.now);
+    }
+
+    /// A transaction arrives: the contract refuses what does not fit, however things stood when it was sent.
+    pub(super) fn carry_out(&mut self, seq: usize, effect: &Effect) {
+        let case = self.cases[seq];
+        let submitted = case.range == RangeState::Submitted;
+        match effect {
+            Effect::Poke { .. } => {
+                self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));
+            }
+            Effect::Ask { mib, .. } if submitted => self.ask(seq, *mib),
+            Effect::Draw { .. } if case.state == HoldState::Asked => {
+                if case.beacon.is_some() || case.lapses > 0 {
+                    self.draw(seq);
+                }
+            }
+            Effect::Fail { .. } if case.state.is_open() && !submitted => self.fail(seq),
+            Effect::Fail { .. } if case.state == HoldState::Open => {
+                if self.now > case.from + 2 * HOLD_TIME_S * 1_000 {
+                    self.fail(seq);
+                }
+            }
+            // Whoever sends it looks once more before: it may have been decided on before a reorganisation.
+            Effect::Sign { part, draw, .. }
+                if case.state == HoldState::Open && submitted && *part == case.part =>
+            {
+                self.sign(seq, 1_u16 << draw);
+            }
+            Effect::Fund { amount, .. } => self.deposit += amount,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a client pays holders: prices, and the deposit that covers them.
+
+use std::time::Duration;
+
+use alloy::primitives::{U256, aliases::U96};
+use serde::{Deserialize, Serialize};
+use tilth_contracts::{HoldPrices, Holders};
+use tilth_protocol::{Amount, JobId, Limits, Problem};
+use tilth_verification::holding::{MAX_KEEP_S, MIN_KEEP_S, Prices, largest_mib};
+
+use crate::{Account, ChainError, Link};
+
+/// An audit's least fee is this part (1/x) of the deployment's small value (`MIN_FEE_PART`).
+const MIN_FEE_PART: u64 = 10_000;
+/// The contract keeps amounts in 96 bits, and the double must fit.
+const MAX_AMOUNT: u128 = (1 << 95) - 1;
+
+/// The least fee of an audit on this chain, base units.
+///
+/// # Errors
+/// Those of [`Link::read`].
+pub async fn least_fee(link: &Link) -> Result<u128, ChainError> {
+    let small = link.read(link.addresses().holders, Holders::smallValueCall {}).await?;
+    Ok(u128::try_from(small / U256::from(MIN_FEE_PART)).unwrap_or(u128::MAX))
+}
+
+/// What a job pays holders; `None`: its client has not said.
+///
+/// # Errors
+/// Those of [`Link::read`].
+pub async fn prices_of(link: &Link, job: JobId) -> Result<Option<Prices>, ChainError> {
+    let keep = link.read(link.addresses().holders, Holders::keptCall { jobId: job.0 }).await?;
+    let prices = Prices {
+        max_mib: keep.maxMib,
+        per_mib: keep.perMib.to::<u128>(),
+        per_mib_day: keep.perMibDay.to::<u128>(),
+        keep_seconds: keep.keepSeconds,
+    };
+    Ok((prices.max_mib != 0).then_some(prices))
+}
+
+/// What a client offers whoever holds the ranges of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Deposit {
+    /// For how long ranges are kept, seconds.
+    pub keep_s: u32,
+    /// Largest content of a range, MiB.
+    pub max_mib: u32,
+    /// For fetching a MiB.
+    pub per_mib: Amount,
+    /// For keeping a MiB for a day.
+    pub per_mib_day: Amount,
+    /// What is locked at first, and again when it does not reach: twice as much is locked at a time at most.
+    pub amount: Amount,
+}
+
+impl Deposit {
+    /// The usual prices, and a deposit for as many ranges as are likely, all of which may have to be held while the client is
+    /// away: what it does not cover is paid without holders.
+    ///
+    /// `least`: least fee of an audit, base units; `tasks` and `parallelism`: the job's.
+    ///
+    /// # Errors
+    /// A time that nobody keeps anything for; ranges that are too large for that.
+    pub fn usual(
+        least: u128,
+        keep: Duration,
+        limits: &Limits,
+        (tasks, parallelism): (u32, u16),
+    ) -> Result<Self, Problem> {
+        let max_mib = largest_mib(limits, tasks, parallelism).ok_or_else(|| {
+            Problem::new(
+                "ranges of the job may become too large to be kept",
+                format!("a task may write {} bytes", limits.output_bytes),
+                "lower `output` under [limits], or leave out `keep`",
+            )
+        })?;
+        let prices = Prices::usual(least, max_mib, keep_seconds(keep)?);
+        let each = prices.cost(least, max_mib);
+        let ranges = likely_ranges(tasks, parallelism);
+        let amount = each.checked_mul(ranges.into()).filter(|all| *all <= MAX_AMOUNT);
+        let amount = amount.ok_or_else(|| {
+            Problem::new(
+                "to have the job kept costs too much",
+                format!("{each} base units a range of at most {max_mib} MiB"),
+                "lower `output` under [limits], or raise `parallelism`, so that ranges are smaller",
+            )
+        })?;
+        Ok(Self {
+            keep_s: prices.keep_seconds,
+            max_mib,
+            per_mib: Amount(prices.per_mib),
+            per_mib_day: Amount(prices.per_mib_day),
+            amount: Amount(amount),
+        })
+    }
+
+    /// What may be locked at a time, base units.
+    pub fn most(&self) -> u128 {
+        self.amount.0.saturating_mul(2)
+    }
+
+    fn prices(&self) -> HoldPrices {
+        HoldPrices {
+            maxMib: self.max_mib,
+            perMib: U96::saturating_from(self.per_mib.0),
+            perMibDay: U96::saturating_from(self.per_mib_day.0),
+            keepSeconds: self.keep_s,
+        }
+    }
+
+    /// Locks it, if that was not done before: a command that ended between opening a job and this left it without.
+    ///
+    /// # Errors
+    /// Those of [`Account::send`].
+    pub async fn lock(&self, account: &Account, job: JobId) -> Result<(), ChainError> {
+        if prices_of(account.link(), job).await?.is_some() {
+            return Ok(());
+        }
+        let (prices, amount) = (self.prices(), U96::saturating_from(self.amount.0));
+        let call = Holders::fundCall { jobId: job.0, prices, amount };
+        account.execute(account.link().addresses().holders, call).await.map(drop)
+    }
+
+    /// What a client fills a job's deposit up to whose offer is not known here: as much again as was locked at first, by
+    /// the prices that the chain has.
+    pub fn most_of(prices: &Prices, least: u128, (tasks, parallelism): (u32, u16)) -> u128 {
+        let ranges = u128::from(likely_ranges(tasks, parallelism)).saturating_mul(2);
+        prices.cost(least, prices.max_mib).saturating_mul(ranges)
+    }
+}
+
+/// In how many ranges a job is likely to be done.
+pub(crate) fn likely_ranges(tasks: u32, parallelism: u16) -> u32 {
+    u32::from(parallelism).saturating_mul(8).saturating_add(16).min(tasks)
+}
+
+/// A time as it goes on chain.
+///
+/// # Errors
+/// Outside what can be asked for.
+pub fn keep_seconds(keep: Duration) -> Result<u32, Problem> {
+    let seconds = u32::try_from(keep.as_secs()).unwrap_or(u32::MAX);
+    if (MIN_KEEP_S..=MAX_KEEP_S).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(Problem::new(
+        "results cannot be kept for so long",
+        format!("keep is {} s, it must be {MIN_KEEP_S} to {MAX_KEEP_S} s", keep.as_secs()),
+        "write a time such as \"7d\"",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { unit_cap: 1, prepare_cap: 0, memory_bytes: 1 << 20, output_bytes: 1 << 20 };
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+    const LEAST: u128 = 10_u128.pow(16);
+
+    #[test]
+    fn a_deposit_covers_all_ranges_that_are_likely() {
+        let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (1_000, 50)).unwrap();
+        assert_eq!((deposit.max_mib, deposit.keep_s), (11, 604_800));
+        let prices = Prices::usual(LEAST, 11, 604_800);
+        assert!(prices.are_fair(LEAST));
+        assert_eq!(deposit.amount.0, 416 * prices.cost(LEAST, 11));
+        let few = Deposit::usual(LEAST, WEEK, &LIMITS, (3, 50)).unwrap();
+        assert_eq!(few.amount.0, 3 * prices.cost(LEAST, 2));
+        assert_eq!(deposit.most(), 2 * deposit.amount.0);
+        assert_eq!(deposit.prices().perMib.to::<u128>(), prices.per_mib);
+    }
+
+    #[test]
+    fn what_nobody_keeps_is_said_before_money_moves() {
+        let refused = |keep: u64, limits: Limits| {
+            let keep = Duration::from_secs(keep);
+            Deposit::usual(LEAST, keep, &limits, (4, 1)).unwrap_err().to_string()
+        };
+        assert!(refused(3_599, LIMITS).contains("for so long"));
+        assert!(refused(u64::MAX, LIMITS).contains("for so long"));
+        let huge = Limits { output_bytes: u64::MAX, ..LIMITS };
+        assert!(refused(86_400, huge).contains("too large"));
+        let large = Limits { output_bytes: 1 << 50, ..LIMITS };
+        let dear = Deposit::usual(10_u128.pow(24), WEEK, &large, (4, 1)).unwrap_err();
+        assert!(dear.what.contains("costs too much"), "{dear}");
+    }
+
+    #[test]
+    fn what_is_locked_at_a_time_is_the_same_by_the_chain_alone() {
+        let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (1_000, 50)).unwrap();
+        let prices = Prices::usual(LEAST, deposit.max_mib, deposit.keep_s);
+        assert_eq!(Deposit::most_of(&prices, LEAST, (1_000, 50)), deposit.most());
+    }
+}

@@ -1,0 +1,321 @@
+//! The actor around [`Machine`]: follows the contracts' logs, performs effects. Decides nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+};
+
+use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
+use tilth_contracts::JobBook;
+use tilth_protocol::{JobId, RangeId};
+use tokio::{sync::watch, task::JoinSet};
+use tracing::{debug, warn};
+
+use super::{
+    heard::heard,
+    machine::Machine,
+    view::look,
+    words::{Effect, Event, Part, Party, Rules},
+};
+use crate::{
+    Account, ChainError, Follow, News, Scope,
+    audit::Millis,
+    clock::{now, until},
+    follow::Following,
+};
+
+/// What anybody may do is done by one after the other within this time, in milliseconds: at a node on this machine, and
+/// elsewhere, where a few blocks must pass before one sees what another did.
+const SPREAD: (Millis, Millis) = (3_000, 60_000);
+/// Without blocks for so long we make one: at a node on this machine, which may make blocks only for
+/// transactions, and elsewhere.
+const POKE_AFTER: (Millis, Millis) = (1_000, 60_000);
+/// So long a client gives the provider of a range to ask for holders itself, milliseconds.
+const ASK_AFTER: Millis = 600_000;
+
+/// What only one party can do, and what it wants to know.
+pub trait Hand: Send + Sync + 'static {
+    /// As the range's provider: how large what it has made is, MiB ([`Effect::Size`]). `None`: that cannot be found out now.
+    fn size(&self, range: RangeId, part: Part) -> impl Future<Output = Option<u32>> + Send;
+
+    /// As a holder: fetches, checks and keeps what a range has made ([`Effect::Fetch`]). Whether all of it is here for good.
+    fn fetch(
+        &self,
+        range: RangeId,
+        part: Part,
+        mib: u32,
+        left: Millis,
+    ) -> impl Future<Output = bool> + Send;
+
+    /// Learns of [`Effect::Show`], [`Effect::Keep`] and [`Effect::Forget`].
+    fn note(&self, effect: &Effect);
+
+    /// Nothing of the client's deposit is left to be taken back.
+    fn closed(&self) {}
+
+    /// A move failed: a role refills its key for gas here.
+    fn failed(&self, error: &ChainError) -> impl Future<Output = ()> + Send;
+
+    /// The past has been read, also what a late node did not have at first, and these are all ranges that are followed:
+    /// what is kept of others can go.
+    fn caught_up(&self, cases: Vec<RangeId>);
+
+    /// All logs below this block need not be read again.
+    fn read_up_to(&self, block: u64);
+}
+
+/// Where and for whom kept ranges are followed.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// Sends everything: a provider's and an auditor's is its node key.
+    pub account: Account,
+    /// Who we are.
+    pub party: Party,
+    /// First block to read.
+    pub from_block: u64,
+    /// A client's: the job. Others look at all.
+    pub job: Option<JobId>,
+    /// A client's: its deposit is filled up as long as it stays within this, base units.
+    pub most: u128,
+}
+
+/// A party's keeper of kept ranges.
+#[derive(Debug)]
+pub struct Keeper<H> {
+    post: Post,
+    hand: Arc<H>,
+    machine: Machine,
+    work: JoinSet<Event>,
+    /// Jobs that are kept, as far as their openings were read.
+    kept: BTreeSet<JobId>,
+    /// What was handed in, with its block, in jobs of whose opening nothing was read before it: a node may not have had it
+    /// when it was asked, and then it still comes.
+    early: Vec<(u64, JobId, Event)>,
+    /// The block in which each range was heard of first.
+    heard: BTreeMap<RangeId, u64>,
+    caught_up: bool,
+    /// The head then, until nothing of before is still to come.
+    past: Option<u64>,
+    at_stake: watch::Sender<Option<usize>>,
+}
+
+impl<H: Hand> Keeper<H> {
+    /// A keeper that has not begun.
+    pub fn new(post: Post, hand: Arc<H>) -> Self {
+        let local = post.account.link().is_local();
+        let rules = Rules {
+            party: post.party,
+            name: post.account.address().into_word(),
+            spread: if local { SPREAD.0 } else { SPREAD.1 },
+            poke_after: if local { POKE_AFTER.0 } else { POKE_AFTER.1 },
+            ask_after: ASK_AFTER,
+            most: post.most,
+        };
+        let (machine, work) = (Machine::new(rules), JoinSet::new());
+        let at_stake = watch::Sender::new(None);
+        Self {
+            post,
+            hand,
+            machine,
+            work,
+            kept: BTreeSet::new(),
+            early: Vec::new(),
+            heard: BTreeMap::new(),
+            caught_up: false,
+            past: None,
+            at_stake,
+        }
+    }
+
+    /// Number of our ranges that cost us a part of our stake if nobody can fetch them; `None` until the chain's past has
+    /// been read.
+    pub fn at_stake(&self) -> watch::Receiver<Option<usize>> {
+        self.at_stake.subscribe()
+    }
+
+    /// Follows kept ranges until it is dropped, which stops everything that is under way.
+    ///
+    /// # Errors
+    /// [`ChainError::Rewound`]: the chain is another one than it was. [`ChainError::Unread`]: it is not read any more.
+    pub async fn keep(self) -> Result<(), ChainError> {
+        let link = self.post.account.link().clone();
+        let at = *link.addresses();
+        // An auditor looks at what is asked for. What becomes of the ranges themselves it sees when it looks.
+        let contracts = match self.post.party {
+            Party::Auditor(_) => vec![at.holders],
+            Party::Client | Party::Provider(_) => vec![at.holders, at.job_book],
+        };
+        let mut scope = Scope::contracts(contracts, self.post.from_block);
+        if let Some(job) = self.post.job {
+            scope = scope.job(job);
+        }
+        self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
+    }
+
+    async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {
+        loop {
+            let wake = self.machine.next_wake();
+            tokio::select! {
+                news = follow.next() => match news {
+                    Some(News::Logs { logs, to, certain, at_head }) => {
+                        self.read(&logs, (to, certain), at_head);
+                    }
+                    Some(News::Rewound { expected, found }) => {
+                        return Err(ChainError::Rewound { expected, found });
+                    }
+                    Some(News::Away { detail }) => {
+                        warn!(detail, "kept ranges: the chain does not answer");
+                    }
+                    Some(News::Back { .. }) => debug!("kept ranges: the chain answers again"),
+                    // To keep quiet about it costs a provider its stake and a holder its word.
+                    None => return Err(ChainError::Unread),
+                },
+                Some(done) = self.work.join_next() => match done {
+                    Ok(event) => self.step(event),
+                    // A panic in a piece of work: its range would wait for ever.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                () = until(wake) => self.step(Event::Tick),
+            }
+        }
+    }
+
+    fn read(&mut self, logs: &[ReadLog], (to, certain): (u64, u64), at_head: bool) {
+        for log in logs {
+            let Some(block) = log.block_number else { continue };
+            for event in self.concerns(block, &log.inner) {
+                if let Event::Asked { range, .. } | Event::Signed { range, .. } = &event {
+                    self.heard.entry(*range).or_insert(block);
+                }
+                self.step(event);
+            }
+        }
+        // Of no block before that is there still something to come.
+        self.early.retain(|(block, ..)| *block >= certain);
+        if at_head && !self.caught_up {
+            (self.caught_up, self.past) = (true, Some(to));
+            self.step(Event::CaughtUp { head: to });
+        }
+        // What we have signed for must not go because a node is late in saying so.
+        if self.past.take_if(|head| *head < certain).is_some() {
+            self.hand.caught_up(self.machine.cases().collect());
+        }
+        let known: BTreeSet<_> = self.machine.cases().collect();
+        self.heard.retain(|range, _| known.contains(range));
+        let oldest = self.heard.values().min().copied();
+        self.hand.read_up_to(oldest.map_or(certain, |oldest| oldest.min(certain)));
+    }
+
+    /// What a log of this block says to the machine: nothing, if it is about a job that is not kept.
+    fn concerns(&mut self, block: u64, log: &Log) -> Vec<Event> {
+        if let Ok(opened) = JobBook::JobOpened::decode_log(log) {
+            return self.opened(JobId(opened.jobId), opened.terms.kept);
+        }
+        let Some(event) = heard(log) else { return Vec::new() };
+        let concerns = match &event {
+            Event::Submitted { range, .. } => {
+                let is_kept = self.kept.contains(&range.job);
+                if !is_kept {
+                    self.early.push((block, range.job, event.clone()));
+                }
+                is_kept
+            }
+            // Of a client there is one job, and the others need not know.
+            Event::JobOver => self.post.party == Party::Client,
+            _ => true,
+        };
+        if concerns { vec![event] } else { Vec::new() }
+    }
+
+    /// Notes of which kind a job is; what was handed in in it before that was read.
+    fn opened(&mut self, job: JobId, is_kept: bool) -> Vec<Event> {
+        let early = self.early.extract_if(.., |(_, of, _)| *of == job);
+        let early: Vec<_> = early.map(|(_, _, event)| event).collect();
+        if !is_kept {
+            return Vec::new();
+        }
+        self.kept.insert(job);
+        early
+    }
+
+    fn step(&mut self, event: Event) {
+        debug!(?event, "kept range event");
+        for effect in self.machine.step(event, now()) {
+            debug!(?effect, "kept range effect");
+            self.perform(effect);
+        }
+        let at_stake = self.caught_up.then(|| self.machine.at_stake());
+        self.at_stake.send_if_modified(|known| std::mem::replace(known, at_stake) != at_stake);
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        if matches!(effect, Effect::Show { .. } | Effect::Keep { .. } | Effect::Forget { .. }) {
+            self.hand.note(&effect);
+            return;
+        }
+        let (post, hand) = (self.post.clone(), Arc::clone(&self.hand));
+        self.work.spawn(async move { carry_out(&post, &*hand, effect).await });
+    }
+}
+
+/// Carries out an effect; answers with the event that ends it.
+async fn carry_out<H: Hand>(post: &Post, hand: &H, effect: Effect) -> Event {
+    match effect {
+        Effect::Look { range } => {
+            let seen = Box::pin(look(post.account.link(), range, post.party)).await;
+            if let Err(error) = &seen {
+                warn!(%range, %error, "a kept range cannot be looked at");
+            }
+            Event::Looked { range, view: seen.ok().map(Box::new) }
+        }
+        Effect::Size { range, part } => match hand.size(range, part).await {
+            Some(mib) => Event::Sized { range, part, mib },
+            None => Event::Ended { range, done: false },
+        },
+        Effect::Fetch { range, part, mib, left } => {
+            if Box::pin(hand.fetch(range, part, mib, left)).await {
+                Event::Fetched { range, part }
+            } else {
+                Event::Ended { range, done: false }
+            }
+        }
+        Effect::Close => {
+            let done = post.close().await;
+            if let Err(error) = &done {
+                warn!(%error, "what is left of a deposit cannot be taken back now");
+                hand.failed(error).await;
+            } else {
+                hand.closed();
+            }
+            Event::Closed { done: done.is_ok() }
+        }
+        effect => {
+            let Some(range) = effect.range() else { return Event::Tick };
+            let sent = Box::pin(post.send(range, &effect)).await;
+            ended(hand, range, &effect, sent).await
+        }
+    }
+}
+
+/// The end of a move. That a contract refuses it mostly means that somebody else was quicker, and the look that follows
+/// tells.
+async fn ended<H: Hand>(
+    hand: &H,
+    range: RangeId,
+    effect: &Effect,
+    sent: Result<(), ChainError>,
+) -> Event {
+    if let Err(error) = &sent {
+        match error.revert_data() {
+            Some(_) => debug!(%range, %error, ?effect, "a move about a kept range was refused"),
+            None => warn!(%range, %error, ?effect, "a move about a kept range failed"),
+        }
+        hand.failed(error).await;
+    }
+    Event::Ended { range, done: sent.is_ok() }
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

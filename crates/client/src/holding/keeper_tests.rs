@@ -1,0 +1,187 @@
+use std::sync::Mutex;
+
+use alloy::{
+    primitives::{
+        Address, B256, Bytes,
+        aliases::{U40, U96},
+    },
+    signers::local::PrivateKeySigner,
+    sol_types::SolError,
+};
+use tilth_contracts::{Addresses, Holders, Terms};
+use tilth_protocol::Problem;
+
+use super::*;
+use crate::{Link, holding::moves::is_nothing_free};
+
+const US: Address = Address::repeat_byte(5);
+const NOTHING: [Event; 0] = [];
+const RANGE: RangeId = RangeId { job: JobId(7), seq: 3 };
+
+/// Has nothing to do, and remembers up to where was read, and of what it heard then that it is all.
+#[derive(Default)]
+struct Idler {
+    read: Mutex<u64>,
+    all: Mutex<Option<Vec<RangeId>>>,
+}
+
+impl Hand for Idler {
+    async fn size(&self, _: RangeId, _: Part) -> Option<u32> {
+        None
+    }
+
+    async fn fetch(&self, _: RangeId, _: Part, _: u32, _: Millis) -> bool {
+        false
+    }
+
+    fn note(&self, _: &Effect) {}
+
+    async fn failed(&self, _: &ChainError) {}
+
+    fn caught_up(&self, cases: Vec<RangeId>) {
+        let before = self.all.lock().unwrap().replace(cases);
+        assert_eq!(before, None, "said twice");
+    }
+
+    fn read_up_to(&self, block: u64) {
+        *self.read.lock().unwrap() = block;
+    }
+}
+
+fn keeper(party: Party) -> Keeper<Idler> {
+    let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
+    let account = Account::new(link, PrivateKeySigner::random());
+    let post = Post { account, party, from_block: 0, job: None, most: 0 };
+    Keeper::new(post, Arc::new(Idler::default()))
+}
+
+/// A log as it is read.
+fn read(block: u64, log: Log) -> ReadLog {
+    ReadLog { inner: log, block_number: Some(block), ..ReadLog::default() }
+}
+
+fn log<E: SolEvent>(event: &E) -> Log {
+    Log { address: Address::ZERO, data: event.encode_log_data() }
+}
+
+fn opened(job: u64, kept: bool) -> Log {
+    let terms = Terms {
+        specHash: B256::ZERO,
+        taskCount: 9,
+        unitCap: 1,
+        prepareCap: 0,
+        price: U96::from(1),
+        floorPrice: U96::ZERO,
+        finishSeconds: 0,
+        window: 600,
+        rangeTimeout: 60,
+        targetSeconds: 10,
+        parallelism: 1,
+        firstRange: 1,
+        deadline: U40::from(9),
+        maxFailures: 0,
+        requiredClass: 0,
+        minVramMib: 0,
+        afterJob: 0,
+        audited: true,
+        replicas: 0,
+        kept,
+        callback: Address::ZERO,
+        program: B256::ZERO,
+        contact: Bytes::new(),
+    };
+    log(&JobBook::JobOpened {
+        jobId: job,
+        client: US,
+        program: B256::ZERO,
+        terms,
+        escrow: 0,
+        at: U40::from(1),
+    })
+}
+
+fn submitted(job: u64) -> Log {
+    log(&JobBook::RangeSubmitted {
+        jobId: job,
+        seq: 3,
+        provider: US,
+        root: B256::ZERO,
+        units: 1,
+        failures: 0,
+        contentHash: B256::ZERO,
+        escrow: 0,
+        at: U40::from(1),
+    })
+}
+
+#[tokio::test]
+async fn ranges_that_cannot_be_seen_any_more_end_with_an_error() {
+    let ended = keeper(Party::Client).keep_reading(Following::dead()).await;
+    assert!(matches!(ended, Err(ChainError::Unread)), "{ended:?}");
+}
+
+#[tokio::test]
+async fn only_ranges_of_kept_jobs_concern_a_provider() {
+    let mut keeper = keeper(Party::Provider(US));
+    assert_eq!(keeper.concerns(3, &opened(7, true)), NOTHING);
+    assert_eq!(keeper.concerns(3, &opened(8, false)), NOTHING);
+    let due = Event::Submitted { range: RANGE, provider: US };
+    assert_eq!(keeper.concerns(4, &submitted(7)), [due]);
+    assert_eq!(keeper.concerns(4, &submitted(8)), NOTHING);
+}
+
+/// A node that did not have it when it was asked says it later.
+#[tokio::test]
+async fn a_range_is_not_missed_because_its_job_is_heard_of_later() {
+    let mut keeper = keeper(Party::Provider(US));
+    let following = |keeper: &Keeper<Idler>| keeper.machine.cases().collect::<Vec<_>>();
+    keeper.read(&[read(40, submitted(7)), read(40, submitted(8))], (50, 30), true);
+    assert!(following(&keeper).is_empty());
+    keeper.read(&[read(35, opened(8, false))], (50, 30), true);
+    keeper.read(&[read(35, opened(7, true))], (50, 30), true);
+    assert_eq!(following(&keeper), [RANGE]);
+    assert!(keeper.early.is_empty());
+    // Whatever is still to come is younger than this one.
+    keeper.read(&[read(60, submitted(9))], (70, 61), true);
+    assert!(keeper.early.is_empty());
+}
+
+/// A holder that is started again must hear of everything that it still has to keep.
+#[tokio::test]
+async fn what_is_followed_is_read_again_at_the_next_start() {
+    let mut keeper = keeper(Party::Auditor(4));
+    let asked = Holders::HoldAsked {
+        jobId: 7,
+        seq: 3,
+        provider: US,
+        round: 12,
+        mib: 30,
+        asked: 1,
+        reserved: U96::from(9),
+    };
+    keeper.read(&[], (39, 30), false);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 30, "what is to be read twice is not read yet");
+    keeper.read(&[read(40, log(&asked))], (50, 45), false);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 40);
+    keeper.read(&[], (60, 55), true);
+    assert_eq!(*keeper.hand.all.lock().unwrap(), None, "a late node may know of more");
+    keeper.read(&[], (70, 61), true);
+    assert_eq!(*keeper.hand.all.lock().unwrap(), Some(vec![RANGE]));
+    keeper.read(&[], (80, 81), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
+    assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
+}
+
+#[test]
+fn a_deposit_of_which_nothing_is_free_is_closed() {
+    let refused = |data: Vec<u8>| ChainError::Reverted {
+        action: "sending",
+        problem: Box::new(Problem::new("no", "no", "no")),
+        data: data.into(),
+    };
+    let free = Holders::NothingFree { jobId: 7 }.abi_encode();
+    assert!(is_nothing_free(&refused(free)));
+    let other = Holders::NotClient { jobId: 7, caller: US }.abi_encode();
+    assert!(!is_nothing_free(&refused(other)));
+    assert!(!is_nothing_free(&ChainError::Unread));
+}

@@ -1,0 +1,349 @@
+//! Single decisions of the machine, told as short stories.
+
+use alloy::primitives::{Address, B256};
+use tilth_contracts::{HoldState, RangeState};
+
+use super::{
+    words::{Effect, Event, Part, Party, Standing},
+    world::{
+        AUDITOR, HOUR, KEPT, MAX_MIB, MIB, MOST, OURS, PROVIDER, START, WINDOW, World, at, cost,
+    },
+};
+use crate::audit::FINAL;
+
+const NOTHING: [Effect; 0] = [];
+const BEACON: Option<B256> = Some(B256::repeat_byte(9));
+
+/// A world of one range whose window is over and whose ask is in this state.
+fn one(party: Party, state: HoldState) -> World {
+    let mut world = World::new(party, 1);
+    (world.now, world.deposit) = (START + WINDOW, MOST);
+    let case = &mut world.cases[0];
+    case.state = state;
+    if state != HoldState::None {
+        (case.mib, case.asked, case.beacon) = (MIB, 1, BEACON);
+    }
+    if matches!(state, HoldState::Open | HoldState::Held) {
+        case.from = world.now;
+    }
+    if state == HoldState::Held {
+        (case.bits, case.until) = (0b1111, world.now + KEPT);
+    }
+    world
+}
+
+/// What is asked for while nothing comes of anything but looks, within so many minutes; each once.
+fn asked_for(world: &mut World, minutes: usize) -> Vec<Effect> {
+    let mut all = Vec::new();
+    for _ in 0..minutes {
+        while let Some(last) = world.under_way.len().checked_sub(1) {
+            let effect = world.under_way[last].clone();
+            let looks = matches!(effect, Effect::Look { .. });
+            if !looks && !all.contains(&effect) {
+                all.push(effect);
+            }
+            world.end(last, looks);
+        }
+        world.now += 60_000;
+        world.tell(Event::Tick);
+    }
+    all
+}
+
+fn asks(world: &mut World, minutes: usize, what: fn(&Effect) -> bool) -> bool {
+    asked_for(world, minutes).iter().any(what)
+}
+
+fn is_ask(effect: &Effect) -> bool {
+    matches!(effect, Effect::Ask { .. })
+}
+
+fn is_fail(effect: &Effect) -> bool {
+    matches!(effect, Effect::Fail { .. })
+}
+
+#[test]
+fn a_provider_asks_with_the_size_of_what_it_has() {
+    let mut world = one(Party::Provider(PROVIDER), HoldState::None);
+    world.introduce();
+    world.end(0, true);
+    let part = world.cases[0].part;
+    assert_eq!(world.under_way, [Effect::Size { range: at(0), part }]);
+    world.end(0, true);
+    world.end(0, true);
+    assert_eq!(world.under_way, [Effect::Ask { range: at(0), mib: MIB }]);
+    world.end(0, true);
+    assert_eq!(world.cases[0].state, HoldState::Asked);
+}
+
+#[test]
+fn nothing_is_asked_for_before_all_else_lets_it_be_paid() {
+    let parties = [Party::Provider(PROVIDER), Party::Client];
+    for party in parties {
+        let mut young = one(party, HoldState::None);
+        young.cases[0].window_end = young.now + HOUR;
+        young.introduce();
+        assert!(!asks(&mut young, 50, is_ask), "{party:?}: its window is not over");
+        let mut audited = one(party, HoldState::None);
+        audited.cases[0].may_pay = false;
+        audited.introduce();
+        assert!(!asks(&mut audited, 50, is_ask), "{party:?}: its audit is not over");
+    }
+}
+
+#[test]
+fn what_is_too_large_is_not_asked_for() {
+    let mut world = one(Party::Provider(PROVIDER), HoldState::None);
+    world.introduce();
+    world.end(0, true);
+    world.under_way.clear();
+    let part = world.cases[0].part;
+    world.tell(Event::Sized { range: at(0), part, mib: MAX_MIB + 1 });
+    assert_eq!(asked_for(&mut world, 10), NOTHING);
+}
+
+#[test]
+fn a_client_asks_for_the_largest_size_where_the_provider_does_not() {
+    for (state, mib) in [(HoldState::None, MAX_MIB), (HoldState::Again, MIB)] {
+        let mut world = one(Party::Client, state);
+        world.introduce();
+        // Its patience is a minute.
+        world.work_off();
+        assert_eq!(world.under_way, NOTHING);
+        let asked = asked_for(&mut world, 3);
+        assert_eq!(asked, [Effect::Ask { range: at(0), mib }], "{state}");
+    }
+}
+
+#[test]
+fn a_deposit_is_filled_up_within_what_was_set() {
+    let fills_up = |deposit: u128| {
+        let mut world = one(Party::Client, HoldState::None);
+        world.deposit = deposit;
+        // Before it can be asked for: once it could, anybody may have it paid.
+        world.cases[0].window_end = world.now + HOUR;
+        world.introduce();
+        asked_for(&mut world, 2)
+    };
+    let amount = cost(MAX_MIB) - 100;
+    assert_eq!(fills_up(100), [Effect::Fund { range: at(0), amount }], "what is missing");
+    assert_eq!(fills_up(cost(MAX_MIB)), NOTHING, "it reaches");
+    // All that was set is reserved for another range.
+    let mut world = World::new(Party::Client, 2);
+    (world.now, world.deposit) = (START + WINDOW, MOST);
+    let dear = u32::try_from(MOST / cost(1)).unwrap();
+    let case = &mut world.cases[1];
+    (case.state, case.mib, case.asked, case.beacon) = (HoldState::Open, dear, 1, BEACON);
+    case.from = world.now;
+    world.introduce();
+    let funds = |effect: &Effect| matches!(effect, Effect::Fund { .. });
+    assert!(!asks(&mut world, 5, funds), "more than was set");
+    assert_eq!(world.shown[0], Some(Standing::Waived));
+}
+
+#[test]
+fn what_is_waived_is_nobodys_to_ask_for() {
+    let mut world = one(Party::Provider(PROVIDER), HoldState::None);
+    world.deposit = cost(MAX_MIB) - 1;
+    world.introduce();
+    assert_eq!(asked_for(&mut world, 10), NOTHING);
+    assert_eq!(world.shown[0], Some(Standing::Waived));
+    assert_eq!(world.machine.at_stake(), 0, "nobody will fetch it");
+}
+
+#[test]
+fn a_provider_does_not_call_for_its_own_punishment() {
+    for (asked, ends) in [(1, true), (2, false)] {
+        let mut world = one(Party::Provider(PROVIDER), HoldState::Open);
+        world.cases[0].asked = asked;
+        world.introduce();
+        assert!(!asks(&mut world, 110, is_fail), "it has time");
+        assert_eq!(asks(&mut world, 20, is_fail), ends, "{asked}");
+        // Nor by a beacon that nobody kept.
+        let mut world = one(Party::Provider(PROVIDER), HoldState::Asked);
+        let case = &mut world.cases[0];
+        (case.asked, case.beacon, case.lapses) = (asked, None, 1);
+        world.introduce();
+        let draws = |effect: &Effect| matches!(effect, Effect::Draw { .. });
+        assert_eq!(asks(&mut world, 5, draws), ends, "{asked}");
+    }
+    let mut world = one(Party::Client, HoldState::Open);
+    world.cases[0].asked = 2;
+    world.introduce();
+    assert!(asks(&mut world, 130, is_fail), "others do");
+}
+
+#[test]
+fn a_holder_signs_at_once_and_its_later_draw_in_the_second_hour() {
+    let mut world = one(Party::Auditor(AUDITOR), HoldState::Open);
+    world.introduce();
+    world.end(0, true);
+    let part = world.cases[0].part;
+    let [Effect::Fetch { mib: MIB, left, .. }] = world.under_way[..] else {
+        panic!("{:?}", world.under_way)
+    };
+    assert_eq!(left, 2 * HOUR);
+    world.end(0, true);
+    world.end(0, true);
+    assert_eq!(world.under_way, [Effect::Sign { range: at(0), part, draw: 2 }]);
+    world.work_off();
+    assert_eq!(world.cases[0].bits, 1 << 2);
+    assert_eq!(asked_for(&mut world, 50), NOTHING, "the others have not come");
+    let late = asked_for(&mut world, 20);
+    assert_eq!(late, [Effect::Sign { range: at(0), part, draw: 9 }]);
+}
+
+#[test]
+fn whom_no_draw_names_has_nothing_to_do_with_it() {
+    let mut world = one(Party::Auditor(AUDITOR + 1), HoldState::Open);
+    world.introduce();
+    world.work_off();
+    assert!(world.forgotten[0]);
+    let mut world = one(Party::Provider(Address::ZERO), HoldState::Open);
+    world.introduce();
+    assert_eq!(world.machine.cases().count(), 0, "a third one's");
+}
+
+#[test]
+fn what_is_another_range_now_is_fetched_anew() {
+    let mut world = one(Party::Auditor(AUDITOR), HoldState::Open);
+    world.introduce();
+    world.end(0, true);
+    assert!(matches!(world.under_way[..], [Effect::Fetch { .. }]));
+    // It ends while the chain is another one.
+    world.cases[0].part.root = B256::repeat_byte(7);
+    world.cases[0].here = None;
+    let part = world.cases[0].part;
+    world.under_way.clear();
+    let before = Part { root: B256::repeat_byte(1), ..part };
+    world.tell(Event::Fetched { range: at(0), part: before });
+    world.end(0, true);
+    assert_eq!(world.under_way, [Effect::Fetch { range: at(0), part, mib: MIB, left: 2 * HOUR }]);
+}
+
+#[test]
+fn what_is_signed_for_is_kept_until_its_time_is_over() {
+    let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
+    assert_ne!(world.cases[0].bits & OURS, 0);
+    let until = world.cases[0].until;
+    // Paid long ago, by many blocks.
+    world.end_range(0, RangeState::Settled);
+    world.cases[0].block = 9_999;
+    world.introduce();
+    world.work_off();
+    assert_eq!(world.kept[0], Some(until));
+    while world.now < until {
+        assert!(!world.forgotten[0], "at {}", world.now);
+        world.now = world.machine.next_wake().unwrap();
+        world.tell(Event::Tick);
+        world.work_off();
+    }
+    world.now += FINAL;
+    world.tell(Event::Tick);
+    world.work_off();
+    world.now += FINAL;
+    world.tell(Event::Tick);
+    world.work_off();
+    assert!(world.forgotten[0]);
+}
+
+#[test]
+fn what_is_rejected_after_all_nobody_need_keep() {
+    let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
+    world.end_range(0, RangeState::Rejected);
+    world.introduce();
+    world.work_off();
+    assert_eq!(world.kept[0], None);
+    world.now += 2 * FINAL;
+    world.tell(Event::News { range: at(0) });
+    world.work_off();
+    assert!(world.forgotten[0]);
+}
+
+#[test]
+fn what_is_reserved_for_a_range_that_is_over_is_set_free_by_its_client() {
+    for state in [HoldState::Asked, HoldState::Open, HoldState::Again] {
+        for party in [Party::Client, Party::Provider(PROVIDER), Party::Auditor(AUDITOR)] {
+            let mut world = one(party, state);
+            world.end_range(0, RangeState::Settled);
+            // Long ago: a client that was away looks at all that was asked for.
+            world.cases[0].block = 9_999;
+            world.introduce();
+            assert_eq!(asks(&mut world, 2, is_fail), party == Party::Client, "{party:?} {state}");
+        }
+    }
+}
+
+#[test]
+fn a_deposit_comes_back_when_nothing_of_it_is_needed_any_more() {
+    let mut world = one(Party::Client, HoldState::Open);
+    world.end_range(0, RangeState::Settled);
+    world.job_over = true;
+    world.introduce();
+    let closes = |world: &World| world.under_way.contains(&Effect::Close);
+    world.end(0, true);
+    assert!(!closes(&world), "something is reserved");
+    world.end(0, true);
+    world.end(0, true);
+    assert!(world.forgotten[0] && closes(&world));
+    world.end(0, false);
+    assert!(!closes(&world), "not at once again");
+    world.now = world.machine.next_wake().unwrap();
+    world.tell(Event::Tick);
+    assert!(closes(&world));
+    world.end(0, true);
+    world.tell(Event::Tick);
+    assert_eq!((world.under_way.len(), world.machine.next_wake()), (0, None));
+}
+
+#[test]
+fn only_a_provider_whose_range_is_open_has_something_at_stake() {
+    for (party, stake) in
+        [(Party::Client, 0), (Party::Auditor(AUDITOR), 0), (Party::Provider(PROVIDER), 1)]
+    {
+        let mut world = one(party, HoldState::Open);
+        world.introduce();
+        world.end(0, true);
+        assert_eq!(world.machine.at_stake(), stake, "{party:?}");
+    }
+    let mut world = one(Party::Provider(PROVIDER), HoldState::Held);
+    world.introduce();
+    world.work_off();
+    assert_eq!(world.machine.at_stake(), 0);
+    assert_eq!(world.shown[0], Some(Standing::Over(HoldState::Held)));
+}
+
+#[test]
+fn one_of_many_ranges_has_the_round_noted_for_all() {
+    let mut world = World::new(Party::Client, 8);
+    (world.now, world.deposit) = (START + WINDOW, MOST);
+    for case in &mut world.cases {
+        (case.state, case.mib, case.asked) = (HoldState::Asked, MIB, 1);
+    }
+    world.introduce();
+    let mut pokes = 0;
+    for _ in 0..5 {
+        while let Some(at) =
+            world.under_way.iter().position(|effect| matches!(effect, Effect::Look { .. }))
+        {
+            world.end(at, true);
+        }
+        let now = world.under_way.iter().filter(|effect| matches!(effect, Effect::Poke { .. }));
+        pokes = now.count().max(pokes);
+        world.now += 2_000;
+        world.tell(Event::Tick);
+    }
+    assert_eq!(pokes, 1);
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_nothing() {
+    let mut world = one(Party::Client, HoldState::Open);
+    world.introduce();
+    world.end(0, true);
+    let wake = world.machine.next_wake().unwrap();
+    let waited = wake - world.now;
+    world.now -= HOUR;
+    world.tell(Event::Tick);
+    assert_eq!(world.machine.next_wake(), Some(world.now + waited));
+}

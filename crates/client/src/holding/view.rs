@@ -1,0 +1,199 @@
+//! An ask as the chain shows it.
+
+use alloy::primitives::{Address, B256, U256};
+use tilth_contracts::{Audits, HoldState, Holders, JobBook, RangeState, SoloRandomness};
+use tilth_protocol::RangeId;
+use tilth_verification::holding::{HOLD_TIME_S, open_draws};
+
+use super::words::{Part, Party, Role};
+use crate::{ChainError, Link, audit::Millis, clock};
+
+const SECOND: Millis = 1_000;
+
+/// An ask at a moment, and the range it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Where the range stands.
+    pub range: RangeState,
+    /// What it is.
+    pub part: Part,
+    /// Owner of its provider.
+    pub provider: Address,
+    /// When its window is over, by the chain's clock.
+    pub window_end: Millis,
+    /// Whether its audit and its replica let it be paid.
+    pub may_pay: bool,
+    /// Where the ask stands.
+    pub state: HoldState,
+    /// The beacon's round.
+    pub round: u64,
+    /// Since when holders may sign; 0: not yet.
+    pub from: Millis,
+    /// Up to when it is kept; 0: it is not held.
+    pub until: Millis,
+    /// Size as it was stated, MiB; 0: nobody has asked.
+    pub mib: u32,
+    /// Largest size in this job, MiB.
+    pub max_mib: u32,
+    /// Draws that have signed, draw 0 lowest.
+    pub bits: u16,
+    /// Draws that name us.
+    pub draws: u16,
+    /// How often it was asked for.
+    pub asked: u8,
+    /// What is left of the job's deposit, base units.
+    pub deposit: u128,
+    /// What of it is free.
+    pub free: u128,
+    /// What must be free for an ask of the largest size.
+    pub cost: u128,
+    /// The beacon's value, if it is known.
+    pub beacon: Option<B256>,
+    /// How often the beacon's value was not kept in time.
+    pub lapses: u8,
+    /// The latest block.
+    pub block: u64,
+    /// Its time: no later one is earlier, whatever clocks say.
+    pub now: Millis,
+    /// The time that the next block is likely to have: our clock's, if that is ahead of the chain's.
+    pub next: Millis,
+}
+
+/// Reads an ask.
+///
+/// # Errors
+/// Those of [`Link::read`]; [`ChainError::BadAnswer`] for states that this version does not know.
+pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, ChainError> {
+    let at = *link.addresses();
+    let (job, seq) = (range.job.0, range.seq);
+    // As of audits, nothing is seen that could be taken back: who is drawn says so with its own signature, and what it is
+    // paid for is fetched first.
+    let link = &link.confirmed().await?;
+    // The head first: where nothing is taken back, what is read after it is at least as new.
+    let block = link.block_number().await?;
+    let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
+    let terms = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?.terms;
+    let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
+    let bill = Audits::billCall { jobId: job, seq, value };
+    let bill = link.read(at.audits, bill).await?;
+    let ask = link.read(at.holders, Holders::askedCall { jobId: job, seq }).await?;
+    let keep = link.read(at.holders, Holders::keptCall { jobId: job }).await?;
+    let cost = Holders::costForCall { jobId: job, mib: keep.maxMib };
+    let cost = link.read(at.holders, cost).await?;
+    let value = SoloRandomness::valueCall { round: ask.round };
+    let beacon = link.read(at.randomness, value).await?;
+    let lapses = SoloRandomness::lapsesCall { round: ask.round };
+    let lapses = link.read(at.randomness, lapses).await?;
+    let named = Holders::namedCall { jobId: job, seq };
+    let named = match party {
+        Party::Auditor(_) => link.read(at.holders, named).await?,
+        Party::Client | Party::Provider(_) => Vec::new(),
+    };
+    let deposit = keep.deposit.to::<u128>();
+    let (now, wall) = (link.now().await?, clock::wall().as_secs());
+    let submitted = record.at.to::<u64>();
+    Ok(View {
+        range: known(RangeState::try_from(record.state))?,
+        part: Part { from: record.from, count: record.count, root: record.root },
+        provider: record.provider,
+        window_end: submitted.saturating_add(terms.window.into()).saturating_mul(SECOND),
+        may_pay: bill.mayPay,
+        state: known(HoldState::try_from(ask.state))?,
+        round: ask.round,
+        from: ask.from.to::<u64>().saturating_mul(SECOND),
+        until: ask.until.to::<u64>().saturating_mul(SECOND),
+        mib: ask.mib,
+        max_mib: keep.maxMib,
+        bits: ask.bits,
+        draws: draws_of(&named, party),
+        asked: ask.asked,
+        deposit,
+        free: deposit.saturating_sub(keep.reserved.to::<u128>()),
+        cost: u128::try_from(cost).unwrap_or(u128::MAX),
+        beacon: (!beacon.is_zero()).then_some(beacon),
+        lapses,
+        block,
+        now: now.saturating_mul(SECOND),
+        next: now.max(wall).saturating_mul(SECOND),
+    })
+}
+
+/// The draws that name a party.
+fn draws_of(named: &[u32], party: Party) -> u16 {
+    let Party::Auditor(us) = party else { return 0 };
+    let ours = (0_u32..16).zip(named).filter(|(_, number)| **number == us);
+    ours.fold(0, |draws, (draw, _)| draws | 1_u16 << draw)
+}
+
+impl View {
+    /// What we are in it.
+    pub fn role(&self, party: Party) -> Role {
+        match party {
+            Party::Client => Role::Client,
+            Party::Provider(owner) if owner == self.provider => Role::Provider,
+            Party::Auditor(_) if self.draws != 0 => Role::Holder,
+            Party::Provider(_) | Party::Auditor(_) => Role::Anybody,
+        }
+    }
+
+    /// Whether the range is paid or rejected.
+    pub fn is_range_over(&self) -> bool {
+        matches!(self.range, RangeState::Settled | RangeState::Rejected)
+    }
+
+    /// Whether nothing more can happen to the ask, but that what is reserved for it is set free.
+    pub fn is_over(&self) -> bool {
+        let ended = matches!(self.state, HoldState::Held | HoldState::Lost | HoldState::Dropped);
+        ended || self.is_range_over()
+    }
+
+    /// Whether the range is paid without holders.
+    pub fn is_waived(&self) -> bool {
+        self.state == HoldState::None && self.free < self.cost
+    }
+
+    /// Whether all but holders let the range be paid, in the next block.
+    pub fn is_payable(&self) -> bool {
+        self.may_pay && self.next >= self.window_end
+    }
+
+    /// Whether we have signed.
+    pub fn has_signed(&self) -> bool {
+        self.bits & self.draws != 0
+    }
+
+    /// When nobody may sign any more.
+    pub fn end(&self) -> Millis {
+        self.from.saturating_add(2 * HOLD_TIME_S * SECOND)
+    }
+
+    /// The next of our draws that may sign and has not. Whether its time has come is asked of the chain's clock and
+    /// of our own: what the contract refuses costs nothing, and is tried again.
+    pub fn next_draw(&self) -> Option<u8> {
+        let open = |at: Millis| open_draws(at.saturating_sub(self.from) / SECOND);
+        let open = open(self.now).max(open(self.next));
+        let waiting = self.draws & !self.bits;
+        (0..16_u8).find(|draw| usize::from(*draw) < open && waiting >> draw & 1 == 1)
+    }
+}
+
+fn known<T>(value: Result<T, impl ToString>) -> Result<T, ChainError> {
+    value.map_err(|error| ChainError::BadAnswer {
+        action: "reading an ask for holders",
+        detail: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_draws_are_those_that_name_us() {
+        let named = [3, 1, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3];
+        assert_eq!(draws_of(&named, Party::Auditor(3)), 1 | 1 << 2 | 1 << 14);
+        assert_eq!(draws_of(&named, Party::Auditor(4)), 0);
+        assert_eq!(draws_of(&[], Party::Auditor(3)), 0);
+        assert_eq!(draws_of(&named, Party::Client), 0);
+    }
+}

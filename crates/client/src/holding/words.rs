@@ -1,0 +1,279 @@
+//! What the machine of kept ranges is told, and what it wants done. Every effect that can end is answered by exactly
+//! one event.
+
+use alloy::primitives::{Address, B256, keccak256};
+use tilth_contracts::HoldState;
+use tilth_protocol::RangeId;
+
+use super::view::View;
+use crate::audit::Millis;
+
+/// Who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The client of the job, the only one that is looked at.
+    Client,
+    /// The provider of this owner.
+    Provider(Address),
+    /// The auditor with this number.
+    Auditor(u32),
+}
+
+/// What a party is in an ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Its deposit pays.
+    Client,
+    /// The range is its.
+    Provider,
+    /// Draws name it.
+    Holder,
+    /// None of these.
+    Anybody,
+}
+
+/// What is fixed for the life of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Who we are.
+    pub party: Party,
+    /// What nobody else is called: whose turn it is with what anybody may do is reckoned from it, anew for every range.
+    pub name: B256,
+    /// What anybody may do is done within so long, by one after the other.
+    pub spread: Millis,
+    /// If no block comes for so long while the beacon is awaited, we make one.
+    pub poke_after: Millis,
+    /// A client's: so long it gives a provider to ask itself, which knows the size and is cheaper for it.
+    pub ask_after: Millis,
+    /// A client's: its deposit is filled up as long as it stays within this, base units.
+    pub most: u128,
+}
+
+/// What a range is: after a reorganisation the same number can stand for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// First task.
+    pub from: u32,
+    /// Number of tasks.
+    pub count: u32,
+    /// What was submitted.
+    pub root: B256,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The chain's past has been read up to its head.
+    CaughtUp {
+        /// The head's number.
+        head: u64,
+    },
+    /// A range of a kept job was handed in.
+    Submitted {
+        /// The range.
+        range: RangeId,
+        /// Owner of its provider.
+        provider: Address,
+    },
+    /// Holders are asked for.
+    Asked {
+        /// The range.
+        range: RangeId,
+        /// Owner of its provider.
+        provider: Address,
+        /// The beacon's round, a block number.
+        round: u64,
+    },
+    /// An auditor has signed.
+    Signed {
+        /// The range.
+        range: RangeId,
+        /// Its number.
+        auditor: u32,
+    },
+    /// A range is paid or rejected.
+    Over {
+        /// The range.
+        range: RangeId,
+    },
+    /// Something else was said about a range: of its ask, its audit or its replica.
+    News {
+        /// The range.
+        range: RangeId,
+    },
+    /// The client's job is over.
+    JobOver,
+    /// A look has ended. Ends [`Effect::Look`].
+    Looked {
+        /// The range.
+        range: RangeId,
+        /// What was seen; `None`: the chain did not answer.
+        view: Option<Box<View>>,
+    },
+    /// The size of what a range has made is known. Ends [`Effect::Size`], or else [`Event::Ended`] does.
+    Sized {
+        /// The range.
+        range: RangeId,
+        /// Which.
+        part: Part,
+        /// Its size, MiB, rounded up.
+        mib: u32,
+    },
+    /// What a range has made is here, is what was submitted and no larger than stated, and is kept. Ends
+    /// [`Effect::Fetch`], or else [`Event::Ended`] does.
+    Fetched {
+        /// The range.
+        range: RangeId,
+        /// Which.
+        part: Part,
+    },
+    /// A move has ended, carried out or not. Ends every effect that names no other event.
+    Ended {
+        /// The range.
+        range: RangeId,
+        /// Whether it was carried out.
+        done: bool,
+    },
+    /// Ends [`Effect::Close`].
+    Closed {
+        /// Whether nothing of the deposit is free any more.
+        done: bool,
+    },
+    /// The time that [`Machine::next_wake`](super::Machine::next_wake) named has come.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Read an ask from the chain. Ends with `Looked`.
+    Look {
+        /// The range.
+        range: RangeId,
+    },
+    /// Have the beacon's round noted, which also makes a block where there are none without transactions.
+    Poke {
+        /// The range.
+        range: RangeId,
+        /// The round.
+        round: u64,
+    },
+    /// As its provider: say how large what we have made is. Ends with `Sized` or `Ended`.
+    Size {
+        /// The range.
+        range: RangeId,
+        /// Which.
+        part: Part,
+    },
+    /// As its provider or client: ask for holders.
+    Ask {
+        /// The range.
+        range: RangeId,
+        /// Size, MiB.
+        mib: u32,
+    },
+    /// Have holders begin.
+    Draw {
+        /// The range.
+        range: RangeId,
+    },
+    /// End an ask that too few have signed, or whose range is over.
+    Fail {
+        /// The range.
+        range: RangeId,
+    },
+    /// As a holder: fetch what a range has made, check it, and keep it. Ends with `Fetched` or `Ended`.
+    Fetch {
+        /// The range.
+        range: RangeId,
+        /// Which.
+        part: Part,
+        /// Its size as it was stated, MiB: larger is not what was asked for.
+        mib: u32,
+        /// How long it is of use.
+        left: Millis,
+    },
+    /// As a holder: sign for one of our draws.
+    Sign {
+        /// The range.
+        range: RangeId,
+        /// Which: if the range is another one when this is sent, we do not hold it.
+        part: Part,
+        /// The draw.
+        draw: u8,
+    },
+    /// As the client: add so much to the deposit.
+    Fund {
+        /// The range that would be paid without holders otherwise.
+        range: RangeId,
+        /// Base units.
+        amount: u128,
+    },
+    /// As the client: take back what of the deposit is free. Ends with `Closed`.
+    Close,
+    /// An ask stands otherwise than before. Ends by itself.
+    Show {
+        /// The range.
+        range: RangeId,
+        /// How.
+        standing: Standing,
+    },
+    /// As a holder: what we have signed for is kept until then, whatever happens. Ends by itself.
+    Keep {
+        /// The range.
+        range: RangeId,
+        /// By the chain's clock.
+        until: Millis,
+    },
+    /// We have nothing more to do with a range; what was kept for it as a holder can go. Ends by itself.
+    Forget {
+        /// The range.
+        range: RangeId,
+    },
+}
+
+impl Effect {
+    /// The range it is about; `None` for what is about the whole job.
+    pub fn range(&self) -> Option<RangeId> {
+        match self {
+            Self::Look { range }
+            | Self::Poke { range, .. }
+            | Self::Size { range, .. }
+            | Self::Ask { range, .. }
+            | Self::Draw { range }
+            | Self::Fail { range }
+            | Self::Fetch { range, .. }
+            | Self::Sign { range, .. }
+            | Self::Fund { range, .. }
+            | Self::Show { range, .. }
+            | Self::Keep { range, .. }
+            | Self::Forget { range } => Some(*range),
+            Self::Close => None,
+        }
+    }
+}
+
+/// How a kept range stands, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As the contract says.
+    Open(HoldState),
+    /// The deposit pays nobody for holding it: it is paid without.
+    Waived,
+    /// Nothing more happens to its ask.
+    Over(HoldState),
+}
+
+impl Rules {
+    /// Our place among all who may do the next thing in an ask: any number, another one for every range and step.
+    pub(super) fn rank(&self, range: RangeId, round: u64, state: HoldState) -> u64 {
+        let mut text = [0; 32 + 8 + 4 + 8 + 1];
+        text[..32].copy_from_slice(self.name.as_slice());
+        text[32..40].copy_from_slice(&range.job.0.to_be_bytes());
+        text[40..44].copy_from_slice(&range.seq.to_be_bytes());
+        text[44..52].copy_from_slice(&round.to_be_bytes());
+        text[52] = u8::from(state);
+        let digest = keccak256(text);
+        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+}

@@ -1,0 +1,170 @@
+//! The kept ranges of a job that is tended: followed, paid for, shown.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Serialize;
+use tilth_contracts::HoldState;
+use tilth_protocol::{Contact, RangeId};
+use tracing::{debug, warn};
+
+use super::{
+    Tender,
+    audits::{Moved, Told},
+};
+use crate::{
+    Agreed, ChainError, Jobs, RangeView,
+    audit::Millis,
+    holding::{
+        self, Deposit, Hand, Keeper, Part, Party, Post, Standing, holders_of, least_fee, prices_of,
+    },
+};
+
+/// Kept ranges of a job in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeptTotals {
+    /// Handed in, and not paid or held yet.
+    pub open: u32,
+    /// Held by auditors.
+    pub held: u32,
+    /// Acknowledged or rejected before anybody held it.
+    pub unneeded: u32,
+    /// The deposit did not pay for holders: paid without.
+    pub waived: u32,
+    /// Too few auditors could fetch it: rejected, at its provider's cost.
+    pub lost: u32,
+}
+
+impl KeptTotals {
+    fn of(standings: &BTreeMap<u32, Standing>) -> Self {
+        let mut totals = Self::default();
+        for standing in standings.values() {
+            let count = match standing {
+                Standing::Open(_) => &mut totals.open,
+                Standing::Waived => &mut totals.waived,
+                Standing::Over(HoldState::Held) => &mut totals.held,
+                Standing::Over(HoldState::Lost) => &mut totals.lost,
+                Standing::Over(_) => &mut totals.unneeded,
+            };
+            *count = count.saturating_add(1);
+        }
+        totals
+    }
+}
+
+/// A client pays and looks on, and does what anybody may do.
+#[derive(Debug)]
+struct Onlooker {
+    told: Told,
+}
+
+impl Hand for Onlooker {
+    async fn size(&self, _: RangeId, _: Part) -> Option<u32> {
+        // The machine asks a client for none: it knows no size.
+        None
+    }
+
+    async fn fetch(&self, _: RangeId, _: Part, _: u32, _: Millis) -> bool {
+        false
+    }
+
+    fn note(&self, effect: &holding::Effect) {
+        if let holding::Effect::Show { range, standing } = effect {
+            // Nobody follows the job any more.
+            let _ = self.told.send(Moved::Kept(range.seq, *standing));
+        }
+    }
+
+    fn closed(&self) {
+        let _ = self.told.send(Moved::DepositBack);
+    }
+
+    async fn failed(&self, _: &ChainError) {}
+
+    fn caught_up(&self, _: Vec<RangeId>) {}
+
+    fn read_up_to(&self, _: u64) {}
+}
+
+/// Sees to the kept ranges of a job, from its deposit on.
+pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(), ChainError> {
+    let (account, job) = (jobs.account().clone(), agreed.job);
+    let deposit = jobs.deposit_of(job);
+    if let Some(deposit) = deposit
+        && let Err(error) = deposit.lock(&account, job).await
+    {
+        warn!(%job, %error, "nothing is locked for those who are to hold the results, so nobody works on the job");
+    }
+    let most = match deposit {
+        Some(deposit) => deposit.most(),
+        None => most_of(&jobs, &agreed).await.unwrap_or_else(|error| {
+            warn!(%job, %error, "the deposit of a job is not filled up");
+            0
+        }),
+    };
+    let post = Post {
+        account,
+        party: Party::Client,
+        from_block: agreed.opened_block,
+        job: Some(job),
+        most,
+    };
+    Box::pin(Keeper::new(post, Arc::new(Onlooker { told })).keep()).await
+}
+
+/// What a deposit may be whose job was opened from another folder.
+async fn most_of(jobs: &Jobs, agreed: &Agreed) -> Result<u128, ChainError> {
+    let link = jobs.account().link();
+    let Some(prices) = prices_of(link, agreed.job).await? else { return Ok(0) };
+    let least = least_fee(link).await?;
+    let job = (agreed.terms.taskCount, agreed.terms.parallelism);
+    Ok(Deposit::most_of(&prices, least, job))
+}
+
+/// Who holds a range, if anybody does and the chain answers.
+pub(super) async fn holders(jobs: &Jobs, agreed: &Agreed, range: &RangeView) -> Vec<Contact> {
+    if !agreed.terms.kept {
+        return Vec::new();
+    }
+    let of = RangeId { job: agreed.job, seq: range.seq };
+    let found = holders_of(jobs.account().link(), jobs.first_block(), of).await;
+    found.unwrap_or_else(|error| {
+        debug!(range = %of, %error, "who holds it is not known");
+        Vec::new()
+    })
+}
+
+impl Tender {
+    /// A kept range stands otherwise than before. Nothing is fetched or acknowledged by that.
+    pub(super) fn kept_stands(&mut self, seq: u32, standing: Standing) {
+        debug!(job = %self.agreed.job, seq, ?standing, "a kept range has moved");
+        self.kept.insert(seq, standing);
+        let totals = KeptTotals::of(&self.kept);
+        self.show.send_modify(|progress| progress.kept = Some(totals));
+    }
+
+    /// Whether nothing of ours is locked for holders any more.
+    pub(super) fn has_deposit_back(&self) -> bool {
+        !self.agreed.terms.kept || self.deposit_back
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kept_range_is_counted_once() {
+        let standings = [
+            Standing::Open(HoldState::None),
+            Standing::Open(HoldState::Open),
+            Standing::Waived,
+            Standing::Over(HoldState::Held),
+            Standing::Over(HoldState::Lost),
+            Standing::Over(HoldState::Dropped),
+            Standing::Over(HoldState::None),
+        ];
+        let totals = KeptTotals::of(&(0..).zip(standings).collect());
+        assert_eq!(totals, KeptTotals { open: 2, held: 1, unneeded: 2, waived: 1, lost: 1 });
+    }
+}

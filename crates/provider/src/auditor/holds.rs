@@ -1,0 +1,351 @@
+//! What an auditor holds for others, on disk before it signs for it; how far the chain has been read for that; and where
+//! others were told to find it.
+//!
+//! ```text
+//! holds.json   which contract, next block to read, what was announced, and every range that is here
+//! ```
+//!
+//! The content itself is pinned under `hold/JOB/SEQ`. What is pinned and not noted here was never signed for.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use alloy_primitives::Address;
+use serde::{Deserialize, Serialize};
+use tilth_blobs::{BlobsError, Tag};
+use tilth_protocol::{JobId, RangeId};
+use tilth_service::files::write_whole;
+use tracing::warn;
+
+use crate::{ProviderError, folder::read_json};
+
+/// Where it is in an auditor's folder.
+const FILE: &str = "holds.json";
+/// Largest file that is read here: some hundred thousand ranges.
+const MAX_BYTES: u64 = 32 << 20;
+/// Blocks after which the bookmark is written again: reading so many twice costs nothing.
+const STRIDE: u64 = 200;
+const MIB: u64 = 1 << 20;
+
+/// Which contract the folder belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Shelf {
+    pub(super) chain_id: u64,
+    pub(super) holders: Address,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Page {
+    shelf: Shelf,
+    next_block: u64,
+    #[serde(default)]
+    announced: Vec<u8>,
+    held: Vec<Held>,
+}
+
+/// A range that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Held {
+    job: JobId,
+    seq: u32,
+    mib: u32,
+    /// Up to when it is kept, by the chain's clock, milliseconds; 0: nothing is signed yet, or it is not enough yet.
+    #[serde(default)]
+    until: u64,
+}
+
+/// A range whose results an auditor has for their client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldRange {
+    /// The range.
+    pub range: RangeId,
+    /// Its size as it was asked for, MiB.
+    pub mib: u32,
+    /// Up to when it is kept, by the chain's clock, seconds since 1970. `None`: not enough have signed for it yet.
+    pub until: Option<u64>,
+}
+
+/// What an auditor holds, as its folder says it; nothing where there is no folder. The auditor may be running.
+///
+/// # Errors
+/// [`ProviderError::Folder`]: it cannot be read.
+pub fn held(dir: &Path) -> Result<Vec<HeldRange>, ProviderError> {
+    let path = dir.join(FILE);
+    let page = match read_json::<Page>(&path, MAX_BYTES) {
+        Ok(page) => page,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(ProviderError::Folder { action: "cannot read", path, source }),
+    };
+    let shown = |held: &Held| HeldRange {
+        range: RangeId { job: held.job, seq: held.seq },
+        mib: held.mib,
+        until: (held.until > 0).then_some(held.until / 1_000),
+    };
+    Ok(page.held.iter().map(shown).collect())
+}
+
+/// An auditor's memory of what it holds.
+#[derive(Debug)]
+pub(super) struct Holds {
+    path: PathBuf,
+    /// Most bytes that are held.
+    most: u64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shelf: Shelf,
+    next_block: u64,
+    announced: Vec<u8>,
+    held: BTreeMap<RangeId, Held>,
+    /// What is being fetched, MiB.
+    coming: BTreeMap<RangeId, u32>,
+}
+
+impl Inner {
+    fn page(&self) -> Page {
+        Page {
+            shelf: self.shelf,
+            next_block: self.next_block,
+            announced: self.announced.clone(),
+            held: self.held.values().copied().collect(),
+        }
+    }
+
+    /// Bytes of everything but one range.
+    fn taken_besides(&self, range: RangeId) -> u64 {
+        let held = self.held.iter().map(|(of, held)| (*of, held.mib));
+        let coming = self.coming.iter().map(|(of, mib)| (*of, *mib));
+        let others = held.chain(coming).filter(|(of, _)| *of != range);
+        others.map(|(_, mib)| u64::from(mib).saturating_mul(MIB)).fold(0, u64::saturating_add)
+    }
+}
+
+/// Under which name the content of a range is pinned.
+pub(super) fn tag(range: RangeId) -> Result<Tag, BlobsError> {
+    Tag::new(format!("hold/{}/{}", range.job, range.seq))
+}
+
+impl Holds {
+    /// Opens the memory in a folder, or begins it at `first_block`; at most `most` bytes are held.
+    pub(super) fn open(
+        root: &Path,
+        shelf: Shelf,
+        first_block: u64,
+        most: u64,
+    ) -> Result<Self, ProviderError> {
+        let path = root.join(FILE);
+        let new =
+            || Page { shelf, next_block: first_block, announced: Vec::new(), held: Vec::new() };
+        let page = match read_json::<Page>(&path, MAX_BYTES) {
+            Ok(page) => page,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => new(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                warn!(path = %path.display(), %error, "reading from the chain what is held");
+                new()
+            }
+            Err(source) => {
+                return Err(ProviderError::Folder { action: "cannot read", path, source });
+            }
+        };
+        if page.shelf != shelf {
+            let (theirs, ours) = (page.shelf.chain_id, shelf.chain_id);
+            return Err(ProviderError::OtherNetwork { path: root.to_owned(), theirs, ours });
+        }
+        let held = page.held.into_iter().map(|held| {
+            let range = RangeId { job: held.job, seq: held.seq };
+            (range, held)
+        });
+        let inner = Inner {
+            shelf,
+            next_block: page.next_block,
+            announced: page.announced,
+            held: held.collect(),
+            coming: BTreeMap::new(),
+        };
+        let holds = Self { path, most, inner: Mutex::new(inner) };
+        let saved = holds.save(&holds.lock());
+        saved.map_err(|source| {
+            let path = holds.path.clone();
+            ProviderError::Folder { action: "cannot write", path, source }
+        })?;
+        Ok(holds)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change is one insertion, removal or number.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self, inner: &Inner) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&inner.page()).map_err(io::Error::other)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(io::Error::other("more ranges are held than can be noted"));
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        write_whole(&self.path, &text)
+    }
+
+    /// Where to begin to read.
+    pub(super) fn next_block(&self) -> u64 {
+        self.lock().next_block
+    }
+
+    /// Everything below this block has been read, and nothing that is followed is older.
+    pub(super) fn read_up_to(&self, block: u64) {
+        let mut inner = self.lock();
+        if block < inner.next_block.saturating_add(STRIDE) {
+            return;
+        }
+        inner.next_block = block;
+        if let Err(error) = self.save(&inner) {
+            warn!(%error, "the bookmark cannot be written; the next start reads more of the chain");
+        }
+    }
+
+    /// Whether others were told that what is held is found there.
+    pub(super) fn is_announced(&self, contact: &[u8]) -> bool {
+        self.lock().announced == contact
+    }
+
+    /// They were told.
+    pub(super) fn announced(&self, contact: Vec<u8>) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.announced = contact;
+        self.save(&inner)
+    }
+
+    /// Sets disk aside for a range of this size, until [`Holds::came`] or [`Holds::left`]. False: there is not so much left.
+    pub(super) fn admit(&self, range: RangeId, mib: u32) -> bool {
+        let mut inner = self.lock();
+        let all = u64::from(mib).saturating_mul(MIB).saturating_add(inner.taken_besides(range));
+        let fits = all <= self.most;
+        if fits {
+            inner.coming.insert(range, mib);
+        }
+        fits
+    }
+
+    /// The range is here for good.
+    pub(super) fn came(&self, range: RangeId, mib: u32) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.coming.remove(&range);
+        let RangeId { job, seq } = range;
+        let until = inner.held.get(&range).map_or(0, |held| held.until);
+        inner.held.insert(range, Held { job, seq, mib, until });
+        self.save(&inner)
+    }
+
+    /// The range could not be had.
+    pub(super) fn left(&self, range: RangeId) {
+        self.lock().coming.remove(&range);
+    }
+
+    /// Enough have signed: it is kept until then.
+    pub(super) fn keep(&self, range: RangeId, until: u64) {
+        let mut inner = self.lock();
+        let Some(held) = inner.held.get_mut(&range) else { return };
+        if held.until == until {
+            return;
+        }
+        held.until = until;
+        if let Err(error) = self.save(&inner) {
+            // The chain says it again at the next start.
+            warn!(%range, %error, "until when a range is kept cannot be noted");
+        }
+    }
+
+    /// Whether anything of a range is here, or is coming.
+    pub(super) fn has(&self, range: RangeId) -> bool {
+        let inner = self.lock();
+        inner.held.contains_key(&range) || inner.coming.contains_key(&range)
+    }
+
+    /// The range need not be held any more; its content is unpinned already.
+    pub(super) fn forget(&self, range: RangeId) {
+        let mut inner = self.lock();
+        let known = inner.held.remove(&range).is_some();
+        inner.coming.remove(&range);
+        if known && let Err(error) = self.save(&inner) {
+            warn!(%range, %error, "that a range is not held any more cannot be noted");
+        }
+    }
+
+    /// All ranges that are here.
+    pub(super) fn all(&self) -> Vec<RangeId> {
+        self.lock().held.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHELF: Shelf = Shelf { chain_id: 7, holders: Address::repeat_byte(2) };
+
+    fn range(seq: u32) -> RangeId {
+        RangeId { job: JobId(3), seq }
+    }
+
+    fn open(root: &Path) -> Holds {
+        Holds::open(root, SHELF, 5, 10 * MIB).unwrap()
+    }
+
+    #[test]
+    fn what_is_held_is_known_to_the_next_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let holds = open(dir.path());
+        assert!(holds.admit(range(1), 4) && holds.admit(range(2), 4));
+        assert!(!holds.admit(range(3), 3), "both are coming");
+        assert!(holds.admit(range(2), 6), "instead of what it was");
+        holds.came(range(1), 4).unwrap();
+        holds.left(range(2));
+        holds.keep(range(1), 9_000);
+        holds.announced(vec![1, 2]).unwrap();
+        holds.read_up_to(204);
+        assert_eq!(holds.next_block(), 5, "not worth a write");
+        holds.read_up_to(205);
+        let shown = HeldRange { range: range(1), mib: 4, until: Some(9) };
+        assert_eq!(held(dir.path()).unwrap(), [shown], "while it is open, too");
+        drop(holds);
+
+        let holds = open(dir.path());
+        assert_eq!((holds.all(), holds.next_block()), (vec![range(1)], 205));
+        assert!(holds.is_announced(&[1, 2]) && !holds.is_announced(&[]));
+        assert!(holds.has(range(1)) && !holds.has(range(2)));
+        assert!(holds.admit(range(4), 6) && !holds.admit(range(4), 7));
+        // What was fetched again is kept for as long as before.
+        holds.came(range(1), 4).unwrap();
+        assert_eq!(holds.lock().held[&range(1)].until, 9_000);
+        holds.forget(range(1));
+        assert!(open(dir.path()).all().is_empty());
+        assert!(held(&dir.path().join("another")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_memory_of_another_chain_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()));
+        let other = Shelf { chain_id: 8, ..SHELF };
+        let error = Holds::open(dir.path(), other, 5, 0).unwrap_err();
+        assert!(matches!(error, ProviderError::OtherNetwork { .. }), "{error}");
+        fs::write(dir.path().join(FILE), "{").unwrap();
+        assert!(held(dir.path()).is_err());
+        assert_eq!(open(dir.path()).next_block(), 5, "the chain says it again");
+    }
+
+    #[test]
+    fn names_of_content_are_those_of_no_job() {
+        assert_eq!(tag(range(4)).unwrap(), Tag::new("hold/3/4").unwrap());
+    }
+}

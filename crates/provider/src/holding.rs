@@ -1,0 +1,134 @@
+//! The provider's part in kept ranges: it says how large what it has made is when it asks for holders, and goes on
+//! serving it. Everything else about them is anybody's, or the holders' (`auditor::holder`).
+//!
+//! The size is that of the range's journal, which stays until the range is paid or rejected: what holders may fetch at most
+//! they are told before they fetch anything.
+
+use std::sync::Arc;
+
+use tilth_client::{
+    ChainError,
+    audit::Millis,
+    holding::{Effect, Hand, Part, Standing},
+};
+use tilth_contracts::HoldState;
+use tilth_protocol::{Leaf, RangeId};
+use tilth_verification::{
+    MerkleSum,
+    holding::{bytes_of, mib_of},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    journal::{Extent, Journal, JournalError},
+    shop::Shop,
+};
+
+/// Why a range's size is not known.
+#[derive(Debug, thiserror::Error)]
+enum SizeError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("its journal is gone or incomplete")]
+    Lost,
+    #[error("its journal is of another range than the chain has there")]
+    Other,
+    #[error("it is larger than anybody can be asked to hold")]
+    Huge,
+    #[error("reading its journal was interrupted")]
+    Interrupted,
+}
+
+/// Asks for holders of this provider's ranges.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) shop: Arc<Shop>,
+}
+
+impl Hand for Asker {
+    async fn size(&self, range: RangeId, part: Part) -> Option<u32> {
+        let path = self.shop.folder.journal(range);
+        let read = tokio::task::spawn_blocking(move || {
+            let journal = Journal::read(&path)?.ok_or(SizeError::Lost)?;
+            let Extent { range: of, from, count, .. } = *journal.extent();
+            if (of, from, count) != (range, part.from, part.count) {
+                return Err(SizeError::Other);
+            }
+            size_of(range, part, &journal.complete().ok_or(SizeError::Lost)?)
+        });
+        match read.await.unwrap_or(Err(SizeError::Interrupted)) {
+            Ok(mib) => Some(mib),
+            Err(error) => {
+                error!(
+                    %range,
+                    detail = %error,
+                    advice = "put the provider's folder back from a copy, or start the provider in the folder in which it has worked; until then only the client can have the range paid",
+                    "holders cannot be asked for, because the size of a range is not known"
+                );
+                None
+            }
+        }
+    }
+
+    async fn fetch(&self, _: RangeId, _: Part, _: u32, _: Millis) -> bool {
+        // The machine asks a provider for nothing of others.
+        false
+    }
+
+    fn note(&self, effect: &Effect) {
+        let Effect::Show { range, standing } = effect else { return };
+        match standing {
+            Standing::Open(HoldState::Again) => warn!(
+                %range,
+                "too few auditors could fetch a range of ours in time; they are asked once more, and then it costs a tenth of its value"
+            ),
+            Standing::Over(HoldState::Lost) => error!(
+                %range,
+                detail = "in two asks too few auditors have fetched it from here",
+                advice = "see whether others can reach this provider's address, and how fast its line is",
+                "a range was not held by anybody and is not paid, at the cost of a tenth of its value"
+            ),
+            standing => info!(%range, ?standing, "a kept range of ours"),
+        }
+    }
+
+    async fn failed(&self, error: &ChainError) {
+        self.shop.chain.mend(error).await;
+    }
+
+    fn caught_up(&self, _: Vec<RangeId>) {}
+
+    /// The agent's own bookmark is at its oldest open job, and no ask is older than its job.
+    fn read_up_to(&self, _: u64) {}
+}
+
+/// Size of what leaves stand for, MiB, if they are those that were submitted.
+fn size_of(range: RangeId, part: Part, leaves: &[Leaf]) -> Result<u32, SizeError> {
+    let tree = MerkleSum::build(range.job, leaves).map_err(|_| SizeError::Lost)?;
+    if tree.root().hash != part.root {
+        return Err(SizeError::Other);
+    }
+    mib_of(bytes_of(leaves)).ok_or(SizeError::Huge)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use tilth_protocol::{JobId, Status};
+
+    use super::*;
+
+    const RANGE: RangeId = RangeId { job: JobId(3), seq: 1 };
+
+    #[test]
+    fn the_size_is_that_of_what_was_submitted() {
+        let large = vec![7; (1 << 20) + 1];
+        let leaves = [Leaf::finished(8, &large, 9), Leaf::failed(9, Status::Trap, 10)];
+        let root = MerkleSum::build(RANGE.job, &leaves).unwrap().root().hash;
+        let part = Part { from: 8, count: 2, root };
+        assert_eq!(size_of(RANGE, part, &leaves).unwrap(), 2);
+        let other = Part { root: B256::ZERO, ..part };
+        assert!(matches!(size_of(RANGE, other, &leaves), Err(SizeError::Other)));
+        assert!(matches!(size_of(RANGE, part, &[]), Err(SizeError::Lost)));
+    }
+}

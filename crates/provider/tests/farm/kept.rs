@@ -1,0 +1,167 @@
+//! Kept jobs: what their client does not acknowledge is paid only when auditors hold it, and is had from them then.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy::{rpc::types::Filter, sol_types::SolEvent};
+use alloy_primitives::{Address, Bytes, U256};
+use tilth_chain::Clock;
+use tilth_client::{
+    Account, Link,
+    earnings::{self, Source},
+};
+use tilth_contracts::{Audits, HoldAsk, HoldState, Holders, JobBook, RangeState, Registry};
+use tilth_protocol::{RangeId, amount::GRAIN};
+
+use crate::{
+    audits::{LEAST, auditors, stop},
+    script::Script,
+    world::{Order, World, wait},
+};
+
+/// A job of one range, of which auditors hold what its client does not acknowledge.
+fn order(window: &'static str) -> Order {
+    let script = Script { output: 100, ..Script::default() };
+    Order { audited: true, kept: true, window, timeout: "200s", ..Order::new(1, script) }
+}
+
+async fn ask_of(link: &Link, range: RangeId) -> HoldAsk {
+    let call = Holders::askedCall { jobId: range.job.0, seq: range.seq };
+    link.read(link.addresses().holders, call).await.unwrap()
+}
+
+async fn is_in(link: &Link, range: RangeId, state: HoldState) -> bool {
+    HoldState::try_from(ask_of(link, range).await.state) == Ok(state)
+}
+
+async fn state_of(link: &Link, range: RangeId) -> RangeState {
+    let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
+    let range = link.read(link.addresses().job_book, call).await.unwrap();
+    RangeState::try_from(range.state).unwrap()
+}
+
+/// Whether a range is handed in, and its audit lets it be paid.
+async fn is_upheld(link: &Link, range: RangeId) -> bool {
+    if state_of(link, range).await != RangeState::Submitted {
+        return false;
+    }
+    let call = Audits::billCall { jobId: range.job.0, seq: range.seq, value: U256::ZERO };
+    link.read(link.addresses().audits, call).await.unwrap().mayPay
+}
+
+async fn stake_of(link: &Link, owner: Address) -> u128 {
+    let call = Registry::providerCall { owner };
+    link.read(link.addresses().registry, call).await.unwrap().stake
+}
+
+/// What the contract has said about a job.
+async fn said<E: SolEvent>(link: &Link, range: RangeId) -> Vec<E> {
+    let filter = Filter::new()
+        .address(link.addresses().holders)
+        .event_signature(E::SIGNATURE_HASH)
+        .topic1(U256::from(range.job.0));
+    let logs = link.scan(&filter, 0).await.unwrap();
+    logs.iter().map(|log| E::decode_log(&log.inner).unwrap().data).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() {
+    let world = World::start().await;
+    let client = world.client().await;
+    let holders = auditors(&world, LEAST).await;
+    let provider = world.provider(2, 1).expect("up");
+    let order = order("60s");
+    let agreed = client.submit(&world, &order).await;
+    assert!(agreed.terms.kept);
+    let link = client.jobs.account().link().clone();
+    let range = RangeId { job: agreed.job, seq: 0 };
+    // Nobody follows the job: its client has the inputs served and does nothing else.
+    wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
+    wait("somebody is asked to hold it", async || ask_of(&link, range).await.asked > 0).await;
+    wait("it is held", async || is_in(&link, range, HoldState::Held).await).await;
+    let held = said::<Holders::Held>(&link, range).await;
+    assert!(held.len() >= 4, "a majority of seven: {held:?}");
+    wait("it is paid", async || state_of(&link, range).await == RangeState::Settled).await;
+
+    // Whoever holds it does so after a restart, at another address; whoever has made it is gone.
+    provider.kill();
+    stop(holders).await;
+    let holders = auditors(&world, LEAST).await;
+    let progress = client.finish(client.tend(&agreed)).await;
+    assert_eq!((progress.totals.settled, progress.checked), (1, 1), "{progress:?}");
+    let kept = progress.kept.expect("a kept job shows who holds it");
+    assert_eq!((kept.held, kept.open, kept.waived, kept.lost), (1, 0, 0, 0));
+    client.check_outputs(&world, &agreed, &order.script).await;
+
+    // The deposit is fees and what came back, to the unit.
+    let funded = said::<Holders::KeepFunded>(&link, range).await;
+    let [funded] = &funded[..] else { panic!("filled up although it reached: {funded:?}") };
+    let closed = said::<Holders::KeepClosed>(&link, range).await;
+    let back: u128 = closed.iter().map(|one| one.amount.to::<u128>()).sum();
+    let fees: u128 = held.iter().map(|one| one.fee.to::<u128>()).sum();
+    let mut earned = 0;
+    for key in 10..10 + LEAST {
+        let owner = world.account(key).address();
+        let entries = earnings::of(&link, 0, owner).await.unwrap();
+        assert!(
+            entries.iter().all(|entry| matches!(entry.source, Source::Held(of) if of == range))
+        );
+        earned += entries.iter().map(|entry| entry.paid.0).sum::<u128>();
+    }
+    assert!(fees > 0 && earned == fees, "{earned} of {fees}");
+    let late = said::<Holders::Held>(&link, range).await;
+    assert_eq!(late.len(), held.len(), "nobody signs for what is held");
+    assert_eq!(fees + back, funded.amount.to::<u128>());
+    let call = Holders::keptCall { jobId: agreed.job.0 };
+    let keep = link.read(link.addresses().holders, call).await.unwrap();
+    assert!(keep.deposit.is_zero() && keep.reserved.is_zero(), "{keep:?}");
+    stop(holders).await;
+}
+
+/// Lets time pass; a transaction of anybody's makes a block that shows it.
+async fn pass(clock: &Clock, anybody: &Account, seconds: u64) {
+    assert!(clock.advance(seconds));
+    anybody.send(Address::repeat_byte(9), Bytes::new(), U256::ONE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let clock = Clock::manual(now.as_secs());
+    let world = World::start_at(clock.clone()).await;
+    let client = world.client().await;
+    let holders = auditors(&world, LEAST).await;
+    // Whoever is drawn is so from a line as of the second before.
+    assert!(clock.advance(2));
+    let provider = world.provider(2, 1).expect("up");
+    let agreed = client.submit(&world, &order("2h")).await;
+    let account = client.jobs.account().clone();
+    let link = account.link().clone();
+    let range = RangeId { job: agreed.job, seq: 0 };
+    wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
+    let owner = provider.address;
+    assert_eq!(stake_of(&link, owner).await, 50 * GRAIN);
+    let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
+    let record = link.read(link.addresses().job_book, call).await.unwrap();
+    let value = u128::from(record.units) * record.price.to::<u128>();
+    provider.kill();
+
+    pass(&clock, &account, 7_300).await;
+    let call = Holders::keptCall { jobId: agreed.job.0 };
+    let mib = link.read(link.addresses().holders, call).await.unwrap().maxMib;
+    for (asked, ended) in [(1, HoldState::Again), (2, HoldState::Lost)] {
+        let call = Holders::askCall { jobId: range.job.0, seq: range.seq, mib };
+        account.execute(link.addresses().holders, call).await.unwrap();
+        wait("holders are drawn", async || is_in(&link, range, HoldState::Open).await).await;
+        // Those who are drawn find nobody who has it, and say so when their time is over.
+        pass(&clock, &account, 7_300).await;
+        wait("their time is over", async || is_in(&link, range, ended).await).await;
+        let ask = ask_of(&link, range).await;
+        assert_eq!((ask.asked, ask.votes), (asked, 0), "nobody signs for what it has not");
+    }
+    assert_eq!(state_of(&link, range).await, RangeState::Rejected);
+    let cut = 50 * GRAIN - stake_of(&link, owner).await;
+    // A share of the stake is cut, rounded up: by less than a billionth of it.
+    assert!((value / 10..=value / 10 + 50 * GRAIN / 1_000_000_000).contains(&cut), "{cut}");
+    assert!(said::<Holders::Held>(&link, range).await.is_empty());
+    stop(holders).await;
+}
