@@ -162,8 +162,8 @@ impl Following {
 }
 
 impl Follow {
-    /// Begins to read at `scope.from_block`. What is delivered stays: it has as many blocks on top as the link's network
-    /// says, or as the scope does if that is more.
+    /// Begins to read at `scope.from_block`. What is delivered stays: it has as many blocks on top as the link's
+    /// network says, or as the scope does if that is more.
     pub fn new(link: &Link, mut scope: Scope) -> Self {
         let pause = pauses(link).0;
         scope.confirmations = scope.confirmations.max(link.confirmations().into());

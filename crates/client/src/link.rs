@@ -188,7 +188,8 @@ impl Link {
         id.await.copied()
     }
 
-    /// Calls a view function on the latest state; of a link that was [`confirmed`](Link::confirmed) on that of its block.
+    /// Calls a view function on the latest state; of a link that was [`confirmed`](Link::confirmed) on that of its
+    /// block.
     ///
     /// # Errors
     /// [`ChainError::Reverted`] when the contract refuses, [`ChainError::BadAnswer`] when there is

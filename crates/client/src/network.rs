@@ -14,8 +14,8 @@ use tilth_service::files::write_whole;
 
 /// Largest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 10;
-/// Most [`Network::confirmations`]: nodes know the state of their last 128 blocks, of which those that are late lack some,
-/// and a beacon must be noted within 256 blocks.
+/// Most [`Network::confirmations`]: nodes know the state of their last 128 blocks, of which those that are late lack
+/// some, and a beacon must be noted within 256 blocks.
 pub const MAX_CONFIRMATIONS: u32 = 64;
 
 /// A network as commands see it.
@@ -32,8 +32,8 @@ pub struct Network {
     pub first_block: u64,
     /// Whether the payment token wraps the chain's native coin (WGRAIN).
     pub wraps_native: bool,
-    /// Blocks that something must have on top before it is believed, at most [`MAX_CONFIRMATIONS`]: on a foreign chain as
-    /// many as it may take back. 0, as in files of before, is for a chain of tilth's own, which takes nothing back.
+    /// Blocks that something must have on top before it is believed, at most [`MAX_CONFIRMATIONS`]: on a foreign chain
+    /// as many as it may take back. 0, as in files of before, is for a chain of tilth's own, which takes nothing back.
     #[serde(default)]
     pub confirmations: u32,
 }

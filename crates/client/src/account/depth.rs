@@ -20,8 +20,8 @@ impl Account {
         PATIENCE.saturating_add(A_BLOCK.saturating_mul(self.link.confirmations()))
     }
 
-    /// The receipt of whichever version is in a block that stays. `seen`: whether one was in any block at the last look;
-    /// afterwards, whether one is at this one.
+    /// The receipt of whichever version is in a block that stays. `seen`: whether one was in any block at the last
+    /// look; afterwards, whether one is at this one.
     pub(super) async fn look_deep(
         &self,
         sent: &Sent,

@@ -28,8 +28,8 @@ async fn sign_and_hand_in(account: &Account) -> TransactionReceipt {
     }
 }
 
-/// Sends three on a chain that takes back what has less than `reach` blocks on top. Gives how many blocks with something
-/// of ours it has taken back.
+/// Sends three on a chain that takes back what has less than `reach` blocks on top. Gives how many blocks with
+/// something of ours it has taken back.
 async fn live(seed: u64, reach: u32) -> usize {
     let chain = Arc::new(Mutex::new(TestChain::new(seed, usize::try_from(reach).unwrap())));
     let account = account(&chain, reach).await;
@@ -52,8 +52,8 @@ async fn live(seed: u64, reach: u32) -> usize {
     chain.undone
 }
 
-/// Blocks are taken back with the transactions in them, of which some are forgotten; some fail in one block and not in the
-/// one that takes its place; and another program uses a nonce, perhaps for a while only.
+/// Blocks are taken back with the transactions in them, of which some are forgotten; some fail in one block and not in
+/// the one that takes its place; and another program uses a nonce, perhaps for a while only.
 #[tokio::test]
 async fn what_is_said_to_be_done_is_never_taken_back_and_happens_once() {
     let mut lives = JoinSet::new();

@@ -51,9 +51,10 @@ pub struct View {
 pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View, ChainError> {
     let at = *link.addresses();
     let (job, seq) = (range.job.0, range.seq);
-    // What is shown on the strength of a view stays shown: leaves, answers and salts are in the open as soon as they are
-    // sent. Were the commitment taken back that had come before, whoever made it could make another one with what it has
-    // read. So nothing is seen that could be taken back. Deadlines do not wait for that: time and head are of now.
+    // What is shown on the strength of a view stays shown: leaves, answers and salts are in the open as soon as they
+    // are sent. Were the commitment taken back that had come before, whoever made it could make another one with what
+    // it has read. So nothing is seen that could be taken back. Deadlines do not wait for that: time and head are of
+    // now.
     let link = &link.confirmed().await?;
     // The head first: where nothing is taken back, what is read after it is at least as new.
     let block = link.block_number().await?;

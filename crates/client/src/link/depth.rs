@@ -9,8 +9,8 @@ use super::Link;
 use crate::ChainError;
 
 impl Link {
-    /// Blocks that something must have on top before it is believed, as the network's file says; 0 where nothing is ever
-    /// taken back, and to whoever knows no network.
+    /// Blocks that something must have on top before it is believed, as the network's file says; 0 where nothing is
+    /// ever taken back, and to whoever knows no network.
     pub fn confirmations(&self) -> u32 {
         self.inner.confirmations
     }

@@ -61,8 +61,8 @@ pub struct View {
 pub async fn look(link: &Link, range: RangeId) -> Result<View, ChainError> {
     let at = *link.addresses();
     let (job, seq) = (range.job.0, range.seq);
-    // As of audits, nothing is seen that could be taken back: a mate whose commitment was taken back after the primary had
-    // shown its root could commit to that.
+    // As of audits, nothing is seen that could be taken back: a mate whose commitment was taken back after the primary
+    // had shown its root could commit to that.
     let link = &link.confirmed().await?;
     // The head first: where nothing is taken back, what is read after it is at least as new.
     let block = link.block_number().await?;

@@ -106,7 +106,8 @@ async fn an_honest_audited_job_is_paid_and_its_auditors_are_too() {
     stop(auditors).await;
 }
 
-/// Claim, submission, draw, naming, commitments, opening, votes and pay, each of them with blocks on top before the next.
+/// Claim, submission, draw, naming, commitments, opening, votes and pay, each of them with blocks on top before the
+/// next.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audited_job_is_paid_where_all_wait_for_confirmations() {
     let world = World::start_deep(2).await;
