@@ -297,10 +297,8 @@ impl Post {
 async fn ended<H: Hand>(hand: &H, effect: &Effect, sent: Result<(), ChainError>) -> Event {
     let range = effect.range();
     if let Err(error) = &sent {
-        let is_our_own = matches!(
-            effect,
-            Effect::Commit { .. } | Effect::Reveal { .. } | Effect::Open { .. }
-        );
+        let is_our_own =
+            matches!(effect, Effect::Commit { .. } | Effect::Reveal { .. } | Effect::Open { .. });
         match error.revert_data().filter(|_| !is_our_own) {
             Some(_) => debug!(%range, %error, ?effect, "a move in a replica was refused"),
             None => warn!(%range, %error, ?effect, "a move in a replica failed"),
