@@ -216,4 +216,11 @@ mod tests {
         let said = roots(odd);
         assert!(said.ends_with("1 without a mate, 4 unequal, 5 never shown"), "{said}");
     }
+
+    #[test]
+    fn who_holds_ranges_is_said_where_somebody_must() {
+        assert_eq!(held(KeptTotals { unneeded: 3, ..KeptTotals::default() }), "");
+        let some = KeptTotals { open: 1, held: 2, unneeded: 0, waived: 0, lost: 4 };
+        assert_eq!(held(some), ", 1 not held yet, 2 held, 4 lost");
+    }
 }

@@ -88,3 +88,13 @@ fn what_a_run_and_a_quote_are_told_of_replicas_is_bounded_alike() {
         assert_eq!(["0", "1", "2", "3", "x"].map(told), [false, true, true, false, false]);
     }
 }
+
+#[test]
+fn a_run_and_a_quote_keep_results_for_a_year_at_most() {
+    for command in ["run", "quote"] {
+        let told = |days: &str| {
+            Cli::try_parse_from(["tilth", command, "job.toml", "--keep", days]).is_ok()
+        };
+        assert!(told("1") && told("366") && !told("0") && !told("367"), "{command}");
+    }
+}
