@@ -65,7 +65,8 @@ def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     corpus = [topics.topics[key] for key in sorted(topics.topics)]
     for name, rule in RULES.items():
-        tokenizer = Tokenizer(models.BPE())
+        # As Llama 3's: a piece that is a token is taken as it is.
+        tokenizer = Tokenizer(models.BPE(ignore_merges=name == "llama3"))
         tokenizer.pre_tokenizer = rule
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=1000, initial_alphabet=alphabet, show_progress=False)
