@@ -1,7 +1,7 @@
 //! Language models: sold, asked through the gateway and from the terminal, checked, as a job; and what strangers,
 //! failures and kills do to them.
 
-use std::{fs, net::TcpStream, path::Path, process::Command};
+use std::{fs, io::BufRead as _, net::TcpStream, path::Path, process::Command};
 
 use alloy::{primitives::Address, signers::SignerSync as _};
 use serde_json::{Value, json};
@@ -336,6 +336,57 @@ fn callers_of_a_worker_that_dies_are_told_and_it_is_started_again() {
     });
     assert_eq!(again.json()["choices"][0]["message"], good.json()["choices"][0]["message"]);
     assert_ne!(model_workers(up), workers);
+}
+
+/// The events of a stream whose model's worker is killed when the first has come; `None` if it was at its end by then.
+fn killed_in_the_middle(shop: &Shop, key: &str, question: &Value) -> Option<Vec<Value>> {
+    let workers = model_workers(shop.net.up.as_ref().unwrap().child.id());
+    // It is started again after a while.
+    if workers.is_empty() {
+        return None;
+    }
+    let mut reader = shop.listen(key, question)?;
+    let (mut events, mut line) = (Vec::new(), String::new());
+    while reader.read_line(&mut line).unwrap() > 0 {
+        match line.trim_end().strip_prefix("data: ") {
+            Some("[DONE]") => return None,
+            Some(event) => {
+                if events.is_empty() {
+                    signal("KILL", &workers);
+                }
+                events.push(serde_json::from_str(event).unwrap());
+            }
+            None => {}
+        }
+        line.clear();
+    }
+    Some(events)
+}
+
+#[test]
+fn a_stream_whose_worker_dies_in_the_middle_says_so() {
+    let shop = Shop::open(1);
+    let key = shop.key("1");
+    let mut long = question(150);
+    long["n"] = 8.into();
+    long["stream"] = true.into();
+    let events = eventually("a worker was killed in the middle of a stream", || {
+        killed_in_the_middle(&shop, &key, &long)
+    });
+    let (last, told) = events.split_last().unwrap();
+    let error = &last["error"];
+    assert_eq!(
+        (&error["code"], &error["type"]),
+        (&"provider_failed".into(), &"server_error".into())
+    );
+    assert!(told.iter().all(|event| event["error"].is_null()), "{told:?}");
+    eventually("nothing is held any more", || {
+        let keys = shop.net.json(&["gateway", "key", "ls"]);
+        (keys[0]["held"] == "0").then_some(())
+    });
+    eventually("the model is answered by a new worker", || {
+        (shop.ask(&key, &question(10)).status == 200).then_some(())
+    });
 }
 
 /// A job that asks the small model these prompts, one a line, at a price per thousand units; its file.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
@@ -127,6 +127,23 @@ impl Shop {
         let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{reply:?}"));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Reply { status, body: body.to_owned() }
+    }
+
+    /// Asks and gives what comes behind the first line of the reply, as it comes; if it goes well.
+    pub fn listen(&self, key: &str, question: &Value) -> Option<BufReader<TcpStream>> {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let body = question.to_string();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut status = String::new();
+        reader.read_line(&mut status).unwrap();
+        status.starts_with("HTTP/1.1 200").then_some(reader)
     }
 
     pub fn ask(&self, key: &str, question: &Value) -> Reply {

@@ -130,7 +130,7 @@ fn whoever_checks_an_answer_finds_how_it_was_to_be_made() {
 
 #[test]
 fn what_clients_say_without_meaning_it_is_taken() {
-    let harmless = r#","tool_choice":"auto","function_call":"none","tools":[],"reasoning_effort":null,"modalities":["text"],"repetition_penalty":1,"min_p":0,"top_k":0,"echo":false,"response_format":{"type":"text"},"logit_bias":{}"#;
+    let harmless = r#","tool_choice":"auto","function_call":"none","tools":[],"reasoning_effort":null,"modalities":["text"],"repetition_penalty":1,"min_p":0,"top_k":0,"echo":false,"response_format":{"type":"text"},"logit_bias":{},"best_of":1,"suffix":"","frequency_penalty":0,"functions":[]"#;
     let (plain, same) = (chat("").unwrap(), chat(harmless).unwrap());
     assert_eq!((plain.parameters, plain.echo), (same.parameters, same.echo));
 }
@@ -161,6 +161,11 @@ fn absurd_questions_are_refused_by_name() {
         (r#","response_format":{"type":"json_schema","json_schema":5}"#, "response_format"),
         (r#","response_format":{"type":"xml"}"#, "response_format"),
         (r#","presence_penalty":1"#, "presence_penalty"),
+        (r#","frequency_penalty":-0.5"#, "frequency_penalty"),
+        (r#","best_of":2"#, "best_of"),
+        (r#","n":3,"best_of":1"#, "best_of"),
+        (r#","suffix":"x""#, "suffix"),
+        (r#","functions":[{}]"#, "functions"),
         (r#","repetition_penalty":1.1"#, "repetition_penalty"),
         (r#","min_p":0.05"#, "min_p"),
         (r#","top_k":-1"#, "top_k"),

@@ -217,6 +217,26 @@ async fn of_several_answers_all_are_charged_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_off_says_so_and_costs_nothing() {
+    for bad in [Does::DiesInMidStream, Does::SignsAnother, Does::Overcharges] {
+        let open = open(&[bad, Does::Well], 9, SOON).await;
+        let (status, stream) = open.ask(question(50, 1)).await;
+        assert!(status == 200 && !stream.contains("[DONE]"), "{bad:?}: {status} {stream}");
+        let mut events = stream.trim_end().split("\n\n").map(|event| {
+            let event = event.strip_prefix("data: ").unwrap();
+            serde_json::from_str::<Value>(event).unwrap()
+        });
+        assert_eq!(events.next().unwrap()["choices"][0]["text"], "a", "{bad:?}: {stream}");
+        let error = &events.last().unwrap()["error"];
+        assert_eq!(error["code"], "provider_failed", "{bad:?}: {stream}");
+        eventually("nothing is held", || open.scene.spent_and_held() == (0, 0)).await;
+        assert_eq!(open.scene.counter.measures.broken_streams.value(), 1, "{bad:?}");
+        let (_, again) = open.ask(question(50, 1)).await;
+        assert_eq!(text_of(&again), "aaa", "{bad:?}: the next question goes to another");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_answers_in_one_stream_are_all_whole() {
     let open = open(&[Does::Counts(9)], 9, SOON).await;
     let mut several = question(50, 7);

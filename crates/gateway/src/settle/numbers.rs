@@ -86,12 +86,15 @@ async fn number_of(
     node: Address,
     before: Option<u32>,
 ) -> Result<Option<u32>, ChainError> {
+    let now = tabs::provider_of(link, first_block, node).await?;
+    // Only if they differ all of the chain's events are looked through.
     if let Some(number) = before
+        && now != before
         && had(link, first_block, number, node).await?
     {
         return Ok(before);
     }
-    tabs::provider_of(link, first_block, node).await
+    Ok(now)
 }
 
 /// Whether the provider with this number has this node, or had it.

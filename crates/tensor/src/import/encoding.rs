@@ -306,6 +306,16 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_blocks_are_told_apart() {
+        let block = |number: u8| [&[0x00, 0x3c][..], &[number; 32]].concat();
+        let bytes: Vec<u8> = (1..=4).flat_map(block).collect();
+        let tensor = Tensor::new(Encoding::Q8_0, 2, 64, &bytes).unwrap();
+        let mut row = vec![0.0; 64];
+        tensor.row(1, &mut row);
+        assert_eq!((row[0], row[31], row[32], row[63]), (3.0, 3.0, 4.0, 4.0));
+    }
+
+    #[test]
     fn wide_blocks_decode() {
         // Scales 1..8, minima 0 except the last (32): parts 4..8 take their upper bits from the first four.
         let mut packed = [0u8; 12];

@@ -76,8 +76,15 @@ fn spaces(text: &str) -> usize {
     if length == text.len() || length == last { length } else { length - last }
 }
 
+/// An s as it was written within words.
+const LONG_S: char = '\u{17f}';
+
 fn contraction(text: &str, fold: bool) -> Option<usize> {
     let after = text.strip_prefix('\'')?;
+    // The only other letter that is one of these to an expression that knows no capitals.
+    if fold && after.starts_with(LONG_S) {
+        return Some(1 + LONG_S.len_utf8());
+    }
     let same = |ending: &&&str| {
         after.get(..ending.len()).is_some_and(|part| {
             if fold { part.eq_ignore_ascii_case(ending) } else { part == **ending }
@@ -175,6 +182,8 @@ mod tests {
             ["I", "'LL", " (", "see", ")", " ", "123", "45", "!\n\n", " ", " x", "\t\n", " y"]
         );
         assert_eq!(pieces(Splitting::Qwen2, "a 12"), ["a", " ", "1", "2"]);
+        assert_eq!(pieces(Splitting::Llama3, "I'\u{17f}x"), ["I", "'\u{17f}", "x"]);
+        assert_eq!(pieces(Splitting::Gpt2, "I'\u{17f}x"), ["I", "'", "\u{17f}x"]);
     }
 
     proptest! {
