@@ -110,16 +110,17 @@ impl World {
                 self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));
             }
             Effect::Ask { mib, .. } if submitted => self.ask(seq, *mib),
-            Effect::Draw { .. } if case.state == HoldState::Asked => {
-                if case.beacon.is_some() || case.lapses > 0 {
-                    self.draw(seq);
-                }
+            Effect::Draw { .. }
+                if case.state == HoldState::Asked && (case.beacon.is_some() || case.lapses > 0) =>
+            {
+                self.draw(seq);
             }
             Effect::Fail { .. } if case.state.is_open() && !submitted => self.fail(seq),
-            Effect::Fail { .. } if case.state == HoldState::Open => {
-                if self.now > case.from + 2 * HOLD_TIME_S * 1_000 {
-                    self.fail(seq);
-                }
+            Effect::Fail { .. }
+                if case.state == HoldState::Open
+                    && self.now > case.from + 2 * HOLD_TIME_S * 1_000 =>
+            {
+                self.fail(seq);
             }
             // Whoever sends it looks once more before: it may have been decided on before a reorganisation.
             Effect::Sign { part, draw, .. }

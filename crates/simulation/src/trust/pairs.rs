@@ -295,11 +295,8 @@ impl Pairs {
         }
         match found {
             // Whoever was drawn has as much to do as it may have: a draw all the same, and no match.
-            Some(_) if is_full => {
-                if seen.asked.is_empty() {
-                    seen.chance = Some(chance);
-                }
-            }
+            Some(_) if is_full && seen.asked.is_empty() => seen.chance = Some(chance),
+            Some(_) if is_full => {}
             Some(number) => self.faults.push(format!("{id} has no mate, and {number} was drawn")),
             None if !self.beacons.contains_key(&seen.round) => {
                 self.faults.push(format!("{id} has no mate, and nobody knows whom it has drawn"));
