@@ -25,7 +25,8 @@ pub struct Counts {
     pub undone_blocks: u64,
     /// Replicas that came to each `ReplicaOutcome`, by its number.
     pub replicas: [u64; 5],
-    /// False ranges with a mate that found the same, against the chance that the first mate drawn was a friend.
+    /// False ranges with a mate that found the same, against the chance that the first mate drawn was a friend that might
+    /// have more to do.
     pub matches: Sample,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,

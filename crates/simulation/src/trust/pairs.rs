@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, Log};
-use alloy_sol_types::SolEventInterface;
+use alloy_primitives::{Address, B256, Log};
+use alloy_sol_types::{SolEvent, SolEventInterface};
 use tilth_contracts::{
     Audits::AuditsEvents, EntryState, JobBook::JobBookEvents, Registry::RegistryEvents,
-    ReplicaOutcome, Replicas::ReplicasEvents, Waiting::WaitingEvents,
+    ReplicaOutcome, Replicas::ReplicasEvents, SoloRandomness, Waiting::WaitingEvents,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{
     arithmetic::ONE,
-    replica::{DRAW_SPAN_S, MATE_DUTIES},
+    draw::Seed,
+    replica::{self, Asked, DRAW_SPAN_S, MATE_DUTIES, REPLICA_TRIES, Waiter},
     walk::DISPUTED_RATE,
 };
 
@@ -75,12 +76,17 @@ struct Seen {
     until: u64,
     /// Bonds of all who could be drawn.
     line: BTreeMap<u32, u128>,
+    /// The beacon's round that draws them.
+    round: u64,
+    /// Draws that are used up.
+    next: usize,
     primary: u32,
     /// Its mate; 0: none.
     mate: u32,
     /// All that were drawn.
     asked: Vec<u32>,
-    /// The chance that whoever was drawn first is a friend of its primary, billionths; asked or not.
+    /// The chance that whoever was drawn first is a friend of its primary that might have more to do, billionths; asked
+    /// or not.
     chance: Option<u32>,
     lapsed: bool,
     /// Whether auditors vote on a leaf of it.
@@ -99,6 +105,8 @@ pub struct Pairs {
     people: Vec<(Address, Side, u128)>,
     lines: BTreeMap<JobId, Line>,
     ranges: BTreeMap<RangeId, Seen>,
+    /// Values of the beacon, by their rounds.
+    beacons: BTreeMap<u64, B256>,
 }
 
 impl Pairs {
@@ -118,6 +126,10 @@ impl Pairs {
             && let Ok(event) = ReplicasEvents::decode_log(log)
         {
             self.read_replica(&event.data, time, scene, counts);
+        } else if log.address == at.randomness
+            && let Ok(event) = SoloRandomness::Noted::decode_log(log)
+        {
+            self.beacons.insert(event.data.round, event.data.value);
         } else if log.address == at.registry
             && let Ok(event) = RegistryEvents::decode_log(log)
             && let RegistryEvents::StakeSlashed(e) = &event.data
@@ -172,7 +184,7 @@ impl Pairs {
             ReplicasEvents::MateDue(e) => {
                 let line = self.lines.entry(JobId(e.jobId)).or_default().at(time).before.clone();
                 let (until, primary) = (time + u64::from(DRAW_SPAN_S), e.provider);
-                let seen = Seen { until, line, primary, ..Seen::default() };
+                let seen = Seen { until, line, round: e.round, primary, ..Seen::default() };
                 self.ranges.insert(range(e.jobId, e.seq), seen);
             }
             ReplicasEvents::MateDrawn(e) => self.draw(range(e.jobId, e.seq), e.number, time, scene),
@@ -216,25 +228,55 @@ impl Pairs {
         self.person(number).is_some_and(|(_, side, _)| *side == Side::Honest)
     }
 
-    /// Bonds of all who are fit to be the mate of a range now.
-    fn fit(&self, id: RangeId, scene: &Scene) -> BTreeMap<u32, u128> {
-        let (Some(seen), Some(handed), Some(facts)) =
-            (self.ranges.get(&id), scene.handed.get(&id), scene.public.ranges.get(&id))
-        else {
-            return BTreeMap::new();
-        };
-        let value = u128::from(handed.units) * facts.price;
-        let reaches = |number| self.person(number).is_some_and(|(.., reach)| *reach >= value);
-        let line = seen.line.iter().map(|(number, bond)| (*number, *bond));
-        line.filter(|(number, bond)| *number != seen.primary && *bond >= value && reaches(*number))
-            .collect()
+    /// Whether somebody is not drawn at all: the range's primary and the client.
+    fn is_out(&self, id: RangeId, number: u32, scene: &Scene) -> bool {
+        let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
+        let is_client = self.person(number).is_some_and(|(who, ..)| client == Some(*who));
+        is_client || self.ranges.get(&id).is_some_and(|seen| seen.primary == number)
     }
 
-    /// The chance that a friend is drawn of these, by their bonds, billionths.
-    fn chance(&self, fit: &BTreeMap<u32, u128>) -> u32 {
+    /// All who could be drawn for a range, as they are now, and what it asks of them.
+    fn waiters(&self, id: RangeId, scene: &Scene) -> Option<(Vec<Waiter<u32>>, Asked)> {
+        let (seen, handed) = (self.ranges.get(&id)?, scene.handed.get(&id)?);
+        let price = scene.public.ranges.get(&id)?.price;
+        let asked = Asked { value: u128::from(handed.units) * price, price };
+        let waiter = |(number, bond): (&u32, &u128)| {
+            let reach = self.person(*number).map_or(0, |(.., reach)| *reach);
+            // Nobody here has a least price.
+            Waiter { owner: *number, bond: *bond, min_price: 0, reach }
+        };
+        Some((seen.line.iter().map(waiter).collect(), asked))
+    }
+
+    /// Bonds of all who are fit to be the mate of a range now.
+    fn fit(&self, id: RangeId, scene: &Scene) -> BTreeMap<u32, u128> {
+        let Some((line, asked)) = self.waiters(id, scene) else { return BTreeMap::new() };
+        let fit = |one: &Waiter<u32>| one.fits(asked) && !self.is_out(id, one.owner, scene);
+        line.into_iter().filter(fit).map(|one| (one.owner, one.bond)).collect()
+    }
+
+    /// Whom the beacon gives a range as its next mate, with too much to do or not, and the draws that are used up then.
+    /// `None`: nobody, or the beacon is not known.
+    fn found(&self, id: RangeId, scene: &Scene) -> Option<(u32, usize)> {
+        let seen = self.ranges.get(&id)?;
+        let seed = Seed::new(*self.beacons.get(&seen.round)?, id, 0);
+        let (line, asked) = self.waiters(id, scene)?;
+        let out = |number: &u32| self.is_out(id, *number, scene);
+        let (place, next) = replica::mate(seed, seen.next, &line, asked, out);
+        Some((line.get(place?)?.owner, next))
+    }
+
+    fn is_full(&self, job: JobId, number: u32) -> bool {
+        self.lines.get(&job).is_some_and(|line| line.is_full(number))
+    }
+
+    /// The chance that a friend is drawn of these, by their bonds, and becomes the mate, billionths: one that has as much
+    /// to do as it may have does not, and nobody does in its place.
+    fn chance(&self, id: RangeId, fit: &BTreeMap<u32, u128>) -> u32 {
         let sum = |friends: bool| -> u128 {
-            let counted = |number: &u32| !friends || !self.is_honest(*number);
-            fit.iter().filter(|(number, _)| counted(number)).map(|(_, bond)| bond).sum()
+            let counted =
+                |number: u32| !friends || !self.is_honest(number) && !self.is_full(id.job, number);
+            fit.iter().filter(|(number, _)| counted(**number)).map(|(_, bond)| bond).sum()
         };
         let chance = sum(true) * u128::from(ONE.0) / sum(false).max(1);
         u32::try_from(chance).unwrap_or(ONE.0)
@@ -242,26 +284,33 @@ impl Pairs {
 
     /// A range has no mate, or none any more.
     fn go_alone(&mut self, id: RangeId, lapsed: bool, time: u64, scene: &Scene) {
-        let fit = self.fit(id, scene);
-        let chance = self.chance(&fit);
-        let line = self.lines.get(&id.job);
-        let is_full = fit.keys().any(|number| line.is_some_and(|line| line.is_full(*number)));
+        let chance = self.chance(id, &self.fit(id, scene));
+        let found = self.found(id, scene).map(|(number, _)| number);
+        let is_full = found.is_some_and(|number| self.is_full(id.job, number));
         let Some(seen) = self.ranges.get_mut(&id) else { return };
         seen.lapsed = lapsed;
-        if !seen.asked.is_empty() || lapsed || time > seen.until || fit.is_empty() {
+        let all_tried = seen.asked.len() as u64 >= u64::from(REPLICA_TRIES);
+        if lapsed || all_tried || time > seen.until {
             return;
         }
-        if is_full {
+        match found {
             // Whoever was drawn has as much to do as it may have: a draw all the same, and no match.
-            seen.chance = Some(chance);
-        } else {
-            self.faults.push(format!("{id} has no mate, and {} would be fit", fit.len()));
+            Some(_) if is_full => {
+                if seen.asked.is_empty() {
+                    seen.chance = Some(chance);
+                }
+            }
+            Some(number) => self.faults.push(format!("{id} has no mate, and {number} was drawn")),
+            None if !self.beacons.contains_key(&seen.round) => {
+                self.faults.push(format!("{id} has no mate, and nobody knows whom it has drawn"));
+            }
+            None => {}
         }
     }
 
     fn draw(&mut self, id: RangeId, number: u32, time: u64, scene: &Scene) {
-        let fit = self.fit(id, scene);
-        let chance = self.chance(&fit);
+        let chance = self.chance(id, &self.fit(id, scene));
+        let found = self.found(id, scene);
         let line = self.lines.entry(id.job).or_default().at(time);
         if line.is_full(number) {
             self.faults.push(format!("{number} is the mate of {id}, and has too much to do"));
@@ -270,10 +319,13 @@ impl Pairs {
         let Some(seen) = self.ranges.get_mut(&id) else {
             return self.faults.push(format!("{id} has a mate and was never handed in"));
         };
-        if !fit.contains_key(&number) || seen.asked.contains(&number) {
-            let (line, primary) = (&seen.line, seen.primary);
-            let text = format!("{number} is the mate of {id}, by {primary}, on {line:?}");
-            self.faults.push(text);
+        match found {
+            Some((drawn, next)) if drawn == number => seen.next = next,
+            _ => {
+                let (line, primary) = (&seen.line, seen.primary);
+                let text = format!("{number} is the mate of {id}, by {primary}, on {line:?}");
+                self.faults.push(format!("{text}, and not {found:?}"));
+            }
         }
         if seen.asked.is_empty() {
             seen.chance = Some(chance);

@@ -1,10 +1,9 @@
 //! What may become of a replicated range, by logs alone.
 
 use alloy_primitives::{
-    B256,
     aliases::{U40, U96},
+    keccak256,
 };
-use alloy_sol_types::SolEvent;
 use tilth_contracts::{Audits, JobBook, RangeState, Replicas, Waiting};
 
 use super::*;
@@ -70,10 +69,34 @@ impl Play {
         self.tell(at, time, &Replicas::MateDue { jobId: 1, seq: 0, round: 1, provider, due });
     }
 
+    /// The beacon's value is one that draws this provider next, if any does.
+    fn beacon_for(&mut self, number: u32) {
+        let at = self.scene.farm.addresses().randomness;
+        for n in 0_u32..200 {
+            let value = keccak256(n.to_be_bytes());
+            self.tell(at, 0, &SoloRandomness::Noted { round: 1, value });
+            if self.pairs.found(ID, &self.scene).is_some_and(|(found, _)| found == number) {
+                return;
+            }
+        }
+    }
+
+    /// It becomes the mate, by a beacon that draws it if any does.
     fn draw(&mut self, time: u64, number: u32) {
+        self.beacon_for(number);
+        self.make_mate(time, number);
+    }
+
+    /// It becomes the mate, whomever the beacon draws.
+    fn make_mate(&mut self, time: u64, number: u32) {
         let at = self.scene.farm.addresses().replicas;
         let due = U40::ZERO;
         self.tell(at, time, &Replicas::MateDrawn { jobId: 1, seq: 0, number, due });
+    }
+
+    fn lose(&mut self, time: u64, number: u32) {
+        let at = self.scene.farm.addresses().replicas;
+        self.tell(at, time, &Replicas::MateLost { jobId: 1, seq: 0, number, why: 0, cut: 1 });
     }
 
     /// Nobody is its mate.
@@ -156,6 +179,7 @@ fn whoever_is_fit_may_be_drawn() {
         let mut play = Play::new(false);
         play.wait(9, 2, bond);
         play.due(11, 1);
+        play.beacon_for(2);
         play.alone(14, false);
         assert_eq!(play.pairs.faults.is_empty(), !fits, "nobody was drawn");
     }
@@ -172,10 +196,30 @@ fn nobody_has_more_to_do_than_it_can() {
 }
 
 #[test]
-fn only_who_is_fit_and_has_enough_to_do_is_why_nobody_is_asked() {
-    for (busy, duties, is_reason) in
-        [(2, MATE_DUTIES, true), (2, MATE_DUTIES - 1, false), (4, MATE_DUTIES, false)]
-    {
+fn nobody_but_whom_the_beacon_draws_is_the_mate() {
+    for (drawn, is_right) in [(2, true), (3, false)] {
+        let mut play = Play::new(false);
+        [2, 3].into_iter().for_each(|number| play.wait(9, number, 50));
+        play.due(11, 1);
+        play.beacon_for(drawn);
+        play.make_mate(14, 2);
+        assert_eq!(play.pairs.faults.is_empty(), is_right, "{drawn}");
+    }
+    // Before there is a beacon there is no draw, and nobody is alone because of one.
+    let mut play = Play::new(false);
+    play.due(11, 1);
+    play.alone(14, false);
+    assert_eq!(play.pairs.faults.len(), 1);
+}
+
+#[test]
+fn only_who_was_drawn_and_has_enough_to_do_is_why_nobody_is_asked() {
+    for (busy, duties, drawn, is_reason) in [
+        (2, MATE_DUTIES, 2, true),
+        (2, MATE_DUTIES - 1, 2, false),
+        (2, MATE_DUTIES, 3, false),
+        (4, MATE_DUTIES, 2, false),
+    ] {
         let mut play = Play::new(false);
         // The last one would be fit for less.
         for (number, bond) in [(2, 10), (3, 10), (4, 10)] {
@@ -184,8 +228,28 @@ fn only_who_is_fit_and_has_enough_to_do_is_why_nobody_is_asked() {
         play.work(11, busy, duties);
         play.wait(12, 4, 9);
         play.due(14, 1);
+        play.beacon_for(drawn);
         play.alone(16, false);
-        assert_eq!(play.pairs.faults.is_empty(), is_reason, "{busy} {duties}");
+        assert_eq!(play.pairs.faults.is_empty(), is_reason, "{busy} {duties} {drawn}");
+    }
+}
+
+#[test]
+fn who_is_late_is_followed_by_whom_the_next_draw_finds_up_to_three() {
+    for (late, is_right) in [(1, false), (2, false), (3, true)] {
+        let mut play = Play::new(false);
+        (1..=4).for_each(|number| play.wait(9, number, 50));
+        // Somebody who does not wait.
+        play.due(11, 9);
+        for number in 1..=late {
+            let before = play.pairs.faults.len();
+            play.draw(14, number);
+            assert_eq!(play.pairs.faults.len(), before, "{number} of {late}");
+            play.lose(14, number);
+        }
+        let before = play.pairs.faults.len();
+        play.alone(14, false);
+        assert_eq!(play.pairs.faults.len() == before, is_right, "after {late}");
     }
 }
 
@@ -211,11 +275,10 @@ fn nobody_honest_loses_a_place_or_a_stake() {
         play.wait(9, number, 50);
         play.due(11, 1);
         play.draw(14, number);
-        let at = play.scene.farm.addresses().replicas;
-        let lost = Replicas::MateLost { jobId: 1, seq: 0, number, why: 0, cut: 1 };
-        play.tell(at, 15, &lost);
+        play.lose(15, number);
         assert_eq!(play.pairs.faults.is_empty(), is_right, "mate {number}");
         let mut play = Play::new(false);
+        let at = play.scene.farm.addresses().replicas;
         play.due(11, number);
         play.tell(at, 15, &Replicas::PrimaryLost { jobId: 1, seq: 0, number, cut: 100 });
         assert_eq!(play.pairs.faults.is_empty(), is_right, "primary {number}");
@@ -254,18 +317,21 @@ fn a_forged_range_is_matched_as_often_as_its_friends_have_bonds() {
         assert_eq!(play.counts.replicas[usize::from(u8::from(outcome))], 1);
         assert_eq!(play.pairs.faults, Vec::<String>::new());
     }
-    // Nor is who was drawn with all that it may have.
-    let mut play = Play::new(true);
-    for (number, bond) in [(2, 30), (3, 10)] {
-        play.wait(9, number, bond);
+    // Nor is who was drawn with all that it may have; a friend that has so much could not match anything.
+    for (full, expected) in [(2, 250_000_000), (3, 0)] {
+        let mut play = Play::new(true);
+        for (number, bond) in [(2, 30), (3, 10)] {
+            play.wait(9, number, bond);
+        }
+        play.work(11, full, MATE_DUTIES);
+        play.due(14, 4);
+        play.beacon_for(full);
+        play.alone(16, false);
+        play.close(17, ReplicaOutcome::Alone);
+        let matches = play.counts.matches;
+        assert_eq!((matches.trials, matches.came, matches.expected), (1, 0, expected));
+        assert_eq!(play.pairs.faults, Vec::<String>::new());
     }
-    play.work(11, 2, MATE_DUTIES);
-    play.due(14, 4);
-    play.alone(16, false);
-    play.close(17, ReplicaOutcome::Alone);
-    let matches = play.counts.matches;
-    assert_eq!((matches.trials, matches.came, matches.expected), (1, 0, 250_000_000));
-    assert_eq!(play.pairs.faults, Vec::<String>::new());
     // Of honest work there is nothing to count.
     let mut play = Play::new(false);
     play.wait(9, 3, 15);
