@@ -1,0 +1,152 @@
+//! Kept jobs: who does not let others have what it has made, who signs for what it does not have, and who does not pay.
+
+use tilth_protocol::{JobId, Leaf, RangeId};
+
+use super::{AUDITORS, PROVIDERS, TASKS};
+use crate::{
+    random::Random,
+    trust::{
+        Cast, Side,
+        mind::{AuditorMind, ClientMind, Conduct, HandIn, ProviderMind, Service},
+        public::{Job, Public},
+    },
+};
+
+/// For so many ranges as large as can be the deposit of a client reaches that does not fill it up: for all of a small job.
+const ENOUGH: u32 = 16;
+
+/// A provider that has done its work and does not give it to its client.
+#[derive(Clone, Copy, Debug)]
+pub struct Withholder {
+    /// To which holders it gives it.
+    pub service: Service,
+    /// How many ranges it still wants: whoever withholds for ever keeps its job from being done.
+    pub left: u32,
+}
+
+impl ProviderMind for Withholder {
+    fn wants(&mut self, _: JobId, _: &Job, _: &Public) -> bool {
+        self.left != 0
+    }
+
+    fn hand_in(
+        &mut self,
+        _: RangeId,
+        truth: &[Leaf],
+        _: &Public,
+        _: &mut Random,
+    ) -> Option<HandIn> {
+        self.left = self.left.saturating_sub(1);
+        Some(HandIn::honest(truth))
+    }
+
+    fn serves_outputs(&self) -> bool {
+        false
+    }
+
+    fn serves_holders(&self) -> Service {
+        self.service
+    }
+}
+
+/// An auditor that is honest in audits, and not as a holder.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder(pub Conduct);
+
+impl AuditorMind for Holder {
+    fn holds(&self) -> Conduct {
+        self.0
+    }
+}
+
+/// A client that acknowledges nothing: it is away, or means ill.
+#[derive(Clone, Copy, Debug)]
+pub struct Away {
+    /// Whether it takes its deposit back.
+    pub withdraws: bool,
+}
+
+impl ClientMind for Away {
+    fn acknowledges(&self) -> bool {
+        false
+    }
+
+    fn withdraws(&self) -> bool {
+        self.withdraws
+    }
+}
+
+/// Honest people with a kept job, whose client acknowledges what it gets.
+fn kept(tasks: u32, providers: usize) -> Cast {
+    let mut cast = Cast::honest(tasks, providers, AUDITORS);
+    cast.clients[0].keep = Some(ENOUGH);
+    cast
+}
+
+/// Adds a client that acknowledges nothing, and its deposit.
+fn away(cast: &mut Cast, side: Side, keep: u32, withdraws: bool) {
+    cast.client(side, TASKS / 2, Away { withdraws });
+    if let Some(plan) = cast.clients.last_mut() {
+        plan.keep = Some(keep);
+    }
+}
+
+/// Two clients, one of which is away, and has to fill its deposit up.
+pub fn honest(_: &mut Random) -> Cast {
+    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    away(&mut cast, Side::Honest, 3, false);
+    cast
+}
+
+/// Two providers that give what they have made to these holders.
+fn withholding(service: Service, left: u32) -> Cast {
+    let mut cast = kept(TASKS, PROVIDERS);
+    (0..2).for_each(|_| cast.provider(Side::Foe, 200, Withholder { service, left }));
+    cast
+}
+
+/// To nobody.
+pub fn nobody(_: &mut Random) -> Cast {
+    withholding(Service::Nobody, 2)
+}
+
+/// To holders alone.
+pub fn only_holders(_: &mut Random) -> Cast {
+    withholding(Service::Anybody, u32::MAX)
+}
+
+/// To as few of them as must sign.
+pub fn majority(_: &mut Random) -> Cast {
+    withholding(Service::Majority, u32::MAX)
+}
+
+/// To nobody, where a third of the auditors' stake signs for whatever it is drawn for.
+pub fn lying(_: &mut Random) -> Cast {
+    let mut cast = withholding(Service::Nobody, 2);
+    (0..4).for_each(|_| cast.auditor(Side::Foe, 28, Holder(Conduct::Lies)));
+    cast
+}
+
+/// A fifth of the auditors' stake holds nothing, and a client is away.
+pub fn absent(_: &mut Random) -> Cast {
+    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    away(&mut cast, Side::Honest, ENOUGH, false);
+    (0..2).for_each(|_| cast.auditor(Side::Foe, 28, Holder(Conduct::Absent)));
+    cast
+}
+
+/// A client that pays holders rather than to say that it has what it has got.
+pub fn thankless(_: &mut Random) -> Cast {
+    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    away(&mut cast, Side::Foe, ENOUGH, false);
+    cast
+}
+
+/// The same without a deposit, so that nobody works for it, and one that takes it back as soon as something is handed in.
+pub fn penniless(_: &mut Random) -> Cast {
+    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    away(&mut cast, Side::Foe, 0, false);
+    away(&mut cast, Side::Foe, ENOUGH, true);
+    cast.allowed.undone = true;
+    cast
+}
