@@ -66,7 +66,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 49] = [
+pub const ALL: [Adversary; 50] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -115,5 +115,6 @@ pub const ALL: [Adversary; 49] = [
     Adversary { name: "holders that fetch nothing", cast: holders::lying },
     Adversary { name: "absent holders", cast: holders::absent },
     Adversary { name: "client that never acknowledges", cast: holders::thankless },
+    Adversary { name: "client that acknowledges late", cast: holders::late },
     Adversary { name: "client without a deposit", cast: holders::penniless },
 ];

@@ -59,6 +59,16 @@ impl AuditorMind for Holder {
     }
 }
 
+/// A client that has holders drawn for what it has got already, and then says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Late;
+
+impl ClientMind for Late {
+    fn waits_for_asks(&self) -> bool {
+        true
+    }
+}
+
 /// A client that acknowledges nothing: it is away, or means ill.
 #[derive(Clone, Copy, Debug)]
 pub struct Away {
@@ -85,7 +95,11 @@ fn kept(tasks: u32, providers: usize) -> Cast {
 
 /// Adds a client that acknowledges nothing, and its deposit.
 fn away(cast: &mut Cast, side: Side, keep: u32, withdraws: bool) {
-    cast.client(side, TASKS / 2, Away { withdraws });
+    client(cast, side, keep, Away { withdraws });
+}
+
+fn client(cast: &mut Cast, side: Side, keep: u32, mind: impl ClientMind + 'static) {
+    cast.client(side, TASKS / 2, mind);
     if let Some(plan) = cast.clients.last_mut() {
         plan.keep = Some(keep);
     }
@@ -142,7 +156,14 @@ pub fn thankless(_: &mut Random) -> Cast {
     cast
 }
 
-/// The same without a deposit, so that nobody works for it, and one that takes it back as soon as something is handed in.
+/// A client that acknowledges what it has got when that has cost its provider an ask.
+pub fn late(_: &mut Random) -> Cast {
+    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    client(&mut cast, Side::Foe, ENOUGH, Late);
+    cast
+}
+
+/// A client that never acknowledges and has no deposit, so that nobody works for it, and one that takes it back as soon as something is handed in.
 pub fn penniless(_: &mut Random) -> Cast {
     let mut cast = kept(TASKS / 2, PROVIDERS + 1);
     away(&mut cast, Side::Foe, 0, false);

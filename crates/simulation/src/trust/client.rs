@@ -163,11 +163,13 @@ impl Client {
         if !self.mind.acknowledges() {
             return;
         }
+        let waits = self.mind.waits_for_asks();
         let served = |who: &Address| !scene.keeps_outputs.get(who).copied().unwrap_or(false);
         let seqs: Vec<u32> = ranges(job, scene)
             .filter(|(id, range)| {
                 range.state == RangeState::Submitted
                     && served(&range.provider)
+                    && (!waits || scene.public.asked.contains(id))
                     && self.duty.may_be_paid(**id)
             })
             .map(|(id, _)| id.seq)

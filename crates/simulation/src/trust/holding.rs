@@ -224,7 +224,7 @@ impl Holding {
 
     /// As the real one, it looks once more before.
     fn sign(
-        &mut self,
+        &self,
         range: RangeId,
         (part, draw): (Part, u8),
         scene: &mut Scene,

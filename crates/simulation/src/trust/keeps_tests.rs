@@ -138,8 +138,16 @@ impl Play {
     }
 
     fn ask_with(&mut self, time: u64, asked: u8, reserved: U96) {
-        let (jobId, seq, provider, round, mib) = (1, 0, PROVIDER, asked.into(), MIB);
-        self.tell(time, &Holders::HoldAsked { jobId, seq, provider, round, mib, asked, reserved });
+        let event = Holders::HoldAsked {
+            jobId: 1,
+            seq: 0,
+            provider: PROVIDER,
+            round: asked.into(),
+            mib: MIB,
+            asked,
+            reserved,
+        };
+        self.tell(time, &event);
     }
 
     fn draw(&mut self, time: u64) {
@@ -201,7 +209,7 @@ fn four_of_seven_hold_a_range_and_it_is_paid() {
     assert_eq!(play.keeps.faults, Vec::<String>::new());
     assert_eq!(play.counts.holds, [0, 0, 0, 0, 1, 0, 0]);
     let held = play.counts.held;
-    assert_eq!((held.trials, held.came, held.expected), (1, 1, ONE.0.into()));
+    assert_eq!((held.trials, held.came, held.expected), (1, 1, u128::from(ONE.0)));
     // The chain of this play knows of no ask, and of no deposit.
     play.keeps.check(&mut play.scene).unwrap();
     assert_eq!(play.keeps.faults.len(), 1);
@@ -364,7 +372,7 @@ fn what_is_withheld_is_held_as_often_as_liars_have_stake() {
         assert_eq!(play.keeps.faults, Vec::<String>::new());
         let sample = play.counts.held;
         assert_eq!((sample.trials, sample.came), (1, u64::from(is_held)));
-        assert_eq!(sample.expected, held(ONE.0 / 4).into());
+        assert_eq!(sample.expected, u128::from(held(ONE.0 / 4)));
     }
 }
 

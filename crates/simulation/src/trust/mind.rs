@@ -212,6 +212,10 @@ pub trait ClientMind {
     fn acknowledges(&self) -> bool {
         true
     }
+    /// Whether it acknowledges kept results only when their provider has had to ask for holders.
+    fn waits_for_asks(&self) -> bool {
+        false
+    }
     /// Whether it takes back what of its deposit is free, and fills it up no more, as soon as a range is handed in.
     fn withdraws(&self) -> bool {
         false

@@ -1,6 +1,6 @@
 //! What everybody can read from the chain's logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEventInterface;
@@ -80,6 +80,8 @@ pub struct Public {
     pub mates: Vec<(JobId, mates::Event)>,
     /// All that was said about ranges of kept jobs, as the machines take it, and in which job.
     pub holds: Vec<(JobId, holding::Event)>,
+    /// Ranges for which holders were asked.
+    pub asked: BTreeSet<RangeId>,
 }
 
 /// A range as logs name it.
@@ -116,9 +118,12 @@ impl Public {
         let Some(job) = named.map(|job| JobId(U256::from_be_bytes(job.0).saturating_to())) else {
             return;
         };
-        if self.jobs.get(&job).is_some_and(|facts| facts.terms.kept) {
-            self.holds.extend(holding::heard(log).map(|event| (job, event)));
+        let is_kept = self.jobs.get(&job).is_some_and(|facts| facts.terms.kept);
+        let Some(event) = holding::heard(log).filter(|_| is_kept) else { return };
+        if let holding::Event::Asked { range, .. } = event {
+            self.asked.insert(range);
         }
+        self.holds.push((job, event));
     }
 
     fn read_job(&mut self, event: &JobBookEvents) {
