@@ -20,6 +20,7 @@ pub mod cuts;
 pub mod duty;
 pub mod holding;
 pub mod keeps;
+mod kept;
 #[cfg(test)]
 mod lead;
 pub mod mates;

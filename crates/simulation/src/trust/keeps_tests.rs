@@ -5,7 +5,7 @@ use alloy_primitives::{
     keccak256,
 };
 use tilth_contracts::{JobBook, RangeState};
-use tilth_verification::holding::FIRST_HOLDERS;
+use tilth_verification::holding::{FIRST_HOLDERS, HOLD_TIME_S};
 
 use super::*;
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
     random::Random,
     trust::{
         Cast,
-        cast::{deposit, prices, terms},
+        cast::{deposit, least_fee, prices, terms},
+        mind::Service,
         public::{Job, Range},
         scene::Handed,
         workload,
