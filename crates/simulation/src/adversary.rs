@@ -66,7 +66,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 50] = [
+pub const ALL: [Adversary; 51] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -109,6 +109,7 @@ pub const ALL: [Adversary; 50] = [
     Adversary { name: "lapser", cast: lapsing::cast },
     Adversary { name: "exhauster", cast: exhausting::cast },
     Adversary { name: "nobody, kept", cast: holders::honest },
+    Adversary { name: "nobody, replicated and kept", cast: holders::mates },
     Adversary { name: "provider that serves nobody", cast: holders::nobody },
     Adversary { name: "provider that serves only holders", cast: holders::only_holders },
     Adversary { name: "provider that serves a majority", cast: holders::majority },

@@ -95,10 +95,16 @@ fn check_kept(report: &Report) {
         [without, again, held, lost, dropped].map(|asks| asks > 0)
     };
     assert_eq!(came("nobody"), [false; 5]);
-    for served in ["nobody, kept", "provider that serves only holders", "absent holders"] {
+    for served in [
+        "nobody, kept",
+        "nobody, replicated and kept",
+        "provider that serves only holders",
+        "absent holders",
+    ] {
         let [_, _, held, lost, _] = came(served);
         assert!(held && !lost, "{served}: {:?}", row(served).counts.holds);
     }
+    assert!(row("nobody, replicated and kept").counts.replicas[1] > 0);
     assert!(came("provider that serves a majority")[2]);
     assert!(came("client that never acknowledges")[2]);
     assert!(came("client that acknowledges late")[4]);

@@ -1,8 +1,9 @@
-//! Kept jobs: who does not let others have what it has made, who signs for what it does not have, and who does not pay.
+//! Kept jobs: who does not let others have what it has made, who signs for what it does not have, and who does not pay. Jobs
+//! are smaller than elsewhere: an ask that fails lasts two hours, in which everybody looks again and again.
 
 use tilth_protocol::{JobId, Leaf, RangeId};
 
-use super::{AUDITORS, PROVIDERS, TASKS};
+use super::{AUDITORS, PROVIDERS, TASKS, replicated};
 use crate::{
     random::Random,
     trust::{
@@ -20,6 +21,8 @@ const ENOUGH: u32 = 16;
 pub struct Withholder {
     /// To which holders it gives it.
     pub service: Service,
+    /// Whether it asks for holders: else its client has to.
+    pub asks: bool,
     /// How many ranges it still wants: whoever withholds for ever keeps its job from being done.
     pub left: u32,
 }
@@ -46,6 +49,10 @@ impl ProviderMind for Withholder {
 
     fn serves_holders(&self) -> Service {
         self.service
+    }
+
+    fn asks_for_holders(&self) -> bool {
+        self.asks
     }
 }
 
@@ -99,7 +106,7 @@ fn away(cast: &mut Cast, side: Side, keep: u32, withdraws: bool) {
 }
 
 fn client(cast: &mut Cast, side: Side, keep: u32, mind: impl ClientMind + 'static) {
-    cast.client(side, TASKS / 2, mind);
+    cast.client(side, TASKS / 4, mind);
     if let Some(plan) = cast.clients.last_mut() {
         plan.keep = Some(keep);
     }
@@ -107,19 +114,29 @@ fn client(cast: &mut Cast, side: Side, keep: u32, mind: impl ClientMind + 'stati
 
 /// Two clients, one of which is away, and has to fill its deposit up.
 pub fn honest(_: &mut Random) -> Cast {
-    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    let mut cast = kept(TASKS / 4, PROVIDERS + 1);
     away(&mut cast, Side::Honest, 3, false);
+    cast
+}
+
+/// A client that is away, of a job that is replicated, too.
+pub fn mates(_: &mut Random) -> Cast {
+    let mut cast = replicated(40);
+    cast.clients[0].mind = Box::new(Away { withdraws: false });
+    (cast.clients[0].keep, cast.clients[0].tasks) = (Some(ENOUGH), TASKS / 2);
     cast
 }
 
 /// Two providers that give what they have made to these holders.
 fn withholding(service: Service, left: u32) -> Cast {
-    let mut cast = kept(TASKS, PROVIDERS);
-    (0..2).for_each(|_| cast.provider(Side::Foe, 200, Withholder { service, left }));
+    let mut cast = kept(TASKS / 2, PROVIDERS);
+    for asks in [true, service != Service::Nobody] {
+        cast.provider(Side::Foe, 200, Withholder { service, asks, left });
+    }
     cast
 }
 
-/// To nobody.
+/// To nobody; one of them does not even ask.
 pub fn nobody(_: &mut Random) -> Cast {
     withholding(Service::Nobody, 2)
 }
@@ -143,7 +160,7 @@ pub fn lying(_: &mut Random) -> Cast {
 
 /// A fifth of the auditors' stake holds nothing, and a client is away.
 pub fn absent(_: &mut Random) -> Cast {
-    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    let mut cast = kept(TASKS / 4, PROVIDERS + 1);
     away(&mut cast, Side::Honest, ENOUGH, false);
     (0..2).for_each(|_| cast.auditor(Side::Foe, 28, Holder(Conduct::Absent)));
     cast
@@ -151,21 +168,21 @@ pub fn absent(_: &mut Random) -> Cast {
 
 /// A client that pays holders rather than to say that it has what it has got.
 pub fn thankless(_: &mut Random) -> Cast {
-    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    let mut cast = kept(TASKS / 4, PROVIDERS + 1);
     away(&mut cast, Side::Foe, ENOUGH, false);
     cast
 }
 
 /// A client that acknowledges what it has got when that has cost its provider an ask.
 pub fn late(_: &mut Random) -> Cast {
-    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    let mut cast = kept(TASKS / 4, PROVIDERS + 1);
     client(&mut cast, Side::Foe, ENOUGH, Late);
     cast
 }
 
 /// A client that never acknowledges and has no deposit, so that nobody works for it, and one that takes it back as soon as something is handed in.
 pub fn penniless(_: &mut Random) -> Cast {
-    let mut cast = kept(TASKS / 2, PROVIDERS + 1);
+    let mut cast = kept(TASKS / 4, PROVIDERS + 1);
     away(&mut cast, Side::Foe, 0, false);
     away(&mut cast, Side::Foe, ENOUGH, true);
     cast.allowed.undone = true;

@@ -22,9 +22,9 @@ use crate::farm::{FarmError, Receipt};
 
 /// So long a client gives a provider to ask for holders itself, milliseconds.
 const ASK_AFTER: Millis = 600_000;
-/// Milliseconds to fetch a MiB, and until an attempt to fetch fails.
+/// Milliseconds to fetch a MiB, and until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
 const MIB_TIME: Millis = 1_000;
-const FETCH_FAILS: Millis = 60_000;
+const FETCH_FAILS: Millis = 120_000;
 
 /// A party's machine and all that it needs to be told.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Holding {
     who: Address,
     /// An auditor's.
     conduct: Conduct,
+    /// Whether it asks for holders.
+    asks: bool,
     /// What is added to the true time to get this party's, milliseconds.
     skew: i64,
     /// Events of the log that it has taken in.
@@ -62,6 +64,7 @@ impl Holding {
             me,
             who,
             conduct: Conduct::Fetches,
+            asks: true,
             skew,
             read: 0,
             caught_up: false,
@@ -82,6 +85,13 @@ impl Holding {
     #[must_use]
     pub fn conducted(mut self, conduct: Conduct) -> Self {
         self.conduct = conduct;
+        self
+    }
+
+    /// The same of a provider that asks for holders, or does not.
+    #[must_use]
+    pub fn asking(mut self, asks: bool) -> Self {
+        self.asks = asks;
         self
     }
 
@@ -189,6 +199,8 @@ impl Holding {
             }
             Effect::Fetch { range, part, mib, .. } => self.fetch(range, (part, mib), scene),
             Effect::Sign { range, part, draw } => self.sign(range, (part, draw), scene),
+            // Silence: the machine waits for an end that does not come.
+            Effect::Ask { .. } if !self.asks => Ok(None),
             Effect::Fund { range, amount } => self.fund(range, amount, scene).map(|()| None),
             Effect::Close => {
                 self.close(scene);

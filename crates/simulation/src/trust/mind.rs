@@ -93,6 +93,10 @@ pub trait ProviderMind {
     fn serves_holders(&self) -> Service {
         Service::Anybody
     }
+    /// Whether it asks for holders of what its clients have not acknowledged.
+    fn asks_for_holders(&self) -> bool {
+        true
+    }
     /// Whether it wants to be on the line of a replicated job that is not over, if it has a bond.
     fn waits(&mut self, _job: JobId, _public: &Public) -> bool {
         true

@@ -75,6 +75,8 @@ impl Provider {
         let dies = mind.life().map(|life| scene.now + scene.random.below(life));
         let name = Name { me, who, number, pace };
         let replicas = scene.farm.addresses().replicas;
+        let holding = Holding::new(holding::Party::Provider(who), (me, who), skew);
+        let holding = holding.asking(mind.asks_for_holders());
         Self {
             who,
             side,
@@ -85,7 +87,7 @@ impl Provider {
             mind,
             duty: Duty::new(rules, skew),
             pairing: Pairing::new(name, bond, skew, replicas),
-            holding: Holding::new(holding::Party::Provider(who), (me, who), skew),
+            holding,
             held: Vec::new(),
             work: BTreeMap::new(),
             claiming: false,
