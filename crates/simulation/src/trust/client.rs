@@ -169,7 +169,7 @@ impl Client {
             .filter(|(id, range)| {
                 range.state == RangeState::Submitted
                     && served(&range.provider)
-                    && (!waits || scene.public.asked.contains(id))
+                    && (!waits || scene.public.asked.contains(*id))
                     && self.duty.may_be_paid(**id)
             })
             .map(|(id, _)| id.seq)
