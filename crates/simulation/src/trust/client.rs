@@ -182,8 +182,10 @@ impl Client {
 
     /// Takes its deposit back once there is something that it was meant for.
     fn withdraw(&mut self, job: JobId, scene: &mut Scene) {
-        let handed_in = ranges(job, scene).any(|(_, range)| range.state == RangeState::Submitted);
-        if !self.mind.withdraws() || self.withdrew || !handed_in {
+        if !self.mind.withdraws() || self.withdrew {
+            return;
+        }
+        if !ranges(job, scene).any(|(_, range)| range.state == RangeState::Submitted) {
             return;
         }
         let holders = scene.farm.addresses().holders;
