@@ -13,6 +13,7 @@ pub mod forging;
 pub mod friends;
 pub mod griefing;
 pub mod hoarding;
+pub mod holders;
 pub mod inflating;
 pub mod lapsing;
 pub mod laziness;
@@ -64,8 +65,8 @@ fn honest_mates(_: &mut Random) -> Cast {
     replicated(40)
 }
 
-/// All of them, in the order of seeds; those of replicated jobs come last.
-pub const ALL: [Adversary; 41] = [
+/// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
+pub const ALL: [Adversary; 51] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -107,4 +108,14 @@ pub const ALL: [Adversary; 41] = [
     Adversary { name: "queue hoarder", cast: mates::squatting },
     Adversary { name: "lapser", cast: lapsing::cast },
     Adversary { name: "exhauster", cast: exhausting::cast },
+    Adversary { name: "nobody, kept", cast: holders::honest },
+    Adversary { name: "nobody, replicated and kept", cast: holders::mates },
+    Adversary { name: "provider that serves nobody", cast: holders::nobody },
+    Adversary { name: "provider that serves only holders", cast: holders::only_holders },
+    Adversary { name: "provider that serves a majority", cast: holders::majority },
+    Adversary { name: "holders that fetch nothing", cast: holders::lying },
+    Adversary { name: "absent holders", cast: holders::absent },
+    Adversary { name: "client that never acknowledges", cast: holders::thankless },
+    Adversary { name: "client that acknowledges late", cast: holders::late },
+    Adversary { name: "client without a deposit", cast: holders::penniless },
 ];

@@ -2,13 +2,15 @@
 //! time, from one seed.
 //!
 //! A [`World`] is a chain with a [`Cast`] on it. Providers, auditors and clients follow the machine that the real ones
-//! follow (`tilth_client::audit`, and `tilth_client::mates` where jobs are replicated), in front of it stands a mind
+//! follow (`tilth_client::audit`, `tilth_client::mates` where jobs are replicated, and `tilth_client::holding` where they
+//! are kept), in front of it stands a mind
 //! ([`mind`]) that may mean well or not ([`crate::adversary`]). Execution is free ([`workload`]), transactions cost no
 //! gas. The [`oracle::Oracle`] knows what everybody did and compares.
 //!
 //! The same seed gives the same [`Outcome`] and trace on every machine: no floating point, no threads, no
 //! wall clock.
 
+pub mod asks;
 pub mod auditor;
 pub mod cast;
 pub mod client;
@@ -16,10 +18,14 @@ pub mod closing;
 pub mod counts;
 pub mod cuts;
 pub mod duty;
+pub mod holding;
+pub mod keeps;
+mod kept;
 #[cfg(test)]
 mod lead;
 pub mod mates;
 pub mod mind;
+pub mod opening;
 pub mod oracle;
 pub mod pairing;
 pub mod pairs;

@@ -76,10 +76,47 @@ fn what_is_promised_holds_in_all_worlds() {
     // `check` holds all rows to their chances, and this one to having been played at all.
     let used_up = counts("exhauster").matches;
     assert!(used_up.trials > TURNS && used_up.came * 3 < used_up.trials * 2, "{used_up:?}");
+    check_kept(&report);
     // The one chain that reorganises has really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     assert!(counts("reorganising proposer").undone_blocks > TURNS, "{undone:?}");
     assert_eq!(undone.iter().filter(|blocks| **blocks != 0).count(), 1, "{undone:?}");
+}
+
+/// Kept ranges have come to all that they can come to.
+fn check_kept(report: &Report) {
+    let row = |name: &str| {
+        let place = ALL.iter().position(|adversary| adversary.name == name).unwrap();
+        &report.rows[&place]
+    };
+    // Paid without a deposit, and then by the numbers of `HoldState`: failed once, held, not held, over before.
+    let came = |name: &str| {
+        let [without, _, _, again, held, lost, dropped] = row(name).counts.holds;
+        [without, again, held, lost, dropped].map(|asks| asks > 0)
+    };
+    assert_eq!(came("nobody"), [false; 5]);
+    for served in [
+        "nobody, kept",
+        "nobody, replicated and kept",
+        "provider that serves only holders",
+        "absent holders",
+    ] {
+        let [_, _, held, lost, _] = came(served);
+        assert!(held && !lost, "{served}: {:?}", row(served).counts.holds);
+    }
+    assert!(row("nobody, replicated and kept").counts.replicas[1] > 0);
+    assert!(came("provider that serves a majority")[2]);
+    assert!(came("client that never acknowledges")[2]);
+    assert!(came("client that acknowledges late")[4]);
+    assert!(came("client without a deposit")[0]);
+    let [_, again, held, lost, _] = came("provider that serves nobody");
+    assert!(again && !held && lost);
+    // It has worked, and is neither paid nor spared.
+    assert!(row("provider that serves nobody").won[0] < 0);
+    // Of a third of the stake enough is drawn now and then.
+    let [_, _, held, lost, _] = came("holders that fetch nothing");
+    let lies = row("holders that fetch nothing").counts.held;
+    assert!(held && lost && lies.trials > TURNS, "{lies:?}");
 }
 
 #[test]
@@ -132,6 +169,34 @@ fn honest_mates_live_from_it() {
     // All amounts of clients are negative: twice the work costs more, and both who do it have more.
     assert!(paid < once && earned > less, "{row:?} {plain:?}");
     assert_eq!((row.counts.honest_cut, row.counts.honest_unpaid), (0, 0));
+}
+
+#[test]
+fn honest_people_live_from_kept_jobs() {
+    let place = ALL.iter().position(|adversary| adversary.name == "nobody, kept").unwrap();
+    let report = Report::of(0..10, Some(place)).unwrap();
+    let row = &report.rows[&place];
+    assert_eq!(report.faults, []);
+    let [foes, clients, providers, auditors] = row.won;
+    assert!(foes == 0 && clients < 0 && providers > 0 && auditors > 0, "{row:?}");
+    assert_eq!((row.counts.honest_cut, row.counts.honest_unpaid), (0, 0));
+    // All hold what they are drawn for.
+    let held = row.counts.held;
+    assert!(held.trials > 10 && held.came == held.trials, "{held:?}");
+}
+
+#[test]
+fn oracles_see_who_signs_for_what_it_has_not() {
+    let farm = Farm::new().unwrap();
+    let play = |seed| -> Outcome {
+        let mut random = Random::new(seed);
+        let cast = adversary::holders::lying(&mut random);
+        let mut world = World::new(&farm, cast, random).unwrap();
+        // Whom it takes to be honest signs for what nobody has served.
+        world.oracle.keeps.trust_all();
+        world.finish().unwrap()
+    };
+    assert!((0..3).any(|seed| play(seed).faults.iter().any(|fault| fault.starts_with("Held {"))));
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, keccak256};
-use tilth_client::audit::{Effect, Event, Millis, Party, Question as Asked, Sealed};
+use tilth_client::{
+    audit::{Effect, Event, Millis, Party, Question as Asked, Sealed},
+    holding,
+};
 use tilth_contracts::Audits;
 use tilth_protocol::{Leaf, RangeId};
 use tilth_verification::audit;
@@ -11,6 +14,7 @@ use tilth_verification::audit;
 use super::{
     cast::Side,
     duty::{Duty, rules},
+    holding::Holding,
     mind::{AuditorMind, Question, Reply},
     scene::{Actor, Scene, Tx, What},
     workload,
@@ -35,6 +39,7 @@ pub struct Auditor {
     me: Actor,
     mind: Box<dyn AuditorMind>,
     duty: Duty,
+    holding: Holding,
     /// Commitments of others that it sends as its own.
     copies: BTreeMap<RangeId, B256>,
 }
@@ -49,7 +54,9 @@ impl Auditor {
     ) -> Self {
         let rules = rules(Party::Auditor(number), who);
         let duty = Duty::new(rules, skew);
-        Self { who, side, executed: 0, me, mind, duty, copies: BTreeMap::new() }
+        let holding = Holding::new(holding::Party::Auditor(number), (me, who), skew);
+        let holding = holding.conducted(mind.holds());
+        Self { who, side, executed: 0, me, mind, duty, holding, copies: BTreeMap::new() }
     }
 
     /// Does what is due.
@@ -58,12 +65,13 @@ impl Auditor {
     /// The chain could not be read.
     pub fn act(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
         let effects = self.duty.catch_up(scene)?;
-        self.perform(effects, scene)
+        self.perform(effects, scene)?;
+        self.holding.act(scene)
     }
 
     /// When it acts next without news.
     pub fn due(&self) -> Option<Millis> {
-        self.duty.due()
+        self.duty.due().into_iter().chain(self.holding.due()).min()
     }
 
     /// A transaction of its has ended.
@@ -71,7 +79,7 @@ impl Auditor {
     /// # Errors
     /// The chain could not be read.
     pub fn done(&mut self, tx: &Tx, receipt: &Receipt, scene: &mut Scene) -> Result<(), FarmError> {
-        let What::Audit(range) = tx.what else { return Ok(()) };
+        let What::Audit(range) = tx.what else { return self.holding.done(tx, receipt, scene) };
         let effects = self.duty.take(Event::Ended { range, done: receipt.success }, scene)?;
         self.perform(effects, scene)
     }

@@ -1,19 +1,25 @@
 //! Who takes part in a world, and what must hold in it.
 
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U96};
-use tilth_contracts::Terms;
+use tilth_contracts::{DeployParams, HoldPrices, Terms};
 use tilth_protocol::amount::GRAIN;
-use tilth_verification::audit::MAX_RANGE_TIMEOUT_S;
+use tilth_verification::{
+    audit::MAX_RANGE_TIMEOUT_S,
+    holding::{MIN_KEEP_S, Prices},
+};
 
 use super::{
     mind::{AuditorMind, ClientMind, Honest, Proposer, ProviderMind, Stranger},
-    workload::UNIT_CAP,
+    workload::{self, UNIT_CAP},
 };
+use crate::farm::TREASURY;
 
 /// Base units per unit: a task's cap is worth one GRAIN.
 pub const PRICE: u128 = GRAIN / 100;
 /// What executing a unit costs whoever does it, base units: electricity and wear, a third of the price.
 pub const COST: u128 = PRICE / 3;
+/// The least fee of an audit is this part (1/x) of the small value: `Parameters.MIN_FEE_PART`.
+pub(super) const MIN_FEE_PART: u128 = 10_000;
 /// Seconds a job has.
 pub const JOB_TIME: u64 = 86_400;
 
@@ -38,6 +44,8 @@ pub struct ClientPlan {
     pub price: u128,
     /// Whether its ranges are done by two providers.
     pub replicated: bool,
+    /// Whether its ranges are kept, and then for how many of them as large as can be its deposit reaches; 0: it has none.
+    pub keep: Option<u32>,
     /// Failed tasks after which the job stops; 0: none.
     pub max_failures: u32,
     /// Added to its clock, milliseconds.
@@ -121,6 +129,7 @@ impl Cast {
             tasks,
             price: 1,
             replicated: false,
+            keep: None,
             max_failures: 0,
             skew: 0,
         });
@@ -145,6 +154,34 @@ impl Cast {
     }
 }
 
+/// Least fee of an audit, base units.
+pub(super) fn least_fee() -> u128 {
+    DeployParams::standard(TREASURY).small_value / MIN_FEE_PART
+}
+
+/// The usual prices, for the shortest time.
+fn usual(plan: &ClientPlan) -> Prices {
+    Prices::usual(least_fee(), workload::mib(plan.tasks), MIN_KEEP_S)
+}
+
+/// What a client pays whoever holds the ranges of its job.
+pub(super) fn prices(plan: &ClientPlan) -> HoldPrices {
+    let prices = usual(plan);
+    HoldPrices {
+        maxMib: prices.max_mib,
+        perMib: U96::saturating_from(prices.per_mib),
+        perMibDay: U96::saturating_from(prices.per_mib_day),
+        keepSeconds: prices.keep_seconds,
+    }
+}
+
+/// What it puts aside for that, base units.
+pub(super) fn deposit(plan: &ClientPlan) -> U96 {
+    let prices = usual(plan);
+    let each = prices.cost(least_fee(), prices.max_mib);
+    U96::saturating_from(each * u128::from(plan.keep.unwrap_or(0)))
+}
+
 /// Terms of a client's job, opened at a time of the chain's clock.
 pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
     Terms {
@@ -167,7 +204,7 @@ pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
         afterJob: 0,
         audited: true,
         replicas: if plan.replicated { 2 } else { 0 },
-        kept: false,
+        kept: plan.keep.is_some(),
         callback: Address::ZERO,
         program: B256::repeat_byte(2),
         contact: Bytes::new(),

@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use alloy_primitives::Address;
 use tilth_client::{
     audit::{Event, Millis, Party},
-    mates,
+    holding, mates,
 };
-use tilth_contracts::{JobBook, JobState, RangeState};
+use tilth_contracts::{Holders, JobBook, JobState, RangeState};
 use tilth_protocol::{JobId, RangeId};
 
 use super::{
     cast::Side,
     duty::{Duty, rules},
+    holding::Holding,
     mates::Mates,
     mind::ClientMind,
     scene::{Actor, Scene, Tx, What},
@@ -29,24 +30,29 @@ pub struct Client {
     mind: Box<dyn ClientMind>,
     duty: Duty,
     mates: Mates,
+    holding: Holding,
+    /// Whether it has asked for its deposit back before its time.
+    withdrew: bool,
     busy: bool,
     /// The [moment](Scene::moment) as of which nothing was to be done.
     seen: Option<(u64, u64)>,
 }
 
 impl Client {
-    /// A client without jobs.
+    /// A client without jobs, which fills up a deposit to at most `most` base units.
     pub fn new(
         me: Actor,
         (who, side): (Address, Side),
-        skew: i64,
+        (skew, most): (i64, u128),
         mind: Box<dyn ClientMind>,
         scene: &mut Scene,
     ) -> Self {
         scene.serves_auditors.insert(who, mind.serves_auditors());
         let rules = rules(Party::Client, who);
         let (duty, mates) = (Duty::new(rules, skew), Mates::new(mates::Party::Client, who, skew));
-        Self { who, side, me, mind, duty, mates, busy: false, seen: None }
+        let holding = Holding::new(holding::Party::Client, (me, who), skew).up_to(most);
+        let (busy, withdrew, seen) = (false, false, None);
+        Self { who, side, me, mind, duty, mates, holding, withdrew, busy, seen }
     }
 
     /// Whether a provider gets inputs from it.
@@ -65,6 +71,7 @@ impl Client {
         }
         let effects = self.mates.catch_up(scene)?;
         self.go_on(effects, scene)?;
+        self.holding.act(scene)?;
         if self.busy {
             return Ok(());
         }
@@ -72,6 +79,7 @@ impl Client {
         for job in jobs {
             self.expire(job, scene);
             self.acknowledge(job, scene);
+            self.withdraw(job, scene);
             self.finish(job, scene)?;
         }
         Ok(())
@@ -89,7 +97,8 @@ impl Client {
             .jobs(scene)
             .filter(|job| !scene.public.is_outstanding(*job))
             .map(|job| deadline(job, scene).saturating_add(1).saturating_mul(1_000));
-        late.chain(over).chain(self.duty.due()).chain(self.mates.due()).min()
+        let duties = self.duty.due().into_iter().chain(self.mates.due()).chain(self.holding.due());
+        late.chain(over).chain(duties).min()
     }
 
     /// A transaction of its has ended.
@@ -109,6 +118,7 @@ impl Client {
                 let effects = self.mates.take(event, scene)?;
                 self.go_on(effects, scene)?;
             }
+            What::Hold(_) | What::Close(_) => self.holding.done(tx, receipt, scene)?,
             _ => self.busy = false,
         }
         Ok(())
@@ -153,11 +163,13 @@ impl Client {
         if !self.mind.acknowledges() {
             return;
         }
+        let waits = self.mind.waits_for_asks();
         let served = |who: &Address| !scene.keeps_outputs.get(who).copied().unwrap_or(false);
         let seqs: Vec<u32> = ranges(job, scene)
             .filter(|(id, range)| {
                 range.state == RangeState::Submitted
                     && served(&range.provider)
+                    && (!waits || scene.public.asked.contains(*id))
                     && self.duty.may_be_paid(**id)
             })
             .map(|(id, _)| id.seq)
@@ -166,6 +178,20 @@ impl Client {
             let call = JobBook::acknowledgeCall { jobId: job.0, seqs };
             self.send(job, &call, scene);
         }
+    }
+
+    /// Takes its deposit back once there is something that it was meant for.
+    fn withdraw(&mut self, job: JobId, scene: &mut Scene) {
+        if !self.mind.withdraws() || self.withdrew {
+            return;
+        }
+        if !ranges(job, scene).any(|(_, range)| range.state == RangeState::Submitted) {
+            return;
+        }
+        let holders = scene.farm.addresses().holders;
+        let call = Holders::closeCall { jobId: job.0 };
+        scene.send(self.me, self.who, holders, &call, What::Job(job));
+        (self.withdrew, self.busy) = (true, true);
     }
 
     fn finish(&mut self, job: JobId, scene: &mut Scene) -> Result<(), FarmError> {

@@ -47,6 +47,7 @@ impl World {
         let trace = self.trace();
         self.check_jobs()?;
         self.check_lines()?;
+        self.oracle.check_keeps(&mut self.scene)?;
         self.oracle.check_cuts();
         self.take_out()?;
         self.oracle.check_money(&mut self.scene)?;

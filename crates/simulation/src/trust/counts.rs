@@ -28,6 +28,12 @@ pub struct Counts {
     /// False ranges with a mate that found the same, against the chance that the first mate drawn was a friend that might
     /// have more to do.
     pub matches: Sample,
+    /// Asks for holders of kept ranges that came to each `HoldState`, by its number; the first of all: ranges that were paid
+    /// without, because no deposit paid for holders.
+    pub holds: [u64; 7],
+    /// Asks that were held, against what the stake of those says who sign when they are drawn: all that are not absent where the
+    /// range is served, and liars alone where it is withheld.
+    pub held: Sample,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
     /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
@@ -54,6 +60,8 @@ impl Counts {
         self.undone_blocks += other.undone_blocks;
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);
+        self.holds.iter_mut().zip(other.holds).for_each(|(sum, more)| *sum += more);
+        self.held.merge(&other.held);
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

@@ -173,6 +173,7 @@ mod tests {
         let parameters = include_str!("../../../../contracts/src/libraries/Parameters.sol");
         let layout = include_str!("../../../../contracts/src/JobLayout.sol");
         assert_eq!(FLOOR_PART, number(parameters, "FLOOR_PART"));
+        assert_eq!(crate::trust::cast::MIN_FEE_PART, number(parameters, "MIN_FEE_PART"));
         assert_eq!(BOND_PART * number(layout, "BOND_BPS"), number(layout, "BPS"));
     }
 

@@ -31,6 +31,28 @@ impl HandIn {
     }
 }
 
+/// To which holders a provider serves what its kept ranges have made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// To all.
+    Anybody,
+    /// To none.
+    Nobody,
+    /// To no more than must sign.
+    Majority,
+}
+
+/// What an auditor does when it is drawn to hold a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduct {
+    /// Fetches what it signs for.
+    Fetches,
+    /// Fetches nothing, and signs.
+    Lies,
+    /// Nothing.
+    Absent,
+}
+
 /// How a provider decides.
 pub trait ProviderMind {
     /// Whether it works for a job.
@@ -65,6 +87,14 @@ pub trait ProviderMind {
     }
     /// Whether its clients get their outputs.
     fn serves_outputs(&self) -> bool {
+        true
+    }
+    /// To which holders it serves what its kept ranges have made.
+    fn serves_holders(&self) -> Service {
+        Service::Anybody
+    }
+    /// Whether it asks for holders of what its clients have not acknowledged.
+    fn asks_for_holders(&self) -> bool {
         true
     }
     /// Whether it wants to be on the line of a replicated job that is not over, if it has a bond.
@@ -166,6 +196,10 @@ pub trait AuditorMind {
     fn reveals(&self) -> bool {
         true
     }
+    /// What it does when it is drawn to hold a range.
+    fn holds(&self) -> Conduct {
+        Conduct::Fetches
+    }
 }
 
 /// How a client decides.
@@ -181,6 +215,14 @@ pub trait ClientMind {
     /// Whether it acknowledges results that may be paid.
     fn acknowledges(&self) -> bool {
         true
+    }
+    /// Whether it acknowledges kept results only when their provider has had to ask for holders.
+    fn waits_for_asks(&self) -> bool {
+        false
+    }
+    /// Whether it takes back what of its deposit is free, and fills it up no more, as soon as a range is handed in.
+    fn withdraws(&self) -> bool {
+        false
     }
     /// Whether it has mates drawn.
     fn draws(&self) -> bool {

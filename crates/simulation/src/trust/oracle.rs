@@ -19,6 +19,7 @@ use super::{
     cast::{Allowed, Side},
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
+    keeps::Keeps,
     pairs::Pairs,
     public::range,
     sample::detection,
@@ -40,6 +41,8 @@ pub const NO_LEAD: u32 = 40_000_000;
 const LONGEST_CASE: u64 = MAX_RANGE_TIMEOUT_S as u64 + 600 + 86_400;
 /// So much longer if it is replicated, seconds.
 const LONGEST_REPLICA: u64 = 36_000;
+/// And if it is kept: two asks of two hours each, and what is between them.
+const LONGEST_HOLD: u64 = 18_000;
 
 /// What became of one case.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +62,8 @@ pub struct Oracle {
     pub counts: Counts,
     /// Who watches over replicated ranges.
     pub pairs: Pairs,
+    /// Who watches over kept ranges.
+    pub keeps: Keeps,
     allowed: Allowed,
     /// Part of the auditors' stake that is for sale.
     bought: Share,
@@ -84,6 +89,7 @@ impl Oracle {
             faults: Vec::new(),
             counts: Counts::default(),
             pairs: Pairs::default(),
+            keeps: Keeps::default(),
             allowed,
             people: BTreeMap::new(),
             funded: BTreeMap::new(),
@@ -146,6 +152,22 @@ impl Oracle {
     pub fn read_pairs(&mut self, log: &Log, time: u64, scene: &Scene) {
         self.pairs.read(log, time, scene, &mut self.counts);
         self.faults.append(&mut self.pairs.faults);
+    }
+
+    /// The same, about kept ranges; `acknowledged`: the log is of a client's acknowledgement.
+    pub fn read_keeps(&mut self, log: &Log, (time, acknowledged): (u64, bool), scene: &Scene) {
+        self.keeps.read(log, (time, acknowledged), scene, &mut self.counts);
+        self.faults.append(&mut self.keeps.faults);
+    }
+
+    /// Nothing is open in the end, and every deposit has become fees or gone back.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn check_keeps(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
+        self.keeps.check(scene)?;
+        self.faults.append(&mut self.keeps.faults);
+        Ok(())
     }
 
     fn cut(&mut self, beneficiary: Address, cut: Cut) {
@@ -304,7 +326,8 @@ impl Oracle {
                 let replica =
                     terms.filter(|terms| terms.replicas != 0).map_or(0, |_| LONGEST_REPLICA);
                 let deadline = terms.map_or(0, |terms| terms.deadline.to::<u64>());
-                let last = deadline + replica + LONGEST_CASE;
+                let kept = terms.filter(|terms| terms.kept).map_or(0, |_| LONGEST_HOLD);
+                let last = deadline + replica + kept + LONGEST_CASE;
                 if scene.farm.now > last {
                     self.blame(format!("job {} ended long after its deadline", e.jobId));
                 }
@@ -348,7 +371,7 @@ impl Oracle {
         }
         let minted: u128 = self.funded.values().sum();
         let mut in_modules = 0_u128;
-        for module_ in [at.registry, at.job_book, at.auditors, at.audits, at.tabs] {
+        for module_ in [at.registry, at.job_book, at.auditors, at.audits, at.holders, at.tabs] {
             in_modules += scene.farm.read(at.ledger, &Ledger::moduleCall { module_ })?.locked;
         }
         let held = scene.farm.read(at.token, &WGrain::balanceOfCall { account: at.ledger })?;

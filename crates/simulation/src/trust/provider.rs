@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, aliases::U96};
 use alloy_sol_types::SolCall;
-use tilth_client::audit::{Effect, Event, Millis, Party};
+use tilth_client::{
+    audit::{Effect, Event, Millis, Party},
+    holding,
+};
 use tilth_contracts::{Audits, JobBook, RangeState};
 use tilth_protocol::{JobId, RangeId};
 
 use super::{
     cast::Side,
     duty::{Duty, rules},
+    holding::Holding,
     mind::ProviderMind,
     pairing::{Name, Pairing},
     scene::{Actor, Handed, Scene, Tx, What},
@@ -43,6 +47,7 @@ pub struct Provider {
     mind: Box<dyn ProviderMind>,
     duty: Duty,
     pairing: Pairing,
+    holding: Holding,
     held: Vec<Held>,
     work: BTreeMap<RangeId, Work>,
     claiming: bool,
@@ -63,12 +68,15 @@ impl Provider {
     ) -> Self {
         scene.serves_auditors.insert(who, mind.serves_inputs());
         scene.keeps_outputs.insert(who, !mind.serves_outputs());
+        scene.serves_holders.insert(who, mind.serves_holders());
         let rules = rules(Party::Provider(number), who);
         let pace = 500 + scene.random.below(1_000);
         let pace = mind.pace().unwrap_or(pace);
         let dies = mind.life().map(|life| scene.now + scene.random.below(life));
         let name = Name { me, who, number, pace };
         let replicas = scene.farm.addresses().replicas;
+        let holding = Holding::new(holding::Party::Provider(who), (me, who), skew);
+        let holding = holding.asking(mind.asks_for_holders());
         Self {
             who,
             side,
@@ -79,6 +87,7 @@ impl Provider {
             mind,
             duty: Duty::new(rules, skew),
             pairing: Pairing::new(name, bond, skew, replicas),
+            holding,
             held: Vec::new(),
             work: BTreeMap::new(),
             claiming: false,
@@ -97,6 +106,7 @@ impl Provider {
         self.perform(effects, scene);
         self.pairing.act(&mut *self.mind, &self.work, scene)?;
         self.executed += std::mem::take(&mut self.pairing.executed);
+        self.holding.act(scene)?;
         self.hand_in(scene);
         self.see_to_pay(scene);
         self.claim(scene)
@@ -107,6 +117,7 @@ impl Provider {
         let ready = self.held.iter().map(|held| held.ready);
         let pay = self.work.keys().filter_map(|range| self.payable_from(*range, scene));
         let duties = self.duty.due().into_iter().chain(self.pairing.due());
+        let duties = duties.chain(self.holding.due());
         ready.chain(pay).chain(duties).chain(self.next_death()).min()
     }
 
@@ -114,6 +125,7 @@ impl Provider {
     /// the world would never be idle.
     fn next_death(&self) -> Option<Millis> {
         let at_stake = self.duty.is_at_stake() || self.pairing.is_at_stake();
+        let at_stake = at_stake || self.holding.is_at_stake();
         self.dies.filter(|_| !self.held.is_empty() || at_stake)
     }
 
@@ -131,6 +143,7 @@ impl Provider {
             What::Mate(_) | What::Line(_) => {
                 self.pairing.done((tx, receipt), &mut *self.mind, &self.work, scene)?;
             }
+            What::Hold(_) => self.holding.done(tx, receipt, scene)?,
             What::Claim(job) => {
                 self.claiming = false;
                 let given = JobBook::claimCall::abi_decode_returns(&receipt.output).ok();
@@ -167,6 +180,7 @@ impl Provider {
             self.held.clear();
             self.duty.restart();
             self.pairing.restart();
+            self.holding.restart();
             self.dies = Some(scene.now + life / 2 + scene.random.below(life));
         }
     }
@@ -239,8 +253,11 @@ impl Provider {
         if facts.state != RangeState::Submitted || paying || !self.duty.may_be_paid(range) {
             return None;
         }
-        let window = scene.public.jobs.get(&range.job)?.terms.window;
-        Some((facts.at + u64::from(window)).saturating_mul(1_000))
+        let terms = &scene.public.jobs.get(&range.job)?.terms;
+        if terms.kept && !self.holding.may_be_paid(range) {
+            return None;
+        }
+        Some((facts.at + u64::from(terms.window)).saturating_mul(1_000))
     }
 
     fn see_to_pay(&mut self, scene: &mut Scene) {

@@ -1,12 +1,12 @@
 //! What everybody can read from the chain's logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256, Log};
+use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEventInterface;
 use tilth_client::{
     audit::{Event, heard},
-    mates,
+    holding, mates,
 };
 use tilth_contracts::{
     Addresses, Audits::AuditsEvents, JobBook::JobBookEvents, RangeState, Replicas::ReplicasEvents,
@@ -78,6 +78,10 @@ pub struct Public {
     pub replicas: BTreeMap<RangeId, Replica>,
     /// All that was said about replicas, as the machines take it, and in which job.
     pub mates: Vec<(JobId, mates::Event)>,
+    /// All that was said about ranges of kept jobs, as the machines take it, and in which job.
+    pub holds: Vec<(JobId, holding::Event)>,
+    /// Ranges for which holders were asked.
+    pub asked: BTreeSet<RangeId>,
 }
 
 /// A range as logs name it.
@@ -92,6 +96,7 @@ impl Public {
             && let Ok(event) = JobBookEvents::decode_log(log)
         {
             self.read_job(&event.data);
+            self.read_hold(log);
         } else if log.address == at.audits
             && let Ok(event) = AuditsEvents::decode_log(log)
         {
@@ -102,7 +107,23 @@ impl Public {
         {
             let job = self.read_replica(&event.data).job;
             self.mates.extend(mates::heard(log).map(|event| (job, event)));
+        } else if log.address == at.holders {
+            self.read_hold(log);
         }
+    }
+
+    /// Takes in what a log of the `JobBook` or of `Holders` says of kept ranges: both name the job first.
+    fn read_hold(&mut self, log: &Log) {
+        let named = log.data.topics().get(1);
+        let Some(job) = named.map(|job| JobId(U256::from_be_bytes(job.0).saturating_to())) else {
+            return;
+        };
+        let is_kept = self.jobs.get(&job).is_some_and(|facts| facts.terms.kept);
+        let Some(event) = holding::heard(log).filter(|_| is_kept) else { return };
+        if let holding::Event::Asked { range, .. } = event {
+            self.asked.insert(range);
+        }
+        self.holds.push((job, event));
     }
 
     fn read_job(&mut self, event: &JobBookEvents) {

@@ -45,6 +45,11 @@ impl Row {
         self.counts.replicas.iter().any(|closed| *closed != 0)
     }
 
+    /// Whether there were kept ranges that their clients did not acknowledge.
+    fn is_kept(&self) -> bool {
+        self.counts.holds.iter().any(|asks| *asks != 0)
+    }
+
     /// Adds the worlds of another.
     fn merge(&mut self, other: &Self) {
         self.worlds += other.worlds;
@@ -115,9 +120,10 @@ impl Report {
     pub fn check(&mut self) {
         for (place, row) in &self.rows {
             let name = ALL[*place].name;
-            let Counts { audits, hits, matches, bought, framed, no_lead, .. } = row.counts;
+            let Counts { audits, hits, matches, held, bought, framed, no_lead, .. } = row.counts;
             let samples = [
                 ("matches of forged ranges", matches, matches.is_plausible()),
+                ("asks that were held", held, held.is_plausible()),
                 ("audits", audits, audits.is_plausible()),
                 ("hits", hits, hits.is_plausible()),
                 ("bought verdicts", bought, bought.is_at_most()),
@@ -131,12 +137,16 @@ impl Report {
         }
     }
 
-    /// As Markdown: GRAIN per world, and what became of replicated ranges.
+    /// As Markdown: GRAIN per world, and what became of replicated and of kept ranges.
     pub fn render(&self) -> String {
         let mut text = self.render_money();
         if self.rows.values().any(Row::is_replicated) {
             text.push('\n');
             text.push_str(&self.render_replicas());
+        }
+        if self.rows.values().any(Row::is_kept) {
+            text.push('\n');
+            text.push_str(&self.render_keeps());
         }
         text
     }
@@ -152,6 +162,23 @@ impl Report {
             let (came, should) = often(row.counts.matches);
             text.push_str(&format!(
                 "| {} | {} | {matched} | {alone} | {unequal} | {silent} | {came} | {should} |\n",
+                ALL[*place].name, row.worlds,
+            ));
+        }
+        text
+    }
+
+    /// What became of asks for holders, all worlds together.
+    fn render_keeps(&self) -> String {
+        let mut text = String::from(
+            "| adversary | worlds | held | failed once | not held | over before | paid without a deposit | asks held | should |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        );
+        for (place, row) in self.rows.iter().filter(|(_, row)| row.is_kept()) {
+            let [without, _, _, again, held, lost, dropped] = row.counts.holds;
+            let (came, should) = often(row.counts.held);
+            text.push_str(&format!(
+                "| {} | {} | {held} | {again} | {lost} | {dropped} | {without} | {came} | {should} |\n",
                 ALL[*place].name, row.worlds,
             ));
         }
@@ -226,6 +253,7 @@ mod tests {
             ("audits", sampled(|counts| &mut counts.audits, false)),
             ("hits", sampled(|counts| &mut counts.hits, true)),
             ("matches", sampled(|counts| &mut counts.matches, true)),
+            ("asks", sampled(|counts| &mut counts.held, true)),
             ("bought", sampled(|counts| &mut counts.bought, true)),
             ("framed", sampled(|counts| &mut counts.framed, true)),
             ("cases", sampled(|counts| &mut counts.no_lead, true)),
@@ -248,6 +276,19 @@ mod tests {
         }));
         assert_eq!(lines(&both), 8);
         let last = format!("| {} | 1 | 5 | 4 | 3 | 2 | 10.0 % of 10 | 10.0 % |", ALL[27].name);
+        assert_eq!(both.render().lines().last(), Some(last.as_str()));
+    }
+
+    #[test]
+    fn kept_ranges_have_a_table_of_their_own() {
+        let mut both = report(0, |counts| counts.audits.add(1, false));
+        both.merge(report(41, |counts| {
+            counts.holds = [6, 0, 0, 3, 5, 2, 1];
+            (0..10).for_each(|n| counts.held.add(500_000_000, n < 5));
+        }));
+        assert_eq!(both.render().lines().count(), 8);
+        let of = ALL[41].name;
+        let last = format!("| {of} | 1 | 5 | 3 | 2 | 1 | 6 | 50.0 % of 10 | 50.0 % |");
         assert_eq!(both.render().lines().last(), Some(last.as_str()));
     }
 

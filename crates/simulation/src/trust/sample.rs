@@ -1,6 +1,9 @@
 //! Whether something happened as often as it should, in integers.
 
-use tilth_verification::arithmetic::ONE;
+use tilth_verification::{
+    arithmetic::ONE,
+    holding::{FIRST_HOLDERS, HOLDERS, is_majority},
+};
 
 /// How unlikely a count must be to be an error: e^-14 on each side, once in 600,000 counts.
 const EXPONENT: u128 = 14;
@@ -83,6 +86,40 @@ pub fn detection(wrong: u64, leaves: u64, wrong_units: u64, units: u64) -> u32 {
     u32::try_from(one - miss).unwrap_or(ONE.0)
 }
 
+/// The chance that enough of an ask's draws sign, billionths, if each does with this chance, billionths: four of the first
+/// seven, or else eight of all fifteen.
+pub fn held(signs: u32) -> u32 {
+    let one = u128::from(ONE.0);
+    let signs = u128::from(signs.min(ONE.0));
+    let (first, later) = (votes(FIRST_HOLDERS, signs), votes(HOLDERS - FIRST_HOLDERS, signs));
+    let mut chance = 0_u128;
+    for (at_once, part) in first.iter().enumerate() {
+        if is_majority(at_once, FIRST_HOLDERS) {
+            chance += part;
+            continue;
+        }
+        let enough = later.iter().enumerate();
+        let enough = enough.filter(|(more, _)| is_majority(at_once + more, HOLDERS));
+        chance += part * enough.map(|(_, part)| part).sum::<u128>() / one;
+    }
+    u32::try_from(chance.min(one)).unwrap_or(ONE.0)
+}
+
+/// The chances of 0, 1, ... votes in so many draws, billionths.
+fn votes(draws: usize, chance: u128) -> Vec<u128> {
+    let one = u128::from(ONE.0);
+    let mut parts = vec![one];
+    for _ in 0..draws {
+        let mut next = vec![0_u128; parts.len() + 1];
+        for (votes, part) in parts.iter().enumerate() {
+            next[votes] += part * (one - chance) / one;
+            next[votes + 1] += part * chance / one;
+        }
+        parts = next;
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +132,19 @@ mod tests {
         assert_eq!(detection(33, 100, 33, 100) / 1_000_000, 959);
         assert_eq!(detection(3, 3, 7, 7), ONE.0);
         assert_eq!(detection(0, 3, 0, 7), 0);
+    }
+
+    #[test]
+    fn asks_are_held_as_often_as_the_decision_says() {
+        // docs/decisions/0018, "A kept range", of two asks: a fifth of the stake lies, a third does, 80 % and 70 % are up.
+        let lost = |signs: u32| {
+            let fails = u128::from(ONE.0 - held(signs));
+            fails * fails / u128::from(ONE.0)
+        };
+        assert_eq!(lost(200_000_000) / 10_000_000, 93);
+        assert_eq!(lost(333_333_333) / 10_000_000, 63);
+        assert!(lost(800_000_000) < 10_000 && lost(700_000_000) < 1_100_000);
+        assert_eq!((held(0), held(ONE.0)), (0, ONE.0));
     }
 
     #[test]

@@ -9,13 +9,14 @@ use tilth_client::{
     mates::Part,
 };
 use tilth_contracts::{
-    AuditOutcome, AuditState, Audits, RangeState, SeatState, SoloRandomness, WaitingEntry,
+    AuditOutcome, AuditState, Audits, HoldAsk, Keep, RangeState, SeatState, SoloRandomness,
+    WaitingEntry,
     bindings::{audits::IAudits::Case, replicas::IReplicas::Pair},
 };
 use tilth_protocol::{JobId, Leaf, RangeId};
 use tilth_verification::{arithmetic::Share, audit::positions, replica::Found};
 
-use super::public::Public;
+use super::{mind::Service, public::Public};
 use crate::{
     farm::{Farm, FarmError},
     random::Random,
@@ -41,6 +42,10 @@ pub enum What {
     Audit(RangeId),
     /// The same for its machine of replicas.
     Mate(RangeId),
+    /// The same for its machine of kept ranges.
+    Hold(RangeId),
+    /// What is left of a deposit.
+    Close(JobId),
     /// A place on the line of a replicated job, or off it.
     Line(JobId),
     /// A claim.
@@ -117,6 +122,8 @@ pub struct Scene {
     pub refused: BTreeSet<(Address, Address)>,
     /// Providers who do not serve outputs.
     pub keeps_outputs: BTreeMap<Address, bool>,
+    /// Providers, and to which holders they serve what their kept ranges have made.
+    pub serves_holders: BTreeMap<Address, Service>,
     /// Counts changes of the chain's state, by transactions or by blocks that are taken back.
     pub version: u64,
     /// Counts how often news of blocks came later than these: then the same state may say more.
@@ -128,6 +135,10 @@ pub struct Scene {
     pub(super) beacons: BTreeMap<u64, (u64, B256, u8)>,
     pub(super) pairs: BTreeMap<RangeId, (u64, Part, Pair)>,
     pub(super) entries: BTreeMap<(JobId, u32), (u64, WaitingEntry)>,
+    pub(super) asks: BTreeMap<RangeId, (u64, HoldAsk)>,
+    pub(super) keeps: BTreeMap<JobId, (u64, Keep, u128)>,
+    /// By the beacon's round.
+    pub(super) named: BTreeMap<RangeId, (u64, Vec<u32>)>,
 }
 
 impl Scene {
@@ -145,6 +156,7 @@ impl Scene {
             serves_auditors: BTreeMap::new(),
             refused: BTreeSet::new(),
             keeps_outputs: BTreeMap::new(),
+            serves_holders: BTreeMap::new(),
             version: 0,
             news: 0,
             reach: 0,
@@ -153,6 +165,9 @@ impl Scene {
             beacons: BTreeMap::new(),
             pairs: BTreeMap::new(),
             entries: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            keeps: BTreeMap::new(),
+            named: BTreeMap::new(),
         }
     }
 
@@ -165,6 +180,9 @@ impl Scene {
         self.beacons.clear();
         self.pairs.clear();
         self.entries.clear();
+        self.asks.clear();
+        self.keeps.clear();
+        self.named.clear();
         let waiting = undone.chain(self.pool.drain(..)).collect();
         self.pool = waiting;
     }

@@ -27,6 +27,11 @@ pub fn leaves(job: JobId, from: u32, count: u32) -> Vec<Leaf> {
     (from..from.saturating_add(count)).map(|index| leaf(job, index)).collect()
 }
 
+/// Size of what so many tasks have made, MiB: four tasks a MiB, and what says so.
+pub fn mib(count: u32) -> u32 {
+    1 + count / 4
+}
+
 /// Units of some leaves.
 pub fn units(leaves: &[Leaf]) -> u64 {
     leaves.iter().map(|leaf| leaf.units).fold(0, u64::saturating_add)

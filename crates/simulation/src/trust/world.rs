@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256, keccak256};
+use alloy_sol_types::SolCall;
 use tilth_client::audit::Millis;
 use tilth_contracts::{Auditors, JobBook};
 use tilth_verification::arithmetic::{ONE, Share};
 
 use super::{
     auditor::Auditor,
-    cast::{Cast, Side, terms},
+    cast::{Cast, Side},
     client::Client,
     mind::{Proposer, Stranger},
+    opening,
     oracle::Oracle,
     provider::Provider,
     scene::{Actor, Scene, Tx},
@@ -102,6 +104,7 @@ impl World {
             let call = Auditors::joinCall { node: who, stake: plan.stake };
             let number = scene.farm.send(who, at.auditors, &call)?.0;
             oracle.meet(who, plan.side, plan.stake);
+            oracle.keeps.meet(who, plan.mind.holds(), plan.stake);
             let name = (who, number, plan.side);
             auditors.push(Auditor::new(Actor::Auditor(n), name, plan.skew, plan.mind));
         }
@@ -123,19 +126,7 @@ impl World {
         let trace = keccak256(scene.random.next_u64().to_be_bytes());
         let mut clients = Vec::new();
         for (n, plan) in cast.clients.into_iter().enumerate() {
-            let who = address(CLIENT, n);
-            let terms = terms(&plan, scene.farm.now);
-            let cap = terms.price.to::<u128>() * u128::from(terms.unitCap);
-            let funds = cap * u128::from(plan.tasks) * if plan.replicated { 2 } else { 1 };
-            scene.farm.fund(who, funds)?;
-            oracle.meet(who, plan.side, funds);
-            let logs = scene.farm.send(who, at.job_book, &JobBook::openCall { terms, funds })?.1;
-            logs.iter().for_each(|log| scene.public.read(&at, log));
-            let me = Actor::Client(n);
-            let client = Client::new(me, (who, plan.side), plan.skew, plan.mind, &mut scene);
-            let strangers = providers.iter().filter(|provider| !client.serves(provider.who));
-            scene.refused.extend(strangers.map(|provider| (who, provider.who)));
-            clients.push(client);
+            clients.push(opening::come(n, plan, &providers, &mut scene, &mut oracle)?);
         }
         let (proposer, stranger, made) = (cast.proposer, cast.stranger, VecDeque::new());
         scene.reach = proposer.reach();
@@ -299,10 +290,12 @@ impl World {
         }
         self.trace = keccak256(parts.concat());
         let at = *scene.farm.addresses();
+        let acknowledged = tx.call == JobBook::acknowledgeCall::SIGNATURE;
         for log in &receipt.logs {
             scene.public.read(&at, log);
             self.oracle.read(log, scene);
             self.oracle.read_pairs(log, time, scene);
+            self.oracle.read_keeps(log, (time, acknowledged), scene);
         }
         match tx.by {
             Actor::Client(n) => self.clients[n].done(tx, receipt, scene),

@@ -1,0 +1,279 @@
+//! What everybody does about kept ranges: the machine of `tilth_client::holding`, fed from the chain's logs under a clock
+//! of the party's own, and what it asks for.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use alloy_primitives::{Address, aliases::U96};
+use alloy_sol_types::SolError;
+use tilth_client::{
+    audit::Millis,
+    holding::{Effect, Event, Machine, Part, Party, Rules, Standing},
+};
+use tilth_contracts::{HoldPrices, HoldState, Holders};
+use tilth_protocol::RangeId;
+
+use super::{
+    duty::{POKE_AFTER, SPREAD},
+    mind::Conduct,
+    scene::{Actor, Scene, Tx, What},
+    workload,
+};
+use crate::farm::{FarmError, Receipt};
+
+/// So long a client gives a provider to ask for holders itself, milliseconds.
+const ASK_AFTER: Millis = 600_000;
+/// Milliseconds to fetch a MiB, and until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
+const MIB_TIME: Millis = 1_000;
+const FETCH_FAILS: Millis = 120_000;
+
+/// A party's machine and all that it needs to be told.
+#[derive(Debug)]
+pub struct Holding {
+    rules: Rules,
+    machine: Machine,
+    me: Actor,
+    who: Address,
+    /// An auditor's.
+    conduct: Conduct,
+    /// Whether it asks for holders.
+    asks: bool,
+    /// What is added to the true time to get this party's, milliseconds.
+    skew: i64,
+    /// Events of the log that it has taken in.
+    read: usize,
+    caught_up: bool,
+    /// What ends later, by the true time.
+    later: Vec<(Millis, Event)>,
+    shown: BTreeMap<RangeId, Standing>,
+}
+
+impl Holding {
+    /// Of a party that has heard nothing, and fills up no deposit.
+    pub fn new(party: Party, (me, who): (Actor, Address), skew: i64) -> Self {
+        let rules = Rules {
+            party,
+            name: who.into_word(),
+            spread: SPREAD,
+            poke_after: POKE_AFTER,
+            ask_after: ASK_AFTER,
+            most: 0,
+        };
+        Self {
+            rules,
+            machine: Machine::new(rules),
+            me,
+            who,
+            conduct: Conduct::Fetches,
+            asks: true,
+            skew,
+            read: 0,
+            caught_up: false,
+            later: Vec::new(),
+            shown: BTreeMap::new(),
+        }
+    }
+
+    /// The same of a client that fills its deposit up to so much, base units.
+    #[must_use]
+    pub fn up_to(mut self, most: u128) -> Self {
+        self.rules.most = most;
+        self.machine = Machine::new(self.rules);
+        self
+    }
+
+    /// The same of an auditor that behaves so.
+    #[must_use]
+    pub fn conducted(mut self, conduct: Conduct) -> Self {
+        self.conduct = conduct;
+        self
+    }
+
+    /// The same of a provider that asks for holders, or does not.
+    #[must_use]
+    pub fn asking(mut self, asks: bool) -> Self {
+        self.asks = asks;
+        self
+    }
+
+    /// Starts again with nothing in mind.
+    pub fn restart(&mut self) {
+        self.machine = Machine::new(self.rules);
+        (self.read, self.caught_up) = (0, false);
+        self.later.clear();
+    }
+
+    /// Reads the log to its end and does what is due.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn act(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
+        if self.conduct == Conduct::Absent {
+            return Ok(());
+        }
+        // A client's machine knows of no jobs but its client's.
+        let of = (self.rules.party == Party::Client).then_some(self.who);
+        let heard = scene.public.holds.iter().skip(self.read);
+        let mut events: Vec<Event> = heard
+            .filter(|(job, _)| {
+                let client = scene.public.jobs.get(job).map(|facts| facts.client);
+                of.is_none() || of == client
+            })
+            .map(|(_, event)| event.clone())
+            .collect();
+        self.read = scene.public.holds.len();
+        if !std::mem::replace(&mut self.caught_up, true) {
+            events.push(Event::CaughtUp { head: scene.farm.block });
+        }
+        let now = scene.now;
+        let ended = self.later.extract_if(.., |(at, _)| *at <= now);
+        events.extend(ended.map(|(_, event)| event));
+        if self.machine.next_wake().is_some_and(|wake| wake <= self.local(now)) {
+            events.push(Event::Tick);
+        }
+        self.tell(events, scene)
+    }
+
+    /// When it acts next without news, by the true time.
+    pub fn due(&self) -> Option<Millis> {
+        let wake = self.machine.next_wake().map(|wake| wake.saturating_add_signed(-self.skew));
+        self.later.iter().map(|(at, _)| *at).chain(wake).min()
+    }
+
+    /// A transaction of its has ended.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn done(&mut self, tx: &Tx, receipt: &Receipt, scene: &mut Scene) -> Result<(), FarmError> {
+        let event = match tx.what {
+            What::Hold(range) => Event::Ended { range, done: receipt.success },
+            What::Close(_) => {
+                // Where nothing is left, there is nothing more to do.
+                let nothing = receipt.output.starts_with(&Holders::NothingFree::SELECTOR);
+                Event::Closed { done: receipt.success || nothing }
+            }
+            _ => return Ok(()),
+        };
+        self.tell(vec![event], scene)
+    }
+
+    /// Whether it would lose something if it did not come back.
+    pub fn is_at_stake(&self) -> bool {
+        self.machine.at_stake() != 0
+    }
+
+    /// Whether, as far as it has seen, holders let a range be paid.
+    pub fn may_be_paid(&self, range: RangeId) -> bool {
+        let standing = self.shown.get(&range);
+        matches!(standing, Some(Standing::Waived | Standing::Over(HoldState::Held)))
+    }
+
+    fn local(&self, now: Millis) -> Millis {
+        now.saturating_add_signed(self.skew)
+    }
+
+    /// Takes events in, and does what they ask for.
+    fn tell(&mut self, events: Vec<Event>, scene: &mut Scene) -> Result<(), FarmError> {
+        let mut queue = VecDeque::from(events);
+        while let Some(event) = queue.pop_front() {
+            for effect in self.machine.step(event, self.local(scene.now)) {
+                queue.extend(self.perform(effect, scene)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has ended at once. All else ends with a transaction, or later, or never.
+    fn perform(&mut self, effect: Effect, scene: &mut Scene) -> Result<Option<Event>, FarmError> {
+        match effect {
+            Effect::Look { range } => {
+                let local = self.local(scene.now);
+                let view = Some(Box::new(scene.look_at_ask(range, self.rules.party, local)?));
+                Ok(Some(Event::Looked { range, view }))
+            }
+            Effect::Show { range, standing } => {
+                self.shown.insert(range, standing);
+                Ok(None)
+            }
+            Effect::Size { range, part } => {
+                Ok(Some(Event::Sized { range, part, mib: workload::mib(part.count) }))
+            }
+            Effect::Fetch { range, part, mib, .. } => self.fetch(range, (part, mib), scene),
+            Effect::Sign { range, part, draw } => self.sign(range, (part, draw), scene),
+            // Silence: the machine waits for an end that does not come.
+            Effect::Ask { .. } if !self.asks => Ok(None),
+            Effect::Fund { range, amount } => self.fund(range, amount, scene).map(|()| None),
+            Effect::Close => {
+                self.close(scene);
+                Ok(None)
+            }
+            other => {
+                scene.send_about_ask(self.me, self.who, &other);
+                Ok(None)
+            }
+        }
+    }
+
+    /// As a holder: what it asks for is there after a while, or an attempt fails.
+    fn fetch(
+        &mut self,
+        range: RangeId,
+        (part, mib): (Part, u32),
+        scene: &mut Scene,
+    ) -> Result<Option<Event>, FarmError> {
+        let Party::Auditor(us) = self.rules.party else { return Ok(None) };
+        if self.conduct == Conduct::Lies {
+            return Ok(Some(Event::Fetched { range, part }));
+        }
+        let is_no_larger = workload::mib(part.count) <= mib;
+        let ended = if is_no_larger && scene.serves_holder(range, us)? {
+            (scene.now + MIB_TIME * u64::from(mib), Event::Fetched { range, part })
+        } else {
+            (scene.now + FETCH_FAILS, Event::Ended { range, done: false })
+        };
+        self.later.push(ended);
+        Ok(None)
+    }
+
+    /// As the real one, it looks once more before.
+    fn sign(
+        &self,
+        range: RangeId,
+        (part, draw): (Part, u8),
+        scene: &mut Scene,
+    ) -> Result<Option<Event>, FarmError> {
+        let local = self.local(scene.now);
+        let seen = scene.look_at_ask(range, self.rules.party, local)?;
+        if seen.state != HoldState::Open || seen.part != part {
+            return Ok(Some(Event::Ended { range, done: true }));
+        }
+        let call = Holders::holdCall { jobId: range.job.0, seq: range.seq, draw_: draw };
+        let holders = scene.farm.addresses().holders;
+        scene.send(self.me, self.who, holders, &call, What::Hold(range));
+        Ok(None)
+    }
+
+    /// As a client: the prices of a job stay what they are.
+    fn fund(&self, range: RangeId, amount: u128, scene: &mut Scene) -> Result<(), FarmError> {
+        let (holders, job) = (scene.farm.addresses().holders, range.job.0);
+        let keep = scene.farm.read(holders, &Holders::keptCall { jobId: job })?;
+        let prices = HoldPrices {
+            maxMib: keep.maxMib,
+            perMib: keep.perMib,
+            perMibDay: keep.perMibDay,
+            keepSeconds: keep.keepSeconds,
+        };
+        let amount = U96::saturating_from(amount);
+        let call = Holders::fundCall { jobId: job, prices, amount };
+        scene.send(self.me, self.who, holders, &call, What::Hold(range));
+        Ok(())
+    }
+
+    fn close(&self, scene: &mut Scene) {
+        let mut jobs = scene.public.jobs.iter();
+        let found = jobs.find(|(_, facts)| facts.client == self.who && facts.terms.kept);
+        let Some(job) = found.map(|(job, _)| *job) else { return };
+        let holders = scene.farm.addresses().holders;
+        let call = Holders::closeCall { jobId: job.0 };
+        scene.send(self.me, self.who, holders, &call, What::Close(job));
+    }
+}
