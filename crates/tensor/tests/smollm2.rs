@@ -1,8 +1,9 @@
-//! A published model: SmolLM2-135M-Instruct, from the file that `cargo xtask models` fetches.
+//! A published model: SmolLM2-135M-Instruct, from the file that `cargo xtask models` fetches. `TILTH_MODELS` names its
+//! folder, as it does in `cargo xtask test`.
 #![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tilth_tensor::blob::Blob;
@@ -29,10 +30,12 @@ const TEMPLATED: [u32; 31] = [
 ];
 
 #[test]
-#[ignore = "needs a model of 98 MB: cargo xtask models, then cargo nextest run -p tilth-tensor --run-ignored only -E 'binary(smollm2)'"]
 fn answers_the_same_on_every_kernel() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = path.join("../../target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let Some(models) = std::env::var_os("TILTH_MODELS").map(PathBuf::from) else {
+        eprintln!("SKIPPED: TILTH_MODELS does not name a folder made by `cargo xtask models`");
+        return;
+    };
+    let path = models.join("SmolLM2-135M-Instruct.Q4_1.gguf");
     let file = std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask models", path.display()));
     let mut blob = vec![];
