@@ -84,7 +84,7 @@ fn reference_python(folder: &Path) -> anyhow::Result<String> {
 
 /// Fetches the models and computes what the tests compare with, again where its script has changed; returns the
 /// folder.
-pub fn prepare() -> anyhow::Result<PathBuf> {
+fn prepare() -> anyhow::Result<PathBuf> {
     let folder = fetch()?;
     let place = folder.join("minilm-reference.json");
     // Written last: what was cut short, or made by another script or of other packages, is made again.
