@@ -38,9 +38,11 @@ const MODELS: &[Model] = &[
     },
 ];
 
-/// What computes the embeddings that ours are compared with.
-const REFERENCE: &str = "crates/tensor/tests/minilm.py";
-/// Its packages, in the versions that it was written for.
+/// What computes tokens and embeddings that ours are compared with: scripts of the tests, and the models they take. Of
+/// `minilm.py` comes `minilm-reference.json`.
+const REFERENCES: &[(&str, &str)] =
+    &[("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"), ("minilm", "all-minilm-l6-v2")];
+/// Their packages, in the versions that they were written for.
 const PACKAGES: &[&str] = &["numpy==2.4.6", "tokenizers==0.23.3", "safetensors==0.8.0"];
 
 /// Where the tests look for them; the folder is made by `cargo xtask models`.
@@ -77,32 +79,38 @@ fn download(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Python with what the reference is computed by.
+/// Python with what the references are computed by.
 fn reference_python(folder: &Path) -> anyhow::Result<String> {
     environment(folder, "reference", PACKAGES)
 }
 
-/// Fetches the models and computes what the tests compare with, again where its script has changed; returns the
-/// folder.
+/// Fetches the models and computes what the tests compare with; returns the folder.
 fn prepare() -> anyhow::Result<PathBuf> {
     let folder = fetch()?;
-    let place = folder.join("minilm-reference.json");
+    for (name, model) in REFERENCES {
+        compute(&folder, name, model)?;
+    }
+    Ok(folder)
+}
+
+/// Computes a reference, again where its script has changed.
+fn compute(folder: &Path, name: &str, model: &str) -> anyhow::Result<()> {
+    let place = folder.join(format!("{name}-reference.json"));
     // Written last: what was cut short, or made by another script or of other packages, is made again.
-    let made = folder.join("minilm-reference.made");
-    let script = root().join(REFERENCE);
+    let made = folder.join(format!("{name}-reference.made"));
+    let script = root().join(format!("crates/tensor/tests/{name}.py"));
     let wanted = format!("{}\n{}", PACKAGES.join("\n"), fs::read_to_string(&script)?);
     if place.exists() && fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
-        return Ok(folder);
+        return Ok(());
     }
-    step("reference embeddings");
-    let python = reference_python(&folder)?;
+    step(&format!("reference: {name}"));
+    let python = reference_python(folder)?;
     let script = script.display().to_string();
-    let model = folder.join("all-minilm-l6-v2").display().to_string();
-    let partial = folder.join("minilm-reference.partial");
+    let model = folder.join(model).display().to_string();
+    let partial = folder.join(format!("{name}-reference.partial"));
     run(&python, &[&script, &model, &partial.display().to_string()])?;
     fs::rename(&partial, &place).with_context(|| format!("{}", place.display()))?;
-    fs::write(made, wanted)?;
-    Ok(folder)
+    Ok(fs::write(made, wanted)?)
 }
 
 /// `cargo xtask models`: what [`prepare`] does, and how the tests are told of it.
