@@ -53,14 +53,14 @@ pub async fn up(common: Common, args: Up) -> Ended {
     };
     let gateway = crate::gateway::beside(devnet.dir(), devnet.network(), &args.on_sale).await?;
     let url = gateway.as_ref().map(|gateway| format!("http://{}/v1", gateway.gateway.address()));
+    let monitor = gateway.as_ref().and_then(|gateway| gateway.monitor);
+    let monitor = monitor.map(|address| format!("http://{address}"));
     if common.json {
-        say_json(&devnet, url.as_deref())?;
+        say_json(&devnet, url.as_deref(), monitor.as_deref())?;
     } else {
         say(&devnet, url.as_deref());
-        if let Some(address) = gateway.as_ref().and_then(|gateway| gateway.monitor) {
-            println!(
-                "gateway's health and metrics: http://{address}/ready  http://{address}/metrics"
-            );
+        if let Some(monitor) = &monitor {
+            println!("gateway's health and metrics: {monitor}/ready  {monitor}/metrics");
         }
     }
     let failed = async {
@@ -144,7 +144,11 @@ fn no_key(chain_id: u64) -> Problem {
     )
 }
 
-fn say_json(devnet: &Devnet, gateway: Option<&str>) -> Result<(), Problem> {
+fn say_json(
+    devnet: &Devnet,
+    gateway: Option<&str>,
+    gateway_monitor: Option<&str>,
+) -> Result<(), Problem> {
     let network = devnet.network();
     let accounts: Vec<_> = devnet
         .accounts()
@@ -160,6 +164,7 @@ fn say_json(devnet: &Devnet, gateway: Option<&str>) -> Result<(), Problem> {
         "auditors": devnet.auditors().len(),
         "accounts": accounts,
         "gateway": gateway,
+        "gateway-monitor": gateway_monitor,
     }))
 }
 

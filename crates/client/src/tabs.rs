@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, U256},
     rpc::types::Filter,
     sol_types::SolEvent,
 };
@@ -211,6 +211,32 @@ pub async fn provider_of(
     }
     let number = link.read(registry, Registry::providerCall { owner }).await?.number;
     Ok((number != 0).then_some(number))
+}
+
+/// Whether the provider with this number has this node, or had it before its owner took another one.
+///
+/// # Errors
+/// Those of [`Link`].
+pub async fn had_node(
+    link: &Link,
+    first_block: u64,
+    number: u32,
+    node: Address,
+) -> Result<bool, ChainError> {
+    let filter = Filter::new().address(link.addresses().registry);
+    let begun = filter.clone().event_signature(Registry::ProviderRegistered::SIGNATURE_HASH);
+    for log in link.scan(&begun.topic2(U256::from(number)), first_block).await? {
+        let [_, owner, _, first] = log.topics() else { continue };
+        if Address::from_word(*first) == node {
+            return Ok(true);
+        }
+        let changed = filter.clone().event_signature(Registry::NodeChanged::SIGNATURE_HASH);
+        let changed = changed.topic1(*owner).topic2(node.into_word());
+        if !link.scan(&changed, first_block).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
-//! A published model: SmolLM2-135M-Instruct, from the file that `cargo xtask models` fetches.
+//! A published model: SmolLM2-135M-Instruct, from the file that `cargo xtask models` fetches, and its tokens
+//! against what Hugging Face's tokenizers make of the same vocabulary (`smollm2.py`). `TILTH_MODELS` names the folder, as
+//! it does in `cargo xtask test`.
 #![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tilth_tensor::blob::Blob;
 use tilth_tensor::chat::{Message, Template};
 use tilth_tensor::engine::{Engine, Limits, Request};
-use tilth_tensor::import::{self, Quantiser};
+use tilth_tensor::import::{self, Gguf, Quantiser};
 use tilth_tensor::int1::sampling::Sampling;
 use tilth_tensor::kernels::{Kernels, scalar};
 use tilth_tensor::matrix::Machine;
@@ -16,6 +19,7 @@ use tilth_tensor::model::Model;
 use tilth_tensor::tokenizer::{Tokenizer, Vocabulary};
 use tilth_tensor::workers::Workers;
 
+const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// The id of the imported blob: importing gives the same bytes everywhere.
 const BLOB: &str = "e74bd4bdf5c9d1ab9e0661da1caf76d974574c22db57053b0cb66c90e93baf77";
 /// What it answers, greedily.
@@ -28,13 +32,46 @@ const TEMPLATED: [u32; 31] = [
     19712, 8182, 2, 198, 1, 4093, 198, 19556, 2, 198, 1, 520, 9531, 198,
 ];
 
+#[derive(Deserialize)]
+struct Sampled {
+    text: String,
+    tokens: Vec<u32>,
+}
+
+/// The folder with the model; `None`, said aloud, where there is none.
+fn models() -> Option<PathBuf> {
+    let models = std::env::var_os("TILTH_MODELS").map(PathBuf::from);
+    if models.is_none() {
+        eprintln!("SKIPPED: TILTH_MODELS does not name a folder made by `cargo xtask models`");
+    }
+    models
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask models", path.display()))
+}
+
 #[test]
-#[ignore = "needs a model of 98 MB: cargo xtask models, then cargo nextest run -p tilth-tensor --run-ignored only -E 'binary(smollm2)'"]
+fn tokens_are_the_reference_s() {
+    let Some(models) = models() else { return };
+    let reference = read(&models.join("smollm2-reference.json"));
+    let reference: Vec<Sampled> = serde_json::from_slice(&reference).unwrap();
+    let file = read(&models.join(FILE));
+    let tokenizer = Tokenizer::new(&Gguf::parse(&file).unwrap().vocabulary().unwrap()).unwrap();
+    let mut count = 0;
+    for Sampled { text, tokens } in &reference {
+        assert_eq!(&tokenizer.encode(text).unwrap(), tokens, "{text:?}");
+        count += tokens.len();
+    }
+    println!("{count} tokens of {} texts", reference.len());
+    assert!(count > 200_000, "{count}");
+}
+
+#[test]
 fn answers_the_same_on_every_kernel() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = path.join("../../target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let file = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask models", path.display()));
+    let Some(models) = models() else { return };
+    let file = read(&models.join(FILE));
     let mut blob = vec![];
     let (id, _) = import::gguf(&file, Quantiser::default(), &mut blob).unwrap();
     assert_eq!(id.to_string(), BLOB);

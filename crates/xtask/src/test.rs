@@ -2,7 +2,7 @@
 //! with the Rust tests so that a log closes with the test runner's summary.
 
 use crate::{
-    artifacts, gpu, guests,
+    artifacts, gpu, guests, models,
     run::{beside, root, run, run_in, step},
     setup, tidy,
 };
@@ -14,9 +14,10 @@ pub const WORKSPACE: &[&str] = &["--workspace", "--release"];
 const TESTED: &[&str] = &["--lib", "--bins", "--tests"];
 
 pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
-    let mut golden = None;
+    let (mut golden, mut published) = (None, None);
     if !rust_only {
         setup::all()?;
+        published = models::for_tests()?;
         step("structure");
         tidy::run()?;
         run("cargo", &["fmt", "--all", "--check"])?;
@@ -39,7 +40,9 @@ pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
     args.extend(WORKSPACE);
     args.extend(TESTED);
     args.extend(nextest.iter().map(String::as_str));
-    run_in(&root(), "cargo", &args, required.as_ref().map_or(&[], |env| &env[..]))
+    let published = published.as_ref().map(|(variable, folder)| (*variable, folder.as_str()));
+    let env: Vec<(&str, &str)> = required.into_iter().flatten().chain(published).collect();
+    run_in(&root(), "cargo", &args, &env)
 }
 
 fn lint() -> anyhow::Result<()> {

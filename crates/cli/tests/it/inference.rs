@@ -10,6 +10,7 @@ use tilth_protocol::infer::{Form, Receipt, SignedReceipt};
 
 use crate::{
     net::{Net, eventually, repository, tilth},
+    running::http,
     shop::{Reply, Shop, model, model_workers, question, signal},
 };
 
@@ -296,8 +297,16 @@ fn kills_lose_no_charge() {
         assert_eq!(shop.ask(&key, &question(10)).status, 200);
     }
     let before = shop.net.json(&["gateway", "key", "ls"])[0].clone();
+    // Where it is watched is told, whichever port that is; and that it is watched nowhere.
+    let monitor = shop.net.about["gateway-monitor"].as_str().unwrap().to_owned();
+    eventually("the gateway says how many answers there were", || {
+        let (status, said) = http(&monitor, "GET", "/metrics", "");
+        assert_eq!(status, 200, "{said}");
+        said.lines().any(|line| line == "tilth_gateway_answers_total 3").then_some(())
+    });
     shop.net.kill();
     shop.reopen(1);
+    assert_eq!(shop.net.about.get("gateway-monitor"), Some(&Value::Null));
     let after = shop.net.json(&["gateway", "key", "ls"])[0].clone();
     assert_eq!((&after["spent"], &after["answers"]), (&before["spent"], &json!(3)), "{after}");
     let answered = eventually("the model is on sale again", || {

@@ -78,6 +78,7 @@ impl Shop {
     fn selling(providers: u16, folder: tempfile::TempDir, encoder: Option<PathBuf>) -> Self {
         let model = model(folder.path());
         let mut options = vec!["--gateway", "127.0.0.1:0", "--model", model.to_str().unwrap()];
+        options.extend(["--gateway-monitor", "127.0.0.1:0"]);
         if let Some(encoder) = &encoder {
             options.extend(["--model", encoder.to_str().unwrap()]);
         }
@@ -85,7 +86,7 @@ impl Shop {
         Self { net, model, encoder, _folder: folder }
     }
 
-    /// Starts the network again in its folder.
+    /// Starts the network again in its folder, without a gateway's monitor.
     pub fn reopen(&mut self, providers: u16) {
         let path = self.model.to_str().unwrap().to_owned();
         self.net.up(providers, &["--model", &path, "--gateway", "127.0.0.1:0"]);

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy::{
-    primitives::{Address, U256},
-    rpc::types::Filter,
-};
+use alloy::primitives::Address;
 use tilth_client::{ChainError, Link, tabs};
 use tracing::{debug, warn};
 
@@ -14,11 +11,6 @@ use crate::tab::{Known, Numbered};
 
 /// Blocks farther than this below the head are not replaced.
 const DEEP: u64 = 256;
-/// What the Registry says of a new provider: its owner, number and node are indexed.
-pub(super) const REGISTERED: &str =
-    "ProviderRegistered(address,uint32,address,uint16,(uint64,uint32,uint32,bytes8),uint128)";
-/// What it says when an owner takes another node: both are indexed.
-pub(super) const CHANGED: &str = "NodeChanged(address,address)";
 
 /// What is new about the numbers of these nodes' providers, as far as the chain says it: until it is away, which is
 /// told as well. One that it will not say keeps nobody else from being paid, or from being refused.
@@ -90,33 +82,11 @@ async fn number_of(
     // Only if they differ all of the chain's events are looked through.
     if let Some(number) = before
         && now != before
-        && had(link, first_block, number, node).await?
+        && tabs::had_node(link, first_block, number, node).await?
     {
         return Ok(before);
     }
     Ok(now)
-}
-
-/// Whether the provider with this number has this node, or had it.
-async fn had(
-    link: &Link,
-    first_block: u64,
-    number: u32,
-    node: Address,
-) -> Result<bool, ChainError> {
-    let said = Filter::new().address(link.addresses().registry);
-    let registered = said.clone().event(REGISTERED).topic2(U256::from(number));
-    for log in link.scan(&registered, first_block).await? {
-        let [_, owner, _, first] = log.topics() else { continue };
-        if Address::from_word(*first) == node {
-            return Ok(true);
-        }
-        let changed = said.clone().event(CHANGED).topic1(*owner).topic2(node.into_word());
-        if !link.scan(&changed, first_block).await?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

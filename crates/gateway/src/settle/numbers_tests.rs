@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use alloy::{
-    primitives::{B256, hex},
+    primitives::{B256, U256, hex},
     sol_types::{SolCall as _, SolEvent as _},
 };
 use serde_json::{Value, json};
@@ -145,12 +145,6 @@ impl Scene {
         assert_eq!(self.books.owed().unwrap()[0].provider, number);
         (number, known.young.get(&NODE).copied())
     }
-}
-
-#[test]
-fn the_events_are_those_of_the_contract() {
-    assert_eq!(REGISTERED, Nodes::ProviderRegistered::SIGNATURE);
-    assert_eq!(CHANGED, Nodes::NodeChanged::SIGNATURE);
 }
 
 #[tokio::test]

