@@ -79,6 +79,79 @@ proptest! {
     }
 }
 
+/// What a run that is made for the sake of certain kernels names, so that it cannot pass without them.
+#[test]
+fn required_kernels_are_there() {
+    let here: Vec<&str> = Kernels::available().iter().map(|kernels| kernels.name).collect();
+    let required = std::env::var("TILTH_REQUIRE_KERNELS").unwrap_or_default();
+    for name in required.split_whitespace() {
+        assert!(here.contains(&name), "{name} is required and not among {here:?}");
+    }
+}
+
+/// One of the edges, another from index to index.
+fn edge<T: Copy>(edges: &[T], stream: u32, index: usize) -> T {
+    let word = (index as u32 ^ stream << 24).wrapping_mul(0x9e37_79b1);
+    let word = (word ^ word >> 15).wrapping_mul(0x85eb_ca6b);
+    edges[(word >> 16) as usize % edges.len()]
+}
+
+fn edges(edges: &[i16], stream: u32, count: usize) -> Vec<u32> {
+    let half = |i| u32::from(edge(edges, stream, i).cast_unsigned());
+    (0..count).map(|i| half(2 * i) | half(2 * i + 1) << 16).collect()
+}
+
+/// Few enough steps for an interpreter, which has instructions that this machine does not have.
+#[test]
+fn small_products_at_the_edges_are_the_reference_s() {
+    let weights: [&[i8]; 3] = [&[127], &[-127], &[-127, -126, -65, -1, 0, 1, 64, 126, 127]];
+    let numbers: [&[i16]; 3] = [&[32_639], &[-32_639], &[-32_639, -257, -1, 0, 1, 256, 32_639]];
+    let scales = [0u16, 1, 255, 256, 32_767, 32_768, 65_535];
+    for groups in [1, 3] {
+        for (weights, numbers) in weights.iter().flat_map(|w| numbers.iter().map(move |n| (w, n))) {
+            let mut tile: Vec<u8> =
+                (0..groups * GROUP_BYTES).map(|i| edge(weights, 0, i).cast_unsigned()).collect();
+            for (g, group) in tile.chunks_mut(GROUP_BYTES).enumerate() {
+                for (row, scale) in group[..2 * TILE].chunks_mut(2).enumerate() {
+                    scale.copy_from_slice(&edge(&scales, 1, TILE * g + row).to_le_bytes());
+                }
+            }
+            let vectors: [Vec<u32>; WIDE] =
+                std::array::from_fn(|k| edges(numbers, 2 + k as u32, groups * PAIRS));
+            let vectors = vectors.each_ref().map(Vec::as_slice);
+            let expected = vectors.map(|vector| (scalar::KERNELS.dot)(&tile, vector));
+            for kernels in others() {
+                assert_eq!((kernels.dot_wide)(&tile, vectors), expected, "{}", kernels.name);
+                assert_eq!((kernels.dot)(&tile, vectors[0]), expected[0], "{}", kernels.name);
+            }
+        }
+    }
+}
+
+/// As above; the widths end in each of the pieces that kernels take a row in.
+#[test]
+fn small_attention_at_the_edges_is_the_reference_s() {
+    let large = (1u32 << 22) - 1;
+    for width in [2, 12, 58, 130] {
+        let keys: Vec<i16> =
+            (0..PAGE * width).map(|i| edge(&[-4_095, -1, 0, 1, 4_095], 0, i)).collect();
+        let values: Vec<i16> =
+            (0..PAGE * width).map(|i| edge(&[-8_191, -1, 0, 1, 8_191], 1, i)).collect();
+        let query = edges(&[-4_095, -1, 0, 1, 4_095], 2, width / 2);
+        let weights: [u32; PAGE] =
+            std::array::from_fn(|i| edge(&[0, 1, 2_047, 2_048, large], 3, i));
+        let expected = (scalar::KERNELS.scores)(&keys, &query);
+        let mut mixed = vec![-5i64; width];
+        (scalar::KERNELS.mix)(&values, &weights, &mut mixed);
+        for kernels in others() {
+            assert_eq!((kernels.scores)(&keys, &query), expected, "{width}, {}", kernels.name);
+            let mut ours = vec![-5i64; width];
+            (kernels.mix)(&values, &weights, &mut ours);
+            assert_eq!(ours, mixed, "{width}, {}", kernels.name);
+        }
+    }
+}
+
 /// The sums at the very edge of what the specification's proofs allow.
 #[test]
 fn extremes_do_not_overflow() {

@@ -1,6 +1,7 @@
 //! The project's machinery. `cargo xtask test` sets up this machine and runs every test; `.ci/run`
 //! calls the same command.
 
+mod arm;
 mod artifacts;
 mod bench;
 mod ethereum;
@@ -57,6 +58,8 @@ enum Task {
     },
     /// Run the tests of GPU programs on this machine's best device and measure the path tracer on it.
     Gpu,
+    /// Run the tests of the kernels for 64-bit ARM, under an emulator that is installed if it is missing.
+    Arm,
     /// Write the reference pages that the program prints about itself.
     Reference {
         /// Compare with the committed pages instead of writing them.
@@ -100,6 +103,7 @@ fn main() -> anyhow::Result<()> {
         Task::Contracts => test::contracts(),
         Task::Guests { check } => guests::run(check),
         Task::Gpu => gpu::run_device(),
+        Task::Arm => arm::run_kernels(),
         Task::Reference { check } => reference::run_reference(check),
         Task::EthereumTests { checkout } => ethereum::run_public(&here.join(checkout)),
         Task::Faults { seeds, show, as_user } => faults::run_faults(&seeds, show, as_user),

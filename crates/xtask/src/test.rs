@@ -2,7 +2,7 @@
 //! with the Rust tests so that a log closes with the test runner's summary.
 
 use crate::{
-    artifacts, gpu, guests, models,
+    arm, artifacts, gpu, guests, models,
     run::{beside, root, run, run_in, step},
     setup, tidy,
 };
@@ -27,7 +27,7 @@ pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
             step("guest programs");
             guests::run(true)?;
             golden = Some(gpu::golden()?);
-            Ok(())
+            arm::run_kernels()
         });
         // Waited for in any case: what it has started would go on in the folder of the next run.
         contracts.wait().and(ours)?;
