@@ -207,8 +207,12 @@ contract Registry is IRegistry, EIP712 {
         NodeKey memory key = _nodes[node];
         if (key.number == 0) revert NotRegistered(node);
         Hot memory hot = _load(key.number);
-        hot.held -= 1;
-        hot.exposure -= unused;
+        // The JobBook sees only afterwards that a range is somebody else's.
+        if (hot.held == 0 || hot.exposure < unused) revert NotReserved(key.number);
+        unchecked {
+            hot.held -= 1;
+            hot.exposure -= unused;
+        }
         _store(key.number, hot);
         return _standing(key.owner, key.number, hot);
     }

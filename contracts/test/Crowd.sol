@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {CrowdLeaves, End, Twin} from "./CrowdLeaves.sol";
 import {Replica} from "./Replica.sol";
-import {T, Vm} from "./T.sol";
+import {Vm} from "./T.sol";
 import {Tally} from "./Tally.sol";
 import {Trees} from "./Trees.sol";
 import {Auditors} from "../src/Auditors.sol";
@@ -21,38 +22,12 @@ import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
 import {IWaiting} from "../src/interfaces/IWaiting.sol";
-import {AuditRules} from "../src/libraries/AuditRules.sol";
-import {Draw} from "../src/libraries/Draw.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
-/// @dev How a case is played to its end.
-enum End {
-    Unheard,
-    Divided,
-    Framed,
-    Unnamed,
-    Unopened,
-    Upheld
-}
-
-/// @dev What becomes of a replica.
-enum Twin {
-    Matched,
-    MateWrong,
-    Undecided,
-    BothWrong,
-    MateLate,
-    MateSilent,
-    MateStops,
-    PrimarySilent,
-    PrimaryStops,
-    Undrawn
-}
-
 /// @dev Does what clients, providers and strangers may try, in any order and with any arguments. Calls may be refused; what
 /// was accepted is in the events, which go to the replica.
-contract Crowd is T {
+contract Crowd is CrowdLeaves {
     uint256 internal constant CLIENTS = 2;
     uint256 internal constant PROVIDERS = 3;
     uint256 public constant AUDITORS = 7;
@@ -60,22 +35,31 @@ contract Crowd is T {
     Ledger internal ledger;
     Registry internal registry;
     JobBook internal book;
-    Replica internal replica;
     Auditors internal auditors;
-    Audits internal audits;
     Tally internal tally;
     Waiting internal waiting;
-    Replicas internal replicas;
     Tabs internal tabs;
     uint40 internal now_;
     uint256 internal block_ = 1_000;
-    uint64 internal drawnJob;
-    uint32 internal drawnSeq;
+    /// @dev A range.
+    struct Piece {
+        uint64 id;
+        uint32 seq;
+    }
+
+    /// @dev The crowd's own jobs, and of these the ones that are replicated.
+    uint64[] internal ours;
+    uint64[] internal twice;
+    /// @dev What somebody has claimed, and what somebody has handed in; some of it has gone on since.
+    Piece[] internal held;
+    Piece[] internal handed;
+    /// @dev The last case that was drawn, and the last range that got a mate.
+    Piece internal lastCase;
+    Piece internal lastPair;
     /// @dev What somebody committed to last.
     mapping(uint64 => mapping(uint32 => mapping(uint8 seat => bytes32))) internal said;
     /// @dev What a mate has committed to last.
     mapping(uint64 => mapping(uint32 => bytes32)) internal found;
-    bytes32 internal constant SALT = "salt";
     /// @dev A client and a provider whom nobody else acts for, so that nothing keeps them from working.
     address public constant STEADY_CLIENT = address(0xC0FF);
     address public constant STEADY_OWNER = address(0xA0FF);
@@ -83,8 +67,10 @@ contract Crowd is T {
     /// @dev And somebody who waits where they work.
     address public constant MATE_OWNER = address(0xA1FF);
     uint256 public constant MATE = 0x1FF;
-    /// @dev Accepted calls per kind, to see that the crowd gets somewhere.
-    mapping(bytes4 => uint256) public accepted;
+    /// @dev Accepted calls per contract and kind, to see that the crowd gets somewhere. What is played to a plan is not the crowd's
+    /// doing, and does not count.
+    mapping(address to => mapping(bytes4 => uint256)) public accepted;
+    bool internal planned;
 
     constructor(
         Ledger ledger_,
@@ -121,27 +107,63 @@ contract Crowd is T {
         return address(uint160(0xD000 + n % AUDITORS));
     }
 
-    function act(address sender, address to, bytes memory data) internal {
+    function act(address sender, address to, bytes memory data) internal returns (bool done) {
         vm.warp(now_);
         vm.roll(block_);
         vm.recordLogs();
         vm.prank(sender);
-        (bool done,) = to.call(data);
+        (done,) = to.call(data);
         // Logs of a refused call are recorded, too, though no chain would show them.
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        if (!done) return;
+        if (!done) return false;
         replica.feed(logs);
         tally.feed(logs);
-        accepted[bytes4(data)] += 1;
+        if (!planned) accepted[to][bytes4(data)] += 1;
     }
 
-    /// @dev Mostly one of the last four, which are not over yet, and seldom one of those that `work` has been through with.
-    function someJob(uint256 n) internal view returns (uint64 id) {
-        uint256 all = replica.jobCount();
-        id = uint64(n % 4 != 0 && all > 4 ? all - (n >> 2) % 4 : n % (all + 1));
-        for (uint256 i = 0; i < 8 && id > 1 && replica.job(id).client == STEADY_CLIENT; ++i) {
-            --id;
+    /// @dev What is done here follows a plan to its end.
+    modifier toPlan() {
+        bool before = planned;
+        planned = true;
+        _;
+        planned = before;
+    }
+
+    /// @dev Mostly one of the crowd's last four, which are not over yet, and seldom any.
+    function someJob(uint256 n) internal view returns (uint64) {
+        if (n % 8 == 0 || ours.length == 0) return uint64((n >> 3) % (replica.jobCount() + 1));
+        return lastOf(ours, n >> 3, 4);
+    }
+
+    function lastOf(uint64[] storage list, uint256 n, uint256 most) internal view returns (uint64) {
+        return list[list.length - 1 - n % (list.length < most ? list.length : most)];
+    }
+
+    /// @dev Mostly one of the last jobs of a list in which there is something to claim and money for it; 0 if there is none.
+    function goingOn(uint64[] storage list, uint256 n) internal view returns (uint64 id) {
+        if (n % 8 == 0) return someJob(n >> 3);
+        for (uint256 i = 0; i < 3 && i < list.length; ++i) {
+            id = lastOf(list, (n >> 3) + i, 3);
+            Replica.JobCopy memory job = replica.job(id);
+            bool left = job.next < job.terms.taskCount || job.returnedTasks != 0;
+            uint256 task = (uint256(job.terms.unitCap) + job.terms.prepareCap) * job.terms.price;
+            left = left && job.escrow >= task * replica.parts(id);
+            if (left && job.state == IJobBook.JobState.Open && now_ <= job.terms.deadline) return id;
         }
+        return 0;
+    }
+
+    /// @dev Mostly a range of the list that still is in this state, else any. What is not any more leaves the list.
+    function pieceIn(Piece[] storage list, uint256 n, IJobBook.RangeState state) internal returns (Piece memory p) {
+        for (uint256 i = 0; i < 8 && n % 8 != 0 && list.length != 0; ++i) {
+            uint256 at = uint256(keccak256(abi.encode(n, i))) % list.length;
+            p = list[at];
+            if (replica.range(p.id, p.seq).state == state) return p;
+            list[at] = list[list.length - 1];
+            list.pop();
+        }
+        p.id = someJob(n >> 3);
+        p.seq = someSeq(p.id, n >> 8);
     }
 
     function someSeq(uint64 id, uint256 n) internal view returns (uint32) {
@@ -155,7 +177,7 @@ contract Crowd is T {
         }
     }
 
-    function open(uint256 who, uint256 seed, uint96 funds) external {
+    function open(uint256 who, uint256 seed, uint96 funds) public {
         IJobBook.Terms memory t;
         t.specHash = bytes32(seed | 1);
         t.taskCount = uint32(1 + seed % 60);
@@ -167,11 +189,11 @@ contract Crowd is T {
         t.targetSeconds = uint16(1 + (seed >> 64) % 5);
         t.parallelism = uint16(1 + (seed >> 72) % 3);
         t.firstRange = uint32(1 + (seed >> 80) % 4);
-        t.deadline = now_ + uint40(60 + (seed >> 88) % 3000);
+        t.deadline = now_ + uint40(60 + (seed >> 88) % 20_000);
         t.maxFailures = uint32((seed >> 96) % 20);
         t.requiredClass = (seed >> 104) % 4 == 0 ? 2 : 0;
         t.program = bytes32(seed >> 200);
-        t.audited = (seed >> 128) % 3 == 0;
+        t.audited = (seed >> 128) % 2 == 0;
         // Mostly worth an audit, or few audited jobs would be opened.
         if (t.audited && (seed >> 136) % 8 != 0) (t.unitCap, t.price) = (t.unitCap + 7, t.price + 1e6);
         if (t.audited && (seed >> 140) % 2 == 0) t.replicas = 2;
@@ -179,19 +201,42 @@ contract Crowd is T {
             t.floorPrice = uint96(1 + (seed >> 120) % t.price);
             t.finishSeconds = uint32(16 + (seed >> 152) % 200);
         }
-        act(client(who), address(book), abi.encodeCall(IJobBook.open, (t, uint128(bound(funds, 0, 3e9)))));
+        bytes memory data = abi.encodeCall(IJobBook.open, (t, uint128(bound(funds, 0, 3e9))));
+        if (!act(client(who), address(book), data)) return;
+        ours.push(replica.jobCount());
+        if (t.replicas != 0) twice.push(replica.jobCount());
+    }
+
+    /// @dev Mostly the one who may.
+    function clientOf(uint64 id, uint256 who) internal view returns (address) {
+        return who % 8 == 0 ? client(who >> 3) : replica.job(id).client;
     }
 
     function topUp(uint256 who, uint256 j, uint96 funds) external {
-        act(client(who), address(book), abi.encodeCall(IJobBook.topUp, (someJob(j), uint128(bound(funds, 0, 1e9)))));
+        uint64 id = someJob(j);
+        act(clientOf(id, who), address(book), abi.encodeCall(IJobBook.topUp, (id, uint128(bound(funds, 0, 1e9)))));
     }
 
     function cancel(uint256 who, uint256 j, uint8 seldom) external {
-        if (seldom % 8 == 0) act(client(who), address(book), abi.encodeCall(IJobBook.cancel, (someJob(j))));
+        uint64 id = someJob(j);
+        if (seldom % 4 == 0) act(clientOf(id, who), address(book), abi.encodeCall(IJobBook.cancel, (id)));
     }
 
     function claim(uint256 who, uint256 j, uint32 want) public {
-        act(node(who), address(book), abi.encodeCall(IJobBook.claim, (someJob(j), want % 50, 0)));
+        uint64 id = goingOn(ours, j);
+        // Where nothing goes on, somebody opens another job.
+        if (id == 0) {
+            open(who >> 8, uint256(keccak256(abi.encode(who, j))), 3e9 - 1);
+            id = someJob(j);
+        }
+        claims(id, node(who), abi.encodeCall(IJobBook.claim, (id, want % 50, 0)));
+    }
+
+    /// @dev A call by which somebody may get a range of this job.
+    function claims(uint64 id, address sender, bytes memory data) internal returns (bool done) {
+        uint32 before = replica.job(id).ranges;
+        done = act(sender, address(book), data);
+        if (replica.job(id).ranges != before) held.push(Piece(id, before));
     }
 
     /// @dev Claims again, so that there is always something to submit.
@@ -200,64 +245,69 @@ contract Crowd is T {
     }
 
     function submit(uint256 who, uint256 j, uint256 n, uint64 units, uint32 failures) external {
-        uint64 id = someJob(j);
-        uint32 seq = heldSeq(id, n);
-        address sender = replica.provider(replica.range(id, seq).provider).node;
-        if (who % 4 == 0) sender = node(who / 4);
-        units = uint64(bound(units, 0, replica.mostUnits(id, seq) + 1));
+        Piece memory p = pieceIn(held, j, IJobBook.RangeState.Claimed);
+        if (isLate(p, n)) return expires(p, new uint32[](1));
+        address sender = who % 4 == 0 ? node(who / 4) : holderOf(p);
+        units = uint64(bound(units, 0, replica.mostUnits(p.id, p.seq) + 1));
         failures %= 4;
         // Some hand in what they cannot open.
-        bytes32 root = n % 8 == 0 ? keccak256(abi.encode(n)) : handedIn(id, seq, units, failures);
-        act(sender, address(book), abi.encodeCall(IJobBook.submit, (id, seq, root, units, failures, bytes32(n))));
-    }
-
-    /// @dev A claimed range, if a few tries find one.
-    function heldSeq(uint64 id, uint256 n) internal view returns (uint32 seq) {
-        seq = someSeq(id, n);
-        for (uint256 i = 0; i < 8 && replica.range(id, seq).state != IJobBook.RangeState.Claimed; ++i) {
-            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
-        }
+        bytes32 root = n % 8 == 0 ? keccak256(abi.encode(n)) : handedIn(p.id, p.seq, units, failures);
+        bytes memory data = abi.encodeCall(IJobBook.submit, (p.id, p.seq, root, units, failures, bytes32(n)));
+        if (act(sender, address(book), data)) handed.push(p);
     }
 
     /// @dev Submits what somebody really holds, and claims on.
     function submitAndClaim(uint256 j, uint256 n, uint64 units, uint32 failures, uint32 want) external {
-        uint64 id = someJob(j);
-        uint32 seq = heldSeq(id, n);
-        IRegistry.Provider memory p = replica.provider(replica.range(id, seq).provider);
-        units = uint64(bound(units, 0, replica.mostUnits(id, seq)));
+        Piece memory p = pieceIn(held, j, IJobBook.RangeState.Claimed);
+        if (isLate(p, n)) return expires(p, new uint32[](1));
+        units = uint64(bound(units, 0, replica.mostUnits(p.id, p.seq)));
         failures %= 2;
-        bytes32 root = handedIn(id, seq, units, failures);
-        act(
-            p.node,
-            address(book),
-            abi.encodeCall(IJobBook.submitAndClaim, (id, seq, root, units, failures, 0, want % 50, 0))
-        );
+        bytes32 root = handedIn(p.id, p.seq, units, failures);
+        bytes memory data =
+            abi.encodeCall(IJobBook.submitAndClaim, (p.id, p.seq, root, units, failures, 0, want % 50, 0));
+        if (claims(p.id, holderOf(p), data)) handed.push(p);
+    }
+
+    function holderOf(Piece memory p) internal view returns (address) {
+        return replica.provider(replica.range(p.id, p.seq).provider).node;
+    }
+
+    /// @dev Whether it is too late to hand it in. Mostly somebody puts it off then, or soon everybody would hold as much as it may.
+    function isLate(Piece memory p, uint256 n) internal view returns (bool) {
+        if (n % 4 == 0 || !replica.job(p.id).terms.audited) return false;
+        return now_ > replica.range(p.id, p.seq).at + replica.job(p.id).terms.rangeTimeout;
     }
 
     /// @dev Mostly who holds the range gives it back.
-    function release(uint256 who, uint256 j, uint256 n) external {
-        uint64 id = someJob(j);
-        uint32 seq = heldSeq(id, n);
-        address sender = replica.provider(replica.range(id, seq).provider).node;
-        if (who % 4 == 0) sender = node(who / 4);
-        act(sender, address(book), abi.encodeCall(IJobBook.release, (id, seq)));
+    function release(uint256 who, uint256 j) external {
+        Piece memory p = pieceIn(held, j, IJobBook.RangeState.Claimed);
+        address sender = who % 4 == 0 ? node(who / 4) : holderOf(p);
+        act(sender, address(book), abi.encodeCall(IJobBook.release, (p.id, p.seq)));
     }
 
     function expire(uint256 j, uint256 n) external {
-        uint64 id = someJob(j);
-        uint32[] memory list = seqs(id, n);
-        if (list.length != 0) list[0] = heldSeq(id, n);
-        act(address(0xE), address(book), abi.encodeCall(IJobBook.expire, (id, list)));
+        Piece memory p = pieceIn(held, j, IJobBook.RangeState.Claimed);
+        expires(p, seqs(p.id, n));
+    }
+
+    /// @dev This range, if the list is not empty, and what else is in it.
+    function expires(Piece memory p, uint32[] memory list) internal {
+        if (list.length != 0) list[0] = p.seq;
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.expire, (p.id, list)));
     }
 
     function acknowledge(uint256 who, uint256 j, uint256 n) external {
-        uint64 id = someJob(j);
-        act(client(who), address(book), abi.encodeCall(IJobBook.acknowledge, (id, seqs(id, n))));
+        Piece memory p = pieceIn(handed, j, IJobBook.RangeState.Submitted);
+        uint32[] memory list = seqs(p.id, n);
+        if (list.length != 0) list[0] = p.seq;
+        act(clientOf(p.id, who), address(book), abi.encodeCall(IJobBook.acknowledge, (p.id, list)));
     }
 
     function settle(uint256 j, uint256 n) external {
-        uint64 id = someJob(j);
-        act(address(0xE), address(book), abi.encodeCall(IJobBook.settle, (id, seqs(id, n))));
+        Piece memory p = pieceIn(handed, j, IJobBook.RangeState.Submitted);
+        uint32[] memory list = seqs(p.id, n);
+        if (list.length != 0) list[0] = p.seq;
+        act(address(0xE), address(book), abi.encodeCall(IJobBook.settle, (p.id, list)));
     }
 
     function finish(uint256 j) external {
@@ -265,7 +315,11 @@ contract Crowd is T {
     }
 
     function stake(uint256 who, uint96 amount, uint8 what) external {
-        bytes memory data = abi.encodeCall(IRegistry.addStake, (uint128(bound(amount, 0, 1e8))));
+        bytes memory data = abi.encodeCall(IRegistry.addStake, (uint128(bound(amount, 0, 4e9))));
+        // Mostly who has lost its stake puts down another, or soon nobody could work in audited jobs.
+        IRegistry.Provider memory p = replica.provider(owner(who));
+        if (p.stake < 1e8 && amount % 8 != 0) what = 0;
+        if (p.unbonding != 0 && now_ >= p.unbondingReadyAt) what = 2;
         if (what % 4 == 1) data = abi.encodeCall(IRegistry.unstake, (uint128(bound(amount, 0, 1e9))));
         if (what % 4 == 2) data = abi.encodeCall(IRegistry.withdrawStake, ());
         if (what % 4 == 3) data = abi.encodeCall(IRegistry.setPaused, (amount % 4 == 0));
@@ -282,31 +336,51 @@ contract Crowd is T {
     }
 
     /// @dev What happens around an audit: everybody may move, be late or lie, so cases come to many outcomes.
-    function audit(uint256 j, uint256 n, uint8 what, uint8 seat) external {
-        uint64 id = someJob(j);
-        uint32 seq = someSeq(id, n);
-        for (uint256 i = 0; i < 8 && audits.auditCase(id, seq).state == IAudits.State.None; ++i) {
-            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
-        }
-        // Mostly the last case that was drawn, or none would get far.
-        bool open_ = audits.auditCase(drawnJob, drawnSeq).deadline != 0;
-        if (what % 3 != 0 && open_) (id, seq) = (drawnJob, drawnSeq);
+    function audit(uint256 j, uint256 n, uint8 what, uint8 seat) public {
+        Piece memory p = someCase(j, what);
+        (uint64 id, uint32 seq) = (p.id, p.seq);
         IAudits.Case memory c = audits.auditCase(id, seq);
+        bool waits = c.deadline != 0 && (what % 8 == 0 || now_ > c.deadline);
         if (c.state == IAudits.State.Submitted) {
+            if (what % 4 != 0 && block_ <= c.round) block_ = c.round + 1;
             act(address(0xE), address(audits), abi.encodeCall(IAudits.draw, (id, seq)));
-            if (audits.auditCase(id, seq).state == IAudits.State.Naming) (drawnJob, drawnSeq) = (id, seq);
-        } else if (c.state == IAudits.State.Naming && what % 4 != 0) {
-            nameLeaves(id, seq, c);
-        } else if (c.state == IAudits.State.Committing && what % 4 != 0) {
-            // Mostly what the leaves say.
-            commitTo(id, seq, seat % c.given, n % 8 == 0 ? bytes32(uint256(1)) : answerTo(id, seq, c));
-        } else if (c.state == IAudits.State.Opening && what % 4 != 0) {
-            openLeaves(id, seq, c);
-        } else if (c.state == IAudits.State.Revealing && what % 8 != 0) {
-            revealAll(id, seq, c);
-        } else {
-            if (what % 2 == 0 && c.deadline > now_) now_ = c.deadline + 1;
+            if (audits.auditCase(id, seq).deadline != 0) lastCase = p;
+        } else if (c.deadline == 0 || waits) {
+            if (what % 16 == 0 && c.deadline > now_) now_ = c.deadline + 1;
             act(address(0xE), address(audits), abi.encodeCall(IAudits.advance, (id, seq)));
+        } else if (c.state == IAudits.State.Naming) {
+            nameLeaves(id, seq, c);
+        } else if (c.state == IAudits.State.Committing) {
+            // Mostly what the leaves say, and one who has not yet.
+            for (uint256 i = 0; i < c.given && audits.seat(id, seq, seat % c.given).word != 0; ++i) {
+                seat = (seat % c.given) + 1;
+            }
+            commitTo(id, seq, seat % c.given, n % 8 == 0 ? bytes32(uint256(1)) : answerTo(id, seq, c));
+        } else if (c.state == IAudits.State.Opening) {
+            openLeaves(id, seq, c);
+        } else {
+            revealAll(id, seq, c);
+        }
+    }
+
+    /// @dev Mostly the last case that was drawn, or that of the last range with a mate, or none would get far.
+    function someCase(uint256 j, uint8 what) internal returns (Piece memory p) {
+        p = lastCase;
+        if (what % 3 != 0 && audits.auditCase(p.id, p.seq).deadline != 0) return p;
+        p = lastPair;
+        if (what % 3 != 0 && audits.auditCase(p.id, p.seq).state == IAudits.State.Submitted) return p;
+        for (uint256 i = 0; i < 4; ++i) {
+            p = pieceIn(handed, j, IJobBook.RangeState.Submitted);
+            if (audits.auditCase(p.id, p.seq).state != IAudits.State.None) return p;
+            j = uint256(keccak256(abi.encode(j)));
+        }
+    }
+
+    /// @dev A case is not left alone until it is closed or somebody's time has to run out.
+    function auditOn(uint256 j, uint256 n) external {
+        for (uint8 i = 0; i < 24; ++i) {
+            audit(j, n, 1, i);
+            if (audits.auditCase(lastCase.id, lastCase.seq).deadline == 0) return;
         }
     }
 
@@ -364,7 +438,7 @@ contract Crowd is T {
 
     /// @dev Whole work of those who are steady, up to the payment of what was upheld. How its case ends is for the auditors and
     /// its provider to choose, all but `Divided`, which the draw of the votes may decide after all.
-    function work(uint8 end) public returns (IAudits.Outcome) {
+    function work(uint8 end) public toPlan returns (IAudits.Outcome) {
         uint64 id = steadyJob(0);
         if (id == 0) return IAudits.Outcome.Open;
         uint32 count = replica.range(id, 0).count;
@@ -415,7 +489,7 @@ contract Crowd is T {
     }
 
     /// @dev A replicated range of those who are steady, up to its payment, and its mate leaves with its bond.
-    function workTwice(uint8 how) public returns (IReplicas.Outcome) {
+    function workTwice(uint8 how) public toPlan returns (IReplicas.Outcome) {
         uint64 id = steadyJob(2);
         if (id == 0) return IReplicas.Outcome.Open;
         Twin twin = Twin(how % 10);
@@ -433,6 +507,8 @@ contract Crowd is T {
         }
         play(id, 0, twin == Twin.Undecided ? End.Unheard : twin == Twin.BothWrong ? End.Framed : End.Upheld);
         if (isOpen(id, 0)) step(id, 0, replicas.pair(id, 0), lies, false);
+        // After a dispute the range is audited as any other.
+        if (lies) play(id, 0, End.Upheld);
         act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.acknowledge, (id, new uint32[](1))));
         bytes memory leave = abi.encodeCall(IWaiting.leave, (id));
         if (waiting.entry(id, 5).state != IWaiting.State.Left) act(vm.addr(0xB000 + MATE), address(waiting), leave);
@@ -441,51 +517,73 @@ contract Crowd is T {
         return replicas.pair(id, 0).outcome;
     }
 
-    /// @dev Whether it is now that somebody is late.
-    function stops(Twin twin, IReplicas.Pair memory p) internal pure returns (bool) {
-        if (p.state == IReplicas.State.Sealed) return twin == Twin.Undrawn;
-        if (p.state == IReplicas.State.Working) return twin == Twin.MateLate;
-        bool walks = p.state == IReplicas.State.Walking;
-        if (p.shown == 1) return twin == (walks ? Twin.MateStops : Twin.MateSilent);
-        return p.shown == 2 && twin == (walks ? Twin.PrimaryStops : Twin.PrimarySilent);
-    }
-
     function workTwiceSometimes(uint8 how, uint8 seldom) external {
         if (seldom % 4 == 0) workTwice(how);
     }
 
     /// @dev Providers wait in replicated jobs, leave them, and are put off their lines.
     function mate(uint256 who, uint256 j, uint96 bond, uint8 what) external {
-        uint64 id = replicatedJob(j);
+        uint64 id = goingOn(twice, j);
         uint96 least = what % 8 == 0 ? bond % 4e6 : 0;
-        bytes memory data = abi.encodeCall(IWaiting.wait, (id, uint96(bound(bond, 0, 5e7)), least));
+        bond = uint96(bound(bond, what % 16 == 0 ? 0 : 1e8, 1e9));
+        bytes memory data = abi.encodeCall(IWaiting.wait, (id, bond, least));
         if (what % 4 == 1) data = abi.encodeCall(IWaiting.leave, (id));
         if (what % 8 == 2) data = abi.encodeCall(IWaiting.evict, (id, uint32(who % 5)));
+        if (what % 8 == 3) data = poorEntry(data);
         act(node(who), address(waiting), data);
+        // A second later it is on the line of what is submitted then.
+        if (what % 2 == 0) (now_, block_) = (now_ + 1, block_ + 1);
+    }
+
+    /// @dev Puts somebody off a line who waits without the stake for its bond, if there is anybody.
+    function poorEntry(bytes memory otherwise) internal view returns (bytes memory) {
+        for (uint32 number = 1; number <= PROVIDERS; ++number) {
+            IRegistry.Provider memory p = replica.provider(replica.ownerOf(number));
+            for (uint256 i = 0; i < 8 && i < twice.length; ++i) {
+                uint64 id = twice[twice.length - 1 - i];
+                if (p.stake + p.unbonding >= replica.bondOf(id, number)) continue;
+                if (waiting.entry(id, number).state != IWaiting.State.Waiting) continue;
+                return abi.encodeCall(IWaiting.evict, (id, number));
+            }
+        }
+        return otherwise;
     }
 
     /// @dev The next move in a replica, by whoever's it is, or by nobody until it is late.
-    function second(uint256 j, uint256 n, uint8 what) external {
-        uint64 id = replicatedJob(j);
-        uint32 seq = someSeq(id, n);
-        for (uint256 i = 0; i < 8 && !isOpen(id, seq); ++i) {
-            seq = someSeq(id, uint256(keccak256(abi.encode(n, i))));
-        }
+    function second(uint256 j, uint256 n, uint8 what) public {
+        Piece memory piece = somePair(j, what);
+        (uint64 id, uint32 seq) = (piece.id, piece.seq);
         IReplicas.Pair memory p = replicas.pair(id, seq);
-        if (what % 8 == 0 && p.due >= now_) now_ = p.due + 1;
-        step(id, seq, p, what % 4 == 1, what % 2 == 0);
+        if (what % 16 == 0 && p.due >= now_) now_ = p.due + 1;
+        // Mostly when its beacon is known.
+        if (what % 4 != 0 && p.state == IReplicas.State.Sealed && block_ <= p.round) block_ = p.round + 1;
+        step(id, seq, p, what % 4 == 1, n % 2 == 0);
+        if (replicas.pair(id, seq).state == IReplicas.State.Working) lastPair = piece;
+    }
+
+    /// @dev Mostly the last one that got a mate, or none would get far.
+    function somePair(uint256 j, uint8 what) internal returns (Piece memory p) {
+        p = lastPair;
+        if (what % 3 != 0 && isOpen(p.id, p.seq)) return p;
+        for (uint256 i = 0; i < 4; ++i) {
+            p = pieceIn(handed, j, IJobBook.RangeState.Submitted);
+            if (isOpen(p.id, p.seq)) return p;
+            j = uint256(keccak256(abi.encode(j)));
+        }
+    }
+
+    /// @dev A replica is not left alone until it is closed or auditors have to vote. Its mate finds something else.
+    function secondOn(uint256 j, uint256 n) external {
+        for (uint256 i = 0; i < 12; ++i) {
+            second(j, n, n & 2 == 0 ? 1 : 2);
+            IReplicas.State state = replicas.pair(lastPair.id, lastPair.seq).state;
+            if (state == IReplicas.State.Disputed || !isOpen(lastPair.id, lastPair.seq)) return;
+        }
     }
 
     function isOpen(uint64 id, uint32 seq) internal view returns (bool) {
         IReplicas.State state = replicas.pair(id, seq).state;
         return state != IReplicas.State.None && state != IReplicas.State.Closed;
-    }
-
-    function replicatedJob(uint256 n) internal view returns (uint64 id) {
-        id = someJob(n);
-        for (uint256 i = 0; i < 8 && replica.job(id).terms.replicas == 0; ++i) {
-            id = someJob(uint256(keccak256(abi.encode(n, i))));
-        }
     }
 
     function step(uint64 id, uint32 seq, IReplicas.Pair memory p, bool lies, bool mateFirst) internal {
@@ -519,43 +617,11 @@ contract Crowd is T {
         return replica.provider(byMate ? replica.ownerOf(p.mate) : replica.range(id, seq).provider).node;
     }
 
-    /// @dev What a mate has found: what its primary has, or with another last leaf. Both walk only in the second case.
-    function leavesOfMate(uint64 id, uint32 seq, bool lies) internal view returns (MerkleSum.Leaf[] memory list) {
-        list = leaves(id, seq);
-        if (lies) list[list.length - 1].output = "another";
-    }
-
-    function nodes(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate)
-        internal
-        view
-        returns (MerkleSum.Sibling[] memory)
-    {
-        uint256 levels = p.level < 4 ? p.level : 4;
-        MerkleSum.Leaf[] memory all = byMate ? leavesOfMate(id, seq, true) : leaves(id, seq);
-        return Trees.nodes(all, p.level - levels, uint256(p.index) << levels, 1 << levels);
-    }
-
     function show(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal {
         IJobBook.Range memory r = replica.range(id, seq);
         bytes32 root = byMate ? found[id][seq] : rootOf(id, seq, r.units, r.failures);
         bytes memory data = abi.encodeCall(IReplicas.reveal, (id, seq, root, r.units, r.failures, SALT));
         act(nodeOf(id, seq, p, byMate), address(replicas), data);
-    }
-
-    /// @dev What is submitted: a root, or a seal of it.
-    function handedIn(uint64 id, uint32 seq, uint64 units, uint32 failures) internal view returns (bytes32 root) {
-        root = rootOf(id, seq, units, failures);
-        if (replica.job(id).terms.replicas == 0) return root;
-        return sealOf(id, seq, replica.range(id, seq).provider, root, units, failures);
-    }
-
-    function sealOf(uint64 id, uint32 seq, address who, bytes32 root, uint64 units, uint32 failures)
-        internal
-        view
-        returns (bytes32)
-    {
-        bytes32 answer = keccak256(abi.encodePacked(root, units, failures));
-        return keccak256(abi.encodePacked(block.chainid, address(replicas), id, seq, who, answer, SALT));
     }
 
     /// @dev Somebody pays its tabs: lines that grow and lines that do not, of those that there are and of one that is not.
@@ -569,7 +635,7 @@ contract Crowd is T {
         act(client(who), address(tabs), abi.encodeCall(ITabs.settle, (bytes32(seed % 2), lines)));
     }
 
-    function play(uint64 id, uint32 seq, End end) internal {
+    function play(uint64 id, uint32 seq, End end) internal toPlan {
         // Fifteen votes, each asked alone, with all that comes before and after.
         for (uint256 i = 0; i < 64; ++i) {
             IAudits.Case memory c = audits.auditCase(id, seq);
@@ -601,79 +667,24 @@ contract Crowd is T {
         }
     }
 
-    function positions(uint64 id, uint32 seq, IAudits.Case memory c) internal view returns (uint32[] memory list) {
-        IJobBook.Range memory r = replica.range(id, seq);
-        uint256 leaves_ = uint256(r.count) + (replica.job(id).terms.prepareCap == 0 ? 0 : 1);
-        bytes32 seed = Draw.seedOf(audits.randomness().value(c.round), id, seq, 0);
-        list = new uint32[](8);
-        for (uint32 i = 0; i < 8; ++i) {
-            (bool byUnits, uint256 value) = Draw.pick(seed, i, leaves_, r.units);
-            uint256 at = value;
-            if (byUnits) {
-                MerkleSum.Leaf[] memory all = leaves(id, seq);
-                for (at = 0; value >= all[at].units; ++at) {
-                    value -= all[at].units;
-                }
-            }
-            list[i] = uint32(at);
-        }
-    }
-
-    /// @dev Leaves of a range as the crowd hands them in: what a task may take at most until the units are used up. The prepare
-    /// leaf takes first.
-    function leaves(uint64 id, uint32 seq) internal view returns (MerkleSum.Leaf[] memory) {
-        return leavesWith(id, seq, replica.range(id, seq).units, replica.range(id, seq).failures);
-    }
-
-    function leavesWith(uint64 id, uint32 seq, uint256 units, uint256 failures)
-        internal
-        view
-        returns (MerkleSum.Leaf[] memory list)
-    {
-        IJobBook.Range memory r = replica.range(id, seq);
-        IJobBook.Terms memory t = replica.job(id).terms;
-        uint256 prepare = t.prepareCap == 0 ? 0 : 1;
-        list = new MerkleSum.Leaf[](r.count + prepare);
-        for (uint256 i = 0; i < list.length; ++i) {
-            uint256 most = i < prepare ? t.prepareCap : t.unitCap;
-            uint64 taken = uint64(units < most ? units : most);
-            units -= taken;
-            uint32 index = i < prepare ? MerkleSum.PREPARE_INDEX : uint32(r.from + i - prepare);
-            list[i] = MerkleSum.Leaf(id, index, i < failures ? 1 : 0, 0, 0, taken);
-        }
-    }
-
-    function rootOf(uint64 id, uint32 seq, uint64 units, uint32 failures) internal view returns (bytes32 root) {
-        if (replica.range(id, seq).count == 0) return "nothing";
-        (root,) = MerkleSum.recomputeRoot(leavesWith(id, seq, units, failures));
-    }
-
-    function answerTo(uint64 id, uint32 seq, IAudits.Case memory c) internal view returns (bytes32) {
-        MerkleSum.Leaf[] memory all = leaves(id, seq);
-        bytes32[] memory hashes = new bytes32[](8);
-        for (uint256 i = 0; i < 8; ++i) {
-            hashes[i] = MerkleSum.leafHash(all[uint32(c.positions >> 32 * i)]);
-        }
-        return AuditRules.answer(hashes);
-    }
-
-    function seal(uint64 id, uint32 seq, address who, bytes32 answer) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked(block.chainid, address(audits), id, seq, who, answer, SALT));
-    }
-
     function auditorsStake(uint256 who, uint96 amount, uint8 what) external {
         bytes memory data = abi.encodeCall(IAuditors.addStake, (uint128(bound(amount, 0, 1e7))));
+        // Who may take out what is leaving does.
+        for (uint256 i = 0; i < AUDITORS; ++i) {
+            IAuditors.Auditor memory a = auditors.auditor(auditors.numberOf(auditorOf(i)));
+            if (a.leaving != 0 && now_ >= a.readyAt) (who, what) = (i, 2);
+        }
         if (what % 4 == 1) data = abi.encodeCall(IAuditors.unstake, (uint128(bound(amount, 0, 2e7))));
         if (what % 4 == 2) data = abi.encodeCall(IAuditors.withdrawStake, ());
         act(auditorOf(who), address(auditors), data);
     }
 
     function destroyBurned(uint8 seldom) external {
-        if (seldom % 8 == 0) act(address(0xE), address(ledger), abi.encodeCall(ILedger.destroyBurned, ()));
+        if (seldom % 4 == 0) act(address(0xE), address(ledger), abi.encodeCall(ILedger.destroyBurned, ()));
     }
 
     function wait_(uint256 seconds_) external {
-        now_ += uint40(bound(seconds_, 1, seconds_ % 16 == 0 ? 8 days : 30));
+        now_ += uint40(seconds_ % 16 == 0 ? 8 days : bound(seconds_, 1, 30));
         block_ += bound(seconds_ >> 8, 1, 4);
         vm.warp(now_);
     }

@@ -402,7 +402,7 @@ contract HostileMoneyTest is Network {
         vm.expectRevert(abi.encodeWithSelector(IJobBook.NotYourRange.selector, id, seq));
         book.release(id, seq);
         // It holds nothing that it could hand in.
-        vm.expectRevert(OVERFLOW);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotReserved.selector, uint32(2)));
         book.submit(id, seq, "root", 100, 0, 0);
         vm.stopPrank();
         IJobBook.Terms memory t = plain();

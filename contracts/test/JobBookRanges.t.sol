@@ -262,6 +262,28 @@ contract JobBookRangesTest is Network {
         eq(locked(CLIENT), 0, "refunded");
     }
 
+    /// @dev Held ranges and exposure are counted down before the JobBook sees whose range it is.
+    function test_whoHoldsNothingOrLessHandsInNothingOfOthers() public {
+        provider(1, 1, 1 ether);
+        provider(2, 1, 1 ether);
+        uint64 id = openJob(terms(), 1 ether);
+        (uint32 seq,, uint32 count) = claim(id, 1, 8);
+        ok(count > 1, "more than one task");
+        vm.prank(nodeOf(2));
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotReserved.selector, uint32(2)));
+        book.submit(id, seq, "r", 1, 0, 0);
+        (,, uint32 less) = claim(id, 2, 1);
+        eq(less, 1, "one task");
+        vm.startPrank(nodeOf(2));
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotReserved.selector, uint32(2)));
+        book.submit(id, seq, "r", 1, 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(IJobBook.NotYourRange.selector, id, seq));
+        book.submit(id, seq, "r", 100 * uint64(count), 0, 0);
+        vm.stopPrank();
+        eq(registry.standing(nodeOf(2)).held, 1, "it holds what it held");
+        submit(id, 1, seq, 1, 0);
+    }
+
     function test_releasedTasksGoOutFirstInPieces() public {
         provider(1, 1, 1 ether);
         provider(2, 4, 1 ether);

@@ -120,6 +120,8 @@ interface IRegistry {
     error BadLedger(address ledger);
     /// @notice The provider paused itself.
     error ProviderIsPaused(address owner);
+    /// @notice The provider holds no range, or none worth so much: what it hands in is not its own.
+    error NotReserved(uint32 number);
 
     /// @notice Value of unsettled work allowed per stake, in basis points.
     function EXPOSURE_BPS() external view returns (uint256);
@@ -199,7 +201,8 @@ interface IRegistry {
     function reserve(uint32 number, uint128 value) external;
 
     /// @notice JobBook only: the provider of a node key submitted a range: one less held, the unused part of its value (in
-    /// audited jobs not the last of it) no longer exposed. The caller checks that the range is that provider's.
+    /// audited jobs not the last of it) no longer exposed. Refused to who holds nothing, or nothing worth so much; otherwise the
+    /// caller checks that the range is that provider's.
     /// @return standing after it
     function submitted(address node, uint128 unused) external returns (Standing memory);
 
