@@ -29,7 +29,10 @@ pub(super) fn most_bytes(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Message, Prompt},
+        *,
+    };
 
     #[test]
     fn only_what_is_not_composed_may_become_longer() {
@@ -47,5 +50,17 @@ mod tests {
         ] {
             assert_eq!(most_bytes(text), most, "{text:?}");
         }
+    }
+
+    #[test]
+    fn prompts_allow_for_it_wherever_text_stands() {
+        let text = "\u{1d160}".repeat(1000);
+        let message = |content: &str| Message { role: "user".into(), content: content.into() };
+        let chat = |content: &str| Prompt::Chat(vec![message("so"), message(content)]);
+        // 4,000 bytes are up to 12,000 tokens, and what templates add stays the same.
+        let plain = "a".repeat(12_000);
+        assert_eq!(Prompt::Text(text.clone()).most_tokens(), 12_000 + 1024);
+        assert_eq!(Prompt::Text(plain.clone()).most_tokens(), 12_000 + 1024);
+        assert_eq!(chat(&text).most_tokens(), chat(&plain).most_tokens());
     }
 }

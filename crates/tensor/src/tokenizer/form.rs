@@ -1,8 +1,8 @@
 //! Unicode's normal forms, for tokenizers that bring a text to one before they cut it.
 //!
-//! Hugging Face's `tokenizers` does that by Unicode 9: marks and letters that came later stay what and where they are. So
-//! does this, and thereby no newer table changes a token: of characters that there are already, Unicode changes neither
-//! the order nor the parts.
+//! Hugging Face's `tokenizers` does that by Unicode 9: marks and letters that came later stay what and where they
+//! are. So does this, and thereby no newer table changes a token: of characters that there are already, Unicode
+//! changes neither the order nor the parts.
 
 use std::borrow::Cow;
 
