@@ -12,6 +12,7 @@ pub mod receipt;
 pub mod schema;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use message::{Piece, Question, Refusal, Reply};
 pub use order::{FromModel, Room, ToModel};
 pub use receipt::{Prices, Receipt, SignedReceipt};
 pub use schema::Schema;
+pub use text::LONGER;
 
 pub use crate::signed::Hash;
 
@@ -243,14 +245,15 @@ impl Prompt {
         )
     }
 
-    /// More tokens than an honest provider can count in it: no token stands for less than a byte, and templates
-    /// add some to each message and some to the whole.
+    /// More tokens than an honest provider can count in it: no token stands for less than a byte, text whose letters
+    /// and accents are not composed may become [`LONGER`] times as long, and templates add some to each message and
+    /// some to the whole. Where messages meet, accents may join otherwise: that is less than what a message is allowed.
     pub fn most_tokens(&self) -> u32 {
         let (bytes, messages) = match self {
-            Self::Text(text) => (text.len(), 0),
+            Self::Text(text) => (text::most_bytes(text), 0),
             Self::Chat(messages) => {
                 let sum = |sum: usize, m: &Message| {
-                    sum.saturating_add(m.content.len()).saturating_add(m.role.len())
+                    sum.saturating_add(text::most_bytes(&m.content)).saturating_add(m.role.len())
                 };
                 (messages.iter().fold(0, sum), messages.len())
             }

@@ -2,6 +2,7 @@
 //! it.
 
 mod classes;
+mod form;
 mod merge;
 mod normal;
 mod pieces;
@@ -13,6 +14,7 @@ mod stream;
 mod vocabulary;
 mod words;
 
+pub use form::{LONGER, NormalForm};
 pub use normal::Normalising;
 pub(crate) use pieces::Scored;
 pub use pieces::ScoredPieces;
@@ -22,6 +24,7 @@ pub use vocabulary::Vocabulary;
 pub(crate) use vocabulary::stand_in;
 pub use words::WordPieces;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::{Error, Result};
@@ -55,6 +58,7 @@ pub struct Tokenizer {
 enum Method {
     /// Bytes that merge within pieces.
     Merges {
+        form: Option<NormalForm>,
         splitting: Splitting,
         merges: Box<Merges>,
         /// Whole pieces that are tokens are taken as they are.
@@ -190,8 +194,9 @@ impl Tokenizer {
         match &self.method {
             Method::Words(words) => words.apply(text, tokens),
             Method::Pieces(pieces) => self.defined(text, pieces, tokens),
-            Method::Merges { splitting, merges, whole } => {
-                for piece in splitting.pieces(text) {
+            Method::Merges { form, splitting, merges, whole } => {
+                let text = form.map_or(Cow::Borrowed(text), |form| form.apply(text));
+                for piece in splitting.pieces(&text) {
                     match whole.as_ref().and_then(|whole| whole.get(piece.as_bytes())) {
                         Some(token) => tokens.push(*token),
                         None => merges.apply(piece.as_bytes(), tokens),
@@ -266,7 +271,8 @@ fn merging(vocabulary: &Vocabulary, bytes: &[Box<[u8]>], is_special: &[bool]) ->
         return Ok(Method::Pieces(Box::new(Pieces::new(rule, *merges, &by_bytes))));
     }
     let whole = vocabulary.whole_pieces.then_some(by_bytes);
-    Ok(Method::Merges { splitting: vocabulary.splitting, merges, whole })
+    let Vocabulary { form, splitting, .. } = *vocabulary;
+    Ok(Method::Merges { form, splitting, merges, whole })
 }
 
 fn bounded(text: &str) -> Result<()> {

@@ -10,13 +10,13 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use tilth_tensor::blob::Blob;
+use tilth_tensor::blob::{Blob, Pooling};
 use tilth_tensor::cache::{Cache, Table};
 use tilth_tensor::import::{self, Quantiser};
 use tilth_tensor::int1::rotation::Pairing;
 use tilth_tensor::matrix::Machine;
 use tilth_tensor::model::{Model, Row};
-use tilth_tensor::tokenizer::{Tokenizer, Vocabulary};
+use tilth_tensor::tokenizer::{NormalForm, Tokenizer, Vocabulary};
 
 /// Name in GGUF, name in safetensors, rows, columns.
 const TENSORS: [(&str, &str, usize, usize); 11] = [
@@ -400,6 +400,66 @@ fn added_tokens_are_shown_unless_special() {
     assert_ne!(tokenizer.guard("<|im_end|>"), "<|im_end|>");
 }
 
+fn with(vocabulary: &Vocabulary, token: usize, text: &str) -> Vec<String> {
+    let mut tokens = vocabulary.tokens.clone();
+    text.clone_into(&mut tokens[token]);
+    tokens
+}
+
+/// Special tokens are cut out first, then what is between them is composed.
+#[test]
+fn text_between_special_tokens_is_composed() {
+    let (_, _, json) = safetensors();
+    let json = json.replacen('{', r#"{"normalizer":{"type":"NFC"},"#, 1);
+    let vocabulary = Vocabulary::from_tokenizer_json(json.as_bytes()).unwrap();
+    assert_eq!(vocabulary.form, Some(NormalForm::Nfc));
+    let tokenizer = Tokenizer::new(&vocabulary).unwrap();
+    let bytes = |text: &str| -> Vec<u32> { text.bytes().map(u32::from).collect() };
+    // Behind the token the mark has nothing to join with; as text its last sign takes it.
+    let text = "e\u{301}<|im_end|>\u{338}a\u{30a}";
+    let cut = [bytes("\u{e9}"), vec![257], bytes("\u{338}\u{e5}")].concat();
+    assert_eq!(tokenizer.encode_template(text).unwrap(), cut);
+    let whole = bytes("\u{e9}<|im_end|\u{226f}\u{e5}");
+    assert_eq!(tokenizer.encode(text).unwrap(), whole);
+    assert_eq!(tokenizer.encode_template(&tokenizer.guard(text)).unwrap(), whole);
+    // What becomes a special token's text by being composed is none: U+37E is written as a semicolon.
+    let other = Vocabulary { tokens: with(&vocabulary, 257, "a;"), ..vocabulary.clone() };
+    let other = Tokenizer::new(&other).unwrap();
+    assert_eq!(other.encode_template("a\u{37e}").unwrap(), bytes("a;"));
+    assert_eq!(other.encode_template("a;").unwrap(), [257]);
+}
+
+/// Blobs from before normal forms keep their bytes; what does not know them refuses those that have one.
+#[test]
+fn normal_forms_are_told_only_where_there_is_one() {
+    let (_, _, json) = safetensors();
+    let plain = Vocabulary::from_tokenizer_json(json.as_bytes()).unwrap();
+    let told = serde_json::to_string(&plain).unwrap();
+    assert!(told.starts_with(r#"{"splitting":"digits","tokens":["#), "{told:.40}");
+    let formed = Vocabulary { form: Some(NormalForm::Nfc), ..plain };
+    let told = serde_json::to_string(&formed).unwrap();
+    assert!(told.starts_with(r#"{"form":"nfc","splitting":"#), "{told:.40}");
+    assert_eq!(serde_json::from_str::<Vocabulary>(&told).unwrap(), formed);
+    let unknown = told.replacen("nfc", "nfkc", 1);
+    assert!(serde_json::from_str::<Vocabulary>(&unknown).is_err());
+}
+
+/// Files in GGUF name no form: it is that of the models that are cut so.
+#[test]
+fn qwen_s_text_is_composed_whatever_it_comes_in() {
+    let form = |pre: &str| {
+        let mut named = 6_u64.to_le_bytes().to_vec();
+        named.extend(b"smollm");
+        let mut file = gguf("qwen2");
+        let at = file.windows(named.len()).position(|part| part == named).unwrap();
+        let length = (pre.len() as u64).to_le_bytes();
+        drop(file.splice(at..at + named.len(), length.into_iter().chain(pre.bytes())));
+        import::Gguf::parse(&file).unwrap().vocabulary().unwrap().form
+    };
+    assert_eq!(form("qwen2"), Some(NormalForm::Nfc));
+    assert_eq!([form("smollm"), form("gpt-2")], [None; 2]);
+}
+
 /// A vocabulary beyond the bounds, or one that names tokens which do not exist.
 #[test]
 fn vocabularies_are_bounded() {
@@ -419,6 +479,12 @@ fn vocabularies_are_bounded() {
     assert!(refused(|v| v.ends = vec![0; 65]).contains("65 ends"));
     assert!(refused(|v| v.chat_template = Some("x".repeat(300_000))).contains("chat template"));
     assert!(refused(|v| v.merges = vec![[0, 999]]).contains("merge 0"));
+    let normal_words = |v: &mut Vocabulary| {
+        let blob = import::synthetic_encoder(Pooling::Mean, 1).unwrap();
+        *v = Vocabulary::open(&Blob::open(Arc::new(blob)).unwrap()).unwrap();
+        v.form = Some(NormalForm::Nfc);
+    };
+    assert!(refused(normal_words).contains("a normal form"));
 }
 
 /// Every cut of a blob is refused.

@@ -2,6 +2,7 @@
 tokenizer and what it makes of many texts.
 
 tokens.py FOLDER      writes FOLDER/gpt2.json, smollm.json, llama3.json, qwen2.json: by hand, into vectors/tokens
+tokens.py FOLDER nfc  writes FOLDER/nfc.json: texts that are not in NFC, by the tokenizer in FOLDER/qwen2.json
 """
 
 import json
@@ -72,7 +73,7 @@ def main(folder):
         trainer = trainers.BpeTrainer(vocab_size=1000, initial_alphabet=alphabet, show_progress=False)
         tokenizer.train_from_iterator(corpus, trainer)
         if name == "qwen2":
-            # Ours takes texts as they are; those below have their letters composed.
+            # The texts below have their letters composed; loose() has others.
             tokenizer.normalizer = normalizers.NFC()
         sampled = [unicodedata.normalize("NFC", text) for text in texts()]
         sampled = [text for text in sampled if text]
@@ -83,4 +84,52 @@ def main(folder):
         print(name, len(made), "texts", sum(len(ids) for _, ids in made), "tokens")
 
 
-main(*sys.argv[1:])
+# What composes, in scripts of every kind: their letters are taken apart.
+APART = [(0xC0, 0x233), (0x370, 0x3CE), (0x400, 0x45F), (0x1E00, 0x1EFF), (0x1F00, 0x1FFC), (0x3041, 0x30FE), (0xAC00, 0xD7A3),
+         (0xAC00, 0xD7A3), (0x929, 0x934), (0x9CB, 0x9CC), (0xB94, 0xBCC), (0xDDA, 0xDDE), (0x1026, 0x1026), (0x1109A, 0x110AB)]
+# What becomes another character, or several, and is never made of any.
+OTHERS = [(0x340, 0x345), (0x374, 0x37E), (0x958, 0x95F), (0x9DC, 0x9DF), (0xF43, 0xFB9), (0x1F71, 0x1FFD), (0x2000, 0x2001), (0x2126, 0x212B),
+          (0x2329, 0x232A), (0x2ADC, 0x2ADC), (0xF900, 0xFAD9), (0xFB1D, 0xFB4E), (0x1D15E, 0x1D1C0), (0x2F800, 0x2FA1D)]
+MARKS = [(0x300, 0x36F), (0x323, 0x32E), (0x483, 0x487), (0x591, 0x5BD), (0x610, 0x61A), (0x64B, 0x655), (0x93C, 0x94D), (0xE38, 0xE4B), (0xF71, 0xF84),
+         (0x1AB0, 0x1ABD), (0x3099, 0x309A), (0x1161, 0x11C2), (0x1E000, 0x1E02A)]
+# Marks that the reference does not know to be some, and parts that it does not join: of Unicode 10 to 16.
+LATER = ["\u1df6", "\u1df9", "\u0d3b", "\u1abf", "\u08d3", "\u09fe", "\u1715", "\U00010f46", "\U00010efd", "\U0001133b", "\U0001e130",
+         "\U00011935\U00011930", "\U000113c2\U000113c9"]
+
+
+def loose():
+    draw = random.Random(13)
+    words = sorted({word for key in sorted(topics.topics) for word in topics.topics[key].split()})
+    some = lambda ranges: chr(draw.randint(*draw.choice(ranges)))
+    meant = lambda text: "".join(c for c in text if unicodedata.category(c) != "Cn")
+    apart = lambda: unicodedata.normalize(draw.choice(["NFD", "NFD", "NFC"]), meant(some(APART)))
+    marks = lambda: meant("".join(some(MARKS) for _ in range(draw.randint(1, 4))))
+    kinds = [
+        lambda: "".join(apart() for _ in range(draw.randint(1, 6))),
+        lambda: apart() + marks(),
+        lambda: draw.choice("aeiouyAOUsS<=> \n.7") + marks(),
+        lambda: meant("".join(some(OTHERS) for _ in range(draw.randint(1, 3)))),
+        lambda: apart() + draw.choice(LATER) + marks(),
+        lambda: draw.choice(words),
+        lambda: draw.choice(ODD),
+    ]
+    for _ in range(900):
+        yield draw.choice(["", "", " "]).join(draw.choice(kinds)() for _ in range(draw.randint(1, 8)))
+
+
+def composed(folder):
+    described = json.loads((Path(folder) / "qwen2.json").read_text())["tokenizer"]
+    tokenizer = Tokenizer.from_str(json.dumps(described))
+    texts = [text for text in loose() if text]
+    made = [[text, tokenizer.normalizer.normalize_str(text), tokenizer.encode(text).ids] for text in texts]
+    rows = ",\n".join(json.dumps(row, ensure_ascii=True, separators=(",", ":")) for row in made)
+    (Path(folder) / "nfc.json").write_text(f"[\n{rows}\n]\n")
+    changed = [row for row in made if row[0] != row[1]]
+    longer = sum(len(row[1].encode()) > len(row[0].encode()) for row in made)
+    print(len(made), "texts", len(changed), "changed", longer, "longer", sum(len(row[2]) for row in made), "tokens")
+
+
+if sys.argv[2:] == ["nfc"]:
+    composed(sys.argv[1])
+else:
+    main(*sys.argv[1:])

@@ -12,6 +12,12 @@ struct Vectors {
     texts: Vec<(String, Vec<u32>)>,
 }
 
+fn read(described: &serde_json::Value) -> Tokenizer {
+    let described = described.to_string();
+    let vocabulary = Vocabulary::from_tokenizer_json(described.as_bytes()).unwrap();
+    Tokenizer::new(&vocabulary).unwrap()
+}
+
 #[test]
 fn tokens_are_the_reference_s() {
     for (rule, vectors) in [
@@ -21,9 +27,7 @@ fn tokens_are_the_reference_s() {
         ("qwen2", include_str!("../../../vectors/tokens/qwen2.json")),
     ] {
         let vectors: Vectors = serde_json::from_str(vectors).unwrap();
-        let described = vectors.tokenizer.to_string();
-        let vocabulary = Vocabulary::from_tokenizer_json(described.as_bytes()).unwrap();
-        let tokenizer = Tokenizer::new(&vocabulary).unwrap();
+        let tokenizer = read(&vectors.tokenizer);
         let mut count = 0;
         for (text, tokens) in &vectors.texts {
             assert_eq!(&tokenizer.encode(text).unwrap(), tokens, "{rule}: {text:?}");
@@ -32,4 +36,25 @@ fn tokens_are_the_reference_s() {
         }
         assert!(count > 30_000, "{rule}: {count}");
     }
+}
+
+/// Texts that are not in NFC, with what they are in it: letters and marks apart and out of order, Hangul in its parts,
+/// characters that are written as others, or as several, and marks that the reference does not know yet.
+#[test]
+fn texts_are_composed_as_the_reference_does() {
+    let vectors: Vectors =
+        serde_json::from_str(include_str!("../../../vectors/tokens/qwen2.json")).unwrap();
+    let tokenizer = read(&vectors.tokenizer);
+    let texts: Vec<(String, String, Vec<u32>)> =
+        serde_json::from_str(include_str!("../../../vectors/tokens/nfc.json")).unwrap();
+    let (mut count, mut changed, mut longer) = (0, 0, 0);
+    for (text, composed, tokens) in &texts {
+        assert_eq!(&tokenizer.encode(text).unwrap(), tokens, "{text:?}");
+        assert_eq!(&tokenizer.decode(tokens), composed, "{text:?}");
+        assert_eq!(&tokenizer.encode(composed).unwrap(), tokens, "{text:?}");
+        count += tokens.len();
+        changed += usize::from(text != composed);
+        longer += usize::from(composed.len() > text.len());
+    }
+    assert!(count > 30_000 && changed > 700 && longer > 100, "{count} {changed} {longer}");
 }

@@ -185,6 +185,7 @@ fn words() -> Vocabulary {
         ["the", "farm", "##er", "##s", "##ing", ".", ",", "!", "?", "-"].map(str::to_owned),
     );
     Vocabulary {
+        form: None,
         splitting: Splitting::Whole,
         tokens,
         merges: vec![],
@@ -212,6 +213,7 @@ fn vocabulary() -> Vocabulary {
     let special: Vec<u32> = (257..260).collect();
     tokens.extend(SPECIAL.map(str::to_owned));
     Vocabulary {
+        form: None,
         splitting: Splitting::Gpt2,
         tokens,
         merges: vec![[u32::from(b't'), u32::from(b'h')]],

@@ -37,6 +37,14 @@ static PUNCTUATION: LazyLock<Ranges> =
 static CONTROLS: LazyLock<Ranges> =
     LazyLock::new(|| ranges(r"[\p{Cc}\p{Co}[\p{Cf}&&\p{Age:8.0}]]"));
 
+/// What Unicode 9 has.
+static KNOWN: LazyLock<Ranges> = LazyLock::new(|| ranges(r"\p{Age:9.0}"));
+
+/// Whether a character was there in Unicode 9, the age by which [`form`](super::form) normalises.
+pub(super) fn is_known(c: char) -> bool {
+    c.is_ascii() || is_in(&KNOWN, c)
+}
+
 /// Whether a character is punctuation between words.
 pub(super) fn is_punctuation(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_punctuation() } else { is_in(&PUNCTUATION, c) }
@@ -119,6 +127,8 @@ mod tests {
         assert_eq!(count(is_mark), 1_567);
         assert_eq!(count(is_left_out), 137_681);
         assert_eq!(count(is_ideograph), 81_264);
+        // Those that Unicode 9 names, and those for private use.
+        assert_eq!(count(is_known), 265_771);
         assert_eq!(
             count(char::is_whitespace),
             22 + 3,

@@ -123,6 +123,7 @@ impl Vocabulary {
         ends.dedup();
         let plain = of(&[1]);
         let mut vocabulary = Self {
+            form: None,
             splitting: super::Splitting::Whole,
             merges: vec![],
             special: of(&[3, 4]),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Splitting;
 use super::pieces::{SPACE, ScoredPieces};
-use super::rules::{around, first, normaliser, normalising, spaces, splitting};
+use super::rules::{around, cut_first, first, normaliser, normalising, spaces, splitting};
 use super::vocabulary::{Vocabulary, is_end, merge_ids};
 use super::words::WordPieces;
 use crate::blob::LONGEST_HEADER;
@@ -37,10 +37,14 @@ impl Vocabulary {
     /// Byte-level pair encoding.
     fn from_pairs(json: &Value) -> Result<Self> {
         let model = &json["model"];
-        normaliser(&json["normalizer"])?;
+        let form = normaliser(&json["normalizer"])?;
+        if form.is_some() {
+            cut_first(&json["added_tokens"])?;
+        }
         let Numbered { ids, tokens, special, shown } = Numbered::new(json)?;
         let ends = special.iter().copied().filter(|id| is_end(&tokens[*id as usize])).collect();
         Ok(Self {
+            form,
             splitting: splitting(&json["pre_tokenizer"])?,
             merges: merge_ids(&ids, pairs(model))?,
             whole_pieces: model["ignore_merges"] == true,
@@ -72,6 +76,7 @@ impl Vocabulary {
         let says: HashSet<u32> = shown.iter().copied().collect();
         let control = special.iter().copied().filter(|token| !says.contains(token));
         Ok(Self {
+            form: None,
             splitting: Splitting::Whole,
             merges: merge_ids(&ids, merges)?,
             whole_pieces: false,
@@ -113,6 +118,7 @@ impl Vocabulary {
             last: last.map(token).transpose()?,
         };
         Ok(Self {
+            form: None,
             splitting: Splitting::Whole,
             merges: vec![],
             whole_pieces: false,

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::Splitting;
+use super::form::NormalForm;
 use super::normal::Normalising;
 use crate::{Error, Result};
 
@@ -54,12 +55,30 @@ fn isolated(part: &Value) -> Option<&str> {
     part["pattern"]["Regex"].as_str().filter(|_| plain)
 }
 
-/// Text is taken as it is. Qwen's NFC is let through: docs/guide/models.md says what differs.
-pub(super) fn normaliser(rule: &Value) -> Result<()> {
-    if rule.is_null() || rule["type"] == "NFC" {
-        return Ok(());
+/// What text is brought to before it is cut, if it is not taken as it is. A form keeps what is in it already, so that
+/// one that is asked for twice is asked for once.
+pub(super) fn normaliser(rule: &Value) -> Result<Option<NormalForm>> {
+    match rule["type"].as_str() {
+        None if rule.is_null() => Ok(None),
+        Some("NFC") => Ok(Some(NormalForm::Nfc)),
+        Some("Sequence") if rule["normalizers"].is_array() => {
+            let parts = rule["normalizers"].as_array().map_or(&[][..], Vec::as_slice);
+            parts.iter().try_fold(None, |found, part| Ok(found.or(normaliser(part)?)))
+        }
+        _ => Err(Error::unsupported(format!("a tokenizer that changes text by {rule}"))),
     }
-    Err(Error::unsupported(format!("a tokenizer that changes text by {rule}")))
+}
+
+/// Tokens that are texts as they stand are cut out before text is changed, never after.
+pub(super) fn cut_first(added: &Value) -> Result<()> {
+    let added = added.as_array().map_or(&[][..], Vec::as_slice);
+    match added.iter().find(|token| token["normalized"] == true) {
+        None => Ok(()),
+        Some(token) => Err(Error::unsupported(format!(
+            "a tokenizer that changes text before it looks for {}",
+            token["content"]
+        ))),
+    }
 }
 
 /// Nothing is done but writing spaces as SentencePiece does, and nothing is cut: a `Split` at spaces, which Gemma's
@@ -235,6 +254,30 @@ mod tests {
         assert!(splitting(&json!({"type": "ByteLevel"})).is_err());
         assert!(splitting(&Value::Null).is_err());
         assert!(normaliser(&json!({"type": "Lowercase"})).is_err());
-        assert!(normaliser(&Value::Null).is_ok() && normaliser(&json!({"type": "NFC"})).is_ok());
+    }
+
+    #[test]
+    fn the_normal_form_is_found() {
+        let nfc = json!({"type": "NFC"});
+        let rows = |parts: &[&Value]| json!({"type": "Sequence", "normalizers": parts});
+        assert_eq!(normaliser(&Value::Null), Ok(None));
+        assert_eq!(normaliser(&nfc), Ok(Some(NormalForm::Nfc)));
+        assert_eq!(normaliser(&rows(&[])), Ok(None));
+        assert_eq!(normaliser(&rows(&[&rows(&[&nfc]), &nfc])), Ok(Some(NormalForm::Nfc)));
+        for other in [json!({"type": "NFKC"}), json!({"type": "NFD"}), json!({"type": "Sequence"})]
+        {
+            let error = normaliser(&other).unwrap_err();
+            assert!(error.detail.contains(&other.to_string()), "{error}");
+            assert!(normaliser(&rows(&[&nfc, &other])).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_looked_for_in_changed_text_are_refused() {
+        let added =
+            |normalized: bool| json!([{"id": 7, "content": "<x>", "normalized": normalized}]);
+        assert_eq!(cut_first(&added(false)), Ok(()));
+        assert_eq!(cut_first(&Value::Null), Ok(()));
+        assert!(cut_first(&added(true)).unwrap_err().detail.contains("<x>"));
     }
 }

@@ -64,6 +64,7 @@ mod tests {
     fn the_longest_counts_and_of_equals_the_first() {
         let special = |texts: &[&str]| {
             Special::new(&Vocabulary {
+                form: None,
                 splitting: Splitting::Whole,
                 tokens: texts.iter().map(|text| (*text).to_owned()).collect(),
                 merges: vec![],

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::Splitting;
+use super::form::NormalForm;
 use super::pieces::ScoredPieces;
 use super::words::WordPieces;
 use crate::blob::{Blob, LARGEST_VOCABULARY, LONGEST_HEADER};
@@ -27,6 +28,9 @@ const LONGEST_SPECIAL: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vocabulary {
+    /// What text is brought to before it is cut, if it is not taken as it is; only where bytes merge within pieces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<NormalForm>,
     /// How text is cut before merging.
     pub splitting: Splitting,
     /// Every token's text: of special ones as it is, of the others with each byte as GPT-2's stand-in
@@ -94,6 +98,9 @@ impl Vocabulary {
         }
         if self.word_pieces.is_some() && self.scored_pieces.is_some() {
             return Err(Error::damaged("a tokenizer of two kinds"));
+        }
+        if self.form.is_some() && (self.word_pieces.is_some() || self.scored_pieces.is_some()) {
+            return Err(Error::damaged("a normal form for a tokenizer that knows none"));
         }
         if let Some(rule) = &self.word_pieces {
             rule.check(self.tokens.len())?;
@@ -179,6 +186,9 @@ impl Vocabulary {
         );
         ends.dedup();
         Ok(Self {
+            // Such files do not say. llama.cpp takes text as it is, but the models were made with NFC, as their
+            // publisher's own tokenizer does it.
+            form: (splitting == Splitting::Qwen2).then_some(NormalForm::Nfc),
             splitting,
             tokens: tokens.iter().map(|&text| text.to_owned()).collect(),
             merges: merge_ids(&ids, pairs)?,

@@ -2,14 +2,14 @@
 //! both are seen, at build time.
 
 use tilth_protocol::infer::{
-    MAX_ALTERNATIVES, MAX_ANSWER_TOKENS, MAX_PROMPT_BYTES,
+    LONGER, MAX_ALTERNATIVES, MAX_ANSWER_TOKENS, MAX_PROMPT_BYTES,
     embed::{EMBEDDING_FRACTION, MAX_DIMENSIONS},
 };
 use tilth_tensor::{
     encoder::FRACTION,
     engine::MOST_ALTERNATIVES,
     int1::{attention::LONGEST_CONTEXT, norm::LONGEST},
-    tokenizer::LONGEST_TEXT,
+    tokenizer::{self, LONGEST_TEXT},
 };
 
 const _: () = {
@@ -18,6 +18,7 @@ const _: () = {
     assert!(MAX_DIMENSIONS as usize == LONGEST, "elements of an embedding");
     assert!(EMBEDDING_FRACTION.cast_signed() == FRACTION, "fractional bits of an embedding");
     assert!(MAX_PROMPT_BYTES <= LONGEST_TEXT, "the longest prompt");
+    assert!(LONGER == tokenizer::LONGER, "how much longer a normal form is");
 };
 
 #[cfg(test)]

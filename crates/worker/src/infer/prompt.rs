@@ -84,6 +84,7 @@ mod tests {
     use tilth_tensor::{
         blob::{Blob, Pooling},
         import::{Family, synthetic, synthetic_encoder},
+        tokenizer::NormalForm,
     };
 
     use super::*;
@@ -98,6 +99,56 @@ mod tests {
         let messages = [("user", "hi\n"), ("assistant", "<b> {{ 1 }}"), ("user", "")]
             .map(|(role, content)| Message { role: role.into(), content: content.into() });
         template(&mut vocabulary, &tokenizer)?.render(&messages, true)
+    }
+
+    /// Many texts, short and long: of one piece again and again, and of all in turns that a fixed draw decides. They
+    /// become longer where they are composed, or shorter, or do so only to a Unicode that is later than Qwen's.
+    fn loose() -> impl Iterator<Item = String> {
+        const PIECES: &str = "\u{1d160}|\u{958}|\u{fb2c}|\u{344}|\u{1d5}\u{31b}|e\u{301}|a| |\n|\
+            \u{1100}\u{1161}\u{11ab}|\u{d55c}|\u{212b}|\u{f900}|\u{6f22}|\u{11382}\u{113c9}|\
+            \u{11935}\u{11930}|\u{1df6}\u{301}|\u{323}";
+        let pieces: Vec<&str> = PIECES.split('|').collect();
+        assert_eq!(pieces.len(), 18);
+        let mut state = 1_u64;
+        let mut draw = move |below: usize| {
+            let next = state.wrapping_mul(6_364_136_223_846_793_005);
+            state = next.wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 40).unwrap() % below
+        };
+        let same: Vec<String> = pieces.iter().map(|piece| piece.repeat(2000)).collect();
+        let pairs = (0..200).map(move |round| {
+            let (one, other) = (pieces[draw(18)], pieces[draw(18)]);
+            let turns = (0..10 * round).map(|_| if draw(2) == 0 { one } else { other });
+            turns.collect::<String>()
+        });
+        same.into_iter().chain(pairs)
+    }
+
+    #[test]
+    fn no_prompt_has_more_tokens_than_an_honest_count_may_say() {
+        // Each byte is a token, so that there are as many as there can be.
+        let mut vocabulary = vocabulary();
+        vocabulary.merges.clear();
+        vocabulary.form = Some(NormalForm::Nfc);
+        let tokenizer = Tokenizer::new(&vocabulary).unwrap();
+        let template = template(&mut vocabulary, &tokenizer).unwrap();
+        let mut longer = 0;
+        for text in loose() {
+            let count = tokenizer.encode(&text).unwrap().len();
+            // More than what templates are allowed would hide.
+            longer += usize::from(count > text.len() + 1100);
+            let most = Prompt::Text(text.clone()).most_tokens() as usize;
+            let begins: String = text.chars().take(20).collect();
+            assert!(count <= most, "{begins:?}: {count} tokens of at most {most}");
+            let content = || text.clone();
+            let said = |role: &str| Message { role: role.into(), content: content() };
+            let asked = |role: &str| infer::Message { role: role.into(), content: content() };
+            let roles = ["user", "assistant"];
+            let count = template.tokens(&roles.map(said), true, &tokenizer).unwrap().len();
+            let most = Prompt::Chat(roles.map(asked).into()).most_tokens() as usize;
+            assert!(count <= most, "{begins:?} in a chat: {count} tokens of at most {most}");
+        }
+        assert!(longer > 20, "{longer} texts became longer");
     }
 
     #[test]
