@@ -48,9 +48,12 @@ contract Audits is AuditStore {
 
     /// @inheritdoc IAudits
     function submitted(uint64 jobId, uint32 seq, uint32 provider, uint256 rate) external onlyBench {
+        Case storage c = _cases[_key(jobId, seq)];
+        // A dispute comes first: of all that is in its case nothing is left, and none of its seats counts.
+        if (rate != 0 && _isDispute(c)) delete _cases[_key(jobId, seq)];
         // The rate is that of the submission: nobody gains by waiting for a better one.
         uint256 asked = rateNow(provider);
-        _await(jobId, seq, _cases[_key(jobId, seq)], provider, rate > asked ? rate : asked);
+        _await(jobId, seq, c, provider, rate > asked ? rate : asked);
     }
 
     /// @inheritdoc IAudits
@@ -79,7 +82,8 @@ contract Audits is AuditStore {
             mayPay = beacon != 0 && randomness.lapses(c.round) == 0
                 && _decision(c, jobId, seq, beacon) == AuditRules.Decision.Unaudited;
         } else {
-            mayPay = c.outcome == Outcome.Unaudited || c.outcome == Outcome.Upheld;
+            // What was found of one leaf says nothing of the others: a dispute lets nothing be paid, the audit that follows it does.
+            mayPay = !_isDispute(c) && (c.outcome == Outcome.Unaudited || c.outcome == Outcome.Upheld);
         }
         charge = _charge(c, value, c.outcome == Outcome.Upheld);
     }

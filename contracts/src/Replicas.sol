@@ -175,7 +175,10 @@ contract Replicas is IReplicas {
         bool wrong = upheld || outcome == IAudits.Outcome.Overturned && answer != p.word;
         if (wrong) _ruinMate(jobId, seq, p, Fault.Wrong);
         else waiting.giveBack(jobId, p.mate);
-        _end(jobId, seq, p, upheld ? Outcome.Alone : Outcome.Unequal);
+        // Both have chosen the leaf that was judged. Were the range paid for it, a mate that is wrong in a leaf of no account would
+        // spare a friend the audit of all others.
+        if (upheld) return _close(jobId, seq, p, Outcome.Alone);
+        _end(jobId, seq, p, Outcome.Unequal);
     }
 
     /// @inheritdoc IReplicas
@@ -293,7 +296,7 @@ contract Replicas is IReplicas {
         emit WalkStep(jobId, seq, p.level, p.index, p.due);
     }
 
-    /// @dev The range has a root, but is paid only if the auditors find the primary's leaf to be right.
+    /// @dev The range has a root, but its ordinary audit begins only if the auditors find the primary's leaf to be right.
     function _dispute(uint64 jobId, uint32 seq, Pair storage p, uint256 price) private {
         (p.state, p.due) = (State.Disputed, 0);
         emit LeafDisputed(jobId, seq, p.index);

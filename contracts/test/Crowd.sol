@@ -506,6 +506,8 @@ contract Crowd is CrowdLeaves {
         }
         play(id, 0, twin == Twin.Undecided ? End.Unheard : twin == Twin.BothWrong ? End.Framed : End.Upheld);
         if (isOpen(id, 0)) step(id, 0, replicas.pair(id, 0), lies, false);
+        // After a dispute the range is audited as any other.
+        if (lies) play(id, 0, End.Upheld);
         act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.acknowledge, (id, new uint32[](1))));
         bytes memory leave = abi.encodeCall(IWaiting.leave, (id));
         if (waiting.entry(id, 5).state != IWaiting.State.Left) act(vm.addr(0xB000 + MATE), address(waiting), leave);

@@ -76,6 +76,37 @@ contract HostileWalksTest is WalkWorld {
         waiting.leave(id);
     }
 
+    // ---------------------------------------------------------------- one leaf is not the range
+
+    /// @dev A forger and its friend differ in one leaf of no account, in which the forger is right. The vote on that leaf must not stand
+    /// for the audit of all the others: the friend's stake is behind eight such ranges at once.
+    function test_aFriendThatIsWrongSparesNoAudit() public {
+        for (uint256 i = 5; i < 40; ++i) {
+            lie(PRIMARY, i, Kind.Output);
+        }
+        lie(MATE, 3, Kind.Output);
+        uint32 seq = disputed();
+        eq(pair(id, seq).index, 3, "the leaf that both have chosen");
+        votesTheTruth(seq);
+        ok(case_(id, seq).outcome == IAudits.Outcome.Upheld, "the forger is right in it");
+        vm.warp(vm.getBlockTimestamp() + 2 hours);
+        notPaid(seq);
+        replicas.conclude(id, seq);
+        ended(id, seq, IReplicas.Outcome.Alone);
+        eq(staked(MATE), 0, "the friend's stake");
+        notPaid(seq);
+        // A newcomer's range is surely audited.
+        drawn(id, seq);
+        notPaid(seq);
+        named(id, seq);
+        votesAgainst(seq);
+        ok(case_(id, seq).outcome == IAudits.Outcome.Overturned, "overturned");
+        eq(staked(PRIMARY), 0, "and the forger's");
+        rangeIs(seq, IJobBook.RangeState.Rejected);
+        notPaid(seq);
+        nothingIsLeft();
+    }
+
     /// @dev Honest auditors vote on what the primary opens, stage by stage.
     function votesAgainst(uint32 seq) internal {
         while (case_(id, seq).state != IAudits.State.Closed) {
@@ -109,6 +140,36 @@ contract HostileWalksTest is WalkWorld {
         vm.prank(CLIENT);
         vm.expectRevert(abi.encodeWithSelector(IJobBook.NothingToDo.selector, id));
         book.acknowledge(id, one(seq));
+    }
+
+    /// @dev What a dispute has drawn, counted and paid is not counted again in the audit that follows it.
+    function test_theAuditAfterADisputeBeginsFromNothing() public {
+        lie(MATE, AT, Kind.Output);
+        uint32 seq = disputed();
+        votesTheTruth(seq);
+        uint8 seats = case_(id, seq).given;
+        ok(seats != 0, "somebody was drawn");
+        replicas.conclude(id, seq);
+        uint256 before = owedToAll();
+        bytes32 found = answerOf(seq, PRIMARY);
+        // A seat of the dispute is nobody's any more.
+        vm.expectRevert(abi.encodeWithSelector(IAudits.WrongState.selector, id, seq, IAudits.State.Submitted));
+        audits.reveal(id, seq, 0, found, SALT);
+        IAudits.Case memory c = audit(id, seq, false, 0);
+        ok(c.outcome == IAudits.Outcome.Upheld, "upheld");
+        uint256 earned = owedToAll() - before;
+        ok(earned != 0 && earned <= c.fee * uint256(c.votes), "its own votes are paid, and no others");
+        vm.prank(CLIENT);
+        book.acknowledge(id, one(seq));
+        vm.expectRevert(abi.encodeWithSelector(IReplicas.WrongState.selector, id, seq, IReplicas.State.Closed));
+        replicas.conclude(id, seq);
+        nothingIsLeft();
+    }
+
+    function owedToAll() internal view returns (uint256 sum) {
+        for (uint256 n = 1; n <= 20; ++n) {
+            sum += audits.owed(auditorOwner(n));
+        }
     }
 
     // ---------------------------------------------------------------- trees that are none
@@ -230,6 +291,7 @@ contract HostileWalksTest is WalkWorld {
         shows(seq, MATE);
         otherPathsAreClosed(seq);
         votesTheTruth(seq);
+        otherPathsAreClosed(seq);
         replicas.conclude(id, seq);
         isPaid(seq);
         nothingIsLeft();

@@ -119,9 +119,12 @@ contract ReplicaDisputesTest is WalkWorld {
         isEntry(id, MATE, IWaiting.State.Left, 0);
         eq(pair(id, seq).mate, 0, "no mate");
         eq(staked(PRIMARY), FIRST_STAKE, "the primary loses nothing");
+        IAudits.Case memory c = audit(id, seq, false, 0);
         (uint256 first, uint256 worth) = (free(ownerOf(PRIMARY)), value(id, seq));
+        uint256 charge = worth / 50 + (c.atProvidersCost ? uint256(c.fee) * c.first : 0);
+        if (charge > worth / 2) charge = worth / 2;
         acknowledge(id, seq);
-        eq(free(ownerOf(PRIMARY)) - first, worth - worth / 100 - worth / 50, "paid, less fee and share");
+        eq(free(ownerOf(PRIMARY)) - first, worth - worth / 100 - charge, "paid, less fee and share");
         // Nobody waits any more; the rest is done by one.
         for (uint32 done = book.range(id, seq).count; done < 40; done += book.range(id, seq).count) {
             seq = sealedRange(id, false);
@@ -136,16 +139,34 @@ contract ReplicaDisputesTest is WalkWorld {
         eq(registry.provider(ownerOf(PRIMARY)).exposure, 0, "no longer exposed");
     }
 
-    /// @dev The verdict lets it be paid; that the mate is not out yet changes nothing.
-    function test_itMayBePaidBeforeItIsConcluded() public {
+    /// @dev A verdict on one leaf lets nothing be paid: first comes the audit that any range has, at the rate of its submission.
+    function test_whatWasDisputedIsAuditedAllTheSame() public {
         lie(MATE, AT, Kind.Units);
         uint32 seq = disputed();
         votesTheTruth(seq);
+        notPaid(seq);
+        concluded(seq, IReplicas.Outcome.Alone);
+        eq(staked(MATE), 0, "all of its stake");
+        IAudits.Case memory c = case_(id, seq);
+        ok(c.state == IAudits.State.Submitted && c.outcome == IAudits.Outcome.Open, "anew");
+        eq(c.rate, pair(id, seq).rate, "at the rate of the submission");
+        ok(c.claimed == 0 && c.positions == 0 && c.given == 0 && c.votes == 0, "nothing is left of the dispute");
+        notPaid(seq);
+        c = audit(id, seq, false, 0);
+        ok(c.outcome == IAudits.Outcome.Upheld, "upheld");
+        eq(audits.record(1), value(id, seq), "a record, as by any audit");
         uint256 before = book.job(id).escrow;
         acknowledge(id, seq);
         eq(book.job(id).escrow - before, value(id, seq), "the mate's part comes back");
-        concluded(seq, IReplicas.Outcome.Alone);
-        eq(staked(MATE), 0, "all of its stake");
+    }
+
+    function notPaid(uint32 seq) internal {
+        vm.warp(vm.getBlockTimestamp() + 2 hours);
+        vm.expectRevert(abi.encodeWithSelector(IJobBook.NothingToDo.selector, id));
+        book.settle(id, one(seq));
+        vm.prank(CLIENT);
+        vm.expectRevert(abi.encodeWithSelector(IJobBook.NothingToDo.selector, id));
+        book.acknowledge(id, one(seq));
     }
 
     function test_aMateLosesItsRecord() public {

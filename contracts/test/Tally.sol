@@ -78,7 +78,7 @@ contract Tally {
             onClosed(log);
         } else if (kind == IAudits.AuditDue.selector) {
             (,, uint32 rate) = abi.decode(log.data, (uint64, uint32, uint32));
-            disputed[keyOf(log)] = rate == Parameters.DISPUTED;
+            onDue(keyOf(log), rate == Parameters.DISPUTED);
         } else if (kind == IAudits.AuditDelayed.selector) {
             lapsed = true;
         } else if (kind == IAudits.FeeEarned.selector) {
@@ -95,6 +95,17 @@ contract Tally {
             require(left == owed[owner], "what is still owed");
             require(left == 0 || purse == 0, "paid as far as the purse reaches");
         }
+    }
+
+    /// @dev A dispute whose provider was right is followed by the ordinary audit: the case begins anew, and only so.
+    function onDue(uint256 key, bool dispute) internal {
+        IAudits.Outcome before = outcomeOf[key];
+        if (before != IAudits.Outcome.Open) {
+            require(disputed[key] && before == IAudits.Outcome.Upheld && !dispute, "a case begins once");
+            closed[before] -= 1;
+            outcomeOf[key] = IAudits.Outcome.Open;
+        }
+        disputed[key] = dispute;
     }
 
     function onClosed(Vm.Log calldata log) internal {

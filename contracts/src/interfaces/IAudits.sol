@@ -165,8 +165,9 @@ interface IAudits {
 
     /// @notice Bench only: the two providers of a replicated range differ in one leaf, which both have shown. All drawn leaves are this
     /// one, and nothing is to be named or opened. LEAD votes are drawn first, and no answer stands that does not lead by as many: one of
-    /// the two loses all. A provider that is upheld earns no record by it; what an overturned one
-    /// loses goes after the fees to the mate, if it is right (else to the client).
+    /// the two loses all. A provider that is upheld earns no record by it, and is not paid before an ordinary case (`submitted`) that
+    /// takes the place of this one says so; what an overturned one loses goes after the fees to the mate, if it is right (else to the
+    /// client).
     /// @param position place of the leaf in the range
     /// @param claimed the answer that the provider's leaf makes
     /// @param worth what the provider's leaf costs, base units

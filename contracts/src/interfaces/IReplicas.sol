@@ -171,7 +171,8 @@ interface IReplicas {
     /// @notice Node key of the primary or the mate: shows its leaf at the end of the walk.
     function show(uint64 jobId, uint32 seq, MerkleSum.Leaf calldata leaf) external;
 
-    /// @notice Anyone, once the auditors have decided a dispute: the mate loses all if it is wrong, else it gets its place back.
+    /// @notice Anyone, once the auditors have decided a dispute: the mate loses all if it is wrong, else it gets its place back. Where the
+    /// primary is right the range's ordinary audit begins.
     function conclude(uint64 jobId, uint32 seq) external;
 
     /// @notice Anyone, after the deadline: goes on without who is late.
