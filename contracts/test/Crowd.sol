@@ -70,6 +70,7 @@ contract Crowd is CrowdLeaves {
     /// @dev Accepted calls per contract and kind, to see that the crowd gets somewhere. What is played to a plan is not the crowd's
     /// doing, and does not count.
     mapping(address to => mapping(bytes4 => uint256)) public accepted;
+    mapping(address to => mapping(bytes4 => uint256)) public acceptedToPlan;
     bool internal planned;
 
     constructor(
@@ -118,7 +119,8 @@ contract Crowd is CrowdLeaves {
         if (!done) return false;
         replica.feed(logs);
         tally.feed(logs);
-        if (!planned) accepted[to][bytes4(data)] += 1;
+        if (planned) acceptedToPlan[to][bytes4(data)] += 1;
+        else accepted[to][bytes4(data)] += 1;
     }
 
     /// @dev What is done here follows a plan to its end.
@@ -166,17 +168,6 @@ contract Crowd is CrowdLeaves {
         p.seq = someSeq(p.id, n >> 8);
     }
 
-    function someSeq(uint64 id, uint256 n) internal view returns (uint32) {
-        return uint32(n % (uint256(replica.job(id).ranges) + 1));
-    }
-
-    function seqs(uint64 id, uint256 n) internal view returns (uint32[] memory list) {
-        list = new uint32[](n % 6);
-        for (uint256 i = 0; i < list.length; ++i) {
-            list[i] = someSeq(id, uint256(keccak256(abi.encode(n, i))));
-        }
-    }
-
     function open(uint256 who, uint256 seed, uint96 funds) public {
         IJobBook.Terms memory t;
         t.specHash = bytes32(seed | 1);
@@ -207,6 +198,15 @@ contract Crowd is CrowdLeaves {
         if (t.replicas != 0) twice.push(replica.jobCount());
     }
 
+    /// @dev A replicated job with a posted price, for anybody to work on. 0: none was opened.
+    function openTwice(uint256 n) internal returns (uint64) {
+        uint256 seed = uint256(keccak256(abi.encode(n)));
+        seed = seed & ~uint256(1 << 128 | 1 << 140) | 1 << 104 | 1 << 112 | 1 << 136;
+        uint256 before = twice.length;
+        open(n, seed, 3e9 - 1);
+        return twice.length == before ? 0 : twice[before];
+    }
+
     /// @dev Mostly the one who may.
     function clientOf(uint64 id, uint256 who) internal view returns (address) {
         return who % 8 == 0 ? client(who >> 3) : replica.job(id).client;
@@ -223,12 +223,11 @@ contract Crowd is CrowdLeaves {
     }
 
     function claim(uint256 who, uint256 j, uint32 want) public {
-        uint64 id = goingOn(ours, j);
+        // Often in one in which others wait.
+        uint64 id = goingOn(j % 3 == 0 ? twice : ours, j);
         // Where nothing goes on, somebody opens another job.
-        if (id == 0) {
-            open(who >> 8, uint256(keccak256(abi.encode(who, j))), 3e9 - 1);
-            id = someJob(j);
-        }
+        if (id == 0) open(who >> 8, uint256(keccak256(abi.encode(who, j))), 3e9 - 1);
+        if (id == 0) id = someJob(j);
         claims(id, node(who), abi.encodeCall(IJobBook.claim, (id, want % 50, 0)));
     }
 
@@ -523,16 +522,32 @@ contract Crowd is CrowdLeaves {
 
     /// @dev Providers wait in replicated jobs, leave them, and are put off their lines.
     function mate(uint256 who, uint256 j, uint96 bond, uint8 what) external {
+        if (what % 4 == 1) return leaves_(who);
         uint64 id = goingOn(twice, j);
+        if (id == 0) id = openTwice(j);
+        if (what % 4 == 3) {
+            bytes memory data = abi.encodeCall(IWaiting.evict, (id, uint32(who % 5)));
+            act(node(who), address(waiting), what % 8 == 3 ? poorEntry(data) : data);
+            return;
+        }
         uint96 least = what % 8 == 0 ? bond % 4e6 : 0;
-        bond = uint96(bound(bond, what % 16 == 0 ? 0 : 1e8, 1e9));
-        bytes memory data = abi.encodeCall(IWaiting.wait, (id, bond, least));
-        if (what % 4 == 1) data = abi.encodeCall(IWaiting.leave, (id));
-        if (what % 8 == 2) data = abi.encodeCall(IWaiting.evict, (id, uint32(who % 5)));
-        if (what % 8 == 3) data = poorEntry(data);
-        act(node(who), address(waiting), data);
-        // A second later it is on the line of what is submitted then.
-        if (what % 2 == 0) (now_, block_) = (now_ + 1, block_ + 1);
+        bond = uint96(bound(bond, what % 16 == 0 ? 0 : 2e8, 6e8));
+        // Mostly all of them, for who is primary or client is no mate.
+        for (uint256 i = 0; i < (what % 8 == 0 ? 1 : PROVIDERS); ++i) {
+            act(node(who + i), address(waiting), abi.encodeCall(IWaiting.wait, (id, bond, least)));
+        }
+        // A second later they are on the line of what is submitted then.
+        (now_, block_) = (now_ + 1, block_ + 1);
+    }
+
+    /// @dev Somebody wants to be gone from where it waits, or its bond back, in all jobs but the last: bonds are exposure.
+    function leaves_(uint256 who) internal {
+        uint32 number = replica.provider(owner(who)).number;
+        for (uint256 i = 2; i <= 8 && i <= twice.length; ++i) {
+            uint64 id = twice[twice.length - i];
+            if (replica.bondOf(id, number) == 0) continue;
+            act(node(who), address(waiting), abi.encodeCall(IWaiting.leave, (id)));
+        }
     }
 
     /// @dev Puts somebody off a line who waits without the stake for its bond, if there is anybody.
@@ -581,11 +596,6 @@ contract Crowd is CrowdLeaves {
         }
     }
 
-    function isOpen(uint64 id, uint32 seq) internal view returns (bool) {
-        IReplicas.State state = replicas.pair(id, seq).state;
-        return state != IReplicas.State.None && state != IReplicas.State.Closed;
-    }
-
     function step(uint64 id, uint32 seq, IReplicas.Pair memory p, bool lies, bool mateFirst) internal {
         bool byMate = p.shown == 0 ? mateFirst : p.shown == 1;
         if (p.state == IReplicas.State.Disputed) {
@@ -611,10 +621,6 @@ contract Crowd is CrowdLeaves {
         } else {
             show(id, seq, p, p.state == IReplicas.State.Revealing && byMate);
         }
-    }
-
-    function nodeOf(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal view returns (address) {
-        return replica.provider(byMate ? replica.ownerOf(p.mate) : replica.range(id, seq).provider).node;
     }
 
     function show(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal {

@@ -37,7 +37,7 @@ enum Twin {
     Undrawn
 }
 
-/// @dev What the crowd finds in its ranges, and how it says so: leaves, roots, seals, nodes.
+/// @dev What the crowd finds in its ranges, and how it says so: leaves, roots, seals, nodes; and small things besides.
 abstract contract CrowdLeaves is T {
     Replica internal replica;
     Audits internal audits;
@@ -143,5 +143,25 @@ abstract contract CrowdLeaves is T {
         bool walks = p.state == IReplicas.State.Walking;
         if (p.shown == 1) return twin == (walks ? Twin.MateStops : Twin.MateSilent);
         return p.shown == 2 && twin == (walks ? Twin.PrimaryStops : Twin.PrimarySilent);
+    }
+
+    function isOpen(uint64 id, uint32 seq) internal view returns (bool) {
+        IReplicas.State state = replicas.pair(id, seq).state;
+        return state != IReplicas.State.None && state != IReplicas.State.Closed;
+    }
+
+    function nodeOf(uint64 id, uint32 seq, IReplicas.Pair memory p, bool byMate) internal view returns (address) {
+        return replica.provider(byMate ? replica.ownerOf(p.mate) : replica.range(id, seq).provider).node;
+    }
+
+    function someSeq(uint64 id, uint256 n) internal view returns (uint32) {
+        return uint32(n % (uint256(replica.job(id).ranges) + 1));
+    }
+
+    function seqs(uint64 id, uint256 n) internal view returns (uint32[] memory list) {
+        list = new uint32[](n % 6);
+        for (uint256 i = 0; i < list.length; ++i) {
+            list[i] = someSeq(id, uint256(keccak256(abi.encode(n, i))));
+        }
     }
 }

@@ -20,7 +20,8 @@ contract HostileWalksTest is WalkWorld {
 
     /// @dev All money in the ledger is somebody's, and all of it is there.
     function moneyIsConserved() internal view {
-        uint256 sum = free(CLIENT) + locked(CLIENT) + free(TREASURY) + free(ledger.BURN_ACCOUNT()) + free(address(audits));
+        uint256 sum =
+            free(CLIENT) + locked(CLIENT) + free(TREASURY) + free(ledger.BURN_ACCOUNT()) + free(address(audits));
         for (uint256 n = 1; n <= 3; ++n) {
             sum += free(ownerOf(n)) + locked(ownerOf(n));
         }
@@ -414,9 +415,7 @@ contract HostileWalksTest is WalkWorld {
         isEntry(id, MATE, IWaiting.State.Waiting, 1);
         eq(registry.provider(ownerOf(MATE)).exposure, STAKE, "one bond");
         vm.prank(nodeOf(MATE));
-        vm.expectRevert(
-            abi.encodeWithSelector(IWaiting.WrongState.selector, id, uint32(MATE), IWaiting.State.Waiting)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IWaiting.WrongState.selector, id, uint32(MATE), IWaiting.State.Waiting));
         waiting.wait(id, STAKE, 0);
         leavesTheLine();
         (uint256 total,) = waiting.line(id, NOW);
