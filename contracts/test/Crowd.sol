@@ -41,6 +41,7 @@ contract Crowd is CrowdLeaves {
     Tabs internal tabs;
     uint40 internal now_;
     uint256 internal block_ = 1_000;
+
     /// @dev A range.
     struct Piece {
         uint64 id;

@@ -245,8 +245,8 @@ contract InvariantsTest is Network {
             ok(spared || c.outcome == IAudits.Outcome.Upheld, "paid if spared or upheld");
         }
         bool judged = state == IJobBook.RangeState.Submitted || state == IJobBook.RangeState.Settled || rejected;
-        bool sealed_ = p.state != IReplicas.State.None && p.state != IReplicas.State.Disputed
-            && p.state != IReplicas.State.Closed;
+        bool sealed_ =
+            p.state != IReplicas.State.None && p.state != IReplicas.State.Disputed && p.state != IReplicas.State.Closed;
         ok((judged && !sealed_) == (c.state != IAudits.State.None), "a case for what was handed in and has a root");
         return c.outcome;
     }
@@ -462,9 +462,8 @@ contract InvariantsTest is Network {
             IAudits.collect.selector
         ];
         bytes4[3] memory entries = [IWaiting.wait.selector, IWaiting.leave.selector, IWaiting.evict.selector];
-        bytes4[4] memory pairs = [
-            IReplicas.draw.selector, IReplicas.commit.selector, IReplicas.reveal.selector, IReplicas.advance.selector
-        ];
+        bytes4[4] memory pairs =
+            [IReplicas.draw.selector, IReplicas.commit.selector, IReplicas.reveal.selector, IReplicas.advance.selector];
         // So many have to move in time for these that the crowd comes to them by itself only once or twice.
         bytes4[3] memory walks = [IReplicas.walk.selector, IReplicas.show.selector, IReplicas.conclude.selector];
         bytes4[5] memory stakes = [
