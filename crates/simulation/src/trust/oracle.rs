@@ -244,9 +244,8 @@ impl Oracle {
             self.disputed.insert(id.job);
         }
         let before = self.cases.insert(id, Seen { rate, ..Seen::default() });
-        let upheld = |seen: Seen| {
-            seen.rate == DISPUTED_RATE && seen.outcome == Some(AuditOutcome::Upheld)
-        };
+        let upheld =
+            |seen: Seen| seen.rate == DISPUTED_RATE && seen.outcome == Some(AuditOutcome::Upheld);
         if before.is_some_and(|seen| is_dispute || !upheld(seen)) {
             self.blame(format!("{id} is audited again at {rate}, after {before:?}"));
         }
