@@ -89,14 +89,14 @@ impl Case {
     }
 
     /// A case is said to wait for its beacon. Logs are read twice, so that of a dispute may be heard again after the range's
-    /// own has begun: it takes nothing back.
+    /// own has begun: it takes nothing back, and is one more reason to look.
     pub(super) fn begin(&mut self, round: u64) {
         if let Some(known) = self.round {
+            self.hear();
             if round < known {
                 return;
             }
             self.renewed |= round > known;
-            self.hear();
         }
         self.round = Some(round);
         self.is_past = false;

@@ -37,6 +37,8 @@ pub(super) struct Chain {
     pub(super) round: u64,
     /// Whether it is about a leaf in which two providers differ; it will be found that the provider is right.
     pub(super) dispute: bool,
+    /// When the dispute was closed that was in its place before.
+    judged_at: Option<Millis>,
     deadline: Millis,
     /// The beacon's value; another one after a reorganisation.
     pub(super) beacon: Option<B256>,
@@ -82,6 +84,7 @@ impl World {
             number: Some(SEAT),
             round: ROUND,
             dispute: false,
+            judged_at: None,
             deadline: 0,
             beacon: None,
             positions: [0; 8],
@@ -164,6 +167,7 @@ impl World {
     /// A dispute is concluded: the range's own case takes its place, and nothing is left of the old one.
     pub(super) fn renew(&mut self, seq: usize) {
         let case = &mut self.cases[seq];
+        case.judged_at = case.closed_at;
         (case.round, case.number) = (LATER.0, Some(LATER.1));
         (case.dispute, case.beacon, case.lapses, case.positions) = (false, None, 0, [0; 8]);
         (case.seat, case.sealed) = (SeatState::Drawn, None);
@@ -195,7 +199,13 @@ impl World {
             return;
         }
         (self.named[seq], self.opened[seq]) = (false, false);
+        let now = self.now;
         let case = &mut self.cases[seq];
+        // So may be those of the dispute before it.
+        if case.judged_at.take_if(|at| now < *at + FINAL).is_some() {
+            (case.dispute, case.round, case.number) = (true, ROUND, Some(SEAT));
+            case.beacon = Some(value(ROUND));
+        }
         let beacon = case.beacon.map(|beacon| B256::from(beacon.0.map(|byte| byte ^ 1)));
         (case.beacon, case.seat, case.sealed) = (beacon, SeatState::Drawn, None);
         self.enter(seq, AuditState::Submitted);
