@@ -62,8 +62,10 @@ pub(super) struct Case {
     unheard: Option<u64>,
     /// Since when it is over.
     over_since: Option<Millis>,
-    /// Whether its end was in what was read of the past.
-    pub(super) is_past: bool,
+    /// How often logs have said that it begins, and how many of these ends were in what was read of the past: a range that was
+    /// disputed has two.
+    begun: u32,
+    ended: u32,
     tried: Option<Tried>,
 }
 
@@ -88,9 +90,10 @@ impl Case {
         }
     }
 
-    /// A case is said to wait for its beacon. Logs are read twice, so that of a dispute may be heard again after the range's
-    /// own has begun: it takes nothing back, and is one more reason to look.
+    /// A case is said to wait for its beacon. A log that a node did not have comes after later ones, so that of a dispute may be
+    /// heard when the range's own has begun: it takes nothing back, and is one more reason to look.
     pub(super) fn begin(&mut self, round: u64) {
+        self.begun = self.begun.saturating_add(1);
         if let Some(known) = self.round {
             self.hear();
             if round < known {
@@ -99,7 +102,20 @@ impl Case {
             self.renewed |= round > known;
         }
         self.round = Some(round);
-        self.is_past = false;
+    }
+
+    /// What is read of the past says that a case is over: whether it is the last that has begun.
+    pub(super) fn conclude(&mut self) -> bool {
+        // Of one whose beginning was not read nothing is left to be counted.
+        if self.ended < self.begun {
+            self.ended = self.ended.saturating_add(1);
+        }
+        self.is_past()
+    }
+
+    /// Whether all that has begun was over in what was read of the past.
+    pub(super) fn is_past(&self) -> bool {
+        self.ended >= self.begun
     }
 
     /// The chain shows a case, maybe another one than before. Of the old one only what was sealed is kept, which is told

@@ -116,7 +116,7 @@ impl Machine {
                 let party = self.rules.party;
                 self.cases.retain(|_, case| match party {
                     Party::Client => true,
-                    Party::Provider(_) => !case.is_past || case.round.is_none_or(near),
+                    Party::Provider(_) => !case.is_past() || case.round.is_none_or(near),
                     Party::Auditor(_) => case.is_ours() || case.round.is_none_or(near),
                 });
             }
@@ -168,18 +168,13 @@ impl Machine {
         if self.head.is_some() {
             return;
         }
-        match self.rules.party {
-            Party::Client => {}
-            Party::Provider(_) => {
-                if let Some(case) = self.cases.get_mut(&range) {
-                    case.is_past = true;
-                }
-            }
-            Party::Auditor(_) => {
-                if self.cases.get(&range).is_some_and(|case| case.sealed.is_empty()) {
-                    self.cases.remove(&range);
-                }
-            }
+        let Some(case) = self.cases.get_mut(&range) else { return };
+        let is_last = case.conclude();
+        if let Party::Auditor(_) = self.rules.party
+            && is_last
+            && case.sealed.is_empty()
+        {
+            self.cases.remove(&range);
         }
     }
 

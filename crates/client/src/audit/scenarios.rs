@@ -262,13 +262,35 @@ fn a_range_whose_dispute_is_upheld_is_neither_paid_nor_given_up_before_its_own_a
         assert!(matches!(world.under_way[..], [Effect::Look { .. }]), "{:?}", world.under_way);
         end_all(&mut world);
         assert_eq!(world.shown[0], Some(Standing::Open(AuditState::Submitted)));
-        // The logs of the dispute are read once more.
+        // Logs of the dispute come late.
         world.repeat(0);
         world.settle();
         assert_eq!(world.shown[0], Some(Standing::Over(AuditOutcome::Upheld)));
         assert!(world.forgotten[0], "{party:?}");
         let did = matches!(party, Party::Provider(_));
         assert_eq!((world.named[0], world.opened[0]), (did, did), "the range's own leaves");
+    }
+}
+
+#[test]
+fn the_end_of_a_dispute_that_is_heard_late_does_not_end_what_follows_it() {
+    for (party, ends) in [
+        (Party::Auditor(4), 1),
+        (Party::Auditor(4), 2),
+        (Party::Provider(5), 1),
+        (Party::Provider(5), 2),
+    ] {
+        let mut world = World::new(party, 1);
+        for (round, seat) in [(ROUND, SEAT), LATER] {
+            world.tell(Event::Due { range: range(0), provider: 5, round });
+            world.tell(Event::Seated { range: range(0), auditor: 4, seat });
+        }
+        for _ in 0..ends {
+            world.tell(Event::Closed { range: range(0) });
+        }
+        world.tell(Event::CaughtUp { head: ROUND + 10_000 });
+        let known = world.machine.cases().count();
+        assert_eq!(known, 2 - ends, "{party:?}: both are over, or one of both");
     }
 }
 
