@@ -152,9 +152,9 @@ impl Auditor {
             running.scope.spawner(),
         );
         let hand = Arc::new(AuditorHand::new(
+            number,
             shop,
-            contacts,
-            network.first_block,
+            (contacts, network.first_block),
             seals,
             Arc::clone(&closed),
             running.scope.spawner(),

@@ -196,7 +196,9 @@ impl Openings {
 
 /// Whether a case has gone so far that its results are everybody's.
 fn is_open(seen: &View) -> bool {
-    seen.range_over || matches!(seen.state, AuditState::Revealing | AuditState::Closed)
+    // Whoever comes after a dispute is to find out by itself.
+    let votes_are_in = matches!(seen.state, AuditState::Revealing | AuditState::Closed);
+    seen.range_over || !seen.disputed && votes_are_in
 }
 
 /// Whether a step of a case is still awaited, and can be done.
@@ -247,15 +249,14 @@ mod tests {
 
     use super::*;
 
-    /// What was done already, or is too late, is refused in the course of things; the rest is for people to see.
-    #[test]
-    fn a_refusal_is_told_only_while_the_step_is_awaited() {
-        let seen = View {
+    fn seen() -> View {
+        View {
             state: AuditState::Opening,
             outcome: AuditOutcome::Open,
             deadline: 2_000,
             round: 5,
             rate: Share::new(1),
+            disputed: false,
             positions: [0; SAMPLES as usize],
             seat: None,
             beacon: None,
@@ -264,12 +265,34 @@ mod tests {
             now: 2_000,
             next: 2_001,
             range_over: false,
-        };
+        }
+    }
+
+    /// What was done already, or is too late, is refused in the course of things; the rest is for people to see.
+    #[test]
+    fn a_refusal_is_told_only_while_the_step_is_awaited() {
+        let seen = seen();
         assert!(is_due(&seen, AuditState::Opening));
         assert!(!is_due(&seen, AuditState::Naming), "named already");
         assert!(!is_due(&View { state: AuditState::Revealing, ..seen }, AuditState::Opening));
         assert!(!is_due(&View { now: 2_001, ..seen }, AuditState::Opening), "too late");
         assert!(!is_due(&View { range_over: true, ..seen }, AuditState::Opening));
+    }
+
+    /// A dispute is about one leaf, and the range's own auditors come after it.
+    #[test]
+    fn results_are_no_secret_once_the_range_s_own_auditors_have_answered() {
+        for (state, disputed, range_over, open) in [
+            (AuditState::Opening, false, false, false),
+            (AuditState::Revealing, false, false, true),
+            (AuditState::Closed, false, false, true),
+            (AuditState::Revealing, true, false, false),
+            (AuditState::Closed, true, false, false),
+            (AuditState::Closed, true, true, true),
+        ] {
+            let seen = View { state, disputed, range_over, ..seen() };
+            assert_eq!(is_open(&seen), open, "{state}, disputed: {disputed}, over: {range_over}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What audits and replicas have found about providers, from the events that prove it.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 use alloy::{
     primitives::{Address, B256},
@@ -11,6 +14,7 @@ use serde_json::{Value, json};
 use tilth_client::replicas;
 use tilth_contracts::{AuditOutcome, Audits, Registry};
 use tilth_protocol::{Amount, Problem};
+use tilth_verification::walk::DISPUTED_RATE;
 
 use crate::{
     Ended,
@@ -48,9 +52,13 @@ struct Entry {
 /// Those of the chain.
 pub async fn found(place: &Place) -> Result<BTreeMap<u32, Found>, Problem> {
     let mut all: BTreeMap<u32, Found> = BTreeMap::new();
-    for (event, _) in closed(place).await? {
+    for Closed { event, of_leaf, .. } in closed(place).await? {
         let found = all.entry(event.provider).or_default();
         found.record = event.record;
+        // The range's own audit follows, and is the one that counts.
+        if of_leaf && event.outcome == u8::from(AuditOutcome::Upheld) {
+            continue;
+        }
         let count = match AuditOutcome::try_from(event.outcome) {
             Ok(AuditOutcome::Upheld) => &mut found.upheld,
             Ok(AuditOutcome::Overturned) => &mut found.overturned,
@@ -102,12 +110,11 @@ pub async fn show(common: &Common, place: &Place, which: &str) -> Ended {
         ));
     }
     let mut entries = Vec::new();
-    for (event, log) in closed(place).await? {
+    for closed in closed(place).await? {
+        let Closed { event, log, .. } = &closed;
         if event.provider == known.number {
-            let outcome = AuditOutcome::try_from(event.outcome)
-                .map_or_else(|error| error.to_string(), |outcome| outcome.to_string());
             let (job, range) = (Some(event.jobId), Some(event.seq));
-            entries.push(entry(outcome, job, range, None, &log));
+            entries.push(entry(closed.words(), job, range, None, log));
         }
     }
     for (event, log) in slashed(place, Some(known.owner)).await? {
@@ -198,11 +205,49 @@ fn replica(told: &replicas::Entry) -> Entry {
     }
 }
 
-async fn closed(place: &Place) -> Result<Vec<(Audits::AuditClosed, Log)>, Problem> {
-    let filter = Filter::new()
-        .address(place.network.contracts.audits)
-        .event_signature(Audits::AuditClosed::SIGNATURE_HASH);
-    events(place, filter).await
+/// A case that is over.
+struct Closed {
+    event: Audits::AuditClosed,
+    /// Whether it was about one leaf, in which a mate differed.
+    of_leaf: bool,
+    log: Log,
+}
+
+impl Closed {
+    fn words(&self) -> String {
+        let outcome = AuditOutcome::try_from(self.event.outcome)
+            .map_or_else(|error| error.to_string(), |outcome| outcome.to_string());
+        if self.of_leaf { format!("{outcome}, in a disputed leaf") } else { outcome }
+    }
+}
+
+async fn closed(place: &Place) -> Result<Vec<Closed>, Problem> {
+    let kinds = vec![Audits::AuditDue::SIGNATURE_HASH, Audits::AuditClosed::SIGNATURE_HASH];
+    let filter = Filter::new().address(place.network.contracts.audits).event_signature(kinds);
+    let logs = place.link.scan(&filter, place.network.first_block).await;
+    Ok(cases(logs.map_err(|error| error.problem())?))
+}
+
+/// The cases that are over, from the logs of their beginnings and ends, oldest first. A range can have two, the first of them
+/// about a leaf: what begins last is what ends next.
+fn cases(logs: Vec<Log>) -> Vec<Closed> {
+    let mut disputed: BTreeSet<(u64, u32)> = BTreeSet::new();
+    let mut over = Vec::new();
+    for log in logs {
+        if let Ok(due) = Audits::AuditDue::decode_log(&log.inner) {
+            let range = (due.jobId, due.seq);
+            if due.rate == DISPUTED_RATE {
+                disputed.insert(range);
+            } else {
+                disputed.remove(&range);
+            }
+        } else if let Ok(closed) = Audits::AuditClosed::decode_log(&log.inner) {
+            let event = closed.data;
+            let of_leaf = disputed.contains(&(event.jobId, event.seq));
+            over.push(Closed { event, of_leaf, log });
+        }
+    }
+    over
 }
 
 /// Cuts of stakes, of one owner or of all, oldest first.
@@ -235,6 +280,36 @@ mod tests {
     use tilth_protocol::{JobId, RangeId};
 
     use super::*;
+
+    fn log<E: SolEvent>(event: &E) -> Log {
+        let inner =
+            alloy::primitives::Log { address: Address::ZERO, data: event.encode_log_data() };
+        Log { inner, ..Log::default() }
+    }
+
+    #[test]
+    fn a_disputed_leaf_and_the_audit_that_follows_it_are_told_apart() {
+        let due = |seq, rate| log(&Audits::AuditDue { jobId: 7, seq, round: 1, provider: 5, rate });
+        let over = |seq, outcome: AuditOutcome| {
+            let (answer, outcome) = (B256::ZERO, outcome.into());
+            let (provider, record) = (5, 0);
+            log(&Audits::AuditClosed { jobId: 7, seq, outcome, answer, provider, record })
+        };
+        let (upheld, overturned) = (AuditOutcome::Upheld, AuditOutcome::Overturned);
+        let told: Vec<_> = cases(vec![
+            due(0, DISPUTED_RATE),
+            due(1, 9),
+            over(0, upheld),
+            due(0, 9),
+            over(1, upheld),
+            over(0, overturned),
+        ])
+        .iter()
+        .map(|closed| (closed.event.seq, closed.words()))
+        .collect();
+        let expected = [(0, "upheld, in a disputed leaf"), (1, "upheld"), (0, "overturned")];
+        assert_eq!(told, expected.map(|(seq, words)| (seq, words.to_owned())));
+    }
 
     #[test]
     fn a_cut_for_a_replica_is_in_the_sums_once() {

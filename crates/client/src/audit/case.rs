@@ -32,10 +32,15 @@ const UNHEARD: u64 = 64;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
+    /// Where we have sat last, as far as we have heard.
     pub(super) seat: Option<u8>,
     pub(super) view: Option<View>,
-    /// The beacon's round, as far as a log has said it.
+    /// The beacon's round, as far as a log has said it: the latest.
     pub(super) round: Option<u64>,
+    /// The round of the case that was seen last. A range that was disputed has two, one after the other.
+    seen: Option<u64>,
+    /// Whether another case has begun in which we have no seat yet.
+    pub(super) renewed: bool,
     /// Whether there was news since the last look was begun.
     pub(super) news: bool,
     pub(super) busy: bool,
@@ -57,8 +62,10 @@ pub(super) struct Case {
     unheard: Option<u64>,
     /// Since when it is over.
     over_since: Option<Millis>,
-    /// Whether its end was in what was read of the past.
-    pub(super) is_past: bool,
+    /// How often logs have said that it begins, and how many of these ends were in what was read of the past: a range that was
+    /// disputed has two.
+    begun: u32,
+    ended: u32,
     tried: Option<Tried>,
 }
 
@@ -80,6 +87,50 @@ impl Case {
         } else {
             self.not_before = now.saturating_add(pause(self.failures));
             self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    /// A case is said to wait for its beacon. A log that a node did not have comes after later ones, so that of a dispute may be
+    /// heard when the range's own has begun: it takes nothing back, and is one more reason to look.
+    pub(super) fn begin(&mut self, round: u64) {
+        self.begun = self.begun.saturating_add(1);
+        if let Some(known) = self.round {
+            self.hear();
+            if round < known {
+                return;
+            }
+            self.renewed |= round > known;
+        }
+        self.round = Some(round);
+    }
+
+    /// What is read of the past says that a case is over: whether it is the last that has begun.
+    pub(super) fn conclude(&mut self) -> bool {
+        // Of one whose beginning was not read nothing is left to be counted.
+        if self.ended < self.begun {
+            self.ended = self.ended.saturating_add(1);
+        }
+        self.is_past()
+    }
+
+    /// Whether all that has begun was over in what was read of the past.
+    pub(super) fn is_past(&self) -> bool {
+        self.ended >= self.begun
+    }
+
+    /// The chain shows a case, maybe another one than before. Of the old one only what was sealed is kept, which is told
+    /// apart by what it answers.
+    pub(super) fn meet(&mut self, view: &View) {
+        if view.state == AuditState::None {
+            return;
+        }
+        if self.seen.replace(view.round).is_some_and(|seen| seen != view.round) {
+            (self.prepared, self.answer, self.tried, self.shown) = (false, None, None, None);
+            (self.head, self.draw_from, self.spared) = (None, None, None);
+            self.over_since = None;
+        }
+        if view.seat.is_some() && self.round.is_none_or(|round| view.round >= round) {
+            self.renewed = false;
         }
     }
 
@@ -111,12 +162,23 @@ impl Case {
         self.seat.is_some() || !self.sealed.is_empty()
     }
 
+    /// Whether that is so in the case that is open now, for an auditor.
+    pub(super) fn is_seated(&self) -> bool {
+        let judged = self.shown == Some(Standing::Disputed(AuditState::Closed));
+        self.is_ours() && !self.renewed && !judged
+    }
+
     /// What is due now, by what the chain shows.
     pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        if view.range_over || view.state == AuditState::Closed {
+        // The auditors of a dispute are done with it; its range's client and provider are not.
+        let goes_on = view.is_followed() && !matches!(rules.party, Party::Auditor(_));
+        if !goes_on && (view.range_over || view.state == AuditState::Closed) {
             return self.linger(rules, now);
         }
         self.over_since = None;
+        if goes_on {
+            return Act::Wait(LOOK_AGAIN);
+        }
         match self.due(rules, range, view, now) {
             // A seal is all there is to show, and a node that is late knows less than the disk.
             Act::Forget if !self.sealed.is_empty() => Act::Wait(LOOK_AGAIN),
@@ -159,7 +221,10 @@ impl Case {
                 Some(Effect::Open { range, positions: view.positions })
             }
             (Party::Auditor(_), state) => {
-                let Some((seat, held)) = self.seat.zip(view.seat) else { return Act::Forget };
+                let Some((seat, held)) = view.seat else {
+                    // We have sat here: in a dispute before, or a node is late. Who does not sit here any more only looks on.
+                    return if self.seat.is_some() { Act::Wait(LOOK_AGAIN) } else { Act::Forget };
+                };
                 let Some(question) = view.question() else { return Act::Wait(BEACON_PAUSE) };
                 let sealed = self.sealed.iter().find(|sealed| sealed.question == question).copied();
                 match (held, state) {
@@ -293,12 +358,16 @@ fn is_spared(range: RangeId, beacon: B256, view: &View) -> bool {
 pub(super) fn stands(range: RangeId, view: &View) -> Option<Standing> {
     match (view.state, view.beacon) {
         (AuditState::None, _) => None,
+        (AuditState::Closed, _) if view.is_followed() => {
+            Some(Standing::Disputed(AuditState::Closed))
+        }
         (AuditState::Closed, _) => Some(Standing::Over(view.outcome)),
         (AuditState::Submitted, Some(beacon)) if is_spared(range, beacon, view) => {
             Some(Standing::NotDrawn)
         }
         // A verdict closes its case, and else only what is not drawn is paid. The beacon that said so may be forgotten.
         (AuditState::Submitted, _) if view.range_over => Some(Standing::NotDrawn),
+        (state, _) if view.disputed => Some(Standing::Disputed(state)),
         (state, _) => Some(Standing::Open(state)),
     }
 }

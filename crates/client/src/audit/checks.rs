@@ -12,6 +12,11 @@ impl World {
     pub(super) fn check(&self, effect: &Effect) {
         assert!(self.caught_up, "{effect:?} before the past is known");
         let of = effect.range();
+        if let Effect::Show { standing, .. } = effect {
+            let early = standing.may_be_paid() || !standing.is_blind();
+            let dispute = self.cases[of.seq as usize].dispute;
+            assert!(!(early && dispute), "{standing:?}, and its audit is still to come");
+        }
         if matches!(effect, Effect::Show { .. } | Effect::Forget { .. }) {
             return;
         }

@@ -176,11 +176,16 @@ impl<H: Hand> Keeper<H> {
             return;
         }
         let (account, hand) = (self.post.account.clone(), Arc::clone(&self.hand));
+        let party = self.post.party;
         self.work.spawn(async move {
             let at = *account.link().addresses();
             match effect {
                 Effect::Look { range, seat } => {
-                    let seen = look(account.link(), range, seat).await;
+                    let seated = match party {
+                        Party::Auditor(number) => seat.map(|seat| (number, seat)),
+                        Party::Client | Party::Provider(_) => None,
+                    };
+                    let seen = look(account.link(), range, seated).await;
                     if let Err(error) = &seen {
                         warn!(%range, %error, "an audit cannot be looked at");
                     }

@@ -15,12 +15,16 @@
 //!         Revealing:  auditor reveals
 //!         Closed:     whoever answers for it looks on until that is final; then forget
 //! ```
+//! A range in which two providers differ has a dispute's case first (from Submitted to Committing, from there to Revealing).
+//! If its provider is right there, the range's own case follows in its place, with a later round and seats that count from 0
+//! again. What is known of seats is therefore only where to look first; which case it is, and where we sit in it, the view says.
 //!
 //! # Invariants (tested over random histories in `properties`)
 //! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]).
 //! - At most one thing is under way for each case.
 //! - What is committed has been sealed before, and the seal is on disk ([`Event::Sealed`]); one question of a case
 //!   never gets two seals, and what was sealed is said only to the question it answers.
+//! - A range whose dispute is upheld is neither shown as payable nor given up by its client and its provider.
 //! - What was sealed is not forgotten before the chain has said for [`FINAL`](super::FINAL) that the case is over.
 //! - Nobody calls for the next step when the one who is late is itself.
 //! - Without cases there is no wake-up time.
@@ -89,7 +93,7 @@ impl Machine {
         let stake = |case: &&Case| match (self.rules.party, case.shown) {
             (Party::Client, _) | (_, Some(Standing::Over(_))) => false,
             (Party::Provider(_), shown) => shown != Some(Standing::NotDrawn),
-            (Party::Auditor(_), _) => case.is_ours(),
+            (Party::Auditor(_), _) => case.is_seated(),
         };
         self.cases.values().filter(stake).count()
     }
@@ -112,14 +116,15 @@ impl Machine {
                 let party = self.rules.party;
                 self.cases.retain(|_, case| match party {
                     Party::Client => true,
-                    Party::Provider(_) => !case.is_past || case.round.is_none_or(near),
+                    Party::Provider(_) => !case.is_past() || case.round.is_none_or(near),
                     Party::Auditor(_) => case.is_ours() || case.round.is_none_or(near),
                 });
             }
             Event::Due { range, provider, round } => self.due(range, provider, round),
             Event::Seated { range, auditor, seat } => {
                 if self.rules.party == Party::Auditor(auditor) {
-                    self.cases.entry(range).or_default().seat = Some(seat);
+                    let case = self.cases.entry(range).or_default();
+                    (case.seat, case.renewed) = (Some(seat), false);
                 }
                 self.heard(range);
             }
@@ -133,6 +138,7 @@ impl Machine {
                 case.seat.get_or_insert(seat);
                 if !case.sealed.iter().any(|known| known.question == sealed.question) {
                     case.sealed.push(sealed);
+                    case.renewed = false;
                 }
                 case.end(true, now);
             }
@@ -162,18 +168,13 @@ impl Machine {
         if self.head.is_some() {
             return;
         }
-        match self.rules.party {
-            Party::Client => {}
-            Party::Provider(_) => {
-                if let Some(case) = self.cases.get_mut(&range) {
-                    case.is_past = true;
-                }
-            }
-            Party::Auditor(_) => {
-                if self.cases.get(&range).is_some_and(|case| case.sealed.is_empty()) {
-                    self.cases.remove(&range);
-                }
-            }
+        let Some(case) = self.cases.get_mut(&range) else { return };
+        let is_last = case.conclude();
+        if let Party::Auditor(_) = self.rules.party
+            && is_last
+            && case.sealed.is_empty()
+        {
+            self.cases.remove(&range);
         }
     }
 
@@ -187,7 +188,7 @@ impl Machine {
         if !follows {
             return;
         }
-        self.cases.entry(range).or_default().round = Some(round);
+        self.cases.entry(range).or_default().begin(round);
         // While the past is read the oldest ones make room: they are the first to be dropped at its end.
         if let Party::Auditor(_) = self.rules.party
             && self.cases.len() > MAX_CASES
@@ -220,6 +221,7 @@ impl Machine {
                 continue;
             }
             let Some(view) = case.view else { continue };
+            case.meet(&view);
             if let Some(standing) = stands(*range, &view)
                 && case.shown != Some(standing)
             {

@@ -1,12 +1,12 @@
 //! The machine in random histories: a model of the contract, other parties who move cases on, answers that
-//! come in any order, fail, or come twice.
+//! come in any order, fail, or come twice. Some ranges are disputed first, and have another case after that.
 
 use proptest::prelude::*;
 use tilth_contracts::{AuditOutcome, AuditState, SeatState};
 
 use super::{
     words::{Event, Millis, Party, Standing},
-    world::{ROUND, SEAT, World, at},
+    world::{World, at},
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,7 @@ enum Deed {
     News(usize),
     Pass(Millis),
     Reorganise(usize),
+    Repeat(usize),
     Clock(i64),
     Restart,
 }
@@ -27,6 +28,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => any::<usize>().prop_map(Deed::News),
         3 => (1_u64..20_000).prop_map(Deed::Pass),
         1 => any::<usize>().prop_map(Deed::Reorganise),
+        1 => any::<usize>().prop_map(Deed::Repeat),
         1 => (-7_200_000_i64..7_200_000).prop_map(Deed::Clock),
         1 => Just(Deed::Restart),
     ]
@@ -34,8 +36,9 @@ fn deed() -> impl Strategy<Value = Deed> {
 
 proptest! {
     #[test]
-    fn an_auditor_commits_and_reveals_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..12) {
+    fn an_auditor_commits_and_reveals_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..12, disputes in any::<u16>()) {
         let mut world = World::new(Party::Auditor(4), cases);
+        world.dispute(disputes);
         world.introduce();
         for deed in deeds {
             world.does(deed);
@@ -43,6 +46,7 @@ proptest! {
         world.settle();
         for (seq, case) in world.cases.iter().enumerate() {
             prop_assert_eq!(case.state, AuditState::Closed, "case {}", seq);
+            prop_assert!(!case.dispute);
             prop_assert_eq!(case.seat, SeatState::Revealed);
             prop_assert!(world.forgotten[seq]);
         }
@@ -50,8 +54,9 @@ proptest! {
     }
 
     #[test]
-    fn a_provider_names_and_opens_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..6) {
+    fn a_provider_names_and_opens_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..6, disputes in any::<u16>()) {
         let mut world = World::new(Party::Provider(5), cases);
+        world.dispute(disputes);
         world.introduce();
         for deed in deeds {
             world.does(deed);
@@ -59,6 +64,7 @@ proptest! {
         world.settle();
         for (seq, case) in world.cases.iter().enumerate() {
             prop_assert_eq!(case.state, AuditState::Closed, "case {}", seq);
+            prop_assert!(!case.dispute);
             prop_assert!(world.named[seq] && world.opened[seq], "case {}", seq);
             prop_assert!(world.forgotten[seq]);
         }
@@ -66,8 +72,9 @@ proptest! {
     }
 
     #[test]
-    fn a_client_learns_what_came_of_every_case_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..6) {
+    fn a_client_learns_what_came_of_every_case_whatever_happens(deeds in prop::collection::vec(deed(), 0..120), cases in 1_usize..6, disputes in any::<u16>()) {
         let mut world = World::new(Party::Client, cases);
+        world.dispute(disputes);
         world.introduce();
         for deed in deeds {
             world.does(deed);
@@ -75,6 +82,7 @@ proptest! {
         world.settle();
         for (seq, case) in world.cases.iter().enumerate() {
             prop_assert_eq!(case.state, AuditState::Closed, "case {}", seq);
+            prop_assert!(!case.dispute);
             prop_assert_eq!(world.shown[seq], Some(Standing::Over(AuditOutcome::Upheld)));
             prop_assert!(world.forgotten[seq]);
         }
@@ -83,6 +91,13 @@ proptest! {
 }
 
 impl World {
+    /// Those of these bits are disputed before they are audited.
+    fn dispute(&mut self, which: u16) {
+        for (seq, case) in self.cases.iter_mut().enumerate() {
+            case.dispute = (which >> seq) & 1 != 0;
+        }
+    }
+
     fn does(&mut self, deed: Deed) {
         match deed {
             Deed::End(at, done) => {
@@ -92,8 +107,7 @@ impl World {
             }
             Deed::MoveOn(seq) => {
                 let seq = seq % self.cases.len();
-                self.move_on(seq);
-                self.tell(Event::News { range: at(seq) });
+                self.go_on(seq);
             }
             Deed::News(seq) => self.tell(Event::News { range: at(seq % self.cases.len()) }),
             Deed::Pass(time) => {
@@ -106,10 +120,10 @@ impl World {
                 self.reorganise(seq);
                 // Logs of the blocks that are there instead are not always heard of.
                 if !closed {
-                    self.tell(Event::Due { range: at(seq), provider: 5, round: ROUND });
-                    self.tell(Event::Seated { range: at(seq), auditor: 4, seat: SEAT });
+                    self.announce(seq);
                 }
             }
+            Deed::Repeat(seq) => self.repeat(seq % self.cases.len()),
             Deed::Clock(wrong) => self.wrong_clock = wrong,
             Deed::Restart => self.restart(),
         }

@@ -6,7 +6,7 @@ use tilth_verification::arithmetic::Share;
 
 use super::{
     words::{Effect, Event, Party, Standing},
-    world::{HOUR, ROUND, SEAT, World, range, rules},
+    world::{HOUR, LATER, ROUND, SEAT, World, range, rules, value},
 };
 
 #[test]
@@ -54,6 +54,8 @@ fn what_may_be_paid_is_what_nobody_doubts() {
         !over(AuditOutcome::Overturned).may_be_paid()
             && !over(AuditOutcome::Undecided).may_be_paid()
     );
+    let disputed = Standing::Disputed(AuditState::Closed);
+    assert!(!disputed.may_be_paid() && disputed.is_blind());
 }
 
 #[test]
@@ -220,6 +222,101 @@ fn a_case_that_was_over_and_is_open_again_is_gone_on_with() {
     client.introduce();
     client.end(0, true);
     assert!(client.forgotten[0]);
+}
+
+fn end_all(world: &mut World) {
+    while let Some(last) = world.under_way.len().checked_sub(1) {
+        world.end(last, true);
+    }
+}
+
+/// One range whose dispute has ended for its provider.
+fn disputed(party: Party) -> World {
+    let mut world = World::new(party, 1);
+    let case = &mut world.cases[0];
+    (case.dispute, case.beacon, case.seat) = (true, Some(value(ROUND)), SeatState::Committed);
+    world.enter(0, AuditState::Committing);
+    if let Party::Auditor(_) = party {
+        let sealed = world.seal(0);
+        world.tell(Event::Sealed { range: range(0), seat: SEAT, sealed });
+    }
+    world.cases[0].seat = SeatState::Revealed;
+    world.enter(0, AuditState::Closed);
+    world.introduce();
+    world.end(0, true);
+    assert_eq!(world.shown[0], Some(Standing::Disputed(AuditState::Closed)), "{party:?}");
+    world
+}
+
+#[test]
+fn a_range_whose_dispute_is_upheld_is_neither_paid_nor_given_up_before_its_own_audit() {
+    for party in [Party::Client, Party::Provider(5)] {
+        let mut world = disputed(party);
+        // However long nobody concludes it.
+        pass(&mut world, 1_000);
+        assert!(!world.forgotten[0], "{party:?}");
+        assert_eq!(world.machine.at_stake(), usize::from(party != Party::Client));
+        end_all(&mut world);
+        world.renew(0);
+        world.announce(0);
+        assert!(matches!(world.under_way[..], [Effect::Look { .. }]), "{:?}", world.under_way);
+        end_all(&mut world);
+        assert_eq!(world.shown[0], Some(Standing::Open(AuditState::Submitted)));
+        // Logs of the dispute come late.
+        world.repeat(0);
+        world.settle();
+        assert_eq!(world.shown[0], Some(Standing::Over(AuditOutcome::Upheld)));
+        assert!(world.forgotten[0], "{party:?}");
+        let did = matches!(party, Party::Provider(_));
+        assert_eq!((world.named[0], world.opened[0]), (did, did), "the range's own leaves");
+    }
+}
+
+#[test]
+fn the_end_of_a_dispute_that_is_heard_late_does_not_end_what_follows_it() {
+    for (party, ends) in [
+        (Party::Auditor(4), 1),
+        (Party::Auditor(4), 2),
+        (Party::Provider(5), 1),
+        (Party::Provider(5), 2),
+    ] {
+        let mut world = World::new(party, 1);
+        for (round, seat) in [(ROUND, SEAT), LATER] {
+            world.tell(Event::Due { range: range(0), provider: 5, round });
+            world.tell(Event::Seated { range: range(0), auditor: 4, seat });
+        }
+        for _ in 0..ends {
+            world.tell(Event::Closed { range: range(0) });
+        }
+        world.tell(Event::CaughtUp { head: ROUND + 10_000 });
+        let known = world.machine.cases().count();
+        assert_eq!(known, 2 - ends, "{party:?}: both are over, or one of both");
+    }
+}
+
+#[test]
+fn who_has_voted_in_a_dispute_and_does_not_in_the_audit_after_it_has_nothing_at_stake() {
+    let mut world = disputed(Party::Auditor(4));
+    assert_eq!(world.machine.at_stake(), 0, "nobody waits for it");
+    world.renew(0);
+    world.cases[0].number = None;
+    world.announce(0);
+    world.cases[0].beacon = Some(value(LATER.0));
+    for state in [AuditState::Naming, AuditState::Committing, AuditState::Revealing] {
+        world.enter(0, state);
+        world.tell(Event::News { range: range(0) });
+        while let Some(last) = world.under_way.len().checked_sub(1) {
+            let looks = matches!(world.under_way[last], Effect::Look { .. });
+            assert!(looks, "{state}: {:?}", world.under_way);
+            world.end(last, true);
+        }
+        assert_eq!(world.shown[0], Some(Standing::Open(state)));
+        assert_eq!(world.machine.at_stake(), 0, "{state}");
+        assert!(!world.forgotten[0], "a node that is late knows less than the disk");
+    }
+    world.enter(0, AuditState::Closed);
+    world.settle();
+    assert!(world.forgotten[0]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) struct Tried {
 }
 
 /// All that a move can be meant to change.
-type Mark = (Discriminant<Effect>, AuditState, Option<SeatState>, Option<B256>, u8, u64);
+type Mark = (Discriminant<Effect>, AuditState, Option<(u8, SeatState)>, Option<B256>, u8, u64);
 
 impl Tried {
     /// Notes a move that is to be made after an earlier one.

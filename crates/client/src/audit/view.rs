@@ -8,6 +8,7 @@ use tilth_protocol::RangeId;
 use tilth_verification::{
     arithmetic::Share,
     audit::{SAMPLES, positions},
+    walk::DISPUTED_RATE,
 };
 
 use super::words::{Millis, Question};
@@ -26,10 +27,13 @@ pub struct View {
     pub round: u64,
     /// How often the provider is audited.
     pub rate: Share,
+    /// Whether it is about one leaf, in which two providers differ. If the provider is right in it, the range's own case takes
+    /// the place of this one, with a later round.
+    pub disputed: bool,
     /// Places of the drawn leaves, once the provider has named them.
     pub positions: [u32; SAMPLES as usize],
-    /// Our own seat, if we have one.
-    pub seat: Option<SeatState>,
+    /// Our own seat in this very case, if we have one.
+    pub seat: Option<(u8, SeatState)>,
     /// The beacon's value, if it is known.
     pub beacon: Option<B256>,
     /// How often the beacon's value was not kept in time: 0; 1, and it is that of a later block; 2, and there is none.
@@ -44,11 +48,16 @@ pub struct View {
     pub range_over: bool,
 }
 
-/// Reads a case; `seat` is our own number in it, if we have one.
+/// Reads a case. `seated`: our number as an auditor, and the seat in which we have sat last, as far as we have heard: it may have
+/// been another case of the range, so it is checked who sits there.
 ///
 /// # Errors
 /// Those of [`Link::read`]; [`ChainError::BadAnswer`] for states that this version does not know.
-pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View, ChainError> {
+pub async fn look(
+    link: &Link,
+    range: RangeId,
+    seated: Option<(u32, u8)>,
+) -> Result<View, ChainError> {
     let at = *link.addresses();
     let (job, seq) = (range.job.0, range.seq);
     // What is shown on the strength of a view stays shown: leaves, answers and salts are in the open as soon as they
@@ -65,11 +74,8 @@ pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View,
     let beacon = link.read(at.randomness, value).await?;
     let lapses = SoloRandomness::lapsesCall { round: case.round };
     let lapses = link.read(at.randomness, lapses).await?;
-    let seat = match seat {
-        Some(number) => {
-            let call = Audits::seatCall { jobId: job, seq, number };
-            Some(known(SeatState::try_from(link.read(at.audits, call).await?.state))?)
-        }
+    let seat = match seated {
+        Some(seated) => our_seat(link, range, case.given, seated).await?,
         None => None,
     };
     let state = RangeState::try_from(state);
@@ -80,6 +86,7 @@ pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View,
         deadline: case.deadline.to::<u64>().saturating_mul(1_000),
         round: case.round,
         rate: Share::new(case.rate),
+        disputed: case.rate == DISPUTED_RATE,
         positions: positions(case.positions),
         seat,
         beacon: (!beacon.is_zero()).then_some(beacon),
@@ -91,7 +98,32 @@ pub async fn look(link: &Link, range: RangeId, seat: Option<u8>) -> Result<View,
     })
 }
 
+/// Where we sit among all seats that are given: mostly where we have heard.
+async fn our_seat(
+    link: &Link,
+    range: RangeId,
+    given: u8,
+    (auditor, heard): (u32, u8),
+) -> Result<Option<(u8, SeatState)>, ChainError> {
+    let audits = link.addresses().audits;
+    let others = (0..given).filter(|number| *number != heard);
+    for number in [heard].into_iter().chain(others) {
+        let call = Audits::seatCall { jobId: range.job.0, seq: range.seq, number };
+        let seat = link.read(audits, call).await?;
+        if seat.auditor == auditor {
+            return Ok(Some((number, known(SeatState::try_from(seat.state))?)));
+        }
+    }
+    Ok(None)
+}
+
 impl View {
+    /// Whether it is a dispute in which the provider was right: the range's own case is still to come.
+    pub fn is_followed(&self) -> bool {
+        let upheld = self.state == AuditState::Closed && self.outcome == AuditOutcome::Upheld;
+        self.disputed && upheld && !self.range_over
+    }
+
     /// What its auditors are asked, as soon as that is known.
     pub fn question(&self) -> Option<Question> {
         Some(Question { beacon: self.beacon?, positions: self.positions })

@@ -67,7 +67,7 @@ pub enum Event {
         /// The head's number.
         head: u64,
     },
-    /// A range waits for its beacon.
+    /// A range waits for its beacon: for the first time, or once more, with a later round, after a dispute.
     Due {
         /// The range.
         range: RangeId,
@@ -139,7 +139,7 @@ pub enum Effect {
     Look {
         /// The range.
         range: RangeId,
-        /// Our seat in it, if we have one.
+        /// Where we have sat last, in this case of it or in one before, if we have.
         seat: Option<u8>,
     },
     /// Have the beacon's round noted, which also makes a block where there are none without transactions.
@@ -266,6 +266,9 @@ impl Effect {
 pub enum Standing {
     /// As the contract says.
     Open(AuditState),
+    /// One leaf of it is disputed, as the contract says. `Closed`: its provider is right in it, and the range's own audit is
+    /// still to come.
+    Disputed(AuditState),
     /// The beacon did not draw it.
     NotDrawn,
     /// It is over.
@@ -277,7 +280,8 @@ impl Standing {
     pub fn is_blind(self) -> bool {
         match self {
             Self::Open(AuditState::Revealing) | Self::NotDrawn | Self::Over(_) => false,
-            Self::Open(_) => true,
+            // After a dispute come auditors who have not seen the range.
+            Self::Open(_) | Self::Disputed(_) => true,
         }
     }
 

@@ -13,10 +13,12 @@ use super::{
 };
 
 pub(super) const START: Millis = 1_790_000_000_000;
-/// The beacon's round of all cases.
+/// The beacon's round of all cases that are the first of their range.
 pub(super) const ROUND: u64 = 12;
-/// The auditor's seat in all cases.
+/// The auditor's seat in them.
 pub(super) const SEAT: u8 = 1;
+/// And of those that follow a dispute.
+pub(super) const LATER: (u64, u8) = (ROUND + 20, SEAT + 2);
 pub(super) const HOUR: Millis = 3_600_000;
 /// From one block's news to the next.
 const BLOCK: Millis = 1_000;
@@ -30,6 +32,13 @@ pub(super) fn range(seq: u32) -> RangeId {
 pub(super) struct Chain {
     pub(super) state: AuditState,
     pub(super) seat: SeatState,
+    /// The auditor's seat, if it has one.
+    pub(super) number: Option<u8>,
+    pub(super) round: u64,
+    /// Whether it is about a leaf in which two providers differ; it will be found that the provider is right.
+    pub(super) dispute: bool,
+    /// When the dispute was closed that was in its place before.
+    judged_at: Option<Millis>,
     deadline: Millis,
     /// The beacon's value; another one after a reorganisation.
     pub(super) beacon: Option<B256>,
@@ -72,6 +81,10 @@ impl World {
         let case = Chain {
             state: AuditState::Submitted,
             seat: SeatState::Drawn,
+            number: Some(SEAT),
+            round: ROUND,
+            dispute: false,
+            judged_at: None,
             deadline: 0,
             beacon: None,
             positions: [0; 8],
@@ -107,6 +120,8 @@ impl World {
                 Effect::Show { range, standing } => self.shown[range.seq as usize] = Some(standing),
                 Effect::Forget { range } => {
                     let seq = range.seq as usize;
+                    let waits = self.cases[seq].dispute && !matches!(self.party, Party::Auditor(_));
+                    assert!(!waits, "gave up a range that is still to be audited");
                     assert!(
                         self.is_final(seq) || self.seals[seq].is_empty(),
                         "forgot what it must show"
@@ -134,17 +149,48 @@ impl World {
         let auditor = matches!(self.party, Party::Auditor(_));
         let next = match case.state {
             AuditState::Submitted if case.beacon.is_none() => {
-                case.beacon = Some(B256::repeat_byte(9));
+                case.beacon = Some(value(case.round));
                 return;
             }
+            AuditState::Submitted if case.dispute => AuditState::Committing,
             AuditState::Submitted => AuditState::Naming,
             AuditState::Naming if !provider => AuditState::Committing,
-            AuditState::Committing if !auditor => AuditState::Opening,
+            AuditState::Committing if !auditor => case.after_commitments(),
             AuditState::Opening if !provider => AuditState::Revealing,
             AuditState::Revealing if !auditor => AuditState::Closed,
+            AuditState::Closed if case.dispute => return self.renew(seq),
             _ => return,
         };
         self.enter(seq, next);
+    }
+
+    /// A dispute is concluded: the range's own case takes its place, and nothing is left of the old one.
+    pub(super) fn renew(&mut self, seq: usize) {
+        let case = &mut self.cases[seq];
+        case.judged_at = case.closed_at;
+        (case.round, case.number) = (LATER.0, Some(LATER.1));
+        (case.dispute, case.beacon, case.lapses, case.positions) = (false, None, 0, [0; 8]);
+        (case.seat, case.sealed) = (SeatState::Drawn, None);
+        (self.named[seq], self.opened[seq], self.forgotten[seq]) = (false, false, false);
+        self.enter(seq, AuditState::Submitted);
+    }
+
+    /// What the logs of a case say that is not over.
+    pub(super) fn announce(&mut self, seq: usize) {
+        let Chain { round, number, .. } = self.cases[seq];
+        self.tell(Event::Due { range: at(seq), provider: 5, round });
+        if let Some(seat) = number {
+            self.tell(Event::Seated { range: at(seq), auditor: 4, seat });
+        }
+    }
+
+    /// What they have said of the case before it, if there was one.
+    pub(super) fn repeat(&mut self, seq: usize) {
+        if self.cases[seq].round != ROUND {
+            self.tell(Event::Due { range: at(seq), provider: 5, round: ROUND });
+            self.tell(Event::Seated { range: at(seq), auditor: 4, seat: SEAT });
+            self.tell(Event::Closed { range: at(seq) });
+        }
     }
 
     /// The blocks since the submission are gone; others say something else. What was said in them does not count any more.
@@ -153,7 +199,13 @@ impl World {
             return;
         }
         (self.named[seq], self.opened[seq]) = (false, false);
+        let now = self.now;
         let case = &mut self.cases[seq];
+        // So may be those of the dispute before it.
+        if case.judged_at.take_if(|at| now < *at + FINAL).is_some() {
+            (case.dispute, case.round, case.number) = (true, ROUND, Some(SEAT));
+            case.beacon = Some(value(ROUND));
+        }
         let beacon = case.beacon.map(|beacon| B256::from(beacon.0.map(|byte| byte ^ 1)));
         (case.beacon, case.seat, case.sealed) = (beacon, SeatState::Drawn, None);
         self.enter(seq, AuditState::Submitted);
@@ -208,9 +260,13 @@ impl World {
         match (effect, case.state) {
             (Effect::Poke { .. } | Effect::Draw { .. }, _) if case.stuck => {}
             (Effect::Poke { .. }, _) => {
-                self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));
+                self.cases[seq].beacon.get_or_insert(value(case.round));
             }
-            (Effect::Draw { .. }, AuditState::Submitted) => self.enter(seq, AuditState::Naming),
+            (Effect::Draw { .. }, AuditState::Submitted) if case.beacon.is_some() => {
+                let dispute = case.dispute;
+                let next = if dispute { AuditState::Committing } else { AuditState::Naming };
+                self.enter(seq, next);
+            }
             (Effect::Name { .. }, AuditState::Naming) => {
                 self.named[seq] = true;
                 self.enter(seq, AuditState::Committing);
@@ -221,19 +277,21 @@ impl World {
                 self.opened[seq] = true;
                 self.enter(seq, AuditState::Revealing);
             }
-            (Effect::Commit { sealed, .. }, AuditState::Committing) => {
+            (Effect::Commit { sealed, seat, .. }, AuditState::Committing) => {
                 assert_eq!(case.seat, SeatState::Drawn);
                 let asked = Question { beacon: case.beacon.unwrap(), positions: case.positions };
                 if sealed.question != asked {
                     // Whoever sends it looks once more before: this was decided on before a reorganisation.
                     return;
                 }
+                assert_eq!(case.number, Some(*seat), "another's seat");
                 (self.cases[seq].seat, self.cases[seq].sealed) =
                     (SeatState::Committed, Some(*sealed));
-                self.enter(seq, AuditState::Opening);
+                self.enter(seq, case.after_commitments());
             }
-            (Effect::Reveal { sealed, .. }, AuditState::Revealing) => {
+            (Effect::Reveal { sealed, seat, .. }, AuditState::Revealing) => {
                 assert_eq!(case.sealed, Some(*sealed), "revealed something else");
+                assert_eq!(case.number, Some(*seat), "another's seat");
                 self.cases[seq].seat = SeatState::Revealed;
                 self.enter(seq, AuditState::Closed);
             }
@@ -248,10 +306,11 @@ impl World {
             state: case.state,
             outcome: if over { AuditOutcome::Upheld } else { AuditOutcome::Open },
             deadline: case.deadline,
-            round: ROUND,
+            round: case.round,
             rate: case.rate,
+            disputed: case.dispute,
             positions: case.positions,
-            seat: seat.map(|_| case.seat),
+            seat: seat.and(case.number).map(|number| (number, case.seat)),
             beacon: case.beacon,
             lapses: case.lapses,
             block: case.block,
@@ -291,13 +350,24 @@ impl World {
 
     pub(super) fn introduce(&mut self) {
         for seq in 0..self.cases.len() {
-            self.tell(Event::Due { range: at(seq), provider: 5, round: ROUND });
-            self.tell(Event::Seated { range: at(seq), auditor: 4, seat: SEAT });
+            self.repeat(seq);
+            self.announce(seq);
             if self.cases[seq].state == AuditState::Closed {
                 self.tell(Event::Closed { range: at(seq) });
             }
         }
         self.tell(Event::CaughtUp { head: self.cases[0].block });
+    }
+
+    /// Others move a case on, and logs say so.
+    pub(super) fn go_on(&mut self, seq: usize) {
+        let before = self.cases[seq].round;
+        self.move_on(seq);
+        if self.cases[seq].round == before {
+            self.tell(Event::News { range: at(seq) });
+        } else {
+            self.announce(seq);
+        }
     }
 
     /// Everything works and time passes.
@@ -307,9 +377,9 @@ impl World {
                 self.end(last, true);
             }
             for seq in 0..self.cases.len() {
-                if self.cases[seq].state != AuditState::Closed {
-                    self.move_on(seq);
-                    self.tell(Event::News { range: at(seq) });
+                let Chain { state, dispute, .. } = self.cases[seq];
+                if state != AuditState::Closed || dispute {
+                    self.go_on(seq);
                 }
             }
             // While it looks there is no time to wake at, and news has it look at once; time passes nevertheless.
@@ -317,6 +387,19 @@ impl World {
             self.tell(Event::Tick);
         }
     }
+}
+
+impl Chain {
+    /// Nothing is opened in a dispute: its leaf is shown already.
+    fn after_commitments(&self) -> AuditState {
+        if self.dispute { AuditState::Revealing } else { AuditState::Opening }
+    }
+}
+
+/// The beacon's value of a round.
+pub(super) fn value(round: u64) -> B256 {
+    let later = u8::try_from(round - ROUND).unwrap();
+    B256::repeat_byte(9 ^ later)
 }
 
 pub(super) fn rules(party: Party) -> Rules {

@@ -101,7 +101,7 @@ mod tests {
         for (confirmations, of) in [(0, "latest"), (7, "0x53")] {
             let (link, asked) = zeros(confirmations).await;
             // It does not say what time it is, and that is asked last.
-            audit::look(&link, range, Some(0)).await.unwrap_err();
+            audit::look(&link, range, Some((0, 0))).await.unwrap_err();
             assert_eq!(*asked.lock().unwrap(), [of; 5]);
             asked.lock().unwrap().clear();
             mates::look(&link, range).await.unwrap_err();

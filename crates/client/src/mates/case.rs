@@ -116,7 +116,7 @@ impl Case {
     pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         let role = view.role(rules.party);
         self.bystander = view.state != ReplicaState::None && role == Role::Anybody;
-        // A verdict ends the range, and the mate still waits for what follows for it.
+        // A verdict against the primary ends the range, and the mate still waits for what follows for it.
         let over = view.range_over && view.state != ReplicaState::Disputed;
         if over || view.state == ReplicaState::Closed {
             return self.linger(now);

@@ -14,7 +14,7 @@
 //!         Walking:   primary and mate post their nodes, the second one with those of the first
 //!                                                          others: the same
 //!         Showing:   primary and mate show their leaf      others: the same
-//!         Disputed:  when the auditors have decided, conclude
+//!         Disputed:  when the auditors have decided, conclude: where the primary was right, that begins the range's own audit
 //!         Closed:    whoever answers for it looks on until that is final; then forget
 //! ```
 //!

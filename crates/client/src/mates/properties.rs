@@ -6,7 +6,7 @@ use tilth_contracts::{ReplicaOutcome, ReplicaState};
 
 use super::{
     words::{Event, Party, Standing},
-    world::{MATE, PRIMARY, ROUND, World, at},
+    world::{MATE, PRIMARY, ROUND, World, at, verdict},
 };
 use crate::audit::Millis;
 
@@ -35,18 +35,18 @@ fn deed() -> impl Strategy<Value = Deed> {
 
 /// Whatever happens: in the end both have shown the same, and all is forgotten.
 fn all_match(party: Party, deeds: Vec<Deed>, cases: usize) -> Result<(), TestCaseError> {
-    all_end(World::new(party, cases), deeds, ReplicaOutcome::Matched)
+    all_end(World::new(party, cases), deeds, |_| ReplicaOutcome::Matched)
 }
 
 /// Or both have walked down to a leaf, and what the auditors say about it is done.
 fn all_are_judged(party: Party, deeds: Vec<Deed>, cases: usize) -> Result<(), TestCaseError> {
-    all_end(World::at_odds(party, cases), deeds, ReplicaOutcome::Alone)
+    all_end(World::at_odds(party, cases), deeds, verdict)
 }
 
 fn all_end(
     mut world: World,
     deeds: Vec<Deed>,
-    outcome: ReplicaOutcome,
+    outcome: fn(usize) -> ReplicaOutcome,
 ) -> Result<(), TestCaseError> {
     world.introduce();
     for deed in deeds {
@@ -54,6 +54,7 @@ fn all_end(
     }
     world.settle();
     for (seq, case) in world.cases.iter().enumerate() {
+        let outcome = outcome(seq);
         prop_assert_eq!(case.state, ReplicaState::Closed, "replica {}", seq);
         prop_assert_eq!(case.outcome, outcome, "replica {}", seq);
         prop_assert_eq!(world.shown[seq], Some(Standing::Over(outcome)));

@@ -152,19 +152,22 @@ fn a_leaf_is_shown_without_running_anything() {
 }
 
 #[test]
-fn a_verdict_is_concluded_although_it_ends_the_range() {
-    for party in [Party::Client, Party::Provider(PRIMARY), Party::Provider(MATE)] {
+fn a_verdict_is_concluded_although_it_may_end_the_range() {
+    let verdicts = [ReplicaOutcome::Alone, ReplicaOutcome::Unequal];
+    let parties = [Party::Client, Party::Provider(PRIMARY), Party::Provider(MATE)];
+    for (party, verdict) in parties.map(|party| verdicts.map(|verdict| (party, verdict))).concat() {
         let mut world = walking(party, ReplicaState::Disputed);
+        world.verdicts[0] = verdict;
         world.introduce();
         let concludes = |effect: &Effect| matches!(effect, Effect::Conclude { .. });
         assert!(!asks_for(&mut world, concludes), "the auditors are not done");
         assert_eq!(world.machine.at_stake(), 0, "we have shown all that there is");
         world.cases[0].decided = true;
-        assert!(world.view(0).range_over);
+        assert_eq!(world.view(0).range_over, verdict == ReplicaOutcome::Unequal);
         assert!(asks_for(&mut world, concludes), "{party:?}");
         world.work_off();
         assert_eq!(world.cases[0].state, ReplicaState::Closed);
-        assert_eq!(world.shown[0], Some(Standing::Over(ReplicaOutcome::Alone)));
+        assert_eq!(world.shown[0], Some(Standing::Over(verdict)));
     }
 }
 

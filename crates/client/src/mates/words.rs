@@ -208,7 +208,7 @@ pub enum Effect {
         /// How long it is of use.
         left: Millis,
     },
-    /// The auditors have decided about a leaf: do what follows for the mate.
+    /// The auditors have decided about a leaf: do what follows for the mate, and have the range audited if its primary was right.
     Conclude {
         /// The range.
         range: RangeId,

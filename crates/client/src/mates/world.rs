@@ -42,7 +42,7 @@ pub(super) struct Chain {
     pub(super) committed: Option<Found>,
     /// Where a walk is.
     pub(super) at: Place,
-    /// Whether auditors have decided about a leaf, which ends the range.
+    /// Whether auditors have decided about a leaf.
     pub(super) decided: bool,
     /// When it was closed.
     closed_at: Option<Millis>,
@@ -62,6 +62,14 @@ pub(super) struct World {
     pub(super) wrong_clock: i64,
     /// Whether the two of a range find different things.
     pub(super) at_odds: bool,
+    /// What comes of the dispute of each.
+    pub(super) verdicts: Vec<ReplicaOutcome>,
+}
+
+/// What comes of a dispute: the primary of every other range is wrong, which ends the range with the verdict. The others' are
+/// right, and an audit of their own is still to come when the replica is closed.
+pub(super) fn verdict(seq: usize) -> ReplicaOutcome {
+    if seq.is_multiple_of(2) { ReplicaOutcome::Alone } else { ReplicaOutcome::Unequal }
 }
 
 impl World {
@@ -92,6 +100,7 @@ impl World {
             shown: vec![None; cases],
             wrong_clock: 0,
             at_odds: false,
+            verdicts: (0..cases).map(verdict).collect(),
         }
     }
 
@@ -160,7 +169,7 @@ impl World {
                 self.dispute(seq);
             }
             ReplicaState::Disputed if !case.decided => case.decided = true,
-            ReplicaState::Disputed => self.close(seq, ReplicaOutcome::Alone),
+            ReplicaState::Disputed => self.close(seq, self.verdicts[seq]),
             _ => {}
         }
     }
@@ -328,7 +337,7 @@ impl World {
                 self.dispute(seq);
             }
             (Effect::Conclude { .. }, ReplicaState::Disputed) if case.decided => {
-                self.close(seq, ReplicaOutcome::Alone);
+                self.close(seq, self.verdicts[seq]);
             }
             (Effect::Advance { .. }, state) if late => self.pass_over(seq, state),
             _ => {}
@@ -376,7 +385,7 @@ impl World {
             block: case.block,
             now: self.now,
             next: self.now.saturating_add_signed(self.wrong_clock),
-            range_over: case.decided,
+            range_over: case.decided && self.verdicts[seq] == ReplicaOutcome::Unequal,
         }
     }
 

@@ -51,7 +51,9 @@ impl AuditTotals {
                 Standing::Over(AuditOutcome::Unaudited) | Standing::NotDrawn => {
                     &mut totals.not_audited
                 }
-                Standing::Over(AuditOutcome::Open) | Standing::Open(_) => &mut totals.open,
+                Standing::Over(AuditOutcome::Open) | Standing::Open(_) | Standing::Disputed(_) => {
+                    &mut totals.open
+                }
             };
             *count = count.saturating_add(1);
         }
@@ -132,7 +134,7 @@ fn are_decided(
     let decided = |standing: &Standing| match standing {
         Standing::NotDrawn => true,
         Standing::Over(outcome) => *outcome != AuditOutcome::Open,
-        Standing::Open(_) => false,
+        Standing::Open(_) | Standing::Disputed(_) => false,
     };
     ranges
         .into_iter()
@@ -270,6 +272,10 @@ mod tests {
         assert!(!are_decided(ranges, &standings), "nothing is known of the last");
         standings.insert(4, Standing::Open(AuditState::Revealing));
         assert!(!are_decided(ranges, &standings), "settled by somebody else before it was heard");
+        standings.insert(4, Standing::Disputed(AuditState::Closed));
+        assert!(!are_decided(ranges, &standings), "of one leaf, and the range's own comes next");
+        let totals = AuditTotals::of(&standings);
+        assert_eq!((totals.open, totals.upheld, totals.overturned), (1, 0, 1));
         standings.insert(4, Standing::Over(AuditOutcome::Upheld));
         assert!(are_decided(ranges, &standings));
         standings.remove(&2);

@@ -11,7 +11,7 @@ use alloy::{
 };
 use tilth_blobs::{Blobs, Config, Limits as BlobsLimits};
 use tilth_contracts::{
-    Addresses, AuditOutcome,
+    Addresses, AuditOutcome, AuditState,
     JobBook::{JobOpened, RangeClaimed, RangeRejected, RangeSubmitted, RangeUnsealed},
     ReplicaOutcome, ReplicaState, Terms,
 };
@@ -133,6 +133,11 @@ async fn a_sealed_range_is_fetched_when_its_root_is_shown_and_paid_when_its_audi
     assert!(!tender.done(Ok(Done::Fetched(0, Ok(())))).unwrap());
     assert!(!tender.judge().unwrap());
     assert_eq!(tender.work.len(), 1, "it is right, and its audit is open");
+    for state in [AuditState::Revealing, AuditState::Closed] {
+        assert!(!tender.moved(Moved::Audit(0, Standing::Disputed(state))));
+        assert_eq!(tender.work.len(), 1, "one leaf of it is right");
+        assert_eq!(tender.show.borrow().audits.unwrap().open, 1);
+    }
     assert!(!tender.moved(Moved::Audit(0, Standing::Over(AuditOutcome::Upheld))));
     assert_eq!(tender.work.len(), 2, "it is acknowledged");
     drop(tender);

@@ -34,6 +34,8 @@ const AT_ONCE: usize = 2;
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 pub(super) struct AuditorHand {
+    /// Our number as an auditor.
+    number: u32,
     shop: Arc<Shop>,
     contacts: Contacts,
     first_block: u64,
@@ -48,15 +50,15 @@ pub(super) struct AuditorHand {
 
 impl AuditorHand {
     pub(super) fn new(
+        number: u32,
         shop: Arc<Shop>,
-        contacts: Contacts,
-        first_block: u64,
+        (contacts, first_block): (Contacts, u64),
         seals: Seals,
         closed: Arc<Notify>,
         tasks: Spawner,
     ) -> Self {
         let (room, tenants) = (Room::new(AT_ONCE), Arc::default());
-        Self { shop, contacts, first_block, seals, room, tenants, closed, tasks }
+        Self { number, shop, contacts, first_block, seals, room, tenants, closed, tasks }
     }
 
     pub(super) fn chain(&self) -> &Chain {
@@ -181,7 +183,7 @@ impl AuditorHand {
         send: impl Future<Output = Result<(), ChainError>> + Send,
     ) -> Event {
         let said = async {
-            let seen = look(&self.shop.chain.link, range, Some(seat)).await?;
+            let seen = look(&self.shop.chain.link, range, Some((self.number, seat))).await?;
             if seen.question() != Some(sealed.question) {
                 return Ok(false);
             }
@@ -193,8 +195,8 @@ impl AuditorHand {
         };
         // Most refusals mean that it was done already or that it is too late. Any other costs stake without a word.
         if error.revert_data().is_some()
-            && let Ok(seen) = look(&self.shop.chain.link, range, Some(seat)).await
-            && seen.seat.map(|seat| (seen.state, seat)) == Some(awaited)
+            && let Ok(seen) = look(&self.shop.chain.link, range, Some((self.number, seat))).await
+            && seen.seat.map(|(_, held)| (seen.state, held)) == Some(awaited)
             && seen.now <= seen.deadline
         {
             error!(
@@ -264,7 +266,8 @@ impl Hand for AuditorHand {
         match effect {
             Effect::Show { range, standing } => {
                 info!(%range, ?standing, "an audit");
-                if let Standing::Over(_) = standing {
+                // A dispute has an end of its own, whatever comes after it.
+                if let Standing::Over(_) | Standing::Disputed(AuditState::Closed) = standing {
                     // One that has committed in an earlier life needs no files in this one, and is paid nevertheless.
                     self.closed.notify_one();
                     self.leave(*range);

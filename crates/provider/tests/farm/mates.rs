@@ -9,10 +9,12 @@ use alloy::{rpc::types::Filter, sol_types::SolEvent};
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U40};
 use tilth_chain::Clock;
 use tilth_client::{Agreed, Link, ReplicaTotals, money};
-use tilth_contracts::{Audits, JobBook, ReplicaOutcome, ReplicaState, Replicas, Waiting};
+use tilth_contracts::{
+    AuditOutcome, Audits, JobBook, ReplicaOutcome, ReplicaState, Replicas, Waiting,
+};
 use tilth_protocol::{Amount, amount::GRAIN};
 use tilth_provider::{Auditor, Stake, stake};
-use tilth_verification::walk::DISPUTED_RATE;
+use tilth_verification::{arithmetic::ONE, walk::DISPUTED_RATE};
 
 use crate::{
     audits::{LEAST, auditors, stake_of},
@@ -299,6 +301,18 @@ async fn a_mate_with_one_flipped_bit_loses_its_stake_whoever_is_killed_on_the_wa
 
     let at = stage.world.network.contracts;
     stage.differ_in_task_0(&agreed).await;
+    let due: Vec<Audits::AuditDue> = stage.said(at.audits, &agreed).await;
+    let [leaf, range] = &due[..] else { panic!("the leaf, and after it the range: {due:?}") };
+    assert!(leaf.rate == DISPUTED_RATE && range.rate <= ONE.0, "{due:?}");
+    assert!(leaf.round < range.round, "{due:?}");
+    let closed: Vec<Audits::AuditClosed> = stage.said(at.audits, &agreed).await;
+    let upheld: Vec<_> =
+        closed.iter().map(|closed| closed.outcome == u8::from(AuditOutcome::Upheld)).collect();
+    assert_eq!(upheld, [true, true], "a newcomer's range is surely audited: {closed:?}");
+    assert_eq!(closed[0].record, 0, "a leaf is no record");
+    let paid: Vec<JobBook::RangeSettled> = stage.said(at.job_book, &agreed).await;
+    assert_eq!(paid.len(), 1);
+    assert!(closed[1].record >= paid[0].paid, "the range is: {closed:?}");
     let lost: Vec<Replicas::MateLost> = stage.said(at.replicas, &agreed).await;
     let [lost] = &lost[..] else { panic!("one mate is lost: {lost:?}") };
     assert_eq!((lost.why, lost.cut), (WRONG, 50 * GRAIN));

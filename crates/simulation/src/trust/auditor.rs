@@ -136,6 +136,8 @@ impl Auditor {
     }
 
     fn examine(&mut self, range: RangeId, question: Asked, scene: &mut Scene) {
+        // What it has copied in a dispute is no answer to the case that follows.
+        self.copies.remove(&range);
         let positions = &question.positions;
         let failed = Event::Ended { range, done: false };
         let (now, has_inputs) = (scene.now, scene.has_inputs(range));

@@ -102,8 +102,12 @@ impl Duty {
             for effect in self.machine.step(event, self.local(scene.now)) {
                 match effect {
                     Effect::Look { range, seat } => {
-                        let view =
-                            Some(Box::new(scene.look(range, seat, self.local(scene.now))?));
+                        let seated = match self.rules.party {
+                            Party::Auditor(number) => seat.map(|seat| (number, seat)),
+                            Party::Client | Party::Provider(_) => None,
+                        };
+                        let seen = scene.look(range, seated, self.local(scene.now))?;
+                        let view = Some(Box::new(seen));
                         queue.push_back(Event::Looked { range, view });
                     }
                     Effect::Show { range, standing } => {

@@ -1,6 +1,6 @@
 //! Watches a world and says what must not have happened. It knows what everybody did; nobody asks it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEventInterface;
@@ -41,13 +41,16 @@ pub const NO_LEAD: u32 = 40_000_000;
 const LONGEST_CASE: u64 = MAX_RANGE_TIMEOUT_S as u64 + 600 + 86_400;
 /// So much longer if it is replicated, seconds.
 const LONGEST_REPLICA: u64 = 36_000;
+/// And if a leaf of it is disputed, whose case comes before its own.
+const LONGEST_DISPUTE: u64 = 86_400;
 /// And if it is kept: two asks of two hours each, and what is between them.
 const LONGEST_HOLD: u64 = 18_000;
 
-/// What became of one case.
+/// What became of one case: of the last one of its range.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     rate: u32,
+    outcome: Option<AuditOutcome>,
     audited: bool,
     /// Whether a wrong leaf was among those drawn.
     hit: Option<bool>,
@@ -70,6 +73,8 @@ pub struct Oracle {
     people: BTreeMap<Address, Side>,
     funded: BTreeMap<Address, u128>,
     cases: BTreeMap<RangeId, Seen>,
+    /// Jobs in which a leaf was disputed.
+    disputed: BTreeSet<JobId>,
     given: BTreeMap<Address, u128>,
     cuts: Cuts,
 }
@@ -94,6 +99,7 @@ impl Oracle {
             people: BTreeMap::new(),
             funded: BTreeMap::new(),
             cases: BTreeMap::new(),
+            disputed: BTreeSet::new(),
             given: BTreeMap::new(),
             cuts: Cuts::default(),
         }
@@ -189,10 +195,7 @@ impl Oracle {
 
     fn read_audit(&mut self, event: &AuditsEvents, scene: &Scene) {
         match event {
-            AuditsEvents::AuditDue(e) => {
-                let seen = Seen { rate: e.rate, ..Seen::default() };
-                self.cases.insert(range(e.jobId, e.seq), seen);
-            }
+            AuditsEvents::AuditDue(e) => self.begin(range(e.jobId, e.seq), e.rate),
             AuditsEvents::AuditBegun(e) => {
                 if let Some(seen) = self.cases.get_mut(&range(e.jobId, e.seq)) {
                     seen.audited = true;
@@ -223,10 +226,28 @@ impl Oracle {
             }
             AuditsEvents::AuditClosed(e) => {
                 let outcome = AuditOutcome::try_from(e.outcome).unwrap_or(AuditOutcome::Open);
-                self.judge(range(e.jobId, e.seq), outcome, e.answer, scene);
+                let id = range(e.jobId, e.seq);
+                self.judge(id, outcome, e.answer, scene);
+                if let Some(seen) = self.cases.get_mut(&id) {
+                    seen.outcome = Some(outcome);
+                }
             }
             AuditsEvents::WrongAudit(e) => self.cuts.voted(range(e.jobId, e.seq), e.cut),
             _ => {}
+        }
+    }
+
+    /// A case begins: a range's only one, or that which follows a dispute in which its provider was right.
+    fn begin(&mut self, id: RangeId, rate: u32) {
+        let is_dispute = rate == DISPUTED_RATE;
+        if is_dispute {
+            self.disputed.insert(id.job);
+        }
+        let before = self.cases.insert(id, Seen { rate, ..Seen::default() });
+        let upheld =
+            |seen: Seen| seen.rate == DISPUTED_RATE && seen.outcome == Some(AuditOutcome::Upheld);
+        if before.is_some_and(|seen| is_dispute || !upheld(seen)) {
+            self.blame(format!("{id} is audited again at {rate}, after {before:?}"));
         }
     }
 
@@ -310,6 +331,10 @@ impl Oracle {
                     self.counts.paid_for_nothing += u128::from(units) * facts.price;
                 }
                 self.count_case(id);
+                // What was found of one leaf says nothing of the others.
+                if self.cases.get(&id).is_some_and(|seen| seen.rate == DISPUTED_RATE) {
+                    self.blame(format!("{id} was paid for what was found of one leaf"));
+                }
             }
             JobBookEvents::RangeRejected(e) => {
                 let id = range(e.jobId, e.seq);
@@ -327,7 +352,9 @@ impl Oracle {
                     terms.filter(|terms| terms.replicas != 0).map_or(0, |_| LONGEST_REPLICA);
                 let deadline = terms.map_or(0, |terms| terms.deadline.to::<u64>());
                 let kept = terms.filter(|terms| terms.kept).map_or(0, |_| LONGEST_HOLD);
-                let last = deadline + replica + kept + LONGEST_CASE;
+                let dispute =
+                    if self.disputed.contains(&JobId(e.jobId)) { LONGEST_DISPUTE } else { 0 };
+                let last = deadline + replica + dispute + kept + LONGEST_CASE;
                 if scene.farm.now > last {
                     self.blame(format!("job {} ended long after its deadline", e.jobId));
                 }

@@ -56,6 +56,30 @@ fn verdicts_are_held_to_what_was_drawn_and_not_to_who_handed_it_in() {
 }
 
 #[test]
+fn a_case_follows_another_only_where_a_provider_was_right_in_a_dispute() {
+    let (upheld, overturned) = (Some(AuditOutcome::Upheld), Some(AuditOutcome::Overturned));
+    for (before, outcome, rate, is_right) in [
+        (DISPUTED_RATE, upheld, 1, true),
+        (DISPUTED_RATE, upheld, DISPUTED_RATE, false),
+        (DISPUTED_RATE, overturned, 1, false),
+        (DISPUTED_RATE, None, 1, false),
+        (1, upheld, 1, false),
+        (1, Some(AuditOutcome::Unaudited), DISPUTED_RATE, false),
+    ] {
+        let mut oracle = Oracle::new(Allowed::default(), Share::new(0));
+        oracle.begin(ID, before);
+        assert_eq!(oracle.faults, Vec::<String>::new());
+        if let Some(seen) = oracle.cases.get_mut(&ID) {
+            (seen.outcome, seen.hit, seen.audited) = (outcome, Some(true), true);
+        }
+        oracle.begin(ID, rate);
+        assert_eq!(oracle.faults.is_empty(), is_right, "{before} {outcome:?} {rate}");
+        let seen = oracle.cases[&ID];
+        assert_eq!((seen.rate, seen.hit, seen.audited), (rate, None, false), "it begins anew");
+    }
+}
+
+#[test]
 fn only_foes_are_silent_and_nobody_has_voted_them_down() {
     let mut scene = scene();
     let idle = Allowed { idle_votes: true, ..Allowed::default() };

@@ -359,14 +359,15 @@ impl Pairs {
         }
     }
 
-    /// A range's audit begins: after its replica, and where that says so in any case; or a leaf is before the auditors, and
-    /// then that is its only case.
+    /// A range's audit begins: after its replica, and where that says so in any case; or a leaf is before the auditors. If they
+    /// find the primary's to be right, its replica is closed as without a mate, and the audit follows.
     fn begin(&mut self, id: RangeId, rate: u32) {
         let Some(seen) = self.ranges.get(&id) else { return };
         let is_right = match seen.outcome {
             None => seen.disputed && rate == DISPUTED_RATE,
+            Some(ReplicaOutcome::Matched) if seen.disputed => false,
             Some(ReplicaOutcome::Matched | ReplicaOutcome::Alone) => {
-                !seen.disputed && rate <= ONE.0 && (!seen.lapsed || rate == ONE.0)
+                rate <= ONE.0 && (!seen.lapsed || rate == ONE.0)
             }
             Some(_) => false,
         };

@@ -394,7 +394,10 @@ fn a_leaf_is_disputed_before_it_is_closed_and_all_else_is_audited_after_it() {
     for (outcome, disputed, rate, is_right) in [
         (Some(ReplicaOutcome::Matched), false, 1, true),
         (Some(ReplicaOutcome::Alone), false, 1, true),
-        (Some(ReplicaOutcome::Alone), true, 1, false),
+        (Some(ReplicaOutcome::Alone), true, 1, true),
+        (Some(ReplicaOutcome::Alone), true, DISPUTED_RATE, false),
+        (Some(ReplicaOutcome::Matched), true, 1, false),
+        (Some(ReplicaOutcome::Unequal), true, 1, false),
         (Some(ReplicaOutcome::Unequal), false, ONE.0, false),
         (None, false, ONE.0, false),
         (None, false, DISPUTED_RATE, false),
@@ -412,6 +415,16 @@ fn a_leaf_is_disputed_before_it_is_closed_and_all_else_is_audited_after_it() {
         play.audit(rate);
         assert_eq!(play.pairs.faults.is_empty(), is_right, "{outcome:?} {disputed} {rate}");
     }
+    // First the leaf, and after it the range.
+    let mut play = Play::new(false);
+    play.wait(9, 2, 50);
+    play.due(11, 3);
+    play.draw(14, 2);
+    play.dispute();
+    play.audit(DISPUTED_RATE);
+    play.close(18, ReplicaOutcome::Alone);
+    play.audit(1);
+    assert_eq!(play.pairs.faults, Vec::<String>::new());
     // Two that are honest find the same.
     let mut play = Play::new(false);
     play.wait(9, 2, 50);

@@ -225,6 +225,13 @@ impl Public {
 
     fn read_audit(&mut self, event: &AuditsEvents) {
         match event {
+            // What was said in a dispute is of another case.
+            AuditsEvents::AuditDue(e) => {
+                let id = range(e.jobId, e.seq);
+                self.seals.remove(&id);
+                self.answers.remove(&id);
+                self.claimed.remove(&id);
+            }
             AuditsEvents::AuditCommitted(e) => {
                 self.seals.entry(range(e.jobId, e.seq)).or_default().push(e.sealed_);
             }

@@ -14,7 +14,9 @@ use tilth_contracts::{
     bindings::{audits::IAudits::Case, replicas::IReplicas::Pair},
 };
 use tilth_protocol::{JobId, Leaf, RangeId};
-use tilth_verification::{arithmetic::Share, audit::positions, replica::Found};
+use tilth_verification::{
+    arithmetic::Share, audit::positions, replica::Found, walk::DISPUTED_RATE,
+};
 
 use super::{mind::Service, public::Public};
 use crate::{
@@ -131,7 +133,7 @@ pub struct Scene {
     /// How many blocks must be on top of what logs and receipts tell before anybody hears of it.
     pub reach: u64,
     cases: BTreeMap<RangeId, (u64, Case)>,
-    seats: BTreeMap<(RangeId, u8), (u64, u8)>,
+    seats: BTreeMap<(RangeId, u8), (u64, u32, u8)>,
     pub(super) beacons: BTreeMap<u64, (u64, B256, u8)>,
     pub(super) pairs: BTreeMap<RangeId, (u64, Part, Pair)>,
     pub(super) entries: BTreeMap<(JobId, u32), (u64, WaitingEntry)>,
@@ -229,15 +231,15 @@ impl Scene {
         true
     }
 
-    /// A case as the chain shows it now; what cannot have changed is not asked again. `local`: what the
-    /// asking party's clock says.
+    /// A case as the chain shows it now; what cannot have changed is not asked again. `seated`: an
+    /// auditor's number, and the seat that it has heard of last; `local`: what the asking party's clock says.
     ///
     /// # Errors
     /// Those of [`Farm::read`].
     pub fn look(
         &mut self,
         id: RangeId,
-        seat: Option<u8>,
+        seated: Option<(u32, u8)>,
         local: Millis,
     ) -> Result<View, FarmError> {
         let at = *self.farm.addresses();
@@ -256,7 +258,10 @@ impl Scene {
         let outcome = AuditOutcome::try_from(case.outcome).unwrap_or(AuditOutcome::Open);
         // Before the draw, which notes it, a value can come and go with the blocks.
         let (beacon, lapses) = self.beacon(case.round, state != AuditState::Submitted)?;
-        let seat = seat.map(|number| self.seat(id, number)).transpose()?;
+        let seat = match seated {
+            Some(seated) => self.seat_of(id, case.given, seated)?,
+            None => None,
+        };
         let over = self.public.ranges.get(&id).map(|range| range.state);
         Ok(View {
             state,
@@ -264,6 +269,7 @@ impl Scene {
             deadline: case.deadline.to::<u64>().saturating_mul(1_000),
             round: case.round,
             rate: Share::new(case.rate),
+            disputed: case.rate == DISPUTED_RATE,
             positions: positions(case.positions),
             seat,
             beacon: (!beacon.is_zero()).then_some(beacon),
@@ -275,19 +281,37 @@ impl Scene {
         })
     }
 
-    fn seat(&mut self, id: RangeId, number: u8) -> Result<SeatState, FarmError> {
-        let known = self.seats.get(&(id, number)).filter(|(version, _)| *version == self.version);
-        let state = match known {
-            Some((_, state)) => *state,
+    /// Where an auditor sits in a case of so many seats.
+    fn seat_of(
+        &mut self,
+        id: RangeId,
+        given: u8,
+        (auditor, heard): (u32, u8),
+    ) -> Result<Option<(u8, SeatState)>, FarmError> {
+        let others = (0..given).filter(|number| *number != heard);
+        for number in [heard].into_iter().chain(others) {
+            let (who, state) = self.seat(id, number)?;
+            if who == auditor {
+                return Ok(Some((number, state)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Who sits there, and how that stands.
+    fn seat(&mut self, id: RangeId, number: u8) -> Result<(u32, SeatState), FarmError> {
+        let known = self.seats.get(&(id, number)).filter(|(version, ..)| *version == self.version);
+        let (who, state) = match known {
+            Some((_, who, state)) => (*who, *state),
             None => {
                 let call = Audits::seatCall { jobId: id.job.0, seq: id.seq, number };
                 let audits = self.farm.addresses().audits;
-                let state = self.farm.read(audits, &call)?.state;
-                self.seats.insert((id, number), (self.version, state));
-                state
+                let seat = self.farm.read(audits, &call)?;
+                self.seats.insert((id, number), (self.version, seat.auditor, seat.state));
+                (seat.auditor, seat.state)
             }
         };
-        Ok(SeatState::try_from(state).unwrap_or(SeatState::Absent))
+        Ok((who, SeatState::try_from(state).unwrap_or(SeatState::Absent)))
     }
 
     /// Whether a provider gets a client's inputs.
