@@ -535,7 +535,7 @@ contract Crowd is CrowdLeaves {
         bond = uint96(bound(bond, what % 16 == 0 ? 0 : 2e8, 6e8));
         // Mostly all of them, for who is primary or client is no mate.
         for (uint256 i = 0; i < (what % 8 == 0 ? 1 : PROVIDERS); ++i) {
-            act(node(who + i), address(waiting), abi.encodeCall(IWaiting.wait, (id, bond, least)));
+            act(node(who % PROVIDERS + i), address(waiting), abi.encodeCall(IWaiting.wait, (id, bond, least)));
         }
         // A second later they are on the line of what is submitted then.
         (now_, block_) = (now_ + 1, block_ + 1);
