@@ -147,8 +147,10 @@ impl World {
         }
         for provider in &self.providers {
             let owner = provider.who;
-            let stake = farm.read(at.registry, &Registry::providerCall { owner })?.stake;
-            if stake != 0 {
+            let facts = farm.read(at.registry, &Registry::providerCall { owner })?;
+            let stake = facts.stake;
+            // What it still answers for cannot be taken out, and was said to be a fault.
+            if stake != 0 && facts.exposure == 0 {
                 farm.send(owner, at.registry, &Registry::unstakeCall { amount: stake })?;
             }
         }

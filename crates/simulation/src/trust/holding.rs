@@ -199,8 +199,11 @@ impl Holding {
             }
             Effect::Fetch { range, part, mib, .. } => self.fetch(range, (part, mib), scene),
             Effect::Sign { range, part, draw } => self.sign(range, (part, draw), scene),
-            // Silence: the machine waits for an end that does not come.
-            Effect::Ask { .. } if !self.asks => Ok(None),
+            // It keeps still, and sees what others do: it takes what it is paid all the same.
+            Effect::Ask { range, .. } if !self.asks => {
+                self.later.push((scene.now + FETCH_FAILS, Event::Ended { range, done: false }));
+                Ok(None)
+            }
             Effect::Fund { range, amount } => self.fund(range, amount, scene).map(|()| None),
             Effect::Close => {
                 self.close(scene);
