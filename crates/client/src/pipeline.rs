@@ -398,14 +398,15 @@ impl Pipeline {
         let spec = intent.spec().map_err(|detail| self.broken(&detail))?;
         let offer = self.record.stages[stage].offer.clone();
         let prepared = PreparedJob { spec, offer, files: Vec::new() };
+        // Asked before: once the job is open nothing may keep its deposit from being noted.
+        let deposit = self.jobs.deposit(&prepared).await?;
         let handed_in = self.jobs.account().hand_in_signed(&intent.transaction).await;
         let job = match handed_in {
-            Ok(Some(receipt)) => Some(self.jobs.opened_by(&prepared, &receipt).await?.job),
+            Ok(Some(receipt)) => Some(self.jobs.opened_by(&prepared, &receipt, deposit).await?.job),
             Ok(None) => {
                 let found = self.find(&intent).await?;
                 if let Some(job) = found {
                     // Whoever opened it may have died before its deposit, too.
-                    let deposit = self.jobs.deposit(&prepared).await?;
                     self.jobs.lock_deposit(job, deposit).await?;
                 }
                 found

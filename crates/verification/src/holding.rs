@@ -36,6 +36,10 @@ pub const MAX_KEEP_S: u32 = 366 * 86_400;
 /// Shortest time for which anybody has a range kept, seconds: shorter than that nobody could look at it.
 pub const MIN_KEEP_S: u32 = 3_600;
 
+/// Most that anybody has a range's holders hold, MiB: a part of the disk that they set aside in most places. An ask may be for
+/// as much as the job says, whatever the range has made, and who has no room for that does not sign.
+pub const MOST_MIB: u32 = 4 << 10;
+
 /// Of a fee one of so many parts is paid when it is signed for.
 const PARTS: u8 = 2;
 /// What a MiB must pay at least, as a part (1/x) of the least fee of an audit: to fetch it, and to keep it for a day. The

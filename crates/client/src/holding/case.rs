@@ -172,6 +172,9 @@ impl Case {
     /// Nobody has asked for holders, or it must be asked for again.
     fn unasked(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         let role = view.role(rules.party);
+        if view.state == HoldState::Again && matches!(role, Role::Holder | Role::Anybody) {
+            return self.await_another(view, now);
+        }
         if view.is_waived() {
             return match role {
                 Role::Client => fund(rules, range, view),
@@ -187,6 +190,18 @@ impl Case {
             Role::Client => self.ask_for(rules, range, view, now),
             Role::Holder | Role::Anybody => Act::Wait(LOOK_AGAIN),
         }
+    }
+
+    /// Of an auditor: its range may be asked for once more, and is heard of again then. What is here of it is not kept for ever
+    /// for those who do not ask.
+    fn await_another(&mut self, view: &View, now: Millis) -> Act {
+        let since = match self.askable {
+            Some((state, since)) if state == view.state => since,
+            _ => now,
+        };
+        self.askable = Some((view.state, since));
+        let waits = now.saturating_sub(since) < UNHEARD_OURS;
+        if waits { Act::Wait(LOOK_AGAIN) } else { Act::Forget }
     }
 
     /// Our range.

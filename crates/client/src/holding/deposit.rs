@@ -6,7 +6,7 @@ use alloy::primitives::{U256, aliases::U96};
 use serde::{Deserialize, Serialize};
 use tilth_contracts::{HoldPrices, Holders};
 use tilth_protocol::{Amount, JobId, Limits, Problem};
-use tilth_verification::holding::{MAX_KEEP_S, MIN_KEEP_S, Prices, largest_mib};
+use tilth_verification::holding::{MAX_KEEP_S, MIN_KEEP_S, MOST_MIB, Prices, largest_mib};
 
 use crate::{Account, ChainError, Link};
 
@@ -69,11 +69,15 @@ impl Deposit {
         limits: &Limits,
         (tasks, parallelism): (u32, u16),
     ) -> Result<Self, Problem> {
-        let max_mib = largest_mib(limits, tasks, parallelism).ok_or_else(|| {
+        let largest = largest_mib(limits, tasks, parallelism);
+        let max_mib = largest.filter(|mib| *mib <= MOST_MIB).ok_or_else(|| {
             Problem::new(
                 "ranges of the job may become too large to be kept",
-                format!("a task may write {} bytes", limits.output_bytes),
-                "lower `output` under [limits], or leave out `keep`",
+                format!(
+                    "a task may write {} bytes, and a range is held up to {MOST_MIB} MiB",
+                    limits.output_bytes
+                ),
+                "lower `output` under [limits], raise `parallelism`, so that ranges have fewer tasks, or leave out `keep`",
             )
         })?;
         let prices = Prices::usual(least, max_mib, keep_seconds(keep)?);

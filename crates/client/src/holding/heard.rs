@@ -1,7 +1,7 @@
 //! What the contracts' logs say to the machine.
 
 use alloy::{primitives::Log, sol_types::SolEventInterface};
-use tilth_contracts::{Holders::HoldersEvents, JobBook::JobBookEvents};
+use tilth_contracts::{HoldState, Holders::HoldersEvents, JobBook::JobBookEvents};
 use tilth_protocol::{JobId, RangeId};
 
 use super::words::Event;
@@ -23,7 +23,11 @@ fn by_holders(said: &HoldersEvents) -> Option<Event> {
         }
         HoldersEvents::Held(e) => Event::Signed { range: at(e.jobId, e.seq), auditor: e.number },
         HoldersEvents::HoldersDrawn(e) => Event::News { range: at(e.jobId, e.seq) },
-        HoldersEvents::RangeHeld(e) => Event::News { range: at(e.jobId, e.seq) },
+        // Whoever comes anew has nothing to do with what was over long ago.
+        HoldersEvents::RangeHeld(e) => Event::Over { range: at(e.jobId, e.seq) },
+        HoldersEvents::HoldFailed(e) if HoldState::try_from(e.state) != Ok(HoldState::Again) => {
+            Event::Over { range: at(e.jobId, e.seq) }
+        }
         HoldersEvents::HoldFailed(e) => Event::News { range: at(e.jobId, e.seq) },
         // What a deposit covers is seen when it matters.
         HoldersEvents::KeepFunded(_)
@@ -91,8 +95,13 @@ mod tests {
         let news = Some(Event::News { range: RANGE });
         let time = U40::from(9);
         assert_eq!(told(&Holders::HoldersDrawn { jobId: 7, seq: 3, from: time }), news);
-        assert_eq!(told(&Holders::RangeHeld { jobId: 7, seq: 3, bits: 15, until: time }), news);
-        assert_eq!(told(&Holders::HoldFailed { jobId: 7, seq: 3, state: 3, cut: 0 }), news);
+        let failed = |state: HoldState| {
+            told(&Holders::HoldFailed { jobId: 7, seq: 3, state: state as u8, cut: 0 })
+        };
+        assert_eq!(failed(HoldState::Again), news);
+        let over = Some(Event::Over { range: RANGE });
+        assert_eq!(told(&Holders::RangeHeld { jobId: 7, seq: 3, bits: 15, until: time }), over);
+        assert_eq!([HoldState::Lost, HoldState::Dropped].map(failed), [over.clone(), over]);
         let root = B256::repeat_byte(1);
         assert_eq!(told(&JobBook::RangeUnsealed { jobId: 7, seq: 3, root }), news);
     }

@@ -93,8 +93,10 @@ impl Jobs {
         let draft = Tag::new(format!("draft/{}", prepared.spec.hash()))?;
         self.store_inputs(prepared, &draft).await?;
         let call = self.opening(prepared, money, &draft).await?;
+        // Asked before: once the job is open nothing may keep its deposit from being noted.
+        let deposit = self.deposit(prepared).await?;
         let receipt = self.account.execute(self.account.link().addresses().job_book, call).await?;
-        let agreed = self.opened_by(prepared, &receipt).await?;
+        let agreed = self.opened_by(prepared, &receipt, deposit).await?;
         self.blobs.unpin(&draft).await?;
         Ok(agreed)
     }
@@ -160,11 +162,12 @@ impl Jobs {
         Ok(JobBook::openCall { terms, funds: funds.0 })
     }
 
-    /// The job that a transaction has opened, adopted.
+    /// The job that a transaction has opened, adopted, and its deposit locked.
     pub(crate) async fn opened_by(
         &self,
         prepared: &PreparedJob,
         receipt: &TransactionReceipt,
+        deposit: Option<Deposit>,
     ) -> Result<Agreed, JobError> {
         let job_book = self.account.link().addresses().job_book;
         let opened = receipt
@@ -185,7 +188,6 @@ impl Jobs {
             opened_block: receipt.block_number.unwrap_or(self.first_block),
         };
         // Noted before it is locked: a command that ends in between leaves it to the next one.
-        let deposit = self.deposit(prepared).await?;
         self.adopt(&agreed, deposit).await?;
         self.lock_deposit(agreed.job, deposit).await?;
         Ok(agreed)

@@ -1,6 +1,6 @@
 //! The kept ranges of a job that is tended: followed, paid for, shown.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tilth_contracts::HoldState;
@@ -18,6 +18,9 @@ use crate::{
         self, Deposit, Hand, Keeper, Part, Party, Post, Standing, holders_of, least_fee, prices_of,
     },
 };
+
+/// How often it is tried to lock a deposit while the chain does not answer.
+const LOCK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Kept ranges of a job in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -89,18 +92,19 @@ impl Hand for Onlooker {
 /// Sees to the kept ranges of a job, from its deposit on.
 pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(), ChainError> {
     let (account, job) = (jobs.account().clone(), agreed.job);
-    let deposit = jobs.deposit_of(job);
-    if let Some(deposit) = deposit
-        && let Err(error) = deposit.lock(&account, job).await
-    {
-        warn!(%job, %error, "nothing is locked for those who are to hold the results, so nobody works on the job");
-    }
-    let most = match deposit {
-        Some(deposit) => deposit.most(),
-        None => most_of(&jobs, &agreed).await.unwrap_or_else(|error| {
-            warn!(%job, %error, "the deposit of a job is not filled up");
-            0
-        }),
+    // Before that there are no ranges, so nobody waits for this but those who would work.
+    let most = loop {
+        match locked(&jobs, &agreed).await {
+            Ok(most) => break most,
+            Err(error) => {
+                warn!(%job, %error, "nothing is locked for those who are to hold the results, so nobody works on the job");
+                // Of what is refused for good another try makes nothing else.
+                if !error.is_temporary() {
+                    break 0;
+                }
+            }
+        }
+        tokio::time::sleep(LOCK_AGAIN).await;
     };
     let post = Post {
         account,
@@ -112,9 +116,15 @@ pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(),
     Box::pin(Keeper::new(post, Arc::new(Onlooker { told })).keep()).await
 }
 
-/// What a deposit may be whose job was opened from another folder.
-async fn most_of(jobs: &Jobs, agreed: &Agreed) -> Result<u128, ChainError> {
-    let link = jobs.account().link();
+/// Locks the deposit, if that was not done before; up to how much it may be filled up.
+async fn locked(jobs: &Jobs, agreed: &Agreed) -> Result<u128, ChainError> {
+    let (account, job) = (jobs.account(), agreed.job);
+    if let Some(deposit) = jobs.deposit_of(job) {
+        deposit.lock(account, job).await?;
+        return Ok(deposit.most());
+    }
+    // The job was opened from another folder.
+    let link = account.link();
     let Some(prices) = prices_of(link, agreed.job).await? else { return Ok(0) };
     let least = least_fee(link).await?;
     let job = (agreed.terms.taskCount, agreed.terms.parallelism);

@@ -19,7 +19,10 @@ use tilth_protocol::{
     Contact, ContentHash, JobId, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES,
 };
 use tilth_service::Spawner;
-use tilth_verification::RangeClaim;
+use tilth_verification::{
+    RangeClaim,
+    holding::{bytes_of, mib_of},
+};
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
 
@@ -142,9 +145,10 @@ impl Holder {
         if had.is_err() {
             self.holds.left(range);
         }
-        had?;
+        // What is here, not what was asked for: else small ranges that are said to be large would fill the disk.
+        let had = had?;
         // Noted before it is signed for: what is noted is never unpinned before its time.
-        Ok(self.holds.came(range, mib)?)
+        Ok(self.holds.came(range, had)?)
     }
 
     async fn look_at_prices(&self, job: JobId) -> Result<(), HoldError> {
@@ -153,14 +157,14 @@ impl Holder {
         if prices.are_fair(least) { Ok(()) } else { Err(HoldError::Cheap) }
     }
 
-    /// Fetches, checks and pins what a range has made.
+    /// Fetches, checks and pins what a range has made; its size, MiB.
     async fn fetch_all(
         &self,
         range: RangeId,
         part: Part,
         mib: u32,
         deadline: Instant,
-    ) -> Result<(), HoldError> {
+    ) -> Result<u32, HoldError> {
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
         let record = self.link().read(self.link().addresses().job_book, call).await?;
         if (record.from, record.count, record.root) != (part.from, part.count, part.root) {
@@ -183,18 +187,16 @@ impl Holder {
         let blobs = &self.shop.blobs;
         let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
         let first = Box::pin(collect_on(shelf, blobs, &spec, &claim, content, &known, half)).await;
-        match first {
+        let leaves = match first {
             Err(CollectError::Missing(error)) => {
                 debug!(%range, %error, "asking where the provider is now");
                 let fresh = self.contacts.of(record.provider, true).await?;
-                Box::pin(collect_on(shelf, blobs, &spec, &claim, content, &fresh, deadline))
-                    .await?;
+                Box::pin(collect_on(shelf, blobs, &spec, &claim, content, &fresh, deadline)).await?
             }
-            done => {
-                done?;
-            }
-        }
-        Ok(blobs.sync().await?)
+            done => done?,
+        };
+        blobs.sync().await?;
+        Ok(mib_of(bytes_of(&leaves)).map_or(mib, |had| had.min(mib)))
     }
 
     /// Under which hash the content of a range was handed in, the last time.
@@ -244,7 +246,7 @@ impl Holder {
         }
     }
 
-    /// Removes what is held of a range, and the note of it.
+    /// Removes what is here of a range, of one that could not be had whole, too, and the note of it.
     fn drop_range(&self, range: RangeId) {
         if !self.holds.has(range) {
             return;

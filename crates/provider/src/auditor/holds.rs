@@ -8,7 +8,7 @@
 //! The content itself is pinned under `hold/JOB/SEQ`. What is pinned and not noted here was never signed for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -66,7 +66,7 @@ struct Held {
 pub struct HeldRange {
     /// The range.
     pub range: RangeId,
-    /// Its size as it was asked for, MiB.
+    /// Its size, MiB.
     pub mib: u32,
     /// Up to when it is kept, by the chain's clock, seconds since 1970. `None`: not enough have signed for it yet.
     pub until: Option<u64>,
@@ -108,6 +108,8 @@ struct Inner {
     held: BTreeMap<RangeId, Held>,
     /// What is being fetched, MiB.
     coming: BTreeMap<RangeId, u32>,
+    /// Of what something may be here that is not held: it was tried, and what came of it stays pinned until it is forgotten.
+    tried: BTreeSet<RangeId>,
 }
 
 impl Inner {
@@ -170,6 +172,7 @@ impl Holds {
             announced: page.announced,
             held: held.collect(),
             coming: BTreeMap::new(),
+            tried: BTreeSet::new(),
         };
         let holds = Self { path, most, inner: Mutex::new(inner) };
         let saved = holds.save(&holds.lock());
@@ -232,6 +235,7 @@ impl Holds {
         let fits = all <= self.most;
         if fits {
             inner.coming.insert(range, mib);
+            inner.tried.insert(range);
         }
         fits
     }
@@ -265,10 +269,10 @@ impl Holds {
         }
     }
 
-    /// Whether anything of a range is here, or is coming.
+    /// Whether anything of a range may be here, or is coming.
     pub(super) fn has(&self, range: RangeId) -> bool {
         let inner = self.lock();
-        inner.held.contains_key(&range) || inner.coming.contains_key(&range)
+        inner.held.contains_key(&range) || inner.tried.contains(&range)
     }
 
     /// The range need not be held any more; its content is unpinned already.
@@ -276,6 +280,7 @@ impl Holds {
         let mut inner = self.lock();
         let known = inner.held.remove(&range).is_some();
         inner.coming.remove(&range);
+        inner.tried.remove(&range);
         if known && let Err(error) = self.save(&inner) {
             warn!(%range, %error, "that a range is not held any more cannot be noted");
         }
@@ -310,6 +315,9 @@ mod tests {
         assert!(holds.admit(range(2), 6), "instead of what it was");
         holds.came(range(1), 4).unwrap();
         holds.left(range(2));
+        assert!(holds.has(range(2)), "what came of it is still to be removed");
+        holds.forget(range(2));
+        assert!(!holds.has(range(2)) && !holds.has(range(3)));
         holds.keep(range(1), 9_000);
         holds.announced(vec![1, 2]).unwrap();
         holds.read_up_to(204);

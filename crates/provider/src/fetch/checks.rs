@@ -1,7 +1,7 @@
 //! What a job's spec must be before its files are fetched.
 
 use tilth_protocol::{JobId, JobSpec, Workload, spec::MAX_SPEC_BYTES};
-use tilth_verification::holding::{Prices, largest_mib};
+use tilth_verification::holding::{MOST_MIB, Prices, largest_mib};
 
 use super::FetchError;
 use crate::{gpu, hand::WORKER_OVERHEAD, news::Opening, shop::Shop};
@@ -42,6 +42,10 @@ pub(super) fn can_be_held(
     let largest = largest_mib(&spec.limits, spec.task_count, opening.parallelism);
     if largest.is_none_or(|largest| largest > prices.max_mib) {
         return Err(FetchError::Unholdable("its ranges may become larger than it pays for"));
+    }
+    // Its client may ask for all of that, whatever a range has made.
+    if prices.max_mib > MOST_MIB {
+        return Err(FetchError::Unholdable("it may ask for more than holders have room for"));
     }
     Ok(())
 }
@@ -133,6 +137,7 @@ mod tests {
         for (spec, prices) in [
             (spec(), Prices { per_mib: 0, ..usual }),
             (spec(), Prices { keep_seconds: 1, ..usual }),
+            (spec(), Prices { max_mib: MOST_MIB + 1, ..usual }),
             (JobSpec { limits: large, ..spec() }, usual),
         ] {
             let error = can_be_held(&spec, &kept, &prices, 10_000).unwrap_err();
