@@ -188,8 +188,9 @@ mod tests {
         assert!(refused(u64::MAX, LIMITS).contains("for so long"));
         let huge = Limits { output_bytes: u64::MAX, ..LIMITS };
         assert!(refused(86_400, huge).contains("too large"));
-        let large = Limits { output_bytes: 1 << 50, ..LIMITS };
-        let dear = Deposit::usual(10_u128.pow(24), WEEK, &large, (4, 1)).unwrap_err();
+        let larger = |bytes: u64| Limits { output_bytes: bytes, ..LIMITS };
+        assert!(refused(86_400, larger(3 << 30)).contains("too large"), "for those who hold");
+        let dear = Deposit::usual(10_u128.pow(28), WEEK, &larger(1 << 30), (4, 1)).unwrap_err();
         assert!(dear.what.contains("costs too much"), "{dear}");
     }
 
