@@ -105,8 +105,8 @@ contract Bench is IBench {
         onlyKnown(flags, JOB_FLAGS)
         returns (uint256)
     {
-        // Whoever claims must know what others get for holding what it makes: without them it is not paid.
-        if (flags & Flags.KEPT != 0 && !holders.isFunded(jobId)) return 0;
+        // Whoever claims must know that its tasks can be had, and what others get for holding what it makes.
+        if (flags & Flags.KEPT != 0 && !holders.areInputsHeld(jobId)) return 0;
         return audits.room(provider);
     }
 
@@ -156,6 +156,11 @@ contract Bench is IBench {
     /// @inheritdoc IBench
     function accuserOf(uint64 jobId, uint32 seq, bytes32 answer) external view returns (address) {
         return replicas.accuserOf(jobId, seq, answer);
+    }
+
+    /// @inheritdoc IBench
+    function areInputsHeld(uint64 jobId) external view returns (bool) {
+        return holders.areInputsHeld(jobId);
     }
 
     /// @inheritdoc IBench

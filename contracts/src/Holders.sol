@@ -14,7 +14,8 @@ import {Draw} from "./libraries/Draw.sol";
 import {HoldRules} from "./libraries/HoldRules.sol";
 import {Parameters} from "./libraries/Parameters.sol";
 
-/// @title Kept ranges: paid without their client when drawn auditors hold what they have made.
+/// @title Kept jobs: worked on when drawn auditors hold their inputs, and paid without their client when such auditors
+/// hold what a range has made.
 /// @dev Calls go to Bench, JobBook, Registry, Auditors, Audits, the Ledger and the beacon, none of which calls this
 /// one but for views. A first ask that fails has at most (HOLDERS - 1) / 2 votes, and a second one needs at most one
 /// more: together never more than HOLDERS, so what is reserved with the first pays for both.
@@ -33,6 +34,16 @@ contract Holders is IHolders {
         uint256 smallValue;
     }
 
+    /// @dev Of what an ask is: a range, or the inputs of a job (then without a provider). `asOf` is the second whose line
+    /// of stakes draws, `due` whether anybody need hold it, `until` when the inputs need not be kept any more.
+    struct Subject {
+        address client;
+        address provider;
+        uint256 asOf;
+        uint256 until;
+        bool due;
+    }
+
     IBench public immutable bench;
     IJobBook public immutable jobBook;
     IRegistry public immutable registry;
@@ -45,6 +56,7 @@ contract Holders is IHolders {
 
     mapping(uint64 jobId => Keep) private _kept;
     mapping(uint256 key => Ask) private _asks;
+    mapping(uint64 jobId => Inputs) private _inputs;
 
     constructor(Deployment memory d) {
         if (address(d.bench) == address(0) || address(d.jobBook) == address(0)) revert BadDeployment();
@@ -97,35 +109,26 @@ contract Holders is IHolders {
         ledger.unlock(msg.sender, amount);
     }
 
-    // ------------------------------------------------------------------ provider
+    // ------------------------------------------------------------------ provider and client
 
     /// @inheritdoc IHolders
     function ask(uint64 jobId, uint32 seq, uint32 mib) external {
         Keep storage k = _keep(jobId);
         Ask memory a = _asks[_key(jobId, seq)];
         if (a.state != State.None && a.state != State.Again) revert WrongState(jobId, seq, a.state);
-        IJobBook.Range memory range = jobBook.range(jobId, seq);
         IJobBook.Job memory job = jobBook.job(jobId);
-        if (!_isPayable(jobId, seq, range, job.terms.window)) revert NotPayable(jobId, seq);
-        uint256 due = k.maxMib;
-        if (registry.nodeOwner(msg.sender) != range.provider) {
-            // The client knows no size, and pays for what it does not know.
-            if (msg.sender != job.client) revert NotYours(msg.sender);
-        } else if (mib != 0 && mib < due) {
-            due = mib;
-        }
-        if (a.state == State.Again) due = a.mib;
-        if (mib != due) revert BadSize(mib, due);
+        address provider = address(0);
+        if (seq == Parameters.INPUTS) _askForInputs(k, jobId, a, job, mib);
+        else provider = _askForRange(k, jobId, seq, a, job, mib);
         if (a.state == State.None) {
-            if (_isWaived(k)) revert IsWaived(jobId, seq);
-            k.reserved += _cost(k, mib).toUint96();
+            k.reserved += (Parameters.HOLDERS * _feeOf(k, jobId, seq, mib)).toUint96();
         }
         (a.round, a.mib, a.from) = (randomness.roundNow(), mib, 0);
         // What the votes of the ask before have cost stays spent.
         (a.spent, a.votes, a.bits) = (a.votes, 0, 0);
         (a.asked, a.state) = (a.asked + 1, State.Asked);
         _asks[_key(jobId, seq)] = a;
-        emit HoldAsked(jobId, seq, range.provider, a.round, mib, a.asked, k.reserved);
+        emit HoldAsked(jobId, seq, provider, a.round, mib, a.asked, k.reserved);
     }
 
     // ------------------------------------------------------------------ anyone
@@ -147,7 +150,7 @@ contract Holders is IHolders {
         Ask storage a = _asks[_key(jobId, seq)];
         State state = a.state;
         if (state != State.Asked && state != State.Open && state != State.Again) revert WrongState(jobId, seq, state);
-        if (!_isSubmitted(jobBook.range(jobId, seq))) return _drop(jobId, seq, a);
+        if (!_subject(jobId, seq).due) return _drop(jobId, seq, a);
         if (state != State.Open) revert WrongState(jobId, seq, state);
         uint256 end = a.from + 2 * Parameters.HOLD_TIME;
         if (block.timestamp <= end) revert TooEarly(end);
@@ -163,26 +166,26 @@ contract Holders is IHolders {
         uint256 open = HoldRules.openDraws(block.timestamp - a.from);
         if (draw_ >= open) revert NotAsked(draw_);
         if (a.bits >> draw_ & 1 != 0) revert SignedAlready(draw_);
-        IJobBook.Range memory range = jobBook.range(jobId, seq);
-        if (!_isSubmitted(range)) revert RangeIsOver(jobId, seq);
-        (address client,) = jobBook.subjectOf(jobId);
-        uint32[] memory numbers = _named(jobId, seq, a.round, range, client, draw_, 1);
+        Subject memory subject = _subject(jobId, seq);
+        if (!subject.due) revert RangeIsOver(jobId, seq);
+        uint32[] memory numbers = _named(jobId, seq, a.round, subject, draw_, 1);
         if (numbers.length == 0) revert NotHolder(msg.sender);
         address owner = _holder(numbers[0]);
         Keep storage k = _kept[jobId];
-        uint96 fee = _fee(k, a.mib).toUint96();
+        uint96 fee = _feeOf(k, jobId, seq, a.mib).toUint96();
         (k.deposit, k.reserved) = (k.deposit - fee, k.reserved - fee);
         (a.bits, a.votes) = (a.bits | uint256(1 << draw_).toUint16(), a.votes + 1);
         emit Held(jobId, seq, numbers[0], draw_, fee);
         if (HoldRules.isMajority(a.votes, open)) {
-            _release(k, a);
-            (a.state, a.until) = (State.Held, (block.timestamp + k.keepSeconds).toUint40());
+            _release(k, jobId, seq, a);
+            if (seq != Parameters.INPUTS) subject.until = block.timestamp + k.keepSeconds;
+            (a.state, a.until) = (State.Held, subject.until.toUint40());
             emit RangeHeld(jobId, seq, a.bits, a.until);
         }
         _asks[_key(jobId, seq)] = a;
         ILedger.Payment[] memory payments = new ILedger.Payment[](1);
         payments[0] = ILedger.Payment(owner, fee);
-        ledger.move(client, payments);
+        ledger.move(subject.client, payments);
     }
 
     /// @inheritdoc IHolders
@@ -206,11 +209,15 @@ contract Holders is IHolders {
     }
 
     /// @inheritdoc IHolders
+    function inputs(uint64 jobId) external view returns (Inputs memory) {
+        return _inputs[jobId];
+    }
+
+    /// @inheritdoc IHolders
     function named(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers) {
         Ask storage a = _asks[_key(jobId, seq)];
         if (a.round == 0 || randomness.value(a.round) == 0) return numbers;
-        (address client,) = jobBook.subjectOf(jobId);
-        return _named(jobId, seq, a.round, jobBook.range(jobId, seq), client, 0, Parameters.HOLDERS);
+        return _named(jobId, seq, a.round, _subject(jobId, seq), 0, Parameters.HOLDERS);
     }
 
     /// @inheritdoc IHolders
@@ -224,8 +231,8 @@ contract Holders is IHolders {
     }
 
     /// @inheritdoc IHolders
-    function isFunded(uint64 jobId) external view returns (bool) {
-        return _kept[jobId].maxMib != 0;
+    function areInputsHeld(uint64 jobId) external view returns (bool) {
+        return _asks[_key(jobId, Parameters.INPUTS)].state == State.Held;
     }
 
     /// @inheritdoc IHolders
@@ -234,56 +241,100 @@ contract Holders is IHolders {
         return state == State.Held || state == State.None && _isWaived(_kept[jobId]);
     }
 
+    // ------------------------------------------------------------------ asks
+
+    /// @dev Whether a range may be asked for with this size; its provider.
+    function _askForRange(
+        Keep storage k,
+        uint64 jobId,
+        uint32 seq,
+        Ask memory a,
+        IJobBook.Job memory job,
+        uint256 mib
+    ) private view returns (address) {
+        IJobBook.Range memory range = jobBook.range(jobId, seq);
+        if (!_isPayable(jobId, seq, range, job.terms.window)) revert NotPayable(jobId, seq);
+        uint256 due = k.maxMib;
+        if (registry.nodeOwner(msg.sender) != range.provider) {
+            // The client knows no size, and pays for what it does not know.
+            if (msg.sender != job.client) revert NotYours(msg.sender);
+        } else if (mib != 0 && mib < due) {
+            due = mib;
+        }
+        if (a.state == State.Again) due = a.mib;
+        if (mib != due) revert BadSize(mib, due);
+        if (a.state == State.None && _isWaived(k)) revert IsWaived(jobId, seq);
+        return range.provider;
+    }
+
+    /// @dev Whether the inputs may be asked for with this size. They are of any size that the deposit pays for.
+    function _askForInputs(Keep storage k, uint64 jobId, Ask memory a, IJobBook.Job memory job, uint256 mib) private {
+        if (msg.sender != job.client) revert NotYours(msg.sender);
+        if (!_givesOut(job)) revert RangeIsOver(jobId, Parameters.INPUTS);
+        uint256 due = a.state == State.Again ? a.mib : mib;
+        if (mib == 0 || mib != due) revert BadSize(mib, due);
+        // Stake that comes or goes from now on changes nobody's draw.
+        _inputs[jobId].asOf = (block.timestamp - 1).toUint40();
+        if (a.state == State.Again) return;
+        uint256 fee = _feeFor(k, mib, _inputsUntil(job) - block.timestamp);
+        uint256 free = k.deposit - k.reserved;
+        if (free < Parameters.HOLDERS * fee) revert TooLittleFree(free, Parameters.HOLDERS * fee);
+        _inputs[jobId].fee = fee.toUint96();
+    }
+
     // ------------------------------------------------------------------ ends
 
     /// @dev Too few have signed, or could have.
     function _failed(uint64 jobId, uint32 seq, Ask storage a) private {
-        IJobBook.Range memory range = jobBook.range(jobId, seq);
-        if (!_isSubmitted(range)) return _drop(jobId, seq, a);
+        Subject memory subject = _subject(jobId, seq);
+        if (!subject.due) return _drop(jobId, seq, a);
         if (a.asked < Parameters.HOLD_ASKS) {
             a.state = State.Again;
             emit HoldFailed(jobId, seq, State.Again, 0);
             return;
         }
         a.state = State.Lost;
-        _release(_kept[jobId], a);
-        bench.reject(jobId, seq);
-        (address client,) = jobBook.subjectOf(jobId);
-        uint32 number = registry.standingOf(range.provider).number;
-        uint256 penalty = uint256(range.units) * range.price * Parameters.NOT_HELD / Parameters.ONE;
-        emit HoldFailed(jobId, seq, State.Lost, bench.punish(number, _share(number, penalty), client));
+        _release(_kept[jobId], jobId, seq, a);
+        // Of inputs nobody has taken anything on: the job stays without work.
+        uint128 cut = seq == Parameters.INPUTS ? 0 : _punish(jobId, seq, subject.client);
+        emit HoldFailed(jobId, seq, State.Lost, cut);
     }
 
-    /// @dev The range is paid or rejected already. What was not spent never will be.
+    /// @dev A range that nobody could hold does not count, at a tenth of its value.
+    function _punish(uint64 jobId, uint32 seq, address client) private returns (uint128) {
+        bench.reject(jobId, seq);
+        IJobBook.Range memory range = jobBook.range(jobId, seq);
+        uint32 number = registry.standingOf(range.provider).number;
+        uint256 penalty = uint256(range.units) * range.price * Parameters.NOT_HELD / Parameters.ONE;
+        return bench.punish(number, _share(number, penalty), client);
+    }
+
+    /// @dev Nobody need hold it any more. What was not spent never will be.
     function _drop(uint64 jobId, uint32 seq, Ask storage a) private {
         a.state = State.Dropped;
-        _release(_kept[jobId], a);
+        _release(_kept[jobId], jobId, seq, a);
         emit HoldFailed(jobId, seq, State.Dropped, 0);
     }
 
     /// @dev What was reserved for an ask and has not become a fee is free again.
-    function _release(Keep storage k, Ask memory a) private {
+    function _release(Keep storage k, uint64 jobId, uint32 seq, Ask memory a) private {
         uint256 left = Parameters.HOLDERS - a.spent - a.votes;
-        k.reserved -= (left * _fee(k, a.mib)).toUint96();
+        k.reserved -= (left * _feeOf(k, jobId, seq, a.mib)).toUint96();
     }
 
     // ------------------------------------------------------------------ draws
 
-    /// @dev Whom the draws from `first` on name, on the line of the second before the submission, without provider
-    /// and client. Only while the beacon's value is known.
-    function _named(
-        uint64 jobId,
-        uint32 seq,
-        uint64 round,
-        IJobBook.Range memory range,
-        address client,
-        uint32 first,
-        uint256 wanted
-    ) private view returns (uint32[] memory) {
+    /// @dev Whom the draws from `first` on name, on the line of the second before the submission (of inputs: before the ask),
+    /// without provider and client. Only while the beacon's value is known.
+    function _named(uint64 jobId, uint32 seq, uint64 round, Subject memory subject, uint32 first, uint256 wanted)
+        private
+        view
+        returns (uint32[] memory)
+    {
         uint32[] memory out = new uint32[](2);
-        (out[0], out[1]) = (auditors.numberOf(range.provider), auditors.numberOf(client));
+        (out[0], out[1]) = (auditors.numberOf(subject.provider), auditors.numberOf(subject.client));
         bytes32 seed = Draw.seedOf(randomness.value(round), jobId, seq, 0);
-        return auditors.drawn(seed, Draw.HOLDER, first, wanted, out, range.at - 1);
+        return auditors.drawn(seed, Draw.HOLDER, first, wanted, out, subject.asOf.toUint40());
     }
 
     /// @dev The owner of an auditor whose node key calls.
@@ -306,6 +357,29 @@ contract Holders is IHolders {
         if (k.maxMib == 0) revert NotKept(jobId);
     }
 
+    function _subject(uint64 jobId, uint32 seq) private view returns (Subject memory s) {
+        if (seq == Parameters.INPUTS) {
+            IJobBook.Job memory job = jobBook.job(jobId);
+            (s.client, s.asOf) = (job.client, _inputs[jobId].asOf);
+            (s.until, s.due) = (_inputsUntil(job), _givesOut(job));
+            return s;
+        }
+        IJobBook.Range memory range = jobBook.range(jobId, seq);
+        (s.client,) = jobBook.subjectOf(jobId);
+        (s.provider, s.asOf, s.due) = (range.provider, range.at - 1, _isSubmitted(range));
+    }
+
+    /// @dev When nobody can need the inputs of a job any more, if it is not over before; Unix seconds.
+    function _inputsUntil(IJobBook.Job memory job) private view returns (uint256) {
+        uint256 last = job.terms.deadline < block.timestamp ? block.timestamp : job.terms.deadline;
+        return last + Parameters.INPUTS_AFTER;
+    }
+
+    /// @dev Whether a job gives out ranges, or could again.
+    function _givesOut(IJobBook.Job memory job) private pure returns (bool) {
+        return job.state == IJobBook.JobState.Open || job.state == IJobBook.JobState.Draining;
+    }
+
     function _isSubmitted(IJobBook.Range memory range) private pure returns (bool) {
         return range.state == IJobBook.RangeState.Submitted;
     }
@@ -325,9 +399,19 @@ contract Holders is IHolders {
         return k.maxMib == 0 || k.deposit - k.reserved < _cost(k, k.maxMib);
     }
 
-    /// @dev What a vote earns when it is signed.
+    /// @dev What a vote earns when it is signed for content of this size that is kept so long.
+    function _feeFor(Keep memory k, uint256 mib, uint256 time) private view returns (uint256) {
+        return HoldRules.fee(smallValue / Parameters.MIN_FEE_PART, mib, k.perMib, k.perMibDay, time);
+    }
+
+    /// @dev The same for a range.
     function _fee(Keep memory k, uint256 mib) private view returns (uint256) {
-        return HoldRules.fee(smallValue / Parameters.MIN_FEE_PART, mib, k.perMib, k.perMibDay, k.keepSeconds);
+        return _feeFor(k, mib, k.keepSeconds);
+    }
+
+    /// @dev What a vote of an ask earns. Of inputs it stays what it was when they were asked for first.
+    function _feeOf(Keep storage k, uint64 jobId, uint32 seq, uint256 mib) private view returns (uint256) {
+        return seq == Parameters.INPUTS ? _inputs[jobId].fee : _fee(k, mib);
     }
 
     function _cost(Keep memory k, uint256 mib) private view returns (uint256) {

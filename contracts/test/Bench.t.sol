@@ -152,6 +152,8 @@ contract BenchTest is AuditWorld {
         ok(audits.room(1) != 0, "has room");
         eq(bench.room(id, 1, Flags.AUDITED), audits.room(1), "room");
         eq(bench.room(id, 9, Flags.AUDITED), 0, "nobody has no room");
+        eq(bench.room(id, 1, Flags.AUDITED | Flags.KEPT), 0, "nor has who asks for inputs that nobody holds");
+        ok(!bench.areInputsHeld(id), "of this job nobody holds any");
     }
 
     function test_construction() public {

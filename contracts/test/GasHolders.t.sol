@@ -65,6 +65,17 @@ contract GasHoldersTest is HoldWorld {
         stands(id, seq, IHolders.State.Lost);
     }
 
+    function test_inputs() public {
+        uint64 other = openJob(keptTerms(40), 20_000 ether);
+        fund_(other, DEPOSIT);
+        askInputs(other, MIB);
+        vm.snapshotGasLastCall(GROUP, "kept: ask for inputs");
+        begun(other, INPUTS);
+        signs(other, INPUTS, 0);
+        signs(other, INPUTS, 1);
+        vm.snapshotGasLastCall(GROUP, "kept: hold inputs");
+    }
+
     function test_deposit() public {
         uint64 other = openJob(keptTerms(40), 20_000 ether);
         fund_(other, DEPOSIT);

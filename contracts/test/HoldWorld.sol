@@ -8,6 +8,7 @@ import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev Kept jobs, their deposits, and holders. Provider 1 does all ranges; auditors hold them.
 abstract contract HoldWorld is ReplicaWorld {
+    uint32 internal constant INPUTS = type(uint32).max;
     uint32 internal constant MIB = 30;
     uint96 internal constant DEPOSIT = 400 ether;
     /// @dev Half of 0.01 (the least fee), 30 x 0.02 and 30 x 7 x 0.01; and of 100 instead of 30.
@@ -28,10 +29,30 @@ abstract contract HoldWorld is ReplicaWorld {
         holders.fund(id, prices(), amount);
     }
 
-    /// @dev A kept job with such a deposit.
+    /// @dev A kept job whose inputs are held, and which has such a deposit.
     function keptJob(uint32 range, uint96 deposit) internal returns (uint64 id) {
-        id = openJob(keptTerms(range), 20_000 ether);
-        fund_(id, deposit);
+        return keptJobOf(keptTerms(range), 20_000 ether, deposit);
+    }
+
+    function keptJobOf(IJobBook.Terms memory t, uint128 funds, uint96 deposit) internal returns (uint64 id) {
+        id = openJob(t, funds);
+        fund_(id, deposit + 4 * inputsFee(id, 1));
+        askInputs(id, 1);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 4);
+        stands(id, INPUTS, IHolders.State.Held);
+        isMoney(id, deposit, 0);
+    }
+
+    function askInputs(uint64 id, uint32 mib) internal {
+        vm.prank(CLIENT);
+        holders.ask(id, INPUTS, mib);
+    }
+
+    /// @dev What each vote for so many MiB of inputs earns now: they are kept for a week after the deadline.
+    function inputsFee(uint64 id, uint96 mib) internal view returns (uint96) {
+        uint256 time = book.job(id).terms.deadline + 7 days - vm.getBlockTimestamp();
+        return uint96((0.01 ether + mib * 0.02 ether + mib * 0.01 ether * time / 1 days) / 2);
     }
 
     /// @dev A range that could be paid but for its holders.

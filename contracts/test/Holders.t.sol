@@ -97,8 +97,7 @@ contract HoldersTest is HoldWorld {
     function test_theProviderOfAReplicatedRangeAndItsMateArePaidWhenItIsHeld() public {
         IJobBook.Terms memory t = keptTerms(40);
         t.replicas = 2;
-        id = openJob(t, 40_000 ether);
-        fund_(id, DEPOSIT);
+        id = keptJobOf(t, 40_000 ether, DEPOSIT);
         mates(id, 3, 2_000 ether);
         (uint32 seq, uint256 mate) = replica(id, false, false);
         vm.prank(nodeOf(1));
@@ -282,19 +281,16 @@ contract HoldersTest is HoldWorld {
 
     // ---------------------------------------------------------------- deposits
 
-    function test_nobodyGetsARangeBeforeThePricesAreKnown() public {
+    function test_nothingIsAskedForBeforeThePricesAreKnown() public {
         id = openJob(keptTerms(40), 20_000 ether);
         eq(bench.room(id, 1, 5), 0, "no room");
         vm.prank(nodeOf(1));
-        refused(id, IJobBook.Refusal.NoExposure);
-        book.claim(id, 40, 0);
-        vm.prank(nodeOf(1));
         vm.expectRevert(abi.encodeWithSelector(IHolders.NotKept.selector, id));
         holders.ask(id, 0, 1);
+        vm.prank(CLIENT);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.NotKept.selector, id));
+        holders.ask(id, INPUTS, 1);
         ok(holders.mayPay(id, 0), "nothing is to be held");
-        fund_(id, uint96(15 * MAX_FEE));
-        eq(bench.room(id, 1, 5), audits.room(1), "room");
-        claim(id, 1, 40);
     }
 
     function test_pricesStayAsTheyAre() public {
@@ -330,7 +326,7 @@ contract HoldersTest is HoldWorld {
             vm.expectRevert(abi.encodeWithSelector(IHolders.BadFunds.selector, few[i], least));
             holders.fund(id, prices(), few[i]);
         }
-        ok(!holders.isFunded(id), "nothing has happened");
+        eq(keep(id).maxMib, 0, "nothing has happened");
         // However dear: a sum that fits no deposit is said to be one.
         bad[2] = IHolders.Prices(type(uint32).max, type(uint96).max, type(uint96).max, uint32(Parameters.MAX_KEEP));
         vm.prank(CLIENT);

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
-/// @title Who has signed that it holds what a range has made.
+/// @title Who has signed that it holds what a range has made, or the inputs of a job.
 /// @notice
 ///   None -ask-> Asked -draw-> Open -hold, by a majority-> Held (the range may be paid)
 ///                 |            +---- too few, in time ---> Again -ask-> Asked, once more
 ///                 +--- nobody kept the beacon ---------------+ or, the second time, Lost (the range is rejected)
-///   Asked, Open, Again -fail, the range is paid or rejected already-> Dropped
+///   Asked, Open, Again -fail, the range is paid or rejected already, or the job gives out none any more-> Dropped
 ///   A range of a kept job whose client does not acknowledge it is paid when a majority of drawn auditors have signed
 ///   that they have fetched its content and keep it. Its provider asks for that when the range could be paid otherwise.
 ///   Holders are paid out of a deposit of the client's; where that does not cover an ask of the largest size, the range
 ///   is paid as if its job were not kept (waived).
+///   The inputs of a kept job (spec, program, files) are asked for by its client, in the same way: their number is
+///   Parameters.INPUTS (2^32 - 1). No range of the job is given out before they are held. Lost, they cost nobody anything,
+///   and the job stays without work.
 /// @dev Named by job and range. Money: a job's deposit is what was funded, less fees, less what `close` gave back,
 /// and lies in the Ledger, locked for the client. What may still be spent on an ask is `reserved`.
 interface IHolders {
@@ -69,11 +72,20 @@ interface IHolders {
         State state;
     }
 
+    /// @notice How the inputs of a job were asked for, for reading and as stored (one word).
+    /// @param asOf Unix seconds: draws are of the line of stakes as it was then, the second before the latest ask; 0: never asked
+    /// @param fee what each vote earns when it is signed, base units: for keeping them until INPUTS_AFTER after the
+    /// job's deadline
+    struct Inputs {
+        uint40 asOf;
+        uint96 fee;
+    }
+
     /// @notice The deposit of a job is now so large. The first time, these are its prices for ever.
     event KeepFunded(uint64 indexed jobId, address indexed client, Prices prices, uint96 amount, uint96 deposit);
     /// @notice The client has taken back what of the deposit was free; `deposit` is left for open asks.
     event KeepClosed(uint64 indexed jobId, uint96 amount, uint96 deposit);
-    /// @notice Holders are asked for, the first or second time. `reserved` is the job's after it.
+    /// @notice Holders are asked for, the first or second time. `reserved` is the job's after it; `provider` is zero for the inputs.
     event HoldAsked(
         uint64 indexed jobId,
         uint32 indexed seq,
@@ -90,7 +102,7 @@ interface IHolders {
     /// @notice Enough have signed: the range may be paid, and those whose draws are in `bits` keep it until then.
     event RangeHeld(uint64 indexed jobId, uint32 indexed seq, uint16 bits, uint40 until);
     /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider;
-    /// or Dropped, because the range was over.
+    /// or Dropped, because the range was over. The inputs are nobody's fault: no cut.
     event HoldFailed(uint64 indexed jobId, uint32 indexed seq, State state, uint128 cut);
     /// @notice Where clients find what an auditor holds (opaque).
     event HolderContact(uint32 indexed number, bytes contact);
@@ -109,18 +121,21 @@ interface IHolders {
     error NothingFree(uint64 jobId);
     /// @notice The ask is not in the state that the call needs.
     error WrongState(uint64 jobId, uint32 seq, State state);
-    /// @notice The caller is neither the node key of the range's provider nor the client.
+    /// @notice The caller is neither the node key of the range's provider nor the client, who alone asks for the inputs.
     error NotYours(address caller);
     /// @notice The size is none, or another one than it must be: at most the largest; of the client's ask the
-    /// largest; the second time that of the first.
+    /// largest (but for the inputs); the second time that of the first.
     error BadSize(uint256 mib, uint256 due);
     /// @notice The range is not submitted, its window is not over, or its audit or replica does not let it be paid yet.
     error NotPayable(uint64 jobId, uint32 seq);
     /// @notice The deposit does not cover an ask of the largest size: the range is paid without holders.
     error IsWaived(uint64 jobId, uint32 seq);
+    /// @notice What is free of the deposit does not pay for holders of the inputs.
+    error TooLittleFree(uint256 free, uint256 cost);
     /// @notice The beacon of this round is not known yet.
     error BeaconUnknown(uint64 round);
-    /// @notice The range is paid or rejected already: nobody need hold it.
+    /// @notice The range is paid or rejected already, or the job whose inputs these are gives out no ranges any more: nobody need
+    /// hold it.
     error RangeIsOver(uint64 jobId, uint32 seq);
     /// @notice There is no such draw, it is not asked yet, or the time of all is over.
     error NotAsked(uint8 draw);
@@ -137,8 +152,8 @@ interface IHolders {
     /// @notice Wrong constructor arguments, or a ledger without a grant of at most 96 bits for this contract.
     error BadDeployment();
 
-    /// @notice Client of a kept job: adds to its deposit. The first time it gives the prices, too, and no range is
-    /// given out before; later the same ones are given again.
+    /// @notice Client of a kept job: adds to its deposit. The first time it gives the prices, too; later the same ones are given
+    /// again.
     function fund(uint64 jobId, Prices calldata prices, uint96 amount) external;
 
     /// @notice Client: takes back what of the deposit is free, at any time. What is submitted then is paid without
@@ -147,14 +162,15 @@ interface IHolders {
 
     /// @notice Node key of the range's provider, when all but holders let the range be paid: asks for holders of its
     /// content, `mib` MiB large. The client may, too, for the largest size, where the provider does not.
+    /// For the inputs (`seq` INPUTS) the client, of any size: until they are held its job has no room for anybody.
     function ask(uint64 jobId, uint32 seq, uint32 mib) external;
 
     /// @notice Anyone, once the beacon is known: holders may sign. A beacon that nobody kept in time is a failed ask.
     function draw(uint64 jobId, uint32 seq) external;
 
     /// @notice Node key of the auditor whom the draw names: has fetched the range's content, found it to be what was
-    /// submitted and no larger than stated, and keeps it. Draws 0 .. FIRST_HOLDERS in the first HOLD_TIME, all
-    /// HOLDERS in the second.
+    /// submitted (the inputs: what the spec names) and no larger than stated, and keeps it. Draws 0 .. FIRST_HOLDERS in the
+    /// first HOLD_TIME, all HOLDERS in the second.
     function hold(uint64 jobId, uint32 seq, uint8 draw) external;
 
     /// @notice Anyone: ends an ask for which too few have signed in time, or whose range is over.
@@ -166,6 +182,9 @@ interface IHolders {
     function kept(uint64 jobId) external view returns (Keep memory);
     function asked(uint64 jobId, uint32 seq) external view returns (Ask memory);
 
+    /// @notice How a job's inputs were asked for; how that stands says `asked` with INPUTS.
+    function inputs(uint64 jobId) external view returns (Inputs memory);
+
     /// @notice Numbers of the auditors whom the HOLDERS draws of an ask name; the same one may be named again. Empty
     /// while the beacon is not known, or when nobody was on the line.
     function named(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers);
@@ -176,8 +195,8 @@ interface IHolders {
     /// @notice The most that both asks for so much content cost together; base units.
     function costFor(uint64 jobId, uint32 mib) external view returns (uint256);
 
-    /// @notice Whether a kept job has had its prices.
-    function isFunded(uint64 jobId) external view returns (bool);
+    /// @notice Whether the inputs of a kept job are held: before that nobody gets a range of it.
+    function areInputsHeld(uint64 jobId) external view returns (bool);
 
     /// @notice Whether a range may be paid without its client's acknowledgement as far as holders go: it is held, or
     /// nobody can be paid for holding it.

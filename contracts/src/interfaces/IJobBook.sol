@@ -93,7 +93,7 @@ interface IJobBook {
     /// @param replicas audited jobs only: 0, or REPLICAS (2): then every range has a second provider, drawn when the first one has
     /// handed in a seal instead of a root, and each of the two gets units x price if their roots are equal
     /// @param kept audited jobs only: whether a range that the client does not acknowledge is paid only when drawn auditors hold what it
-    /// has made, see IHolders; no range is given out before the client has funded that
+    /// has made, see IHolders; no range is given out before they hold its inputs, too
     /// @param callback contract whose `onJobDone` is called at the end; zero = none
     /// @param program what quotes are grouped by, the BLAKE3 hash of the program (event only, not checked); may be 0
     /// @param contact where spec and inputs are served (event only, opaque), at most MAX_CONTACT_BYTES

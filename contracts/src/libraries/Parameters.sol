@@ -151,6 +151,11 @@ library Parameters {
     uint256 internal constant HOLD_PARTS = 2;
     /// @notice Longest time for which a range is kept, seconds: as long as a job lasts.
     uint256 internal constant MAX_KEEP = 366 days;
+    /// @notice What stands for a job's inputs where a range is named otherwise. No job has so many ranges.
+    uint32 internal constant INPUTS = type(uint32).max;
+    /// @notice So long after a job's deadline its inputs are kept, seconds: until the longest case about a range that was claimed then
+    /// is over.
+    uint256 internal constant INPUTS_AFTER = THAWING;
     /// @notice Longest contact of a holder, bytes.
     uint256 internal constant MAX_HOLDER_CONTACT = 256;
 

@@ -118,10 +118,12 @@ async fn status(common: &Common, name: &str) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A range that it holds, for programs.
+/// A range that it holds, or the inputs of a job, for programs.
 fn shown(held: &HeldRange) -> Value {
     let HeldRange { range, mib, until } = held;
-    json!({ "job": range.job, "seq": range.seq, "mib": mib, "until": until })
+    // Inputs are no range, whatever their number is.
+    let seq = (!range.is_inputs()).then_some(range.seq);
+    json!({ "job": range.job, "seq": seq, "mib": mib, "until": until })
 }
 
 /// What it holds for clients of kept jobs, as far as its folder is on this machine.
@@ -134,8 +136,14 @@ fn summary(held: &[HeldRange]) -> Option<String> {
         0 => String::new(),
         open => format!("; {open} of them are not signed for by enough yet"),
     };
-    let ranges = held.len();
-    (ranges > 0).then(|| format!("{ranges} ranges of kept jobs, {mib} MiB{until}{unsigned}"))
+    let inputs = held.iter().filter(|one| one.range.is_inputs()).count();
+    let ranges = held.len().saturating_sub(inputs);
+    let of = match inputs {
+        0 => String::new(),
+        inputs => format!(" and the inputs of {inputs}"),
+    };
+    let text = || format!("{ranges} ranges of kept jobs{of}, {mib} MiB{until}{unsigned}");
+    (!held.is_empty()).then(text)
 }
 
 async fn run(common: Common, name: String, options: AuditorOptions) -> Ended {
@@ -201,5 +209,9 @@ mod tests {
         );
         let all = json!({ "job": 7, "seq": 1, "mib": 20, "until": 60 });
         assert_eq!(shown(&held(1, Some(60))), all);
+        let inputs = held(RangeId::INPUTS, Some(60));
+        let said = summary(&[held(1, Some(60)), inputs]).unwrap();
+        assert!(said.starts_with("1 ranges of kept jobs and the inputs of 1, 40 MiB"), "{said}");
+        assert_eq!(shown(&inputs)["seq"], Value::Null);
     }
 }

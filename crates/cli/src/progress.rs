@@ -9,6 +9,7 @@ use std::{
 use alloy::primitives::Address;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tilth_client::{AuditTotals, KeptTotals, Progress, ReplicaTotals, Share};
+use tilth_contracts::HoldState;
 use tilth_protocol::Harmless;
 
 /// How often a line is printed where there is no terminal.
@@ -93,9 +94,10 @@ fn summary(progress: &Progress) -> String {
         )
     });
     let replicas = progress.replicas.map_or_else(String::new, roots);
+    let inputs = progress.inputs.map_or_else(String::new, inputs);
     let kept = progress.kept.map_or_else(String::new, held);
     format!(
-        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN{replicas}{audits}{kept}",
+        "{}/{} tasks, {} working, {} checked, {:.6} GRAIN{inputs}{replicas}{audits}{kept}",
         totals.submitted.saturating_add(totals.settled),
         totals.tasks,
         totals.claimed,
@@ -112,6 +114,14 @@ fn roots(totals: ReplicaTotals) -> String {
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .fold(usual, |text, (count, what)| format!("{text}, {count} {what}"))
+}
+
+/// Whether others hold the inputs: before that nobody works. Then it is no news any more.
+fn inputs(state: HoldState) -> String {
+    match state {
+        HoldState::Held => String::new(),
+        state => format!(", inputs: {state}"),
+    }
 }
 
 /// How many ranges others hold for us. What was acknowledged first needs nobody.
@@ -207,6 +217,13 @@ pub fn ranges(share: &Share) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn inputs_are_spoken_of_until_somebody_can_work() {
+        assert_eq!(inputs(HoldState::Held), "");
+        assert_eq!(inputs(HoldState::Open), ", inputs: being fetched by holders");
+        assert_eq!(inputs(HoldState::Lost), ", inputs: not held");
+    }
 
     #[test]
     fn roots_are_counted_and_what_seldom_happens_is_not_said_for_nothing() {

@@ -11,6 +11,7 @@ use alloy::primitives::Address;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tilth_client::{Agreed, Jobs, Progress, Tend, job_file, merge};
+use tilth_contracts::HoldState;
 use tilth_protocol::{Harmless, JobId, Output, Price, Problem, Units};
 use tilth_service::StopSignals;
 
@@ -147,12 +148,16 @@ impl Following<'_> {
         let claimed = progress.wait_for(|progress| {
             progress.over || progress.totals.providers.iter().any(|share| share.ranges > 0)
         });
-        tokio::select! {
-            _ = claimed => {}
+        let ended = tokio::select! {
+            claimed = claimed => claimed.is_err(),
             _ = signals.next() => {
                 self.say_detached(&tending.progress().borrow());
                 return Ok(ExitCode::from(DETACHED));
             }
+        };
+        if ended {
+            // It says why nobody will ever claim anything.
+            tending.finished().await.map_err(|error| error.problem())?;
         }
         let job = self.agreed.job;
         if self.json {
@@ -242,7 +247,9 @@ impl Following<'_> {
         let job = self.agreed.job;
         let dir = self.place.dir_option();
         eprintln!("detached from job {job}; follow it again with: tilth job fetch {job}{dir}");
-        if !progress.over && progress.totals.providers.iter().all(|share| share.ranges == 0) {
+        let alone = progress.totals.providers.iter().all(|share| share.ranges == 0)
+            && progress.inputs != Some(HoldState::Held);
+        if !progress.over && alone {
             eprintln!("nobody holds the job's inputs yet: it waits until you follow it again");
         }
     }
@@ -279,6 +286,7 @@ impl Outcome {
             "audits": self.progress.audits,
             "replicas": self.progress.replicas,
             "kept": self.progress.kept,
+            "inputs": self.progress.inputs.map(|state| state.to_string()),
             "units": totals.units,
             "unit": self.unit,
             "paid": totals.paid,

@@ -8,6 +8,7 @@ use tilth_client::{
     job_file::Stage,
     pipeline::{self, Next, plan::Standing, plan::Stop},
 };
+use tilth_contracts::HoldState;
 use tilth_protocol::{Amount, Harmless, Problem};
 use tilth_service::StopSignals;
 
@@ -169,7 +170,9 @@ impl Drive<'_> {
             ),
         }
         let idle = progress.is_some_and(|progress| {
-            !progress.over && progress.totals.providers.iter().all(|share| share.ranges == 0)
+            let held = progress.inputs == Some(HoldState::Held);
+            let claimed = progress.totals.providers.iter().any(|share| share.ranges > 0);
+            !progress.over && !held && !claimed
         });
         if idle {
             eprintln!("nobody holds the job's inputs yet: it waits until you follow it again");

@@ -1,11 +1,12 @@
-//! Kept ranges between their audit and their payment, from the side of everybody who takes part: the range's provider, who
+//! The inputs of kept jobs before anybody works on them, and
+//! kept ranges between their audit and their payment, from the side of everybody who takes part: the range's provider, who
 //! asks for holders; the auditors that are drawn, who fetch what it has made, sign and keep it; and the client, whose
 //! deposit pays for that.
 //!
 //! [`Machine`] decides, a pure state machine that is the same for all parties; [`Keeper`] follows the contracts and carries
 //! out what it decides; [`look`] reads an ask from the chain. A client that has a range acknowledges it, and nothing of this
 //! is needed; its machine sees to it that the deposit reaches, asks where the provider does not, ends asks whose ranges are
-//! over, and takes back what is left.
+//! over, and takes back what is left. It also asks for holders of its job's inputs, before which nobody works on it.
 //!
 //! The rules are `docs/decisions/0018-replicas-and-availability.md` ("A kept range").
 
@@ -17,6 +18,7 @@ mod contract;
 mod deposit;
 mod found;
 mod heard;
+mod inputs;
 mod keeper;
 mod machine;
 mod moves;
@@ -24,17 +26,23 @@ mod moves;
 mod properties;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod stories;
 mod tried;
 mod view;
 mod words;
 #[cfg(test)]
 mod world;
 
-pub(crate) use self::deposit::likely_ranges;
+pub(crate) use self::{
+    deposit::likely_ranges,
+    inputs::{unserved, why_no_work},
+};
 pub use self::{
     deposit::{Deposit, keep_seconds, least_fee, prices_of},
     found::holders_of,
     heard::heard,
+    inputs::{ask_for_inputs, inputs_state, is_unserved},
     keeper::{Hand, Keeper, Post},
     machine::Machine,
     view::{View, look},

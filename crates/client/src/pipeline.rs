@@ -407,7 +407,7 @@ impl Pipeline {
                 let found = self.find(&intent).await?;
                 if let Some(job) = found {
                     // Whoever opened it may have died before its deposit, too.
-                    self.jobs.lock_deposit(job, deposit).await?;
+                    self.jobs.lock_deposit(job, deposit, &prepared.spec).await?;
                 }
                 found
             }

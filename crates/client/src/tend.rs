@@ -17,7 +17,7 @@ use std::{
 use alloy::{primitives::Address, sol_types::SolEventInterface};
 use serde::Serialize;
 use tilth_blobs::BlobsError;
-use tilth_contracts::{JobBook, JobBook::JobBookEvents, RangeState};
+use tilth_contracts::{HoldState, JobBook, JobBook::JobBookEvents, RangeState};
 use tilth_protocol::{Contact, JobId, Problem};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
@@ -65,6 +65,10 @@ pub struct Progress {
     pub replicas: Option<ReplicaTotals>,
     /// Who holds its ranges, in a kept job.
     pub kept: Option<KeptTotals>,
+    /// Whether auditors hold its inputs, in a kept job of ours: before that nobody works on it. As text what the contract
+    /// says of them.
+    #[serde(serialize_with = "kept::in_words")]
+    pub inputs: Option<HoldState>,
     /// Ranges whose results are not what was submitted.
     pub refused: Vec<RefusedRange>,
     /// Why nobody works on it, if so for a while.
@@ -168,6 +172,8 @@ struct Tender {
     replicas: BTreeMap<u32, mates::Standing>,
     /// Who holds them, in a kept job.
     kept: BTreeMap<u32, holding::Standing>,
+    /// How its inputs stand, in a kept job.
+    inputs: Option<HoldState>,
     /// Whether nothing of its deposit is left.
     deposit_back: bool,
 }
@@ -187,6 +193,7 @@ impl Tender {
             audits: (agreed.terms.audited && how.pay).then(AuditTotals::default),
             replicas: (agreed.terms.replicas != 0 && how.pay).then(ReplicaTotals::default),
             kept: (agreed.terms.kept && how.pay).then(KeptTotals::default),
+            inputs: None,
             refused: Vec::new(),
             waiting: None,
             away: None,
@@ -200,6 +207,7 @@ impl Tender {
             standings: BTreeMap::new(),
             replicas: BTreeMap::new(),
             kept: BTreeMap::new(),
+            inputs: None,
             deposit_back: false,
             chronicle: None,
             pays: how.pay,
@@ -240,6 +248,9 @@ impl Tender {
                 }
                 () = tokio::time::sleep_until(wake.into()) => self.tick()?,
             };
+            if let Some(problem) = self.has_lost_inputs() {
+                return Err(JobError::Told(problem));
+            }
         }
         self.hear_verdicts(&mut standings).await;
         Ok(self.show.borrow().clone())
@@ -459,10 +470,8 @@ impl Tender {
         let open = chronicle.unclaimed() > 0;
         if idle && open {
             let (link, job) = (link.clone(), self.agreed.job);
-            self.work.spawn(async move {
-                let market = waiting::look(&link, job).await.ok();
-                Done::Looked(market.map(|market| waiting::explain(&market)))
-            });
+            let kept = self.agreed.terms.kept;
+            self.work.spawn(async move { Done::Looked(waiting::why(&link, job, kept).await.ok()) });
         }
         self.work.spawn(async move { Done::Time(link.next_time().await.ok()) });
     }

@@ -5,10 +5,24 @@ use std::collections::BTreeMap;
 use tilth_contracts::{JobBook, Refusal, Registry};
 use tilth_protocol::{JobId, Problem};
 
-use crate::{ChainError, Link};
+use crate::{
+    ChainError, Link,
+    holding::{inputs_state, why_no_work},
+};
 
 /// Providers looked at; on a larger market somebody among them can say why.
 const LOOK_AT: u32 = 64;
+
+/// Why nobody works on a job. `kept`: whether auditors must hold its inputs first.
+///
+/// # Errors
+/// Those of [`Link`].
+pub async fn why(link: &Link, job: JobId, kept: bool) -> Result<Problem, ChainError> {
+    if kept && let Some(problem) = why_no_work(job, inputs_state(link, job).await?) {
+        return Ok(problem);
+    }
+    Ok(explain(&look(link, job).await?))
+}
 
 /// What the providers on the chain would get if they claimed now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

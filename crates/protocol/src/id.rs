@@ -62,8 +62,41 @@ pub struct RangeId {
     pub seq: u32,
 }
 
+impl RangeId {
+    /// What stands for a job's inputs where a range is named otherwise. No job has so many ranges.
+    pub const INPUTS: u32 = u32::MAX;
+
+    /// The inputs of a job: its spec, its program and its files.
+    pub const fn inputs(job: JobId) -> Self {
+        Self { job, seq: Self::INPUTS }
+    }
+
+    /// Whether it is no range, but the inputs of its job.
+    pub const fn is_inputs(self) -> bool {
+        self.seq == Self::INPUTS
+    }
+}
+
 impl fmt::Display for RangeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_inputs() {
+            return write!(f, "{}.inputs", self.job);
+        }
         write!(f, "{}.{}", self.job, self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_no_range() {
+        let inputs = RangeId::inputs(JobId(7));
+        assert!(inputs.is_inputs());
+        assert_eq!(inputs.to_string(), "7.inputs");
+        let range = RangeId { job: JobId(7), seq: 3 };
+        assert!(!range.is_inputs());
+        assert_eq!(range.to_string(), "7.3");
     }
 }

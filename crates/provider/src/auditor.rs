@@ -121,7 +121,7 @@ impl Auditor {
         let holds = Holds::open(folder.root(), shelf, network.first_block, most)?;
         let owner = Account::new(link.clone(), config.owner.clone());
         let node = Account::new(link.clone(), config.node.clone());
-        let chain = Chain::new(owner, node.clone(), network.wraps_native, config.gas);
+        let chain = Chain::new(owner, node.clone(), network, config.gas);
         let number = enroll(&chain, config.stake).await?;
 
         let secret = folder.endpoint_secret()?;

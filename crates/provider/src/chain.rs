@@ -11,7 +11,7 @@ use alloy::{
     sol_types::{SolEvent, SolInterface},
 };
 use alloy_primitives::{Address, B256, U256, aliases::U96};
-use tilth_client::{Account, ChainError, Link, MoneyError, money};
+use tilth_client::{Account, ChainError, Link, MoneyError, Network, money};
 use tilth_contracts::{
     JobBook::{self, JobBookErrors},
     Range as OnChain, RangeState, Refusal as Contract,
@@ -39,6 +39,8 @@ pub(crate) struct Chain {
     pub(crate) owner: Account,
     pub(crate) wraps_native: bool,
     pub(crate) gas: GasReserve,
+    /// First block that can hold an event of the contracts.
+    pub(crate) first_block: u64,
     /// One refill at a time.
     refill: Arc<Mutex<()>>,
 }
@@ -47,9 +49,10 @@ pub(crate) struct Chain {
 pub(crate) type Submission = (Result<Millis, MoveFailure>, Option<Result<Claim, Refusal>>);
 
 impl Chain {
-    pub(crate) fn new(owner: Account, node: Account, wraps_native: bool, gas: GasReserve) -> Self {
+    pub(crate) fn new(owner: Account, node: Account, network: &Network, gas: GasReserve) -> Self {
         let link = owner.link().clone();
-        Self { link, node, owner, wraps_native, gas, refill: Arc::default() }
+        let Network { wraps_native, first_block, .. } = *network;
+        Self { link, node, owner, wraps_native, gas, first_block, refill: Arc::default() }
     }
 
     fn job_book(&self) -> Address {

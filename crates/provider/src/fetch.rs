@@ -16,9 +16,12 @@ use std::{
 use tilth_blobs::{Blobs, BlobsError, Tag};
 use tilth_client::{
     ChainError,
-    holding::{least_fee, prices_of},
+    holding::{holders_of, inputs_state, is_unserved, least_fee, prices_of},
 };
-use tilth_protocol::{Contact, ContentRef, JobId, JobSpec, SpecError, spec::MAX_SPEC_BYTES};
+use tilth_contracts::HoldState;
+use tilth_protocol::{
+    Contact, ContentRef, JobId, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES,
+};
 use tilth_verification::holding::Prices;
 use tracing::{debug, info, warn};
 
@@ -29,6 +32,7 @@ use self::{
 use crate::{
     compile::{CompileError, compile},
     machine::{MAX_FETCHES, Refusal, Trouble},
+    news::Opening,
     shop::{Ready, Shop},
 };
 
@@ -120,8 +124,10 @@ impl FetchError {
 pub(crate) async fn fetch(shop: &Shop, job: JobId, holds: bool) -> Result<(), FetchError> {
     if !holds {
         if shop.opening(job).is_some_and(|opening| opening.kept) {
-            // Its deposit comes a moment after it; before that there is no room in it, which is no reason to wait for long.
+            // Its deposit comes a moment after it, and its inputs must be held; before that there is no room in it, which is no
+            // reason to wait for long.
             prices(shop, job).await?;
+            are_inputs_held(shop, job).await?;
         }
         shop.chain.would_give(job).await.map_err(FetchError::Refused)?;
     }
@@ -154,7 +160,8 @@ impl Whom {
     }
 }
 
-/// Gets a job ready without asking whether there is work in it.
+/// Gets a job ready without asking whether there is work in it. Inputs that nobody else has are asked of those who have
+/// signed that they hold them.
 pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(), FetchError> {
     let opening = shop.opening(job).ok_or(FetchError::Unknown)?;
     let is_new = matches!(whom, Whom::Provider { holds: false });
@@ -163,20 +170,56 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
     if holders.is_empty() {
         return Err(FetchError::Contact);
     }
+    let cares = Cares { is_new, answers_for_it };
+    let first = Box::pin(ready_from(shop, job, &opening, cares, &holders)).await;
+    let error = match first {
+        Err(FetchError::Blobs(error)) if opening.kept => error,
+        done => return done,
+    };
+    debug!(%job, %error, "asking those who hold the inputs of a job");
+    let link = &shop.chain.link;
+    let found = holders_of(link, shop.chain.first_block, RangeId::inputs(job)).await;
+    let found = found.unwrap_or_else(|error| {
+        debug!(%job, %error, "who holds the inputs of a job is not known");
+        Vec::new()
+    });
+    if found.is_empty() {
+        return Err(error.into());
+    }
+    Box::pin(ready_from(shop, job, &opening, cares, &found)).await
+}
+
+/// What somebody who gets a job ready looks at first.
+#[derive(Clone, Copy, Debug)]
+struct Cares {
+    /// Whether nothing of the job is its yet.
+    is_new: bool,
+    /// Whether its stake depends on what is found.
+    answers_for_it: bool,
+}
+
+/// Gets a job ready with what `holders` have of it.
+async fn ready_from(
+    shop: &Shop,
+    job: JobId,
+    opening: &Opening,
+    Cares { is_new, answers_for_it }: Cares,
+    holders: &[Contact],
+) -> Result<(), FetchError> {
     // The folder first: what is pinned for a job is found again by it.
     fs::create_dir_all(shop.folder.job(job).join("ranges"))?;
     let tag = Tag::inputs(job);
     let deadline = Instant::now() + SPEC_TIME;
     let max = MAX_SPEC_BYTES as u64;
-    shop.blobs.get_up_to(opening.spec, max, &holders, &tag, deadline).await?;
+    shop.blobs.get_up_to(opening.spec, max, holders, &tag, deadline).await?;
     let spec = JobSpec::from_bytes(&shop.blobs.read(opening.spec, max).await?)?;
-    agree(&spec, &opening)?;
+    agree(&spec, opening)?;
     if answers_for_it {
-        can_be_answered_for(&spec, &opening)?;
+        can_be_answered_for(&spec, opening)?;
     }
     if is_new && opening.kept {
         let (prices, least) = prices(shop, job).await?;
-        can_be_held(&spec, &opening, &prices, least)?;
+        can_be_held(&spec, opening, &prices, least)?;
     }
     // Whoever the contact says the client is. What is ready for long was so before there was anything to keep.
     if is_new && !is_free(&shop.blobs, &spec) {
@@ -186,7 +229,7 @@ pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(),
     debug!(%job, name = spec.name, bytes = spec.blob_bytes(), "fetching program and inputs");
     for blob in spec.blobs() {
         let deadline = Instant::now() + time_for(&blob, shop.blobs.limits().download);
-        shop.blobs.get(blob, &holders, &tag, deadline).await?;
+        shop.blobs.get(blob, holders, &tag, deadline).await?;
     }
     lay_out(shop, job, &spec).await?;
     compile(shop, &shop.folder.program(job), spec.program.hash).await?;
@@ -208,6 +251,21 @@ async fn prices(shop: &Shop, job: JobId) -> Result<(Prices, u128), FetchError> {
         Err(error) => debug!(%job, %error, "what a job pays holders is not known"),
     }
     Err(FetchError::Refused(Refusal::Later))
+}
+
+/// Whether auditors hold the inputs of a job. Whoever works on it before has no room there; and where they were not held in
+/// time nobody ever has.
+async fn are_inputs_held(shop: &Shop, job: JobId) -> Result<(), FetchError> {
+    let why = match inputs_state(&shop.chain.link, job).await {
+        Ok(HoldState::Held) => return Ok(()),
+        Ok(state) if is_unserved(state) => Refusal::Closed,
+        Ok(_) => Refusal::Unheld,
+        Err(error) => {
+            debug!(%job, %error, "whether the inputs of a job are held is not known");
+            Refusal::Later
+        }
+    };
+    Err(FetchError::Refused(why))
 }
 
 /// Whether nothing that a job's program is to see is kept from anybody.

@@ -86,7 +86,7 @@ impl Provider {
         let mut bookmark = Bookmark::open(&path, chain_id, job_book, network.first_block)?;
         let owner = Account::new(link.clone(), config.owner.clone());
         let node = Account::new(link.clone(), config.node.clone());
-        let chain = Chain::new(owner, node, network.wraps_native, config.gas);
+        let chain = Chain::new(owner, node, network, config.gas);
 
         let (blobs, calls) = Box::pin(open_content(&config, &folder)).await?;
         let contact = blobs.contact();

@@ -69,7 +69,7 @@ impl Recheck {
         link.check().await?;
         // Nothing is ever sent.
         let nobody = Account::new(link.clone(), PrivateKeySigner::random());
-        let chain = Chain::new(nobody.clone(), nobody, network.wraps_native, GasReserve::default());
+        let chain = Chain::new(nobody.clone(), nobody, network, GasReserve::default());
         let anywhere = ([0, 0, 0, 0], 0).into();
         let store = tilth_blobs::Config::new(folder.content(), folder.endpoint_secret()?, anywhere);
         let blobs = Blobs::spawn(store).await?;

@@ -1,4 +1,5 @@
-//! A kept range: who may sign that it holds what a range has made, how many are enough, and what that earns.
+//! A kept job: who may sign that it holds what a range has made, or the job's inputs, how many are enough, and what that
+//! earns.
 //!
 //! A range that its client does not acknowledge is paid when a majority of drawn auditors have signed that they have
 //! fetched its content and keep it. Draws are votes ([`crate::draw::Seed::votes`] with [`Purpose::Holder`], from draw 0 on,
@@ -10,10 +11,13 @@
 //! cost = 15 x fee: a first ask that fails has at most 7 votes, a second one needs at most 8
 //! ```
 //!
+//! The inputs of a job are held in the same way, as of the second before they are asked for and without its client:
+//! before that nobody works on it. They are kept until [`INPUTS_AFTER_S`] after its deadline.
+//!
 //! `contracts/src/libraries/HoldRules.sol` holds the same rules; both read `vectors/trust.json`.
 
 use alloy_primitives::U256;
-use tilth_protocol::{Leaf, Limits, RangeManifest, leaf::MAX_RANGE_TASKS};
+use tilth_protocol::{JobSpec, Leaf, Limits, RangeId, RangeManifest, leaf::MAX_RANGE_TASKS};
 
 use crate::{
     arithmetic::{ONE, Share},
@@ -32,6 +36,11 @@ pub const ASKS: u8 = 2;
 pub const NOT_HELD: Share = Share(ONE.0 / 10);
 /// Longest time for which a range is kept, seconds.
 pub const MAX_KEEP_S: u32 = 366 * 86_400;
+/// What stands for a job's inputs where a range is named otherwise.
+pub const INPUTS: u32 = RangeId::INPUTS;
+/// So long after a job's deadline its inputs are kept, seconds: until the longest case about a range that was claimed then
+/// is over.
+pub const INPUTS_AFTER_S: u32 = 7 * 86_400;
 
 /// Shortest time for which anybody has a range kept, seconds: shorter than that nobody could look at it.
 pub const MIN_KEEP_S: u32 = 3_600;
@@ -97,6 +106,14 @@ impl Prices {
         u128::try_from(whole / U256::from(PARTS)).unwrap_or(u128::MAX)
     }
 
+    /// The most that both asks for inputs cost together, base units.
+    ///
+    /// `least`: least fee of an audit, base units; `mib`: their size; `left`: seconds up to the job's deadline, at most
+    /// [`MAX_KEEP_S`].
+    pub fn inputs_cost(&self, least: u128, mib: u32, left: u32) -> u128 {
+        Self { keep_seconds: left.saturating_add(INPUTS_AFTER_S), ..*self }.cost(least, mib)
+    }
+
     /// The most that both asks for so much content cost together, base units.
     pub fn cost(&self, least: u128, mib: u32) -> u128 {
         self.fee(least, mib).saturating_mul(HOLDERS as u128)
@@ -144,6 +161,12 @@ pub fn bytes_of(leaves: &[Leaf]) -> u64 {
     outputs.fold(manifest as u64, u64::saturating_add)
 }
 
+/// Size of a job's inputs as they are asked for, MiB: its spec, its program and its files, those that are alike counted each;
+/// `None`: larger than any ask.
+pub fn inputs_mib(spec: &JobSpec) -> Option<u32> {
+    mib_of(spec.blob_bytes().saturating_add(spec.to_bytes().len() as u64))
+}
+
 /// Size of the largest content that a range of a job can have, MiB; `None`: larger than any ask. A deposit that names less
 /// pays for no range of which all outputs are as large as they may be, so no provider takes its job.
 ///
@@ -159,7 +182,7 @@ pub fn largest_mib(limits: &Limits, tasks: u32, parallelism: u16) -> Option<u32>
 mod tests {
     use alloy_primitives::B256;
     use proptest::prelude::*;
-    use tilth_protocol::{JobId, RangeId};
+    use tilth_protocol::{ContentHash, ContentRef, Input, InputSource, JobId, Output, Workload};
 
     use super::*;
 
@@ -266,6 +289,27 @@ mod tests {
         let inline = [Leaf::finished(10, &[1; 32], 1)];
         assert_eq!(bytes_of(&leaves), RangeManifest::max_bytes(10) as u64 + 900);
         assert_eq!(bytes_of(&inline), RangeManifest::max_bytes(1) as u64, "it is in its leaf");
+    }
+
+    #[test]
+    fn inputs_are_all_that_a_task_needs_and_are_kept_until_no_case_can_need_them() {
+        let file = |byte, size| ContentRef { hash: ContentHash([byte; 32]), size };
+        let input = |name: &str, source| Input { name: name.into(), source };
+        let mut spec = JobSpec {
+            name: "sums".into(),
+            workload: Workload::Wasm,
+            program: file(1, 1 << 20),
+            inputs: vec![input("large", InputSource::Blob(file(2, 30 << 20)))],
+            task_count: 1,
+            limits: Limits { unit_cap: 1, prepare_cap: 0, memory_bytes: 1 << 20, output_bytes: 64 },
+            output: Output::Values,
+        };
+        assert_eq!(inputs_mib(&spec), Some(32), "31 and the spec");
+        spec.inputs[0].source = InputSource::Blob(file(2, u64::MAX));
+        assert_eq!(inputs_mib(&spec), None);
+        // 10 + 30 x 20 + 30 x 10 x (3 + 7) = 3,610.
+        assert_eq!(PRICES.inputs_cost(10, 30, 3 * DAY_S), 15 * 1_805);
+        assert_eq!(INPUTS_AFTER_S, 7 * DAY_S);
     }
 
     #[test]

@@ -248,6 +248,8 @@ fn kept() -> Value {
             "asks": holding::ASKS.to_string(),
             "notHeld": holding::NOT_HELD.0.to_string(),
             "maxKeep": holding::MAX_KEEP_S.to_string(),
+            "inputs": holding::INPUTS.to_string(),
+            "inputsAfter": holding::INPUTS_AFTER_S.to_string(),
             "purpose": (Purpose::Holder as u8).to_string(),
         },
         "fees": fees.json(),

@@ -33,8 +33,9 @@ pub struct Judged {
     #[arg(long, value_name = "N", value_parser = replica_counts())]
     pub replicas: Option<u8>,
     /// Have auditors hold what the client does not acknowledge, for so many days from then on (`keep = "7d"` under
-    /// `[verification]` says the same for good). Only in audited jobs. A range is paid without its client only when they
-    /// hold it; a deposit pays them, and what is left of it comes back.
+    /// `[verification]` says the same for good). Only in audited jobs. They hold its inputs, too, and nobody works on it
+    /// before that. A range is paid without its client only when they hold it; a deposit pays them, and what is left of it
+    /// comes back.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=366))]
     pub keep: Option<u16>,
 }

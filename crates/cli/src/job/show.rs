@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use serde_json::{Value, json};
 use tilth_client::{
-    ChainError, Chronicle, RangeView, pipeline,
+    ChainError, Chronicle, RangeView,
+    holding::inputs_state,
+    pipeline,
     replicas::{self, Entry, Replica},
 };
 use tilth_contracts::{HoldState, Holders, JobState, RangeState, ReplicaState};
@@ -33,6 +35,15 @@ struct Seen {
     held: BTreeMap<u32, HoldState>,
 }
 
+/// What the chain says of a kept job.
+#[derive(Default)]
+struct Held {
+    ranges: BTreeMap<u32, HoldState>,
+    inputs: Option<HoldState>,
+    /// What is left of its deposit.
+    deposit: Option<Amount>,
+}
+
 pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let store = Store::open(&place.dir, Some(job)).await?;
     let jobs = open_jobs(place, ONLOOKER, &store)?;
@@ -46,7 +57,8 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
     })?;
     let told = replica_entries(place, &history).await?;
-    let (held, deposit) = kept(place, &history).await.map_err(|error| error.problem())?;
+    let kept = kept(place, &history).await.map_err(|error| error.problem())?;
+    let Held { ranges: held, inputs, deposit } = kept;
     let seen = Seen { replicas: replicas::standings(&told), history, unit, told, held };
     let pipelines = pipeline::list(&pipeline::folder(&place.dir));
     let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
@@ -56,6 +68,7 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
             "result-root": state.resultRoot, "totals": totals, "unit": seen.unit,
             "replicas": seen.history.terms.replicas.max(1),
             "kept": seen.history.terms.kept, "deposit": deposit,
+            "inputs": inputs.map(|state| state.to_string()),
             "ranges": seen.ranges(), "events": seen.events(),
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -66,7 +79,10 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
     println!("escrow   {:.9} GRAIN not reserved", Amount(state.escrow));
     if let Some(deposit) = deposit {
-        println!("deposit  {deposit:.9} GRAIN for those who hold its results");
+        println!("deposit  {deposit:.9} GRAIN for those who hold its inputs and its results");
+    }
+    if let Some(inputs) = inputs {
+        println!("inputs   {inputs}");
     }
     println!();
     if let Some(shown) = part_of {
@@ -79,14 +95,12 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Who holds the ranges of a kept job, and what is left of its deposit. Of what is not handed in nobody has anything.
-async fn kept(
-    place: &Place,
-    history: &Chronicle,
-) -> Result<(BTreeMap<u32, HoldState>, Option<Amount>), ChainError> {
+/// Who holds the inputs and the ranges of a kept job, and what is left of its deposit. Of what is not handed in nobody has
+/// anything.
+async fn kept(place: &Place, history: &Chronicle) -> Result<Held, ChainError> {
     let mut held = BTreeMap::new();
     if !history.terms.kept {
-        return Ok((held, None));
+        return Ok(Held::default());
     }
     let (holders, job) = (place.link.addresses().holders, history.job.0);
     for range in history.ranges.values().filter(|range| is_handed_in(range)) {
@@ -96,7 +110,9 @@ async fn kept(
         held.extend(state.ok().map(|state| (range.seq, state)));
     }
     let deposit = place.link.read(holders, Holders::keptCall { jobId: job }).await?.deposit;
-    Ok((held, Some(Amount(deposit.to::<u128>()))))
+    let inputs = inputs_state(&place.link, history.job).await?;
+    let deposit = Some(Amount(deposit.to::<u128>()));
+    Ok(Held { ranges: held, inputs: Some(inputs), deposit })
 }
 
 fn is_handed_in(range: &RangeView) -> bool {

@@ -143,7 +143,7 @@ impl Case {
         self.linger(now)
     }
 
-    /// Whether we have signed that we keep it. What is rejected nobody need have.
+    /// Whether we have signed that we keep it. What is rejected nobody need have, nor the inputs of what is over.
     pub(super) fn is_kept(&self, view: &View) -> bool {
         view.state == HoldState::Held && view.has_signed() && view.range != RangeState::Rejected
     }
@@ -187,6 +187,8 @@ impl Case {
         }
         match role {
             Role::Provider => self.ask(range, view),
+            // What others can have before they work for us, nobody else asks for.
+            Role::Client if range.is_inputs() => self.ask(range, view),
             Role::Client => self.ask_for(rules, range, view, now),
             Role::Holder | Role::Anybody => Act::Wait(LOOK_AGAIN),
         }
@@ -204,7 +206,7 @@ impl Case {
         if waits { Act::Wait(LOOK_AGAIN) } else { Act::Forget }
     }
 
-    /// Our range.
+    /// Our range, or our inputs.
     fn ask(&self, range: RangeId, view: &View) -> Act {
         if view.state == HoldState::Again {
             return Act::Do(Effect::Ask { range, mib: view.mib });

@@ -5,8 +5,10 @@ use std::time::Duration;
 use alloy::primitives::{U256, aliases::U96};
 use serde::{Deserialize, Serialize};
 use tilth_contracts::{HoldPrices, Holders};
-use tilth_protocol::{Amount, JobId, Limits, Problem};
-use tilth_verification::holding::{MAX_KEEP_S, MIN_KEEP_S, MOST_MIB, Prices, largest_mib};
+use tilth_protocol::{Amount, JobId, JobSpec, Limits, Problem};
+use tilth_verification::holding::{
+    MAX_KEEP_S, MIN_KEEP_S, MOST_MIB, Prices, inputs_mib, largest_mib,
+};
 
 use crate::{Account, ChainError, Link};
 
@@ -100,6 +102,31 @@ impl Deposit {
         })
     }
 
+    /// With what it costs besides to have the job's inputs held.
+    ///
+    /// `least`: least fee of an audit, base units; `left`: seconds up to the job's deadline.
+    ///
+    /// # Errors
+    /// Inputs that are too large for that.
+    pub fn with_inputs(self, least: u128, spec: &JobSpec, left: u32) -> Result<Self, Problem> {
+        let prices = Prices {
+            max_mib: self.max_mib,
+            per_mib: self.per_mib.0,
+            per_mib_day: self.per_mib_day.0,
+            keep_seconds: self.keep_s,
+        };
+        let cost = inputs_mib(spec).map(|mib| prices.inputs_cost(least, mib, left));
+        let amount = cost.and_then(|cost| self.amount.0.checked_add(cost));
+        let amount = amount.filter(|all| *all <= MAX_AMOUNT).ok_or_else(|| {
+            Problem::new(
+                "the job's inputs are too large to be kept",
+                format!("{} bytes", spec.blob_bytes()),
+                "make them smaller, or leave out `keep`",
+            )
+        })?;
+        Ok(Self { amount: Amount(amount), ..self })
+    }
+
     /// What may be locked at a time, base units.
     pub fn most(&self) -> u128 {
         self.amount.0.saturating_mul(2)
@@ -158,6 +185,8 @@ pub fn keep_seconds(keep: Duration) -> Result<u32, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use tilth_protocol::{ContentHash, ContentRef, Output, Workload};
+
     use super::*;
 
     const LIMITS: Limits =
@@ -176,6 +205,28 @@ mod tests {
         assert_eq!(few.amount.0, 3 * prices.cost(LEAST, 2));
         assert_eq!(deposit.most(), 2 * deposit.amount.0);
         assert_eq!(deposit.prices().perMib.to::<u128>(), prices.per_mib);
+    }
+
+    #[test]
+    fn a_deposit_covers_the_inputs_too() {
+        let program = ContentRef { hash: ContentHash([1; 32]), size: 3 << 20 };
+        let mut spec = JobSpec {
+            name: "sums".into(),
+            workload: Workload::Wasm,
+            program,
+            inputs: Vec::new(),
+            task_count: 3,
+            limits: LIMITS,
+            output: Output::Values,
+        };
+        let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (3, 50)).unwrap();
+        let all = deposit.with_inputs(LEAST, &spec, 86_400).unwrap();
+        let prices = Prices::usual(LEAST, 2, 604_800);
+        let cost = prices.inputs_cost(LEAST, 4, 86_400);
+        assert_eq!(all, Deposit { amount: Amount(deposit.amount.0 + cost), ..deposit });
+        spec.program.size = u64::MAX;
+        let refused = deposit.with_inputs(LEAST, &spec, 86_400).unwrap_err();
+        assert!(refused.what.contains("too large"), "{refused}");
     }
 
     #[test]

@@ -36,10 +36,12 @@ const ASK_AFTER: Millis = 600_000;
 
 /// What only one party can do, and what it wants to know.
 pub trait Hand: Send + Sync + 'static {
-    /// As the range's provider: how large what it has made is, MiB ([`Effect::Size`]). `None`: that cannot be found out now.
+    /// As the range's provider: how large what it has made is, MiB; as the client: how large the inputs are ([`Effect::Size`]).
+    /// `None`: that cannot be found out now.
     fn size(&self, range: RangeId, part: Part) -> impl Future<Output = Option<u32>> + Send;
 
-    /// As a holder: fetches, checks and keeps what a range has made ([`Effect::Fetch`]). Whether all of it is here for good.
+    /// As a holder: fetches, checks and keeps what a range has made, or the inputs of a job ([`Effect::Fetch`]). Whether all
+    /// of it is here for good.
     fn fetch(
         &self,
         range: RangeId,
@@ -228,15 +230,18 @@ impl<H: Hand> Keeper<H> {
         if concerns { vec![event] } else { Vec::new() }
     }
 
-    /// Notes of which kind a job is; what was handed in in it before that was read.
+    /// Notes of which kind a job is; what is due then, and what was handed in in it before that was read.
     fn opened(&mut self, job: JobId, is_kept: bool) -> Vec<Event> {
         let early = self.early.extract_if(.., |(_, of, _)| *of == job);
-        let early: Vec<_> = early.map(|(_, _, event)| event).collect();
+        let mut events: Vec<_> = early.map(|(_, _, event)| event).collect();
         if !is_kept {
             return Vec::new();
         }
         self.kept.insert(job);
-        early
+        if self.post.party == Party::Client {
+            events.insert(0, Event::Opened { inputs: RangeId::inputs(job) });
+        }
+        events
     }
 
     fn step(&mut self, event: Event) {

@@ -130,6 +130,14 @@ async fn only_ranges_of_kept_jobs_concern_a_provider() {
     assert_eq!(keeper.concerns(4, &submitted(8)), NOTHING);
 }
 
+#[tokio::test]
+async fn a_client_sees_to_the_inputs_of_its_kept_job() {
+    let mut keeper = keeper(Party::Client);
+    let due = Event::Opened { inputs: RangeId::inputs(JobId(7)) };
+    assert_eq!(keeper.concerns(3, &opened(7, true)), [due]);
+    assert_eq!(keeper.concerns(3, &opened(8, false)), NOTHING);
+}
+
 /// A node that did not have it when it was asked says it later.
 #[tokio::test]
 async fn a_range_is_not_missed_because_its_job_is_heard_of_later() {

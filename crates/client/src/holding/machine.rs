@@ -6,6 +6,9 @@
 //! ([`View`](super::View)) and from what is here. Every move is followed by another look, so it makes no difference
 //! who made it: done by somebody else is done.
 //!
+//! The inputs of a kept job are held, too, before anybody works on it; they are followed as if they were one more of its
+//! ranges ([`RangeId::is_inputs`]), of which the client is the one who asks, knows the size and may lose nothing.
+//!
 //! ```text
 //! look -> not asked: the provider asks when all but holders let the range be paid   the client: after a while
 //!                    the client fills up a deposit that does not reach
@@ -131,6 +134,11 @@ impl Machine {
                 let ours = self.rules.party == Party::Provider(provider);
                 if ours || self.rules.party == Party::Client {
                     self.follow(range, ours);
+                }
+            }
+            Event::Opened { inputs } => {
+                if self.rules.party == Party::Client {
+                    self.follow(inputs, false);
                 }
             }
             Event::Asked { range, provider, round } => {

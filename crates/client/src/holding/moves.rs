@@ -23,7 +23,7 @@ impl Post {
                 account.execute(at.randomness, call).await.map(drop)
             }
             Effect::Ask { mib, .. } => {
-                info!(%range, mib, "asking for holders of a range");
+                info!(%range, mib, "asking for holders");
                 let call = Holders::askCall { jobId: job, seq, mib: *mib };
                 account.execute(at.holders, call).await.map(drop)
             }

@@ -1,8 +1,8 @@
 //! An ask as the chain shows it.
 
 use alloy::primitives::{Address, B256, U256};
-use tilth_contracts::{Audits, HoldState, Holders, JobBook, RangeState, SoloRandomness};
-use tilth_protocol::RangeId;
+use tilth_contracts::{Audits, HoldState, Holders, JobBook, JobState, RangeState, SoloRandomness};
+use tilth_protocol::{JobId, RangeId};
 use tilth_verification::holding::{HOLD_TIME_S, open_draws};
 
 use super::words::{Part, Party, Role};
@@ -13,11 +13,12 @@ const SECOND: Millis = 1_000;
 /// An ask at a moment, and the range it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// Where the range stands.
+    /// Where the range stands. Of inputs: `Submitted` while their job gives out ranges, `Settled` when it does not any more,
+    /// `Rejected` when it is over and nobody need have them.
     pub range: RangeState,
     /// What it is.
     pub part: Part,
-    /// Owner of its provider.
+    /// Owner of its provider; zero: inputs.
     pub provider: Address,
     /// When its window is over, by the chain's clock.
     pub window_end: Millis,
@@ -33,7 +34,7 @@ pub struct View {
     pub until: Millis,
     /// Size as it was stated, MiB; 0: nobody has asked.
     pub mib: u32,
-    /// Largest size in this job, MiB.
+    /// Largest size in this job, MiB; of inputs, which have none, the largest there is.
     pub max_mib: u32,
     /// Draws that have signed, draw 0 lowest.
     pub bits: u16,
@@ -45,7 +46,7 @@ pub struct View {
     pub deposit: u128,
     /// What of it is free.
     pub free: u128,
-    /// What must be free for an ask of the largest size.
+    /// What must be free for an ask of the largest size; 0 for inputs, without which there is nothing.
     pub cost: u128,
     /// The beacon's value, if it is known.
     pub beacon: Option<B256>,
@@ -71,15 +72,19 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
     let link = &link.confirmed().await?;
     // The head first: where nothing is taken back, what is read after it is at least as new.
     let block = link.block_number().await?;
-    let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
-    let terms = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?.terms;
-    let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
-    let bill = Audits::billCall { jobId: job, seq, value };
-    let bill = link.read(at.audits, bill).await?;
+    let subject = if range.is_inputs() {
+        Subject::inputs(link, range.job).await?
+    } else {
+        Subject::range(link, range).await?
+    };
     let ask = link.read(at.holders, Holders::askedCall { jobId: job, seq }).await?;
     let keep = link.read(at.holders, Holders::keptCall { jobId: job }).await?;
-    let cost = Holders::costForCall { jobId: job, mib: keep.maxMib };
-    let cost = link.read(at.holders, cost).await?;
+    let (max_mib, cost) = if range.is_inputs() {
+        (u32::MAX, U256::ZERO)
+    } else {
+        let call = Holders::costForCall { jobId: job, mib: keep.maxMib };
+        (keep.maxMib, link.read(at.holders, call).await?)
+    };
     let value = SoloRandomness::valueCall { round: ask.round };
     let beacon = link.read(at.randomness, value).await?;
     let lapses = SoloRandomness::lapsesCall { round: ask.round };
@@ -91,19 +96,19 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
     };
     let deposit = keep.deposit.to::<u128>();
     let (now, wall) = (link.now().await?, clock::wall().as_secs());
-    let submitted = record.at.to::<u64>();
+    let Subject { range, part, provider, window_end, may_pay } = subject;
     Ok(View {
-        range: known(RangeState::try_from(record.state))?,
-        part: Part { from: record.from, count: record.count, root: record.root },
-        provider: record.provider,
-        window_end: submitted.saturating_add(terms.window.into()).saturating_mul(SECOND),
-        may_pay: bill.mayPay,
+        range,
+        part,
+        provider,
+        window_end,
+        may_pay,
         state: known(HoldState::try_from(ask.state))?,
         round: ask.round,
         from: ask.from.to::<u64>().saturating_mul(SECOND),
         until: ask.until.to::<u64>().saturating_mul(SECOND),
         mib: ask.mib,
-        max_mib: keep.maxMib,
+        max_mib,
         bits: ask.bits,
         draws: draws_of(&named, party),
         asked: ask.asked,
@@ -116,6 +121,59 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         now: now.saturating_mul(SECOND),
         next: now.max(wall).saturating_mul(SECOND),
     })
+}
+
+/// What holders are asked for, but for the ask.
+struct Subject {
+    range: RangeState,
+    part: Part,
+    provider: Address,
+    window_end: Millis,
+    may_pay: bool,
+}
+
+impl Subject {
+    async fn range(link: &Link, range: RangeId) -> Result<Self, ChainError> {
+        let at = link.addresses();
+        let (job, seq) = (range.job.0, range.seq);
+        let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
+        let terms = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?.terms;
+        let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
+        let bill = Audits::billCall { jobId: job, seq, value };
+        let bill = link.read(at.audits, bill).await?;
+        let submitted = record.at.to::<u64>();
+        Ok(Self {
+            range: known(RangeState::try_from(record.state))?,
+            part: Part { from: record.from, count: record.count, root: record.root },
+            provider: record.provider,
+            window_end: submitted.saturating_add(terms.window.into()).saturating_mul(SECOND),
+            may_pay: bill.mayPay,
+        })
+    }
+
+    async fn inputs(link: &Link, job: JobId) -> Result<Self, ChainError> {
+        let call = JobBook::jobCall { jobId: job.0 };
+        let shown = link.read(link.addresses().job_book, call).await?;
+        let state = known(JobState::try_from(shown.state))?;
+        Ok(Self {
+            range: stands(state),
+            part: Part { root: shown.terms.specHash, ..Part::default() },
+            provider: Address::ZERO,
+            window_end: 0,
+            may_pay: true,
+        })
+    }
+}
+
+/// How inputs stand, as if they were a range: by the state of their job.
+fn stands(job: JobState) -> RangeState {
+    match job {
+        JobState::None => RangeState::None,
+        JobState::Open | JobState::Draining => RangeState::Submitted,
+        // Ranges of before are still judged.
+        JobState::Cancelling => RangeState::Settled,
+        JobState::Done | JobState::Cancelled => RangeState::Rejected,
+    }
 }
 
 /// The draws that name a party.
@@ -187,6 +245,16 @@ fn known<T>(value: Result<T, impl ToString>) -> Result<T, ChainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn inputs_are_needed_until_their_job_is_over() {
+        assert_eq!(stands(JobState::Open), RangeState::Submitted);
+        assert_eq!(stands(JobState::Draining), RangeState::Submitted, "a range may come back");
+        assert_eq!(stands(JobState::Cancelling), RangeState::Settled);
+        for over in [JobState::Done, JobState::Cancelled] {
+            assert_eq!(stands(over), RangeState::Rejected);
+        }
+    }
 
     #[test]
     fn our_draws_are_those_that_name_us() {

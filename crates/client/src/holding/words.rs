@@ -49,7 +49,8 @@ pub struct Rules {
     pub most: u128,
 }
 
-/// What a range is: after a reorganisation the same number can stand for others.
+/// What a range is: after a reorganisation the same number can stand for others. Of inputs only the last is not zero: the
+/// hash of the spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     /// First task.
@@ -75,11 +76,16 @@ pub enum Event {
         /// Owner of its provider.
         provider: Address,
     },
+    /// The client's job is open: others must hold its inputs before anybody works on it.
+    Opened {
+        /// The inputs.
+        inputs: RangeId,
+    },
     /// Holders are asked for.
     Asked {
         /// The range.
         range: RangeId,
-        /// Owner of its provider.
+        /// Owner of its provider; zero: it is about inputs.
         provider: Address,
         /// The beacon's round, a block number.
         round: u64,
@@ -158,7 +164,8 @@ pub enum Effect {
         /// The round.
         round: u64,
     },
-    /// As its provider: say how large what we have made is. Ends with `Sized` or `Ended`.
+    /// As its provider: say how large what we have made is; as the client: how large the inputs are. Ends with `Sized` or
+    /// `Ended`.
     Size {
         /// The range.
         range: RangeId,
@@ -182,7 +189,7 @@ pub enum Effect {
         /// The range.
         range: RangeId,
     },
-    /// As a holder: fetch what a range has made, check it, and keep it. Ends with `Fetched` or `Ended`.
+    /// As a holder: fetch what a range has made, or the inputs of a job, check it, and keep it. Ends with `Fetched` or `Ended`.
     Fetch {
         /// The range.
         range: RangeId,

@@ -17,7 +17,7 @@ use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
 use super::{Agreed, JobError, Jobs, Note, write_whole};
 use crate::{
     ChainError, Link,
-    holding::{Deposit, least_fee, likely_ranges},
+    holding::{Deposit, ask_for_inputs, least_fee, likely_ranges},
     job_file::PreparedJob,
 };
 
@@ -49,6 +49,18 @@ fn without_deposit(job: JobId, error: &ChainError) -> Problem {
     )
 }
 
+/// What a client is told whose job is open and whose inputs nobody is asked to hold.
+fn without_holders(job: JobId, error: &ChainError) -> Problem {
+    Problem::new(
+        format!("job {job} is open, and nobody is asked to hold its inputs"),
+        error.to_string(),
+        format!(
+            "nobody works on it before they are held: `tilth job fetch {job}` asks and goes on; or \
+             cancel the job (tilth job cancel {job})"
+        ),
+    )
+}
+
 /// The files of a job: its spec, its program, its inputs.
 fn files(spec: &JobSpec, hash: ContentHash) -> impl Iterator<Item = ContentHash> + '_ {
     spec.blobs().map(|blob| blob.hash).chain([hash])
@@ -61,10 +73,11 @@ impl Jobs {
         job.most_cost(likely_ranges(job.spec.task_count, job.offer.parallelism))
     }
 
-    /// What a job locks besides for those who hold its results; `None`: nobody does. The rest comes back, too.
+    /// What a job locks besides for those who hold its inputs and its results; `None`: nobody does. The rest comes back,
+    /// too.
     ///
     /// # Errors
-    /// Those of the chain; nobody would hold ranges as large as the job's may be, or for so long.
+    /// Those of the chain; nobody would hold ranges as large as the job's may be, or its inputs, or for so long.
     pub async fn usual_deposit(
         link: &Link,
         job: &PreparedJob,
@@ -73,7 +86,9 @@ impl Jobs {
         let Some(keep_s) = offer.keep_s else { return Ok(None) };
         let keep = Duration::from_secs(keep_s.into());
         let tasks = (spec.task_count, offer.parallelism);
-        let deposit = Deposit::usual(least_fee(link).await?, keep, &spec.limits, tasks);
+        let least = least_fee(link).await?;
+        let deposit = Deposit::usual(least, keep, &spec.limits, tasks)
+            .and_then(|deposit| deposit.with_inputs(least, spec, offer.deadline_s));
         deposit.map(Some).map_err(JobError::Told)
     }
 
@@ -189,19 +204,23 @@ impl Jobs {
         };
         // Noted before it is locked: a command that ends in between leaves it to the next one.
         self.adopt(&agreed, deposit).await?;
-        self.lock_deposit(agreed.job, deposit).await?;
+        self.lock_deposit(agreed.job, deposit, &agreed.spec).await?;
         Ok(agreed)
     }
 
-    /// Locks what those are paid of who hold a job's results, if that was not done before.
+    /// Locks what those are paid of who hold a job's inputs and results, and asks for holders of its inputs, if that was not
+    /// done before.
     pub(crate) async fn lock_deposit(
         &self,
         job: JobId,
         deposit: Option<Deposit>,
+        spec: &JobSpec,
     ) -> Result<(), JobError> {
         let Some(deposit) = deposit else { return Ok(()) };
         let locked = deposit.lock(&self.account, job).await;
-        locked.map_err(|error| JobError::Told(without_deposit(job, &error)))
+        locked.map_err(|error| JobError::Told(without_deposit(job, &error)))?;
+        let asked = ask_for_inputs(&self.account, job, spec).await;
+        asked.map_err(|error| JobError::Told(without_holders(job, &error)))
     }
 
     pub(crate) async fn store_inputs(

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 use tilth_blobs::{Blobs, BlobsError, Kept, Tag};
-use tilth_contracts::{AuditOutcome, RangeState};
+use tilth_contracts::{AuditOutcome, HoldState, RangeState};
 use tilth_protocol::{ContentHash, RangeId, leaf::MAX_RANGE_TASKS};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, info};
@@ -70,6 +70,8 @@ pub(super) enum Moved {
     Replica(u32, mates::Standing),
     /// Who holds it, in a kept job.
     Kept(u32, holding::Standing),
+    /// Who holds the job's inputs, without which nobody works on it.
+    Inputs(HoldState),
     /// Nothing of the job's deposit is left that could come back.
     DepositBack,
 }
@@ -148,13 +150,14 @@ impl Tender {
     pub(super) fn keep_audits(&self) -> Followed {
         let (told, seen) = mpsc::unbounded_channel();
         let mut audits = JoinSet::new();
+        // Nobody else asks for holders of the inputs, also for a client that does not acknowledge anything.
+        if self.follows_kept() {
+            let (jobs, agreed) = (self.jobs.clone(), self.agreed.clone());
+            audits.spawn(kept::follow(jobs, agreed, told.clone()));
+        }
         if self.agreed.terms.audited && self.pays {
             if self.agreed.terms.replicas != 0 {
                 audits.spawn(self.replica_keeper(told.clone()).keep());
-            }
-            if self.agreed.terms.kept {
-                let (jobs, agreed) = (self.jobs.clone(), self.agreed.clone());
-                audits.spawn(kept::follow(jobs, agreed, told.clone()));
             }
             let post = Post {
                 account: self.jobs.account().clone(),
@@ -228,6 +231,10 @@ impl Tender {
             }
             Moved::Kept(seq, standing) => {
                 self.kept_stands(seq, standing);
+                false
+            }
+            Moved::Inputs(state) => {
+                self.inputs_stand(state);
                 false
             }
             Moved::DepositBack => {

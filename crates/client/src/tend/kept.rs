@@ -1,10 +1,11 @@
-//! The kept ranges of a job that is tended: followed, paid for, shown.
+//! The inputs and the kept ranges of a job that is tended: followed, paid for, shown.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde::Serialize;
-use tilth_contracts::HoldState;
-use tilth_protocol::{Contact, RangeId};
+use serde::{Serialize, Serializer};
+use tilth_contracts::{HoldState, JobState};
+use tilth_protocol::{Contact, ContentHash, JobSpec, Problem, RangeId};
+use tilth_verification::holding::inputs_mib;
 use tracing::{debug, warn};
 
 use super::{
@@ -15,7 +16,8 @@ use crate::{
     Agreed, ChainError, Jobs, RangeView,
     audit::Millis,
     holding::{
-        self, Deposit, Hand, Keeper, Part, Party, Post, Standing, holders_of, least_fee, prices_of,
+        self, Deposit, Hand, Keeper, Part, Party, Post, Standing, holders_of, is_unserved,
+        least_fee, prices_of, unserved,
     },
 };
 
@@ -55,16 +57,23 @@ impl KeptTotals {
     }
 }
 
-/// A client pays and looks on, and does what anybody may do.
+/// Where inputs stand, as it is told to people.
+pub(super) fn in_words<S: Serializer>(state: &Option<HoldState>, to: S) -> Result<S::Ok, S::Error> {
+    state.map(|state| state.to_string()).serialize(to)
+}
+
+/// A client pays and looks on, asks for holders of its inputs, and does what anybody may do.
 #[derive(Debug)]
 struct Onlooker {
     told: Told,
+    spec: Arc<JobSpec>,
 }
 
 impl Hand for Onlooker {
-    async fn size(&self, _: RangeId, _: Part) -> Option<u32> {
-        // The machine asks a client for none: it knows no size.
-        None
+    async fn size(&self, range: RangeId, part: Part) -> Option<u32> {
+        // Of what is made it knows no size, and the machine does not ask it.
+        let ours = range.is_inputs() && ContentHash(part.root.0) == self.spec.hash();
+        if ours { inputs_mib(&self.spec) } else { None }
     }
 
     async fn fetch(&self, _: RangeId, _: Part, _: u32, _: Millis) -> bool {
@@ -73,8 +82,14 @@ impl Hand for Onlooker {
 
     fn note(&self, effect: &holding::Effect) {
         if let holding::Effect::Show { range, standing } = effect {
+            let moved = match standing {
+                Standing::Open(state) | Standing::Over(state) if range.is_inputs() => {
+                    Moved::Inputs(*state)
+                }
+                standing => Moved::Kept(range.seq, *standing),
+            };
             // Nobody follows the job any more.
-            let _ = self.told.send(Moved::Kept(range.seq, *standing));
+            let _ = self.told.send(moved);
         }
     }
 
@@ -89,7 +104,7 @@ impl Hand for Onlooker {
     fn read_up_to(&self, _: u64) {}
 }
 
-/// Sees to the kept ranges of a job, from its deposit on.
+/// Sees to the inputs and the kept ranges of a job, from its deposit on.
 pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(), ChainError> {
     let (account, job) = (jobs.account().clone(), agreed.job);
     // Before that there are no ranges, so nobody waits for this but those who would work.
@@ -113,7 +128,8 @@ pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(),
         job: Some(job),
         most,
     };
-    Box::pin(Keeper::new(post, Arc::new(Onlooker { told })).keep()).await
+    let hand = Onlooker { told, spec: Arc::clone(&agreed.spec) };
+    Box::pin(Keeper::new(post, Arc::new(hand)).keep()).await
 }
 
 /// Locks the deposit, if that was not done before; up to how much it may be filled up.
@@ -145,12 +161,33 @@ pub(super) async fn holders(jobs: &Jobs, agreed: &Agreed, range: &RangeView) -> 
 }
 
 impl Tender {
+    /// Whether it is ours to have the job's inputs and ranges held.
+    pub(super) fn follows_kept(&self) -> bool {
+        let ours = self.agreed.client == self.jobs.account().address();
+        self.agreed.terms.kept && (self.pays || ours)
+    }
+
     /// A kept range stands otherwise than before. Nothing is fetched or acknowledged by that.
     pub(super) fn kept_stands(&mut self, seq: u32, standing: Standing) {
         debug!(job = %self.agreed.job, seq, ?standing, "a kept range has moved");
         self.kept.insert(seq, standing);
         let totals = KeptTotals::of(&self.kept);
         self.show.send_modify(|progress| progress.kept = Some(totals));
+    }
+
+    /// The ask for holders of the job's inputs stands otherwise than before.
+    pub(super) fn inputs_stand(&mut self, state: HoldState) {
+        debug!(job = %self.agreed.job, %state, "the inputs of a job have moved");
+        self.inputs = Some(state);
+        self.show.send_modify(|progress| progress.inputs = Some(state));
+    }
+
+    /// Why nobody will ever work on the job, if it still waits for that.
+    pub(super) fn has_lost_inputs(&self) -> Option<Problem> {
+        let state = self.chronicle.as_ref()?.state;
+        let waits = matches!(state, JobState::Open | JobState::Draining);
+        let lost = self.inputs.is_some_and(is_unserved);
+        (waits && lost).then(|| unserved(self.agreed.job))
     }
 
     /// Whether nothing of ours is locked for holders any more.

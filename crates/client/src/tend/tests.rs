@@ -12,7 +12,9 @@ use alloy::{
 use tilth_blobs::{Blobs, Config, Limits as BlobsLimits};
 use tilth_contracts::{
     Addresses, AuditOutcome, AuditState,
-    JobBook::{JobOpened, RangeClaimed, RangeRejected, RangeSubmitted, RangeUnsealed},
+    JobBook::{
+        JobCancelled, JobOpened, RangeClaimed, RangeRejected, RangeSubmitted, RangeUnsealed,
+    },
     ReplicaOutcome, ReplicaState, Terms,
 };
 use tilth_protocol::{ContentHash, ContentRef, JobSpec, Limits, Output, Workload};
@@ -140,6 +142,52 @@ async fn a_sealed_range_is_fetched_when_its_root_is_shown_and_paid_when_its_audi
     }
     assert!(!tender.moved(Moved::Audit(0, Standing::Over(AuditOutcome::Upheld))));
     assert_eq!(tender.work.len(), 2, "it is acknowledged");
+    drop(tender);
+    blobs.shutdown().await.unwrap();
+}
+
+/// A kept job that is open, and what is shown of it.
+fn kept(jobs: &Jobs, pay: bool) -> (Tender, watch::Receiver<Progress>) {
+    let agreed = agreed(jobs, Terms { audited: true, kept: true, ..terms() });
+    let (mut tender, seen) = Tender::new(jobs, &agreed, Tend { pay });
+    let (terms, program, client) = (agreed.terms.clone(), B256::ZERO, agreed.client);
+    let opened = JobOpened { jobId: 1, client, program, terms, escrow: 9, at: U40::ZERO };
+    tender.event(&JobBookEvents::JobOpened(opened)).unwrap();
+    (tender, seen)
+}
+
+#[tokio::test]
+async fn a_job_whose_inputs_nobody_holds_in_time_is_not_waited_for() {
+    let (_dir, blobs, jobs) = jobs().await;
+    let (mut tender, seen) = kept(&jobs, true);
+    for state in [HoldState::Asked, HoldState::Open, HoldState::Again, HoldState::Held] {
+        assert!(!tender.moved(Moved::Inputs(state)));
+        assert_eq!(seen.borrow().inputs, Some(state));
+        assert_eq!(tender.has_lost_inputs(), None, "{state}");
+    }
+    assert!(tender.show.borrow().kept.unwrap() == KeptTotals::default(), "they are no range");
+    let said = serde_json::to_value(&*seen.borrow()).unwrap();
+    assert_eq!(said["inputs"], "held");
+    tender.moved(Moved::Inputs(HoldState::Lost));
+    let problem = tender.has_lost_inputs().expect("nobody will work on it");
+    assert!(problem.what.contains("not held in time"), "{problem}");
+    assert!(problem.advice.contains("tilth job cancel 1"), "{problem}");
+    // What is cancelled is followed to its end.
+    let cancelled = JobCancelled { jobId: 1, refunded: 9 };
+    tender.event(&JobBookEvents::JobCancelled(cancelled)).unwrap();
+    assert_eq!(tender.has_lost_inputs(), None);
+    drop(tender);
+    blobs.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_has_its_inputs_held_also_where_it_acknowledges_nothing() {
+    let (_dir, blobs, jobs) = jobs().await;
+    let (tender, _) = kept(&jobs, false);
+    assert!(tender.follows_kept());
+    let others = Agreed { client: Address::repeat_byte(8), ..tender.agreed.clone() };
+    let (tender, _) = Tender::new(&jobs, &others, Tend { pay: false });
+    assert!(!tender.follows_kept(), "that is its client's");
     drop(tender);
     blobs.shutdown().await.unwrap();
 }

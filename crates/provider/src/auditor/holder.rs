@@ -1,5 +1,5 @@
 //! What an auditor does that is drawn to hold what a range has made: fetch it from its provider, check it as its client
-//! would, keep it and serve it. What is signed for lies on disk, and is noted there, before that.
+//! would, keep it and serve it. In the same way it holds the inputs of a job, which it fetches from their client. What is signed for lies on disk, and is noted there, before that.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -21,7 +21,7 @@ use tilth_protocol::{
 use tilth_service::Spawner;
 use tilth_verification::{
     RangeClaim,
-    holding::{bytes_of, mib_of},
+    holding::{bytes_of, inputs_mib, mib_of},
 };
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
@@ -65,6 +65,8 @@ enum HoldError {
     Other,
     #[error("its job pays less for fetching and keeping than others take")]
     Cheap,
+    #[error("the inputs are larger than was asked for")]
+    Large,
     #[error("{0} MiB are more than what is left of hold-bytes")]
     Full(u32),
     #[error("noting that it is here: {0}")]
@@ -157,8 +159,50 @@ impl Holder {
         if prices.are_fair(least) { Ok(()) } else { Err(HoldError::Cheap) }
     }
 
-    /// Fetches, checks and pins what a range has made; its size, MiB.
+    /// Fetches, checks and pins what a range has made, or the inputs of a job; its size, MiB.
     async fn fetch_all(
+        &self,
+        range: RangeId,
+        part: Part,
+        mib: u32,
+        deadline: Instant,
+    ) -> Result<u32, HoldError> {
+        let had = if range.is_inputs() {
+            Box::pin(self.fetch_inputs(range, part, mib, deadline)).await?
+        } else {
+            Box::pin(self.fetch_range(range, part, mib, deadline)).await?
+        };
+        self.shop.blobs.sync().await?;
+        Ok(had)
+    }
+
+    /// Fetches the spec of a job, and all that it names, from the job's client; its size, MiB.
+    async fn fetch_inputs(
+        &self,
+        inputs: RangeId,
+        part: Part,
+        mib: u32,
+        deadline: Instant,
+    ) -> Result<u32, HoldError> {
+        let opening = opening_of(self.link(), self.first_block, inputs.job).await?;
+        if opening.spec.0 != part.root.0 {
+            return Err(HoldError::Other);
+        }
+        let spec = self.spec_of(inputs, &[]).await?;
+        // Nobody is paid for more than was asked for.
+        let Some(had) = inputs_mib(&spec).filter(|had| *had <= mib) else {
+            return Err(HoldError::Large);
+        };
+        let tag = tag(inputs)?;
+        let holders: Vec<_> = Contact::from_bytes(&opening.contact).into_iter().collect();
+        for blob in spec.blobs() {
+            self.shop.blobs.get(blob, &holders, &tag, deadline).await?;
+        }
+        Ok(had)
+    }
+
+    /// Fetches, checks and pins what a range has made; its size, MiB.
+    async fn fetch_range(
         &self,
         range: RangeId,
         part: Part,
@@ -195,7 +239,6 @@ impl Holder {
             }
             done => done?,
         };
-        blobs.sync().await?;
         Ok(mib_of(bytes_of(&leaves)).map_or(mib, |had| had.min(mib)))
     }
 
@@ -233,16 +276,16 @@ impl Holder {
     fn tell(&self, range: RangeId, error: &HoldError) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.replace(range) == Some(range) {
-            debug!(%range, %error, "a range that we were drawn to hold is not held");
+            debug!(%range, %error, "what we were drawn to hold is not held");
         } else if let HoldError::Note(_) = error {
             error!(
                 %range,
                 detail = %error,
                 advice = "make room on the disk and check who may write to the auditor's folder: it is tried again",
-                "a range that we were drawn to hold is not held"
+                "what we were drawn to hold is not held"
             );
         } else {
-            warn!(%range, %error, "a range that we were drawn to hold is not held");
+            warn!(%range, %error, "what we were drawn to hold is not held");
         }
     }
 
@@ -283,7 +326,7 @@ impl Hand for Holder {
         let deadline = Instant::now() + time.min(Duration::from_millis(left));
         let held = Box::pin(self.hold(range, part, mib, deadline)).await;
         let Err(error) = held else {
-            info!(%range, mib, "a range is here, and what was submitted");
+            info!(%range, mib, "what we were drawn to hold is here, and is what it must be");
             return true;
         };
         self.tell(range, &error);
@@ -296,7 +339,7 @@ impl Hand for Holder {
     fn note(&self, effect: &Effect) {
         match effect {
             Effect::Show { range, standing: Standing::Over(state) } => {
-                info!(%range, %state, "a range that we were drawn to hold");
+                info!(%range, %state, "what we were drawn to hold");
             }
             Effect::Keep { range, until } => self.holds.keep(*range, *until),
             Effect::Forget { range } => self.drop_range(*range),

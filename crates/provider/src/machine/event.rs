@@ -407,6 +407,8 @@ pub enum Refusal {
     Unfit,
     /// The price in force is below what we asked for; on the clock that can change.
     Price,
+    /// It is a kept job, and auditors do not hold its inputs yet: before that nobody gets a range of it.
+    Unheld,
     /// We are paused, unknown, hold too many ranges, or the chain could not be asked.
     Later,
 }

@@ -27,6 +27,8 @@ pub(super) enum Phase {
 pub(super) enum Sleep {
     /// Until a time.
     Until(Millis),
+    /// Until its inputs may be held, which is looked at then.
+    Inputs(Millis),
     /// Until tasks come back.
     Work,
     /// Until escrow comes back or is added.

@@ -26,6 +26,8 @@ pub enum Wait {
     Stake,
     /// Its price, on the clock, is below the least.
     Price,
+    /// Auditors do not hold its inputs yet.
+    Holders,
     /// The chain did not answer, or a trial failed; it is tried again by itself.
     Retry,
 }
@@ -40,6 +42,9 @@ impl fmt::Display for Wait {
             Self::Funds => "their money is spent or set aside",
             Self::Stake => "the stake is bound to work that is not paid yet",
             Self::Price => "their price is still below the least",
+            Self::Holders => {
+                "auditors do not hold their inputs yet, and nobody gets work before that"
+            }
             Self::Retry => "asked again soon",
         })
     }
@@ -63,6 +68,7 @@ impl Machine {
             (_, Some(Sleep::Settlement)) => Some(Wait::Stake),
             _ if job.remaining() == 0 => Some(Wait::Work),
             (_, Some(Sleep::Until(time))) if time > now => Some(Wait::Retry),
+            (_, Some(Sleep::Inputs(time))) if time > now => Some(Wait::Holders),
             (Phase::Seen { .. } | Phase::Fetching, _) => Some(Wait::Files),
             _ if job.speed.is_none() => Some(Wait::Trial),
             _ if job.pays_from(job.floor(&self.rules)) > now => Some(Wait::Price),
@@ -112,6 +118,7 @@ mod tests {
             (Refusal::Exposure, Wait::Stake),
             (Refusal::NoFunds, Wait::Funds),
             (Refusal::NoWork, Wait::Work),
+            (Refusal::Unheld, Wait::Holders),
             (Refusal::Later, Wait::Retry),
         ] {
             machine.step(refused(why), START);

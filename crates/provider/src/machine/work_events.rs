@@ -182,7 +182,7 @@ impl Machine {
             out.push(Effect::Note(Note::StakeTooLow { job: id }));
         }
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if why != Refusal::Later {
+        if !matches!(why, Refusal::Later | Refusal::Unheld) {
             // The chain has answered, so the next time it cannot be asked is the first in a row.
             job.refusals = 0;
         }
@@ -211,17 +211,17 @@ impl Machine {
                 Sleep::Until(now.saturating_add(AUDITORS_PAUSE))
             }
             Refusal::Exposure => Sleep::Settlement,
-            Refusal::Later => {
+            Refusal::Unheld | Refusal::Later => {
                 job.refusals = job.refusals.saturating_add(1);
-                let wait = pause(CHAIN_PAUSE.0, job.refusals, CHAIN_PAUSE.1);
-                Sleep::Until(now.saturating_add(wait))
+                let until = now.saturating_add(pause(CHAIN_PAUSE.0, job.refusals, CHAIN_PAUSE.1));
+                if why == Refusal::Later { Sleep::Until(until) } else { Sleep::Inputs(until) }
             }
         };
         // If there was news since the question was put, the reason may be gone; but a short pause
         // keeps a busy chain from making us ask at every log.
         let wait = now.saturating_add(CHAIN_PAUSE.0);
         job.sleep = Some(match sleep {
-            Sleep::Until(_) => sleep,
+            Sleep::Until(_) | Sleep::Inputs(_) => sleep,
             _ if outdated => Sleep::Until(wait),
             _ => sleep,
         });

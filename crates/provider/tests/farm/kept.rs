@@ -1,4 +1,5 @@
-//! Kept jobs: what their client does not acknowledge is paid only when auditors hold it, and is had from them then.
+//! Kept jobs: nobody works on them before auditors hold their inputs, and what their client does not acknowledge is paid
+//! only when auditors hold it. Both is had from them then.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +10,9 @@ use tilth_client::{
     Account, Link,
     earnings::{self, Source},
 };
-use tilth_contracts::{Audits, HoldAsk, HoldState, Holders, JobBook, RangeState, Registry};
+use tilth_contracts::{
+    Auditors, Audits, HoldAsk, HoldState, Holders, JobBook, RangeState, Registry,
+};
 use tilth_protocol::{RangeId, amount::GRAIN};
 
 use crate::{
@@ -53,6 +56,16 @@ async fn stake_of(link: &Link, owner: Address) -> u128 {
     link.read(link.addresses().registry, call).await.unwrap().stake
 }
 
+/// The signatures for a range, or for the inputs.
+async fn signed(link: &Link, range: RangeId) -> Vec<Holders::Held> {
+    let all = said::<Holders::Held>(link, range).await;
+    all.into_iter().filter(|held| held.seq == range.seq).collect()
+}
+
+async fn inputs_held(link: &Link, inputs: RangeId) {
+    wait("its inputs are held", async || is_in(link, inputs, HoldState::Held).await).await;
+}
+
 /// What the contract has said about a job.
 async fn said<E: SolEvent>(link: &Link, range: RangeId) -> Vec<E> {
     let filter = Filter::new()
@@ -78,8 +91,12 @@ async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() 
     wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
     wait("somebody is asked to hold it", async || ask_of(&link, range).await.asked > 0).await;
     wait("it is held", async || is_in(&link, range, HoldState::Held).await).await;
-    let held = said::<Holders::Held>(&link, range).await;
-    assert!(held.len() >= 4, "a majority of seven: {held:?}");
+    let inputs = RangeId::inputs(agreed.job);
+    assert!(is_in(&link, inputs, HoldState::Held).await, "nobody works before that");
+    let held = [signed(&link, inputs).await, signed(&link, range).await];
+    for held in &held {
+        assert!(held.len() >= 4, "a majority of seven: {held:?}");
+    }
     wait("it is paid", async || state_of(&link, range).await == RangeState::Settled).await;
 
     // Whoever holds it does so after a restart, at another address; whoever has made it is gone.
@@ -88,6 +105,7 @@ async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() 
     let holders = auditors(&world, LEAST).await;
     let progress = client.finish(client.tend(&agreed)).await;
     assert_eq!((progress.totals.settled, progress.checked), (1, 1), "{progress:?}");
+    assert_eq!(progress.inputs, Some(HoldState::Held));
     let kept = progress.kept.expect("a kept job shows who holds it");
     assert_eq!((kept.held, kept.open, kept.waived, kept.lost), (1, 0, 0, 0));
     client.check_outputs(&world, &agreed, &order.script).await;
@@ -97,19 +115,20 @@ async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() 
     let [funded] = &funded[..] else { panic!("filled up although it reached: {funded:?}") };
     let closed = said::<Holders::KeepClosed>(&link, range).await;
     let back: u128 = closed.iter().map(|one| one.amount.to::<u128>()).sum();
-    let fees: u128 = held.iter().map(|one| one.fee.to::<u128>()).sum();
+    let fees: u128 = held.iter().flatten().map(|one| one.fee.to::<u128>()).sum();
     let mut earned = 0;
     for key in 10..10 + LEAST {
         let owner = world.account(key).address();
         let entries = earnings::of(&link, 0, owner).await.unwrap();
+        let is_ours = |of: RangeId| of == range || of == inputs;
         assert!(
-            entries.iter().all(|entry| matches!(entry.source, Source::Held(of) if of == range))
+            entries.iter().all(|entry| matches!(entry.source, Source::Held(of) if is_ours(of)))
         );
         earned += entries.iter().map(|entry| entry.paid.0).sum::<u128>();
     }
     assert!(fees > 0 && earned == fees, "{earned} of {fees}");
     let late = said::<Holders::Held>(&link, range).await;
-    assert_eq!(late.len(), held.len(), "nobody signs for what is held");
+    assert_eq!(late.len(), held.concat().len(), "nobody signs for what is held");
     assert_eq!(fees + back, funded.amount.to::<u128>());
     let call = Holders::keptCall { jobId: agreed.job.0 };
     let keep = link.read(link.addresses().holders, call).await.unwrap();
@@ -162,6 +181,94 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     let cut = 50 * GRAIN - stake_of(&link, owner).await;
     // A share of the stake is cut, rounded up: by less than a billionth of it.
     assert!((value / 10..=value / 10 + 50 * GRAIN / 1_000_000_000).contains(&cut), "{cut}");
-    assert!(said::<Holders::Held>(&link, range).await.is_empty());
+    assert!(signed(&link, range).await.is_empty());
+    stop(holders).await;
+}
+
+async fn stakes(world: &World) -> Vec<u128> {
+    let link = world.account(1).link().clone();
+    let mut stakes = Vec::new();
+    for number in 1..=u32::from(LEAST) {
+        let call = Auditors::auditorCall { number };
+        stakes.push(link.read(link.addresses().auditors, call).await.unwrap().stake);
+    }
+    stakes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_withholds_inputs_has_no_work_and_burns_nobody() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let clock = Clock::manual(now.as_secs());
+    let world = World::start_at(clock.clone()).await;
+    let client = world.client().await;
+    // They are drawn whether they run or not, and what they fetch first must not be there any more.
+    stop(auditors(&world, LEAST).await).await;
+    let staked = stakes(&world).await;
+    assert!(clock.advance(2));
+    let agreed = client.submit(&world, &order("2h")).await;
+    client.blobs.shutdown().await.unwrap();
+    let holders = auditors(&world, LEAST).await;
+    let mut provider = world.provider(2, 1).expect("up");
+
+    let account = client.jobs.account().clone();
+    let link = account.link().clone();
+    let inputs = RangeId::inputs(agreed.job);
+    let keep = async || {
+        let call = Holders::keptCall { jobId: agreed.job.0 };
+        link.read(link.addresses().holders, call).await.unwrap()
+    };
+    let deposit = keep().await.deposit;
+    let mib = ask_of(&link, inputs).await.mib;
+    for (asked, ended) in [(1, HoldState::Again), (2, HoldState::Lost)] {
+        if asked == 2 {
+            let call = Holders::askCall { jobId: inputs.job.0, seq: inputs.seq, mib };
+            account.execute(link.addresses().holders, call).await.unwrap();
+        }
+        wait("holders are drawn", async || is_in(&link, inputs, HoldState::Open).await).await;
+        wait("the provider waits for them", async || {
+            provider.status()["waiting"]["holders"].as_u64() == Some(1)
+        })
+        .await;
+        pass(&clock, &account, 7_300).await;
+        wait("their time is over", async || is_in(&link, inputs, ended).await).await;
+        let ask = ask_of(&link, inputs).await;
+        assert_eq!((ask.asked, ask.votes), (asked, 0), "nobody signs for what it has not");
+    }
+    // It has had no work, has paid no fee, and takes back what it has locked.
+    let call = JobBook::jobCall { jobId: inputs.job.0 };
+    assert_eq!(link.read(link.addresses().job_book, call).await.unwrap().ranges, 0);
+    let left = keep().await;
+    assert!(left.deposit == deposit && left.reserved.is_zero(), "{left:?}");
+    client.jobs.cancel(agreed.job).await.unwrap();
+    let call = Holders::closeCall { jobId: inputs.job.0 };
+    account.execute(link.addresses().holders, call).await.unwrap();
+    assert!(keep().await.deposit.is_zero());
+    // And nobody has lost anything.
+    assert_eq!(stake_of(&link, provider.address).await, 50 * GRAIN);
+    assert_eq!(stakes(&world).await, staked);
+    stop(holders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_inputs_are_held_is_done_without_its_client() {
+    let world = World::start().await;
+    let client = world.client().await;
+    let holders = auditors(&world, LEAST).await;
+    let agreed = client.submit(&world, &order("60s")).await;
+    let link = client.jobs.account().link().clone();
+    let (range, inputs) = (RangeId { job: agreed.job, seq: 0 }, RangeId::inputs(agreed.job));
+    inputs_held(&link, inputs).await;
+    let until = ask_of(&link, inputs).await.until.to::<u64>();
+    let deadline = agreed.terms.deadline.to::<u64>();
+    assert_eq!(until, deadline + 7 * 86_400, "as long as a case can need them");
+    // From now on the auditors are all who have them.
+    client.blobs.shutdown().await.unwrap();
+    let _provider = world.provider(2, 1).expect("up");
+    wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
+    wait("it is held", async || is_in(&link, range, HoldState::Held).await).await;
+    wait("it is paid", async || state_of(&link, range).await == RangeState::Settled).await;
+    let call = JobBook::jobCall { jobId: agreed.job.0 };
+    let job = link.read(link.addresses().job_book, call).await.unwrap();
+    assert_eq!((job.settledTasks, job.outstanding), (1, 0));
     stop(holders).await;
 }

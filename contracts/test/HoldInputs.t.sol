@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {HoldWorld} from "./HoldWorld.sol";
+import {IAudits} from "../src/interfaces/IAudits.sol";
+import {IHolders} from "../src/interfaces/IHolders.sol";
+import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {Draw} from "../src/libraries/Draw.sol";
+import {Flags} from "../src/libraries/Flags.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
+
+/// @dev The inputs of kept jobs: held before anybody works, so that whoever is drawn to look into a range can.
+contract HoldInputsTest is HoldWorld {
+    uint8 internal constant KEPT = Flags.AUDITED | Flags.KEPT;
+    uint32 internal constant SIZE = 200;
+
+    uint64 internal id;
+    uint256 internal fee;
+
+    function setUp() public override {
+        super.setUp();
+        provider(1, 4, 5_000 ether);
+        someAuditors(20, 100 ether);
+        id = openJob(keptTerms(40), 20_000 ether);
+        fund_(id, DEPOSIT);
+        fee = inputsFee(id, SIZE);
+    }
+
+    function wrongState(IHolders.State state) internal {
+        vm.expectRevert(abi.encodeWithSelector(IHolders.WrongState.selector, id, INPUTS, state));
+    }
+
+    function hasNoRoom() internal {
+        eq(bench.room(id, 1, KEPT), 0, "no room");
+        vm.prank(nodeOf(1));
+        refused(id, IJobBook.Refusal.NoExposure);
+        book.claim(id, 40, 0);
+    }
+
+    // ---------------------------------------------------------------- before the first claim
+
+    function test_nobodyGetsARangeBeforeTheInputsAreHeld() public {
+        hasNoRoom();
+        askInputs(id, SIZE);
+        stands(id, INPUTS, IHolders.State.Asked);
+        hasNoRoom();
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 3);
+        hasNoRoom();
+        ok(!holders.areInputsHeld(id) && !bench.areInputsHeld(id), "too few");
+        signs(id, INPUTS, 3);
+        ok(holders.areInputsHeld(id) && bench.areInputsHeld(id), "held");
+        eq(bench.room(id, 1, KEPT), audits.room(1), "room");
+        claim(id, 1, 40);
+        // Longer than what the job makes: until no case can need them.
+        eq(ask_(id, INPUTS).until, book.job(id).terms.deadline + 7 days, "until");
+        isMoney(id, DEPOSIT - 4 * fee, 0);
+        eq(bench.room(audited(40), 1, Flags.AUDITED), audits.room(1), "other jobs have no inputs to be held");
+    }
+
+    /// @dev It has paid for an ask of which nothing came, that is for nothing but its gas, and nobody has worked for it.
+    function test_aClientThatServesNobodyHasNoWorkAndBurnsNobody() public {
+        askInputs(id, SIZE);
+        begun(id, INPUTS);
+        nobodyMore(id, INPUTS);
+        stands(id, INPUTS, IHolders.State.Again);
+        askInputs(id, SIZE);
+        begun(id, INPUTS);
+        nobodyMore(id, INPUTS);
+        stands(id, INPUTS, IHolders.State.Lost);
+        hasNoRoom();
+        vm.prank(CLIENT);
+        wrongState(IHolders.State.Lost);
+        holders.ask(id, INPUTS, SIZE);
+        eq(registry.provider(ownerOf(1)).stake, 5_000 ether, "no provider is punished");
+        for (uint256 n = 1; n <= 20; ++n) {
+            eq(stakeOf(n), 100 ether, "nor an auditor");
+        }
+        uint256 before = free(CLIENT);
+        vm.startPrank(CLIENT);
+        book.cancel(id);
+        eq(holders.close(id), DEPOSIT, "all of it is left");
+        vm.stopPrank();
+        eq(free(CLIENT) - before, 20_000 ether + DEPOSIT, "its money is back");
+    }
+
+    function test_aClientThatServesTooFewPaysThese() public {
+        askInputs(id, SIZE);
+        isMoney(id, DEPOSIT, 15 * fee);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 3);
+        nobodyMore(id, INPUTS);
+        isMoney(id, DEPOSIT - 3 * fee, 12 * fee);
+        // The same fee as before, though it is a little later.
+        askInputs(id, SIZE);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 3);
+        passSeconds(Parameters.HOLD_TIME + 1);
+        sign(id, INPUTS, 7, 11);
+        stands(id, INPUTS, IHolders.State.Open);
+        nobodyMore(id, INPUTS);
+        stands(id, INPUTS, IHolders.State.Lost);
+        isMoney(id, DEPOSIT - 10 * fee, 0);
+    }
+
+    function test_whatFailedOnceMayBeHeldTheSecondTime() public {
+        askInputs(id, SIZE);
+        passBlocks(300);
+        holders.draw(id, INPUTS);
+        stands(id, INPUTS, IHolders.State.Again);
+        vm.prank(CLIENT);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, SIZE + 1, SIZE));
+        holders.ask(id, INPUTS, SIZE + 1);
+        askInputs(id, SIZE);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 4);
+        ok(holders.areInputsHeld(id), "held");
+        isMoney(id, DEPOSIT - 4 * fee, 0);
+    }
+
+    // ---------------------------------------------------------------- who, and for how much
+
+    function test_onlyTheClientAsksForAnySizeThatItPaysFor() public {
+        address[3] memory others = [nodeOf(1), ownerOf(1), auditorNode(1)];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.prank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(IHolders.NotYours.selector, others[i]));
+            holders.ask(id, INPUTS, SIZE);
+        }
+        vm.startPrank(CLIENT);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, 0, 0));
+        holders.ask(id, INPUTS, 0);
+        uint256 dear = 15 * uint256(inputsFee(id, 5_000));
+        vm.expectRevert(abi.encodeWithSelector(IHolders.TooLittleFree.selector, DEPOSIT, dear));
+        holders.ask(id, INPUTS, 5_000);
+        // Twice the largest range.
+        holders.ask(id, INPUTS, SIZE);
+        wrongState(IHolders.State.Asked);
+        holders.ask(id, INPUTS, SIZE);
+        vm.stopPrank();
+        eq(holders.inputs(id).fee, fee, "what each vote earns");
+        eq(holders.inputs(id).asOf, vm.getBlockTimestamp() - 1, "the line");
+    }
+
+    function test_holdersAreDrawnFromTheLineBeforeTheAskWithoutTheClient() public {
+        fund(CLIENT, 100_000 ether);
+        vm.prank(CLIENT);
+        auditors.join(CLIENT, 100_000 ether);
+        passSeconds(1);
+        eq(holders.named(id, INPUTS).length, 0, "nobody is drawn");
+        askInputs(id, SIZE);
+        uint40 asOf = uint40(vm.getBlockTimestamp() - 1);
+        auditor(22, 100_000 ether);
+        passBlocks(3);
+        holders.draw(id, INPUTS);
+        uint32[] memory out = new uint32[](1);
+        out[0] = auditors.numberOf(CLIENT);
+        bytes32 seed = Draw.seedOf(randomness.value(ask_(id, INPUTS).round), id, INPUTS, 0);
+        uint32[] memory due = auditors.drawn(seed, Draw.HOLDER, 0, 15, out, asOf);
+        uint32[] memory named_ = holders.named(id, INPUTS);
+        eq(named_.length, 15, "all draws");
+        for (uint256 i = 0; i < 15; ++i) {
+            ok(named_[i] == due[i] && named_[i] <= 20, "who was there before");
+        }
+        address stranger = auditorNode(named_[0] == 1 ? 2 : 1);
+        vm.prank(stranger);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.NotHolder.selector, stranger));
+        holders.hold(id, INPUTS, 0);
+        uint256 before = free(auditorOwner(named_[2]));
+        signs(id, INPUTS, 2);
+        eq(free(auditorOwner(named_[2])) - before, fee, "its fee");
+    }
+
+    // ---------------------------------------------------------------- jobs that are over
+
+    function test_nobodyHoldsWhatNobodyWorksOn() public {
+        askInputs(id, SIZE);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 1);
+        address next = auditorNode(holders.named(id, INPUTS)[1]);
+        vm.expectRevert(
+            abi.encodeWithSelector(IHolders.TooEarly.selector, ask_(id, INPUTS).from + 2 * Parameters.HOLD_TIME)
+        );
+        holders.fail(id, INPUTS);
+        vm.prank(CLIENT);
+        book.cancel(id);
+        vm.prank(next);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.RangeIsOver.selector, id, INPUTS));
+        holders.hold(id, INPUTS, 1);
+        holders.fail(id, INPUTS);
+        stands(id, INPUTS, IHolders.State.Dropped);
+        isMoney(id, DEPOSIT - fee, 0);
+        uint64 other = openJob(keptTerms(40), 20_000 ether);
+        fund_(other, DEPOSIT);
+        vm.startPrank(CLIENT);
+        book.cancel(other);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.RangeIsOver.selector, other, INPUTS));
+        holders.ask(other, INPUTS, SIZE);
+        vm.stopPrank();
+    }
+
+    /// @dev After the deadline nobody claims, but a time to keep there still is.
+    function test_afterTheDeadlineNothingOverflows() public {
+        vm.warp(book.job(id).terms.deadline + 30 days);
+        askInputs(id, 1);
+        eq(holders.inputs(id).fee, (0.03 ether + 0.07 ether) / 2, "for a week");
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 4);
+        eq(ask_(id, INPUTS).until, vm.getBlockTimestamp() + 7 days, "until");
+    }
+
+    // ---------------------------------------------------------------- absences
+
+    /// @dev One of the drawn comes, after two people who do not; the others could have come as well.
+    function oneComes(uint64 job) internal returns (uint32 seq) {
+        seq = work(job, false);
+        drawn(job, seq);
+        named(job, seq);
+        late(job, seq);
+        late(job, seq);
+        uint8[] memory seats = seatsIn(job, seq, IAudits.SeatState.Drawn);
+        commit(job, seq, seats[0], truth(job, seq));
+        while (case_(job, seq).state != IAudits.State.Closed) {
+            IAudits.State state = case_(job, seq).state;
+            seats = seatsIn(job, seq, IAudits.SeatState.Committed);
+            if (state == IAudits.State.Opening) opened(job, seq, false);
+            else if (state == IAudits.State.Revealing) reveal(job, seq, seats[0], truth(job, seq));
+            else late(job, seq);
+        }
+        IAudits.Case memory c = case_(job, seq);
+        ok(c.outcome == IAudits.Outcome.Upheld && 2 * uint256(c.absent) > c.given, "most did not come");
+    }
+
+    function pay(uint64 job, uint32 seq) internal view returns (uint256 sum) {
+        uint8 given = case_(job, seq).given;
+        for (uint8 i = 0; i < given; ++i) {
+            IAudits.Seat memory s = audits.seat(job, seq, i);
+            bool absent = s.state == IAudits.SeatState.Absent;
+            if (absent) ++sum;
+            uint256 cut = 100 ether - stakeOf(s.auditor);
+            ok(absent ? cut == 0.1 ether : cut == 0, "who was absent, and nobody else");
+        }
+    }
+
+    function test_whereInputsAreHeldEveryAbsenceCounts() public {
+        uint64 plain = audited(40);
+        oneComes(plain);
+        for (uint256 n = 1; n <= 20; ++n) {
+            eq(stakeOf(n), 100 ether, "maybe nobody could come");
+        }
+        id = keptJob(40, DEPOSIT);
+        uint32 seq = oneComes(id);
+        ok(pay(id, seq) >= 2, "they pay");
+    }
+}
