@@ -33,8 +33,9 @@ tilth_service::options! {
         pub memory_bytes: u64 = Limits::default().memory_per_slot,
         /// Disk for programs and inputs.
         pub disk_bytes: u64 = Limits::default().disk,
-        /// Disk for results of kept jobs: an auditor that is drawn to hold a range fetches, checks and keeps it for as
-        /// long as its client has asked for, and is paid for that. For what does not fit it does not sign.
+        /// Disk for inputs and results of kept jobs: an auditor that is drawn to hold a job's inputs or a range
+        /// fetches, checks and keeps it for as long as its client has asked for, and is paid for that. For what does
+        /// not fit it does not sign.
         pub hold_bytes: u64 = Limits::default().hold,
         /// Where the data endpoint listens (UDP). Port 0 takes a free one.
         pub bind: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 0)),
