@@ -18,7 +18,8 @@ import {Parameters} from "./libraries/Parameters.sol";
 /// hold what a range has made.
 /// @dev Calls go to Bench, JobBook, Registry, Auditors, Audits, the Ledger and the beacon, none of which calls this
 /// one but for views. A first ask that fails has at most (HOLDERS - 1) / 2 votes, and a second one needs at most one
-/// more: together never more than HOLDERS, so what is reserved with the first pays for both.
+/// more: together never more than HOLDERS, so what is reserved with the first pays for both. The second halves are those of
+/// the votes that are held, at most MOST_HELD.
 contract Holders is IHolders {
     using SafeCast for uint256;
 
@@ -57,6 +58,7 @@ contract Holders is IHolders {
     mapping(uint64 jobId => Keep) private _kept;
     mapping(uint256 key => Ask) private _asks;
     mapping(uint64 jobId => Inputs) private _inputs;
+    mapping(uint256 key => Spot) private _spots;
 
     constructor(Deployment memory d) {
         if (address(d.bench) == address(0) || address(d.jobBook) == address(0)) revert BadDeployment();
@@ -121,7 +123,7 @@ contract Holders is IHolders {
         if (seq == Parameters.INPUTS) _askForInputs(k, jobId, a, job, mib);
         else provider = _askForRange(k, jobId, seq, a, job, mib);
         if (a.state == State.None) {
-            k.reserved += (Parameters.HOLDERS * _feeOf(k, jobId, seq, mib)).toUint96();
+            k.reserved += HoldRules.cost(_feeOf(k, jobId, seq, mib), _least()).toUint96();
         }
         (a.round, a.mib, a.from) = (randomness.roundNow(), mib, 0);
         // What the votes of the ask before have cost stays spent.
@@ -177,7 +179,7 @@ contract Holders is IHolders {
         (a.bits, a.votes) = (a.bits | uint256(1 << draw_).toUint16(), a.votes + 1);
         emit Held(jobId, seq, numbers[0], draw_, fee);
         if (HoldRules.isMajority(a.votes, open)) {
-            _release(k, jobId, seq, a);
+            _release(k, jobId, seq, a, a.votes);
             if (seq != Parameters.INPUTS) subject.until = block.timestamp + k.keepSeconds;
             (a.state, a.until) = (State.Held, subject.until.toUint40());
             emit RangeHeld(jobId, seq, a.bits, a.until);
@@ -186,6 +188,64 @@ contract Holders is IHolders {
         ILedger.Payment[] memory payments = new ILedger.Payment[](1);
         payments[0] = ILedger.Payment(owner, fee);
         ledger.move(subject.client, payments);
+    }
+
+    /// @inheritdoc IHolders
+    function check(uint64 jobId, uint32 seq) external {
+        Ask memory a = _asks[_key(jobId, seq)];
+        if (a.state != State.Held) revert WrongState(jobId, seq, a.state);
+        Spot storage s = _spots[_key(jobId, seq)];
+        if (s.state != SpotState.None) revert WrongSpot(jobId, seq, s.state);
+        if (block.timestamp <= a.until && !_isJobOver(jobId, seq)) revert TooEarly(a.until);
+        uint256 end = a.until + Parameters.SPOT_DUE;
+        if (block.timestamp > end) revert TooLate(end);
+        (s.round, s.asOf, s.state) = (randomness.roundNow(), (block.timestamp - 1).toUint40(), SpotState.Asked);
+        emit SpotAsked(jobId, seq, s.round, (s.asOf + Parameters.SPOT_TIME).toUint40());
+    }
+
+    /// @inheritdoc IHolders
+    function spot(uint64 jobId, uint32 seq, uint8 draw_, uint16 seen) external {
+        Spot memory s = _spots[_key(jobId, seq)];
+        if (s.state != SpotState.Asked) revert WrongSpot(jobId, seq, s.state);
+        uint256 end = s.asOf + Parameters.SPOT_TIME;
+        if (block.timestamp > end) revert TooLate(end);
+        if (draw_ >= Parameters.SPOTTERS) revert NotAsked(draw_);
+        if (s.bits >> draw_ & 1 != 0) revert SignedAlready(draw_);
+        Ask memory a = _asks[_key(jobId, seq)];
+        if (seen & ~a.bits != 0) revert NotSigned(seen);
+        // Somebody may have waited for a value that suits it.
+        bool known = randomness.note(s.round) != 0 && randomness.lapses(s.round) == 0;
+        if (!known) revert BeaconUnknown(s.round);
+        Subject memory subject = _subject(jobId, seq);
+        subject.asOf = s.asOf;
+        uint32[] memory numbers = _drawn(jobId, seq, s.round, Draw.SPOT, subject, draw_, 1);
+        if (numbers.length == 0) revert NotHolder(msg.sender);
+        address owner = _holder(numbers[0]);
+        uint96 fee = _least().toUint96();
+        Keep storage k = _kept[jobId];
+        (k.deposit, k.reserved) = (k.deposit - fee, k.reserved - fee);
+        (s.bits, s.votes) = (s.bits | uint256(1 << draw_).toUint8(), s.votes + 1);
+        // Four bits a draw: at most SPOTTERS.
+        for (uint256 i = 0; i < Parameters.HOLDERS; ++i) {
+            s.seen += (uint256(seen >> i & 1) << 4 * i).toUint64();
+        }
+        emit Spotted(jobId, seq, numbers[0], draw_, seen, fee);
+        if (s.votes == Parameters.SPOTTERS) _conclude(jobId, seq, a, s);
+        else _spots[_key(jobId, seq)] = s;
+        ILedger.Payment[] memory payments = new ILedger.Payment[](1);
+        payments[0] = ILedger.Payment(owner, fee);
+        ledger.move(subject.client, payments);
+    }
+
+    /// @inheritdoc IHolders
+    function conclude(uint64 jobId, uint32 seq) external {
+        Ask memory a = _asks[_key(jobId, seq)];
+        if (a.state != State.Held) revert WrongState(jobId, seq, a.state);
+        Spot memory s = _spots[_key(jobId, seq)];
+        if (s.state == SpotState.Over) revert WrongSpot(jobId, seq, s.state);
+        uint256 end = s.state == SpotState.None ? a.until + Parameters.SPOT_DUE : s.asOf + Parameters.SPOT_TIME;
+        if (block.timestamp <= end) revert TooEarly(end);
+        _conclude(jobId, seq, a, s);
     }
 
     /// @inheritdoc IHolders
@@ -218,6 +278,20 @@ contract Holders is IHolders {
         Ask storage a = _asks[_key(jobId, seq)];
         if (a.round == 0 || randomness.value(a.round) == 0) return numbers;
         return _named(jobId, seq, a.round, _subject(jobId, seq), 0, Parameters.HOLDERS);
+    }
+
+    /// @inheritdoc IHolders
+    function spotOf(uint64 jobId, uint32 seq) external view returns (Spot memory) {
+        return _spots[_key(jobId, seq)];
+    }
+
+    /// @inheritdoc IHolders
+    function spotters(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers) {
+        Spot storage s = _spots[_key(jobId, seq)];
+        if (s.round == 0 || randomness.value(s.round) == 0) return numbers;
+        Subject memory subject = _subject(jobId, seq);
+        subject.asOf = s.asOf;
+        return _drawn(jobId, seq, s.round, Draw.SPOT, subject, 0, Parameters.SPOTTERS);
     }
 
     /// @inheritdoc IHolders
@@ -277,8 +351,8 @@ contract Holders is IHolders {
         _inputs[jobId].asOf = (block.timestamp - 1).toUint40();
         if (a.state == State.Again) return;
         uint256 fee = _feeFor(k, mib, _inputsUntil(job) - block.timestamp);
-        uint256 free = k.deposit - k.reserved;
-        if (free < Parameters.HOLDERS * fee) revert TooLittleFree(free, Parameters.HOLDERS * fee);
+        (uint256 free, uint256 cost) = (k.deposit - k.reserved, HoldRules.cost(fee, _least()));
+        if (free < cost) revert TooLittleFree(free, cost);
         _inputs[jobId].fee = fee.toUint96();
     }
 
@@ -294,7 +368,7 @@ contract Holders is IHolders {
             return;
         }
         a.state = State.Lost;
-        _release(_kept[jobId], jobId, seq, a);
+        _release(_kept[jobId], jobId, seq, a, 0);
         // Of inputs nobody has taken anything on: the job stays without work.
         uint128 cut = seq == Parameters.INPUTS ? 0 : _punish(jobId, seq, subject.client);
         emit HoldFailed(jobId, seq, State.Lost, cut);
@@ -312,14 +386,46 @@ contract Holders is IHolders {
     /// @dev Nobody need hold it any more. What was not spent never will be.
     function _drop(uint64 jobId, uint32 seq, Ask storage a) private {
         a.state = State.Dropped;
-        _release(_kept[jobId], jobId, seq, a);
+        _release(_kept[jobId], jobId, seq, a, 0);
         emit HoldFailed(jobId, seq, State.Dropped, 0);
     }
 
-    /// @dev What was reserved for an ask and has not become a fee is free again.
-    function _release(Keep storage k, uint64 jobId, uint32 seq, Ask memory a) private {
-        uint256 left = Parameters.HOLDERS - a.spent - a.votes;
-        k.reserved -= (left * _feeOf(k, jobId, seq, a.mib)).toUint96();
+    /// @dev What was reserved for an ask and has not become a fee is free again, but for the second halves of so many votes and
+    /// who looks then.
+    function _release(Keep storage k, uint64 jobId, uint32 seq, Ask memory a, uint256 held) private {
+        uint256 left = Parameters.HOLDERS + Parameters.MOST_HELD - a.spent - a.votes - held;
+        uint256 freed = left * _feeOf(k, jobId, seq, a.mib);
+        if (held == 0) freed += Parameters.SPOTTERS * _least();
+        k.reserved -= freed.toUint96();
+    }
+
+    // ------------------------------------------------------------------ who still serves
+
+    /// @dev Pays the second halves to whom most have seen. What is left of them, and of the fees of who looks, is free again.
+    function _conclude(uint64 jobId, uint32 seq, Ask memory a, Spot memory s) private {
+        s.state = SpotState.Over;
+        _spots[_key(jobId, seq)] = s;
+        uint256 bits = HoldRules.served(s.seen, s.votes);
+        Keep storage k = _kept[jobId];
+        uint256 fee = _feeOf(k, jobId, seq, a.mib);
+        k.reserved -= (a.votes * fee + (Parameters.SPOTTERS - s.votes) * _least()).toUint96();
+        emit SpotOver(jobId, seq, bits.toUint16(), fee.toUint96());
+        if (bits == 0) return;
+        Subject memory subject = _subject(jobId, seq);
+        uint32[] memory numbers = _named(jobId, seq, a.round, subject, 0, Parameters.HOLDERS);
+        ILedger.Payment[] memory payments = new ILedger.Payment[](Parameters.MOST_HELD);
+        uint256 n = 0;
+        for (uint256 i = 0; i < numbers.length; ++i) {
+            if (bits >> i & 1 == 0) continue;
+            (address owner,,) = auditors.holder(numbers[i]);
+            payments[n++] = ILedger.Payment(owner, fee.toUint128());
+        }
+        // Cuts the array to what was filled.
+        assembly ("memory-safe") {
+            mstore(payments, n)
+        }
+        k.deposit -= (n * fee).toUint96();
+        ledger.move(subject.client, payments);
     }
 
     // ------------------------------------------------------------------ draws
@@ -331,10 +437,23 @@ contract Holders is IHolders {
         view
         returns (uint32[] memory)
     {
+        return _drawn(jobId, seq, round, Draw.HOLDER, subject, first, wanted);
+    }
+
+    /// @dev The same for who looks, with the second before that was called for as the line's.
+    function _drawn(
+        uint64 jobId,
+        uint32 seq,
+        uint64 round,
+        uint8 purpose,
+        Subject memory subject,
+        uint32 first,
+        uint256 wanted
+    ) private view returns (uint32[] memory) {
         uint32[] memory out = new uint32[](2);
         (out[0], out[1]) = (auditors.numberOf(subject.provider), auditors.numberOf(subject.client));
         bytes32 seed = Draw.seedOf(randomness.value(round), jobId, seq, 0);
-        return auditors.drawn(seed, Draw.HOLDER, first, wanted, out, subject.asOf.toUint40());
+        return auditors.drawn(seed, purpose, first, wanted, out, subject.asOf.toUint40());
     }
 
     /// @dev The owner of an auditor whose node key calls.
@@ -375,6 +494,11 @@ contract Holders is IHolders {
         return last + Parameters.INPUTS_AFTER;
     }
 
+    /// @dev Whether nobody can need the inputs of a job any more, because it is over. What it has made is kept all the same.
+    function _isJobOver(uint64 jobId, uint32 seq) private view returns (bool) {
+        return seq == Parameters.INPUTS && jobBook.job(jobId).state >= IJobBook.JobState.Done;
+    }
+
     /// @dev Whether a job gives out ranges, or could again.
     function _givesOut(IJobBook.Job memory job) private pure returns (bool) {
         return job.state == IJobBook.JobState.Open || job.state == IJobBook.JobState.Draining;
@@ -399,9 +523,14 @@ contract Holders is IHolders {
         return k.maxMib == 0 || k.deposit - k.reserved < _cost(k, k.maxMib);
     }
 
+    /// @dev The least fee of an audit, and what one who looks earns.
+    function _least() private view returns (uint256) {
+        return smallValue / Parameters.MIN_FEE_PART;
+    }
+
     /// @dev What a vote earns when it is signed for content of this size that is kept so long.
     function _feeFor(Keep memory k, uint256 mib, uint256 time) private view returns (uint256) {
-        return HoldRules.fee(smallValue / Parameters.MIN_FEE_PART, mib, k.perMib, k.perMibDay, time);
+        return HoldRules.fee(_least(), mib, k.perMib, k.perMibDay, time);
     }
 
     /// @dev The same for a range.
@@ -415,7 +544,7 @@ contract Holders is IHolders {
     }
 
     function _cost(Keep memory k, uint256 mib) private view returns (uint256) {
-        return Parameters.HOLDERS * _fee(k, mib);
+        return HoldRules.cost(_fee(k, mib), _least());
     }
 
     /// @dev The share of a provider's stake that so much is, billionths.

@@ -54,7 +54,7 @@ contract HoldInputsTest is HoldWorld {
         claim(id, 1, 40);
         // Longer than what the job makes: until no case can need them.
         eq(ask_(id, INPUTS).until, book.job(id).terms.deadline + 7 days, "until");
-        isMoney(id, DEPOSIT - 4 * fee, 0);
+        isMoney(id, DEPOSIT - 4 * fee, second(4, fee));
         eq(bench.room(audited(40), 1, Flags.AUDITED), audits.room(1), "other jobs have no inputs to be held");
     }
 
@@ -86,11 +86,11 @@ contract HoldInputsTest is HoldWorld {
 
     function test_aClientThatServesTooFewPaysThese() public {
         askInputs(id, SIZE);
-        isMoney(id, DEPOSIT, 15 * fee);
+        isMoney(id, DEPOSIT, cost(fee));
         begun(id, INPUTS);
         sign(id, INPUTS, 0, 3);
         nobodyMore(id, INPUTS);
-        isMoney(id, DEPOSIT - 3 * fee, 12 * fee);
+        isMoney(id, DEPOSIT - 3 * fee, cost(fee) - 3 * fee);
         // The same fee as before, though it is a little later.
         askInputs(id, SIZE);
         begun(id, INPUTS);
@@ -115,7 +115,7 @@ contract HoldInputsTest is HoldWorld {
         begun(id, INPUTS);
         sign(id, INPUTS, 0, 4);
         ok(holders.areInputsHeld(id), "held");
-        isMoney(id, DEPOSIT - 4 * fee, 0);
+        isMoney(id, DEPOSIT - 4 * fee, second(4, fee));
     }
 
     // ---------------------------------------------------------------- who, and for how much
@@ -130,7 +130,7 @@ contract HoldInputsTest is HoldWorld {
         vm.startPrank(CLIENT);
         vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, 0, 0));
         holders.ask(id, INPUTS, 0);
-        uint256 dear = 15 * uint256(inputsFee(id, 5_000));
+        uint256 dear = cost(inputsFee(id, 5_000));
         vm.expectRevert(abi.encodeWithSelector(IHolders.TooLittleFree.selector, DEPOSIT, dear));
         holders.ask(id, INPUTS, 5_000);
         // Twice the largest range.

@@ -36,6 +36,11 @@ contract HoldRulesTest is T {
         eq(Parameters.INPUTS, parameter("inputs"), "inputs");
         eq(Parameters.INPUTS_AFTER, parameter("inputsAfter"), "how long inputs are kept");
         eq(Draw.HOLDER, parameter("purpose"), "purpose");
+        eq(Draw.SPOT, parameter("spot"), "purpose of who looks");
+        eq(Parameters.MOST_HELD, parameter("mostHeld"), "most votes that are held");
+        eq(Parameters.SPOTTERS, parameter("spotters"), "who looks");
+        eq(Parameters.SPOT_TIME, parameter("spotTime"), "time to look");
+        eq(Parameters.SPOT_DUE, parameter("spotDue"), "time to call for that");
     }
 
     function test_feesAreThoseOfRust() public view {
@@ -50,7 +55,7 @@ contract HoldRulesTest is T {
         for (uint256 i = 0; i < fee.length; ++i) {
             uint256 got = HoldRules.fee(least[i], mib[i], perMib[i], perMibDay[i], keepSeconds[i]);
             eq(got, fee[i], "fee");
-            eq(Parameters.HOLDERS * got, cost[i], "cost");
+            eq(HoldRules.cost(got, least[i]), cost[i], "cost");
         }
     }
 
@@ -64,6 +69,16 @@ contract HoldRulesTest is T {
             uint256 got = HoldRules.openDraws(elapsed[i]);
             eq(got, open[i], "draws");
             ok(HoldRules.isMajority(votes[i], got) == (held[i] == 1), "majority");
+        }
+    }
+
+    function test_whoServesIsThoseOfRust() public view {
+        uint256[] memory seen = column("served", "seen");
+        uint256[] memory votes = column("served", "votes");
+        uint256[] memory bits = column("served", "bits");
+        ok(bits.length >= 20, "there are vectors");
+        for (uint256 i = 0; i < bits.length; ++i) {
+            eq(HoldRules.served(seen[i], votes[i]), bits[i], "served");
         }
     }
 

@@ -14,6 +14,21 @@ abstract contract HoldWorld is ReplicaWorld {
     /// @dev Half of 0.01 (the least fee), 30 x 0.02 and 30 x 7 x 0.01; and of 100 instead of 30.
     uint256 internal constant FEE = 1.355 ether;
     uint256 internal constant MAX_FEE = 4.505 ether;
+    /// @dev What one earns who looks whether holders serve.
+    uint256 internal constant LEAST = 0.01 ether;
+
+    /// @dev What is reserved for the holders of a job's inputs until they are looked at.
+    mapping(uint64 jobId => uint256) internal forInputs;
+
+    /// @dev What a content costs at most whose votes earn so much.
+    function cost(uint256 fee) internal pure returns (uint256) {
+        return 23 * fee + 7 * LEAST;
+    }
+
+    /// @dev What stays reserved of it when so many votes hold it.
+    function second(uint256 votes, uint256 fee) internal pure returns (uint256) {
+        return votes * fee + 7 * LEAST;
+    }
 
     function prices() internal pure returns (IHolders.Prices memory) {
         return IHolders.Prices({maxMib: 100, perMib: 0.02 ether, perMibDay: 0.01 ether, keepSeconds: 7 days});
@@ -29,14 +44,16 @@ abstract contract HoldWorld is ReplicaWorld {
         holders.fund(id, prices(), amount);
     }
 
-    /// @dev A kept job whose inputs are held, and which has such a deposit.
+    /// @dev A kept job whose inputs are held, and which has such a deposit for what it makes.
     function keptJob(uint32 range, uint96 deposit) internal returns (uint64 id) {
         return keptJobOf(keptTerms(range), 20_000 ether, deposit);
     }
 
     function keptJobOf(IJobBook.Terms memory t, uint128 funds, uint96 deposit) internal returns (uint64 id) {
         id = openJob(t, funds);
-        fund_(id, deposit + 4 * inputsFee(id, 1));
+        uint256 fee = inputsFee(id, 1);
+        forInputs[id] = second(4, fee);
+        fund_(id, uint96(deposit + 4 * fee + second(4, fee)));
         askInputs(id, 1);
         begun(id, INPUTS);
         sign(id, INPUTS, 0, 4);
@@ -95,6 +112,19 @@ abstract contract HoldWorld is ReplicaWorld {
         }
     }
 
+    /// @dev Auditors are called for to look who serves, and drawn.
+    function looks(uint64 id, uint32 seq) internal {
+        holders.check(id, seq);
+        passBlocks(3);
+        randomness.note(holders.spotOf(id, seq).round);
+    }
+
+    function spotted(uint64 id, uint32 seq, uint8 draw, uint16 seen) internal returns (uint32 number) {
+        number = holders.spotters(id, seq)[draw];
+        vm.prank(auditorNode(number));
+        holders.spot(id, seq, draw, seen);
+    }
+
     /// @dev Time passes until nobody may sign any more, and the ask ends.
     function nobodyMore(uint64 id, uint32 seq) internal {
         vm.warp(ask_(id, seq).from + 2 * Parameters.HOLD_TIME + 1);
@@ -113,9 +143,10 @@ abstract contract HoldWorld is ReplicaWorld {
         eq(uint256(ask_(id, seq).state), uint256(state), "state of the ask");
     }
 
+    /// @dev Of the deposit of a job whose inputs are held that is what is not reserved for them.
     function isMoney(uint64 id, uint256 deposit, uint256 reserved) internal view {
-        eq(keep(id).deposit, deposit, "deposit");
-        eq(keep(id).reserved, reserved, "reserved");
+        eq(keep(id).deposit, deposit + forInputs[id], "deposit");
+        eq(keep(id).reserved, reserved + forInputs[id], "reserved");
     }
 
     function lockedByHolders() internal view returns (uint256) {

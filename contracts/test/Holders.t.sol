@@ -33,7 +33,7 @@ contract HoldersTest is HoldWorld {
         ok(!settles(id, seq), "nobody has asked");
         asks(id, seq, MIB);
         stands(id, seq, IHolders.State.Asked);
-        isMoney(id, DEPOSIT, 15 * FEE);
+        isMoney(id, DEPOSIT, cost(FEE));
         ok(!settles(id, seq), "nobody is drawn");
         begun(id, seq);
         stands(id, seq, IHolders.State.Open);
@@ -53,7 +53,7 @@ contract HoldersTest is HoldWorld {
         for (uint256 n = 1; n <= 20; ++n) {
             eq(free(auditorOwner(n)), before[n], "each vote has its fee");
         }
-        isMoney(id, DEPOSIT - 4 * FEE, 0);
+        isMoney(id, DEPOSIT - 4 * FEE, second(4, FEE));
         ok(settles(id, seq), "paid");
         ok(book.range(id, seq).state == IJobBook.RangeState.Settled, "settled");
         wrongState(seq, IHolders.State.Held);
@@ -73,7 +73,7 @@ contract HoldersTest is HoldWorld {
         passSeconds(Parameters.HOLD_TIME - 1);
         signs(id, seq, 14);
         stands(id, seq, IHolders.State.Held);
-        isMoney(id, DEPOSIT - 8 * FEE, 0);
+        isMoney(id, DEPOSIT - 8 * FEE, second(8, FEE));
         ok(settles(id, seq), "paid");
     }
 
@@ -129,10 +129,10 @@ contract HoldersTest is HoldWorld {
         stands(id, seq, IHolders.State.Again);
         ok(!settles(id, seq) && !holders.mayPay(id, seq), "not paid");
         eq(uint256(book.range(id, seq).state), uint256(IJobBook.RangeState.Submitted), "nor rejected");
-        isMoney(id, DEPOSIT - 7 * FEE, 8 * FEE);
+        isMoney(id, DEPOSIT - 7 * FEE, cost(FEE) - 7 * FEE);
         opened(id, seq);
         eq(ask_(id, seq).asked, 2, "asked twice");
-        isMoney(id, DEPOSIT - 7 * FEE, 8 * FEE);
+        isMoney(id, DEPOSIT - 7 * FEE, cost(FEE) - 7 * FEE);
         (uint256 stake, uint256 mine) = (registry.provider(ownerOf(1)).stake, free(CLIENT));
         (uint256 burned, uint256 worth) = (free(ledger.BURN_ACCOUNT()), value(id, seq));
         nobodyMore(id, seq);
@@ -158,7 +158,7 @@ contract HoldersTest is HoldWorld {
         ok(ask_(id, seq).round != round && ask_(id, seq).bits == 0, "others are drawn");
         sign(id, seq, 0, 4);
         stands(id, seq, IHolders.State.Held);
-        isMoney(id, DEPOSIT - 7 * FEE, 0);
+        isMoney(id, DEPOSIT - 7 * FEE, second(4, FEE));
         ok(settles(id, seq), "paid");
     }
 
@@ -228,7 +228,7 @@ contract HoldersTest is HoldWorld {
 
     function test_whereNobodyCanBePaidForHoldingARangeIsPaidWithout() public {
         // For one ask of the largest size, or three of this one.
-        uint96 least = uint96(15 * MAX_FEE);
+        uint96 least = uint96(cost(MAX_FEE));
         id = keptJob(40, least);
         uint32 seq = ripe(id);
         uint32 other = ripe(id);
@@ -255,22 +255,22 @@ contract HoldersTest is HoldWorld {
         asks(id, seq, MIB);
         uint256 before = free(CLIENT);
         vm.prank(CLIENT);
-        eq(holders.close(id), DEPOSIT - 15 * FEE, "what is free");
-        eq(free(CLIENT) - before, DEPOSIT - 15 * FEE, "comes back");
-        isMoney(id, 15 * FEE, 15 * FEE);
+        eq(holders.close(id), DEPOSIT - cost(FEE), "what is free");
+        eq(free(CLIENT) - before, DEPOSIT - cost(FEE), "comes back");
+        isMoney(id, cost(FEE), cost(FEE));
         vm.prank(CLIENT);
         vm.expectRevert(abi.encodeWithSelector(IHolders.NothingFree.selector, id));
         holders.close(id);
         ok(holders.mayPay(id, other), "nothing is left");
         (uint32 next,,) = claim(id, 1, 40);
         ok(next > other, "work goes on");
-        fund_(id, uint96(15 * MAX_FEE));
+        fund_(id, uint96(cost(MAX_FEE)));
         ok(!holders.mayPay(id, other), "there is something again");
         begun(id, seq);
         sign(id, seq, 0, 4);
         vm.prank(CLIENT);
-        eq(holders.close(id), 15 * FEE - 4 * FEE + 15 * MAX_FEE, "the rest");
-        eq(lockedByHolders(), 0, "nothing is left");
+        eq(holders.close(id), 15 * FEE + cost(MAX_FEE), "the rest");
+        eq(lockedByHolders(), second(4, FEE) + forInputs[id], "nothing but what holders may still earn");
         address[2] memory others = [ownerOf(1), nodeOf(1)];
         for (uint256 i = 0; i < 2; ++i) {
             vm.prank(others[i]);
@@ -319,7 +319,7 @@ contract HoldersTest is HoldWorld {
             vm.expectRevert(IHolders.BadPrices.selector);
             holders.fund(id, bad[i], DEPOSIT);
         }
-        uint256 least = 15 * MAX_FEE;
+        uint256 least = cost(MAX_FEE);
         uint96[2] memory few = [uint96(0), uint96(least - 1)];
         for (uint256 i = 0; i < 2; ++i) {
             vm.prank(CLIENT);
@@ -334,9 +334,9 @@ contract HoldersTest is HoldWorld {
         holders.fund(id, bad[2], type(uint96).max);
         bad[0] = IHolders.Prices(1, 0, 0, 1);
         vm.prank(CLIENT);
-        holders.fund(id, bad[0], 15 * 0.005 ether);
+        holders.fund(id, bad[0], 0.185 ether);
         eq(holders.feeFor(id, 1), 0.005 ether, "half of the least fee");
-        eq(holders.costFor(id, 1), 15 * 0.005 ether, "of both asks");
+        eq(holders.costFor(id, 1), 0.185 ether, "of both asks, the second halves, and who looks");
     }
 
     function test_onlyTheClientOfAKeptJobFunds() public {
@@ -355,6 +355,7 @@ contract HoldersTest is HoldWorld {
         holders.fund(id, prices(), DEPOSIT);
         vm.prank(CLIENT);
         eq(holders.close(id), DEPOSIT, "what is left");
+        eq(lockedByHolders(), forInputs[id], "but for who holds its inputs");
     }
 
     function test_onlyAuditedJobsAreKept() public {
@@ -416,7 +417,7 @@ contract HoldersTest is HoldWorld {
         holders.ask(id, seq, 99);
         vm.prank(CLIENT);
         holders.ask(id, seq, 100);
-        isMoney(id, DEPOSIT, 15 * MAX_FEE);
+        isMoney(id, DEPOSIT, cost(MAX_FEE));
         begun(id, seq);
         nobodyMore(id, seq);
         vm.prank(nodeOf(1));
@@ -547,9 +548,9 @@ contract HoldersTest is HoldWorld {
     /// @dev Whatever happens, and in whatever order: a deposit is what was funded less fees less what came back, to
     /// the unit, and in the end nothing of it is reserved.
     function testFuzz_depositsAreFeesAndRefunds(uint256 luck) public {
-        id = keptJob(20, uint96(15 * MAX_FEE + 40 ether));
-        uint256 funded = 15 * MAX_FEE + 40 ether;
-        uint256 mine = free(CLIENT);
+        uint256 others = DEPOSIT + forInputs[id];
+        uint256 funded = cost(MAX_FEE) + 40 ether;
+        id = keptJob(20, uint96(funded));
         uint256 theirs = auditorsMoney();
         uint256 refunds = 0;
         uint32[3] memory seqs;
@@ -558,20 +559,20 @@ contract HoldersTest is HoldWorld {
         }
         // Audits are paid out of the purse when they are collected, and they are not.
         eq(auditorsMoney(), theirs, "nobody has collected");
-        mine = free(CLIENT);
+        uint256 mine = free(CLIENT);
         for (uint256 step = 0; step < 12; ++step) {
             luck = uint256(keccak256(abi.encode(luck)));
             does(seqs[luck % 3], luck >> 8);
             if (luck >> 128 & 7 == 0) refunds += closes();
-            isWhole(seqs);
+            isWhole(seqs, others);
         }
         for (uint256 i = 0; i < 3; ++i) {
-            ends(seqs[i]);
+            ends(seqs[i], luck >> 16 * i);
         }
-        isMoney(id, keep(id).deposit, 0);
+        isMoney(id, keep(id).deposit - forInputs[id], 0);
         refunds += closes();
         eq(funded, auditorsMoney() - theirs + refunds, "fees and refunds");
-        eq(lockedByHolders(), DEPOSIT, "only that of the other job");
+        eq(lockedByHolders(), others + forInputs[id], "the other job's, and what is for the inputs");
         ok(free(CLIENT) >= mine + refunds, "it has them");
     }
 
@@ -587,17 +588,19 @@ contract HoldersTest is HoldWorld {
         return holders.close(id);
     }
 
-    /// @dev What is locked is what is left, and what is reserved is what open asks may still cost.
-    function isWhole(uint32[3] memory seqs) internal view {
-        uint256 reserved = 0;
+    /// @dev What is locked is what is left, and what is reserved is what open asks, and who holds, may still cost.
+    function isWhole(uint32[3] memory seqs, uint256 others) internal view {
+        uint256 reserved = forInputs[id];
         for (uint256 i = 0; i < 3; ++i) {
             IHolders.Ask memory a = ask_(id, seqs[i]);
+            uint256 fee = holders.feeFor(id, a.mib);
+            if (a.state == IHolders.State.Held) reserved += second(a.votes, fee);
             if (a.state == IHolders.State.None || a.state >= IHolders.State.Held) continue;
-            reserved += (15 - a.spent - a.votes) * holders.feeFor(id, a.mib);
+            reserved += cost(fee) - (uint256(a.spent) + a.votes) * fee;
         }
         eq(keep(id).reserved, reserved, "reserved");
         ok(keep(id).reserved <= keep(id).deposit, "it is there");
-        eq(lockedByHolders(), uint256(DEPOSIT) + keep(id).deposit, "locked");
+        eq(lockedByHolders(), others + keep(id).deposit, "locked");
     }
 
     /// @dev Somebody does the next thing with an ask, or its range is over.
@@ -626,11 +629,27 @@ contract HoldersTest is HoldWorld {
         }
     }
 
-    function ends(uint32 seq) internal {
+    function ends(uint32 seq, uint256 luck) internal {
         if (book.range(id, seq).state == IJobBook.RangeState.Submitted) acknowledge(id, seq);
         IHolders.State state = ask_(id, seq).state;
         bool isOpen = state != IHolders.State.None && state < IHolders.State.Held;
         if (isOpen) holders.fail(id, seq);
+        if (state == IHolders.State.Held) spots(seq, luck);
+    }
+
+    /// @dev Some look at who holds a range, and see some of them.
+    function spots(uint32 seq, uint256 luck) internal {
+        IHolders.Ask memory a = ask_(id, seq);
+        if (vm.getBlockTimestamp() <= a.until) vm.warp(a.until + 1);
+        if (luck & 1 == 0 && vm.getBlockTimestamp() <= a.until + Parameters.SPOT_DUE) {
+            looks(id, seq);
+            for (uint8 i = 0; i < 7; ++i) {
+                if (luck >> i & 2 != 0) spotted(id, seq, i, uint16(luck >> 8) & a.bits);
+            }
+        }
+        if (holders.spotOf(id, seq).state == IHolders.SpotState.Over) return;
+        passSeconds(Parameters.SPOT_DUE + Parameters.SPOT_TIME + 1);
+        holders.conclude(id, seq);
     }
 
     function void(bool) internal pure {}

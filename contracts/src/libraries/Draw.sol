@@ -28,6 +28,8 @@ library Draw {
     uint8 internal constant REPLICA = 3;
     /// @notice Which auditors hold what a range has made.
     uint8 internal constant HOLDER = 4;
+    /// @notice Which auditors look whether they serve it.
+    uint8 internal constant SPOT = 5;
 
     /// @notice The seed of a stage of a range: 0 for its first audit, then one more with every escalation.
     function seedOf(bytes32 beacon, uint64 job, uint32 seq, uint8 stage) internal pure returns (bytes32) {

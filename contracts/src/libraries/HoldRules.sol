@@ -22,6 +22,24 @@ library HoldRules {
         return (least + mib * perMib + mib * perMibDay * keepSeconds / 1 days) / Parameters.HOLD_PARTS;
     }
 
+    /// @notice The most that a content costs whose votes earn so much: the first parts of both asks, the second parts of the one
+    /// that is held, and who looks whether it is served; base units.
+    /// @param fee_ what a vote earns when it is signed
+    /// @param least what one earns that looks: the least fee of an audit
+    function cost(uint256 fee_, uint256 least) internal pure returns (uint256) {
+        return (Parameters.HOLDERS + Parameters.MOST_HELD) * fee_ + Parameters.SPOTTERS * least;
+    }
+
+    /// @notice Which draws of holders have been seen to serve: by most of those who looked, if a majority of all did.
+    /// @param seen by how many each was seen, 4 bits a draw, draw 0 lowest
+    /// @param votes how many looked
+    function served(uint256 seen, uint256 votes) internal pure returns (uint256 bits) {
+        if (2 * votes <= Parameters.SPOTTERS) return 0;
+        for (uint256 i = 0; i < Parameters.HOLDERS; ++i) {
+            if (2 * (seen >> 4 * i & 15) > votes) bits |= 1 << i;
+        }
+    }
+
     /// @notice How many draws may sign so many seconds after the first may; 0: none any more.
     function openDraws(uint256 elapsed) internal pure returns (uint256) {
         if (elapsed <= Parameters.HOLD_TIME) return Parameters.FIRST_HOLDERS;

@@ -146,9 +146,17 @@ library Parameters {
     /// @notice What a provider loses whose range nobody could hold, billionths of the range's value: what a claimed range costs that is
     /// not handed in (JobBook.BOND_BPS).
     uint256 internal constant NOT_HELD = ONE / 10;
-    /// @notice Of a holder's fee one of so many parts is paid when it signs. The other one is for when it is seen to serve (decision 0018,
-    /// step 8), and nothing is spent on it before.
+    /// @notice Of a holder's fee one of so many parts is paid when it signs, and the other one when it is seen to serve in the end.
     uint256 internal constant HOLD_PARTS = 2;
+    /// @notice Most votes of an ask that is held: a majority of all. For so many the second part is reserved.
+    uint256 internal constant MOST_HELD = HOLDERS / 2 + 1;
+    /// @notice Draws of auditors that look whether holders serve: as many as are asked first to hold.
+    uint256 internal constant SPOTTERS = FIRST_HOLDERS;
+    /// @notice For them to fetch a piece of 16 KiB from every holder and to say what they have seen, seconds.
+    uint256 internal constant SPOT_TIME = 2 hours;
+    /// @notice For anybody to call for them when the time of holders is over, seconds: holders do, who want the second part. Later nobody
+    /// need have anything any more.
+    uint256 internal constant SPOT_DUE = 1 days;
     /// @notice Longest time for which a range is kept, seconds: as long as a job lasts.
     uint256 internal constant MAX_KEEP = 366 days;
     /// @notice What stands for a job's inputs where a range is named otherwise. No job has so many ranges.

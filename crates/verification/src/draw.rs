@@ -43,6 +43,8 @@ pub enum Purpose {
     Replica = 3,
     /// Which auditors hold what a range has made.
     Holder = 4,
+    /// Which auditors look whether they serve it.
+    Spot = 5,
 }
 
 /// Where all draws of one stage of one range come from.

@@ -9,7 +9,12 @@
 //! ```text
 //! fee  = (least fee + mib x per_mib + mib x per_mib_day x keep_seconds / 86400) / 2, each division rounded down
 //! cost = 15 x fee: a first ask that fails has at most 7 votes, a second one needs at most 8
+//!      + 8 x fee: the second halves of those votes, for whoever is seen to serve in the end
+//!      + 7 x least fee: for those who look
 //! ```
+//!
+//! When the time is over for which they keep it, [`SPOTTERS`] draws ([`Purpose::Spot`], on the line of the second before they
+//! are called for) fetch a piece from every holder each, and say who serves ([`served`]).
 //!
 //! The inputs of a job are held in the same way, as of the second before they are asked for and without its client:
 //! before that nobody works on it. They are kept until [`INPUTS_AFTER_S`] after its deadline.
@@ -32,6 +37,14 @@ pub const FIRST_HOLDERS: usize = 7;
 pub const HOLDERS: usize = 15;
 /// Asks for one range.
 pub const ASKS: u8 = 2;
+/// Most votes of an ask that is held: a majority of all.
+pub const MOST_HELD: usize = HOLDERS / 2 + 1;
+/// Draws of auditors that look whether holders serve.
+pub const SPOTTERS: usize = FIRST_HOLDERS;
+/// For them to fetch a piece from every holder and to say what they have seen, seconds.
+pub const SPOT_TIME_S: u64 = 7_200;
+/// For anybody to call for them when the time of holders is over, seconds.
+pub const SPOT_DUE_S: u64 = 86_400;
 /// What a provider loses whose range nobody could hold, of the range's value.
 pub const NOT_HELD: Share = Share(ONE.0 / 10);
 /// Longest time for which a range is kept, seconds.
@@ -49,7 +62,7 @@ pub const MIN_KEEP_S: u32 = 3_600;
 /// as much as the job says, whatever the range has made, and who has no room for that does not sign.
 pub const MOST_MIB: u32 = 4 << 10;
 
-/// Of a fee one of so many parts is paid when it is signed for.
+/// Of a fee one of so many parts is paid when it is signed for, the other one when it is seen to be served.
 const PARTS: u8 = 2;
 /// What a MiB must pay at least, as a part (1/x) of the least fee of an audit: to fetch it, and to keep it for a day. The
 /// contract asks for none of this. Who holds and who provides does: the one is not paid for its line and its disk
@@ -94,7 +107,7 @@ impl Prices {
             && (MIN_KEEP_S..=MAX_KEEP_S).contains(&self.keep_seconds)
     }
 
-    /// What a vote earns when it is signed for so much content, base units; what fits no 128 bits counts as the most that does.
+    /// What a vote earns when it is signed for so much content, and once more when it is seen to serve, base units; what fits no 128 bits counts as the most that does.
     ///
     /// `least`: least fee of an audit, base units.
     pub fn fee(&self, least: u128, mib: u32) -> u128 {
@@ -106,7 +119,7 @@ impl Prices {
         u128::try_from(whole / U256::from(PARTS)).unwrap_or(u128::MAX)
     }
 
-    /// The most that both asks for inputs cost together, base units.
+    /// The most that inputs cost, base units.
     ///
     /// `least`: least fee of an audit, base units; `mib`: their size; `left`: seconds up to the job's deadline, at most
     /// [`MAX_KEEP_S`].
@@ -114,9 +127,10 @@ impl Prices {
         Self { keep_seconds: left.saturating_add(INPUTS_AFTER_S), ..*self }.cost(least, mib)
     }
 
-    /// The most that both asks for so much content cost together, base units.
+    /// The most that so much content costs, base units: both asks, the second halves, and who looks.
     pub fn cost(&self, least: u128, mib: u32) -> u128 {
-        self.fee(least, mib).saturating_mul(HOLDERS as u128)
+        let fees = self.fee(least, mib).saturating_mul((HOLDERS + MOST_HELD) as u128);
+        fees.saturating_add(least.saturating_mul(SPOTTERS as u128))
     }
 }
 
@@ -134,6 +148,17 @@ pub const fn open_draws(elapsed: u64) -> usize {
 /// Whether so many votes of so many are enough: 4 of 7, 8 of 15.
 pub const fn is_majority(votes: usize, open: usize) -> bool {
     open != 0 && votes > open / 2
+}
+
+/// Which draws of holders have been seen to serve, draw 0 lowest: by most of those who looked, if a majority of all did.
+///
+/// `seen`: by how many each was seen, 4 bits a draw, draw 0 lowest; `votes`: how many looked.
+pub fn served(seen: u64, votes: usize) -> u16 {
+    if !is_majority(votes, SPOTTERS) {
+        return 0;
+    }
+    let by = |draw: u32| usize::try_from(seen >> (4 * draw) & 15).unwrap_or(0);
+    (0..15).filter(|draw| is_majority(by(*draw), votes)).fold(0, |bits, draw| bits | 1 << draw)
 }
 
 /// Whom the draws of an ask name, as places in `line`; the same one may be named again. Empty when nobody is left.
@@ -211,7 +236,7 @@ mod tests {
     fn a_vote_earns_half_of_its_fee_when_it_is_signed() {
         // 10 + 30 x 20 + 30 x 10 x 7 = 2,710.
         assert_eq!(PRICES.fee(10, 30), 1_355);
-        assert_eq!(PRICES.cost(10, 30), 15 * 1_355);
+        assert_eq!(PRICES.cost(10, 30), 23 * 1_355 + 7 * 10);
         assert_eq!(Prices { keep_seconds: 1, ..PRICES }.fee(0, 1), 10, "a second is worth nothing");
         let dear = Prices { per_mib: u128::MAX, ..PRICES };
         assert_eq!(dear.cost(0, u32::MAX), u128::MAX, "more than anybody has");
@@ -234,6 +259,17 @@ mod tests {
         assert!(!is_majority(3, 7) && is_majority(4, 7));
         assert!(!is_majority(7, 15) && is_majority(8, 15));
         assert!(!is_majority(0, 0) && !is_majority(9, 0), "nobody can sign any more");
+    }
+
+    #[test]
+    fn who_is_seen_by_most_of_enough_serves() {
+        assert_eq!((MOST_HELD, SPOTTERS), (8, 7));
+        assert_eq!(served(0x7307, 7), 0b1001, "7 and 7 of 7, not 3");
+        assert_eq!(served(0x4, 7), 1);
+        assert_eq!(served(0x2_0000, 4), 0, "two of four");
+        assert_eq!(served(0x3_0000, 4), 1 << 4);
+        assert_eq!(served(u64::MAX, 3), 0, "too few have looked");
+        assert_eq!(served(0, 7), 0);
     }
 
     /// The figures of decision 0018.
@@ -308,7 +344,7 @@ mod tests {
         spec.inputs[0].source = InputSource::Blob(file(2, u64::MAX));
         assert_eq!(inputs_mib(&spec), None);
         // 10 + 30 x 20 + 30 x 10 x (3 + 7) = 3,610.
-        assert_eq!(PRICES.inputs_cost(10, 30, 3 * DAY_S), 15 * 1_805);
+        assert_eq!(PRICES.inputs_cost(10, 30, 3 * DAY_S), 23 * 1_805 + 7 * 10);
         assert_eq!(INPUTS_AFTER_S, 7 * DAY_S);
     }
 

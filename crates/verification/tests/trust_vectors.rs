@@ -240,6 +240,19 @@ fn kept() -> Value {
             ]);
         }
     }
+    let mut served = Table::default();
+    for votes in 0..=holding::SPOTTERS {
+        for n in 0..4_u64 {
+            // By how many each draw was seen: no more than have looked, and all different things.
+            let by = |draw: u64| (draw * 5 + n * 3) % (votes as u64 + 1);
+            let seen = (0..15).fold(0_u64, |seen, draw| seen | by(draw) << (4 * draw));
+            served.row(&[
+                ("seen", seen.to_string()),
+                ("votes", votes.to_string()),
+                ("bits", holding::served(seen, votes).to_string()),
+            ]);
+        }
+    }
     json!({
         "parameters": {
             "holdTime": holding::HOLD_TIME_S.to_string(),
@@ -251,7 +264,13 @@ fn kept() -> Value {
             "inputs": holding::INPUTS.to_string(),
             "inputsAfter": holding::INPUTS_AFTER_S.to_string(),
             "purpose": (Purpose::Holder as u8).to_string(),
+            "spot": (Purpose::Spot as u8).to_string(),
+            "mostHeld": holding::MOST_HELD.to_string(),
+            "spotters": holding::SPOTTERS.to_string(),
+            "spotTime": holding::SPOT_TIME_S.to_string(),
+            "spotDue": holding::SPOT_DUE_S.to_string(),
         },
+        "served": served.json(),
         "fees": fees.json(),
         "majorities": majorities.json(),
     })
