@@ -14,7 +14,7 @@ pub mod state;
 pub use bindings::{
     AuditDesk, Auditors, Audits, Bench, Holders, JobBook, JobDesk, JobView, Ledger, ReduceSum,
     Registry, Replicas, SoloRandomness, Tabs, WGrain, Waiting,
-    holders::IHolders::{Ask as HoldAsk, Keep, Prices as HoldPrices},
+    holders::IHolders::{Ask as HoldAsk, Keep, Prices as HoldPrices, Spot},
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},
     tabs::ITabs::Line as TabLine,
@@ -24,5 +24,5 @@ pub use consent::consent_digest;
 pub use deployment::{Addresses, DeployParams, Step, plan};
 pub use state::{
     AuditOutcome, AuditState, EntryState, HoldState, JobState, RangeState, Refusal, ReplicaOutcome,
-    ReplicaState, SeatState, TermsField,
+    ReplicaState, SeatState, SpotState, TermsField,
 };

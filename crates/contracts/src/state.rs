@@ -292,6 +292,18 @@ on_chain_enum! {
     }
 }
 
+on_chain_enum! {
+    /// `IHolders.SpotState`: where looking at the holders of a content stands, when their time is over.
+    SpotState, "state of a look at holders" {
+        /// Nobody has called for auditors that look.
+        None = 0 => "not looked at",
+        /// Auditors are drawn, and look who serves.
+        Asked = 1 => "being looked at",
+        /// Who was seen to serve is paid; nobody need keep it any more.
+        Over = 2 => "looked at",
+    }
+}
+
 impl HoldState {
     /// Whether something of the deposit is reserved for the ask.
     pub fn is_open(self) -> bool {
@@ -321,6 +333,7 @@ mod tests {
             assert_eq!(ReplicaOutcome::try_from(value).is_ok(), value <= 4);
             assert_eq!(EntryState::try_from(value).is_ok(), value <= 2);
             assert_eq!(HoldState::try_from(value).is_ok(), value <= 6);
+            assert_eq!(SpotState::try_from(value).is_ok(), value <= 2);
         }
     }
 }
