@@ -84,7 +84,7 @@ contract HoldSpotsTest is HoldWorld {
         timeOver();
         looks(id, seq);
         uint256[21] memory due = money();
-        uint16[4] memory seen = [0x4d, 0x0d, 0x05, 0x04];
+        uint16[4] memory seen = [uint16(0x4d), 0x0d, 0x05, 0x04];
         for (uint8 i = 0; i < 4; ++i) {
             due[spotted(id, seq, i, seen[i])] += LEAST;
         }
