@@ -27,14 +27,16 @@ use crate::{
 
 /// The document that describes the paths.
 const OPENAPI: &str = include_str!("../openapi.json");
-/// Longest time for a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
+/// Longest time for a body, from its head to its last byte.
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What answers requests.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) counter: Counter,
     pub(crate) body_bytes: usize,
+    /// How long one request's body may take.
+    pub(crate) body_time: Duration,
     /// Questions at the same time; their bodies are in memory.
     pub(crate) questions: Arc<Semaphore>,
     /// Those of one owner's keys, or of one key without an owner.
@@ -113,7 +115,7 @@ async fn route(service: &Arc<Service>, request: Request<Incoming>) -> Result<Rep
 
 async fn operate(service: &Service, request: Request<Incoming>) -> Result<Reply, ApiError> {
     let (path, method) = (request.uri().path().to_owned(), request.method().clone());
-    let body = read(request, admin::MAX_BODY).await?;
+    let body = read(request, admin::MAX_BODY, service.body_time).await?;
     admin::answer(&service.counter.books, &service.settling, &method, &path, &body).await
 }
 
@@ -128,7 +130,12 @@ pub(crate) fn key_of(service: &Service, request: &Request<Incoming>) -> Result<K
     if service.counter.books.knows(&id) { Ok(id) } else { Err(ApiError::no_key()) }
 }
 
-pub(crate) async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, ApiError> {
+/// A request's body of at most `most` bytes, all of which come within `time`, however they are spread over it.
+pub(crate) async fn read(
+    request: Request<Incoming>,
+    most: usize,
+    time: Duration,
+) -> Result<Bytes, ApiError> {
     let too_large = || {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         let text = format!("The body may have {most} bytes.");
@@ -139,7 +146,7 @@ pub(crate) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
     if length.is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIME, Limited::new(request.into_body(), most).collect()).await {
+    match tokio::time::timeout(time, Limited::new(request.into_body(), most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(ApiError::invalid("The body could not be read.")),

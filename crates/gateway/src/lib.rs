@@ -216,6 +216,7 @@ impl Gateway {
                 tokens_max: limits.answer_tokens_max,
             },
             body_bytes: limits.body_bytes_max,
+            body_time: handle::BODY_TIME,
             questions: Arc::new(Semaphore::new(
                 limits.questions_max.clamp(1, Semaphore::MAX_PERMITS),
             )),

@@ -73,7 +73,7 @@ pub(crate) async fn question(
     request: Request<Incoming>,
 ) -> Result<Reply, ApiError> {
     let place = enter(service, &request)?;
-    let body = read(request, service.body_bytes).await?;
+    let body = read(request, service.body_bytes, service.body_time).await?;
     let fresh = nonce();
     let seed = u64::from_le_bytes(fresh.first_chunk().copied().unwrap_or_default()) >> 1;
     let wanted = request::read(kind, &body, seed)?;
@@ -97,7 +97,7 @@ pub(crate) async fn embeddings(
     request: Request<Incoming>,
 ) -> Result<Reply, ApiError> {
     let place = enter(service, &request)?;
-    let body = read(request, service.body_bytes).await?;
+    let body = read(request, service.body_bytes, service.body_time).await?;
     let (wanted, format) = embed::read(&body)?;
     drop(body);
     let asked = asked(service, place, wanted)?;

@@ -41,10 +41,22 @@ async fn open_before(scene: Scene, connections: usize, idle: Duration) -> Open {
 
 /// With so many questions of one key at the same time.
 async fn open_for(scene: Scene, connections: usize, idle: Duration, each: u32) -> Open {
+    open_taking(scene, connections, idle, each, BODY_TIME).await
+}
+
+/// With bodies that may take so long.
+async fn open_taking(
+    scene: Scene,
+    connections: usize,
+    idle: Duration,
+    each: u32,
+    body_time: Duration,
+) -> Open {
     let scope = Scope::new("test");
     let service = Arc::new(Service {
         counter: scene.counter.clone(),
         body_bytes: 1 << 20,
+        body_time,
         questions: Arc::new(Semaphore::new(256)),
         questions_each: each,
         answer_time: 2 * SOON,
@@ -103,21 +115,31 @@ impl Open {
 
     /// Asks and reads the status alone.
     async fn ask_and_see(&self, question: &Value) -> (TcpStream, u16) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
         let question = question.to_string();
-        let request = format!(
-            "POST /v1/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
-             content-length: {}\r\n\r\n{question}",
-            self.scene.secret,
-            question.len()
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).await.unwrap();
-        let status = std::str::from_utf8(&status).unwrap().strip_prefix("HTTP/1.1 ").unwrap();
-        let status = status.parse().unwrap();
+        let mut stream = self.begin("/v1/completions", question.len(), &question).await;
+        let status = status_of(&mut stream).await;
         (stream, status)
     }
+
+    /// Begins a question whose body has so many bytes; these are sent.
+    async fn begin(&self, path: &str, length: usize, sent: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-length: {length}\r\n\r\n{sent}",
+            self.scene.secret
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+}
+
+/// The status of an answer of which nothing was read yet.
+async fn status_of(stream: &mut TcpStream) -> u16 {
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    let status = std::str::from_utf8(&status).unwrap().strip_prefix("HTTP/1.1 ").unwrap();
+    status.parse().unwrap()
 }
 
 fn question(most: u32, seed: u64) -> Value {
@@ -265,16 +287,38 @@ async fn names_come_in_every_spelling_and_poor_keys_are_refused_before_their_que
     assert_eq!(open.send("GET", "/admin/keys", Value::Null).await.0, 404);
     let books = &open.scene.counter.books;
     books.set_budget(&books.keys()[0].0, Amount(0)).await.unwrap();
-    let mut stream = TcpStream::connect(open.address).await.unwrap();
-    let head = format!(
-        "POST /v1/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
-         content-length: 1000\r\n\r\n",
-        open.scene.secret
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await.unwrap();
-    assert_eq!(&status, b"HTTP/1.1 429");
+    let mut stream = open.begin("/v1/completions", 1000, "").await;
+    assert_eq!(status_of(&mut stream).await, 429);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sends_a_body_too_slowly_is_told_so_and_its_place_is_free_again() {
+    let text = question(9, 1).to_string();
+    let (half, rest) = text.split_at(text.len() / 2);
+    // One question at a time: the second would be told that there is no place if the first still had it.
+    let (soon, one) = (Duration::from_millis(300), 1);
+    let hasty = open_taking(scene(&[Does::Well]).await, 9, SOON, one, soon).await;
+    let books = &hasty.scene.counter.books;
+    let key = books.keys().remove(0).0;
+    for path in ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"] {
+        let mut stream = hasty.begin(path, text.len(), half).await;
+        let mut told = String::new();
+        // Nothing follows on a connection whose body was not read to its end.
+        tokio::time::timeout(SOON, stream.read_to_string(&mut told)).await.unwrap().unwrap();
+        assert!(told.starts_with("HTTP/1.1 408 "), "{path}: {told}");
+        assert!(told.ends_with('}') && told.contains("The body took too long"), "{path}: {told}");
+        assert!(books.visit(&key, one).is_ok(), "{path}: its place is free again");
+    }
+    assert_eq!(hasty.scene.counter.measures.refused.value(), 3);
+    assert_eq!(hasty.scene.spent_and_held(), (0, 0));
+
+    // Where there is time enough, the same two halves are a question.
+    let patient = open_taking(scene(&[Does::Well]).await, 9, SOON, one, 10 * SOON).await;
+    let mut stream = patient.begin("/v1/completions", text.len(), half).await;
+    let requests = &patient.scene.counter.measures.requests;
+    eventually("it has begun", || requests.value() == 1).await;
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    assert_eq!(status_of(&mut stream).await, 200);
 }
 
 /// Both inputs of these tests.
