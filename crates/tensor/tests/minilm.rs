@@ -1,5 +1,6 @@
 //! A published encoder: all-MiniLM-L6-v2 as `cargo xtask models` fetches it, against what Hugging Face's tokenizer and
-//! single precision make of it (`minilm.py`). `TILTH_MODELS` names the folder, as it does in `cargo xtask test`.
+//! single precision make of it (`minilm.py`). `TILTH_MODELS` names the folder, as it does in `cargo xtask test`; where it
+//! does not, `TILTH_REQUIRE_MODELS` makes that a failure.
 #![cfg(feature = "text")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
@@ -47,7 +48,9 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn embeddings_are_the_reference_s() {
     let Some(models) = std::env::var_os("TILTH_MODELS").map(PathBuf::from) else {
-        eprintln!("SKIPPED: TILTH_MODELS does not name a folder made by `cargo xtask models`");
+        let why = "TILTH_MODELS does not name a folder made by `cargo xtask models`";
+        assert!(std::env::var_os("TILTH_REQUIRE_MODELS").is_none(), "{why}");
+        eprintln!("SKIPPED: {why}");
         return;
     };
     let reference = std::fs::read(models.join("minilm-reference.json"))

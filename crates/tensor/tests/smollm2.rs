@@ -38,11 +38,13 @@ struct Sampled {
     tokens: Vec<u32>,
 }
 
-/// The folder with the model; `None`, said aloud, where there is none.
+/// The folder with the model; `None`, said aloud, where there is none. `TILTH_REQUIRE_MODELS` makes that a failure.
 fn models() -> Option<PathBuf> {
     let models = std::env::var_os("TILTH_MODELS").map(PathBuf::from);
     if models.is_none() {
-        eprintln!("SKIPPED: TILTH_MODELS does not name a folder made by `cargo xtask models`");
+        let why = "TILTH_MODELS does not name a folder made by `cargo xtask models`";
+        assert!(std::env::var_os("TILTH_REQUIRE_MODELS").is_none(), "{why}");
+        eprintln!("SKIPPED: {why}");
     }
     models
 }

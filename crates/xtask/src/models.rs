@@ -47,6 +47,8 @@ const PACKAGES: &[&str] = &["numpy==2.4.6", "tokenizers==0.23.3", "safetensors==
 
 /// Where the tests look for them; the folder is made by `cargo xtask models`.
 const VARIABLE: &str = "TILTH_MODELS";
+/// Where it is set, tests that do not find them fail instead of passing over them.
+const REQUIRED: &str = "TILTH_REQUIRE_MODELS";
 
 /// Fetches what is missing; returns the folder.
 pub fn fetch() -> anyhow::Result<PathBuf> {
@@ -122,7 +124,7 @@ pub fn run_models() -> anyhow::Result<()> {
 
 /// The environment in which the tests of published models skip nothing; nothing, said aloud, where the models cannot be
 /// fetched. Files that are there and are not what was published are a failure.
-pub fn for_tests() -> anyhow::Result<Option<(&'static str, String)>> {
+pub fn for_tests() -> anyhow::Result<Option<[(&'static str, String); 2]>> {
     step("published models");
     let folder = target_dir().join("models");
     if let Err(error) = download(&folder).and_then(|()| reference_python(&folder)) {
@@ -135,7 +137,7 @@ pub fn for_tests() -> anyhow::Result<Option<(&'static str, String)>> {
         return Ok(None);
     }
     let folder = prepare()?;
-    Ok(Some((VARIABLE, folder.display().to_string())))
+    Ok(Some([(VARIABLE, folder.display().to_string()), (REQUIRED, "1".to_owned())]))
 }
 
 /// Python with these packages, in a folder of its own; returns the interpreter.

@@ -40,7 +40,7 @@ pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
     args.extend(WORKSPACE);
     args.extend(TESTED);
     args.extend(nextest.iter().map(String::as_str));
-    let published = published.as_ref().map(|(variable, folder)| (*variable, folder.as_str()));
+    let published = published.iter().flatten().map(|(variable, value)| (*variable, value.as_str()));
     let env: Vec<(&str, &str)> = required.into_iter().flatten().chain(published).collect();
     run_in(&root(), "cargo", &args, &env)
 }
