@@ -2,7 +2,9 @@
 //! serving it. Everything else about them is anybody's, or the holders' (`auditor::holder`).
 //!
 //! The size is that of the range's journal, which stays until the range is paid or rejected: what holders may fetch at most
-//! they are told before they fetch anything.
+//! they are told before they fetch anything. If the journal is lost it is that of what was published, as long as all
+//! of that is in the content store: of what is not nobody could fetch anything, and asks that nobody can meet cost a
+//! tenth of the range's value.
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     journal::{Extent, Journal, JournalError},
+    published::{self, PublishedError},
     shop::Shop,
 };
 
@@ -37,6 +40,8 @@ enum SizeError {
     Huge,
     #[error("reading its journal was interrupted")]
     Interrupted,
+    #[error(transparent)]
+    Published(#[from] PublishedError),
 }
 
 /// Asks for holders of this provider's ranges.
@@ -45,8 +50,8 @@ pub(crate) struct Asker {
     pub(crate) shop: Arc<Shop>,
 }
 
-impl Hand for Asker {
-    async fn size(&self, range: RangeId, part: Part) -> Option<u32> {
+impl Asker {
+    async fn size_by_journal(&self, range: RangeId, part: Part) -> Result<u32, SizeError> {
         let path = self.shop.folder.journal(range);
         let read = tokio::task::spawn_blocking(move || {
             let journal = Journal::read(&path)?.ok_or(SizeError::Lost)?;
@@ -56,12 +61,37 @@ impl Hand for Asker {
             }
             size_of(range, part, &journal.complete().ok_or(SizeError::Lost)?)
         });
-        match read.await.unwrap_or(Err(SizeError::Interrupted)) {
-            Ok(mib) => Some(mib),
-            Err(error) => {
+        read.await.unwrap_or(Err(SizeError::Interrupted))
+    }
+
+    async fn size_by_content(&self, range: RangeId, part: Part) -> Result<u32, SizeError> {
+        let leaves = published::leaves(&self.shop, range, part).await?;
+        published::look_for_outputs(&self.shop.blobs, &leaves).await?;
+        mib_of(bytes_of(&leaves)).ok_or(SizeError::Huge)
+    }
+}
+
+impl Hand for Asker {
+    async fn size(&self, range: RangeId, part: Part) -> Option<u32> {
+        let journal = match self.size_by_journal(range, part).await {
+            Ok(mib) => return Some(mib),
+            Err(error) => error,
+        };
+        match Box::pin(self.size_by_content(range, part)).await {
+            Ok(mib) => {
+                warn!(
+                    %range,
+                    detail = %journal,
+                    advice = "nothing is to be done for this range; check the disk, and put the provider's folder back from a copy if more is lost",
+                    "the size of a range is that of what was published, for its journal does not say it"
+                );
+                Some(mib)
+            }
+            Err(content) => {
                 error!(
                     %range,
-                    detail = %error,
+                    detail = %journal,
+                    %content,
                     advice = "put the provider's folder back from a copy, or start the provider in the folder in which it has worked; until then only the client can have the range paid",
                     "holders cannot be asked for, because the size of a range is not known"
                 );

@@ -5,7 +5,7 @@
 //! `agent` (the loop), `chain` (moves), `fetch` and `compile` (getting jobs ready), `slot` and `hand`
 //! (running ranges in workers), [`journal`] and `store` (results), `enroll` (registration and stake),
 //! `openings` (the provider's part in audits of its ranges), `mates` and `line` (that in replicated ranges), `holding` (that in kept ones),
-//! `kept` (what proves its ranges), `guards` (whose its results are until then), `role` (what all roles here share), `bookmark` and `folder` (what is remembered), `capability` and [`challenge`] (what the machine is worth, and
+//! `kept` (what proves its ranges), `published` (what does where that is lost), `guards` (whose its results are until then), `role` (what all roles here share), `bookmark` and `folder` (what is remembered), `capability` and [`challenge`] (what the machine is worth, and
 //! showing it to whoever asks).
 //!
 //! [`auditor`] is another role with the same workshop: it re-executes samples of what providers submit. It lives here and
@@ -47,6 +47,7 @@ mod mates;
 mod news;
 mod openings;
 mod provider;
+mod published;
 mod recheck;
 mod role;
 mod room;

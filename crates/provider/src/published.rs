@@ -1,0 +1,156 @@
+//! What was published of a range of ours, for when its journal is lost: its manifest lies in the content store, and
+//! has all its leaves. The hash under which it is found, and the root by which it is believed, were handed in.
+
+use alloy::{
+    rpc::types::{Filter, Log},
+    sol_types::SolEvent,
+};
+use alloy_primitives::{B256, U256};
+use tilth_blobs::{Blobs, BlobsError};
+use tilth_client::{ChainError, holding::Part};
+use tilth_contracts::JobBook;
+use tilth_protocol::{ContentHash, Leaf, RangeId, RangeManifest, TaskIndex};
+use tilth_verification::MerkleSum;
+
+use crate::{chain::Chain, shop::Shop};
+
+/// Why what was published of a range does not help.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishedError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error("the chain does not say that it was handed in")]
+    Unheard,
+    #[error(transparent)]
+    Content(#[from] BlobsError),
+    #[error("the content is not what was handed in")]
+    Other,
+    #[error("the output of task {0} is not here")]
+    Missing(TaskIndex),
+    #[error("reading it was interrupted")]
+    Interrupted,
+}
+
+/// The leaves of a range as they were handed in, in the order of its tree. Reads the chain from its beginning.
+pub(crate) async fn leaves(
+    shop: &Shop,
+    range: RangeId,
+    part: Part,
+) -> Result<Vec<Leaf>, PublishedError> {
+    let content = content_of(&shop.chain, range, part.root).await?;
+    read(&shop.blobs, content.ok_or(PublishedError::Unheard)?, range, part).await
+}
+
+/// Whether others can fetch all outputs of these leaves from here.
+pub(crate) async fn look_for_outputs(blobs: &Blobs, leaves: &[Leaf]) -> Result<(), PublishedError> {
+    for leaf in leaves {
+        let Some(hash) = leaf.blob() else { continue };
+        if blobs.size(hash).await? != Some(leaf.size) {
+            return Err(PublishedError::Missing(leaf.index));
+        }
+    }
+    Ok(())
+}
+
+/// Under which hash the content of a range was handed in with this root.
+async fn content_of(
+    chain: &Chain,
+    range: RangeId,
+    root: B256,
+) -> Result<Option<ContentHash>, ChainError> {
+    if root.is_zero() {
+        // Nothing was handed in, as far as the chain has said.
+        return Ok(None);
+    }
+    let filter = Filter::new()
+        .address(chain.link.addresses().job_book)
+        .event_signature(JobBook::RangeSubmitted::SIGNATURE_HASH)
+        .topic1(U256::from(range.job.0))
+        .topic2(U256::from(range.seq));
+    let logs = chain.link.scan(&filter, chain.first_block).await?;
+    let content = |log: &Log| {
+        let event = JobBook::RangeSubmitted::decode_log(&log.inner).ok()?.data;
+        (event.root == root).then_some(ContentHash(event.contentHash.0))
+    };
+    Ok(logs.iter().rev().find_map(content))
+}
+
+/// The leaves of a range whose content is in the store.
+async fn read(
+    blobs: &Blobs,
+    content: ContentHash,
+    range: RangeId,
+    part: Part,
+) -> Result<Vec<Leaf>, PublishedError> {
+    // One more for the prepare phase, which not every job has; that none is missing, the root says.
+    let most = part.count.saturating_add(1);
+    let parts = blobs.read_sequence(content, most.saturating_add(1)).await?;
+    let first = *parts.first().ok_or(PublishedError::Other)?;
+    let bytes = blobs.read(first, RangeManifest::max_bytes(most) as u64).await?;
+    let checked = tokio::task::spawn_blocking(move || check(&bytes, parts.get(1..)?, range, part));
+    checked.await.map_err(|_| PublishedError::Interrupted)?.ok_or(PublishedError::Other)
+}
+
+/// The leaves of a manifest, if it is the one that was handed in with these outputs: a manifest that a client would not
+/// take is no use to holders either.
+fn check(bytes: &[u8], outputs: &[ContentHash], range: RangeId, part: Part) -> Option<Vec<Leaf>> {
+    let manifest = RangeManifest::from_bytes(bytes, part.count.saturating_add(1)).ok()?;
+    let root = MerkleSum::build(range.job, &manifest.leaves).ok()?.root().hash;
+    let is_it = (manifest.range, manifest.from, root) == (range, part.from, part.root);
+    let has_outputs = manifest.blobs().eq(outputs.iter().copied());
+    (is_it && has_outputs).then_some(manifest.leaves)
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_blobs::Tag;
+    use tilth_protocol::{JobId, Status};
+
+    use super::*;
+
+    const RANGE: RangeId = RangeId { job: JobId(3), seq: 1 };
+
+    #[tokio::test]
+    async fn what_was_published_is_read_from_the_store_and_what_is_missing_there_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let bind = "127.0.0.1:0".parse().unwrap();
+        let blobs = Blobs::spawn(tilth_blobs::Config::new(dir.path(), [7; 32], bind)).await;
+        let blobs = blobs.unwrap();
+        let outputs = [vec![1; 90], vec![4; 50]];
+        let made = [
+            Leaf::finished(8, &outputs[0], 9),
+            Leaf::failed(9, Status::Trap, 10),
+            Leaf::finished(10, &[2; 20], 3),
+            Leaf::finished(11, &outputs[1], 1),
+        ];
+        let root = MerkleSum::build(RANGE.job, &made).unwrap().root().hash;
+        let part = Part { from: 8, count: 4, root };
+        let manifest = RangeManifest { range: RANGE, from: 8, leaves: made.to_vec() };
+        let tag = Tag::range(RANGE.job, RANGE.seq);
+        let first = blobs.put(manifest.to_bytes(), &tag).await.unwrap().hash;
+        let parts: Vec<_> = [first].into_iter().chain(manifest.blobs()).collect();
+        let content = blobs.put_sequence(&parts, &tag).await.unwrap();
+        blobs.put(outputs[0].clone(), &tag).await.unwrap();
+
+        assert_eq!(read(&blobs, content, RANGE, part).await.unwrap(), made);
+        let missing = look_for_outputs(&blobs, &made).await;
+        assert!(matches!(missing, Err(PublishedError::Missing(11))), "{missing:?}");
+        blobs.put(outputs[1].clone(), &tag).await.unwrap();
+        look_for_outputs(&blobs, &made).await.unwrap();
+
+        for (range, part) in [
+            (RangeId { seq: 2, ..RANGE }, part),
+            (RANGE, Part { from: 7, ..part }),
+            (RANGE, Part { root: B256::ZERO, ..part }),
+        ] {
+            let other = read(&blobs, content, range, part).await;
+            assert!(matches!(other, Err(PublishedError::Other)), "{range} {part:?}: {other:?}");
+        }
+        let fewer = blobs.put_sequence(&parts[..2], &tag).await.unwrap();
+        let other = read(&blobs, fewer, RANGE, part).await;
+        assert!(matches!(other, Err(PublishedError::Other)), "without an output: {other:?}");
+        let lost = read(&blobs, ContentHash([9; 32]), RANGE, part).await;
+        let is_lost = matches!(lost, Err(PublishedError::Content(BlobsError::NotHere { .. })));
+        assert!(is_lost, "{lost:?}");
+    }
+}
