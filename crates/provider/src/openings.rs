@@ -1,13 +1,16 @@
 //! The provider's part in audits of its ranges: it says at which positions the drawn leaves are, and opens
 //! them once the auditors have committed. Everything it needs is in the range's journal, which stays until
-//! the range is paid or rejected, and some time longer, for the verdict may be in a block that will not count.
+//! the range is paid or rejected, and some time longer, for the verdict may be in a block that will not count. If the
+//! journal is lost, what was published of the range has the same leaves.
 
 use std::sync::Arc;
 
 use alloy::sol_types::SolCall;
+use alloy_primitives::B256;
 use tilth_client::{
     Account, ChainError,
     audit::{Effect, Event, Hand, View, look},
+    holding,
     mates::Part,
 };
 use tilth_contracts::{
@@ -26,6 +29,7 @@ use tracing::{debug, error, info, warn};
 use crate::{
     guards,
     kept::{self, ASK_THE_NODE, KeptError},
+    published,
     role::spawn,
     shop::Shop,
 };
@@ -66,6 +70,17 @@ pub(crate) struct Openings {
 struct Submitted {
     leaves: Vec<Leaf>,
     tree: MerkleSum,
+}
+
+impl Submitted {
+    /// By its leaves, if they are those that were submitted. Takes a microsecond per leaf.
+    fn of(leaves: Vec<Leaf>, range: RangeId, root: B256) -> Result<Self, OpeningError> {
+        let tree = MerkleSum::build(range.job, &leaves).map_err(|_| OpeningError::OtherRoot)?;
+        if tree.root().hash != root {
+            return Err(OpeningError::OtherRoot);
+        }
+        Ok(Self { leaves, tree })
+    }
 }
 
 impl Hand for Openings {
@@ -182,15 +197,28 @@ impl Openings {
         let path = self.shop.folder.journal(range);
         let part = Part { from: claimed.from, count: claimed.count };
         let read = tokio::task::spawn_blocking(move || {
-            let leaves = kept::leaves(&path, range, part)?;
-            let tree = MerkleSum::build(range.job, &leaves).map_err(|_| OpeningError::OtherRoot)?;
-            Ok::<_, OpeningError>(Submitted { leaves, tree })
+            Submitted::of(kept::leaves(&path, range, part)?, range, claimed.root)
         });
-        let submitted = read.await.map_err(|_| KeptError::Interrupted)??;
-        if submitted.tree.root().hash != claimed.root {
-            return Err(OpeningError::OtherRoot);
+        let lost = match read.await.map_err(|_| KeptError::Interrupted)? {
+            Ok(submitted) => return Ok(submitted),
+            Err(lost) => lost,
+        };
+        let Part { from, count } = part;
+        let part = holding::Part { from, count, root: claimed.root };
+        match Box::pin(published::leaves(&self.shop, range, part)).await {
+            Ok(leaves) => {
+                warn!(
+                    %range,
+                    detail = %lost,
+                    "drawn leaves are shown by what was published of their range"
+                );
+                Submitted::of(leaves, range, claimed.root)
+            }
+            Err(error) => {
+                debug!(%range, %error, "what was published of a range cannot be used");
+                Err(lost)
+            }
         }
-        Ok(submitted)
     }
 }
 
@@ -242,7 +270,6 @@ fn opened(
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::B256;
     use tilth_contracts::AuditOutcome;
     use tilth_protocol::{JobId, Status};
     use tilth_verification::arithmetic::Share;
@@ -300,8 +327,13 @@ mod tests {
         let range = RangeId { job: JobId(3), seq: 1 };
         let leaves: Vec<_> =
             (0..37).map(|i| Leaf::failed(i, Status::Trap, u64::from(i % 5))).collect();
-        let tree = MerkleSum::build(range.job, &leaves).unwrap();
-        let submitted = Submitted { leaves, tree };
+        let root = MerkleSum::build(range.job, &leaves).unwrap().root().hash;
+        let all = &leaves[..];
+        for (others, root) in [(&all[1..], root), (&all[..0], root), (all, B256::ZERO)] {
+            let other = Submitted::of(others.to_vec(), range, root);
+            assert!(matches!(other, Err(OpeningError::OtherRoot)), "not what was submitted");
+        }
+        let submitted = Submitted::of(leaves, range, root).unwrap();
         for n in 0..50 {
             let seed = Seed::new(B256::repeat_byte(n), range, 0);
             let positions = positions(&submitted.tree, 37, seed).unwrap();
