@@ -9,6 +9,9 @@
 mod case;
 #[cfg(test)]
 mod checks;
+#[cfg(test)]
+mod contract;
+mod due;
 mod keeper;
 mod machine;
 #[cfg(test)]

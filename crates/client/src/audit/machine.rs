@@ -34,7 +34,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tilth_protocol::RangeId;
 
 use super::{
-    case::{Act, BEACON_PAUSE, Case, REACH, stands},
+    case::{Case, stands},
+    due::{Act, BEACON_PAUSE, REACH},
     words::{Effect, Event, Millis, Party, Rules, Standing},
 };
 

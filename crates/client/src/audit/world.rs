@@ -1,14 +1,13 @@
-//! A model of the contract and of the other parties, for tests of the machine.
+//! A model of the world around the machine, for its tests: the chain, the disk and the other parties.
 
 use alloy::primitives::B256;
-use tilth_contracts::{AuditOutcome, AuditState, SeatState};
+use tilth_contracts::AuditState;
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::arithmetic::{ONE, Share};
 
 use super::{
     checks::answer_to,
+    contract::Chain,
     machine::Machine,
-    view::View,
     words::{Effect, Event, FINAL, Millis, Party, Question, Rules, Sealed, Standing},
 };
 
@@ -25,36 +24,6 @@ const BLOCK: Millis = 1_000;
 
 pub(super) fn range(seq: u32) -> RangeId {
     RangeId { job: JobId(1), seq }
-}
-
-/// One case as the contract has it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chain {
-    pub(super) state: AuditState,
-    pub(super) seat: SeatState,
-    /// The auditor's seat, if it has one.
-    pub(super) number: Option<u8>,
-    pub(super) round: u64,
-    /// Whether it is about a leaf in which two providers differ; it will be found that the provider is right.
-    pub(super) dispute: bool,
-    /// When the dispute was closed that was in its place before.
-    judged_at: Option<Millis>,
-    deadline: Millis,
-    /// The beacon's value; another one after a reorganisation.
-    pub(super) beacon: Option<B256>,
-    /// Where the provider says that the drawn leaves are.
-    pub(super) positions: [u32; 8],
-    pub(super) lapses: u8,
-    /// Whether nothing that is done about its beacon has an effect.
-    pub(super) stuck: bool,
-    /// How often its provider is audited.
-    pub(super) rate: Share,
-    pub(super) block: u64,
-    /// Whether its range is settled.
-    pub(super) paid: bool,
-    sealed: Option<Sealed>,
-    /// When it was closed.
-    closed_at: Option<Millis>,
 }
 
 pub(super) struct World {
@@ -78,29 +47,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(party: Party, cases: usize) -> Self {
-        let case = Chain {
-            state: AuditState::Submitted,
-            seat: SeatState::Drawn,
-            number: Some(SEAT),
-            round: ROUND,
-            dispute: false,
-            judged_at: None,
-            deadline: 0,
-            beacon: None,
-            positions: [0; 8],
-            lapses: 0,
-            stuck: false,
-            rate: Share::new(ONE.0),
-            block: 10,
-            paid: false,
-            sealed: None,
-            closed_at: None,
-        };
         Self {
             machine: Machine::new(rules(party)),
             party,
             now: START,
-            cases: vec![case; cases],
+            cases: vec![Chain::submitted(); cases],
             under_way: Vec::new(),
             caught_up: false,
             seals: vec![Vec::new(); cases],
@@ -137,42 +88,8 @@ impl World {
     }
 
     /// Whether a case is closed for so long that nothing takes that back.
-    fn is_final(&self, seq: usize) -> bool {
+    pub(super) fn is_final(&self, seq: usize) -> bool {
         self.cases[seq].closed_at.is_some_and(|at| self.now >= at + FINAL)
-    }
-
-    /// Others move a case on.
-    pub(super) fn move_on(&mut self, seq: usize) {
-        let case = &mut self.cases[seq];
-        case.block += 1;
-        let provider = matches!(self.party, Party::Provider(_));
-        let auditor = matches!(self.party, Party::Auditor(_));
-        let next = match case.state {
-            AuditState::Submitted if case.beacon.is_none() => {
-                case.beacon = Some(value(case.round));
-                return;
-            }
-            AuditState::Submitted if case.dispute => AuditState::Committing,
-            AuditState::Submitted => AuditState::Naming,
-            AuditState::Naming if !provider => AuditState::Committing,
-            AuditState::Committing if !auditor => case.after_commitments(),
-            AuditState::Opening if !provider => AuditState::Revealing,
-            AuditState::Revealing if !auditor => AuditState::Closed,
-            AuditState::Closed if case.dispute => return self.renew(seq),
-            _ => return,
-        };
-        self.enter(seq, next);
-    }
-
-    /// A dispute is concluded: the range's own case takes its place, and nothing is left of the old one.
-    pub(super) fn renew(&mut self, seq: usize) {
-        let case = &mut self.cases[seq];
-        case.judged_at = case.closed_at;
-        (case.round, case.number) = (LATER.0, Some(LATER.1));
-        (case.dispute, case.beacon, case.lapses, case.positions) = (false, None, 0, [0; 8]);
-        (case.seat, case.sealed) = (SeatState::Drawn, None);
-        (self.named[seq], self.opened[seq], self.forgotten[seq]) = (false, false, false);
-        self.enter(seq, AuditState::Submitted);
     }
 
     /// What the logs of a case say that is not over.
@@ -190,34 +107,6 @@ impl World {
             self.tell(Event::Due { range: at(seq), provider: 5, round: ROUND });
             self.tell(Event::Seated { range: at(seq), auditor: 4, seat: SEAT });
             self.tell(Event::Closed { range: at(seq) });
-        }
-    }
-
-    /// The blocks since the submission are gone; others say something else. What was said in them does not count any more.
-    pub(super) fn reorganise(&mut self, seq: usize) {
-        if self.is_final(seq) {
-            return;
-        }
-        (self.named[seq], self.opened[seq]) = (false, false);
-        let now = self.now;
-        let case = &mut self.cases[seq];
-        // So may be those of the dispute before it.
-        if case.judged_at.take_if(|at| now < *at + FINAL).is_some() {
-            (case.dispute, case.round, case.number) = (true, ROUND, Some(SEAT));
-            case.beacon = Some(value(ROUND));
-        }
-        let beacon = case.beacon.map(|beacon| B256::from(beacon.0.map(|byte| byte ^ 1)));
-        (case.beacon, case.seat, case.sealed) = (beacon, SeatState::Drawn, None);
-        self.enter(seq, AuditState::Submitted);
-    }
-
-    pub(super) fn enter(&mut self, seq: usize, state: AuditState) {
-        let case = &mut self.cases[seq];
-        (case.state, case.deadline) = (state, self.now + 2 * HOUR);
-        case.closed_at = (state == AuditState::Closed).then_some(self.now);
-        if state == AuditState::Committing {
-            let beacon = u32::from(case.beacon.unwrap_or_default()[0]);
-            case.positions = std::array::from_fn(|i| beacon + u32::try_from(seq + i).unwrap());
         }
     }
 
@@ -254,70 +143,6 @@ impl World {
             }
         };
         self.tell(event);
-    }
-
-    pub(super) fn carry_out(&mut self, seq: usize, case: Chain, effect: &Effect) {
-        match (effect, case.state) {
-            (Effect::Poke { .. } | Effect::Draw { .. }, _) if case.stuck => {}
-            (Effect::Poke { .. }, _) => {
-                self.cases[seq].beacon.get_or_insert(value(case.round));
-            }
-            (Effect::Draw { .. }, AuditState::Submitted) if case.beacon.is_some() => {
-                let dispute = case.dispute;
-                let next = if dispute { AuditState::Committing } else { AuditState::Naming };
-                self.enter(seq, next);
-            }
-            (Effect::Name { .. }, AuditState::Naming) => {
-                self.named[seq] = true;
-                self.enter(seq, AuditState::Committing);
-            }
-            (Effect::Open { positions, .. }, AuditState::Opening)
-                if *positions == case.positions =>
-            {
-                self.opened[seq] = true;
-                self.enter(seq, AuditState::Revealing);
-            }
-            (Effect::Commit { sealed, seat, .. }, AuditState::Committing) => {
-                assert_eq!(case.seat, SeatState::Drawn);
-                let asked = Question { beacon: case.beacon.unwrap(), positions: case.positions };
-                if sealed.question != asked {
-                    // Whoever sends it looks once more before: this was decided on before a reorganisation.
-                    return;
-                }
-                assert_eq!(case.number, Some(*seat), "another's seat");
-                (self.cases[seq].seat, self.cases[seq].sealed) =
-                    (SeatState::Committed, Some(*sealed));
-                self.enter(seq, case.after_commitments());
-            }
-            (Effect::Reveal { sealed, seat, .. }, AuditState::Revealing) => {
-                assert_eq!(case.sealed, Some(*sealed), "revealed something else");
-                assert_eq!(case.number, Some(*seat), "another's seat");
-                self.cases[seq].seat = SeatState::Revealed;
-                self.enter(seq, AuditState::Closed);
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn view(&self, seq: usize, seat: Option<u8>) -> View {
-        let case = self.cases[seq];
-        let over = case.state == AuditState::Closed;
-        View {
-            state: case.state,
-            outcome: if over { AuditOutcome::Upheld } else { AuditOutcome::Open },
-            deadline: case.deadline,
-            round: case.round,
-            rate: case.rate,
-            disputed: case.dispute,
-            positions: case.positions,
-            seat: seat.and(case.number).map(|number| (number, case.seat)),
-            beacon: case.beacon,
-            lapses: case.lapses,
-            block: case.block,
-            now: self.now,
-            next: self.now.saturating_add_signed(self.wrong_clock),
-            range_over: case.paid,
-        }
     }
 
     /// Puts on disk what answers the case as it is.
@@ -386,13 +211,6 @@ impl World {
             self.now = self.machine.next_wake().unwrap_or(self.now + BLOCK);
             self.tell(Event::Tick);
         }
-    }
-}
-
-impl Chain {
-    /// Nothing is opened in a dispute: its leaf is shown already.
-    fn after_commitments(&self) -> AuditState {
-        if self.dispute { AuditState::Revealing } else { AuditState::Opening }
     }
 }
 
