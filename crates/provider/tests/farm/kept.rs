@@ -185,6 +185,33 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     stop(holders).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_has_lost_its_journal_answers_by_what_it_has_published() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let clock = Clock::manual(now.as_secs());
+    let world = World::start_at(clock.clone()).await;
+    let client = world.client().await;
+    let holders = auditors(&world, LEAST).await;
+    // Whoever is drawn is so from a line as of the second before.
+    assert!(clock.advance(2));
+    let provider = world.provider(2, 1).expect("up");
+    let agreed = client.submit(&world, &order("2h")).await;
+    let account = client.jobs.account().clone();
+    let link = account.link().clone();
+    let range = RangeId { job: agreed.job, seq: 0 };
+    wait("it is handed in", async || state_of(&link, range).await == RangeState::Submitted).await;
+    let journal = provider.dir.join(format!("jobs/{}/ranges/0.journal", range.job));
+    provider.kill();
+    std::fs::remove_file(&journal).unwrap();
+    let _provider = world.provider(2, 1).expect("up");
+    // The drawn leaves are shown, if they were not before. Nobody follows the job: it is the provider that asks.
+    wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
+    pass(&clock, &account, 7_300).await;
+    wait("it is held", async || is_in(&link, range, HoldState::Held).await).await;
+    assert!(!journal.exists(), "it was not run again");
+    stop(holders).await;
+}
+
 async fn stakes(world: &World) -> Vec<u128> {
     let link = world.account(1).link().clone();
     let mut stakes = Vec::new();
