@@ -160,33 +160,49 @@ impl Whom {
     }
 }
 
-/// Gets a job ready without asking whether there is work in it. Inputs that nobody else has are asked of those who have
-/// signed that they hold them.
+/// Gets a job ready without asking whether there is work in it. The inputs of a kept job are asked of those who have signed that
+/// they hold them, too: by auditors first, for the client may be the one whose range is checked, and may serve them so slowly
+/// that their time is over; by whoever is to work for it only where its client serves them no longer.
 pub(crate) async fn get_ready(shop: &Shop, job: JobId, whom: Whom) -> Result<(), FetchError> {
     let opening = shop.opening(job).ok_or(FetchError::Unknown)?;
     let is_new = matches!(whom, Whom::Provider { holds: false });
-    let (answers_for_it, mut holders) = whom.known();
-    holders.extend(Contact::from_bytes(&opening.contact));
-    if holders.is_empty() {
-        return Err(FetchError::Contact);
-    }
+    let holders_first = opening.kept && !matches!(whom, Whom::Provider { .. });
+    let (answers_for_it, mut known) = whom.known();
+    known.extend(Contact::from_bytes(&opening.contact));
     let cares = Cares { is_new, answers_for_it };
-    let first = Box::pin(ready_from(shop, job, &opening, cares, &holders)).await;
-    let error = match first {
-        Err(FetchError::Blobs(error)) if opening.kept => error,
-        done => return done,
-    };
-    debug!(%job, %error, "asking those who hold the inputs of a job");
+    let mut tried = None;
+    for of_holders in [holders_first, !holders_first] {
+        let sources = match (of_holders, opening.kept) {
+            (false, _) => known.clone(),
+            (true, true) => sworn(shop, job).await,
+            (true, false) => Vec::new(),
+        };
+        if sources.is_empty() {
+            continue;
+        }
+        match Box::pin(ready_from(shop, job, &opening, cares, &sources)).await {
+            Err(FetchError::Blobs(error)) => {
+                debug!(%job, %error, of_holders, "the files of a job are not to be had here");
+                tried = Some(error);
+            }
+            done => return done,
+        }
+    }
+    Err(tried.map_or(FetchError::Contact, FetchError::Blobs))
+}
+
+/// Who has signed that it holds the inputs of a job, beginning with another one for everybody who asks: they share the work, and one that
+/// is slow is not the first for all.
+async fn sworn(shop: &Shop, job: JobId) -> Vec<Contact> {
     let link = &shop.chain.link;
     let found = holders_of(link, shop.chain.first_block, RangeId::inputs(job)).await;
-    let found = found.unwrap_or_else(|error| {
+    let mut found = found.unwrap_or_else(|error| {
         debug!(%job, %error, "who holds the inputs of a job is not known");
         Vec::new()
     });
-    if found.is_empty() {
-        return Err(error.into());
-    }
-    Box::pin(ready_from(shop, job, &opening, cares, &found)).await
+    let first = usize::from(shop.chain.node.address()[0]) % found.len().max(1);
+    found.rotate_left(first);
+    found
 }
 
 /// What somebody who gets a job ready looks at first.
