@@ -8,7 +8,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +17,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    run::{root, run_in, step},
+    run::{root, run_in, step, target_dir},
     setup::node_packages,
 };
 
@@ -66,12 +67,36 @@ pub fn forge() -> anyhow::Result<String> {
     Ok(path.to_string_lossy().into_owned())
 }
 
+/// Has forge write below the folder of cargo's outputs, by links in `contracts`: where that is kept for another checkout,
+/// contracts that stay the same are not compiled again. Folders that are there already stay what they are. Nobody else writes there
+/// until the returned file is dropped.
+pub fn outputs(contracts: &Path) -> anyhow::Result<File> {
+    let kept = target_dir().join("forge");
+    fs::create_dir_all(&kept).with_context(|| kept.display().to_string())?;
+    let lock = File::create(kept.join("lock"))?;
+    lock.lock()?;
+    for name in ["out", "cache"] {
+        let (link, place) = (contracts.join(name), kept.join(name));
+        fs::create_dir_all(&place)?;
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        if !link.exists() {
+            symlink(&place, &link).with_context(|| link.display().to_string())?;
+        }
+    }
+    Ok(lock)
+}
+
 /// Builds, then writes the artifacts, or with `check` compares them with the committed ones.
 pub fn run(check: bool) -> anyhow::Result<()> {
     step("contracts: artifacts");
     let dir = root().join("contracts");
     node_packages(&dir)?;
-    run_in(&dir, &forge()?, &["build", "--force", "src"], &[])?;
+    let _outputs = outputs(&dir)?;
+    // What is committed is made from nothing; what is only compared may come from what an earlier run has made of the same sources.
+    let build: &[&str] = if check { &["build", "src"] } else { &["build", "--force", "src"] };
+    run_in(&dir, &forge()?, build, &[])?;
     let artifacts = dir.join("artifacts");
     fs::create_dir_all(&artifacts)?;
     let mut files = BTreeMap::new();

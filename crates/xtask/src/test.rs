@@ -60,6 +60,7 @@ pub fn contracts() -> anyhow::Result<()> {
     artifacts::run(true)?;
     let dir = root().join("contracts");
     let forge = artifacts::forge()?;
+    let _outputs = artifacts::outputs(&dir)?;
     for args in [&["fmt", "--check"][..], &["test"][..]] {
         run_in(&dir, &forge, args, &[])?;
     }

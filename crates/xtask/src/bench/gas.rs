@@ -13,6 +13,7 @@ const PER_ITEM_PEER: f64 = 139_880.0;
 
 pub fn run(report: &mut Report) -> anyhow::Result<()> {
     let dir = run::root().join("contracts");
+    let _outputs = artifacts::outputs(&dir)?;
     run::run_in(&dir, &artifacts::forge()?, &["test", "--match-path", "test/Gas*"], &[])?;
     let snapshots = dir.join("snapshots");
     let mut gas: BTreeMap<String, f64> = BTreeMap::new();
