@@ -28,6 +28,8 @@ mod said;
 #[cfg(test)]
 mod scenarios;
 mod served;
+#[cfg(test)]
+mod spots;
 mod spotting;
 #[cfg(test)]
 mod stories;

@@ -51,6 +51,19 @@ pub(super) fn asked_for(world: &mut World, minutes: usize) -> Vec<Effect> {
     all
 }
 
+/// Everything works and time passes, until something is so.
+pub(super) fn pass(world: &mut World, until: impl Fn(&World) -> bool) {
+    for _ in 0..1_000 {
+        if until(world) {
+            return;
+        }
+        world.now = world.machine.next_wake().expect("it waits for nothing");
+        world.tell(Event::Tick);
+        world.work_off();
+    }
+    panic!("it does not come to that: {:?}", world.cases);
+}
+
 fn asks(world: &mut World, minutes: usize, what: fn(&Effect) -> bool) -> bool {
     asked_for(world, minutes).iter().any(what)
 }
@@ -233,11 +246,7 @@ fn what_is_signed_for_is_kept_until_its_time_is_over() {
     world.introduce();
     world.work_off();
     assert_eq!(world.kept[0], Some(until + DUE + 2 * HOUR), "somebody may look for it until then");
-    while !world.forgotten[0] {
-        world.now = world.machine.next_wake().unwrap();
-        world.tell(Event::Tick);
-        world.work_off();
-    }
+    pass(&mut world, |world| world.forgotten[0]);
     // The beacon is lost by now, so nobody has looked.
     let spot = world.cases[0].spot;
     assert_eq!((spot.state, spot.bits), (SpotState::Over, 0));

@@ -116,7 +116,8 @@ impl Case {
             // Of a lost one nobody is drawn.
             return (!view.is_beacon_lost()).then(|| self.await_block(rules, range, view, now));
         };
-        let from = NOTE_AFTER.saturating_add(rules.rank(range, view.round, view.state) % NOTE_AFTER);
+        let from =
+            NOTE_AFTER.saturating_add(rules.rank(range, view.round, view.state) % NOTE_AFTER);
         let is_time = view.block > view.round.saturating_add(from);
         if view.has_signed() && is_time && self.is_fading(view) {
             self.noted = Some(view.round);

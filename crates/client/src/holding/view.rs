@@ -100,8 +100,7 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
     let round = of_spot.unwrap_or(ask.round);
     // Who holds it is known, and who looks not before they are called for.
     let is_awaited = state != HoldState::Held || of_spot.is_some();
-    let (beacon, lapses) =
-        if is_awaited { beacon_of(link, round).await? } else { (B256::ZERO, 0) };
+    let (beacon, lapses) = if is_awaited { beacon_of(link, round).await? } else { (B256::ZERO, 0) };
     let named = Holders::namedCall { jobId: job, seq };
     let named = match party {
         Party::Auditor(_) => link.read(at.holders, named).await?,

@@ -81,6 +81,8 @@ pub(super) struct World {
     /// What was last said of each to people, and up to when it was said to be kept.
     pub(super) shown: Vec<Option<Standing>>,
     pub(super) kept: Vec<Option<Millis>>,
+    /// Hours in which nothing was done.
+    pub(super) rested: u64,
     /// How far our clock is ahead of the chain's, milliseconds.
     pub(super) wrong_clock: Millis,
 }
@@ -121,6 +123,7 @@ impl World {
             forgotten: vec![false; cases],
             shown: vec![None; cases],
             kept: vec![None; cases],
+            rested: 0,
             wrong_clock: 0,
         }
     }
