@@ -20,6 +20,8 @@ mod found;
 mod heard;
 mod inputs;
 mod keeper;
+#[cfg(test)]
+mod lives;
 mod machine;
 mod moves;
 #[cfg(test)]
