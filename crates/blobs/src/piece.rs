@@ -1,4 +1,4 @@
-//! One piece of a blob from one holder, to see whether it has it. Nothing is stored.
+//! What one holder serves, to look at: one piece of a blob, or a small blob. Nothing is stored.
 
 use std::time::Instant;
 
@@ -6,17 +6,18 @@ use bao_tree::io::BaoContentItem;
 use bytes::Bytes;
 use iroh::endpoint::Connection;
 use iroh_blobs::{
+    Hash,
     get::fsm::{self, BlobContentNext, ConnectedNext},
     protocol::{ChunkRanges, ChunkRangesExt, GetRequest},
 };
-use tilth_protocol::{Contact, ContentRef};
+use tilth_protocol::{Contact, ContentHash, ContentRef};
 use tracing::warn;
 
 use crate::{
     Blobs, BlobsError,
     local::{iroh_hash, named},
     pace::Pace,
-    transfer::{TransferError, decode_error, header_error},
+    transfer::{Allowed, TransferError, decode_error, header_error},
 };
 
 /// Bytes of a piece; the last one of a blob may be shorter. It is what is checked against a blob's hash by itself, so
@@ -28,12 +29,12 @@ impl Blobs {
     /// that is here already is looked at.
     ///
     /// `piece`: 0 up to, and without, `blob.size` in pieces of [`PIECE_BYTES`], rounded up. At most a piece and its proof
-    /// (64 bytes for each doubling of the blob's pieces) are read. One attempt, which ends at `deadline`; a holder that has
-    /// sent wrong bytes before is asked, too.
+    /// (64 bytes for each doubling of the blob's pieces) are read. One attempt, which ends at `deadline`; a holder that
+    /// has sent wrong bytes before is asked, too.
     ///
     /// # Errors
-    /// [`BlobsError::Unavailable`]: there is no such piece, or the holder was not reached, is too slow, does not have it or
-    /// sent something else; [`BlobsError::TooLarge`]: it says that the blob has another size.
+    /// [`BlobsError::Unavailable`]: there is no such piece, or the holder was not reached, is too slow, does not have it
+    /// or sent something else; [`BlobsError::TooLarge`]: it says that the blob has another size.
     pub async fn get_piece(
         &self,
         blob: ContentRef,
@@ -41,28 +42,57 @@ impl Blobs {
         holder: &Contact,
         deadline: Instant,
     ) -> Result<Bytes, BlobsError> {
-        let failed = |last: String| BlobsError::Unavailable { hash: blob.hash, holders: 1, last };
         let Some(length) = length(blob, piece) else {
-            return Err(failed(format!("there is no piece {piece} of it")));
+            return Err(not_had(blob.hash, format!("there is no piece {piece} of it")));
         };
+        let (hash, allowed) = (blob.hash, Allowed::Exactly(blob.size));
+        let bytes = self.look_at(hash, range(piece), allowed, holder, deadline).await?;
+        if bytes.len() as u64 == length { Ok(bytes) } else { Err(not_had(hash, NOT_THERE.into())) }
+    }
+
+    /// Fetches a whole blob from one holder into memory, and checks it against its hash. It is not stored, and nothing
+    /// that is here already is looked at. One attempt, which ends at `deadline`.
+    ///
+    /// `max_bytes`: the largest blob that is taken.
+    ///
+    /// # Errors
+    /// [`BlobsError::Unavailable`]: the holder was not reached, is too slow, does not have it or sent something else;
+    /// [`BlobsError::TooLarge`]: it says that the blob is larger.
+    pub async fn peek(
+        &self,
+        hash: ContentHash,
+        max_bytes: u64,
+        holder: &Contact,
+        deadline: Instant,
+    ) -> Result<Bytes, BlobsError> {
+        let allowed = Allowed::UpTo(max_bytes);
+        self.look_at(hash, ChunkRanges::all(), allowed, holder, deadline).await
+    }
+
+    async fn look_at(
+        &self,
+        hash: ContentHash,
+        ranges: ChunkRanges,
+        allowed: Allowed,
+        holder: &Contact,
+        deadline: Instant,
+    ) -> Result<Bytes, BlobsError> {
         let asked = async {
             let connection = self.dialer().connect(holder).await.map_err(TransferError::Broken)?;
-            receive(connection, blob, piece, self.download()).await
+            receive(connection, hash, ranges, allowed, self.download()).await
         };
         let Ok(got) = tokio::time::timeout_at(deadline.into(), asked).await else {
-            return Err(failed("it did not come in time".to_owned()));
+            return Err(not_had(hash, "it did not come in time".to_owned()));
         };
         match got {
-            Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
-            Ok(_) | Err(TransferError::Missing) => {
-                Err(failed("the holder does not have it".to_owned()))
-            }
+            Ok(bytes) => Ok(bytes),
+            Err(TransferError::Missing) => Err(not_had(hash, NOT_THERE.to_owned())),
             Err(TransferError::Lied(text)) => {
-                warn!(hash = %blob.hash, "a holder sent a wrong piece: {text}");
+                warn!(%hash, "a holder that was looked at sent wrong bytes: {text}");
                 self.liars().remember(holder.endpoint, Instant::now());
-                Err(failed(format!("wrong bytes: {text}")))
+                Err(not_had(hash, format!("wrong bytes: {text}")))
             }
-            Err(TransferError::Broken(text)) => Err(failed(text)),
+            Err(TransferError::Broken(text)) => Err(not_had(hash, text)),
             Err(TransferError::Unfit(error) | TransferError::Local(error)) => Err(error),
         }
     }
@@ -86,11 +116,18 @@ impl Blobs {
         }
     }
 
-    /// Whether an endpoint answers at all now: it is called anew, whatever connection to it there is, and nothing is asked.
-    /// That takes some seconds at most.
+    /// Whether an endpoint answers at all now: it is called anew, whatever connection to it there is, and nothing is
+    /// asked. That takes some seconds at most.
     pub async fn reaches(&self, contact: &Contact) -> bool {
         self.dialer().dial(contact, iroh_blobs::ALPN).await.is_ok()
     }
+}
+
+/// How it is called when a holder has nothing to send.
+const NOT_THERE: &str = "the holder does not have it";
+
+fn not_had(hash: ContentHash, last: String) -> BlobsError {
+    BlobsError::Unavailable { hash, holders: 1, last }
 }
 
 /// Bytes of a piece of a blob; `None`: it has no such piece.
@@ -106,23 +143,28 @@ fn range(piece: u64) -> ChunkRanges {
     ChunkRanges::bytes(from..from.saturating_add(PIECE_BYTES))
 }
 
-/// Asks for a piece and receives it. The announced size bounds what can be sent before anything of it is read.
+/// Asks for a part of a blob and receives it. The announced size bounds what can be sent before anything of it is read.
 async fn receive(
     connection: Connection,
-    blob: ContentRef,
-    piece: u64,
+    want: ContentHash,
+    ranges: ChunkRanges,
+    allowed: Allowed,
     pace: &Pace,
 ) -> Result<Bytes, TransferError> {
-    let request = GetRequest::blob_ranges(iroh_hash(blob.hash), range(piece));
+    let hash = iroh_hash(want);
+    let request = GetRequest::blob_ranges(hash, ranges);
     let connected = fsm::start(connection, request, Default::default()).next().await;
     let connected = connected.map_err(|error| TransferError::Broken(error.to_string()))?;
     let next = connected.next().await;
     let next = next.map_err(|error| TransferError::Broken(error.to_string()))?;
     let ConnectedNext::StartRoot(start) = next else { return Err(TransferError::Missing) };
     let (mut content, size) = start.next().next().await.map_err(header_error)?;
-    if size != blob.size {
-        let (content, max) = (named(blob.hash), blob.size);
+    if !allowed.admits(size) {
+        let (content, max) = (named(want), allowed.max());
         return Err(TransferError::Unfit(BlobsError::TooLarge { content, size, max }));
+    }
+    if size == 0 && hash != Hash::EMPTY {
+        return Err(TransferError::Lied("announced no bytes".to_owned()));
     }
     let mut bytes = Vec::new();
     loop {
@@ -141,8 +183,6 @@ async fn receive(
 
 #[cfg(test)]
 mod tests {
-    use tilth_protocol::ContentHash;
-
     use super::*;
 
     #[test]

@@ -133,6 +133,8 @@ async fn a_piece_that_is_another_one_is_refused_and_one_that_does_not_come_has_a
     for _ in 0..2 {
         let error = asker.get_piece(blob, 0, &liar, soon()).await.unwrap_err();
         assert!(error.to_string().contains("wrong bytes"), "{error}");
+        let error = asker.peek(blob.hash, blob.size, &liar, soon()).await.unwrap_err();
+        assert!(error.to_string().contains("wrong bytes"), "{error}");
     }
     // As much as it likes to send.
     let flood = Liar { answer: answer(1 << 50, &vec![0; 1 << 20]), stand_still: true };

@@ -67,6 +67,11 @@ async fn every_piece_comes_as_it_is_and_nothing_of_it_stays() {
             assert!(error.to_string().contains("no piece"), "{error}");
             assert!(!holder.has_piece(blob, piece).await.unwrap());
         }
+        // The whole, as it is, and no more than is wanted.
+        let max = blob.size;
+        assert_eq!(asker.peek(blob.hash, max, &contact, soon()).await.unwrap(), content);
+        let error = asker.peek(blob.hash, max - 1, &contact, soon()).await.unwrap_err();
+        assert!(matches!(error, BlobsError::TooLarge { .. }), "{error}");
         // It has another size than is said.
         let wrong = ContentRef { size: blob.size + 1, ..blob };
         let error = asker.get_piece(wrong, 0, &contact, soon()).await.unwrap_err();
@@ -74,6 +79,9 @@ async fn every_piece_comes_as_it_is_and_nothing_of_it_stays() {
         assert!(!holder.has_piece(wrong, 0).await.unwrap());
         assert!(!asker.has(blob.hash).await.unwrap());
     }
+    let nothing = holder.put(Vec::new(), &tag()).await.unwrap();
+    assert!(asker.peek(nothing.hash, 0, &contact, soon()).await.unwrap().is_empty());
+    assert!(asker.get_piece(nothing, 0, &contact, soon()).await.is_err());
 }
 
 /// Waits until content is gone from a store.
