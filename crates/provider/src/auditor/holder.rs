@@ -223,6 +223,9 @@ impl Hand for Holder {
             Effect::Show { range, standing: Standing::Over(state) } => {
                 info!(%range, %state, "what we were drawn to hold");
             }
+            Effect::Show { range, standing: Standing::Spot(state) } => {
+                info!(%range, %state, "what we hold, when its time is over");
+            }
             Effect::Keep { range, until } => self.holds.keep(*range, *until),
             Effect::Forget { range } => self.drop_range(*range),
             _ => {}
