@@ -19,7 +19,7 @@ use super::{content::HoldError, holder::Holder, spots::Question};
 const _: () = assert!(PIECE_BYTES == tilth_blobs::PIECE_BYTES);
 
 /// Time for a list, from one holder.
-const LIST_TIME: Duration = Duration::from_secs(60);
+const LIST_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a hash.
 const HASH: u64 = 32;
 

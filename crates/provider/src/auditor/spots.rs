@@ -24,7 +24,7 @@ use super::{content::HoldError, holder::Holder, pieces::Pieces};
 /// Pieces asked for at the same time, for all ranges together.
 pub(super) const AT_ONCE: usize = 64;
 /// Lists of what there is that are fetched and read at the same time: the longest take a hundred MiB of memory.
-pub(super) const READ_AT_ONCE: usize = 4;
+pub(super) const READ_AT_ONCE: usize = 16;
 /// So often each holder is asked before it does not serve.
 const TRIES: u32 = 3;
 /// Time in between: with a node on this machine, where nobody is far away, and elsewhere. A third of what is left at
@@ -66,6 +66,12 @@ impl Question {
         let others = self.holders.iter().filter(|(_, other)| *other != number);
         others.fold(0, |bits, (draw, _)| bits | bit(*draw))
     }
+
+    /// Whether one auditor has not seen a single other one serve where there are others.
+    fn is_blind(&self, number: u32, seen: u16) -> bool {
+        let others = self.others_than(number);
+        others != 0 && seen & others == 0
+    }
 }
 
 impl Holder {
@@ -100,8 +106,7 @@ impl Holder {
                 break;
             }
         }
-        let others = question.others_than(self.number);
-        if others != 0 && seen & others == 0 && !self.reaches_anybody(&places).await? {
+        if question.is_blind(self.number, seen) && !self.reaches_anybody(&places).await? {
             warn!(range = %question.range, "nobody can be reached: whether it is served is not said");
             return Ok(None);
         }
@@ -239,5 +244,15 @@ mod tests {
         assert_eq!(asked.others_than(3), 0b111_1111_1111_1011);
         assert_eq!(asked.others_than(99), 0b111_1111_1111_1111);
         assert_eq!((bit(15), bit(16), bit(255)), (1 << 15, 0, 0));
+    }
+
+    #[test]
+    fn who_sees_nobody_but_itself_may_be_away() {
+        let asked = question(vec![(0, 3), (4, 7), (5, 3)]);
+        assert!(asked.is_blind(3, 0) && asked.is_blind(3, 0b10_0001), "its own are no others");
+        assert!(!asked.is_blind(3, 0b1_0000));
+        assert!(asked.is_blind(9, 0) && !asked.is_blind(9, 1));
+        // There is nobody else to be seen.
+        assert!(!question(vec![(0, 3), (5, 3)]).is_blind(3, 0));
     }
 }
