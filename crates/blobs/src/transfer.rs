@@ -199,15 +199,7 @@ impl Receiver<'_> {
         hash: Hash,
         admit: impl FnOnce(u64) -> Result<(), TransferError>,
     ) -> Result<AtEndBlob, TransferError> {
-        let (mut content, size) =
-            self.in_time(header.next()).await?.map_err(|error| match error {
-                AtBlobHeaderNextError::NotFound { .. } => TransferError::Missing,
-                // A holder resets the stream when it finds that it has nothing to send.
-                AtBlobHeaderNextError::Read { source, .. } if is_reset(&source) => {
-                    TransferError::Missing
-                }
-                error => TransferError::Broken(error.to_string()),
-            })?;
+        let (mut content, size) = self.in_time(header.next()).await?.map_err(header_error)?;
         admit(size)?;
         let Some(size) = NonZeroU64::new(size) else {
             if hash != Hash::EMPTY {
@@ -342,7 +334,18 @@ fn is_reset(error: &std::io::Error) -> bool {
     matches!(error, Some(ReadError::Reset(_)))
 }
 
-fn decode_error(error: DecodeError) -> TransferError {
+/// Why an answer does not begin.
+pub(crate) fn header_error(error: AtBlobHeaderNextError) -> TransferError {
+    match error {
+        AtBlobHeaderNextError::NotFound { .. } => TransferError::Missing,
+        // A holder resets the stream when it finds that it has nothing to send.
+        AtBlobHeaderNextError::Read { source, .. } if is_reset(&source) => TransferError::Missing,
+        error => TransferError::Broken(error.to_string()),
+    }
+}
+
+/// Why an answer does not go on.
+pub(crate) fn decode_error(error: DecodeError) -> TransferError {
     match error {
         DecodeError::ChunkNotFound { .. }
         | DecodeError::ParentNotFound { .. }

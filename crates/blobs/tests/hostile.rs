@@ -123,6 +123,33 @@ async fn an_announced_flood_is_not_received() {
 }
 
 #[tokio::test]
+async fn a_piece_that_is_another_one_is_refused_and_one_that_does_not_come_has_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let asker = Blobs::spawn(config(dir.path(), 2)).await.unwrap();
+    let blob = ContentRef::of(&[7; 10_000]);
+    let lie = Liar { answer: answer(blob.size, &[8; 10_000]), stand_still: false };
+    let (_router, liar) = serve(lie, 3).await;
+    // As often as it is asked: whoever asks for a piece wants to know about this holder.
+    for _ in 0..2 {
+        let error = asker.get_piece(blob, 0, &liar, soon()).await.unwrap_err();
+        assert!(error.to_string().contains("wrong bytes"), "{error}");
+        let error = asker.peek(blob.hash, blob.size, &liar, soon()).await.unwrap_err();
+        assert!(error.to_string().contains("wrong bytes"), "{error}");
+    }
+    // As much as it likes to send.
+    let flood = Liar { answer: answer(1 << 50, &vec![0; 1 << 20]), stand_still: true };
+    let (_flooding, flood) = serve(flood, 4).await;
+    let error = asker.get_piece(blob, 0, &flood, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::TooLarge { size, .. } if size == 1 << 50), "{error}");
+    let still = Liar { answer: answer(blob.size, &[7; 5_000]), stand_still: true };
+    let (_standing, still) = serve(still, 5).await;
+    let deadline = Instant::now() + Duration::from_millis(500);
+    let error = asker.get_piece(blob, 0, &still, deadline).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    assert!(!asker.has(blob.hash).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_holder_that_stands_still_is_left_for_another() {
     let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let tag = Tag::inputs(JobId(1));

@@ -118,7 +118,8 @@ async fn status(common: &Common, name: &str) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A range that it holds, or the inputs of a job, for programs.
+/// A range that it holds, or the inputs of a job, for programs. `until` is the latest time: it goes when others have looked
+/// whether it is served.
 fn shown(held: &HeldRange) -> Value {
     let HeldRange { range, mib, until } = held;
     // Inputs are no range, whatever their number is.
@@ -131,7 +132,7 @@ fn summary(held: &[HeldRange]) -> Option<String> {
     let mib = held.iter().map(|one| u64::from(one.mib)).fold(0, u64::saturating_add);
     let last = held.iter().filter_map(|one| one.until).max();
     let until =
-        last.map_or_else(String::new, |last| format!(", the last one until {}", moment(last)));
+        last.map_or_else(String::new, |last| format!(", until {} at the latest", moment(last)));
     let unsigned = match held.iter().filter(|one| one.until.is_none()).count() {
         0 => String::new(),
         open => format!("; {open} of them are not signed for by enough yet"),
@@ -201,7 +202,7 @@ mod tests {
         let held = |seq, until| HeldRange { range: RangeId { job: JobId(7), seq }, mib: 20, until };
         assert_eq!(summary(&[]), None);
         let said = summary(&[held(1, Some(1_772_323_200)), held(2, Some(60))]).unwrap();
-        assert_eq!(said, "2 ranges of kept jobs, 40 MiB, the last one until 2026-03-01 00:00 UTC");
+        assert_eq!(said, "2 ranges of kept jobs, 40 MiB, until 2026-03-01 00:00 UTC at the latest");
         let said = summary(&[held(1, None)]).unwrap();
         assert_eq!(
             said,

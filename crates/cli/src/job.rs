@@ -1,5 +1,6 @@
 //! `tilth job`: jobs that exist already.
 
+mod held;
 mod show;
 
 use std::process::ExitCode;

@@ -94,8 +94,9 @@ fn paid(offer: &Offer, locked: Option<Amount>, held: Option<Deposit>) -> Vec<Str
     if let Some(Deposit { keep_s, max_mib, amount, .. }) = held {
         lines.push(format!(
             "deposit: {amount:.9} GRAIN besides, for auditors who hold the job's inputs, before which nobody \
-             works on it, and for {} what is not acknowledged, ranges of up to {max_mib} MiB; what \
-             nobody has earned comes back",
+             works on it, and for {} what is not acknowledged, ranges of up to {max_mib} MiB, and for \
+             those who look then whether they serve it; what nobody has earned comes back, the last of \
+             it when that time is over",
             time(u64::from(keep_s)),
         ));
     }

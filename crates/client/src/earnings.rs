@@ -1,5 +1,5 @@
-//! What a provider has earned, and an auditor for what it holds: every payment and every loss, from the chain's events
-//! alone.
+//! What a provider has earned, and an auditor for what it holds and for looking whether others do: every payment and
+//! every loss, from the chain's events alone.
 //!
 //! Exact: amounts are the contracts' own, summed in whole base units.
 
@@ -32,6 +32,10 @@ pub enum Source {
     Range(RangeId),
     /// A range of somebody else, for whose results its owner has signed as an auditor that it holds them.
     Held(RangeId),
+    /// The same, when others have seen that they were served until their time was over.
+    Served(RangeId),
+    /// A range that others hold, of which its owner has said as an auditor who serves it.
+    Looked(RangeId),
     /// Single answers, which a payer settled together.
     Answers,
     /// A cut of the stake that no range explains: that of a verdict about a range which was not there any more.
@@ -42,7 +46,9 @@ impl Source {
     /// The range, if it is about one.
     pub fn range(self) -> Option<RangeId> {
         match self {
-            Self::Range(range) | Self::Held(range) => Some(range),
+            Self::Range(range) | Self::Held(range) | Self::Served(range) | Self::Looked(range) => {
+                Some(range)
+            }
             Self::Answers | Self::Unknown => None,
         }
     }

@@ -4,20 +4,26 @@
 //! Decisions are in [`tilth_client::audit::Machine`]; here is what carries them out: [`enroll`] (stake and keys),
 //! `examine` (fetch, compile, run in the sandbox), `room` (who executes now), `tenants` (whose files lie there),
 //! `seals` (what was committed to, on disk before it is sent), `hand` (moves). Auditors are drawn to hold what kept ranges
-//! have made, too: `holder` (fetch, check, keep, serve), `holds` (what is held, on disk before it is signed for).
+//! have made, too: `holder` (keep, serve, moves), `content` (fetch, check), `turns` (of whom is fetched now), `holds` (what
+//! is held, on disk before it is signed for); and to look whether others still serve what they hold: `spots` and `pieces`
+//! (of what).
 //!
 //! An auditor that is killed loses the execution in flight. It looks at its open cases again when it is started:
 //! nothing is lost if it is back in time to execute and to commit within the hour that it has for that, and to reveal
 //! within the half hour after the opening.
 
+mod content;
 mod enroll;
 pub(crate) mod examine;
 mod hand;
 mod holder;
 mod holds;
+mod pieces;
 mod room;
 mod seals;
+mod spots;
 mod tenants;
+mod turns;
 
 use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 
@@ -145,9 +151,9 @@ impl Auditor {
         let shop = Arc::new(shop);
         let contacts = Contacts::new(link.clone(), network.first_block);
         let holder = Holder::new(
+            number,
             Arc::clone(&shop),
-            contacts.clone(),
-            network.first_block,
+            (contacts.clone(), network.first_block),
             holds,
             running.scope.spawner(),
         );
@@ -205,7 +211,7 @@ fn start(
 ) -> Auditor {
     let tasks = running.scope.spawner();
     let chain = hand.chain().clone();
-    holder.announce(number);
+    holder.announce();
     let hold_post = HoldPost {
         account: post.account.clone(),
         party: HoldParty::Auditor(number),

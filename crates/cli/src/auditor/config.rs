@@ -34,8 +34,9 @@ tilth_service::options! {
         /// Disk for programs and inputs.
         pub disk_bytes: u64 = Limits::default().disk,
         /// Disk for inputs and results of kept jobs: an auditor that is drawn to hold a job's inputs or a range
-        /// fetches, checks and keeps it for as long as its client has asked for, and is paid for that. For what does
-        /// not fit it does not sign.
+        /// fetches, checks and keeps it for as long as its client has asked for. It is paid a half for that when it
+        /// signs, and the other half when others have seen then that it serves it: keep the folder whole and stay
+        /// reachable until `tilth auditor status` does not show it any more. For what does not fit it does not sign.
         pub hold_bytes: u64 = Limits::default().hold,
         /// Where the data endpoint listens (UDP). Port 0 takes a free one.
         pub bind: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 0)),

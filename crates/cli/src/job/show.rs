@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use serde_json::{Value, json};
 use tilth_client::{
-    ChainError, Chronicle, RangeView,
-    holding::inputs_state,
-    pipeline,
+    Chronicle, RangeView, pipeline,
     replicas::{self, Entry, Replica},
 };
-use tilth_contracts::{HoldState, Holders, JobState, RangeState, ReplicaState};
+use tilth_contracts::{JobState, ReplicaState};
 use tilth_protocol::{Amount, ContentHash, JobId, Problem, RangeId, Units};
 
-use super::{ONLOOKER, place_in, print_stages};
+use super::{
+    ONLOOKER,
+    held::{Held, Kept, kept},
+    place_in, print_stages,
+};
 use crate::{
     Ended,
     place::Place,
@@ -32,16 +34,7 @@ struct Seen {
     told: Vec<Entry>,
     replicas: BTreeMap<RangeId, Replica>,
     /// Who holds its ranges; of a job that is not kept nothing.
-    held: BTreeMap<u32, HoldState>,
-}
-
-/// What the chain says of a kept job.
-#[derive(Default)]
-struct Held {
-    ranges: BTreeMap<u32, HoldState>,
-    inputs: Option<HoldState>,
-    /// What is left of its deposit.
-    deposit: Option<Amount>,
+    held: BTreeMap<u32, Held>,
 }
 
 pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
@@ -57,8 +50,8 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         Problem::new("the chain's answer is not usable", error.to_string(), "update this program")
     })?;
     let told = replica_entries(place, &history).await?;
-    let kept = kept(place, &history).await.map_err(|error| error.problem())?;
-    let Held { ranges: held, inputs, deposit } = kept;
+    let kept = kept(&place.link, &history).await.map_err(|error| error.problem())?;
+    let Kept { ranges: held, inputs, deposit, reserved } = kept;
     let seen = Seen { replicas: replicas::standings(&told), history, unit, told, held };
     let pipelines = pipeline::list(&pipeline::folder(&place.dir));
     let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
@@ -67,8 +60,9 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
             "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
             "result-root": state.resultRoot, "totals": totals, "unit": seen.unit,
             "replicas": seen.history.terms.replicas.max(1),
-            "kept": seen.history.terms.kept, "deposit": deposit,
-            "inputs": inputs.map(|state| state.to_string()),
+            "kept": seen.history.terms.kept, "deposit": deposit, "reserved": reserved,
+            "inputs": inputs.as_ref().map(|inputs| inputs.state.to_string()),
+            "inputs-look": inputs.as_ref().and_then(Held::look_json),
             "ranges": seen.ranges(), "events": seen.events(),
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -78,8 +72,10 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     println!("tasks    {} of {} settled, {} failed", totals.settled, totals.tasks, totals.failures);
     println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
     println!("escrow   {:.9} GRAIN not reserved", Amount(state.escrow));
-    if let Some(deposit) = deposit {
-        println!("deposit  {deposit:.9} GRAIN for those who hold its inputs and its results");
+    if let (Some(deposit), Some(reserved)) = (deposit, reserved) {
+        println!(
+            "deposit  {deposit:.9} GRAIN for those who hold its inputs and its results, {reserved:.9} GRAIN of it reserved"
+        );
     }
     if let Some(inputs) = inputs {
         println!("inputs   {inputs}");
@@ -93,30 +89,6 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         print!("\n{}", events_table(&seen.told).render());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Who holds the inputs and the ranges of a kept job, and what is left of its deposit. Of what is not handed in nobody has
-/// anything.
-async fn kept(place: &Place, history: &Chronicle) -> Result<Held, ChainError> {
-    let mut held = BTreeMap::new();
-    if !history.terms.kept {
-        return Ok(Held::default());
-    }
-    let (holders, job) = (place.link.addresses().holders, history.job.0);
-    for range in history.ranges.values().filter(|range| is_handed_in(range)) {
-        let call = Holders::askedCall { jobId: job, seq: range.seq };
-        let state = HoldState::try_from(place.link.read(holders, call).await?.state);
-        // One that this version does not know is not said.
-        held.extend(state.ok().map(|state| (range.seq, state)));
-    }
-    let deposit = place.link.read(holders, Holders::keptCall { jobId: job }).await?.deposit;
-    let inputs = inputs_state(&place.link, history.job).await?;
-    let deposit = Some(Amount(deposit.to::<u128>()));
-    Ok(Held { ranges: held, inputs: Some(inputs), deposit })
-}
-
-fn is_handed_in(range: &RangeView) -> bool {
-    matches!(range.state, RangeState::Submitted | RangeState::Settled | RangeState::Rejected)
 }
 
 impl Seen {
@@ -139,7 +111,8 @@ impl Seen {
                 "count": range.count, "state": range.state.to_string(), "units": range.units,
                 "failures": range.failures, "paid": range.paid, "mate": mate, "replica": replica,
                 "root": (!range.root.is_zero()).then_some(range.root), "seal": range.seal,
-                "held": self.held.get(&range.seq).map(ToString::to_string),
+                "held": self.held.get(&range.seq).map(|held| held.state.to_string()),
+                "look": self.held.get(&range.seq).and_then(Held::look_json),
             })
         };
         self.history.ranges.values().map(one).collect()

@@ -74,11 +74,15 @@ fn key(by: By, entry: &Entry) -> String {
         (By::Day, _) => date(entry.at),
         (_, Source::Answers) => "answers".to_owned(),
         (_, Source::Unknown) => "unknown".to_owned(),
-        (By::Job, Source::Range(range) | Source::Held(range)) => range.job.to_string(),
         (By::Range, Source::Range(range)) => range.to_string(),
         // One account may be a provider's and an auditor's.
         (By::Range, Source::Held(range)) => format!("{range} held"),
-        (By::Workload, Source::Range(_) | Source::Held(_)) => {
+        (By::Range, Source::Served(range)) => format!("{range} served"),
+        (By::Range, Source::Looked(range)) => format!("{range} looked at"),
+        (By::Job, source) => {
+            source.range().map_or_else(|| "unknown".to_owned(), |range| range.job.to_string())
+        }
+        (By::Workload, _) => {
             entry.program.map_or_else(|| "unknown".to_owned(), |hash| hash.to_string())
         }
     }
@@ -190,7 +194,8 @@ mod tests {
     #[test]
     fn what_is_held_is_summed_with_its_job_and_is_a_row_of_its_own_by_range() {
         let range = RangeId { job: JobId(7), seq: 3 };
-        let [made, held] = [Source::Range(range), Source::Held(range)].map(|source| Entry {
+        let sources = [Source::Range, Source::Held, Source::Served, Source::Looked];
+        let [made, held, served, looked] = sources.map(|of| of(range)).map(|source| Entry {
             at: 0,
             block: 1,
             source,
@@ -202,7 +207,9 @@ mod tests {
             lost: Amount::ZERO,
         });
         assert_eq!(key(By::Job, &held), key(By::Job, &made));
-        assert_eq!(key(By::Range, &held), format!("{range} held"));
+        let rows = [&made, &held, &served, &looked].map(|entry| key(By::Range, entry));
+        assert_eq!(rows, ["7.3", "7.3 held", "7.3 served", "7.3 looked at"]);
+        assert_eq!(key(By::Job, &looked), "7");
         assert_eq!(key(By::Workload, &held), "unknown");
     }
 

@@ -46,6 +46,9 @@ fn what_nobody_acknowledges_is_held_by_auditors_paid_and_fetched_later() {
     assert_eq!(fetched["missing"].as_u64(), Some(0), "{fetched}");
     assert_eq!(fetched["kept"]["lost"].as_u64(), Some(0), "{fetched}");
     assert_eq!(fetched["kept"]["held"].as_u64(), Some(paid.len() as u64), "{fetched}");
+    // What is left is what holders can still earn, when their time is over.
     let shown = net.json(&["job", "show", "1"]);
-    assert_eq!(base_units(&shown["deposit"]), 0, "it is back: {shown}");
+    let (deposit, reserved) = (base_units(&shown["deposit"]), base_units(&shown["reserved"]));
+    assert!(deposit == reserved && reserved > 0, "the rest is back: {shown}");
+    assert!(shown["ranges"].as_array().unwrap().iter().all(|range| range["look"].is_null()));
 }

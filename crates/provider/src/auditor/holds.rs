@@ -68,7 +68,8 @@ pub struct HeldRange {
     pub range: RangeId,
     /// Its size, MiB.
     pub mib: u32,
-    /// Up to when it is kept, by the chain's clock, seconds since 1970. `None`: not enough have signed for it yet.
+    /// Up to when it is kept at the latest, by the chain's clock, seconds since 1970: it goes when others have looked
+    /// whether it is served. `None`: not enough have signed for it yet.
     pub until: Option<u64>,
 }
 

@@ -12,5 +12,6 @@ mod mates;
 mod owner;
 #[path = "../../fixture/script.rs"]
 mod script;
+mod spots;
 mod trouble;
 mod world;

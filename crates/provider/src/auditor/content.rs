@@ -1,0 +1,193 @@
+//! What an auditor is to hold, from where it is: what a range has made from its provider, checked as its client would,
+//! and the inputs of a job from their client.
+
+use std::time::{Duration, Instant};
+
+use alloy::{rpc::types::Filter, sol_types::SolEvent};
+use alloy_primitives::{Address, U256};
+use tilth_client::{ChainError, CollectError, Shelf, collect_on, holding::Part};
+use tilth_contracts::{JobBook, Range};
+use tilth_protocol::{Contact, ContentHash, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES};
+use tilth_verification::{
+    RangeClaim,
+    holding::{bytes_of, inputs_mib, mib_of},
+};
+use tracing::debug;
+
+use super::{
+    examine::{ExamineError, opening_of},
+    holder::Holder,
+    holds::tag,
+};
+use crate::fetch::{FetchError, checks::agree};
+
+/// Time for a spec: who does not serve that does not serve the rest.
+const SPEC_TIME: Duration = Duration::from_secs(20);
+
+/// Why a range is not held.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HoldError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error("its job cannot be had: {0}")]
+    Job(#[from] ExamineError),
+    #[error("its job cannot be had: {0}")]
+    Fetch(#[from] FetchError),
+    #[error("its job's spec: {0}")]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    Content(#[from] CollectError),
+    #[error("the chain has another range there")]
+    Other,
+    #[error("what else comes from the same place has taken all the time")]
+    Late,
+    #[error("its job pays less for fetching and keeping than others take")]
+    Cheap,
+    #[error("the inputs are larger than was asked for")]
+    Large,
+    #[error("{0} MiB are more than what is left of hold-bytes")]
+    Full(u32),
+    #[error("noting that it is here: {0}")]
+    Note(#[from] std::io::Error),
+}
+
+impl From<tilth_blobs::BlobsError> for HoldError {
+    fn from(error: tilth_blobs::BlobsError) -> Self {
+        Self::Content(CollectError::Missing(error))
+    }
+}
+
+impl Holder {
+    /// Whose place it is from which a range is fetched: its provider's, or of inputs the client's.
+    pub(super) async fn source_of(&self, range: RangeId) -> Result<Address, ChainError> {
+        let book = self.link().addresses().job_book;
+        if range.is_inputs() {
+            let call = JobBook::jobCall { jobId: range.job.0 };
+            return Ok(self.link().read(book, call).await?.client);
+        }
+        let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
+        Ok(self.link().read(book, call).await?.provider)
+    }
+
+    /// The chain's record of a range, if it is the one that is meant.
+    pub(super) async fn record_of(&self, range: RangeId, part: Part) -> Result<Range, HoldError> {
+        let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
+        let record = self.link().read(self.link().addresses().job_book, call).await?;
+        if (record.from, record.count, record.root) != (part.from, part.count, part.root) {
+            return Err(HoldError::Other);
+        }
+        Ok(record)
+    }
+
+    /// Fetches, checks and pins what a range has made, or the inputs of a job; its size, MiB.
+    pub(super) async fn fetch_all(
+        &self,
+        range: RangeId,
+        part: Part,
+        mib: u32,
+        deadline: Instant,
+    ) -> Result<u32, HoldError> {
+        let had = if range.is_inputs() {
+            Box::pin(self.fetch_inputs(range, part, mib, deadline)).await?
+        } else {
+            Box::pin(self.fetch_range(range, part, mib, deadline)).await?
+        };
+        self.shop.blobs.sync().await?;
+        Ok(had)
+    }
+
+    /// Fetches the spec of a job, and all that it names, from the job's client; its size, MiB.
+    async fn fetch_inputs(
+        &self,
+        inputs: RangeId,
+        part: Part,
+        mib: u32,
+        deadline: Instant,
+    ) -> Result<u32, HoldError> {
+        let opening = opening_of(self.link(), self.first_block, inputs.job).await?;
+        if opening.spec.0 != part.root.0 {
+            return Err(HoldError::Other);
+        }
+        let spec = self.spec_of(inputs, &[]).await?;
+        // Nobody is paid for more than was asked for.
+        let Some(had) = inputs_mib(&spec).filter(|had| *had <= mib) else {
+            return Err(HoldError::Large);
+        };
+        let tag = tag(inputs)?;
+        let holders: Vec<_> = Contact::from_bytes(&opening.contact).into_iter().collect();
+        for blob in spec.blobs() {
+            self.shop.blobs.get(blob, &holders, &tag, deadline).await?;
+        }
+        Ok(had)
+    }
+
+    /// Fetches, checks and pins what a range has made; its size, MiB.
+    async fn fetch_range(
+        &self,
+        range: RangeId,
+        part: Part,
+        mib: u32,
+        deadline: Instant,
+    ) -> Result<u32, HoldError> {
+        let record = self.record_of(range, part).await?;
+        let claim = RangeClaim {
+            range,
+            from: record.from,
+            count: record.count,
+            root: record.root,
+            units: record.units,
+            failures: record.failures,
+        };
+        let content = self.content_of(range).await?.ok_or(HoldError::Other)?;
+        let known = self.contacts.of(record.provider, false).await?;
+        let tag = tag(range)?;
+        let most_bytes = u64::from(mib) << 20;
+        let shelf = Shelf { tag: &tag, most_bytes };
+        let spec = self.spec_of(range, &known).await?;
+        let blobs = &self.shop.blobs;
+        let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+        let first = Box::pin(collect_on(shelf, blobs, &spec, &claim, content, &known, half)).await;
+        let leaves = match first {
+            Err(CollectError::Missing(error)) => {
+                debug!(%range, %error, "asking where the provider is now");
+                let fresh = self.contacts.of(record.provider, true).await?;
+                Box::pin(collect_on(shelf, blobs, &spec, &claim, content, &fresh, deadline)).await?
+            }
+            done => done?,
+        };
+        Ok(mib_of(bytes_of(&leaves)).map_or(mib, |had| had.min(mib)))
+    }
+
+    /// Under which hash the content of a range was handed in, the last time.
+    pub(super) async fn content_of(
+        &self,
+        range: RangeId,
+    ) -> Result<Option<ContentHash>, ChainError> {
+        let filter = Filter::new()
+            .address(self.link().addresses().job_book)
+            .event_signature(JobBook::RangeSubmitted::SIGNATURE_HASH)
+            .topic1(U256::from(range.job.0))
+            .topic2(U256::from(range.seq));
+        let logs = self.link().scan(&filter, self.first_block).await?;
+        let submitted = |log: &alloy::rpc::types::Log| {
+            let event = JobBook::RangeSubmitted::decode_log(&log.inner).ok()?;
+            Some(ContentHash(event.contentHash.0))
+        };
+        Ok(logs.iter().rev().find_map(submitted))
+    }
+
+    /// The spec of a range's job, from its client or from whoever has worked on it. Kept with the range: without it nothing
+    /// can be made of what is held.
+    async fn spec_of(&self, range: RangeId, known: &[Contact]) -> Result<JobSpec, HoldError> {
+        let opening = opening_of(self.link(), self.first_block, range.job).await?;
+        let mut holders = known.to_vec();
+        holders.extend(Contact::from_bytes(&opening.contact));
+        let (tag, deadline) = (tag(range)?, Instant::now() + SPEC_TIME);
+        let max = MAX_SPEC_BYTES as u64;
+        let blobs = &self.shop.blobs;
+        blobs.get_up_to(opening.spec, max, &holders, &tag, deadline).await?;
+        let spec = JobSpec::from_bytes(&blobs.read(opening.spec, max).await?)?;
+        agree(&spec, &opening)?;
+        Ok(spec)
+    }
+}
