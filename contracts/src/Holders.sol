@@ -81,8 +81,8 @@ contract Holders is IHolders {
         if (!job.terms.kept || job.state >= IJobBook.JobState.Done) revert NotKept(jobId);
         Keep memory k = _kept[jobId];
         if (k.maxMib == 0) {
-            if (prices.maxMib == 0 || prices.keepSeconds == 0) revert BadPrices();
-            if (prices.keepSeconds > Parameters.MAX_KEEP) revert BadPrices();
+            if (prices.maxMib == 0 || prices.maxMib > Parameters.MOST_MIB) revert BadPrices();
+            if (prices.keepSeconds == 0 || prices.keepSeconds > Parameters.MAX_KEEP) revert BadPrices();
             (k.maxMib, k.keepSeconds) = (prices.maxMib, prices.keepSeconds);
             (k.perMib, k.perMibDay) = (prices.perMib, prices.perMibDay);
         } else {
@@ -341,11 +341,12 @@ contract Holders is IHolders {
         return range.provider;
     }
 
-    /// @dev Whether the inputs may be asked for with this size. They are of any size that the deposit pays for.
+    /// @dev Whether the inputs may be asked for with this size. Up to MOST_INPUTS_MIB that is any that the deposit pays for.
     function _askForInputs(Keep storage k, uint64 jobId, Ask memory a, IJobBook.Job memory job, uint256 mib) private {
         if (msg.sender != job.client) revert NotYours(msg.sender);
         if (!_givesOut(job)) revert RangeIsOver(jobId, Parameters.INPUTS);
-        uint256 due = a.state == State.Again ? a.mib : mib;
+        uint256 due = mib < Parameters.MOST_INPUTS_MIB ? mib : Parameters.MOST_INPUTS_MIB;
+        if (a.state == State.Again) due = a.mib;
         if (mib == 0 || mib != due) revert BadSize(mib, due);
         // Stake that comes or goes from now on changes nobody's draw.
         _inputs[jobId].asOf = (block.timestamp - 1).toUint40();

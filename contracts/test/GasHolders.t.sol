@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {HoldWorld} from "./HoldWorld.sol";
 import {IHolders} from "../src/interfaces/IHolders.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev What kept ranges cost, each call a transaction of its own. Twenty auditors; all accounts have history.
 contract GasHoldersTest is HoldWorld {
@@ -63,6 +64,29 @@ contract GasHoldersTest is HoldWorld {
         nobodyMore(id, seq);
         vm.snapshotGasLastCall(GROUP, "kept: fail, second");
         stands(id, seq, IHolders.State.Lost);
+    }
+
+    function test_spots() public {
+        uint32 seq = ripe(id);
+        opened(id, seq);
+        sign(id, seq, 0, 4);
+        book.settle(id, one(seq));
+        vm.warp(ask_(id, seq).until + 1);
+        holders.check(id, seq);
+        vm.snapshotGasLastCall(GROUP, "kept: check");
+        passBlocks(3);
+        randomness.note(holders.spotOf(id, seq).round);
+        spotted(id, seq, 0, 0xf);
+        spotted(id, seq, 1, 0xf);
+        vm.snapshotGasLastCall(GROUP, "kept: spot");
+        for (uint8 i = 2; i < 7; ++i) {
+            spotted(id, seq, i, 0xf);
+        }
+        vm.snapshotGasLastCall(GROUP, "kept: spot, last");
+        ok(holders.spotOf(id, seq).state == IHolders.SpotState.Over, "four are paid");
+        vm.warp(ask_(id, INPUTS).until + Parameters.SPOT_DUE + 1);
+        holders.conclude(id, INPUTS);
+        vm.snapshotGasLastCall(GROUP, "kept: conclude, nobody has looked");
     }
 
     function test_inputs() public {

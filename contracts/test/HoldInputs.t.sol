@@ -13,6 +13,8 @@ import {Parameters} from "../src/libraries/Parameters.sol";
 contract HoldInputsTest is HoldWorld {
     uint8 internal constant KEPT = Flags.AUDITED | Flags.KEPT;
     uint32 internal constant SIZE = 200;
+    /// @dev For a vote that earns some 39 it costs some 900 to ask for so much.
+    uint96 internal constant FUNDS = 1_000 ether;
 
     uint64 internal id;
     uint256 internal fee;
@@ -22,7 +24,7 @@ contract HoldInputsTest is HoldWorld {
         provider(1, 4, 5_000 ether);
         someAuditors(20, 100 ether);
         id = openJob(keptTerms(40), 20_000 ether);
-        fund_(id, DEPOSIT);
+        fund_(id, FUNDS);
         fee = inputsFee(id, SIZE);
     }
 
@@ -54,7 +56,7 @@ contract HoldInputsTest is HoldWorld {
         claim(id, 1, 40);
         // Longer than what the job makes: until no case can need them.
         eq(ask_(id, INPUTS).until, book.job(id).terms.deadline + 7 days, "until");
-        isMoney(id, DEPOSIT - 4 * fee, second(4, fee));
+        isMoney(id, FUNDS - 4 * fee, second(4, fee));
         eq(bench.room(audited(40), 1, Flags.AUDITED), audits.room(1), "other jobs have no inputs to be held");
     }
 
@@ -79,18 +81,18 @@ contract HoldInputsTest is HoldWorld {
         uint256 before = free(CLIENT);
         vm.startPrank(CLIENT);
         book.cancel(id);
-        eq(holders.close(id), DEPOSIT, "all of it is left");
+        eq(holders.close(id), FUNDS, "all of it is left");
         vm.stopPrank();
-        eq(free(CLIENT) - before, 20_000 ether + DEPOSIT, "its money is back");
+        eq(free(CLIENT) - before, 20_000 ether + FUNDS, "its money is back");
     }
 
     function test_aClientThatServesTooFewPaysThese() public {
         askInputs(id, SIZE);
-        isMoney(id, DEPOSIT, cost(fee));
+        isMoney(id, FUNDS, cost(fee));
         begun(id, INPUTS);
         sign(id, INPUTS, 0, 3);
         nobodyMore(id, INPUTS);
-        isMoney(id, DEPOSIT - 3 * fee, cost(fee) - 3 * fee);
+        isMoney(id, FUNDS - 3 * fee, cost(fee) - 3 * fee);
         // The same fee as before, though it is a little later.
         askInputs(id, SIZE);
         begun(id, INPUTS);
@@ -100,7 +102,7 @@ contract HoldInputsTest is HoldWorld {
         stands(id, INPUTS, IHolders.State.Open);
         nobodyMore(id, INPUTS);
         stands(id, INPUTS, IHolders.State.Lost);
-        isMoney(id, DEPOSIT - 10 * fee, 0);
+        isMoney(id, FUNDS - 10 * fee, 0);
     }
 
     function test_whatFailedOnceMayBeHeldTheSecondTime() public {
@@ -115,7 +117,7 @@ contract HoldInputsTest is HoldWorld {
         begun(id, INPUTS);
         sign(id, INPUTS, 0, 4);
         ok(holders.areInputsHeld(id), "held");
-        isMoney(id, DEPOSIT - 4 * fee, second(4, fee));
+        isMoney(id, FUNDS - 4 * fee, second(4, fee));
     }
 
     // ---------------------------------------------------------------- who, and for how much
@@ -130,9 +132,12 @@ contract HoldInputsTest is HoldWorld {
         vm.startPrank(CLIENT);
         vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, 0, 0));
         holders.ask(id, INPUTS, 0);
-        uint256 dear = cost(inputsFee(id, 5_000));
-        vm.expectRevert(abi.encodeWithSelector(IHolders.TooLittleFree.selector, DEPOSIT, dear));
-        holders.ask(id, INPUTS, 5_000);
+        uint32 most = 64 << 10;
+        vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, most + 1, most));
+        holders.ask(id, INPUTS, most + 1);
+        uint256 dear = cost(inputsFee(id, most));
+        vm.expectRevert(abi.encodeWithSelector(IHolders.TooLittleFree.selector, FUNDS, dear));
+        holders.ask(id, INPUTS, most);
         // Twice the largest range.
         holders.ask(id, INPUTS, SIZE);
         wrongState(IHolders.State.Asked);
@@ -189,7 +194,7 @@ contract HoldInputsTest is HoldWorld {
         holders.hold(id, INPUTS, 1);
         holders.fail(id, INPUTS);
         stands(id, INPUTS, IHolders.State.Dropped);
-        isMoney(id, DEPOSIT - fee, 0);
+        isMoney(id, FUNDS - fee, 0);
         uint64 other = openJob(keptTerms(40), 20_000 ether);
         fund_(other, DEPOSIT);
         vm.startPrank(CLIENT);

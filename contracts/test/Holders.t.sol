@@ -310,11 +310,12 @@ contract HoldersTest is HoldWorld {
 
     function test_pricesHaveLimits() public {
         id = openJob(keptTerms(40), 20_000 ether);
-        IHolders.Prices[3] memory bad = [prices(), prices(), prices()];
+        IHolders.Prices[4] memory bad = [prices(), prices(), prices(), prices()];
         bad[0].maxMib = 0;
         bad[1].keepSeconds = 0;
         bad[2].keepSeconds = uint32(Parameters.MAX_KEEP) + 1;
-        for (uint256 i = 0; i < 3; ++i) {
+        bad[3].maxMib = (4 << 10) + 1;
+        for (uint256 i = 0; i < 4; ++i) {
             vm.prank(CLIENT);
             vm.expectRevert(IHolders.BadPrices.selector);
             holders.fund(id, bad[i], DEPOSIT);
@@ -328,7 +329,7 @@ contract HoldersTest is HoldWorld {
         }
         eq(keep(id).maxMib, 0, "nothing has happened");
         // However dear: a sum that fits no deposit is said to be one.
-        bad[2] = IHolders.Prices(type(uint32).max, type(uint96).max, type(uint96).max, uint32(Parameters.MAX_KEEP));
+        bad[2] = IHolders.Prices(4 << 10, type(uint96).max, type(uint96).max, uint32(Parameters.MAX_KEEP));
         vm.prank(CLIENT);
         vm.expectPartialRevert(IHolders.BadFunds.selector);
         holders.fund(id, bad[2], type(uint96).max);
@@ -544,6 +545,24 @@ contract HoldersTest is HoldWorld {
     }
 
     // ---------------------------------------------------------------- money
+
+    /// @dev The largest content of a range that there is is asked for and held like any other.
+    function test_rangesAreAsLargeAsTheyMayBe() public {
+        id = openJob(keptTerms(40), 20_000 ether);
+        IHolders.Prices memory largest = prices();
+        largest.maxMib = 4 << 10;
+        vm.prank(CLIENT);
+        holders.fund(id, largest, 10_000 ether);
+        eq(keep(id).maxMib, 4_096, "MiB");
+        askInputs(id, 1);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 4);
+        uint32 seq = ripe(id);
+        asks(id, seq, 4_096);
+        begun(id, seq);
+        sign(id, seq, 0, 4);
+        ok(settles(id, seq), "held");
+    }
 
     /// @dev Whatever happens, and in whatever order: a deposit is what was funded less fees less what came back, to
     /// the unit, and in the end nothing of it is reserved.

@@ -52,7 +52,7 @@ interface IHolders {
     }
 
     /// @notice What a client offers to holders, once and for all.
-    /// @param maxMib largest content of a range, MiB: by the limits of the job's spec; at least 1
+    /// @param maxMib largest content of a range, MiB: by the limits of the job's spec; 1 ..= MOST_MIB
     /// @param perMib base units for fetching a MiB
     /// @param perMibDay base units for keeping a MiB for a day
     /// @param keepSeconds how long a range is kept once it is held, 1 ..= MAX_KEEP
@@ -153,8 +153,8 @@ interface IHolders {
     error WrongState(uint64 jobId, uint32 seq, State state);
     /// @notice The caller is neither the node key of the range's provider nor the client, who alone asks for the inputs.
     error NotYours(address caller);
-    /// @notice The size is none, or another one than it must be: at most the largest; of the client's ask the
-    /// largest (but for the inputs); the second time that of the first.
+    /// @notice The size is none, or another one than it must be: at most the largest (of inputs: MOST_INPUTS_MIB); of the
+    /// client's ask the largest (but for the inputs); the second time that of the first.
     error BadSize(uint256 mib, uint256 due);
     /// @notice The range is not submitted, its window is not over, or its audit or replica does not let it be paid yet.
     error NotPayable(uint64 jobId, uint32 seq);
@@ -198,7 +198,8 @@ interface IHolders {
 
     /// @notice Node key of the range's provider, when all but holders let the range be paid: asks for holders of its
     /// content, `mib` MiB large. The client may, too, for the largest size, where the provider does not.
-    /// For the inputs (`seq` INPUTS) the client, of any size: until they are held its job has no room for anybody.
+    /// For the inputs (`seq` INPUTS) the client, of any size up to MOST_INPUTS_MIB: until they are held its job has no room for
+    /// anybody.
     function ask(uint64 jobId, uint32 seq, uint32 mib) external;
 
     /// @notice Anyone, once the beacon is known: holders may sign. A beacon that nobody kept in time is a failed ask.
