@@ -12,14 +12,17 @@ import {JobBook} from "../src/JobBook.sol";
 import {Ledger} from "../src/Ledger.sol";
 import {Registry} from "../src/Registry.sol";
 import {Replicas} from "../src/Replicas.sol";
+import {Spots} from "../src/Spots.sol";
 import {Tabs} from "../src/Tabs.sol";
 import {IHolders} from "../src/interfaces/IHolders.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev The crowd where jobs are kept: deposits, asks for inputs and ranges, who holds them, and who looks at that.
 contract CrowdKept is Crowd {
     Holders internal immutable HOLDERS;
+    Spots internal immutable SPOTS;
 
     /// @dev The crowd's kept jobs, and what somebody has asked for in them.
     uint64[] internal keeping;
@@ -35,9 +38,10 @@ contract CrowdKept is Crowd {
         Tally tally_,
         Replicas replicas_,
         Tabs tabs_,
-        Holders holders_
+        Holders holders_,
+        Spots spots_
     ) Crowd(ledger_, registry_, book_, replica_, auditors_, audits_, tally_, replicas_, tabs_) {
-        HOLDERS = holders_;
+        (HOLDERS, SPOTS) = (holders_, spots_);
     }
 
     function pricesOf(uint256 seed) internal pure returns (IHolders.Prices memory) {
@@ -149,18 +153,18 @@ contract CrowdKept is Crowd {
     /// @dev When it need not be kept any more somebody calls for those who look; some of them come, and see some.
     function looks(Piece memory p, uint256 bits, uint8 what) internal {
         IHolders.Ask memory a = HOLDERS.asked(p.id, p.seq);
-        IHolders.Spot memory s = HOLDERS.spotOf(p.id, p.seq);
+        ISpots.Spot memory s = SPOTS.spotOf(p.id, p.seq);
         bool near = a.until < now_ + 1 hours || what % 64 == 0;
         if (what % 4 != 0 && near && now_ <= a.until) now_ = a.until + 1;
-        if (s.state == IHolders.SpotState.None) {
+        if (s.state == ISpots.SpotState.None) {
             if (what % 64 == 1) now_ += uint40(Parameters.SPOT_DUE);
-            act(address(0xE), address(HOLDERS), abi.encodeCall(IHolders.check, (p.id, p.seq)));
+            act(address(0xE), address(SPOTS), abi.encodeCall(ISpots.check, (p.id, p.seq)));
             block_ += 3;
-        } else if (s.state == IHolders.SpotState.Asked) {
+        } else if (s.state == ISpots.SpotState.Asked) {
             spots(p, bits, bits >> 16);
         }
         if (what % 16 == 3) now_ += uint40(Parameters.SPOT_TIME);
-        act(address(0xE), address(HOLDERS), abi.encodeCall(IHolders.conclude, (p.id, p.seq)));
+        act(address(0xE), address(SPOTS), abi.encodeCall(ISpots.conclude, (p.id, p.seq)));
     }
 
     // ---------------------------------------------------------------- moves
@@ -193,7 +197,7 @@ contract CrowdKept is Crowd {
     /// @dev Those look whose bits are set; each is served by others of those who hold it.
     function spots(Piece memory p, uint256 bits, uint256 seen) internal {
         known();
-        uint32[] memory numbers = HOLDERS.spotters(p.id, p.seq);
+        uint32[] memory numbers = SPOTS.spotters(p.id, p.seq);
         uint16 signed = HOLDERS.asked(p.id, p.seq).bits;
         for (uint8 i = 0; i < numbers.length; ++i) {
             if (bits >> i & 1 == 0) continue;
@@ -248,7 +252,7 @@ contract CrowdKept is Crowd {
         signs(p, 0x7f);
         act(address(0xE), address(book), abi.encodeCall(IJobBook.settle, (id, new uint32[](1))));
         now_ = HOLDERS.asked(id, 0).until + 1;
-        act(address(0xE), address(HOLDERS), abi.encodeCall(IHolders.check, (id, 0)));
+        act(address(0xE), address(SPOTS), abi.encodeCall(ISpots.check, (id, 0)));
         block_ += 3;
         // All see all, or three come and see nobody.
         if (hold == Hold.Held) spots(p, 0x7f, type(uint256).max);
@@ -270,9 +274,9 @@ contract CrowdKept is Crowd {
 
     /// @dev Whoever still looks has had its time.
     function ends(Piece memory p) internal {
-        if (HOLDERS.spotOf(p.id, p.seq).state == IHolders.SpotState.Over) return;
+        if (SPOTS.spotOf(p.id, p.seq).state == ISpots.SpotState.Over) return;
         now_ += uint40(Parameters.SPOT_TIME + 1);
-        act(address(0xE), address(HOLDERS), abi.encodeCall(IHolders.conclude, (p.id, p.seq)));
+        act(address(0xE), address(SPOTS), abi.encodeCall(ISpots.conclude, (p.id, p.seq)));
     }
 
     /// @dev The client ends its job; who holds its inputs is looked at, by nobody who comes; and it has the rest of its deposit.
@@ -280,7 +284,7 @@ contract CrowdKept is Crowd {
         act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.cancel, (id)));
         act(address(0xE), address(book), abi.encodeCall(IJobBook.finish, (id)));
         Piece memory p = Piece(id, Parameters.INPUTS);
-        act(address(0xE), address(HOLDERS), abi.encodeCall(IHolders.check, (id, p.seq)));
+        act(address(0xE), address(SPOTS), abi.encodeCall(ISpots.check, (id, p.seq)));
         ends(p);
         act(STEADY_CLIENT, address(HOLDERS), abi.encodeCall(IHolders.close, (id)));
     }

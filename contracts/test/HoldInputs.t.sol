@@ -49,9 +49,9 @@ contract HoldInputsTest is HoldWorld {
         begun(id, INPUTS);
         sign(id, INPUTS, 0, 3);
         hasNoRoom();
-        ok(!holders.areInputsHeld(id) && !bench.areInputsHeld(id), "too few");
+        ok(!holders.areInputsHeld(id), "too few");
         signs(id, INPUTS, 3);
-        ok(holders.areInputsHeld(id) && bench.areInputsHeld(id), "held");
+        ok(holders.areInputsHeld(id), "held");
         eq(bench.room(id, 1, KEPT), audits.room(1), "room");
         claim(id, 1, 40);
         // Longer than what the job makes: until no case can need them.
@@ -60,16 +60,19 @@ contract HoldInputsTest is HoldWorld {
         eq(bench.room(audited(40), 1, Flags.AUDITED), audits.room(1), "other jobs have no inputs to be held");
     }
 
-    /// @dev It has paid for an ask of which nothing came, that is for nothing but its gas, and nobody has worked for it.
-    function test_aClientThatServesNobodyHasNoWorkAndBurnsNobody() public {
+    /// @dev It has had others come for nothing, twice, and pays for that; nobody else does, and nobody has worked for it.
+    function test_aClientThatServesNobodyHasNoWorkAndPaysForIt() public {
         askInputs(id, SIZE);
         begun(id, INPUTS);
         nobodyMore(id, INPUTS);
         stands(id, INPUTS, IHolders.State.Again);
         askInputs(id, SIZE);
         begun(id, INPUTS);
-        nobodyMore(id, INPUTS);
+        uint256 burned = free(ledger.BURN_ACCOUNT());
+        vm.warp(ask_(id, INPUTS).from + 2 * Parameters.HOLD_TIME + 1);
+        holders.fail(id, INPUTS);
         stands(id, INPUTS, IHolders.State.Lost);
+        eq(free(ledger.BURN_ACCOUNT()) - burned, 0.08 ether, "eight least fees, and nobody has them");
         hasNoRoom();
         vm.prank(CLIENT);
         wrongState(IHolders.State.Lost);
@@ -81,9 +84,9 @@ contract HoldInputsTest is HoldWorld {
         uint256 before = free(CLIENT);
         vm.startPrank(CLIENT);
         book.cancel(id);
-        eq(holders.close(id), FUNDS, "all of it is left");
+        eq(holders.close(id), FUNDS - 0.08 ether, "the rest of it is left");
         vm.stopPrank();
-        eq(free(CLIENT) - before, 20_000 ether + FUNDS, "its money is back");
+        eq(free(CLIENT) - before, 20_000 ether + FUNDS - 0.08 ether, "its money is back");
     }
 
     function test_aClientThatServesTooFewPaysThese() public {
@@ -102,7 +105,8 @@ contract HoldInputsTest is HoldWorld {
         stands(id, INPUTS, IHolders.State.Open);
         nobodyMore(id, INPUTS);
         stands(id, INPUTS, IHolders.State.Lost);
-        isMoney(id, FUNDS - 10 * fee, 0);
+        // And what is paid for inputs that nobody could hold.
+        isMoney(id, FUNDS - 10 * fee - 0.08 ether, 0);
     }
 
     function test_whatFailedOnceMayBeHeldTheSecondTime() public {
@@ -212,51 +216,5 @@ contract HoldInputsTest is HoldWorld {
         begun(id, INPUTS);
         sign(id, INPUTS, 0, 4);
         eq(ask_(id, INPUTS).until, vm.getBlockTimestamp() + 7 days, "until");
-    }
-
-    // ---------------------------------------------------------------- absences
-
-    /// @dev One of the drawn comes, after two people who do not; the others could have come as well.
-    function oneComes(uint64 job) internal returns (uint32 seq) {
-        do {
-            seq = work(job, false);
-            drawn(job, seq);
-        } while (case_(job, seq).state == IAudits.State.Closed);
-        named(job, seq);
-        late(job, seq);
-        late(job, seq);
-        uint8[] memory seats = seatsIn(job, seq, IAudits.SeatState.Drawn);
-        commit(job, seq, seats[0], truth(job, seq));
-        while (case_(job, seq).state != IAudits.State.Closed) {
-            IAudits.State state = case_(job, seq).state;
-            seats = seatsIn(job, seq, IAudits.SeatState.Committed);
-            if (state == IAudits.State.Opening) opened(job, seq, false);
-            else if (state == IAudits.State.Revealing) reveal(job, seq, seats[0], truth(job, seq));
-            else late(job, seq);
-        }
-        IAudits.Case memory c = case_(job, seq);
-        ok(c.outcome == IAudits.Outcome.Upheld && 2 * uint256(c.absent) > c.given, "most did not come");
-    }
-
-    function pay(uint64 job, uint32 seq) internal view returns (uint256 sum) {
-        uint8 given = case_(job, seq).given;
-        for (uint8 i = 0; i < given; ++i) {
-            IAudits.Seat memory s = audits.seat(job, seq, i);
-            bool absent = s.state == IAudits.SeatState.Absent;
-            if (absent) ++sum;
-            uint256 cut = 100 ether - stakeOf(s.auditor);
-            ok(absent ? cut == 0.1 ether : cut == 0, "who was absent, and nobody else");
-        }
-    }
-
-    function test_whereInputsAreHeldEveryAbsenceCounts() public {
-        uint64 plain = audited(40);
-        oneComes(plain);
-        for (uint256 n = 1; n <= 20; ++n) {
-            eq(stakeOf(n), 100 ether, "maybe nobody could come");
-        }
-        id = keptJob(40, DEPOSIT);
-        uint32 seq = oneComes(id);
-        ok(pay(id, seq) >= 2, "they pay");
     }
 }

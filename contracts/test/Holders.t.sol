@@ -6,6 +6,7 @@ import {Holders} from "../src/Holders.sol";
 import {IHolders} from "../src/interfaces/IHolders.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
@@ -520,7 +521,7 @@ contract HoldersTest is HoldWorld {
 
     function test_construction() public {
         Holders.Deployment memory d =
-            Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, SMALL);
+            Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, address(spots), SMALL);
         // This ledger grants it nothing.
         ok(created("Holders", abi.encode(d)) == address(0), "no grant");
         d.ledger = ledgerOfNext(CAP + 1);
@@ -528,8 +529,8 @@ contract HoldersTest is HoldWorld {
         d.ledger = ledgerOfNext(CAP);
         address next = created("Holders", abi.encode(d));
         ok(next != address(0), "with all");
-        for (uint256 i = 0; i < 7; ++i) {
-            address[8] memory parts = [
+        for (uint256 i = 0; i < 8; ++i) {
+            address[9] memory parts = [
                 address(bench),
                 address(book),
                 address(registry),
@@ -537,6 +538,7 @@ contract HoldersTest is HoldWorld {
                 address(audits),
                 address(ledgerOfNext(CAP)),
                 address(randomness),
+                address(spots),
                 address(uint160(SMALL))
             ];
             parts[i] = address(0);
@@ -666,9 +668,9 @@ contract HoldersTest is HoldWorld {
                 if (luck >> i & 2 != 0) spotted(id, seq, i, uint16(luck >> 8) & a.bits);
             }
         }
-        if (holders.spotOf(id, seq).state == IHolders.SpotState.Over) return;
+        if (spots.spotOf(id, seq).state == ISpots.SpotState.Over) return;
         passSeconds(Parameters.SPOT_DUE + Parameters.SPOT_TIME + 1);
-        holders.conclude(id, seq);
+        spots.conclude(id, seq);
     }
 
     function void(bool) internal pure {}

@@ -14,6 +14,7 @@ import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
 import {IWaiting} from "../src/interfaces/IWaiting.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
@@ -36,11 +37,17 @@ contract InvariantsTest is Network {
         super.setUp();
         bytes memory args = abi.encode(ledger, registry, book, waiting, small());
         replica = Replica(created("Replica", args));
-        address[6] memory at = [
-            address(book), address(auditors), address(audits), address(replicas), address(tabs), address(holders)
+        address[7] memory at = [
+            address(book),
+            address(auditors),
+            address(audits),
+            address(replicas),
+            address(tabs),
+            address(holders),
+            address(spots)
         ];
         tally = Tally(created("Tally", abi.encode(replica, registry, at, FEE_BPS)));
-        args = abi.encode(ledger, registry, book, replica, auditors, audits, tally, replicas, tabs, holders);
+        args = abi.encode(ledger, registry, book, replica, auditors, audits, tally, replicas, tabs, holders, spots);
         crowd = CrowdKept(created("CrowdKept", args));
         vm.recordLogs();
         for (uint256 i = 0; i < crowd.AUDITORS(); ++i) {
@@ -199,13 +206,13 @@ contract InvariantsTest is Network {
 
     function reservedFor(uint64 id, uint32 seq, uint256 fee) internal view returns (uint256) {
         IHolders.Ask memory a = holders.asked(id, seq);
-        IHolders.Spot memory s = holders.spotOf(id, seq);
+        ISpots.Spot memory s = spots.spotOf(id, seq);
         uint256 least = small() / Parameters.MIN_FEE_PART;
-        ok(s.state == IHolders.SpotState.None || a.state == IHolders.State.Held, "looked at is what is held");
+        ok(s.state == ISpots.SpotState.None || a.state == IHolders.State.Held, "looked at is what is held");
         if (a.state == IHolders.State.None || a.state > IHolders.State.Held) return 0;
         // Both asks, the second halves of as many as hold it at most, and seven who look.
         if (a.state != IHolders.State.Held) return (23 - uint256(a.spent) - a.votes) * fee + 7 * least;
-        return s.state == IHolders.SpotState.Over ? 0 : a.votes * fee + (7 - uint256(s.votes)) * least;
+        return s.state == ISpots.SpotState.Over ? 0 : a.votes * fee + (7 - uint256(s.votes)) * least;
     }
 
     /// @dev The line is that of the bonds of those that wait, and who is busy is the mate of so many open ranges. That bonds are

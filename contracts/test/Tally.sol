@@ -10,6 +10,7 @@ import {IHolders} from "../src/interfaces/IHolders.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
@@ -24,6 +25,7 @@ contract Tally {
     address internal immutable REPLICAS;
     address internal immutable TABS;
     address internal immutable HOLDERS;
+    address internal immutable SPOTS;
     /// @dev Basis points of a range's value that go to the treasury.
     uint256 internal immutable FEE;
 
@@ -51,9 +53,10 @@ contract Tally {
     address internal overturned;
     bool internal lapsed;
 
-    constructor(Replica replica, Registry registry, address[6] memory at, uint256 fee) {
+    constructor(Replica replica, Registry registry, address[7] memory at, uint256 fee) {
         (REPLICA, REGISTRY, FEE) = (replica, registry, fee);
-        (BOOK, AUDITORS, AUDITS, REPLICAS, TABS, HOLDERS) = (at[0], at[1], at[2], at[3], at[4], at[5]);
+        (BOOK, AUDITORS, AUDITS, REPLICAS, TABS) = (at[0], at[1], at[2], at[3], at[4]);
+        (HOLDERS, SPOTS) = (at[5], at[6]);
     }
 
     /// @dev The logs of one transaction, after the replica has read them.
@@ -67,7 +70,7 @@ contract Tally {
             else if (log.emitter == BOOK && kind == IJobBook.MateSettled.selector) onMateSettled(log);
             else if (log.emitter == REPLICAS) onReplicas(kind, log);
             else if (log.emitter == TABS) onTabs(log);
-            else if (log.emitter == HOLDERS) onHolders(kind, log);
+            else if (log.emitter == HOLDERS || log.emitter == SPOTS) onHolders(kind, log);
             else if (log.emitter == AUDITORS && kind == IAuditors.AuditorSlashed.selector) onSlashed(log);
             else if (log.emitter == address(REGISTRY) && kind == IRegistry.StakeSlashed.selector) onSlashed(log);
         }
@@ -188,11 +191,11 @@ contract Tally {
         } else if (kind == IHolders.Held.selector) {
             (, uint96 fee) = abi.decode(log.data, (uint8, uint96));
             deposit[id] -= fee;
-        } else if (kind == IHolders.Spotted.selector) {
+        } else if (kind == ISpots.Spotted.selector) {
             (,, uint96 fee) = abi.decode(log.data, (uint8, uint16, uint96));
             deposit[id] -= fee;
             looked += 1;
-        } else if (kind == IHolders.SpotOver.selector) {
+        } else if (kind == ISpots.SpotOver.selector) {
             (uint16 bits, uint96 fee) = abi.decode(log.data, (uint16, uint96));
             for (; bits != 0; bits >>= 1) {
                 if (bits & 1 == 0) continue;
@@ -202,8 +205,10 @@ contract Tally {
         } else if (kind == IHolders.RangeHeld.selector) {
             asks[IHolders.State.Held] += 1;
         } else if (kind == IHolders.HoldFailed.selector) {
-            (IHolders.State state,) = abi.decode(log.data, (IHolders.State, uint128));
+            (IHolders.State state, uint128 cut) = abi.decode(log.data, (IHolders.State, uint128));
             asks[state] += 1;
+            // A provider's cut is not of the deposit.
+            if (uint32(uint256(log.topics[2])) == type(uint32).max) deposit[id] -= cut;
         }
     }
 
