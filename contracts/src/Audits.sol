@@ -116,7 +116,8 @@ contract Audits is AuditStore {
         if (lapses == 0) decision = _decision(c, jobId, seq, beacon);
         if (decision == AuditRules.Decision.Unaudited) return _close(jobId, seq, c, Outcome.Unaudited, 0);
         uint8 first = 0;
-        if (block.timestamp <= subject.range.at + Parameters.DRAW_TIME) {
+        uint256 time = _isDispute(c) ? Parameters.DISPUTE_DRAW_TIME : Parameters.DRAW_TIME;
+        if (block.timestamp <= subject.range.at + time) {
             uint256 wanted = _isDispute(c) ? Parameters.LEAD : AuditRules.firstVotes(subject.value, smallValue);
             first = _drawVotes(jobId, seq, c, subject, wanted);
         }
@@ -238,11 +239,12 @@ contract Audits is AuditStore {
     {
         mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
         uint256 given = c.given;
-        // Without the provider's owner, the client and all who were silent here.
-        uint32[] memory out = new uint32[](given + 2);
+        // Without the provider's owner, the client, all who were silent here, and in a dispute the mate's owner.
+        uint32[] memory out = new uint32[](given + 3);
         (out[0], out[1]) = (auditors.numberOf(subject.range.provider), auditors.numberOf(subject.client));
+        if (_isDispute(c)) out[2] = auditors.numberOf(bench.accuserOf(jobId, seq, 0));
         for (uint256 n = 0; n < given; ++n) {
-            if (seats[n].state >= SeatState.Absent) out[n + 2] = seats[n].auditor;
+            if (seats[n].state >= SeatState.Absent) out[n + 3] = seats[n].auditor;
         }
         uint32[] memory numbers =
             auditors.drawn(_seed(c, jobId, seq, c.stage), Draw.AUDITOR, c.nextDraw, wanted, out, subject.range.at - 1);
@@ -356,18 +358,17 @@ contract Audits is AuditStore {
     }
 
     /// @dev Punishes who voted otherwise than the winner, and gives everybody who earned it for each vote the fee or an equal part
-    /// of the budget, whichever is less. Half of what is punished adds to the budget. Who was absent pays if it could have come:
-    /// when no more people were absent than came, and always where others hold what the tasks need.
+    /// of the budget, whichever is less. Half of what is punished adds to the budget. Who was absent pays if no more people
+    /// were absent than came: then they could have come, too.
     function _pay(uint64 jobId, uint32 seq, Case storage c, Earners memory e) private {
         mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
-        bool counts = 2 * uint256(c.absent) <= c.given || bench.areInputsHeld(jobId);
         for (uint8 i = 0; i < c.given && e.winner != 0; ++i) {
             Seat storage s = seats[i];
             if (s.state == SeatState.Revealed && s.word != e.winner) {
                 uint128 cut = _cut(s.auditor, Parameters.WRONG_AUDIT);
                 e.budget += cut / 2;
                 emit WrongAudit(jobId, seq, i, cut);
-            } else if (s.state == SeatState.Absent && counts) {
+            } else if (s.state == SeatState.Absent && 2 * uint256(c.absent) <= c.given) {
                 uint128 cut = _cut(s.auditor, Parameters.ABSENT);
                 emit SeatLost(jobId, seq, i, SeatState.Absent, cut);
             }

@@ -159,11 +159,6 @@ contract Bench is IBench {
     }
 
     /// @inheritdoc IBench
-    function areInputsHeld(uint64 jobId) external view returns (bool) {
-        return holders.areInputsHeld(jobId);
-    }
-
-    /// @inheritdoc IBench
     function expose(uint32 number, uint128 value) external onlyWaiting {
         registry.expose(number, value);
     }

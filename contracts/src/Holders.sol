@@ -17,13 +17,13 @@ import {Parameters} from "./libraries/Parameters.sol";
 /// @title Kept jobs: worked on when drawn auditors hold their inputs, and paid without their client when such auditors
 /// hold what a range has made.
 /// @dev Calls go to Bench, JobBook, Registry, Auditors, Audits, the Ledger and the beacon, none of which calls this
-/// one but for views. A first ask that fails has at most (HOLDERS - 1) / 2 votes, and a second one needs at most one
+/// one but for views; Spots, which does, is not called. A first ask that fails has at most (HOLDERS - 1) / 2 votes, and a second one needs at most one
 /// more: together never more than HOLDERS, so what is reserved with the first pays for both. The second halves are those of
 /// the votes that are held, at most MOST_HELD.
 contract Holders is IHolders {
     using SafeCast for uint256;
 
-    /// @notice What this contract is constructed with.
+    /// @notice What this contract is constructed with. `spots`: who alone has second halves paid.
     struct Deployment {
         IBench bench;
         IJobBook jobBook;
@@ -32,6 +32,7 @@ contract Holders is IHolders {
         IAudits audits;
         ILedger ledger;
         IRandomness randomness;
+        address spots;
         uint256 smallValue;
     }
 
@@ -52,24 +53,30 @@ contract Holders is IHolders {
     IAudits public immutable audits;
     ILedger public immutable ledger;
     IRandomness public immutable randomness;
+    address public immutable spots;
     /// @notice The least fee is a part of it, as that of audits; base units.
     uint256 public immutable smallValue;
 
     mapping(uint64 jobId => Keep) private _kept;
     mapping(uint256 key => Ask) private _asks;
     mapping(uint64 jobId => Inputs) private _inputs;
-    mapping(uint256 key => Spot) private _spots;
 
     constructor(Deployment memory d) {
         if (address(d.bench) == address(0) || address(d.jobBook) == address(0)) revert BadDeployment();
         if (address(d.registry) == address(0) || address(d.auditors) == address(0)) revert BadDeployment();
         if (address(d.audits) == address(0) || address(d.randomness) == address(0)) revert BadDeployment();
-        if (address(d.ledger) == address(0)) revert BadDeployment();
+        if (address(d.ledger) == address(0) || d.spots == address(0)) revert BadDeployment();
         (uint128 cap,) = d.ledger.module(address(this));
         // With a cap of 96 bits no sum of deposits can overflow the narrow fields.
         if (cap == 0 || cap > type(uint96).max) revert BadDeployment();
         (bench, jobBook, registry, auditors) = (d.bench, d.jobBook, d.registry, d.auditors);
-        (audits, ledger, randomness, smallValue) = (d.audits, d.ledger, d.randomness, d.smallValue);
+        (audits, ledger, randomness) = (d.audits, d.ledger, d.randomness);
+        (spots, smallValue) = (d.spots, d.smallValue);
+    }
+
+    modifier onlySpots() {
+        if (msg.sender != spots) revert NotSpots(msg.sender);
+        _;
     }
 
     // ------------------------------------------------------------------ client
@@ -81,8 +88,8 @@ contract Holders is IHolders {
         if (!job.terms.kept || job.state >= IJobBook.JobState.Done) revert NotKept(jobId);
         Keep memory k = _kept[jobId];
         if (k.maxMib == 0) {
-            if (prices.maxMib == 0 || prices.keepSeconds == 0) revert BadPrices();
-            if (prices.keepSeconds > Parameters.MAX_KEEP) revert BadPrices();
+            if (prices.maxMib == 0 || prices.maxMib > Parameters.MOST_MIB) revert BadPrices();
+            if (prices.keepSeconds == 0 || prices.keepSeconds > Parameters.MAX_KEEP) revert BadPrices();
             (k.maxMib, k.keepSeconds) = (prices.maxMib, prices.keepSeconds);
             (k.perMib, k.perMibDay) = (prices.perMib, prices.perMibDay);
         } else {
@@ -191,69 +198,52 @@ contract Holders is IHolders {
     }
 
     /// @inheritdoc IHolders
-    function check(uint64 jobId, uint32 seq) external {
-        Ask memory a = _asks[_key(jobId, seq)];
-        if (a.state != State.Held) revert WrongState(jobId, seq, a.state);
-        Spot storage s = _spots[_key(jobId, seq)];
-        if (s.state != SpotState.None) revert WrongSpot(jobId, seq, s.state);
-        if (block.timestamp <= a.until && !_isJobOver(jobId, seq)) revert TooEarly(a.until);
-        uint256 end = a.until + Parameters.SPOT_DUE;
-        if (block.timestamp > end) revert TooLate(end);
-        (s.round, s.asOf, s.state) = (randomness.roundNow(), (block.timestamp - 1).toUint40(), SpotState.Asked);
-        emit SpotAsked(jobId, seq, s.round, (s.asOf + Parameters.SPOT_TIME).toUint40());
-    }
-
-    /// @inheritdoc IHolders
-    function spot(uint64 jobId, uint32 seq, uint8 draw_, uint16 seen) external {
-        Spot memory s = _spots[_key(jobId, seq)];
-        if (s.state != SpotState.Asked) revert WrongSpot(jobId, seq, s.state);
-        uint256 end = s.asOf + Parameters.SPOT_TIME;
-        if (block.timestamp > end) revert TooLate(end);
-        if (draw_ >= Parameters.SPOTTERS) revert NotAsked(draw_);
-        if (s.bits >> draw_ & 1 != 0) revert SignedAlready(draw_);
-        Ask memory a = _asks[_key(jobId, seq)];
-        if (seen & ~a.bits != 0) revert NotSigned(seen);
-        // Somebody may have waited for a value that suits it.
-        bool known = randomness.note(s.round) != 0 && randomness.lapses(s.round) == 0;
-        if (!known) revert BeaconUnknown(s.round);
-        Subject memory subject = _subject(jobId, seq);
-        subject.asOf = s.asOf;
-        uint32[] memory numbers = _drawn(jobId, seq, s.round, Draw.SPOT, subject, draw_, 1);
-        if (numbers.length == 0) revert NotHolder(msg.sender);
-        address owner = _holder(numbers[0]);
-        uint96 fee = _least().toUint96();
-        Keep storage k = _kept[jobId];
-        (k.deposit, k.reserved) = (k.deposit - fee, k.reserved - fee);
-        (s.bits, s.votes) = (s.bits | uint256(1 << draw_).toUint8(), s.votes + 1);
-        // Four bits a draw: at most SPOTTERS.
-        for (uint256 i = 0; i < Parameters.HOLDERS; ++i) {
-            s.seen += (uint256(seen >> i & 1) << 4 * i).toUint64();
-        }
-        emit Spotted(jobId, seq, numbers[0], draw_, seen, fee);
-        if (s.votes == Parameters.SPOTTERS) _conclude(jobId, seq, a, s);
-        else _spots[_key(jobId, seq)] = s;
-        ILedger.Payment[] memory payments = new ILedger.Payment[](1);
-        payments[0] = ILedger.Payment(owner, fee);
-        ledger.move(subject.client, payments);
-    }
-
-    /// @inheritdoc IHolders
-    function conclude(uint64 jobId, uint32 seq) external {
-        Ask memory a = _asks[_key(jobId, seq)];
-        if (a.state != State.Held) revert WrongState(jobId, seq, a.state);
-        Spot memory s = _spots[_key(jobId, seq)];
-        if (s.state == SpotState.Over) revert WrongSpot(jobId, seq, s.state);
-        uint256 end = s.state == SpotState.None ? a.until + Parameters.SPOT_DUE : s.asOf + Parameters.SPOT_TIME;
-        if (block.timestamp <= end) revert TooEarly(end);
-        _conclude(jobId, seq, a, s);
-    }
-
-    /// @inheritdoc IHolders
     function announce(uint32 number, bytes calldata contact) external {
         (, address node,) = auditors.holder(number);
         if (node != msg.sender) revert NotHolder(msg.sender);
         if (contact.length > Parameters.MAX_HOLDER_CONTACT) revert BadContact(contact.length);
         emit HolderContact(number, contact);
+    }
+
+    // ------------------------------------------------------------------ Spots
+
+    /// @inheritdoc IHolders
+    function payLook(uint64 jobId, address owner) external onlySpots returns (uint96 fee) {
+        fee = _least().toUint96();
+        Keep storage k = _kept[jobId];
+        (k.deposit, k.reserved) = (k.deposit - fee, k.reserved - fee);
+        ILedger.Payment[] memory payments = new ILedger.Payment[](1);
+        payments[0] = ILedger.Payment(owner, fee);
+        (address client,) = jobBook.subjectOf(jobId);
+        ledger.move(client, payments);
+    }
+
+    /// @inheritdoc IHolders
+    function payServed(uint64 jobId, uint32 seq, uint16 served, uint256 unlooked)
+        external
+        onlySpots
+        returns (uint96 fee)
+    {
+        Ask memory a = _asks[_key(jobId, seq)];
+        Keep storage k = _kept[jobId];
+        fee = _feeOf(k, jobId, seq, a.mib).toUint96();
+        k.reserved -= (uint256(a.votes) * fee + unlooked * _least()).toUint96();
+        if (served == 0) return fee;
+        Subject memory subject = _subject(jobId, seq);
+        uint32[] memory numbers = _named(jobId, seq, a.round, subject, 0, Parameters.HOLDERS);
+        ILedger.Payment[] memory payments = new ILedger.Payment[](Parameters.MOST_HELD);
+        uint256 n = 0;
+        for (uint256 i = 0; i < numbers.length; ++i) {
+            if (served >> i & 1 == 0) continue;
+            (address owner,,) = auditors.holder(numbers[i]);
+            payments[n++] = ILedger.Payment(owner, fee);
+        }
+        // Cuts the array to what was filled.
+        assembly ("memory-safe") {
+            mstore(payments, n)
+        }
+        k.deposit -= (n * fee).toUint96();
+        ledger.move(subject.client, payments);
     }
 
     // ------------------------------------------------------------------ views
@@ -281,17 +271,14 @@ contract Holders is IHolders {
     }
 
     /// @inheritdoc IHolders
-    function spotOf(uint64 jobId, uint32 seq) external view returns (Spot memory) {
-        return _spots[_key(jobId, seq)];
+    function partiesOf(uint64 jobId, uint32 seq) external view returns (address client, address provider) {
+        Subject memory subject = _subject(jobId, seq);
+        return (subject.client, subject.provider);
     }
 
     /// @inheritdoc IHolders
-    function spotters(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers) {
-        Spot storage s = _spots[_key(jobId, seq)];
-        if (s.round == 0 || randomness.value(s.round) == 0) return numbers;
-        Subject memory subject = _subject(jobId, seq);
-        subject.asOf = s.asOf;
-        return _drawn(jobId, seq, s.round, Draw.SPOT, subject, 0, Parameters.SPOTTERS);
+    function isGivenUp(uint64 jobId, uint32 seq) external view returns (bool) {
+        return seq == Parameters.INPUTS && jobBook.job(jobId).state >= IJobBook.JobState.Done;
     }
 
     /// @inheritdoc IHolders
@@ -318,14 +305,11 @@ contract Holders is IHolders {
     // ------------------------------------------------------------------ asks
 
     /// @dev Whether a range may be asked for with this size; its provider.
-    function _askForRange(
-        Keep storage k,
-        uint64 jobId,
-        uint32 seq,
-        Ask memory a,
-        IJobBook.Job memory job,
-        uint256 mib
-    ) private view returns (address) {
+    function _askForRange(Keep storage k, uint64 jobId, uint32 seq, Ask memory a, IJobBook.Job memory job, uint256 mib)
+        private
+        view
+        returns (address)
+    {
         IJobBook.Range memory range = jobBook.range(jobId, seq);
         if (!_isPayable(jobId, seq, range, job.terms.window)) revert NotPayable(jobId, seq);
         uint256 due = k.maxMib;
@@ -341,11 +325,12 @@ contract Holders is IHolders {
         return range.provider;
     }
 
-    /// @dev Whether the inputs may be asked for with this size. They are of any size that the deposit pays for.
+    /// @dev Whether the inputs may be asked for with this size. Up to MOST_INPUTS_MIB that is any that the deposit pays for.
     function _askForInputs(Keep storage k, uint64 jobId, Ask memory a, IJobBook.Job memory job, uint256 mib) private {
         if (msg.sender != job.client) revert NotYours(msg.sender);
         if (!_givesOut(job)) revert RangeIsOver(jobId, Parameters.INPUTS);
-        uint256 due = a.state == State.Again ? a.mib : mib;
+        uint256 due = mib < Parameters.MOST_INPUTS_MIB ? mib : Parameters.MOST_INPUTS_MIB;
+        if (a.state == State.Again) due = a.mib;
         if (mib == 0 || mib != due) revert BadSize(mib, due);
         // Stake that comes or goes from now on changes nobody's draw.
         _inputs[jobId].asOf = (block.timestamp - 1).toUint40();
@@ -369,9 +354,16 @@ contract Holders is IHolders {
         }
         a.state = State.Lost;
         _release(_kept[jobId], jobId, seq, a, 0);
-        // Of inputs nobody has taken anything on: the job stays without work.
-        uint128 cut = seq == Parameters.INPUTS ? 0 : _punish(jobId, seq, subject.client);
+        uint128 cut = seq == Parameters.INPUTS ? _fine(jobId, subject.client) : _punish(jobId, seq, subject.client);
         emit HoldFailed(jobId, seq, State.Lost, cut);
+    }
+
+    /// @dev Of inputs that nobody could hold no provider has taken anything on. Their client has cost others their time and their place, and
+    /// pays for it out of what was free of their ask; nobody has that, or somebody would want it to fail.
+    function _fine(uint64 jobId, address client) private returns (uint128 cut) {
+        cut = (Parameters.INPUTS_LOST * _least()).toUint128();
+        _kept[jobId].deposit -= uint256(cut).toUint96();
+        ledger.slash(client, client, 0, cut);
     }
 
     /// @dev A range that nobody could hold does not count, at a tenth of its value.
@@ -399,35 +391,6 @@ contract Holders is IHolders {
         k.reserved -= freed.toUint96();
     }
 
-    // ------------------------------------------------------------------ who still serves
-
-    /// @dev Pays the second halves to whom most have seen. What is left of them, and of the fees of who looks, is free again.
-    function _conclude(uint64 jobId, uint32 seq, Ask memory a, Spot memory s) private {
-        s.state = SpotState.Over;
-        _spots[_key(jobId, seq)] = s;
-        uint256 bits = HoldRules.served(s.seen, s.votes);
-        Keep storage k = _kept[jobId];
-        uint256 fee = _feeOf(k, jobId, seq, a.mib);
-        k.reserved -= (a.votes * fee + (Parameters.SPOTTERS - s.votes) * _least()).toUint96();
-        emit SpotOver(jobId, seq, bits.toUint16(), fee.toUint96());
-        if (bits == 0) return;
-        Subject memory subject = _subject(jobId, seq);
-        uint32[] memory numbers = _named(jobId, seq, a.round, subject, 0, Parameters.HOLDERS);
-        ILedger.Payment[] memory payments = new ILedger.Payment[](Parameters.MOST_HELD);
-        uint256 n = 0;
-        for (uint256 i = 0; i < numbers.length; ++i) {
-            if (bits >> i & 1 == 0) continue;
-            (address owner,,) = auditors.holder(numbers[i]);
-            payments[n++] = ILedger.Payment(owner, fee.toUint128());
-        }
-        // Cuts the array to what was filled.
-        assembly ("memory-safe") {
-            mstore(payments, n)
-        }
-        k.deposit -= (n * fee).toUint96();
-        ledger.move(subject.client, payments);
-    }
-
     // ------------------------------------------------------------------ draws
 
     /// @dev Whom the draws from `first` on name, on the line of the second before the submission (of inputs: before the ask),
@@ -437,23 +400,10 @@ contract Holders is IHolders {
         view
         returns (uint32[] memory)
     {
-        return _drawn(jobId, seq, round, Draw.HOLDER, subject, first, wanted);
-    }
-
-    /// @dev The same for who looks, with the second before that was called for as the line's.
-    function _drawn(
-        uint64 jobId,
-        uint32 seq,
-        uint64 round,
-        uint8 purpose,
-        Subject memory subject,
-        uint32 first,
-        uint256 wanted
-    ) private view returns (uint32[] memory) {
         uint32[] memory out = new uint32[](2);
         (out[0], out[1]) = (auditors.numberOf(subject.provider), auditors.numberOf(subject.client));
         bytes32 seed = Draw.seedOf(randomness.value(round), jobId, seq, 0);
-        return auditors.drawn(seed, purpose, first, wanted, out, subject.asOf.toUint40());
+        return auditors.drawn(seed, Draw.HOLDER, first, wanted, out, subject.asOf.toUint40());
     }
 
     /// @dev The owner of an auditor whose node key calls.
@@ -492,11 +442,6 @@ contract Holders is IHolders {
     function _inputsUntil(IJobBook.Job memory job) private view returns (uint256) {
         uint256 last = job.terms.deadline < block.timestamp ? block.timestamp : job.terms.deadline;
         return last + Parameters.INPUTS_AFTER;
-    }
-
-    /// @dev Whether nobody can need the inputs of a job any more, because it is over. What it has made is kept all the same.
-    function _isJobOver(uint64 jobId, uint32 seq) private view returns (bool) {
-        return seq == Parameters.INPUTS && jobBook.job(jobId).state >= IJobBook.JobState.Done;
     }
 
     /// @dev Whether a job gives out ranges, or could again.

@@ -217,7 +217,8 @@ contract Replicas is IReplicas {
     /// @inheritdoc IReplicas
     function accuserOf(uint64 jobId, uint32 seq, bytes32 answer) external view returns (address) {
         Pair storage p = _pairs[_key(jobId, seq)];
-        return p.state == State.Disputed && p.word == answer ? registry.ownerOf(p.mate) : address(0);
+        bool accuses = p.state == State.Disputed && (answer == 0 || p.word == answer);
+        return accuses ? registry.ownerOf(p.mate) : address(0);
     }
 
     // ------------------------------------------------------------------ mates

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {CrowdLeaves, End, Twin} from "./CrowdLeaves.sol";
+import {CrowdLeaves, End, Piece, Twin} from "./CrowdLeaves.sol";
 import {Replica} from "./Replica.sol";
 import {Vm} from "./T.sol";
 import {Tally} from "./Tally.sol";
@@ -41,12 +41,6 @@ contract Crowd is CrowdLeaves {
     Tabs internal tabs;
     uint40 internal now_;
     uint256 internal block_ = 1_000;
-
-    /// @dev A range.
-    struct Piece {
-        uint64 id;
-        uint32 seq;
-    }
 
     /// @dev The crowd's own jobs, and of these the ones that are replicated.
     uint64[] internal ours;
@@ -455,8 +449,16 @@ contract Crowd is CrowdLeaves {
         if (seldom % 4 == 0) work(end);
     }
 
-    /// @dev A job with a claimed range, and people with so much stake that it can be audited. 0: none was opened.
+    /// @dev A job with a claimed range. 0: none was opened.
     function steadyJob(uint8 replicas_) internal returns (uint64 id) {
+        id = steadyOpen(replicas_, false);
+        if (id == 0) return 0;
+        if (replicas_ != 0) steadyMate(id);
+        act(vm.addr(0xB000 + STEADY), address(book), abi.encodeCall(IJobBook.claim, (id, 4, 0)));
+    }
+
+    /// @dev A job, and people with so much stake that it can be audited. 0: none was opened.
+    function steadyOpen(uint8 replicas_, bool kept) internal returns (uint64) {
         for (uint256 i = 0; i < AUDITORS; ++i) {
             address who = auditorOf(i);
             if (auditors.auditor(auditors.numberOf(who)).stake >= 1e7) continue;
@@ -470,13 +472,11 @@ contract Crowd is CrowdLeaves {
         IJobBook.Terms memory t;
         (t.specHash, t.taskCount, t.unitCap, t.price) = (bytes32(uint256(1)), 4, 8, 1e8);
         (t.window, t.rangeTimeout, t.targetSeconds, t.parallelism) = (30, 100, 5, 1);
-        (t.firstRange, t.deadline, t.audited, t.replicas) = (4, now_ + 1000, true, replicas_);
+        (t.firstRange, t.deadline, t.audited) = (4, now_ + 1000, true);
+        (t.replicas, t.kept) = (replicas_, kept);
         uint256 before = replica.jobCount();
         act(STEADY_CLIENT, address(book), abi.encodeCall(IJobBook.open, (t, 64e8)));
-        if (replica.jobCount() == before) return 0;
-        id = uint64(before + 1);
-        if (replicas_ != 0) steadyMate(id);
-        act(vm.addr(0xB000 + STEADY), address(book), abi.encodeCall(IJobBook.claim, (id, 4, 0)));
+        return replica.jobCount() == before ? 0 : uint64(before + 1);
     }
 
     /// @dev It waits with a bond for the whole job, a second before anything is claimed.

@@ -13,6 +13,12 @@ import {AuditRules} from "../src/libraries/AuditRules.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {MerkleSum} from "../src/libraries/MerkleSum.sol";
 
+/// @dev A range, or with the number INPUTS the inputs of a job.
+struct Piece {
+    uint64 id;
+    uint32 seq;
+}
+
 /// @dev How a case is played to its end.
 enum End {
     Unheard,
@@ -35,6 +41,15 @@ enum Twin {
     PrimarySilent,
     PrimaryStops,
     Undrawn
+}
+
+/// @dev What becomes of a kept range, or of the inputs before it.
+enum Hold {
+    Held,
+    Unseen,
+    Lost,
+    InputsLost,
+    Dropped
 }
 
 /// @dev What the crowd finds in its ranges, and how it says so: leaves, roots, seals, nodes; and small things besides.

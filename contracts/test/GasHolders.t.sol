@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {HoldWorld} from "./HoldWorld.sol";
 import {IHolders} from "../src/interfaces/IHolders.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev What kept ranges cost, each call a transaction of its own. Twenty auditors; all accounts have history.
 contract GasHoldersTest is HoldWorld {
@@ -63,6 +65,30 @@ contract GasHoldersTest is HoldWorld {
         nobodyMore(id, seq);
         vm.snapshotGasLastCall(GROUP, "kept: fail, second");
         stands(id, seq, IHolders.State.Lost);
+    }
+
+    function test_spots() public {
+        uint32 seq = ripe(id);
+        opened(id, seq);
+        sign(id, seq, 0, 4);
+        book.settle(id, one(seq));
+        vm.warp(ask_(id, seq).until + 1);
+        spots.check(id, seq);
+        vm.snapshotGasLastCall(GROUP, "kept: check");
+        passBlocks(3);
+        randomness.note(spots.spotOf(id, seq).round);
+        spotted(id, seq, 0, 0xf);
+        spotted(id, seq, 1, 0xf);
+        vm.snapshotGasLastCall(GROUP, "kept: spot");
+        for (uint8 i = 2; i < 7; ++i) {
+            spotted(id, seq, i, 0xf);
+        }
+        ends(id, seq);
+        vm.snapshotGasLastCall(GROUP, "kept: conclude, four are paid");
+        ok(spots.spotOf(id, seq).state == ISpots.SpotState.Over, "over");
+        vm.warp(ask_(id, INPUTS).until + Parameters.SPOT_DUE + 1);
+        spots.conclude(id, INPUTS);
+        vm.snapshotGasLastCall(GROUP, "kept: conclude, nobody has looked");
     }
 
     function test_inputs() public {

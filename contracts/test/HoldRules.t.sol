@@ -33,6 +33,8 @@ contract HoldRulesTest is T {
         eq(Parameters.HOLD_ASKS, parameter("asks"), "asks");
         eq(Parameters.NOT_HELD, parameter("notHeld"), "penalty");
         eq(Parameters.MAX_KEEP, parameter("maxKeep"), "longest time");
+        eq(Parameters.MOST_MIB, parameter("mostMib"), "largest content of a range");
+        eq(Parameters.MOST_INPUTS_MIB, parameter("mostInputsMib"), "largest inputs");
         eq(Parameters.INPUTS, parameter("inputs"), "inputs");
         eq(Parameters.INPUTS_AFTER, parameter("inputsAfter"), "how long inputs are kept");
         eq(Draw.HOLDER, parameter("purpose"), "purpose");

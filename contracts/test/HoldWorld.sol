@@ -114,15 +114,21 @@ abstract contract HoldWorld is ReplicaWorld {
 
     /// @dev Auditors are called for to look who serves, and drawn.
     function looks(uint64 id, uint32 seq) internal {
-        holders.check(id, seq);
+        spots.check(id, seq);
         passBlocks(3);
-        randomness.note(holders.spotOf(id, seq).round);
+        randomness.note(spots.spotOf(id, seq).round);
     }
 
     function spotted(uint64 id, uint32 seq, uint8 draw, uint16 seen) internal returns (uint32 number) {
-        number = holders.spotters(id, seq)[draw];
+        number = spots.spotters(id, seq)[draw];
         vm.prank(auditorNode(number));
-        holders.spot(id, seq, draw, seen);
+        spots.spot(id, seq, draw, seen);
+    }
+
+    /// @dev The time of those who look is over, and who was seen to serve is paid.
+    function ends(uint64 id, uint32 seq) internal {
+        vm.warp(spots.spotOf(id, seq).asOf + Parameters.SPOT_TIME + 1);
+        spots.conclude(id, seq);
     }
 
     /// @dev Time passes until nobody may sign any more, and the ask ends.

@@ -6,6 +6,7 @@ import {Holders} from "../src/Holders.sol";
 import {IHolders} from "../src/interfaces/IHolders.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
 import {Draw} from "../src/libraries/Draw.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
@@ -310,11 +311,12 @@ contract HoldersTest is HoldWorld {
 
     function test_pricesHaveLimits() public {
         id = openJob(keptTerms(40), 20_000 ether);
-        IHolders.Prices[3] memory bad = [prices(), prices(), prices()];
+        IHolders.Prices[4] memory bad = [prices(), prices(), prices(), prices()];
         bad[0].maxMib = 0;
         bad[1].keepSeconds = 0;
         bad[2].keepSeconds = uint32(Parameters.MAX_KEEP) + 1;
-        for (uint256 i = 0; i < 3; ++i) {
+        bad[3].maxMib = (4 << 10) + 1;
+        for (uint256 i = 0; i < 4; ++i) {
             vm.prank(CLIENT);
             vm.expectRevert(IHolders.BadPrices.selector);
             holders.fund(id, bad[i], DEPOSIT);
@@ -328,7 +330,7 @@ contract HoldersTest is HoldWorld {
         }
         eq(keep(id).maxMib, 0, "nothing has happened");
         // However dear: a sum that fits no deposit is said to be one.
-        bad[2] = IHolders.Prices(type(uint32).max, type(uint96).max, type(uint96).max, uint32(Parameters.MAX_KEEP));
+        bad[2] = IHolders.Prices(4 << 10, type(uint96).max, type(uint96).max, uint32(Parameters.MAX_KEEP));
         vm.prank(CLIENT);
         vm.expectPartialRevert(IHolders.BadFunds.selector);
         holders.fund(id, bad[2], type(uint96).max);
@@ -519,7 +521,7 @@ contract HoldersTest is HoldWorld {
 
     function test_construction() public {
         Holders.Deployment memory d =
-            Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, SMALL);
+            Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, address(spots), SMALL);
         // This ledger grants it nothing.
         ok(created("Holders", abi.encode(d)) == address(0), "no grant");
         d.ledger = ledgerOfNext(CAP + 1);
@@ -527,8 +529,8 @@ contract HoldersTest is HoldWorld {
         d.ledger = ledgerOfNext(CAP);
         address next = created("Holders", abi.encode(d));
         ok(next != address(0), "with all");
-        for (uint256 i = 0; i < 7; ++i) {
-            address[8] memory parts = [
+        for (uint256 i = 0; i < 8; ++i) {
+            address[9] memory parts = [
                 address(bench),
                 address(book),
                 address(registry),
@@ -536,6 +538,7 @@ contract HoldersTest is HoldWorld {
                 address(audits),
                 address(ledgerOfNext(CAP)),
                 address(randomness),
+                address(spots),
                 address(uint160(SMALL))
             ];
             parts[i] = address(0);
@@ -544,6 +547,24 @@ contract HoldersTest is HoldWorld {
     }
 
     // ---------------------------------------------------------------- money
+
+    /// @dev The largest content of a range that there is is asked for and held like any other.
+    function test_rangesAreAsLargeAsTheyMayBe() public {
+        id = openJob(keptTerms(40), 20_000 ether);
+        IHolders.Prices memory largest = prices();
+        largest.maxMib = 4 << 10;
+        vm.prank(CLIENT);
+        holders.fund(id, largest, 10_000 ether);
+        eq(keep(id).maxMib, 4_096, "MiB");
+        askInputs(id, 1);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 4);
+        uint32 seq = ripe(id);
+        asks(id, seq, 4_096);
+        begun(id, seq);
+        sign(id, seq, 0, 4);
+        ok(settles(id, seq), "held");
+    }
 
     /// @dev Whatever happens, and in whatever order: a deposit is what was funded less fees less what came back, to
     /// the unit, and in the end nothing of it is reserved.
@@ -647,9 +668,9 @@ contract HoldersTest is HoldWorld {
                 if (luck >> i & 2 != 0) spotted(id, seq, i, uint16(luck >> 8) & a.bits);
             }
         }
-        if (holders.spotOf(id, seq).state == IHolders.SpotState.Over) return;
+        if (spots.spotOf(id, seq).state == ISpots.SpotState.Over) return;
         passSeconds(Parameters.SPOT_DUE + Parameters.SPOT_TIME + 1);
-        holders.conclude(id, seq);
+        spots.conclude(id, seq);
     }
 
     function void(bool) internal pure {}

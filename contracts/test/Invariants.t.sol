@@ -2,23 +2,27 @@
 pragma solidity 0.8.37;
 
 import {Crowd} from "./Crowd.sol";
-import {End, Twin} from "./CrowdLeaves.sol";
+import {CrowdKept} from "./CrowdKept.sol";
+import {End, Hold, Twin} from "./CrowdLeaves.sol";
 import {Network} from "./Network.sol";
 import {Replica} from "./Replica.sol";
 import {Tally} from "./Tally.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
+import {IHolders} from "../src/interfaces/IHolders.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
 import {IWaiting} from "../src/interfaces/IWaiting.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
 
 contract InvariantsTest is Network {
     Replica internal replica;
     Tally internal tally;
-    Crowd internal crowd;
+    CrowdKept internal crowd;
 
     /// @dev The crowd's jobs are worth less than 5e9, so all have the shortest windows.
     function small() internal pure override returns (uint256) {
@@ -33,10 +37,18 @@ contract InvariantsTest is Network {
         super.setUp();
         bytes memory args = abi.encode(ledger, registry, book, waiting, small());
         replica = Replica(created("Replica", args));
-        address[5] memory at = [address(book), address(auditors), address(audits), address(replicas), address(tabs)];
+        address[7] memory at = [
+            address(book),
+            address(auditors),
+            address(audits),
+            address(replicas),
+            address(tabs),
+            address(holders),
+            address(spots)
+        ];
         tally = Tally(created("Tally", abi.encode(replica, registry, at, FEE_BPS)));
-        args = abi.encode(ledger, registry, book, replica, auditors, audits, tally, replicas, tabs);
-        crowd = Crowd(created("Crowd", args));
+        args = abi.encode(ledger, registry, book, replica, auditors, audits, tally, replicas, tabs, holders, spots);
+        crowd = CrowdKept(created("CrowdKept", args));
         vm.recordLogs();
         for (uint256 i = 0; i < crowd.AUDITORS(); ++i) {
             address auditor = crowd.auditorOf(i);
@@ -77,12 +89,13 @@ contract InvariantsTest is Network {
         bytes4[] selectors;
     }
 
-    /// @dev `workSometimes` and `workTwiceSometimes` are for the crowd: a case in every call would take all the time there is.
+    /// @dev `workSometimes` and those like it are for the crowd: a case in every call would take all the time there is.
     function excludeSelectors() public view returns (FuzzSelector[] memory list) {
         list = new FuzzSelector[](1);
         list[0].addr = address(crowd);
-        list[0].selectors = new bytes4[](2);
+        list[0].selectors = new bytes4[](3);
         (list[0].selectors[0], list[0].selectors[1]) = (Crowd.work.selector, Crowd.workTwice.selector);
+        list[0].selectors[2] = CrowdKept.workKept.selector;
     }
 
     function everyone() internal view returns (address[] memory all) {
@@ -111,6 +124,7 @@ contract InvariantsTest is Network {
         for (uint64 id = 1; id <= replica.jobCount(); ++id) {
             jobFollowsFromEvents(id);
             if (replica.job(id).terms.replicas != 0) matesHaveReasons(id);
+            if (replica.job(id).terms.kept) depositFollowsFromEvents(id);
         }
         eq(book.jobCount(), replica.jobCount(), "every job is in the events");
     }
@@ -141,6 +155,11 @@ contract InvariantsTest is Network {
         pairsUp(Twin.PrimarySilent, IReplicas.Outcome.Silent);
         pairsUp(Twin.PrimaryStops, IReplicas.Outcome.Silent);
         pairsUp(Twin.Undrawn, IReplicas.Outcome.Alone);
+        isKept(Hold.Held, IHolders.State.Held);
+        isKept(Hold.Unseen, IHolders.State.Held);
+        isKept(Hold.Lost, IHolders.State.Lost);
+        isKept(Hold.InputsLost, IHolders.State.Lost);
+        isKept(Hold.Dropped, IHolders.State.Dropped);
         invariant_everything();
     }
 
@@ -158,6 +177,42 @@ contract InvariantsTest is Network {
         bool paid = tally.mateOf(id, 0) != address(0);
         ok(paid == (twin == Twin.Matched), "a mate is paid for a match, and for nothing else");
         ok(waiting.entry(id, 5).state == IWaiting.State.Nobody, "the mate leaves with its bond");
+    }
+
+    /// @dev In the end a steady client has what of its deposit did not become fees.
+    function isKept(Hold hold, IHolders.State state) internal {
+        (uint256 looked, uint256 served) = (tally.looked(), tally.served());
+        ok(crowd.workKept(uint8(hold)) == state, string.concat("kept number ", vm.toString(uint256(hold))));
+        eq(tally.looked() - looked, hold == Hold.Held ? 7 : hold == Hold.Unseen ? 3 : 0, "who has looked");
+        ok((tally.served() != served) == (hold == Hold.Held), "who serves has the second half of its fee");
+        IHolders.Keep memory k = holders.kept(uint64(book.jobCount()));
+        eq(k.reserved, 0, "nothing is reserved in the end");
+        eq(k.deposit, 0, "and it is closed");
+    }
+
+    /// @dev Fees and refunds are those of the events, and what is reserved is what can still become one: of asks that are open, and of
+    /// those that are held until somebody has looked.
+    function depositFollowsFromEvents(uint64 id) internal view {
+        IHolders.Keep memory k = holders.kept(id);
+        eq(k.deposit, tally.deposit(id), "deposit from events");
+        ok(k.reserved <= k.deposit, "what is reserved is there");
+        uint256 reserved = reservedFor(id, Parameters.INPUTS, holders.inputs(id).fee);
+        for (uint32 seq = 0; seq < replica.job(id).ranges; ++seq) {
+            reserved += reservedFor(id, seq, holders.feeFor(id, holders.asked(id, seq).mib));
+        }
+        eq(k.reserved, reserved, "reserved for what is asked for");
+        if (replica.job(id).ranges != 0) ok(holders.areInputsHeld(id), "nobody works where inputs are not held");
+    }
+
+    function reservedFor(uint64 id, uint32 seq, uint256 fee) internal view returns (uint256) {
+        IHolders.Ask memory a = holders.asked(id, seq);
+        ISpots.Spot memory s = spots.spotOf(id, seq);
+        uint256 least = small() / Parameters.MIN_FEE_PART;
+        ok(s.state == ISpots.SpotState.None || a.state == IHolders.State.Held, "looked at is what is held");
+        if (a.state == IHolders.State.None || a.state > IHolders.State.Held) return 0;
+        // Both asks, the second halves of as many as hold it at most, and seven who look.
+        if (a.state != IHolders.State.Held) return (23 - uint256(a.spent) - a.votes) * fee + 7 * least;
+        return s.state == ISpots.SpotState.Over ? 0 : a.votes * fee + (7 - uint256(s.votes)) * least;
     }
 
     /// @dev The line is that of the bonds of those that wait, and who is busy is the mate of so many open ranges. That bonds are
@@ -235,16 +290,18 @@ contract InvariantsTest is Network {
         bool rejected = c.outcome == IAudits.Outcome.Overturned || c.outcome == IAudits.Outcome.Undecided;
         IReplicas.Pair memory p = replicas.pair(id, seq);
         bool silent = p.outcome == IReplicas.Outcome.Silent;
+        bool lost = holders.asked(id, seq).state == IHolders.State.Lost;
         ok(
-            (rejected || silent) == (state == IJobBook.RangeState.Rejected),
-            "rejected by an audit, or because its provider was silent, and by nothing else"
+            (rejected || silent || lost) == (state == IJobBook.RangeState.Rejected),
+            "rejected by an audit, because its provider was silent, or because nobody could hold it"
         );
         if (state == IJobBook.RangeState.Settled) {
             // What the beacon spares needs no transaction of its own.
             bool spared = c.state == IAudits.State.Submitted || c.outcome == IAudits.Outcome.Unaudited;
             ok(spared || c.outcome == IAudits.Outcome.Upheld, "paid if spared or upheld");
         }
-        bool judged = state == IJobBook.RangeState.Submitted || state == IJobBook.RangeState.Settled || rejected;
+        bool judged = state == IJobBook.RangeState.Submitted || state == IJobBook.RangeState.Settled;
+        judged = judged || rejected || lost;
         bool sealed_ =
             p.state != IReplicas.State.None && p.state != IReplicas.State.Disputed && p.state != IReplicas.State.Closed;
         ok((judged && !sealed_) == (c.state != IAudits.State.None), "a case for what was handed in and has a root");
@@ -261,22 +318,24 @@ contract InvariantsTest is Network {
         eq(token.totalSupply(), address(token).balance, "each token is one coin");
     }
 
-    /// @dev Locked money of an account = escrow of its jobs + ceilings of claimed + value of submitted ranges + its stake, as
-    /// provider or as auditor.
+    /// @dev Locked money of an account = escrow of its jobs + ceilings of claimed + value of submitted ranges + its deposits for
+    /// holders + its stake, as provider or as auditor.
     function lockedMoneyHasAReason() internal view {
         address[] memory all = everyone();
-        uint256[] memory inJobsOf = moneyInJobs(all);
+        (uint256[] memory inJobsOf, uint256[] memory keptOf) = moneyInJobs(all);
         uint256 inJobs = 0;
         uint256 inStake = 0;
         uint256 inAudits = 0;
+        uint256 inKept = 0;
         for (uint256 i = 0; i < all.length; ++i) {
             IRegistry.Provider memory p = registry.provider(all[i]);
             uint256 jobs = inJobsOf[i];
             IAuditors.Auditor memory a = auditors.auditor(auditors.numberOf(all[i]));
             uint256 stake = uint256(p.stake) + p.unbonding;
             uint256 auditing = uint256(a.stake) + a.leaving;
-            eq(locked(all[i]), jobs + stake + auditing, "locked money has a reason");
+            eq(locked(all[i]), jobs + keptOf[i] + stake + auditing, "locked money has a reason");
             inJobs += jobs;
+            inKept += keptOf[i];
             inStake += stake;
             inAudits += auditing;
         }
@@ -288,19 +347,23 @@ contract InvariantsTest is Network {
         eq(held, replica.moduleLocked(address(registry)), "from events");
         (, held) = ledger.module(address(auditors));
         eq(held, inAudits, "the Auditors' share");
+        (, held) = ledger.module(address(holders));
+        eq(held, inKept, "the Holders' share");
+        eq(held, replica.moduleLocked(address(holders)), "from events");
         (, held) = ledger.module(address(audits));
         // What it has, `auditsFollowFromEvents` says.
         eq(held, 0, "the purse is free money");
     }
 
     /// @dev By the client's place in a list.
-    function moneyInJobs(address[] memory all) internal view returns (uint256[] memory sums) {
-        sums = new uint256[](all.length);
+    function moneyInJobs(address[] memory all) internal view returns (uint256[] memory sums, uint256[] memory kept) {
+        (sums, kept) = (new uint256[](all.length), new uint256[](all.length));
         for (uint64 id = 1; id <= book.jobCount(); ++id) {
             IJobBook.Job memory j = book.job(id);
             uint256 who = 0;
             while (all[who] != j.client) ++who;
             sums[who] += j.escrow;
+            kept[who] += holders.kept(id).deposit;
             for (uint32 seq = 0; seq < j.ranges; ++seq) {
                 IJobBook.RangeState state = book.range(id, seq).state;
                 uint256 parts = replica.parts(id);
@@ -377,6 +440,9 @@ contract InvariantsTest is Network {
         for (uint8 how = 0; how <= uint8(type(Twin).max); ++how) {
             crowd.workTwice(how);
         }
+        for (uint8 how = 0; how <= uint8(type(Hold).max); ++how) {
+            crowd.workKept(how);
+        }
         invariant_everything();
         ok(bytes(unseen()).length == 0, string.concat("never accepted:", unseen()));
         for (uint256 i = 1; i <= uint256(type(IAudits.Outcome).max); ++i) {
@@ -386,6 +452,10 @@ contract InvariantsTest is Network {
             ok(tally.replicas(IReplicas.Outcome(i)) > 0, string.concat("outcome of replicas number ", vm.toString(i)));
         }
         ok(tally.fullest() > 0 && tally.collected() > 0, "the purse fills and pays");
+        for (uint256 i = uint256(IHolders.State.Again); i <= uint256(type(IHolders.State).max); ++i) {
+            ok(tally.asks(IHolders.State(i)) > 0, string.concat("state of asks number ", vm.toString(i)));
+        }
+        ok(tally.looked() > 0 && tally.served() > 0, "holders are looked at and serve");
     }
 
     /// @dev The crowd goes on until it has reached everything, as far as there is gas for it and for what comes after it.
@@ -404,7 +474,20 @@ contract InvariantsTest is Network {
         crowd.settle(1, 5);
     }
 
+    /// @dev Of kept jobs.
+    function keeping(uint256 seed) internal {
+        uint256 a = seed >> 16;
+        uint256 b = seed >> 80;
+        uint256 what = seed % 8;
+        if (what == 0) crowd.keeps(a, b, seed >> 24);
+        else if (what == 1) crowd.deposits(a, b, uint96(seed >> 24), uint8(seed >> 32));
+        else if (what < 4) crowd.asksFor(a, b, uint32(seed >> 24), uint8(seed >> 32));
+        else if (what < 7) crowd.holdOn(a, b, uint8(seed >> 32));
+        else crowd.workKeptSometimes(uint8(b >> 8), uint8(b));
+    }
+
     function anything(uint256 seed) internal {
+        if ((seed >> 240) % 8 == 0) return keeping(seed);
         uint256 a = seed >> 16;
         uint256 b = seed >> 80;
         uint256 what = seed % 48;
@@ -476,6 +559,16 @@ contract InvariantsTest is Network {
         bytes4[3] memory auditing =
             [IAuditors.addStake.selector, IAuditors.unstake.selector, IAuditors.withdrawStake.selector];
         bytes4[2] memory money = [ILedger.withdraw.selector, ILedger.destroyBurned.selector];
+        bytes4[5] memory keeps = [
+            IHolders.fund.selector,
+            IHolders.close.selector,
+            IHolders.ask.selector,
+            IHolders.draw.selector,
+            IHolders.hold.selector
+        ];
+        // For these so much time must pass that the crowd comes to them by itself only once or twice.
+        bytes4[4] memory looks =
+            [IHolders.fail.selector, IHolders.check.selector, IHolders.spot.selector, IHolders.conclude.selector];
         string memory never = "";
         for (uint256 i = 0; i < jobs.length; ++i) {
             never = string.concat(never, unseen(address(book), jobs[i], "J", i));
@@ -501,6 +594,13 @@ contract InvariantsTest is Network {
         }
         for (uint256 i = 0; i < money.length; ++i) {
             never = string.concat(never, unseen(address(ledger), money[i], "M", i));
+        }
+        for (uint256 i = 0; i < keeps.length; ++i) {
+            never = string.concat(never, unseen(address(holders), keeps[i], "H", i));
+        }
+        for (uint256 i = 0; i < looks.length; ++i) {
+            if (crowd.acceptedToPlan(address(holders), looks[i]) != 0) continue;
+            never = string.concat(never, unseen(address(holders), looks[i], "L", i));
         }
         return string.concat(never, unseen(address(tabs), ITabs.settle.selector, "T", 0));
     }

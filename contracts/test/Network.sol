@@ -16,6 +16,7 @@ import {Ledger} from "../src/Ledger.sol";
 import {Registry} from "../src/Registry.sol";
 import {Replicas} from "../src/Replicas.sol";
 import {SoloRandomness} from "../src/SoloRandomness.sol";
+import {Spots} from "../src/Spots.sol";
 import {Tabs} from "../src/Tabs.sol";
 import {Waiting} from "../src/Waiting.sol";
 import {WGrain} from "../src/WGrain.sol";
@@ -49,12 +50,13 @@ abstract contract Network is T {
     Waiting internal waiting;
     Replicas internal replicas;
     Holders internal holders;
+    Spots internal spots;
     Tabs internal tabs;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         uint64 nonce = vm.getNonce(address(this));
-        address[15] memory at;
+        address[16] memory at;
         for (uint256 i = 0; i < at.length; ++i) {
             at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
@@ -62,7 +64,7 @@ abstract contract Network is T {
         ILedger.Grant[] memory grants = new ILedger.Grant[](6);
         (grants[0], grants[1]) = (ILedger.Grant(at[2], CAP), ILedger.Grant(at[3], CAP));
         (grants[2], grants[3]) = (ILedger.Grant(at[7], CAP), ILedger.Grant(at[8], CAP));
-        (grants[4], grants[5]) = (ILedger.Grant(at[13], CAP), ILedger.Grant(at[14], CAP));
+        (grants[4], grants[5]) = (ILedger.Grant(at[13], CAP), ILedger.Grant(at[15], CAP));
         ledger = Ledger(deployed("Ledger", abi.encode(token, grants)));
         registry = Registry(deployed("Registry", abi.encode(ledger, at[3], at[10])));
         JobLayout.Deployment memory d =
@@ -79,12 +81,10 @@ abstract contract Network is T {
         bench = Bench(deployed("Bench", abi.encode(book, registry, audits, at[11], at[12], at[13])));
         waiting = Waiting(deployed("Waiting", abi.encode(bench, book, registry, audits, at[12])));
         replicas = Replicas(deployed("Replicas", abi.encode(bench, book, registry, waiting, randomness, audits)));
-        holders = Holders(
-            deployed(
-                "Holders",
-                abi.encode(Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, small()))
-            )
-        );
+        Holders.Deployment memory h =
+            Holders.Deployment(bench, book, registry, auditors, audits, ledger, randomness, at[14], small());
+        holders = Holders(deployed("Holders", abi.encode(h)));
+        spots = Spots(deployed("Spots", abi.encode(holders, auditors, randomness)));
         tabs = Tabs(deployed("Tabs", abi.encode(ledger, registry, TREASURY, FEE_BPS)));
         ok(address(token) == at[0] && address(ledger) == at[1], "addresses are known before deployment");
         ok(address(registry) == at[2] && address(book) == at[3], "addresses are known before deployment");
@@ -92,7 +92,7 @@ abstract contract Network is T {
         ok(address(audits) == at[8] && address(auditDesk) == at[9], "addresses are known before deployment");
         ok(address(bench) == at[10] && address(waiting) == at[11], "addresses are known before deployment");
         ok(address(replicas) == at[12] && address(holders) == at[13], "addresses are known before deployment");
-        ok(address(tabs) == at[14], "addresses are known before deployment");
+        ok(address(spots) == at[14] && address(tabs) == at[15], "addresses are known before deployment");
         fund(CLIENT, 1_000_000 ether);
     }
 

@@ -273,11 +273,33 @@ contract ReplicaDisputesTest is WalkWorld {
         uint32 seq = disputed();
         passBlocks(3);
         randomness.note(case_(id, seq).round);
-        vm.warp(book.range(id, seq).at + Parameters.DRAW_TIME + 1);
+        vm.warp(book.range(id, seq).at + Parameters.DISPUTE_DRAW_TIME + 1);
         audits.draw(id, seq);
         ok(case_(id, seq).outcome == IAudits.Outcome.Undecided, "undecided");
         concluded(seq, IReplicas.Outcome.Unequal);
         eq(staked(MATE), STAKE, "nobody loses");
+    }
+
+    /// @dev However late it is drawn and however long it lasts: there is time to draw the audit that follows, so nobody who was right
+    /// works for nothing.
+    function test_theLatestDisputeLeavesTimeForTheAuditOfItsRange() public {
+        lie(MATE, AT, Kind.Output);
+        uint32 seq = disputed();
+        passBlocks(3);
+        randomness.note(case_(id, seq).round);
+        uint256 latest = book.range(id, seq).at + Parameters.DISPUTE_DRAW_TIME;
+        vm.warp(latest);
+        audits.draw(id, seq);
+        ok(case_(id, seq).state == IAudits.State.Committing, "in time");
+        decides(seq, answerOf(seq, 3));
+        // As long as fifteen people need, one after the other.
+        uint256 last = latest + Parameters.COMMITTEE * (Parameters.COMMIT_TIME + Parameters.REVEAL_TIME);
+        vm.warp(last);
+        concluded(seq, IReplicas.Outcome.Alone);
+        vm.warp(last + 1 days);
+        ok(audit(id, seq, false, 0).outcome == IAudits.Outcome.Upheld, "upheld");
+        acknowledge(id, seq);
+        rangeIs(seq, IJobBook.RangeState.Settled);
     }
 
     /// @dev The beacon is moved once; the dispute is nobody's cost all the same.
@@ -293,6 +315,26 @@ contract ReplicaDisputesTest is WalkWorld {
     }
 
     // ---------------------------------------------------------------- auditors
+
+    /// @dev It has nearly all of the stake, and is drawn at no stage.
+    function test_theMatesOwnerDoesNotSitInItsOwnDispute() public {
+        address owner = ownerOf(MATE);
+        fund(owner, 100_000 ether);
+        vm.prank(owner);
+        auditors.join(owner, 100_000 ether);
+        passSeconds(1);
+        lie(PRIMARY, AT, Kind.Output);
+        uint32 seq = disputed();
+        eq(bench.accuserOf(id, seq, 0), owner, "whatever it answered");
+        eq(bench.accuserOf(id, seq, answerOf(seq, MATE)), owner, "what it answered");
+        eq(bench.accuserOf(id, seq, answerOf(seq, PRIMARY)), address(0), "not what it did not");
+        nobodyComes(seq);
+        uint8 given = case_(id, seq).given;
+        ok(given > Parameters.LEAD, "more than those of the first stage");
+        for (uint8 i = 0; i < given; ++i) {
+            ok(audits.seat(id, seq, i).auditor <= 20, "somebody else");
+        }
+    }
 
     /// @dev Who votes for the mate's lie loses half of its stake, and more are called.
     function test_aLyingAuditorIsOutvoted() public {

@@ -6,13 +6,15 @@ import {Vm} from "./T.sol";
 import {Registry} from "../src/Registry.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
+import {IHolders} from "../src/interfaces/IHolders.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
+import {ISpots} from "../src/interfaces/ISpots.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
-/// @dev What became of audits, reckoned from events alone: outcomes, records, what auditors are owed, and what the purse got and
+/// @dev What became of audits and of kept ranges, reckoned from events alone: outcomes, records, what auditors are owed, and what the purse got and
 /// gave. What one transaction may not do is refused at once; the rest is compared with the contracts by the invariants.
 contract Tally {
     Replica internal immutable REPLICA;
@@ -22,6 +24,8 @@ contract Tally {
     address internal immutable AUDITS;
     address internal immutable REPLICAS;
     address internal immutable TABS;
+    address internal immutable HOLDERS;
+    address internal immutable SPOTS;
     /// @dev Basis points of a range's value that go to the treasury.
     uint256 internal immutable FEE;
 
@@ -33,6 +37,11 @@ contract Tally {
     mapping(address payer => mapping(bytes32 book => mapping(uint32 provider => uint256))) public tab;
     mapping(uint256 key => address) internal matePaid;
     mapping(uint256 key => bool) internal disputed;
+    /// @dev What is left of a kept job's deposit, and how many ranges and inputs were held, lost and looked at.
+    mapping(uint64 id => uint256) public deposit;
+    mapping(IHolders.State => uint256) public asks;
+    uint256 public looked;
+    uint256 public served;
     /// @dev What the purse has, the most that it ever had, and what it has given.
     uint256 public purse;
     uint256 public fullest;
@@ -44,9 +53,10 @@ contract Tally {
     address internal overturned;
     bool internal lapsed;
 
-    constructor(Replica replica, Registry registry, address[5] memory at, uint256 fee) {
+    constructor(Replica replica, Registry registry, address[7] memory at, uint256 fee) {
         (REPLICA, REGISTRY, FEE) = (replica, registry, fee);
         (BOOK, AUDITORS, AUDITS, REPLICAS, TABS) = (at[0], at[1], at[2], at[3], at[4]);
+        (HOLDERS, SPOTS) = (at[5], at[6]);
     }
 
     /// @dev The logs of one transaction, after the replica has read them.
@@ -60,6 +70,7 @@ contract Tally {
             else if (log.emitter == BOOK && kind == IJobBook.MateSettled.selector) onMateSettled(log);
             else if (log.emitter == REPLICAS) onReplicas(kind, log);
             else if (log.emitter == TABS) onTabs(log);
+            else if (log.emitter == HOLDERS || log.emitter == SPOTS) onHolders(kind, log);
             else if (log.emitter == AUDITORS && kind == IAuditors.AuditorSlashed.selector) onSlashed(log);
             else if (log.emitter == address(REGISTRY) && kind == IRegistry.StakeSlashed.selector) onSlashed(log);
         }
@@ -164,6 +175,41 @@ contract Tally {
         record[number] = 0;
         IRegistry.Provider memory p = REGISTRY.providerByNumber(number);
         require(p.stake == 0 && p.unbonding == 0, "who is silent has no stake left");
+    }
+
+    /// @dev A deposit is what was funded, less fees, less what came back. What of it is reserved, the invariants say.
+    function onHolders(bytes32 kind, Vm.Log calldata log) internal {
+        uint64 id = uint64(uint256(log.topics[1]));
+        if (kind == IHolders.KeepFunded.selector) {
+            (, uint96 amount, uint96 left) = abi.decode(log.data, (IHolders.Prices, uint96, uint96));
+            deposit[id] += amount;
+            require(left == deposit[id], "the deposit after it was funded");
+        } else if (kind == IHolders.KeepClosed.selector) {
+            (uint96 amount, uint96 left) = abi.decode(log.data, (uint96, uint96));
+            deposit[id] -= amount;
+            require(left == deposit[id], "the deposit after it was closed");
+        } else if (kind == IHolders.Held.selector) {
+            (, uint96 fee) = abi.decode(log.data, (uint8, uint96));
+            deposit[id] -= fee;
+        } else if (kind == ISpots.Spotted.selector) {
+            (,, uint96 fee) = abi.decode(log.data, (uint8, uint16, uint96));
+            deposit[id] -= fee;
+            looked += 1;
+        } else if (kind == ISpots.SpotOver.selector) {
+            (uint16 bits, uint96 fee) = abi.decode(log.data, (uint16, uint96));
+            for (; bits != 0; bits >>= 1) {
+                if (bits & 1 == 0) continue;
+                deposit[id] -= fee;
+                served += 1;
+            }
+        } else if (kind == IHolders.RangeHeld.selector) {
+            asks[IHolders.State.Held] += 1;
+        } else if (kind == IHolders.HoldFailed.selector) {
+            (IHolders.State state, uint128 cut) = abi.decode(log.data, (IHolders.State, uint128));
+            asks[state] += 1;
+            // A provider's cut is not of the deposit.
+            if (uint32(uint256(log.topics[2])) == type(uint32).max) deposit[id] -= cut;
+        }
     }
 
     /// @dev A tab only grows, and what it grows by is paid.

@@ -159,6 +159,11 @@ abstract contract WalkWorld is ReplicaWorld {
     /// @dev All auditors vote so, until the case is closed.
     function votes(uint32 seq, bytes32 answer_) internal {
         drawn(id, seq);
+        decides(seq, answer_);
+    }
+
+    /// @dev The same when the case is drawn already.
+    function decides(uint32 seq, bytes32 answer_) internal {
         while (case_(id, seq).state != IAudits.State.Closed) {
             uint8[] memory seats = seatsIn(id, seq, IAudits.SeatState.Drawn);
             for (uint256 i = 0; i < seats.length; ++i) {

@@ -186,7 +186,7 @@ interface IAudits {
 
     /// @notice Anyone, once the beacon is known: decides whether a range is audited, and draws the votes from the line of
     /// stakes as it stood in the second before the submission. A beacon that nobody kept in time is moved and no more is done.
-    /// Later than DRAW_TIME after the submission, a range that is to be audited ends undecided.
+    /// Later than DRAW_TIME after the submission (a dispute: DISPUTE_DRAW_TIME), a range that is to be audited ends undecided.
     function draw(uint64 jobId, uint32 seq) external;
 
     /// @notice Provider's node: says at which positions the drawn leaves are. Those drawn by position are checked at once,

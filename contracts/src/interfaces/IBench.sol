@@ -55,11 +55,8 @@ interface IBench is IJudge {
     /// @notice What the audit of a range has come to, and the answer that stands.
     function verdictOf(uint64 jobId, uint32 seq) external view returns (IAudits.Outcome outcome, bytes32 answer);
 
-    /// @notice Owner of the mate that gave this answer in a dispute; 0: nobody.
+    /// @notice Owner of the mate that gave this answer in a dispute (0: whatever it answered); 0: nobody.
     function accuserOf(uint64 jobId, uint32 seq, bytes32 answer) external view returns (address);
-
-    /// @notice Whether drawn auditors hold the inputs of a job, so that whoever is drawn to look into its ranges can.
-    function areInputsHeld(uint64 jobId) external view returns (bool);
 
     /// @notice Waiting only: a provider's bond becomes exposure of its stake, see IRegistry.
     function expose(uint32 number, uint128 value) external;

@@ -12,11 +12,9 @@ pragma solidity ^0.8.30;
 ///   Holders are paid out of a deposit of the client's; where that does not cover an ask of the largest size, the range
 ///   is paid as if its job were not kept (waived).
 ///   The inputs of a kept job (spec, program, files) are asked for by its client, in the same way: their number is
-///   Parameters.INPUTS (2^32 - 1). No range of the job is given out before they are held. Lost, they cost nobody anything,
-///   and the job stays without work.
-///   When the time is over for which they are kept, who holds them is looked at: None -check-> Asked -spot, or time over: conclude->
-///   Over. Seven newly drawn auditors fetch a drawn piece of 16 KiB from every holder and say which serve. Who is seen to serve by most of
-///   them has the second half of its fee; the rest of what was reserved is free again.
+///   Parameters.INPUTS (2^32 - 1). No range of the job is given out before they are held. Lost, they cost their client
+///   INPUTS_LOST, and the job stays without work.
+///   When the time is over for which they are kept, Spots has those who hold them looked at, which the second halves of fees depend on.
 /// @dev Named by job and range. Money: a job's deposit is what was funded, less fees, less what `close` gave back,
 /// and lies in the Ledger, locked for the client. What may still be spent on an ask is `reserved`.
 interface IHolders {
@@ -30,29 +28,8 @@ interface IHolders {
         Dropped
     }
 
-    enum SpotState {
-        None,
-        Asked,
-        Over
-    }
-
-    /// @notice Who has looked whether a content is served, for reading and as stored (one word).
-    /// @param round of the beacon that draws who looks, and which pieces
-    /// @param asOf Unix seconds: they are drawn from the line of stakes as it was then, the second before they were called for
-    /// @param seen by how many each draw of holders was seen to serve, 4 bits each, draw 0 lowest
-    /// @param bits draws of those that have looked, draw 0 lowest
-    /// @param votes how many of them
-    struct Spot {
-        uint64 round;
-        uint40 asOf;
-        uint64 seen;
-        uint8 bits;
-        uint8 votes;
-        SpotState state;
-    }
-
     /// @notice What a client offers to holders, once and for all.
-    /// @param maxMib largest content of a range, MiB: by the limits of the job's spec; at least 1
+    /// @param maxMib largest content of a range, MiB: by the limits of the job's spec; 1 ..= MOST_MIB
     /// @param perMib base units for fetching a MiB
     /// @param perMibDay base units for keeping a MiB for a day
     /// @param keepSeconds how long a range is kept once it is held, 1 ..= MAX_KEEP
@@ -125,15 +102,9 @@ interface IHolders {
     event Held(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, uint8 draw, uint96 fee);
     /// @notice Enough have signed: the range may be paid, and those whose draws are in `bits` keep it until then.
     event RangeHeld(uint64 indexed jobId, uint32 indexed seq, uint16 bits, uint40 until);
-    /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider;
-    /// or Dropped, because the range was over. The inputs are nobody's fault: no cut.
+    /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider
+    /// (of inputs: burned from the deposit); or Dropped, because the range was over.
     event HoldFailed(uint64 indexed jobId, uint32 indexed seq, State state, uint128 cut);
-    /// @notice Auditors are called for to look whether a content is served; `named` are those of its holders, `spotters` those who look.
-    event SpotAsked(uint64 indexed jobId, uint32 indexed seq, uint64 round, uint40 until);
-    /// @notice An auditor has looked for one of its draws, and got its fee: it was served by those whose draws are in `seen`.
-    event Spotted(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, uint8 draw, uint16 seen, uint96 fee);
-    /// @notice Nobody need keep the content any more. Whose draws are in `served` got the second half of their fee for each.
-    event SpotOver(uint64 indexed jobId, uint32 indexed seq, uint16 served, uint96 fee);
     /// @notice Where clients find what an auditor holds (opaque).
     event HolderContact(uint32 indexed number, bytes contact);
 
@@ -153,8 +124,8 @@ interface IHolders {
     error WrongState(uint64 jobId, uint32 seq, State state);
     /// @notice The caller is neither the node key of the range's provider nor the client, who alone asks for the inputs.
     error NotYours(address caller);
-    /// @notice The size is none, or another one than it must be: at most the largest; of the client's ask the
-    /// largest (but for the inputs); the second time that of the first.
+    /// @notice The size is none, or another one than it must be: at most the largest (of inputs: MOST_INPUTS_MIB); of the
+    /// client's ask the largest (but for the inputs); the second time that of the first.
     error BadSize(uint256 mib, uint256 due);
     /// @notice The range is not submitted, its window is not over, or its audit or replica does not let it be paid yet.
     error NotPayable(uint64 jobId, uint32 seq);
@@ -177,12 +148,8 @@ interface IHolders {
     error NothingAtStake(uint32 auditor);
     /// @notice The time of holders is not over.
     error TooEarly(uint256 end);
-    /// @notice The time to look whether they serve is over.
-    error TooLate(uint256 end);
-    /// @notice That is not where looking at the holders of this content stands.
-    error WrongSpot(uint64 jobId, uint32 seq, SpotState state);
-    /// @notice Nobody has signed for one of these draws.
-    error NotSigned(uint16 seen);
+    /// @notice Only Spots may do this.
+    error NotSpots(address caller);
     /// @notice The contact is longer than MAX_HOLDER_CONTACT.
     error BadContact(uint256 length);
     /// @notice Wrong constructor arguments, or a ledger without a grant of at most 96 bits for this contract.
@@ -198,7 +165,8 @@ interface IHolders {
 
     /// @notice Node key of the range's provider, when all but holders let the range be paid: asks for holders of its
     /// content, `mib` MiB large. The client may, too, for the largest size, where the provider does not.
-    /// For the inputs (`seq` INPUTS) the client, of any size: until they are held its job has no room for anybody.
+    /// For the inputs (`seq` INPUTS) the client, of any size up to MOST_INPUTS_MIB: until they are held its job has no room for
+    /// anybody.
     function ask(uint64 jobId, uint32 seq, uint32 mib) external;
 
     /// @notice Anyone, once the beacon is known: holders may sign. A beacon that nobody kept in time is a failed ask.
@@ -212,19 +180,15 @@ interface IHolders {
     /// @notice Anyone: ends an ask for which too few have signed in time, or whose range is over.
     function fail(uint64 jobId, uint32 seq) external;
 
-    /// @notice Anyone, when the time is over for which a content is kept (of inputs also: when their job is over), up to SPOT_DUE
-    /// later: auditors are drawn to look whether its holders serve it.
-    function check(uint64 jobId, uint32 seq) external;
-
-    /// @notice Node key of the auditor whom the draw of `spotters` names: has fetched its piece from those holders whose draws are in `seen`,
-    /// within SPOT_TIME after `check`. The last one ends it.
-    function spot(uint64 jobId, uint32 seq, uint8 draw, uint16 seen) external;
-
-    /// @notice Anyone: ends it when the time of those who look is over, or when nobody has called for them in time.
-    function conclude(uint64 jobId, uint32 seq) external;
-
     /// @notice Node key of an auditor: says where clients find what it holds.
     function announce(uint32 number, bytes calldata contact) external;
+
+    /// @notice Spots: the owner of an auditor that has looked whether a content of this job is served has its fee, the least of an audit.
+    function payLook(uint64 jobId, address owner) external returns (uint96 fee);
+
+    /// @notice Spots: those whose draws are in `served` get the second half of their fee, `fee` for each. What was reserved for
+    /// others, and for so many draws of those who look that have not, is free again.
+    function payServed(uint64 jobId, uint32 seq, uint16 served, uint256 unlooked) external returns (uint96 fee);
 
     function kept(uint64 jobId) external view returns (Keep memory);
     function asked(uint64 jobId, uint32 seq) external view returns (Ask memory);
@@ -236,12 +200,11 @@ interface IHolders {
     /// while the beacon is not known, or when nobody was on the line.
     function named(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers);
 
-    /// @notice How looking at the holders of a content stands.
-    function spotOf(uint64 jobId, uint32 seq) external view returns (Spot memory);
+    /// @notice Who never holds or looks at a content: the client, and the owner of the range's provider (0 for inputs).
+    function partiesOf(uint64 jobId, uint32 seq) external view returns (address client, address provider);
 
-    /// @notice Numbers of the auditors whom the SPOTTERS draws name that look; the same one may be named again. Empty while the
-    /// beacon is not known, or when nobody was on the line.
-    function spotters(uint64 jobId, uint32 seq) external view returns (uint32[] memory numbers);
+    /// @notice Whether nobody can need a content any more before its time is over: a job's inputs, when it is over.
+    function isGivenUp(uint64 jobId, uint32 seq) external view returns (bool);
 
     /// @notice What each vote earns when it is signed for so much content, and once more when it is seen to serve: half of its fee; base
     /// units.

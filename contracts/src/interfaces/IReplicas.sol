@@ -183,6 +183,6 @@ interface IReplicas {
     /// @notice Number of the mate that is paid with a range once its audit lets it be paid; 0: none.
     function mateOf(uint64 jobId, uint32 seq) external view returns (uint32);
 
-    /// @notice Owner of the mate that gave this answer in a dispute; 0: nobody.
+    /// @notice Owner of the mate that gave this answer in a dispute (0: whatever it answered); 0: nobody.
     function accuserOf(uint64 jobId, uint32 seq, bytes32 answer) external view returns (address);
 }

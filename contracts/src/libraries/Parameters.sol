@@ -64,6 +64,9 @@ library Parameters {
     /// @notice After the submission, for anybody to draw: later the stake of who is drawn may be gone, and nobody is asked any
     /// more. The provider wants its pay, the client its results and auditors their fees, so somebody draws within minutes.
     uint256 internal constant DRAW_TIME = 5 days;
+    /// @notice The same for a dispute. When it is over its range is audited, and that must be drawn in DRAW_TIME after the submission, too: so
+    /// more than a day is left for it, however long the dispute has lasted.
+    uint256 internal constant DISPUTE_DRAW_TIME = DRAW_TIME / 2;
     /// @notice For the provider to say which leaves the drawn units belong to: an agent that was down restarts in minutes.
     uint256 internal constant NAME_TIME = 30 minutes;
     /// @notice For the auditors of a stage to re-execute and commit: SAMPLES tasks, each within SLOWNESS times the time of a range.
@@ -152,11 +155,21 @@ library Parameters {
     uint256 internal constant MOST_HELD = HOLDERS / 2 + 1;
     /// @notice Draws of auditors that look whether holders serve: as many as are asked first to hold.
     uint256 internal constant SPOTTERS = FIRST_HOLDERS;
+    /// @notice What a client loses whose inputs nobody could hold in two asks, least fees: as much as who comes for it would have earned, by then. An honest one
+    /// pays it once in 100,000 jobs with a fifth of the stake silent.
+    uint256 internal constant INPUTS_LOST = MOST_HELD;
     /// @notice For them to fetch a piece of 16 KiB from every holder and to say what they have seen, seconds.
     uint256 internal constant SPOT_TIME = 2 hours;
     /// @notice For anybody to call for them when the time of holders is over, seconds: holders do, who want the second part. Later nobody
     /// need have anything any more.
     uint256 internal constant SPOT_DUE = 1 days;
+    /// @notice Largest content of a range that a client may state, MiB: 4 GiB, a part of the disk that auditors set aside in most places, and
+    /// what a home's line fetches in HOLD_TIME (9 Mbit/s). Who states more than holders have room for could not be served by anybody,
+    /// and its provider would pay for that.
+    uint256 internal constant MOST_MIB = 4 << 10;
+    /// @notice Largest inputs of a job that may be asked for, MiB: 64 GiB, what a line of 80 Mbit/s fetches in both HOLD_TIMEs. Models and
+    /// data sets are larger than what a range makes of them; what nobody has room for fails, and costs nobody but its client.
+    uint256 internal constant MOST_INPUTS_MIB = 64 << 10;
     /// @notice Longest time for which a range is kept, seconds: as long as a job lasts.
     uint256 internal constant MAX_KEEP = 366 days;
     /// @notice What stands for a job's inputs where a range is named otherwise. No job has so many ranges.

@@ -70,6 +70,8 @@ pub struct ContractAddresses {
     pub replicas: Address,
     /// `Holders`.
     pub holders: Address,
+    /// `Spots`.
+    pub spots: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
@@ -91,6 +93,7 @@ impl From<Addresses> for ContractAddresses {
             waiting: all.waiting,
             replicas: all.replicas,
             holders: all.holders,
+            spots: all.spots,
             tabs: all.tabs,
         }
     }
@@ -113,6 +116,7 @@ impl From<ContractAddresses> for Addresses {
             waiting: all.waiting,
             replicas: all.replicas,
             holders: all.holders,
+            spots: all.spots,
             tabs: all.tabs,
         }
     }

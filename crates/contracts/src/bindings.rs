@@ -114,6 +114,15 @@ pub mod holders {
     );
 }
 
+/// Who of those who hold something still serves it.
+pub mod spots {
+    alloy_sol_types::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Spots,
+        "../../contracts/artifacts/Spots.json"
+    );
+}
+
 /// What is owed for single answers, settled in batches.
 pub mod tabs {
     alloy_sol_types::sol!(
@@ -163,6 +172,7 @@ pub use reduce_sum::ReduceSum;
 pub use registry::Registry;
 pub use replicas::Replicas;
 pub use solo_randomness::SoloRandomness;
+pub use spots::Spots;
 pub use tabs::Tabs;
 pub use waiting::Waiting;
 pub use wgrain::WGrain;

@@ -8,7 +8,7 @@ use alloy_sol_types::SolValue;
 
 use crate::bindings::{
     AuditDesk, Auditors, Audits, Bench, Holders, JobBook, JobDesk, JobView, Ledger, Registry,
-    Replicas, SoloRandomness, Tabs, WGrain, Waiting,
+    Replicas, SoloRandomness, Spots, Tabs, WGrain, Waiting,
 };
 
 /// Gas that is enough for any single step on any chain with Ethereum's gas rules.
@@ -48,12 +48,14 @@ pub struct Addresses {
     pub replicas: Address,
     /// `Holders`.
     pub holders: Address,
+    /// `Spots`.
+    pub spots: Address,
     /// `Tabs`.
     pub tabs: Address,
 }
 
 impl Addresses {
-    /// The fixed addresses on a tilth chain: the letters "tilth", then 0x1001 and following; 0x1010 is `Tabs`.
+    /// The fixed addresses on a tilth chain: the letters "tilth", then 0x1001 and following.
     pub const fn predeployed() -> Self {
         Self {
             token: address!("0x74696c7468000000000000000000000000001001"),
@@ -70,6 +72,7 @@ impl Addresses {
             waiting: address!("0x74696c746800000000000000000000000000100c"),
             replicas: address!("0x74696c746800000000000000000000000000100d"),
             holders: address!("0x74696c746800000000000000000000000000100e"),
+            spots: address!("0x74696c746800000000000000000000000000100f"),
             tabs: address!("0x74696c7468000000000000000000000000001010"),
         }
     }
@@ -99,12 +102,13 @@ impl Addresses {
             waiting: next(),
             replicas: next(),
             holders: next(),
+            spots: next(),
             tabs: next(),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [Address; 15] {
+    pub const fn all(&self) -> [Address; 16] {
         let Self {
             token,
             ledger,
@@ -120,11 +124,12 @@ impl Addresses {
             waiting,
             replicas,
             holders,
+            spots,
             tabs,
         } = *self;
         [
             token, ledger, registry, job_book, job_view, job_desk, randomness, auditors, audits,
-            audit_desk, bench, waiting, replicas, holders, tabs,
+            audit_desk, bench, waiting, replicas, holders, spots, tabs,
         ]
     }
 }
@@ -183,7 +188,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         address,
         init_code: [code.as_ref(), &args].concat().into(),
     };
-    let mut steps = Vec::with_capacity(15);
+    let mut steps = Vec::with_capacity(16);
     if params.token.is_none() {
         steps.push(step("WGrain", at.token, &WGrain::BYTECODE, Vec::new()));
     }
@@ -212,9 +217,11 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         at.audits,
         at.ledger,
         at.randomness,
+        at.spots,
         small,
     )
         .abi_encode_params();
+    let spots = (at.holders, at.auditors, at.randomness).abi_encode_params();
     let tabs = (at.ledger, at.registry, params.treasury, fee_bps).abi_encode_params();
     steps.extend([
         step("Ledger", at.ledger, &Ledger::BYTECODE, ledger),
@@ -235,6 +242,7 @@ pub fn plan(addresses: &Addresses, params: &DeployParams) -> Vec<Step> {
         step("Waiting", at.waiting, &Waiting::BYTECODE, waiting),
         step("Replicas", at.replicas, &Replicas::BYTECODE, replicas),
         step("Holders", at.holders, &Holders::BYTECODE, holders),
+        step("Spots", at.spots, &Spots::BYTECODE, spots),
         step("Tabs", at.tabs, &Tabs::BYTECODE, tabs),
     ]);
     steps

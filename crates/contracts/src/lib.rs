@@ -13,10 +13,11 @@ pub mod state;
 
 pub use bindings::{
     AuditDesk, Auditors, Audits, Bench, Holders, JobBook, JobDesk, JobView, Ledger, ReduceSum,
-    Registry, Replicas, SoloRandomness, Tabs, WGrain, Waiting,
-    holders::IHolders::{Ask as HoldAsk, Keep, Prices as HoldPrices, Spot},
+    Registry, Replicas, SoloRandomness, Spots, Tabs, WGrain, Waiting,
+    holders::IHolders::{Ask as HoldAsk, Keep, Prices as HoldPrices},
     job_book::IJobBook::{Job, Pace, Range, Terms},
     registry::IRegistry::{Attributes, Consent, Provider, Standing},
+    spots::ISpots::Spot,
     tabs::ITabs::Line as TabLine,
     waiting::IWaiting::Entry as WaitingEntry,
 };

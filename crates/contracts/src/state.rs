@@ -293,7 +293,7 @@ on_chain_enum! {
 }
 
 on_chain_enum! {
-    /// `IHolders.SpotState`: where looking at the holders of a content stands, when their time is over.
+    /// `ISpots.SpotState`: where looking at the holders of a content stands, when their time is over.
     SpotState, "state of a look at holders" {
         /// Nobody has called for auditors that look.
         None = 0 => "not looked at",

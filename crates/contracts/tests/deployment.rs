@@ -12,7 +12,7 @@ use revm::{
 };
 use tilth_contracts::{
     Addresses, AuditDesk, Audits, Bench, DeployParams, Holders, JobBook, Ledger, Registry,
-    Replicas, Terms, WGrain, Waiting, consent_digest, deployment, plan,
+    Replicas, Spots, Terms, WGrain, Waiting, consent_digest, deployment, plan,
 };
 use tilth_protocol::amount::GRAIN;
 
@@ -170,6 +170,10 @@ fn the_bench_is_the_judge_and_audits_keep_the_purse() -> Outcome {
         (at.holders, Holders::auditsCall {}.abi_encode(), at.audits),
         (at.holders, Holders::ledgerCall {}.abi_encode(), at.ledger),
         (at.holders, Holders::randomnessCall {}.abi_encode(), at.randomness),
+        (at.holders, Holders::spotsCall {}.abi_encode(), at.spots),
+        (at.spots, Spots::holdersCall {}.abi_encode(), at.holders),
+        (at.spots, Spots::auditorsCall {}.abi_encode(), at.auditors),
+        (at.spots, Spots::randomnessCall {}.abi_encode(), at.randomness),
         (at.waiting, Waiting::benchCall {}.abi_encode(), at.bench),
         (at.waiting, Waiting::auditsCall {}.abi_encode(), at.audits),
         (at.waiting, Waiting::replicasCall {}.abi_encode(), at.replicas),
@@ -210,6 +214,7 @@ fn an_existing_token_is_not_deployed_again() -> Outcome {
             "Waiting",
             "Replicas",
             "Holders",
+            "Spots",
             "Tabs"
         ]
     );

@@ -19,6 +19,9 @@ use tilth_verification::{
     walk::{self, Place, first_difference, fold},
 };
 
+/// Largest inputs of a job that may be asked for, MiB (`Parameters.MOST_INPUTS_MIB`).
+const MOST_INPUTS_MIB: u32 = 64 << 10;
+
 /// Columns of a table, all of them strings: decimal numbers and hashes.
 #[derive(Default)]
 struct Table(BTreeMap<&'static str, Vec<String>>);
@@ -261,6 +264,8 @@ fn kept() -> Value {
             "asks": holding::ASKS.to_string(),
             "notHeld": holding::NOT_HELD.0.to_string(),
             "maxKeep": holding::MAX_KEEP_S.to_string(),
+            "mostMib": holding::MOST_MIB.to_string(),
+            "mostInputsMib": MOST_INPUTS_MIB.to_string(),
             "inputs": holding::INPUTS.to_string(),
             "inputsAfter": holding::INPUTS_AFTER_S.to_string(),
             "purpose": (Purpose::Holder as u8).to_string(),

@@ -37,6 +37,7 @@ const CONTRACTS: &[(&str, &str)] = &[
     ("Waiting.sol", "Waiting"),
     ("Replicas.sol", "Replicas"),
     ("Holders.sol", "Holders"),
+    ("Spots.sol", "Spots"),
     ("Tabs.sol", "Tabs"),
     ("examples/ReduceSum.sol", "ReduceSum"),
 ];
