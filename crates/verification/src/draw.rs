@@ -53,8 +53,8 @@ pub struct Seed(pub B256);
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Decision, Self::Leaf, Self::Auditor, Self::Replica, Self::Holder];
+    pub const ALL: [Self; 6] =
+        [Self::Decision, Self::Leaf, Self::Auditor, Self::Replica, Self::Holder, Self::Spot];
 }
 
 impl Seed {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Value, json};
 use tilth_client::{ChainError, Chronicle, Link, RangeView};
-use tilth_contracts::{HoldState, Holders, RangeState, SpotState};
+use tilth_contracts::{HoldState, Holders, RangeState, SpotState, Spots};
 use tilth_protocol::{Amount, RangeId};
 use tilth_verification::holding::{SPOTTERS, served};
 
@@ -98,7 +98,7 @@ async fn held(link: &Link, range: RangeId) -> Result<Option<Held>, ChainError> {
     if state != HoldState::Held {
         return Ok(Some(Held { state, look: None }));
     }
-    let spot = link.read(holders, Holders::spotOfCall { jobId: job, seq }).await?;
+    let spot = link.read(link.addresses().spots, Spots::spotOfCall { jobId: job, seq }).await?;
     let (votes, signed) = (spot.votes, ask.bits);
     let look = match SpotState::try_from(spot.state) {
         Err(_) | Ok(SpotState::None) => None,

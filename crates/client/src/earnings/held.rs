@@ -7,7 +7,7 @@ use alloy::{
     rpc::types::{Filter, Log},
     sol_types::{SolEvent, SolEventInterface},
 };
-use tilth_contracts::{Auditors, Holders, Holders::HoldersEvents};
+use tilth_contracts::{Auditors, Holders, Holders::HoldersEvents, Spots, Spots::SpotsEvents};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
 
 use super::{Entry, MAX_TOPICS, Source, jobs_of};
@@ -24,12 +24,12 @@ pub(super) async fn signed(
     if number == 0 {
         return Ok(Vec::new());
     }
-    let filter = Filter::new().address(link.addresses().holders);
-    let own = [Holders::Held::SIGNATURE_HASH, Holders::Spotted::SIGNATURE_HASH];
+    let filter = Filter::new().address(vec![link.addresses().holders, link.addresses().spots]);
+    let own = [Holders::Held::SIGNATURE_HASH, Spots::Spotted::SIGNATURE_HASH];
     let own = filter.clone().event_signature(own.to_vec()).topic3(B256::from(U256::from(number)));
     let mut logs = link.scan(&own, first_block).await?;
     let jobs = jobs_of(logs.iter().filter(|log| is_signature(log)));
-    let others = [Holders::HoldAsked::SIGNATURE_HASH, Holders::SpotOver::SIGNATURE_HASH];
+    let others = [Holders::HoldAsked::SIGNATURE_HASH, Spots::SpotOver::SIGNATURE_HASH];
     let others = filter.event_signature(others.to_vec());
     for jobs in jobs.chunks(MAX_TOPICS) {
         logs.extend(link.scan(&others.clone().topic1(jobs.to_vec()), first_block).await?);
@@ -53,20 +53,22 @@ pub(super) fn held(
     let mut draws: BTreeMap<RangeId, u16> = BTreeMap::new();
     let mut all = Vec::new();
     for log in logs {
-        let Ok(said) = HoldersEvents::decode_log(&log.inner) else { continue };
-        let (source, paid) = match said.data {
-            HoldersEvents::HoldAsked(e) => {
+        let Some(said) = Said::of(log) else { continue };
+        let (source, paid) = match said {
+            Said::Holders(HoldersEvents::HoldAsked(e)) => {
                 // Whoever has signed before has got what it gets.
                 draws.remove(&at(e.jobId, e.seq));
                 continue;
             }
-            HoldersEvents::Held(e) => {
+            Said::Holders(HoldersEvents::Held(e)) => {
                 let range = at(e.jobId, e.seq);
                 *draws.entry(range).or_default() |= bit(e.draw);
                 (Source::Held(range), e.fee.to::<u128>())
             }
-            HoldersEvents::Spotted(e) => (Source::Looked(at(e.jobId, e.seq)), e.fee.to::<u128>()),
-            HoldersEvents::SpotOver(e) => {
+            Said::Spots(SpotsEvents::Spotted(e)) => {
+                (Source::Looked(at(e.jobId, e.seq)), e.fee.to::<u128>())
+            }
+            Said::Spots(SpotsEvents::SpotOver(e)) => {
                 let range = at(e.jobId, e.seq);
                 let served = draws.remove(&range).unwrap_or(0) & e.served;
                 if served == 0 {
@@ -91,6 +93,20 @@ pub(super) fn held(
         });
     }
     all
+}
+
+/// What one of the two contracts says.
+enum Said {
+    Holders(HoldersEvents),
+    Spots(SpotsEvents),
+}
+
+impl Said {
+    /// No event of the one has the signature of one of the other.
+    fn of(log: &Log) -> Option<Self> {
+        let by_holders = HoldersEvents::decode_log(&log.inner).ok().map(|said| Self::Holders(said.data));
+        by_holders.or_else(|| Some(Self::Spots(SpotsEvents::decode_log(&log.inner).ok()?.data)))
+    }
 }
 
 fn bit(draw: u8) -> u16 {
@@ -139,9 +155,9 @@ mod tests {
             let provider = Address::ZERO;
             log(&Holders::HoldAsked { jobId: 7, seq: 3, provider, round, mib, asked, reserved })
         };
-        let over = |seq, served| log(&Holders::SpotOver { jobId: 7, seq, served, fee });
+        let over = |seq, served| log(&Spots::SpotOver { jobId: 7, seq, served, fee });
         let looked =
-            Holders::Spotted { jobId: 8, seq: 1, number: 4, draw: 2, seen: 1, fee: U96::from(5) };
+            Spots::Spotted { jobId: 8, seq: 1, number: 4, draw: 2, seen: 1, fee: U96::from(5) };
         // What others have signed for, or nobody has served, is not paid to us.
         let logs = [
             asked(1),

@@ -115,12 +115,13 @@ impl Deposit {
             per_mib_day: self.per_mib_day.0,
             keep_seconds: self.keep_s,
         };
-        let cost = inputs_mib(spec).map(|mib| prices.inputs_cost(least, mib, left));
+        let mib = inputs_mib(spec).filter(|mib| *mib <= MOST_MIB);
+        let cost = mib.map(|mib| prices.inputs_cost(least, mib, left));
         let amount = cost.and_then(|cost| self.amount.0.checked_add(cost));
         let amount = amount.filter(|all| *all <= MAX_AMOUNT).ok_or_else(|| {
             Problem::new(
                 "the job's inputs are too large to be kept",
-                format!("{} bytes", spec.blob_bytes()),
+                format!("{} bytes; up to {MOST_MIB} MiB are held", spec.blob_bytes()),
                 "make them smaller, or leave out `keep`",
             )
         })?;
@@ -224,9 +225,12 @@ mod tests {
         let prices = Prices::usual(LEAST, 2, 604_800);
         let cost = prices.inputs_cost(LEAST, 4, 86_400);
         assert_eq!(all, Deposit { amount: Amount(deposit.amount.0 + cost), ..deposit });
-        spec.program.size = u64::MAX;
-        let refused = deposit.with_inputs(LEAST, &spec, 86_400).unwrap_err();
-        assert!(refused.what.contains("too large"), "{refused}");
+        // With what is counted for each of its files a little less than 4 GiB is the most.
+        for size in [4 << 30, u64::MAX] {
+            spec.program.size = size;
+            let refused = deposit.with_inputs(LEAST, &spec, 86_400).unwrap_err();
+            assert!(refused.what.contains("too large"), "{refused}");
+        }
     }
 
     #[test]

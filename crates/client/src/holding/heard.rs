@@ -1,18 +1,23 @@
 //! What the contracts' logs say to the machine.
 
 use alloy::{primitives::Log, sol_types::SolEventInterface};
-use tilth_contracts::{HoldState, Holders::HoldersEvents, JobBook::JobBookEvents};
+use tilth_contracts::{
+    HoldState, Holders::HoldersEvents, JobBook::JobBookEvents, Spots::SpotsEvents,
+};
 use tilth_protocol::{JobId, RangeId};
 
 use super::words::Event;
 
-/// What a log of `Holders` or of the `JobBook` says. Of the latter's only those of kept jobs are to be asked about: it does
+/// What a log of `Holders`, of `Spots` or of the `JobBook` says. Of the last's only those of kept jobs are to be asked about: it does
 /// not say of which kind its job is. That something was said about a range is all the machine needs of most.
 pub fn heard(log: &Log) -> Option<Event> {
-    match HoldersEvents::decode_log(log) {
-        Ok(said) => by_holders(&said.data),
-        Err(_) => by_job_book(&JobBookEvents::decode_log(log).ok()?.data),
+    if let Ok(said) = HoldersEvents::decode_log(log) {
+        return by_holders(&said.data);
     }
+    if let Ok(said) = SpotsEvents::decode_log(log) {
+        return Some(by_spots(&said.data));
+    }
+    by_job_book(&JobBookEvents::decode_log(log).ok()?.data)
 }
 
 fn by_holders(said: &HoldersEvents) -> Option<Event> {
@@ -29,14 +34,19 @@ fn by_holders(said: &HoldersEvents) -> Option<Event> {
             Event::Over { range: at(e.jobId, e.seq) }
         }
         HoldersEvents::HoldFailed(e) => Event::News { range: at(e.jobId, e.seq) },
-        HoldersEvents::SpotAsked(e) => Event::Called { range: at(e.jobId, e.seq) },
-        HoldersEvents::Spotted(e) => Event::News { range: at(e.jobId, e.seq) },
-        HoldersEvents::SpotOver(e) => Event::Over { range: at(e.jobId, e.seq) },
         // What a deposit covers is seen when it matters.
         HoldersEvents::KeepFunded(_)
         | HoldersEvents::KeepClosed(_)
         | HoldersEvents::HolderContact(_) => return None,
     })
+}
+
+fn by_spots(said: &SpotsEvents) -> Event {
+    match said {
+        SpotsEvents::SpotAsked(e) => Event::Called { range: at(e.jobId, e.seq) },
+        SpotsEvents::Spotted(e) => Event::News { range: at(e.jobId, e.seq) },
+        SpotsEvents::SpotOver(e) => Event::Over { range: at(e.jobId, e.seq) },
+    }
 }
 
 fn by_job_book(said: &JobBookEvents) -> Option<Event> {
@@ -65,7 +75,7 @@ mod tests {
         },
         sol_types::SolEvent,
     };
-    use tilth_contracts::{Holders, JobBook};
+    use tilth_contracts::{Holders, JobBook, Spots};
 
     use super::*;
 
@@ -106,7 +116,7 @@ mod tests {
         assert_eq!(told(&Holders::RangeHeld { jobId: 7, seq: 3, bits: 15, until: time }), over);
         assert_eq!([HoldState::Lost, HoldState::Dropped].map(failed), [over.clone(), over]);
         let fee = U96::from(1);
-        let spotted = Holders::Spotted { jobId: 7, seq: 3, number: 4, draw: 2, seen: 15, fee };
+        let spotted = Spots::Spotted { jobId: 7, seq: 3, number: 4, draw: 2, seen: 15, fee };
         assert_eq!(told(&spotted), news);
         let root = B256::repeat_byte(1);
         assert_eq!(told(&JobBook::RangeUnsealed { jobId: 7, seq: 3, root }), news);
@@ -114,9 +124,9 @@ mod tests {
 
     #[test]
     fn who_is_to_look_is_called_and_sees_the_end() {
-        let asked = Holders::SpotAsked { jobId: 7, seq: 3, round: 9, until: U40::from(9) };
+        let asked = Spots::SpotAsked { jobId: 7, seq: 3, round: 9, until: U40::from(9) };
         assert_eq!(told(&asked), Some(Event::Called { range: RANGE }));
-        let over = Holders::SpotOver { jobId: 7, seq: 3, served: 15, fee: U96::from(1) };
+        let over = Spots::SpotOver { jobId: 7, seq: 3, served: 15, fee: U96::from(1) };
         assert_eq!(told(&over), Some(Event::Over { range: RANGE }));
     }
 

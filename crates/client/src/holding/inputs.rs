@@ -86,7 +86,8 @@ pub(crate) fn unserved(job: JobId) -> Problem {
         format!(
             "cancel it (tilth job cancel {job}) to have its money back, with `tilth job fetch {job}` \
              also its deposit, and submit it again where others can reach this machine, directly or \
-             over a relay; all that is spent are the fees of those who did fetch them"
+             over a relay; what is spent are the fees of those who did fetch them, and eight least fees of an \
+             audit for the others, who came twice for nothing"
         ),
     )
 }

@@ -165,8 +165,8 @@ impl<H: Hand> Keeper<H> {
         let at = *link.addresses();
         // An auditor looks at what is asked for. What becomes of the ranges themselves it sees when it looks.
         let contracts = match self.post.party {
-            Party::Auditor(_) => vec![at.holders],
-            Party::Client | Party::Provider(_) => vec![at.holders, at.job_book],
+            Party::Auditor(_) => vec![at.holders, at.spots],
+            Party::Client | Party::Provider(_) => vec![at.holders, at.spots, at.job_book],
         };
         let mut scope = Scope::contracts(contracts, self.post.from_block);
         if let Some(job) = self.post.job {

@@ -8,7 +8,7 @@ use alloy::{
     signers::local::PrivateKeySigner,
     sol_types::SolError,
 };
-use tilth_contracts::{Addresses, Holders, Spot, SpotState, Terms};
+use tilth_contracts::{Addresses, Holders, Spot, SpotState, Spots, Terms};
 use tilth_protocol::Problem;
 
 use super::*;
@@ -187,7 +187,7 @@ async fn what_is_followed_is_read_again_at_the_next_start() {
 #[tokio::test]
 async fn who_is_called_to_look_hears_of_it_again() {
     let mut keeper = keeper(Party::Auditor(4));
-    let called = Holders::SpotAsked { jobId: 7, seq: 3, round: 12, until: U40::from(9) };
+    let called = Spots::SpotAsked { jobId: 7, seq: 3, round: 12, until: U40::from(9) };
     keeper.read(&[read(40, log(&called))], (50, 45), true);
     assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
     keeper.read(&[], (80, 81), true);

@@ -5,7 +5,7 @@ use alloy::{
     sol_types::{SolCall, SolInterface},
 };
 use tilth_contracts::{
-    HoldPrices, HoldState, Holders, Holders::HoldersErrors, SoloRandomness, Spot, SpotState,
+    HoldPrices, HoldState, Holders, Holders::HoldersErrors, SoloRandomness, Spot, SpotState, Spots,
 };
 use tilth_protocol::RangeId;
 use tracing::info;
@@ -75,7 +75,7 @@ impl Post {
         if is_called(&self.spot_of(range).await?) {
             return Ok(());
         }
-        let call = Holders::checkCall { jobId: range.job.0, seq: range.seq };
+        let call = Spots::checkCall { jobId: range.job.0, seq: range.seq };
         match self.attempt(range, call).await? {
             None => info!(%range, "called for who looks whether a range is still held"),
             Some((_, spot)) if is_called(&spot) => {}
@@ -90,7 +90,7 @@ impl Post {
         if !is_waiting(&self.spot_of(range).await?, draw) {
             return Ok(());
         }
-        let call = Holders::spotCall { jobId: range.job.0, seq: range.seq, draw_: draw, seen };
+        let call = Spots::spotCall { jobId: range.job.0, seq: range.seq, draw, seen };
         match self.attempt(range, call).await? {
             None => {
                 info!(%range, draw, seen = %format_args!("{seen:015b}"), "said who serves a range")
@@ -108,7 +108,7 @@ impl Post {
         if is_over(&self.spot_of(range).await?) {
             return Ok(());
         }
-        let call = Holders::concludeCall { jobId: range.job.0, seq: range.seq };
+        let call = Spots::concludeCall { jobId: range.job.0, seq: range.seq };
         match self.attempt(range, call).await? {
             None => info!(%range, "ended the look at who serves a range"),
             Some((_, spot)) if is_over(&spot) => {}
@@ -119,8 +119,8 @@ impl Post {
 
     async fn spot_of(&self, range: RangeId) -> Result<Spot, ChainError> {
         let link = self.account.link();
-        let call = Holders::spotOfCall { jobId: range.job.0, seq: range.seq };
-        link.read(link.addresses().holders, call).await
+        let call = Spots::spotOfCall { jobId: range.job.0, seq: range.seq };
+        link.read(link.addresses().spots, call).await
     }
 
     /// Sends what several may do, or what may be too late. `Some`: it was refused, and how things stood after that.
@@ -129,8 +129,8 @@ impl Post {
         range: RangeId,
         call: C,
     ) -> Result<Option<(ChainError, Spot)>, ChainError> {
-        let holders = self.account.link().addresses().holders;
-        match self.account.execute(holders, call).await {
+        let spots = self.account.link().addresses().spots;
+        match self.account.execute(spots, call).await {
             Ok(_) => Ok(None),
             Err(error) if error.revert_data().is_some() => {
                 let spot = self.spot_of(range).await?;

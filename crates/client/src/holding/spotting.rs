@@ -1,7 +1,7 @@
 //! How looking at those who hold a range stands, as the chain shows it.
 
 use alloy::primitives::B256;
-use tilth_contracts::{HoldState, Holders, SpotState};
+use tilth_contracts::{HoldState, SpotState, Spots};
 use tilth_protocol::RangeId;
 use tilth_verification::{
     draw::Seed,
@@ -40,8 +40,8 @@ pub(super) async fn spot_of(
     range: RangeId,
     party: Party,
 ) -> Result<(SpotView, Option<u64>), ChainError> {
-    let (holders, job, seq) = (link.addresses().holders, range.job.0, range.seq);
-    let spot = link.read(holders, Holders::spotOfCall { jobId: job, seq }).await?;
+    let (spots, job, seq) = (link.addresses().spots, range.job.0, range.seq);
+    let spot = link.read(spots, Spots::spotOfCall { jobId: job, seq }).await?;
     let state = known(SpotState::try_from(spot.state))?;
     let end = match state {
         SpotState::None => 0,
@@ -54,7 +54,7 @@ pub(super) async fn spot_of(
         return Ok((seen, None));
     }
     if let Party::Auditor(us) = party {
-        let named = link.read(holders, Holders::spottersCall { jobId: job, seq }).await?;
+        let named = link.read(spots, Spots::spottersCall { jobId: job, seq }).await?;
         seen.draws = spots_of(&named, us);
     }
     Ok((seen, Some(spot.round)))

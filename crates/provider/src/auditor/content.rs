@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use alloy::{rpc::types::Filter, sol_types::SolEvent};
 use alloy_primitives::{Address, U256};
+use tilth_blobs::BlobsError;
 use tilth_client::{ChainError, CollectError, Shelf, collect_on, holding::Part};
 use tilth_contracts::{JobBook, Range};
 use tilth_protocol::{Contact, ContentHash, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES};
 use tilth_verification::{
     RangeClaim,
-    holding::{bytes_of, inputs_mib, mib_of},
+    holding::{MOST_MIB, bytes_of, inputs_mib, mib_of},
 };
 use tracing::debug;
 
@@ -43,7 +44,7 @@ pub(super) enum HoldError {
     Late,
     #[error("its job pays less for fetching and keeping than others take")]
     Cheap,
-    #[error("the inputs are larger than was asked for")]
+    #[error("the inputs are larger than was asked for, or than anybody holds")]
     Large,
     #[error("{0} MiB are more than what is left of hold-bytes")]
     Full(u32),
@@ -51,8 +52,8 @@ pub(super) enum HoldError {
     Note(#[from] std::io::Error),
 }
 
-impl From<tilth_blobs::BlobsError> for HoldError {
-    fn from(error: tilth_blobs::BlobsError) -> Self {
+impl From<BlobsError> for HoldError {
+    fn from(error: BlobsError) -> Self {
         Self::Content(CollectError::Missing(error))
     }
 }
@@ -96,6 +97,35 @@ impl Holder {
         Ok(had)
     }
 
+    /// How large the inputs of a job are, MiB, as its spec says. Nothing is set aside for what somebody merely says, and nothing is
+    /// stored for that.
+    pub(super) async fn size_of_inputs(
+        &self,
+        inputs: RangeId,
+        part: Part,
+        mib: u32,
+    ) -> Result<u32, HoldError> {
+        let opening = opening_of(self.link(), self.first_block, inputs.job).await?;
+        if opening.spec.0 != part.root.0 {
+            return Err(HoldError::Other);
+        }
+        let (blobs, max) = (&self.shop.blobs, MAX_SPEC_BYTES as u64);
+        let bytes = match blobs.read(opening.spec, max).await {
+            Ok(bytes) => bytes,
+            Err(BlobsError::NotHere { .. }) => {
+                let client = Contact::from_bytes(&opening.contact).ok_or(FetchError::Contact)?;
+                let deadline = Instant::now() + SPEC_TIME;
+                Box::pin(blobs.peek(opening.spec, max, &client, deadline)).await?.into()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let spec = JobSpec::from_bytes(&bytes)?;
+        agree(&spec, &opening)?;
+        // Nobody is paid for more than was asked for.
+        let size = inputs_mib(&spec).filter(|size| *size <= mib.min(MOST_MIB));
+        size.ok_or(HoldError::Large)
+    }
+
     /// Fetches the spec of a job, and all that it names, from the job's client; its size, MiB.
     async fn fetch_inputs(
         &self,
@@ -109,7 +139,6 @@ impl Holder {
             return Err(HoldError::Other);
         }
         let spec = self.spec_of(inputs, &[]).await?;
-        // Nobody is paid for more than was asked for.
         let Some(had) = inputs_mib(&spec).filter(|had| *had <= mib) else {
             return Err(HoldError::Large);
         };

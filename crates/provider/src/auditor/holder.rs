@@ -117,8 +117,13 @@ impl Holder {
         let Ok(Some(_turn)) = waited else { return Err(HoldError::Late) };
         let time = LEAST_TIME.saturating_add(MIB_TIME.saturating_mul(mib));
         let deadline = end.min(Instant::now() + time.min(LONGEST));
-        if !self.holds.admit(range, mib) {
-            return Err(HoldError::Full(mib));
+        let size = if range.is_inputs() {
+            Box::pin(self.size_of_inputs(range, part, mib)).await?
+        } else {
+            mib
+        };
+        if !self.holds.admit(range, size) {
+            return Err(HoldError::Full(size));
         }
         let had = Box::pin(self.fetch_all(range, part, mib, deadline)).await;
         if had.is_err() {

@@ -123,11 +123,11 @@ impl Inner {
         }
     }
 
-    /// Bytes of everything but one range.
-    fn taken_besides(&self, range: RangeId) -> u64 {
+    /// Bytes of everything of a kind but one range.
+    fn taken_besides(&self, range: RangeId, kind: impl Fn(&RangeId) -> bool) -> u64 {
         let held = self.held.iter().map(|(of, held)| (*of, held.mib));
         let coming = self.coming.iter().map(|(of, mib)| (*of, *mib));
-        let others = held.chain(coming).filter(|(of, _)| *of != range);
+        let others = held.chain(coming).filter(|(of, _)| *of != range && kind(of));
         others.map(|(_, mib)| u64::from(mib).saturating_mul(MIB)).fold(0, u64::saturating_add)
     }
 }
@@ -230,10 +230,14 @@ impl Holds {
     }
 
     /// Sets disk aside for a range of this size, until [`Holds::came`] or [`Holds::left`]. False: there is not so much left.
+    /// Inputs of jobs get the half of it at most: whoever asks for these has little to lose, and the place of ranges, whose
+    /// providers have, is not theirs.
     pub(super) fn admit(&self, range: RangeId, mib: u32) -> bool {
         let mut inner = self.lock();
-        let all = u64::from(mib).saturating_mul(MIB).saturating_add(inner.taken_besides(range));
-        let fits = all <= self.most;
+        let with = |others: u64| u64::from(mib).saturating_mul(MIB).saturating_add(others);
+        let inputs = inner.taken_besides(range, RangeId::is_inputs);
+        let fits = with(inner.taken_besides(range, |_| true)) <= self.most
+            && (!range.is_inputs() || with(inputs) <= self.most / 2);
         if fits {
             inner.coming.insert(range, mib);
             inner.tried.insert(range);

@@ -11,7 +11,7 @@ use tilth_client::{
     Link,
     earnings::{self, Source},
 };
-use tilth_contracts::{HoldState, Holders, Keep, RangeState, SpotState};
+use tilth_contracts::{HoldState, Holders, Keep, RangeState, SpotState, Spots};
 use tilth_protocol::{JobId, RangeId};
 use tilth_provider::Auditor;
 
@@ -38,17 +38,17 @@ async fn draws_of(link: &Link, of: RangeId, number: u32) -> u16 {
 }
 
 async fn is_looked_at(link: &Link, of: RangeId) -> bool {
-    let call = Holders::spotOfCall { jobId: of.job.0, seq: of.seq };
-    let spot = link.read(link.addresses().holders, call).await.unwrap();
+    let call = Spots::spotOfCall { jobId: of.job.0, seq: of.seq };
+    let spot = link.read(link.addresses().spots, call).await.unwrap();
     SpotState::try_from(spot.state) == Ok(SpotState::Over)
 }
 
 /// Checks that all have looked, and have seen everybody serve but one auditor. Returns what the second halves are.
 async fn served_without(link: &Link, of: RangeId, thief: u32) -> u128 {
-    let looked = said::<Holders::Spotted>(link, of).await;
+    let looked = said::<Spots::Spotted>(link, of).await;
     let votes = looked.iter().filter(|one| one.seq == of.seq).count();
     assert_eq!(votes, 7, "no time has passed in which one could have been away: {looked:?}");
-    let ended = said::<Holders::SpotOver>(link, of).await;
+    let ended = said::<Spots::SpotOver>(link, of).await;
     let over = ended.iter().find(|over| over.seq == of.seq).unwrap();
     let honest = ask_of(link, of).await.bits & !draws_of(link, of, thief).await;
     assert_eq!(over.served, honest, "{of}: {looked:?}");
@@ -70,9 +70,9 @@ async fn halves_of(link: &Link, world: &World, key: u8) -> (u128, u128) {
 async fn adds_up(link: &Link, range: RangeId) {
     let fees = said::<Holders::Held>(link, range).await;
     let mut spent: u128 = fees.iter().map(|one| one.fee.to::<u128>()).sum();
-    let fees = said::<Holders::Spotted>(link, range).await;
+    let fees = said::<Spots::Spotted>(link, range).await;
     spent += fees.iter().map(|one| one.fee.to::<u128>()).sum::<u128>();
-    for over in said::<Holders::SpotOver>(link, range).await {
+    for over in said::<Spots::SpotOver>(link, range).await {
         spent += over.fee.to::<u128>() * u128::from(over.served.count_ones());
     }
     let back = said::<Holders::KeepClosed>(link, range).await;
@@ -125,9 +125,9 @@ async fn who_has_deleted_what_it_was_to_hold_has_no_second_half_and_the_others_h
     // It wants its half and calls for those who look. Of the inputs, which it may not have held, anybody does.
     holders.push(world.auditor(key).await);
     wait("others have looked", async || is_looked_at(&link, range).await).await;
-    let call = Holders::checkCall { jobId: inputs.job.0, seq: inputs.seq };
+    let call = Spots::checkCall { jobId: inputs.job.0, seq: inputs.seq };
     // One of their holders may have been quicker.
-    let _ = account.execute(link.addresses().holders, call).await;
+    let _ = account.execute(link.addresses().spots, call).await;
     wait("others have looked", async || is_looked_at(&link, inputs).await).await;
     stop(holders).await;
 
