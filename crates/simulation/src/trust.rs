@@ -10,6 +10,7 @@
 //! The same seed gives the same [`Outcome`] and trace on every machine: no floating point, no threads, no
 //! wall clock.
 
+mod asking;
 pub mod asks;
 pub mod auditor;
 pub mod cast;
@@ -17,6 +18,7 @@ pub mod client;
 pub mod closing;
 pub mod counts;
 pub mod cuts;
+mod deposits;
 pub mod duty;
 pub mod holding;
 pub mod keeps;
@@ -29,12 +31,15 @@ pub mod opening;
 pub mod oracle;
 pub mod pairing;
 pub mod pairs;
+pub mod pool;
 pub mod provider;
 pub mod public;
 pub mod replicas;
 pub mod report;
 pub mod sample;
 pub mod scene;
+pub mod serving;
+mod spots;
 pub mod work;
 pub mod workload;
 pub mod world;

@@ -83,7 +83,7 @@ impl Scene {
         })
     }
 
-    fn ask(&mut self, id: RangeId) -> Result<HoldAsk, FarmError> {
+    pub(super) fn ask(&mut self, id: RangeId) -> Result<HoldAsk, FarmError> {
         if let Some((_, ask)) = self.asks.get(&id).filter(|(seen, _)| *seen == self.version) {
             return Ok(ask.clone());
         }
@@ -116,7 +116,7 @@ impl Scene {
     }
 
     /// Whom the draws of an ask with this round name, once that is known for good.
-    fn named(&mut self, id: RangeId, round: u64) -> Result<Vec<u32>, FarmError> {
+    pub(super) fn named(&mut self, id: RangeId, round: u64) -> Result<Vec<u32>, FarmError> {
         if let Some((_, named)) = self.named.get(&id).filter(|(of, _)| *of == round) {
             return Ok(named.clone());
         }
@@ -125,28 +125,6 @@ impl Scene {
         let named = self.farm.read(holders, &call)?;
         self.named.insert(id, (round, named.clone()));
         Ok(named)
-    }
-
-    /// To whom a range's provider serves what the range has made.
-    pub fn service(&self, id: RangeId) -> Service {
-        let provider = self.public.ranges.get(&id).map(|facts| facts.provider);
-        let service = provider.and_then(|who| self.serves_holders.get(&who));
-        service.copied().unwrap_or(Service::Anybody)
-    }
-
-    /// Whether an auditor whom draws name gets from a range's provider what that has made.
-    ///
-    /// # Errors
-    /// Those of [`Farm::read`](crate::Farm::read).
-    pub fn serves_holder(&mut self, id: RangeId, auditor: u32) -> Result<bool, FarmError> {
-        Ok(match self.service(id) {
-            Service::Anybody => true,
-            Service::Nobody => false,
-            Service::Majority => {
-                let round = self.ask(id)?.round;
-                majority(&self.named(id, round)?).contains(&auditor)
-            }
-        })
     }
 
     /// Sends what several may do about an ask, if the effect is that.
@@ -182,35 +160,12 @@ fn draws_of(named: &[u32], us: u32) -> u16 {
     ours.fold(0, |draws, (draw, _)| draws | 1_u16 << draw)
 }
 
-/// As few auditors as together have enough of the first votes, in the order of the draws.
-fn majority(named: &[u32]) -> BTreeSet<u32> {
-    let first = &named[..named.len().min(FIRST_HOLDERS)];
-    let mut served = BTreeSet::new();
-    for number in first {
-        let votes = first.iter().filter(|other| served.contains(*other)).count();
-        if is_majority(votes, FIRST_HOLDERS) {
-            break;
-        }
-        served.insert(*number);
-    }
-    served
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn no_more_are_served_than_must_sign() {
-        for (named, served) in [
-            ([1, 2, 3, 4, 5, 6, 7, 8], vec![1, 2, 3, 4]),
-            ([1, 1, 1, 2, 2, 6, 7, 8], vec![1, 2]),
-            ([1, 2, 1, 1, 1, 6, 7, 8], vec![1]),
-            ([1, 2, 3, 3, 3, 3, 3, 8], vec![1, 2, 3]),
-        ] {
-            assert_eq!(majority(&named).into_iter().collect::<Vec<_>>(), served, "{named:?}");
-        }
-        assert!(majority(&[]).is_empty());
+    fn our_draws_are_those_that_name_us() {
         assert_eq!((draws_of(&[3, 1, 3], 3), draws_of(&[3, 1, 3], 2)), (0b101, 0));
     }
 }

@@ -14,7 +14,7 @@ use tilth_protocol::RangeId;
 
 use super::{
     duty::{POKE_AFTER, SPREAD},
-    mind::Conduct,
+    mind::{Conduct, Sight},
     scene::{Actor, Scene, Tx, What},
     workload,
 };
@@ -25,6 +25,8 @@ const ASK_AFTER: Millis = 600_000;
 /// Milliseconds to fetch a MiB, and until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
 const MIB_TIME: Millis = 1_000;
 const FETCH_FAILS: Millis = 120_000;
+/// Milliseconds to fetch a piece of what somebody holds.
+const PIECE_TIME: Millis = 1_000;
 
 /// A party's machine and all that it needs to be told.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub struct Holding {
     who: Address,
     /// An auditor's.
     conduct: Conduct,
+    sight: Sight,
     /// Whether it asks for holders.
     asks: bool,
     /// What is added to the true time to get this party's, milliseconds.
@@ -45,6 +48,8 @@ pub struct Holding {
     /// What ends later, by the true time.
     later: Vec<(Millis, Event)>,
     shown: BTreeMap<RangeId, Standing>,
+    /// A client's: whether it has taken back what of its deposit was free when its job was over.
+    closed: bool,
 }
 
 impl Holding {
@@ -64,12 +69,14 @@ impl Holding {
             me,
             who,
             conduct: Conduct::Fetches,
+            sight: Sight::Looks,
             asks: true,
             skew,
             read: 0,
             caught_up: false,
             later: Vec::new(),
             shown: BTreeMap::new(),
+            closed: false,
         }
     }
 
@@ -81,10 +88,10 @@ impl Holding {
         self
     }
 
-    /// The same of an auditor that behaves so.
+    /// The same of an auditor that behaves so as a holder, and when it looks at holders.
     #[must_use]
-    pub fn conducted(mut self, conduct: Conduct) -> Self {
-        self.conduct = conduct;
+    pub fn conducted(mut self, conduct: Conduct, sight: Sight) -> Self {
+        (self.conduct, self.sight) = (conduct, sight);
         self
     }
 
@@ -149,7 +156,8 @@ impl Holding {
             What::Close(_) => {
                 // Where nothing is left, there is nothing more to do.
                 let nothing = receipt.output.starts_with(&Holders::NothingFree::SELECTOR);
-                Event::Closed { done: receipt.success || nothing }
+                self.closed = receipt.success || nothing;
+                Event::Closed { done: self.closed }
             }
             _ => return Ok(()),
         };
@@ -159,6 +167,11 @@ impl Holding {
     /// Whether it would lose something if it did not come back.
     pub fn is_at_stake(&self) -> bool {
         self.machine.at_stake() != 0
+    }
+
+    /// As a client: whether it has done all that it does for now. What is held then is looked at later.
+    pub fn has_closed(&self) -> bool {
+        self.closed
     }
 
     /// Whether, as far as it has seen, holders let a range be paid.
@@ -199,6 +212,14 @@ impl Holding {
             }
             Effect::Fetch { range, part, mib, .. } => self.fetch(range, (part, mib), scene),
             Effect::Sign { range, part, draw } => self.sign(range, (part, draw), scene),
+            Effect::Inspect { range, draw, holders, .. } => {
+                self.inspect(range, draw, &holders, scene);
+                Ok(None)
+            }
+            Effect::Forget { range } => {
+                self.delete(range, scene);
+                Ok(None)
+            }
             // It keeps still, and sees what others do: it takes what it is paid all the same.
             Effect::Ask { range, .. } if !self.asks => {
                 self.later.push((scene.now + FETCH_FAILS, Event::Ended { range, done: false }));
@@ -229,6 +250,7 @@ impl Holding {
         }
         let is_no_larger = workload::mib(part.count) <= mib;
         let ended = if is_no_larger && scene.serves_holder(range, us)? {
+            scene.stored.insert((range, us));
             (scene.now + MIB_TIME * u64::from(mib), Event::Fetched { range, part })
         } else {
             (scene.now + FETCH_FAILS, Event::Ended { range, done: false })
@@ -252,7 +274,34 @@ impl Holding {
         let call = Holders::holdCall { jobId: range.job.0, seq: range.seq, draw_: draw };
         let holders = scene.farm.addresses().holders;
         scene.send(self.me, self.who, holders, &call, What::Hold(range));
+        if self.conduct == Conduct::Deletes {
+            self.delete(range, scene);
+        }
         Ok(None)
+    }
+
+    fn delete(&self, range: RangeId, scene: &mut Scene) {
+        if let Party::Auditor(us) = self.rules.party {
+            scene.stored.remove(&(range, us));
+        }
+    }
+
+    /// As one who looks whether these draws of holders serve: says so after the time that it takes. Who does not come keeps
+    /// still, and its machine waits for an end that does not come.
+    fn inspect(&mut self, range: RangeId, draw: u8, holders: &[(u8, u32)], scene: &Scene) {
+        if self.sight == Sight::Absent {
+            return;
+        }
+        let says = |number: u32| match self.sight {
+            Sight::Looks => scene.stored.contains(&(range, number)),
+            Sight::Vouches => true,
+            Sight::Denies | Sight::Absent => false,
+        };
+        let served = holders.iter().filter(|(_, number)| says(*number));
+        let bit = |of: &u8| 1_u16.checked_shl(u32::from(*of)).unwrap_or(0);
+        let seen = served.fold(0_u16, |bits, (of, _)| bits | bit(of));
+        let ends = scene.now + PIECE_TIME * holders.len() as u64;
+        self.later.push((ends, Event::Inspected { range, draw, seen }));
     }
 
     /// As a client: the prices of a job stay what they are.

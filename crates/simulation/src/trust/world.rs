@@ -27,8 +27,9 @@ use crate::{
 pub const BLOCK_S: u64 = 6;
 /// Hashes of so many blocks can be asked for.
 const HASHES: u64 = 257;
-/// A world that is not idle after so long, seconds, never will be.
-const LONGEST: u64 = 8 * 86_400;
+/// A world that is not idle after so long, seconds, never will be: inputs are kept for a week after a job's deadline at most, and
+/// looked at within a day.
+const LONGEST: u64 = 11 * 86_400;
 /// Nor one with so many blocks in which something waited.
 const MOST_TICKS: u64 = 200_000;
 
@@ -104,7 +105,7 @@ impl World {
             let call = Auditors::joinCall { node: who, stake: plan.stake };
             let number = scene.farm.send(who, at.auditors, &call)?.0;
             oracle.meet(who, plan.side, plan.stake);
-            oracle.keeps.meet(who, plan.mind.holds(), plan.stake);
+            oracle.keeps.meet(who, (plan.mind.holds(), plan.mind.looks()), plan.stake);
             let name = (who, number, plan.side);
             auditors.push(Auditor::new(Actor::Auditor(n), name, plan.skew, plan.mind));
         }
