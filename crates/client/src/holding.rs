@@ -45,6 +45,6 @@ pub use self::{
     inputs::{ask_for_inputs, inputs_state, is_unserved},
     keeper::{Hand, Keeper, Post},
     machine::Machine,
-    view::{View, look},
+    view::{SpotView, View, look},
     words::{Effect, Event, Part, Party, Role, Rules, Standing},
 };

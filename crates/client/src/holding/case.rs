@@ -1,5 +1,6 @@
 //! One kept range as a party knows it, and what is due about it.
 
+use alloy::primitives::B256;
 use tilth_contracts::{HoldState, RangeState};
 use tilth_protocol::RangeId;
 use tilth_verification::holding::ASKS;
@@ -60,6 +61,10 @@ pub(super) struct Case {
     over_since: Option<Millis>,
     /// Whether its end was in what was read of the past.
     pub(super) is_past: bool,
+    /// What we were drawn by to look, and who has signed, when we did that last.
+    pub(super) looking_as: Option<(B256, Part, u16)>,
+    /// What came of it: the same, our draw, and who has served it.
+    pub(super) seen: Option<((B256, Part, u16), u8, u16)>,
     tried: Option<Tried>,
 }
 
@@ -82,6 +87,11 @@ impl Case {
             self.not_before = now.saturating_add(pause(self.failures));
             self.failures = self.failures.saturating_add(1);
         }
+    }
+
+    /// Holders were asked for the pieces of our draw.
+    pub(super) fn looked(&mut self, draw: u8, seen: u16) {
+        self.seen = self.looking_as.map(|look| (look, draw, seen));
     }
 
     /// Something was said about it.

@@ -153,6 +153,13 @@ impl Machine {
                 }
                 self.heard(range);
             }
+            Event::Called { range } => {
+                if matches!(self.rules.party, Party::Auditor(_)) {
+                    // Who looks is drawn anew, whatever was over before.
+                    self.follow(range, false).is_past = false;
+                }
+                self.heard(range);
+            }
             Event::Over { range } => {
                 if let Some(case) = self.cases.get_mut(&range) {
                     case.is_past = !self.caught_up;
@@ -167,6 +174,9 @@ impl Machine {
             }),
             Event::Fetched { range, part } => self.ended(range, true, now, |case| {
                 case.fetched = Some(part);
+            }),
+            Event::Inspected { range, draw, seen } => self.ended(range, true, now, |case| {
+                case.looked(draw, seen);
             }),
             Event::Ended { range, done } => self.ended(range, done, now, |_| ()),
             Event::Closed { done } => {

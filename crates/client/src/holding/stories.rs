@@ -3,10 +3,11 @@
 use alloy::primitives::{Address, B256};
 use tilth_contracts::{HoldState, RangeState};
 use tilth_protocol::{JobId, RangeId};
+use tilth_verification::holding::HOLDERS;
 
 use super::{
     machine::Machine,
-    view::View,
+    view::{SpotView, View},
     words::{Effect, Event, Part, Party, Standing},
     world::{AUDITOR, HOUR, MIB, PROVIDER, ROUND, START, rules},
 };
@@ -32,6 +33,8 @@ fn view(state: HoldState, now: Millis) -> View {
         max_mib: u32::MAX,
         bits: if state == HoldState::Held { 0b1111 } else { 0 },
         draws: 0,
+        named: [0; HOLDERS],
+        spot: SpotView::default(),
         asked,
         deposit: 900,
         free: 900,

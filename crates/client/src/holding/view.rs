@@ -1,14 +1,38 @@
 //! An ask as the chain shows it.
 
 use alloy::primitives::{Address, B256, U256};
-use tilth_contracts::{Audits, HoldState, Holders, JobBook, JobState, RangeState, SoloRandomness};
+use tilth_contracts::{
+    Audits, HoldState, Holders, JobBook, JobState, RangeState, SoloRandomness, SpotState,
+};
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::holding::{HOLD_TIME_S, open_draws};
+use tilth_verification::{
+    draw::Seed,
+    holding::{HOLD_TIME_S, HOLDERS, SPOT_DUE_S, SPOT_TIME_S, SPOTTERS, open_draws},
+};
 
 use super::words::{Part, Party, Role};
 use crate::{ChainError, Link, audit::Millis, clock};
 
 const SECOND: Millis = 1_000;
+
+/// How looking at who serves a range stands, when the time of its holders is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpotView {
+    /// Where it stands.
+    pub state: SpotState,
+    /// Up to when who is drawn may say what it has seen, by the chain's clock; 0: nobody has called for it.
+    pub end: Millis,
+    /// Draws that have said it, draw 0 lowest.
+    pub bits: u8,
+    /// Draws that name us.
+    pub draws: u8,
+}
+
+impl Default for SpotView {
+    fn default() -> Self {
+        Self { state: SpotState::None, end: 0, bits: 0, draws: 0 }
+    }
+}
 
 /// An ask at a moment, and the range it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +50,7 @@ pub struct View {
     pub may_pay: bool,
     /// Where the ask stands.
     pub state: HoldState,
-    /// The beacon's round.
+    /// The beacon's round: of the ask, and when there are any of those who look.
     pub round: u64,
     /// Since when holders may sign; 0: not yet.
     pub from: Millis,
@@ -40,6 +64,10 @@ pub struct View {
     pub bits: u16,
     /// Draws that name us.
     pub draws: u16,
+    /// An auditor's: whom the draws name, by their numbers; 0: not known, or nobody.
+    pub named: [u32; HOLDERS],
+    /// How looking at them stands.
+    pub spot: SpotView,
     /// How often it was asked for.
     pub asked: u8,
     /// What is left of the job's deposit, base units.
@@ -48,7 +76,7 @@ pub struct View {
     pub free: u128,
     /// What must be free for an ask of the largest size; 0 for inputs, without which there is nothing.
     pub cost: u128,
-    /// The beacon's value, if it is known.
+    /// The beacon's value of that round, if it is known. Of what is held only who looks is drawn by it.
     pub beacon: Option<B256>,
     /// How often the beacon's value was not kept in time.
     pub lapses: u8,
@@ -78,6 +106,7 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         Subject::range(link, range).await?
     };
     let ask = link.read(at.holders, Holders::askedCall { jobId: job, seq }).await?;
+    let state = known(HoldState::try_from(ask.state))?;
     let keep = link.read(at.holders, Holders::keptCall { jobId: job }).await?;
     let (max_mib, cost) = if range.is_inputs() {
         (u32::MAX, U256::ZERO)
@@ -85,10 +114,15 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         let call = Holders::costForCall { jobId: job, mib: keep.maxMib };
         (keep.maxMib, link.read(at.holders, call).await?)
     };
-    let value = SoloRandomness::valueCall { round: ask.round };
-    let beacon = link.read(at.randomness, value).await?;
-    let lapses = SoloRandomness::lapsesCall { round: ask.round };
-    let lapses = link.read(at.randomness, lapses).await?;
+    let (spot, of_spot) = match state {
+        HoldState::Held => spot_of(link, range, party).await?,
+        _ => (SpotView::default(), None),
+    };
+    let round = of_spot.unwrap_or(ask.round);
+    // Who holds it is known, and who looks not before they are called for.
+    let is_awaited = state != HoldState::Held || of_spot.is_some();
+    let (beacon, lapses) =
+        if is_awaited { beacon_of(link, round).await? } else { (B256::ZERO, 0) };
     let named = Holders::namedCall { jobId: job, seq };
     let named = match party {
         Party::Auditor(_) => link.read(at.holders, named).await?,
@@ -103,14 +137,16 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         provider,
         window_end,
         may_pay,
-        state: known(HoldState::try_from(ask.state))?,
-        round: ask.round,
+        state,
+        round,
         from: ask.from.to::<u64>().saturating_mul(SECOND),
         until: ask.until.to::<u64>().saturating_mul(SECOND),
         mib: ask.mib,
         max_mib,
         bits: ask.bits,
         draws: draws_of(&named, party),
+        named: in_order(&named),
+        spot,
         asked: ask.asked,
         deposit,
         free: deposit.saturating_sub(keep.reserved.to::<u128>()),
@@ -121,6 +157,40 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         now: now.saturating_mul(SECOND),
         next: now.max(wall).saturating_mul(SECOND),
     })
+}
+
+/// The beacon's value of a round, zero where it is not known, and how often it was not kept in time.
+async fn beacon_of(link: &Link, round: u64) -> Result<(B256, u8), ChainError> {
+    let randomness = link.addresses().randomness;
+    let value = link.read(randomness, SoloRandomness::valueCall { round }).await?;
+    let lapses = link.read(randomness, SoloRandomness::lapsesCall { round }).await?;
+    Ok((value, lapses))
+}
+
+/// How looking at the holders of a range stands, and the beacon's round that draws who looks, as long as they do.
+async fn spot_of(
+    link: &Link,
+    range: RangeId,
+    party: Party,
+) -> Result<(SpotView, Option<u64>), ChainError> {
+    let (holders, job, seq) = (link.addresses().holders, range.job.0, range.seq);
+    let spot = link.read(holders, Holders::spotOfCall { jobId: job, seq }).await?;
+    let state = known(SpotState::try_from(spot.state))?;
+    let end = match state {
+        SpotState::None => 0,
+        SpotState::Asked | SpotState::Over => {
+            spot.asOf.to::<u64>().saturating_add(SPOT_TIME_S).saturating_mul(SECOND)
+        }
+    };
+    let mut seen = SpotView { state, end, bits: spot.bits, draws: 0 };
+    if state != SpotState::Asked {
+        return Ok((seen, None));
+    }
+    if let Party::Auditor(us) = party {
+        let named = link.read(holders, Holders::spottersCall { jobId: job, seq }).await?;
+        seen.draws = spots_of(&named, us);
+    }
+    Ok((seen, Some(spot.round)))
 }
 
 /// What holders are asked for, but for the ask.
@@ -183,6 +253,17 @@ fn draws_of(named: &[u32], party: Party) -> u16 {
     ours.fold(0, |draws, (draw, _)| draws | 1_u16 << draw)
 }
 
+/// The draws of those who look that name an auditor.
+fn spots_of(named: &[u32], us: u32) -> u8 {
+    let ours = named.iter().take(SPOTTERS).enumerate().filter(|(_, number)| **number == us);
+    ours.fold(0, |draws, (draw, _)| draws | 1_u8 << draw)
+}
+
+/// Whom draws name, with zeros for those that name nobody.
+fn in_order(named: &[u32]) -> [u32; HOLDERS] {
+    std::array::from_fn(|draw| named.get(draw).copied().unwrap_or(0))
+}
+
 impl View {
     /// What we are in it.
     pub fn role(&self, party: Party) -> Role {
@@ -199,7 +280,8 @@ impl View {
         matches!(self.range, RangeState::Settled | RangeState::Rejected)
     }
 
-    /// Whether nothing more can happen to the ask, but that what is reserved for it is set free.
+    /// Whether nothing more can happen to the ask, but that what is reserved for it is set free, and that it is looked at
+    /// whether it is held.
     pub fn is_over(&self) -> bool {
         let ended = matches!(self.state, HoldState::Held | HoldState::Lost | HoldState::Dropped);
         ended || self.is_range_over()
@@ -218,6 +300,38 @@ impl View {
     /// Whether we have signed.
     pub fn has_signed(&self) -> bool {
         self.bits & self.draws != 0
+    }
+
+    /// Up to when auditors may be called for that look who serves it, by the chain's clock; later nobody looks any more.
+    pub fn spot_due(&self) -> Millis {
+        self.until.saturating_add(SPOT_DUE_S * SECOND)
+    }
+
+    /// How long whoever has signed keeps it at most, as things stand, by the chain's clock: as long as somebody may look for it.
+    /// What is not ended then is still to be ended.
+    pub fn kept_until(&self) -> Millis {
+        match self.spot.state {
+            SpotState::None => self.spot_due().saturating_add(SPOT_TIME_S * SECOND),
+            SpotState::Asked | SpotState::Over => self.spot.end,
+        }
+    }
+
+    /// Who is to be looked at: the draws that have signed, and whom they name.
+    pub fn holders(&self) -> Vec<(u8, u32)> {
+        let draws = (0_u8..16).zip(self.named);
+        draws.filter(|(draw, number)| *number != 0 && self.bits >> draw & 1 == 1).collect()
+    }
+
+    /// The next of our draws that is to look and has not said what it has seen.
+    pub fn next_spot(&self) -> Option<u8> {
+        let waiting = self.spot.draws & !self.spot.bits;
+        (0..8_u8).find(|draw| waiting >> draw & 1 == 1)
+    }
+
+    /// What those who look at this range are drawn by, and the pieces that they fetch, if it is known and counts.
+    pub fn spot_seed(&self, range: RangeId) -> Option<B256> {
+        let beacon = self.beacon.filter(|_| self.lapses == 0)?;
+        Some(Seed::new(beacon, range, 0).0)
     }
 
     /// When nobody may sign any more.
@@ -254,6 +368,14 @@ mod tests {
         for over in [JobState::Done, JobState::Cancelled] {
             assert_eq!(stands(over), RangeState::Rejected);
         }
+    }
+
+    #[test]
+    fn whoever_looks_knows_its_draws_and_those_of_holders() {
+        assert_eq!(spots_of(&[3, 1, 3, 2, 9, 9, 3], 3), 0b100_0101);
+        assert_eq!(spots_of(&[], 3), 0);
+        assert_eq!(in_order(&[3, 1])[..3], [3, 1, 0]);
+        assert_eq!(in_order(&[])[HOLDERS - 1], 0);
     }
 
     #[test]

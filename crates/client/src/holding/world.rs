@@ -7,7 +7,7 @@ use tilth_verification::holding::HOLDERS;
 
 use super::{
     machine::Machine,
-    view::View,
+    view::{SpotView, View},
     words::{Effect, Event, Part, Party, Rules, Standing},
 };
 use crate::audit::{FINAL, Millis};
@@ -197,6 +197,8 @@ impl World {
                 Party::Auditor(AUDITOR) if case.beacon.is_some() => OURS,
                 _ => 0,
             },
+            named: [0; HOLDERS],
+            spot: SpotView::default(),
             asked: case.asked,
             deposit: self.deposit,
             free: self.free(),
