@@ -21,6 +21,7 @@ pub mod cuts;
 mod deposits;
 pub mod duty;
 pub mod holding;
+mod judging;
 pub mod keeps;
 mod kept;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub mod opening;
 pub mod oracle;
 pub mod pairing;
 pub mod pairs;
+mod paying;
 pub mod pool;
 pub mod provider;
 pub mod public;

@@ -176,8 +176,11 @@ impl Holding {
 
     /// Whether, as far as it has seen, holders let a range be paid.
     pub fn may_be_paid(&self, range: RangeId) -> bool {
+        let held = Standing::Over(HoldState::Held);
         let standing = self.shown.get(&range);
-        matches!(standing, Some(Standing::Waived | Standing::Over(HoldState::Held)))
+        standing.is_some_and(|standing| {
+            *standing == held || matches!(standing, Standing::Waived | Standing::Spot(_))
+        })
     }
 
     fn local(&self, now: Millis) -> Millis {

@@ -50,6 +50,11 @@ impl Row {
         self.counts.holds.iter().any(|asks| *asks != 0)
     }
 
+    /// Whether holders were looked at.
+    fn is_looked_at(&self) -> bool {
+        self.counts.spots.iter().any(|looks| *looks != 0)
+    }
+
     /// Adds the worlds of another.
     fn merge(&mut self, other: &Self) {
         self.worlds += other.worlds;
@@ -120,10 +125,13 @@ impl Report {
     pub fn check(&mut self) {
         for (place, row) in &self.rows {
             let name = ALL[*place].name;
-            let Counts { audits, hits, matches, held, bought, framed, no_lead, .. } = row.counts;
+            let Counts { audits, hits, matches, held, served, unserved, .. } = row.counts;
+            let Counts { bought, framed, no_lead, .. } = row.counts;
             let samples = [
                 ("matches of forged ranges", matches, matches.is_plausible()),
                 ("asks that were held", held, held.is_plausible()),
+                ("holders that serve and were seen to", served, served.is_plausible()),
+                ("holders that do not and were seen to", unserved, unserved.is_plausible()),
                 ("audits", audits, audits.is_plausible()),
                 ("hits", hits, hits.is_plausible()),
                 ("bought verdicts", bought, bought.is_at_most()),
@@ -137,7 +145,7 @@ impl Report {
         }
     }
 
-    /// As Markdown: GRAIN per world, and what became of replicated and of kept ranges.
+    /// As Markdown: GRAIN per world, what became of replicated and of kept ranges, and of those who hold.
     pub fn render(&self) -> String {
         let mut text = self.render_money();
         if self.rows.values().any(Row::is_replicated) {
@@ -147,6 +155,10 @@ impl Report {
         if self.rows.values().any(Row::is_kept) {
             text.push('\n');
             text.push_str(&self.render_keeps());
+        }
+        if self.rows.values().any(Row::is_looked_at) {
+            text.push('\n');
+            text.push_str(&self.render_spots());
         }
         text
     }
@@ -179,6 +191,24 @@ impl Report {
             let (came, should) = often(row.counts.held);
             text.push_str(&format!(
                 "| {} | {} | {held} | {again} | {lost} | {dropped} | {without} | {came} | {should} |\n",
+                ALL[*place].name, row.worlds,
+            ));
+        }
+        text
+    }
+
+    /// Who was seen to hold what it has signed for, all worlds together.
+    fn render_spots(&self) -> String {
+        let mut text = String::from(
+            "| adversary | worlds | looked at | by too few | serve, and seen to | should | do not, and seen to | should |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        );
+        for (place, row) in self.rows.iter().filter(|(_, row)| row.is_looked_at()) {
+            let [few, enough] = row.counts.spots;
+            let (served, should) = often(row.counts.served);
+            let (unserved, should_not) = often(row.counts.unserved);
+            text.push_str(&format!(
+                "| {} | {} | {enough} | {few} | {served} | {should} | {unserved} | {should_not} |\n",
                 ALL[*place].name, row.worlds,
             ));
         }
@@ -254,6 +284,8 @@ mod tests {
             ("hits", sampled(|counts| &mut counts.hits, true)),
             ("matches", sampled(|counts| &mut counts.matches, true)),
             ("asks", sampled(|counts| &mut counts.held, true)),
+            ("holders that serve", sampled(|counts| &mut counts.served, false)),
+            ("holders that do not", sampled(|counts| &mut counts.unserved, true)),
             ("bought", sampled(|counts| &mut counts.bought, true)),
             ("framed", sampled(|counts| &mut counts.framed, true)),
             ("cases", sampled(|counts| &mut counts.no_lead, true)),
@@ -289,6 +321,20 @@ mod tests {
         assert_eq!(both.render().lines().count(), 8);
         let of = ALL[41].name;
         let last = format!("| {of} | 1 | 5 | 3 | 2 | 1 | 6 | 50.0 % of 10 | 50.0 % |");
+        assert_eq!(both.render().lines().last(), Some(last.as_str()));
+    }
+
+    #[test]
+    fn who_looks_at_holders_has_a_table_of_its_own() {
+        let mut both = report(0, |counts| counts.audits.add(1, false));
+        both.merge(report(56, |counts| {
+            counts.spots = [1, 9];
+            (0..10).for_each(|_| counts.served.add(1_000_000_000, true));
+            (0..4).for_each(|n| counts.unserved.add(250_000_000, n < 1));
+        }));
+        assert_eq!(both.render().lines().count(), 8);
+        let of = ALL[56].name;
+        let last = format!("| {of} | 1 | 9 | 1 | 100.0 % of 10 | 100.0 % | 25.0 % of 4 | 25.0 % |");
         assert_eq!(both.render().lines().last(), Some(last.as_str()));
     }
 
