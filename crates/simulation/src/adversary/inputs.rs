@@ -79,14 +79,14 @@ pub fn only_holders(_: &mut Random) -> Cast {
     cast
 }
 
-/// To its friends alone, a provider and a third of the auditors' stake: where enough of these are drawn, its job has work, and
+/// To its friends alone, a provider and two fifths of the auditors' stake: where enough of these are drawn, its job has work, and
 /// auditors pay for not coming who could not.
 pub fn only_friends(_: &mut Random) -> Cast {
     let mut cast = kept(TASKS / 4, PROVIDERS);
     cast.provider(Side::Foe, 200, Keeper::Inputs);
     let friend = Some(world::provider_address(cast.providers.len() - 1));
     client(&mut cast, Side::Foe, ENOUGH, Miser { service: Service::Nobody, friend });
-    (0..4).for_each(|_| cast.auditor(Side::Foe, 28, Friend));
+    (0..6).for_each(|_| cast.auditor(Side::Foe, 25, Friend));
     (cast.allowed.absences, cast.allowed.undone) = (true, true);
     cast
 }

@@ -24,6 +24,11 @@ fn deadline(id: RangeId, scene: &Scene) -> u64 {
     scene.public.jobs.get(&id.job).map_or(0, |facts| facts.terms.deadline.to::<u64>())
 }
 
+fn count(id: RangeId, state: HoldState, counts: &mut Counts) {
+    let asks = if id.is_inputs() { &mut counts.inputs } else { &mut counts.holds };
+    asks[usize::from(u8::from(state))] += 1;
+}
+
 impl Keeps {
     pub(super) fn ask(&mut self, e: &Holders::HoldAsked, time: u64, scene: &Scene) {
         let id = range(e.jobId, e.seq);
@@ -145,7 +150,7 @@ impl Keeps {
         }
         deposit.release(seen.fee, seen.spent + seen.votes(), seen.votes());
         (seen.state, seen.until) = (HoldState::Held, until);
-        counts.holds[usize::from(u8::from(HoldState::Held))] += 1;
+        count(id, HoldState::Held, counts);
         counts.held.add(seen.chance, true);
     }
 
@@ -185,6 +190,6 @@ impl Keeps {
             deposit.release(seen.fee, seen.spent + seen.votes(), 0);
         }
         seen.state = state;
-        counts.holds[usize::from(e.state).min(counts.holds.len() - 1)] += 1;
+        count(id, state, counts);
     }
 }

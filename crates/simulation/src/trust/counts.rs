@@ -28,9 +28,11 @@ pub struct Counts {
     /// False ranges with a mate that found the same, against the chance that the first mate drawn was a friend that might
     /// have more to do.
     pub matches: Sample,
-    /// Asks for holders of kept ranges and of inputs that came to each `HoldState`, by its number; the first of all: ranges that were paid
+    /// Asks for holders of kept ranges that came to each `HoldState`, by its number; the first of all: ranges that were paid
     /// without, because no deposit paid for holders.
     pub holds: [u64; 7],
+    /// The same of asks for holders of inputs, without which nobody works.
+    pub inputs: [u64; 7],
     /// Asks that were held, against what the stake of those says who sign when they are drawn: all that are not absent where the
     /// range is served, and liars alone where it is withheld.
     pub held: Sample,
@@ -69,6 +71,7 @@ impl Counts {
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);
         self.holds.iter_mut().zip(other.holds).for_each(|(sum, more)| *sum += more);
+        self.inputs.iter_mut().zip(other.inputs).for_each(|(sum, more)| *sum += more);
         self.held.merge(&other.held);
         self.spots.iter_mut().zip(other.spots).for_each(|(sum, more)| *sum += more);
         self.served.merge(&other.served);

@@ -45,9 +45,9 @@ impl Row {
         self.counts.replicas.iter().any(|closed| *closed != 0)
     }
 
-    /// Whether there were kept ranges that their clients did not acknowledge.
+    /// Whether there were kept jobs.
     fn is_kept(&self) -> bool {
-        self.counts.holds.iter().any(|asks| *asks != 0)
+        self.counts.holds.iter().chain(&self.counts.inputs).any(|asks| *asks != 0)
     }
 
     /// Whether holders were looked at.
@@ -183,14 +183,15 @@ impl Report {
     /// What became of asks for holders, all worlds together.
     fn render_keeps(&self) -> String {
         let mut text = String::from(
-            "| adversary | worlds | held | failed once | not held | over before | paid without a deposit | asks held | should |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+            "| adversary | worlds | inputs held | inputs not held | held | failed once | not held | over before | paid without a deposit | asks held | should |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         );
         for (place, row) in self.rows.iter().filter(|(_, row)| row.is_kept()) {
             let [without, _, _, again, held, lost, dropped] = row.counts.holds;
+            let [_, _, _, _, inputs, unserved, _] = row.counts.inputs;
             let (came, should) = often(row.counts.held);
             text.push_str(&format!(
-                "| {} | {} | {held} | {again} | {lost} | {dropped} | {without} | {came} | {should} |\n",
+                "| {} | {} | {inputs} | {unserved} | {held} | {again} | {lost} | {dropped} | {without} | {came} | {should} |\n",
                 ALL[*place].name, row.worlds,
             ));
         }
@@ -315,12 +316,12 @@ mod tests {
     fn kept_ranges_have_a_table_of_their_own() {
         let mut both = report(0, |counts| counts.audits.add(1, false));
         both.merge(report(41, |counts| {
-            counts.holds = [6, 0, 0, 3, 5, 2, 1];
+            (counts.holds, counts.inputs) = ([6, 0, 0, 3, 5, 2, 1], [0, 0, 0, 1, 8, 7, 0]);
             (0..10).for_each(|n| counts.held.add(500_000_000, n < 5));
         }));
         assert_eq!(both.render().lines().count(), 8);
         let of = ALL[41].name;
-        let last = format!("| {of} | 1 | 5 | 3 | 2 | 1 | 6 | 50.0 % of 10 | 50.0 % |");
+        let last = format!("| {of} | 1 | 8 | 7 | 5 | 3 | 2 | 1 | 6 | 50.0 % of 10 | 50.0 % |");
         assert_eq!(both.render().lines().last(), Some(last.as_str()));
     }
 
