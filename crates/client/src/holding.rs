@@ -1,7 +1,7 @@
 //! The inputs of kept jobs before anybody works on them, and
 //! kept ranges between their audit and their payment, from the side of everybody who takes part: the range's provider, who
-//! asks for holders; the auditors that are drawn, who fetch what it has made, sign and keep it; and the client, whose
-//! deposit pays for that.
+//! asks for holders; the auditors that are drawn, who fetch what it has made, sign and keep it; others that are drawn when its
+//! time is over, who look whether they still do; and the client, whose deposit pays for that.
 //!
 //! [`Machine`] decides, a pure state machine that is the same for all parties; [`Keeper`] follows the contracts and carries
 //! out what it decides; [`look`] reads an ask from the chain. A client that has a range acknowledges it, and nothing of this
@@ -26,6 +26,7 @@ mod moves;
 mod properties;
 #[cfg(test)]
 mod scenarios;
+mod served;
 #[cfg(test)]
 mod stories;
 mod tried;

@@ -14,16 +14,21 @@
 //!                    the client fills up a deposit that does not reach
 //!         Asked:     wait for the beacon (or make blocks), then draw
 //!         Open:      holders fetch and sign; other auditors forget it     after the deadline: the rest end it
-//!         Held:      holders keep it until its time is over
+//!         Held:      holders keep it; when its time is over they call for auditors that look whether they do
+//!         called:    wait for the beacon; who is drawn asks every holder for a piece, and says who serves
+//!                    after two hours holders end it; others forget it when they have said what they have seen
 //!         over:      the client sets free what is reserved; whoever answers for it looks on until that is final
 //! ```
 //!
 //! # Invariants (tested over random histories in `properties`)
 //! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]).
 //! - At most one thing is under way for each range, and one deposit is filled up at a time.
-//! - What is signed for was fetched as the range is now, and is kept until its time is over.
+//! - What is signed for was fetched as the range is now, and is kept until it was looked at, or nobody can call for that
+//!   any more.
+//! - What is said of those who hold was seen in that very look.
 //! - The provider never ends an ask whose end costs it its stake.
-//! - A deposit is never filled up above what its client has set, and comes back when the job is over.
+//! - A deposit is never filled up above what its client has set, and comes back when the job is over; what those who hold
+//!   can still earn then comes back to whoever looks for it after their time. The client waits for none of them.
 //! - Without ranges there is no wake-up time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,7 +116,7 @@ impl Machine {
     pub fn at_stake(&self) -> usize {
         let provider = matches!(self.rules.party, Party::Provider(_));
         let open = |case: &&Case| {
-            let done = matches!(case.shown, Some(Standing::Over(_) | Standing::Waived));
+            let done = case.shown.is_some_and(|shown| !matches!(shown, Standing::Open(_)));
             provider && case.ours && !done
         };
         self.cases.values().filter(open).count()
@@ -245,7 +250,7 @@ impl Machine {
                 continue;
             }
             let Some(view) = case.view else { continue };
-            say(*range, case, &view, out);
+            say(rules, *range, case, &view, out);
             let act = match case.act(rules, *range, &view, now) {
                 Act::Do(Effect::Poke { round, .. }) if self.noting.contains_key(&round) => {
                     Act::Wait(BEACON_PAUSE)
@@ -317,16 +322,16 @@ impl Machine {
 }
 
 /// Says how a range stands and what is kept of it, where that is new.
-fn say(range: RangeId, case: &mut Case, view: &View, out: &mut Vec<Effect>) {
-    if let Some(standing) = stands(view)
+fn say(rules: Rules, range: RangeId, case: &mut Case, view: &View, out: &mut Vec<Effect>) {
+    if let Some(standing) = stands(rules.party, view)
         && case.shown != Some(standing)
     {
         case.shown = Some(standing);
         out.push(Effect::Show { range, standing });
     }
-    let keep = Some((view.part, view.until));
-    if case.is_kept(view) && case.kept != keep {
-        case.kept = keep;
-        out.push(Effect::Keep { range, until: view.until });
+    let until = view.kept_until();
+    if view.is_kept() && case.kept != Some((view.part, until)) {
+        case.kept = Some((view.part, until));
+        out.push(Effect::Keep { range, until });
     }
 }

@@ -161,10 +161,19 @@ impl Post {
         let holders = self.account.link().addresses().holders;
         let call = Holders::closeCall { jobId: job.0 };
         match self.account.execute(holders, call).await {
-            Ok(_) => Ok(()),
-            Err(error) if is_nothing_free(&error) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) => {}
+            Err(error) if is_nothing_free(&error) => {}
+            Err(error) => return Err(error),
         }
+        let kept = Holders::keptCall { jobId: job.0 };
+        let stays = self.account.link().read(holders, kept).await;
+        if stays.is_ok_and(|keep| !keep.reserved.is_zero()) {
+            info!(
+                %job,
+                "what those who hold its ranges can still earn stays locked; what is left of it comes back when the job is fetched again after their time"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,10 @@ use tilth_verification::{
     holding::{HOLD_TIME_S, HOLDERS, SPOT_DUE_S, SPOT_TIME_S, SPOTTERS, open_draws},
 };
 
-use super::words::{Part, Party, Role};
+use super::{
+    case::REACH,
+    words::{Part, Party, Role},
+};
 use crate::{ChainError, Link, audit::Millis, clock};
 
 const SECOND: Millis = 1_000;
@@ -300,6 +303,22 @@ impl View {
     /// Whether we have signed.
     pub fn has_signed(&self) -> bool {
         self.bits & self.draws != 0
+    }
+
+    /// Whether the time is over in which the beacon's value had to be noted: if it is not known now, it never counts.
+    pub fn is_beacon_lost(&self) -> bool {
+        self.lapses > 0 || self.block > self.round.saturating_add(REACH)
+    }
+
+    /// Whether we have signed that we keep it, and somebody may still look whether we do. That the range was rejected, or that
+    /// the job whose inputs it is is over, makes no difference to who looks.
+    pub fn is_kept(&self) -> bool {
+        let is_awaited = match self.spot.state {
+            SpotState::None => self.now <= self.spot_due(),
+            SpotState::Asked => true,
+            SpotState::Over => false,
+        };
+        self.state == HoldState::Held && self.has_signed() && is_awaited
     }
 
     /// Up to when auditors may be called for that look who serves it, by the chain's clock; later nobody looks any more.
