@@ -20,6 +20,7 @@ pub mod counts;
 pub mod cuts;
 mod deposits;
 pub mod duty;
+mod hands;
 pub mod holding;
 mod judging;
 pub mod keeps;

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use alloy_primitives::{Address, aliases::U96};
+use alloy_primitives::Address;
 use alloy_sol_types::SolError;
 use tilth_client::{
     audit::Millis,
-    holding::{Effect, Event, Machine, Part, Party, Rules, Standing},
+    holding::{Effect, Event, Machine, Party, Rules, Standing},
 };
-use tilth_contracts::{HoldPrices, HoldState, Holders};
+use tilth_contracts::{HoldState, Holders};
 use tilth_protocol::RangeId;
 
 use super::{
@@ -22,22 +22,19 @@ use crate::farm::{FarmError, Receipt};
 
 /// So long a client gives a provider to ask for holders itself, milliseconds.
 const ASK_AFTER: Millis = 600_000;
-/// Milliseconds to fetch a MiB, and until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
-const MIB_TIME: Millis = 1_000;
-const FETCH_FAILS: Millis = 120_000;
-/// Milliseconds to fetch a piece of what somebody holds.
-const PIECE_TIME: Millis = 1_000;
+/// Milliseconds until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
+pub(super) const FETCH_FAILS: Millis = 120_000;
 
 /// A party's machine and all that it needs to be told.
 #[derive(Debug)]
 pub struct Holding {
-    rules: Rules,
+    pub(super) rules: Rules,
     machine: Machine,
-    me: Actor,
-    who: Address,
+    pub(super) me: Actor,
+    pub(super) who: Address,
     /// An auditor's.
-    conduct: Conduct,
-    sight: Sight,
+    pub(super) conduct: Conduct,
+    pub(super) sight: Sight,
     /// Whether it asks for holders.
     asks: bool,
     /// What is added to the true time to get this party's, milliseconds.
@@ -46,7 +43,7 @@ pub struct Holding {
     read: usize,
     caught_up: bool,
     /// What ends later, by the true time.
-    later: Vec<(Millis, Event)>,
+    pub(super) later: Vec<(Millis, Event)>,
     shown: BTreeMap<RangeId, Standing>,
     /// A client's: whether it has taken back what of its deposit was free when its job was over.
     closed: bool,
@@ -183,7 +180,7 @@ impl Holding {
         })
     }
 
-    fn local(&self, now: Millis) -> Millis {
+    pub(super) fn local(&self, now: Millis) -> Millis {
         now.saturating_add_signed(self.skew)
     }
 
@@ -238,97 +235,5 @@ impl Holding {
                 Ok(None)
             }
         }
-    }
-
-    /// As a holder: what it asks for is there after a while, or an attempt fails.
-    fn fetch(
-        &mut self,
-        range: RangeId,
-        (part, mib): (Part, u32),
-        scene: &mut Scene,
-    ) -> Result<Option<Event>, FarmError> {
-        let Party::Auditor(us) = self.rules.party else { return Ok(None) };
-        if self.conduct == Conduct::Lies {
-            return Ok(Some(Event::Fetched { range, part }));
-        }
-        let is_no_larger = workload::mib(part.count) <= mib;
-        let ended = if is_no_larger && scene.serves_holder(range, us)? {
-            scene.stored.insert((range, us));
-            (scene.now + MIB_TIME * u64::from(mib), Event::Fetched { range, part })
-        } else {
-            (scene.now + FETCH_FAILS, Event::Ended { range, done: false })
-        };
-        self.later.push(ended);
-        Ok(None)
-    }
-
-    /// As the real one, it looks once more before.
-    fn sign(
-        &self,
-        range: RangeId,
-        (part, draw): (Part, u8),
-        scene: &mut Scene,
-    ) -> Result<Option<Event>, FarmError> {
-        let local = self.local(scene.now);
-        let seen = scene.look_at_ask(range, self.rules.party, local)?;
-        if seen.state != HoldState::Open || seen.part != part {
-            return Ok(Some(Event::Ended { range, done: true }));
-        }
-        let call = Holders::holdCall { jobId: range.job.0, seq: range.seq, draw_: draw };
-        let holders = scene.farm.addresses().holders;
-        scene.send(self.me, self.who, holders, &call, What::Hold(range));
-        if self.conduct == Conduct::Deletes {
-            self.delete(range, scene);
-        }
-        Ok(None)
-    }
-
-    fn delete(&self, range: RangeId, scene: &mut Scene) {
-        if let Party::Auditor(us) = self.rules.party {
-            scene.stored.remove(&(range, us));
-        }
-    }
-
-    /// As one who looks whether these draws of holders serve: says so after the time that it takes. Who does not come keeps
-    /// still, and its machine waits for an end that does not come.
-    fn inspect(&mut self, range: RangeId, draw: u8, holders: &[(u8, u32)], scene: &Scene) {
-        if self.sight == Sight::Absent {
-            return;
-        }
-        let says = |number: u32| match self.sight {
-            Sight::Looks => scene.stored.contains(&(range, number)),
-            Sight::Vouches => true,
-            Sight::Denies | Sight::Absent => false,
-        };
-        let served = holders.iter().filter(|(_, number)| says(*number));
-        let bit = |of: &u8| 1_u16.checked_shl(u32::from(*of)).unwrap_or(0);
-        let seen = served.fold(0_u16, |bits, (of, _)| bits | bit(of));
-        let ends = scene.now + PIECE_TIME * holders.len() as u64;
-        self.later.push((ends, Event::Inspected { range, draw, seen }));
-    }
-
-    /// As a client: the prices of a job stay what they are.
-    fn fund(&self, range: RangeId, amount: u128, scene: &mut Scene) -> Result<(), FarmError> {
-        let (holders, job) = (scene.farm.addresses().holders, range.job.0);
-        let keep = scene.farm.read(holders, &Holders::keptCall { jobId: job })?;
-        let prices = HoldPrices {
-            maxMib: keep.maxMib,
-            perMib: keep.perMib,
-            perMibDay: keep.perMibDay,
-            keepSeconds: keep.keepSeconds,
-        };
-        let amount = U96::saturating_from(amount);
-        let call = Holders::fundCall { jobId: job, prices, amount };
-        scene.send(self.me, self.who, holders, &call, What::Hold(range));
-        Ok(())
-    }
-
-    fn close(&self, scene: &mut Scene) {
-        let mut jobs = scene.public.jobs.iter();
-        let found = jobs.find(|(_, facts)| facts.client == self.who && facts.terms.kept);
-        let Some(job) = found.map(|(job, _)| *job) else { return };
-        let holders = scene.farm.addresses().holders;
-        let call = Holders::closeCall { jobId: job.0 };
-        scene.send(self.me, self.who, holders, &call, What::Close(job));
     }
 }
