@@ -19,6 +19,7 @@ pub mod closing;
 pub mod counts;
 pub mod cuts;
 mod deposits;
+mod draws;
 pub mod duty;
 mod hands;
 pub mod holding;
@@ -26,7 +27,10 @@ mod judging;
 pub mod keeps;
 mod kept;
 #[cfg(test)]
+mod kept_play;
+#[cfg(test)]
 mod lead;
+mod lines;
 pub mod mates;
 pub mod mind;
 pub mod opening;

@@ -138,21 +138,14 @@ impl Scene {
     }
 
     /// The same as a party sees it.
-    fn spot_view(
-        &mut self,
-        id: RangeId,
-        party: Party,
-        spot: &Spot,
-    ) -> Result<SpotView, FarmError> {
+    fn spot_view(&mut self, id: RangeId, party: Party, spot: &Spot) -> Result<SpotView, FarmError> {
         let state = SpotState::try_from(spot.state).unwrap_or(SpotState::None);
         if state == SpotState::None {
             return Ok(SpotView::default());
         }
         let end = spot.asOf.to::<u64>().saturating_add(SPOT_TIME_S).saturating_mul(1_000);
         let draws = match (party, state) {
-            (Party::Auditor(us), SpotState::Asked) => {
-                draws_of(&self.spotters(id, spot.round)?, us)
-            }
+            (Party::Auditor(us), SpotState::Asked) => draws_of(&self.spotters(id, spot.round)?, us),
             _ => 0,
         };
         let draws = u8::try_from(draws).unwrap_or(u8::MAX);

@@ -122,9 +122,8 @@ impl Client {
         if self.is_back || !self.holding.has_closed() {
             return None;
         }
-        let is_ours = |job: &JobId| {
-            scene.public.jobs.get(job).is_some_and(|facts| facts.client == self.who)
-        };
+        let is_ours =
+            |job: &JobId| scene.public.jobs.get(job).is_some_and(|facts| facts.client == self.who);
         let held = scene.public.held.iter().filter(|(id, _)| is_ours(&id.job));
         // Those whose own it is do what is due before.
         let due = |kept: &Kept| kept.due.saturating_add(BACK_AFTER_S).saturating_mul(1_000);

@@ -73,7 +73,13 @@ impl Holding {
 
     /// As one who looks whether these draws of holders serve: says so after the time that it takes. Who does not come keeps
     /// still, and its machine waits for an end that does not come.
-    pub(super) fn inspect(&mut self, range: RangeId, draw: u8, holders: &[(u8, u32)], scene: &Scene) {
+    pub(super) fn inspect(
+        &mut self,
+        range: RangeId,
+        draw: u8,
+        holders: &[(u8, u32)],
+        scene: &Scene,
+    ) {
         if self.sight == Sight::Absent {
             return;
         }
@@ -90,7 +96,12 @@ impl Holding {
     }
 
     /// As a client: the prices of a job stay what they are.
-    pub(super) fn fund(&self, range: RangeId, amount: u128, scene: &mut Scene) -> Result<(), FarmError> {
+    pub(super) fn fund(
+        &self,
+        range: RangeId,
+        amount: u128,
+        scene: &mut Scene,
+    ) -> Result<(), FarmError> {
         let (holders, job) = (scene.farm.addresses().holders, range.job.0);
         let keep = scene.farm.read(holders, &Holders::keptCall { jobId: job })?;
         let prices = HoldPrices {

@@ -15,7 +15,13 @@ use crate::farm::TREASURY;
 impl Oracle {
     /// Compares a verdict with what execution finds in the drawn leaves: about work in which that finds nothing wrong as about
     /// work in which it does, whoever handed it in.
-    pub(super) fn judge(&mut self, id: RangeId, outcome: AuditOutcome, answer: B256, scene: &Scene) {
+    pub(super) fn judge(
+        &mut self,
+        id: RangeId,
+        outcome: AuditOutcome,
+        answer: B256,
+        scene: &Scene,
+    ) {
         let Some(handed) = scene.handed.get(&id) else {
             return self.blame(format!("{id} is judged and nobody handed it in"));
         };

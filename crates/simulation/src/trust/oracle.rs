@@ -220,9 +220,7 @@ impl Oracle {
                     seen.given = seen.given.max(e.seat.saturating_add(1));
                 }
             }
-            AuditsEvents::SeatLost(e)
-                if SeatState::try_from(e.state) == Ok(SeatState::Absent) =>
-            {
+            AuditsEvents::SeatLost(e) if SeatState::try_from(e.state) == Ok(SeatState::Absent) => {
                 self.miss(range(e.jobId, e.seq), e.cut);
             }
             _ => {}

@@ -183,7 +183,10 @@ mod tests {
 
     #[test]
     fn holders_are_seen_by_most_of_those_who_look() {
-        assert_eq!((seen_chance(ONE.0, 0), seen_chance(0, ONE.0), seen_chance(0, 0)), (ONE.0, 0, 0));
+        assert_eq!(
+            (seen_chance(ONE.0, 0), seen_chance(0, ONE.0), seen_chance(0, 0)),
+            (ONE.0, 0, 0)
+        );
         // Half of the stake each: as likely as not.
         assert!(seen_chance(500_000_000, 500_000_000).abs_diff(500_000_000) < 1_000);
         // A third of the stake says otherwise: four of seven of two thirds, 0.827 by the binomial (1,808 of 2,187).

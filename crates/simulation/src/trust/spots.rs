@@ -26,8 +26,8 @@ pub(super) struct Look {
     pub(super) called: u64,
     round: u64,
     /// Stakes of all auditors in the second before that.
-    line: Vec<u128>,
-    /// Whom the draws name.
+    pub(super) line: Vec<u128>,
+    /// Whom the draws name; empty before the first of them has said something.
     named: Vec<u32>,
     bits: u8,
     /// By how many each draw of holders was seen, 4 bits each.
@@ -85,14 +85,16 @@ impl Keeps {
             return self.faults.push(format!("holders of {id} are seen that it has not"));
         };
         let look = &seen.look;
-        let named =
-            self.drawn(id, (look.round, &look.line), (Purpose::Spot, SPOTTERS), scene);
+        let named = if look.named.is_empty() {
+            self.drawn(id, (look.round, &look.line), (Purpose::Spot, SPOTTERS), scene)
+        } else {
+            look.named.clone()
+        };
         let serving = self.serving(seen);
         // Of each draw that has signed it says what it is like to say.
         let is_honest = self.holder(e.number).is_some_and(|one| {
-            draws(seen.bits).all(|draw| {
-                one.says(serving >> draw & 1 == 1) == Some(e.seen >> draw & 1 == 1)
-            })
+            draws(seen.bits)
+                .all(|draw| one.says(serving >> draw & 1 == 1) == Some(e.seen >> draw & 1 == 1))
         });
         let deposit = self.deposits.entry(id.job).or_default();
         let Some(seen) = self.ranges.get_mut(&id) else { return };
