@@ -24,12 +24,17 @@ mod machine;
 mod moves;
 #[cfg(test)]
 mod properties;
+mod said;
 #[cfg(test)]
 mod scenarios;
 mod served;
 #[cfg(test)]
+mod spots;
+mod spotting;
+#[cfg(test)]
 mod stories;
 mod tried;
+mod unasked;
 mod view;
 mod words;
 #[cfg(test)]
@@ -46,6 +51,7 @@ pub use self::{
     inputs::{ask_for_inputs, inputs_state, is_unserved},
     keeper::{Hand, Keeper, Post},
     machine::Machine,
-    view::{SpotView, View, look},
+    spotting::SpotView,
+    view::{View, look},
     words::{Effect, Event, Part, Party, Role, Rules, Standing},
 };

@@ -1,6 +1,6 @@
 //! One kept range as a party knows it, and what is due about it.
 
-use tilth_contracts::{HoldState, RangeState, SpotState};
+use tilth_contracts::{HoldState, RangeState};
 use tilth_protocol::RangeId;
 use tilth_verification::holding::ASKS;
 
@@ -25,7 +25,7 @@ pub(super) const REACH: u64 = 256;
 /// Blocks after which a submission that the chain has never heard of was in a block that does not count any more.
 const UNHEARD: u64 = 64;
 /// And so much time, if it is one we answer for: a node that reads the chain anew knows of it late.
-const UNHEARD_OURS: Millis = 86_400_000;
+pub(super) const UNHEARD_OURS: Millis = 86_400_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
@@ -49,7 +49,7 @@ pub(super) struct Case {
     /// What was said to be kept, and up to when.
     pub(super) kept: Option<(Part, Millis)>,
     /// In which state it could be asked for, and since when.
-    askable: Option<(HoldState, Millis)>,
+    pub(super) askable: Option<(HoldState, Millis)>,
     /// The head when the beacon was found missing, and since when it is that.
     head: Option<(u64, Millis)>,
     draw_from: Option<Millis>,
@@ -170,70 +170,6 @@ impl Case {
         }
     }
 
-    /// Nobody has asked for holders, or it must be asked for again.
-    fn unasked(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let role = view.role(rules.party);
-        if view.state == HoldState::Again && matches!(role, Role::Holder | Role::Anybody) {
-            return self.await_another(view, now);
-        }
-        if view.is_waived() {
-            return match role {
-                Role::Client => fund(rules, range, view),
-                _ => Act::Wait(LOOK_AGAIN),
-            };
-        }
-        if !view.is_payable() {
-            let wait = view.window_end.checked_sub(view.next).filter(|wait| *wait > 0);
-            return Act::Wait(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));
-        }
-        match role {
-            Role::Provider => self.ask(range, view),
-            // What others can have before they work for us, nobody else asks for.
-            Role::Client if range.is_inputs() => self.ask(range, view),
-            Role::Client => self.ask_for(rules, range, view, now),
-            Role::Holder | Role::Anybody => Act::Wait(LOOK_AGAIN),
-        }
-    }
-
-    /// Of an auditor: its range may be asked for once more, and is heard of again then. What is here of it is not kept for ever
-    /// for those who do not ask.
-    fn await_another(&mut self, view: &View, now: Millis) -> Act {
-        let since = match self.askable {
-            Some((state, since)) if state == view.state => since,
-            _ => now,
-        };
-        self.askable = Some((view.state, since));
-        let waits = now.saturating_sub(since) < UNHEARD_OURS;
-        if waits { Act::Wait(LOOK_AGAIN) } else { Act::Forget }
-    }
-
-    /// Our range, or our inputs.
-    fn ask(&self, range: RangeId, view: &View) -> Act {
-        if view.state == HoldState::Again {
-            return Act::Do(Effect::Ask { range, mib: view.mib });
-        }
-        match self.sized.filter(|(part, _)| *part == view.part) {
-            None => Act::Do(Effect::Size { range, part: view.part }),
-            Some((_, mib)) if mib <= view.max_mib => Act::Do(Effect::Ask { range, mib }),
-            // Nobody would hold it; only the client can take it.
-            Some(_) => Act::Wait(LOOK_AGAIN),
-        }
-    }
-
-    /// The client's range that its provider does not ask for: without an ask it would stay as it is for ever.
-    fn ask_for(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let since = match self.askable {
-            Some((state, since)) if state == view.state => since,
-            _ => now,
-        };
-        self.askable = Some((view.state, since));
-        match since.saturating_add(rules.ask_after).checked_sub(now).filter(|wait| *wait > 0) {
-            Some(wait) => Act::Wait(wait.min(LOOK_AGAIN)),
-            None if view.state == HoldState::Again => Act::Do(Effect::Ask { range, mib: view.mib }),
-            None => Act::Do(Effect::Ask { range, mib: view.max_mib }),
-        }
-    }
-
     /// Holders may sign.
     fn open(&self, rules: Rules, range: RangeId, view: &View) -> Act {
         // Our own clock does not count, the chain's does.
@@ -323,16 +259,6 @@ impl Case {
     }
 }
 
-/// The deposit does not reach for this range: the client adds what is missing, within what it has set.
-fn fund(rules: Rules, range: RangeId, view: &View) -> Act {
-    let amount = view.cost.saturating_sub(view.free);
-    let after = view.deposit.checked_add(amount).filter(|after| *after <= rules.most);
-    match after {
-        Some(_) if view.max_mib != 0 => Act::Do(Effect::Fund { range, amount }),
-        _ => Act::Wait(LOOK_AGAIN),
-    }
-}
-
 /// How long others are given to do what anybody may do. It is somebody else's turn in every ask; the provider, which
 /// wants to be paid, is among the first.
 pub(super) fn turn(rules: Rules, range: RangeId, view: &View) -> Millis {
@@ -342,24 +268,4 @@ pub(super) fn turn(rules: Rules, range: RangeId, view: &View) -> Millis {
         Role::Provider | Role::Client => rank,
         Role::Holder | Role::Anybody => half.saturating_add(rank),
     }
-}
-
-/// How a range stands, if the chain knows of it and it concerns us.
-pub(super) fn stands(party: Party, view: &View) -> Option<Standing> {
-    if view.state == HoldState::Held {
-        return match (party, view.spot.state) {
-            // Of what others hold it only looks whether they do.
-            (Party::Auditor(_), _) if view.draws == 0 => None,
-            // It is paid, or will be, whoever holds it then.
-            (Party::Provider(_), _) | (_, SpotState::None) => Some(Standing::Over(view.state)),
-            (_, state) => Some(Standing::Spot(state)),
-        };
-    }
-    if view.is_over() {
-        return Some(Standing::Over(view.state));
-    }
-    if view.range != RangeState::Submitted {
-        return None;
-    }
-    Some(if view.is_waived() { Standing::Waived } else { Standing::Open(view.state) })
 }

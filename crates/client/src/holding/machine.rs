@@ -36,7 +36,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tilth_protocol::RangeId;
 
 use super::{
-    case::{Act, BEACON_PAUSE, Case, REACH, stands},
+    case::{Act, BEACON_PAUSE, Case, REACH},
+    said::say,
     tried::pause,
     view::View,
     words::{Effect, Event, Party, Rules, Standing},
@@ -318,20 +319,5 @@ impl Machine {
         }
         closing.busy = true;
         out.push(Effect::Close);
-    }
-}
-
-/// Says how a range stands and what is kept of it, where that is new.
-fn say(rules: Rules, range: RangeId, case: &mut Case, view: &View, out: &mut Vec<Effect>) {
-    if let Some(standing) = stands(rules.party, view)
-        && case.shown != Some(standing)
-    {
-        case.shown = Some(standing);
-        out.push(Effect::Show { range, standing });
-    }
-    let until = view.kept_until();
-    if view.is_kept() && case.kept != Some((view.part, until)) {
-        case.kept = Some((view.part, until));
-        out.push(Effect::Keep { range, until });
     }
 }

@@ -83,17 +83,21 @@ impl Case {
     /// Of an auditor: those who look are called for. It may be among them, or be looked at, or both.
     fn look(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Option<Act> {
         let wait = self.until_turn(rules, range, view, (view.spot.end, now));
-        if wait.is_some()
-            && view.now <= view.spot.end
-            && let Some(act) = self.say_who_serves(rules, range, view, now)
-        {
-            return Some(act);
+        if view.now <= view.spot.end {
+            if wait.is_none() {
+                // By our clock it is over, and no block comes that says so.
+                return Some(Act::Do(Effect::Poke { range, round: view.round }));
+            }
+            let act = self.say_who_serves(rules, range, view, now);
+            if act.is_some() {
+                return act;
+            }
         }
         if !view.has_signed() {
             return None;
         }
         Some(match wait {
-            // Nobody tells when it is time to note the beacon.
+            // Nobody tells when it is time to have the beacon noted.
             Some(wait) if self.is_fading(view) => Act::Wait(wait.min(LOOK_AGAIN)),
             Some(wait) => Act::Wait(wait),
             None => Act::Do(Effect::Conclude { range }),
@@ -112,7 +116,8 @@ impl Case {
             // Of a lost one nobody is drawn.
             return (!view.is_beacon_lost()).then(|| self.await_block(rules, range, view, now));
         };
-        let from = NOTE_AFTER.saturating_add(rules.rank(range, view.round, view.state) % NOTE_AFTER);
+        let from =
+            NOTE_AFTER.saturating_add(rules.rank(range, view.round, view.state) % NOTE_AFTER);
         let is_time = view.block > view.round.saturating_add(from);
         if view.has_signed() && is_time && self.is_fading(view) {
             self.noted = Some(view.round);

@@ -5,10 +5,7 @@ use std::mem::{Discriminant, discriminant};
 use alloy::primitives::B256;
 use tilth_contracts::HoldState;
 
-use super::{
-    view::{SpotView, View},
-    words::Effect,
-};
+use super::{spotting::SpotView, view::View, words::Effect};
 use crate::audit::Millis;
 
 /// First and longest pause after something failed or changed nothing.
