@@ -47,6 +47,7 @@ pub mod sample;
 pub mod scene;
 pub mod serving;
 mod spots;
+mod tables;
 pub mod work;
 pub mod workload;
 pub mod world;

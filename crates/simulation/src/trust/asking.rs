@@ -24,6 +24,7 @@ fn deadline(id: RangeId, scene: &Scene) -> u64 {
     scene.public.jobs.get(&id.job).map_or(0, |facts| facts.terms.deadline.to::<u64>())
 }
 
+/// An ask has come to this.
 fn count(id: RangeId, state: HoldState, counts: &mut Counts) {
     let asks = if id.is_inputs() { &mut counts.inputs } else { &mut counts.holds };
     asks[usize::from(u8::from(state))] += 1;
@@ -45,10 +46,8 @@ impl Keeps {
         let is_first = seen.state == HoldState::None;
         if is_first {
             let left = deadline(id, scene).saturating_sub(time);
-            seen.fee = match id.is_inputs() {
-                true => deposit.inputs_fee(e.mib, left),
-                false => deposit.fee(e.mib),
-            };
+            seen.fee =
+                if id.is_inputs() { deposit.inputs_fee(e.mib, left) } else { deposit.fee(e.mib) };
         }
         let cost = Deposit::cost(seen.fee);
         let may = match seen.state {
@@ -76,7 +75,7 @@ impl Keeps {
     /// Whom the draws of a content's ask name; nobody, if the beacon is not known.
     fn named(&self, id: RangeId, scene: &Scene) -> Vec<u32> {
         let Some(seen) = self.ranges.get(&id) else { return Vec::new() };
-        self.drawn(id, (seen.round, &seen.line), (Purpose::Holder, HOLDERS), scene)
+        self.drawn(id, (seen.round, seen.line.as_slice()), (Purpose::Holder, HOLDERS), scene)
     }
 
     /// The chance that enough of a content's draws sign, billionths.
@@ -138,10 +137,11 @@ impl Keeps {
             return self.faults.push(format!("{id} is held and was never handed in"));
         };
         let kept = deposit.prices.map_or(0, |prices| prices.keep_seconds);
-        let until = match id.is_inputs() {
+        let until = if id.is_inputs() {
             // Until the longest case about a range that is claimed at the deadline is over.
-            true => deadline(id, scene).max(time) + u64::from(INPUTS_AFTER_S),
-            false => time + u64::from(kept),
+            deadline(id, scene).max(time) + u64::from(INPUTS_AFTER_S)
+        } else {
+            time + u64::from(kept)
         };
         let is_enough = is_majority(seen.votes(), seen.open(time)) && e.bits == seen.bits;
         let is_right = e.until.to::<u64>() == until;

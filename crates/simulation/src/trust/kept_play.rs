@@ -256,7 +256,7 @@ impl Play {
     /// The numbers of those who look.
     pub(super) fn lookers(&self) -> Vec<u32> {
         let line = self.keeps.ranges[&self.id].look.line.clone();
-        self.keeps.drawn(self.id, (LOOKS, &line), (Purpose::Spot, SPOTTERS), &self.scene)
+        self.keeps.drawn(self.id, (LOOKS, line.as_slice()), (Purpose::Spot, SPOTTERS), &self.scene)
     }
 
     /// One of them, by its draw, says what it has seen.

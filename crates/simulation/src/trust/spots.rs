@@ -86,7 +86,7 @@ impl Keeps {
         };
         let look = &seen.look;
         let named = if look.named.is_empty() {
-            self.drawn(id, (look.round, &look.line), (Purpose::Spot, SPOTTERS), scene)
+            self.drawn(id, (look.round, look.line.as_slice()), (Purpose::Spot, SPOTTERS), scene)
         } else {
             look.named.clone()
         };
