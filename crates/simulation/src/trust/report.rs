@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{Counts, Outcome, World, sample::Sample};
+use super::{Counts, Outcome, World};
 use crate::{
     adversary::{ALL, Adversary},
     farm::{Farm, FarmError},
@@ -149,6 +149,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::sample::Sample;
 
     fn report(place: usize, fill: impl Fn(&mut Counts)) -> Report {
         let mut row = Row { worlds: 1, ..Row::default() };
