@@ -1,7 +1,7 @@
-//! The inputs of kept jobs before anybody works on them, and
-//! kept ranges between their audit and their payment, from the side of everybody who takes part: the range's provider, who
-//! asks for holders; the auditors that are drawn, who fetch what it has made, sign and keep it; others that are drawn when its
-//! time is over, who look whether they still do; and the client, whose deposit pays for that.
+//! The inputs of kept jobs before anybody works on them, and kept ranges between their audit and their payment, from
+//! the side of everybody who takes part: the range's provider, who asks for holders; the auditors that are drawn, who
+//! fetch what it has made, sign and keep it; others that are drawn when its time is over, who look whether they still
+//! do; and the client, whose deposit pays for that.
 //!
 //! [`Machine`] decides, a pure state machine that is the same for all parties; [`Keeper`] follows the contracts and carries
 //! out what it decides; [`look`] reads an ask from the chain. A client that has a range acknowledges it, and nothing of this
@@ -20,6 +20,8 @@ mod found;
 mod heard;
 mod inputs;
 mod keeper;
+#[cfg(test)]
+mod lives;
 mod machine;
 mod moves;
 #[cfg(test)]

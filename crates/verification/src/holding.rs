@@ -45,8 +45,8 @@ pub const SPOTTERS: usize = FIRST_HOLDERS;
 pub const SPOT_TIME_S: u64 = 7_200;
 /// For anybody to call for them when the time of holders is over, seconds.
 pub const SPOT_DUE_S: u64 = 86_400;
-/// Size of the piece that they fetch, bytes: content is cut into pieces blob by blob, in the order in which its blobs are named,
-/// and the last piece of a blob is shorter.
+/// Size of the piece that they fetch, bytes: content is cut into pieces blob by blob, in the order in which its blobs
+/// are named, and the last piece of a blob is shorter.
 pub const PIECE_BYTES: u64 = 16 << 10;
 /// What a provider loses whose range nobody could hold, of the range's value.
 pub const NOT_HELD: Share = Share(ONE.0 / 10);
@@ -166,10 +166,11 @@ pub fn served(seen: u64, votes: usize) -> u16 {
     (0..15).filter(|draw| is_majority(by(*draw), votes)).fold(0, |bits, draw| bits | 1 << draw)
 }
 
-/// Which piece of the content one who looks asks a holder for, both by their draws: any of them with the same chance, another one
-/// for every pair, and known to nobody before the beacon is.
+/// Which piece of the content one who looks asks a holder for, both by their draws: any of them with the same chance,
+/// another one for every pair, and known to nobody before the beacon is.
 ///
-/// `seed`: that of the beacon's value of the look, stage 0; `pieces`: of [`PIECE_BYTES`] in all blobs of the content, at least 1.
+/// `seed`: that of the beacon's value of the look, stage 0; `pieces`: of [`PIECE_BYTES`] in all blobs of the content,
+/// at least 1.
 pub fn piece(seed: Seed, spotter: u8, holder: u8, pieces: u64) -> u64 {
     let pair = PIECE_WORDS | u32::from(spotter) << 8 | u32::from(holder);
     // Smaller than `pieces`, so the lowest limb is all of it.

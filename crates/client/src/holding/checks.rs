@@ -147,9 +147,10 @@ impl World {
                     SpotState::Over => false,
                 };
                 let held = case.state == HoldState::Held && may_be_looked_at;
-                assert!(!held || case.bits & OURS == 0, "forgot what it has signed for");
+                let us = self.party == Party::Auditor(AUDITOR);
+                let (ours, drawn) = if us { (OURS, SPOTS) } else { (0, 0) };
+                assert!(!held || case.bits & ours == 0, "forgot what it has signed for");
                 let is_called = case.spot.state == SpotState::Asked && self.now <= case.spot.end;
-                let drawn = if self.party == Party::Auditor(AUDITOR) { SPOTS } else { 0 };
                 let has_said = case.spot_beacon.is_some() && drawn & !case.spot.bits == 0;
                 let lost = case.spot_beacon.is_none() && case.block > SPOT_ROUND + REACH;
                 assert!(!is_called || has_said || lost, "forgot what it was called for");

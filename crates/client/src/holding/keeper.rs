@@ -54,9 +54,9 @@ pub trait Hand: Send + Sync + 'static {
         left: Millis,
     ) -> impl Future<Output = bool> + Send;
 
-    /// As an auditor that is drawn to look who serves a range: fetches the piece of this draw from each of `holders`, draws
-    /// and auditors' numbers ([`Effect::Inspect`]). Bits of the draws that have served it, draw 0 lowest; `None`: that cannot
-    /// be found out now. Nobody else is asked.
+    /// As an auditor that is drawn to look who serves a range: fetches the piece of this draw from each of `holders`,
+    /// draws and auditors' numbers ([`Effect::Inspect`]). Bits of the draws that have served it, draw 0 lowest;
+    /// `None`: that cannot be found out now. Nobody else is asked.
     fn inspect(
         &self,
         range: RangeId,

@@ -23,12 +23,12 @@
 //! # Invariants (tested over random histories in `properties`)
 //! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]).
 //! - At most one thing is under way for each range, and one deposit is filled up at a time.
-//! - What is signed for was fetched as the range is now, and is kept until it was looked at, or nobody can call for that
-//!   any more.
+//! - What is signed for was fetched as the range is now, and is kept until it was looked at, or nobody can call for
+//!   that any more.
 //! - What is said of those who hold was seen in that very look.
 //! - The provider never ends an ask whose end costs it its stake.
-//! - A deposit is never filled up above what its client has set, and comes back when the job is over; what those who hold
-//!   can still earn then comes back to whoever looks for it after their time. The client waits for none of them.
+//! - A deposit is never filled up above what its client has set, and comes back when the job is over; what those who
+//!   hold can still earn then comes back to whoever looks for it after their time. The client waits for none of them.
 //! - Without ranges there is no wake-up time.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -92,7 +92,9 @@ impl Post {
         }
         let call = Holders::spotCall { jobId: range.job.0, seq: range.seq, draw_: draw, seen };
         match self.attempt(range, call).await? {
-            None => info!(%range, draw, seen = format!("{seen:015b}"), "said who serves a range"),
+            None => {
+                info!(%range, draw, seen = %format_args!("{seen:015b}"), "said who serves a range")
+            }
             // It was in a block already.
             Some((_, spot)) if !is_waiting(&spot, draw) => {}
             Some((error, _)) => return Err(error),

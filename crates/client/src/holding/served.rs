@@ -1,5 +1,5 @@
-//! What is due about a range that is held. When its time is over, drawn auditors look whether it still is: whoever they see
-//! serve it has the second half of its fee.
+//! What is due about a range that is held. When its time is over, drawn auditors look whether it still is: whoever
+//! they see serve it has the second half of its fee.
 
 use alloy::primitives::B256;
 use tilth_contracts::{RangeState, SpotState};
@@ -14,7 +14,8 @@ use crate::audit::Millis;
 
 /// How often what is kept is looked at: the job whose inputs it is may be over.
 const LOOK_AT_KEPT: Millis = 3_600_000;
-/// Blocks after which, at the earliest, a beacon that nobody's vote has had noted is noted by those who hold, or it would be lost.
+/// Blocks after which, at the earliest, a beacon that nobody's vote has had noted is noted by those who hold, or it
+/// would be lost.
 const NOTE_AFTER: u64 = REACH / 4;
 
 /// What a look at holders is of: by what it is drawn, the range, and the draws that have signed.
@@ -140,7 +141,8 @@ impl Case {
         Some(Act::Do(Effect::Inspect { range, part, draw, seed, holders, left }))
     }
 
-    /// Whether the beacon that draws who looks is known, but perhaps not for long: the first vote has it noted, and so have we.
+    /// Whether the beacon that draws who looks is known, but perhaps not for long: no vote has had it noted yet, nor have
+    /// we.
     fn is_fading(&self, view: &View) -> bool {
         view.beacon.is_some()
             && view.lapses == 0
@@ -149,8 +151,8 @@ impl Case {
             && self.noted != Some(view.round)
     }
 
-    /// How long until it is our turn to have it noted that a time is over; `None`: now. The chain's clock counts, and ours where
-    /// no blocks come.
+    /// How long until it is our turn to have it noted that a time is over; `None`: now. The chain's clock counts, and
+    /// ours where no blocks come.
     fn until_turn(
         &mut self,
         rules: Rules,

@@ -72,8 +72,8 @@ impl View {
         self.lapses > 0 || self.block > self.round.saturating_add(REACH)
     }
 
-    /// Whether we have signed that we keep it, and somebody may still look whether we do. That the range was rejected, or that
-    /// the job whose inputs it is is over, makes no difference to who looks.
+    /// Whether we have signed that we keep it, and somebody may still look whether we do. That the range was rejected,
+    /// or that the job whose inputs it is is over, makes no difference to who looks.
     pub fn is_kept(&self) -> bool {
         let is_awaited = match self.spot.state {
             SpotState::None => self.now <= self.spot_due(),
@@ -83,13 +83,14 @@ impl View {
         self.state == HoldState::Held && self.has_signed() && is_awaited
     }
 
-    /// Up to when auditors may be called for that look who serves it, by the chain's clock; later nobody looks any more.
+    /// Up to when auditors may be called for that look who serves it, by the chain's clock; later nobody looks any
+    /// more.
     pub fn spot_due(&self) -> Millis {
         self.until.saturating_add(SPOT_DUE_S * SECOND)
     }
 
-    /// How long whoever has signed keeps it at most, as things stand, by the chain's clock: as long as somebody may look for it.
-    /// What is not ended then is still to be ended.
+    /// How long whoever has signed keeps it at most, as things stand, by the chain's clock: as long as somebody may
+    /// look for it. What is not ended then is still to be ended.
     pub fn kept_until(&self) -> Millis {
         match self.spot.state {
             SpotState::None => self.spot_due().saturating_add(SPOT_TIME_S * SECOND),

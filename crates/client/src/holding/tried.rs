@@ -20,7 +20,8 @@ pub(super) struct Tried {
     not_before: Millis,
 }
 
-/// All that a move can be meant to change: state, asks, signatures, who looks at them, what is free, beacon, lapses, block.
+/// All that a move can be meant to change: state, asks, signatures, who looks at them, what is free, beacon, lapses,
+/// block.
 type Mark = (Discriminant<Effect>, HoldState, u8, u16, SpotView, u128, Option<B256>, u8, u64);
 
 impl Tried {

@@ -42,8 +42,8 @@ impl Case {
         }
     }
 
-    /// Of an auditor: its range may be asked for once more, and is heard of again then. What is here of it is not kept for ever
-    /// for those who do not ask.
+    /// Of an auditor: its range may be asked for once more, and is heard of again then. What is here of it is not kept
+    /// for ever for those who do not ask.
     fn await_another(&mut self, view: &View, now: Millis) -> Act {
         let since = match self.askable {
             Some((state, since)) if state == view.state => since,

@@ -226,8 +226,8 @@ impl View {
         matches!(self.range, RangeState::Settled | RangeState::Rejected)
     }
 
-    /// Whether nothing more can happen to the ask, but that what is reserved for it is set free, and that it is looked at
-    /// whether it is held.
+    /// Whether nothing more can happen to the ask, but that what is reserved for it is set free, and that it is looked
+    /// at whether it is held.
     pub fn is_over(&self) -> bool {
         let ended = matches!(self.state, HoldState::Held | HoldState::Lost | HoldState::Dropped);
         ended || self.is_range_over()

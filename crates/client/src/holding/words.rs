@@ -273,8 +273,8 @@ pub enum Effect {
         /// How.
         standing: Standing,
     },
-    /// As a holder: what we have signed for is kept until then, or until it is to be forgotten: so long somebody may still
-    /// look whether we have it. Said again when that changes. Ends by itself.
+    /// As a holder: what we have signed for is kept until then, or until it is to be forgotten: so long somebody may
+    /// still look whether we have it. Said again when that changes. Ends by itself.
     Keep {
         /// The range.
         range: RangeId,
