@@ -48,9 +48,12 @@ impl Scene {
         let spot = if state == HoldState::Held { Some(self.spot(id)?) } else { None };
         let looks = spot.as_ref().filter(|spot| spot.state == u8::from(SpotState::Asked));
         let round = looks.map_or(ask.round, |spot| spot.round);
-        // Before a value is noted it can come and go with the blocks: by the draw, and by the first who looks.
+        // As the real ones, nobody goes by a value that could be taken back.
+        let is_final = self.farm.block > round.saturating_add(self.reach);
+        // Before it is noted, by the draw or by the first who looks, it can come and go with the blocks.
         let (beacon, lapses) = match (state, looks) {
             (HoldState::None, _) | (HoldState::Held, None) => (B256::ZERO, 0),
+            _ if !is_final => (B256::ZERO, 0),
             (_, Some(spot)) => self.beacon(round, spot.votes != 0)?,
             _ => self.beacon(round, state != HoldState::Asked)?,
         };
@@ -62,6 +65,8 @@ impl Scene {
             Party::Auditor(us) => draws_of(&named, us),
             Party::Client | Party::Provider(_) => 0,
         };
+        let us = if beacon.is_zero() { None } else { Some(party) };
+        let spot = spot.map(|spot| self.spot_view(id, us, &spot)).transpose()?;
         let deposit = keep.deposit.to::<u128>();
         let (max_mib, cost) = if id.is_inputs() { (u32::MAX, 0) } else { (keep.maxMib, cost) };
         Ok(View {
@@ -79,7 +84,7 @@ impl Scene {
             bits: ask.bits,
             draws,
             named: std::array::from_fn(|draw| named.get(draw).copied().unwrap_or(0)),
-            spot: spot.map_or(Ok(SpotView::default()), |spot| self.spot_view(id, party, &spot))?,
+            spot: spot.unwrap_or_default(),
             asked: ask.asked,
             deposit,
             free: deposit.saturating_sub(keep.reserved.to::<u128>()),
@@ -137,15 +142,22 @@ impl Scene {
         Ok(spot)
     }
 
-    /// The same as a party sees it.
-    fn spot_view(&mut self, id: RangeId, party: Party, spot: &Spot) -> Result<SpotView, FarmError> {
+    /// The same as a party sees it. `us`: none while nobody knows who is drawn.
+    fn spot_view(
+        &mut self,
+        id: RangeId,
+        us: Option<Party>,
+        spot: &Spot,
+    ) -> Result<SpotView, FarmError> {
         let state = SpotState::try_from(spot.state).unwrap_or(SpotState::None);
         if state == SpotState::None {
             return Ok(SpotView::default());
         }
         let end = spot.asOf.to::<u64>().saturating_add(SPOT_TIME_S).saturating_mul(1_000);
-        let draws = match (party, state) {
-            (Party::Auditor(us), SpotState::Asked) => draws_of(&self.spotters(id, spot.round)?, us),
+        let draws = match (us, state) {
+            (Some(Party::Auditor(us)), SpotState::Asked) => {
+                draws_of(&self.spotters(id, spot.round)?, us)
+            }
             _ => 0,
         };
         let draws = u8::try_from(draws).unwrap_or(u8::MAX);
