@@ -79,8 +79,8 @@ pub fn only_holders(_: &mut Random) -> Cast {
     cast
 }
 
-/// To its friends alone, a provider and two fifths of the auditors' stake: where enough of these are drawn, its job has work, and
-/// auditors pay for not coming who could not.
+/// To its friends alone, a provider and two fifths of the auditors' stake: where enough of these are drawn, its job
+/// has work, and auditors pay for not coming who could not.
 pub fn only_friends(_: &mut Random) -> Cast {
     let mut cast = kept(TASKS / 4, PROVIDERS);
     cast.provider(Side::Foe, 200, Keeper::Inputs);

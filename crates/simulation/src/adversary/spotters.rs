@@ -1,5 +1,5 @@
-//! Holders that have deleted what they have signed for, and auditors that say something else than what they see when they
-//! look who serves, or do not come.
+//! Holders that have deleted what they have signed for, and auditors that say something else than what they see when
+//! they look who serves, or do not come.
 
 use super::{
     PROVIDERS, TASKS,

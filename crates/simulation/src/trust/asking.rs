@@ -1,5 +1,5 @@
-//! Watches over asks for holders, of ranges and of inputs: who may sign that it holds something, what that is paid, when
-//! asks end, and how often something is held that nobody could fetch.
+//! Watches over asks for holders, of ranges and of inputs: who may sign that it holds something, what that is paid,
+//! when asks end, and how often something is held that nobody could fetch.
 
 use tilth_contracts::{HoldState, Holders};
 use tilth_protocol::RangeId;

@@ -44,8 +44,8 @@ pub struct ClientPlan {
     pub price: u128,
     /// Whether its ranges are done by two providers.
     pub replicated: bool,
-    /// Whether its ranges are kept, and then for how many of them as large as can be its deposit reaches, beside its inputs; 0: it
-    /// has none.
+    /// Whether its ranges are kept, and then for how many of them as large as can be its deposit reaches, beside its
+    /// inputs; 0: it has none.
     pub keep: Option<u32>,
     /// Failed tasks after which the job stops; 0: none.
     pub max_failures: u32,

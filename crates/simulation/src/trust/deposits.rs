@@ -1,5 +1,5 @@
-//! What becomes of a kept job's deposit, by logs: what asks may still cost, what was paid for signing and for looking, and
-//! what went back.
+//! What becomes of a kept job's deposit, by logs: what asks may still cost, what was paid for signing and for
+//! looking, and what went back.
 
 use tilth_verification::holding::{HOLDERS, INPUTS_AFTER_S, MOST_HELD, Prices, SPOTTERS};
 
@@ -54,7 +54,8 @@ impl Deposit {
         self.reserved = self.reserved.saturating_sub(fee);
     }
 
-    /// An ask whose votes earn so much has ended without holders, or with so many of them; `votes`: all that have signed.
+    /// An ask whose votes earn so much has ended without holders, or with so many of them; `votes`: all that have
+    /// signed.
     pub(super) fn release(&mut self, fee: u128, votes: usize, held: usize) {
         let halves = (HOLDERS + MOST_HELD).saturating_sub(votes + held) as u128;
         let looks = if held == 0 { SPOTTERS as u128 * least_fee() } else { 0 };

@@ -71,8 +71,8 @@ impl Holding {
         }
     }
 
-    /// As one who looks whether these draws of holders serve: says so after the time that it takes. Who does not come keeps
-    /// still, and its machine waits for an end that does not come.
+    /// As one who looks whether these draws of holders serve: says so after the time that it takes. Who does not come
+    /// keeps still, and its machine waits for an end that does not come.
     pub(super) fn inspect(
         &mut self,
         range: RangeId,

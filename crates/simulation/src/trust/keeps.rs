@@ -1,5 +1,5 @@
-//! Watches over kept jobs: the deposit, ranges and inputs, and how all of it ends. What becomes of asks is beside this file
-//! (`asking`), and who looks at holders, too (`spots`).
+//! Watches over kept jobs: the deposit, ranges and inputs, and how all of it ends. What becomes of asks is beside
+//! this file (`asking`), and who looks at holders, too (`spots`).
 
 use std::collections::BTreeMap;
 
@@ -49,8 +49,8 @@ impl Keeps {
         self.people.push(Holder { who, conduct, sight, stake });
     }
 
-    /// From now on all auditors pass for such as fetch what they sign for, and say what they see: whatever they do besides is
-    /// a fault.
+    /// From now on all auditors pass for such as fetch what they sign for, and say what they see: whatever they do
+    /// besides is a fault.
     pub fn trust_all(&mut self) {
         for one in &mut self.people {
             (one.conduct, one.sight) = (Conduct::Fetches, Sight::Looks);
@@ -205,7 +205,8 @@ impl Keeps {
         [client, provider]
     }
 
-    /// Whom the draws of a round name out of the line as it was, each by its number; nobody, if the beacon is not known.
+    /// Whom the draws of a round name out of the line as it was, each by its number; nobody, if the beacon is not
+    /// known.
     pub(super) fn drawn(
         &self,
         id: RangeId,

@@ -227,8 +227,8 @@ impl Oracle {
         }
     }
 
-    /// Nobody came to a seat: that is noticed first, and costs something when the votes have decided; where most were absent only
-    /// if others hold what all of them needed.
+    /// Nobody came to a seat: that is noticed first, and costs something when the votes have decided; where most were
+    /// absent only if others hold what all of them needed.
     fn miss(&mut self, id: RangeId, cut: u128) {
         let Some(seen) = self.cases.get_mut(&id) else { return };
         if cut == 0 {

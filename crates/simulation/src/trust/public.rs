@@ -90,7 +90,8 @@ pub struct Public {
 /// What auditors hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
-    /// When nobody waits any more for others to look at it, or to say what they have seen; by the chain's clock, seconds.
+    /// When nobody waits any more for others to look at it, or to say what they have seen; by the chain's clock,
+    /// seconds.
     pub due: u64,
     /// Whether nobody need keep it any more.
     pub over: bool,

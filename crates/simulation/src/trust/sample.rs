@@ -105,8 +105,9 @@ pub fn held(signs: u32) -> u32 {
     u32::try_from(chance.min(one)).unwrap_or(ONE.0)
 }
 
-/// The chance that one is seen to serve, billionths, if each of those who look says so with the chance `yes`, says the opposite
-/// with the chance `no`, and does not come otherwise: by most of those who came, if they are a majority of all.
+/// The chance that one is seen to serve, billionths, if each of those who look says so with the chance `yes`, says
+/// the opposite with the chance `no`, and does not come otherwise: by most of those who came, if they are a majority
+/// of all.
 pub fn seen_chance(yes: u32, no: u32) -> u32 {
     let one = u128::from(ONE.0);
     let yes = u128::from(yes.min(ONE.0));

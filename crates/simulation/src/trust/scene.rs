@@ -70,8 +70,8 @@ pub struct Scene {
     pub refused: BTreeSet<(Address, Address)>,
     /// Providers who do not serve outputs.
     pub keeps_outputs: BTreeMap<Address, bool>,
-    /// Providers, and to which holders they serve what their kept ranges have made; clients, and to which the inputs of their
-    /// jobs.
+    /// Providers, and to which holders they serve what their kept ranges have made; clients, and to which the inputs
+    /// of their jobs.
     pub serves_holders: BTreeMap<Address, Service>,
     /// What auditors really have of that, each by its number.
     pub stored: BTreeSet<(RangeId, u32)>,

@@ -1,5 +1,5 @@
-//! Watches over those who look whether holders serve: who may look, what that is paid, what each says, and who has its second
-//! half for it; and how often those have it who deserve it, and those who do not.
+//! Watches over those who look whether holders serve: who may look, what that is paid, what each says, and who has
+//! its second half for it; and how often those have it who deserve it, and those who do not.
 
 use tilth_contracts::{HoldState, Holders};
 use tilth_protocol::RangeId;

@@ -29,7 +29,8 @@ fn called(people: [(Conduct, Sight); 4]) -> (Play, u64) {
     (play, time - 1 + SPOT_TIME_S)
 }
 
-/// The first of those who look say what they are like to say of draws of which these serve. What all together then come to.
+/// The first of those who look say what they are like to say of draws of which these serve. What all together then
+/// come to.
 fn look(play: &mut Play, time: u64, votes: u8, serving: u16) -> u16 {
     let mut by = 0;
     for draw in 0..votes {

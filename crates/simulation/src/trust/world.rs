@@ -27,8 +27,8 @@ use crate::{
 pub const BLOCK_S: u64 = 6;
 /// Hashes of so many blocks can be asked for.
 const HASHES: u64 = 257;
-/// A world that is not idle after so long, seconds, never will be: inputs are kept for a week after a job's deadline at most, and
-/// looked at within a day.
+/// A world that is not idle after so long, seconds, never will be: inputs are kept for a week after a job's deadline
+/// at most, and looked at within a day.
 const LONGEST: u64 = 11 * 86_400;
 /// Nor one with so many blocks in which something waited.
 const MOST_TICKS: u64 = 200_000;
