@@ -92,7 +92,8 @@ fn row<'a>(report: &'a Report, name: &str) -> &'a Row {
     &report.rows[&place]
 }
 
-/// Nobody works on what nobody could get; where others hold inputs their client is not needed, and nobody honest pays for it.
+/// Nobody works on what nobody could get; where others hold inputs their client is not needed, and nobody honest pays
+/// for it.
 fn check_inputs(report: &Report) {
     // By the numbers of `HoldState`: failed once, held, not held. There is an honest client, too.
     let spared = row(report, "client that serves nobody");
@@ -103,8 +104,8 @@ fn check_inputs(report: &Report) {
     assert!(served.counts.audits.came > 0 && served.counts.absences == [0, 0]);
     // It has its work and pays for it, and for holders.
     assert!(served.won[0] < 0, "{:?}", served.won);
-    // Friends with two fifths of the stake hold the inputs of some of its jobs, and then others pay for not coming. `Allowed`
-    // says that they pay for nothing else.
+    // Friends with two fifths of the stake hold the inputs of some of its jobs, and then others pay for not coming.
+    // `Allowed` says that they pay for nothing else.
     let friends = row(report, "client that serves only its friends").counts;
     let [.., held, lost, _] = friends.inputs;
     assert!(held > TURNS && lost > 0 && friends.honest_cut > 0, "{friends:?}");
@@ -114,7 +115,8 @@ fn check_inputs(report: &Report) {
     assert_eq!((idle.honest_cut, idle.honest_unpaid), (0, 0));
 }
 
-/// Whoever keeps what it has signed for has all of its fee, and whoever has deleted it half; unless most of those who look lie.
+/// Whoever keeps what it has signed for has all of its fee, and whoever has deleted it half; unless most of those who
+/// look lie.
 fn check_looks(report: &Report) {
     for name in ["nobody, kept", "nobody, replicated and kept", "client that serves only holders"] {
         let counts = row(report, name).counts;
@@ -125,8 +127,8 @@ fn check_looks(report: &Report) {
     let deletes = row(report, "holders that delete").counts;
     assert!(deletes.unserved.trials > TURNS && deletes.unserved.came == 0, "{deletes:?}");
     assert_eq!(deletes.served.came, deletes.served.trials);
-    // With a third of the stake: 0.17 of what they have deleted, and 0.17 of what others serve; `check` holds both to their
-    // chances.
+    // With a third of the stake: 0.17 of what they have deleted, and 0.17 of what others serve; `check` holds both to
+    // their chances.
     let vouch = row(report, "holders that delete, and vouch").counts;
     assert!(vouch.unserved.came > 0 && vouch.unserved.came * 2 < vouch.unserved.trials);
     assert_eq!(vouch.served.came, vouch.served.trials);
