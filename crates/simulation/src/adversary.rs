@@ -15,11 +15,13 @@ pub mod griefing;
 pub mod hoarding;
 pub mod holders;
 pub mod inflating;
+pub mod inputs;
 pub mod lapsing;
 pub mod laziness;
 pub mod mates;
 pub mod mixture;
 pub mod proposing;
+pub mod spotters;
 pub mod swarm;
 pub mod wash;
 pub mod withholding;
@@ -66,7 +68,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 51] = [
+pub const ALL: [Adversary; 60] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -118,4 +120,13 @@ pub const ALL: [Adversary; 51] = [
     Adversary { name: "client that never acknowledges", cast: holders::thankless },
     Adversary { name: "client that acknowledges late", cast: holders::late },
     Adversary { name: "client without a deposit", cast: holders::penniless },
+    Adversary { name: "client that serves nobody", cast: inputs::nobody },
+    Adversary { name: "client that serves only holders", cast: inputs::only_holders },
+    Adversary { name: "client that serves only its friends", cast: inputs::only_friends },
+    Adversary { name: "absent auditors, inputs held", cast: inputs::idle },
+    Adversary { name: "holders that delete", cast: spotters::deleting },
+    Adversary { name: "holders that delete, and vouch", cast: spotters::vouching },
+    Adversary { name: "auditors that see nobody serve", cast: spotters::denying },
+    Adversary { name: "auditors that do not look", cast: spotters::absent },
+    Adversary { name: "reorganising proposer, kept", cast: spotters::reorganising },
 ];

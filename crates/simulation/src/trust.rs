@@ -10,31 +10,45 @@
 //! The same seed gives the same [`Outcome`] and trace on every machine: no floating point, no threads, no
 //! wall clock.
 
+mod asking;
 pub mod asks;
 pub mod auditor;
+mod blocks;
 pub mod cast;
 pub mod client;
 pub mod closing;
 pub mod counts;
 pub mod cuts;
+mod deposits;
+mod draws;
 pub mod duty;
+mod hands;
 pub mod holding;
+mod judging;
 pub mod keeps;
 mod kept;
 #[cfg(test)]
+mod kept_play;
+#[cfg(test)]
 mod lead;
+mod lines;
 pub mod mates;
 pub mod mind;
 pub mod opening;
 pub mod oracle;
 pub mod pairing;
 pub mod pairs;
+mod paying;
+pub mod pool;
 pub mod provider;
 pub mod public;
 pub mod replicas;
 pub mod report;
 pub mod sample;
 pub mod scene;
+pub mod serving;
+mod spots;
+mod tables;
 pub mod work;
 pub mod workload;
 pub mod world;

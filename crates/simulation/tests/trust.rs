@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tilth_simulation::{
     Farm, Random,
     adversary::{self, ALL, cartel::Framer},
-    trust::{Allowed, Counts, Outcome, Report, Side, World, run_seed},
+    trust::{Allowed, Counts, Outcome, Report, Row, Side, World, run_seed, sample::Sample},
 };
 
 /// Worlds of each adversary.
@@ -77,18 +77,86 @@ fn what_is_promised_holds_in_all_worlds() {
     let used_up = counts("exhauster").matches;
     assert!(used_up.trials > TURNS && used_up.came * 3 < used_up.trials * 2, "{used_up:?}");
     check_kept(&report);
-    // The one chain that reorganises has really done so, and no other.
+    check_inputs(&report);
+    check_looks(&report);
+    // The two chains that reorganise have really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
-    assert!(counts("reorganising proposer").undone_blocks > TURNS, "{undone:?}");
-    assert_eq!(undone.iter().filter(|blocks| **blocks != 0).count(), 1, "{undone:?}");
+    for name in ["reorganising proposer", "reorganising proposer, kept"] {
+        assert!(counts(name).undone_blocks > TURNS, "{undone:?}");
+    }
+    assert_eq!(undone.iter().filter(|blocks| **blocks != 0).count(), 2, "{undone:?}");
+}
+
+fn row<'a>(report: &'a Report, name: &str) -> &'a Row {
+    let place = ALL.iter().position(|adversary| adversary.name == name).unwrap();
+    &report.rows[&place]
+}
+
+/// Nobody works on what nobody could get; where others hold inputs their client is not needed, and nobody honest pays
+/// for it.
+fn check_inputs(report: &Report) {
+    // By the numbers of `HoldState`: failed once, held, not held. There is an honest client, too.
+    let spared = row(report, "client that serves nobody");
+    assert_eq!(spared.counts.inputs[3..6], [TURNS; 3]);
+    assert_eq!((spared.won[0], spared.counts.honest_cut), (0, 0), "all comes back, nobody pays");
+    let served = row(report, "client that serves only holders");
+    assert_eq!((served.counts.inputs[5], served.counts.honest_cut), (0, 0));
+    assert!(served.counts.audits.came > 0 && served.counts.absences == [0, 0]);
+    // It has its work and pays for it, and for holders.
+    assert!(served.won[0] < 0, "{:?}", served.won);
+    // Friends with two fifths of the stake hold the inputs of some of its jobs, and then others pay for not coming.
+    // `Allowed` says that they pay for nothing else.
+    let friends = row(report, "client that serves only its friends").counts;
+    let [.., held, lost, _] = friends.inputs;
+    assert!(held > TURNS && lost > 0 && friends.honest_cut > 0, "{friends:?}");
+    let idle = row(report, "absent auditors, inputs held").counts;
+    let [few, most] = idle.absences;
+    assert!(few > 0 && most > 0, "{:?}", idle.absences);
+    assert_eq!((idle.honest_cut, idle.honest_unpaid), (0, 0));
+}
+
+/// Whoever keeps what it has signed for has all of its fee, and whoever has deleted it half; unless most of those who
+/// look lie.
+fn check_looks(report: &Report) {
+    for name in ["nobody, kept", "nobody, replicated and kept", "client that serves only holders"] {
+        let counts = row(report, name).counts;
+        assert!(counts.served.trials >= TURNS, "{name}: {:?}", counts.spots);
+        assert_eq!(counts.served.came, counts.served.trials, "{name}");
+        assert_eq!((counts.unserved.trials, counts.spots[0]), (0, 0), "{name}");
+    }
+    let deletes = row(report, "holders that delete").counts;
+    assert!(deletes.unserved.trials > TURNS && deletes.unserved.came == 0, "{deletes:?}");
+    assert_eq!(deletes.served.came, deletes.served.trials);
+    // With a third of the stake: 0.17 of what they have deleted, and 0.17 of what others serve; `check` holds both to
+    // their chances.
+    let vouch = row(report, "holders that delete, and vouch").counts;
+    assert!(vouch.unserved.came > 0 && vouch.unserved.came * 2 < vouch.unserved.trials);
+    assert_eq!(vouch.served.came, vouch.served.trials);
+    for name in ["auditors that see nobody serve", "auditors that do not look"] {
+        let counts = row(report, name).counts;
+        let Sample { came, trials, .. } = counts.served;
+        assert!(came * 2 > trials && came < trials, "{name}: {counts:?}");
+        assert_eq!(counts.unserved.trials, 0, "{name}: all keep what they have signed for");
+    }
+    assert!(row(report, "auditors that do not look").counts.spots[0] > 0);
+    // Whatever is said of holders, nobody's stake or pay depends on it.
+    for name in [
+        "holders that delete",
+        "holders that delete, and vouch",
+        "auditors that see nobody serve",
+        "auditors that do not look",
+        "reorganising proposer, kept",
+    ] {
+        let Counts { honest_cut, honest_unpaid, .. } = row(report, name).counts;
+        assert_eq!((honest_cut, honest_unpaid), (0, 0), "{name}");
+    }
+    let Sample { came, trials, .. } = row(report, "reorganising proposer, kept").counts.served;
+    assert!(trials >= TURNS && came == trials, "{came} of {trials}");
 }
 
 /// Kept ranges have come to all that they can come to.
 fn check_kept(report: &Report) {
-    let row = |name: &str| {
-        let place = ALL.iter().position(|adversary| adversary.name == name).unwrap();
-        &report.rows[&place]
-    };
+    let row = |name: &str| row(report, name);
     // Paid without a deposit, and then by the numbers of `HoldState`: failed once, held, not held, over before.
     let came = |name: &str| {
         let [without, _, _, again, held, lost, dropped] = row(name).counts.holds;
@@ -124,7 +192,7 @@ fn the_same_seed_gives_the_same_world() {
     let farm = Farm::new().unwrap();
     // Who takes blocks back draws on chance in other places than all others.
     let chosen = |(seed, adversary): &(u64, &adversary::Adversary)| {
-        seed % 5 == 1 || adversary.name == "reorganising proposer"
+        seed % 5 == 1 || adversary.name.starts_with("reorganising proposer")
     };
     for (seed, adversary) in (0_u64..).zip(&ALL).filter(chosen) {
         let first = run_seed(&farm, seed, adversary).unwrap();
@@ -183,6 +251,9 @@ fn honest_people_live_from_kept_jobs() {
     // All hold what they are drawn for.
     let held = row.counts.held;
     assert!(held.trials > 10 && held.came == held.trials, "{held:?}");
+    // And have it when they are looked at: of ranges that their client was away for, and of both clients' inputs.
+    let (served, looks) = (row.counts.served, row.counts.spots);
+    assert!(served.trials > 20 && served.came == served.trials && looks[0] == 0, "{looks:?}");
 }
 
 #[test]

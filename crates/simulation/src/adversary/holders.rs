@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// For so many ranges as large as can be the deposit of a client reaches that does not fill it up: for all of a small job.
-const ENOUGH: u32 = 16;
+pub(super) const ENOUGH: u32 = 16;
 
 /// A provider that has done its work and does not give it to its client.
 #[derive(Clone, Copy, Debug)]
@@ -94,18 +94,18 @@ impl ClientMind for Away {
 }
 
 /// Honest people with a kept job, whose client acknowledges what it gets.
-fn kept(tasks: u32, providers: usize) -> Cast {
+pub(super) fn kept(tasks: u32, providers: usize) -> Cast {
     let mut cast = Cast::honest(tasks, providers, AUDITORS);
     cast.clients[0].keep = Some(ENOUGH);
     cast
 }
 
 /// Adds a client that acknowledges nothing, and its deposit.
-fn away(cast: &mut Cast, side: Side, keep: u32, withdraws: bool) {
+pub(super) fn away(cast: &mut Cast, side: Side, keep: u32, withdraws: bool) {
     client(cast, side, keep, Away { withdraws });
 }
 
-fn client(cast: &mut Cast, side: Side, keep: u32, mind: impl ClientMind + 'static) {
+pub(super) fn client(cast: &mut Cast, side: Side, keep: u32, mind: impl ClientMind + 'static) {
     cast.client(side, TASKS / 4, mind);
     if let Some(plan) = cast.clients.last_mut() {
         plan.keep = Some(keep);

@@ -1,21 +1,27 @@
-//! What all parties see of kept ranges, what anybody may do about them, and who gets what they have made.
-
-use std::collections::BTreeSet;
+//! What all parties see of kept ranges and of inputs, and what anybody may do about them.
 
 use alloy_primitives::{Address, B256, U256};
 use tilth_client::{
     audit::Millis,
-    holding::{Effect, Part, Party, View},
+    holding::{Effect, Part, Party, SpotView, View},
 };
-use tilth_contracts::{Audits, HoldAsk, HoldState, Holders, Keep, RangeState, SoloRandomness};
+use tilth_contracts::{
+    Audits, HoldAsk, HoldState, Holders, JobBook, JobState, Keep, RangeState, SoloRandomness, Spot,
+    SpotState,
+};
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::holding::{FIRST_HOLDERS, is_majority};
+use tilth_verification::holding::SPOT_TIME_S;
 
-use super::{
-    mind::Service,
-    scene::{Actor, Scene, What},
-};
+use super::scene::{Actor, Scene, What};
 use crate::farm::FarmError;
+
+/// What holders are asked for, but for the ask; times by the chain's clock.
+struct Subject {
+    range: RangeState,
+    part: Part,
+    provider: Address,
+    window_end: Millis,
+}
 
 impl Scene {
     /// An ask as the chain shows it now; what cannot have changed is not asked again. `local`: what the asking party's
@@ -34,29 +40,35 @@ impl Scene {
         let ask = self.ask(id)?;
         let (keep, cost) = self.keep(id.job)?;
         let state = HoldState::try_from(ask.state).unwrap_or(HoldState::None);
-        let (mut range, mut provider, mut window_end) = (RangeState::None, Address::ZERO, 0);
-        let mut part = Part::default();
-        if let Some(facts) = self.public.ranges.get(&id) {
-            part = Part { from: facts.from, count: facts.count, root: facts.root };
-            (range, provider) = (facts.state, facts.provider);
-            let window = self.public.jobs.get(&id.job).map_or(0, |job| job.terms.window);
-            window_end = facts.at.saturating_add(window.into()).saturating_mul(1_000);
-        }
+        let Subject { range, part, provider, window_end } = self.subject(id)?;
         // Nobody wants to know it at another time.
         let is_unasked = matches!(state, HoldState::None | HoldState::Again);
-        let may_pay = is_unasked && next >= window_end && self.lets_pay(id)?;
-        let (beacon, lapses) = match state {
-            HoldState::None => (B256::ZERO, 0),
-            // Before the draw, which notes it, a value can come and go with the blocks.
-            _ => self.beacon(ask.round, state != HoldState::Asked)?,
+        let is_late = next >= window_end;
+        let may_pay = id.is_inputs() || is_unasked && is_late && self.lets_pay(id)?;
+        let spot = if state == HoldState::Held { Some(self.spot(id)?) } else { None };
+        let looks = spot.as_ref().filter(|spot| spot.state == u8::from(SpotState::Asked));
+        let round = looks.map_or(ask.round, |spot| spot.round);
+        // As the real ones, nobody goes by a value that could be taken back.
+        let is_final = self.farm.block > round.saturating_add(self.reach);
+        // Before it is noted, by the draw or by the first who looks, it can come and go with the blocks.
+        let (beacon, lapses) = match (state, looks) {
+            (HoldState::None, _) | (HoldState::Held, None) => (B256::ZERO, 0),
+            _ if !is_final => (B256::ZERO, 0),
+            (_, Some(spot)) => self.beacon(round, spot.votes != 0)?,
+            _ => self.beacon(round, state != HoldState::Asked)?,
         };
-        let draws = match (party, state) {
-            (Party::Auditor(us), HoldState::Open | HoldState::Held) => {
-                draws_of(&self.named(id, ask.round)?, us)
-            }
-            _ => 0,
+        let named = match (party, state) {
+            (Party::Auditor(_), HoldState::Open | HoldState::Held) => self.named(id, ask.round)?,
+            _ => Vec::new(),
         };
+        let draws = match party {
+            Party::Auditor(us) => draws_of(&named, us),
+            Party::Client | Party::Provider(_) => 0,
+        };
+        let us = if beacon.is_zero() { None } else { Some(party) };
+        let spot = spot.map(|spot| self.spot_view(id, us, &spot)).transpose()?;
         let deposit = keep.deposit.to::<u128>();
+        let (max_mib, cost) = if id.is_inputs() { (u32::MAX, 0) } else { (keep.maxMib, cost) };
         Ok(View {
             range,
             part,
@@ -64,13 +76,15 @@ impl Scene {
             window_end,
             may_pay,
             state,
-            round: ask.round,
+            round,
             from: ask.from.to::<u64>().saturating_mul(1_000),
             until: ask.until.to::<u64>().saturating_mul(1_000),
             mib: ask.mib,
-            max_mib: keep.maxMib,
+            max_mib,
             bits: ask.bits,
             draws,
+            named: std::array::from_fn(|draw| named.get(draw).copied().unwrap_or(0)),
+            spot: spot.unwrap_or_default(),
             asked: ask.asked,
             deposit,
             free: deposit.saturating_sub(keep.reserved.to::<u128>()),
@@ -83,7 +97,87 @@ impl Scene {
         })
     }
 
-    fn ask(&mut self, id: RangeId) -> Result<HoldAsk, FarmError> {
+    /// Of inputs: how their job stands, as if they were a range of it.
+    fn subject(&mut self, id: RangeId) -> Result<Subject, FarmError> {
+        let (mut range, mut provider, mut window_end) = (RangeState::None, Address::ZERO, 0);
+        let mut part = Part::default();
+        if id.is_inputs() {
+            range = match self.job_state(id.job)? {
+                JobState::None => RangeState::None,
+                JobState::Open | JobState::Draining => RangeState::Submitted,
+                JobState::Cancelling => RangeState::Settled,
+                JobState::Done | JobState::Cancelled => RangeState::Rejected,
+            };
+            let facts = self.public.jobs.get(&id.job);
+            part.root = facts.map_or(B256::ZERO, |facts| facts.terms.specHash);
+        } else if let Some(facts) = self.public.ranges.get(&id) {
+            part = Part { from: facts.from, count: facts.count, root: facts.root };
+            (range, provider) = (facts.state, facts.provider);
+            let window = self.public.jobs.get(&id.job).map_or(0, |job| job.terms.window);
+            window_end = facts.at.saturating_add(window.into()).saturating_mul(1_000);
+        }
+        Ok(Subject { range, part, provider, window_end })
+    }
+
+    fn job_state(&mut self, job: JobId) -> Result<JobState, FarmError> {
+        if let Some((_, state)) = self.states.get(&job).filter(|(seen, _)| *seen == self.version) {
+            return Ok(*state);
+        }
+        let book = self.farm.addresses().job_book;
+        let state = self.farm.read(book, &JobBook::jobCall { jobId: job.0 })?.state;
+        let state = JobState::try_from(state).unwrap_or(JobState::None);
+        self.states.insert(job, (self.version, state));
+        Ok(state)
+    }
+
+    /// How looking at who holds something stands.
+    fn spot(&mut self, id: RangeId) -> Result<Spot, FarmError> {
+        if let Some((_, spot)) = self.spots.get(&id).filter(|(seen, _)| *seen == self.version) {
+            return Ok(spot.clone());
+        }
+        let holders = self.farm.addresses().holders;
+        let call = Holders::spotOfCall { jobId: id.job.0, seq: id.seq };
+        let spot = self.farm.read(holders, &call)?;
+        self.spots.insert(id, (self.version, spot.clone()));
+        Ok(spot)
+    }
+
+    /// The same as a party sees it. `us`: none while nobody knows who is drawn.
+    fn spot_view(
+        &mut self,
+        id: RangeId,
+        us: Option<Party>,
+        spot: &Spot,
+    ) -> Result<SpotView, FarmError> {
+        let state = SpotState::try_from(spot.state).unwrap_or(SpotState::None);
+        if state == SpotState::None {
+            return Ok(SpotView::default());
+        }
+        let end = spot.asOf.to::<u64>().saturating_add(SPOT_TIME_S).saturating_mul(1_000);
+        let draws = match (us, state) {
+            (Some(Party::Auditor(us)), SpotState::Asked) => {
+                draws_of(&self.spotters(id, spot.round)?, us)
+            }
+            _ => 0,
+        };
+        let draws = u8::try_from(draws).unwrap_or(u8::MAX);
+        Ok(SpotView { state, end, bits: spot.bits, draws })
+    }
+
+    /// Whom the draws of those who look name; nobody before the beacon of this round is known.
+    fn spotters(&mut self, id: RangeId, round: u64) -> Result<Vec<u32>, FarmError> {
+        let known = self.spotters.get(&id).filter(|(of, named)| *of == round && !named.is_empty());
+        if let Some((_, named)) = known {
+            return Ok(named.clone());
+        }
+        let holders = self.farm.addresses().holders;
+        let call = Holders::spottersCall { jobId: id.job.0, seq: id.seq };
+        let named = self.farm.read(holders, &call)?;
+        self.spotters.insert(id, (round, named.clone()));
+        Ok(named)
+    }
+
+    pub(super) fn ask(&mut self, id: RangeId) -> Result<HoldAsk, FarmError> {
         if let Some((_, ask)) = self.asks.get(&id).filter(|(seen, _)| *seen == self.version) {
             return Ok(ask.clone());
         }
@@ -116,7 +210,7 @@ impl Scene {
     }
 
     /// Whom the draws of an ask with this round name, once that is known for good.
-    fn named(&mut self, id: RangeId, round: u64) -> Result<Vec<u32>, FarmError> {
+    pub(super) fn named(&mut self, id: RangeId, round: u64) -> Result<Vec<u32>, FarmError> {
         if let Some((_, named)) = self.named.get(&id).filter(|(of, _)| *of == round) {
             return Ok(named.clone());
         }
@@ -125,28 +219,6 @@ impl Scene {
         let named = self.farm.read(holders, &call)?;
         self.named.insert(id, (round, named.clone()));
         Ok(named)
-    }
-
-    /// To whom a range's provider serves what the range has made.
-    pub fn service(&self, id: RangeId) -> Service {
-        let provider = self.public.ranges.get(&id).map(|facts| facts.provider);
-        let service = provider.and_then(|who| self.serves_holders.get(&who));
-        service.copied().unwrap_or(Service::Anybody)
-    }
-
-    /// Whether an auditor whom draws name gets from a range's provider what that has made.
-    ///
-    /// # Errors
-    /// Those of [`Farm::read`](crate::Farm::read).
-    pub fn serves_holder(&mut self, id: RangeId, auditor: u32) -> Result<bool, FarmError> {
-        Ok(match self.service(id) {
-            Service::Anybody => true,
-            Service::Nobody => false,
-            Service::Majority => {
-                let round = self.ask(id)?.round;
-                majority(&self.named(id, round)?).contains(&auditor)
-            }
-        })
     }
 
     /// Sends what several may do about an ask, if the effect is that.
@@ -171,6 +243,18 @@ impl Scene {
                 let call = Holders::failCall { jobId: job_id, seq };
                 self.send(by, from, at.holders, &call, what);
             }
+            Effect::Check { .. } => {
+                let call = Holders::checkCall { jobId: job_id, seq };
+                self.send(by, from, at.holders, &call, what);
+            }
+            Effect::Spot { draw, seen, .. } => {
+                let call = Holders::spotCall { jobId: job_id, seq, draw_: *draw, seen: *seen };
+                self.send(by, from, at.holders, &call, what);
+            }
+            Effect::Conclude { .. } => {
+                let call = Holders::concludeCall { jobId: job_id, seq };
+                self.send(by, from, at.holders, &call, what);
+            }
             _ => {}
         }
     }
@@ -182,35 +266,12 @@ fn draws_of(named: &[u32], us: u32) -> u16 {
     ours.fold(0, |draws, (draw, _)| draws | 1_u16 << draw)
 }
 
-/// As few auditors as together have enough of the first votes, in the order of the draws.
-fn majority(named: &[u32]) -> BTreeSet<u32> {
-    let first = &named[..named.len().min(FIRST_HOLDERS)];
-    let mut served = BTreeSet::new();
-    for number in first {
-        let votes = first.iter().filter(|other| served.contains(*other)).count();
-        if is_majority(votes, FIRST_HOLDERS) {
-            break;
-        }
-        served.insert(*number);
-    }
-    served
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn no_more_are_served_than_must_sign() {
-        for (named, served) in [
-            ([1, 2, 3, 4, 5, 6, 7, 8], vec![1, 2, 3, 4]),
-            ([1, 1, 1, 2, 2, 6, 7, 8], vec![1, 2]),
-            ([1, 2, 1, 1, 1, 6, 7, 8], vec![1]),
-            ([1, 2, 3, 3, 3, 3, 3, 8], vec![1, 2, 3]),
-        ] {
-            assert_eq!(majority(&named).into_iter().collect::<Vec<_>>(), served, "{named:?}");
-        }
-        assert!(majority(&[]).is_empty());
+    fn our_draws_are_those_that_name_us() {
         assert_eq!((draws_of(&[3, 1, 3], 3), draws_of(&[3, 1, 3], 2)), (0b101, 0));
     }
 }

@@ -55,7 +55,7 @@ impl Auditor {
         let rules = rules(Party::Auditor(number), who);
         let duty = Duty::new(rules, skew);
         let holding = Holding::new(holding::Party::Auditor(number), (me, who), skew);
-        let holding = holding.conducted(mind.holds());
+        let holding = holding.conducted(mind.holds(), mind.looks());
         Self { who, side, executed: 0, me, mind, duty, holding, copies: BTreeMap::new() }
     }
 

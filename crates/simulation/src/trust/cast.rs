@@ -44,7 +44,8 @@ pub struct ClientPlan {
     pub price: u128,
     /// Whether its ranges are done by two providers.
     pub replicated: bool,
-    /// Whether its ranges are kept, and then for how many of them as large as can be its deposit reaches; 0: it has none.
+    /// Whether its ranges are kept, and then for how many of them as large as can be its deposit reaches, beside its
+    /// inputs; 0: it has none.
     pub keep: Option<u32>,
     /// Failed tasks after which the job stops; 0: none.
     pub max_failures: u32,
@@ -175,11 +176,14 @@ pub(super) fn prices(plan: &ClientPlan) -> HoldPrices {
     }
 }
 
-/// What it puts aside for that, base units.
+/// What it puts aside for that and for its inputs, base units; 0 if it has no deposit.
 pub(super) fn deposit(plan: &ClientPlan) -> U96 {
+    let Some(ranges) = plan.keep.filter(|ranges| *ranges != 0) else { return U96::ZERO };
     let prices = usual(plan);
     let each = prices.cost(least_fee(), prices.max_mib);
-    U96::saturating_from(each * u128::from(plan.keep.unwrap_or(0)))
+    let left = u32::try_from(JOB_TIME).unwrap_or(u32::MAX);
+    let inputs = prices.inputs_cost(least_fee(), workload::mib(0), left);
+    U96::saturating_from(each * u128::from(ranges) + inputs)
 }
 
 /// Terms of a client's job, opened at a time of the chain's clock.

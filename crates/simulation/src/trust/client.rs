@@ -16,9 +16,13 @@ use super::{
     holding::Holding,
     mates::Mates,
     mind::ClientMind,
+    public::Kept,
     scene::{Actor, Scene, Tx, What},
 };
 use crate::farm::{FarmError, Receipt};
+
+/// So long after the last moment in which something can be said about what is held a client comes back, seconds.
+const BACK_AFTER_S: u64 = 300;
 
 /// See the module's head.
 pub struct Client {
@@ -33,6 +37,8 @@ pub struct Client {
     holding: Holding,
     /// Whether it has asked for its deposit back before its time.
     withdrew: bool,
+    /// Whether it has come back for what was not free when its job was over.
+    is_back: bool,
     busy: bool,
     /// The [moment](Scene::moment) as of which nothing was to be done.
     seen: Option<(u64, u64)>,
@@ -48,11 +54,12 @@ impl Client {
         scene: &mut Scene,
     ) -> Self {
         scene.serves_auditors.insert(who, mind.serves_auditors());
+        scene.serves_holders.insert(who, mind.serves_holders());
         let rules = rules(Party::Client, who);
         let (duty, mates) = (Duty::new(rules, skew), Mates::new(mates::Party::Client, who, skew));
         let holding = Holding::new(holding::Party::Client, (me, who), skew).up_to(most);
-        let (busy, withdrew, seen) = (false, false, None);
-        Self { who, side, me, mind, duty, mates, holding, withdrew, busy, seen }
+        let (busy, withdrew, is_back, seen) = (false, false, false, None);
+        Self { who, side, me, mind, duty, mates, holding, withdrew, is_back, busy, seen }
     }
 
     /// Whether a provider gets inputs from it.
@@ -71,6 +78,7 @@ impl Client {
         }
         let effects = self.mates.catch_up(scene)?;
         self.go_on(effects, scene)?;
+        self.come_back(scene);
         self.holding.act(scene)?;
         if self.busy {
             return Ok(());
@@ -98,7 +106,28 @@ impl Client {
             .filter(|job| !scene.public.is_outstanding(*job))
             .map(|job| deadline(job, scene).saturating_add(1).saturating_mul(1_000));
         let duties = self.duty.due().into_iter().chain(self.mates.due()).chain(self.holding.due());
-        late.chain(over).chain(duties).min()
+        late.chain(over).chain(duties).chain(self.back_at(scene)).min()
+    }
+
+    /// A later command of its, when nobody looks at what is held any more: what was reserved for that is free now.
+    fn come_back(&mut self, scene: &Scene) {
+        if self.back_at(scene).is_some_and(|at| at <= scene.now) {
+            self.holding.restart();
+            self.is_back = true;
+        }
+    }
+
+    /// When it comes back for that, by the true time. `None`: not, or its first command goes on.
+    fn back_at(&self, scene: &Scene) -> Option<Millis> {
+        if self.is_back || !self.holding.has_closed() {
+            return None;
+        }
+        let is_ours =
+            |job: &JobId| scene.public.jobs.get(job).is_some_and(|facts| facts.client == self.who);
+        let held = scene.public.held.iter().filter(|(id, _)| is_ours(&id.job));
+        // Those whose own it is do what is due before.
+        let due = |kept: &Kept| kept.due.saturating_add(BACK_AFTER_S).saturating_mul(1_000);
+        held.map(|(_, kept)| if kept.over { 0 } else { due(kept) }).max()
     }
 
     /// A transaction of its has ended.

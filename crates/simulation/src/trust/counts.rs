@@ -31,9 +31,19 @@ pub struct Counts {
     /// Asks for holders of kept ranges that came to each `HoldState`, by its number; the first of all: ranges that were paid
     /// without, because no deposit paid for holders.
     pub holds: [u64; 7],
+    /// The same of asks for holders of inputs, without which nobody works.
+    pub inputs: [u64; 7],
     /// Asks that were held, against what the stake of those says who sign when they are drawn: all that are not absent where the
     /// range is served, and liars alone where it is withheld.
     pub held: Sample,
+    /// Contents whose holders were looked at by too few, and by enough.
+    pub spots: [u64; 2],
+    /// Of those: with holders that serve who were seen to, against what the stake of those says who see them.
+    pub served: Sample,
+    /// The same for holders that do not serve.
+    pub unserved: Sample,
+    /// Absences in audits that cost something: where no more were absent than came, and where most were.
+    pub absences: [u64; 2],
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
     /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
@@ -61,7 +71,12 @@ impl Counts {
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);
         self.holds.iter_mut().zip(other.holds).for_each(|(sum, more)| *sum += more);
+        self.inputs.iter_mut().zip(other.inputs).for_each(|(sum, more)| *sum += more);
         self.held.merge(&other.held);
+        self.spots.iter_mut().zip(other.spots).for_each(|(sum, more)| *sum += more);
+        self.served.merge(&other.served);
+        self.unserved.merge(&other.unserved);
+        self.absences.iter_mut().zip(other.absences).for_each(|(sum, more)| *sum += more);
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

@@ -3,18 +3,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use alloy_primitives::{Address, aliases::U96};
+use alloy_primitives::Address;
 use alloy_sol_types::SolError;
 use tilth_client::{
     audit::Millis,
-    holding::{Effect, Event, Machine, Part, Party, Rules, Standing},
+    holding::{Effect, Event, Machine, Party, Rules, Standing},
 };
-use tilth_contracts::{HoldPrices, HoldState, Holders};
+use tilth_contracts::{HoldState, Holders};
 use tilth_protocol::RangeId;
 
 use super::{
     duty::{POKE_AFTER, SPREAD},
-    mind::Conduct,
+    mind::{Conduct, Sight},
     scene::{Actor, Scene, Tx, What},
     workload,
 };
@@ -22,19 +22,19 @@ use crate::farm::{FarmError, Receipt};
 
 /// So long a client gives a provider to ask for holders itself, milliseconds.
 const ASK_AFTER: Millis = 600_000;
-/// Milliseconds to fetch a MiB, and until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
-const MIB_TIME: Millis = 1_000;
-const FETCH_FAILS: Millis = 120_000;
+/// Milliseconds until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
+pub(super) const FETCH_FAILS: Millis = 120_000;
 
 /// A party's machine and all that it needs to be told.
 #[derive(Debug)]
 pub struct Holding {
-    rules: Rules,
+    pub(super) rules: Rules,
     machine: Machine,
-    me: Actor,
-    who: Address,
+    pub(super) me: Actor,
+    pub(super) who: Address,
     /// An auditor's.
-    conduct: Conduct,
+    pub(super) conduct: Conduct,
+    pub(super) sight: Sight,
     /// Whether it asks for holders.
     asks: bool,
     /// What is added to the true time to get this party's, milliseconds.
@@ -43,8 +43,10 @@ pub struct Holding {
     read: usize,
     caught_up: bool,
     /// What ends later, by the true time.
-    later: Vec<(Millis, Event)>,
+    pub(super) later: Vec<(Millis, Event)>,
     shown: BTreeMap<RangeId, Standing>,
+    /// A client's: whether it has taken back what of its deposit was free when its job was over.
+    closed: bool,
 }
 
 impl Holding {
@@ -64,12 +66,14 @@ impl Holding {
             me,
             who,
             conduct: Conduct::Fetches,
+            sight: Sight::Looks,
             asks: true,
             skew,
             read: 0,
             caught_up: false,
             later: Vec::new(),
             shown: BTreeMap::new(),
+            closed: false,
         }
     }
 
@@ -81,10 +85,10 @@ impl Holding {
         self
     }
 
-    /// The same of an auditor that behaves so.
+    /// The same of an auditor that behaves so as a holder, and when it looks at holders.
     #[must_use]
-    pub fn conducted(mut self, conduct: Conduct) -> Self {
-        self.conduct = conduct;
+    pub fn conducted(mut self, conduct: Conduct, sight: Sight) -> Self {
+        (self.conduct, self.sight) = (conduct, sight);
         self
     }
 
@@ -149,7 +153,8 @@ impl Holding {
             What::Close(_) => {
                 // Where nothing is left, there is nothing more to do.
                 let nothing = receipt.output.starts_with(&Holders::NothingFree::SELECTOR);
-                Event::Closed { done: receipt.success || nothing }
+                self.closed = receipt.success || nothing;
+                Event::Closed { done: self.closed }
             }
             _ => return Ok(()),
         };
@@ -161,13 +166,21 @@ impl Holding {
         self.machine.at_stake() != 0
     }
 
-    /// Whether, as far as it has seen, holders let a range be paid.
-    pub fn may_be_paid(&self, range: RangeId) -> bool {
-        let standing = self.shown.get(&range);
-        matches!(standing, Some(Standing::Waived | Standing::Over(HoldState::Held)))
+    /// As a client: whether it has done all that it does for now. What is held then is looked at later.
+    pub fn has_closed(&self) -> bool {
+        self.closed
     }
 
-    fn local(&self, now: Millis) -> Millis {
+    /// Whether, as far as it has seen, holders let a range be paid.
+    pub fn may_be_paid(&self, range: RangeId) -> bool {
+        let held = Standing::Over(HoldState::Held);
+        let standing = self.shown.get(&range);
+        standing.is_some_and(|standing| {
+            *standing == held || matches!(standing, Standing::Waived | Standing::Spot(_))
+        })
+    }
+
+    pub(super) fn local(&self, now: Millis) -> Millis {
         now.saturating_add_signed(self.skew)
     }
 
@@ -199,6 +212,14 @@ impl Holding {
             }
             Effect::Fetch { range, part, mib, .. } => self.fetch(range, (part, mib), scene),
             Effect::Sign { range, part, draw } => self.sign(range, (part, draw), scene),
+            Effect::Inspect { range, draw, holders, .. } => {
+                self.inspect(range, draw, &holders, scene);
+                Ok(None)
+            }
+            Effect::Forget { range } => {
+                self.delete(range, scene);
+                Ok(None)
+            }
             // It keeps still, and sees what others do: it takes what it is paid all the same.
             Effect::Ask { range, .. } if !self.asks => {
                 self.later.push((scene.now + FETCH_FAILS, Event::Ended { range, done: false }));
@@ -214,69 +235,5 @@ impl Holding {
                 Ok(None)
             }
         }
-    }
-
-    /// As a holder: what it asks for is there after a while, or an attempt fails.
-    fn fetch(
-        &mut self,
-        range: RangeId,
-        (part, mib): (Part, u32),
-        scene: &mut Scene,
-    ) -> Result<Option<Event>, FarmError> {
-        let Party::Auditor(us) = self.rules.party else { return Ok(None) };
-        if self.conduct == Conduct::Lies {
-            return Ok(Some(Event::Fetched { range, part }));
-        }
-        let is_no_larger = workload::mib(part.count) <= mib;
-        let ended = if is_no_larger && scene.serves_holder(range, us)? {
-            (scene.now + MIB_TIME * u64::from(mib), Event::Fetched { range, part })
-        } else {
-            (scene.now + FETCH_FAILS, Event::Ended { range, done: false })
-        };
-        self.later.push(ended);
-        Ok(None)
-    }
-
-    /// As the real one, it looks once more before.
-    fn sign(
-        &self,
-        range: RangeId,
-        (part, draw): (Part, u8),
-        scene: &mut Scene,
-    ) -> Result<Option<Event>, FarmError> {
-        let local = self.local(scene.now);
-        let seen = scene.look_at_ask(range, self.rules.party, local)?;
-        if seen.state != HoldState::Open || seen.part != part {
-            return Ok(Some(Event::Ended { range, done: true }));
-        }
-        let call = Holders::holdCall { jobId: range.job.0, seq: range.seq, draw_: draw };
-        let holders = scene.farm.addresses().holders;
-        scene.send(self.me, self.who, holders, &call, What::Hold(range));
-        Ok(None)
-    }
-
-    /// As a client: the prices of a job stay what they are.
-    fn fund(&self, range: RangeId, amount: u128, scene: &mut Scene) -> Result<(), FarmError> {
-        let (holders, job) = (scene.farm.addresses().holders, range.job.0);
-        let keep = scene.farm.read(holders, &Holders::keptCall { jobId: job })?;
-        let prices = HoldPrices {
-            maxMib: keep.maxMib,
-            perMib: keep.perMib,
-            perMibDay: keep.perMibDay,
-            keepSeconds: keep.keepSeconds,
-        };
-        let amount = U96::saturating_from(amount);
-        let call = Holders::fundCall { jobId: job, prices, amount };
-        scene.send(self.me, self.who, holders, &call, What::Hold(range));
-        Ok(())
-    }
-
-    fn close(&self, scene: &mut Scene) {
-        let mut jobs = scene.public.jobs.iter();
-        let found = jobs.find(|(_, facts)| facts.client == self.who && facts.terms.kept);
-        let Some(job) = found.map(|(job, _)| *job) else { return };
-        let holders = scene.farm.addresses().holders;
-        let call = Holders::closeCall { jobId: job.0 };
-        scene.send(self.me, self.who, holders, &call, What::Close(job));
     }
 }

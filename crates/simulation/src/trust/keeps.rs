@@ -1,5 +1,5 @@
-//! Watches over kept ranges: who may sign that it holds one, what that is paid and out of what, when asks end, and how often
-//! those are held that nobody could fetch.
+//! Watches over kept jobs: the deposit, ranges and inputs, and how all of it ends. What becomes of asks is beside
+//! this file (`asking`), and who looks at holders, too (`spots`).
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,20 @@ use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::{SolEvent, SolEventInterface};
 use tilth_contracts::{
     Auditors::AuditorsEvents, HoldState, Holders, Holders::HoldersEvents, JobBook::JobBookEvents,
-    SoloRandomness,
+    SoloRandomness, SpotState,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{
-    arithmetic::ONE,
-    draw::{Person, Seed},
-    holding::{self, ASKS, HOLDERS, Prices, is_majority},
+    draw::{Person, Purpose, Seed},
+    holding::Prices,
 };
 
 use super::{
     counts::Counts,
-    kept::{Deposit, Holder, LATE, Seen, is_due},
-    mind::Conduct,
+    deposits::Deposit,
+    kept::{Holder, Seen},
+    mind::{Conduct, Sight},
     public::range,
-    sample::held,
     scene::Scene,
 };
 use crate::farm::FarmError;
@@ -32,26 +31,36 @@ pub struct Keeps {
     /// What went wrong.
     pub faults: Vec<String>,
     /// Auditors in the order of their numbers.
-    people: Vec<Holder>,
+    pub(super) people: Vec<Holder>,
     /// Seconds by the chain's clock: of what was told of them last.
     at: u64,
     /// Their stakes in the second before that.
-    before: Vec<u128>,
-    deposits: BTreeMap<JobId, Deposit>,
-    ranges: BTreeMap<RangeId, Seen>,
+    pub(super) before: Vec<u128>,
+    pub(super) deposits: BTreeMap<JobId, Deposit>,
+    /// Ranges that were handed in, and inputs that were asked for.
+    pub(super) ranges: BTreeMap<RangeId, Seen>,
     /// Values of the beacon, by their rounds.
     beacons: BTreeMap<u64, B256>,
 }
 
 impl Keeps {
-    /// An auditor has joined with the next number and a stake.
-    pub fn meet(&mut self, who: Address, conduct: Conduct, stake: u128) {
-        self.people.push(Holder { who, conduct, stake });
+    /// An auditor has joined with the next number and a stake; what it does as a holder, and when it looks at holders.
+    pub fn meet(&mut self, who: Address, (conduct, sight): (Conduct, Sight), stake: u128) {
+        self.people.push(Holder { who, conduct, sight, stake });
     }
 
-    /// From now on all auditors pass for such as fetch what they sign for: whatever they do besides is a fault.
+    /// From now on all auditors pass for such as fetch what they sign for, and say what they see: whatever they do
+    /// besides is a fault.
     pub fn trust_all(&mut self) {
-        self.people.iter_mut().for_each(|one| one.conduct = Conduct::Fetches);
+        for one in &mut self.people {
+            (one.conduct, one.sight) = (Conduct::Fetches, Sight::Looks);
+        }
+    }
+
+    /// Whether the inputs of a job are held.
+    pub fn are_inputs_held(&self, job: JobId) -> bool {
+        let seen = self.ranges.get(&RangeId::inputs(job));
+        seen.is_some_and(|seen| seen.state == HoldState::Held)
     }
 
     /// Reads a log of a block of this time, seconds, after the scene has; `acknowledged`: it is of a client's
@@ -88,7 +97,7 @@ impl Keeps {
     }
 
     /// Something is told of this second.
-    fn pass(&mut self, time: u64) {
+    pub(super) fn pass(&mut self, time: u64) {
         if time > self.at {
             self.before = self.people.iter().map(|one| one.stake).collect();
             self.at = time;
@@ -103,6 +112,7 @@ impl Keeps {
         counts: &mut Counts,
     ) {
         match event {
+            JobBookEvents::RangeClaimed(e) => self.claim(range(e.jobId, e.seq), scene),
             JobBookEvents::RangeSubmitted(e) => {
                 let id = range(e.jobId, e.seq);
                 let terms = scene.public.jobs.get(&id.job).map(|facts| &facts.terms);
@@ -114,19 +124,31 @@ impl Keeps {
             JobBookEvents::RangeSettled(e) => {
                 self.pay(range(e.jobId, e.seq), (time, acknowledged), counts);
             }
-            JobBookEvents::RangeRejected(e) => {
-                if let Some(seen) = self.ranges.get_mut(&range(e.jobId, e.seq)) {
-                    seen.over_at.get_or_insert(time);
-                }
-            }
+            JobBookEvents::RangeRejected(e) => self.end(range(e.jobId, e.seq), time),
+            JobBookEvents::JobDone(e) => self.end(RangeId::inputs(JobId(e.jobId)), time),
             _ => {}
+        }
+    }
+
+    /// Nobody works in a kept job before its inputs are held.
+    fn claim(&mut self, id: RangeId, scene: &Scene) {
+        let is_kept = scene.public.jobs.get(&id.job).is_some_and(|facts| facts.terms.kept);
+        if is_kept && !self.are_inputs_held(id.job) {
+            self.faults.push(format!("{id} is claimed, and nobody holds its inputs"));
+        }
+    }
+
+    /// A range is paid or rejected, or the job is over of which these are the inputs.
+    fn end(&mut self, id: RangeId, time: u64) {
+        if let Some(seen) = self.ranges.get_mut(&id) {
+            seen.over_at.get_or_insert(time);
         }
     }
 
     /// Without its client a range is paid when it is held, or when nobody could be paid for holding it.
     fn pay(&mut self, id: RangeId, (time, acknowledged): (u64, bool), counts: &mut Counts) {
-        let Some(seen) = self.ranges.get_mut(&id) else { return };
-        seen.over_at.get_or_insert(time);
+        self.end(id, time);
+        let Some(seen) = self.ranges.get(&id) else { return };
         if acknowledged || seen.state == HoldState::Held {
             return;
         }
@@ -148,11 +170,14 @@ impl Keeps {
                     self.faults.push(format!("{e:?} was left of {deposit:?}"));
                 }
             }
-            HoldersEvents::HoldAsked(e) => self.ask(e, time),
+            HoldersEvents::HoldAsked(e) => self.ask(e, time, scene),
             HoldersEvents::HoldersDrawn(e) => self.draw(range(e.jobId, e.seq), time, scene),
             HoldersEvents::Held(e) => self.sign(e, time, scene),
-            HoldersEvents::RangeHeld(e) => self.hold(e, time, counts),
+            HoldersEvents::RangeHeld(e) => self.hold(e, time, scene, counts),
             HoldersEvents::HoldFailed(e) => self.fail(e, time, scene, counts),
+            HoldersEvents::SpotAsked(e) => self.call(e, time),
+            HoldersEvents::Spotted(e) => self.spot(e, time, scene),
+            HoldersEvents::SpotOver(e) => self.conclude(e, time, scene, counts),
             HoldersEvents::HolderContact(_) => {}
         }
     }
@@ -173,152 +198,39 @@ impl Keeps {
         deposit.prices = Some(prices);
     }
 
-    fn ask(&mut self, e: &Holders::HoldAsked, time: u64) {
-        let id = range(e.jobId, e.seq);
-        let deposit = self.deposits.entry(id.job).or_default();
-        let Some(seen) = self.ranges.get_mut(&id) else {
-            return self.faults.push(format!("{id} is asked for and was never handed in"));
-        };
-        let may = match seen.state {
-            HoldState::None => !deposit.is_waived(),
-            HoldState::Again => seen.asked < ASKS && e.mib == seen.mib,
-            _ => false,
-        };
-        if seen.state == HoldState::None {
-            deposit.reserved += deposit.fee(e.mib) * HOLDERS as u128;
-        }
-        let reserved = e.reserved.to::<u128>();
-        let is_due = seen.over_at.is_none() && time >= seen.window_end;
-        if !may || !is_due || reserved != deposit.reserved || e.asked != seen.asked + 1 {
-            let text = format!("{e:?} at {time}, after {seen:?}, out of {deposit:?}");
-            self.faults.push(text);
-        }
-        seen.spent = seen.votes();
-        (seen.state, seen.asked, seen.asked_at) = (HoldState::Asked, e.asked, time);
-        (seen.round, seen.mib, seen.from, seen.bits) = (e.round, e.mib, 0, 0);
-    }
-
-    /// Who is not drawn: the range's provider and the client.
-    fn out(id: RangeId, scene: &Scene) -> [Option<Address>; 2] {
+    /// Who is not drawn: the range's provider and the client. Of inputs the client alone.
+    pub(super) fn out(id: RangeId, scene: &Scene) -> [Option<Address>; 2] {
         let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
         let provider = scene.public.ranges.get(&id).map(|facts| facts.provider);
         [client, provider]
     }
 
-    /// Whom the draws of a range's ask name; nobody, if the beacon is not known.
-    fn named(&self, id: RangeId, scene: &Scene) -> Vec<u32> {
-        let Some(seen) = self.ranges.get(&id) else { return Vec::new() };
-        let Some(beacon) = self.beacons.get(&seen.round) else { return Vec::new() };
-        let people = self.people.iter().zip(&seen.line);
+    /// Whom the draws of a round name out of the line as it was, each by its number; nobody, if the beacon is not
+    /// known.
+    pub(super) fn drawn(
+        &self,
+        id: RangeId,
+        (round, line): (u64, &[u128]),
+        (purpose, wanted): (Purpose, usize),
+        scene: &Scene,
+    ) -> Vec<u32> {
+        let Some(beacon) = self.beacons.get(&round) else { return Vec::new() };
+        let people = self.people.iter().zip(line);
         let line: Vec<Person<Address>> =
             people.map(|(one, stake)| Person { owner: one.who, stake: *stake }).collect();
         let out = Self::out(id, scene);
         let seed = Seed::new(*beacon, id, 0);
-        let places = holding::named(seed, &line, |who| out.contains(&Some(*who)));
-        places.into_iter().filter_map(|place| u32::try_from(place + 1).ok()).collect()
+        let panel = seed.votes(purpose, 0, wanted, &line, |who| out.contains(&Some(*who)));
+        panel.members.into_iter().filter_map(|place| u32::try_from(place + 1).ok()).collect()
     }
 
-    /// The chance that enough of a range's draws sign, billionths.
-    fn chance(&self, id: RangeId, scene: &Scene) -> u32 {
-        let Some(seen) = self.ranges.get(&id) else { return 0 };
-        let (out, service) = (Self::out(id, scene), scene.service(id));
-        let stake = |all: bool| -> u128 {
-            let people = self.people.iter().zip(&seen.line);
-            let counted = people
-                .filter(|(one, _)| !out.contains(&Some(one.who)) && (all || one.signs(service)));
-            counted.map(|(_, stake)| *stake).sum()
-        };
-        let share = stake(false) * u128::from(ONE.0) / stake(true).max(1);
-        held(u32::try_from(share).unwrap_or(ONE.0))
+    /// The auditor with this number.
+    pub(super) fn holder(&self, number: u32) -> Option<&Holder> {
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.people.get(place)
     }
 
-    fn draw(&mut self, id: RangeId, time: u64, scene: &Scene) {
-        let (named, chance) = (self.named(id, scene), self.chance(id, scene));
-        let Some(seen) = self.ranges.get_mut(&id) else {
-            return self.faults.push(format!("{id} has holders and was never handed in"));
-        };
-        let is_asked = seen.state == HoldState::Asked && time <= seen.asked_at + LATE;
-        if !is_asked || named.is_empty() {
-            self.faults.push(format!("holders of {id} are drawn at {time}, after {seen:?}"));
-        }
-        (seen.state, seen.from) = (HoldState::Open, time);
-        (seen.named, seen.chance) = (named, chance);
-    }
-
-    fn sign(&mut self, e: &Holders::Held, time: u64, scene: &Scene) {
-        let id = range(e.jobId, e.seq);
-        let service = scene.service(id);
-        let deposit = self.deposits.entry(id.job).or_default();
-        let Some(seen) = self.ranges.get_mut(&id) else {
-            return self.faults.push(format!("{id} is signed for and was never handed in"));
-        };
-        let (place, fee) = (usize::from(e.draw), e.fee.to::<u128>());
-        let bit = 1_u16.checked_shl(e.draw.into()).unwrap_or(0);
-        let may = seen.state == HoldState::Open && place < seen.open(time) && seen.bits & bit == 0;
-        let is_named = seen.named.get(place) == Some(&e.number);
-        let number = usize::try_from(e.number).unwrap_or(usize::MAX);
-        let signer = number.checked_sub(1).and_then(|place| self.people.get(place));
-        let is_kept = signer.is_some_and(|one| one.signs(service));
-        if !may || !is_named || !is_kept || fee != deposit.fee(seen.mib) {
-            self.faults.push(format!("{e:?} at {time}, after {seen:?}, out of {deposit:?}"));
-        }
-        seen.bits |= bit;
-        deposit.fees += fee;
-        deposit.reserved = deposit.reserved.saturating_sub(fee);
-    }
-
-    fn hold(&mut self, e: &Holders::RangeHeld, time: u64, counts: &mut Counts) {
-        let id = range(e.jobId, e.seq);
-        let deposit = self.deposits.entry(id.job).or_default();
-        let Some(seen) = self.ranges.get_mut(&id) else {
-            return self.faults.push(format!("{id} is held and was never handed in"));
-        };
-        let kept = deposit.prices.map_or(0, |prices| prices.keep_seconds);
-        let is_enough = is_majority(seen.votes(), seen.open(time)) && e.bits == seen.bits;
-        let is_right = e.until.to::<u64>() == time + u64::from(kept);
-        if seen.state != HoldState::Open || !is_enough || !is_right {
-            self.faults.push(format!("{e:?} at {time}, after {seen:?}"));
-        }
-        deposit.release(seen.mib, seen.spent + seen.votes());
-        seen.state = HoldState::Held;
-        counts.holds[usize::from(u8::from(HoldState::Held))] += 1;
-        counts.held.add(seen.chance, true);
-    }
-
-    fn fail(&mut self, e: &Holders::HoldFailed, time: u64, scene: &Scene, counts: &mut Counts) {
-        let id = range(e.jobId, e.seq);
-        let is_due = is_due(id, e.cut, scene);
-        let deposit = self.deposits.entry(id.job).or_default();
-        let Some(seen) = self.ranges.get_mut(&id) else {
-            return self.faults.push(format!("{id} is not held and was never handed in"));
-        };
-        let state = HoldState::try_from(e.state).unwrap_or(HoldState::None);
-        let is_right = match state {
-            HoldState::Again => seen.asked < ASKS && seen.has_run_out(time) && e.cut == 0,
-            HoldState::Lost => seen.asked == ASKS && seen.has_run_out(time) && is_due,
-            HoldState::Dropped => {
-                let over_at = seen.over_at.filter(|_| seen.state.is_open());
-                over_at.is_some_and(|at| time <= at + LATE) && e.cut == 0
-            }
-            _ => false,
-        };
-        if !is_right {
-            self.faults.push(format!("{e:?} at {time}, after {seen:?}"));
-        }
-        if state != HoldState::Dropped && seen.state == HoldState::Open {
-            counts.held.add(seen.chance, false);
-            if seen.chance == ONE.0 {
-                self.faults.push(format!("{id} is not held, and all could sign: {seen:?}"));
-            }
-        }
-        if state != HoldState::Again {
-            deposit.release(seen.mib, seen.spent + seen.votes());
-        }
-        seen.state = state;
-        counts.holds[usize::from(e.state).min(counts.holds.len() - 1)] += 1;
-    }
-
-    /// Nothing is open in the end, and every deposit has become fees or gone back.
+    /// Nothing is open in the end, all who hold were looked at, and every deposit has become fees or gone back.
     ///
     /// # Errors
     /// The chain could not be read.
@@ -340,6 +252,14 @@ impl Keeps {
             let state = scene.farm.read(holders, &call)?.state;
             if seen.state.is_open() || state != u8::from(seen.state) {
                 self.faults.push(format!("{id} ended as {state}: {seen:?}"));
+            }
+            if seen.state != HoldState::Held {
+                continue;
+            }
+            let call = Holders::spotOfCall { jobId: id.job.0, seq: id.seq };
+            let state = scene.farm.read(holders, &call)?.state;
+            if !seen.look.over || state != u8::from(SpotState::Over) {
+                self.faults.push(format!("who holds {id} was looked at up to {state}: {seen:?}"));
             }
         }
         Ok(())

@@ -1,203 +1,23 @@
-//! What may become of a kept range, by logs alone.
+//! What may become of a kept range and of inputs, by logs alone.
 
-use alloy_primitives::{
-    aliases::{U40, U96},
-    keccak256,
+use alloy_primitives::aliases::U96;
+use tilth_contracts::JobBook;
+use tilth_verification::{
+    arithmetic::ONE,
+    holding::{FIRST_HOLDERS, HOLD_TIME_S, INPUTS_AFTER_S, SPOTTERS},
 };
-use tilth_contracts::{JobBook, RangeState};
-use tilth_verification::holding::{FIRST_HOLDERS, HOLD_TIME_S};
 
 use super::*;
-use crate::{
-    farm::Farm,
-    random::Random,
-    trust::{
-        Cast,
-        cast::{deposit, least_fee, prices, terms},
-        mind::Service,
-        public::{Job, Range},
-        scene::Handed,
-        workload,
-    },
+use crate::trust::{
+    cast::least_fee,
+    kept::LATE,
+    kept_play::{DUE, ID, PROVIDER, Play},
+    mind::Service,
+    sample::held,
 };
 
-const ID: RangeId = RangeId { job: JobId(1), seq: 0 };
-const CLIENT: Address = Address::repeat_byte(1);
-const PROVIDER: Address = Address::repeat_byte(2);
-/// Size of the range, MiB, and when its window is over: it is handed in at 10.
-const MIB: u32 = 2;
-const DUE: u64 = 610;
 /// A tenth of what the range is worth.
 const TENTH: u128 = 1_000;
-
-/// Four auditors with a stake of 100 each; the last ones lie. A job with a deposit, and a range worth 10,000 in it.
-struct Play {
-    keeps: Keeps,
-    counts: Counts,
-    scene: Scene,
-    prices: Prices,
-}
-
-impl Play {
-    fn new(service: Service, liars: usize) -> Self {
-        let mut scene = Scene::new(Farm::new().unwrap(), Random::new(0));
-        let mut cast = Cast::honest(16, 0, 0);
-        let plan = &mut cast.clients[0];
-        plan.keep = Some(2);
-        let job = Job { client: CLIENT, terms: terms(plan, 0), settled: 0, over: false };
-        scene.public.jobs.insert(ID.job, job);
-        let range = Range {
-            provider: PROVIDER,
-            from: 0,
-            count: 4,
-            price: 1_000,
-            state: RangeState::Submitted,
-            at: 10,
-            root: B256::ZERO,
-        };
-        scene.public.ranges.insert(ID, range);
-        let leaves = workload::leaves(ID.job, 0, 4);
-        let handed = Handed { leaves, wrong: vec![false; 4], units: 10, by_foe: false };
-        scene.handed.insert(ID, handed);
-        scene.serves_holders.insert(PROVIDER, service);
-        let mut keeps = Keeps::default();
-        for number in 0..4_u8 {
-            let lies = usize::from(number) + liars >= 4;
-            let conduct = if lies { Conduct::Lies } else { Conduct::Fetches };
-            keeps.meet(Address::with_last_byte(number), conduct, 100);
-        }
-        let offer = prices(plan);
-        let amount = deposit(plan);
-        let prices = Prices {
-            max_mib: offer.maxMib,
-            per_mib: offer.perMib.to::<u128>(),
-            per_mib_day: offer.perMibDay.to::<u128>(),
-            keep_seconds: offer.keepSeconds,
-        };
-        let mut play = Self { keeps, counts: Counts::default(), scene, prices };
-        let funded = Holders::KeepFunded {
-            jobId: 1,
-            client: CLIENT,
-            prices: offer,
-            amount,
-            deposit: amount,
-        };
-        play.tell(1, &funded);
-        play
-    }
-
-    /// The same with a range that is handed in.
-    fn submitted(service: Service, liars: usize) -> Self {
-        let mut play = Self::new(service, liars);
-        let submitted = JobBook::RangeSubmitted {
-            jobId: 1,
-            seq: 0,
-            provider: PROVIDER,
-            root: B256::ZERO,
-            units: 10,
-            failures: 0,
-            contentHash: B256::ZERO,
-            escrow: 0,
-            at: U40::from(10),
-        };
-        play.tell_of_jobs(10, &submitted, false);
-        play
-    }
-
-    /// The same with an ask whose holders are drawn at `DUE` + 10.
-    fn drawn(service: Service, liars: usize) -> Self {
-        let mut play = Self::submitted(service, liars);
-        play.ask(DUE, 1);
-        play.draw(DUE + 10);
-        assert_eq!(play.keeps.faults, Vec::<String>::new());
-        play
-    }
-
-    fn log<E: SolEvent>(&mut self, address: Address, now: (u64, bool), event: &E) {
-        let log = Log { address, data: event.encode_log_data() };
-        self.keeps.read(&log, now, &self.scene, &mut self.counts);
-    }
-
-    fn tell<E: SolEvent>(&mut self, time: u64, event: &E) {
-        let at = self.scene.farm.addresses().holders;
-        self.log(at, (time, false), event);
-    }
-
-    fn tell_of_jobs<E: SolEvent>(&mut self, time: u64, event: &E, acknowledged: bool) {
-        let at = self.scene.farm.addresses().job_book;
-        self.log(at, (time, acknowledged), event);
-    }
-
-    fn fee(&self) -> u128 {
-        self.prices.fee(least_fee(), MIB)
-    }
-
-    fn ask(&mut self, time: u64, asked: u8) {
-        // Of the second ask nothing was signed for before.
-        let reserved = U96::saturating_from(self.fee() * HOLDERS as u128);
-        self.ask_with(time, asked, reserved);
-    }
-
-    fn ask_with(&mut self, time: u64, asked: u8, reserved: U96) {
-        let event = Holders::HoldAsked {
-            jobId: 1,
-            seq: 0,
-            provider: PROVIDER,
-            round: asked.into(),
-            mib: MIB,
-            asked,
-            reserved,
-        };
-        self.tell(time, &event);
-    }
-
-    fn draw(&mut self, time: u64) {
-        let round = self.keeps.ranges[&ID].round;
-        let at = self.scene.farm.addresses().randomness;
-        let value = keccak256(round.to_be_bytes());
-        self.log(at, (time, false), &SoloRandomness::Noted { round, value });
-        let from = U40::from(time);
-        self.tell(time, &Holders::HoldersDrawn { jobId: 1, seq: 0, from });
-    }
-
-    fn sign(&mut self, time: u64, draw: u8) {
-        let number = self.keeps.ranges[&ID].named[usize::from(draw)];
-        let fee = U96::saturating_from(self.fee());
-        self.tell(time, &Holders::Held { jobId: 1, seq: 0, number, draw, fee });
-    }
-
-    fn held(&mut self, time: u64) {
-        let bits = self.keeps.ranges[&ID].bits;
-        let until = U40::from(time + u64::from(self.prices.keep_seconds));
-        self.tell(time, &Holders::RangeHeld { jobId: 1, seq: 0, bits, until });
-    }
-
-    fn fail(&mut self, time: u64, state: HoldState, cut: u128) {
-        let state = state.into();
-        self.tell(time, &Holders::HoldFailed { jobId: 1, seq: 0, state, cut });
-    }
-
-    fn settle(&mut self, time: u64, acknowledged: bool) {
-        let settled = JobBook::RangeSettled {
-            jobId: 1,
-            seq: 0,
-            provider: PROVIDER,
-            paid: 10_000,
-            fee: 0,
-            resultRoot: B256::ZERO,
-        };
-        self.tell_of_jobs(time, &settled, acknowledged);
-    }
-
-    fn close(&mut self, time: u64, amount: u128, left: u128) {
-        let (amount, deposit) = (U96::saturating_from(amount), U96::saturating_from(left));
-        self.tell(time, &Holders::KeepClosed { jobId: 1, amount, deposit });
-    }
-
-    fn is_right(&self) -> bool {
-        self.keeps.faults.is_empty()
-    }
-}
 
 #[test]
 fn four_of_seven_hold_a_range_and_it_is_paid() {
@@ -205,15 +25,16 @@ fn four_of_seven_hold_a_range_and_it_is_paid() {
     (0..4).for_each(|draw| play.sign(DUE + 20, draw));
     play.held(DUE + 20);
     play.settle(DUE + 30, false);
-    let left = play.keeps.deposits[&ID.job].funded - 4 * play.fee();
-    play.close(DUE + 40, left, 0);
+    let reserved = 4 * play.fee() + SPOTTERS as u128 * least_fee();
+    let left = play.keeps.deposits[&ID.job].funded - 4 * play.fee() - reserved;
+    play.close(DUE + 40, left, reserved);
     assert_eq!(play.keeps.faults, Vec::<String>::new());
     assert_eq!(play.counts.holds, [0, 0, 0, 0, 1, 0, 0]);
     let held = play.counts.held;
     assert_eq!((held.trials, held.came, held.expected), (1, 1, u128::from(ONE.0)));
-    // The chain of this play knows of no ask, and of no deposit.
+    // Its deposit is not gone, nobody has looked at it, and the chain of this play knows of no ask.
     play.keeps.check(&mut play.scene).unwrap();
-    assert_eq!(play.keeps.faults.len(), 1);
+    assert_eq!(play.keeps.faults.len(), 3);
 }
 
 #[test]
@@ -289,7 +110,7 @@ fn nothing_is_asked_for_before_its_window_is_over_or_for_other_money() {
         [(DUE, 1, 0, true), (DUE - 1, 1, 0, false), (DUE, 2, 0, false), (DUE, 1, 1, false)]
     {
         let mut play = Play::submitted(Service::Anybody, 0);
-        let reserved = play.fee() * HOLDERS as u128 + more;
+        let reserved = Deposit::cost(play.fee()) + more;
         play.ask_with(time, asked, U96::saturating_from(reserved));
         assert_eq!(play.is_right(), is_right, "{time} {asked} {more}");
     }
@@ -432,7 +253,8 @@ fn in_the_end_nothing_is_open() {
         play.keeps.ranges.get_mut(&ID).unwrap().state = state;
         play.keeps.faults.clear();
         play.keeps.check(&mut play.scene).unwrap();
-        assert_eq!(play.keeps.faults.len(), 1, "{state}");
+        let wrong = if state == HoldState::Held { 2 } else { 1 };
+        assert_eq!(play.keeps.faults.len(), wrong, "{state}");
     }
 }
 
@@ -451,18 +273,101 @@ fn the_line_is_that_of_the_second_before_the_submission() {
             leaving: 0,
         };
         play.log(at, (time, false), &slashed);
-        let submitted = JobBook::RangeSubmitted {
-            jobId: 1,
-            seq: 0,
-            provider: PROVIDER,
-            root: B256::ZERO,
-            units: 10,
-            failures: 0,
-            contentHash: B256::ZERO,
-            escrow: 0,
-            at: U40::from(10),
-        };
-        play.tell_of_jobs(10, &submitted, false);
+        play.submit();
         assert_eq!(play.keeps.ranges[&ID].line, [stake, 100, 100, 100], "cut at {time}");
     }
+}
+
+#[test]
+fn inputs_are_held_before_anybody_works_and_until_a_week_after_the_deadline() {
+    use alloy_primitives::aliases::U40;
+    let week_after = |play: &Play| play.deadline() + u64::from(INPUTS_AFTER_S);
+    let claims = |play: &mut Play| {
+        let claimed = JobBook::RangeClaimed {
+            jobId: 1,
+            seq: 1,
+            provider: PROVIDER,
+            from: 4,
+            count: 4,
+            price: U96::from(1_000),
+            escrow: 0,
+            at: U40::from(DUE + 30),
+        };
+        play.tell_of_jobs(DUE + 30, &claimed, false);
+    };
+    for (early, is_right) in [(0, true), (1, false)] {
+        let mut play = Play::new(Service::Anybody, 0);
+        play.id = RangeId::inputs(ID.job);
+        play.ask(DUE, 1);
+        play.draw(DUE + 10);
+        (0..4).for_each(|draw| play.sign(DUE + 20, draw));
+        assert_eq!(play.keeps.faults, Vec::<String>::new());
+        let until = week_after(&play) - early;
+        play.held_until(DUE + 20, until);
+        claims(&mut play);
+        assert_eq!(play.is_right(), is_right, "{early}");
+        assert_eq!(play.counts.inputs, [0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(play.counts.holds, [0; 7]);
+    }
+    let mut unheld = Play::new(Service::Anybody, 0);
+    claims(&mut unheld);
+    assert_eq!(unheld.keeps.faults.len(), 1, "nobody holds them");
+}
+
+#[test]
+fn what_nobody_holds_of_inputs_costs_nobody_anything() {
+    let first = DUE + 11 + 2 * HOLD_TIME_S;
+    let second = first + 11 + 2 * HOLD_TIME_S;
+    for (cut, is_right) in [(0, true), (TENTH, false)] {
+        let mut play = Play::new(Service::Nobody, 0);
+        play.id = RangeId::inputs(ID.job);
+        play.ask(DUE, 1);
+        play.draw(DUE + 10);
+        play.fail(first, HoldState::Again, 0);
+        // The fee stays what it was with the first ask.
+        play.ask(first, 2);
+        play.draw(first + 10);
+        assert_eq!(play.keeps.faults, Vec::<String>::new());
+        play.fail(second, HoldState::Lost, cut);
+        assert_eq!(play.is_right(), is_right, "{cut}");
+        assert_eq!(play.keeps.deposits[&ID.job].reserved, 0);
+        assert_eq!(play.counts.inputs, [0, 0, 0, 1, 0, 1, 0]);
+    }
+}
+
+#[test]
+fn inputs_are_asked_for_by_their_client_out_of_what_is_free() {
+    for (taken, is_right) in [(false, true), (true, false)] {
+        let mut play = Play::new(Service::Anybody, 0);
+        play.id = RangeId::inputs(ID.job);
+        if taken {
+            let all = play.keeps.deposits[&ID.job].funded;
+            play.close(20, all, 0);
+        }
+        play.ask(DUE, 1);
+        assert_eq!(play.is_right(), is_right, "taken back: {taken}");
+    }
+}
+
+#[test]
+fn whoever_asks_for_inputs_anew_is_drawn_from_the_line_of_then() {
+    use tilth_contracts::Auditors;
+    let mut play = Play::new(Service::Nobody, 0);
+    play.id = RangeId::inputs(ID.job);
+    play.ask(DUE, 1);
+    play.draw(DUE + 10);
+    let first = DUE + 11 + 2 * HOLD_TIME_S;
+    play.fail(first, HoldState::Again, 0);
+    let at = play.scene.farm.addresses().auditors;
+    let slashed = Auditors::AuditorSlashed {
+        owner: Address::with_last_byte(0),
+        beneficiary: Address::ZERO,
+        toBeneficiary: 25,
+        burned: 25,
+        stake: 50,
+        leaving: 0,
+    };
+    play.log(at, (first, false), &slashed);
+    play.ask(first + 6, 2);
+    assert_eq!(play.keeps.ranges[&play.id].line, [50, 100, 100, 100]);
 }

@@ -1,17 +1,17 @@
-//! What is known of a kept job and its ranges by logs: the deposit, and each range's asks.
+//! What is known of a kept job's auditors, and of each content that they are asked to hold.
 
 use alloy_primitives::Address;
 use tilth_contracts::HoldState;
 use tilth_protocol::RangeId;
 use tilth_verification::{
     arithmetic::ONE,
-    holding::{HOLD_TIME_S, HOLDERS, NOT_HELD, Prices, open_draws},
+    holding::{HOLD_TIME_S, NOT_HELD, open_draws},
 };
 
 use super::{
-    cast::least_fee,
-    mind::{Conduct, Service},
+    mind::{Conduct, Service, Sight},
     scene::Scene,
+    spots::Look,
 };
 
 /// After its time something is done within so long, seconds: everybody looks four times a minute, and some take turns.
@@ -22,6 +22,7 @@ pub(super) const LATE: u64 = 300;
 pub(super) struct Holder {
     pub(super) who: Address,
     pub(super) conduct: Conduct,
+    pub(super) sight: Sight,
     /// What it has at stake, base units.
     pub(super) stake: u128,
 }
@@ -30,51 +31,33 @@ impl Holder {
     /// Whether it signs for what is served so.
     pub(super) fn signs(&self, service: Service) -> bool {
         match self.conduct {
-            Conduct::Fetches => service != Service::Nobody,
+            Conduct::Fetches | Conduct::Deletes => service != Service::Nobody,
             Conduct::Lies => true,
             Conduct::Absent => false,
         }
     }
-}
 
-/// What became of a job's deposit, base units.
-#[derive(Debug, Default)]
-pub(super) struct Deposit {
-    pub(super) prices: Option<Prices>,
-    pub(super) funded: u128,
-    pub(super) fees: u128,
-    pub(super) closed: u128,
-    /// What open asks may still cost.
-    pub(super) reserved: u128,
-}
-
-impl Deposit {
-    pub(super) fn left(&self) -> u128 {
-        self.funded.saturating_sub(self.fees).saturating_sub(self.closed)
+    /// Whether it still has what it has signed for when somebody looks.
+    pub(super) fn serves(&self) -> bool {
+        self.conduct == Conduct::Fetches
     }
 
-    /// What a vote for so much content earns.
-    pub(super) fn fee(&self, mib: u32) -> u128 {
-        self.prices.map_or(0, |prices| prices.fee(least_fee(), mib))
-    }
-
-    /// Whether it does not pay for holding one more range.
-    pub(super) fn is_waived(&self) -> bool {
-        let free = self.left().saturating_sub(self.reserved);
-        self.prices.is_none_or(|prices| free < prices.cost(least_fee(), prices.max_mib))
-    }
-
-    /// An ask of this size with so many votes is over.
-    pub(super) fn release(&mut self, mib: u32, votes: usize) {
-        let left = HOLDERS.saturating_sub(votes) as u128;
-        self.reserved = self.reserved.saturating_sub(left * self.fee(mib));
+    /// What it says when it looks at somebody who serves, or does not. `None`: it does not come.
+    pub(super) fn says(&self, serves: bool) -> Option<bool> {
+        match self.sight {
+            _ if self.conduct == Conduct::Absent => None,
+            Sight::Looks => Some(serves),
+            Sight::Denies => Some(false),
+            Sight::Vouches => Some(true),
+            Sight::Absent => None,
+        }
     }
 }
 
-/// What was seen of a range.
+/// What was seen of a range or of a job's inputs.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// Stakes of all auditors in the second before its submission.
+    /// Stakes of all auditors in the second before its submission; of inputs: before the latest ask.
     pub(super) line: Vec<u128>,
     /// From when on it may be asked for, by the chain's clock, seconds, as all times here.
     pub(super) window_end: u64,
@@ -83,6 +66,8 @@ pub(super) struct Seen {
     pub(super) asked_at: u64,
     pub(super) round: u64,
     pub(super) mib: u32,
+    /// What each vote earns when it is signed, base units.
+    pub(super) fee: u128,
     /// Since when it may be signed for; 0: not yet.
     pub(super) from: u64,
     /// Whom the draws name.
@@ -92,8 +77,12 @@ pub(super) struct Seen {
     pub(super) bits: u16,
     /// Votes of the ask before.
     pub(super) spent: usize,
-    /// When it was paid or rejected.
+    /// Up to when it is kept; 0: it is not held.
+    pub(super) until: u64,
+    /// When it was paid or rejected; of inputs: when their job was over.
     pub(super) over_at: Option<u64>,
+    /// Who has looked at its holders.
+    pub(super) look: Look,
 }
 
 impl Seen {
@@ -106,12 +95,15 @@ impl Seen {
             asked_at: 0,
             round: 0,
             mib: 0,
+            fee: 0,
             from: 0,
             named: Vec::new(),
             chance: 0,
             bits: 0,
             spent: 0,
+            until: 0,
             over_at: None,
+            look: Look::default(),
         }
     }
 
@@ -137,8 +129,11 @@ impl Seen {
 }
 
 /// Whether it is what nobody's holding a range costs its provider: a part of the range's value, up to how finely shares of a stake
-/// are told apart.
+/// are told apart. What nobody holds of inputs costs nobody anything.
 pub(super) fn is_due(id: RangeId, cut: u128, scene: &Scene) -> bool {
+    if id.is_inputs() {
+        return cut == 0;
+    }
     let units = scene.handed.get(&id).map_or(0, |handed| handed.units);
     let price = scene.public.ranges.get(&id).map_or(0, |facts| facts.price);
     let due = u128::from(units) * price * u128::from(NOT_HELD.0) / u128::from(ONE.0);

@@ -31,7 +31,7 @@ impl HandIn {
     }
 }
 
-/// To which holders a provider serves what its kept ranges have made.
+/// To which holders a provider serves what its kept ranges have made, and a client the inputs of its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// To all.
@@ -42,13 +42,28 @@ pub enum Service {
     Majority,
 }
 
-/// What an auditor does when it is drawn to hold a range.
+/// What an auditor does when it is drawn to hold a range, or inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
     /// Fetches what it signs for.
     Fetches,
+    /// Fetches what it signs for, and has it no more when it has signed.
+    Deletes,
     /// Fetches nothing, and signs.
     Lies,
+    /// Nothing.
+    Absent,
+}
+
+/// What an auditor says when it is drawn to look whether holders serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// What it sees.
+    Looks,
+    /// That nobody serves.
+    Denies,
+    /// That all do.
+    Vouches,
     /// Nothing.
     Absent,
 }
@@ -200,6 +215,10 @@ pub trait AuditorMind {
     fn holds(&self) -> Conduct {
         Conduct::Fetches
     }
+    /// What it says when it is drawn to look whether holders serve.
+    fn looks(&self) -> Sight {
+        Sight::Looks
+    }
 }
 
 /// How a client decides.
@@ -211,6 +230,10 @@ pub trait ClientMind {
     /// Whether auditors do.
     fn serves_auditors(&self) -> bool {
         true
+    }
+    /// To which holders it serves the inputs of its kept job.
+    fn serves_holders(&self) -> Service {
+        Service::Anybody
     }
     /// Whether it acknowledges results that may be paid.
     fn acknowledges(&self) -> bool {

@@ -1,7 +1,13 @@
 //! What a verdict may be, whoever handed the work in.
 
+use alloy_primitives::B256;
+use tilth_contracts::HoldState;
+
 use super::*;
-use crate::random::Random;
+use crate::{
+    random::Random,
+    trust::{kept, scene::Handed},
+};
 
 const ID: RangeId = RangeId { job: JobId(1), seq: 0 };
 /// An answer that somebody voted for.
@@ -127,5 +133,23 @@ fn where_votes_may_be_wrong_each_kind_of_error_is_counted() {
         assert_eq!(counts(bought, false, overturned), [(1, 1), (0, 0), (0, 0)]);
         assert_eq!(counts(bought, true, overturned), [(0, 0), (0, 0), (1, 0)]);
         assert_eq!(counts(bought, true, upheld), [(0, 0), (0, 0), (1, 1)]);
+    }
+}
+
+#[test]
+fn where_most_were_absent_they_pay_if_others_hold_what_all_needed() {
+    for (absent, are_held, is_fault) in
+        [(1, false, false), (2, false, true), (1, true, false), (2, true, false)]
+    {
+        let mut oracle = Oracle::new(Allowed::default(), Share::new(0));
+        oracle.cases.insert(ID, Seen { given: 3, ..Seen::default() });
+        let mut inputs = kept::Seen::new(Vec::new(), 0);
+        inputs.state = if are_held { HoldState::Held } else { HoldState::Lost };
+        oracle.keeps.ranges.insert(RangeId::inputs(ID.job), inputs);
+        (0..absent).for_each(|_| oracle.miss(ID, 0));
+        oracle.miss(ID, 5);
+        assert_eq!(!oracle.faults.is_empty(), is_fault, "{absent} {are_held}");
+        let most = absent == 2;
+        assert_eq!(oracle.counts.absences, [u64::from(!most), u64::from(most)]);
     }
 }

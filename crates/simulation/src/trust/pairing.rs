@@ -327,7 +327,7 @@ impl Pairing {
         }
         let replicated = scene.public.jobs.iter().filter(|(_, facts)| facts.terms.replicas != 0);
         let jobs: Vec<(JobId, bool)> = replicated
-            .filter(|(_, facts)| scene.serves_providers(facts.client, self.name.who))
+            .filter(|(job, facts)| facts.over || scene.serves_providers(**job, self.name.who))
             .map(|(job, facts)| (*job, facts.over))
             .collect();
         for (job, over) in jobs {

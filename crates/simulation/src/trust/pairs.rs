@@ -9,91 +9,41 @@ use tilth_contracts::{
     ReplicaOutcome, Replicas::ReplicasEvents, SoloRandomness, Waiting::WaitingEvents,
 };
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::{
-    arithmetic::ONE,
-    draw::Seed,
-    replica::{self, Asked, DRAW_SPAN_S, MATE_DUTIES, REPLICA_TRIES, Waiter},
-    walk::DISPUTED_RATE,
+use tilth_verification::{arithmetic::ONE, replica::DRAW_SPAN_S, walk::DISPUTED_RATE};
+
+use super::{
+    cast::Side,
+    counts::Counts,
+    lines::{Entry, Line},
+    public::range,
+    scene::Scene,
 };
-
-use super::{cast::Side, counts::Counts, public::range, scene::Scene};
-
-/// A provider's place on a job's line, as logs tell of it.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    bond: u128,
-    state: EntryState,
-    /// Its open ranges.
-    busy: u16,
-}
-
-/// Those who wait in a job.
-#[derive(Debug, Default)]
-struct Line {
-    entries: BTreeMap<u32, Entry>,
-    /// Seconds by the chain's clock: of what was told last.
-    at: u64,
-    /// Bonds of all who were on the line in the second before that.
-    before: BTreeMap<u32, u128>,
-}
-
-impl Line {
-    /// Something is told of this second.
-    fn at(&mut self, time: u64) -> &mut Self {
-        if time > self.at {
-            let waiting = |entry: &Entry| entry.state == EntryState::Waiting;
-            let on = self.entries.iter().filter(|(_, entry)| waiting(entry));
-            self.before = on.map(|(number, entry)| (*number, entry.bond)).collect();
-            self.at = time;
-        }
-        self
-    }
-
-    /// It has another range to do, and stays where it is.
-    fn take(&mut self, number: u32) {
-        if let Some(entry) = self.entries.get_mut(&number) {
-            entry.busy = entry.busy.saturating_add(1);
-        }
-    }
-
-    /// One of its ranges is closed. Who loses its place by that, or before, is told of on its own.
-    fn give_back(&mut self, number: u32) {
-        if let Some(entry) = self.entries.get_mut(&number) {
-            entry.busy = entry.busy.saturating_sub(1);
-        }
-    }
-
-    /// Whether it has as much to do as it may have.
-    fn is_full(&self, number: u32) -> bool {
-        self.entries.get(&number).is_some_and(|entry| entry.busy >= MATE_DUTIES)
-    }
-}
 
 /// What was seen of a range.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// Up to when mates are drawn, by the chain's clock, seconds.
-    until: u64,
+    pub(super) until: u64,
     /// Bonds of all who could be drawn.
-    line: BTreeMap<u32, u128>,
+    pub(super) line: BTreeMap<u32, u128>,
     /// The beacon's round that draws them.
-    round: u64,
+    pub(super) round: u64,
     /// Draws that are used up.
-    next: usize,
-    primary: u32,
+    pub(super) next: usize,
+    pub(super) primary: u32,
     /// Its mate; 0: none.
-    mate: u32,
+    pub(super) mate: u32,
     /// All that were drawn.
-    asked: Vec<u32>,
+    pub(super) asked: Vec<u32>,
     /// The chance that whoever was drawn first is a friend of its primary that might have more to do, billionths; asked
     /// or not.
-    chance: Option<u32>,
-    lapsed: bool,
+    pub(super) chance: Option<u32>,
+    pub(super) lapsed: bool,
     /// Whether auditors vote on a leaf of it.
-    disputed: bool,
-    outcome: Option<ReplicaOutcome>,
+    pub(super) disputed: bool,
+    pub(super) outcome: Option<ReplicaOutcome>,
     /// Who was paid for it besides, what it got, and what of its part it did not get.
-    paid: Option<(Address, u128, u128)>,
+    pub(super) paid: Option<(Address, u128, u128)>,
 }
 
 /// See the module's head. All foes of a world are each other's friends.
@@ -102,11 +52,11 @@ pub struct Pairs {
     /// What went wrong.
     pub faults: Vec<String>,
     /// Providers in the order of their numbers, and what each has to lose.
-    people: Vec<(Address, Side, u128)>,
-    lines: BTreeMap<JobId, Line>,
-    ranges: BTreeMap<RangeId, Seen>,
+    pub(super) people: Vec<(Address, Side, u128)>,
+    pub(super) lines: BTreeMap<JobId, Line>,
+    pub(super) ranges: BTreeMap<RangeId, Seen>,
     /// Values of the beacon, by their rounds.
-    beacons: BTreeMap<u64, B256>,
+    pub(super) beacons: BTreeMap<u64, B256>,
 }
 
 impl Pairs {
@@ -217,118 +167,6 @@ impl Pairs {
             }
             _ => {}
         }
-    }
-
-    fn person(&self, number: u32) -> Option<&(Address, Side, u128)> {
-        let place = usize::try_from(number).ok()?.checked_sub(1)?;
-        self.people.get(place)
-    }
-
-    fn is_honest(&self, number: u32) -> bool {
-        self.person(number).is_some_and(|(_, side, _)| *side == Side::Honest)
-    }
-
-    /// Whether somebody is not drawn at all: the range's primary and the client.
-    fn is_out(&self, id: RangeId, number: u32, scene: &Scene) -> bool {
-        let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
-        let is_client = self.person(number).is_some_and(|(who, ..)| client == Some(*who));
-        is_client || self.ranges.get(&id).is_some_and(|seen| seen.primary == number)
-    }
-
-    /// All who could be drawn for a range, as they are now, and what it asks of them.
-    fn waiters(&self, id: RangeId, scene: &Scene) -> Option<(Vec<Waiter<u32>>, Asked)> {
-        let (seen, handed) = (self.ranges.get(&id)?, scene.handed.get(&id)?);
-        let price = scene.public.ranges.get(&id)?.price;
-        let asked = Asked { value: u128::from(handed.units) * price, price };
-        let waiter = |(number, bond): (&u32, &u128)| {
-            let reach = self.person(*number).map_or(0, |(.., reach)| *reach);
-            // Nobody here has a least price.
-            Waiter { owner: *number, bond: *bond, min_price: 0, reach }
-        };
-        Some((seen.line.iter().map(waiter).collect(), asked))
-    }
-
-    /// Bonds of all who are fit to be the mate of a range now.
-    fn fit(&self, id: RangeId, scene: &Scene) -> BTreeMap<u32, u128> {
-        let Some((line, asked)) = self.waiters(id, scene) else { return BTreeMap::new() };
-        let fit = |one: &Waiter<u32>| one.fits(asked) && !self.is_out(id, one.owner, scene);
-        line.into_iter().filter(fit).map(|one| (one.owner, one.bond)).collect()
-    }
-
-    /// Whom the beacon gives a range as its next mate, with too much to do or not, and the draws that are used up then.
-    /// `None`: nobody, or the beacon is not known.
-    fn found(&self, id: RangeId, scene: &Scene) -> Option<(u32, usize)> {
-        let seen = self.ranges.get(&id)?;
-        let seed = Seed::new(*self.beacons.get(&seen.round)?, id, 0);
-        let (line, asked) = self.waiters(id, scene)?;
-        let out = |number: &u32| self.is_out(id, *number, scene);
-        let (place, next) = replica::mate(seed, seen.next, &line, asked, out);
-        Some((line.get(place?)?.owner, next))
-    }
-
-    fn is_full(&self, job: JobId, number: u32) -> bool {
-        self.lines.get(&job).is_some_and(|line| line.is_full(number))
-    }
-
-    /// The chance that a friend is drawn of these, by their bonds, and becomes the mate, billionths: one that has as much
-    /// to do as it may have does not, and nobody does in its place.
-    fn chance(&self, id: RangeId, fit: &BTreeMap<u32, u128>) -> u32 {
-        let sum = |friends: bool| -> u128 {
-            let counted =
-                |number: u32| !friends || !self.is_honest(number) && !self.is_full(id.job, number);
-            fit.iter().filter(|(number, _)| counted(**number)).map(|(_, bond)| bond).sum()
-        };
-        let chance = sum(true) * u128::from(ONE.0) / sum(false).max(1);
-        u32::try_from(chance).unwrap_or(ONE.0)
-    }
-
-    /// A range has no mate, or none any more.
-    fn go_alone(&mut self, id: RangeId, lapsed: bool, time: u64, scene: &Scene) {
-        let chance = self.chance(id, &self.fit(id, scene));
-        let found = self.found(id, scene).map(|(number, _)| number);
-        let is_full = found.is_some_and(|number| self.is_full(id.job, number));
-        let Some(seen) = self.ranges.get_mut(&id) else { return };
-        seen.lapsed = lapsed;
-        let all_tried = seen.asked.len() as u64 >= u64::from(REPLICA_TRIES);
-        if lapsed || all_tried || time > seen.until {
-            return;
-        }
-        match found {
-            // Whoever was drawn has as much to do as it may have: a draw all the same, and no match.
-            Some(_) if is_full && seen.asked.is_empty() => seen.chance = Some(chance),
-            Some(_) if is_full => {}
-            Some(number) => self.faults.push(format!("{id} has no mate, and {number} was drawn")),
-            None if !self.beacons.contains_key(&seen.round) => {
-                self.faults.push(format!("{id} has no mate, and nobody knows whom it has drawn"));
-            }
-            None => {}
-        }
-    }
-
-    fn draw(&mut self, id: RangeId, number: u32, time: u64, scene: &Scene) {
-        let chance = self.chance(id, &self.fit(id, scene));
-        let found = self.found(id, scene);
-        let line = self.lines.entry(id.job).or_default().at(time);
-        if line.is_full(number) {
-            self.faults.push(format!("{number} is the mate of {id}, and has too much to do"));
-        }
-        line.take(number);
-        let Some(seen) = self.ranges.get_mut(&id) else {
-            return self.faults.push(format!("{id} has a mate and was never handed in"));
-        };
-        match found {
-            Some((drawn, next)) if drawn == number => seen.next = next,
-            _ => {
-                let (line, primary) = (&seen.line, seen.primary);
-                let text = format!("{number} is the mate of {id}, by {primary}, on {line:?}");
-                self.faults.push(format!("{text}, and not {found:?}"));
-            }
-        }
-        if seen.asked.is_empty() {
-            seen.chance = Some(chance);
-        }
-        seen.asked.push(number);
-        seen.mate = number;
     }
 
     fn close(

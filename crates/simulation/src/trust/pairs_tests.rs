@@ -5,6 +5,7 @@ use alloy_primitives::{
     keccak256,
 };
 use tilth_contracts::{Audits, JobBook, RangeState, Replicas, Waiting};
+use tilth_verification::replica::MATE_DUTIES;
 
 use super::*;
 use crate::{

@@ -296,7 +296,7 @@ impl Provider {
                 continue;
             }
             let facts = &scene.public.jobs[&job];
-            let served = scene.serves_providers(facts.client, self.who);
+            let served = scene.serves_providers(job, self.who);
             if !served || !self.mind.wants(job, facts, &scene.public) {
                 continue;
             }

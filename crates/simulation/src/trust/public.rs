@@ -9,10 +9,11 @@ use tilth_client::{
     holding, mates,
 };
 use tilth_contracts::{
-    Addresses, Audits::AuditsEvents, JobBook::JobBookEvents, RangeState, Replicas::ReplicasEvents,
-    Terms,
+    Addresses, Audits::AuditsEvents, Holders::HoldersEvents, JobBook::JobBookEvents, RangeState,
+    Replicas::ReplicasEvents, Terms,
 };
 use tilth_protocol::{JobId, RangeId};
+use tilth_verification::holding::SPOT_DUE_S;
 
 /// A job.
 #[derive(Clone, Debug)]
@@ -80,8 +81,20 @@ pub struct Public {
     pub mates: Vec<(JobId, mates::Event)>,
     /// All that was said about ranges of kept jobs, as the machines take it, and in which job.
     pub holds: Vec<(JobId, holding::Event)>,
-    /// Ranges for which holders were asked.
+    /// Ranges for which holders were asked, and inputs.
     pub asked: BTreeSet<RangeId>,
+    /// What enough have signed that they hold.
+    pub held: BTreeMap<RangeId, Kept>,
+}
+
+/// What auditors hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// When nobody waits any more for others to look at it, or to say what they have seen; by the chain's clock,
+    /// seconds.
+    pub due: u64,
+    /// Whether nobody need keep it any more.
+    pub over: bool,
 }
 
 /// A range as logs name it.
@@ -108,7 +121,37 @@ impl Public {
             let job = self.read_replica(&event.data).job;
             self.mates.extend(mates::heard(log).map(|event| (job, event)));
         } else if log.address == at.holders {
+            if let Ok(event) = HoldersEvents::decode_log(log) {
+                self.read_kept(&event.data);
+            }
             self.read_hold(log);
+        }
+    }
+
+    /// Takes in what becomes of contents that are held, and of the deposit without which nobody is asked to.
+    fn read_kept(&mut self, event: &HoldersEvents) {
+        match event {
+            HoldersEvents::KeepFunded(e) => {
+                // As the first thing that its client does about it.
+                let job = JobId(e.jobId);
+                let inputs = RangeId::inputs(job);
+                self.holds.push((job, holding::Event::Opened { inputs }));
+            }
+            HoldersEvents::RangeHeld(e) => {
+                let due = e.until.to::<u64>() + SPOT_DUE_S;
+                self.held.insert(range(e.jobId, e.seq), Kept { due, over: false });
+            }
+            HoldersEvents::SpotAsked(e) => {
+                if let Some(kept) = self.held.get_mut(&range(e.jobId, e.seq)) {
+                    kept.due = e.until.to();
+                }
+            }
+            HoldersEvents::SpotOver(e) => {
+                if let Some(kept) = self.held.get_mut(&range(e.jobId, e.seq)) {
+                    kept.over = true;
+                }
+            }
+            _ => {}
         }
     }
 

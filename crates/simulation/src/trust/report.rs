@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{Counts, Outcome, World, sample::Sample};
+use super::{Counts, Outcome, World};
 use crate::{
     adversary::{ALL, Adversary},
     farm::{Farm, FarmError},
@@ -41,13 +41,18 @@ pub struct Row {
 
 impl Row {
     /// Whether there were replicated ranges.
-    fn is_replicated(&self) -> bool {
+    pub(super) fn is_replicated(&self) -> bool {
         self.counts.replicas.iter().any(|closed| *closed != 0)
     }
 
-    /// Whether there were kept ranges that their clients did not acknowledge.
-    fn is_kept(&self) -> bool {
-        self.counts.holds.iter().any(|asks| *asks != 0)
+    /// Whether there were kept jobs.
+    pub(super) fn is_kept(&self) -> bool {
+        self.counts.holds.iter().chain(&self.counts.inputs).any(|asks| *asks != 0)
+    }
+
+    /// Whether holders were looked at.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.counts.spots.iter().any(|looks| *looks != 0)
     }
 
     /// Adds the worlds of another.
@@ -120,10 +125,13 @@ impl Report {
     pub fn check(&mut self) {
         for (place, row) in &self.rows {
             let name = ALL[*place].name;
-            let Counts { audits, hits, matches, held, bought, framed, no_lead, .. } = row.counts;
+            let Counts { audits, hits, matches, held, served, unserved, .. } = row.counts;
+            let Counts { bought, framed, no_lead, .. } = row.counts;
             let samples = [
                 ("matches of forged ranges", matches, matches.is_plausible()),
                 ("asks that were held", held, held.is_plausible()),
+                ("holders that serve and were seen to", served, served.is_plausible()),
+                ("holders that do not and were seen to", unserved, unserved.is_plausible()),
                 ("audits", audits, audits.is_plausible()),
                 ("hits", hits, hits.is_plausible()),
                 ("bought verdicts", bought, bought.is_at_most()),
@@ -136,103 +144,12 @@ impl Report {
             }
         }
     }
-
-    /// As Markdown: GRAIN per world, and what became of replicated and of kept ranges.
-    pub fn render(&self) -> String {
-        let mut text = self.render_money();
-        if self.rows.values().any(Row::is_replicated) {
-            text.push('\n');
-            text.push_str(&self.render_replicas());
-        }
-        if self.rows.values().any(Row::is_kept) {
-            text.push('\n');
-            text.push_str(&self.render_keeps());
-        }
-        text
-    }
-
-    /// How often mates found what their primaries had found, all worlds together.
-    fn render_replicas(&self) -> String {
-        let mut text = String::from(
-            "| adversary | worlds | matched | without a mate | unequal | primary silent | forged ranges matched | should |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-        );
-        for (place, row) in self.rows.iter().filter(|(_, row)| row.is_replicated()) {
-            let [_, matched, alone, unequal, silent] = row.counts.replicas;
-            let (came, should) = often(row.counts.matches);
-            text.push_str(&format!(
-                "| {} | {} | {matched} | {alone} | {unequal} | {silent} | {came} | {should} |\n",
-                ALL[*place].name, row.worlds,
-            ));
-        }
-        text
-    }
-
-    /// What became of asks for holders, all worlds together.
-    fn render_keeps(&self) -> String {
-        let mut text = String::from(
-            "| adversary | worlds | held | failed once | not held | over before | paid without a deposit | asks held | should |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-        );
-        for (place, row) in self.rows.iter().filter(|(_, row)| row.is_kept()) {
-            let [without, _, _, again, held, lost, dropped] = row.counts.holds;
-            let (came, should) = often(row.counts.held);
-            text.push_str(&format!(
-                "| {} | {} | {held} | {again} | {lost} | {dropped} | {without} | {came} | {should} |\n",
-                ALL[*place].name, row.worlds,
-            ));
-        }
-        text
-    }
-
-    fn render_money(&self) -> String {
-        let mut text = String::from(
-            "| adversary | worlds | foes | clients | honest providers | auditors | false ranges | of those paid | paid for nothing | given back | audits hit | should | honest stake lost | fees owed |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-        );
-        for (place, row) in &self.rows {
-            let c = &row.counts;
-            let mean = |sum: i128| tenths(sum, row.worlds);
-            let mean_of = |sum: u128| mean(i128::try_from(sum).unwrap_or(i128::MAX));
-            let [foes, clients, providers, auditors] = row.won.map(mean);
-            let (hit, should) = often(c.hits);
-            text.push_str(&format!(
-                "| {} | {} | {foes} | {clients} | {providers} | {auditors} | {} | {} | {} | {} | {hit} | {should} | {} | {} |\n",
-                ALL[*place].name,
-                row.worlds,
-                c.false_ranges,
-                c.false_paid,
-                mean_of(c.paid_for_nothing),
-                mean_of(c.compensation),
-                mean_of(c.honest_cut),
-                mean_of(row.owed),
-            ));
-        }
-        text
-    }
-}
-
-/// How often something came, of how many, and how often it should have come; empty if it never could.
-fn often(sample: Sample) -> (String, String) {
-    if sample.trials == 0 {
-        return (String::new(), String::new());
-    }
-    let (came, should) = (sample.came_permille(), sample.expected_permille());
-    let came = format!("{}.{} % of {}", came / 10, came % 10, sample.trials);
-    (came, format!("{}.{} %", should / 10, should % 10))
-}
-
-/// A mean in GRAIN with one decimal.
-fn tenths(sum: i128, worlds: u64) -> String {
-    let tenth = i128::try_from(tilth_protocol::amount::GRAIN / 10).unwrap_or(1);
-    let tenths = sum / (tenth * i128::from(worlds.max(1)));
-    let sign = if tenths < 0 { "-" } else { "" };
-    format!("{sign}{}.{}", tenths.abs() / 10, tenths.abs() % 10)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::sample::Sample;
 
     fn report(place: usize, fill: impl Fn(&mut Counts)) -> Report {
         let mut row = Row { worlds: 1, ..Row::default() };
@@ -254,6 +171,8 @@ mod tests {
             ("hits", sampled(|counts| &mut counts.hits, true)),
             ("matches", sampled(|counts| &mut counts.matches, true)),
             ("asks", sampled(|counts| &mut counts.held, true)),
+            ("holders that serve", sampled(|counts| &mut counts.served, false)),
+            ("holders that do not", sampled(|counts| &mut counts.unserved, true)),
             ("bought", sampled(|counts| &mut counts.bought, true)),
             ("framed", sampled(|counts| &mut counts.framed, true)),
             ("cases", sampled(|counts| &mut counts.no_lead, true)),
@@ -283,12 +202,26 @@ mod tests {
     fn kept_ranges_have_a_table_of_their_own() {
         let mut both = report(0, |counts| counts.audits.add(1, false));
         both.merge(report(41, |counts| {
-            counts.holds = [6, 0, 0, 3, 5, 2, 1];
+            (counts.holds, counts.inputs) = ([6, 0, 0, 3, 5, 2, 1], [0, 0, 0, 1, 8, 7, 0]);
             (0..10).for_each(|n| counts.held.add(500_000_000, n < 5));
         }));
         assert_eq!(both.render().lines().count(), 8);
         let of = ALL[41].name;
-        let last = format!("| {of} | 1 | 5 | 3 | 2 | 1 | 6 | 50.0 % of 10 | 50.0 % |");
+        let last = format!("| {of} | 1 | 8 | 7 | 5 | 3 | 2 | 1 | 6 | 50.0 % of 10 | 50.0 % |");
+        assert_eq!(both.render().lines().last(), Some(last.as_str()));
+    }
+
+    #[test]
+    fn who_looks_at_holders_has_a_table_of_its_own() {
+        let mut both = report(0, |counts| counts.audits.add(1, false));
+        both.merge(report(56, |counts| {
+            counts.spots = [1, 9];
+            (0..10).for_each(|_| counts.served.add(1_000_000_000, true));
+            (0..4).for_each(|n| counts.unserved.add(250_000_000, n < 1));
+        }));
+        assert_eq!(both.render().lines().count(), 8);
+        let of = ALL[56].name;
+        let last = format!("| {of} | 1 | 9 | 1 | 100.0 % of 10 | 100.0 % | 25.0 % of 4 | 25.0 % |");
         assert_eq!(both.render().lines().last(), Some(last.as_str()));
     }
 

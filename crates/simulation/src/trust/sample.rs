@@ -2,7 +2,7 @@
 
 use tilth_verification::{
     arithmetic::ONE,
-    holding::{FIRST_HOLDERS, HOLDERS, is_majority},
+    holding::{FIRST_HOLDERS, HOLDERS, SPOTTERS, is_majority},
 };
 
 /// How unlikely a count must be to be an error: e^-14 on each side, once in 600,000 counts.
@@ -105,6 +105,41 @@ pub fn held(signs: u32) -> u32 {
     u32::try_from(chance.min(one)).unwrap_or(ONE.0)
 }
 
+/// The chance that one is seen to serve, billionths, if each of those who look says so with the chance `yes`, says
+/// the opposite with the chance `no`, and does not come otherwise: by most of those who came, if they are a majority
+/// of all.
+pub fn seen_chance(yes: u32, no: u32) -> u32 {
+    let one = u128::from(ONE.0);
+    let yes = u128::from(yes.min(ONE.0));
+    let no = u128::from(no).min(one - yes);
+    let away = one - yes - no;
+    // By how many have said the one and the other so far.
+    let mut parts = [[0_u128; SPOTTERS + 1]; SPOTTERS + 1];
+    parts[0][0] = one;
+    for _ in 0..SPOTTERS {
+        let mut next = [[0_u128; SPOTTERS + 1]; SPOTTERS + 1];
+        for (saw, row) in parts.iter().enumerate() {
+            let some = row.iter().enumerate().filter(|(_, part)| **part != 0);
+            for (missed, part) in some {
+                next[saw][missed] += part * away / one;
+                next[saw + 1][missed] += part * yes / one;
+                next[saw][missed + 1] += part * no / one;
+            }
+        }
+        parts = next;
+    }
+    let mut chance = 0_u128;
+    for (saw, row) in parts.iter().enumerate() {
+        for (missed, part) in row.iter().enumerate() {
+            let came = saw + missed;
+            if is_majority(came, SPOTTERS) && is_majority(saw, came) {
+                chance += part;
+            }
+        }
+    }
+    u32::try_from(chance.min(one)).unwrap_or(ONE.0)
+}
+
 /// The chances of 0, 1, ... votes in so many draws, billionths.
 fn votes(draws: usize, chance: u128) -> Vec<u128> {
     let one = u128::from(ONE.0);
@@ -145,6 +180,22 @@ mod tests {
         assert_eq!(lost(333_333_333) / 10_000_000, 63);
         assert!(lost(800_000_000) < 10_000 && lost(700_000_000) < 1_100_000);
         assert_eq!((held(0), held(ONE.0)), (0, ONE.0));
+    }
+
+    #[test]
+    fn holders_are_seen_by_most_of_those_who_look() {
+        assert_eq!(
+            (seen_chance(ONE.0, 0), seen_chance(0, ONE.0), seen_chance(0, 0)),
+            (ONE.0, 0, 0)
+        );
+        // Half of the stake each: as likely as not.
+        assert!(seen_chance(500_000_000, 500_000_000).abs_diff(500_000_000) < 1_000);
+        // A third of the stake says otherwise: four of seven of two thirds, 0.827 by the binomial (1,808 of 2,187).
+        let (lies, honest) = (333_333_333, 666_666_667);
+        assert!(seen_chance(honest, lies).abs_diff(826_703_246) < 1_000);
+        assert!(seen_chance(lies, honest).abs_diff(173_296_754) < 1_000);
+        // Where a third does not come, whoever comes says the same.
+        assert!(seen_chance(honest, 0).abs_diff(826_703_246) < 1_000);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use tilth_client::{
     mates::Part,
 };
 use tilth_contracts::{
-    AuditOutcome, AuditState, Audits, HoldAsk, Keep, RangeState, SeatState, SoloRandomness,
-    WaitingEntry,
+    AuditOutcome, AuditState, Audits, HoldAsk, JobState, Keep, RangeState, SeatState,
+    SoloRandomness, Spot, WaitingEntry,
     bindings::{audits::IAudits::Case, replicas::IReplicas::Pair},
 };
 use tilth_protocol::{JobId, Leaf, RangeId};
@@ -18,66 +18,12 @@ use tilth_verification::{
     arithmetic::Share, audit::positions, replica::Found, walk::DISPUTED_RATE,
 };
 
+pub use super::pool::{Actor, Tx, What};
 use super::{mind::Service, public::Public};
 use crate::{
     farm::{Farm, FarmError},
     random::Random,
 };
-
-/// Who sent a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// A client, by its place in the world.
-    Client(usize),
-    /// A provider.
-    Provider(usize),
-    /// An auditor.
-    Auditor(usize),
-    /// Somebody with no part in anything.
-    Stranger,
-}
-
-/// What a transaction is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Ends an effect of the sender's machine of audits.
-    Audit(RangeId),
-    /// The same for its machine of replicas.
-    Mate(RangeId),
-    /// The same for its machine of kept ranges.
-    Hold(RangeId),
-    /// What is left of a deposit.
-    Close(JobId),
-    /// A place on the line of a replicated job, or off it.
-    Line(JobId),
-    /// A claim.
-    Claim(JobId),
-    /// Results.
-    Submit(RangeId),
-    /// Payment of ranges.
-    Pay(Vec<RangeId>),
-    /// Anything else about a job.
-    Job(JobId),
-    /// Nobody waits for its end.
-    Other,
-}
-
-/// A transaction that waits to get into a block.
-#[derive(Clone, Debug)]
-pub struct Tx {
-    /// Who sent it.
-    pub by: Actor,
-    /// From which account.
-    pub from: Address,
-    /// The contract.
-    pub to: Address,
-    /// The call.
-    pub data: Bytes,
-    /// The call's signature.
-    pub call: &'static str,
-    /// What for.
-    pub what: What,
-}
 
 /// What was handed in for a range, and what is wrong with it: only oracles and friends of its provider
 /// know.
@@ -124,8 +70,11 @@ pub struct Scene {
     pub refused: BTreeSet<(Address, Address)>,
     /// Providers who do not serve outputs.
     pub keeps_outputs: BTreeMap<Address, bool>,
-    /// Providers, and to which holders they serve what their kept ranges have made.
+    /// Providers, and to which holders they serve what their kept ranges have made; clients, and to which the inputs
+    /// of their jobs.
     pub serves_holders: BTreeMap<Address, Service>,
+    /// What auditors really have of that, each by its number.
+    pub stored: BTreeSet<(RangeId, u32)>,
     /// Counts changes of the chain's state, by transactions or by blocks that are taken back.
     pub version: u64,
     /// Counts how often news of blocks came later than these: then the same state may say more.
@@ -141,6 +90,11 @@ pub struct Scene {
     pub(super) keeps: BTreeMap<JobId, (u64, Keep, u128)>,
     /// By the beacon's round.
     pub(super) named: BTreeMap<RangeId, (u64, Vec<u32>)>,
+    /// Who looks at holders, and how that stands.
+    pub(super) spots: BTreeMap<RangeId, (u64, Spot)>,
+    /// The same as of holders, by the round that draws them.
+    pub(super) spotters: BTreeMap<RangeId, (u64, Vec<u32>)>,
+    pub(super) states: BTreeMap<JobId, (u64, JobState)>,
 }
 
 impl Scene {
@@ -159,6 +113,7 @@ impl Scene {
             refused: BTreeSet::new(),
             keeps_outputs: BTreeMap::new(),
             serves_holders: BTreeMap::new(),
+            stored: BTreeSet::new(),
             version: 0,
             news: 0,
             reach: 0,
@@ -170,6 +125,9 @@ impl Scene {
             asks: BTreeMap::new(),
             keeps: BTreeMap::new(),
             named: BTreeMap::new(),
+            spots: BTreeMap::new(),
+            spotters: BTreeMap::new(),
+            states: BTreeMap::new(),
         }
     }
 
@@ -185,6 +143,9 @@ impl Scene {
         self.asks.clear();
         self.keeps.clear();
         self.named.clear();
+        self.spots.clear();
+        self.spotters.clear();
+        self.states.clear();
         let waiting = undone.chain(self.pool.drain(..)).collect();
         self.pool = waiting;
     }
@@ -312,20 +273,5 @@ impl Scene {
             }
         };
         Ok((who, SeatState::try_from(state).unwrap_or(SeatState::Absent)))
-    }
-
-    /// Whether a provider gets a client's inputs.
-    pub fn serves_providers(&self, client: Address, provider: Address) -> bool {
-        !self.refused.contains(&(client, provider))
-    }
-
-    /// Whether somebody serves the inputs of a range to its auditors.
-    pub fn has_inputs(&self, id: RangeId) -> bool {
-        let client = self.public.jobs.get(&id.job).map(|job| job.client);
-        let provider = self.public.ranges.get(&id).map(|range| range.provider);
-        [client, provider]
-            .into_iter()
-            .flatten()
-            .any(|who| self.serves_auditors.get(&who).copied().unwrap_or(true))
     }
 }

@@ -27,7 +27,7 @@ pub fn leaves(job: JobId, from: u32, count: u32) -> Vec<Leaf> {
     (from..from.saturating_add(count)).map(|index| leaf(job, index)).collect()
 }
 
-/// Size of what so many tasks have made, MiB: four tasks a MiB, and what says so.
+/// Size of what so many tasks have made, MiB: four tasks a MiB, and what says so. Of none: of the inputs of a job.
 pub fn mib(count: u32) -> u32 {
     1 + count / 4
 }

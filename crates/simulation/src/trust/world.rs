@@ -3,32 +3,31 @@
 use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256, keccak256};
-use alloy_sol_types::SolCall;
 use tilth_client::audit::Millis;
-use tilth_contracts::{Auditors, JobBook};
+use tilth_contracts::Auditors;
 use tilth_verification::arithmetic::{ONE, Share};
 
 use super::{
     auditor::Auditor,
+    blocks::Made,
     cast::{Cast, Side},
     client::Client,
     mind::{Proposer, Stranger},
     opening,
     oracle::Oracle,
     provider::Provider,
-    scene::{Actor, Scene, Tx},
+    scene::{Actor, Scene},
 };
 use crate::{
-    farm::{Farm, FarmError, Receipt},
+    farm::{Farm, FarmError},
     random::Random,
 };
 
 /// Seconds between two blocks.
 pub const BLOCK_S: u64 = 6;
-/// Hashes of so many blocks can be asked for.
-const HASHES: u64 = 257;
-/// A world that is not idle after so long, seconds, never will be.
-const LONGEST: u64 = 8 * 86_400;
+/// A world that is not idle after so long, seconds, never will be: inputs are kept for a week after a job's deadline
+/// at most, and looked at within a day.
+const LONGEST: u64 = 11 * 86_400;
 /// Nor one with so many blocks in which something waited.
 const MOST_TICKS: u64 = 200_000;
 
@@ -44,19 +43,12 @@ pub struct World {
     pub auditors: Vec<Auditor>,
     /// Who watches over the rules.
     pub oracle: Oracle,
-    proposer: Box<dyn Proposer>,
+    pub(super) proposer: Box<dyn Proposer>,
     stranger: Option<Box<dyn Stranger>>,
     /// Covers every transaction with what became of it.
-    trace: B256,
+    pub(super) trace: B256,
     /// Blocks that may still be taken back, the oldest first.
-    made: VecDeque<Made>,
-}
-
-/// A block with transactions, while it may be taken back.
-struct Made {
-    /// The chain in this block, before its transactions.
-    before: Farm,
-    done: Vec<(Tx, Receipt)>,
+    pub(super) made: VecDeque<Made>,
 }
 
 /// Accounts: a letter for the kind, then the number.
@@ -104,7 +96,7 @@ impl World {
             let call = Auditors::joinCall { node: who, stake: plan.stake };
             let number = scene.farm.send(who, at.auditors, &call)?.0;
             oracle.meet(who, plan.side, plan.stake);
-            oracle.keeps.meet(who, plan.mind.holds(), plan.stake);
+            oracle.keeps.meet(who, (plan.mind.holds(), plan.mind.looks()), plan.stake);
             let name = (who, number, plan.side);
             auditors.push(Auditor::new(Actor::Auditor(n), name, plan.skew, plan.mind));
         }
@@ -155,7 +147,7 @@ impl World {
     }
 
     /// Whether nothing waits for a block, or for blocks on top of its own.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.scene.pool.is_empty() && self.made.is_empty()
     }
 
@@ -177,132 +169,12 @@ impl World {
     }
 
     /// When somebody acts next, if there is no news.
-    fn due(&self) -> Option<Millis> {
+    pub(super) fn due(&self) -> Option<Millis> {
         let scene = &self.scene;
         let clients = self.clients.iter().filter_map(|client| client.due(scene));
         let providers = self.providers.iter().filter_map(|provider| provider.due(scene));
         let auditors = self.auditors.iter().filter_map(Auditor::due);
         clients.chain(providers).chain(auditors).min()
-    }
-
-    /// Time passes up to the next block in which there can be something, and it is made.
-    fn block(&mut self) -> Result<(), FarmError> {
-        let step = BLOCK_S * 1_000;
-        let idle = self.due().filter(|_| self.is_settled());
-        if !self.made.is_empty() {
-            let Scene { now, random, .. } = &mut self.scene;
-            let blocks = self.proposer.takes_back(*now, random);
-            self.take_back(blocks);
-        }
-        let wait = idle.map_or(0, |due| due.saturating_sub(self.scene.now));
-        for left in (0..wait.div_ceil(step).max(1)).rev() {
-            self.scene.now += step;
-            self.seal(left < HASHES);
-        }
-        let Scene { pool, now, random, .. } = &mut self.scene;
-        let taken = self.proposer.take(pool, *now, random);
-        if self.scene.reach == 0 {
-            for tx in taken {
-                let receipt = self.transact(&tx)?;
-                self.note(&tx, &receipt, (self.scene.farm.block, self.scene.farm.now))?;
-            }
-            return Ok(());
-        }
-        if !taken.is_empty() {
-            let (before, mut done) = (self.scene.farm.clone(), Vec::new());
-            for tx in taken {
-                let receipt = self.transact(&tx)?;
-                done.push((tx, receipt));
-            }
-            self.made.push_back(Made { before, done });
-        }
-        self.confirm()
-    }
-
-    fn transact(&mut self, tx: &Tx) -> Result<Receipt, FarmError> {
-        let receipt = self.scene.farm.transact(tx.from, tx.to, tx.data.clone(), tx.call)?;
-        if receipt.success {
-            self.scene.version += 1;
-        }
-        Ok(receipt)
-    }
-
-    /// What has enough blocks on top is heard of.
-    fn confirm(&mut self) -> Result<(), FarmError> {
-        let (head, reach) = (self.scene.farm.block, self.scene.reach);
-        let old = |made: &Made| made.before.block + reach <= head;
-        while self.made.front().is_some_and(old) {
-            let Some(made) = self.made.pop_front() else { break };
-            let at = (made.before.block, made.before.now);
-            for (tx, receipt) in &made.done {
-                self.note(tx, receipt, at)?;
-            }
-            // After all was heard: the chain may have moved on since, so who was refused asks once more.
-            self.scene.news += 1;
-        }
-        Ok(())
-    }
-
-    /// So many of the last blocks are made anew, from the first of them on that has transactions: with nothing in them, and
-    /// other hashes.
-    fn take_back(&mut self, blocks: u64) {
-        let head = self.scene.farm.block;
-        let stays = self.made.iter().take_while(|made| made.before.block + blocks <= head).count();
-        let undone = self.made.split_off(stays);
-        let Some(first) = undone.front() else { return };
-        let before = first.before.clone();
-        self.oracle.counts.undone_blocks += undone.len() as u64;
-        let waiting = undone.into_iter().flat_map(|made| made.done).map(|(tx, _)| tx);
-        self.scene.take_back(before, waiting);
-        self.trace = keccak256([self.trace.as_slice(), &head.to_be_bytes(), b"anew"].concat());
-        while self.scene.farm.block < head {
-            self.seal(true);
-        }
-    }
-
-    /// The block so far gets its hash, and the next one its number and time.
-    fn seal(&mut self, wanted: bool) {
-        let farm = &mut self.scene.farm;
-        if wanted {
-            let parts = [self.trace.as_slice(), &farm.block.to_be_bytes(), &farm.now.to_be_bytes()];
-            farm.set_hash(farm.block, keccak256(parts.concat()));
-        }
-        farm.block += 1;
-        let stamp = self.proposer.stamp(self.scene.now / 1_000, &mut self.scene.random);
-        farm.now = stamp.max(farm.now + 1);
-    }
-
-    /// Everybody hears of a transaction that was in the block of this number and time.
-    fn note(
-        &mut self,
-        tx: &Tx,
-        receipt: &Receipt,
-        (block, time): (u64, u64),
-    ) -> Result<(), FarmError> {
-        let scene = &mut self.scene;
-        let head = [block, time, u64::from(receipt.success)];
-        let mut parts = vec![self.trace.to_vec(), tx.from.to_vec(), tx.to.to_vec()];
-        parts.extend(head.map(|number| number.to_be_bytes().to_vec()));
-        parts.extend([tx.data.to_vec(), receipt.output.to_vec()]);
-        for log in &receipt.logs {
-            parts.push(log.data.topics().iter().flat_map(|topic| topic.0).collect());
-            parts.push(log.data.data.to_vec());
-        }
-        self.trace = keccak256(parts.concat());
-        let at = *scene.farm.addresses();
-        let acknowledged = tx.call == JobBook::acknowledgeCall::SIGNATURE;
-        for log in &receipt.logs {
-            scene.public.read(&at, log);
-            self.oracle.read(log, scene);
-            self.oracle.read_pairs(log, time, scene);
-            self.oracle.read_keeps(log, (time, acknowledged), scene);
-        }
-        match tx.by {
-            Actor::Client(n) => self.clients[n].done(tx, receipt, scene),
-            Actor::Provider(n) => self.providers[n].done(tx, receipt, scene),
-            Actor::Auditor(n) => self.auditors[n].done(tx, receipt, scene),
-            Actor::Stranger => Ok(()),
-        }
     }
 
     /// The trace so far.

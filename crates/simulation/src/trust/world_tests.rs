@@ -1,6 +1,6 @@
 //! Blocks that are taken back.
 
-use tilth_contracts::SoloRandomness;
+use tilth_contracts::{JobBook, SoloRandomness};
 
 use super::*;
 use crate::adversary::proposing;

@@ -1,0 +1,195 @@
+//! Watches over asks for holders, of ranges and of inputs: who may sign that it holds something, what that is paid,
+//! when asks end, and how often something is held that nobody could fetch.
+
+use tilth_contracts::{HoldState, Holders};
+use tilth_protocol::RangeId;
+use tilth_verification::{
+    arithmetic::ONE,
+    draw::Purpose,
+    holding::{ASKS, HOLDERS, INPUTS_AFTER_S, is_majority},
+};
+
+use super::{
+    counts::Counts,
+    deposits::Deposit,
+    keeps::Keeps,
+    kept::{LATE, Seen, is_due},
+    public::range,
+    sample::held,
+    scene::Scene,
+};
+
+/// When the job of these inputs ends, by its deadline; Unix seconds.
+fn deadline(id: RangeId, scene: &Scene) -> u64 {
+    scene.public.jobs.get(&id.job).map_or(0, |facts| facts.terms.deadline.to::<u64>())
+}
+
+/// An ask has come to this.
+fn count(id: RangeId, state: HoldState, counts: &mut Counts) {
+    let asks = if id.is_inputs() { &mut counts.inputs } else { &mut counts.holds };
+    asks[usize::from(u8::from(state))] += 1;
+}
+
+impl Keeps {
+    pub(super) fn ask(&mut self, e: &Holders::HoldAsked, time: u64, scene: &Scene) {
+        let id = range(e.jobId, e.seq);
+        self.pass(time);
+        let line = self.before.clone();
+        let deposit = self.deposits.entry(id.job).or_default();
+        if id.is_inputs() {
+            // There is no submission to go by.
+            self.ranges.entry(id).or_insert_with(|| Seen::new(Vec::new(), 0)).line = line;
+        }
+        let Some(seen) = self.ranges.get_mut(&id) else {
+            return self.faults.push(format!("{id} is asked for and was never handed in"));
+        };
+        let is_first = seen.state == HoldState::None;
+        if is_first {
+            let left = deadline(id, scene).saturating_sub(time);
+            seen.fee =
+                if id.is_inputs() { deposit.inputs_fee(e.mib, left) } else { deposit.fee(e.mib) };
+        }
+        let cost = Deposit::cost(seen.fee);
+        let may = match seen.state {
+            HoldState::None if id.is_inputs() => deposit.free() >= cost,
+            HoldState::None => !deposit.is_waived(),
+            HoldState::Again => seen.asked < ASKS && e.mib == seen.mib,
+            _ => false,
+        };
+        if is_first {
+            deposit.reserved += cost;
+        }
+        let reserved = e.reserved.to::<u128>();
+        let is_due = seen.over_at.is_none() && time >= seen.window_end;
+        let is_ours = id.is_inputs() == e.provider.is_zero();
+        if !may || !is_due || !is_ours || reserved != deposit.reserved || e.asked != seen.asked + 1
+        {
+            let text = format!("{e:?} at {time}, after {seen:?}, out of {deposit:?}");
+            self.faults.push(text);
+        }
+        seen.spent = seen.votes();
+        (seen.state, seen.asked, seen.asked_at) = (HoldState::Asked, e.asked, time);
+        (seen.round, seen.mib, seen.from, seen.bits) = (e.round, e.mib, 0, 0);
+    }
+
+    /// Whom the draws of a content's ask name; nobody, if the beacon is not known.
+    fn named(&self, id: RangeId, scene: &Scene) -> Vec<u32> {
+        let Some(seen) = self.ranges.get(&id) else { return Vec::new() };
+        self.drawn(id, (seen.round, seen.line.as_slice()), (Purpose::Holder, HOLDERS), scene)
+    }
+
+    /// The chance that enough of a content's draws sign, billionths.
+    fn chance(&self, id: RangeId, scene: &Scene) -> u32 {
+        let Some(seen) = self.ranges.get(&id) else { return 0 };
+        let (out, service) = (Self::out(id, scene), scene.service(id));
+        let stake = |all: bool| -> u128 {
+            let people = self.people.iter().zip(&seen.line);
+            let counted = people
+                .filter(|(one, _)| !out.contains(&Some(one.who)) && (all || one.signs(service)));
+            counted.map(|(_, stake)| *stake).sum()
+        };
+        let share = stake(false) * u128::from(ONE.0) / stake(true).max(1);
+        held(u32::try_from(share).unwrap_or(ONE.0))
+    }
+
+    pub(super) fn draw(&mut self, id: RangeId, time: u64, scene: &Scene) {
+        let (named, chance) = (self.named(id, scene), self.chance(id, scene));
+        let Some(seen) = self.ranges.get_mut(&id) else {
+            return self.faults.push(format!("{id} has holders and was never handed in"));
+        };
+        let is_asked = seen.state == HoldState::Asked && time <= seen.asked_at + LATE;
+        if !is_asked || named.is_empty() {
+            self.faults.push(format!("holders of {id} are drawn at {time}, after {seen:?}"));
+        }
+        (seen.state, seen.from) = (HoldState::Open, time);
+        (seen.named, seen.chance) = (named, chance);
+    }
+
+    pub(super) fn sign(&mut self, e: &Holders::Held, time: u64, scene: &Scene) {
+        let id = range(e.jobId, e.seq);
+        let service = scene.service(id);
+        let is_kept = self.holder(e.number).is_some_and(|one| one.signs(service));
+        let deposit = self.deposits.entry(id.job).or_default();
+        let Some(seen) = self.ranges.get_mut(&id) else {
+            return self.faults.push(format!("{id} is signed for and was never handed in"));
+        };
+        let (place, fee) = (usize::from(e.draw), e.fee.to::<u128>());
+        let bit = 1_u16.checked_shl(e.draw.into()).unwrap_or(0);
+        let may = seen.state == HoldState::Open && place < seen.open(time) && seen.bits & bit == 0;
+        let is_named = seen.named.get(place) == Some(&e.number);
+        if !may || !is_named || !is_kept || fee != seen.fee {
+            self.faults.push(format!("{e:?} at {time}, after {seen:?}, out of {deposit:?}"));
+        }
+        seen.bits |= bit;
+        deposit.pay(fee);
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        e: &Holders::RangeHeld,
+        time: u64,
+        scene: &Scene,
+        counts: &mut Counts,
+    ) {
+        let id = range(e.jobId, e.seq);
+        let deposit = self.deposits.entry(id.job).or_default();
+        let Some(seen) = self.ranges.get_mut(&id) else {
+            return self.faults.push(format!("{id} is held and was never handed in"));
+        };
+        let kept = deposit.prices.map_or(0, |prices| prices.keep_seconds);
+        let until = if id.is_inputs() {
+            // Until the longest case about a range that is claimed at the deadline is over.
+            deadline(id, scene).max(time) + u64::from(INPUTS_AFTER_S)
+        } else {
+            time + u64::from(kept)
+        };
+        let is_enough = is_majority(seen.votes(), seen.open(time)) && e.bits == seen.bits;
+        let is_right = e.until.to::<u64>() == until;
+        if seen.state != HoldState::Open || !is_enough || !is_right {
+            self.faults.push(format!("{e:?} at {time}, after {seen:?}"));
+        }
+        deposit.release(seen.fee, seen.spent + seen.votes(), seen.votes());
+        (seen.state, seen.until) = (HoldState::Held, until);
+        count(id, HoldState::Held, counts);
+        counts.held.add(seen.chance, true);
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        e: &Holders::HoldFailed,
+        time: u64,
+        scene: &Scene,
+        counts: &mut Counts,
+    ) {
+        let id = range(e.jobId, e.seq);
+        let is_due = is_due(id, e.cut, scene);
+        let deposit = self.deposits.entry(id.job).or_default();
+        let Some(seen) = self.ranges.get_mut(&id) else {
+            return self.faults.push(format!("{id} is not held and was never handed in"));
+        };
+        let state = HoldState::try_from(e.state).unwrap_or(HoldState::None);
+        let is_right = match state {
+            HoldState::Again => seen.asked < ASKS && seen.has_run_out(time) && e.cut == 0,
+            HoldState::Lost => seen.asked == ASKS && seen.has_run_out(time) && is_due,
+            HoldState::Dropped => {
+                let over_at = seen.over_at.filter(|_| seen.state.is_open());
+                over_at.is_some_and(|at| time <= at + LATE) && e.cut == 0
+            }
+            _ => false,
+        };
+        if !is_right {
+            self.faults.push(format!("{e:?} at {time}, after {seen:?}"));
+        }
+        if state != HoldState::Dropped && seen.state == HoldState::Open {
+            counts.held.add(seen.chance, false);
+            if seen.chance == ONE.0 {
+                self.faults.push(format!("{id} is not held, and all could sign: {seen:?}"));
+            }
+        }
+        if state != HoldState::Again {
+            deposit.release(seen.fee, seen.spent + seen.votes(), 0);
+        }
+        seen.state = state;
+        count(id, state, counts);
+    }
+}

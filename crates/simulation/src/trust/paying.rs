@@ -1,0 +1,129 @@
+//! What must hold of jobs and of all money: what is paid for, when jobs end, and that nothing is made or lost.
+
+use alloy_primitives::U256;
+use tilth_contracts::{JobBook::JobBookEvents, Ledger, WGrain};
+use tilth_protocol::{JobId, RangeId};
+use tilth_verification::{audit::MAX_RANGE_TIMEOUT_S, walk::DISPUTED_RATE};
+
+use super::{cast::Side, oracle::Oracle, public::range, scene::Scene};
+use crate::farm::{FarmError, TREASURY};
+
+/// Seconds after a job's deadline by which its last range is judged: it is claimed at the deadline, and its case asks
+/// fifteen auditors one after the other.
+const LONGEST_CASE: u64 = MAX_RANGE_TIMEOUT_S as u64 + 600 + 86_400;
+/// So much longer if it is replicated, seconds.
+const LONGEST_REPLICA: u64 = 36_000;
+/// And if a leaf of it is disputed, whose case comes before its own.
+const LONGEST_DISPUTE: u64 = 86_400;
+/// And if it is kept: two asks of two hours each, and what is between them.
+const LONGEST_HOLD: u64 = 18_000;
+
+/// The most that a range can come to, base units.
+fn most_worth(id: RangeId, scene: &Scene) -> u128 {
+    let cap = scene.public.jobs.get(&id.job).map_or(0, |job| job.terms.unitCap);
+    let of = |facts: &super::public::Range| u128::from(facts.count) * facts.price;
+    scene.public.ranges.get(&id).map_or(0, of) * u128::from(cap)
+}
+
+impl Oracle {
+    /// Whether a range was audited as often as its rate says. A dispute is no matter of chance.
+    fn count_case(&mut self, id: RangeId) {
+        if let Some(seen) = self.cases.get(&id).filter(|seen| seen.rate != DISPUTED_RATE) {
+            self.counts.audits.add(seen.rate, seen.audited);
+        }
+    }
+
+    pub(super) fn read_job(&mut self, event: &JobBookEvents, scene: &Scene) {
+        match event {
+            JobBookEvents::RangeSubmitted(e) => {
+                let Some(handed) = scene.handed.get(&range(e.jobId, e.seq)) else { return };
+                self.counts.false_ranges += u64::from(handed.faults().0 != 0);
+                self.counts.honest_ranges += u64::from(!handed.by_foe);
+            }
+            JobBookEvents::RangeSettled(e) => {
+                let id = range(e.jobId, e.seq);
+                let (Some(handed), Some(facts)) =
+                    (scene.handed.get(&id), scene.public.ranges.get(&id))
+                else {
+                    return self.blame(format!("{id} was paid and nobody handed it in"));
+                };
+                let (count, units) = handed.faults();
+                if count != 0 {
+                    self.counts.false_paid += 1;
+                    self.counts.paid_for_nothing += u128::from(units) * facts.price;
+                }
+                self.count_case(id);
+                // What was found of one leaf says nothing of the others.
+                if self.cases.get(&id).is_some_and(|seen| seen.rate == DISPUTED_RATE) {
+                    self.blame(format!("{id} was paid for what was found of one leaf"));
+                }
+            }
+            JobBookEvents::RangeRejected(e) => {
+                let id = range(e.jobId, e.seq);
+                self.count_case(id);
+                if scene.handed.get(&id).is_some_and(|handed| !handed.by_foe) {
+                    self.counts.honest_unpaid += 1;
+                    if !self.allowed.bought_votes && !self.allowed.idle_votes {
+                        self.blame(format!("honest work is not paid: {id}"));
+                    }
+                }
+            }
+            JobBookEvents::JobDone(e) => {
+                let terms = scene.public.jobs.get(&JobId(e.jobId)).map(|job| &job.terms);
+                let replica =
+                    terms.filter(|terms| terms.replicas != 0).map_or(0, |_| LONGEST_REPLICA);
+                let deadline = terms.map_or(0, |terms| terms.deadline.to::<u64>());
+                let kept = terms.filter(|terms| terms.kept).map_or(0, |_| LONGEST_HOLD);
+                let dispute =
+                    if self.disputed.contains(&JobId(e.jobId)) { LONGEST_DISPUTE } else { 0 };
+                let last = deadline + replica + dispute + kept + LONGEST_CASE;
+                if scene.farm.now > last {
+                    self.blame(format!("job {} ended long after its deadline", e.jobId));
+                }
+            }
+            JobBookEvents::RangeExpired(e)
+                if self.people.get(&e.provider) == Some(&Side::Honest) =>
+            {
+                let id = range(e.jobId, e.seq);
+                let worth = most_worth(id, scene);
+                if !self.allowed.bonds {
+                    self.blame(format!("an honest provider was late with {id}"));
+                } else if !self.cuts.bonds.late(e.provider, e.bond, worth) {
+                    self.blame(format!(
+                        "{id}, worth at most {worth}, cost {} for being late",
+                        e.bond
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All that was ever paid in is still there: in accounts, or burned.
+    ///
+    /// # Errors
+    /// The chain could not be read.
+    pub fn check_money(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
+        let at = *scene.farm.addresses();
+        let burned = scene.farm.read(at.ledger, &Ledger::BURN_ACCOUNTCall {})?;
+        let all = self.people.keys().copied().chain([TREASURY, burned, at.audits]);
+        let (mut sum, mut locked) = (0_u128, 0_u128);
+        for owner in all {
+            let account = scene.farm.read(at.ledger, &Ledger::accountCall { owner })?;
+            sum += account.free + account.locked;
+            locked += account.locked;
+        }
+        let minted: u128 = self.funded.values().sum();
+        let mut in_modules = 0_u128;
+        for module_ in [at.registry, at.job_book, at.auditors, at.audits, at.holders, at.tabs] {
+            in_modules += scene.farm.read(at.ledger, &Ledger::moduleCall { module_ })?.locked;
+        }
+        let held = scene.farm.read(at.token, &WGrain::balanceOfCall { account: at.ledger })?;
+        if sum != minted || locked != in_modules || held != U256::from(minted) {
+            self.blame(format!(
+                "money: minted {minted}, held {held}, in accounts {sum}; locked {locked}, by modules {in_modules}"
+            ));
+        }
+        Ok(())
+    }
+}
