@@ -235,7 +235,7 @@ impl Holds {
     pub(super) fn admit(&self, range: RangeId, mib: u32) -> bool {
         let mut inner = self.lock();
         let with = |others: u64| u64::from(mib).saturating_mul(MIB).saturating_add(others);
-        let inputs = inner.taken_besides(range, RangeId::is_inputs);
+        let inputs = inner.taken_besides(range, |of| of.is_inputs());
         let fits = with(inner.taken_besides(range, |_| true)) <= self.most
             && (!range.is_inputs() || with(inputs) <= self.most / 2);
         if fits {
@@ -343,6 +343,20 @@ mod tests {
         holds.forget(range(1));
         assert!(open(dir.path()).all().is_empty());
         assert!(held(&dir.path().join("another")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn inputs_leave_half_of_the_disk_to_ranges() {
+        let dir = tempfile::tempdir().unwrap();
+        let holds = open(dir.path());
+        let inputs = |job| RangeId::inputs(JobId(job));
+        assert!(!holds.admit(inputs(1), 6), "half of ten");
+        assert!(holds.admit(inputs(1), 3) && holds.admit(inputs(2), 2));
+        assert!(!holds.admit(inputs(3), 1), "both together have it");
+        assert!(holds.admit(range(1), 5) && !holds.admit(range(2), 1));
+        holds.left(inputs(2));
+        holds.came(inputs(1), 3).unwrap();
+        assert!(holds.admit(range(2), 2) && !holds.admit(inputs(2), 1), "now nothing is left");
     }
 
     #[test]
