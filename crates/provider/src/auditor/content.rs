@@ -113,9 +113,9 @@ impl Holder {
         let bytes = match blobs.read(opening.spec, max).await {
             Ok(bytes) => bytes,
             Err(BlobsError::NotHere { .. }) => {
-                let client = Contact::from_bytes(&opening.contact).ok_or(FetchError::Contact)?;
+                let client = Contact::from_bytes(&opening.contact).map_err(|_| FetchError::Contact)?;
                 let deadline = Instant::now() + SPEC_TIME;
-                Box::pin(blobs.peek(opening.spec, max, &client, deadline)).await?.into()
+                Box::pin(blobs.peek(opening.spec, max, &client, deadline)).await?
             }
             Err(error) => return Err(error.into()),
         };
