@@ -315,10 +315,11 @@ fn inputs_are_held_before_anybody_works_and_until_a_week_after_the_deadline() {
 }
 
 #[test]
-fn what_nobody_holds_of_inputs_costs_nobody_anything() {
+fn what_nobody_holds_of_inputs_costs_its_client_eight_least_fees() {
     let first = DUE + 11 + 2 * HOLD_TIME_S;
     let second = first + 11 + 2 * HOLD_TIME_S;
-    for (cut, is_right) in [(0, true), (TENTH, false)] {
+    let due = 8 * least_fee();
+    for (cut, is_right) in [(due, true), (due - 1, false), (due + 1, false), (0, false)] {
         let mut play = Play::new(Service::Nobody, 0);
         play.id = RangeId::inputs(ID.job);
         play.ask(DUE, 1);
@@ -330,9 +331,50 @@ fn what_nobody_holds_of_inputs_costs_nobody_anything() {
         assert_eq!(play.keeps.faults, Vec::<String>::new());
         play.fail(second, HoldState::Lost, cut);
         assert_eq!(play.is_right(), is_right, "{cut}");
-        assert_eq!(play.keeps.deposits[&ID.job].reserved, 0);
+        let deposit = &play.keeps.deposits[&ID.job];
+        assert_eq!((deposit.reserved, deposit.fees), (0, 0));
+        assert_eq!((deposit.burned, deposit.free()), (cut, deposit.funded - cut));
         assert_eq!(play.counts.inputs, [0, 0, 0, 1, 0, 1, 0]);
     }
+}
+
+#[test]
+fn what_lost_inputs_cost_is_burned_and_all_else_comes_back() {
+    let (first, second) = (DUE + 11 + 2 * HOLD_TIME_S, DUE + 22 + 4 * HOLD_TIME_S);
+    let due = 8 * least_fee();
+    for (burned, by_holders, left, is_right) in [
+        (due, true, due, true),
+        (due, false, due, false),
+        (due - 1, true, due, false),
+        (0, true, due, false),
+        (due, true, 0, false),
+    ] {
+        let mut play = Play::new(Service::Nobody, 0);
+        play.id = RangeId::inputs(ID.job);
+        play.ask(DUE, 1);
+        play.draw(DUE + 10);
+        play.fail(first, HoldState::Again, 0);
+        play.ask(first, 2);
+        play.draw(first + 10);
+        let at = play.scene.farm.addresses();
+        let module = if by_holders { at.holders } else { at.registry };
+        play.burn(second, module, burned);
+        play.fail(second, HoldState::Lost, due);
+        let back = play.keeps.deposits[&ID.job].funded - left;
+        play.close(second + 10, back, 0);
+        play.keeps.check(&mut play.scene).unwrap();
+        // The chain of this play knows of no ask.
+        let others = play.keeps.faults.iter().filter(|fault| !fault.contains("ended as"));
+        assert_eq!(others.count() == 0, is_right, "{burned} {by_holders} {left}");
+    }
+    // Nobody's inputs were lost, and something is burned.
+    let mut play = Play::new(Service::Anybody, 0);
+    let all = play.keeps.deposits[&ID.job].funded;
+    play.close(20, all, 0);
+    let holders = play.scene.farm.addresses().holders;
+    play.burn(30, holders, 1);
+    play.keeps.check(&mut play.scene).unwrap();
+    assert_eq!(play.keeps.faults.len(), 1);
 }
 
 #[test]
