@@ -196,3 +196,7 @@ impl Keeps {
         count(id, state, counts);
     }
 }
+
+#[cfg(test)]
+#[path = "asking_tests.rs"]
+mod tests;
