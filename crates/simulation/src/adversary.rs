@@ -68,7 +68,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 60] = [
+pub const ALL: [Adversary; 59] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -123,7 +123,6 @@ pub const ALL: [Adversary; 60] = [
     Adversary { name: "client that serves nobody", cast: inputs::nobody },
     Adversary { name: "client that serves only holders", cast: inputs::only_holders },
     Adversary { name: "client that serves only its friends", cast: inputs::only_friends },
-    Adversary { name: "absent auditors, inputs held", cast: inputs::idle },
     Adversary { name: "holders that delete", cast: spotters::deleting },
     Adversary { name: "holders that delete, and vouch", cast: spotters::vouching },
     Adversary { name: "auditors that see nobody serve", cast: spotters::denying },

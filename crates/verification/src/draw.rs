@@ -95,8 +95,8 @@ impl Seed {
 
     /// Draws `votes` votes in proportion to stakes, from draw `first` on, with replacement: a vote of somebody who has
     /// votes already is one more of theirs. So a share of the stake has that share of the votes, in however many
-    /// accounts it lies. Who is excluded (in an audit: the provider's owner, the client, who was silent before) is not on
-    /// the line. Without anybody on it there are no votes.
+    /// accounts it lies. Who is excluded (in an audit: the provider's owner, the client, in a dispute the mate's owner, who
+    /// was silent before) is not on the line. Without anybody on it there are no votes.
     pub fn votes<Owner>(
         self,
         purpose: Purpose,

@@ -1,10 +1,10 @@
-//! Clients of kept jobs that keep their inputs from some, and auditors that do not come although others hold them.
+//! Clients of kept jobs that keep their inputs from some.
 
 use alloy_primitives::Address;
 
 use super::{
-    AUDITORS, PROVIDERS, TASKS,
-    holders::{ENOUGH, away, client, kept},
+    PROVIDERS, TASKS,
+    holders::{ENOUGH, client, kept},
     withholding::Keeper,
 };
 use crate::{
@@ -54,17 +54,7 @@ impl AuditorMind for Friend {
     }
 }
 
-/// An auditor that holds what it is drawn to hold, and comes to no audit.
-#[derive(Clone, Copy, Debug)]
-pub struct Idler;
-
-impl AuditorMind for Idler {
-    fn reply(&mut self, _: &Question<'_>, _: &Public, _: &mut Random) -> Reply {
-        Reply::Never
-    }
-}
-
-/// To nobody: nobody works for it.
+/// To nobody: nobody works for it, and it pays for that.
 pub fn nobody(_: &mut Random) -> Cast {
     let mut cast = kept(TASKS / 4, PROVIDERS + 1);
     client(&mut cast, Side::Foe, ENOUGH, Miser { service: Service::Nobody, friend: None });
@@ -80,7 +70,7 @@ pub fn only_holders(_: &mut Random) -> Cast {
 }
 
 /// To its friends alone, a provider and two fifths of the auditors' stake: where enough of these are drawn, its job
-/// has work, and auditors pay for not coming who could not.
+/// has work, and auditors pay for not coming who could not, where no more of them were absent than friends came.
 pub fn only_friends(_: &mut Random) -> Cast {
     let mut cast = kept(TASKS / 4, PROVIDERS);
     cast.provider(Side::Foe, 200, Keeper::Inputs);
@@ -88,13 +78,5 @@ pub fn only_friends(_: &mut Random) -> Cast {
     client(&mut cast, Side::Foe, ENOUGH, Miser { service: Service::Nobody, friend });
     (0..6).for_each(|_| cast.auditor(Side::Foe, 25, Friend));
     (cast.allowed.absences, cast.allowed.undone) = (true, true);
-    cast
-}
-
-/// Half of the auditors' stake comes to no audit of a job whose inputs are held.
-pub fn idle(_: &mut Random) -> Cast {
-    let mut cast = kept(TASKS, PROVIDERS + 1);
-    (0..AUDITORS).for_each(|_| cast.auditor(Side::Foe, 25, Idler));
-    away(&mut cast, Side::Honest, ENOUGH, false);
     cast
 }

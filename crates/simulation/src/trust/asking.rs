@@ -189,7 +189,14 @@ impl Keeps {
         if state != HoldState::Again {
             deposit.release(seen.fee, seen.spent + seen.votes(), 0);
         }
+        if id.is_inputs() {
+            deposit.burned += e.cut;
+        }
         seen.state = state;
         count(id, state, counts);
     }
 }
+
+#[cfg(test)]
+#[path = "asking_tests.rs"]
+mod tests;

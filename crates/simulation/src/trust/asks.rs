@@ -7,7 +7,7 @@ use tilth_client::{
 };
 use tilth_contracts::{
     Audits, HoldAsk, HoldState, Holders, JobBook, JobState, Keep, RangeState, SoloRandomness, Spot,
-    SpotState,
+    SpotState, Spots,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::holding::SPOT_TIME_S;
@@ -135,9 +135,9 @@ impl Scene {
         if let Some((_, spot)) = self.spots.get(&id).filter(|(seen, _)| *seen == self.version) {
             return Ok(spot.clone());
         }
-        let holders = self.farm.addresses().holders;
-        let call = Holders::spotOfCall { jobId: id.job.0, seq: id.seq };
-        let spot = self.farm.read(holders, &call)?;
+        let spots = self.farm.addresses().spots;
+        let call = Spots::spotOfCall { jobId: id.job.0, seq: id.seq };
+        let spot = self.farm.read(spots, &call)?;
         self.spots.insert(id, (self.version, spot.clone()));
         Ok(spot)
     }
@@ -170,9 +170,9 @@ impl Scene {
         if let Some((_, named)) = known {
             return Ok(named.clone());
         }
-        let holders = self.farm.addresses().holders;
-        let call = Holders::spottersCall { jobId: id.job.0, seq: id.seq };
-        let named = self.farm.read(holders, &call)?;
+        let spots = self.farm.addresses().spots;
+        let call = Spots::spottersCall { jobId: id.job.0, seq: id.seq };
+        let named = self.farm.read(spots, &call)?;
         self.spotters.insert(id, (round, named.clone()));
         Ok(named)
     }
@@ -244,16 +244,16 @@ impl Scene {
                 self.send(by, from, at.holders, &call, what);
             }
             Effect::Check { .. } => {
-                let call = Holders::checkCall { jobId: job_id, seq };
-                self.send(by, from, at.holders, &call, what);
+                let call = Spots::checkCall { jobId: job_id, seq };
+                self.send(by, from, at.spots, &call, what);
             }
             Effect::Spot { draw, seen, .. } => {
-                let call = Holders::spotCall { jobId: job_id, seq, draw_: *draw, seen: *seen };
-                self.send(by, from, at.holders, &call, what);
+                let call = Spots::spotCall { jobId: job_id, seq, draw: *draw, seen: *seen };
+                self.send(by, from, at.spots, &call, what);
             }
             Effect::Conclude { .. } => {
-                let call = Holders::concludeCall { jobId: job_id, seq };
-                self.send(by, from, at.holders, &call, what);
+                let call = Spots::concludeCall { jobId: job_id, seq };
+                self.send(by, from, at.spots, &call, what);
             }
             _ => {}
         }

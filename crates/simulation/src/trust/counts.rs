@@ -42,8 +42,8 @@ pub struct Counts {
     pub served: Sample,
     /// The same for holders that do not serve.
     pub unserved: Sample,
-    /// Absences in audits that cost something: where no more were absent than came, and where most were.
-    pub absences: [u64; 2],
+    /// Absences in audits that cost something.
+    pub absences: u64,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
     /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
@@ -76,7 +76,7 @@ impl Counts {
         self.spots.iter_mut().zip(other.spots).for_each(|(sum, more)| *sum += more);
         self.served.merge(&other.served);
         self.unserved.merge(&other.unserved);
-        self.absences.iter_mut().zip(other.absences).for_each(|(sum, more)| *sum += more);
+        self.absences += other.absences;
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

@@ -174,6 +174,8 @@ mod tests {
         let layout = include_str!("../../../../contracts/src/JobLayout.sol");
         assert_eq!(FLOOR_PART, number(parameters, "FLOOR_PART"));
         assert_eq!(crate::trust::cast::MIN_FEE_PART, number(parameters, "MIN_FEE_PART"));
+        // The same name stands for ours.
+        assert!(parameters.contains(" constant INPUTS_LOST = MOST_HELD;"));
         assert_eq!(BOND_PART * number(layout, "BOND_BPS"), number(layout, "BPS"));
     }
 

@@ -1,5 +1,5 @@
 //! What becomes of a kept job's deposit, by logs: what asks may still cost, what was paid for signing and for
-//! looking, and what went back.
+//! looking, what was burned, and what went back.
 
 use tilth_verification::holding::{HOLDERS, INPUTS_AFTER_S, MOST_HELD, Prices, SPOTTERS};
 
@@ -12,13 +12,15 @@ pub(super) struct Deposit {
     pub(super) funded: u128,
     pub(super) fees: u128,
     pub(super) closed: u128,
+    /// What it has lost because nobody could hold the job's inputs.
+    pub(super) burned: u128,
     /// What asks may still cost, and those who look.
     pub(super) reserved: u128,
 }
 
 impl Deposit {
     pub(super) fn left(&self) -> u128 {
-        self.funded.saturating_sub(self.fees).saturating_sub(self.closed)
+        self.funded.saturating_sub(self.fees + self.closed + self.burned)
     }
 
     /// What is neither spent nor reserved.

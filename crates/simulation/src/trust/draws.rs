@@ -18,6 +18,12 @@ impl Pairs {
         self.people.get(place)
     }
 
+    /// The account of a range's mate, if it has one.
+    pub(super) fn mate_of(&self, id: RangeId) -> Option<Address> {
+        let mate = self.ranges.get(&id)?.mate;
+        self.person(mate).map(|(who, ..)| *who)
+    }
+
     pub(super) fn is_honest(&self, number: u32) -> bool {
         self.person(number).is_some_and(|(_, side, _)| *side == Side::Honest)
     }

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::{SolEvent, SolEventInterface};
 use tilth_contracts::{
     Auditors::AuditorsEvents, HoldState, Holders, Holders::HoldersEvents, JobBook::JobBookEvents,
-    SoloRandomness, SpotState,
+    Ledger, SoloRandomness, SpotState, Spots, Spots::SpotsEvents,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{
@@ -41,6 +41,8 @@ pub struct Keeps {
     pub(super) ranges: BTreeMap<RangeId, Seen>,
     /// Values of the beacon, by their rounds.
     beacons: BTreeMap<u64, B256>,
+    /// What `Holders` had burned of all deposits, base units.
+    burned: u128,
 }
 
 impl Keeps {
@@ -77,6 +79,19 @@ impl Keeps {
             && let Ok(event) = HoldersEvents::decode_log(log)
         {
             self.read_hold(&event.data, time, scene, counts);
+        } else if log.address == at.spots
+            && let Ok(event) = SpotsEvents::decode_log(log)
+        {
+            match &event.data {
+                SpotsEvents::SpotAsked(e) => self.call(e, time),
+                SpotsEvents::Spotted(e) => self.spot(e, time, scene),
+                SpotsEvents::SpotOver(e) => self.conclude(e, time, scene, counts),
+            }
+        } else if log.address == at.ledger
+            && let Ok(event) = Ledger::Burned::decode_log(log)
+            && event.data.module == at.holders
+        {
+            self.burned += event.data.amount;
         } else if log.address == at.randomness
             && let Ok(event) = SoloRandomness::Noted::decode_log(log)
         {
@@ -175,9 +190,6 @@ impl Keeps {
             HoldersEvents::Held(e) => self.sign(e, time, scene),
             HoldersEvents::RangeHeld(e) => self.hold(e, time, scene, counts),
             HoldersEvents::HoldFailed(e) => self.fail(e, time, scene, counts),
-            HoldersEvents::SpotAsked(e) => self.call(e, time),
-            HoldersEvents::Spotted(e) => self.spot(e, time, scene),
-            HoldersEvents::SpotOver(e) => self.conclude(e, time, scene, counts),
             HoldersEvents::HolderContact(_) => {}
         }
     }
@@ -230,22 +242,27 @@ impl Keeps {
         self.people.get(place)
     }
 
-    /// Nothing is open in the end, all who hold were looked at, and every deposit has become fees or gone back.
+    /// Nothing is open in the end, all who hold were looked at, and every deposit has become fees or gone back, but for
+    /// what lost inputs cost, which is burned.
     ///
     /// # Errors
     /// The chain could not be read.
     pub fn check(&mut self, scene: &mut Scene) -> Result<(), FarmError> {
-        let holders = scene.farm.addresses().holders;
+        let (holders, spots) = (scene.farm.addresses().holders, scene.farm.addresses().spots);
         let kept = scene.public.jobs.iter().filter(|(_, facts)| facts.terms.kept);
         let jobs: Vec<JobId> = kept.map(|(job, _)| *job).collect();
         for job in jobs {
             let keep = scene.farm.read(holders, &Holders::keptCall { jobId: job.0 })?;
             let deposit = self.deposits.entry(job).or_default();
             let is_gone = keep.deposit.is_zero() && keep.reserved.is_zero();
-            let spent = deposit.fees + deposit.closed;
+            let spent = deposit.fees + deposit.closed + deposit.burned;
             if !is_gone || deposit.reserved != 0 || deposit.funded != spent {
                 self.faults.push(format!("{job} ended with {keep:?} and {deposit:?}"));
             }
+        }
+        let due: u128 = self.deposits.values().map(|deposit| deposit.burned).sum();
+        if self.burned != due {
+            self.faults.push(format!("{} of deposits was burned, and {due} is due", self.burned));
         }
         for (id, seen) in &self.ranges {
             let call = Holders::askedCall { jobId: id.job.0, seq: id.seq };
@@ -256,8 +273,8 @@ impl Keeps {
             if seen.state != HoldState::Held {
                 continue;
             }
-            let call = Holders::spotOfCall { jobId: id.job.0, seq: id.seq };
-            let state = scene.farm.read(holders, &call)?.state;
+            let call = Spots::spotOfCall { jobId: id.job.0, seq: id.seq };
+            let state = scene.farm.read(spots, &call)?.state;
             if !seen.look.over || state != u8::from(SpotState::Over) {
                 self.faults.push(format!("who holds {id} was looked at up to {state}: {seen:?}"));
             }

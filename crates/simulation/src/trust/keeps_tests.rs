@@ -1,17 +1,16 @@
-//! What may become of a kept range and of inputs, by logs alone.
+//! What may become of a kept range, by logs alone.
 
 use alloy_primitives::aliases::U96;
-use tilth_contracts::JobBook;
 use tilth_verification::{
     arithmetic::ONE,
-    holding::{FIRST_HOLDERS, HOLD_TIME_S, INPUTS_AFTER_S, SPOTTERS},
+    holding::{FIRST_HOLDERS, HOLD_TIME_S, SPOTTERS},
 };
 
 use super::*;
 use crate::trust::{
     cast::least_fee,
     kept::LATE,
-    kept_play::{DUE, ID, PROVIDER, Play},
+    kept_play::{DUE, ID, Play},
     mind::Service,
     sample::held,
 };
@@ -276,98 +275,4 @@ fn the_line_is_that_of_the_second_before_the_submission() {
         play.submit();
         assert_eq!(play.keeps.ranges[&ID].line, [stake, 100, 100, 100], "cut at {time}");
     }
-}
-
-#[test]
-fn inputs_are_held_before_anybody_works_and_until_a_week_after_the_deadline() {
-    use alloy_primitives::aliases::U40;
-    let week_after = |play: &Play| play.deadline() + u64::from(INPUTS_AFTER_S);
-    let claims = |play: &mut Play| {
-        let claimed = JobBook::RangeClaimed {
-            jobId: 1,
-            seq: 1,
-            provider: PROVIDER,
-            from: 4,
-            count: 4,
-            price: U96::from(1_000),
-            escrow: 0,
-            at: U40::from(DUE + 30),
-        };
-        play.tell_of_jobs(DUE + 30, &claimed, false);
-    };
-    for (early, is_right) in [(0, true), (1, false)] {
-        let mut play = Play::new(Service::Anybody, 0);
-        play.id = RangeId::inputs(ID.job);
-        play.ask(DUE, 1);
-        play.draw(DUE + 10);
-        (0..4).for_each(|draw| play.sign(DUE + 20, draw));
-        assert_eq!(play.keeps.faults, Vec::<String>::new());
-        let until = week_after(&play) - early;
-        play.held_until(DUE + 20, until);
-        claims(&mut play);
-        assert_eq!(play.is_right(), is_right, "{early}");
-        assert_eq!(play.counts.inputs, [0, 0, 0, 0, 1, 0, 0]);
-        assert_eq!(play.counts.holds, [0; 7]);
-    }
-    let mut unheld = Play::new(Service::Anybody, 0);
-    claims(&mut unheld);
-    assert_eq!(unheld.keeps.faults.len(), 1, "nobody holds them");
-}
-
-#[test]
-fn what_nobody_holds_of_inputs_costs_nobody_anything() {
-    let first = DUE + 11 + 2 * HOLD_TIME_S;
-    let second = first + 11 + 2 * HOLD_TIME_S;
-    for (cut, is_right) in [(0, true), (TENTH, false)] {
-        let mut play = Play::new(Service::Nobody, 0);
-        play.id = RangeId::inputs(ID.job);
-        play.ask(DUE, 1);
-        play.draw(DUE + 10);
-        play.fail(first, HoldState::Again, 0);
-        // The fee stays what it was with the first ask.
-        play.ask(first, 2);
-        play.draw(first + 10);
-        assert_eq!(play.keeps.faults, Vec::<String>::new());
-        play.fail(second, HoldState::Lost, cut);
-        assert_eq!(play.is_right(), is_right, "{cut}");
-        assert_eq!(play.keeps.deposits[&ID.job].reserved, 0);
-        assert_eq!(play.counts.inputs, [0, 0, 0, 1, 0, 1, 0]);
-    }
-}
-
-#[test]
-fn inputs_are_asked_for_by_their_client_out_of_what_is_free() {
-    for (taken, is_right) in [(false, true), (true, false)] {
-        let mut play = Play::new(Service::Anybody, 0);
-        play.id = RangeId::inputs(ID.job);
-        if taken {
-            let all = play.keeps.deposits[&ID.job].funded;
-            play.close(20, all, 0);
-        }
-        play.ask(DUE, 1);
-        assert_eq!(play.is_right(), is_right, "taken back: {taken}");
-    }
-}
-
-#[test]
-fn whoever_asks_for_inputs_anew_is_drawn_from_the_line_of_then() {
-    use tilth_contracts::Auditors;
-    let mut play = Play::new(Service::Nobody, 0);
-    play.id = RangeId::inputs(ID.job);
-    play.ask(DUE, 1);
-    play.draw(DUE + 10);
-    let first = DUE + 11 + 2 * HOLD_TIME_S;
-    play.fail(first, HoldState::Again, 0);
-    let at = play.scene.farm.addresses().auditors;
-    let slashed = Auditors::AuditorSlashed {
-        owner: Address::with_last_byte(0),
-        beneficiary: Address::ZERO,
-        toBeneficiary: 25,
-        burned: 25,
-        stake: 50,
-        leaving: 0,
-    };
-    play.log(at, (first, false), &slashed);
-    play.ask(first + 6, 2);
-    assert_eq!(play.keeps.ranges[&play.id].line, [50, 100, 100, 100]);
 }

@@ -9,6 +9,7 @@ use tilth_verification::{
 };
 
 use super::{
+    cast::{INPUTS_LOST, least_fee},
     mind::{Conduct, Service, Sight},
     scene::Scene,
     spots::Look,
@@ -129,10 +130,10 @@ impl Seen {
 }
 
 /// Whether it is what nobody's holding a range costs its provider: a part of the range's value, up to how finely shares of a stake
-/// are told apart. What nobody holds of inputs costs nobody anything.
+/// are told apart. Of inputs: what that costs their client, to the unit.
 pub(super) fn is_due(id: RangeId, cut: u128, scene: &Scene) -> bool {
     if id.is_inputs() {
-        return cut == 0;
+        return cut == INPUTS_LOST * least_fee();
     }
     let units = scene.handed.get(&id).map_or(0, |handed| handed.units);
     let price = scene.public.ranges.get(&id).map_or(0, |facts| facts.price);

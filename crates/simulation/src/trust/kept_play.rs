@@ -6,7 +6,7 @@ use alloy_primitives::{
     keccak256,
 };
 use alloy_sol_types::SolEvent;
-use tilth_contracts::{HoldState, Holders, JobBook, RangeState, SoloRandomness};
+use tilth_contracts::{HoldState, Holders, JobBook, Ledger, RangeState, SoloRandomness, Spots};
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{
     draw::Purpose,
@@ -156,6 +156,11 @@ impl Play {
         self.log(at, (time, false), event);
     }
 
+    pub(super) fn tell_of_looks<E: SolEvent>(&mut self, time: u64, event: &E) {
+        let at = self.scene.farm.addresses().spots;
+        self.log(at, (time, false), event);
+    }
+
     pub(super) fn tell_of_jobs<E: SolEvent>(&mut self, time: u64, event: &E, acknowledged: bool) {
         let at = self.scene.farm.addresses().job_book;
         self.log(at, (time, acknowledged), event);
@@ -245,11 +250,18 @@ impl Play {
         self.tell(time, &Holders::KeepClosed { jobId: 1, amount, deposit });
     }
 
+    /// A contract has so much of the client's locked money burned.
+    pub(super) fn burn(&mut self, time: u64, module: Address, amount: u128) {
+        let at = self.scene.farm.addresses().ledger;
+        let burned = Ledger::Burned { module, from: CLIENT, amount, fromLocked: 0, burned: amount };
+        self.log(at, (time, false), &burned);
+    }
+
     /// Those who look are called for.
     pub(super) fn call(&mut self, time: u64) {
         let until = U40::from(time - 1 + SPOT_TIME_S);
         let seq = self.id.seq;
-        self.tell(time, &Holders::SpotAsked { jobId: 1, seq, round: LOOKS, until });
+        self.tell_of_looks(time, &Spots::SpotAsked { jobId: 1, seq, round: LOOKS, until });
         self.note(time + 1, LOOKS);
     }
 
@@ -263,12 +275,12 @@ impl Play {
     pub(super) fn spot(&mut self, time: u64, draw: u8, seen: u16) {
         let number = self.lookers()[usize::from(draw) % SPOTTERS];
         let (seq, fee) = (self.id.seq, U96::saturating_from(least_fee()));
-        self.tell(time, &Holders::Spotted { jobId: 1, seq, number, draw, seen, fee });
+        self.tell_of_looks(time, &Spots::Spotted { jobId: 1, seq, number, draw, seen, fee });
     }
 
     pub(super) fn conclude(&mut self, time: u64, served: u16) {
         let (seq, fee) = (self.id.seq, U96::saturating_from(self.fee()));
-        self.tell(time, &Holders::SpotOver { jobId: 1, seq, served, fee });
+        self.tell_of_looks(time, &Spots::SpotOver { jobId: 1, seq, served, fee });
     }
 
     pub(super) fn is_right(&self) -> bool {

@@ -40,9 +40,9 @@ pub(super) struct Seen {
     pub(super) audited: bool,
     /// Whether a wrong leaf was among those drawn.
     pub(super) hit: Option<bool>,
-    /// Its seats, and how many of them nobody came to.
+    /// How many seats it has, and those of them that nobody came to, seat 0 lowest.
     given: u8,
-    absent: u8,
+    absent: u16,
 }
 
 /// See the module's head.
@@ -148,7 +148,7 @@ impl Oracle {
         self.faults.append(&mut self.keeps.faults);
     }
 
-    /// Nothing is open in the end, and every deposit has become fees or gone back.
+    /// Nothing is open in the end, and every deposit has become fees or gone back, or was burned for lost inputs.
     ///
     /// # Errors
     /// The chain could not be read.
@@ -216,30 +216,43 @@ impl Oracle {
             }
             AuditsEvents::WrongAudit(e) => self.cuts.voted(range(e.jobId, e.seq), e.cut),
             AuditsEvents::SeatGiven(e) => {
-                if let Some(seen) = self.cases.get_mut(&range(e.jobId, e.seq)) {
-                    seen.given = seen.given.max(e.seat.saturating_add(1));
-                }
+                self.seat(range(e.jobId, e.seq), e.auditor, e.seat, scene);
             }
             AuditsEvents::SeatLost(e) if SeatState::try_from(e.state) == Ok(SeatState::Absent) => {
-                self.miss(range(e.jobId, e.seq), e.cut);
+                self.miss(range(e.jobId, e.seq), e.seat, e.cut);
             }
             _ => {}
         }
     }
 
-    /// Nobody came to a seat: that is noticed first, and costs something when the votes have decided; where most were
-    /// absent only if others hold what all of them needed.
-    fn miss(&mut self, id: RangeId, cut: u128) {
+    /// Nobody came to a seat: that is noticed first, and costs something when the votes have decided, if no more people
+    /// were absent than came. Whether others hold what they need makes no difference: it may be more than they can
+    /// execute.
+    fn miss(&mut self, id: RangeId, seat: u8, cut: u128) {
         let Some(seen) = self.cases.get_mut(&id) else { return };
         if cut == 0 {
-            seen.absent = seen.absent.saturating_add(1);
+            seen.absent |= 1_u16.checked_shl(seat.into()).unwrap_or(0);
             return;
         }
-        let (absent, given) = (u32::from(seen.absent), u32::from(seen.given));
-        let were_most = 2 * absent > given;
-        self.counts.absences[usize::from(were_most)] += 1;
-        if were_most && !self.keeps.are_inputs_held(id.job) {
+        self.counts.absences += 1;
+        let (absent, given) = (seen.absent.count_ones(), u32::from(seen.given));
+        if 2 * absent > given {
             self.blame(format!("{absent} of {given} were absent in {id}, and one of them paid"));
+        }
+    }
+
+    /// Who is drawn to judge a range has no part in it: neither its client nor its provider, and in a dispute not its
+    /// mate either, who loses all or nothing by it.
+    fn seat(&mut self, id: RangeId, auditor: u32, seat: u8, scene: &Scene) {
+        let Some(seen) = self.cases.get_mut(&id) else { return };
+        seen.given = seen.given.max(seat.saturating_add(1));
+        let is_dispute = seen.rate == DISPUTED_RATE;
+        let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
+        let provider = scene.public.ranges.get(&id).map(|facts| facts.provider);
+        let mate = if is_dispute { self.pairs.mate_of(id) } else { None };
+        let who = self.keeps.holder(auditor).map(|one| one.who);
+        if who.is_some() && [client, provider, mate].contains(&who) {
+            self.blame(format!("{auditor} judges {id} and has a part in it: {who:?}"));
         }
     }
 

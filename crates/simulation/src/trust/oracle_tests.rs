@@ -1,12 +1,20 @@
 //! What a verdict may be, whoever handed the work in.
 
 use alloy_primitives::B256;
-use tilth_contracts::HoldState;
+use alloy_sol_types::SolEvent;
+use tilth_contracts::{Audits, RangeState};
 
 use super::*;
 use crate::{
     random::Random,
-    trust::{kept, scene::Handed},
+    trust::{
+        Cast,
+        cast::terms,
+        mind::{Conduct, Sight},
+        pairs,
+        public::{Job, Range},
+        scene::Handed,
+    },
 };
 
 const ID: RangeId = RangeId { job: JobId(1), seq: 0 };
@@ -137,19 +145,73 @@ fn where_votes_may_be_wrong_each_kind_of_error_is_counted() {
 }
 
 #[test]
-fn where_most_were_absent_they_pay_if_others_hold_what_all_needed() {
-    for (absent, are_held, is_fault) in
-        [(1, false, false), (2, false, true), (1, true, false), (2, true, false)]
+fn where_most_were_absent_none_of_them_pays() {
+    for (absent, given, is_fault) in
+        [(1, 3, false), (1, 2, false), (1, 1, true), (2, 4, false), (2, 3, true)]
     {
         let mut oracle = Oracle::new(Allowed::default(), Share::new(0));
-        oracle.cases.insert(ID, Seen { given: 3, ..Seen::default() });
-        let mut inputs = kept::Seen::new(Vec::new(), 0);
-        inputs.state = if are_held { HoldState::Held } else { HoldState::Lost };
-        oracle.keeps.ranges.insert(RangeId::inputs(ID.job), inputs);
-        (0..absent).for_each(|_| oracle.miss(ID, 0));
-        oracle.miss(ID, 5);
-        assert_eq!(!oracle.faults.is_empty(), is_fault, "{absent} {are_held}");
-        let most = absent == 2;
-        assert_eq!(oracle.counts.absences, [u64::from(!most), u64::from(most)]);
+        oracle.cases.insert(ID, Seen { given, ..Seen::default() });
+        (0..absent).for_each(|seat| oracle.miss(ID, seat, 0));
+        // That nothing was left to be cut is not another absence.
+        oracle.miss(ID, 0, 0);
+        assert_eq!(oracle.counts.absences, 0, "it was noticed, and has cost nothing yet");
+        oracle.miss(ID, 0, 5);
+        assert_eq!(!oracle.faults.is_empty(), is_fault, "{absent} of {given}");
+        assert_eq!(oracle.counts.absences, 1);
+    }
+}
+
+/// A client, a provider, a mate, and somebody else: auditors of these numbers, all of them.
+const PARTIES: [Address; 4] = [
+    Address::repeat_byte(1),
+    Address::repeat_byte(2),
+    Address::repeat_byte(3),
+    Address::repeat_byte(4),
+];
+
+/// An oracle that has seen a replicated range get its mate, and a case about it begin.
+fn begun(scene: &mut Scene, rate: u32) -> Oracle {
+    let [client, provider, mate, _] = PARTIES;
+    let terms = terms(&Cast::honest(16, 0, 0).clients[0], 0);
+    let job = Job { client, terms, settled: 0, over: false };
+    scene.public.jobs.insert(ID.job, job);
+    let range = Range {
+        provider,
+        from: 0,
+        count: 4,
+        price: 1,
+        state: RangeState::Submitted,
+        at: 10,
+        root: B256::ZERO,
+    };
+    scene.public.ranges.insert(ID, range);
+    let mut oracle = Oracle::new(Allowed::default(), Share::new(0));
+    for who in PARTIES {
+        oracle.keeps.meet(who, (Conduct::Fetches, Sight::Looks), 100);
+    }
+    for who in [provider, mate] {
+        oracle.pairs.meet(who, Side::Honest, 100);
+    }
+    let seen = pairs::Seen { primary: 1, mate: 2, ..pairs::Seen::default() };
+    oracle.pairs.ranges.insert(ID, seen);
+    oracle.begin(ID, rate);
+    oracle
+}
+
+#[test]
+fn nobody_judges_what_it_has_a_part_in() {
+    let mut scene = scene();
+    // In an audit of its own a mate's voice is one like all others.
+    for (auditor, audited, disputed) in
+        [(1, false, false), (2, false, false), (3, true, false), (4, true, true), (5, true, true)]
+    {
+        for (rate, is_right) in [(1, audited), (DISPUTED_RATE, disputed)] {
+            let mut oracle = begun(&mut scene, rate);
+            let given = Audits::SeatGiven { jobId: 1, seq: 0, auditor, seat: 6, stage: 0 };
+            let address = scene.farm.addresses().audits;
+            oracle.read(&Log { address, data: given.encode_log_data() }, &scene);
+            assert_eq!(oracle.faults.is_empty(), is_right, "{auditor} at {rate}");
+            assert_eq!(oracle.cases[&ID].given, 7);
+        }
     }
 }

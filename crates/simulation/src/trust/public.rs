@@ -10,7 +10,7 @@ use tilth_client::{
 };
 use tilth_contracts::{
     Addresses, Audits::AuditsEvents, Holders::HoldersEvents, JobBook::JobBookEvents, RangeState,
-    Replicas::ReplicasEvents, Terms,
+    Replicas::ReplicasEvents, Spots::SpotsEvents, Terms,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::holding::SPOT_DUE_S;
@@ -125,6 +125,11 @@ impl Public {
                 self.read_kept(&event.data);
             }
             self.read_hold(log);
+        } else if log.address == at.spots {
+            if let Ok(event) = SpotsEvents::decode_log(log) {
+                self.read_look(&event.data);
+            }
+            self.read_hold(log);
         }
     }
 
@@ -141,21 +146,28 @@ impl Public {
                 let due = e.until.to::<u64>() + SPOT_DUE_S;
                 self.held.insert(range(e.jobId, e.seq), Kept { due, over: false });
             }
-            HoldersEvents::SpotAsked(e) => {
-                if let Some(kept) = self.held.get_mut(&range(e.jobId, e.seq)) {
-                    kept.due = e.until.to();
-                }
-            }
-            HoldersEvents::SpotOver(e) => {
-                if let Some(kept) = self.held.get_mut(&range(e.jobId, e.seq)) {
-                    kept.over = true;
-                }
-            }
             _ => {}
         }
     }
 
-    /// Takes in what a log of the `JobBook` or of `Holders` says of kept ranges: both name the job first.
+    /// Takes in up to when those who hold something are looked at.
+    fn read_look(&mut self, event: &SpotsEvents) {
+        match event {
+            SpotsEvents::SpotAsked(e) => {
+                if let Some(kept) = self.held.get_mut(&range(e.jobId, e.seq)) {
+                    kept.due = e.until.to();
+                }
+            }
+            SpotsEvents::SpotOver(e) => {
+                if let Some(kept) = self.held.get_mut(&range(e.jobId, e.seq)) {
+                    kept.over = true;
+                }
+            }
+            SpotsEvents::Spotted(_) => {}
+        }
+    }
+
+    /// Takes in what a log of the `JobBook`, of `Holders` or of `Spots` says of kept ranges: all name the job first.
     fn read_hold(&mut self, log: &Log) {
         let named = log.data.topics().get(1);
         let Some(job) = named.map(|job| JobId(U256::from_be_bytes(job.0).saturating_to())) else {

@@ -1,7 +1,7 @@
 //! Watches over those who look whether holders serve: who may look, what that is paid, what each says, and who has
 //! its second half for it; and how often those have it who deserve it, and those who do not.
 
-use tilth_contracts::{HoldState, Holders};
+use tilth_contracts::{HoldState, Spots};
 use tilth_protocol::RangeId;
 use tilth_verification::{
     arithmetic::ONE,
@@ -53,7 +53,7 @@ fn draws(bits: u16) -> impl Iterator<Item = usize> {
 
 impl Keeps {
     /// Those who look are called for: when the time is over for which it is kept, or its job, and not much later.
-    pub(super) fn call(&mut self, e: &Holders::SpotAsked, time: u64) {
+    pub(super) fn call(&mut self, e: &Spots::SpotAsked, time: u64) {
         let id = range(e.jobId, e.seq);
         self.pass(time);
         let line = self.before.clone();
@@ -79,7 +79,7 @@ impl Keeps {
     }
 
     /// One who was drawn says what it has seen.
-    pub(super) fn spot(&mut self, e: &Holders::Spotted, time: u64, scene: &Scene) {
+    pub(super) fn spot(&mut self, e: &Spots::Spotted, time: u64, scene: &Scene) {
         let id = range(e.jobId, e.seq);
         let Some(seen) = self.ranges.get(&id) else {
             return self.faults.push(format!("holders of {id} are seen that it has not"));
@@ -130,10 +130,10 @@ impl Keeps {
         seen_chance(share(true), share(false))
     }
 
-    /// Whoever was seen has its second half.
+    /// Whoever was seen has its second half: when the time of those who look is over, and not with the last vote.
     pub(super) fn conclude(
         &mut self,
-        e: &Holders::SpotOver,
+        e: &Spots::SpotOver,
         time: u64,
         scene: &Scene,
         counts: &mut Counts,
@@ -147,7 +147,7 @@ impl Keeps {
         let chances = [true, false].map(|serves| self.chance_of(id, look, serves, scene));
         let end = if was_called { look.end() } else { held.until + SPOT_DUE_S };
         let may = held.state == HoldState::Held && !look.over;
-        let is_time = votes == SPOTTERS || time > end;
+        let is_time = time > end;
         let is_right = e.served == served(look.by, votes) && e.fee.to::<u128>() == held.fee;
         // Whoever has something coming to it calls for those who look.
         let is_called = was_called || serving == 0;

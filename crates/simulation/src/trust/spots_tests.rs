@@ -49,7 +49,7 @@ fn who_serves_has_its_second_half() {
     let (mut play, end) = called([HONEST; 4]);
     let came = look(&mut play, end, 7, ALL);
     assert_eq!(came, ALL);
-    play.conclude(end, came);
+    play.conclude(end + 1, came);
     assert_eq!(play.keeps.faults, Vec::<String>::new());
     assert_eq!(play.counts.spots, [0, 1]);
     let (served, unserved) = (play.counts.served, play.counts.unserved);
@@ -59,7 +59,7 @@ fn who_serves_has_its_second_half() {
     assert_eq!(deposit.fees, 8 * play.fee() + 7 * least_fee());
     assert_eq!(deposit.reserved, 0);
     let mut again = play;
-    again.conclude(end, came);
+    again.conclude(end + 1, came);
     assert_eq!(again.keeps.faults.len(), 1, "it is over");
 }
 
@@ -111,31 +111,32 @@ fn only_whom_a_draw_names_says_once_and_in_time_what_it_has_seen() {
     let named = play.lookers();
     let least = U96::saturating_from(least_fee());
     let right =
-        Holders::Spotted { jobId: 1, seq: 0, number: named[2], draw: 2, seen: ALL, fee: least };
+        Spots::Spotted { jobId: 1, seq: 0, number: named[2], draw: 2, seen: ALL, fee: least };
     for (what, time, event) in [
         ("", end, right.clone()),
         ("late", end + 1, right.clone()),
-        ("another", end, Holders::Spotted { number: named[2] % 4 + 1, ..right.clone() }),
-        ("not drawn", end, Holders::Spotted { draw: 7, ..right.clone() }),
-        ("not signed", end, Holders::Spotted { seen: ALL | 1 << 9, ..right.clone() }),
-        ("a lie", end, Holders::Spotted { seen: 0, ..right.clone() }),
-        ("more", end, Holders::Spotted { fee: least + U96::from(1), ..right.clone() }),
+        ("another", end, Spots::Spotted { number: named[2] % 4 + 1, ..right.clone() }),
+        ("not drawn", end, Spots::Spotted { draw: 7, ..right.clone() }),
+        ("not signed", end, Spots::Spotted { seen: ALL | 1 << 9, ..right.clone() }),
+        ("a lie", end, Spots::Spotted { seen: 0, ..right.clone() }),
+        ("more", end, Spots::Spotted { fee: least + U96::from(1), ..right.clone() }),
     ] {
         let (mut play, _) = called([HONEST; 4]);
-        play.tell(time, &event);
+        play.tell_of_looks(time, &event);
         assert_eq!(play.is_right(), what.is_empty(), "{what}: {:?}", play.keeps.faults);
     }
     let (mut twice, _) = called([HONEST; 4]);
     (0..2).for_each(|_| twice.spot(end, 2, ALL));
     assert_eq!(twice.keeps.faults.len(), 1);
     let mut uncalled = Play::kept([HONEST; 4]);
-    uncalled.tell(end, &right);
+    uncalled.tell_of_looks(end, &right);
     assert_eq!(uncalled.keeps.faults.len(), 1);
 }
 
 #[test]
-fn it_ends_with_the_last_vote_or_when_time_is_over() {
-    for (votes, late, is_right) in [(7, 0, true), (6, 0, false), (6, 1, true)] {
+fn it_ends_when_time_is_over_and_with_no_vote() {
+    // Else whoever looks last would pay for the end.
+    for (votes, late, is_right) in [(7, 0, false), (7, 1, true), (6, 0, false), (6, 1, true)] {
         let (mut play, end) = called([HONEST; 4]);
         let came = look(&mut play, end, votes, ALL);
         play.conclude(end + late, came);
@@ -160,7 +161,7 @@ fn who_has_deleted_it_has_no_second_half() {
     for (served, is_right) in [(serving, true), (ALL, false), (0, false)] {
         let (mut play, end) = called([HONEST, HONEST, HONEST, DELETES]);
         assert_eq!(look(&mut play, end, 7, serving), serving);
-        play.conclude(end, served);
+        play.conclude(end + 1, served);
         assert_eq!(play.is_right(), is_right, "{served:b}");
         let unserved = play.counts.unserved;
         assert_eq!((unserved.trials, unserved.expected), (1, 0));
