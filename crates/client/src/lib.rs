@@ -9,6 +9,7 @@
 mod account;
 pub mod attention;
 pub mod audit;
+mod cases;
 mod chain;
 pub mod challenge;
 pub mod chronicle;
