@@ -25,6 +25,7 @@ pub mod infer;
 pub mod infer_program;
 pub mod job_file;
 mod jobs;
+mod keeping;
 pub mod keys;
 mod link;
 pub mod mates;
