@@ -1,7 +1,7 @@
-//! The inputs of kept jobs before anybody works on them, and
-//! kept ranges between their audit and their payment, from the side of everybody who takes part: the range's provider, who
-//! asks for holders; the auditors that are drawn, who fetch what it has made, sign and keep it; and the client, whose
-//! deposit pays for that.
+//! The inputs of kept jobs before anybody works on them, and kept ranges between their audit and their payment, from
+//! the side of everybody who takes part: the range's provider, who asks for holders; the auditors that are drawn, who
+//! fetch what it has made, sign and keep it; others that are drawn when its time is over, who look whether they still
+//! do; and the client, whose deposit pays for that.
 //!
 //! [`Machine`] decides, a pure state machine that is the same for all parties; [`Keeper`] follows the contracts and carries
 //! out what it decides; [`look`] reads an ask from the chain. A client that has a range acknowledges it, and nothing of this
@@ -20,15 +20,23 @@ mod found;
 mod heard;
 mod inputs;
 mod keeper;
+#[cfg(test)]
+mod lives;
 mod machine;
 mod moves;
 #[cfg(test)]
 mod properties;
+mod said;
 #[cfg(test)]
 mod scenarios;
+mod served;
+#[cfg(test)]
+mod spots;
+mod spotting;
 #[cfg(test)]
 mod stories;
 mod tried;
+mod unasked;
 mod view;
 mod words;
 #[cfg(test)]
@@ -45,6 +53,7 @@ pub use self::{
     inputs::{ask_for_inputs, inputs_state, is_unserved},
     keeper::{Hand, Keeper, Post},
     machine::Machine,
+    spotting::SpotView,
     view::{View, look},
     words::{Effect, Event, Part, Party, Role, Rules, Standing},
 };

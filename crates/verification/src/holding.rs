@@ -45,6 +45,9 @@ pub const SPOTTERS: usize = FIRST_HOLDERS;
 pub const SPOT_TIME_S: u64 = 7_200;
 /// For anybody to call for them when the time of holders is over, seconds.
 pub const SPOT_DUE_S: u64 = 86_400;
+/// Size of the piece that they fetch, bytes: content is cut into pieces blob by blob, in the order in which its blobs
+/// are named, and the last piece of a blob is shorter.
+pub const PIECE_BYTES: u64 = 16 << 10;
 /// What a provider loses whose range nobody could hold, of the range's value.
 pub const NOT_HELD: Share = Share(ONE.0 / 10);
 /// Longest time for which a range is kept, seconds.
@@ -73,6 +76,8 @@ const LEAST_MIB_DAY_PART: u128 = 100_000;
 /// (`Sizing.SHARE_OF_REST`).
 const SHARE_OF_REST: u32 = 2;
 const DAY_S: u32 = 86_400;
+/// The words of [`Purpose::Spot`] from here on say which piece, those before it who looks.
+const PIECE_WORDS: u32 = 1 << 16;
 
 /// What a client offers to holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -159,6 +164,17 @@ pub fn served(seen: u64, votes: usize) -> u16 {
     }
     let by = |draw: u32| usize::try_from(seen >> (4 * draw) & 15).unwrap_or(0);
     (0..15).filter(|draw| is_majority(by(*draw), votes)).fold(0, |bits, draw| bits | 1 << draw)
+}
+
+/// Which piece of the content one who looks asks a holder for, both by their draws: any of them with the same chance,
+/// another one for every pair, and known to nobody before the beacon is.
+///
+/// `seed`: that of the beacon's value of the look, stage 0; `pieces`: of [`PIECE_BYTES`] in all blobs of the content,
+/// at least 1.
+pub fn piece(seed: Seed, spotter: u8, holder: u8, pieces: u64) -> u64 {
+    let pair = PIECE_WORDS | u32::from(spotter) << 8 | u32::from(holder);
+    // Smaller than `pieces`, so the lowest limb is all of it.
+    (seed.word(Purpose::Spot, pair) % U256::from(pieces.max(1))).as_limbs()[0]
 }
 
 /// Whom the draws of an ask name, as places in `line`; the same one may be named again. Empty when nobody is left.
@@ -272,6 +288,29 @@ mod tests {
         assert_eq!(served(0, 7), 0);
     }
 
+    #[test]
+    fn every_piece_is_asked_for_as_often_as_another() {
+        let mut hits = [0_u32; 5];
+        for n in 0..100 {
+            for (spotter, holder) in (0..7).flat_map(|spotter| (0..15).map(move |h| (spotter, h))) {
+                hits[usize::try_from(piece(seed(n), spotter, holder, 5)).unwrap()] += 1;
+            }
+        }
+        // Five standard deviations of 2,100 of 10,500.
+        assert!(hits.iter().all(|hits| hits.abs_diff(2_100) < 205), "{hits:?}");
+    }
+
+    #[test]
+    fn every_pair_has_a_piece_of_its_own() {
+        let pairs = (0..7).flat_map(|spotter| (0..15).map(move |holder| (spotter, holder)));
+        let pieces: Vec<_> = pairs.map(|(s, h)| piece(seed(1), s, h, u64::MAX)).collect();
+        let word = |draw: u32| seed(1).word(Purpose::Spot, draw) % U256::from(u64::MAX);
+        let who = (0..7).map(|draw| word(draw).as_limbs()[0]);
+        let all: std::collections::BTreeSet<u64> = pieces.iter().copied().chain(who).collect();
+        assert_eq!(all.len(), 7 * 15 + 7, "nor is it drawn by what says who looks");
+        assert_ne!(piece(seed(2), 0, 0, u64::MAX), pieces[0], "nor of another content");
+    }
+
     /// The figures of decision 0018.
     #[test]
     fn what_is_withheld_passes_as_seldom_as_was_said() {
@@ -359,6 +398,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_piece_is_one_of_the_content(n: u32, spotter: u8, holder: u8, pieces: u64) {
+            let drawn = piece(seed(n), spotter, holder, pieces);
+            prop_assert!(drawn < pieces.max(1));
+            prop_assert_eq!(drawn, piece(seed(n), spotter, holder, pieces));
+        }
+
         #[test]
         fn who_is_excluded_holds_nothing(
             n: u32,

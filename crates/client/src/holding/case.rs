@@ -5,6 +5,7 @@ use tilth_protocol::RangeId;
 use tilth_verification::holding::ASKS;
 
 use super::{
+    served::Sight,
     tried::{Tried, pause},
     view::View,
     words::{Effect, Part, Party, Role, Rules, Standing},
@@ -12,21 +13,19 @@ use super::{
 use crate::audit::{FINAL, Millis};
 
 /// How often an ask is looked at although nothing is heard of it.
-const LOOK_AGAIN: Millis = 15_000;
+pub(super) const LOOK_AGAIN: Millis = 15_000;
 /// How often, while the beacon is awaited.
 pub(super) const BEACON_PAUSE: Millis = 1_000;
 /// How often an ask is looked at that is over: it may not have been.
 const LOOK_AT_ENDED: Millis = FINAL / 2;
-/// How often what is kept is looked at.
-const LOOK_AT_KEPT: Millis = 3_600_000;
 /// After a deadline wait so much longer: chains round times, and the late one may just be sending.
-const GRACE: Millis = 2_000;
+pub(super) const GRACE: Millis = 2_000;
 /// Blocks after which a beacon that nobody noted is lost, and its round moves.
 pub(super) const REACH: u64 = 256;
 /// Blocks after which a submission that the chain has never heard of was in a block that does not count any more.
 const UNHEARD: u64 = 64;
 /// And so much time, if it is one we answer for: a node that reads the chain anew knows of it late.
-const UNHEARD_OURS: Millis = 86_400_000;
+pub(super) const UNHEARD_OURS: Millis = 86_400_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
@@ -50,16 +49,26 @@ pub(super) struct Case {
     /// What was said to be kept, and up to when.
     pub(super) kept: Option<(Part, Millis)>,
     /// In which state it could be asked for, and since when.
-    askable: Option<(HoldState, Millis)>,
+    pub(super) askable: Option<(HoldState, Millis)>,
     /// The head when the beacon was found missing, and since when it is that.
     head: Option<(u64, Millis)>,
     draw_from: Option<Millis>,
+    /// From when on we call for those who look at inputs whose job is over.
+    pub(super) call_from: Option<Millis>,
     /// The head when the chain first knew nothing of the submission, and when that was.
     unheard: Option<(u64, Millis)>,
     /// Since when it is over.
-    over_since: Option<Millis>,
+    pub(super) over_since: Option<Millis>,
     /// Whether its end was in what was read of the past.
     pub(super) is_past: bool,
+    /// What we were to look at last, as one of those who look.
+    pub(super) sight: Option<Sight>,
+    /// What came of it: for which of our draws, and the draws that have served it.
+    pub(super) seen: Option<(Sight, u8, u16)>,
+    /// The beacon's round that we have had noted because no vote had.
+    pub(super) noted: Option<u64>,
+    /// Whether a client has tried to end a look by its own clock.
+    pub(super) has_asked_early: bool,
     tried: Option<Tried>,
 }
 
@@ -98,6 +107,7 @@ impl Case {
     pub(super) fn set_back(&mut self, by: Millis) {
         self.not_before = self.not_before.saturating_sub(by);
         self.draw_from = self.draw_from.map(|from| from.saturating_sub(by));
+        self.call_from = self.call_from.map(|from| from.saturating_sub(by));
         self.over_since = self.over_since.map(|since| since.saturating_sub(by));
         self.askable = self.askable.map(|(state, since)| (state, since.saturating_sub(by)));
         for place in [&mut self.head, &mut self.unheard] {
@@ -110,7 +120,9 @@ impl Case {
 
     /// What is due now, by what the chain shows.
     pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let act = if view.is_over() {
+        let act = if view.state == HoldState::Held {
+            self.held(rules, range, view, now)
+        } else if view.is_over() {
             self.ended(rules, range, view, now)
         } else {
             self.over_since = None;
@@ -134,22 +146,11 @@ impl Case {
         if rules.party == Party::Client && view.state.is_open() {
             return Act::Do(Effect::Fail { range });
         }
-        // By the chain's clock: ours does not say what we have signed for.
-        if self.is_kept(view)
-            && let Some(left) = view.until.checked_sub(view.now).filter(|left| *left > 0)
-        {
-            return Act::Wait(left.min(LOOK_AT_KEPT));
-        }
         self.linger(now)
     }
 
-    /// Whether we have signed that we keep it. What is rejected nobody need have, nor the inputs of what is over.
-    pub(super) fn is_kept(&self, view: &View) -> bool {
-        view.state == HoldState::Held && view.has_signed() && view.range != RangeState::Rejected
-    }
-
     /// It is over. Who answers for it goes on looking for a while, and is there if it is open again.
-    fn linger(&mut self, now: Millis) -> Act {
+    pub(super) fn linger(&mut self, now: Millis) -> Act {
         let since = *self.over_since.get_or_insert(now);
         let left = since.saturating_add(FINAL).checked_sub(now);
         let left = left.filter(|left| self.ours && *left > 0);
@@ -166,70 +167,6 @@ impl Case {
             HoldState::Asked => self.await_beacon(rules, range, view, now),
             HoldState::Open => self.open(rules, range, view),
             HoldState::Held | HoldState::Lost | HoldState::Dropped => self.linger(now),
-        }
-    }
-
-    /// Nobody has asked for holders, or it must be asked for again.
-    fn unasked(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let role = view.role(rules.party);
-        if view.state == HoldState::Again && matches!(role, Role::Holder | Role::Anybody) {
-            return self.await_another(view, now);
-        }
-        if view.is_waived() {
-            return match role {
-                Role::Client => fund(rules, range, view),
-                _ => Act::Wait(LOOK_AGAIN),
-            };
-        }
-        if !view.is_payable() {
-            let wait = view.window_end.checked_sub(view.next).filter(|wait| *wait > 0);
-            return Act::Wait(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));
-        }
-        match role {
-            Role::Provider => self.ask(range, view),
-            // What others can have before they work for us, nobody else asks for.
-            Role::Client if range.is_inputs() => self.ask(range, view),
-            Role::Client => self.ask_for(rules, range, view, now),
-            Role::Holder | Role::Anybody => Act::Wait(LOOK_AGAIN),
-        }
-    }
-
-    /// Of an auditor: its range may be asked for once more, and is heard of again then. What is here of it is not kept for ever
-    /// for those who do not ask.
-    fn await_another(&mut self, view: &View, now: Millis) -> Act {
-        let since = match self.askable {
-            Some((state, since)) if state == view.state => since,
-            _ => now,
-        };
-        self.askable = Some((view.state, since));
-        let waits = now.saturating_sub(since) < UNHEARD_OURS;
-        if waits { Act::Wait(LOOK_AGAIN) } else { Act::Forget }
-    }
-
-    /// Our range, or our inputs.
-    fn ask(&self, range: RangeId, view: &View) -> Act {
-        if view.state == HoldState::Again {
-            return Act::Do(Effect::Ask { range, mib: view.mib });
-        }
-        match self.sized.filter(|(part, _)| *part == view.part) {
-            None => Act::Do(Effect::Size { range, part: view.part }),
-            Some((_, mib)) if mib <= view.max_mib => Act::Do(Effect::Ask { range, mib }),
-            // Nobody would hold it; only the client can take it.
-            Some(_) => Act::Wait(LOOK_AGAIN),
-        }
-    }
-
-    /// The client's range that its provider does not ask for: without an ask it would stay as it is for ever.
-    fn ask_for(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let since = match self.askable {
-            Some((state, since)) if state == view.state => since,
-            _ => now,
-        };
-        self.askable = Some((view.state, since));
-        match since.saturating_add(rules.ask_after).checked_sub(now).filter(|wait| *wait > 0) {
-            Some(wait) => Act::Wait(wait.min(LOOK_AGAIN)),
-            None if view.state == HoldState::Again => Act::Do(Effect::Ask { range, mib: view.mib }),
-            None => Act::Do(Effect::Ask { range, mib: view.max_mib }),
         }
     }
 
@@ -274,7 +211,7 @@ impl Case {
     fn await_beacon(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         // Known, or nobody kept it: then the ask has failed, and the draw says so to all. Nobody calls for its own
         // punishment.
-        let lost = view.lapses > 0 || view.block > view.round.saturating_add(REACH);
+        let lost = view.is_beacon_lost();
         if lost && view.role(rules.party) == Role::Provider && view.asked >= ASKS {
             return Act::Wait(LOOK_AGAIN);
         }
@@ -287,47 +224,48 @@ impl Case {
             };
         }
         self.draw_from = None;
+        self.await_block(rules, range, view, now)
+    }
+
+    /// The beacon is not known before another block; where none comes we make it.
+    pub(super) fn await_block(
+        &mut self,
+        rules: Rules,
+        range: RangeId,
+        view: &View,
+        now: Millis,
+    ) -> Act {
+        if self.is_still(rules, range, view, now) {
+            return Act::Do(Effect::Poke { range, round: view.round });
+        }
+        Act::Wait(BEACON_PAUSE.min(rules.poke_after))
+    }
+
+    /// Whether no block has come for so long that it is our turn to make one.
+    pub(super) fn is_still(
+        &mut self,
+        rules: Rules,
+        range: RangeId,
+        view: &View,
+        now: Millis,
+    ) -> bool {
         let since = match self.head {
             Some((head, since)) if head == view.block => since,
             _ => now,
         };
         self.head = Some((view.block, since));
         let turn = turn(rules, range, view);
-        if now >= since.saturating_add(rules.poke_after).saturating_add(turn) {
-            return Act::Do(Effect::Poke { range, round: view.round });
-        }
-        Act::Wait(BEACON_PAUSE.min(rules.poke_after))
-    }
-}
-
-/// The deposit does not reach for this range: the client adds what is missing, within what it has set.
-fn fund(rules: Rules, range: RangeId, view: &View) -> Act {
-    let amount = view.cost.saturating_sub(view.free);
-    let after = view.deposit.checked_add(amount).filter(|after| *after <= rules.most);
-    match after {
-        Some(_) if view.max_mib != 0 => Act::Do(Effect::Fund { range, amount }),
-        _ => Act::Wait(LOOK_AGAIN),
+        now >= since.saturating_add(rules.poke_after).saturating_add(turn)
     }
 }
 
 /// How long others are given to do what anybody may do. It is somebody else's turn in every ask; the provider, which
 /// wants to be paid, is among the first.
-fn turn(rules: Rules, range: RangeId, view: &View) -> Millis {
+pub(super) fn turn(rules: Rules, range: RangeId, view: &View) -> Millis {
     let half = rules.spread / 2;
     let rank = rules.rank(range, view.round, view.state) % half.max(1);
     match view.role(rules.party) {
         Role::Provider | Role::Client => rank,
         Role::Holder | Role::Anybody => half.saturating_add(rank),
     }
-}
-
-/// How a range stands, if the chain knows of it.
-pub(super) fn stands(view: &View) -> Option<Standing> {
-    if view.is_over() {
-        return Some(Standing::Over(view.state));
-    }
-    if view.range != RangeState::Submitted {
-        return None;
-    }
-    Some(if view.is_waived() { Standing::Waived } else { Standing::Open(view.state) })
 }

@@ -1,11 +1,16 @@
 //! What the world asserts about every effect when it is asked for.
 
-use tilth_contracts::{HoldState, RangeState};
-use tilth_verification::holding::ASKS;
+use tilth_contracts::{HoldState, RangeState, SpotState};
+use tilth_protocol::RangeId;
+use tilth_verification::{
+    draw::Seed,
+    holding::{ASKS, SPOT_TIME_S},
+};
 
 use super::{
+    case::REACH,
     words::{Effect, Party},
-    world::{AUDITOR, MAX_MIB, MIB, MOST, OURS, PROVIDER, World},
+    world::{AUDITOR, DUE, MAX_MIB, MIB, MOST, OURS, PROVIDER, SPOT_ROUND, SPOTS, World},
 };
 
 impl World {
@@ -13,11 +18,17 @@ impl World {
         assert!(self.caught_up, "{effect:?} before the past is known");
         let Some(of) = effect.range() else {
             assert!(self.party == Party::Client && self.job_over, "closes what is not over");
-            assert_eq!(self.reserved(), 0, "leaves something behind");
+            assert_eq!(self.asked(), 0, "leaves something behind");
             return;
         };
         if let Effect::Keep { until, .. } = effect {
-            assert_eq!(*until, self.cases[of.seq as usize].until, "keeps it for another time");
+            let case = self.cases[of.seq as usize];
+            let due = match case.spot.state {
+                SpotState::None => case.until + DUE + SPOT_TIME_S * 1_000,
+                SpotState::Asked => case.spot.end,
+                SpotState::Over => panic!("keeps what was looked at"),
+            };
+            assert_eq!(*until, due, "keeps it for another time");
         }
         if matches!(effect, Effect::Show { .. } | Effect::Keep { .. } | Effect::Forget { .. }) {
             return self.check_end(effect);
@@ -25,6 +36,51 @@ impl World {
         let busy = self.under_way.iter().any(|other| other.range() == Some(of));
         assert!(!busy, "two things at a time: {effect:?} beside {:?}", self.under_way);
         self.check_move(effect, of.seq as usize);
+        self.check_look(effect, of);
+    }
+
+    /// What is done about those who hold it, when their time is over.
+    fn check_look(&self, effect: &Effect, of: RangeId) {
+        let seq = of.seq as usize;
+        let case = self.cases[seq];
+        let signed = self.party == Party::Auditor(AUDITOR) && case.bits & OURS != 0;
+        let looks = |draw: u8| {
+            assert_eq!(self.party, Party::Auditor(AUDITOR));
+            assert_eq!((case.state, case.spot.state), (HoldState::Held, SpotState::Asked));
+            let bit = 1_u8 << draw;
+            assert_eq!(SPOTS & !case.spot.bits & bit, bit, "looks as somebody else");
+            assert!(self.now <= case.spot.end, "looks too late");
+        };
+        match effect {
+            Effect::Check { .. } => {
+                assert!(signed && case.spot.state == SpotState::None, "it is not its to call");
+                assert_eq!(case.state, HoldState::Held);
+                assert!(self.now + self.wrong_clock > case.until && self.now <= case.until + DUE);
+            }
+            Effect::Inspect { part, draw, seed, holders, left, .. } => {
+                looks(*draw);
+                let beacon = case.spot_beacon.expect("nobody is drawn yet");
+                assert_eq!((*part, *seed), (case.part, Seed::new(beacon, of, 0).0));
+                assert_eq!(*left, case.spot.end - self.now);
+                let bits = holders.iter().fold(0_u16, |bits, (draw, _)| bits | 1_u16 << draw);
+                assert_eq!(bits, case.bits, "others than those who have signed");
+                let named = self.named(seq);
+                assert!(holders.iter().all(|(draw, of)| named[usize::from(*draw)] == *of));
+            }
+            Effect::Spot { draw, seen, .. } => {
+                looks(*draw);
+                let looked = case.looked[usize::from(*draw)];
+                assert_eq!(looked, Some(*seen), "says what it has not seen");
+            }
+            Effect::Conclude { .. } => {
+                assert_eq!(case.state, HoldState::Held);
+                assert_ne!(case.spot.state, SpotState::Over);
+                assert!(self.now + self.wrong_clock > self.spot_end(seq), "it has its time");
+                let called = signed && case.spot.state == SpotState::Asked;
+                assert!(called || self.party == Party::Client, "it is not its to end");
+            }
+            _ => {}
+        }
     }
 
     /// What is acted on was seen in the same moment, so the range is as the machine knows it.
@@ -79,12 +135,25 @@ impl World {
         let case = self.cases[seq];
         match self.party {
             Party::Provider(_) => assert!(self.is_final(seq), "forgot its duty"),
-            Party::Client => assert!(!case.state.is_open(), "forgot its money"),
+            Party::Client => {
+                assert!(!case.state.is_open(), "forgot its money");
+                let is_held = case.state == HoldState::Held && case.spot.state != SpotState::Over;
+                assert!(!is_held || self.now <= self.spot_end(seq), "nobody else can have it");
+            }
             Party::Auditor(_) => {
-                let keeps = case.state == HoldState::Held
-                    && case.range != RangeState::Rejected
-                    && case.bits & OURS != 0;
-                assert!(!keeps || self.now >= case.until, "forgot what it has signed for");
+                let may_be_looked_at = match case.spot.state {
+                    SpotState::None => self.now <= case.until + DUE,
+                    SpotState::Asked => true,
+                    SpotState::Over => false,
+                };
+                let held = case.state == HoldState::Held && may_be_looked_at;
+                let us = self.party == Party::Auditor(AUDITOR);
+                let (ours, drawn) = if us { (OURS, SPOTS) } else { (0, 0) };
+                assert!(!held || case.bits & ours == 0, "forgot what it has signed for");
+                let is_called = case.spot.state == SpotState::Asked && self.now <= case.spot.end;
+                let has_said = case.spot_beacon.is_some() && drawn & !case.spot.bits == 0;
+                let lost = case.spot_beacon.is_none() && case.block > SPOT_ROUND + REACH;
+                assert!(!is_called || has_said || lost, "forgot what it was called for");
             }
         }
     }

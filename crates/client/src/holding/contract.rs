@@ -1,13 +1,17 @@
 //! What the contracts of the model do when somebody calls them, and what others call.
 
 use alloy::primitives::B256;
-use tilth_contracts::{HoldState, RangeState};
-use tilth_verification::holding::{ASKS, HOLD_TIME_S, is_majority, open_draws};
+use tilth_contracts::{HoldState, RangeState, SpotState};
+use tilth_verification::holding::{
+    ASKS, HOLD_TIME_S, SPOT_TIME_S, SPOTTERS, is_majority, open_draws,
+};
 
 use super::{
+    spotting::SpotView,
     words::{Effect, Party},
-    world::{KEPT, MAX_MIB, MIB, World, cost},
+    world::{DUE, KEPT, MAX_MIB, MIB, SPOTS, World, cost},
 };
+use crate::audit::Millis;
 
 impl World {
     /// Others move a range on.
@@ -17,6 +21,7 @@ impl World {
         // Nobody else asks where we are the provider, or the client of one that does not.
         let holds = matches!(self.party, Party::Auditor(_));
         match case.state {
+            HoldState::Held if case.range != RangeState::Submitted => self.look_on(seq),
             _ if case.range != RangeState::Submitted => {}
             HoldState::None | HoldState::Again if holds => self.ask(seq, MIB),
             HoldState::Asked if case.beacon.is_none() => {
@@ -32,6 +37,59 @@ impl World {
         }
     }
 
+    /// Others see to it that it is looked at who holds it.
+    fn look_on(&mut self, seq: usize) {
+        let case = self.cases[seq];
+        match case.spot.state {
+            SpotState::None => self.call(seq),
+            SpotState::Asked if case.spot_beacon.is_none() => self.note_spot(seq),
+            SpotState::Asked => {
+                let others = (0..SPOTTERS).map(|draw| 1_u8 << draw);
+                let mut waiting = others.filter(|bit| (SPOTS | case.spot.bits) & bit == 0);
+                if let Some(bit) = waiting.next() {
+                    self.vote(seq, bit);
+                }
+            }
+            SpotState::Over => {}
+        }
+    }
+
+    /// The beacon that draws who looks is known.
+    pub(super) fn note_spot(&mut self, seq: usize) {
+        self.cases[seq].spot_beacon.get_or_insert(B256::repeat_byte(8));
+    }
+
+    fn call(&mut self, seq: usize) {
+        let now = self.now;
+        let case = &mut self.cases[seq];
+        let is_time = now > case.until && now <= case.until + DUE;
+        if case.state == HoldState::Held && case.spot.state == SpotState::None && is_time {
+            let end = now + SPOT_TIME_S * 1_000;
+            case.spot = SpotView { state: SpotState::Asked, end, bits: 0, draws: 0 };
+        }
+    }
+
+    fn vote(&mut self, seq: usize, bit: u8) {
+        let now = self.now;
+        let case = &mut self.cases[seq];
+        let is_time = case.spot.state == SpotState::Asked && now <= case.spot.end;
+        if is_time && case.spot_beacon.is_some() {
+            case.spot.bits |= bit;
+        }
+        if case.spot.bits.count_ones() as usize == SPOTTERS {
+            case.spot.state = SpotState::Over;
+        }
+    }
+
+    /// When a look can be ended, or could not be begun any more.
+    pub(super) fn spot_end(&self, seq: usize) -> Millis {
+        let case = self.cases[seq];
+        match case.spot.state {
+            SpotState::None => case.until + DUE,
+            SpotState::Asked | SpotState::Over => case.spot.end,
+        }
+    }
+
     /// The blocks since the submission are gone; others say something else, also of what the range is.
     pub(super) fn reorganise(&mut self, seq: usize) {
         // Nor is what is paid taken back here: deposits would have to be, too.
@@ -43,6 +101,7 @@ impl World {
         case.beacon = None;
         (case.state, case.from, case.until) = (HoldState::None, 0, 0);
         (case.mib, case.bits, case.asked, case.ended_at) = (0, 0, 0, None);
+        (case.spot, case.spot_beacon, case.looked) = (SpotView::default(), None, [None; SPOTTERS]);
     }
 
     pub(super) fn ask(&mut self, seq: usize, mib: u32) {
@@ -107,7 +166,12 @@ impl World {
         let submitted = case.range == RangeState::Submitted;
         match effect {
             Effect::Poke { .. } => {
-                self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));
+                self.cases[seq].block += 1;
+                if case.spot.state == SpotState::Asked {
+                    self.note_spot(seq);
+                } else {
+                    self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));
+                }
             }
             Effect::Ask { mib, .. } if submitted => self.ask(seq, *mib),
             Effect::Draw { .. }
@@ -127,6 +191,13 @@ impl World {
                 if case.state == HoldState::Open && submitted && *part == case.part =>
             {
                 self.sign(seq, 1_u16 << draw);
+            }
+            Effect::Check { .. } => self.call(seq),
+            Effect::Spot { draw, .. } => self.vote(seq, 1 << draw),
+            Effect::Conclude { .. }
+                if case.state == HoldState::Held && self.now > self.spot_end(seq) =>
+            {
+                self.cases[seq].spot.state = SpotState::Over;
             }
             Effect::Fund { amount, .. } => self.deposit += amount,
             _ => {}

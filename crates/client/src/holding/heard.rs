@@ -29,9 +29,9 @@ fn by_holders(said: &HoldersEvents) -> Option<Event> {
             Event::Over { range: at(e.jobId, e.seq) }
         }
         HoldersEvents::HoldFailed(e) => Event::News { range: at(e.jobId, e.seq) },
-        HoldersEvents::SpotAsked(e) => Event::News { range: at(e.jobId, e.seq) },
+        HoldersEvents::SpotAsked(e) => Event::Called { range: at(e.jobId, e.seq) },
         HoldersEvents::Spotted(e) => Event::News { range: at(e.jobId, e.seq) },
-        HoldersEvents::SpotOver(e) => Event::News { range: at(e.jobId, e.seq) },
+        HoldersEvents::SpotOver(e) => Event::Over { range: at(e.jobId, e.seq) },
         // What a deposit covers is seen when it matters.
         HoldersEvents::KeepFunded(_)
         | HoldersEvents::KeepClosed(_)
@@ -105,13 +105,19 @@ mod tests {
         let over = Some(Event::Over { range: RANGE });
         assert_eq!(told(&Holders::RangeHeld { jobId: 7, seq: 3, bits: 15, until: time }), over);
         assert_eq!([HoldState::Lost, HoldState::Dropped].map(failed), [over.clone(), over]);
-        assert_eq!(told(&Holders::SpotAsked { jobId: 7, seq: 3, round: 9, until: time }), news);
         let fee = U96::from(1);
         let spotted = Holders::Spotted { jobId: 7, seq: 3, number: 4, draw: 2, seen: 15, fee };
         assert_eq!(told(&spotted), news);
-        assert_eq!(told(&Holders::SpotOver { jobId: 7, seq: 3, served: 15, fee }), news);
         let root = B256::repeat_byte(1);
         assert_eq!(told(&JobBook::RangeUnsealed { jobId: 7, seq: 3, root }), news);
+    }
+
+    #[test]
+    fn who_is_to_look_is_called_and_sees_the_end() {
+        let asked = Holders::SpotAsked { jobId: 7, seq: 3, round: 9, until: U40::from(9) };
+        assert_eq!(told(&asked), Some(Event::Called { range: RANGE }));
+        let over = Holders::SpotOver { jobId: 7, seq: 3, served: 15, fee: U96::from(1) };
+        assert_eq!(told(&over), Some(Event::Over { range: RANGE }));
     }
 
     #[test]

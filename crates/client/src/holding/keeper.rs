@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
+use alloy::{
+    primitives::{B256, Log},
+    rpc::types::Log as ReadLog,
+    sol_types::SolEvent,
+};
 use tilth_contracts::JobBook;
 use tilth_protocol::{JobId, RangeId};
 use tokio::{sync::watch, task::JoinSet};
@@ -50,10 +54,26 @@ pub trait Hand: Send + Sync + 'static {
         left: Millis,
     ) -> impl Future<Output = bool> + Send;
 
+    /// As an auditor that is drawn to look who serves a range: fetches the piece of this draw from each of `holders`,
+    /// draws and auditors' numbers ([`Effect::Inspect`]). Bits of the draws that have served it, draw 0 lowest;
+    /// `None`: that cannot be found out now. Nobody else is asked.
+    fn inspect(
+        &self,
+        range: RangeId,
+        part: Part,
+        draw: u8,
+        seed: B256,
+        holders: Vec<(u8, u32)>,
+        left: Millis,
+    ) -> impl Future<Output = Option<u16>> + Send {
+        let _ = (range, part, draw, seed, holders, left);
+        std::future::ready(None)
+    }
+
     /// Learns of [`Effect::Show`], [`Effect::Keep`] and [`Effect::Forget`].
     fn note(&self, effect: &Effect);
 
-    /// Nothing of the client's deposit is left to be taken back.
+    /// Nothing of the client's deposit is left that could be taken back now.
     fn closed(&self) {}
 
     /// A move failed: a role refills its key for gas here.
@@ -187,7 +207,10 @@ impl<H: Hand> Keeper<H> {
         for log in logs {
             let Some(block) = log.block_number else { continue };
             for event in self.concerns(block, &log.inner) {
-                if let Event::Asked { range, .. } | Event::Signed { range, .. } = &event {
+                if let Event::Asked { range, .. }
+                | Event::Signed { range, .. }
+                | Event::Called { range } = &event
+                {
                     self.heard.entry(*range).or_insert(block);
                 }
                 self.step(event);
@@ -284,6 +307,11 @@ async fn carry_out<H: Hand>(post: &Post, hand: &H, effect: Effect) -> Event {
             } else {
                 Event::Ended { range, done: false }
             }
+        }
+        Effect::Inspect { range, part, draw, seed, holders, left } => {
+            let looked = Box::pin(hand.inspect(range, part, draw, seed, holders, left)).await;
+            let failed = Event::Ended { range, done: false };
+            looked.map_or(failed, |seen| Event::Inspected { range, draw, seen })
         }
         Effect::Close => {
             let done = post.close().await;

@@ -8,11 +8,14 @@ use alloy::{
     signers::local::PrivateKeySigner,
     sol_types::SolError,
 };
-use tilth_contracts::{Addresses, Holders, Terms};
+use tilth_contracts::{Addresses, Holders, Spot, SpotState, Terms};
 use tilth_protocol::Problem;
 
 use super::*;
-use crate::{Link, holding::moves::is_nothing_free};
+use crate::{
+    Link,
+    holding::moves::{is_nothing_free, is_waiting},
+};
 
 const US: Address = Address::repeat_byte(5);
 const NOTHING: [Event; 0] = [];
@@ -178,6 +181,32 @@ async fn what_is_followed_is_read_again_at_the_next_start() {
     keeper.read(&[], (80, 81), true);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
     assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
+}
+
+/// What has to be looked at is heard of again at the next start, though nobody has signed for it here.
+#[tokio::test]
+async fn who_is_called_to_look_hears_of_it_again() {
+    let mut keeper = keeper(Party::Auditor(4));
+    let called = Holders::SpotAsked { jobId: 7, seq: 3, round: 12, until: U40::from(9) };
+    keeper.read(&[read(40, log(&called))], (50, 45), true);
+    assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
+    keeper.read(&[], (80, 81), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 40);
+}
+
+#[test]
+fn a_draw_that_has_spoken_waits_no_more() {
+    let spot = |bits, state: SpotState| Spot {
+        round: 12,
+        asOf: U40::from(9),
+        seen: 0,
+        bits,
+        votes: 0,
+        state: u8::from(state),
+    };
+    assert!(is_waiting(&spot(0b101, SpotState::Asked), 1));
+    assert!(!is_waiting(&spot(0b101, SpotState::Asked), 2));
+    assert!(!is_waiting(&spot(0, SpotState::None), 1) && !is_waiting(&spot(0, SpotState::Over), 1));
 }
 
 #[test]

@@ -14,16 +14,21 @@
 //!                    the client fills up a deposit that does not reach
 //!         Asked:     wait for the beacon (or make blocks), then draw
 //!         Open:      holders fetch and sign; other auditors forget it     after the deadline: the rest end it
-//!         Held:      holders keep it until its time is over
+//!         Held:      holders keep it; when its time is over they call for auditors that look whether they do
+//!         called:    wait for the beacon; who is drawn asks every holder for a piece, and says who serves
+//!                    after two hours holders end it; others forget it when they have said what they have seen
 //!         over:      the client sets free what is reserved; whoever answers for it looks on until that is final
 //! ```
 //!
 //! # Invariants (tested over random histories in `properties`)
 //! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]).
 //! - At most one thing is under way for each range, and one deposit is filled up at a time.
-//! - What is signed for was fetched as the range is now, and is kept until its time is over.
+//! - What is signed for was fetched as the range is now, and is kept until it was looked at, or nobody can call for
+//!   that any more.
+//! - What is said of those who hold was seen in that very look.
 //! - The provider never ends an ask whose end costs it its stake.
-//! - A deposit is never filled up above what its client has set, and comes back when the job is over.
+//! - A deposit is never filled up above what its client has set, and comes back when the job is over; what those who
+//!   hold can still earn then comes back to whoever looks for it after their time. The client waits for none of them.
 //! - Without ranges there is no wake-up time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +36,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tilth_protocol::RangeId;
 
 use super::{
-    case::{Act, BEACON_PAUSE, Case, REACH, stands},
+    case::{Act, BEACON_PAUSE, Case, REACH},
+    said::say,
     tried::pause,
     view::View,
     words::{Effect, Event, Party, Rules, Standing},
@@ -111,7 +117,7 @@ impl Machine {
     pub fn at_stake(&self) -> usize {
         let provider = matches!(self.rules.party, Party::Provider(_));
         let open = |case: &&Case| {
-            let done = matches!(case.shown, Some(Standing::Over(_) | Standing::Waived));
+            let done = case.shown.is_some_and(|shown| !matches!(shown, Standing::Open(_)));
             provider && case.ours && !done
         };
         self.cases.values().filter(open).count()
@@ -153,6 +159,13 @@ impl Machine {
                 }
                 self.heard(range);
             }
+            Event::Called { range } => {
+                if matches!(self.rules.party, Party::Auditor(_)) {
+                    // Who looks is drawn anew, whatever was over before.
+                    self.follow(range, false).is_past = false;
+                }
+                self.heard(range);
+            }
             Event::Over { range } => {
                 if let Some(case) = self.cases.get_mut(&range) {
                     case.is_past = !self.caught_up;
@@ -167,6 +180,9 @@ impl Machine {
             }),
             Event::Fetched { range, part } => self.ended(range, true, now, |case| {
                 case.fetched = Some(part);
+            }),
+            Event::Inspected { range, draw, seen } => self.ended(range, true, now, |case| {
+                case.looked(draw, seen);
             }),
             Event::Ended { range, done } => self.ended(range, done, now, |_| ()),
             Event::Closed { done } => {
@@ -235,7 +251,7 @@ impl Machine {
                 continue;
             }
             let Some(view) = case.view else { continue };
-            say(*range, case, &view, out);
+            say(rules, *range, case, &view, out);
             let act = match case.act(rules, *range, &view, now) {
                 Act::Do(Effect::Poke { round, .. }) if self.noting.contains_key(&round) => {
                     Act::Wait(BEACON_PAUSE)
@@ -303,20 +319,5 @@ impl Machine {
         }
         closing.busy = true;
         out.push(Effect::Close);
-    }
-}
-
-/// Says how a range stands and what is kept of it, where that is new.
-fn say(range: RangeId, case: &mut Case, view: &View, out: &mut Vec<Effect>) {
-    if let Some(standing) = stands(view)
-        && case.shown != Some(standing)
-    {
-        case.shown = Some(standing);
-        out.push(Effect::Show { range, standing });
-    }
-    let keep = Some((view.part, view.until));
-    if case.is_kept(view) && case.kept != keep {
-        case.kept = keep;
-        out.push(Effect::Keep { range, until: view.until });
     }
 }

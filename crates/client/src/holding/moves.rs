@@ -1,7 +1,12 @@
 //! What is sent to the contracts about kept ranges.
 
-use alloy::{primitives::aliases::U96, sol_types::SolInterface};
-use tilth_contracts::{HoldPrices, HoldState, Holders, Holders::HoldersErrors, SoloRandomness};
+use alloy::{
+    primitives::aliases::U96,
+    sol_types::{SolCall, SolInterface},
+};
+use tilth_contracts::{
+    HoldPrices, HoldState, Holders, Holders::HoldersErrors, SoloRandomness, Spot, SpotState,
+};
 use tilth_protocol::RangeId;
 use tracing::info;
 
@@ -36,11 +41,15 @@ impl Post {
                 account.execute(at.holders, call).await.map(drop)
             }
             Effect::Sign { part, draw, .. } => self.sign(range, *part, *draw).await,
+            Effect::Check { .. } => self.check(range).await,
+            Effect::Spot { draw, seen, .. } => self.spot(range, *draw, *seen).await,
+            Effect::Conclude { .. } => self.conclude(range).await,
             Effect::Fund { amount, .. } => self.fund(range, *amount).await,
             // They are carried out elsewhere.
             Effect::Look { .. }
             | Effect::Size { .. }
             | Effect::Fetch { .. }
+            | Effect::Inspect { .. }
             | Effect::Close
             | Effect::Show { .. }
             | Effect::Keep { .. }
@@ -58,6 +67,77 @@ impl Post {
         self.account.execute(self.account.link().addresses().holders, call).await?;
         info!(%range, draw, "signed that a range is held");
         Ok(())
+    }
+
+    /// Calls for those who look; that somebody else has counts as done.
+    async fn check(&self, range: RangeId) -> Result<(), ChainError> {
+        let is_called = |spot: &Spot| spot.state != u8::from(SpotState::None);
+        if is_called(&self.spot_of(range).await?) {
+            return Ok(());
+        }
+        let call = Holders::checkCall { jobId: range.job.0, seq: range.seq };
+        match self.attempt(range, call).await? {
+            None => info!(%range, "called for who looks whether a range is still held"),
+            Some((_, spot)) if is_called(&spot) => {}
+            Some((error, _)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Says who has served a range.
+    async fn spot(&self, range: RangeId, draw: u8, seen: u16) -> Result<(), ChainError> {
+        // Where nobody is called for any more it was decided on before a reorganisation.
+        if !is_waiting(&self.spot_of(range).await?, draw) {
+            return Ok(());
+        }
+        let call = Holders::spotCall { jobId: range.job.0, seq: range.seq, draw_: draw, seen };
+        match self.attempt(range, call).await? {
+            None => {
+                info!(%range, draw, seen = %format_args!("{seen:015b}"), "said who serves a range")
+            }
+            // It was in a block already.
+            Some((_, spot)) if !is_waiting(&spot, draw) => {}
+            Some((error, _)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Ends the look at who serves a range; that somebody else has counts as done.
+    async fn conclude(&self, range: RangeId) -> Result<(), ChainError> {
+        let is_over = |spot: &Spot| spot.state == u8::from(SpotState::Over);
+        if is_over(&self.spot_of(range).await?) {
+            return Ok(());
+        }
+        let call = Holders::concludeCall { jobId: range.job.0, seq: range.seq };
+        match self.attempt(range, call).await? {
+            None => info!(%range, "ended the look at who serves a range"),
+            Some((_, spot)) if is_over(&spot) => {}
+            Some((error, _)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn spot_of(&self, range: RangeId) -> Result<Spot, ChainError> {
+        let link = self.account.link();
+        let call = Holders::spotOfCall { jobId: range.job.0, seq: range.seq };
+        link.read(link.addresses().holders, call).await
+    }
+
+    /// Sends what several may do, or what may be too late. `Some`: it was refused, and how things stood after that.
+    async fn attempt<C: SolCall>(
+        &self,
+        range: RangeId,
+        call: C,
+    ) -> Result<Option<(ChainError, Spot)>, ChainError> {
+        let holders = self.account.link().addresses().holders;
+        match self.account.execute(holders, call).await {
+            Ok(_) => Ok(None),
+            Err(error) if error.revert_data().is_some() => {
+                let spot = self.spot_of(range).await?;
+                Ok(Some((error, spot)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn fund(&self, range: RangeId, amount: u128) -> Result<(), ChainError> {
@@ -83,11 +163,26 @@ impl Post {
         let holders = self.account.link().addresses().holders;
         let call = Holders::closeCall { jobId: job.0 };
         match self.account.execute(holders, call).await {
-            Ok(_) => Ok(()),
-            Err(error) if is_nothing_free(&error) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) => {}
+            Err(error) if is_nothing_free(&error) => {}
+            Err(error) => return Err(error),
         }
+        let kept = Holders::keptCall { jobId: job.0 };
+        let stays = self.account.link().read(holders, kept).await;
+        if stays.is_ok_and(|keep| !keep.reserved.is_zero()) {
+            info!(
+                %job,
+                "what those who hold its ranges can still earn stays locked; what is left of it comes back when the job is fetched again after their time"
+            );
+        }
+        Ok(())
     }
+}
+
+/// Whether a draw of those who look has still to say what it has seen.
+pub(super) fn is_waiting(spot: &Spot, draw: u8) -> bool {
+    let said = spot.bits.checked_shr(draw.into()).is_some_and(|bits| bits & 1 == 1);
+    spot.state == u8::from(SpotState::Asked) && !said
 }
 
 pub(super) fn is_nothing_free(error: &ChainError) -> bool {

@@ -1,21 +1,22 @@
 //! Single decisions of the machine, told as short stories.
 
 use alloy::primitives::{Address, B256};
-use tilth_contracts::{HoldState, RangeState};
+use tilth_contracts::{HoldState, RangeState, SpotState};
 
 use super::{
     words::{Effect, Event, Part, Party, Standing},
     world::{
-        AUDITOR, HOUR, KEPT, MAX_MIB, MIB, MOST, OURS, PROVIDER, START, WINDOW, World, at, cost,
+        AUDITOR, DUE, HOUR, KEPT, MAX_MIB, MIB, MOST, OURS, PROVIDER, START, WINDOW, World, at,
+        cost,
     },
 };
 use crate::audit::FINAL;
 
-const NOTHING: [Effect; 0] = [];
+pub(super) const NOTHING: [Effect; 0] = [];
 const BEACON: Option<B256> = Some(B256::repeat_byte(9));
 
 /// A world of one range whose window is over and whose ask is in this state.
-fn one(party: Party, state: HoldState) -> World {
+pub(super) fn one(party: Party, state: HoldState) -> World {
     let mut world = World::new(party, 1);
     (world.now, world.deposit) = (START + WINDOW, MOST);
     let case = &mut world.cases[0];
@@ -33,7 +34,7 @@ fn one(party: Party, state: HoldState) -> World {
 }
 
 /// What is asked for while nothing comes of anything but looks, within so many minutes; each once.
-fn asked_for(world: &mut World, minutes: usize) -> Vec<Effect> {
+pub(super) fn asked_for(world: &mut World, minutes: usize) -> Vec<Effect> {
     let mut all = Vec::new();
     for _ in 0..minutes {
         while let Some(last) = world.under_way.len().checked_sub(1) {
@@ -48,6 +49,19 @@ fn asked_for(world: &mut World, minutes: usize) -> Vec<Effect> {
         world.tell(Event::Tick);
     }
     all
+}
+
+/// Everything works and time passes, until something is so.
+pub(super) fn pass(world: &mut World, until: impl Fn(&World) -> bool) {
+    for _ in 0..1_000 {
+        if until(world) {
+            return;
+        }
+        world.now = world.machine.next_wake().expect("it waits for nothing");
+        world.tell(Event::Tick);
+        world.work_off();
+    }
+    panic!("it does not come to that: {:?}", world.cases);
 }
 
 fn asks(world: &mut World, minutes: usize, what: fn(&Effect) -> bool) -> bool {
@@ -231,33 +245,27 @@ fn what_is_signed_for_is_kept_until_its_time_is_over() {
     world.cases[0].block = 9_999;
     world.introduce();
     world.work_off();
-    assert_eq!(world.kept[0], Some(until));
-    while world.now < until {
-        assert!(!world.forgotten[0], "at {}", world.now);
-        world.now = world.machine.next_wake().unwrap();
-        world.tell(Event::Tick);
-        world.work_off();
-    }
-    world.now += FINAL;
-    world.tell(Event::Tick);
-    world.work_off();
-    world.now += FINAL;
-    world.tell(Event::Tick);
-    world.work_off();
-    assert!(world.forgotten[0]);
+    assert_eq!(world.kept[0], Some(until + DUE + 2 * HOUR), "somebody may look for it until then");
+    pass(&mut world, |world| world.forgotten[0]);
+    // The beacon is lost by now, so nobody has looked.
+    let spot = world.cases[0].spot;
+    assert_eq!((spot.state, spot.bits), (SpotState::Over, 0));
+    assert_eq!(world.kept[0], Some(spot.end));
+    assert!(spot.end > until + 2 * HOUR && world.now >= spot.end + FINAL);
 }
 
 #[test]
-fn what_is_rejected_after_all_nobody_need_keep() {
+fn what_is_rejected_after_all_is_looked_at_like_everything_else() {
     let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
     world.end_range(0, RangeState::Rejected);
     world.introduce();
     world.work_off();
-    assert_eq!(world.kept[0], None);
+    let until = world.cases[0].until;
+    assert_eq!(world.kept[0], Some(until + DUE + 2 * HOUR));
     world.now += 2 * FINAL;
     world.tell(Event::News { range: at(0) });
     world.work_off();
-    assert!(world.forgotten[0]);
+    assert!(!world.forgotten[0]);
 }
 
 #[test]

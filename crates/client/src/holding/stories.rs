@@ -3,14 +3,16 @@
 use alloy::primitives::{Address, B256};
 use tilth_contracts::{HoldState, RangeState};
 use tilth_protocol::{JobId, RangeId};
+use tilth_verification::holding::HOLDERS;
 
 use super::{
     machine::Machine,
+    spotting::SpotView,
     view::View,
     words::{Effect, Event, Part, Party, Standing},
     world::{AUDITOR, HOUR, MIB, PROVIDER, ROUND, START, rules},
 };
-use crate::audit::{FINAL, Millis};
+use crate::audit::Millis;
 
 const INPUTS: RangeId = RangeId::inputs(JobId(1));
 const PART: Part = Part { from: 0, count: 0, root: B256::repeat_byte(3) };
@@ -32,6 +34,8 @@ fn view(state: HoldState, now: Millis) -> View {
         max_mib: u32::MAX,
         bits: if state == HoldState::Held { 0b1111 } else { 0 },
         draws: 0,
+        named: [0; HOLDERS],
+        spot: SpotView::default(),
         asked,
         deposit: 900,
         free: 900,
@@ -127,7 +131,7 @@ fn what_is_reserved_for_them_comes_back_when_the_job_is_cancelled() {
 }
 
 #[test]
-fn a_holder_keeps_them_until_their_job_is_over() {
+fn a_holder_has_them_looked_at_when_their_job_is_over() {
     let mut machine = Machine::new(rules(Party::Auditor(AUDITOR)));
     let asked = Event::Asked { range: INPUTS, provider: Address::ZERO, round: ROUND };
     machine.step(asked, START);
@@ -136,7 +140,8 @@ fn a_holder_keeps_them_until_their_job_is_over() {
     assert_eq!(effects, [Effect::Look { range: INPUTS }]);
     let mut held = View { draws: 1 << 2, ..view(HoldState::Held, START) };
     let effects = machine.step(looked(held), START);
-    assert!(effects.contains(&Effect::Keep { range: INPUTS, until: held.until }), "{effects:?}");
+    let until = held.kept_until();
+    assert!(effects.contains(&Effect::Keep { range: INPUTS, until }), "{effects:?}");
     let mut now = machine.next_wake().unwrap();
     assert!(now <= START + HOUR, "the job may be over long before");
     // Cancelled, but ranges of before are still judged.
@@ -144,15 +149,16 @@ fn a_holder_keeps_them_until_their_job_is_over() {
     assert_eq!(machine.step(Event::Tick, now), [Effect::Look { range: INPUTS }]);
     (held.now, held.next) = (now, now);
     assert_eq!(moves(machine.step(looked(held), now)), NOTHING);
+    // Nobody needs them any more: those who look are called for at once, by one holder after the other.
     held.range = RangeState::Rejected;
-    for _ in 0..20 {
-        now = machine.next_wake().unwrap().max(now + FINAL);
+    for _ in 0..3 {
+        now = machine.next_wake().unwrap();
         assert_eq!(machine.step(Event::Tick, now), [Effect::Look { range: INPUTS }]);
         (held.now, held.next) = (now, now);
-        if machine.step(looked(held), now).contains(&Effect::Forget { range: INPUTS }) {
-            assert!(now < held.until, "not only when its time was over");
+        if moves(machine.step(looked(held), now)) == [Effect::Check { range: INPUTS }] {
+            assert!(now < START + 2 * HOUR, "not only when its time was over");
             return;
         }
     }
-    panic!("kept for nobody");
+    panic!("nobody calls for those who look");
 }

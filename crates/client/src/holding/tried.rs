@@ -5,7 +5,7 @@ use std::mem::{Discriminant, discriminant};
 use alloy::primitives::B256;
 use tilth_contracts::HoldState;
 
-use super::{view::View, words::Effect};
+use super::{spotting::SpotView, view::View, words::Effect};
 use crate::audit::Millis;
 
 /// First and longest pause after something failed or changed nothing.
@@ -20,8 +20,9 @@ pub(super) struct Tried {
     not_before: Millis,
 }
 
-/// All that a move can be meant to change: state, asks, signatures, what is free, beacon, lapses, block.
-type Mark = (Discriminant<Effect>, HoldState, u8, u16, u128, Option<B256>, u8, u64);
+/// All that a move can be meant to change: state, asks, signatures, who looks at them, what is free, beacon, lapses,
+/// block.
+type Mark = (Discriminant<Effect>, HoldState, u8, u16, SpotView, u128, Option<B256>, u8, u64);
 
 impl Tried {
     /// Notes a move that is to be made after an earlier one.
@@ -43,8 +44,8 @@ impl Tried {
             Effect::Size { .. } | Effect::Fetch { .. } => return Ok(before),
             _ => (0, 0),
         };
-        let View { state, asked, bits, beacon, lapses, .. } = *view;
-        let mark = (discriminant(effect), state, asked, bits, free, beacon, lapses, block);
+        let View { state, asked, bits, spot, beacon, lapses, .. } = *view;
+        let mark = (discriminant(effect), state, asked, bits, spot, free, beacon, lapses, block);
         let times = match before.filter(|tried| tried.mark == mark) {
             Some(tried) if tried.not_before > now => return Err(tried.not_before - now),
             Some(tried) => tried.times.saturating_add(1),

@@ -3,12 +3,15 @@
 use alloy::primitives::{Address, B256, U256};
 use tilth_contracts::{Audits, HoldState, Holders, JobBook, JobState, RangeState, SoloRandomness};
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::holding::{HOLD_TIME_S, open_draws};
+use tilth_verification::holding::{HOLD_TIME_S, HOLDERS, open_draws};
 
-use super::words::{Part, Party, Role};
+use super::{
+    spotting::{SpotView, spot_of},
+    words::{Part, Party, Role},
+};
 use crate::{ChainError, Link, audit::Millis, clock};
 
-const SECOND: Millis = 1_000;
+pub(super) const SECOND: Millis = 1_000;
 
 /// An ask at a moment, and the range it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub struct View {
     pub may_pay: bool,
     /// Where the ask stands.
     pub state: HoldState,
-    /// The beacon's round.
+    /// The beacon's round: of the ask, and when there are any of those who look.
     pub round: u64,
     /// Since when holders may sign; 0: not yet.
     pub from: Millis,
@@ -40,6 +43,10 @@ pub struct View {
     pub bits: u16,
     /// Draws that name us.
     pub draws: u16,
+    /// An auditor's: whom the draws name, by their numbers; 0: not known, or nobody.
+    pub named: [u32; HOLDERS],
+    /// How looking at them stands.
+    pub spot: SpotView,
     /// How often it was asked for.
     pub asked: u8,
     /// What is left of the job's deposit, base units.
@@ -48,7 +55,7 @@ pub struct View {
     pub free: u128,
     /// What must be free for an ask of the largest size; 0 for inputs, without which there is nothing.
     pub cost: u128,
-    /// The beacon's value, if it is known.
+    /// The beacon's value of that round, if it is known. Of what is held only who looks is drawn by it.
     pub beacon: Option<B256>,
     /// How often the beacon's value was not kept in time.
     pub lapses: u8,
@@ -78,6 +85,7 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         Subject::range(link, range).await?
     };
     let ask = link.read(at.holders, Holders::askedCall { jobId: job, seq }).await?;
+    let state = known(HoldState::try_from(ask.state))?;
     let keep = link.read(at.holders, Holders::keptCall { jobId: job }).await?;
     let (max_mib, cost) = if range.is_inputs() {
         (u32::MAX, U256::ZERO)
@@ -85,10 +93,14 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         let call = Holders::costForCall { jobId: job, mib: keep.maxMib };
         (keep.maxMib, link.read(at.holders, call).await?)
     };
-    let value = SoloRandomness::valueCall { round: ask.round };
-    let beacon = link.read(at.randomness, value).await?;
-    let lapses = SoloRandomness::lapsesCall { round: ask.round };
-    let lapses = link.read(at.randomness, lapses).await?;
+    let (spot, of_spot) = match state {
+        HoldState::Held => spot_of(link, range, party).await?,
+        _ => (SpotView::default(), None),
+    };
+    let round = of_spot.unwrap_or(ask.round);
+    // Who holds it is known, and who looks not before they are called for.
+    let is_awaited = state != HoldState::Held || of_spot.is_some();
+    let (beacon, lapses) = if is_awaited { beacon_of(link, round).await? } else { (B256::ZERO, 0) };
     let named = Holders::namedCall { jobId: job, seq };
     let named = match party {
         Party::Auditor(_) => link.read(at.holders, named).await?,
@@ -103,14 +115,16 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         provider,
         window_end,
         may_pay,
-        state: known(HoldState::try_from(ask.state))?,
-        round: ask.round,
+        state,
+        round,
         from: ask.from.to::<u64>().saturating_mul(SECOND),
         until: ask.until.to::<u64>().saturating_mul(SECOND),
         mib: ask.mib,
         max_mib,
         bits: ask.bits,
         draws: draws_of(&named, party),
+        named: in_order(&named),
+        spot,
         asked: ask.asked,
         deposit,
         free: deposit.saturating_sub(keep.reserved.to::<u128>()),
@@ -121,6 +135,14 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         now: now.saturating_mul(SECOND),
         next: now.max(wall).saturating_mul(SECOND),
     })
+}
+
+/// The beacon's value of a round, zero where it is not known, and how often it was not kept in time.
+async fn beacon_of(link: &Link, round: u64) -> Result<(B256, u8), ChainError> {
+    let randomness = link.addresses().randomness;
+    let value = link.read(randomness, SoloRandomness::valueCall { round }).await?;
+    let lapses = link.read(randomness, SoloRandomness::lapsesCall { round }).await?;
+    Ok((value, lapses))
 }
 
 /// What holders are asked for, but for the ask.
@@ -183,6 +205,11 @@ fn draws_of(named: &[u32], party: Party) -> u16 {
     ours.fold(0, |draws, (draw, _)| draws | 1_u16 << draw)
 }
 
+/// Whom draws name, with zeros for those that name nobody.
+fn in_order(named: &[u32]) -> [u32; HOLDERS] {
+    std::array::from_fn(|draw| named.get(draw).copied().unwrap_or(0))
+}
+
 impl View {
     /// What we are in it.
     pub fn role(&self, party: Party) -> Role {
@@ -199,7 +226,8 @@ impl View {
         matches!(self.range, RangeState::Settled | RangeState::Rejected)
     }
 
-    /// Whether nothing more can happen to the ask, but that what is reserved for it is set free.
+    /// Whether nothing more can happen to the ask, but that what is reserved for it is set free, and that it is looked
+    /// at whether it is held.
     pub fn is_over(&self) -> bool {
         let ended = matches!(self.state, HoldState::Held | HoldState::Lost | HoldState::Dropped);
         ended || self.is_range_over()
@@ -235,7 +263,7 @@ impl View {
     }
 }
 
-fn known<T>(value: Result<T, impl ToString>) -> Result<T, ChainError> {
+pub(super) fn known<T>(value: Result<T, impl ToString>) -> Result<T, ChainError> {
     value.map_err(|error| ChainError::BadAnswer {
         action: "reading an ask for holders",
         detail: error.to_string(),
@@ -254,6 +282,12 @@ mod tests {
         for over in [JobState::Done, JobState::Cancelled] {
             assert_eq!(stands(over), RangeState::Rejected);
         }
+    }
+
+    #[test]
+    fn whom_draws_name_stays_in_order() {
+        assert_eq!(in_order(&[3, 1])[..3], [3, 1, 0]);
+        assert_eq!(in_order(&[])[HOLDERS - 1], 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! one event.
 
 use alloy::primitives::{Address, B256, keccak256};
-use tilth_contracts::HoldState;
+use tilth_contracts::{HoldState, SpotState};
 use tilth_protocol::RangeId;
 
 use super::view::View;
@@ -97,7 +97,12 @@ pub enum Event {
         /// Its number.
         auditor: u32,
     },
-    /// A range is paid or rejected.
+    /// Auditors are called for that look who serves a range, because the time of its holders is over.
+    Called {
+        /// The range.
+        range: RangeId,
+    },
+    /// A range is paid or rejected, or its ask has ended, or the look at who serves it.
     Over {
         /// The range.
         range: RangeId,
@@ -133,6 +138,15 @@ pub enum Event {
         /// Which.
         part: Part,
     },
+    /// We have asked every holder for its piece. Ends [`Effect::Inspect`], or else [`Event::Ended`] does.
+    Inspected {
+        /// The range.
+        range: RangeId,
+        /// Our draw.
+        draw: u8,
+        /// The holders' draws that have served it, draw 0 lowest.
+        seen: u16,
+    },
     /// A move has ended, carried out or not. Ends every effect that names no other event.
     Ended {
         /// The range.
@@ -142,7 +156,7 @@ pub enum Event {
     },
     /// Ends [`Effect::Close`].
     Closed {
-        /// Whether nothing of the deposit is free any more.
+        /// Whether nothing of the deposit is free any more. Some may still be reserved for those who hold.
         done: bool,
     },
     /// The time that [`Machine::next_wake`](super::Machine::next_wake) named has come.
@@ -209,6 +223,40 @@ pub enum Effect {
         /// The draw.
         draw: u8,
     },
+    /// Call for auditors that look who serves a range, whose time is over.
+    Check {
+        /// The range.
+        range: RangeId,
+    },
+    /// As an auditor that is drawn to look: fetch a piece from every holder. Ends with `Inspected` or `Ended`.
+    Inspect {
+        /// The range.
+        range: RangeId,
+        /// Which.
+        part: Part,
+        /// Our draw.
+        draw: u8,
+        /// What the pieces follow from, with the draws: see `tilth_verification::holding::piece`.
+        seed: B256,
+        /// All draws that have signed, and the numbers of the auditors whom they name; we may be among them.
+        holders: Vec<(u8, u32)>,
+        /// How long it is of use.
+        left: Millis,
+    },
+    /// As that auditor: say who has served.
+    Spot {
+        /// The range.
+        range: RangeId,
+        /// Our draw.
+        draw: u8,
+        /// The holders' draws that have, draw 0 lowest.
+        seen: u16,
+    },
+    /// End the look at who serves a range: its time is over, or nobody has called for it in time.
+    Conclude {
+        /// The range.
+        range: RangeId,
+    },
     /// As the client: add so much to the deposit.
     Fund {
         /// The range that would be paid without holders otherwise.
@@ -225,7 +273,8 @@ pub enum Effect {
         /// How.
         standing: Standing,
     },
-    /// As a holder: what we have signed for is kept until then, whatever happens. Ends by itself.
+    /// As a holder: what we have signed for is kept until then, or until it is to be forgotten: so long somebody may
+    /// still look whether we have it. Said again when that changes. Ends by itself.
     Keep {
         /// The range.
         range: RangeId,
@@ -251,6 +300,10 @@ impl Effect {
             | Self::Fail { range }
             | Self::Fetch { range, .. }
             | Self::Sign { range, .. }
+            | Self::Check { range }
+            | Self::Inspect { range, .. }
+            | Self::Spot { range, .. }
+            | Self::Conclude { range }
             | Self::Fund { range, .. }
             | Self::Show { range, .. }
             | Self::Keep { range, .. }
@@ -269,6 +322,15 @@ pub enum Standing {
     Waived,
     /// Nothing more happens to its ask.
     Over(HoldState),
+    /// It is held, and the time of its holders is over: whether they have been looked at.
+    Spot(SpotState),
+}
+
+impl Standing {
+    /// Whether the range may be paid, as far as holders go.
+    pub fn may_be_paid(self) -> bool {
+        matches!(self, Self::Waived | Self::Over(HoldState::Held) | Self::Spot(_))
+    }
 }
 
 impl Rules {

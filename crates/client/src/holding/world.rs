@@ -1,12 +1,13 @@
 //! A model of the contract and of the other parties, for tests of the machine.
 
 use alloy::primitives::{Address, B256};
-use tilth_contracts::{HoldState, RangeState};
+use tilth_contracts::{HoldState, RangeState, SpotState};
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::holding::HOLDERS;
+use tilth_verification::holding::{HOLDERS, MOST_HELD, SPOT_DUE_S, SPOTTERS};
 
 use super::{
     machine::Machine,
+    spotting::SpotView,
     view::View,
     words::{Effect, Event, Part, Party, Rules, Standing},
 };
@@ -15,22 +16,26 @@ use crate::audit::{FINAL, Millis};
 pub(super) const START: Millis = 1_790_000_000_000;
 /// The beacon's round of all asks.
 pub(super) const ROUND: u64 = 12;
+/// And of those who look.
+pub(super) const SPOT_ROUND: u64 = 400;
 pub(super) const PROVIDER: Address = Address::repeat_byte(0xa5);
 pub(super) const AUDITOR: u32 = 4;
 /// The draws that name the auditor: one that may sign at once and is needed, and one that may later.
 pub(super) const OURS: u16 = 1 << 2 | 1 << 9;
+/// The draws of those who look that name the auditor.
+pub(super) const SPOTS: u8 = 1 << 1 | 1 << 4;
 pub(super) const HOUR: Millis = 3_600_000;
 /// The window of all ranges.
 pub(super) const WINDOW: Millis = 1_200_000;
 /// How long a range is kept.
 pub(super) const KEPT: Millis = 2 * HOUR;
+/// For how long after that those who look can be called for.
+pub(super) const DUE: Millis = SPOT_DUE_S * 1_000;
 /// Sizes: of the ranges as their provider knows it, and the largest.
 pub(super) const MIB: u32 = 3;
 pub(super) const MAX_MIB: u32 = 10;
 /// What a client puts into its deposit at most.
 pub(super) const MOST: u128 = 20_000;
-/// From one block's news to the next.
-const BLOCK: Millis = 1_000;
 
 /// One range as the contracts have it.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +53,11 @@ pub(super) struct Chain {
     pub(super) beacon: Option<B256>,
     pub(super) lapses: u8,
     pub(super) block: u64,
+    /// How looking at who holds it stands, but for our draws.
+    pub(super) spot: SpotView,
+    pub(super) spot_beacon: Option<B256>,
+    /// What we have seen in it, for each draw of those who look.
+    pub(super) looked: [Option<u16>; SPOTTERS],
     /// What is here, and for what we have signed.
     pub(super) here: Option<Part>,
     /// When nothing more could happen.
@@ -69,6 +79,8 @@ pub(super) struct World {
     /// What was last said of each to people, and up to when it was said to be kept.
     pub(super) shown: Vec<Option<Standing>>,
     pub(super) kept: Vec<Option<Millis>>,
+    /// Hours in which nothing was done.
+    pub(super) rested: u64,
     /// How far our clock is ahead of the chain's, milliseconds.
     pub(super) wrong_clock: Millis,
 }
@@ -89,6 +101,9 @@ impl World {
             beacon: None,
             lapses: 0,
             block: 10,
+            spot: SpotView::default(),
+            spot_beacon: None,
+            looked: [None; SPOTTERS],
             here: None,
             ended_at: None,
         };
@@ -106,6 +121,7 @@ impl World {
             forgotten: vec![false; cases],
             shown: vec![None; cases],
             kept: vec![None; cases],
+            rested: 0,
             wrong_clock: 0,
         }
     }
@@ -132,8 +148,20 @@ impl World {
         self.cases[seq].ended_at.is_some_and(|at| self.now >= at + FINAL)
     }
 
-    pub(super) fn reserved(&self) -> u128 {
+    /// For asks that are open.
+    pub(super) fn asked(&self) -> u128 {
         self.cases.iter().filter(|case| case.state.is_open()).map(|case| cost(case.mib)).sum()
+    }
+
+    /// For those who hold: until they have been looked at.
+    pub(super) fn held(&self) -> u128 {
+        let waits =
+            |case: &&Chain| case.state == HoldState::Held && case.spot.state != SpotState::Over;
+        self.cases.iter().filter(waits).map(|case| half(case.mib)).sum()
+    }
+
+    pub(super) fn reserved(&self) -> u128 {
+        self.asked() + self.held()
     }
 
     pub(super) fn free(&self) -> u128 {
@@ -144,6 +172,11 @@ impl World {
     pub(super) fn told(&self, seq: usize) -> Event {
         let (range, provider) = (at(seq), PROVIDER);
         let case = &self.cases[seq];
+        match case.spot.state {
+            SpotState::None => {}
+            SpotState::Asked => return Event::Called { range },
+            SpotState::Over => return Event::Over { range },
+        }
         match case.state {
             _ if case.range != RangeState::Submitted => Event::Over { range },
             HoldState::None => Event::Submitted { range, provider },
@@ -156,7 +189,9 @@ impl World {
     pub(super) fn end(&mut self, at: usize, done: bool) {
         let effect = self.under_way.swap_remove(at);
         let Some(of) = effect.range() else {
-            self.closed |= done;
+            if done {
+                (self.closed, self.deposit) = (true, self.reserved());
+            }
             return self.tell(Event::Closed { done });
         };
         let seq = of.seq as usize;
@@ -170,6 +205,13 @@ impl World {
                 self.cases[seq].here = Some(part);
                 Event::Fetched { range: of, part }
             }
+            Effect::Inspect { draw, ref holders, .. } => {
+                // The first of them is away.
+                let served = holders.iter().skip(1);
+                let seen = served.fold(0, |seen, (draw, _)| seen | 1_u16 << draw);
+                self.cases[seq].looked[usize::from(draw)] = Some(seen);
+                Event::Inspected { range: of, draw, seen }
+            }
             effect => {
                 self.carry_out(seq, &effect);
                 Event::Ended { range: of, done }
@@ -180,6 +222,15 @@ impl World {
 
     pub(super) fn view(&self, seq: usize) -> View {
         let case = self.cases[seq];
+        let is_called = case.spot.state == SpotState::Asked;
+        // Of what is held only who looks is drawn.
+        let (round, beacon) = match case.state {
+            HoldState::Held if is_called => (SPOT_ROUND, case.spot_beacon),
+            HoldState::Held => (ROUND, None),
+            _ => (ROUND, case.beacon),
+        };
+        let us = self.party == Party::Auditor(AUDITOR);
+        let is_looking = us && is_called && case.spot_beacon.is_some();
         View {
             range: case.range,
             part: case.part,
@@ -187,21 +238,20 @@ impl World {
             window_end: case.window_end,
             may_pay: case.may_pay,
             state: case.state,
-            round: ROUND,
+            round,
             from: case.from,
             until: case.until,
             mib: case.mib,
             max_mib: MAX_MIB,
             bits: case.bits,
-            draws: match self.party {
-                Party::Auditor(AUDITOR) if case.beacon.is_some() => OURS,
-                _ => 0,
-            },
+            draws: if us && case.beacon.is_some() { OURS } else { 0 },
+            named: self.named(seq),
+            spot: SpotView { draws: if is_looking { SPOTS } else { 0 }, ..case.spot },
             asked: case.asked,
             deposit: self.deposit,
             free: self.free(),
             cost: cost(MAX_MIB),
-            beacon: case.beacon,
+            beacon,
             lapses: case.lapses,
             block: case.block,
             now: self.now,
@@ -209,64 +259,14 @@ impl World {
         }
     }
 
-    /// The agent is killed and started again: what is on chain stays, and what is on disk.
-    pub(super) fn restart(&mut self) {
-        self.machine = Machine::new(rules(self.party));
-        (self.under_way, self.caught_up) = (Vec::new(), false);
-        self.now += 1;
-        self.introduce();
-    }
-
-    pub(super) fn introduce(&mut self) {
-        for seq in 0..self.cases.len() {
-            let (range, provider) = (at(seq), PROVIDER);
-            self.tell(Event::Submitted { range, provider });
-            let case = self.cases[seq];
-            if case.asked > 0 {
-                self.tell(Event::Asked { range, provider, round: ROUND });
-            }
-            if let Party::Auditor(auditor) = self.party
-                && case.bits & OURS != 0
-            {
-                self.tell(Event::Signed { range, auditor });
-            }
-            if case.range != RangeState::Submitted {
-                self.tell(Event::Over { range });
-            }
-        }
-        if self.job_over {
-            self.tell(Event::JobOver);
-        }
-        self.tell(Event::CaughtUp { head: self.cases[0].block });
-    }
-
-    /// Everything under way ends as it should.
-    pub(super) fn work_off(&mut self) {
-        while let Some(last) = self.under_way.len().checked_sub(1) {
-            self.end(last, true);
-        }
-    }
-
-    /// Everything works and time passes.
-    pub(super) fn settle(&mut self) {
-        self.now = self.now.max(START + WINDOW);
-        for _ in 0..500 {
-            self.work_off();
-            for seq in 0..self.cases.len() {
-                if self.cases[seq].range == RangeState::Submitted {
-                    self.move_on(seq);
-                    self.tell(self.told(seq));
-                }
-            }
-            let over = self.cases.iter().all(|case| case.range != RangeState::Submitted);
-            if over && !self.job_over {
-                self.job_over = true;
-                self.tell(Event::JobOver);
-            }
-            // While it looks there is no time to wake at, and news has it look at once; time passes nevertheless.
-            self.now = self.machine.next_wake().unwrap_or(self.now + BLOCK);
-            self.tell(Event::Tick);
-        }
+    /// Whom the draws of holders name, as an auditor sees it.
+    pub(super) fn named(&self, seq: usize) -> [u32; HOLDERS] {
+        let sees = matches!(self.party, Party::Auditor(_)) && self.cases[seq].beacon.is_some();
+        std::array::from_fn(|draw| match u32::try_from(draw) {
+            Ok(draw) if sees && OURS >> draw & 1 == 1 => AUDITOR,
+            Ok(draw) if sees => 100 + draw,
+            _ => 0,
+        })
     }
 }
 
@@ -275,9 +275,14 @@ pub(super) fn rules(party: Party) -> Rules {
     Rules { party, name, spread: 1_400, poke_after: 1_000, ask_after: 60_000, most: MOST }
 }
 
-/// What both asks for so much cost.
+/// What both asks for so much cost, and the second halves of those who hold it.
 pub(super) fn cost(mib: u32) -> u128 {
-    HOLDERS as u128 * u128::from(mib)
+    HOLDERS as u128 * u128::from(mib) + half(mib)
+}
+
+/// The second halves.
+pub(super) fn half(mib: u32) -> u128 {
+    MOST_HELD as u128 * u128::from(mib)
 }
 
 pub(super) fn at(seq: usize) -> RangeId {

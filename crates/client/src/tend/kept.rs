@@ -47,7 +47,7 @@ impl KeptTotals {
             let count = match standing {
                 Standing::Open(_) => &mut totals.open,
                 Standing::Waived => &mut totals.waived,
-                Standing::Over(HoldState::Held) => &mut totals.held,
+                Standing::Over(HoldState::Held) | Standing::Spot(_) => &mut totals.held,
                 Standing::Over(HoldState::Lost) => &mut totals.lost,
                 Standing::Over(_) => &mut totals.unneeded,
             };
@@ -86,6 +86,8 @@ impl Hand for Onlooker {
                 Standing::Open(state) | Standing::Over(state) if range.is_inputs() => {
                     Moved::Inputs(*state)
                 }
+                // Work goes on for as long as it would: they are held.
+                Standing::Spot(_) if range.is_inputs() => Moved::Inputs(HoldState::Held),
                 standing => Moved::Kept(range.seq, *standing),
             };
             // Nobody follows the job any more.
@@ -198,6 +200,8 @@ impl Tender {
 
 #[cfg(test)]
 mod tests {
+    use tilth_contracts::SpotState;
+
     use super::*;
 
     #[test]
@@ -207,11 +211,12 @@ mod tests {
             Standing::Open(HoldState::Open),
             Standing::Waived,
             Standing::Over(HoldState::Held),
+            Standing::Spot(SpotState::Asked),
             Standing::Over(HoldState::Lost),
             Standing::Over(HoldState::Dropped),
             Standing::Over(HoldState::None),
         ];
         let totals = KeptTotals::of(&(0..).zip(standings).collect());
-        assert_eq!(totals, KeptTotals { open: 2, held: 1, unneeded: 2, waived: 1, lost: 1 });
+        assert_eq!(totals, KeptTotals { open: 2, held: 2, unneeded: 2, waived: 1, lost: 1 });
     }
 }

@@ -1,0 +1,172 @@
+//! What is due about a range that is held. When its time is over, drawn auditors look whether it still is: whoever
+//! they see serve it has the second half of its fee.
+
+use alloy::primitives::B256;
+use tilth_contracts::{RangeState, SpotState};
+use tilth_protocol::RangeId;
+
+use super::{
+    case::{Act, Case, GRACE, LOOK_AGAIN, REACH, turn},
+    view::View,
+    words::{Effect, Part, Party, Rules},
+};
+use crate::audit::Millis;
+
+/// How often what is kept is looked at: the job whose inputs it is may be over.
+const LOOK_AT_KEPT: Millis = 3_600_000;
+/// Blocks after which, at the earliest, a beacon that nobody's vote has had noted is noted by those who hold, or it
+/// would be lost.
+const NOTE_AFTER: u64 = REACH / 4;
+
+/// What a look at holders is of: by what it is drawn, the range, and the draws that have signed.
+pub(super) type Sight = (B256, Part, u16);
+
+impl Case {
+    /// What is due about a range that is held.
+    pub(super) fn held(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+        let act = match (rules.party, view.spot.state) {
+            (Party::Provider(_), _) | (_, SpotState::Over) => None,
+            (Party::Client, _) => self.reclaim(range, view),
+            (Party::Auditor(_), SpotState::None) => self.call(rules, range, view, now),
+            (Party::Auditor(_), SpotState::Asked) => self.look(rules, range, view, now),
+        };
+        let Some(act) = act else { return self.linger(now) };
+        self.over_since = None;
+        act
+    }
+
+    /// Holders were asked for the pieces of our draw.
+    pub(super) fn looked(&mut self, draw: u8, seen: u16) {
+        self.seen = self.sight.map(|sight| (sight, draw, seen));
+    }
+
+    /// Of a client: what nobody can earn any more is its own again. For what somebody still can it does not wait.
+    fn reclaim(&mut self, range: RangeId, view: &View) -> Option<Act> {
+        let end = match view.spot.state {
+            SpotState::None => view.spot_due(),
+            SpotState::Asked | SpotState::Over => view.spot.end,
+        };
+        if view.now <= end {
+            // The chain may make no blocks without transactions. One that is refused says that our clock is wrong.
+            let is_late = view.next > end.saturating_add(GRACE);
+            if !is_late || std::mem::replace(&mut self.has_asked_early, true) {
+                return None;
+            }
+        }
+        Some(Act::Do(Effect::Conclude { range }))
+    }
+
+    /// Of a holder: nobody has called for those who look yet, and without them it is paid no more.
+    fn call(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Option<Act> {
+        let due = view.spot_due();
+        if !view.has_signed() || view.now > due {
+            return None;
+        }
+        if range.is_inputs() && view.range == RangeState::Rejected {
+            // Their job is over, and nobody needs them any more.
+            let from = now.saturating_add(turn(rules, range, view));
+            let from = *self.call_from.get_or_insert(from);
+            let wait = from.checked_sub(now).filter(|wait| *wait > 0);
+            return Some(wait.map_or(Act::Do(Effect::Check { range }), Act::Wait));
+        }
+        self.call_from = None;
+        if let Some(wait) = self.until_turn(rules, range, view, (view.until, now)) {
+            return Some(Act::Wait(wait));
+        }
+        // It would be refused for being too late, and only a block can tell us so.
+        let is_late = view.next > due.saturating_add(GRACE);
+        if is_late && self.is_still(rules, range, view, now) {
+            return Some(Act::Do(Effect::Poke { range, round: view.round }));
+        }
+        Some(Act::Do(Effect::Check { range }))
+    }
+
+    /// Of an auditor: those who look are called for. It may be among them, or be looked at, or both.
+    fn look(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Option<Act> {
+        let wait = self.until_turn(rules, range, view, (view.spot.end, now));
+        if view.now <= view.spot.end {
+            if wait.is_none() {
+                // By our clock it is over, and no block comes that says so.
+                return Some(Act::Do(Effect::Poke { range, round: view.round }));
+            }
+            let act = self.say_who_serves(rules, range, view, now);
+            if act.is_some() {
+                return act;
+            }
+        }
+        if !view.has_signed() {
+            return None;
+        }
+        Some(match wait {
+            // Nobody tells when it is time to have the beacon noted.
+            Some(wait) if self.is_fading(view) => Act::Wait(wait.min(LOOK_AGAIN)),
+            Some(wait) => Act::Wait(wait),
+            None => Act::Do(Effect::Conclude { range }),
+        })
+    }
+
+    /// What is still to be seen and said by us, while there is time; `None`: nothing.
+    fn say_who_serves(
+        &mut self,
+        rules: Rules,
+        range: RangeId,
+        view: &View,
+        now: Millis,
+    ) -> Option<Act> {
+        let Some(seed) = view.spot_seed(range) else {
+            // Of a lost one nobody is drawn.
+            return (!view.is_beacon_lost()).then(|| self.await_block(rules, range, view, now));
+        };
+        let from =
+            NOTE_AFTER.saturating_add(rules.rank(range, view.round, view.state) % NOTE_AFTER);
+        let is_time = view.block > view.round.saturating_add(from);
+        if view.has_signed() && is_time && self.is_fading(view) {
+            self.noted = Some(view.round);
+            return Some(Act::Do(Effect::Poke { range, round: view.round }));
+        }
+        let draw = view.next_spot()?;
+        let sight = (seed, view.part, view.bits);
+        if let Some((of, by, seen)) = self.seen
+            && (of, by) == (sight, draw)
+        {
+            return Some(Act::Do(Effect::Spot { range, draw, seen: seen & view.bits }));
+        }
+        let (part, holders) = (view.part, view.holders());
+        if u32::try_from(holders.len()) != Ok(view.bits.count_ones()) {
+            // Whom we do not know we cannot look at, and must say nothing of.
+            return Some(Act::Wait(LOOK_AGAIN));
+        }
+        self.sight = Some(sight);
+        let left = view.spot.end.saturating_sub(view.now);
+        Some(Act::Do(Effect::Inspect { range, part, draw, seed, holders, left }))
+    }
+
+    /// Whether the beacon that draws who looks is known, but perhaps not for long: no vote has had it noted yet, nor have
+    /// we.
+    fn is_fading(&self, view: &View) -> bool {
+        view.beacon.is_some()
+            && view.lapses == 0
+            && view.spot.bits == 0
+            && view.block <= view.round.saturating_add(REACH)
+            && self.noted != Some(view.round)
+    }
+
+    /// How long until it is our turn to have it noted that a time is over; `None`: now. The chain's clock counts, and
+    /// ours where no blocks come.
+    fn until_turn(
+        &mut self,
+        rules: Rules,
+        range: RangeId,
+        view: &View,
+        (end, now): (Millis, Millis),
+    ) -> Option<Millis> {
+        let from = end.saturating_add(GRACE).saturating_add(turn(rules, range, view));
+        let left = |clock: Millis| from.checked_sub(clock).filter(|left| *left > 0);
+        let by_chain = left(view.now)?;
+        match left(view.next) {
+            Some(wait) => Some(wait.min(LOOK_AT_KEPT)),
+            None if self.is_still(rules, range, view, now) => None,
+            None => Some(by_chain.min(rules.poke_after)),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What is due about a range for which nobody has asked for holders, or for which they must be asked again.
+
+use tilth_contracts::HoldState;
+use tilth_protocol::RangeId;
+
+use super::{
+    case::{Act, Case, LOOK_AGAIN, UNHEARD_OURS},
+    view::View,
+    words::{Effect, Role, Rules},
+};
+use crate::audit::Millis;
+
+impl Case {
+    /// Nobody has asked for holders, or it must be asked for again.
+    pub(super) fn unasked(
+        &mut self,
+        rules: Rules,
+        range: RangeId,
+        view: &View,
+        now: Millis,
+    ) -> Act {
+        let role = view.role(rules.party);
+        if view.state == HoldState::Again && matches!(role, Role::Holder | Role::Anybody) {
+            return self.await_another(view, now);
+        }
+        if view.is_waived() {
+            return match role {
+                Role::Client => fund(rules, range, view),
+                _ => Act::Wait(LOOK_AGAIN),
+            };
+        }
+        if !view.is_payable() {
+            let wait = view.window_end.checked_sub(view.next).filter(|wait| *wait > 0);
+            return Act::Wait(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));
+        }
+        match role {
+            Role::Provider => self.ask(range, view),
+            // What others can have before they work for us, nobody else asks for.
+            Role::Client if range.is_inputs() => self.ask(range, view),
+            Role::Client => self.ask_for(rules, range, view, now),
+            Role::Holder | Role::Anybody => Act::Wait(LOOK_AGAIN),
+        }
+    }
+
+    /// Of an auditor: its range may be asked for once more, and is heard of again then. What is here of it is not kept
+    /// for ever for those who do not ask.
+    fn await_another(&mut self, view: &View, now: Millis) -> Act {
+        let since = match self.askable {
+            Some((state, since)) if state == view.state => since,
+            _ => now,
+        };
+        self.askable = Some((view.state, since));
+        let waits = now.saturating_sub(since) < UNHEARD_OURS;
+        if waits { Act::Wait(LOOK_AGAIN) } else { Act::Forget }
+    }
+
+    /// Our range, or our inputs.
+    fn ask(&self, range: RangeId, view: &View) -> Act {
+        if view.state == HoldState::Again {
+            return Act::Do(Effect::Ask { range, mib: view.mib });
+        }
+        match self.sized.filter(|(part, _)| *part == view.part) {
+            None => Act::Do(Effect::Size { range, part: view.part }),
+            Some((_, mib)) if mib <= view.max_mib => Act::Do(Effect::Ask { range, mib }),
+            // Nobody would hold it; only the client can take it.
+            Some(_) => Act::Wait(LOOK_AGAIN),
+        }
+    }
+
+    /// The client's range that its provider does not ask for: without an ask it would stay as it is for ever.
+    fn ask_for(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+        let since = match self.askable {
+            Some((state, since)) if state == view.state => since,
+            _ => now,
+        };
+        self.askable = Some((view.state, since));
+        match since.saturating_add(rules.ask_after).checked_sub(now).filter(|wait| *wait > 0) {
+            Some(wait) => Act::Wait(wait.min(LOOK_AGAIN)),
+            None if view.state == HoldState::Again => Act::Do(Effect::Ask { range, mib: view.mib }),
+            None => Act::Do(Effect::Ask { range, mib: view.max_mib }),
+        }
+    }
+}
+
+/// The deposit does not reach for this range: the client adds what is missing, within what it has set.
+fn fund(rules: Rules, range: RangeId, view: &View) -> Act {
+    let amount = view.cost.saturating_sub(view.free);
+    let after = view.deposit.checked_add(amount).filter(|after| *after <= rules.most);
+    match after {
+        Some(_) if view.max_mib != 0 => Act::Do(Effect::Fund { range, amount }),
+        _ => Act::Wait(LOOK_AGAIN),
+    }
+}
