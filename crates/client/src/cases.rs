@@ -20,7 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tilth_protocol::RangeId;
 
 pub(crate) use self::{
-    course::Course,
+    course::{Course, UNHEARD_OURS},
+    tried::pause,
     turn::{Since, Turn, rank},
 };
 
@@ -85,7 +86,7 @@ pub(crate) trait Followed: Default {
     type Effect;
     /// All that a move can be meant to change.
     type Mark: PartialEq;
-    /// What one case does for all: to have a beacon's round noted.
+    /// What one case does for all, as to have a beacon's round noted.
     type Errand: Ord;
 
     /// Most looks under way at a time.
@@ -104,7 +105,13 @@ pub(crate) trait Followed: Default {
     fn set_back(&mut self, by: Millis);
 
     /// Says to people how it stands, where that is new.
-    fn say(&mut self, range: RangeId, view: &Self::View, out: &mut Vec<Self::Effect>);
+    fn say(
+        &mut self,
+        rules: Self::Rules,
+        range: RangeId,
+        view: &Self::View,
+        out: &mut Vec<Self::Effect>,
+    );
 
     /// What is due now, by what the chain shows.
     fn act(
@@ -123,7 +130,7 @@ pub(crate) trait Followed: Default {
     fn errand(effect: &Self::Effect) -> Option<Self::Errand>;
 
     /// To have it looked at.
-    fn look(&self, range: RangeId) -> Self::Effect;
+    fn look_at(&self, range: RangeId) -> Self::Effect;
 
     /// To have forgotten what is kept for it.
     fn forget(range: RangeId) -> Self::Effect;
@@ -212,7 +219,7 @@ impl<C: Followed> Cases<C> {
         let mut over = Vec::new();
         for (range, case) in all.iter_mut() {
             let Some(view) = case.course().ready(now) else { continue };
-            case.say(*range, &view, out);
+            case.say(rules, *range, &view, out);
             let mut act = case.act(rules, *range, &view, now);
             if let Act::Do(effect) = &act
                 && let Err(pause) = case.course_mut().note(C::mark(effect, &view), now)
@@ -264,7 +271,7 @@ impl<C: Followed> Cases<C> {
             *room = left;
             if let Some(case) = self.all.get_mut(&range) {
                 case.course_mut().begin_look();
-                out.push(case.look(range));
+                out.push(case.look_at(range));
             }
         }
     }

@@ -53,7 +53,7 @@ impl Followed for Case {
         self.spared = self.spared.map(|(head, since)| (head, since.saturating_sub(by)));
     }
 
-    fn say(&mut self, range: RangeId, view: &View, out: &mut Vec<Effect>) {
+    fn say(&mut self, _: Rules, range: RangeId, view: &View, out: &mut Vec<Effect>) {
         self.meet(view);
         if let Some(standing) = stands(range, view)
             && self.shown != Some(standing)
@@ -91,7 +91,7 @@ impl Followed for Case {
         }
     }
 
-    fn look(&self, range: RangeId) -> Effect {
+    fn look_at(&self, range: RangeId) -> Effect {
         Effect::Look { range, seat: self.seat }
     }
 

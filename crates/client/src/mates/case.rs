@@ -75,7 +75,7 @@ impl Followed for Case {
         self.concludes.set_back(by);
     }
 
-    fn say(&mut self, range: RangeId, view: &View, out: &mut Vec<Effect>) {
+    fn say(&mut self, _: Rules, range: RangeId, view: &View, out: &mut Vec<Effect>) {
         if let Some(standing) = stands(view)
             && self.shown != Some(standing)
         {
@@ -107,7 +107,7 @@ impl Followed for Case {
         }
     }
 
-    fn look(&self, range: RangeId) -> Effect {
+    fn look_at(&self, range: RangeId) -> Effect {
         Effect::Look { range }
     }
 
