@@ -1,9 +1,9 @@
-//! Following cases, one for a range: what the machines of audits ([`crate::audit`]), of replicas ([`crate::mates`]) and of
-//! kept ranges ([`crate::holding`]) have in common. Pure, as they are.
+//! Following cases, one for a range: what the machines of audits ([`crate::audit`]), of replicas ([`crate::mates`]) and
+//! of kept ranges ([`crate::holding`]) have in common. Pure, as they are.
 //!
 //! # How
-//! A case is looked at, what is due by what was seen is done, and then it is looked at again. Whatever is heard of it is only
-//! one more reason to look. [`Cases`] does that for all of them; what is due in one, a [`Followed`] says.
+//! A case is looked at, what is due by what was seen is done, and then it is looked at again. Whatever is heard of it
+//! is only one more reason to look. [`Cases`] does that for all of them; what is due in one, a [`Followed`] says.
 //!
 //! # Invariants
 //! - At most one thing is under way for each case.
@@ -28,8 +28,9 @@ pub(crate) use self::{
 /// Milliseconds; of our own clock, where nothing else is said.
 pub type Millis = u64;
 
-/// So long after the end of a case, or of a range, those who answer for it keep what proves it: the verdict may be in a block
-/// that will not count. No chain that jobs are on takes back blocks that are older (two epochs of the slowest are 13 minutes).
+/// So long after the end of a case, or of a range, those who answer for it keep what proves it: the verdict may be in a
+/// block that will not count. No chain that jobs are on takes back blocks that are older (two epochs of the slowest are
+/// 13 minutes).
 pub const FINAL: Millis = 900_000;
 
 /// How often a case is looked at although nothing is heard of it.
@@ -122,8 +123,8 @@ pub(crate) trait Followed: Default {
         now: Millis,
     ) -> Act<Self::Effect>;
 
-    /// What a move can be meant to change, as it is now. `None`: it is not counted, for it is no transaction and pauses by
-    /// itself when it fails.
+    /// What a move can be meant to change, as it is now. `None`: it is not counted, for it is no transaction and pauses
+    /// by itself when it fails.
     fn mark(effect: &Self::Effect, view: &Self::View) -> Option<Self::Mark>;
 
     /// What a move does for all cases, if anything.
@@ -276,3 +277,7 @@ impl<C: Followed> Cases<C> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cases_tests.rs"]
+mod tests;

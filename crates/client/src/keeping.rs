@@ -1,5 +1,5 @@
-//! What the keepers of audits ([`crate::audit`]), of replicas ([`crate::mates`]) and of kept ranges ([`crate::holding`]) have in
-//! common: each reads logs, has its machine decide, and waits for what is under way.
+//! What the keepers of audits ([`crate::audit`]), of replicas ([`crate::mates`]) and of kept ranges
+//! ([`crate::holding`]) have in common: each reads logs, has its machine decide, and waits for what is under way.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,8 +42,8 @@ impl Reader {
         Self { follow, of }
     }
 
-    /// Waits for logs; can be cancelled without loss. With them comes the last block read and the one before which nothing is
-    /// still to come, and whether that is the head.
+    /// Waits for logs; can be cancelled without loss. With them come the last block read and the one before which
+    /// nothing is still to come, and whether the last is the head.
     ///
     /// # Errors
     /// [`ChainError::Rewound`]: the chain is another one than it was. [`ChainError::Unread`]: it is not read any more.
@@ -95,7 +95,8 @@ pub(crate) fn finished<E>(work: Result<E, JoinError>) -> E {
     work.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
 }
 
-/// The range that a log is about whose first two topics are the range's two numbers. `None`: they are not, or there are none.
+/// The range that a log is about whose first two topics are the range's two numbers. `None`: they are not, or there are
+/// none.
 pub(crate) fn range_of(log: &Log) -> Option<RangeId> {
     let [_, job, seq, ..] = log.topics() else { return None };
     let number = |topic: &B256| U256::from_be_bytes(topic.0);

@@ -5,12 +5,13 @@ use super::{
     tried::{Tried, pause},
 };
 
-/// How often a case is looked at that is over: it may not have been. No window of a case is shorter than two of these, and
-/// none of an audit shorter than four.
+/// How often a case is looked at that is over: it may not have been. No time of a replica is shorter than two of
+/// these, and no window of an audit shorter than four.
 const LOOK_AT_ENDED: Millis = FINAL / 2;
 /// Blocks after which a case that the chain has never heard of was in a block that does not count any more.
 const UNHEARD: u64 = 64;
-/// And so much time, if it is one we answer for: a node that reads the chain anew knows of it late. No replica is open so long.
+/// And so much time, if it is one we answer for: a node that reads the chain anew knows of it late. No replica is open
+/// so long.
 pub(crate) const UNHEARD_OURS: Millis = 86_400_000;
 
 /// How far a case is: `V` is what a look shows, `M` all that a move can be meant to change.
@@ -120,7 +121,8 @@ impl<V, M> Course<V, M> {
         self.unheard = None;
     }
 
-    /// The chain knows nothing of it at this head: the node is late, or the block in which we have heard of it is gone.
+    /// The chain knows nothing of it at this head: the node is late, or the block in which we have heard of it is
+    /// gone.
     pub(crate) fn unheard<E>(&mut self, head: u64, answers: bool, now: Millis) -> Act<E> {
         let (first, since) = *self.unheard.get_or_insert((head, now));
         if head.saturating_sub(first) < UNHEARD {

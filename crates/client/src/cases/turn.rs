@@ -5,8 +5,8 @@ use tilth_protocol::RangeId;
 
 use super::{Act, Millis};
 
-/// Our place among all who may do the next thing in a case, by what nobody else is called: any number, another one for every
-/// case, round and state.
+/// Our place among all who may do the next thing in a case, by what nobody else is called: any number, another one for
+/// every case, round and state.
 pub(crate) fn rank(name: B256, range: RangeId, round: u64, state: u8) -> u64 {
     let mut text = [0; 32 + 8 + 4 + 8 + 1];
     text[..32].copy_from_slice(name.as_slice());
