@@ -9,6 +9,7 @@
 mod account;
 pub mod attention;
 pub mod audit;
+mod cases;
 mod chain;
 pub mod challenge;
 pub mod chronicle;
@@ -24,6 +25,7 @@ pub mod infer;
 pub mod infer_program;
 pub mod job_file;
 mod jobs;
+mod keeping;
 pub mod keys;
 mod link;
 pub mod mates;

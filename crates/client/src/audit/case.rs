@@ -9,69 +9,46 @@ use tilth_verification::{
 };
 
 use super::{
-    tried::{Tried, pause},
+    tried::Mark,
     view::View,
     words::{Millis, Question, Sealed, Standing},
 };
+use crate::cases::{Course, Since, Turn};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
+    pub(super) course: Course<View, Mark>,
     /// Where we have sat last, as far as we have heard.
     pub(super) seat: Option<u8>,
-    pub(super) view: Option<View>,
     /// The beacon's round, as far as a log has said it: the latest.
     pub(super) round: Option<u64>,
     /// The round of the case that was seen last. A range that was disputed has two, one after the other.
     seen: Option<u64>,
     /// Whether another case has begun in which we have no seat yet.
     pub(super) renewed: bool,
-    /// Whether there was news since the last look was begun.
-    pub(super) news: bool,
-    pub(super) busy: bool,
-    /// Whether a look is what is under way.
-    pub(super) looking: bool,
-    pub(super) not_before: Millis,
-    failures: u32,
     pub(super) prepared: bool,
     pub(super) answer: Option<(Question, B256)>,
     /// All that was ever sealed, each for another question.
     pub(super) sealed: Vec<Sealed>,
     pub(super) shown: Option<Standing>,
     /// The head when the beacon was found missing, and since when it is that.
-    pub(super) head: Option<(u64, Millis)>,
-    pub(super) draw_from: Option<Millis>,
+    pub(super) head: Since<u64>,
+    pub(super) draws: Turn,
     /// The head when it was first seen that the range is not audited, and when that was.
     pub(super) spared: Option<(u64, Millis)>,
-    /// The head when the chain first knew nothing of the case.
-    pub(super) unheard: Option<u64>,
-    /// Since when it is over.
-    pub(super) over_since: Option<Millis>,
     /// How often logs have said that it begins, and how many of these ends were in what was read of the past: a range that was
     /// disputed has two.
     begun: u32,
     ended: u32,
-    pub(super) tried: Option<Tried>,
 }
 
 impl Case {
-    /// What was under way has ended; what the chain showed before is outdated.
-    pub(super) fn end(&mut self, done: bool, now: Millis) {
-        (self.busy, self.looking) = (false, false);
-        self.view = None;
-        if done {
-            (self.failures, self.not_before) = (0, 0);
-        } else {
-            self.not_before = now.saturating_add(pause(self.failures));
-            self.failures = self.failures.saturating_add(1);
-        }
-    }
-
     /// A case is said to wait for its beacon. A log that a node did not have comes after later ones, so that of a dispute may be
     /// heard when the range's own has begun: it takes nothing back, and is one more reason to look.
     pub(super) fn begin(&mut self, round: u64) {
         self.begun = self.begun.saturating_add(1);
         if let Some(known) = self.round {
-            self.hear();
+            self.course.hear();
             if round < known {
                 return;
             }
@@ -101,35 +78,12 @@ impl Case {
             return;
         }
         if self.seen.replace(view.round).is_some_and(|seen| seen != view.round) {
-            (self.prepared, self.answer, self.tried, self.shown) = (false, None, None, None);
-            (self.head, self.draw_from, self.spared) = (None, None, None);
-            self.over_since = None;
+            (self.prepared, self.answer, self.shown) = (false, None, None);
+            (self.head, self.draws, self.spared) = (Since::default(), Turn::default(), None);
+            self.course.renew();
         }
         if view.seat.is_some() && self.round.is_none_or(|round| view.round >= round) {
             self.renewed = false;
-        }
-    }
-
-    /// Something was said about it.
-    pub(super) fn hear(&mut self) {
-        self.news = true;
-        self.view = None;
-        // After failures the pause is kept, or a busy case would have us ask all the time.
-        if self.failures == 0 {
-            self.not_before = 0;
-        }
-    }
-
-    /// The clock was set back: pauses last as long as they were meant to.
-    pub(super) fn set_back(&mut self, by: Millis) {
-        self.not_before = self.not_before.saturating_sub(by);
-        self.draw_from = self.draw_from.map(|from| from.saturating_sub(by));
-        self.over_since = self.over_since.map(|since| since.saturating_sub(by));
-        for place in [&mut self.head, &mut self.spared] {
-            *place = place.map(|(head, since)| (head, since.saturating_sub(by)));
-        }
-        if let Some(tried) = &mut self.tried {
-            tried.set_back(by);
         }
     }
 

@@ -5,80 +5,119 @@ use tilth_protocol::RangeId;
 use tilth_verification::draw::Seed;
 
 use super::{
-    case::{Case, is_spared},
-    tried::Tried,
+    case::{Case, is_spared, stands},
+    tried::{Mark, mark},
     view::View,
-    words::{Effect, FINAL, Millis, Party, Rules},
+    words::{Effect, Millis, Party, Rules},
 };
+use crate::cases::{self, BEACON_PAUSE, Course, Followed, GRACE, LOOK_AGAIN, REACH, Room};
 
-/// How often a case is looked at although nothing is heard of it.
-const LOOK_AGAIN: Millis = 15_000;
-/// How often, while the beacon is awaited.
-pub(super) const BEACON_PAUSE: Millis = 1_000;
-/// How often a case is looked at that is over: it may not have been. No window of a case is shorter than four of these.
-const LOOK_AT_ENDED: Millis = FINAL / 2;
-/// After a deadline wait so much longer: chains round times, and the late one may just be sending.
-const GRACE: Millis = 2_000;
+/// Looks at our own cases under way at a time, which come first.
+const OWN_LOOKS: usize = 32;
+/// Looks at others'.
+const OTHER_LOOKS: usize = 8;
 /// Blocks after which a range that is not audited is drawn on chain nevertheless, so that this stays
 /// known: block hashes are there for 256 blocks, and what is forgotten is audited at its provider's cost.
 const REMEMBER: u64 = 64;
-/// Blocks after which a beacon that nobody noted is lost, and its round moves.
-pub(super) const REACH: u64 = 256;
-/// Blocks after which a case that the chain has never heard of was in a block that does not count any more.
-const UNHEARD: u64 = 64;
 
-/// What is due in a case.
-pub(super) enum Act {
-    Do(Effect),
-    /// Nothing for so long; then look again.
-    Wait(Millis),
-    Forget,
-}
+type Act = cases::Act<Effect>;
 
-impl Case {
-    /// What is due now, by what the chain shows.
-    pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+impl Followed for Case {
+    type Rules = Rules;
+    type View = View;
+    type Effect = Effect;
+    type Mark = Mark;
+    /// The beacon's round that is noted.
+    type Errand = u64;
+
+    const ROOM: Room = Room::apart(OWN_LOOKS, OTHER_LOOKS);
+
+    fn course(&self) -> &Course<View, Mark> {
+        &self.course
+    }
+
+    fn course_mut(&mut self) -> &mut Course<View, Mark> {
+        &mut self.course
+    }
+
+    fn comes_first(&self, rules: Rules) -> bool {
+        match rules.party {
+            Party::Client | Party::Provider(_) => true,
+            Party::Auditor(_) => self.is_ours(),
+        }
+    }
+
+    fn set_back(&mut self, by: Millis) {
+        self.head.set_back(by);
+        self.draws.set_back(by);
+        self.spared = self.spared.map(|(head, since)| (head, since.saturating_sub(by)));
+    }
+
+    fn say(&mut self, _: Rules, range: RangeId, view: &View, out: &mut Vec<Effect>) {
+        self.meet(view);
+        if let Some(standing) = stands(range, view)
+            && self.shown != Some(standing)
+        {
+            self.shown = Some(standing);
+            out.push(Effect::Show { range, standing });
+        }
+    }
+
+    fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         // The auditors of a dispute are done with it; its range's client and provider are not.
         let goes_on = view.is_followed() && !matches!(rules.party, Party::Auditor(_));
         if !goes_on && (view.range_over || view.state == AuditState::Closed) {
             return self.linger(rules, now);
         }
-        self.over_since = None;
+        self.course.reopen();
         if goes_on {
             return Act::Wait(LOOK_AGAIN);
         }
         match self.due(rules, range, view, now) {
             // A seal is all there is to show, and a node that is late knows less than the disk.
             Act::Forget if !self.sealed.is_empty() => Act::Wait(LOOK_AGAIN),
-            Act::Do(effect) => match Tried::again(self.tried, &effect, view, now) {
-                Ok(tried) => {
-                    self.tried = tried;
-                    Act::Do(effect)
-                }
-                Err(pause) => Act::Wait(pause),
-            },
             act => act,
         }
     }
 
-    /// It is over. Who answers for it goes on looking for a while, and is there if it is open again.
+    fn mark(effect: &Effect, view: &View) -> Option<Mark> {
+        mark(effect, view)
+    }
+
+    fn errand(effect: &Effect) -> Option<u64> {
+        match effect {
+            Effect::Poke { round, .. } => Some(*round),
+            _ => None,
+        }
+    }
+
+    fn look_at(&self, range: RangeId) -> Effect {
+        Effect::Look { range, seat: self.seat }
+    }
+
+    fn forget(range: RangeId) -> Effect {
+        Effect::Forget { range }
+    }
+}
+
+impl Case {
+    /// It is over.
     fn linger(&mut self, rules: Rules, now: Millis) -> Act {
         let answers = match rules.party {
             Party::Client => false,
             Party::Provider(_) => true,
             Party::Auditor(_) => self.is_ours(),
         };
-        let since = *self.over_since.get_or_insert(now);
-        let left = since.saturating_add(FINAL).checked_sub(now).filter(|left| answers && *left > 0);
-        left.map_or(Act::Forget, |left| Act::Wait(left.min(LOOK_AT_ENDED)))
+        self.course.linger(answers, now)
     }
 
     fn due(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         if view.state != AuditState::None {
-            self.unheard = None;
+            self.course.appear();
         }
         let ours = match (rules.party, view.state) {
-            (_, AuditState::None) => return self.unheard(view),
+            // What there is to lose is sealed, and then it is not forgotten.
+            (_, AuditState::None) => return self.course.unheard(view.block, false, now),
             (_, AuditState::Submitted) => return self.await_beacon(rules, range, view, now),
             (Party::Provider(_), AuditState::Naming) => {
                 // Noted by the draw; a node that does not know it is late.
@@ -146,15 +185,6 @@ impl Case {
         }
     }
 
-    /// The chain knows nothing of the case: the node is late, or the block in which we have heard of it is gone.
-    fn unheard(&mut self, view: &View) -> Act {
-        let since = *self.unheard.get_or_insert(view.block);
-        if view.block.saturating_sub(since) >= UNHEARD {
-            return Act::Forget;
-        }
-        Act::Wait(BEACON_PAUSE)
-    }
-
     fn await_beacon(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         // Forgotten twice it never has a value; the draw ends the case.
         if view.lapses > 1 {
@@ -166,11 +196,7 @@ impl Case {
             if late && view.lapses == 0 {
                 return self.draw(rules, range, view, now);
             }
-            let since = match self.head {
-                Some((head, since)) if head == view.block => since,
-                _ => now,
-            };
-            self.head = Some((view.block, since));
+            let since = self.head.note(view.block, now);
             let turn = self.turn(rules, range, view);
             if now >= since.saturating_add(rules.poke_after).saturating_add(turn) {
                 return Act::Do(Effect::Poke { range, round: view.round });
@@ -192,11 +218,7 @@ impl Case {
 
     fn draw(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         let turn = self.turn(rules, range, view);
-        let from = *self.draw_from.get_or_insert(now.saturating_add(turn));
-        match from.checked_sub(now).filter(|wait| *wait > 0) {
-            Some(wait) => Act::Wait(wait),
-            None => Act::Do(Effect::Draw { range }),
-        }
+        self.draws.take(turn, now, Effect::Draw { range })
     }
 
     /// Has it put on record that a range is not audited, unless it is paid before that is needed. Until then the case is

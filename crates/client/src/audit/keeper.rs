@@ -1,12 +1,8 @@
 //! The actor around [`Machine`]: follows the contract's logs, performs effects. Decides nothing.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
-use alloy::{
-    primitives::{B256, Log, U256},
-    rpc::types::Log as ReadLog,
-    sol_types::SolEvent,
-};
+use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
 use tilth_contracts::{Audits, SoloRandomness};
 use tilth_protocol::{JobId, RangeId};
 use tokio::{sync::watch, task::JoinSet};
@@ -15,20 +11,14 @@ use tracing::{debug, info, warn};
 use super::{
     machine::Machine,
     view::look,
-    words::{Effect, Event, Millis, Party, Rules, Sealed},
+    words::{Effect, Event, Party, Rules, Sealed},
 };
 use crate::{
-    Account, ChainError, Follow, News, Scope,
+    Account, ChainError, Follow, Scope,
     clock::{now, until},
     follow::Following,
+    keeping::{Firsts, Reader, finished, pace, range_of},
 };
-
-/// What anybody may do is done by one after the other within this time, in milliseconds: at a node on this machine, and
-/// elsewhere, where a few blocks must pass before one sees what another did.
-const SPREAD: (Millis, Millis) = (3_000, 60_000);
-/// Without blocks for so long we make one: at a node on this machine, which may make blocks only for
-/// transactions, and elsewhere.
-const POKE_AFTER: (Millis, Millis) = (1_000, 60_000);
 
 /// What only one party can do, and what it wants to know.
 pub trait Hand: Send + Sync + 'static {
@@ -72,7 +62,7 @@ pub struct Keeper<H> {
     machine: Machine,
     work: JoinSet<Event>,
     /// The block in which each open case was heard of first.
-    heard: BTreeMap<RangeId, u64>,
+    heard: Firsts,
     caught_up: bool,
     at_stake: watch::Sender<Option<usize>>,
 }
@@ -80,16 +70,12 @@ pub struct Keeper<H> {
 impl<H: Hand> Keeper<H> {
     /// A keeper that has not begun.
     pub fn new(post: Post, hand: Arc<H>) -> Self {
-        let local = post.account.link().is_local();
-        let rules = Rules {
-            party: post.party,
-            name: post.account.address().into_word(),
-            spread: if local { SPREAD.0 } else { SPREAD.1 },
-            poke_after: if local { POKE_AFTER.0 } else { POKE_AFTER.1 },
-        };
+        let (spread, poke_after) = pace(post.account.link());
+        let name = post.account.address().into_word();
+        let rules = Rules { party: post.party, name, spread, poke_after };
         let (machine, work) = (Machine::new(rules), JoinSet::new());
         let at_stake = watch::Sender::new(None);
-        Self { post, hand, machine, work, heard: BTreeMap::new(), caught_up: false, at_stake }
+        Self { post, hand, machine, work, heard: Firsts::default(), caught_up: false, at_stake }
     }
 
     /// Number of open cases that cost us something if we are stopped and do not come back in time; `None` until the
@@ -111,30 +97,19 @@ impl<H: Hand> Keeper<H> {
         self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
     }
 
-    async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {
+    async fn keep_reading(mut self, follow: Following) -> Result<(), ChainError> {
+        let mut reader = Reader::new(follow, "audits");
         for (range, seat, sealed) in std::mem::take(&mut self.post.seals) {
             self.step(Event::Sealed { range, seat, sealed });
         }
         loop {
             let wake = self.machine.next_wake();
             tokio::select! {
-                news = follow.next() => match news {
-                    Some(News::Logs { logs, to, certain, at_head }) => {
-                        self.read(&logs, (to, certain), at_head);
-                    }
-                    Some(News::Rewound { expected, found }) => {
-                        return Err(ChainError::Rewound { expected, found });
-                    }
-                    Some(News::Away { detail }) => warn!(detail, "audits: the chain does not answer"),
-                    Some(News::Back { .. }) => debug!("audits: the chain answers again"),
-                    // To keep quiet about it costs the stake: nobody would see what is asked of us.
-                    None => return Err(ChainError::Unread),
-                },
-                Some(done) = self.work.join_next() => match done {
-                    Ok(event) => self.step(event),
-                    // A panic in a piece of work: its case would wait for ever.
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                },
+                read = reader.next() => {
+                    let (logs, blocks, at_head) = read?;
+                    self.read(&logs, blocks, at_head);
+                }
+                Some(done) = self.work.join_next() => self.step(finished(done)),
                 () = until(wake) => self.step(Event::Tick),
             }
         }
@@ -145,7 +120,7 @@ impl<H: Hand> Keeper<H> {
             let Some(block) = log.block_number else { continue };
             let Some(event) = heard(&log.inner) else { continue };
             if let Event::Due { range, .. } | Event::Seated { range, .. } = &event {
-                self.heard.entry(*range).or_insert(block);
+                self.heard.note(*range, block);
             }
             self.step(event);
         }
@@ -154,10 +129,7 @@ impl<H: Hand> Keeper<H> {
             self.step(Event::CaughtUp { head: to });
             self.hand.caught_up(self.machine.cases().collect());
         }
-        let known: std::collections::BTreeSet<_> = self.machine.cases().collect();
-        self.heard.retain(|range, _| known.contains(range));
-        let oldest = self.heard.values().min().copied();
-        self.hand.read_up_to(oldest.map_or(certain, |oldest| oldest.min(certain)));
+        self.hand.read_up_to(self.heard.read_up_to(self.machine.cases(), certain));
     }
 
     fn step(&mut self, event: Event) {
@@ -246,14 +218,15 @@ pub fn heard(log: &Log) -> Option<Event> {
         return Some(Event::Seated { range, auditor: given.auditor, seat: given.seat });
     }
     // Of all that is about a range its two numbers are the first topics; the rest is about money and has one.
-    let [_, job, seq, ..] = log.topics() else { return None };
-    let number = |topic: &B256| U256::from_be_bytes(topic.0);
-    Some(Event::News { range: at(number(job).try_into().ok()?, number(seq).try_into().ok()?) })
+    range_of(log).map(|range| Event::News { range })
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+    use alloy::{
+        primitives::{Address, B256},
+        signers::local::PrivateKeySigner,
+    };
     use tilth_contracts::Addresses;
 
     use super::*;

@@ -1,19 +1,14 @@
 //! What the machine of audits is told, and what it wants done. Every effect that can end is answered by exactly
 //! one event.
 
-use alloy::primitives::{B256, keccak256};
+use alloy::primitives::B256;
 use tilth_contracts::{AuditOutcome, AuditState};
 use tilth_protocol::RangeId;
 use tilth_verification::{audit::SAMPLES, draw::Seed};
 
 use super::view::View;
-
-/// Milliseconds; of our own clock, where nothing else is said.
-pub type Millis = u64;
-
-/// So long after the end of a case, or of a range, those who answer for it keep what proves it: the verdict may be in a block
-/// that will not count. No chain that jobs are on takes back blocks that are older (two epochs of the slowest are 13 minutes).
-pub const FINAL: Millis = 900_000;
+use crate::cases::rank;
+pub use crate::cases::{FINAL, Millis};
 
 /// Who we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,13 +289,6 @@ impl Standing {
 impl Rules {
     /// Our place among all who may do the next thing in a case: any number, another one for every case and step.
     pub(super) fn rank(&self, range: RangeId, round: u64, state: AuditState) -> u64 {
-        let mut text = [0; 32 + 8 + 4 + 8 + 1];
-        text[..32].copy_from_slice(self.name.as_slice());
-        text[32..40].copy_from_slice(&range.job.0.to_be_bytes());
-        text[40..44].copy_from_slice(&range.seq.to_be_bytes());
-        text[44..52].copy_from_slice(&round.to_be_bytes());
-        text[52] = u8::from(state);
-        let digest = keccak256(text);
-        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+        rank(self.name, range, round, state.into())
     }
 }

@@ -5,42 +5,27 @@ use tilth_protocol::RangeId;
 use tilth_verification::holding::ASKS;
 
 use super::{
+    said::say,
     served::Sight,
-    tried::{Tried, pause},
+    tried::{Mark, mark},
     view::View,
     words::{Effect, Part, Party, Role, Rules, Standing},
 };
-use crate::audit::{FINAL, Millis};
+use crate::{
+    audit::Millis,
+    cases::{self, BEACON_PAUSE, Course, Followed, GRACE, LOOK_AGAIN, Room, Since, Turn},
+};
 
-/// How often an ask is looked at although nothing is heard of it.
-pub(super) const LOOK_AGAIN: Millis = 15_000;
-/// How often, while the beacon is awaited.
-pub(super) const BEACON_PAUSE: Millis = 1_000;
-/// How often an ask is looked at that is over: it may not have been.
-const LOOK_AT_ENDED: Millis = FINAL / 2;
-/// After a deadline wait so much longer: chains round times, and the late one may just be sending.
-pub(super) const GRACE: Millis = 2_000;
-/// Blocks after which a beacon that nobody noted is lost, and its round moves.
-pub(super) const REACH: u64 = 256;
-/// Blocks after which a submission that the chain has never heard of was in a block that does not count any more.
-const UNHEARD: u64 = 64;
-/// And so much time, if it is one we answer for: a node that reads the chain anew knows of it late.
-pub(super) const UNHEARD_OURS: Millis = 86_400_000;
+/// Looks under way at a time.
+const LOOKS: usize = 32;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
-    pub(super) view: Option<View>,
+    pub(super) course: Course<View, Mark>,
     /// Whether a log has said that it is our range, or that we have signed for it.
     pub(super) ours: bool,
     /// The beacon's round, as far as a log has said it.
     pub(super) round: Option<u64>,
-    /// Whether there was news since the last look was begun.
-    pub(super) news: bool,
-    pub(super) busy: bool,
-    /// Whether a look is what is under way.
-    pub(super) looking: bool,
-    pub(super) not_before: Millis,
-    failures: u32,
     /// How large what we have made is.
     pub(super) sized: Option<(Part, u32)>,
     /// What is here.
@@ -49,16 +34,12 @@ pub(super) struct Case {
     /// What was said to be kept, and up to when.
     pub(super) kept: Option<(Part, Millis)>,
     /// In which state it could be asked for, and since when.
-    pub(super) askable: Option<(HoldState, Millis)>,
+    pub(super) askable: Since<HoldState>,
     /// The head when the beacon was found missing, and since when it is that.
-    head: Option<(u64, Millis)>,
-    draw_from: Option<Millis>,
-    /// From when on we call for those who look at inputs whose job is over.
-    pub(super) call_from: Option<Millis>,
-    /// The head when the chain first knew nothing of the submission, and when that was.
-    unheard: Option<(u64, Millis)>,
-    /// Since when it is over.
-    pub(super) over_since: Option<Millis>,
+    head: Since<u64>,
+    draws: Turn,
+    /// When it is our turn to call for those who look at inputs whose job is over.
+    pub(super) calls: Turn,
     /// Whether its end was in what was read of the past.
     pub(super) is_past: bool,
     /// What we were to look at last, as one of those who look.
@@ -69,104 +50,105 @@ pub(super) struct Case {
     pub(super) noted: Option<u64>,
     /// Whether a client has tried to end a look by its own clock.
     pub(super) has_asked_early: bool,
-    tried: Option<Tried>,
 }
 
-/// What is due about a range.
-pub(super) enum Act {
-    Do(Effect),
-    /// Nothing for so long; then look again.
-    Wait(Millis),
-    Forget,
+pub(super) type Act = cases::Act<Effect>;
+
+/// What one range does for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Errand {
+    /// Has a beacon's round noted.
+    Note(u64),
+    /// Fills up the deposit.
+    Fund,
+}
+
+impl Followed for Case {
+    type Rules = Rules;
+    type View = View;
+    type Effect = Effect;
+    type Mark = Mark;
+    type Errand = Errand;
+
+    const ROOM: Room = Room::shared(LOOKS);
+
+    fn course(&self) -> &Course<View, Mark> {
+        &self.course
+    }
+
+    fn course_mut(&mut self) -> &mut Course<View, Mark> {
+        &mut self.course
+    }
+
+    fn comes_first(&self, _: Rules) -> bool {
+        self.ours
+    }
+
+    fn set_back(&mut self, by: Millis) {
+        self.askable.set_back(by);
+        self.head.set_back(by);
+        self.draws.set_back(by);
+        self.calls.set_back(by);
+    }
+
+    fn say(&mut self, rules: Rules, range: RangeId, view: &View, out: &mut Vec<Effect>) {
+        say(rules, range, self, view, out);
+    }
+
+    fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+        if view.state == HoldState::Held {
+            return self.held(rules, range, view, now);
+        }
+        if view.is_over() {
+            return self.ended(rules, range, view, now);
+        }
+        self.course.reopen();
+        self.due(rules, range, view, now)
+    }
+
+    fn mark(effect: &Effect, view: &View) -> Option<Mark> {
+        mark(effect, view)
+    }
+
+    fn errand(effect: &Effect) -> Option<Errand> {
+        match effect {
+            Effect::Poke { round, .. } => Some(Errand::Note(*round)),
+            Effect::Fund { .. } => Some(Errand::Fund),
+            _ => None,
+        }
+    }
+
+    fn look_at(&self, range: RangeId) -> Effect {
+        Effect::Look { range }
+    }
+
+    fn forget(range: RangeId) -> Effect {
+        Effect::Forget { range }
+    }
 }
 
 impl Case {
-    /// What was under way has ended; what the chain showed before is outdated.
-    pub(super) fn end(&mut self, done: bool, now: Millis) {
-        (self.busy, self.looking) = (false, false);
-        self.view = None;
-        if done {
-            (self.failures, self.not_before) = (0, 0);
-        } else {
-            self.not_before = now.saturating_add(pause(self.failures));
-            self.failures = self.failures.saturating_add(1);
-        }
-    }
-
-    /// Something was said about it.
-    pub(super) fn hear(&mut self) {
-        self.news = true;
-        self.view = None;
-        // After failures the pause is kept, or a busy range would have us ask all the time.
-        if self.failures == 0 {
-            self.not_before = 0;
-        }
-    }
-
-    /// The clock was set back: pauses last as long as they were meant to.
-    pub(super) fn set_back(&mut self, by: Millis) {
-        self.not_before = self.not_before.saturating_sub(by);
-        self.draw_from = self.draw_from.map(|from| from.saturating_sub(by));
-        self.call_from = self.call_from.map(|from| from.saturating_sub(by));
-        self.over_since = self.over_since.map(|since| since.saturating_sub(by));
-        self.askable = self.askable.map(|(state, since)| (state, since.saturating_sub(by)));
-        for place in [&mut self.head, &mut self.unheard] {
-            *place = place.map(|(head, since)| (head, since.saturating_sub(by)));
-        }
-        if let Some(tried) = &mut self.tried {
-            tried.set_back(by);
-        }
-    }
-
-    /// What is due now, by what the chain shows.
-    pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let act = if view.state == HoldState::Held {
-            self.held(rules, range, view, now)
-        } else if view.is_over() {
-            self.ended(rules, range, view, now)
-        } else {
-            self.over_since = None;
-            self.due(rules, range, view, now)
-        };
-        match act {
-            Act::Do(effect) => match Tried::again(self.tried, &effect, view, now) {
-                Ok(tried) => {
-                    self.tried = tried;
-                    Act::Do(effect)
-                }
-                Err(pause) => Act::Wait(pause),
-            },
-            act => act,
-        }
-    }
-
     /// Nothing more happens to the ask.
     fn ended(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         // What is reserved for it is the client's.
         if rules.party == Party::Client && view.state.is_open() {
             return Act::Do(Effect::Fail { range });
         }
-        self.linger(now)
-    }
-
-    /// It is over. Who answers for it goes on looking for a while, and is there if it is open again.
-    pub(super) fn linger(&mut self, now: Millis) -> Act {
-        let since = *self.over_since.get_or_insert(now);
-        let left = since.saturating_add(FINAL).checked_sub(now);
-        let left = left.filter(|left| self.ours && *left > 0);
-        left.map_or(Act::Forget, |left| Act::Wait(left.min(LOOK_AT_ENDED)))
+        self.course.linger(self.ours, now)
     }
 
     fn due(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         if view.range != RangeState::Submitted {
-            return self.unheard(view, now);
+            return self.course.unheard(view.block, self.ours, now);
         }
-        self.unheard = None;
+        self.course.appear();
         match view.state {
             HoldState::None | HoldState::Again => self.unasked(rules, range, view, now),
             HoldState::Asked => self.await_beacon(rules, range, view, now),
             HoldState::Open => self.open(rules, range, view),
-            HoldState::Held | HoldState::Lost | HoldState::Dropped => self.linger(now),
+            HoldState::Held | HoldState::Lost | HoldState::Dropped => {
+                self.course.linger(self.ours, now)
+            }
         }
     }
 
@@ -196,18 +178,6 @@ impl Case {
         }
     }
 
-    /// The chain knows nothing of the submission: the node is late, or the block in which we have heard of it is gone.
-    fn unheard(&mut self, view: &View, now: Millis) -> Act {
-        let (head, since) = *self.unheard.get_or_insert((view.block, now));
-        if view.block.saturating_sub(head) < UNHEARD {
-            return Act::Wait(BEACON_PAUSE);
-        }
-        if self.ours && now.saturating_sub(since) < UNHEARD_OURS {
-            return Act::Wait(LOOK_AGAIN);
-        }
-        Act::Forget
-    }
-
     fn await_beacon(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         // Known, or nobody kept it: then the ask has failed, and the draw says so to all. Nobody calls for its own
         // punishment.
@@ -216,14 +186,9 @@ impl Case {
             return Act::Wait(LOOK_AGAIN);
         }
         if view.beacon.is_some() || lost {
-            let from = now.saturating_add(turn(rules, range, view));
-            let from = *self.draw_from.get_or_insert(from);
-            return match from.checked_sub(now).filter(|wait| *wait > 0) {
-                Some(wait) => Act::Wait(wait),
-                None => Act::Do(Effect::Draw { range }),
-            };
+            return self.draws.take(turn(rules, range, view), now, Effect::Draw { range });
         }
-        self.draw_from = None;
+        self.draws = Turn::default();
         self.await_block(rules, range, view, now)
     }
 
@@ -249,11 +214,7 @@ impl Case {
         view: &View,
         now: Millis,
     ) -> bool {
-        let since = match self.head {
-            Some((head, since)) if head == view.block => since,
-            _ => now,
-        };
-        self.head = Some((view.block, since));
+        let since = self.head.note(view.block, now);
         let turn = turn(rules, range, view);
         now >= since.saturating_add(rules.poke_after).saturating_add(turn)
     }

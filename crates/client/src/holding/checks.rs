@@ -8,10 +8,10 @@ use tilth_verification::{
 };
 
 use super::{
-    case::REACH,
     words::{Effect, Party},
     world::{AUDITOR, DUE, MAX_MIB, MIB, MOST, OURS, PROVIDER, SPOT_ROUND, SPOTS, World},
 };
+use crate::cases::REACH;
 
 impl World {
     pub(super) fn check(&self, effect: &Effect) {

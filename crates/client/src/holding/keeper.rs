@@ -1,10 +1,6 @@
 //! The actor around [`Machine`]: follows the contracts' logs, performs effects. Decides nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, future::Future, sync::Arc};
 
 use alloy::{
     primitives::{B256, Log},
@@ -23,18 +19,13 @@ use super::{
     words::{Effect, Event, Part, Party, Rules},
 };
 use crate::{
-    Account, ChainError, Follow, News, Scope,
+    Account, ChainError, Follow, Scope,
     audit::Millis,
     clock::{now, until},
     follow::Following,
+    keeping::{Firsts, Reader, finished, pace},
 };
 
-/// What anybody may do is done by one after the other within this time, in milliseconds: at a node on this machine, and
-/// elsewhere, where a few blocks must pass before one sees what another did.
-const SPREAD: (Millis, Millis) = (3_000, 60_000);
-/// Without blocks for so long we make one: at a node on this machine, which may make blocks only for
-/// transactions, and elsewhere.
-const POKE_AFTER: (Millis, Millis) = (1_000, 60_000);
 /// So long a client gives the provider of a range to ask for holders itself, milliseconds.
 const ASK_AFTER: Millis = 600_000;
 
@@ -115,7 +106,7 @@ pub struct Keeper<H> {
     /// when it was asked, and then it still comes.
     early: Vec<(u64, JobId, Event)>,
     /// The block in which each range was heard of first.
-    heard: BTreeMap<RangeId, u64>,
+    heard: Firsts,
     caught_up: bool,
     /// The head then, until nothing of before is still to come.
     past: Option<u64>,
@@ -125,12 +116,12 @@ pub struct Keeper<H> {
 impl<H: Hand> Keeper<H> {
     /// A keeper that has not begun.
     pub fn new(post: Post, hand: Arc<H>) -> Self {
-        let local = post.account.link().is_local();
+        let (spread, poke_after) = pace(post.account.link());
         let rules = Rules {
             party: post.party,
             name: post.account.address().into_word(),
-            spread: if local { SPREAD.0 } else { SPREAD.1 },
-            poke_after: if local { POKE_AFTER.0 } else { POKE_AFTER.1 },
+            spread,
+            poke_after,
             ask_after: ASK_AFTER,
             most: post.most,
         };
@@ -143,7 +134,7 @@ impl<H: Hand> Keeper<H> {
             work,
             kept: BTreeSet::new(),
             early: Vec::new(),
-            heard: BTreeMap::new(),
+            heard: Firsts::default(),
             caught_up: false,
             past: None,
             at_stake,
@@ -175,29 +166,16 @@ impl<H: Hand> Keeper<H> {
         self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
     }
 
-    async fn keep_reading(mut self, mut follow: Following) -> Result<(), ChainError> {
+    async fn keep_reading(mut self, follow: Following) -> Result<(), ChainError> {
+        let mut reader = Reader::new(follow, "kept ranges");
         loop {
             let wake = self.machine.next_wake();
             tokio::select! {
-                news = follow.next() => match news {
-                    Some(News::Logs { logs, to, certain, at_head }) => {
-                        self.read(&logs, (to, certain), at_head);
-                    }
-                    Some(News::Rewound { expected, found }) => {
-                        return Err(ChainError::Rewound { expected, found });
-                    }
-                    Some(News::Away { detail }) => {
-                        warn!(detail, "kept ranges: the chain does not answer");
-                    }
-                    Some(News::Back { .. }) => debug!("kept ranges: the chain answers again"),
-                    // To keep quiet about it costs a provider its stake and a holder its word.
-                    None => return Err(ChainError::Unread),
-                },
-                Some(done) = self.work.join_next() => match done {
-                    Ok(event) => self.step(event),
-                    // A panic in a piece of work: its range would wait for ever.
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                },
+                read = reader.next() => {
+                    let (logs, blocks, at_head) = read?;
+                    self.read(&logs, blocks, at_head);
+                }
+                Some(done) = self.work.join_next() => self.step(finished(done)),
                 () = until(wake) => self.step(Event::Tick),
             }
         }
@@ -211,7 +189,7 @@ impl<H: Hand> Keeper<H> {
                 | Event::Signed { range, .. }
                 | Event::Called { range } = &event
                 {
-                    self.heard.entry(*range).or_insert(block);
+                    self.heard.note(*range, block);
                 }
                 self.step(event);
             }
@@ -226,10 +204,7 @@ impl<H: Hand> Keeper<H> {
         if self.past.take_if(|head| *head < certain).is_some() {
             self.hand.caught_up(self.machine.cases().collect());
         }
-        let known: BTreeSet<_> = self.machine.cases().collect();
-        self.heard.retain(|range, _| known.contains(range));
-        let oldest = self.heard.values().min().copied();
-        self.hand.read_up_to(oldest.map_or(certain, |oldest| oldest.min(certain)));
+        self.hand.read_up_to(self.heard.read_up_to(self.machine.cases(), certain));
     }
 
     /// What a log of this block says to the machine: nothing, if it is about a job that is not kept.

@@ -31,21 +31,16 @@
 //!   hold can still earn then comes back to whoever looks for it after their time. The client waits for none of them.
 //! - Without ranges there is no wake-up time.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tilth_protocol::RangeId;
 
 use super::{
-    case::{Act, BEACON_PAUSE, Case, REACH},
-    said::say,
-    tried::pause,
-    view::View,
+    case::Case,
     words::{Effect, Event, Party, Rules, Standing},
 };
-use crate::audit::Millis;
-
-/// Looks under way at a time: a start after a long absence must not flood a node.
-const MAX_LOOKS: usize = 32;
+use crate::{
+    audit::Millis,
+    cases::{Cases, REACH, pause},
+};
 
 /// A party's mind about kept ranges. See the module's head.
 #[derive(Debug)]
@@ -53,14 +48,8 @@ pub struct Machine {
     rules: Rules,
     /// Whether the past has been read.
     caught_up: bool,
-    cases: BTreeMap<RangeId, Case>,
-    /// Ranges for which a beacon's round is being noted: one of them does it for all.
-    noting: BTreeMap<u64, RangeId>,
-    /// The range for which the deposit is being filled up: it does for all.
-    funding: Option<RangeId>,
+    cases: Cases<Case>,
     closing: Closing,
-    wake: Option<Millis>,
-    latest: Millis,
 }
 
 /// Taking back what is left of a deposit.
@@ -71,45 +60,38 @@ struct Closing {
     busy: bool,
     failures: u32,
     not_before: Millis,
+    /// When it is tried again, if nothing else is waited for.
+    wake: Option<Millis>,
 }
 
 impl Machine {
     /// A machine that knows of no range.
     pub fn new(rules: Rules) -> Self {
-        Self {
-            rules,
-            caught_up: false,
-            cases: BTreeMap::new(),
-            noting: BTreeMap::new(),
-            funding: None,
-            closing: Closing::default(),
-            wake: None,
-            latest: 0,
-        }
+        let (cases, closing) = (Cases::new(), Closing::default());
+        Self { rules, caught_up: false, cases, closing }
     }
 
     /// Takes in what happened and says what to do.
     pub fn step(&mut self, event: Event, now: Millis) -> Vec<Effect> {
-        self.note_time(now);
+        let back = self.cases.note_time(now);
+        self.closing.not_before = self.closing.not_before.saturating_sub(back);
         self.apply(event, now);
-        self.wake = None;
-        let mut effects = Vec::new();
-        if self.caught_up {
-            self.act(now, &mut effects);
-            self.look(now, &mut effects);
-            self.close(now, &mut effects);
+        if !self.caught_up {
+            return Vec::new();
         }
+        let mut effects = self.cases.plan(self.rules, now);
+        effects.extend(self.close(now));
         effects
     }
 
     /// When to send [`Event::Tick`]. `None`: only news can matter.
     pub fn next_wake(&self) -> Option<Millis> {
-        self.wake
+        self.cases.next_wake().or(self.closing.wake)
     }
 
     /// The ranges followed.
     pub fn cases(&self) -> impl Iterator<Item = RangeId> + '_ {
-        self.cases.keys().copied()
+        self.cases.all.keys().copied()
     }
 
     /// Number of our ranges that cost us a part of our stake if nobody can fetch them: while they are open we must be
@@ -120,17 +102,7 @@ impl Machine {
             let done = case.shown.is_some_and(|shown| !matches!(shown, Standing::Open(_)));
             provider && case.ours && !done
         };
-        self.cases.values().filter(open).count()
-    }
-
-    /// A clock that was set back.
-    fn note_time(&mut self, now: Millis) {
-        let back = self.latest.saturating_sub(now);
-        self.latest = now;
-        if back > 0 {
-            self.cases.values_mut().for_each(|case| case.set_back(back));
-            self.closing.not_before = self.closing.not_before.saturating_sub(back);
-        }
+        self.cases.all.values().filter(open).count()
     }
 
     fn apply(&mut self, event: Event, now: Millis) {
@@ -157,34 +129,36 @@ impl Machine {
                 if self.rules.party == Party::Auditor(auditor) {
                     self.follow(range, true);
                 }
-                self.heard(range);
+                self.cases.heard(range);
             }
             Event::Called { range } => {
                 if matches!(self.rules.party, Party::Auditor(_)) {
                     // Who looks is drawn anew, whatever was over before.
                     self.follow(range, false).is_past = false;
                 }
-                self.heard(range);
+                self.cases.heard(range);
             }
             Event::Over { range } => {
-                if let Some(case) = self.cases.get_mut(&range) {
+                if let Some(case) = self.cases.all.get_mut(&range) {
                     case.is_past = !self.caught_up;
-                    case.hear();
                 }
+                self.cases.heard(range);
             }
-            Event::News { range } => self.heard(range),
+            Event::News { range } => self.cases.heard(range),
             Event::JobOver => self.closing.due = self.rules.party == Party::Client,
-            Event::Looked { range, view } => self.looked(range, view.map(|view| *view), now),
-            Event::Sized { range, part, mib } => self.ended(range, true, now, |case| {
-                case.sized = Some((part, mib));
-            }),
-            Event::Fetched { range, part } => self.ended(range, true, now, |case| {
-                case.fetched = Some(part);
-            }),
-            Event::Inspected { range, draw, seen } => self.ended(range, true, now, |case| {
-                case.looked(draw, seen);
-            }),
-            Event::Ended { range, done } => self.ended(range, done, now, |_| ()),
+            Event::Looked { range, view } => {
+                self.cases.looked(range, view.map(|view| *view), now);
+            }
+            Event::Sized { range, part, mib } => {
+                self.cases.learnt(range, now, |case| case.sized = Some((part, mib)));
+            }
+            Event::Fetched { range, part } => {
+                self.cases.learnt(range, now, |case| case.fetched = Some(part));
+            }
+            Event::Inspected { range, draw, seen } => {
+                self.cases.learnt(range, now, |case| case.looked(draw, seen));
+            }
+            Event::Ended { range, done } => self.cases.ended(range, done, now),
             Event::Closed { done } => {
                 self.closing.busy = false;
                 self.closing.due = self.closing.due && !done;
@@ -201,7 +175,7 @@ impl Machine {
         self.caught_up = true;
         let near = |round: u64| round.saturating_add(REACH) >= head;
         let party = self.rules.party;
-        self.cases.retain(|_, case| {
+        self.cases.all.retain(|_, case| {
             let stays = match party {
                 Party::Auditor(_) => case.ours,
                 Party::Client => case.round.is_some(),
@@ -212,112 +186,24 @@ impl Machine {
     }
 
     fn follow(&mut self, range: RangeId, ours: bool) -> &mut Case {
-        let case = self.cases.entry(range).or_default();
+        let case = self.cases.open(range);
         case.ours |= ours;
-        case.hear();
+        case.course.hear();
         case
     }
 
-    fn heard(&mut self, range: RangeId) {
-        if let Some(case) = self.cases.get_mut(&range) {
-            case.hear();
-        }
-    }
-
-    fn looked(&mut self, range: RangeId, view: Option<View>, now: Millis) {
-        if let Some(case) = self.cases.get_mut(&range) {
-            case.end(view.is_some(), now);
-            case.view = view.filter(|_| !case.news);
-        }
-    }
-
-    fn ended(&mut self, range: RangeId, done: bool, now: Millis, learn: impl FnOnce(&mut Case)) {
-        if let Some(case) = self.cases.get_mut(&range) {
-            learn(case);
-            case.end(done, now);
-        }
-    }
-
-    /// Does what is due about all ranges whose state is known.
-    fn act(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let rules = self.rules;
-        let cases = &self.cases;
-        let busy = |range: &RangeId| cases.get(range).is_some_and(|case| case.busy);
-        self.noting.retain(|_, range| busy(range));
-        self.funding = self.funding.filter(busy);
-        let mut over = Vec::new();
-        for (range, case) in &mut self.cases {
-            if case.busy || case.not_before > now {
-                continue;
-            }
-            let Some(view) = case.view else { continue };
-            say(rules, *range, case, &view, out);
-            let act = match case.act(rules, *range, &view, now) {
-                Act::Do(Effect::Poke { round, .. }) if self.noting.contains_key(&round) => {
-                    Act::Wait(BEACON_PAUSE)
-                }
-                Act::Do(Effect::Fund { .. }) if self.funding.is_some() => Act::Wait(BEACON_PAUSE),
-                act => act,
-            };
-            match act {
-                Act::Do(effect) => {
-                    match effect {
-                        Effect::Poke { round, .. } => {
-                            self.noting.insert(round, *range);
-                        }
-                        Effect::Fund { .. } => self.funding = Some(*range),
-                        _ => {}
-                    }
-                    case.busy = true;
-                    out.push(effect);
-                }
-                Act::Wait(pause) => {
-                    case.view = None;
-                    case.not_before = now.saturating_add(pause.max(1));
-                }
-                Act::Forget => over.push(*range),
-            }
-        }
-        for range in over {
-            self.cases.remove(&range);
-            out.push(Effect::Forget { range });
-        }
-    }
-
-    /// Has ranges looked at whose time has come: those that have waited longest first.
-    fn look(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let mut waiting = BTreeSet::new();
-        let mut room = MAX_LOOKS;
-        for (range, case) in &self.cases {
-            if case.looking {
-                room = room.saturating_sub(1);
-            } else if !case.busy && case.not_before > now {
-                let wake = self.wake.get_or_insert(case.not_before);
-                *wake = case.not_before.min(*wake);
-            } else if !case.busy && case.view.is_none() {
-                waiting.insert((!case.ours, case.not_before, *range));
-            }
-        }
-        // Those that find no room are looked at when another look ends.
-        for (_, _, range) in waiting.into_iter().take(room) {
-            if let Some(case) = self.cases.get_mut(&range) {
-                (case.busy, case.looking, case.news) = (true, true, false);
-                out.push(Effect::Look { range });
-            }
-        }
-    }
-
     /// What is left of the deposit comes back when nothing of it can be needed any more.
-    fn close(&mut self, now: Millis, out: &mut Vec<Effect>) {
+    fn close(&mut self, now: Millis) -> Option<Effect> {
         let closing = &mut self.closing;
-        if !closing.due || closing.busy || !self.cases.is_empty() {
-            return;
+        closing.wake = None;
+        if !closing.due || closing.busy || !self.cases.all.is_empty() {
+            return None;
         }
         if closing.not_before > now {
-            self.wake = Some(closing.not_before);
-            return;
+            closing.wake = Some(closing.not_before);
+            return None;
         }
         closing.busy = true;
-        out.push(Effect::Close);
+        Some(Effect::Close)
     }
 }

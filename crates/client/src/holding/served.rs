@@ -6,11 +6,14 @@ use tilth_contracts::{RangeState, SpotState};
 use tilth_protocol::RangeId;
 
 use super::{
-    case::{Act, Case, GRACE, LOOK_AGAIN, REACH, turn},
+    case::{Act, Case, turn},
     view::View,
     words::{Effect, Part, Party, Rules},
 };
-use crate::audit::Millis;
+use crate::{
+    audit::Millis,
+    cases::{GRACE, LOOK_AGAIN, REACH, Turn},
+};
 
 /// How often what is kept is looked at: the job whose inputs it is may be over.
 const LOOK_AT_KEPT: Millis = 3_600_000;
@@ -30,8 +33,8 @@ impl Case {
             (Party::Auditor(_), SpotState::None) => self.call(rules, range, view, now),
             (Party::Auditor(_), SpotState::Asked) => self.look(rules, range, view, now),
         };
-        let Some(act) = act else { return self.linger(now) };
-        self.over_since = None;
+        let Some(act) = act else { return self.course.linger(self.ours, now) };
+        self.course.reopen();
         act
     }
 
@@ -64,12 +67,10 @@ impl Case {
         }
         if range.is_inputs() && view.range == RangeState::Rejected {
             // Their job is over, and nobody needs them any more.
-            let from = now.saturating_add(turn(rules, range, view));
-            let from = *self.call_from.get_or_insert(from);
-            let wait = from.checked_sub(now).filter(|wait| *wait > 0);
-            return Some(wait.map_or(Act::Do(Effect::Check { range }), Act::Wait));
+            let turn = turn(rules, range, view);
+            return Some(self.calls.take(turn, now, Effect::Check { range }));
         }
-        self.call_from = None;
+        self.calls = Turn::default();
         if let Some(wait) = self.until_turn(rules, range, view, (view.until, now)) {
             return Some(Act::Wait(wait));
         }

@@ -5,13 +5,12 @@ use tilth_contracts::{HoldState, RangeState, SpotState};
 use tilth_verification::draw::Seed;
 
 use super::{
-    case::REACH,
     scenarios::{NOTHING, asked_for, one, pass},
     spotting::SpotView,
     words::{Effect, Event, Party, Standing},
     world::{AUDITOR, DUE, HOUR, OURS, PROVIDER, SPOT_ROUND, SPOTS, World, at},
 };
-use crate::audit::FINAL;
+use crate::{audit::FINAL, cases::REACH};
 
 /// A range that is held, with or without us, and paid, and whose holders are looked at.
 fn called(party: Party, bits: u16) -> World {

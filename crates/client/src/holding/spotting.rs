@@ -9,11 +9,10 @@ use tilth_verification::{
 };
 
 use super::{
-    case::REACH,
     view::{SECOND, View, known},
     words::Party,
 };
-use crate::{ChainError, Link, audit::Millis};
+use crate::{ChainError, Link, audit::Millis, cases::REACH};
 
 /// How looking at who serves a range stands, when the time of its holders is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,14 @@ use tilth_contracts::HoldState;
 use tilth_protocol::RangeId;
 
 use super::{
-    case::{Act, Case, LOOK_AGAIN, UNHEARD_OURS},
+    case::{Act, Case},
     view::View,
     words::{Effect, Role, Rules},
 };
-use crate::audit::Millis;
+use crate::{
+    audit::Millis,
+    cases::{LOOK_AGAIN, UNHEARD_OURS},
+};
 
 impl Case {
     /// Nobody has asked for holders, or it must be asked for again.
@@ -45,11 +48,7 @@ impl Case {
     /// Of an auditor: its range may be asked for once more, and is heard of again then. What is here of it is not kept
     /// for ever for those who do not ask.
     fn await_another(&mut self, view: &View, now: Millis) -> Act {
-        let since = match self.askable {
-            Some((state, since)) if state == view.state => since,
-            _ => now,
-        };
-        self.askable = Some((view.state, since));
+        let since = self.askable.note(view.state, now);
         let waits = now.saturating_sub(since) < UNHEARD_OURS;
         if waits { Act::Wait(LOOK_AGAIN) } else { Act::Forget }
     }
@@ -69,11 +68,7 @@ impl Case {
 
     /// The client's range that its provider does not ask for: without an ask it would stay as it is for ever.
     fn ask_for(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let since = match self.askable {
-            Some((state, since)) if state == view.state => since,
-            _ => now,
-        };
-        self.askable = Some((view.state, since));
+        let since = self.askable.note(view.state, now);
         match since.saturating_add(rules.ask_after).checked_sub(now).filter(|wait| *wait > 0) {
             Some(wait) => Act::Wait(wait.min(LOOK_AGAIN)),
             None if view.state == HoldState::Again => Act::Do(Effect::Ask { range, mib: view.mib }),

@@ -1,12 +1,12 @@
 //! What the machine of kept ranges is told, and what it wants done. Every effect that can end is answered by exactly
 //! one event.
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256};
 use tilth_contracts::{HoldState, SpotState};
 use tilth_protocol::RangeId;
 
 use super::view::View;
-use crate::audit::Millis;
+use crate::{audit::Millis, cases::rank};
 
 /// Who we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,13 +336,6 @@ impl Standing {
 impl Rules {
     /// Our place among all who may do the next thing in an ask: any number, another one for every range and step.
     pub(super) fn rank(&self, range: RangeId, round: u64, state: HoldState) -> u64 {
-        let mut text = [0; 32 + 8 + 4 + 8 + 1];
-        text[..32].copy_from_slice(self.name.as_slice());
-        text[32..40].copy_from_slice(&range.job.0.to_be_bytes());
-        text[40..44].copy_from_slice(&range.seq.to_be_bytes());
-        text[44..52].copy_from_slice(&round.to_be_bytes());
-        text[52] = u8::from(state);
-        let digest = keccak256(text);
-        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+        rank(self.name, range, round, state.into())
     }
 }

@@ -10,43 +10,27 @@ use tilth_verification::{
 };
 
 use super::{
-    tried::{Tried, pause},
+    tried::{Mark, mark},
     view::View,
     words::{Effect, Part, Role, Rules, Standing},
 };
-use crate::audit::{FINAL, Millis};
+use crate::{
+    audit::Millis,
+    cases::{self, BEACON_PAUSE, Course, Followed, GRACE, LOOK_AGAIN, REACH, Room, Since, Turn},
+};
 
-/// How often a replica is looked at although nothing is heard of it.
-const LOOK_AGAIN: Millis = 15_000;
-/// How often, while the beacon is awaited.
-pub(super) const BEACON_PAUSE: Millis = 1_000;
-/// How often a replica is looked at that is over: it may not have been. No time of a replica is shorter than two of these.
-const LOOK_AT_ENDED: Millis = FINAL / 2;
-/// After a deadline wait so much longer: chains round times, and the late one may just be sending.
-const GRACE: Millis = 2_000;
-/// Blocks after which a beacon that nobody noted is lost, and its round moves.
-pub(super) const REACH: u64 = 256;
-/// Blocks after which a replica that the chain has never heard of was in a block that does not count any more.
-const UNHEARD: u64 = 64;
-/// And so much time, if it is one we answer for: a node that reads the chain anew knows of it late. No replica is open so long.
-const UNHEARD_OURS: Millis = 86_400_000;
+/// Looks under way at a time.
+const LOOKS: usize = 32;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
-    pub(super) view: Option<View>,
+    pub(super) course: Course<View, Mark>,
     /// Whether a log has said that we are its primary or its mate.
     pub(super) ours: bool,
     /// Whether we are neither by what the chain shows: a mate that was late is not asked for anything any more.
     pub(super) bystander: bool,
     /// The beacon's round, as far as a log has said it.
     pub(super) round: Option<u64>,
-    /// Whether there was news since the last look was begun.
-    pub(super) news: bool,
-    pub(super) busy: bool,
-    /// Whether a look is what is under way.
-    pub(super) looking: bool,
-    pub(super) not_before: Millis,
-    failures: u32,
     /// What we found, in which tasks.
     pub(super) found: Option<(Part, Found)>,
     /// What was posted first in the steps of a walk: by whom and where, and which nodes. All of it is kept, six steps at most:
@@ -54,99 +38,90 @@ pub(super) struct Case {
     pub(super) posted: BTreeMap<(u32, Place), Vec<Node>>,
     pub(super) shown: Option<Standing>,
     /// The head when the beacon was found missing, and since when it is that.
-    head: Option<(u64, Millis)>,
-    draw_from: Option<Millis>,
-    conclude_from: Option<Millis>,
-    /// The head when the chain first knew nothing of the replica, and when that was.
-    unheard: Option<(u64, Millis)>,
-    /// Since when it is over.
-    over_since: Option<Millis>,
+    head: Since<u64>,
+    draws: Turn,
+    concludes: Turn,
     /// Whether its end was in what was read of the past.
     pub(super) is_past: bool,
-    tried: Option<Tried>,
 }
 
-/// What is due in a replica.
-pub(super) enum Act {
-    Do(Effect),
-    /// Nothing for so long; then look again.
-    Wait(Millis),
-    Forget,
-}
+type Act = cases::Act<Effect>;
 
-impl Case {
-    /// What was under way has ended; what the chain showed before is outdated.
-    pub(super) fn end(&mut self, done: bool, now: Millis) {
-        (self.busy, self.looking) = (false, false);
-        self.view = None;
-        if done {
-            (self.failures, self.not_before) = (0, 0);
-        } else {
-            self.not_before = now.saturating_add(pause(self.failures));
-            self.failures = self.failures.saturating_add(1);
+impl Followed for Case {
+    type Rules = Rules;
+    type View = View;
+    type Effect = Effect;
+    type Mark = Mark;
+    /// The beacon's round that is noted.
+    type Errand = u64;
+
+    const ROOM: Room = Room::shared(LOOKS);
+
+    fn course(&self) -> &Course<View, Mark> {
+        &self.course
+    }
+
+    fn course_mut(&mut self) -> &mut Course<View, Mark> {
+        &mut self.course
+    }
+
+    fn comes_first(&self, _: Rules) -> bool {
+        self.ours
+    }
+
+    fn set_back(&mut self, by: Millis) {
+        self.head.set_back(by);
+        self.draws.set_back(by);
+        self.concludes.set_back(by);
+    }
+
+    fn say(&mut self, _: Rules, range: RangeId, view: &View, out: &mut Vec<Effect>) {
+        if let Some(standing) = stands(view)
+            && self.shown != Some(standing)
+        {
+            self.shown = Some(standing);
+            out.push(Effect::Show { range, standing });
         }
     }
 
-    /// Something was said about it.
-    pub(super) fn hear(&mut self) {
-        self.news = true;
-        self.view = None;
-        // After failures the pause is kept, or a busy replica would have us ask all the time.
-        if self.failures == 0 {
-            self.not_before = 0;
-        }
-    }
-
-    /// The clock was set back: pauses last as long as they were meant to.
-    pub(super) fn set_back(&mut self, by: Millis) {
-        self.not_before = self.not_before.saturating_sub(by);
-        for from in [&mut self.draw_from, &mut self.conclude_from] {
-            *from = from.map(|from| from.saturating_sub(by));
-        }
-        self.over_since = self.over_since.map(|since| since.saturating_sub(by));
-        for place in [&mut self.head, &mut self.unheard] {
-            *place = place.map(|(head, since)| (head, since.saturating_sub(by)));
-        }
-        if let Some(tried) = &mut self.tried {
-            tried.set_back(by);
-        }
-    }
-
-    /// What is due now, by what the chain shows.
-    pub(super) fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+    fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         let role = view.role(rules.party);
         self.bystander = view.state != ReplicaState::None && role == Role::Anybody;
         // A verdict against the primary ends the range, and the mate still waits for what follows for it.
         let over = view.range_over && view.state != ReplicaState::Disputed;
         if over || view.state == ReplicaState::Closed {
-            return self.linger(now);
+            return self.course.linger(self.ours, now);
         }
-        self.over_since = None;
-        match self.due(rules, range, view, now) {
-            Act::Do(effect) => match Tried::again(self.tried, &effect, view, now) {
-                Ok(tried) => {
-                    self.tried = tried;
-                    Act::Do(effect)
-                }
-                Err(pause) => Act::Wait(pause),
-            },
-            act => act,
+        self.course.reopen();
+        self.due(rules, range, view, now)
+    }
+
+    fn mark(effect: &Effect, view: &View) -> Option<Mark> {
+        mark(effect, view)
+    }
+
+    fn errand(effect: &Effect) -> Option<u64> {
+        match effect {
+            Effect::Poke { round, .. } => Some(*round),
+            _ => None,
         }
     }
 
-    /// It is over. Who answers for it goes on looking for a while, and is there if it is open again.
-    fn linger(&mut self, now: Millis) -> Act {
-        let since = *self.over_since.get_or_insert(now);
-        let left = since.saturating_add(FINAL).checked_sub(now);
-        let left = left.filter(|left| self.ours && *left > 0);
-        left.map_or(Act::Forget, |left| Act::Wait(left.min(LOOK_AT_ENDED)))
+    fn look_at(&self, range: RangeId) -> Effect {
+        Effect::Look { range }
     }
 
+    fn forget(range: RangeId) -> Effect {
+        Effect::Forget { range }
+    }
+}
+
+impl Case {
     fn due(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         if view.state == ReplicaState::None {
-            return self.unheard(view, now);
+            return self.course.unheard(view.block, self.ours, now);
         }
-        self.unheard = None;
+        self.course.appear();
         let role = view.role(rules.party);
         if view.awaits(role) {
             return self.own_move(range, view, role);
@@ -198,42 +173,16 @@ impl Case {
         if !view.decided {
             return Act::Wait(LOOK_AGAIN);
         }
-        let from = now.saturating_add(turn(rules, range, view));
-        let from = *self.conclude_from.get_or_insert(from);
-        match from.checked_sub(now).filter(|wait| *wait > 0) {
-            Some(wait) => Act::Wait(wait),
-            None => Act::Do(Effect::Conclude { range }),
-        }
-    }
-
-    /// The chain knows nothing of the replica: the node is late, or the block in which we have heard of it is gone.
-    fn unheard(&mut self, view: &View, now: Millis) -> Act {
-        let (head, since) = *self.unheard.get_or_insert((view.block, now));
-        if view.block.saturating_sub(head) < UNHEARD {
-            return Act::Wait(BEACON_PAUSE);
-        }
-        if self.ours && now.saturating_sub(since) < UNHEARD_OURS {
-            return Act::Wait(LOOK_AGAIN);
-        }
-        Act::Forget
+        self.concludes.take(turn(rules, range, view), now, Effect::Conclude { range })
     }
 
     fn await_beacon(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
         // Known, or nobody kept it: then the draw finds nobody, and says so to all.
         let lost = view.lapses > 0 || view.block > view.round.saturating_add(REACH);
         if view.beacon.is_some() || lost {
-            let from = now.saturating_add(turn(rules, range, view));
-            let from = *self.draw_from.get_or_insert(from);
-            return match from.checked_sub(now).filter(|wait| *wait > 0) {
-                Some(wait) => Act::Wait(wait),
-                None => Act::Do(Effect::Draw { range }),
-            };
+            return self.draws.take(turn(rules, range, view), now, Effect::Draw { range });
         }
-        let since = match self.head {
-            Some((head, since)) if head == view.block => since,
-            _ => now,
-        };
-        self.head = Some((view.block, since));
+        let since = self.head.note(view.block, now);
         let turn = turn(rules, range, view);
         if now >= since.saturating_add(rules.poke_after).saturating_add(turn) {
             return Act::Do(Effect::Poke { range, round: view.round });

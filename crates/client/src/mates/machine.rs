@@ -26,19 +26,17 @@
 //! - What we answer for is not forgotten before the chain has said for [`FINAL`](crate::audit::FINAL) that it is over.
 //! - Without replicas there is no wake-up time.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tilth_contracts::ReplicaState;
 use tilth_protocol::RangeId;
 
 use super::{
-    case::{Act, BEACON_PAUSE, Case, REACH, stands},
+    case::Case,
     words::{Effect, Event, Party, Rules, Standing},
 };
-use crate::audit::Millis;
-
-/// Looks under way at a time: a start after a long absence must not flood a node.
-const MAX_LOOKS: usize = 32;
+use crate::{
+    audit::Millis,
+    cases::{Cases, REACH},
+};
 
 /// A party's mind about replicas. See the module's head.
 #[derive(Debug)]
@@ -46,41 +44,33 @@ pub struct Machine {
     rules: Rules,
     /// Whether the past has been read.
     caught_up: bool,
-    cases: BTreeMap<RangeId, Case>,
-    /// Replicas for which a beacon's round is being noted: one of them does it for all.
-    noting: BTreeMap<u64, RangeId>,
-    wake: Option<Millis>,
-    latest: Millis,
+    cases: Cases<Case>,
 }
 
 impl Machine {
     /// A machine that knows of no replica.
     pub fn new(rules: Rules) -> Self {
-        let (cases, noting) = (BTreeMap::new(), BTreeMap::new());
-        Self { rules, caught_up: false, cases, noting, wake: None, latest: 0 }
+        Self { rules, caught_up: false, cases: Cases::new() }
     }
 
     /// Takes in what happened and says what to do.
     pub fn step(&mut self, event: Event, now: Millis) -> Vec<Effect> {
-        self.note_time(now);
+        self.cases.note_time(now);
         self.apply(event, now);
-        self.wake = None;
-        let mut effects = Vec::new();
-        if self.caught_up {
-            self.act(now, &mut effects);
-            self.look(now, &mut effects);
+        if !self.caught_up {
+            return Vec::new();
         }
-        effects
+        self.cases.plan(self.rules, now)
     }
 
     /// When to send [`Event::Tick`]. `None`: only news can matter.
     pub fn next_wake(&self) -> Option<Millis> {
-        self.wake
+        self.cases.next_wake()
     }
 
     /// The replicas followed.
     pub fn cases(&self) -> impl Iterator<Item = RangeId> + '_ {
-        self.cases.keys().copied()
+        self.cases.all.keys().copied()
     }
 
     /// Number of open replicas that cost us something if we stop now and do not come back: those of our ranges, and
@@ -91,16 +81,7 @@ impl Machine {
             Some(Standing::Open(_)) | None => true,
         };
         let open = |case: &&Case| case.ours && !case.bystander && moves(case.shown);
-        self.cases.values().filter(open).count()
-    }
-
-    /// A clock that was set back.
-    fn note_time(&mut self, now: Millis) {
-        let back = self.latest.saturating_sub(now);
-        self.latest = now;
-        if back > 0 {
-            self.cases.values_mut().for_each(|case| case.set_back(back));
-        }
+        self.cases.all.values().filter(open).count()
     }
 
     fn apply(&mut self, event: Event, now: Millis) {
@@ -110,129 +91,45 @@ impl Machine {
                 // What ended long ago is over for good; what ended just now may be open again. A client is shown all.
                 let near = |round: u64| round.saturating_add(REACH) >= head;
                 let all = self.rules.party == Party::Client;
-                self.cases.retain(|_, case| all || !case.is_past || case.round.is_none_or(near));
+                let stays = |case: &Case| !case.is_past || case.round.is_none_or(near);
+                self.cases.all.retain(|_, case| all || stays(case));
             }
             Event::Due { range, provider, round } => {
                 let ours = self.rules.party == Party::Provider(provider);
                 if ours || self.rules.party == Party::Client {
-                    let case = self.cases.entry(range).or_default();
+                    let case = self.cases.open(range);
                     (case.round, case.ours) = (Some(round), case.ours || ours);
-                    case.hear();
+                    case.course.hear();
                 }
             }
             Event::Drawn { range, mate } => {
                 if self.rules.party == Party::Provider(mate) {
-                    self.cases.entry(range).or_default().ours = true;
+                    self.cases.open(range).ours = true;
                 }
-                self.heard(range);
+                self.cases.heard(range);
             }
             Event::Posted { range, number, at, nodes } => {
-                if let Some(case) = self.cases.get_mut(&range) {
-                    // Nobody else brings them along.
-                    if case.ours {
-                        case.posted.insert((number, at), nodes);
-                    }
-                    case.hear();
+                // Nobody else brings them along.
+                if let Some(case) = self.cases.all.get_mut(&range).filter(|case| case.ours) {
+                    case.posted.insert((number, at), nodes);
                 }
+                self.cases.heard(range);
             }
             Event::Closed { range } => {
-                if let Some(case) = self.cases.get_mut(&range) {
+                if let Some(case) = self.cases.all.get_mut(&range) {
                     case.is_past = !self.caught_up;
-                    case.hear();
                 }
+                self.cases.heard(range);
             }
-            Event::News { range } => self.heard(range),
+            Event::News { range } => self.cases.heard(range),
             Event::Found { range, part, found } => {
-                if let Some(case) = self.cases.get_mut(&range) {
-                    case.found = Some((part, found));
-                    case.end(true, now);
-                }
+                self.cases.learnt(range, now, |case| case.found = Some((part, found)));
             }
             Event::Looked { range, view } => {
-                if let Some(case) = self.cases.get_mut(&range) {
-                    case.end(view.is_some(), now);
-                    case.view = view.map(|view| *view).filter(|_| !case.news);
-                }
+                self.cases.looked(range, view.map(|view| *view), now);
             }
-            Event::Ended { range, done } => {
-                if let Some(case) = self.cases.get_mut(&range) {
-                    case.end(done, now);
-                }
-            }
+            Event::Ended { range, done } => self.cases.ended(range, done, now),
             Event::Tick => {}
-        }
-    }
-
-    fn heard(&mut self, range: RangeId) {
-        if let Some(case) = self.cases.get_mut(&range) {
-            case.hear();
-        }
-    }
-
-    /// Does what is due in all replicas whose state is known.
-    fn act(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let rules = self.rules;
-        let (cases, noting) = (&self.cases, &mut self.noting);
-        noting.retain(|_, range| cases.get(range).is_some_and(|case| case.busy));
-        let mut over = Vec::new();
-        for (range, case) in &mut self.cases {
-            if case.busy || case.not_before > now {
-                continue;
-            }
-            let Some(view) = case.view else { continue };
-            if let Some(standing) = stands(&view)
-                && case.shown != Some(standing)
-            {
-                case.shown = Some(standing);
-                out.push(Effect::Show { range: *range, standing });
-            }
-            let act = match case.act(rules, *range, &view, now) {
-                Act::Do(Effect::Poke { round, .. }) if self.noting.contains_key(&round) => {
-                    Act::Wait(BEACON_PAUSE)
-                }
-                act => act,
-            };
-            match act {
-                Act::Do(effect) => {
-                    if let Effect::Poke { round, .. } = effect {
-                        self.noting.insert(round, *range);
-                    }
-                    case.busy = true;
-                    out.push(effect);
-                }
-                Act::Wait(pause) => {
-                    case.view = None;
-                    case.not_before = now.saturating_add(pause.max(1));
-                }
-                Act::Forget => over.push(*range),
-            }
-        }
-        for range in over {
-            self.cases.remove(&range);
-            out.push(Effect::Forget { range });
-        }
-    }
-
-    /// Has replicas looked at whose time has come: those that have waited longest first.
-    fn look(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let mut waiting = BTreeSet::new();
-        let mut room = MAX_LOOKS;
-        for (range, case) in &self.cases {
-            if case.looking {
-                room = room.saturating_sub(1);
-            } else if !case.busy && case.not_before > now {
-                let wake = self.wake.get_or_insert(case.not_before);
-                *wake = case.not_before.min(*wake);
-            } else if !case.busy && case.view.is_none() {
-                waiting.insert((!case.ours, case.not_before, *range));
-            }
-        }
-        // Those that find no room are looked at when another look ends.
-        for (_, _, range) in waiting.into_iter().take(room) {
-            if let Some(case) = self.cases.get_mut(&range) {
-                (case.busy, case.looking, case.news) = (true, true, false);
-                out.push(Effect::Look { range });
-            }
         }
     }
 }

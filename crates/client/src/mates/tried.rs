@@ -1,4 +1,4 @@
-//! Moves of which nothing comes. Whoever does the same again and again only burns gas.
+//! Which moves are the same again, with nothing come of the last one.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -7,58 +7,18 @@ use tilth_contracts::ReplicaState;
 use tilth_verification::walk::Place;
 
 use super::{view::View, words::Effect};
-use crate::audit::Millis;
-
-/// First and longest pause after something failed or changed nothing.
-const PAUSE: (Millis, Millis) = (500, 30_000);
-
-/// A move, and how things stood then.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tried {
-    mark: Mark,
-    /// How often in a row nothing came of it.
-    times: u32,
-    not_before: Millis,
-}
 
 /// All that a move can be meant to change: state, mate, who has shown, where a walk is, beacon, lapses, block.
-type Mark = (Discriminant<Effect>, ReplicaState, u32, u8, Place, Option<B256>, u8, u64);
+pub(super) type Mark = (Discriminant<Effect>, ReplicaState, u32, u8, Place, Option<B256>, u8, u64);
 
-impl Tried {
-    /// Notes a move that is to be made after an earlier one.
-    ///
-    /// # Errors
-    /// How long to wait, if it is the same again and nothing has come of it.
-    pub(super) fn again(
-        before: Option<Self>,
-        effect: &Effect,
-        view: &View,
-        now: Millis,
-    ) -> Result<Option<Self>, Millis> {
+/// What a move can be meant to change, as it is now; `None`: it is no transaction.
+pub(super) fn mark(effect: &Effect, view: &View) -> Option<Mark> {
+    let block = match effect {
         // Where blocks are awaited, each is something that has come of it.
-        let block = match effect {
-            Effect::Poke { .. } => view.block,
-            // No transaction; when it fails it pauses by itself.
-            Effect::Run { .. } => return Ok(before),
-            _ => 0,
-        };
-        let View { state, mate, shown, at, beacon, lapses, .. } = *view;
-        let mark = (discriminant(effect), state, mate, shown, at, beacon, lapses, block);
-        let times = match before.filter(|tried| tried.mark == mark) {
-            Some(tried) if tried.not_before > now => return Err(tried.not_before - now),
-            Some(tried) => tried.times.saturating_add(1),
-            None => 0,
-        };
-        Ok(Some(Self { mark, times, not_before: now.saturating_add(pause(times)) }))
-    }
-
-    /// The clock was set back.
-    pub(super) fn set_back(&mut self, by: Millis) {
-        self.not_before = self.not_before.saturating_sub(by);
-    }
-}
-
-/// The pause after so many fruitless attempts before this one.
-pub(super) fn pause(before: u32) -> Millis {
-    PAUSE.0.saturating_mul(1 << before.min(10)).min(PAUSE.1)
+        Effect::Poke { .. } => view.block,
+        Effect::Run { .. } => return None,
+        _ => 0,
+    };
+    let View { state, mate, shown, at, beacon, lapses, .. } = *view;
+    Some((discriminant(effect), state, mate, shown, at, beacon, lapses, block))
 }

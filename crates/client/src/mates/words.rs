@@ -1,7 +1,7 @@
 //! What the machine of replicas is told, and what it wants done. Every effect that can end is answered by exactly one
 //! event.
 
-use alloy::primitives::{B256, keccak256};
+use alloy::primitives::B256;
 use tilth_contracts::{ReplicaOutcome, ReplicaState};
 use tilth_protocol::RangeId;
 use tilth_verification::{
@@ -10,7 +10,7 @@ use tilth_verification::{
 };
 
 use super::view::View;
-use crate::audit::Millis;
+use crate::{audit::Millis, cases::rank};
 
 /// Who we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,13 +267,6 @@ impl Standing {
 impl Rules {
     /// Our place among all who may do the next thing in a replica: any number, another one for every range and step.
     pub(super) fn rank(&self, range: RangeId, round: u64, state: ReplicaState) -> u64 {
-        let mut text = [0; 32 + 8 + 4 + 8 + 1];
-        text[..32].copy_from_slice(self.name.as_slice());
-        text[32..40].copy_from_slice(&range.job.0.to_be_bytes());
-        text[40..44].copy_from_slice(&range.seq.to_be_bytes());
-        text[44..52].copy_from_slice(&round.to_be_bytes());
-        text[52] = u8::from(state);
-        let digest = keccak256(text);
-        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+        rank(self.name, range, round, state.into())
     }
 }
