@@ -92,7 +92,7 @@ fn at(seq: u32) -> RangeId {
 
 /// So many cases, of which the later ones are ours.
 fn follow(others: u32, ours: u32) -> Cases<Case> {
-    let mut cases = Cases::new();
+    let mut cases: Cases<Case> = Cases::new();
     cases.note_time(NOW);
     for seq in 0..others + ours {
         cases.open(at(seq)).ours = seq >= others;
