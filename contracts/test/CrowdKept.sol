@@ -202,8 +202,8 @@ contract CrowdKept is Crowd {
         for (uint8 i = 0; i < numbers.length; ++i) {
             if (bits >> i & 1 == 0) continue;
             address sender = auditors.auditor(numbers[i]).node;
-            bytes memory data = abi.encodeCall(IHolders.spot, (p.id, p.seq, i, uint16(seen >> 3 * i) & signed));
-            act(sender, address(HOLDERS), data);
+            bytes memory data = abi.encodeCall(ISpots.spot, (p.id, p.seq, i, uint16(seen >> 3 * i) & signed));
+            act(sender, address(SPOTS), data);
         }
     }
 

@@ -655,11 +655,11 @@ contract HoldersTest is HoldWorld {
         IHolders.State state = ask_(id, seq).state;
         bool isOpen = state != IHolders.State.None && state < IHolders.State.Held;
         if (isOpen) holders.fail(id, seq);
-        if (state == IHolders.State.Held) spots(seq, luck);
+        if (state == IHolders.State.Held) lookedAt(seq, luck);
     }
 
     /// @dev Some look at who holds a range, and see some of them.
-    function spots(uint32 seq, uint256 luck) internal {
+    function lookedAt(uint32 seq, uint256 luck) internal {
         IHolders.Ask memory a = ask_(id, seq);
         if (vm.getBlockTimestamp() <= a.until) vm.warp(a.until + 1);
         if (luck & 1 == 0 && vm.getBlockTimestamp() <= a.until + Parameters.SPOT_DUE) {

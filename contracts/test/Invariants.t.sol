@@ -568,7 +568,7 @@ contract InvariantsTest is Network {
         ];
         // For these so much time must pass that the crowd comes to them by itself only once or twice.
         bytes4[4] memory looks =
-            [IHolders.fail.selector, IHolders.check.selector, IHolders.spot.selector, IHolders.conclude.selector];
+            [IHolders.fail.selector, ISpots.check.selector, ISpots.spot.selector, ISpots.conclude.selector];
         string memory never = "";
         for (uint256 i = 0; i < jobs.length; ++i) {
             never = string.concat(never, unseen(address(book), jobs[i], "J", i));
@@ -599,8 +599,9 @@ contract InvariantsTest is Network {
             never = string.concat(never, unseen(address(holders), keeps[i], "H", i));
         }
         for (uint256 i = 0; i < looks.length; ++i) {
-            if (crowd.acceptedToPlan(address(holders), looks[i]) != 0) continue;
-            never = string.concat(never, unseen(address(holders), looks[i], "L", i));
+            address at = i == 0 ? address(holders) : address(spots);
+            if (crowd.acceptedToPlan(at, looks[i]) != 0) continue;
+            never = string.concat(never, unseen(at, looks[i], "L", i));
         }
         return string.concat(never, unseen(address(tabs), ITabs.settle.selector, "T", 0));
     }
