@@ -353,15 +353,18 @@ contract Holders is IHolders {
             return;
         }
         a.state = State.Lost;
-        _release(_kept[jobId], jobId, seq, a, 0);
-        uint128 cut = seq == Parameters.INPUTS ? _fine(jobId, subject.client) : _punish(jobId, seq, subject.client);
+        uint256 freed = _release(_kept[jobId], jobId, seq, a, 0);
+        uint128 cut =
+            seq == Parameters.INPUTS ? _fine(jobId, subject.client, freed) : _punish(jobId, seq, subject.client);
         emit HoldFailed(jobId, seq, State.Lost, cut);
     }
 
     /// @dev Of inputs that nobody could hold no provider has taken anything on. Their client has cost others their time and their place, and
-    /// pays for it out of what was free of their ask; nobody has that, or somebody would want it to fail.
-    function _fine(uint64 jobId, address client) private returns (uint128 cut) {
-        cut = (Parameters.INPUTS_LOST * _least()).toUint128();
+    /// pays for it out of what was reserved for that; nobody has it, or somebody would want it to fail.
+    function _fine(uint64 jobId, address client, uint256 freed) private returns (uint128 cut) {
+        uint256 due = Parameters.INPUTS_LOST * _least();
+        // Only where the least fee is one base unit is less left.
+        cut = (due < freed ? due : freed).toUint128();
         _kept[jobId].deposit -= uint256(cut).toUint96();
         ledger.slash(client, client, 0, cut);
     }
@@ -375,18 +378,24 @@ contract Holders is IHolders {
         return bench.punish(number, _share(number, penalty), client);
     }
 
-    /// @dev Nobody need hold it any more. What was not spent never will be.
+    /// @dev Nobody need hold it any more. What was not spent never will be. Who gives up its inputs when it has asked for them
+    /// twice has had others come for nothing all the same.
     function _drop(uint64 jobId, uint32 seq, Ask storage a) private {
         a.state = State.Dropped;
-        _release(_kept[jobId], jobId, seq, a, 0);
-        emit HoldFailed(jobId, seq, State.Dropped, 0);
+        uint256 freed = _release(_kept[jobId], jobId, seq, a, 0);
+        bool isFined = seq == Parameters.INPUTS && a.asked == Parameters.HOLD_ASKS;
+        uint128 cut = isFined ? _fine(jobId, jobBook.job(jobId).client, freed) : 0;
+        emit HoldFailed(jobId, seq, State.Dropped, cut);
     }
 
     /// @dev What was reserved for an ask and has not become a fee is free again, but for the second halves of so many votes and
     /// who looks then.
-    function _release(Keep storage k, uint64 jobId, uint32 seq, Ask memory a, uint256 held) private {
+    function _release(Keep storage k, uint64 jobId, uint32 seq, Ask memory a, uint256 held)
+        private
+        returns (uint256 freed)
+    {
         uint256 left = Parameters.HOLDERS + Parameters.MOST_HELD - a.spent - a.votes - held;
-        uint256 freed = left * _feeOf(k, jobId, seq, a.mib);
+        freed = left * _feeOf(k, jobId, seq, a.mib);
         if (held == 0) freed += Parameters.SPOTTERS * _least();
         k.reserved -= freed.toUint96();
     }

@@ -208,6 +208,25 @@ contract HoldInputsTest is HoldWorld {
         vm.stopPrank();
     }
 
+    /// @dev Who gives up at the last moment has had others come for nothing as often.
+    function test_givingUpIsNoCheaperThanFailing() public {
+        askInputs(id, SIZE);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 3);
+        nobodyMore(id, INPUTS);
+        askInputs(id, SIZE);
+        begun(id, INPUTS);
+        sign(id, INPUTS, 0, 2);
+        vm.prank(CLIENT);
+        book.cancel(id);
+        vm.warp(ask_(id, INPUTS).from + 2 * Parameters.HOLD_TIME + 1);
+        holders.fail(id, INPUTS);
+        stands(id, INPUTS, IHolders.State.Dropped);
+        isMoney(id, FUNDS - 5 * fee - 0.08 ether, 0);
+        vm.prank(CLIENT);
+        eq(holders.close(id), FUNDS - 5 * fee - 0.08 ether, "the rest of it is left");
+    }
+
     /// @dev After the deadline nobody claims, but a time to keep there still is.
     function test_afterTheDeadlineNothingOverflows() public {
         vm.warp(book.job(id).terms.deadline + 30 days);

@@ -12,8 +12,8 @@ pragma solidity ^0.8.30;
 ///   Holders are paid out of a deposit of the client's; where that does not cover an ask of the largest size, the range
 ///   is paid as if its job were not kept (waived).
 ///   The inputs of a kept job (spec, program, files) are asked for by its client, in the same way: their number is
-///   Parameters.INPUTS (2^32 - 1). No range of the job is given out before they are held. Lost, they cost their client
-///   INPUTS_LOST, and the job stays without work.
+///   Parameters.INPUTS (2^32 - 1). No range of the job is given out before they are held. Lost, or given up
+///   when they were asked for twice, they cost their client INPUTS_LOST, and the job stays without work.
 ///   When the time is over for which they are kept, Spots has those who hold them looked at, which the second halves of fees depend on.
 /// @dev Named by job and range. Money: a job's deposit is what was funded, less fees, less what `close` gave back,
 /// and lies in the Ledger, locked for the client. What may still be spent on an ask is `reserved`.
@@ -103,7 +103,7 @@ interface IHolders {
     /// @notice Enough have signed: the range may be paid, and those whose draws are in `bits` keep it until then.
     event RangeHeld(uint64 indexed jobId, uint32 indexed seq, uint16 bits, uint40 until);
     /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider
-    /// (of inputs: burned from the deposit); or Dropped, because the range was over.
+    /// (of inputs: burned from the deposit); or Dropped, because the range was over (of inputs that were asked for twice: the same).
     event HoldFailed(uint64 indexed jobId, uint32 indexed seq, State state, uint128 cut);
     /// @notice Where clients find what an auditor holds (opaque).
     event HolderContact(uint32 indexed number, bytes contact);

@@ -155,7 +155,7 @@ library Parameters {
     uint256 internal constant MOST_HELD = HOLDERS / 2 + 1;
     /// @notice Draws of auditors that look whether holders serve: as many as are asked first to hold.
     uint256 internal constant SPOTTERS = FIRST_HOLDERS;
-    /// @notice What a client loses whose inputs nobody could hold in two asks, least fees: as much as who comes for it would have earned, by then. An honest one
+    /// @notice What a client loses whose inputs nobody could hold in two asks, or that gives up in the second one, least fees: as much as who comes for it would have earned, by then. An honest one
     /// pays it once in 100,000 jobs with a fifth of the stake silent.
     uint256 internal constant INPUTS_LOST = MOST_HELD;
     /// @notice For them to fetch a piece of 16 KiB from every holder and to say what they have seen, seconds.

@@ -69,22 +69,31 @@ pub fn forge() -> anyhow::Result<String> {
 }
 
 /// Has forge write below the folder of cargo's outputs, by links in `contracts`: where that is kept for another checkout,
-/// contracts that stay the same are not compiled again. Folders that are there already stay what they are. Nobody else writes there
-/// until the returned file is dropped.
+/// contracts that stay the same are not compiled again. What another compiler, or other settings, have made lies elsewhere; that
+/// of a source forge knows by the source's hash. Until the returned file is dropped no other checkout uses the same place.
 pub fn outputs(contracts: &Path) -> anyhow::Result<File> {
-    let kept = target_dir().join("forge");
+    let forge = target_dir().join("forge");
+    let mut settings = blake3::Hasher::new();
+    for name in SETTINGS.iter().chain(&["bin/solc"]) {
+        settings.update(&fs::read(contracts.join(name)).with_context(|| (*name).to_owned())?);
+    }
+    let kept = forge.join(&settings.finalize().to_hex()[..16]);
     fs::create_dir_all(&kept).with_context(|| kept.display().to_string())?;
     let lock = File::create(kept.join("lock"))?;
-    lock.lock()?;
+    if lock.try_lock().is_err() {
+        eprintln!("another checkout compiles contracts into {}: waiting for it", kept.display());
+        lock.lock()?;
+    }
     for name in ["out", "cache"] {
         let (link, place) = (contracts.join(name), kept.join(name));
         fs::create_dir_all(&place)?;
-        if link.is_symlink() {
-            fs::remove_file(&link)?;
+        // A folder of before goes: forge would take the one of the two for what belongs to the other.
+        match link.symlink_metadata() {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&link)?,
+            Ok(_) => fs::remove_file(&link)?,
+            Err(_) => {}
         }
-        if !link.exists() {
-            symlink(&place, &link).with_context(|| link.display().to_string())?;
-        }
+        symlink(&place, &link).with_context(|| link.display().to_string())?;
     }
     Ok(lock)
 }
