@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tilth_blobs::{Blobs, BlobsError, Config, Kept, Limits, PIECE_BYTES, Tag};
+use tilth_blobs::{Answer, Blobs, BlobsError, Config, Kept, Limits, PIECE_BYTES, Tag};
 use tilth_protocol::{Contact, ContentHash, ContentRef, JobId};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -103,6 +103,7 @@ async fn who_has_deleted_it_or_keeps_it_for_another_serves_no_piece() {
     holder.keep(Kept { tag: tag(), hashes: vec![blob.hash], only: None });
     let error = asker.get_piece(blob, 9, &contact, soon()).await.unwrap_err();
     assert!(error.to_string().contains("does not have it"), "{error}");
+    assert!(matches!(error, BlobsError::NotServed { answer: Answer::Other, .. }), "{error}");
     holder.release(&tag());
     asker.get_piece(blob, 9, &contact, soon()).await.unwrap();
 
@@ -122,6 +123,7 @@ async fn who_has_deleted_it_or_keeps_it_for_another_serves_no_piece() {
         assert!(Instant::now() < deadline, "who is gone does not answer");
     }
     let error = asker.get_piece(blob, 9, &contact, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::NotServed { answer: Answer::None, .. }), "{error}");
     assert!(error.is_temporary(), "{error}");
     assert!(!error.problem().advice.is_empty());
 }
