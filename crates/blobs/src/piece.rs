@@ -130,12 +130,6 @@ impl Blobs {
             }
         }
     }
-
-    /// Whether an endpoint answers at all now: it is called anew, whatever connection to it there is, and nothing is
-    /// asked. That takes some seconds at most.
-    pub async fn reaches(&self, contact: &Contact) -> bool {
-        self.dialer().dial(contact, iroh_blobs::ALPN).await.is_ok()
-    }
 }
 
 /// How it is called when a holder has nothing to send.
@@ -191,8 +185,7 @@ async fn receive(
     let next = in_time(stall, connected.next()).await?;
     let next = next.map_err(|error| TransferError::Broken(error.to_string()))?;
     let ConnectedNext::StartRoot(start) = next else { return Err(TransferError::Missing) };
-    let (mut content, size) =
-        in_time(stall, start.next().next()).await?.map_err(header_error)?;
+    let (mut content, size) = in_time(stall, start.next().next()).await?.map_err(header_error)?;
     if !allowed.admits(size) {
         let (content, max) = (named(want), allowed.max());
         return Err(TransferError::Unfit(BlobsError::TooLarge { content, size, max }));

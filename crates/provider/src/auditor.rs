@@ -12,6 +12,7 @@
 //! nothing is lost if it is back in time to execute and to commit within the hour that it has for that, and to reveal
 //! within the half hour after the opening.
 
+mod answers;
 mod content;
 mod enroll;
 pub(crate) mod examine;
