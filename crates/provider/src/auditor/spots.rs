@@ -173,12 +173,15 @@ impl Holder {
             let (blobs, asking) = (self.shop.blobs.clone(), Arc::clone(&self.asking));
             let (draw, number, range) = (*draw, *number, question.range);
             asked.spawn(async move {
-                let (blobs, asking, place) = (&blobs, &asking, &place);
-                let got = patiently(again, end, move || async move {
-                    // Others have their turn while one that has no place for us is waited for.
-                    let _turn = asking.acquire().await;
-                    let deadline = end.min(Instant::now() + PIECE_TIME);
-                    Box::pin(blobs.get_piece(blob, piece, place, deadline)).await
+                let got = patiently(again, end, move || {
+                    let (blobs, asking) = (blobs.clone(), Arc::clone(&asking));
+                    let place = place.clone();
+                    async move {
+                        // Others have their turn while one that has no place for us is waited for.
+                        let _turn = asking.acquire_owned().await;
+                        let deadline = end.min(Instant::now() + PIECE_TIME);
+                        Box::pin(blobs.get_piece(blob, piece, &place, deadline)).await
+                    }
                 });
                 let got = got.await;
                 if let Err(error) = &got {
