@@ -22,8 +22,31 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Most connections kept.
 const MAX_KEPT: usize = 256;
 
+/// What became of dialling an endpoint.
+#[derive(Debug, Default)]
+struct Dialled {
+    connection: Option<Connection>,
+    failed: Option<Failed>,
+}
+
+/// A dial that nobody answered.
+#[derive(Debug)]
+struct Failed {
+    ended: Instant,
+    contact: Contact,
+    why: String,
+}
+
+impl Failed {
+    /// The answer for somebody who has waited for a dial since `asked`: who wanted the same is not dialled for again, or
+    /// many who wait for one that is gone would wait for each other.
+    fn answer(&self, asked: Instant, contact: &Contact) -> Option<String> {
+        (self.ended >= asked && self.contact == *contact).then(|| self.why.clone())
+    }
+}
+
 /// One endpoint's place: the lock is held while dialling, so that many fetches at once dial once.
-type Place = Arc<tokio::sync::Mutex<Option<Connection>>>;
+type Place = Arc<tokio::sync::Mutex<Dialled>>;
 
 #[derive(Debug)]
 pub(crate) struct Dialer {
@@ -43,7 +66,7 @@ impl Dialer {
         let place = Arc::clone(&places.get(endpoint)?.0);
         drop(places);
         let kept = place.try_lock().ok()?;
-        let connection = kept.as_ref().filter(|kept| kept.close_reason().is_none())?;
+        let connection = kept.connection.as_ref().filter(|kept| kept.close_reason().is_none())?;
         let paths = connection.paths();
         let path = paths.iter().find(|path| path.is_selected())?;
         match path.remote_addr() {
@@ -55,16 +78,28 @@ impl Dialer {
 
     /// A live connection to a contact, or why there is none.
     pub(crate) async fn connect(&self, contact: &Contact) -> Result<Connection, String> {
-        let place = self.place(contact.endpoint);
+        let (asked, place) = (Instant::now(), self.place(contact.endpoint));
         let mut kept = place.lock().await;
-        if let Some(connection) = kept.as_ref()
+        if let Some(connection) = kept.connection.as_ref()
             && connection.close_reason().is_none()
         {
             return Ok(connection.clone());
         }
-        let connection = self.dial(contact, iroh_blobs::ALPN).await?;
-        *kept = Some(connection.clone());
-        Ok(connection)
+        if let Some(why) = kept.failed.as_ref().and_then(|failed| failed.answer(asked, contact)) {
+            return Err(why);
+        }
+        match self.dial(contact, iroh_blobs::ALPN).await {
+            Ok(connection) => {
+                *kept = Dialled { connection: Some(connection.clone()), failed: None };
+                Ok(connection)
+            }
+            Err(why) => {
+                let (ended, contact) = (Instant::now(), contact.clone());
+                let failed = Some(Failed { ended, contact, why: why.clone() });
+                *kept = Dialled { connection: None, failed };
+                Err(why)
+            }
+        }
     }
 
     /// A new connection to a contact, or why there is none.
@@ -84,6 +119,15 @@ impl Dialer {
             .await
             .map_err(|_| format!("no answer within {} s", DIAL.as_secs()))?
             .map_err(|error| format!("{error:#}"))
+    }
+
+    /// Keeps a connection no longer than those have it who use it now.
+    pub(crate) fn leave(&self, endpoint: &EndpointKey) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who has it besides this map waits for a connection.
+        if places.get(endpoint).is_some_and(|(place, _)| Arc::strong_count(place) == 1) {
+            places.remove(endpoint);
+        }
     }
 
     /// Drops connections nobody used for a while.
@@ -106,5 +150,24 @@ impl Dialer {
         let (place, used) = places.entry(endpoint).or_insert_with(|| (Place::default(), now));
         *used = now;
         Arc::clone(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waited_for_a_dial_that_failed_is_not_dialled_for_again() {
+        let second = Duration::from_secs(1);
+        let before = Instant::now();
+        let ended = before + second;
+        let contact = Contact { endpoint: [1; 32], addresses: Vec::new() };
+        let failed = Failed { ended, contact: contact.clone(), why: "no answer".to_owned() };
+        let elsewhere = Contact { addresses: vec![([127, 0, 0, 1], 9).into()], ..contact.clone() };
+        assert_eq!(failed.answer(before, &contact).as_deref(), Some("no answer"));
+        assert_eq!(failed.answer(ended, &contact).as_deref(), Some("no answer"));
+        assert_eq!(failed.answer(ended + second, &contact), None, "who asks later has it tried");
+        assert_eq!(failed.answer(before, &elsewhere), None, "it may be found there");
     }
 }

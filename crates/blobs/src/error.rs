@@ -4,6 +4,19 @@ use std::path::PathBuf;
 
 use tilth_protocol::{ContentHash, Problem};
 
+/// How a holder has answered that was looked at and has not served what was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// Not at all: it was not reached.
+    None,
+    /// It has no place for those who ask now: it is to be asked again a little later.
+    Busy,
+    /// What it sent did not come to an end.
+    Broken,
+    /// It does not have it, or sent something else.
+    Other,
+}
+
 /// A failed operation on content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +103,16 @@ pub enum BlobsError {
         /// What the last of them answered.
         last: String,
     },
+    /// A holder that was looked at has not served it.
+    #[error("content {hash} was not served by the holder that was asked: {detail}")]
+    NotServed {
+        /// Which content.
+        hash: ContentHash,
+        /// How the holder has answered.
+        answer: Answer,
+        /// In words.
+        detail: String,
+    },
     /// The name cannot be a tag.
     #[error("{name:?} cannot be a tag")]
     BadTag {
@@ -119,7 +142,7 @@ pub enum BlobsError {
 impl BlobsError {
     /// Whether trying the same again later can succeed without anybody changing anything here.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::NotServed { .. })
     }
 
     /// The three-part message for people.
@@ -161,7 +184,7 @@ impl BlobsError {
                 "content is missing from the local store",
                 "fetch it again from the network, or put the file into the store again",
             ),
-            Self::Unavailable { .. } => (
+            Self::Unavailable { .. } | Self::NotServed { .. } => (
                 "content cannot be fetched",
                 "check that the machines that hold it are running and can be reached over UDP from here, then try again",
             ),

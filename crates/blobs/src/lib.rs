@@ -39,7 +39,7 @@ mod talk;
 mod transfer;
 
 pub use blobs::{Blobs, Config, Limits};
-pub use error::BlobsError;
+pub use error::{Answer, BlobsError};
 pub use fetch::SequenceBounds;
 pub use guard::Kept;
 pub use piece::PIECE_BYTES;

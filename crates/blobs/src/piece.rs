@@ -1,10 +1,10 @@
 //! What one holder serves, to look at: one piece of a blob, or a small blob. Nothing is stored.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bao_tree::io::BaoContentItem;
 use bytes::Bytes;
-use iroh::endpoint::Connection;
+use iroh::endpoint::{Connection, ConnectionError, VarInt};
 use iroh_blobs::{
     Hash,
     get::fsm::{self, BlobContentNext, ConnectedNext},
@@ -14,7 +14,8 @@ use tilth_protocol::{Contact, ContentHash, ContentRef};
 use tracing::warn;
 
 use crate::{
-    Blobs, BlobsError,
+    Answer, Blobs, BlobsError,
+    door::BUSY,
     local::{iroh_hash, named},
     pace::Pace,
     transfer::{Allowed, TransferError, decode_error, header_error},
@@ -33,8 +34,8 @@ impl Blobs {
     /// has sent wrong bytes before is asked, too.
     ///
     /// # Errors
-    /// [`BlobsError::Unavailable`]: there is no such piece, or the holder was not reached, is too slow, does not have it
-    /// or sent something else; [`BlobsError::TooLarge`]: it says that the blob has another size.
+    /// [`BlobsError::NotServed`]: there is no such piece, or the holder was not reached, is busy, too slow, does not have
+    /// it or sent something else; [`BlobsError::TooLarge`]: it says that the blob has another size.
     pub async fn get_piece(
         &self,
         blob: ContentRef,
@@ -43,11 +44,13 @@ impl Blobs {
         deadline: Instant,
     ) -> Result<Bytes, BlobsError> {
         let Some(length) = length(blob, piece) else {
-            return Err(not_had(blob.hash, format!("there is no piece {piece} of it")));
+            let detail = format!("there is no piece {piece} of it");
+            return Err(not_served(blob.hash, Answer::Other, detail));
         };
         let (hash, allowed) = (blob.hash, Allowed::Exactly(blob.size));
         let bytes = self.look_at(hash, range(piece), allowed, holder, deadline).await?;
-        if bytes.len() as u64 == length { Ok(bytes) } else { Err(not_had(hash, NOT_THERE.into())) }
+        let is_whole = bytes.len() as u64 == length;
+        if is_whole { Ok(bytes) } else { Err(not_served(hash, Answer::Other, NOT_THERE.into())) }
     }
 
     /// Fetches a whole blob from one holder into memory, and checks it against its hash. It is not stored, and nothing
@@ -56,7 +59,7 @@ impl Blobs {
     /// `max_bytes`: the largest blob that is taken.
     ///
     /// # Errors
-    /// [`BlobsError::Unavailable`]: the holder was not reached, is too slow, does not have it or sent something else;
+    /// [`BlobsError::NotServed`]: the holder was not reached, is busy, too slow, does not have it or sent something else;
     /// [`BlobsError::TooLarge`]: it says that the blob is larger.
     pub async fn peek(
         &self,
@@ -77,23 +80,35 @@ impl Blobs {
         holder: &Contact,
         deadline: Instant,
     ) -> Result<Bytes, BlobsError> {
-        let asked = async {
-            let connection = self.dialer().connect(holder).await.map_err(TransferError::Broken)?;
-            receive(connection, hash, ranges, allowed, self.download()).await
+        let connecting = Box::pin(self.dialer().connect(holder));
+        let connection = match tokio::time::timeout_at(deadline.into(), connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(text)) => return Err(not_served(hash, Answer::None, text)),
+            Err(_) => return Err(not_served(hash, Answer::None, TOO_LATE.to_owned())),
         };
-        let Ok(got) = tokio::time::timeout_at(deadline.into(), asked).await else {
-            return Err(not_had(hash, "it did not come in time".to_owned()));
-        };
+        let (pace, stall) = (self.download(), self.limits().stall);
+        let received = Box::pin(receive(connection.clone(), hash, ranges, allowed, (pace, stall)));
+        let got = tokio::time::timeout_at(deadline.into(), received).await;
+        let is_busy = is_busy(&connection);
+        // Whoever looks at many is not to stand in the place of others for longer than it asks.
+        drop(connection);
+        self.dialer().leave(&holder.endpoint);
         match got {
-            Ok(bytes) => Ok(bytes),
-            Err(TransferError::Missing) => Err(not_had(hash, NOT_THERE.to_owned())),
-            Err(TransferError::Lied(text)) => {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(TransferError::Missing)) => {
+                Err(not_served(hash, Answer::Other, NOT_THERE.to_owned()))
+            }
+            Ok(Err(TransferError::Lied(text))) => {
                 warn!(%hash, "a holder that was looked at sent wrong bytes: {text}");
                 self.liars().remember(holder.endpoint, Instant::now());
-                Err(not_had(hash, format!("wrong bytes: {text}")))
+                Err(not_served(hash, Answer::Other, format!("wrong bytes: {text}")))
             }
-            Err(TransferError::Broken(text)) => Err(not_had(hash, text)),
-            Err(TransferError::Unfit(error) | TransferError::Local(error)) => Err(error),
+            Ok(Err(TransferError::Broken(text))) => {
+                let answer = if is_busy { Answer::Busy } else { Answer::Broken };
+                Err(not_served(hash, answer, text))
+            }
+            Ok(Err(TransferError::Unfit(error) | TransferError::Local(error))) => Err(error),
+            Err(_) => Err(not_served(hash, Answer::Broken, TOO_LATE.to_owned())),
         }
     }
 
@@ -115,19 +130,24 @@ impl Blobs {
             }
         }
     }
-
-    /// Whether an endpoint answers at all now: it is called anew, whatever connection to it there is, and nothing is
-    /// asked. That takes some seconds at most.
-    pub async fn reaches(&self, contact: &Contact) -> bool {
-        self.dialer().dial(contact, iroh_blobs::ALPN).await.is_ok()
-    }
 }
 
 /// How it is called when a holder has nothing to send.
 const NOT_THERE: &str = "the holder does not have it";
 
-fn not_had(hash: ContentHash, last: String) -> BlobsError {
-    BlobsError::Unavailable { hash, holders: 1, last }
+/// How it is called when time is up.
+const TOO_LATE: &str = "it did not come in time";
+
+fn not_served(hash: ContentHash, answer: Answer, detail: String) -> BlobsError {
+    BlobsError::NotServed { hash, answer, detail }
+}
+
+/// Whether the other side has closed a connection because it has no place for it.
+fn is_busy(connection: &Connection) -> bool {
+    matches!(
+        connection.close_reason(),
+        Some(ConnectionError::ApplicationClosed(closed)) if closed.error_code == VarInt::from(BUSY)
+    )
 }
 
 /// Bytes of a piece of a blob; `None`: it has no such piece.
@@ -143,22 +163,29 @@ fn range(piece: u64) -> ChunkRanges {
     ChunkRanges::bytes(from..from.saturating_add(PIECE_BYTES))
 }
 
+/// Does something that is not to stand still for longer than that.
+async fn in_time<T>(stall: Duration, work: impl Future<Output = T>) -> Result<T, TransferError> {
+    let done = tokio::time::timeout(stall, work).await;
+    done.map_err(|_| TransferError::Broken(format!("nothing came for {stall:?}")))
+}
+
 /// Asks for a part of a blob and receives it. The announced size bounds what can be sent before anything of it is read.
 async fn receive(
     connection: Connection,
     want: ContentHash,
     ranges: ChunkRanges,
     allowed: Allowed,
-    pace: &Pace,
+    (pace, stall): (&Pace, Duration),
 ) -> Result<Bytes, TransferError> {
     let hash = iroh_hash(want);
     let request = GetRequest::blob_ranges(hash, ranges);
-    let connected = fsm::start(connection, request, Default::default()).next().await;
+    let start = fsm::start(connection, request, Default::default());
+    let connected = in_time(stall, start.next()).await?;
     let connected = connected.map_err(|error| TransferError::Broken(error.to_string()))?;
-    let next = connected.next().await;
+    let next = in_time(stall, connected.next()).await?;
     let next = next.map_err(|error| TransferError::Broken(error.to_string()))?;
     let ConnectedNext::StartRoot(start) = next else { return Err(TransferError::Missing) };
-    let (mut content, size) = start.next().next().await.map_err(header_error)?;
+    let (mut content, size) = in_time(stall, start.next().next()).await?.map_err(header_error)?;
     if !allowed.admits(size) {
         let (content, max) = (named(want), allowed.max());
         return Err(TransferError::Unfit(BlobsError::TooLarge { content, size, max }));
@@ -168,7 +195,7 @@ async fn receive(
     }
     let mut bytes = Vec::new();
     loop {
-        match content.next().await {
+        match in_time(stall, content.next()).await? {
             BlobContentNext::More((next, item)) => {
                 if let BaoContentItem::Leaf(leaf) = item.map_err(decode_error)? {
                     pace.take(leaf.data.len() as u64).await;

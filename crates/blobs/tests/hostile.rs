@@ -12,7 +12,9 @@ use iroh::{
     endpoint::{Connection, QuicTransportConfig, presets},
     protocol::{AcceptError, ProtocolHandler, Router},
 };
-use tilth_blobs::{Blobs, BlobsError, Config, Limits, Line, SequenceBounds, Tag, Talk, TalkError};
+use tilth_blobs::{
+    Answer, Blobs, BlobsError, Config, Limits, Line, SequenceBounds, Tag, Talk, TalkError,
+};
 use tilth_protocol::{Contact, ContentRef, JobId};
 
 const LOOPBACK: SocketAddr =
@@ -124,8 +126,10 @@ async fn an_announced_flood_is_not_received() {
 
 #[tokio::test]
 async fn a_piece_that_is_another_one_is_refused_and_one_that_does_not_come_has_an_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let asker = Blobs::spawn(config(dir.path(), 2)).await.unwrap();
+    let dirs = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut patient = config(dirs.0.path(), 2);
+    patient.limits.stall = Duration::from_secs(60);
+    let asker = Blobs::spawn(patient).await.unwrap();
     let blob = ContentRef::of(&[7; 10_000]);
     let lie = Liar { answer: answer(blob.size, &[8; 10_000]), stand_still: false };
     let (_router, liar) = serve(lie, 3).await;
@@ -147,6 +151,12 @@ async fn a_piece_that_is_another_one_is_refused_and_one_that_does_not_come_has_a
     let error = asker.get_piece(blob, 0, &still, deadline).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
     assert!(!asker.has(blob.hash).await.unwrap());
+    // Who is given much time for much is not given it for standing still.
+    let asker = Blobs::spawn(config(dirs.1.path(), 6)).await.unwrap();
+    let error = asker.peek(blob.hash, blob.size, &still, soon()).await.unwrap_err();
+    let BlobsError::NotServed { answer, detail, .. } = &error else { panic!("{error}") };
+    assert_eq!(*answer, Answer::Broken, "{detail}");
+    assert!(detail.contains("nothing came"), "{detail}");
 }
 
 #[tokio::test]
@@ -176,8 +186,20 @@ async fn more_connections_than_places_are_turned_away_until_there_is_room() {
     let deadline = Instant::now() + Duration::from_millis(500);
     let error = second.get(blob, &holders, &tag, deadline).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
+    // Who looks at it learns that it is to come again.
+    let deadline = soon();
+    loop {
+        let error = second.get_piece(blob, 0, &holders[0], soon()).await.unwrap_err();
+        if matches!(error, BlobsError::NotServed { answer: Answer::Busy, .. }) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{error}");
+    }
     first.shutdown().await.unwrap();
     second.get(blob, &holders, &tag, soon()).await.unwrap();
+    // And does not stay in the place of another.
+    let _ = second.get_piece(blob, 0, &holders[0], soon()).await;
+    assert!(second.route(&holders[0].endpoint).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

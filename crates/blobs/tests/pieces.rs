@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tilth_blobs::{Blobs, BlobsError, Config, Kept, Limits, PIECE_BYTES, Tag};
+use tilth_blobs::{Answer, Blobs, BlobsError, Config, Kept, Limits, PIECE_BYTES, Tag};
 use tilth_protocol::{Contact, ContentHash, ContentRef, JobId};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -103,6 +103,7 @@ async fn who_has_deleted_it_or_keeps_it_for_another_serves_no_piece() {
     holder.keep(Kept { tag: tag(), hashes: vec![blob.hash], only: None });
     let error = asker.get_piece(blob, 9, &contact, soon()).await.unwrap_err();
     assert!(error.to_string().contains("does not have it"), "{error}");
+    assert!(matches!(error, BlobsError::NotServed { answer: Answer::Other, .. }), "{error}");
     holder.release(&tag());
     asker.get_piece(blob, 9, &contact, soon()).await.unwrap();
 
@@ -111,17 +112,20 @@ async fn who_has_deleted_it_or_keeps_it_for_another_serves_no_piece() {
     let error = asker.get_piece(blob, 9, &contact, soon()).await.unwrap_err();
     assert!(error.to_string().contains("does not have it"), "{error}");
     assert!(!holder.has_piece(blob, 9).await.unwrap());
-    // It answers nevertheless, as long as it is there.
-    assert!(asker.reaches(&contact).await);
-    let nobody = Contact { endpoint: contact.endpoint, addresses: Vec::new() };
-    assert!(!asker.reaches(&nobody).await);
+    // That is an answer. Who is gone, or has no address, gives none.
+    let nobody = Contact { endpoint: [9; 32], addresses: Vec::new() };
+    let error = asker.get_piece(blob, 9, &nobody, soon()).await.unwrap_err();
+    assert!(matches!(error, BlobsError::NotServed { answer: Answer::None, .. }), "{error}");
     holder.shutdown().await.unwrap();
     drop(holder);
     let deadline = soon();
-    while asker.reaches(&contact).await {
-        assert!(Instant::now() < deadline, "who is gone does not answer");
-    }
-    let error = asker.get_piece(blob, 9, &contact, soon()).await.unwrap_err();
+    let error = loop {
+        let error = asker.get_piece(blob, 9, &contact, soon()).await.unwrap_err();
+        if matches!(error, BlobsError::NotServed { answer: Answer::None, .. }) {
+            break error;
+        }
+        assert!(Instant::now() < deadline, "{error}");
+    };
     assert!(error.is_temporary(), "{error}");
     assert!(!error.problem().advice.is_empty());
 }

@@ -135,6 +135,7 @@ fn summary(held: &[HeldRange]) -> Option<String> {
         last.map_or_else(String::new, |last| format!(", until {} at the latest", moment(last)));
     let unsigned = match held.iter().filter(|one| one.until.is_none()).count() {
         0 => String::new(),
+        1 => "; 1 of them is not signed for by enough yet".to_owned(),
         open => format!("; {open} of them are not signed for by enough yet"),
     };
     let inputs = held.iter().filter(|one| one.range.is_inputs()).count();
@@ -143,7 +144,11 @@ fn summary(held: &[HeldRange]) -> Option<String> {
         0 => String::new(),
         inputs => format!(" and the inputs of {inputs}"),
     };
-    let text = || format!("{ranges} ranges of kept jobs{of}, {mib} MiB{until}{unsigned}");
+    let ranges = match ranges {
+        1 => "1 range".to_owned(),
+        ranges => format!("{ranges} ranges"),
+    };
+    let text = || format!("{ranges} of kept jobs{of}, {mib} MiB{until}{unsigned}");
     (!held.is_empty()).then(text)
 }
 
@@ -204,15 +209,14 @@ mod tests {
         let said = summary(&[held(1, Some(1_772_323_200)), held(2, Some(60))]).unwrap();
         assert_eq!(said, "2 ranges of kept jobs, 40 MiB, until 2026-03-01 00:00 UTC at the latest");
         let said = summary(&[held(1, None)]).unwrap();
-        assert_eq!(
-            said,
-            "1 ranges of kept jobs, 20 MiB; 1 of them are not signed for by enough yet"
-        );
+        assert_eq!(said, "1 range of kept jobs, 20 MiB; 1 of them is not signed for by enough yet");
+        let said = summary(&[held(1, None), held(2, None)]).unwrap();
+        assert!(said.ends_with("; 2 of them are not signed for by enough yet"), "{said}");
         let all = json!({ "job": 7, "seq": 1, "mib": 20, "until": 60 });
         assert_eq!(shown(&held(1, Some(60))), all);
         let inputs = held(RangeId::INPUTS, Some(60));
         let said = summary(&[held(1, Some(60)), inputs]).unwrap();
-        assert!(said.starts_with("1 ranges of kept jobs and the inputs of 1, 40 MiB"), "{said}");
+        assert!(said.starts_with("1 range of kept jobs and the inputs of 1, 40 MiB"), "{said}");
         assert_eq!(shown(&inputs)["seq"], Value::Null);
     }
 }

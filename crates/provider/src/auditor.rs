@@ -5,13 +5,14 @@
 //! `examine` (fetch, compile, run in the sandbox), `room` (who executes now), `tenants` (whose files lie there),
 //! `seals` (what was committed to, on disk before it is sent), `hand` (moves). Auditors are drawn to hold what kept ranges
 //! have made, too: `holder` (keep, serve, moves), `content` (fetch, check), `turns` (of whom is fetched now), `holds` (what
-//! is held, on disk before it is signed for); and to look whether others still serve what they hold: `spots` and `pieces`
-//! (of what).
+//! is held, on disk before it is signed for); and to look whether others still serve what they hold: `spots`, `pieces`
+//! (of what) and `answers` (what that says).
 //!
 //! An auditor that is killed loses the execution in flight. It looks at its open cases again when it is started:
 //! nothing is lost if it is back in time to execute and to commit within the hour that it has for that, and to reveal
 //! within the half hour after the opening.
 
+mod answers;
 mod content;
 mod enroll;
 pub(crate) mod examine;

@@ -52,7 +52,7 @@ pub(crate) async fn look_for_outputs(blobs: &Blobs, leaves: &[Leaf]) -> Result<(
     Ok(())
 }
 
-/// Under which hash the content of a range was handed in with this root.
+/// Under which hash the content of a range was handed in.
 async fn content_of(
     chain: &Chain,
     range: RangeId,
@@ -68,11 +68,16 @@ async fn content_of(
         .topic1(U256::from(range.job.0))
         .topic2(U256::from(range.seq));
     let logs = chain.link.scan(&filter, chain.first_block).await?;
-    let content = |log: &Log| {
+    Ok(content_in(&logs))
+}
+
+/// What the latest hand-in of a range says. Its root is not looked at: that of a range with a replica is the seal, which
+/// nothing that is here has as its root. That it is the content that was handed in is seen by its leaves.
+fn content_in(logs: &[Log]) -> Option<ContentHash> {
+    logs.iter().rev().find_map(|log| {
         let event = JobBook::RangeSubmitted::decode_log(&log.inner).ok()?.data;
-        (event.root == root).then_some(ContentHash(event.contentHash.0))
-    };
-    Ok(logs.iter().rev().find_map(content))
+        Some(ContentHash(event.contentHash.0))
+    })
 }
 
 /// The leaves of a range whose content is in the store.
@@ -103,12 +108,30 @@ fn check(bytes: &[u8], outputs: &[ContentHash], range: RangeId, part: Part) -> O
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::{Address, aliases::U40};
     use tilth_blobs::Tag;
     use tilth_protocol::{JobId, Status};
 
     use super::*;
 
     const RANGE: RangeId = RangeId { job: JobId(3), seq: 1 };
+
+    fn handed_in(root: B256, content: ContentHash) -> Log {
+        let event = JobBook::RangeSubmitted {
+            jobId: RANGE.job.0,
+            seq: RANGE.seq,
+            provider: Address::repeat_byte(1),
+            root,
+            units: 4,
+            failures: 1,
+            contentHash: content.0.into(),
+            escrow: 1,
+            at: U40::from(9),
+        };
+        let data = event.encode_log_data();
+        let inner = alloy_primitives::Log { address: Address::repeat_byte(2), data };
+        Log { inner, ..Log::default() }
+    }
 
     #[tokio::test]
     async fn what_was_published_is_read_from_the_store_and_what_is_missing_there_is_told() {
@@ -133,6 +156,10 @@ mod tests {
         blobs.put(outputs[0].clone(), &tag).await.unwrap();
 
         assert_eq!(read(&blobs, content, RANGE, part).await.unwrap(), made);
+        // With a replica the root that was said when it was handed in is the seal.
+        let seal = B256::repeat_byte(7);
+        let logs = [handed_in(root, ContentHash([9; 32])), handed_in(seal, content)];
+        assert_eq!((content_in(&logs), content_in(&[])), (Some(content), None));
         let missing = look_for_outputs(&blobs, &made).await;
         assert!(matches!(missing, Err(PublishedError::Missing(11))), "{missing:?}");
         blobs.put(outputs[1].clone(), &tag).await.unwrap();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tilth_client::{ChainError, Chronicle, Link, RangeView};
 use tilth_contracts::{HoldState, Holders, RangeState, SpotState, Spots};
 use tilth_protocol::{Amount, RangeId};
-use tilth_verification::holding::{SPOTTERS, served};
+use tilth_verification::holding::{SPOTTERS, is_majority, served};
 
 /// What the chain says of a kept job.
 #[derive(Debug, Default)]
@@ -55,14 +55,22 @@ impl Held {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.state)?;
-        match &self.look {
-            None => Ok(()),
-            Some(look) if look.state == SpotState::Over => {
+        let Some(look) = &self.look else { return write!(f, "{}", self.state) };
+        if look.state != SpotState::Over {
+            return write!(f, "{}, {} ({} of {SPOTTERS})", self.state, look.state, look.votes);
+        }
+        // Nobody need have it any more.
+        match look.votes {
+            0 => write!(f, "was {}, nobody looked", self.state),
+            votes if is_majority(votes.into(), SPOTTERS) => {
                 let (served, signed) = (look.served.count_ones(), look.signed.count_ones());
-                write!(f, ", served by {served} of {signed}")
+                write!(f, "was {}, served by {served} of {signed}", self.state)
             }
-            Some(look) => write!(f, ", {} ({} of {SPOTTERS})", look.state, look.votes),
+            votes => write!(
+                f,
+                "was {}, looked at by {votes} of {SPOTTERS}: too few, nobody is paid",
+                self.state
+            ),
         }
     }
 }
@@ -130,15 +138,21 @@ mod tests {
         let state = HoldState::Held;
         let said = |look| Held { state, look }.to_string();
         assert_eq!(said(None), "held");
-        let (votes, signed, served_by) = (3, 0b101_1101, vec![2, 9]);
-        let look = |state, served| {
+        let (signed, served_by) = (0b101_1101, vec![2, 9]);
+        let look = |state, votes, served| {
             Some(Look { state, votes, signed, served, served_by: served_by.clone() })
         };
-        assert_eq!(said(look(SpotState::Asked, 0)), "held, being looked at (3 of 7)");
-        assert_eq!(said(look(SpotState::Over, 0b1001)), "held, served by 2 of 5");
-        let shown = Held { state, look: look(SpotState::Over, 0b1001) }.look_json().unwrap();
+        let over = SpotState::Over;
+        assert_eq!(said(look(SpotState::Asked, 3, 0)), "held, being looked at (3 of 7)");
+        assert_eq!(said(look(over, 4, 0b1001)), "was held, served by 2 of 5");
+        assert_eq!(said(look(over, 7, 0)), "was held, served by 0 of 5");
+        // That is not the fault of those who held it.
+        let few = "was held, looked at by 3 of 7: too few, nobody is paid";
+        assert_eq!(said(look(over, 3, 0)), few);
+        assert_eq!(said(look(over, 0, 0)), "was held, nobody looked");
+        let shown = Held { state, look: look(over, 4, 0b1001) }.look_json().unwrap();
         let due = json!({
-            "state": "looked at", "votes": 3, "signed": 5, "served": 2, "served-by": [2, 9],
+            "state": "looked at", "votes": 4, "signed": 5, "served": 2, "served-by": [2, 9],
         });
         assert_eq!(shown, due);
         assert_eq!(Held { state, look: None }.look_json(), None);

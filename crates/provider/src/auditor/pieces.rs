@@ -13,13 +13,20 @@ use tilth_protocol::{
 use tilth_verification::holding::PIECE_BYTES;
 use tracing::debug;
 
-use super::{content::HoldError, holder::Holder, spots::Question};
+use super::{
+    answers::{BUSY_TURNS, Heard, busy_again, in_turn, is_busy},
+    content::HoldError,
+    holder::Holder,
+    spots::Question,
+};
 
 // What is drawn is what can be asked for.
 const _: () = assert!(PIECE_BYTES == tilth_blobs::PIECE_BYTES);
 
-/// Time for a list, from one holder.
+/// Time for a list, from one holder, besides that for its bytes.
 const LIST_TIME: Duration = Duration::from_secs(30);
+/// Bytes a second of a list at least, where there is time enough.
+const LIST_PACE: u64 = 16 << 10;
 /// Bytes of a hash.
 const HASH: u64 = 32;
 
@@ -56,27 +63,40 @@ impl Pieces {
     }
 }
 
-/// Whom to ask for a list, and until when.
+/// Time for a list of that many bytes at most, from one holder: half of what is left, so that others can be asked, too.
+fn list_time(max: u64, left: Duration) -> Duration {
+    let time = LIST_TIME.saturating_add(Duration::from_secs(max / LIST_PACE));
+    time.min(left / 2)
+}
+
+/// Whom to ask for a list, until when, and what was heard of them.
 struct Sources<'a> {
-    places: &'a BTreeMap<u32, Contact>,
+    places: Vec<(u32, &'a Contact)>,
     end: Instant,
+    heard: &'a mut Heard,
 }
 
 impl Holder {
     /// Learns of what the content consists, from any of the holders. `None`: none of them has served that, so none holds
-    /// the whole. Nothing of it is stored: what is fetched to look at others is nothing that we hold.
+    /// the whole, unless `heard` says that it is unclear. Nothing of it is stored: what is fetched to look at others is
+    /// nothing that we hold.
     pub(super) async fn learn(
         &self,
         question: &Question,
         places: &BTreeMap<u32, Contact>,
         end: Instant,
+        heard: &mut Heard,
     ) -> Result<Option<Pieces>, HoldError> {
-        let Ok(_reading) = self.reading.acquire().await else { return Ok(None) };
-        let sources = Sources { places, end };
+        let turn = tokio::time::timeout_at(end.into(), self.reading.acquire()).await;
+        let Ok(Ok(_reading)) = turn else {
+            heard.unclear = true;
+            return Ok(None);
+        };
+        let mut sources = Sources { places: in_turn(places, self.number), end, heard };
         let blobs = if question.range.is_inputs() {
-            self.inputs_of(question, &sources).await?
+            self.inputs_of(question, &mut sources).await?
         } else {
-            self.results_of(question, &sources).await?
+            self.results_of(question, &mut sources).await?
         };
         Ok(blobs.map(Pieces::of))
     }
@@ -85,7 +105,7 @@ impl Holder {
     async fn inputs_of(
         &self,
         question: &Question,
-        sources: &Sources<'_>,
+        sources: &mut Sources<'_>,
     ) -> Result<Option<Vec<ContentRef>>, HoldError> {
         let hash = ContentHash(question.part.root.0);
         let Some(bytes) = self.list(hash, MAX_SPEC_BYTES as u64, sources).await? else {
@@ -100,7 +120,7 @@ impl Holder {
     async fn results_of(
         &self,
         question: &Question,
-        sources: &Sources<'_>,
+        sources: &mut Sources<'_>,
     ) -> Result<Option<Vec<ContentRef>>, HoldError> {
         self.record_of(question.range, question.part).await?;
         let hash = self.content_of(question.range).await?.ok_or(HoldError::Other)?;
@@ -126,7 +146,7 @@ impl Holder {
         &self,
         hash: ContentHash,
         max: u64,
-        sources: &Sources<'_>,
+        sources: &mut Sources<'_>,
     ) -> Result<Option<Vec<u8>>, HoldError> {
         let blobs = &self.shop.blobs;
         match blobs.read(hash, max).await {
@@ -134,14 +154,33 @@ impl Holder {
             Err(BlobsError::NotHere { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        for (number, place) in sources.places {
-            let deadline = sources.end.min(Instant::now() + LIST_TIME);
-            match Box::pin(blobs.peek(hash, max, place, deadline)).await {
-                Ok(bytes) => return Ok(Some(bytes.into())),
-                Err(error) => {
-                    debug!(number, %error, "a holder has not said of what the content consists");
+        let mut left = sources.places.clone();
+        for turn in 0..=BUSY_TURNS {
+            if turn > 0 {
+                let again = busy_again(self.link().is_local(), self.number);
+                let until = sources.end.saturating_duration_since(Instant::now());
+                tokio::time::sleep(again.min(until)).await;
+            }
+            let mut busy = Vec::new();
+            for (number, place) in left {
+                let now = Instant::now();
+                let time = list_time(max, sources.end.saturating_duration_since(now));
+                let got = Box::pin(blobs.peek(hash, max, place, now + time)).await;
+                sources.heard.list(&got);
+                if is_busy(&got) {
+                    busy.push((number, place));
+                }
+                match got {
+                    Ok(bytes) => return Ok(Some(bytes.into())),
+                    Err(error) => {
+                        debug!(number, %error, "a holder has not served a list");
+                    }
                 }
             }
+            if busy.is_empty() || Instant::now() >= sources.end {
+                break;
+            }
+            left = busy;
         }
         Ok(None)
     }
@@ -153,6 +192,15 @@ mod tests {
 
     fn blob(number: u8, size: u64) -> ContentRef {
         ContentRef { hash: ContentHash([number; 32]), size }
+    }
+
+    #[test]
+    fn there_is_time_for_the_longest_list_and_for_asking_others() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(list_time(64, hour), LIST_TIME);
+        assert!(list_time(5 << 20, hour) > Duration::from_secs(320));
+        assert_eq!(list_time(88 << 20, hour), hour / 2);
+        assert_eq!(list_time(64, Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

@@ -19,7 +19,12 @@ use tilth_verification::{draw::Seed, holding::piece};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use super::{content::HoldError, holder::Holder, pieces::Pieces};
+use super::{
+    answers::{Heard, busy_again, patiently, spread},
+    content::HoldError,
+    holder::Holder,
+    pieces::Pieces,
+};
 
 /// Pieces asked for at the same time, for all ranges together.
 pub(super) const AT_ONCE: usize = 64;
@@ -32,8 +37,6 @@ const TRIES: u32 = 3;
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(1_200));
 /// Time for a piece.
 const PIECE_TIME: Duration = Duration::from_secs(30);
-/// Auditors that are called to find out whether anybody can be reached from here.
-const CALLED: usize = 16;
 
 /// What is asked.
 #[derive(Debug)]
@@ -46,6 +49,10 @@ pub(super) struct Question {
     /// Draws of holders, and the auditors whom they name.
     pub(super) holders: Vec<(u8, u32)>,
 }
+
+/// The piece that each holder is asked for, by its draw: more is not kept of a list, which may be long, through the hours
+/// that looking takes.
+type Drawn = BTreeMap<u8, (ContentRef, u64)>;
 
 /// The bit of a draw.
 fn bit(draw: u8) -> u16 {
@@ -61,6 +68,12 @@ impl Question {
         pieces.at(piece(self.seed, self.draw, draw, pieces.count()))
     }
 
+    /// The pieces that holders are asked for.
+    fn drawn(&self, pieces: &Pieces) -> Drawn {
+        let piece = |draw: u8| Some((draw, self.piece_for(draw, pieces)?));
+        self.holders.iter().filter_map(|(draw, _)| piece(*draw)).collect()
+    }
+
     /// Draws of others than one auditor.
     fn others_than(&self, number: u32) -> u16 {
         let others = self.holders.iter().filter(|(_, other)| *other != number);
@@ -72,11 +85,20 @@ impl Question {
         let others = self.others_than(number);
         others != 0 && seen & others == 0
     }
+
+    /// Whether one auditor can say what it has seen. Not if its line may be what is at fault: it has seen none of the
+    /// others, and none has said that it does not have it; or nothing is known of what was to be asked for, and somebody
+    /// was there who may have known.
+    fn can_be_said(&self, number: u32, seen: u16, drawn: Option<&Drawn>, heard: Heard) -> bool {
+        let is_away = self.is_blind(number, seen) && !heard.answered;
+        let is_unclear = drawn.is_none() && heard.unclear;
+        !is_away && !is_unclear
+    }
 }
 
 impl Holder {
-    /// Looks which holders serve their piece. `None`: nobody at all can be reached from here, so it is we who are away,
-    /// and to say that none of them serves would be wrong; whoever else was drawn says it.
+    /// Looks which holders serve their piece. `None`: nothing of others has come here, so it may be we who are away, or
+    /// nobody could be asked for anything, and to say that none of them serves would be wrong; whoever else was drawn says it.
     ///
     /// `left`: after that nobody listens. A quarter of it is left for saying what was seen.
     pub(super) async fn look_at(
@@ -86,28 +108,30 @@ impl Holder {
     ) -> Result<Option<u16>, HoldError> {
         let end = Instant::now() + left / 4 * 3;
         let all = question.holders.iter().fold(0, |bits, (draw, _)| bits | bit(*draw));
-        let (mut pieces, mut seen) = (None, 0);
-        let mut places = BTreeMap::new();
+        let (mut drawn, mut seen, mut heard) = (None, 0, Heard::default());
         for attempt in 0..TRIES {
             if attempt > 0 {
                 let again = if self.link().is_local() { AGAIN.0 } else { AGAIN.1 };
                 let left = end.saturating_duration_since(Instant::now());
-                tokio::time::sleep(again.min(left / 3)).await;
+                tokio::time::sleep(spread(again, self.number).min(left / 3)).await;
             }
             // Whoever was started anew may be found elsewhere.
-            places = self.places_of(&question.holders).await?;
-            if pieces.is_none() {
-                pieces = Box::pin(self.learn(question, &places, end)).await?;
+            let places = self.places_of(&question.holders).await?;
+            if drawn.is_none() {
+                let pieces = Box::pin(self.learn(question, &places, end, &mut heard)).await?;
+                drawn = pieces.map(|pieces| question.drawn(&pieces));
             }
-            let Some(pieces) = &pieces else { continue };
-            seen |= self.own(question, pieces).await?;
-            seen |= self.ask_all(question, pieces, &places, (all & !seen, end)).await;
+            let Some(drawn) = &drawn else { continue };
+            seen |= self.own(question, drawn).await?;
+            let missing = (all & !seen, end);
+            seen |= self.ask_all(question, drawn, &places, missing, &mut heard).await;
             if seen == all {
                 break;
             }
         }
-        if question.is_blind(self.number, seen) && !self.reaches_anybody(&places).await? {
-            warn!(range = %question.range, "nobody can be reached: whether it is served is not said");
+        if !question.can_be_said(self.number, seen, drawn.as_ref(), heard) {
+            let range = question.range;
+            warn!(%range, "nothing came from its holders: whether it is served is not said");
             return Ok(None);
         }
         let (served, of) = (seen.count_ones(), all.count_ones());
@@ -116,11 +140,11 @@ impl Holder {
     }
 
     /// Our own draws whose piece is really here.
-    async fn own(&self, question: &Question, pieces: &Pieces) -> Result<u16, HoldError> {
+    async fn own(&self, question: &Question, drawn: &Drawn) -> Result<u16, HoldError> {
         let mut seen = 0;
         for (draw, _) in question.holders.iter().filter(|(_, number)| *number == self.number) {
-            let Some((blob, piece)) = question.piece_for(*draw, pieces) else { continue };
-            if self.shop.blobs.has_piece(blob, piece).await? {
+            let Some((blob, piece)) = drawn.get(draw) else { continue };
+            if self.shop.blobs.has_piece(*blob, *piece).await? {
                 seen |= bit(*draw);
             }
         }
@@ -131,62 +155,53 @@ impl Holder {
     async fn ask_all(
         &self,
         question: &Question,
-        pieces: &Pieces,
+        drawn: &Drawn,
         places: &BTreeMap<u32, Contact>,
         (draws, end): (u16, Instant),
+        heard: &mut Heard,
     ) -> u16 {
+        let again = busy_again(self.link().is_local(), self.number);
         let mut asked = JoinSet::new();
         for (draw, number) in &question.holders {
             if draws & bit(*draw) == 0 || *number == self.number {
                 continue;
             }
-            let piece = question.piece_for(*draw, pieces);
+            let piece = drawn.get(draw).copied();
             let (Some((blob, piece)), Some(place)) = (piece, places.get(number).cloned()) else {
                 continue;
             };
             let (blobs, asking) = (self.shop.blobs.clone(), Arc::clone(&self.asking));
             let (draw, number, range) = (*draw, *number, question.range);
             asked.spawn(async move {
-                let _turn = asking.acquire_owned().await.ok()?;
-                let deadline = end.min(Instant::now() + PIECE_TIME);
-                let got = Box::pin(blobs.get_piece(blob, piece, &place, deadline)).await;
+                let got = patiently(again, end, move || {
+                    let (blobs, asking) = (blobs.clone(), Arc::clone(&asking));
+                    let place = place.clone();
+                    async move {
+                        // Others have their turn while one that has no place for us is waited for.
+                        let _turn = asking.acquire_owned().await;
+                        let deadline = end.min(Instant::now() + PIECE_TIME);
+                        Box::pin(blobs.get_piece(blob, piece, &place, deadline)).await
+                    }
+                });
+                let got = got.await;
                 if let Err(error) = &got {
                     debug!(%range, number, draw, %error, "a holder has not served its piece");
                 }
-                got.is_ok().then_some(draw)
+                (draw, got)
             });
         }
         let mut seen = 0;
         while let Some(done) = asked.join_next().await {
             match done {
-                Ok(draw) => seen |= draw.map_or(0, bit),
+                Ok((draw, got)) => {
+                    heard.piece(&got);
+                    seen |= got.map_or(0, |_| bit(draw));
+                }
                 // Nobody is to pay for a mistake of ours.
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         }
         seen
-    }
-
-    /// Whether any holder, or any other auditor, can be reached now.
-    async fn reaches_anybody(&self, places: &BTreeMap<u32, Contact>) -> Result<bool, ChainError> {
-        let others = self.announced(None).await?;
-        let others = others.into_iter().rev().filter(|(number, _)| *number != self.number);
-        let known = places.values().cloned();
-        let contacts = known.chain(others.map(|(_, contact)| contact).take(CALLED));
-        let mut called = JoinSet::new();
-        for contact in contacts {
-            let (blobs, asking) = (self.shop.blobs.clone(), Arc::clone(&self.asking));
-            called.spawn(async move {
-                let Ok(_turn) = asking.acquire_owned().await else { return false };
-                Box::pin(blobs.reaches(&contact)).await
-            });
-        }
-        while let Some(answered) = called.join_next().await {
-            if matches!(answered, Ok(true)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Where holders other than ourselves are found, as they have announced it.
@@ -197,18 +212,16 @@ impl Holder {
             return Ok(BTreeMap::new());
         }
         // The latest word of each counts.
-        Ok(self.announced(Some(others.as_slice())).await?.into_iter().collect())
+        Ok(self.announced(&others).await?.into_iter().collect())
     }
 
-    /// What auditors have announced, the latest last; of all of them, or of some.
-    async fn announced(&self, of: Option<&[u32]>) -> Result<Vec<(u32, Contact)>, ChainError> {
-        let mut filter = Filter::new()
+    /// What some auditors have announced, the latest last.
+    async fn announced(&self, numbers: &[u32]) -> Result<Vec<(u32, Contact)>, ChainError> {
+        let topics = numbers.iter().map(|number| B256::from(U256::from(*number)));
+        let filter = Filter::new()
             .address(self.link().addresses().holders)
-            .event_signature(Holders::HolderContact::SIGNATURE_HASH);
-        if let Some(numbers) = of {
-            let topics = numbers.iter().map(|number| B256::from(U256::from(*number)));
-            filter = filter.topic1(topics.collect::<Vec<_>>());
-        }
+            .event_signature(Holders::HolderContact::SIGNATURE_HASH)
+            .topic1(topics.collect::<Vec<_>>());
         let logs = self.link().scan(&filter, self.first_block).await?;
         let announced = logs.iter().filter_map(|log| {
             let said = Holders::HolderContact::decode_log(&log.inner).ok()?;
@@ -241,6 +254,9 @@ mod tests {
         let different: std::collections::BTreeSet<_> = (0..15).map(of).collect();
         assert!(different.len() > 10, "{different:?}");
         assert_eq!(asked.piece_for(0, &Pieces::of(Vec::new())), None);
+        assert!(asked.drawn(&Pieces::of(Vec::new())).is_empty());
+        let drawn = asked.drawn(&pieces);
+        assert!(drawn.len() == 15 && drawn.iter().all(|(draw, (_, piece))| *piece == of(*draw)));
         assert_eq!(asked.others_than(3), 0b111_1111_1111_1011);
         assert_eq!(asked.others_than(99), 0b111_1111_1111_1111);
         assert_eq!((bit(15), bit(16), bit(255)), (1 << 15, 0, 0));
@@ -254,5 +270,23 @@ mod tests {
         assert!(asked.is_blind(9, 0) && !asked.is_blind(9, 1));
         // There is nobody else to be seen.
         assert!(!question(vec![(0, 3), (5, 3)]).is_blind(3, 0));
+    }
+
+    #[test]
+    fn that_nobody_serves_is_said_only_by_who_has_had_an_answer() {
+        let asked = question(vec![(0, 3), (4, 7)]);
+        let drawn = Drawn::new();
+        let says = |seen, drawn, (answered, unclear)| {
+            asked.can_be_said(3, seen, drawn, Heard { answered, unclear })
+        };
+        // With the list from here, or from somebody.
+        assert!(!says(0, Some(&drawn), (false, false)), "nothing has come");
+        assert!(!says(1, Some(&drawn), (false, true)), "nothing but our own");
+        assert!(says(0, Some(&drawn), (true, false)) && says(0, Some(&drawn), (true, true)));
+        assert!(says(0b1_0000, Some(&drawn), (true, false)));
+        // With no list at all.
+        assert!(says(0, None, (true, false)), "nobody has it");
+        assert!(!says(0, None, (true, true)), "somebody was too slow, or had no place for us");
+        assert!(!says(0, None, (false, false)) && !says(0, None, (false, true)));
     }
 }

@@ -9,6 +9,7 @@ use tilth_chain::Clock;
 use tilth_client::{
     Account, Link,
     earnings::{self, Source},
+    holding::least_fee,
 };
 use tilth_contracts::{
     Auditors, Audits, HoldAsk, HoldState, Holders, JobBook, RangeState, Registry,
@@ -261,16 +262,19 @@ async fn a_client_that_withholds_inputs_has_no_work_and_burns_nobody() {
         let ask = ask_of(&link, inputs).await;
         assert_eq!((ask.asked, ask.votes), (asked, 0), "nobody signs for what it has not");
     }
-    // It has had no work, has paid no fee, and takes back what it has locked.
+    // It has had no work, and takes back what it has locked, but for what is burned of it: least fees, as many as holders
+    // would have signed.
     let call = JobBook::jobCall { jobId: inputs.job.0 };
     assert_eq!(link.read(link.addresses().job_book, call).await.unwrap().ranges, 0);
-    let left = keep().await;
-    assert!(left.deposit == deposit && left.reserved.is_zero(), "{left:?}");
+    let (left, burned) = (keep().await, 8 * least_fee(&link).await.unwrap());
+    assert!(burned > 0 && left.reserved.is_zero(), "{left:?}");
+    let due = deposit.to::<u128>().checked_sub(burned);
+    assert_eq!(due, Some(left.deposit.to::<u128>()), "{left:?}");
     client.jobs.cancel(agreed.job).await.unwrap();
     let call = Holders::closeCall { jobId: inputs.job.0 };
     account.execute(link.addresses().holders, call).await.unwrap();
     assert!(keep().await.deposit.is_zero());
-    // And nobody has lost anything.
+    // And nobody else has lost anything.
     assert_eq!(stake_of(&link, provider.address).await, 50 * GRAIN);
     assert_eq!(stakes(&world).await, staked);
     stop(holders).await;

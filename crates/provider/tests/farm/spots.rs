@@ -8,7 +8,7 @@ use std::{
 
 use tilth_chain::Clock;
 use tilth_client::{
-    Link,
+    Account, Link,
     earnings::{self, Source},
 };
 use tilth_contracts::{HoldState, Holders, Keep, RangeState, SpotState, Spots};
@@ -37,10 +37,24 @@ async fn draws_of(link: &Link, of: RangeId, number: u32) -> u16 {
     ask_of(link, of).await.bits & draws.fold(0, |bits, (draw, _)| bits | 1_u16 << draw)
 }
 
-async fn is_looked_at(link: &Link, of: RangeId) -> bool {
+/// How many have looked, and where looking stands.
+async fn look_of(link: &Link, of: RangeId) -> (u8, SpotState) {
     let call = Spots::spotOfCall { jobId: of.job.0, seq: of.seq };
     let spot = link.read(link.addresses().spots, call).await.unwrap();
-    SpotState::try_from(spot.state) == Ok(SpotState::Over)
+    (spot.votes, SpotState::try_from(spot.state).unwrap())
+}
+
+async fn all_have_looked(link: &Link, of: RangeId) -> bool {
+    look_of(link, of).await == (7, SpotState::Asked)
+}
+
+/// Ends a look whose time is over: no vote does that.
+async fn conclude(account: &Account, of: RangeId) {
+    let link = account.link();
+    let call = Spots::concludeCall { jobId: of.job.0, seq: of.seq };
+    // One of their holders may be quicker.
+    let _ = account.execute(link.addresses().spots, call).await;
+    wait("what was seen counts", async || look_of(link, of).await == (7, SpotState::Over)).await;
 }
 
 /// Checks that all have looked, and have seen everybody serve but one auditor. Returns what the second halves are.
@@ -124,11 +138,15 @@ async fn who_has_deleted_what_it_was_to_hold_has_no_second_half_and_the_others_h
     pass(&clock, &account, 86_500).await;
     // It wants its half and calls for those who look. Of the inputs, which it may not have held, anybody does.
     holders.push(world.auditor(key).await);
-    wait("others have looked", async || is_looked_at(&link, range).await).await;
+    wait("others have looked", async || all_have_looked(&link, range).await).await;
     let call = Spots::checkCall { jobId: inputs.job.0, seq: inputs.seq };
     // One of their holders may have been quicker.
     let _ = account.execute(link.addresses().spots, call).await;
-    wait("others have looked", async || is_looked_at(&link, inputs).await).await;
+    wait("others have looked", async || all_have_looked(&link, inputs).await).await;
+    pass(&clock, &account, 7_300).await;
+    for of in [range, inputs] {
+        conclude(&account, of).await;
+    }
     stop(holders).await;
 
     let mut due = served_without(&link, range, thief).await;
