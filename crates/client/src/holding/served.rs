@@ -15,7 +15,7 @@ use crate::{
     cases::{GRACE, LOOK_AGAIN, REACH, Turn},
 };
 
-/// How often what is kept is looked at: the job whose inputs it is may be over.
+/// How often inputs that are kept are looked at: their job may be over. The time of a range does not end early.
 const LOOK_AT_KEPT: Millis = 3_600_000;
 
 /// What a look at holders is of: by what it is drawn, the range, and the draws that have signed.
@@ -178,7 +178,8 @@ impl Case {
         let left = |clock: Millis| from.checked_sub(clock).filter(|left| *left > 0);
         let by_chain = left(view.now)?;
         match left(view.next) {
-            Some(wait) => Some(wait.min(LOOK_AT_KEPT)),
+            Some(wait) if range.is_inputs() => Some(wait.min(LOOK_AT_KEPT)),
+            Some(wait) => Some(wait),
             None if self.is_still(rules, range, view, now) => None,
             None => Some(by_chain.min(rules.poke_after)),
         }

@@ -73,6 +73,16 @@ fn who_holds_calls_for_those_who_look_when_its_time_is_over() {
 }
 
 #[test]
+fn a_range_that_is_kept_is_not_looked_at_before_its_time_is_over() {
+    let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
+    world.end_range(0, RangeState::Settled);
+    world.introduce();
+    world.work_off();
+    let (until, wake) = (world.cases[0].until, world.machine.next_wake().unwrap());
+    assert!(until > world.now + HOUR && wake > until, "{wake} before {until}");
+}
+
+#[test]
 fn who_was_away_calls_for_them_as_long_as_it_can() {
     for (late, calls) in [(DUE / 2, true), (DUE - HOUR, true), (DUE + HOUR, false)] {
         let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
