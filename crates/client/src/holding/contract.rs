@@ -16,8 +16,8 @@ use crate::{audit::Millis, cases::REACH};
 impl World {
     /// Others move a range on.
     pub(super) fn move_on(&mut self, seq: usize) {
+        self.pass_blocks(seq, 1);
         let case = self.cases[seq];
-        self.cases[seq].block += 1;
         // Nobody else asks where we are the provider, or the client of one that does not.
         let holds = matches!(self.party, Party::Auditor(_));
         match case.state {
@@ -180,9 +180,10 @@ impl World {
         let submitted = case.range == RangeState::Submitted;
         match effect {
             Effect::Poke { .. } => {
-                self.cases[seq].block += 1;
-                if case.spot.state == SpotState::Asked {
-                    self.cases[seq].spot_noted |= case.spot_beacon.is_some();
+                let is_called = case.spot.state == SpotState::Asked;
+                self.cases[seq].spot_noted |= is_called && case.spot_beacon.is_some();
+                self.pass_blocks(seq, 1);
+                if is_called {
                     self.note_spot(seq);
                 } else {
                     self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));
