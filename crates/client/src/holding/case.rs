@@ -6,7 +6,7 @@ use tilth_verification::holding::ASKS;
 
 use super::{
     said::say,
-    served::Sight,
+    served::{Round, Sight},
     tried::{Mark, mark},
     view::View,
     words::{Effect, Part, Party, Role, Rules, Standing},
@@ -46,8 +46,12 @@ pub(super) struct Case {
     pub(super) sight: Option<Sight>,
     /// What came of it: for which of our draws, and the draws that have served it.
     pub(super) seen: Option<(Sight, u8, u16)>,
-    /// The beacon's round that we have had noted because no vote had.
-    pub(super) noted: Option<u64>,
+    /// When it is our turn to have the beacon noted that draws who looks.
+    pub(super) notes: Turn,
+    /// Which one our last move was to have noted, if that is what it was for.
+    pub(super) noting: Option<Round>,
+    /// Which one we know to be noted because we have seen to it.
+    pub(super) noted: Option<Round>,
     /// Whether a client has tried to end a look by its own clock.
     pub(super) has_asked_early: bool,
 }
@@ -89,6 +93,7 @@ impl Followed for Case {
         self.head.set_back(by);
         self.draws.set_back(by);
         self.calls.set_back(by);
+        self.notes.set_back(by);
     }
 
     fn say(&mut self, rules: Rules, range: RangeId, view: &View, out: &mut Vec<Effect>) {
@@ -96,6 +101,7 @@ impl Followed for Case {
     }
 
     fn act(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
+        self.noting = None;
         if view.state == HoldState::Held {
             return self.held(rules, range, view, now);
         }
@@ -201,7 +207,7 @@ impl Case {
         now: Millis,
     ) -> Act {
         if self.is_still(rules, range, view, now) {
-            return Act::Do(Effect::Poke { range, round: view.round });
+            return Act::Do(Effect::Poke { range, round: view.round, once: false });
         }
         Act::Wait(BEACON_PAUSE.min(rules.poke_after))
     }

@@ -52,6 +52,11 @@ impl World {
             assert!(self.now <= case.spot.end, "looks too late");
         };
         match effect {
+            Effect::Poke { once: true, .. } => {
+                assert_eq!((case.state, case.spot.state), (HoldState::Held, SpotState::Asked));
+                assert!(case.spot_beacon.is_some(), "there is nothing to be noted");
+                assert_eq!(case.spot.bits, 0, "a vote has had it noted");
+            }
             Effect::Check { .. } => {
                 assert!(signed && case.spot.state == SpotState::None, "it is not its to call");
                 assert_eq!(case.state, HoldState::Held);
@@ -63,6 +68,8 @@ impl World {
                 assert_eq!((*part, *seed), (case.part, Seed::new(beacon, of, 0).0));
                 assert_eq!(*left, case.spot.end - self.now);
                 let bits = holders.iter().fold(0_u16, |bits, (draw, _)| bits | 1_u16 << draw);
+                let is_noted = case.spot_noted || case.spot.bits != 0;
+                assert!(is_noted, "looks for longer than the beacon may last");
                 assert_eq!(bits, case.bits, "others than those who have signed");
                 let named = self.named(seq);
                 assert!(holders.iter().all(|(draw, of)| named[usize::from(*draw)] == *of));

@@ -9,15 +9,15 @@ use tilth_verification::holding::{
 use super::{
     spotting::SpotView,
     words::{Effect, Party},
-    world::{DUE, KEPT, MAX_MIB, MIB, SPOTS, World, cost},
+    world::{DUE, KEPT, MAX_MIB, MIB, SPOT_ROUND, SPOTS, World, cost},
 };
-use crate::audit::Millis;
+use crate::{audit::Millis, cases::REACH};
 
 impl World {
     /// Others move a range on.
     pub(super) fn move_on(&mut self, seq: usize) {
+        self.pass_blocks(seq, 1);
         let case = self.cases[seq];
-        self.cases[seq].block += 1;
         // Nobody else asks where we are the provider, or the client of one that does not.
         let holds = matches!(self.party, Party::Auditor(_));
         match case.state {
@@ -54,9 +54,22 @@ impl World {
         }
     }
 
-    /// The beacon that draws who looks is known.
+    /// The beacon that draws who looks is known, if it ever is.
     pub(super) fn note_spot(&mut self, seq: usize) {
-        self.cases[seq].spot_beacon.get_or_insert(B256::repeat_byte(8));
+        let case = &mut self.cases[seq];
+        if case.block <= SPOT_ROUND + REACH {
+            case.spot_beacon.get_or_insert(B256::repeat_byte(8));
+        }
+    }
+
+    /// So many blocks come. What nobody has noted by then is lost.
+    pub(super) fn pass_blocks(&mut self, seq: usize, blocks: u64) {
+        let case = &mut self.cases[seq];
+        case.block += blocks;
+        let is_noted = case.spot_noted || case.spot.bits != 0;
+        if !is_noted && case.block > SPOT_ROUND + REACH {
+            case.spot_beacon = None;
+        }
     }
 
     fn call(&mut self, seq: usize) {
@@ -101,7 +114,8 @@ impl World {
         case.beacon = None;
         (case.state, case.from, case.until) = (HoldState::None, 0, 0);
         (case.mib, case.bits, case.asked, case.ended_at) = (0, 0, 0, None);
-        (case.spot, case.spot_beacon, case.looked) = (SpotView::default(), None, [None; SPOTTERS]);
+        (case.spot, case.spot_beacon, case.spot_noted) = (SpotView::default(), None, false);
+        case.looked = [None; SPOTTERS];
     }
 
     pub(super) fn ask(&mut self, seq: usize, mib: u32) {
@@ -166,8 +180,10 @@ impl World {
         let submitted = case.range == RangeState::Submitted;
         match effect {
             Effect::Poke { .. } => {
-                self.cases[seq].block += 1;
-                if case.spot.state == SpotState::Asked {
+                let is_called = case.spot.state == SpotState::Asked;
+                self.cases[seq].spot_noted |= is_called && case.spot_beacon.is_some();
+                self.pass_blocks(seq, 1);
+                if is_called {
                     self.note_spot(seq);
                 } else {
                     self.cases[seq].beacon.get_or_insert(B256::repeat_byte(9));

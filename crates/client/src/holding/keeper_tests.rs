@@ -2,19 +2,21 @@ use std::sync::Mutex;
 
 use alloy::{
     primitives::{
-        Address, B256, Bytes,
+        Address, B256, Bytes, U256,
         aliases::{U40, U96},
     },
     signers::local::PrivateKeySigner,
     sol_types::SolError,
 };
+use serde_json::{Value, json};
 use tilth_contracts::{Addresses, Holders, Spot, SpotState, Spots, Terms};
 use tilth_protocol::Problem;
 
 use super::*;
 use crate::{
     Link,
-    holding::moves::{is_nothing_free, is_waiting},
+    holding::moves::{is_noted, is_nothing_free, is_waiting},
+    test_node::{Said, serve},
 };
 
 const US: Address = Address::repeat_byte(5);
@@ -207,6 +209,34 @@ fn a_draw_that_has_spoken_waits_no_more() {
     assert!(is_waiting(&spot(0b101, SpotState::Asked), 1));
     assert!(!is_waiting(&spot(0b101, SpotState::Asked), 2));
     assert!(!is_waiting(&spot(0, SpotState::None), 1) && !is_waiting(&spot(0, SpotState::Over), 1));
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_had_noted_is_not_noted_again() {
+    let says = |question: Value| {
+        let of = question["params"][0]["topics"][1].clone();
+        let round = json!(B256::from(U256::from(12)));
+        let log = json!({
+            "address": Address::ZERO, "topics": [B256::ZERO], "data": "0x", "blockHash": B256::ZERO,
+            "blockNumber": "0x15", "transactionHash": B256::ZERO, "transactionIndex": "0x0",
+            "logIndex": "0x0", "removed": false,
+        });
+        let told: Said = match question["method"].as_str() {
+            Some("eth_blockNumber") => Ok("0x5a".into()),
+            Some("eth_getLogs") if of == round || of[0] == round => Ok(json!([log])),
+            Some("eth_getLogs") => Ok(json!([])),
+            _ => Err(json!({ "code": -32_601, "message": "not available" })),
+        };
+        std::future::ready(told)
+    };
+    let link = Link::open(&serve(says).await, Addresses::predeployed()).unwrap();
+    assert!(is_noted(&link, 12).await);
+    assert!(!is_noted(&link, 13).await);
+    // The node takes no transaction.
+    let account = Account::new(link, PrivateKeySigner::random());
+    let post = Post { account, party: Party::Auditor(4), from_block: 0, job: None, most: 0 };
+    let note = Effect::Poke { range: RANGE, round: 12, once: true };
+    assert!(Box::pin(post.send(RANGE, &note)).await.is_ok());
 }
 
 #[test]

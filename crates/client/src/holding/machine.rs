@@ -15,7 +15,7 @@
 //!         Asked:     wait for the beacon (or make blocks), then draw
 //!         Open:      holders fetch and sign; other auditors forget it     after the deadline: the rest end it
 //!         Held:      holders keep it; when its time is over they call for auditors that look whether they do
-//!         called:    wait for the beacon; who is drawn asks every holder for a piece, and says who serves
+//!         called:    wait for the beacon and have it noted; who is drawn asks every holder for a piece, and says who serves
 //!                    after two hours holders end it; others forget it when they have said what they have seen
 //!         over:      the client sets free what is reserved; whoever answers for it looks on until that is final
 //! ```
@@ -25,7 +25,8 @@
 //! - At most one thing is under way for each range, and one deposit is filled up at a time.
 //! - What is signed for was fetched as the range is now, and is kept until it was looked at, or nobody can call for
 //!   that any more.
-//! - What is said of those who hold was seen in that very look.
+//! - What is said of those who hold was seen in that very look, and nobody looks before the beacon is noted, which would
+//!   be lost meanwhile.
 //! - The provider never ends an ask whose end costs it its stake.
 //! - A deposit is never filled up above what its client has set, and comes back when the job is over; what those who
 //!   hold can still earn then comes back to whoever looks for it after their time. The client waits for none of them.
@@ -158,7 +159,7 @@ impl Machine {
             Event::Inspected { range, draw, seen } => {
                 self.cases.learnt(range, now, |case| case.looked(draw, seen));
             }
-            Event::Ended { range, done } => self.cases.ended(range, done, now),
+            Event::Ended { range, done } => self.ended(range, done, now),
             Event::Closed { done } => {
                 self.closing.busy = false;
                 self.closing.due = self.closing.due && !done;
@@ -183,6 +184,13 @@ impl Machine {
             };
             stays || !case.is_past || case.round.is_some_and(near)
         });
+    }
+
+    fn ended(&mut self, range: RangeId, done: bool, now: Millis) {
+        if let Some(case) = self.cases.all.get_mut(&range) {
+            case.moved(done);
+        }
+        self.cases.ended(range, done, now);
     }
 
     fn follow(&mut self, range: RangeId, ours: bool) -> &mut Case {

@@ -1,21 +1,22 @@
 //! What is sent to the contracts about kept ranges.
 
 use alloy::{
-    primitives::aliases::U96,
-    sol_types::{SolCall, SolInterface},
+    primitives::{U256, aliases::U96},
+    rpc::types::Filter,
+    sol_types::{SolCall, SolEvent, SolInterface},
 };
 use tilth_contracts::{
     HoldPrices, HoldState, Holders, Holders::HoldersErrors, SoloRandomness, Spot, SpotState, Spots,
 };
 use tilth_protocol::RangeId;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{
     keeper::Post,
     view::look,
     words::{Effect, Part},
 };
-use crate::ChainError;
+use crate::{ChainError, Link};
 
 impl Post {
     /// Sends what an effect asks for.
@@ -23,10 +24,7 @@ impl Post {
         let (account, at) = (&self.account, *self.account.link().addresses());
         let (job, seq) = (range.job.0, range.seq);
         match effect {
-            Effect::Poke { round, .. } => {
-                let call = SoloRandomness::noteCall { round: *round };
-                account.execute(at.randomness, call).await.map(drop)
-            }
+            Effect::Poke { round, once, .. } => self.note(*round, *once).await,
             Effect::Ask { mib, .. } => {
                 info!(%range, mib, "asking for holders");
                 let call = Holders::askCall { jobId: job, seq, mib: *mib };
@@ -55,6 +53,16 @@ impl Post {
             | Effect::Keep { .. }
             | Effect::Forget { .. } => Ok(()),
         }
+    }
+
+    /// Has a beacon's round noted. `once`: that somebody else has counts as done.
+    async fn note(&self, round: u64, once: bool) -> Result<(), ChainError> {
+        let link = self.account.link();
+        if once && is_noted(link, round).await {
+            return Ok(());
+        }
+        let call = SoloRandomness::noteCall { round };
+        self.account.execute(link.addresses().randomness, call).await.map(drop)
     }
 
     async fn sign(&self, range: RangeId, part: Part, draw: u8) -> Result<(), ChainError> {
@@ -176,6 +184,23 @@ impl Post {
             );
         }
         Ok(())
+    }
+}
+
+/// Whether somebody has had a beacon's round noted; whoever has sees to it that it stays in a block. Its value does not
+/// tell, for it is there before, but not for long. Where that cannot be read it is noted once more, which costs little.
+pub(super) async fn is_noted(link: &Link, round: u64) -> bool {
+    let filter = Filter::new()
+        .address(link.addresses().randomness)
+        .event_signature(SoloRandomness::Noted::SIGNATURE_HASH)
+        .topic1(U256::from(round));
+    // No round has a value before its block.
+    match link.scan(&filter, round).await {
+        Ok(logs) => !logs.is_empty(),
+        Err(error) => {
+            debug!(round, %error, "whether a beacon is noted is not known");
+            false
+        }
     }
 }
 

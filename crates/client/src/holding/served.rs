@@ -15,14 +15,13 @@ use crate::{
     cases::{GRACE, LOOK_AGAIN, REACH, Turn},
 };
 
-/// How often what is kept is looked at: the job whose inputs it is may be over.
+/// How often inputs that are kept are looked at: their job may be over. The time of a range does not end early.
 const LOOK_AT_KEPT: Millis = 3_600_000;
-/// Blocks after which, at the earliest, a beacon that nobody's vote has had noted is noted by those who hold, or it
-/// would be lost.
-const NOTE_AFTER: u64 = REACH / 4;
 
 /// What a look at holders is of: by what it is drawn, the range, and the draws that have signed.
 pub(super) type Sight = (B256, Part, u16);
+/// Which beacon draws who looks: its round, and up to when it counts.
+pub(super) type Round = (u64, Millis);
 
 impl Case {
     /// What is due about a range that is held.
@@ -41,6 +40,11 @@ impl Case {
     /// Holders were asked for the pieces of our draw.
     pub(super) fn looked(&mut self, draw: u8, seen: u16) {
         self.seen = self.sight.map(|sight| (sight, draw, seen));
+    }
+
+    /// A move has ended: the beacon that it was to have noted is noted if it was carried out, else it is still to be.
+    pub(super) fn moved(&mut self, done: bool) {
+        self.noted = self.noting.take().filter(|_| done).or(self.noted);
     }
 
     /// Of a client: what nobody can earn any more is its own again. For what somebody still can it does not wait.
@@ -77,7 +81,7 @@ impl Case {
         // It would be refused for being too late, and only a block can tell us so.
         let is_late = view.next > due.saturating_add(GRACE);
         if is_late && self.is_still(rules, range, view, now) {
-            return Some(Act::Do(Effect::Poke { range, round: view.round }));
+            return Some(Act::Do(Effect::Poke { range, round: view.round, once: false }));
         }
         Some(Act::Do(Effect::Check { range }))
     }
@@ -88,7 +92,7 @@ impl Case {
         if view.now <= view.spot.end {
             if wait.is_none() {
                 // By our clock it is over, and no block comes that says so.
-                return Some(Act::Do(Effect::Poke { range, round: view.round }));
+                return Some(Act::Do(Effect::Poke { range, round: view.round, once: false }));
             }
             let act = self.say_who_serves(rules, range, view, now);
             if act.is_some() {
@@ -99,8 +103,6 @@ impl Case {
             return None;
         }
         Some(match wait {
-            // Nobody tells when it is time to have the beacon noted.
-            Some(wait) if self.is_fading(view) => Act::Wait(wait.min(LOOK_AGAIN)),
             Some(wait) => Act::Wait(wait),
             None => Act::Do(Effect::Conclude { range }),
         })
@@ -118,12 +120,8 @@ impl Case {
             // Of a lost one nobody is drawn.
             return (!view.is_beacon_lost()).then(|| self.await_block(rules, range, view, now));
         };
-        let from =
-            NOTE_AFTER.saturating_add(rules.rank(range, view.round, view.state) % NOTE_AFTER);
-        let is_time = view.block > view.round.saturating_add(from);
-        if view.has_signed() && is_time && self.is_fading(view) {
-            self.noted = Some(view.round);
-            return Some(Act::Do(Effect::Poke { range, round: view.round }));
+        if let Some(act) = self.note_beacon(rules, range, view, now) {
+            return Some(act);
         }
         let draw = view.next_spot()?;
         let sight = (seed, view.part, view.bits);
@@ -142,14 +140,29 @@ impl Case {
         Some(Act::Do(Effect::Inspect { range, part, draw, seed, holders, left }))
     }
 
-    /// Whether the beacon that draws who looks is known, but perhaps not for long: no vote has had it noted yet, nor have
-    /// we.
-    fn is_fading(&self, view: &View) -> bool {
-        view.beacon.is_some()
-            && view.lapses == 0
-            && view.spot.bits == 0
-            && view.block <= view.round.saturating_add(REACH)
-            && self.noted != Some(view.round)
+    /// The beacon that draws who looks is known, but not for long if nobody has it noted, and without it nobody who
+    /// holds is paid. A look can take longer than that, so whoever is to look has it noted before, and so does whoever
+    /// holds: one of them after the other, until one has. `None`: it is noted, or that is not ours to do.
+    fn note_beacon(
+        &mut self,
+        rules: Rules,
+        range: RangeId,
+        view: &View,
+        now: Millis,
+    ) -> Option<Act> {
+        let round = (view.round, view.spot.end);
+        let is_ours = view.has_signed() || view.next_spot().is_some();
+        // Every vote has it noted, and of an old round nothing else is known.
+        let is_old = view.block > view.round.saturating_add(REACH);
+        let is_noted = view.spot.bits != 0 || is_old || self.noted == Some(round);
+        if is_noted || !is_ours {
+            self.notes = Turn::default();
+            return None;
+        }
+        let note = Effect::Poke { range, round: view.round, once: true };
+        let act = self.notes.take(turn(rules, range, view), now, note);
+        self.noting = matches!(act, Act::Do(_)).then_some(round);
+        Some(act)
     }
 
     /// How long until it is our turn to have it noted that a time is over; `None`: now. The chain's clock counts, and
@@ -165,7 +178,8 @@ impl Case {
         let left = |clock: Millis| from.checked_sub(clock).filter(|left| *left > 0);
         let by_chain = left(view.now)?;
         match left(view.next) {
-            Some(wait) => Some(wait.min(LOOK_AT_KEPT)),
+            Some(wait) if range.is_inputs() => Some(wait.min(LOOK_AT_KEPT)),
+            Some(wait) => Some(wait),
             None if self.is_still(rules, range, view, now) => None,
             None => Some(by_chain.min(rules.poke_after)),
         }

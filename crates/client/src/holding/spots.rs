@@ -28,6 +28,30 @@ fn is_check(effect: &Effect) -> bool {
     matches!(effect, Effect::Check { .. })
 }
 
+fn is_inspect(effect: &Effect) -> bool {
+    matches!(effect, Effect::Inspect { .. })
+}
+
+fn is_note(effect: &Effect) -> bool {
+    matches!(effect, Effect::Poke { once: true, .. })
+}
+
+/// Everything works and time passes, until this is to be done.
+fn until(world: &mut World, is_it: fn(&Effect) -> bool) {
+    for _ in 0..100 {
+        if world.under_way.iter().any(is_it) {
+            return;
+        }
+        if world.under_way.is_empty() {
+            world.now = world.machine.next_wake().expect("it waits for nothing");
+            world.tell(Event::Tick);
+        } else {
+            world.end(0, true);
+        }
+    }
+    panic!("it does not come to that: {:?}", world.under_way);
+}
+
 #[test]
 fn who_holds_calls_for_those_who_look_when_its_time_is_over() {
     let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
@@ -46,6 +70,16 @@ fn who_holds_calls_for_those_who_look_when_its_time_is_over() {
     pass(&mut world, |world| world.forgotten[0]);
     assert_eq!(world.cases[0].spot.state, SpotState::Over);
     assert!(world.now >= end + FINAL);
+}
+
+#[test]
+fn a_range_that_is_kept_is_not_looked_at_before_its_time_is_over() {
+    let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
+    world.end_range(0, RangeState::Settled);
+    world.introduce();
+    world.work_off();
+    let (until, wake) = (world.cases[0].until, world.machine.next_wake().unwrap());
+    assert!(until > world.now + HOUR && wake > until, "{wake} before {until}");
 }
 
 #[test]
@@ -90,11 +124,7 @@ fn who_is_drawn_looks_at_all_who_have_signed_and_says_what_it_has_seen() {
     let (part, seed) = (world.cases[0].part, Seed::new(beacon, at(0), 0).0);
     let holders = vec![(0, 100), (1, 101), (3, 103)];
     for draw in [1, 4] {
-        if world.under_way.is_empty() {
-            world.now = world.machine.next_wake().unwrap();
-            world.tell(Event::Tick);
-        }
-        world.end(0, true);
+        until(&mut world, is_inspect);
         let left = world.cases[0].spot.end - world.now;
         let holders = holders.clone();
         let looks = Effect::Inspect { range: at(0), part, draw, seed, holders, left };
@@ -114,9 +144,10 @@ fn who_could_not_look_says_nothing() {
     let mut world = called(Party::Auditor(AUDITOR), 0b1011);
     world.note_spot(0);
     world.introduce();
+    until(&mut world, is_inspect);
     let asked = asked_for(&mut world, 60);
     assert!(!asked.is_empty());
-    assert!(asked.iter().all(|effect| matches!(effect, Effect::Inspect { .. })), "{asked:?}");
+    assert!(asked.iter().all(is_inspect), "{asked:?}");
     asked_for(&mut world, 70);
     assert!(world.forgotten[0], "it is over");
 }
@@ -126,7 +157,7 @@ fn what_was_seen_of_other_holders_is_not_said() {
     let mut world = called(Party::Auditor(AUDITOR), 0b1011);
     world.note_spot(0);
     world.introduce();
-    world.end(0, true);
+    until(&mut world, is_inspect);
     world.end(0, true);
     // It was another chain.
     world.cases[0].spot_beacon = Some(B256::repeat_byte(7));
@@ -153,16 +184,56 @@ fn whom_no_draw_names_forgets_it_when_the_beacon_is_known_or_lost() {
 }
 
 #[test]
-fn a_beacon_that_no_vote_notes_is_noted_once_by_who_holds() {
+fn a_look_that_takes_longer_than_the_beacon_lasts_still_counts() {
+    // Without our signature, and with it.
+    for bits in [0b1011, 0b1111] {
+        let mut world = called(Party::Auditor(AUDITOR), bits);
+        world.note_spot(0);
+        world.introduce();
+        until(&mut world, is_inspect);
+        // Somebody who is away is asked again and again.
+        world.now += 2 * HOUR / 3;
+        world.pass_blocks(0, REACH + 50);
+        until(&mut world, |effect| matches!(effect, Effect::Spot { .. }));
+        world.end(0, true);
+        assert_eq!(world.cases[0].spot.bits, 1 << 1, "our first draw has spoken");
+    }
+}
+
+#[test]
+fn what_could_not_be_noted_is_noted_before_anybody_looks() {
+    let mut world = called(Party::Auditor(AUDITOR), 0b1011);
+    world.note_spot(0);
+    world.introduce();
+    for _ in 0..3 {
+        until(&mut world, is_note);
+        world.end(0, false);
+        assert!(!world.cases[0].spot_noted);
+    }
+    until(&mut world, is_note);
+    world.end(0, true);
+    until(&mut world, is_inspect);
+    world.end(0, true);
+    until(&mut world, |effect| matches!(effect, Effect::Spot { .. }));
+}
+
+#[test]
+fn who_holds_has_the_beacon_noted_though_it_is_not_drawn_to_look() {
     let mut world = called(Party::Auditor(AUDITOR), 0b1111);
     world.note_spot(0);
-    world.cases[0].block = SPOT_ROUND + REACH / 2 + 1;
     world.introduce();
-    world.end(0, true);
-    assert_eq!(world.under_way, [Effect::Poke { range: at(0), round: SPOT_ROUND }]);
-    world.end(0, true);
-    world.end(0, true);
-    assert!(matches!(world.under_way[..], [Effect::Inspect { .. }]), "{:?}", world.under_way);
+    for _ in 0..2 {
+        world.under_way.clear();
+        let mut view = world.view(0);
+        view.spot.draws = 0;
+        world.tell(Event::Looked { range: at(0), view: Some(Box::new(view)) });
+        if world.under_way.is_empty() {
+            world.now = world.machine.next_wake().expect("it is not its turn yet");
+            world.tell(Event::Tick);
+        }
+    }
+    let note = Effect::Poke { range: at(0), round: SPOT_ROUND, once: true };
+    assert_eq!(world.under_way, [note]);
 }
 
 #[test]
@@ -173,7 +244,7 @@ fn where_no_blocks_come_a_look_ends_by_our_clock() {
     world.wrong_clock = 3 * HOUR;
     world.introduce();
     let asked = asked_for(&mut world, 3);
-    assert_eq!(asked, [Effect::Poke { range: at(0), round: SPOT_ROUND }]);
+    assert_eq!(asked, [Effect::Poke { range: at(0), round: SPOT_ROUND, once: false }]);
     // The block has the time that our clock has.
     (world.now, world.wrong_clock) = (world.now + 3 * HOUR, 0);
     let asked = asked_for(&mut world, 1);

@@ -177,6 +177,8 @@ pub enum Effect {
         range: RangeId,
         /// The round.
         round: u64,
+        /// Whether it is done if somebody else has had it noted: no block is needed.
+        once: bool,
     },
     /// As its provider: say how large what we have made is; as the client: how large the inputs are. Ends with `Sized` or
     /// `Ended`.

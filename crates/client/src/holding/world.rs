@@ -56,6 +56,8 @@ pub(super) struct Chain {
     /// How looking at who holds it stands, but for our draws.
     pub(super) spot: SpotView,
     pub(super) spot_beacon: Option<B256>,
+    /// Whether somebody has had it noted, but by a vote.
+    pub(super) spot_noted: bool,
     /// What we have seen in it, for each draw of those who look.
     pub(super) looked: [Option<u16>; SPOTTERS],
     /// What is here, and for what we have signed.
@@ -103,6 +105,7 @@ impl World {
             block: 10,
             spot: SpotView::default(),
             spot_beacon: None,
+            spot_noted: false,
             looked: [None; SPOTTERS],
             here: None,
             ended_at: None,
