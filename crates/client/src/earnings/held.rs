@@ -104,7 +104,8 @@ enum Said {
 impl Said {
     /// No event of the one has the signature of one of the other.
     fn of(log: &Log) -> Option<Self> {
-        let by_holders = HoldersEvents::decode_log(&log.inner).ok().map(|said| Self::Holders(said.data));
+        let by_holders =
+            HoldersEvents::decode_log(&log.inner).ok().map(|said| Self::Holders(said.data));
         by_holders.or_else(|| Some(Self::Spots(SpotsEvents::decode_log(&log.inner).ok()?.data)))
     }
 }

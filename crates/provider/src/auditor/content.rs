@@ -113,7 +113,8 @@ impl Holder {
         let bytes = match blobs.read(opening.spec, max).await {
             Ok(bytes) => bytes,
             Err(BlobsError::NotHere { .. }) => {
-                let client = Contact::from_bytes(&opening.contact).map_err(|_| FetchError::Contact)?;
+                let client =
+                    Contact::from_bytes(&opening.contact).map_err(|_| FetchError::Contact)?;
                 let deadline = Instant::now() + SPEC_TIME;
                 Box::pin(blobs.peek(opening.spec, max, &client, deadline)).await?
             }
