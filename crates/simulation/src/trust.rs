@@ -36,6 +36,7 @@ pub mod mates;
 pub mod mind;
 pub mod opening;
 pub mod oracle;
+mod owed;
 pub mod pairing;
 pub mod pairs;
 mod paying;

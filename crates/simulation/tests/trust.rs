@@ -17,6 +17,8 @@ use tilth_simulation::{
 
 /// Worlds of each adversary.
 const TURNS: u64 = 10;
+/// So many trials of something that comes once in six times tell that it does, and not always.
+const ENOUGH: u64 = 40;
 
 /// The parts are played at the same time and judged together: how often something happens is said of all worlds.
 #[test]
@@ -136,8 +138,8 @@ fn check_inputs(report: &Report) {
     // Friends with two fifths of the stake hold the inputs of some of its jobs, and then others pay for not coming, where
     // as many friends came. `Allowed` says that they pay for nothing else, and the oracle that no more were absent.
     let friends = row(report, "client that serves only its friends").counts;
-    let [.., held, lost, _] = friends.inputs;
-    assert!(held > TURNS && lost > 0, "{friends:?}");
+    let [.., held, _, _] = friends.inputs;
+    assert!(held > TURNS, "{friends:?}");
     assert!(friends.absences > 0 && friends.honest_cut > 0, "{friends:?}");
 }
 
@@ -154,13 +156,15 @@ fn check_looks(report: &Report) {
     assert!(deletes.unserved.trials > TURNS && deletes.unserved.came == 0, "{deletes:?}");
     assert_eq!(deletes.served.came, deletes.served.trials);
     // With a third of the stake: 0.17 of what they have deleted, and 0.17 of what others serve; `check` holds both to
-    // their chances.
+    // their chances. Of forty none comes in one of 1,700 choices of seeds.
     let vouch = row(report, "holders that delete, and vouch").counts;
+    assert!(vouch.unserved.trials >= ENOUGH, "{vouch:?}");
     assert!(vouch.unserved.came > 0 && vouch.unserved.came * 2 < vouch.unserved.trials);
     assert_eq!(vouch.served.came, vouch.served.trials);
     for name in ["auditors that see nobody serve", "auditors that do not look"] {
         let counts = row(report, name).counts;
         let Sample { came, trials, .. } = counts.served;
+        assert!(trials >= ENOUGH, "{name}: {counts:?}");
         assert!(came * 2 > trials && came < trials, "{name}: {counts:?}");
         assert_eq!(counts.unserved.trials, 0, "{name}: all keep what they have signed for");
     }

@@ -1,6 +1,7 @@
 //! Watches over asks for holders, of ranges and of inputs: who may sign that it holds something, what that is paid,
 //! when asks end, and how often something is held that nobody could fetch.
 
+use alloy_primitives::Address;
 use tilth_contracts::{HoldState, Holders};
 use tilth_protocol::RangeId;
 use tilth_verification::{
@@ -13,11 +14,14 @@ use super::{
     counts::Counts,
     deposits::Deposit,
     keeps::Keeps,
-    kept::{LATE, Seen, is_due},
+    kept::{Holder, LATE, Seen, is_due},
     public::range,
     sample::held,
     scene::Scene,
 };
+
+/// Largest inputs of a job that may be asked for, MiB: `Parameters.MOST_INPUTS_MIB`.
+const MOST_INPUTS_MIB: u32 = 64 << 10;
 
 /// When the job of these inputs ends, by its deadline; Unix seconds.
 fn deadline(id: RangeId, scene: &Scene) -> u64 {
@@ -34,11 +38,12 @@ impl Keeps {
     pub(super) fn ask(&mut self, e: &Holders::HoldAsked, time: u64, scene: &Scene) {
         let id = range(e.jobId, e.seq);
         self.pass(time);
-        let line = self.before.clone();
+        let (line, over_at) = (self.before.clone(), self.over.get(&id.job).copied());
         let deposit = self.deposits.entry(id.job).or_default();
         if id.is_inputs() {
-            // There is no submission to go by.
-            self.ranges.entry(id).or_insert_with(|| Seen::new(Vec::new(), 0)).line = line;
+            // There is no submission to go by, and their job may have been over before anybody asked.
+            let seen = self.ranges.entry(id).or_insert_with(|| Seen::new(Vec::new(), 0));
+            (seen.line, seen.over_at) = (line, over_at);
         }
         let Some(seen) = self.ranges.get_mut(&id) else {
             return self.faults.push(format!("{id} is asked for and was never handed in"));
@@ -61,9 +66,14 @@ impl Keeps {
         }
         let reserved = e.reserved.to::<u128>();
         let is_due = seen.over_at.is_none() && time >= seen.window_end;
-        let is_ours = id.is_inputs() == e.provider.is_zero();
-        if !may || !is_due || !is_ours || reserved != deposit.reserved || e.asked != seen.asked + 1
-        {
+        let provider = scene.public.ranges.get(&id).map_or(Address::ZERO, |facts| facts.provider);
+        let most = deposit.prices.map_or(0, |prices| prices.max_mib);
+        let most = if id.is_inputs() { MOST_INPUTS_MIB } else { most };
+        let is_ours = e.provider == provider && (1..=most).contains(&e.mib);
+        // Else whoever asks could choose among its holders.
+        let is_unknown = e.round > self.block;
+        let is_counted = reserved == deposit.reserved && e.asked == seen.asked + 1;
+        if !may || !is_due || !is_ours || !is_unknown || !is_counted {
             let text = format!("{e:?} at {time}, after {seen:?}, out of {deposit:?}");
             self.faults.push(text);
         }
@@ -108,20 +118,24 @@ impl Keeps {
     pub(super) fn sign(&mut self, e: &Holders::Held, time: u64, scene: &Scene) {
         let id = range(e.jobId, e.seq);
         let service = scene.service(id);
-        let is_kept = self.holder(e.number).is_some_and(|one| one.signs(service));
+        // Nobody unstakes in a world: without stake is who has lost it.
+        let signs = |one: &Holder| one.signs(service) && one.stake != 0;
+        let is_kept = self.holder(e.number).is_some_and(signs);
         let deposit = self.deposits.entry(id.job).or_default();
         let Some(seen) = self.ranges.get_mut(&id) else {
             return self.faults.push(format!("{id} is signed for and was never handed in"));
         };
         let (place, fee) = (usize::from(e.draw), e.fee.to::<u128>());
         let bit = 1_u16.checked_shl(e.draw.into()).unwrap_or(0);
-        let may = seen.state == HoldState::Open && place < seen.open(time) && seen.bits & bit == 0;
+        let is_open = seen.state == HoldState::Open && seen.over_at.is_none();
+        let may = is_open && place < seen.open(time) && seen.bits & bit == 0;
         let is_named = seen.named.get(place) == Some(&e.number);
         if !may || !is_named || !is_kept || fee != seen.fee {
             self.faults.push(format!("{e:?} at {time}, after {seen:?}, out of {deposit:?}"));
         }
         seen.bits |= bit;
         deposit.pay(fee);
+        self.earn(id.job, e.number, fee, scene);
     }
 
     pub(super) fn hold(
@@ -168,12 +182,18 @@ impl Keeps {
             return self.faults.push(format!("{id} is not held and was never handed in"));
         };
         let state = HoldState::try_from(e.state).unwrap_or(HoldState::None);
+        // A range that is lost was rejected just before.
+        let is_over = seen.over_at.is_some() && (id.is_inputs() || state == HoldState::Again);
+        let has_failed = !is_over && seen.has_run_out(time);
         let is_right = match state {
-            HoldState::Again => seen.asked < ASKS && seen.has_run_out(time) && e.cut == 0,
-            HoldState::Lost => seen.asked == ASKS && seen.has_run_out(time) && is_due,
+            HoldState::Again => seen.asked < ASKS && has_failed && e.cut == 0,
+            HoldState::Lost => seen.asked == ASKS && has_failed && is_due,
             HoldState::Dropped => {
                 let over_at = seen.over_at.filter(|_| seen.state.is_open());
-                over_at.is_some_and(|at| time <= at + LATE) && e.cut == 0
+                // Who gives up its inputs when others have come twice pays as if they were lost.
+                let is_fined = id.is_inputs() && seen.asked == ASKS;
+                let is_cut = if is_fined { is_due } else { e.cut == 0 };
+                over_at.is_some_and(|at| time <= at + LATE) && is_cut
             }
             _ => false,
         };

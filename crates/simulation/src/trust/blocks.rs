@@ -127,6 +127,7 @@ impl World {
         self.trace = keccak256(parts.concat());
         let at = *scene.farm.addresses();
         let acknowledged = tx.call == JobBook::acknowledgeCall::SIGNATURE;
+        self.oracle.keeps.block = block;
         for log in &receipt.logs {
             scene.public.read(&at, log);
             self.oracle.read(log, scene);

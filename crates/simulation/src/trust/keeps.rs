@@ -1,25 +1,23 @@
 //! Watches over kept jobs: the deposit, ranges and inputs, and how all of it ends. What becomes of asks is beside
 //! this file (`asking`), and who looks at holders, too (`spots`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::{SolEvent, SolEventInterface};
 use tilth_contracts::{
     Auditors::AuditorsEvents, HoldState, Holders, Holders::HoldersEvents, JobBook::JobBookEvents,
-    Ledger, SoloRandomness, SpotState, Spots, Spots::SpotsEvents,
+    SoloRandomness, SpotState, Spots, Spots::SpotsEvents,
 };
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::{
-    draw::{Person, Purpose, Seed},
-    holding::Prices,
-};
+use tilth_verification::holding::Prices;
 
 use super::{
     counts::Counts,
     deposits::Deposit,
     kept::{Holder, Seen},
     mind::{Conduct, Sight},
+    owed::Owed,
     public::range,
     scene::Scene,
 };
@@ -40,9 +38,17 @@ pub struct Keeps {
     /// Ranges that were handed in, and inputs that were asked for.
     pub(super) ranges: BTreeMap<RangeId, Seen>,
     /// Values of the beacon, by their rounds.
-    beacons: BTreeMap<u64, B256>,
+    pub(super) beacons: BTreeMap<u64, B256>,
+    /// Number of the block of what is told now: values of later rounds nobody knows in it.
+    pub(super) block: u64,
+    /// Since when jobs give out no range any more, because they were cancelled or are over; as `at`.
+    pub(super) over: BTreeMap<JobId, u64>,
+    /// Jobs that are over.
+    pub(super) done: BTreeSet<JobId>,
     /// What `Holders` had burned of all deposits, base units.
-    burned: u128,
+    pub(super) burned: u128,
+    /// What it owes, and what it has paid.
+    pub(super) owed: Owed,
 }
 
 impl Keeps {
@@ -87,11 +93,8 @@ impl Keeps {
                 SpotsEvents::Spotted(e) => self.spot(e, time, scene),
                 SpotsEvents::SpotOver(e) => self.conclude(e, time, scene, counts),
             }
-        } else if log.address == at.ledger
-            && let Ok(event) = Ledger::Burned::decode_log(log)
-            && event.data.module == at.holders
-        {
-            self.burned += event.data.amount;
+        } else if log.address == at.ledger {
+            self.read_money(log, at.holders);
         } else if log.address == at.randomness
             && let Ok(event) = SoloRandomness::Noted::decode_log(log)
         {
@@ -140,7 +143,11 @@ impl Keeps {
                 self.pay(range(e.jobId, e.seq), (time, acknowledged), counts);
             }
             JobBookEvents::RangeRejected(e) => self.end(range(e.jobId, e.seq), time),
-            JobBookEvents::JobDone(e) => self.end(RangeId::inputs(JobId(e.jobId)), time),
+            JobBookEvents::JobCancelled(e) => self.give_up(JobId(e.jobId), time),
+            JobBookEvents::JobDone(e) => {
+                self.done.insert(JobId(e.jobId));
+                self.give_up(JobId(e.jobId), time);
+            }
             _ => {}
         }
     }
@@ -153,7 +160,13 @@ impl Keeps {
         }
     }
 
-    /// A range is paid or rejected, or the job is over of which these are the inputs.
+    /// A job gives out no range any more: nobody need hold its inputs.
+    fn give_up(&mut self, job: JobId, time: u64) {
+        self.over.entry(job).or_insert(time);
+        self.end(RangeId::inputs(job), time);
+    }
+
+    /// A range is paid or rejected, or the job gives out none any more of which these are the inputs.
     fn end(&mut self, id: RangeId, time: u64) {
         if let Some(seen) = self.ranges.get_mut(&id) {
             seen.over_at.get_or_insert(time);
@@ -210,40 +223,8 @@ impl Keeps {
         deposit.prices = Some(prices);
     }
 
-    /// Who is not drawn: the range's provider and the client. Of inputs the client alone.
-    pub(super) fn out(id: RangeId, scene: &Scene) -> [Option<Address>; 2] {
-        let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
-        let provider = scene.public.ranges.get(&id).map(|facts| facts.provider);
-        [client, provider]
-    }
-
-    /// Whom the draws of a round name out of the line as it was, each by its number; nobody, if the beacon is not
-    /// known.
-    pub(super) fn drawn(
-        &self,
-        id: RangeId,
-        (round, line): (u64, &[u128]),
-        (purpose, wanted): (Purpose, usize),
-        scene: &Scene,
-    ) -> Vec<u32> {
-        let Some(beacon) = self.beacons.get(&round) else { return Vec::new() };
-        let people = self.people.iter().zip(line);
-        let line: Vec<Person<Address>> =
-            people.map(|(one, stake)| Person { owner: one.who, stake: *stake }).collect();
-        let out = Self::out(id, scene);
-        let seed = Seed::new(*beacon, id, 0);
-        let panel = seed.votes(purpose, 0, wanted, &line, |who| out.contains(&Some(*who)));
-        panel.members.into_iter().filter_map(|place| u32::try_from(place + 1).ok()).collect()
-    }
-
-    /// The auditor with this number.
-    pub(super) fn holder(&self, number: u32) -> Option<&Holder> {
-        let place = usize::try_from(number).ok()?.checked_sub(1)?;
-        self.people.get(place)
-    }
-
-    /// Nothing is open in the end, all who hold were looked at, and every deposit has become fees or gone back, but for
-    /// what lost inputs cost, which is burned.
+    /// Nothing is open in the end, all who hold were looked at, and every deposit has become fees of those who have earned
+    /// them or gone back, but for what lost inputs cost, which is burned.
     ///
     /// # Errors
     /// The chain could not be read.
@@ -264,6 +245,7 @@ impl Keeps {
         if self.burned != due {
             self.faults.push(format!("{} of deposits was burned, and {due} is due", self.burned));
         }
+        self.faults.extend(self.owed.unequal());
         for (id, seen) in &self.ranges {
             let call = Holders::askedCall { jobId: id.job.0, seq: id.seq };
             let state = scene.farm.read(holders, &call)?.state;

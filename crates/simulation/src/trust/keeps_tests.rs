@@ -31,9 +31,11 @@ fn four_of_seven_hold_a_range_and_it_is_paid() {
     assert_eq!(play.counts.holds, [0, 0, 0, 0, 1, 0, 0]);
     let held = play.counts.held;
     assert_eq!((held.trials, held.came, held.expected), (1, 1, u128::from(ONE.0)));
-    // Its deposit is not gone, nobody has looked at it, and the chain of this play knows of no ask.
+    // Its deposit is not gone, nobody has looked at it, and the chain of this play knows of no ask. Nor does its ledger pay
+    // anybody.
     play.keeps.check(&mut play.scene).unwrap();
-    assert_eq!(play.keeps.faults.len(), 3);
+    let others = play.keeps.faults.iter().filter(|fault| !fault.contains(" is due to "));
+    assert_eq!(others.count(), 3);
 }
 
 #[test]

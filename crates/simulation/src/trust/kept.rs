@@ -5,11 +5,13 @@ use tilth_contracts::HoldState;
 use tilth_protocol::RangeId;
 use tilth_verification::{
     arithmetic::ONE,
+    draw::{Person, Purpose, Seed},
     holding::{HOLD_TIME_S, NOT_HELD, open_draws},
 };
 
 use super::{
     cast::{INPUTS_LOST, least_fee},
+    keeps::Keeps,
     mind::{Conduct, Service, Sight},
     scene::Scene,
     spots::Look,
@@ -80,7 +82,7 @@ pub(super) struct Seen {
     pub(super) spent: usize,
     /// Up to when it is kept; 0: it is not held.
     pub(super) until: u64,
-    /// When it was paid or rejected; of inputs: when their job was over.
+    /// When it was paid or rejected; of inputs: when their job was cancelled or over.
     pub(super) over_at: Option<u64>,
     /// Who has looked at its holders.
     pub(super) look: Look,
@@ -126,6 +128,40 @@ impl Seen {
             HoldState::Open => time > end && time <= end + LATE,
             _ => false,
         }
+    }
+}
+
+impl Keeps {
+    /// Who is not drawn: the range's provider and the client. Of inputs the client alone.
+    pub(super) fn out(id: RangeId, scene: &Scene) -> [Option<Address>; 2] {
+        let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
+        let provider = scene.public.ranges.get(&id).map(|facts| facts.provider);
+        [client, provider]
+    }
+
+    /// Whom the draws of a round name out of the line as it was, each by its number; nobody, if the beacon is not
+    /// known.
+    pub(super) fn drawn(
+        &self,
+        id: RangeId,
+        (round, line): (u64, &[u128]),
+        (purpose, wanted): (Purpose, usize),
+        scene: &Scene,
+    ) -> Vec<u32> {
+        let Some(beacon) = self.beacons.get(&round) else { return Vec::new() };
+        let people = self.people.iter().zip(line);
+        let line: Vec<Person<Address>> =
+            people.map(|(one, stake)| Person { owner: one.who, stake: *stake }).collect();
+        let out = Self::out(id, scene);
+        let seed = Seed::new(*beacon, id, 0);
+        let panel = seed.votes(purpose, 0, wanted, &line, |who| out.contains(&Some(*who)));
+        panel.members.into_iter().filter_map(|place| u32::try_from(place + 1).ok()).collect()
+    }
+
+    /// The auditor with this number.
+    pub(super) fn holder(&self, number: u32) -> Option<&Holder> {
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.people.get(place)
     }
 }
 

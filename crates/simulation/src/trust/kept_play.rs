@@ -32,7 +32,7 @@ pub(super) const PROVIDER: Address = Address::repeat_byte(2);
 const MIB: u32 = 2;
 pub(super) const DUE: u64 = 610;
 /// The beacon's round of those who look.
-const LOOKS: u64 = 100;
+pub(super) const LOOKS: u64 = 100;
 
 /// Four auditors with a stake of 100 each. A job with a deposit, and a range worth 10,000 in it.
 pub(super) struct Play {

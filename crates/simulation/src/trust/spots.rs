@@ -56,13 +56,14 @@ impl Keeps {
     pub(super) fn call(&mut self, e: &Spots::SpotAsked, time: u64) {
         let id = range(e.jobId, e.seq);
         self.pass(time);
-        let line = self.before.clone();
+        let (line, is_unknown) = (self.before.clone(), e.round > self.block);
+        let is_done = self.done.contains(&id.job);
         let Some(seen) = self.ranges.get_mut(&id) else {
             return self.faults.push(format!("holders of {id} are looked at that it has not"));
         };
-        let is_over = time > seen.until || id.is_inputs() && seen.over_at.is_some();
+        let is_over = time > seen.until || id.is_inputs() && is_done;
         let is_due = seen.state == HoldState::Held && is_over && time <= seen.until + SPOT_DUE_S;
-        let is_new = seen.look.called == 0 && !seen.look.over;
+        let is_new = seen.look.called == 0 && !seen.look.over && is_unknown;
         seen.look = Look { called: time, round: e.round, line, ..Look::default() };
         if !is_due || !is_new || e.until.to::<u64>() != seen.look.end() {
             self.faults.push(format!("{e:?} at {time}, after {seen:?}"));
@@ -91,11 +92,12 @@ impl Keeps {
             look.named.clone()
         };
         let serving = self.serving(seen);
-        // Of each draw that has signed it says what it is like to say.
-        let is_honest = self.holder(e.number).is_some_and(|one| {
-            draws(seen.bits)
-                .all(|draw| one.says(serving >> draw & 1 == 1) == Some(e.seen >> draw & 1 == 1))
-        });
+        // Of each draw that has signed it says what it is like to say, and without stake it has no vote.
+        let says = |one: &Holder, draw: usize| {
+            one.says(serving >> draw & 1 == 1) == Some(e.seen >> draw & 1 == 1)
+        };
+        let one = self.holder(e.number).filter(|one| one.stake != 0);
+        let is_honest = one.is_some_and(|one| draws(seen.bits).all(|draw| says(one, draw)));
         let deposit = self.deposits.entry(id.job).or_default();
         let Some(seen) = self.ranges.get_mut(&id) else { return };
         let place = usize::from(e.draw);
@@ -111,6 +113,7 @@ impl Keeps {
         if !may || !is_named || !is_signed || !is_honest || !is_fee {
             self.faults.push(format!("{e:?} at {time}, after {seen:?}, who serve: {serving:b}"));
         }
+        self.earn(id.job, e.number, e.fee.to::<u128>(), scene);
     }
 
     /// The chance, billionths, that one is seen to serve who does, or who does not.
@@ -168,8 +171,14 @@ impl Keeps {
         }
         let Some(held) = self.ranges.get_mut(&id) else { return };
         held.look.over = true;
-        let halves = (held.votes(), e.served.count_ones() as usize);
-        self.deposits.entry(id.job).or_default().conclude(held.fee, halves, votes);
+        let (fee, halves) = (held.fee, (held.votes(), e.served.count_ones() as usize));
+        // Who is not named has the number of nobody.
+        let paid = draws(e.served).map(|draw| held.named.get(draw).copied().unwrap_or(0));
+        let paid: Vec<u32> = paid.collect();
+        self.deposits.entry(id.job).or_default().conclude(fee, halves, votes);
+        for number in paid {
+            self.earn(id.job, number, fee, scene);
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Who looks at holders, and who is paid for it, by logs alone.
 
-use alloy_primitives::{B256, aliases::U96};
-use tilth_contracts::JobBook;
+use alloy_primitives::{Address, B256, aliases::U96};
+use tilth_contracts::{Auditors, JobBook};
 
 use super::*;
 use crate::trust::{
-    kept_play::{DUE, ID, Play},
+    kept_play::{DUE, ID, LOOKS, Play},
     mind::{Conduct, Service, Sight},
 };
 
@@ -81,7 +81,10 @@ fn who_looks_is_called_for_when_time_is_over_and_once() {
 
 #[test]
 fn holders_of_inputs_are_looked_at_when_their_job_is_over() {
-    for (is_over, is_right) in [(true, true), (false, false)] {
+    // That it is cancelled is not enough: its ranges are not judged.
+    for (is_cancelled, is_over, is_right) in
+        [(false, true, true), (true, true, true), (true, false, false), (false, false, false)]
+    {
         let mut play = Play::new(Service::Anybody, 0);
         play.id = RangeId::inputs(ID.job);
         play.ask(DUE, 1);
@@ -89,6 +92,10 @@ fn holders_of_inputs_are_looked_at_when_their_job_is_over() {
         (0..4).for_each(|draw| play.sign(DUE + 20, draw));
         let until = play.deadline() + 7 * 86_400;
         play.held_until(DUE + 20, until);
+        if is_cancelled {
+            let cancelled = JobBook::JobCancelled { jobId: 1, refunded: 0 };
+            play.tell_of_jobs(DUE + 90, &cancelled, false);
+        }
         if is_over {
             let done = JobBook::JobDone {
                 jobId: 1,
@@ -101,7 +108,7 @@ fn holders_of_inputs_are_looked_at_when_their_job_is_over() {
         }
         assert_eq!(play.keeps.faults, Vec::<String>::new());
         play.call(DUE + 200);
-        assert_eq!(play.is_right(), is_right, "{is_over}");
+        assert_eq!(play.is_right(), is_right, "{is_cancelled} {is_over}");
     }
 }
 
@@ -213,4 +220,35 @@ fn whoever_has_something_coming_to_it_calls_for_those_who_look() {
     let end = until(&early) + SPOT_DUE_S;
     early.conclude(end, 0);
     assert_eq!(early.keeps.faults.len(), 1, "it might still be looked at");
+}
+
+#[test]
+fn nobody_knows_who_will_look_when_they_are_called_for() {
+    for (block, is_right) in [(LOOKS - 1, true), (LOOKS, false)] {
+        let mut play = Play::kept([HONEST; 4]);
+        play.keeps.block = block;
+        let time = until(&play) + 1;
+        play.call(time);
+        assert_eq!(play.is_right(), is_right, "{block}");
+    }
+}
+
+#[test]
+fn who_has_nothing_at_stake_now_has_no_vote() {
+    for (stake, is_right) in [(1, true), (0, false)] {
+        let (mut play, end) = called([HONEST; 4]);
+        let owner = play.keeps.holder(play.lookers()[0]).unwrap().who;
+        let slashed = Auditors::AuditorSlashed {
+            owner,
+            beneficiary: Address::ZERO,
+            toBeneficiary: 25,
+            burned: 25,
+            stake,
+            leaving: 0,
+        };
+        let at = play.scene.farm.addresses().auditors;
+        play.log(at, (end, false), &slashed);
+        play.spot(end, 0, ALL);
+        assert_eq!(play.is_right(), is_right, "{stake}");
+    }
 }
