@@ -55,12 +55,13 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let seen = Seen { replicas: replicas::standings(&told), history, unit, told, held };
     let pipelines = pipeline::list(&pipeline::folder(&place.dir));
     let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
+    let audited = seen.history.terms.audited;
     if json {
         print_json(&json!({
             "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
             "result-root": state.resultRoot, "totals": totals, "unit": seen.unit,
             "replicas": seen.history.terms.replicas.max(1),
-            "kept": seen.history.terms.kept, "deposit": deposit, "reserved": reserved,
+            "audited": audited, "referee": audited.then_some("auditors"), "kept": seen.history.terms.kept, "deposit": deposit, "reserved": reserved,
             "inputs": inputs.as_ref().map(|inputs| inputs.state.to_string()),
             "inputs-look": inputs.as_ref().and_then(Held::look_json),
             "ranges": seen.ranges(), "events": seen.events(),
@@ -69,6 +70,7 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     }
     println!("job      {job}, {shown}{}", if state.dry { ", out of money" } else { "" });
     println!("client   {}", state.client);
+    println!("referee  {}", referee(audited));
     println!("tasks    {} of {} settled, {} failed", totals.settled, totals.tasks, totals.failures);
     println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
     println!("escrow   {:.9} GRAIN not reserved", Amount(state.escrow));
@@ -89,6 +91,16 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         print!("\n{}", events_table(&seen.told).render());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who decides when two say different things of a range. On every chain that is a committee of auditors: none executes a
+/// disputed step itself.
+fn referee(audited: bool) -> &'static str {
+    if audited {
+        "auditors, by their votes"
+    } else {
+        "none: what was handed in is paid after the window, as in every plain job"
+    }
 }
 
 impl Seen {

@@ -18,7 +18,7 @@ fn a_kept_job_locks_a_deposit_that_is_shown() {
         let shown = jobs.as_array().unwrap().first().map(|_| net.json(&["job", "show", "1"]))?;
         (base_units(&shown["deposit"]) > 0).then_some(shown)
     });
-    assert_eq!(shown["kept"], true, "{shown}");
+    assert_eq!((&shown["kept"], &shown["referee"]), (&true.into(), &"auditors".into()), "{shown}");
     // What auditors have earned for the inputs is gone already.
     let (left, quoted) = (base_units(&shown["deposit"]), base_units(&quote["deposit"]));
     assert!(left <= quoted && left > quoted / 4 * 3, "as it was quoted: {quote}, {shown}");
