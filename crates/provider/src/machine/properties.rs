@@ -143,7 +143,8 @@ proptest! {
         prop_assert!(world.most_held <= usize::from(slots) * 2);
         prop_assert_eq!(world.machine.standing().pending, 0);
         prop_assert_eq!(world.machine.next_wake(), None);
-        prop_assert_eq!(world.machine.jobs().count(), 0, "forgets jobs that are over");
+        let left = world.machine.jobs().count();
+        prop_assert_eq!(left, 0, "forgets jobs that are over: {:?}", world.machine);
         for job in world.jobs.values() {
             let unsettled = job.ranges.values().filter(|r| r.mine && r.state == State::Submitted);
             prop_assert_eq!(unsettled.count(), 0, "work was delivered and not paid");

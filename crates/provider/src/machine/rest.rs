@@ -63,7 +63,23 @@ impl Machine {
                 }
             }
         }
+        self.stop_late_calibrations(now, out);
         self.freeze(now, out);
+    }
+
+    /// A trial task of a job that is over would stand still for as long as the owner stays, and the job be kept for it.
+    fn stop_late_calibrations(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        if self.rest != Some(Rest::Freeze) {
+            return;
+        }
+        for slot in (0..).take(self.slots.len()) {
+            let state = self.slots.get(usize::from(slot)).filter(|state| !state.leaving);
+            let Some(Work::Calibrating(job)) = state.map(|state| state.work) else { continue };
+            let ends = self.jobs.get(&job).map_or(0, |job| job.ends());
+            if self.is_due(ends, now) {
+                self.stop(slot, out);
+            }
+        }
     }
 
     /// Brings what stands still in line with what should.

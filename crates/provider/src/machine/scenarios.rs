@@ -580,6 +580,29 @@ fn an_owner_who_wants_the_memory_gets_that_of_a_trial_task_too() {
 }
 
 #[test]
+fn a_trial_of_a_job_that_is_over_does_not_stand_still_for_ever() {
+    for closes in [true, false] {
+        let (mut machine, _) = fetched(sample::rules(1), sample::terms(100));
+        let effects = machine.step(Event::Rest(Some(Rest::Freeze)), START);
+        assert_eq!(effects, [Effect::Freeze { slot: 0 }]);
+        let mut now = START + 1;
+        let effects = if closes {
+            machine.step(Event::Chain(ChainEvent::Closed { job: JOB }), now)
+        } else {
+            // Nobody closes it, but its deadline comes.
+            now = machine.next_wake().unwrap();
+            assert_eq!(now, sample::terms(100).deadline);
+            machine.step(Event::Tick, now)
+        };
+        assert!(effects.contains(&Effect::Abort { slot: 0 }), "{effects:?}");
+        let failed = Event::RunFailed { slot: 0, done: 0, trouble: RunTrouble::Aborted };
+        let effects = machine.step(failed, now + 1);
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Forget { .. })), "{effects:?}");
+        assert_eq!((machine.jobs().count(), machine.next_wake()), (0, None));
+    }
+}
+
+#[test]
 fn what_is_fetched_and_compiled_is_left_off_while_the_owner_is_there() {
     for rest in [Rest::Freeze, Rest::Release] {
         let mut machine = Machine::new(sample::rules(1));
