@@ -70,7 +70,7 @@ async fn inputs_held(link: &Link, inputs: RangeId) {
 /// What the contract has said about a job.
 pub async fn said<E: SolEvent>(link: &Link, range: RangeId) -> Vec<E> {
     let filter = Filter::new()
-        .address(link.addresses().holders)
+        .address(vec![link.addresses().holders, link.addresses().spots])
         .event_signature(E::SIGNATURE_HASH)
         .topic1(U256::from(range.job.0));
     let logs = link.scan(&filter, 0).await.unwrap();
