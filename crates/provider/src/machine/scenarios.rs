@@ -597,7 +597,10 @@ fn a_trial_of_a_job_that_is_over_does_not_stand_still_for_ever() {
         assert!(effects.contains(&Effect::Abort { slot: 0 }), "{effects:?}");
         let failed = Event::RunFailed { slot: 0, done: 0, trouble: RunTrouble::Aborted };
         let effects = machine.step(failed, now + 1);
-        assert!(effects.iter().any(|effect| matches!(effect, Effect::Forget { .. })), "{effects:?}");
+        assert!(
+            effects.iter().any(|effect| matches!(effect, Effect::Forget { .. })),
+            "{effects:?}"
+        );
         assert_eq!((machine.jobs().count(), machine.next_wake()), (0, None));
     }
 }
