@@ -20,7 +20,10 @@ use super::{
     holder::Holder,
     holds::tag,
 };
-use crate::fetch::{FetchError, checks::agree};
+use crate::{
+    fetch::{FetchError, checks::agree},
+    news::Opening,
+};
 
 /// Time for a spec: who does not serve that does not serve the rest.
 const SPEC_TIME: Duration = Duration::from_secs(20);
@@ -58,6 +61,31 @@ impl From<BlobsError> for HoldError {
     }
 }
 
+/// The inputs of a job, of which nothing is stored yet.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// The spec, as it was read.
+    bytes: Vec<u8>,
+    spec: JobSpec,
+    /// Where the client serves them; empty: that cannot be read.
+    client: Vec<Contact>,
+    /// Their size.
+    pub(super) mib: u32,
+}
+
+impl Inputs {
+    /// What these bytes of a spec name, if they are what the chain was told. `most`: MiB that were asked for.
+    fn read(bytes: Vec<u8>, opening: &Opening, most: u32) -> Result<Self, HoldError> {
+        let spec = JobSpec::from_bytes(&bytes)?;
+        agree(&spec, opening)?;
+        // Nobody is paid for more than was asked for.
+        let mib = inputs_mib(&spec).filter(|mib| *mib <= most.min(MOST_MIB));
+        let mib = mib.ok_or(HoldError::Large)?;
+        let client = Contact::from_bytes(&opening.contact).into_iter().collect();
+        Ok(Self { bytes, spec, client, mib })
+    }
+}
+
 impl Holder {
     /// Whose place it is from which a range is fetched: its provider's, or of inputs the client's.
     pub(super) async fn source_of(&self, range: RangeId) -> Result<Address, ChainError> {
@@ -80,31 +108,31 @@ impl Holder {
         Ok(record)
     }
 
-    /// Fetches, checks and pins what a range has made, or the inputs of a job; its size, MiB.
+    /// Fetches, checks and pins what a range has made, or these inputs of a job; its size, MiB.
     pub(super) async fn fetch_all(
         &self,
         range: RangeId,
         part: Part,
         mib: u32,
+        inputs: Option<Inputs>,
         deadline: Instant,
     ) -> Result<u32, HoldError> {
-        let had = if range.is_inputs() {
-            Box::pin(self.fetch_inputs(range, part, mib, deadline)).await?
-        } else {
-            Box::pin(self.fetch_range(range, part, mib, deadline)).await?
+        let had = match inputs {
+            Some(inputs) => Box::pin(self.fetch_inputs(range, inputs, deadline)).await?,
+            None => Box::pin(self.fetch_range(range, part, mib, deadline)).await?,
         };
         self.shop.blobs.sync().await?;
         Ok(had)
     }
 
-    /// How large the inputs of a job are, MiB, as its spec says. Nothing is set aside for what somebody merely says, and nothing is
-    /// stored for that.
-    pub(super) async fn size_of_inputs(
+    /// What the inputs of a job are, as its spec says. Nothing is set aside for what somebody merely says, and nothing is
+    /// stored for that: not the spec either.
+    pub(super) async fn look_at_inputs(
         &self,
         inputs: RangeId,
         part: Part,
         mib: u32,
-    ) -> Result<u32, HoldError> {
+    ) -> Result<Inputs, HoldError> {
         let opening = opening_of(self.link(), self.first_block, inputs.job).await?;
         if opening.spec.0 != part.root.0 {
             return Err(HoldError::Other);
@@ -120,35 +148,23 @@ impl Holder {
             }
             Err(error) => return Err(error.into()),
         };
-        let spec = JobSpec::from_bytes(&bytes)?;
-        agree(&spec, &opening)?;
-        // Nobody is paid for more than was asked for.
-        let size = inputs_mib(&spec).filter(|size| *size <= mib.min(MOST_MIB));
-        size.ok_or(HoldError::Large)
+        Inputs::read(bytes.into(), &opening, mib)
     }
 
-    /// Fetches the spec of a job, and all that it names, from the job's client; its size, MiB.
+    /// Pins the spec of a job, and fetches all that it names from the job's client; its size, MiB.
     async fn fetch_inputs(
         &self,
-        inputs: RangeId,
-        part: Part,
-        mib: u32,
+        range: RangeId,
+        inputs: Inputs,
         deadline: Instant,
     ) -> Result<u32, HoldError> {
-        let opening = opening_of(self.link(), self.first_block, inputs.job).await?;
-        if opening.spec.0 != part.root.0 {
-            return Err(HoldError::Other);
-        }
-        let spec = self.spec_of(inputs, &[]).await?;
-        let Some(had) = inputs_mib(&spec).filter(|had| *had <= mib) else {
-            return Err(HoldError::Large);
-        };
-        let tag = tag(inputs)?;
-        let holders: Vec<_> = Contact::from_bytes(&opening.contact).into_iter().collect();
+        let Inputs { bytes, spec, client, mib } = inputs;
+        let (tag, blobs) = (tag(range)?, &self.shop.blobs);
+        blobs.put(bytes, &tag).await?;
         for blob in spec.blobs() {
-            self.shop.blobs.get(blob, &holders, &tag, deadline).await?;
+            blobs.get(blob, &client, &tag, deadline).await?;
         }
-        Ok(had)
+        Ok(mib)
     }
 
     /// Fetches, checks and pins what a range has made; its size, MiB.
@@ -219,5 +235,74 @@ impl Holder {
         let spec = JobSpec::from_bytes(&blobs.read(opening.spec, max).await?)?;
         agree(&spec, &opening)?;
         Ok(spec)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tilth_protocol::{ContentRef, Input, InputSource, Limits, Output, Workload};
+
+    use super::*;
+
+    /// A job with a file of so many MiB.
+    fn spec(mib: u64) -> JobSpec {
+        let file = ContentRef { hash: ContentHash([2; 32]), size: mib << 20 };
+        JobSpec {
+            name: "n".into(),
+            workload: Workload::Wasm,
+            program: ContentRef { hash: ContentHash([1; 32]), size: 10 },
+            inputs: vec![Input { name: "file".into(), source: InputSource::Blob(file) }],
+            task_count: 5,
+            limits: Limits { unit_cap: 7, prepare_cap: 8, memory_bytes: 1 << 20, output_bytes: 64 },
+            output: Output::Values,
+        }
+    }
+
+    fn opening(spec: &JobSpec, contact: Vec<u8>) -> Opening {
+        Opening {
+            spec: spec.hash(),
+            task_count: 5,
+            unit_cap: 7,
+            prepare_cap: 8,
+            range_timeout_ms: 1_000,
+            audited: true,
+            replicated: false,
+            kept: true,
+            parallelism: 1,
+            contact,
+        }
+    }
+
+    #[test]
+    fn inputs_are_as_large_as_their_spec_says_whatever_was_asked_for() {
+        let client = Contact { endpoint: [3; 32], addresses: Vec::new() };
+        let read = |mib: u64, most: u32| {
+            let spec = spec(mib);
+            Inputs::read(spec.to_bytes(), &opening(&spec, client.to_bytes()), most)
+        };
+        for most in [4, 5, 4_000, u32::MAX] {
+            let inputs = read(3, most).unwrap();
+            // A file of three, and a little more.
+            assert_eq!((inputs.mib, &inputs.spec), (4, &spec(3)));
+            assert_eq!(inputs.bytes, spec(3).to_bytes());
+            assert_eq!(inputs.client, [client.clone()]);
+        }
+        assert!(matches!(read(3, 3), Err(HoldError::Large)), "nobody pays for that");
+        let most = u64::from(MOST_MIB);
+        assert_eq!(read(most - 1, u32::MAX).unwrap().mib, MOST_MIB);
+        assert!(matches!(read(most, u32::MAX), Err(HoldError::Large)), "nobody holds that");
+    }
+
+    #[test]
+    fn inputs_of_a_spec_that_is_not_what_the_chain_was_told_are_not_looked_at() {
+        let (spec, most) = (spec(3), 10);
+        let told = opening(&spec, vec![255]);
+        let inputs = Inputs::read(spec.to_bytes(), &told, most).unwrap();
+        assert!(inputs.client.is_empty(), "what is here already needs no client");
+        let other = Opening { task_count: 6, ..told.clone() };
+        let other = Inputs::read(spec.to_bytes(), &other, most);
+        assert!(matches!(other, Err(HoldError::Fetch(FetchError::Disagree(_)))), "{other:?}");
+        let cut = Inputs::read(spec.to_bytes()[..20].to_vec(), &told, most);
+        assert!(matches!(cut, Err(HoldError::Spec(_))), "{cut:?}");
     }
 }

@@ -117,15 +117,16 @@ impl Holder {
         let Ok(Some(_turn)) = waited else { return Err(HoldError::Late) };
         let time = LEAST_TIME.saturating_add(MIB_TIME.saturating_mul(mib));
         let deadline = end.min(Instant::now() + time.min(LONGEST));
-        let size = if range.is_inputs() {
-            Box::pin(self.size_of_inputs(range, part, mib)).await?
+        let inputs = if range.is_inputs() {
+            Some(Box::pin(self.look_at_inputs(range, part, mib)).await?)
         } else {
-            mib
+            None
         };
+        let size = inputs.as_ref().map_or(mib, |inputs| inputs.mib);
         if !self.holds.admit(range, size) {
             return Err(HoldError::Full(size));
         }
-        let had = Box::pin(self.fetch_all(range, part, mib, deadline)).await;
+        let had = Box::pin(self.fetch_all(range, part, mib, inputs, deadline)).await;
         if had.is_err() {
             self.holds.left(range);
         }
