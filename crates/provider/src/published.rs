@@ -5,7 +5,7 @@ use alloy::{
     rpc::types::{Filter, Log},
     sol_types::SolEvent,
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::U256;
 use tilth_blobs::{Blobs, BlobsError};
 use tilth_client::{ChainError, holding::Part};
 use tilth_contracts::JobBook;
@@ -37,7 +37,11 @@ pub(crate) async fn leaves(
     range: RangeId,
     part: Part,
 ) -> Result<Vec<Leaf>, PublishedError> {
-    let content = content_of(&shop.chain, range, part.root).await?;
+    if part.root.is_zero() {
+        // Nothing was handed in, as far as the chain has said.
+        return Err(PublishedError::Unheard);
+    }
+    let content = content_of(&shop.chain, range).await?;
     read(&shop.blobs, content.ok_or(PublishedError::Unheard)?, range, part).await
 }
 
@@ -52,16 +56,11 @@ pub(crate) async fn look_for_outputs(blobs: &Blobs, leaves: &[Leaf]) -> Result<(
     Ok(())
 }
 
-/// Under which hash the content of a range was handed in.
-async fn content_of(
+/// Under which hash the content of a range was handed in, the last time.
+pub(crate) async fn content_of(
     chain: &Chain,
     range: RangeId,
-    root: B256,
 ) -> Result<Option<ContentHash>, ChainError> {
-    if root.is_zero() {
-        // Nothing was handed in, as far as the chain has said.
-        return Ok(None);
-    }
     let filter = Filter::new()
         .address(chain.link.addresses().job_book)
         .event_signature(JobBook::RangeSubmitted::SIGNATURE_HASH)
@@ -108,7 +107,7 @@ fn check(bytes: &[u8], outputs: &[ContentHash], range: RangeId, part: Part) -> O
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Address, aliases::U40};
+    use alloy_primitives::{Address, B256, aliases::U40};
     use tilth_blobs::Tag;
     use tilth_protocol::{JobId, Status};
 

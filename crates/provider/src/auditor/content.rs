@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use alloy::{rpc::types::Filter, sol_types::SolEvent};
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use tilth_blobs::BlobsError;
 use tilth_client::{ChainError, CollectError, Shelf, collect_on, holding::Part};
 use tilth_contracts::{JobBook, Range};
-use tilth_protocol::{Contact, ContentHash, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES};
+use tilth_protocol::{Contact, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES};
 use tilth_verification::{
     RangeClaim,
     holding::{MOST_MIB, bytes_of, inputs_mib, mib_of},
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     fetch::{FetchError, checks::agree},
     news::Opening,
+    published::content_of,
 };
 
 /// Time for a spec: who does not serve that does not serve the rest.
@@ -184,7 +184,7 @@ impl Holder {
             units: record.units,
             failures: record.failures,
         };
-        let content = self.content_of(range).await?.ok_or(HoldError::Other)?;
+        let content = content_of(&self.shop.chain, range).await?.ok_or(HoldError::Other)?;
         let known = self.contacts.of(record.provider, false).await?;
         let tag = tag(range)?;
         let most_bytes = u64::from(mib) << 20;
@@ -202,24 +202,6 @@ impl Holder {
             done => done?,
         };
         Ok(mib_of(bytes_of(&leaves)).map_or(mib, |had| had.min(mib)))
-    }
-
-    /// Under which hash the content of a range was handed in, the last time.
-    pub(super) async fn content_of(
-        &self,
-        range: RangeId,
-    ) -> Result<Option<ContentHash>, ChainError> {
-        let filter = Filter::new()
-            .address(self.link().addresses().job_book)
-            .event_signature(JobBook::RangeSubmitted::SIGNATURE_HASH)
-            .topic1(U256::from(range.job.0))
-            .topic2(U256::from(range.seq));
-        let logs = self.link().scan(&filter, self.first_block).await?;
-        let submitted = |log: &alloy::rpc::types::Log| {
-            let event = JobBook::RangeSubmitted::decode_log(&log.inner).ok()?;
-            Some(ContentHash(event.contentHash.0))
-        };
-        Ok(logs.iter().rev().find_map(submitted))
     }
 
     /// The spec of a range's job, from its client or from whoever has worked on it. Kept with the range: without it nothing
@@ -240,7 +222,7 @@ impl Holder {
 
 #[cfg(test)]
 mod tests {
-    use tilth_protocol::{ContentRef, Input, InputSource, Limits, Output, Workload};
+    use tilth_protocol::{ContentHash, ContentRef, Input, InputSource, Limits, Output, Workload};
 
     use super::*;
 

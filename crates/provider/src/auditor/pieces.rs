@@ -19,6 +19,7 @@ use super::{
     holder::Holder,
     spots::Question,
 };
+use crate::published::content_of;
 
 // What is drawn is what can be asked for.
 const _: () = assert!(PIECE_BYTES == tilth_blobs::PIECE_BYTES);
@@ -123,7 +124,7 @@ impl Holder {
         sources: &mut Sources<'_>,
     ) -> Result<Option<Vec<ContentRef>>, HoldError> {
         self.record_of(question.range, question.part).await?;
-        let hash = self.content_of(question.range).await?.ok_or(HoldError::Other)?;
+        let hash = content_of(&self.shop.chain, question.range).await?.ok_or(HoldError::Other)?;
         // One for preparing, where the job does that; and the manifest.
         let leaves = question.part.count.saturating_add(1);
         let max = u64::from(leaves).saturating_add(1).saturating_mul(HASH);
