@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use self::again::Again;
+pub(crate) use self::again::DEEP;
 use crate::{ChainError, Link};
 
 /// Blocks asked for at once; halved when the node finds that too much.

@@ -308,6 +308,16 @@ impl Link {
     /// As every call.
     pub async fn scan(&self, filter: &Filter, from_block: u64) -> Result<Vec<Log>, ChainError> {
         let latest = self.block_number().await?;
+        self.scan_to(filter, from_block, latest).await
+    }
+
+    /// As [`Link::scan`], up to the block that was asked for as the latest before.
+    pub(crate) async fn scan_to(
+        &self,
+        filter: &Filter,
+        from_block: u64,
+        latest: u64,
+    ) -> Result<Vec<Log>, ChainError> {
         let (mut next, mut step) = (from_block, SCAN);
         let mut all = Vec::new();
         while next <= latest {

@@ -13,7 +13,7 @@ use std::{
 use alloy::rpc::types::Log;
 
 /// Blocks farther than this below the head are there at every node.
-const DEEP: u64 = 256;
+pub(crate) const DEEP: u64 = 256;
 
 /// What was read near the head.
 #[derive(Debug)]

@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy::{rpc::types::Filter, sol_types::SolEvent};
-use alloy_primitives::{B256, U256};
 use tilth_client::{ChainError, holding::Part};
-use tilth_contracts::Holders;
 use tilth_protocol::{Contact, ContentRef, RangeId};
 use tilth_verification::{draw::Seed, holding::piece};
 use tokio::task::JoinSet;
@@ -207,32 +204,13 @@ impl Holder {
     /// Where holders other than ourselves are found, as they have announced it.
     async fn places_of(&self, holders: &[(u8, u32)]) -> Result<BTreeMap<u32, Contact>, ChainError> {
         let others = holders.iter().map(|(_, number)| *number).filter(|who| *who != self.number);
-        let others: Vec<_> = others.collect();
-        if others.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        // The latest word of each counts.
-        Ok(self.announced(&others).await?.into_iter().collect())
-    }
-
-    /// What some auditors have announced, the latest last.
-    async fn announced(&self, numbers: &[u32]) -> Result<Vec<(u32, Contact)>, ChainError> {
-        let topics = numbers.iter().map(|number| B256::from(U256::from(*number)));
-        let filter = Filter::new()
-            .address(self.link().addresses().holders)
-            .event_signature(Holders::HolderContact::SIGNATURE_HASH)
-            .topic1(topics.collect::<Vec<_>>());
-        let logs = self.link().scan(&filter, self.first_block).await?;
-        let announced = logs.iter().filter_map(|log| {
-            let said = Holders::HolderContact::decode_log(&log.inner).ok()?;
-            Some((said.number, Contact::from_bytes(&said.contact).ok()?))
-        });
-        Ok(announced.collect())
+        self.contacts.of_holders(&others.collect()).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::B256;
     use tilth_protocol::{ContentHash, JobId};
     use tilth_verification::holding::PIECE_BYTES;
 
