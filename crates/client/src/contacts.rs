@@ -89,8 +89,8 @@ impl Contacts {
         Ok(contacts)
     }
 
-    /// Where auditors have announced last that what they hold is found, by their numbers. Who has announced nothing that
-    /// can be read is not among them. The chain is asked every time, but for what was read before and stays.
+    /// Where auditors have announced last that what they hold is found, by their numbers. Who has announced nothing
+    /// that can be read is not among them. The chain is asked every time, but for what was read before and stays.
     ///
     /// # Errors
     /// Those of [`Link`].
