@@ -1,13 +1,12 @@
 //! Kept jobs: nobody works on them before auditors hold their inputs, and what their client does not acknowledge is paid
 //! only when auditors hold it. Both is had from them then.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::mem;
 
 use alloy::{rpc::types::Filter, sol_types::SolEvent};
-use alloy_primitives::{Address, Bytes, U256};
-use tilth_chain::Clock;
+use alloy_primitives::{Address, U256};
 use tilth_client::{
-    Account, Link,
+    Link,
     earnings::{self, Source},
     holding::least_fee,
 };
@@ -19,6 +18,7 @@ use tilth_protocol::{RangeId, amount::GRAIN};
 use crate::{
     audits::{LEAST, auditors, stop},
     script::Script,
+    stage::Stage,
     world::{Order, World, wait},
 };
 
@@ -137,24 +137,12 @@ async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() 
     assert_eq!(fees + back + keep.deposit.to::<u128>(), funded.amount.to::<u128>());
 }
 
-/// Lets time pass; a transaction of anybody's makes a block that shows it.
-pub async fn pass(clock: &Clock, anybody: &Account, seconds: u64) {
-    assert!(clock.advance(seconds));
-    anybody.send(Address::repeat_byte(9), Bytes::new(), U256::ONE).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let clock = Clock::manual(now.as_secs());
-    let world = World::start_at(clock.clone()).await;
-    let client = world.client().await;
-    let holders = auditors(&world, LEAST).await;
-    // Whoever is drawn is so from a line as of the second before.
-    assert!(clock.advance(2));
-    let provider = world.provider(2, 1).expect("up");
-    let agreed = client.submit(&world, &order("2h")).await;
-    let account = client.jobs.account().clone();
+    let stage = Stage::set().await;
+    let provider = stage.world.provider(2, 1).expect("up");
+    let agreed = stage.client.submit(&stage.world, &order("2h")).await;
+    let account = stage.client.jobs.account().clone();
     let link = account.link().clone();
     let range = RangeId { job: agreed.job, seq: 0 };
     wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
@@ -165,7 +153,7 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     let value = u128::from(record.units) * record.price.to::<u128>();
     provider.kill();
 
-    pass(&clock, &account, 7_300).await;
+    stage.pass(7_300).await;
     let call = Holders::keptCall { jobId: agreed.job.0 };
     let mib = link.read(link.addresses().holders, call).await.unwrap().maxMib;
     for (asked, ended) in [(1, HoldState::Again), (2, HoldState::Lost)] {
@@ -173,7 +161,7 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
         account.execute(link.addresses().holders, call).await.unwrap();
         wait("holders are drawn", async || is_in(&link, range, HoldState::Open).await).await;
         // Those who are drawn find nobody who has it, and say so when their time is over.
-        pass(&clock, &account, 7_300).await;
+        stage.pass(7_300).await;
         wait("their time is over", async || is_in(&link, range, ended).await).await;
         let ask = ask_of(&link, range).await;
         assert_eq!((ask.asked, ask.votes), (asked, 0), "nobody signs for what it has not");
@@ -183,34 +171,27 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     // A share of the stake is cut, rounded up: by less than a billionth of it.
     assert!((value / 10..=value / 10 + 50 * GRAIN / 1_000_000_000).contains(&cut), "{cut}");
     assert!(signed(&link, range).await.is_empty());
-    stop(holders).await;
+    stop(stage.auditors).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_has_lost_its_journal_answers_by_what_it_has_published() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let clock = Clock::manual(now.as_secs());
-    let world = World::start_at(clock.clone()).await;
-    let client = world.client().await;
-    let holders = auditors(&world, LEAST).await;
-    // Whoever is drawn is so from a line as of the second before.
-    assert!(clock.advance(2));
-    let provider = world.provider(2, 1).expect("up");
-    let agreed = client.submit(&world, &order("2h")).await;
-    let account = client.jobs.account().clone();
-    let link = account.link().clone();
+    let stage = Stage::set().await;
+    let provider = stage.world.provider(2, 1).expect("up");
+    let agreed = stage.client.submit(&stage.world, &order("2h")).await;
+    let link = stage.link().clone();
     let range = RangeId { job: agreed.job, seq: 0 };
     wait("it is handed in", async || state_of(&link, range).await == RangeState::Submitted).await;
     let journal = provider.dir.join(format!("jobs/{}/ranges/0.journal", range.job));
     provider.kill();
     std::fs::remove_file(&journal).unwrap();
-    let _provider = world.provider(2, 1).expect("up");
+    let _provider = stage.world.provider(2, 1).expect("up");
     // The drawn leaves are shown, if they were not before. Nobody follows the job: it is the provider that asks.
     wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
-    pass(&clock, &account, 7_300).await;
+    stage.pass(7_300).await;
     wait("it is held", async || is_in(&link, range, HoldState::Held).await).await;
     assert!(!journal.exists(), "it was not run again");
-    stop(holders).await;
+    stop(stage.auditors).await;
 }
 
 async fn stakes(world: &World) -> Vec<u128> {
@@ -225,20 +206,16 @@ async fn stakes(world: &World) -> Vec<u128> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_withholds_inputs_has_no_work_and_burns_nobody() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let clock = Clock::manual(now.as_secs());
-    let world = World::start_at(clock.clone()).await;
-    let client = world.client().await;
+    let mut stage = Stage::set().await;
     // They are drawn whether they run or not, and what they fetch first must not be there any more.
-    stop(auditors(&world, LEAST).await).await;
-    let staked = stakes(&world).await;
-    assert!(clock.advance(2));
-    let agreed = client.submit(&world, &order("2h")).await;
-    client.blobs.shutdown().await.unwrap();
-    let holders = auditors(&world, LEAST).await;
-    let mut provider = world.provider(2, 1).expect("up");
+    stop(mem::take(&mut stage.auditors)).await;
+    let staked = stakes(&stage.world).await;
+    let agreed = stage.client.submit(&stage.world, &order("2h")).await;
+    stage.client.blobs.shutdown().await.unwrap();
+    stage.auditors = auditors(&stage.world, LEAST).await;
+    let mut provider = stage.world.provider(2, 1).expect("up");
 
-    let account = client.jobs.account().clone();
+    let account = stage.client.jobs.account().clone();
     let link = account.link().clone();
     let inputs = RangeId::inputs(agreed.job);
     let keep = async || {
@@ -257,7 +234,7 @@ async fn a_client_that_withholds_inputs_has_no_work_and_burns_nobody() {
             provider.status()["waiting"]["holders"].as_u64() == Some(1)
         })
         .await;
-        pass(&clock, &account, 7_300).await;
+        stage.pass(7_300).await;
         wait("their time is over", async || is_in(&link, inputs, ended).await).await;
         let ask = ask_of(&link, inputs).await;
         assert_eq!((ask.asked, ask.votes), (asked, 0), "nobody signs for what it has not");
@@ -270,14 +247,14 @@ async fn a_client_that_withholds_inputs_has_no_work_and_burns_nobody() {
     assert!(burned > 0 && left.reserved.is_zero(), "{left:?}");
     let due = deposit.to::<u128>().checked_sub(burned);
     assert_eq!(due, Some(left.deposit.to::<u128>()), "{left:?}");
-    client.jobs.cancel(agreed.job).await.unwrap();
+    stage.client.jobs.cancel(agreed.job).await.unwrap();
     let call = Holders::closeCall { jobId: inputs.job.0 };
     account.execute(link.addresses().holders, call).await.unwrap();
     assert!(keep().await.deposit.is_zero());
     // And nobody else has lost anything.
     assert_eq!(stake_of(&link, provider.address).await, 50 * GRAIN);
-    assert_eq!(stakes(&world).await, staked);
-    stop(holders).await;
+    assert_eq!(stakes(&stage.world).await, staked);
+    stop(stage.auditors).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,5 +13,6 @@ mod owner;
 #[path = "../../fixture/script.rs"]
 mod script;
 mod spots;
+mod stage;
 mod trouble;
 mod world;

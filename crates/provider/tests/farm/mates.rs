@@ -3,23 +3,21 @@
 //! Everybody waits in the job's line before its clock pays enough for a claim: the chain's clock stands still until
 //! then.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use alloy::{rpc::types::Filter, sol_types::SolEvent};
-use alloy_primitives::{Address, B256, Bytes, U256, aliases::U40};
-use tilth_chain::Clock;
-use tilth_client::{Agreed, Link, ReplicaTotals, money};
+use alloy_primitives::{Address, B256, U256, aliases::U40};
+use tilth_client::{Agreed, ReplicaTotals, money};
 use tilth_contracts::{
     AuditOutcome, Audits, JobBook, ReplicaOutcome, ReplicaState, Replicas, Waiting,
 };
 use tilth_protocol::{Amount, amount::GRAIN};
-use tilth_provider::{Auditor, Stake, stake};
+use tilth_provider::{Stake, stake};
 use tilth_verification::{arithmetic::ONE, walk::DISPUTED_RATE};
 
 use crate::{
-    audits::{LEAST, auditors, stake_of},
+    audits::stake_of,
     script::Script,
-    world::{Client, Order, Running, World, wait},
+    stage::Stage,
+    world::{Order, Running, wait},
 };
 
 /// The primary has shown its root, and the mate has.
@@ -27,30 +25,7 @@ const SHOWN: (u8, u8) = (1, 2);
 /// `IReplicas.Fault`: the auditors have found another answer than the mate's.
 const WRONG: u8 = 2;
 
-/// A chain whose clock stands still, with auditors and a client.
-struct Stage {
-    world: World,
-    clock: Clock,
-    client: Client,
-    _auditors: Vec<Auditor>,
-}
-
 impl Stage {
-    async fn set() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let clock = Clock::manual(now.as_secs());
-        let world = World::start_at(clock.clone()).await;
-        let client = world.client().await;
-        let auditors = auditors(&world, LEAST).await;
-        // Whoever is drawn is so from a line as of the second before.
-        assert!(clock.advance(2));
-        Self { world, clock, client, _auditors: auditors }
-    }
-
-    fn link(&self) -> &Link {
-        self.client.jobs.account().link()
-    }
-
     /// A provider that waits for the clock of replicated jobs.
     fn provider(&self, key: u8) -> Running {
         self.world.provider_that(key, 1, &["choosy"]).expect("up")
@@ -85,13 +60,6 @@ impl Stage {
     /// The clock of the job pays its cap from now on, and those who are in its line were so a while ago.
     async fn let_them_claim(&self) {
         self.pass(60).await;
-    }
-
-    async fn pass(&self, seconds: u64) {
-        assert!(self.clock.advance(seconds));
-        // A transaction of anybody's makes a block that shows the time.
-        let client = self.client.jobs.account();
-        client.send(Address::repeat_byte(9), Bytes::new(), U256::ONE).await.unwrap();
     }
 
     async fn state(&self, agreed: &Agreed, seq: u32) -> (ReplicaState, ReplicaOutcome, u8) {

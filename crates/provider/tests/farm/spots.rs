@@ -1,23 +1,19 @@
 //! When the time of those who hold something is over: others look whether they serve it, and who does not has only the
 //! half that it was paid when it signed.
 
-use std::{
-    fs,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fs;
 
-use tilth_chain::Clock;
 use tilth_client::{
     Account, Link,
     earnings::{self, Source},
 };
 use tilth_contracts::{HoldState, Holders, Keep, RangeState, SpotState, Spots};
 use tilth_protocol::{JobId, RangeId};
-use tilth_provider::Auditor;
 
 use crate::{
-    audits::{LEAST, auditors, stop},
-    kept::{ask_of, is_in, is_upheld, order, pass, said, state_of},
+    audits::{LEAST, stop},
+    kept::{ask_of, is_in, is_upheld, order, said, state_of},
+    stage::Stage,
     world::{World, wait},
 };
 
@@ -96,63 +92,53 @@ async fn adds_up(link: &Link, range: RangeId) {
 }
 
 /// Stops one of those who hold a range, and deletes all that it has.
-async fn steal(
-    world: &World,
-    link: &Link,
-    range: RangeId,
-    running: &mut Vec<Auditor>,
-) -> (u8, u32) {
+async fn steal(stage: &mut Stage, link: &Link, range: RangeId) -> (u8, u32) {
     let signed = said::<Holders::Held>(link, range).await;
     let thief = signed.iter().find(|held| held.seq == range.seq).unwrap().number;
-    let place = running.iter().position(|auditor| auditor.number() == thief).unwrap();
-    running.remove(place).stop().await.unwrap();
+    let place = stage.auditors.iter().position(|auditor| auditor.number() == thief).unwrap();
+    stage.auditors.remove(place).stop().await.unwrap();
     let key = FIRST + u8::try_from(place).unwrap();
-    fs::remove_dir_all(world.dir.path().join(format!("auditor{key}")).join("content")).unwrap();
+    let dir = stage.world.dir.path().join(format!("auditor{key}"));
+    fs::remove_dir_all(dir.join("content")).unwrap();
     (key, thief)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_deleted_what_it_was_to_hold_has_no_second_half_and_the_others_have() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let clock = Clock::manual(now.as_secs());
-    let world = World::start_at(clock.clone()).await;
-    let client = world.client().await;
-    let mut holders = auditors(&world, LEAST).await;
-    // Whoever is drawn is so from a line as of the second before.
-    assert!(clock.advance(2));
-    let provider = world.provider(2, 1).expect("up");
-    let agreed = client.submit(&world, &order("60s")).await;
-    let account = client.jobs.account().clone();
+    let mut stage = Stage::set().await;
+    let provider = stage.world.provider(2, 1).expect("up");
+    let agreed = stage.client.submit(&stage.world, &order("60s")).await;
+    let account = stage.client.jobs.account().clone();
     let link = account.link().clone();
     let (range, inputs) = (RangeId { job: agreed.job, seq: 0 }, RangeId::inputs(agreed.job));
     wait("its audit lets it be paid", async || is_upheld(&link, range).await).await;
-    pass(&clock, &account, 100).await;
+    stage.pass(100).await;
     wait("it is held", async || is_in(&link, range, HoldState::Held).await).await;
     wait("it is paid", async || state_of(&link, range).await == RangeState::Settled).await;
     // Its client comes, fetches it from those who hold it, and ends the job: nobody needs its inputs any more.
     provider.kill();
-    let progress = client.finish(client.tend(&agreed)).await;
+    let progress = stage.client.finish(stage.client.tend(&agreed)).await;
     assert_eq!((progress.totals.settled, progress.checked), (1, 1), "{progress:?}");
 
-    let (key, thief) = steal(&world, &link, range, &mut holders).await;
-    pass(&clock, &account, 86_500).await;
+    let (key, thief) = steal(&mut stage, &link, range).await;
+    stage.pass(86_500).await;
     // It wants its half and calls for those who look. Of the inputs, which it may not have held, anybody does.
-    holders.push(world.auditor(key).await);
+    stage.auditors.push(stage.world.auditor(key).await);
     wait("others have looked", async || all_have_looked(&link, range).await).await;
     let call = Spots::checkCall { jobId: inputs.job.0, seq: inputs.seq };
     // One of their holders may have been quicker.
     let _ = account.execute(link.addresses().spots, call).await;
     wait("others have looked", async || all_have_looked(&link, inputs).await).await;
-    pass(&clock, &account, 7_300).await;
+    stage.pass(7_300).await;
     for of in [range, inputs] {
         conclude(&account, of).await;
     }
-    stop(holders).await;
+    stop(stage.auditors).await;
 
     let mut due = served_without(&link, range, thief).await;
     due += served_without(&link, inputs, thief).await;
     for auditor in FIRST..FIRST + LEAST {
-        let (first, second) = halves_of(&link, &world, auditor).await;
+        let (first, second) = halves_of(&link, &stage.world, auditor).await;
         assert_eq!(second, if auditor == key { 0 } else { first }, "auditor {auditor}");
         due -= second;
     }
@@ -161,7 +147,7 @@ async fn who_has_deleted_what_it_was_to_hold_has_no_second_half_and_the_others_h
     // The rest is the client's, when it looks after its job again.
     let keep = keep_of(&link, agreed.job).await;
     assert!(keep.reserved.is_zero(), "{keep:?}");
-    let _tending = client.tend(&agreed);
+    let _tending = stage.client.tend(&agreed);
     wait("the rest is back", async || keep_of(&link, agreed.job).await.deposit.is_zero()).await;
     adds_up(&link, range).await;
 }
