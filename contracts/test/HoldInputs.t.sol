@@ -167,10 +167,7 @@ contract HoldInputsTest is HoldWorld {
         bytes32 seed = Draw.seedOf(randomness.value(ask_(id, INPUTS).round), id, INPUTS, 0);
         uint32[] memory due = auditors.drawn(seed, Draw.HOLDER, 0, 15, out, asOf);
         uint32[] memory named_ = holders.named(id, INPUTS);
-        eq(named_.length, 15, "all draws");
-        for (uint256 i = 0; i < 15; ++i) {
-            ok(named_[i] == due[i] && named_[i] <= 20, "who was there before");
-        }
+        wereThere(named_, due, 15);
         address stranger = auditorNode(named_[0] == 1 ? 2 : 1);
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(IHolders.NotHolder.selector, stranger));

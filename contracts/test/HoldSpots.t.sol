@@ -191,10 +191,7 @@ contract HoldSpotsTest is HoldWorld {
         bytes32 seed = Draw.seedOf(randomness.value(spots.spotOf(id, seq).round), id, seq, 0);
         uint32[] memory due = auditors.drawn(seed, Draw.SPOT, 0, 7, out, asOf);
         uint32[] memory drawn_ = spots.spotters(id, seq);
-        eq(drawn_.length, 7, "all draws");
-        for (uint256 i = 0; i < 7; ++i) {
-            ok(drawn_[i] == due[i] && drawn_[i] <= 20, "who was there before");
-        }
+        wereThere(drawn_, due, 7);
         address stranger = auditorNode(drawn_[0] == 1 ? 2 : 1);
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(ISpots.NotSpotter.selector, stranger));

@@ -119,6 +119,14 @@ abstract contract HoldWorld is ReplicaWorld {
         randomness.note(spots.spotOf(id, seq).round);
     }
 
+    /// @dev All of them are drawn, as is due, and are among the twenty auditors who were there before.
+    function wereThere(uint32[] memory drawn_, uint32[] memory due, uint256 count) internal pure {
+        eq(drawn_.length, count, "all draws");
+        for (uint256 i = 0; i < count; ++i) {
+            ok(drawn_[i] == due[i] && drawn_[i] <= 20, "who was there before");
+        }
+    }
+
     function spotted(uint64 id, uint32 seq, uint8 draw, uint16 seen) internal returns (uint32 number) {
         number = spots.spotters(id, seq)[draw];
         vm.prank(auditorNode(number));
