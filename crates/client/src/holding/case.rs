@@ -22,7 +22,7 @@ const LOOKS: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
     pub(super) course: Course<View, Mark>,
-    /// Whether a log has said that it is our range, or that we have signed for it.
+    /// Whether a log has said that it is our range, or that we have signed for it; or our notes, that we may have.
     pub(super) ours: bool,
     /// The beacon's round, as far as a log has said it.
     pub(super) round: Option<u64>,

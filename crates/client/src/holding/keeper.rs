@@ -70,11 +70,19 @@ pub trait Hand: Send + Sync + 'static {
     /// A move failed: a role refills its key for gas here.
     fn failed(&self, error: &ChainError) -> impl Future<Output = ()> + Send;
 
+    /// As an auditor: what its own notes, which outlast it, say that it has fetched and not let go. It is followed from the
+    /// start, and no old logs are read again because of it: the block that [`Hand::read_up_to`] is told can be later than
+    /// theirs, and must never lie on disk without these notes.
+    fn noted(&self) -> BTreeSet<RangeId> {
+        BTreeSet::new()
+    }
+
     /// The past has been read, also what a late node did not have at first, and these are all ranges that are followed:
     /// what is kept of others can go.
     fn caught_up(&self, cases: Vec<RangeId>);
 
-    /// All logs below this block need not be read again.
+    /// All logs below this block need not be read again: of what is followed they said nothing first, or it is noted
+    /// ([`Hand::noted`]). None of them can be taken back.
     fn read_up_to(&self, block: u64);
 }
 
@@ -85,7 +93,7 @@ pub struct Post {
     pub account: Account,
     /// Who we are.
     pub party: Party,
-    /// First block to read.
+    /// First block to read. An auditor's: what its notes say besides ([`Hand::noted`]) no log has to.
     pub from_block: u64,
     /// A client's: the job. Others look at all.
     pub job: Option<JobId>,
@@ -125,7 +133,12 @@ impl<H: Hand> Keeper<H> {
             ask_after: ASK_AFTER,
             most: post.most,
         };
-        let (machine, work) = (Machine::new(rules), JoinSet::new());
+        let (mut machine, work) = (Machine::new(rules), JoinSet::new());
+        let started = now();
+        for range in hand.noted() {
+            // Nothing is due before the past is known.
+            machine.step(Event::Noted { range }, started);
+        }
         let at_stake = watch::Sender::new(None);
         Self {
             post,
@@ -204,7 +217,9 @@ impl<H: Hand> Keeper<H> {
         if self.past.take_if(|head| *head < certain).is_some() {
             self.hand.caught_up(self.machine.cases().collect());
         }
-        self.hand.read_up_to(self.heard.read_up_to(self.machine.cases(), certain));
+        let noted = self.hand.noted();
+        let unnoted = self.machine.cases().filter(|range| !noted.contains(range));
+        self.hand.read_up_to(self.heard.read_up_to(unnoted, certain));
     }
 
     /// What a log of this block says to the machine: nothing, if it is about a job that is not kept.

@@ -23,11 +23,13 @@ const US: Address = Address::repeat_byte(5);
 const NOTHING: [Event; 0] = [];
 const RANGE: RangeId = RangeId { job: JobId(7), seq: 3 };
 
-/// Has nothing to do, and remembers up to where was read, and of what it heard then that it is all.
+/// Has nothing to do, and remembers up to where was read, of what it heard then that it is all, and what it is told to note.
 #[derive(Default)]
 struct Idler {
     read: Mutex<u64>,
     all: Mutex<Option<Vec<RangeId>>>,
+    /// What it has noted.
+    noted: Mutex<BTreeSet<RangeId>>,
 }
 
 impl Hand for Idler {
@@ -43,6 +45,10 @@ impl Hand for Idler {
 
     async fn failed(&self, _: &ChainError) {}
 
+    fn noted(&self) -> BTreeSet<RangeId> {
+        self.noted.lock().unwrap().clone()
+    }
+
     fn caught_up(&self, cases: Vec<RangeId>) {
         let before = self.all.lock().unwrap().replace(cases);
         assert_eq!(before, None, "said twice");
@@ -54,10 +60,14 @@ impl Hand for Idler {
 }
 
 fn keeper(party: Party) -> Keeper<Idler> {
+    keeper_of(party, Idler::default())
+}
+
+fn keeper_of(party: Party, hand: Idler) -> Keeper<Idler> {
     let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
     let account = Account::new(link, PrivateKeySigner::random());
     let post = Post { account, party, from_block: 0, job: None, most: 0 };
-    Keeper::new(post, Arc::new(Idler::default()))
+    Keeper::new(post, Arc::new(hand))
 }
 
 /// A log as it is read.
@@ -159,22 +169,18 @@ async fn a_range_is_not_missed_because_its_job_is_heard_of_later() {
     assert!(keeper.early.is_empty());
 }
 
+fn asked(seq: u32) -> Log {
+    let reserved = U96::from(9);
+    log(&Holders::HoldAsked { jobId: 7, seq, provider: US, round: 12, mib: 30, asked: 1, reserved })
+}
+
 /// A holder that is started again must hear of everything that it still has to keep.
 #[tokio::test]
 async fn what_is_followed_is_read_again_at_the_next_start() {
     let mut keeper = keeper(Party::Auditor(4));
-    let asked = Holders::HoldAsked {
-        jobId: 7,
-        seq: 3,
-        provider: US,
-        round: 12,
-        mib: 30,
-        asked: 1,
-        reserved: U96::from(9),
-    };
     keeper.read(&[], (39, 30), false);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 30, "what is to be read twice is not read yet");
-    keeper.read(&[read(40, log(&asked))], (50, 45), false);
+    keeper.read(&[read(40, asked(3))], (50, 45), false);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40);
     keeper.read(&[], (60, 55), true);
     assert_eq!(*keeper.hand.all.lock().unwrap(), None, "a late node may know of more");
@@ -183,6 +189,43 @@ async fn what_is_followed_is_read_again_at_the_next_start() {
     keeper.read(&[], (80, 81), true);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
     assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
+}
+
+/// For a year, otherwise: so long a range can be kept.
+#[tokio::test]
+async fn what_is_noted_is_known_at_the_next_start_without_its_logs() {
+    let mut keeper = keeper(Party::Auditor(4));
+    let other = RangeId { seq: 4, ..RANGE };
+    keeper.read(&[read(40, asked(3)), read(60, asked(4))], (70, 71), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
+    keeper.hand.noted.lock().unwrap().insert(RANGE);
+    keeper.read(&[], (80, 81), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 60, "the other is not noted");
+    // What is let go while it is asked for anew is heard of again.
+    keeper.hand.noted.lock().unwrap().insert(other);
+    keeper.read(&[], (90, 91), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 91);
+    keeper.hand.noted.lock().unwrap().remove(&RANGE);
+    keeper.read(&[read(95, asked(3))], (99, 100), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 95);
+
+    // The next life has its notes, and reads on from there: what its own logs said is not needed, nor is what it hears of an
+    // end the end of it.
+    let hand = Idler { noted: Mutex::new([other].into()), ..Idler::default() };
+    let mut keeper = keeper_of(Party::Auditor(4), hand);
+    let over = Holders::RangeHeld { jobId: 7, seq: 4, bits: 15, until: U40::from(9) };
+    keeper.read(&[read(100, log(&over))], (110, 111), true);
+    assert_eq!(*keeper.hand.all.lock().unwrap(), Some(vec![other]), "it is not let go");
+    assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [other]);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 111);
+}
+
+#[tokio::test]
+async fn only_auditors_have_notes_of_what_they_hold() {
+    for party in [Party::Client, Party::Provider(US)] {
+        let hand = Idler { noted: Mutex::new([RANGE].into()), ..Idler::default() };
+        assert_eq!(keeper_of(party, hand).machine.cases().count(), 0, "{party:?}");
+    }
 }
 
 /// What has to be looked at is heard of again at the next start, though nobody has signed for it here.

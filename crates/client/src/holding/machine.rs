@@ -21,7 +21,8 @@
 //! ```
 //!
 //! # Invariants (tested over random histories in `properties`)
-//! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]).
+//! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]): from logs, and an auditor's also from its own
+//!   notes ([`Event::Noted`]). What a log says more than they do a look shows.
 //! - At most one thing is under way for each range, and one deposit is filled up at a time.
 //! - What is signed for was fetched as the range is now, and is kept until it was looked at, or nobody can call for
 //!   that any more.
@@ -124,6 +125,11 @@ impl Machine {
                 let ours = self.rules.party == Party::Provider(provider);
                 if ours || !matches!(self.rules.party, Party::Provider(_)) {
                     self.follow(range, ours).round = Some(round);
+                }
+            }
+            Event::Noted { range } => {
+                if matches!(self.rules.party, Party::Auditor(_)) {
+                    self.follow(range, true);
                 }
             }
             Event::Signed { range, auditor } => {

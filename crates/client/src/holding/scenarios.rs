@@ -237,21 +237,27 @@ fn what_is_another_range_now_is_fetched_anew() {
 
 #[test]
 fn what_is_signed_for_is_kept_until_its_time_is_over() {
-    let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
-    assert_ne!(world.cases[0].bits & OURS, 0);
-    let until = world.cases[0].until;
-    // Paid long ago, by many blocks.
-    world.end_range(0, RangeState::Settled);
-    world.cases[0].block = 9_999;
-    world.introduce();
-    world.work_off();
-    assert_eq!(world.kept[0], Some(until + DUE + 2 * HOUR), "somebody may look for it until then");
-    pass(&mut world, |world| world.forgotten[0]);
-    // The beacon is lost by now, so nobody has looked.
-    let spot = world.cases[0].spot;
-    assert_eq!((spot.state, spot.bits), (SpotState::Over, 0));
-    assert_eq!(world.kept[0], Some(spot.end));
-    assert!(spot.end > until + 2 * HOUR && world.now >= spot.end + FINAL);
+    for is_noted in [false, true] {
+        let mut world = one(Party::Auditor(AUDITOR), HoldState::Held);
+        assert_ne!(world.cases[0].bits & OURS, 0);
+        let until = world.cases[0].until;
+        // Paid long ago, by many blocks.
+        world.end_range(0, RangeState::Settled);
+        world.cases[0].block = 9_999;
+        if is_noted {
+            world.cases[0].here = Some(world.cases[0].part);
+        }
+        world.introduce();
+        world.work_off();
+        let until_looked_at = Some(until + DUE + 2 * HOUR);
+        assert_eq!(world.kept[0], until_looked_at, "somebody may look for it until then");
+        pass(&mut world, |world| world.forgotten[0]);
+        // The beacon is lost by now, so nobody has looked.
+        let spot = world.cases[0].spot;
+        assert_eq!((spot.state, spot.bits), (SpotState::Over, 0));
+        assert_eq!(world.kept[0], Some(spot.end));
+        assert!(spot.end > until + 2 * HOUR && world.now >= spot.end + FINAL);
+    }
 }
 
 #[test]

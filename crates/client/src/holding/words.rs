@@ -90,6 +90,12 @@ pub enum Event {
         /// The beacon's round, a block number.
         round: u64,
     },
+    /// An auditor's own notes say that it has fetched a range, so it may have signed for it. They are told instead of the
+    /// logs that said so, which need not be read again.
+    Noted {
+        /// The range.
+        range: RangeId,
+    },
     /// An auditor has signed.
     Signed {
         /// The range.

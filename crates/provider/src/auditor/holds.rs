@@ -6,6 +6,13 @@
 //! ```
 //!
 //! The content itself is pinned under `hold/JOB/SEQ`. What is pinned and not noted here was never signed for.
+//!
+//! # Restarts
+//! A range can be kept for a year. The ranges that are noted here are taken up from the note ([`Holds::noted`]); logs are
+//! read only from the next block on, below which nothing was said first of any other range that is still followed. The two
+//! are one file, which is written whole: no block is noted without the ranges that are taken up instead of its logs. Blocks
+//! are read when they have as many on top as the network says, so none below the next one is taken back. Without the
+//! file, or if it says nothing that can be read, all is read from the contracts' first block, as by a new auditor.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -111,6 +118,8 @@ struct Inner {
     coming: BTreeMap<RangeId, u32>,
     /// Of what something may be here that is not held: it was tried, and what came of it stays pinned until it is forgotten.
     tried: BTreeSet<RangeId>,
+    /// What of what is held is being unpinned.
+    going: BTreeSet<RangeId>,
 }
 
 impl Inner {
@@ -174,6 +183,7 @@ impl Holds {
             held: held.collect(),
             coming: BTreeMap::new(),
             tried: BTreeSet::new(),
+            going: BTreeSet::new(),
         };
         let holds = Self { path, most, inner: Mutex::new(inner) };
         let saved = holds.save(&holds.lock());
@@ -205,7 +215,8 @@ impl Holds {
         self.lock().next_block
     }
 
-    /// Everything below this block has been read, and nothing that is followed is older.
+    /// Everything below this block has been read, and nothing that is followed is older, but for what is noted
+    /// ([`Holds::noted`]).
     pub(super) fn read_up_to(&self, block: u64) {
         let mut inner = self.lock();
         if block < inner.next_block.saturating_add(STRIDE) {
@@ -249,6 +260,7 @@ impl Holds {
     pub(super) fn came(&self, range: RangeId, mib: u32) -> io::Result<()> {
         let mut inner = self.lock();
         inner.coming.remove(&range);
+        inner.going.remove(&range);
         let RangeId { job, seq } = range;
         let until = inner.held.get(&range).map_or(0, |held| held.until);
         inner.held.insert(range, Held { job, seq, mib, until });
@@ -280,15 +292,29 @@ impl Holds {
         inner.held.contains_key(&range) || inner.tried.contains(&range)
     }
 
+    /// The range need not be held any more; [`Holds::forget`] when its content is unpinned. If that does not come to pass
+    /// in this life, the next one takes it up again, and has it let go.
+    pub(super) fn let_go(&self, range: RangeId) {
+        self.lock().going.insert(range);
+    }
+
     /// The range need not be held any more; its content is unpinned already.
     pub(super) fn forget(&self, range: RangeId) {
         let mut inner = self.lock();
         let known = inner.held.remove(&range).is_some();
         inner.coming.remove(&range);
         inner.tried.remove(&range);
+        inner.going.remove(&range);
         if known && let Err(error) = self.save(&inner) {
             warn!(%range, %error, "that a range is not held any more cannot be noted");
         }
+    }
+
+    /// All ranges that the next life takes up from the note, if a later block is noted with it. What is being unpinned is
+    /// none: it may be gone by then.
+    pub(super) fn noted(&self) -> BTreeSet<RangeId> {
+        let inner = self.lock();
+        inner.held.keys().filter(|range| !inner.going.contains(range)).copied().collect()
     }
 
     /// All ranges that are here.
@@ -298,81 +324,5 @@ impl Holds {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHELF: Shelf = Shelf { chain_id: 7, holders: Address::repeat_byte(2) };
-
-    fn range(seq: u32) -> RangeId {
-        RangeId { job: JobId(3), seq }
-    }
-
-    fn open(root: &Path) -> Holds {
-        Holds::open(root, SHELF, 5, 10 * MIB).unwrap()
-    }
-
-    #[test]
-    fn what_is_held_is_known_to_the_next_life() {
-        let dir = tempfile::tempdir().unwrap();
-        let holds = open(dir.path());
-        assert!(holds.admit(range(1), 4) && holds.admit(range(2), 4));
-        assert!(!holds.admit(range(3), 3), "both are coming");
-        assert!(holds.admit(range(2), 6), "instead of what it was");
-        holds.came(range(1), 4).unwrap();
-        holds.left(range(2));
-        assert!(holds.has(range(2)), "what came of it is still to be removed");
-        holds.forget(range(2));
-        assert!(!holds.has(range(2)) && !holds.has(range(3)));
-        holds.keep(range(1), 9_000);
-        holds.announced(vec![1, 2]).unwrap();
-        holds.read_up_to(204);
-        assert_eq!(holds.next_block(), 5, "not worth a write");
-        holds.read_up_to(205);
-        let shown = HeldRange { range: range(1), mib: 4, until: Some(9) };
-        assert_eq!(held(dir.path()).unwrap(), [shown], "while it is open, too");
-        drop(holds);
-
-        let holds = open(dir.path());
-        assert_eq!((holds.all(), holds.next_block()), (vec![range(1)], 205));
-        assert!(holds.is_announced(&[1, 2]) && !holds.is_announced(&[]));
-        assert!(holds.has(range(1)) && !holds.has(range(2)));
-        assert!(holds.admit(range(4), 6) && !holds.admit(range(4), 7));
-        // What was fetched again is kept for as long as before.
-        holds.came(range(1), 4).unwrap();
-        assert_eq!(holds.lock().held[&range(1)].until, 9_000);
-        holds.forget(range(1));
-        assert!(open(dir.path()).all().is_empty());
-        assert!(held(&dir.path().join("another")).unwrap().is_empty());
-    }
-
-    #[test]
-    fn inputs_leave_half_of_the_disk_to_ranges() {
-        let dir = tempfile::tempdir().unwrap();
-        let holds = open(dir.path());
-        let inputs = |job| RangeId::inputs(JobId(job));
-        assert!(!holds.admit(inputs(1), 6), "half of ten");
-        assert!(holds.admit(inputs(1), 3) && holds.admit(inputs(2), 2));
-        assert!(!holds.admit(inputs(3), 1), "both together have it");
-        assert!(holds.admit(range(1), 5) && !holds.admit(range(2), 1));
-        holds.left(inputs(2));
-        holds.came(inputs(1), 3).unwrap();
-        assert!(holds.admit(range(2), 2) && !holds.admit(inputs(2), 1), "now nothing is left");
-    }
-
-    #[test]
-    fn the_memory_of_another_chain_is_not_ours() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(open(dir.path()));
-        let other = Shelf { chain_id: 8, ..SHELF };
-        let error = Holds::open(dir.path(), other, 5, 0).unwrap_err();
-        assert!(matches!(error, ProviderError::OtherNetwork { .. }), "{error}");
-        fs::write(dir.path().join(FILE), "{").unwrap();
-        assert!(held(dir.path()).is_err());
-        assert_eq!(open(dir.path()).next_block(), 5, "the chain says it again");
-    }
-
-    #[test]
-    fn names_of_content_are_those_of_no_job() {
-        assert_eq!(tag(range(4)).unwrap(), Tag::new("hold/3/4").unwrap());
-    }
-}
+#[path = "holds_tests.rs"]
+mod tests;
