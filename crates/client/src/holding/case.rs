@@ -28,6 +28,10 @@ pub(super) struct Case {
     pub(super) round: Option<u64>,
     /// How large what we have made is.
     pub(super) sized: Option<(Part, u32)>,
+    /// What of the deposit was free when we last asked for holders.
+    pub(super) free: u128,
+    /// And when that was found not to pay for them.
+    pub(super) unpaid: Option<u128>,
     /// What is here.
     pub(super) fetched: Option<Part>,
     pub(super) shown: Option<Standing>,

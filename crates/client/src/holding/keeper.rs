@@ -8,12 +8,13 @@ use alloy::{
     sol_types::SolEvent,
 };
 use tilth_contracts::JobBook;
-use tilth_protocol::{JobId, RangeId};
+use tilth_protocol::{JobId, Problem, RangeId};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, warn};
 
 use super::{
     heard::heard,
+    inputs::unpaid,
     machine::Machine,
     view::look,
     words::{Effect, Event, Part, Party, Rules},
@@ -70,9 +71,9 @@ pub trait Hand: Send + Sync + 'static {
     /// A move failed: a role refills its key for gas here.
     fn failed(&self, error: &ChainError) -> impl Future<Output = ()> + Send;
 
-    /// As an auditor: what its own notes, which outlast it, say that it has fetched and not let go. It is followed from the
-    /// start, and no old logs are read again because of it: the block that [`Hand::read_up_to`] is told can be later than
-    /// theirs, and must never lie on disk without these notes.
+    /// As an auditor: what its own notes, which outlast it, say that it has fetched and not let go. It is followed from
+    /// the start, and no old logs are read again because of it: the block that [`Hand::read_up_to`] is told can be later
+    /// than theirs, and must never lie on disk without these notes.
     fn noted(&self) -> BTreeSet<RangeId> {
         BTreeSet::new()
     }
@@ -82,7 +83,7 @@ pub trait Hand: Send + Sync + 'static {
     fn caught_up(&self, cases: Vec<RangeId>);
 
     /// All logs below this block need not be read again: of what is followed they said nothing first, or it is noted
-    /// ([`Hand::noted`]). None of them can be taken back.
+    /// ([`Hand::noted`]). They have as many blocks on top as the network says.
     fn read_up_to(&self, block: u64);
 }
 
@@ -322,7 +323,7 @@ async fn carry_out<H: Hand>(post: &Post, hand: &H, effect: Effect) -> Event {
 }
 
 /// The end of a move. That a contract refuses it mostly means that somebody else was quicker, and the look that follows
-/// tells.
+/// tells; what nobody but a client can mend it is told, and the move is not made again before something is different.
 async fn ended<H: Hand>(
     hand: &H,
     range: RangeId,
@@ -330,6 +331,13 @@ async fn ended<H: Hand>(
     sent: Result<(), ChainError>,
 ) -> Event {
     if let Err(error) = &sent {
+        if matches!(effect, Effect::Ask { .. })
+            && let Some(problem) = unpaid(range, error)
+        {
+            let Problem { what, detail, advice } = problem;
+            warn!(%range, detail, advice, "{what}");
+            return Event::Unpaid { range };
+        }
         match error.revert_data() {
             Some(_) => debug!(%range, %error, ?effect, "a move about a kept range was refused"),
             None => warn!(%range, %error, ?effect, "a move about a kept range failed"),

@@ -10,7 +10,6 @@ use alloy::{
 };
 use serde_json::{Value, json};
 use tilth_contracts::{Addresses, Holders, Spot, SpotState, Spots, Terms};
-use tilth_protocol::Problem;
 
 use super::*;
 use crate::{
@@ -23,7 +22,7 @@ const US: Address = Address::repeat_byte(5);
 const NOTHING: [Event; 0] = [];
 const RANGE: RangeId = RangeId { job: JobId(7), seq: 3 };
 
-/// Has nothing to do, and remembers up to where was read, of what it heard then that it is all, and what it is told to note.
+/// Has nothing to do, and remembers up to where was read, of what it heard then that it is all, and what is noted.
 #[derive(Default)]
 struct Idler {
     read: Mutex<u64>,
@@ -209,8 +208,7 @@ async fn what_is_noted_is_known_at_the_next_start_without_its_logs() {
     keeper.read(&[read(95, asked(3))], (99, 100), true);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 95);
 
-    // The next life has its notes, and reads on from there: what its own logs said is not needed, nor is what it hears of an
-    // end the end of it.
+    // The next life has its notes, and reads on from there. That an ask is over does not make it nobody's.
     let hand = Idler { noted: Mutex::new([other].into()), ..Idler::default() };
     let mut keeper = keeper_of(Party::Auditor(4), hand);
     let over = Holders::RangeHeld { jobId: 7, seq: 4, bits: 15, until: U40::from(9) };
@@ -282,13 +280,35 @@ async fn what_somebody_else_has_had_noted_is_not_noted_again() {
     assert!(Box::pin(post.send(RANGE, &note)).await.is_ok());
 }
 
+fn refused(data: Vec<u8>) -> ChainError {
+    let problem = Box::new(Problem::new("no", "no", "no"));
+    ChainError::Reverted { action: "sending", problem, data: data.into() }
+}
+
+/// Else it would be refused again and again, and nobody would know why nobody works.
+#[tokio::test]
+async fn that_a_deposit_does_not_pay_for_the_inputs_is_no_refusal_like_others() {
+    let hand = Idler::default();
+    let inputs = RangeId::inputs(JobId(7));
+    let little = || {
+        let (free, cost) = (U256::from(3), U256::from(9));
+        Err(refused(Holders::TooLittleFree { free, cost }.abi_encode()))
+    };
+    let ask = Effect::Ask { range: inputs, mib: 3 };
+    let end = ended(&hand, inputs, &ask, little()).await;
+    assert_eq!(end, Event::Unpaid { range: inputs });
+    let of_range = Effect::Ask { range: RANGE, mib: 3 };
+    let end = ended(&hand, RANGE, &of_range, little()).await;
+    assert_eq!(end, Event::Ended { range: RANGE, done: false });
+    let other = Holders::NotYours { caller: US }.abi_encode();
+    let end = ended(&hand, inputs, &ask, Err(refused(other))).await;
+    assert_eq!(end, Event::Ended { range: inputs, done: false });
+    let end = ended(&hand, inputs, &ask, Ok(())).await;
+    assert_eq!(end, Event::Ended { range: inputs, done: true });
+}
+
 #[test]
 fn a_deposit_of_which_nothing_is_free_is_closed() {
-    let refused = |data: Vec<u8>| ChainError::Reverted {
-        action: "sending",
-        problem: Box::new(Problem::new("no", "no", "no")),
-        data: data.into(),
-    };
     let free = Holders::NothingFree { jobId: 7 }.abi_encode();
     assert!(is_nothing_free(&refused(free)));
     let other = Holders::NotClient { jobId: 7, caller: US }.abi_encode();

@@ -90,8 +90,8 @@ pub enum Event {
         /// The beacon's round, a block number.
         round: u64,
     },
-    /// An auditor's own notes say that it has fetched a range, so it may have signed for it. They are told instead of the
-    /// logs that said so, which need not be read again.
+    /// An auditor's own notes say that it has fetched a range, so it may have signed for it. They are told instead of
+    /// the logs that said so, which need not be read again.
     Noted {
         /// The range.
         range: RangeId,
@@ -144,6 +144,12 @@ pub enum Event {
         /// Which.
         part: Part,
     },
+    /// The deposit does not pay for what is asked for; whoever can do something about it was told. Ends
+    /// [`Effect::Ask`], or else [`Event::Ended`] does.
+    Unpaid {
+        /// The inputs.
+        range: RangeId,
+    },
     /// We have asked every holder for its piece. Ends [`Effect::Inspect`], or else [`Event::Ended`] does.
     Inspected {
         /// The range.
@@ -194,7 +200,7 @@ pub enum Effect {
         /// Which.
         part: Part,
     },
-    /// As its provider or client: ask for holders.
+    /// As its provider or client: ask for holders. Ends with `Ended`, or of inputs with `Unpaid`.
     Ask {
         /// The range.
         range: RangeId,

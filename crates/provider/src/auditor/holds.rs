@@ -8,11 +8,12 @@
 //! The content itself is pinned under `hold/JOB/SEQ`. What is pinned and not noted here was never signed for.
 //!
 //! # Restarts
-//! A range can be kept for a year. The ranges that are noted here are taken up from the note ([`Holds::noted`]); logs are
-//! read only from the next block on, below which nothing was said first of any other range that is still followed. The two
-//! are one file, which is written whole: no block is noted without the ranges that are taken up instead of its logs. Blocks
-//! are read when they have as many on top as the network says, so none below the next one is taken back. Without the
-//! file, or if it says nothing that can be read, all is read from the contracts' first block, as by a new auditor.
+//! A range can be kept for a year. The ranges that are noted here are taken up from the note ([`Holds::noted`]); logs
+//! are read only from the next block on, below which nothing was said first of any other range that is still followed.
+//! The two are one file, which is written whole: no block is noted without the ranges that are taken up instead of its
+//! logs. Blocks are read when they have as many on top as the network says, so none below the next one is taken back.
+//! Without the file, or if it says nothing that can be read, all is read from the contracts' first block, as by a new
+//! auditor.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -292,8 +293,8 @@ impl Holds {
         inner.held.contains_key(&range) || inner.tried.contains(&range)
     }
 
-    /// The range need not be held any more; [`Holds::forget`] when its content is unpinned. If that does not come to pass
-    /// in this life, the next one takes it up again, and has it let go.
+    /// The range need not be held any more; [`Holds::forget`] when its content is unpinned. If that does not come to
+    /// pass in this life, the next one takes it up again, and has it let go.
     pub(super) fn let_go(&self, range: RangeId) {
         self.lock().going.insert(range);
     }
@@ -310,8 +311,8 @@ impl Holds {
         }
     }
 
-    /// All ranges that the next life takes up from the note, if a later block is noted with it. What is being unpinned is
-    /// none: it may be gone by then.
+    /// All ranges that the next life takes up from the note, if a later block is noted with it. What is being unpinned
+    /// is none: it may be gone by then.
     pub(super) fn noted(&self) -> BTreeSet<RangeId> {
         let inner = self.lock();
         inner.held.keys().filter(|range| !inner.going.contains(range)).copied().collect()
