@@ -5,11 +5,12 @@ use tilth_protocol::RangeId;
 use tilth_verification::holding::ASKS;
 
 use super::{
-    said::say,
+    party::{Party, Role, Rules},
+    said::{Standing, say},
     served::{Round, Sight},
     tried::{Mark, mark},
     view::View,
-    words::{Effect, Part, Party, Role, Rules, Standing},
+    words::{Effect, Part},
 };
 use crate::{
     audit::Millis,

@@ -124,14 +124,10 @@ mod tests {
     use alloy::{primitives::Address, sol_types::SolError};
 
     use super::*;
+    use crate::holding::moves::tests::refused;
 
     #[test]
     fn a_client_is_told_what_its_deposit_lacks() {
-        let refused = |data: Vec<u8>| ChainError::Reverted {
-            action: "sending",
-            problem: Box::new(Problem::new("no", "no", "no")),
-            data: data.into(),
-        };
         let inputs = RangeId::inputs(JobId(7));
         let (free, cost) = (U256::from(5 * 10_u64.pow(17)), U256::from(10_u64.pow(18)));
         let short = refused(Holders::TooLittleFree { free, cost }.abi_encode());

@@ -5,7 +5,8 @@ use tilth_verification::holding::SPOTTERS;
 
 use super::{
     machine::Machine,
-    words::{Event, Party},
+    party::Party,
+    words::Event,
     world::{OURS, PROVIDER, ROUND, START, WINDOW, World, at, rules},
 };
 use crate::audit::Millis;

@@ -38,7 +38,9 @@ use tilth_protocol::RangeId;
 
 use super::{
     case::Case,
-    words::{Effect, Event, Party, Rules, Standing},
+    party::{Party, Rules},
+    said::Standing,
+    words::{Effect, Event},
 };
 use crate::{
     audit::Millis,

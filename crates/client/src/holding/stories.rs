@@ -7,9 +7,11 @@ use tilth_verification::holding::HOLDERS;
 
 use super::{
     machine::Machine,
+    party::Party,
+    said::Standing,
     spotting::SpotView,
     view::View,
-    words::{Effect, Event, Part, Party, Standing},
+    words::{Effect, Event, Part},
     world::{AUDITOR, HOUR, MIB, PROVIDER, ROUND, START, rules},
 };
 use crate::audit::Millis;

@@ -5,8 +5,9 @@ use tilth_protocol::RangeId;
 
 use super::{
     case::{Act, Case},
+    party::{Role, Rules},
     view::View,
-    words::{Effect, Role, Rules},
+    words::Effect,
 };
 use crate::{
     audit::Millis,
