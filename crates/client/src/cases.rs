@@ -221,23 +221,24 @@ impl<C: Followed> Cases<C> {
         for (range, case) in all.iter_mut() {
             let Some(view) = case.course().ready(now) else { continue };
             case.say(rules, *range, &view, out);
-            let mut act = case.act(rules, *range, &view, now);
-            if let Act::Do(effect) = &act
-                && let Err(pause) = case.course_mut().note(C::mark(effect, &view), now)
-            {
-                act = Act::Wait(pause);
-            }
-            match act {
-                Act::Do(effect) => match C::errand(&effect) {
-                    Some(errand) if errands.contains_key(&errand) => {
-                        case.course_mut().wait(BEACON_PAUSE, now);
-                    }
-                    errand => {
+            match case.act(rules, *range, &view, now) {
+                Act::Do(effect) => {
+                    let errand = C::errand(&effect);
+                    let is_done = errand.as_ref().is_some_and(|of| errands.contains_key(of));
+                    // What another case does is no try of this one.
+                    let held_back = if is_done {
+                        Err(BEACON_PAUSE)
+                    } else {
+                        case.course_mut().note(C::mark(&effect, &view), now)
+                    };
+                    if let Err(pause) = held_back {
+                        case.course_mut().wait(pause, now);
+                    } else {
                         errands.extend(errand.map(|errand| (errand, *range)));
                         case.course_mut().busy = true;
                         out.push(effect);
                     }
-                },
+                }
                 Act::Wait(pause) => case.course_mut().wait(pause, now),
                 Act::Forget => over.push(*range),
             }

@@ -69,6 +69,7 @@ impl Followed for Case {
     fn mark(effect: &Effect, view: &View) -> Option<u8> {
         match (effect, view) {
             (Effect::Push(_), View::Push(place)) => Some(*place),
+            (Effect::Note(_), View::Note) => Some(0),
             _ => None,
         }
     }
@@ -133,6 +134,29 @@ fn one_case_does_for_all_what_all_wait_for() {
     let later = later + BEACON_PAUSE;
     assert_eq!(cases.plan((), later).len(), 2, "both are looked at");
     assert_eq!(see(&mut cases, &[(1, View::Note)], later), [Effect::Note(at(1))]);
+}
+
+#[test]
+fn what_another_case_does_for_all_is_no_try() {
+    let mut cases = follow(0, 2);
+    assert_eq!(cases.plan((), NOW).len(), 2);
+    let done = see(&mut cases, &[(0, View::Note), (1, View::Note)], NOW);
+    assert_eq!(done, [Effect::Note(at(0))]);
+    let mut now = NOW;
+    for _ in 0..5 {
+        now += BEACON_PAUSE;
+        assert_eq!(cases.plan((), now), [Effect::Look(at(1))], "as often as before");
+        assert_eq!(see(&mut cases, &[(1, View::Note)], now), NOTHING, "it is under way");
+    }
+    cases.ended(at(0), false, now);
+    now += BEACON_PAUSE;
+    assert_eq!(cases.plan((), now).len(), 2);
+    let note = [Effect::Note(at(1))];
+    assert_eq!(see(&mut cases, &[(1, View::Note)], now), note, "it has never tried");
+    // Its own tries count.
+    cases.ended(at(1), true, now);
+    assert_eq!(cases.plan((), now), [Effect::Look(at(1))]);
+    assert_eq!(see(&mut cases, &[(1, View::Note)], now), NOTHING);
 }
 
 #[test]

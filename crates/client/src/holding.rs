@@ -17,13 +17,17 @@ mod checks;
 mod contract;
 mod deposit;
 mod found;
+mod hand;
 mod heard;
+#[cfg(test)]
+mod holders;
 mod inputs;
 mod keeper;
 #[cfg(test)]
 mod lives;
 mod machine;
 mod moves;
+mod party;
 #[cfg(test)]
 mod properties;
 mod said;
@@ -35,6 +39,7 @@ mod spots;
 mod spotting;
 #[cfg(test)]
 mod stories;
+mod subject;
 mod tried;
 mod unasked;
 mod view;
@@ -49,11 +54,14 @@ pub(crate) use self::{
 pub use self::{
     deposit::{Deposit, keep_seconds, least_fee, prices_of},
     found::holders_of,
+    hand::{Hand, Post},
     heard::heard,
     inputs::{ask_for_inputs, inputs_state, is_unserved},
-    keeper::{Hand, Keeper, Post},
+    keeper::Keeper,
     machine::Machine,
+    party::{Party, Role, Rules},
+    said::Standing,
     spotting::SpotView,
     view::{View, look},
-    words::{Effect, Event, Part, Party, Role, Rules, Standing},
+    words::{Effect, Event, Part},
 };

@@ -5,11 +5,12 @@ use tilth_protocol::RangeId;
 use tilth_verification::holding::ASKS;
 
 use super::{
-    said::say,
+    party::{Party, Role, Rules},
+    said::{Standing, say},
     served::{Round, Sight},
     tried::{Mark, mark},
     view::View,
-    words::{Effect, Part, Party, Role, Rules, Standing},
+    words::{Effect, Part},
 };
 use crate::{
     audit::Millis,
@@ -22,12 +23,16 @@ const LOOKS: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Case {
     pub(super) course: Course<View, Mark>,
-    /// Whether a log has said that it is our range, or that we have signed for it.
+    /// Whether a log has said that it is our range, or that we have signed for it; or our notes, that we may have.
     pub(super) ours: bool,
     /// The beacon's round, as far as a log has said it.
     pub(super) round: Option<u64>,
     /// How large what we have made is.
     pub(super) sized: Option<(Part, u32)>,
+    /// What of the deposit was free when we last asked for holders.
+    pub(super) free: u128,
+    /// And when that was found not to pay for them.
+    pub(super) unpaid: Option<u128>,
     /// What is here.
     pub(super) fetched: Option<Part>,
     pub(super) shown: Option<Standing>,

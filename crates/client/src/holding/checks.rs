@@ -8,7 +8,8 @@ use tilth_verification::{
 };
 
 use super::{
-    words::{Effect, Party},
+    party::Party,
+    words::Effect,
     world::{AUDITOR, DUE, MAX_MIB, MIB, MOST, OURS, PROVIDER, SPOT_ROUND, SPOTS, World},
 };
 use crate::cases::REACH;

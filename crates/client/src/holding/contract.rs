@@ -7,8 +7,9 @@ use tilth_verification::holding::{
 };
 
 use super::{
+    party::Party,
     spotting::SpotView,
-    words::{Effect, Party},
+    words::Effect,
     world::{DUE, KEPT, MAX_MIB, MIB, SPOT_ROUND, SPOTS, World, cost},
 };
 use crate::{audit::Millis, cases::REACH};

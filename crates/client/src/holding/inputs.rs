@@ -1,7 +1,8 @@
 //! The inputs of a kept job: asked for by its client, and what is told of them.
 
-use tilth_contracts::{HoldState, Holders};
-use tilth_protocol::{JobId, JobSpec, Problem, RangeId};
+use alloy::{primitives::U256, sol_types::SolInterface};
+use tilth_contracts::{HoldState, Holders, Holders::HoldersErrors};
+use tilth_protocol::{Amount, JobId, JobSpec, Problem, RangeId};
 use tilth_verification::holding::{FIRST_HOLDERS, inputs_mib};
 use tracing::info;
 
@@ -78,6 +79,32 @@ pub(crate) fn why_no_work(job: JobId, state: HoldState) -> Option<Problem> {
     })
 }
 
+/// What a client is told whose deposit does not pay for holders of its inputs, if an ask was refused for that.
+pub(super) fn unpaid(range: RangeId, error: &ChainError) -> Option<Problem> {
+    if !range.is_inputs() {
+        return None;
+    }
+    let shown = |amount: U256| Amount(u128::try_from(amount).unwrap_or(u128::MAX));
+    let detail = match HoldersErrors::abi_decode(error.revert_data()?).ok()? {
+        HoldersErrors::TooLittleFree(said) => {
+            let (free, cost) = (shown(said.free), shown(said.cost));
+            format!("{free} GRAIN of it are free, and {cost} GRAIN are reserved for them at first")
+        }
+        HoldersErrors::NotKept(_) => "nothing is locked for those who are to hold them".to_owned(),
+        _ => return None,
+    };
+    let job = range.job;
+    Some(Problem::new(
+        format!("the deposit of job {job} does not pay for holders of its inputs"),
+        detail,
+        format!(
+            "nobody works on it before they are held: cancel it (tilth job cancel {job}) and submit it \
+             again, which locks what is needed; or add to its deposit as it was made (`fund` of the \
+             contract Holders), and they are asked for again by itself"
+        ),
+    ))
+}
+
 /// What a client is told on whose job nobody will ever work.
 pub(crate) fn unserved(job: JobId) -> Problem {
     Problem::new(
@@ -94,7 +121,29 @@ pub(crate) fn unserved(job: JobId) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use alloy::{primitives::Address, sol_types::SolError};
+
     use super::*;
+    use crate::holding::moves::tests::refused;
+
+    #[test]
+    fn a_client_is_told_what_its_deposit_lacks() {
+        let inputs = RangeId::inputs(JobId(7));
+        let (free, cost) = (U256::from(5 * 10_u64.pow(17)), U256::from(10_u64.pow(18)));
+        let short = refused(Holders::TooLittleFree { free, cost }.abi_encode());
+        let told = unpaid(inputs, &short).unwrap();
+        assert!(told.detail.contains("0.5 GRAIN of it are free"), "{told}");
+        assert!(told.detail.contains("and 1 GRAIN are reserved"), "{told}");
+        assert!(told.what.contains("job 7") && told.advice.contains("tilth job cancel 7"));
+        let none = refused(Holders::NotKept { jobId: 7 }.abi_encode());
+        assert!(unpaid(inputs, &none).unwrap().detail.contains("nothing is locked"));
+        // Of a range the look that follows says it, and of another refusal as well.
+        assert_eq!(unpaid(RangeId { seq: 3, ..inputs }, &short), None);
+        let other = Holders::NotYours { caller: Address::ZERO }.abi_encode();
+        assert_eq!(unpaid(inputs, &refused(other)), None);
+        assert_eq!(unpaid(inputs, &refused(Vec::new())), None);
+        assert_eq!(unpaid(inputs, &ChainError::Unread), None);
+    }
 
     #[test]
     fn what_a_job_waits_for_is_told_in_its_own_words() {

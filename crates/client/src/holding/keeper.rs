@@ -1,25 +1,24 @@
 //! The actor around [`Machine`]: follows the contracts' logs, performs effects. Decides nothing.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
-use alloy::{
-    primitives::{B256, Log},
-    rpc::types::Log as ReadLog,
-    sol_types::SolEvent,
-};
+use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
 use tilth_contracts::JobBook;
-use tilth_protocol::{JobId, RangeId};
+use tilth_protocol::{JobId, Problem, RangeId};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, warn};
 
 use super::{
+    hand::{Hand, Post},
     heard::heard,
+    inputs::unpaid,
     machine::Machine,
+    party::{Party, Rules},
     view::look,
-    words::{Effect, Event, Part, Party, Rules},
+    words::{Effect, Event},
 };
 use crate::{
-    Account, ChainError, Follow, Scope,
+    ChainError, Follow, Scope,
     audit::Millis,
     clock::{now, until},
     follow::Following,
@@ -28,70 +27,6 @@ use crate::{
 
 /// So long a client gives the provider of a range to ask for holders itself, milliseconds.
 const ASK_AFTER: Millis = 600_000;
-
-/// What only one party can do, and what it wants to know.
-pub trait Hand: Send + Sync + 'static {
-    /// As the range's provider: how large what it has made is, MiB; as the client: how large the inputs are ([`Effect::Size`]).
-    /// `None`: that cannot be found out now.
-    fn size(&self, range: RangeId, part: Part) -> impl Future<Output = Option<u32>> + Send;
-
-    /// As a holder: fetches, checks and keeps what a range has made, or the inputs of a job ([`Effect::Fetch`]). Whether all
-    /// of it is here for good.
-    fn fetch(
-        &self,
-        range: RangeId,
-        part: Part,
-        mib: u32,
-        left: Millis,
-    ) -> impl Future<Output = bool> + Send;
-
-    /// As an auditor that is drawn to look who serves a range: fetches the piece of this draw from each of `holders`,
-    /// draws and auditors' numbers ([`Effect::Inspect`]). Bits of the draws that have served it, draw 0 lowest;
-    /// `None`: that cannot be found out now. Nobody else is asked.
-    fn inspect(
-        &self,
-        range: RangeId,
-        part: Part,
-        draw: u8,
-        seed: B256,
-        holders: Vec<(u8, u32)>,
-        left: Millis,
-    ) -> impl Future<Output = Option<u16>> + Send {
-        let _ = (range, part, draw, seed, holders, left);
-        std::future::ready(None)
-    }
-
-    /// Learns of [`Effect::Show`], [`Effect::Keep`] and [`Effect::Forget`].
-    fn note(&self, effect: &Effect);
-
-    /// Nothing of the client's deposit is left that could be taken back now.
-    fn closed(&self) {}
-
-    /// A move failed: a role refills its key for gas here.
-    fn failed(&self, error: &ChainError) -> impl Future<Output = ()> + Send;
-
-    /// The past has been read, also what a late node did not have at first, and these are all ranges that are followed:
-    /// what is kept of others can go.
-    fn caught_up(&self, cases: Vec<RangeId>);
-
-    /// All logs below this block need not be read again.
-    fn read_up_to(&self, block: u64);
-}
-
-/// Where and for whom kept ranges are followed.
-#[derive(Clone, Debug)]
-pub struct Post {
-    /// Sends everything: a provider's and an auditor's is its node key.
-    pub account: Account,
-    /// Who we are.
-    pub party: Party,
-    /// First block to read.
-    pub from_block: u64,
-    /// A client's: the job. Others look at all.
-    pub job: Option<JobId>,
-    /// A client's: its deposit is filled up as long as it stays within this, base units.
-    pub most: u128,
-}
 
 /// A party's keeper of kept ranges.
 #[derive(Debug)]
@@ -125,7 +60,12 @@ impl<H: Hand> Keeper<H> {
             ask_after: ASK_AFTER,
             most: post.most,
         };
-        let (machine, work) = (Machine::new(rules), JoinSet::new());
+        let (mut machine, work) = (Machine::new(rules), JoinSet::new());
+        let started = now();
+        for range in hand.noted() {
+            // Nothing is due before the past is known.
+            machine.step(Event::Noted { range }, started);
+        }
         let at_stake = watch::Sender::new(None);
         Self {
             post,
@@ -204,7 +144,9 @@ impl<H: Hand> Keeper<H> {
         if self.past.take_if(|head| *head < certain).is_some() {
             self.hand.caught_up(self.machine.cases().collect());
         }
-        self.hand.read_up_to(self.heard.read_up_to(self.machine.cases(), certain));
+        let noted = self.hand.noted();
+        let unnoted = self.machine.cases().filter(|range| !noted.contains(range));
+        self.hand.read_up_to(self.heard.read_up_to(unnoted, certain));
     }
 
     /// What a log of this block says to the machine: nothing, if it is about a job that is not kept.
@@ -307,7 +249,7 @@ async fn carry_out<H: Hand>(post: &Post, hand: &H, effect: Effect) -> Event {
 }
 
 /// The end of a move. That a contract refuses it mostly means that somebody else was quicker, and the look that follows
-/// tells.
+/// tells; what nobody but a client can mend it is told, and the move is not made again before something is different.
 async fn ended<H: Hand>(
     hand: &H,
     range: RangeId,
@@ -315,6 +257,13 @@ async fn ended<H: Hand>(
     sent: Result<(), ChainError>,
 ) -> Event {
     if let Err(error) = &sent {
+        if matches!(effect, Effect::Ask { .. })
+            && let Some(problem) = unpaid(range, error)
+        {
+            let Problem { what, detail, advice } = problem;
+            warn!(%range, detail, advice, "{what}");
+            return Event::Unpaid { range };
+        }
         match error.revert_data() {
             Some(_) => debug!(%range, %error, ?effect, "a move about a kept range was refused"),
             None => warn!(%range, %error, ?effect, "a move about a kept range failed"),

@@ -8,26 +8,25 @@ use alloy::{
     signers::local::PrivateKeySigner,
     sol_types::SolError,
 };
-use serde_json::{Value, json};
-use tilth_contracts::{Addresses, Holders, Spot, SpotState, Spots, Terms};
-use tilth_protocol::Problem;
+use tilth_contracts::{Addresses, Holders, Spots, Terms};
 
 use super::*;
 use crate::{
-    Link,
-    holding::moves::{is_noted, is_nothing_free, is_waiting},
-    test_node::{Said, serve},
+    Account, Link,
+    holding::{moves::tests::refused, words::Part},
 };
 
 const US: Address = Address::repeat_byte(5);
 const NOTHING: [Event; 0] = [];
 const RANGE: RangeId = RangeId { job: JobId(7), seq: 3 };
 
-/// Has nothing to do, and remembers up to where was read, and of what it heard then that it is all.
+/// Has nothing to do, and remembers up to where was read, of what it heard then that it is all, and what is noted.
 #[derive(Default)]
 struct Idler {
     read: Mutex<u64>,
     all: Mutex<Option<Vec<RangeId>>>,
+    /// What it has noted.
+    noted: Mutex<BTreeSet<RangeId>>,
 }
 
 impl Hand for Idler {
@@ -43,6 +42,10 @@ impl Hand for Idler {
 
     async fn failed(&self, _: &ChainError) {}
 
+    fn noted(&self) -> BTreeSet<RangeId> {
+        self.noted.lock().unwrap().clone()
+    }
+
     fn caught_up(&self, cases: Vec<RangeId>) {
         let before = self.all.lock().unwrap().replace(cases);
         assert_eq!(before, None, "said twice");
@@ -54,10 +57,14 @@ impl Hand for Idler {
 }
 
 fn keeper(party: Party) -> Keeper<Idler> {
+    keeper_of(party, Idler::default())
+}
+
+fn keeper_of(party: Party, hand: Idler) -> Keeper<Idler> {
     let link = Link::open("http://127.0.0.1:1", Addresses::predeployed()).unwrap();
     let account = Account::new(link, PrivateKeySigner::random());
     let post = Post { account, party, from_block: 0, job: None, most: 0 };
-    Keeper::new(post, Arc::new(Idler::default()))
+    Keeper::new(post, Arc::new(hand))
 }
 
 /// A log as it is read.
@@ -159,22 +166,18 @@ async fn a_range_is_not_missed_because_its_job_is_heard_of_later() {
     assert!(keeper.early.is_empty());
 }
 
+fn asked(seq: u32) -> Log {
+    let reserved = U96::from(9);
+    log(&Holders::HoldAsked { jobId: 7, seq, provider: US, round: 12, mib: 30, asked: 1, reserved })
+}
+
 /// A holder that is started again must hear of everything that it still has to keep.
 #[tokio::test]
 async fn what_is_followed_is_read_again_at_the_next_start() {
     let mut keeper = keeper(Party::Auditor(4));
-    let asked = Holders::HoldAsked {
-        jobId: 7,
-        seq: 3,
-        provider: US,
-        round: 12,
-        mib: 30,
-        asked: 1,
-        reserved: U96::from(9),
-    };
     keeper.read(&[], (39, 30), false);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 30, "what is to be read twice is not read yet");
-    keeper.read(&[read(40, log(&asked))], (50, 45), false);
+    keeper.read(&[read(40, asked(3))], (50, 45), false);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40);
     keeper.read(&[], (60, 55), true);
     assert_eq!(*keeper.hand.all.lock().unwrap(), None, "a late node may know of more");
@@ -183,6 +186,42 @@ async fn what_is_followed_is_read_again_at_the_next_start() {
     keeper.read(&[], (80, 81), true);
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
     assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [RANGE]);
+}
+
+/// For a year, otherwise: so long a range can be kept.
+#[tokio::test]
+async fn what_is_noted_is_known_at_the_next_start_without_its_logs() {
+    let mut keeper = keeper(Party::Auditor(4));
+    let other = RangeId { seq: 4, ..RANGE };
+    keeper.read(&[read(40, asked(3)), read(60, asked(4))], (70, 71), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 40, "it may be ours to hold");
+    keeper.hand.noted.lock().unwrap().insert(RANGE);
+    keeper.read(&[], (80, 81), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 60, "the other is not noted");
+    // What is let go while it is asked for anew is heard of again.
+    keeper.hand.noted.lock().unwrap().insert(other);
+    keeper.read(&[], (90, 91), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 91);
+    keeper.hand.noted.lock().unwrap().remove(&RANGE);
+    keeper.read(&[read(95, asked(3))], (99, 100), true);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 95);
+
+    // The next life has its notes, and reads on from there. That an ask is over does not make it nobody's.
+    let hand = Idler { noted: Mutex::new([other].into()), ..Idler::default() };
+    let mut keeper = keeper_of(Party::Auditor(4), hand);
+    let over = Holders::RangeHeld { jobId: 7, seq: 4, bits: 15, until: U40::from(9) };
+    keeper.read(&[read(100, log(&over))], (110, 111), true);
+    assert_eq!(*keeper.hand.all.lock().unwrap(), Some(vec![other]), "it is not let go");
+    assert_eq!(keeper.machine.cases().collect::<Vec<_>>(), [other]);
+    assert_eq!(*keeper.hand.read.lock().unwrap(), 111);
+}
+
+#[tokio::test]
+async fn only_auditors_have_notes_of_what_they_hold() {
+    for party in [Party::Client, Party::Provider(US)] {
+        let hand = Idler { noted: Mutex::new([RANGE].into()), ..Idler::default() };
+        assert_eq!(keeper_of(party, hand).machine.cases().count(), 0, "{party:?}");
+    }
 }
 
 /// What has to be looked at is heard of again at the next start, though nobody has signed for it here.
@@ -196,59 +235,24 @@ async fn who_is_called_to_look_hears_of_it_again() {
     assert_eq!(*keeper.hand.read.lock().unwrap(), 40);
 }
 
-#[test]
-fn a_draw_that_has_spoken_waits_no_more() {
-    let spot = |bits, state: SpotState| Spot {
-        round: 12,
-        asOf: U40::from(9),
-        seen: 0,
-        bits,
-        votes: 0,
-        state: u8::from(state),
-    };
-    assert!(is_waiting(&spot(0b101, SpotState::Asked), 1));
-    assert!(!is_waiting(&spot(0b101, SpotState::Asked), 2));
-    assert!(!is_waiting(&spot(0, SpotState::None), 1) && !is_waiting(&spot(0, SpotState::Over), 1));
-}
-
+/// Else it would be refused again and again, and nobody would know why nobody works.
 #[tokio::test]
-async fn what_somebody_else_has_had_noted_is_not_noted_again() {
-    let says = |question: Value| {
-        let of = question["params"][0]["topics"][1].clone();
-        let round = json!(B256::from(U256::from(12)));
-        let log = json!({
-            "address": Address::ZERO, "topics": [B256::ZERO], "data": "0x", "blockHash": B256::ZERO,
-            "blockNumber": "0x15", "transactionHash": B256::ZERO, "transactionIndex": "0x0",
-            "logIndex": "0x0", "removed": false,
-        });
-        let told: Said = match question["method"].as_str() {
-            Some("eth_blockNumber") => Ok("0x5a".into()),
-            Some("eth_getLogs") if of == round || of[0] == round => Ok(json!([log])),
-            Some("eth_getLogs") => Ok(json!([])),
-            _ => Err(json!({ "code": -32_601, "message": "not available" })),
-        };
-        std::future::ready(told)
+async fn that_a_deposit_does_not_pay_for_the_inputs_is_no_refusal_like_others() {
+    let hand = Idler::default();
+    let inputs = RangeId::inputs(JobId(7));
+    let little = || {
+        let (free, cost) = (U256::from(3), U256::from(9));
+        Err(refused(Holders::TooLittleFree { free, cost }.abi_encode()))
     };
-    let link = Link::open(&serve(says).await, Addresses::predeployed()).unwrap();
-    assert!(is_noted(&link, 12).await);
-    assert!(!is_noted(&link, 13).await);
-    // The node takes no transaction.
-    let account = Account::new(link, PrivateKeySigner::random());
-    let post = Post { account, party: Party::Auditor(4), from_block: 0, job: None, most: 0 };
-    let note = Effect::Poke { range: RANGE, round: 12, once: true };
-    assert!(Box::pin(post.send(RANGE, &note)).await.is_ok());
-}
-
-#[test]
-fn a_deposit_of_which_nothing_is_free_is_closed() {
-    let refused = |data: Vec<u8>| ChainError::Reverted {
-        action: "sending",
-        problem: Box::new(Problem::new("no", "no", "no")),
-        data: data.into(),
-    };
-    let free = Holders::NothingFree { jobId: 7 }.abi_encode();
-    assert!(is_nothing_free(&refused(free)));
-    let other = Holders::NotClient { jobId: 7, caller: US }.abi_encode();
-    assert!(!is_nothing_free(&refused(other)));
-    assert!(!is_nothing_free(&ChainError::Unread));
+    let ask = Effect::Ask { range: inputs, mib: 3 };
+    let end = ended(&hand, inputs, &ask, little()).await;
+    assert_eq!(end, Event::Unpaid { range: inputs });
+    let of_range = Effect::Ask { range: RANGE, mib: 3 };
+    let end = ended(&hand, RANGE, &of_range, little()).await;
+    assert_eq!(end, Event::Ended { range: RANGE, done: false });
+    let other = Holders::NotYours { caller: US }.abi_encode();
+    let end = ended(&hand, inputs, &ask, Err(refused(other))).await;
+    assert_eq!(end, Event::Ended { range: inputs, done: false });
+    let end = ended(&hand, inputs, &ask, Ok(())).await;
+    assert_eq!(end, Event::Ended { range: inputs, done: true });
 }

@@ -5,7 +5,8 @@ use tilth_verification::holding::SPOTTERS;
 
 use super::{
     machine::Machine,
-    words::{Event, Party},
+    party::Party,
+    words::Event,
     world::{OURS, PROVIDER, ROUND, START, WINDOW, World, at, rules},
 };
 use crate::audit::Millis;
@@ -27,8 +28,14 @@ impl World {
     pub(super) fn introduce(&mut self) {
         for seq in 0..self.cases.len() {
             let (range, provider) = (at(seq), PROVIDER);
-            self.tell(Event::Submitted { range, provider });
             let case = self.cases[seq];
+            // What is here is noted, and where it is read on from there no log of before says anything of it.
+            let reads_on = self.now.is_multiple_of(2);
+            if reads_on && case.here.is_some() && !self.forgotten[seq] {
+                self.tell(Event::Noted { range });
+                continue;
+            }
+            self.tell(Event::Submitted { range, provider });
             if case.asked > 0 {
                 self.tell(Event::Asked { range, provider, round: ROUND });
             }

@@ -21,13 +21,15 @@
 //! ```
 //!
 //! # Invariants (tested over random histories in `properties`)
-//! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]).
+//! - Nothing is done before the chain's past is known ([`Event::CaughtUp`]): from logs, and an auditor's also from its
+//!   own notes ([`Event::Noted`]). What a log says more than they do a look shows.
 //! - At most one thing is under way for each range, and one deposit is filled up at a time.
 //! - What is signed for was fetched as the range is now, and is kept until it was looked at, or nobody can call for
 //!   that any more.
 //! - What is said of those who hold was seen in that very look, and nobody looks before the beacon is noted, which would
 //!   be lost meanwhile.
 //! - The provider never ends an ask whose end costs it its stake.
+//! - What the deposit was found not to pay for is asked for again when another amount of it is free, not before.
 //! - A deposit is never filled up above what its client has set, and comes back when the job is over; what those who
 //!   hold can still earn then comes back to whoever looks for it after their time. The client waits for none of them.
 //! - Without ranges there is no wake-up time.
@@ -36,7 +38,9 @@ use tilth_protocol::RangeId;
 
 use super::{
     case::Case,
-    words::{Effect, Event, Party, Rules, Standing},
+    party::{Party, Rules},
+    said::Standing,
+    words::{Effect, Event},
 };
 use crate::{
     audit::Millis,
@@ -126,6 +130,11 @@ impl Machine {
                     self.follow(range, ours).round = Some(round);
                 }
             }
+            Event::Noted { range } => {
+                if matches!(self.rules.party, Party::Auditor(_)) {
+                    self.follow(range, true);
+                }
+            }
             Event::Signed { range, auditor } => {
                 if self.rules.party == Party::Auditor(auditor) {
                     self.follow(range, true);
@@ -156,6 +165,7 @@ impl Machine {
             Event::Fetched { range, part } => {
                 self.cases.learnt(range, now, |case| case.fetched = Some(part));
             }
+            Event::Unpaid { range } => self.cases.learnt(range, now, Case::refused),
             Event::Inspected { range, draw, seen } => {
                 self.cases.learnt(range, now, |case| case.looked(draw, seen));
             }

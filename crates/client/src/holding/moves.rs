@@ -12,7 +12,7 @@ use tilth_protocol::RangeId;
 use tracing::{debug, info};
 
 use super::{
-    keeper::Post,
+    hand::Post,
     view::look,
     words::{Effect, Part},
 };
@@ -189,7 +189,7 @@ impl Post {
 
 /// Whether somebody has had a beacon's round noted; whoever has sees to it that it stays in a block. Its value does not
 /// tell, for it is there before, but not for long. Where that cannot be read it is noted once more, which costs little.
-pub(super) async fn is_noted(link: &Link, round: u64) -> bool {
+async fn is_noted(link: &Link, round: u64) -> bool {
     let filter = Filter::new()
         .address(link.addresses().randomness)
         .event_signature(SoloRandomness::Noted::SIGNATURE_HASH)
@@ -205,12 +205,16 @@ pub(super) async fn is_noted(link: &Link, round: u64) -> bool {
 }
 
 /// Whether a draw of those who look has still to say what it has seen.
-pub(super) fn is_waiting(spot: &Spot, draw: u8) -> bool {
+fn is_waiting(spot: &Spot, draw: u8) -> bool {
     let said = spot.bits.checked_shr(draw.into()).is_some_and(|bits| bits & 1 == 1);
     spot.state == u8::from(SpotState::Asked) && !said
 }
 
-pub(super) fn is_nothing_free(error: &ChainError) -> bool {
+fn is_nothing_free(error: &ChainError) -> bool {
     let said = error.revert_data().map(|data| HoldersErrors::abi_decode(data));
     matches!(said, Some(Ok(HoldersErrors::NothingFree(_))))
 }
+
+#[cfg(test)]
+#[path = "moves_tests.rs"]
+pub(super) mod tests;

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use tilth_contracts::{HoldState, RangeState, SpotState};
 
 use super::{
-    words::{Event, Party, Standing},
+    party::Party,
+    said::Standing,
+    words::Event,
     world::{AUDITOR, DUE, HOUR, KEPT, OURS, PROVIDER, World, at},
 };
 use crate::audit::Millis;

@@ -5,9 +5,30 @@ use tilth_protocol::RangeId;
 
 use super::{
     case::Case,
+    party::{Party, Rules},
     view::View,
-    words::{Effect, Party, Rules, Standing},
+    words::Effect,
 };
+
+/// How a kept range stands, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As the contract says.
+    Open(HoldState),
+    /// The deposit pays nobody for holding it: it is paid without.
+    Waived,
+    /// Nothing more happens to its ask.
+    Over(HoldState),
+    /// It is held, and the time of its holders is over: whether they have been looked at.
+    Spot(SpotState),
+}
+
+impl Standing {
+    /// Whether the range may be paid, as far as holders go.
+    pub fn may_be_paid(self) -> bool {
+        matches!(self, Self::Waived | Self::Over(HoldState::Held) | Self::Spot(_))
+    }
+}
 
 /// Says how a range stands and what is kept of it, where that is new.
 pub(super) fn say(

@@ -7,8 +7,9 @@ use tilth_protocol::RangeId;
 
 use super::{
     case::{Act, Case, turn},
+    party::{Party, Rules},
     view::View,
-    words::{Effect, Part, Party, Rules},
+    words::{Effect, Part},
 };
 use crate::{
     audit::Millis,

@@ -5,9 +5,11 @@ use tilth_contracts::{HoldState, RangeState, SpotState};
 use tilth_verification::draw::Seed;
 
 use super::{
+    party::Party,
+    said::Standing,
     scenarios::{NOTHING, asked_for, one, pass},
     spotting::SpotView,
-    words::{Effect, Event, Party, Standing},
+    words::{Effect, Event},
     world::{AUDITOR, DUE, HOUR, OURS, PROVIDER, SPOT_ROUND, SPOTS, World, at},
 };
 use crate::{audit::FINAL, cases::REACH};

@@ -9,8 +9,8 @@ use tilth_verification::{
 };
 
 use super::{
+    party::Party,
     view::{SECOND, View, known},
-    words::Party,
 };
 use crate::{ChainError, Link, audit::Millis, cases::REACH};
 

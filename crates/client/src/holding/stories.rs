@@ -7,9 +7,11 @@ use tilth_verification::holding::HOLDERS;
 
 use super::{
     machine::Machine,
+    party::Party,
+    said::Standing,
     spotting::SpotView,
     view::View,
-    words::{Effect, Event, Part, Party, Standing},
+    words::{Effect, Event, Part},
     world::{AUDITOR, HOUR, MIB, PROVIDER, ROUND, START, rules},
 };
 use crate::audit::Millis;
@@ -76,6 +78,28 @@ fn a_client_asks_at_once_for_what_it_knows_the_size_of() {
     assert_eq!(machine.step(sized, START), [Effect::Look { range: INPUTS }]);
     let effects = moves(machine.step(looked(unasked), START));
     assert_eq!(effects, [Effect::Ask { range: INPUTS, mib: MIB }]);
+}
+
+#[test]
+fn what_the_deposit_does_not_pay_for_is_asked_for_again_when_it_has_changed() {
+    let (mut machine, look) = begun(Party::Client);
+    let mut unasked = view(HoldState::None, START);
+    machine.step(looked(unasked), START);
+    machine.step(Event::Sized { range: INPUTS, part: PART, mib: MIB }, START);
+    let ask = [Effect::Ask { range: INPUTS, mib: MIB }];
+    assert_eq!(moves(machine.step(looked(unasked), START)), ask);
+    let mut now = START;
+    let refused = Event::Unpaid { range: INPUTS };
+    assert_eq!(machine.step(refused.clone(), now), look);
+    for _ in 0..5 {
+        assert_eq!(moves(machine.step(looked(unasked), now)), NOTHING, "it would be refused again");
+        now = machine.next_wake().unwrap();
+        assert_eq!(machine.step(Event::Tick, now), look);
+    }
+    unasked.free += 1;
+    assert_eq!(moves(machine.step(looked(unasked), now)), ask);
+    assert_eq!(machine.step(refused, now), look);
+    assert_eq!(moves(machine.step(looked(unasked), now)), NOTHING, "nor does this");
 }
 
 #[test]

@@ -5,8 +5,9 @@ use tilth_protocol::RangeId;
 
 use super::{
     case::{Act, Case},
+    party::{Role, Rules},
     view::View,
-    words::{Effect, Role, Rules},
+    words::Effect,
 };
 use crate::{
     audit::Millis,
@@ -53,11 +54,21 @@ impl Case {
         if waits { Act::Wait(LOOK_AGAIN) } else { Act::Forget }
     }
 
+    /// The deposit does not pay for what was asked for.
+    pub(super) fn refused(&mut self) {
+        self.unpaid = Some(self.free);
+    }
+
     /// Our range, or our inputs.
-    fn ask(&self, range: RangeId, view: &View) -> Act {
+    fn ask(&mut self, range: RangeId, view: &View) -> Act {
         if view.state == HoldState::Again {
             return Act::Do(Effect::Ask { range, mib: view.mib });
         }
+        if self.unpaid == Some(view.free) {
+            // It would be refused again. That it costs less the nearer the job's deadline is, is not waited for.
+            return Act::Wait(LOOK_AGAIN);
+        }
+        self.free = view.free;
         match self.sized.filter(|(part, _)| *part == view.part) {
             None => Act::Do(Effect::Size { range, part: view.part }),
             Some((_, mib)) if mib <= view.max_mib => Act::Do(Effect::Ask { range, mib }),

@@ -1,13 +1,15 @@
 //! An ask as the chain shows it.
 
 use alloy::primitives::{Address, B256, U256};
-use tilth_contracts::{Audits, HoldState, Holders, JobBook, JobState, RangeState, SoloRandomness};
-use tilth_protocol::{JobId, RangeId};
+use tilth_contracts::{HoldState, Holders, RangeState, SoloRandomness};
+use tilth_protocol::RangeId;
 use tilth_verification::holding::{HOLD_TIME_S, HOLDERS, open_draws};
 
 use super::{
+    party::{Party, Role},
     spotting::{SpotView, spot_of},
-    words::{Part, Party, Role},
+    subject::Subject,
+    words::Part,
 };
 use crate::{ChainError, Link, audit::Millis, clock};
 
@@ -145,59 +147,6 @@ async fn beacon_of(link: &Link, round: u64) -> Result<(B256, u8), ChainError> {
     Ok((value, lapses))
 }
 
-/// What holders are asked for, but for the ask.
-struct Subject {
-    range: RangeState,
-    part: Part,
-    provider: Address,
-    window_end: Millis,
-    may_pay: bool,
-}
-
-impl Subject {
-    async fn range(link: &Link, range: RangeId) -> Result<Self, ChainError> {
-        let at = link.addresses();
-        let (job, seq) = (range.job.0, range.seq);
-        let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
-        let terms = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?.terms;
-        let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
-        let bill = Audits::billCall { jobId: job, seq, value };
-        let bill = link.read(at.audits, bill).await?;
-        let submitted = record.at.to::<u64>();
-        Ok(Self {
-            range: known(RangeState::try_from(record.state))?,
-            part: Part { from: record.from, count: record.count, root: record.root },
-            provider: record.provider,
-            window_end: submitted.saturating_add(terms.window.into()).saturating_mul(SECOND),
-            may_pay: bill.mayPay,
-        })
-    }
-
-    async fn inputs(link: &Link, job: JobId) -> Result<Self, ChainError> {
-        let call = JobBook::jobCall { jobId: job.0 };
-        let shown = link.read(link.addresses().job_book, call).await?;
-        let state = known(JobState::try_from(shown.state))?;
-        Ok(Self {
-            range: stands(state),
-            part: Part { root: shown.terms.specHash, ..Part::default() },
-            provider: Address::ZERO,
-            window_end: 0,
-            may_pay: true,
-        })
-    }
-}
-
-/// How inputs stand, as if they were a range: by the state of their job.
-fn stands(job: JobState) -> RangeState {
-    match job {
-        JobState::None => RangeState::None,
-        JobState::Open | JobState::Draining => RangeState::Submitted,
-        // Ranges of before are still judged.
-        JobState::Cancelling => RangeState::Settled,
-        JobState::Done | JobState::Cancelled => RangeState::Rejected,
-    }
-}
-
 /// The draws that name a party.
 fn draws_of(named: &[u32], party: Party) -> u16 {
     let Party::Auditor(us) = party else { return 0 };
@@ -273,16 +222,6 @@ pub(super) fn known<T>(value: Result<T, impl ToString>) -> Result<T, ChainError>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn inputs_are_needed_until_their_job_is_over() {
-        assert_eq!(stands(JobState::Open), RangeState::Submitted);
-        assert_eq!(stands(JobState::Draining), RangeState::Submitted, "a range may come back");
-        assert_eq!(stands(JobState::Cancelling), RangeState::Settled);
-        for over in [JobState::Done, JobState::Cancelled] {
-            assert_eq!(stands(over), RangeState::Rejected);
-        }
-    }
 
     #[test]
     fn whom_draws_name_stays_in_order() {

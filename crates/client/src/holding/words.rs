@@ -2,52 +2,10 @@
 //! one event.
 
 use alloy::primitives::{Address, B256};
-use tilth_contracts::{HoldState, SpotState};
 use tilth_protocol::RangeId;
 
-use super::view::View;
-use crate::{audit::Millis, cases::rank};
-
-/// Who we are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Party {
-    /// The client of the job, the only one that is looked at.
-    Client,
-    /// The provider of this owner.
-    Provider(Address),
-    /// The auditor with this number.
-    Auditor(u32),
-}
-
-/// What a party is in an ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Its deposit pays.
-    Client,
-    /// The range is its.
-    Provider,
-    /// Draws name it.
-    Holder,
-    /// None of these.
-    Anybody,
-}
-
-/// What is fixed for the life of the machine.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// Who we are.
-    pub party: Party,
-    /// What nobody else is called: whose turn it is with what anybody may do is reckoned from it, anew for every range.
-    pub name: B256,
-    /// What anybody may do is done within so long, by one after the other.
-    pub spread: Millis,
-    /// If no block comes for so long while the beacon is awaited, we make one.
-    pub poke_after: Millis,
-    /// A client's: so long it gives a provider to ask itself, which knows the size and is cheaper for it.
-    pub ask_after: Millis,
-    /// A client's: its deposit is filled up as long as it stays within this, base units.
-    pub most: u128,
-}
+use super::{said::Standing, view::View};
+use crate::audit::Millis;
 
 /// What a range is: after a reorganisation the same number can stand for others. Of inputs only the last is not zero: the
 /// hash of the spec.
@@ -89,6 +47,12 @@ pub enum Event {
         provider: Address,
         /// The beacon's round, a block number.
         round: u64,
+    },
+    /// An auditor's own notes say that it has fetched a range, so it may have signed for it. They are told instead of
+    /// the logs that said so, which need not be read again.
+    Noted {
+        /// The range.
+        range: RangeId,
     },
     /// An auditor has signed.
     Signed {
@@ -137,6 +101,12 @@ pub enum Event {
         range: RangeId,
         /// Which.
         part: Part,
+    },
+    /// The deposit does not pay for what is asked for; whoever can do something about it was told. Ends
+    /// [`Effect::Ask`], or else [`Event::Ended`] does.
+    Unpaid {
+        /// The inputs.
+        range: RangeId,
     },
     /// We have asked every holder for its piece. Ends [`Effect::Inspect`], or else [`Event::Ended`] does.
     Inspected {
@@ -188,7 +158,7 @@ pub enum Effect {
         /// Which.
         part: Part,
     },
-    /// As its provider or client: ask for holders.
+    /// As its provider or client: ask for holders. Ends with `Ended`, or of inputs with `Unpaid`.
     Ask {
         /// The range.
         range: RangeId,
@@ -312,32 +282,5 @@ impl Effect {
             | Self::Forget { range } => Some(*range),
             Self::Close => None,
         }
-    }
-}
-
-/// How a kept range stands, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// As the contract says.
-    Open(HoldState),
-    /// The deposit pays nobody for holding it: it is paid without.
-    Waived,
-    /// Nothing more happens to its ask.
-    Over(HoldState),
-    /// It is held, and the time of its holders is over: whether they have been looked at.
-    Spot(SpotState),
-}
-
-impl Standing {
-    /// Whether the range may be paid, as far as holders go.
-    pub fn may_be_paid(self) -> bool {
-        matches!(self, Self::Waived | Self::Over(HoldState::Held) | Self::Spot(_))
-    }
-}
-
-impl Rules {
-    /// Our place among all who may do the next thing in an ask: any number, another one for every range and step.
-    pub(super) fn rank(&self, range: RangeId, round: u64, state: HoldState) -> u64 {
-        rank(self.name, range, round, state.into())
     }
 }

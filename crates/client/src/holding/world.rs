@@ -7,9 +7,11 @@ use tilth_verification::holding::{HOLDERS, MOST_HELD, SPOT_DUE_S, SPOTTERS};
 
 use super::{
     machine::Machine,
+    party::{Party, Rules},
+    said::Standing,
     spotting::SpotView,
     view::View,
-    words::{Effect, Event, Part, Party, Rules, Standing},
+    words::{Effect, Event, Part},
 };
 use crate::audit::{FINAL, Millis};
 

@@ -3,6 +3,7 @@
 //! signed for lies on disk, and is noted there, before that.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -164,6 +165,7 @@ impl Holder {
         if !self.holds.has(range) {
             return;
         }
+        self.holds.let_go(range);
         let (shop, holds) = (Arc::clone(&self.shop), Arc::clone(&self.holds));
         spawn(&self.tasks, format!("drop {range}"), async move {
             let Ok(tag) = tag(range) else { return };
@@ -240,6 +242,10 @@ impl Hand for Holder {
 
     async fn failed(&self, error: &ChainError) {
         self.shop.chain.mend(error).await;
+    }
+
+    fn noted(&self) -> BTreeSet<RangeId> {
+        self.holds.noted()
     }
 
     /// What an earlier life has left of ranges that nobody need hold any more goes.

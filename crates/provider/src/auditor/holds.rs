@@ -6,6 +6,14 @@
 //! ```
 //!
 //! The content itself is pinned under `hold/JOB/SEQ`. What is pinned and not noted here was never signed for.
+//!
+//! # Restarts
+//! A range can be kept for a year. The ranges that are noted here are taken up from the note ([`Holds::noted`]); logs
+//! are read only from the next block on, below which nothing was said first of any other range that is still followed.
+//! The two are one file, which is written whole: no block is noted without the ranges that are taken up instead of its
+//! logs. Blocks are read when they have as many on top as the network says, so none below the next one is taken back.
+//! Without the file, or if it says nothing that can be read, all is read from the contracts' first block, as by a new
+//! auditor.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -111,6 +119,8 @@ struct Inner {
     coming: BTreeMap<RangeId, u32>,
     /// Of what something may be here that is not held: it was tried, and what came of it stays pinned until it is forgotten.
     tried: BTreeSet<RangeId>,
+    /// What of what is held is being unpinned.
+    going: BTreeSet<RangeId>,
 }
 
 impl Inner {
@@ -174,6 +184,7 @@ impl Holds {
             held: held.collect(),
             coming: BTreeMap::new(),
             tried: BTreeSet::new(),
+            going: BTreeSet::new(),
         };
         let holds = Self { path, most, inner: Mutex::new(inner) };
         let saved = holds.save(&holds.lock());
@@ -205,7 +216,8 @@ impl Holds {
         self.lock().next_block
     }
 
-    /// Everything below this block has been read, and nothing that is followed is older.
+    /// Everything below this block has been read, and nothing that is followed is older, but for what is noted
+    /// ([`Holds::noted`]).
     pub(super) fn read_up_to(&self, block: u64) {
         let mut inner = self.lock();
         if block < inner.next_block.saturating_add(STRIDE) {
@@ -249,6 +261,7 @@ impl Holds {
     pub(super) fn came(&self, range: RangeId, mib: u32) -> io::Result<()> {
         let mut inner = self.lock();
         inner.coming.remove(&range);
+        inner.going.remove(&range);
         let RangeId { job, seq } = range;
         let until = inner.held.get(&range).map_or(0, |held| held.until);
         inner.held.insert(range, Held { job, seq, mib, until });
@@ -280,15 +293,29 @@ impl Holds {
         inner.held.contains_key(&range) || inner.tried.contains(&range)
     }
 
+    /// The range need not be held any more; [`Holds::forget`] when its content is unpinned. If that does not come to
+    /// pass in this life, the next one takes it up again, and has it let go.
+    pub(super) fn let_go(&self, range: RangeId) {
+        self.lock().going.insert(range);
+    }
+
     /// The range need not be held any more; its content is unpinned already.
     pub(super) fn forget(&self, range: RangeId) {
         let mut inner = self.lock();
         let known = inner.held.remove(&range).is_some();
         inner.coming.remove(&range);
         inner.tried.remove(&range);
+        inner.going.remove(&range);
         if known && let Err(error) = self.save(&inner) {
             warn!(%range, %error, "that a range is not held any more cannot be noted");
         }
+    }
+
+    /// All ranges that the next life takes up from the note, if a later block is noted with it. What is being unpinned
+    /// is none: it may be gone by then.
+    pub(super) fn noted(&self) -> BTreeSet<RangeId> {
+        let inner = self.lock();
+        inner.held.keys().filter(|range| !inner.going.contains(range)).copied().collect()
     }
 
     /// All ranges that are here.

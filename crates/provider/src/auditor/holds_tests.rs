@@ -1,4 +1,4 @@
-//! The memory of what is held: what the next life knows, how much there is room for, whose it is.
+//! What an auditor's memory of what it holds remembers, and what it makes room for.
 
 use super::*;
 
@@ -44,6 +44,37 @@ fn what_is_held_is_known_to_the_next_life() {
     holds.forget(range(1));
     assert!(open(dir.path()).all().is_empty());
     assert!(held(&dir.path().join("another")).unwrap().is_empty());
+}
+
+/// Else a restart would read the chain from the oldest range that is kept, or would not know of one.
+#[test]
+fn a_later_block_is_noted_with_the_ranges_that_are_taken_up_without_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let holds = open(dir.path());
+    assert!(holds.noted().is_empty());
+    assert!(holds.admit(range(1), 2) && holds.admit(range(2), 2));
+    assert!(holds.noted().is_empty(), "they are not here yet");
+    holds.came(range(1), 2).unwrap();
+    holds.came(range(2), 2).unwrap();
+    assert_eq!(holds.noted(), BTreeSet::from([range(1), range(2)]));
+    holds.read_up_to(900);
+    // Asked for anew while it is being unpinned, it would be noted nowhere.
+    holds.let_go(range(1));
+    assert_eq!(holds.noted(), BTreeSet::from([range(2)]));
+    drop(holds);
+
+    let holds = open(dir.path());
+    assert_eq!(holds.noted(), BTreeSet::from([range(1), range(2)]), "nobody has unpinned it");
+    assert_eq!(holds.next_block(), 900);
+    holds.let_go(range(1));
+    holds.forget(range(1));
+    holds.let_go(range(2));
+    holds.came(range(2), 2).unwrap();
+    assert_eq!(holds.noted(), BTreeSet::from([range(2)]), "fetched again");
+    drop(holds);
+    fs::remove_file(dir.path().join(FILE)).unwrap();
+    let holds = open(dir.path());
+    assert_eq!((holds.noted(), holds.next_block()), (BTreeSet::new(), 5), "by the logs alone");
 }
 
 #[test]
