@@ -21,13 +21,17 @@ pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
         step("structure");
         tidy::run()?;
         run("cargo", &["fmt", "--all", "--check"])?;
-        // The compiler for contracts uses one core, and the linker often leaves one idle.
+        // The compiler for contracts uses one core, and the linker often leaves one idle: what is built for the tests is built
+        // beside it, too.
         let contracts = beside("contracts")?;
         let ours = lint().and_then(|()| {
             step("guest programs");
             guests::run(true)?;
             golden = Some(gpu::golden()?);
-            arm::run_kernels()
+            arm::run_kernels()?;
+            step("crates: building tests");
+            let build = [&["nextest", "run", "--no-run"][..], WORKSPACE, TESTED].concat();
+            run("cargo", &build)
         });
         // Waited for in any case: what it has started would go on in the folder of the next run.
         contracts.wait().and(ours)?;
