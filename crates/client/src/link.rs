@@ -72,6 +72,20 @@ pub struct Fees {
     pub priority: u128,
 }
 
+impl Fees {
+    /// A fifth more of both: nodes take a tenth for enough to replace another transaction.
+    pub(crate) fn raised(self) -> Self {
+        let more = |fee: u128| fee.saturating_add(fee / 5).saturating_add(1);
+        Self { max: more(self.max), priority: more(self.priority) }
+    }
+
+    /// No less than others, in either.
+    pub(crate) fn at_least(self, others: Self) -> Self {
+        let priority = self.priority.max(others.priority);
+        Self { max: self.max.max(others.max).max(priority), priority }
+    }
+}
+
 impl Link {
     /// Prepares a link; nothing is sent yet, so the chain need not be up.
     ///

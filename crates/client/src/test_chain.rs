@@ -28,6 +28,19 @@ struct Tx {
     ours: bool,
     /// Whether it succeeds in the block that it is in.
     succeeds: bool,
+    /// Most that it pays for gas in all, and of that to who makes the block.
+    fees: [u128; 2],
+}
+
+/// What gas costs where it is not always the same.
+#[derive(Clone, Copy, Debug)]
+struct Market {
+    /// A block takes only what pays that.
+    base: u128,
+    /// The base from the first transaction on that is handed in.
+    then: u128,
+    /// Whether the next nonce counts what no block takes now.
+    counts_all: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +67,9 @@ pub(crate) struct TestChain {
     /// The block of the first receipt that was given while that could be taken back, until it is.
     told: Option<B256>,
     was_told: bool,
+    market: Option<Market>,
+    /// Transactions that took the place of another one.
+    pub(crate) replaced: usize,
     /// Blocks that were taken back.
     pub(crate) taken_back: usize,
     /// Those with something of ours.
@@ -74,9 +90,19 @@ impl TestChain {
             has_rival: true,
             told: None,
             was_told: false,
+            market: None,
+            replaced: 0,
             taken_back: 0,
             undone: 0,
         }
+    }
+
+    /// A chain that takes nothing back, on which gas costs more from the first transaction on that is handed in, and
+    /// one takes another's place for a tenth more. `counts_all`: whether the nonce that comes next counts those that pay
+    /// too little.
+    pub(crate) fn with_spike(seed: u64, counts_all: bool) -> Self {
+        let market = Some(Market { base: 9, then: 200, counts_all });
+        Self { market, has_rival: false, failures: FAILURES, ..Self::new(seed, 0) }
     }
 
     /// A link to its node, for a network with so many confirmations.
@@ -153,14 +179,16 @@ impl TestChain {
 
     fn mine(&mut self) {
         let (mut transactions, mut next) = (Vec::new(), self.count(self.blocks.len()));
-        while let Some(place) = self.pool.iter().position(|tx| tx.nonce == next) {
+        let base = self.base();
+        let is_next = |tx: &Tx, next| tx.nonce == next && tx.fees[0] >= base;
+        while let Some(place) = self.pool.iter().position(|tx| is_next(tx, next)) {
             if self.below(3) == 0 {
                 break;
             }
             let mut tx = if self.has_rival && self.below(4) == 0 {
                 self.has_rival = false;
                 let hash = keccak256(format!("rival {}", self.made));
-                Tx { hash, nonce: next, ours: false, succeeds: true }
+                Tx { hash, nonce: next, ours: false, succeeds: true, fees: [0; 2] }
             } else {
                 self.pool.remove(place)
             };
@@ -173,6 +201,11 @@ impl TestChain {
         let hash = keccak256(format!("block {} of {}", self.made, self.random));
         self.blocks.push(Block { hash, transactions });
         self.highest = self.highest.max(self.blocks.len() - 1);
+    }
+
+    /// What a block asks for gas.
+    fn base(&self) -> u128 {
+        self.market.map_or(0, |market| market.base)
     }
 
     /// Transactions in so many blocks: the nonce that is next after them.
@@ -197,10 +230,13 @@ impl TestChain {
             "eth_blockNumber" => Ok(number(self.blocks.len() as u64 - 1)),
             "eth_estimateGas" => Ok("0x5208".into()),
             "eth_call" => Ok("0x".into()),
-            "eth_feeHistory" => Ok(json!({
-                "oldestBlock": "0x0", "baseFeePerGas": ["0x9", "0x9"], "gasUsedRatio": [0.5],
-                "reward": [["0x1"]],
-            })),
+            "eth_feeHistory" => {
+                let base = format!("{:#x}", self.market.map_or(9, |market| market.base));
+                Ok(json!({
+                    "oldestBlock": "0x0", "baseFeePerGas": [base, base], "gasUsedRatio": [0.5],
+                    "reward": [["0x1"]],
+                }))
+            }
             "eth_getTransactionCount" => Ok(number(self.nonce(params[1].as_str().unwrap()))),
             "eth_sendRawTransaction" => self.take(params[0].as_str().unwrap()),
             "eth_getTransactionReceipt" => {
@@ -220,7 +256,10 @@ impl TestChain {
         match at {
             "latest" => latest,
             "pending" => {
-                let waits = |nonce: &u64| self.pool.iter().any(|tx| tx.nonce == *nonce);
+                let all = self.market.is_none_or(|market| market.counts_all);
+                let counts = |tx: &Tx| all || tx.fees[0] >= self.base();
+                let waits =
+                    |nonce: &u64| self.pool.iter().any(|tx| tx.nonce == *nonce && counts(tx));
                 latest + (latest..).take_while(waits).count() as u64
             }
             _ => self.count(usize::try_from(read(&at.into())).unwrap() + 1),
@@ -237,10 +276,30 @@ impl TestChain {
         } else if self.pool.iter().any(|tx| tx.hash == hash) {
             "already known"
         } else {
-            self.pool.push(Tx { hash, nonce, ours: true, succeeds: true });
-            return Ok(json!(hash));
+            let tip = envelope.max_priority_fee_per_gas().unwrap();
+            let fees = [envelope.max_fee_per_gas(), tip];
+            if self.makes_room(nonce, fees) {
+                self.pool.push(Tx { hash, nonce, ours: true, succeeds: true, fees });
+                return Ok(json!(hash));
+            }
+            "replacement transaction underpriced"
         };
         Err(json!({ "code": -32_000, "message": refusal }))
+    }
+
+    /// Whether there is no other one under that nonce any more. Without a market there may be several.
+    fn makes_room(&mut self, nonce: u64, fees: [u128; 2]) -> bool {
+        let Some(market) = &mut self.market else { return true };
+        market.base = market.then;
+        let Some(place) = self.pool.iter().position(|tx| tx.nonce == nonce) else { return true };
+        let before = self.pool[place].fees;
+        let is_more = |(now, before): (u128, u128)| now * 10 >= before * 11;
+        let takes_its_place = fees.into_iter().zip(before).all(is_more);
+        if takes_its_place {
+            self.pool.remove(place);
+            self.replaced += 1;
+        }
+        takes_its_place
     }
 
     fn receipt(&mut self, hash: B256) -> Value {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use alloy::rpc::types::TransactionReceipt;
 
-use super::{Account, PATIENCE, Sent};
+use super::{Account, PATIENCE, sent::Sent};
 use crate::ChainError;
 
 /// How much longer a transaction may take for each block that it should have on top: most chains make one in less.

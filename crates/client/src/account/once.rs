@@ -12,7 +12,7 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Order, Sent, is_known, is_stale, overtaken};
+use super::{Account, Order, is_known, is_stale, overtaken, sent::Sent};
 use crate::{ChainError, link::Fees};
 
 /// A signed call of a contract function that may not have been handed in yet.
@@ -77,6 +77,7 @@ impl Account {
             fees: Fees { max: signed.max_fee, priority: signed.priority_fee },
             raw: signed.raw.to_vec(),
             hashes: vec![signed.hash],
+            _flying: self.flying.begin(signed.nonce),
         };
         match self.wait(&order, sent, Instant::now() + self.patience()).await? {
             Some(receipt) if receipt.status() => Ok(Some(receipt)),
