@@ -173,6 +173,10 @@ pub struct RangeManifest {
     pub range: RangeId,
     /// First task.
     pub from: TaskIndex,
+    /// What nobody else knows before the manifest is shown. The hash of what a range has made goes on chain when it is handed
+    /// in: without it, whoever can guess the results of a range could see there whether the guess is right, and commit to
+    /// it unworked. Any bytes will do for those who read.
+    pub salt: [u8; 32],
     /// Leaves in task order.
     pub leaves: Vec<Leaf>,
 }
@@ -233,8 +237,12 @@ mod tests {
     #[test]
     fn manifest_bounds_hold_for_its_own_encoding() {
         let range = RangeId { job: JobId(1), seq: 2 };
-        let manifest =
-            RangeManifest { range, from: 5, leaves: vec![Leaf::finished(5, &[1], 7); 100] };
+        let manifest = RangeManifest {
+            range,
+            from: 5,
+            salt: [9; 32],
+            leaves: vec![Leaf::finished(5, &[1], 7); 100],
+        };
         let bytes = manifest.to_bytes();
         assert!(bytes.len() <= RangeManifest::max_bytes(100));
         assert_eq!(RangeManifest::from_bytes(&bytes, 100).unwrap(), manifest);

@@ -21,6 +21,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use alloy_primitives::keccak256;
 use serde::de::DeserializeOwned;
 use tilth_protocol::{ContentHash, JobId, RangeId};
 use tilth_service::files::kept_secret;
@@ -179,6 +180,18 @@ impl Folder {
     /// before can be shown.
     pub(crate) fn replica_secret(&self) -> Result<[u8; 32], ProviderError> {
         self.secret("replica.key")
+    }
+
+    /// What keeps others from guessing the hash of what a range has made: the same in every life, from the same secret as
+    /// the salts of seals, which are made of more bytes.
+    ///
+    /// ```text
+    /// salt = keccak256(secret 32 | "tilth manifest" | job u64 | seq u32)
+    /// ```
+    pub(crate) fn manifest_salt(&self, range: RangeId) -> Result<[u8; 32], ProviderError> {
+        let (job, seq) = (range.job.0.to_be_bytes(), range.seq.to_be_bytes());
+        let secret = self.replica_secret()?;
+        Ok(keccak256([&secret[..], b"tilth manifest", &job, &seq].concat()).0)
     }
 
     fn secret(&self, name: &str) -> Result<[u8; 32], ProviderError> {

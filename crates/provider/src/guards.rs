@@ -85,11 +85,12 @@ impl Results {
     }
 
     /// What a journal comes to; `None` if there is none, or none of this range, or not all of it.
-    fn of_journal(path: &Path, range: RangeId) -> Option<Self> {
-        let journal = Journal::read(path).ok().flatten()?;
+    fn of_journal(folder: &Folder, range: RangeId) -> Option<Self> {
+        let journal = Journal::read(&folder.journal(range)).ok().flatten()?;
         let extent = *journal.extent();
         let leaves = journal.complete().filter(|_| extent.range == range)?;
-        let manifest = RangeManifest { range, from: extent.from, leaves };
+        let salt = folder.manifest_salt(range).ok()?;
+        let manifest = RangeManifest { range, from: extent.from, salt, leaves };
         Some(Self::new(&manifest.to_bytes(), manifest.blobs().collect()))
     }
 
@@ -137,7 +138,7 @@ pub(crate) fn kept(folder: &Folder) -> Result<Vec<Kept>, ProviderError> {
 
 fn kept_of(folder: &Folder, range: RangeId) -> Result<Kept, ProviderError> {
     let path = folder.guard(range);
-    let results = Results::of_journal(&folder.journal(range), range);
+    let results = Results::of_journal(folder, range);
     match (read_json::<Guard>(&path, MAX_BYTES), results) {
         (Ok(guard), Some(results)) => Ok(guard.kept(range, results.outputs)),
         (Ok(guard), None) => {
@@ -216,7 +217,8 @@ mod tests {
         let extent = Extent { range: RANGE, from: 8, count: 3, prepare: false };
         let mut journal = Journal::open(&folder.journal(RANGE), extent).unwrap();
         journal.append(&leaves).unwrap();
-        let manifest = RangeManifest { range: RANGE, from: 8, leaves };
+        let salt = folder.manifest_salt(RANGE).unwrap();
+        let manifest = RangeManifest { range: RANGE, from: 8, salt, leaves };
         let outputs = vec![ContentHash::of(&[1; 90]), ContentHash::of(&[4; 50])];
         (folder, Results::new(&manifest.to_bytes(), outputs))
     }
@@ -261,6 +263,23 @@ mod tests {
             problem.detail.contains("8.guard") && problem.advice.contains("remove"),
             "{problem:?}"
         );
+    }
+
+    /// It goes on chain before the results are shown: who could make it from results that are easily guessed would know
+    /// whether it has guessed right.
+    #[test]
+    fn the_hash_of_what_was_made_is_another_one_of_everybody_and_the_same_in_every_life() {
+        let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let heads = |dir: &Path| {
+            let (folder, results) = folder(dir);
+            let again = Results::of_journal(&folder, RANGE).unwrap();
+            assert_eq!(again, results);
+            results.heads()
+        };
+        let [ours, others] = [heads(first.path()), heads(second.path())];
+        assert!(ours[0] != others[0] && ours[1] != others[1]);
+        let next_life = Folder::open(first.path()).unwrap();
+        assert_eq!(Results::of_journal(&next_life, RANGE).unwrap().heads(), ours);
     }
 
     #[test]

@@ -147,7 +147,8 @@ mod tests {
         ];
         let root = MerkleSum::build(RANGE.job, &made).unwrap().root().hash;
         let part = Part { from: 8, count: 4, root };
-        let manifest = RangeManifest { range: RANGE, from: 8, leaves: made.to_vec() };
+        let manifest =
+            RangeManifest { range: RANGE, from: 8, salt: [6; 32], leaves: made.to_vec() };
         let tag = Tag::range(RANGE.job, RANGE.seq);
         let first = blobs.put(manifest.to_bytes(), &tag).await.unwrap().hash;
         let parts: Vec<_> = [first].into_iter().chain(manifest.blobs()).collect();

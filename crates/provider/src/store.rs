@@ -7,6 +7,7 @@ use tilth_verification::{MerkleSum, RangeClaim, RangeError, check_manifest};
 use tracing::debug;
 
 use crate::{
+    ProviderError,
     guards::{self, Results},
     journal::{Extent, Journal, JournalError},
     machine::Commitment,
@@ -31,6 +32,9 @@ pub(crate) enum StoreError {
     /// The content cannot be stored.
     #[error(transparent)]
     Blobs(#[from] BlobsError),
+    /// What makes its content's hash one that nobody guesses cannot be read.
+    #[error("{0}")]
+    Salt(Box<ProviderError>),
     /// It cannot be noted for whom it is.
     #[error("noting for whom it is: {0}")]
     Guard(#[from] std::io::Error),
@@ -52,11 +56,13 @@ pub(crate) async fn store(shop: &Shop, extent: Extent) -> Result<Commitment, Sto
     let extent = ready.extent(extent.range, extent.from, extent.count);
     let path = shop.folder.journal(extent.range);
     let limits = ready.spec.limits;
+    let salt = shop.folder.manifest_salt(extent.range);
+    let salt = salt.map_err(|error| StoreError::Salt(Box::new(error)))?;
     let hashed = tokio::task::spawn_blocking(move || {
         let journal = Journal::open(&path, extent)?;
         journal.sync()?;
         let leaves = journal.complete().ok_or(StoreError::Incomplete)?;
-        commit(&extent, leaves, &limits)
+        commit(&extent, salt, leaves, &limits)
     });
     let committed = hashed.await.map_err(|_| StoreError::Interrupted)??;
     let results = Results::new(&committed.manifest, committed.blobs);
@@ -87,8 +93,13 @@ struct Committed {
 }
 
 /// Hashes leaves and checks them as the client will. Pure; takes a microsecond per leaf.
-fn commit(extent: &Extent, leaves: Vec<Leaf>, limits: &Limits) -> Result<Committed, StoreError> {
-    let manifest = RangeManifest { range: extent.range, from: extent.from, leaves };
+fn commit(
+    extent: &Extent,
+    salt: [u8; 32],
+    leaves: Vec<Leaf>,
+    limits: &Limits,
+) -> Result<Committed, StoreError> {
+    let manifest = RangeManifest { range: extent.range, from: extent.from, salt, leaves };
     let tree = MerkleSum::build(extent.range.job, &manifest.leaves).map_err(RangeError::Tree)?;
     let root = tree.root();
     drop(tree);
@@ -118,6 +129,8 @@ mod tests {
     const LIMITS: Limits =
         Limits { unit_cap: 10, prepare_cap: 20, memory_bytes: 1 << 20, output_bytes: 100 };
 
+    const SALT: [u8; 32] = [6; 32];
+
     fn extent() -> Extent {
         let range = RangeId { job: JobId(3), seq: 1 };
         Extent { range, from: 8, count: 3, prepare: true }
@@ -131,18 +144,18 @@ mod tests {
             Leaf::failed(9, Status::Trap, 10),
             Leaf::finished(10, &[1], 1),
         ];
-        let committed = commit(&extent(), leaves.clone(), &LIMITS).unwrap();
+        let committed = commit(&extent(), SALT, leaves.clone(), &LIMITS).unwrap();
         assert_eq!((committed.commitment.units, committed.commitment.failures), (35, 1));
         assert_eq!(committed.blobs, [ContentHash::of(&[1; 90])]);
         let manifest = RangeManifest::from_bytes(&committed.manifest, 4).unwrap();
-        assert_eq!(manifest.leaves, leaves);
+        assert_eq!((manifest.leaves, manifest.salt), (leaves, SALT));
     }
 
     #[test]
     fn a_failed_prepare_phase_is_acceptable_with_free_failed_tasks() {
         let mut leaves = vec![prepare_leaf(Status::OutOfFuel, 20)];
         leaves.extend((8..11).map(|index| Leaf::failed(index, Status::OutOfFuel, 0)));
-        let committed = commit(&extent(), leaves, &LIMITS).unwrap();
+        let committed = commit(&extent(), SALT, leaves, &LIMITS).unwrap();
         assert_eq!((committed.commitment.units, committed.commitment.failures), (20, 4));
     }
 
@@ -154,8 +167,8 @@ mod tests {
             Leaf::failed(9, Status::Trap, 10),
             Leaf::finished(10, &[1], 1),
         ];
-        assert!(commit(&extent(), leaves.clone(), &LIMITS).unwrap_err().is_lost());
-        assert!(commit(&extent(), leaves[..2].to_vec(), &LIMITS).unwrap_err().is_lost());
-        assert!(commit(&extent(), Vec::new(), &LIMITS).unwrap_err().is_lost());
+        assert!(commit(&extent(), SALT, leaves.clone(), &LIMITS).unwrap_err().is_lost());
+        assert!(commit(&extent(), SALT, leaves[..2].to_vec(), &LIMITS).unwrap_err().is_lost());
+        assert!(commit(&extent(), SALT, Vec::new(), &LIMITS).unwrap_err().is_lost());
     }
 }

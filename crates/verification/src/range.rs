@@ -139,7 +139,7 @@ mod tests {
             Leaf::failed(9, Status::Trap, 10),
             Leaf::finished(10, &[1], 1),
         ];
-        let manifest = RangeManifest { range, from: 8, leaves };
+        let manifest = RangeManifest { range, from: 8, salt: [0; 32], leaves };
         let claim = claim_of(&manifest);
         (manifest, claim)
     }

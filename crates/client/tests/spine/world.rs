@@ -247,7 +247,7 @@ impl FakeProvider {
             leaves[1] = Leaf::finished(claimed.from, &[0; 100], 5);
         }
         let range = RangeId { job, seq: claimed.seq };
-        let manifest = RangeManifest { range, from: claimed.from, leaves };
+        let manifest = RangeManifest { range, from: claimed.from, salt: [5; 32], leaves };
         let tag = Tag::range(job, claimed.seq);
         let mut parts = vec![Bytes::from(manifest.to_bytes())];
         let good = tasks.filter(|index| !traps(*index));
