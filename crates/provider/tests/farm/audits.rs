@@ -53,7 +53,7 @@ pub async fn stop(auditors: Vec<Auditor>) {
 ///
 /// A range may take nearly as long as the contract allows for audited ones, so none is taken back from a machine that is
 /// only slow. The window outlasts every audit here, so nothing is paid before its client has seen what its audit came to.
-fn order(tasks: u32) -> Order {
+pub fn order(tasks: u32) -> Order {
     let script = Script { output: 100, ..Script::default() };
     let (window, timeout) = ("2h", "200s");
     Order { audited: true, prepare: true, window, timeout, ..Order::new(tasks, script) }

@@ -5,6 +5,7 @@
 
 mod audits;
 mod challenges;
+mod downtime;
 mod idler;
 mod jobs;
 mod kept;
