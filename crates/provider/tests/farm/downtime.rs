@@ -44,7 +44,7 @@ async fn whoever_is_down_for_half_of_its_time_answers_when_it_is_up() {
     wait("the range is handed in", async || case_of(&stage, range).await.0 != AuditState::None)
         .await;
     provider.kill();
-    if case_of(&stage, range).await.0 == AuditState::Awaiting {
+    if case_of(&stage, range).await.0 == AuditState::Submitted {
         let running = auditors(&stage.world, LEAST).await;
         reaches(&stage, range, AuditState::Naming).await;
         stop(running).await;
