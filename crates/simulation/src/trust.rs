@@ -22,16 +22,19 @@ pub mod cuts;
 mod deposits;
 mod draws;
 pub mod duty;
+mod earning;
 mod hands;
 pub mod holding;
 mod judging;
 pub mod keeps;
 mod kept;
+mod kept_logs;
 #[cfg(test)]
 mod kept_play;
 #[cfg(test)]
 mod lead;
 mod lines;
+mod mate_moves;
 pub mod mates;
 pub mod mind;
 pub mod opening;
@@ -43,6 +46,7 @@ mod paying;
 pub mod pool;
 pub mod provider;
 pub mod public;
+mod queueing;
 pub mod replicas;
 pub mod report;
 pub mod sample;
