@@ -13,6 +13,7 @@
 mod asking;
 pub mod asks;
 pub mod auditor;
+mod bills;
 mod blocks;
 pub mod cast;
 pub mod client;

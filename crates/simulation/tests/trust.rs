@@ -83,6 +83,7 @@ fn what_is_promised_holds_in_all_worlds() {
     check_nobody_honest_loses(&report);
     check_inputs(&report);
     check_looks(&report);
+    check_cancelled(&report);
     // The two chains that reorganise have really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     for name in ["reorganising proposer", "reorganising proposer, kept"] {
@@ -200,4 +201,31 @@ fn check_kept(report: &Report) {
     let [_, _, held, lost, _] = came("holders that fetch nothing");
     let lies = row("holders that fetch nothing").counts.held;
     assert!(held && lost && lies.trials > TURNS, "{lies:?}");
+}
+
+/// Whoever cancels its job has its money back but for what was out then, all of which is paid: nobody honest has worked
+/// for nothing, or has lost anything.
+fn check_cancelled(report: &Report) {
+    // Two cancel when somebody has just begun, and two when something was just handed in.
+    for (name, least) in [
+        ("canceller", 4 * TURNS),
+        ("canceller, replicated", 3 * TURNS),
+        ("canceller, kept", 4 * TURNS),
+    ] {
+        let Row { counts, won, .. } = row(report, name);
+        let [jobs, in_work, handed_in, paid] = counts.cancelled;
+        assert!(jobs >= least && in_work >= TURNS && handed_in >= TURNS, "{name}: {counts:?}");
+        assert_eq!(paid, in_work + handed_in, "{name}");
+        assert_eq!((counts.honest_cut, counts.honest_unpaid), (0, 0), "{name}");
+        assert!(won[0] < 0 && won[2] > 0, "{name}: {won:?}");
+    }
+    assert!(row(report, "canceller, replicated").counts.replicas[1] > TURNS);
+    // By the numbers of `HoldState`: not held, over before. One gives up while its inputs are asked for.
+    assert_eq!(row(report, "canceller, kept").counts.inputs[5..], [0, TURNS]);
+    // Who gives up in the first ask has all its money back; in the second one it costs what lost inputs cost.
+    let inputs = row(report, "client that gives its inputs up");
+    assert_eq!(inputs.counts.inputs[3..], [TURNS, TURNS, 0, 2 * TURNS]);
+    assert_eq!(inputs.counts.cancelled, [2 * TURNS, 0, 0, 0]);
+    let due = i128::try_from(u128::from(TURNS) * INPUTS_LOST * least_fee()).unwrap();
+    assert_eq!(inputs.won[0], -due);
 }

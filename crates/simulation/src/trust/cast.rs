@@ -44,6 +44,8 @@ pub struct ClientPlan {
     pub tasks: u32,
     /// Price, in [`PRICE`]s.
     pub price: u128,
+    /// Whether its ranges are audited; else it has none of what follows.
+    pub audited: bool,
     /// Whether its ranges are done by two providers.
     pub replicated: bool,
     /// Whether its ranges are kept, and then for how many of them as large as can be its deposit reaches, beside its
@@ -131,6 +133,7 @@ impl Cast {
             mind: Box::new(mind),
             tasks,
             price: 1,
+            audited: true,
             replicated: false,
             keep: None,
             max_failures: 0,
@@ -208,7 +211,7 @@ pub fn terms(plan: &ClientPlan, now: u64) -> Terms {
         requiredClass: 0,
         minVramMib: 0,
         afterJob: 0,
-        audited: true,
+        audited: plan.audited,
         replicas: if plan.replicated { 2 } else { 0 },
         kept: plan.keep.is_some(),
         callback: Address::ZERO,

@@ -94,7 +94,8 @@ impl World {
                 self.oracle.blame(text);
             }
             let undone = facts.terms.taskCount - facts.settledTasks;
-            if undone != 0 && !self.oracle.allowed().undone {
+            let is_given_up = self.oracle.bills.is_cancelled(job);
+            if undone != 0 && !is_given_up && !self.oracle.allowed().undone {
                 self.oracle.blame(format!("{job} ended with {undone} tasks undone"));
             }
         }

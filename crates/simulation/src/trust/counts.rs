@@ -21,6 +21,9 @@ pub struct Counts {
     pub honest_ranges: u64,
     /// Cases that came to a verdict.
     pub verdicts: u64,
+    /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
+    /// how many of all these were paid.
+    pub cancelled: [u64; 4],
     /// Blocks with transactions that were taken back.
     pub undone_blocks: u64,
     /// Replicas that came to each `ReplicaOutcome`, by its number.
@@ -67,6 +70,7 @@ impl Counts {
         self.honest_unpaid += other.honest_unpaid;
         self.honest_ranges += other.honest_ranges;
         self.verdicts += other.verdicts;
+        self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
         self.undone_blocks += other.undone_blocks;
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);

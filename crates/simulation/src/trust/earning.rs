@@ -14,11 +14,13 @@ impl Provider {
     pub(super) fn payable_from(&self, range: RangeId, scene: &Scene) -> Option<Millis> {
         let facts = scene.public.ranges.get(&range)?;
         let paying = self.work.get(&range).is_none_or(|work| work.paying);
-        if facts.state != RangeState::Submitted || paying || !self.duty.may_be_paid(range) {
+        if facts.state != RangeState::Submitted || paying {
             return None;
         }
         let terms = &scene.public.jobs.get(&range.job)?.terms;
-        if terms.kept && !self.holding.may_be_paid(range) {
+        let waits = terms.audited && !self.duty.may_be_paid(range)
+            || terms.kept && !self.holding.may_be_paid(range);
+        if waits {
             return None;
         }
         Some((facts.at + u64::from(terms.window)).saturating_mul(1_000))

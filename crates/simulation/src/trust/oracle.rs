@@ -12,6 +12,7 @@ use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{arithmetic::Share, audit::positions, walk::DISPUTED_RATE};
 
 use super::{
+    bills::Bills,
     cast::{Allowed, Side},
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
@@ -66,6 +67,8 @@ pub struct Oracle {
     pub(super) disputed: BTreeSet<JobId>,
     given: BTreeMap<Address, u128>,
     pub(super) cuts: Cuts,
+    /// What jobs cost their clients.
+    pub(super) bills: Bills,
 }
 
 impl Oracle {
@@ -84,6 +87,7 @@ impl Oracle {
             disputed: BTreeSet::new(),
             given: BTreeMap::new(),
             cuts: Cuts::default(),
+            bills: Bills::default(),
         }
     }
 
@@ -132,6 +136,8 @@ impl Oracle {
         } else if log.address == at.job_book
             && let Ok(event) = JobBookEvents::decode_log(log)
         {
+            self.bills.read(&event.data, scene, &mut self.counts);
+            self.faults.append(&mut self.bills.faults);
             self.read_job(&event.data, scene);
         }
     }

@@ -1,4 +1,5 @@
-//! A provider: claims, works, hands in, plays its part in audits; how it sees to its pay is beside this file (`earning`).
+//! A provider: claims, works, hands in, plays its part in audits. How it sees to its pay is beside this file
+//! (`earning`).
 
 use std::collections::BTreeMap;
 

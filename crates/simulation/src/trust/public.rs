@@ -187,6 +187,14 @@ impl Public {
         }
     }
 
+    /// How often holders were asked for of a range, or of inputs.
+    pub fn asks(&self, id: RangeId) -> usize {
+        let is_ask = |event: &holding::Event| {
+            matches!(event, holding::Event::Asked { range, .. } if *range == id)
+        };
+        self.holds.iter().filter(|(_, event)| is_ask(event)).count()
+    }
+
     fn enter(&mut self, id: RangeId, state: RangeState) {
         if let Some(found) = self.ranges.get_mut(&id) {
             found.state = state;
