@@ -17,6 +17,7 @@ pub mod hoarding;
 pub mod holders;
 pub mod inflating;
 pub mod inputs;
+pub mod kin;
 pub mod lapsing;
 pub mod laziness;
 pub mod mates;
@@ -69,7 +70,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 63] = [
+pub const ALL: [Adversary; 64] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -113,6 +114,7 @@ pub const ALL: [Adversary; 63] = [
     Adversary { name: "lapser", cast: lapsing::cast },
     Adversary { name: "exhauster", cast: exhausting::cast },
     Adversary { name: "canceller, replicated", cast: cancelling::mates },
+    Adversary { name: "mate that is an auditor", cast: kin::cast },
     Adversary { name: "nobody, kept", cast: holders::honest },
     Adversary { name: "nobody, replicated and kept", cast: holders::mates },
     Adversary { name: "provider that serves nobody", cast: holders::nobody },

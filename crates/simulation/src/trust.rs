@@ -52,6 +52,7 @@ pub mod replicas;
 pub mod report;
 pub mod sample;
 pub mod scene;
+mod seats;
 pub mod serving;
 mod spots;
 mod tables;

@@ -84,6 +84,7 @@ fn what_is_promised_holds_in_all_worlds() {
     check_inputs(&report);
     check_looks(&report);
     check_cancelled(&report);
+    check_disputes(&report);
     // The two chains that reorganise have really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     for name in ["reorganising proposer", "reorganising proposer, kept"] {
@@ -228,4 +229,13 @@ fn check_cancelled(report: &Report) {
     assert_eq!(inputs.counts.cancelled, [2 * TURNS, 0, 0, 0]);
     let due = i128::try_from(u128::from(TURNS) * INPUTS_LOST * least_fee()).unwrap();
     assert_eq!(inputs.won[0], -due);
+}
+
+/// Whoever is the mate of a range does not judge the dispute about it, though half of all votes would be its own.
+fn check_disputes(report: &Report) {
+    let kin = row(report, "mate that is an auditor");
+    let Counts { left_out, replicas, honest_cut, honest_unpaid, .. } = kin.counts;
+    assert!(left_out >= ENOUGH && replicas[2] > 0, "{:?}", kin.counts);
+    assert_eq!((replicas[3], honest_cut, honest_unpaid), (0, 0, 0));
+    assert!(kin.won[0] < 0, "{:?}", kin.won);
 }

@@ -47,6 +47,8 @@ pub struct Counts {
     pub unserved: Sample,
     /// Absences in audits that cost something.
     pub absences: u64,
+    /// Votes in disputes whose mate is an auditor, too: none of them was its own.
+    pub left_out: u64,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
     /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
@@ -81,6 +83,7 @@ impl Counts {
         self.served.merge(&other.served);
         self.unserved.merge(&other.unserved);
         self.absences += other.absences;
+        self.left_out += other.left_out;
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

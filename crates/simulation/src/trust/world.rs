@@ -91,7 +91,7 @@ impl World {
         let at = *scene.farm.addresses();
         let mut auditors = Vec::new();
         for (n, plan) in cast.auditors.into_iter().enumerate() {
-            let who = address(AUDITOR, n);
+            let who = plan.account_of.map_or_else(|| address(AUDITOR, n), provider_address);
             scene.farm.fund(who, plan.stake)?;
             let call = Auditors::joinCall { node: who, stake: plan.stake };
             let number = scene.farm.send(who, at.auditors, &call)?.0;
