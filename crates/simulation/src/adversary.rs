@@ -22,6 +22,7 @@ pub mod lapsing;
 pub mod laziness;
 pub mod mates;
 pub mod mixture;
+pub mod outages;
 pub mod proposing;
 pub mod spotters;
 pub mod swarm;
@@ -70,7 +71,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 64] = [
+pub const ALL: [Adversary; 66] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -115,6 +116,8 @@ pub const ALL: [Adversary; 64] = [
     Adversary { name: "exhauster", cast: exhausting::cast },
     Adversary { name: "canceller, replicated", cast: cancelling::mates },
     Adversary { name: "mate that is an auditor", cast: kin::cast },
+    Adversary { name: "framing mate, others down", cast: outages::half },
+    Adversary { name: "framing mate, others down too long", cast: outages::whole },
     Adversary { name: "nobody, kept", cast: holders::honest },
     Adversary { name: "nobody, replicated and kept", cast: holders::mates },
     Adversary { name: "provider that serves nobody", cast: holders::nobody },

@@ -238,4 +238,15 @@ fn check_disputes(report: &Report) {
     assert!(left_out >= ENOUGH && replicas[2] > 0, "{:?}", kin.counts);
     assert_eq!((replicas[3], honest_cut, honest_unpaid), (0, 0, 0));
     assert!(kin.won[0] < 0, "{:?}", kin.won);
+    // Half of its time is enough for a dispute: its primary is paid, and its mate loses all.
+    let half = row(report, "framing mate, others down");
+    assert_eq!((half.counts.disputes, half.counts.replicas[2]), ([TURNS, 0], TURNS));
+    assert_eq!((half.counts.honest_cut, half.counts.honest_unpaid), (0, 0));
+    assert!(half.won[0] < 0, "{:?}", half.won);
+    // Without anybody for all of it nothing is decided: the range is not paid, and nobody loses anything.
+    let whole = row(report, "framing mate, others down too long");
+    assert_eq!((whole.counts.disputes, whole.counts.replicas[3]), ([0, TURNS], TURNS));
+    assert_eq!((whole.counts.honest_cut, whole.counts.honest_unpaid), (0, TURNS));
+    assert_eq!(whole.won[0], 0, "{:?}", whole.won);
+    assert!(whole.won[2] < half.won[2], "{:?} {:?}", whole.won, half.won);
 }

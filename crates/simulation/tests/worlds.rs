@@ -105,6 +105,17 @@ fn oracles_see_what_bought_votes_do() {
     assert!((0..20).any(|seed| play(seed).faults.iter().any(|fault| fault.contains("upheld"))));
 }
 
+#[test]
+fn oracles_see_what_is_not_paid_because_nobody_was_there() {
+    let farm = Farm::new().unwrap();
+    let mut random = Random::new(3);
+    let mut cast = adversary::outages::whole(&mut random);
+    cast.allowed.late_disputes = false;
+    let outcome = World::new(&farm, cast, random).unwrap().finish().unwrap();
+    let has = |text: &str| outcome.faults.iter().any(|fault| fault.contains(text));
+    assert!(has("honest work is not paid") && has("came to undecided"), "{:?}", outcome.faults);
+}
+
 /// In the casts above hardly any verdict costs somebody honest a stake; here nearly all do.
 #[test]
 fn wrong_verdicts_explain_what_they_cut_on_the_real_contracts() {

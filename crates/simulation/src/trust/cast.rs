@@ -89,6 +89,8 @@ pub struct Allowed {
     pub bonds: bool,
     /// Jobs may end with tasks undone.
     pub undone: bool,
+    /// Disputes may find nobody who draws them in time: then honest work is not paid, and nothing more.
+    pub late_disputes: bool,
 }
 
 /// Everybody.
@@ -103,6 +105,8 @@ pub struct Cast {
     pub proposer: Box<dyn Proposer>,
     /// Somebody else.
     pub stranger: Option<Box<dyn Stranger>>,
+    /// For so many seconds from the first dispute on the machines of all who mean well are down; none: never.
+    pub outage: Option<u64>,
     /// What may happen.
     pub allowed: Allowed,
 }
@@ -116,6 +120,7 @@ impl Cast {
             auditors: Vec::new(),
             proposer: Box::new(Honest),
             stranger: None,
+            outage: None,
             allowed: Allowed::default(),
         };
         cast.client(Side::Honest, tasks, Honest);

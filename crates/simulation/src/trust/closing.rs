@@ -49,6 +49,7 @@ impl World {
         let trace = self.trace();
         self.check_jobs()?;
         self.check_lines()?;
+        self.oracle.check_disputes();
         self.oracle.check_keeps(&mut self.scene)?;
         self.oracle.check_cuts();
         self.take_out()?;

@@ -47,6 +47,8 @@ pub struct Counts {
     pub unserved: Sample,
     /// Absences in audits that cost something.
     pub absences: u64,
+    /// Disputes that somebody was drawn for, and that nobody had drawn in time.
+    pub disputes: [u64; 2],
     /// Votes in disputes whose mate is an auditor, too: none of them was its own.
     pub left_out: u64,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
@@ -83,6 +85,7 @@ impl Counts {
         self.served.merge(&other.served);
         self.unserved.merge(&other.unserved);
         self.absences += other.absences;
+        self.disputes.iter_mut().zip(other.disputes).for_each(|(sum, more)| *sum += more);
         self.left_out += other.left_out;
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);

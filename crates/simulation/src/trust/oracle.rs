@@ -16,6 +16,7 @@ use super::{
     cast::{Allowed, Side},
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
+    disputes::Disputes,
     keeps::Keeps,
     pairs::Pairs,
     public::range,
@@ -69,6 +70,8 @@ pub struct Oracle {
     pub(super) cuts: Cuts,
     /// What jobs cost their clients.
     pub(super) bills: Bills,
+    /// When disputes are drawn.
+    pub(super) disputes: Disputes,
 }
 
 impl Oracle {
@@ -88,6 +91,7 @@ impl Oracle {
             given: BTreeMap::new(),
             cuts: Cuts::default(),
             bills: Bills::default(),
+            disputes: Disputes::default(),
         }
     }
 
@@ -146,6 +150,14 @@ impl Oracle {
     pub fn read_pairs(&mut self, log: &Log, time: u64, scene: &Scene) {
         self.pairs.read(log, time, scene, &mut self.counts);
         self.faults.append(&mut self.pairs.faults);
+        self.disputes.read(log, time, scene, &mut self.counts);
+        self.faults.append(&mut self.disputes.faults);
+    }
+
+    /// No dispute is open in the end.
+    pub fn check_disputes(&mut self) {
+        self.disputes.check();
+        self.faults.append(&mut self.disputes.faults);
     }
 
     /// The same, about kept ranges; `acknowledged`: the log is of a client's acknowledgement.
