@@ -4,6 +4,7 @@
 //! can dispute a leaf; [`griefing`] calls what anybody may call).
 
 pub mod bribe;
+pub mod cancelling;
 pub mod cartel;
 pub mod clock;
 pub mod copying;
@@ -16,10 +17,12 @@ pub mod hoarding;
 pub mod holders;
 pub mod inflating;
 pub mod inputs;
+pub mod kin;
 pub mod lapsing;
 pub mod laziness;
 pub mod mates;
 pub mod mixture;
+pub mod outages;
 pub mod proposing;
 pub mod spotters;
 pub mod swarm;
@@ -68,7 +71,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 59] = [
+pub const ALL: [Adversary; 66] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -94,6 +97,7 @@ pub const ALL: [Adversary; 59] = [
     Adversary { name: "reorganising proposer", cast: proposing::reorganising },
     Adversary { name: "clock liar", cast: clock::cast },
     Adversary { name: "most of them at once", cast: mixture::cast },
+    Adversary { name: "canceller", cast: cancelling::cast },
     Adversary { name: "nobody, replicated", cast: honest_mates },
     Adversary { name: "friends, a tenth of the bonds", cast: friends::tenth },
     Adversary { name: "friends, a third of the bonds", cast: friends::third },
@@ -110,6 +114,10 @@ pub const ALL: [Adversary; 59] = [
     Adversary { name: "queue hoarder", cast: mates::squatting },
     Adversary { name: "lapser", cast: lapsing::cast },
     Adversary { name: "exhauster", cast: exhausting::cast },
+    Adversary { name: "canceller, replicated", cast: cancelling::mates },
+    Adversary { name: "mate that is an auditor", cast: kin::cast },
+    Adversary { name: "framing mate, others down", cast: outages::half },
+    Adversary { name: "framing mate, others down too long", cast: outages::whole },
     Adversary { name: "nobody, kept", cast: holders::honest },
     Adversary { name: "nobody, replicated and kept", cast: holders::mates },
     Adversary { name: "provider that serves nobody", cast: holders::nobody },
@@ -128,4 +136,6 @@ pub const ALL: [Adversary; 59] = [
     Adversary { name: "auditors that see nobody serve", cast: spotters::denying },
     Adversary { name: "auditors that do not look", cast: spotters::absent },
     Adversary { name: "reorganising proposer, kept", cast: spotters::reorganising },
+    Adversary { name: "canceller, kept", cast: cancelling::holders },
+    Adversary { name: "client that gives its inputs up", cast: cancelling::inputs },
 ];

@@ -39,6 +39,8 @@ pub struct Client {
     withdrew: bool,
     /// Whether it has come back for what was not free when its job was over.
     is_back: bool,
+    /// Whether it has cancelled its job.
+    gave_up: bool,
     busy: bool,
     /// The [moment](Scene::moment) as of which nothing was to be done.
     seen: Option<(u64, u64)>,
@@ -58,8 +60,8 @@ impl Client {
         let rules = rules(Party::Client, who);
         let (duty, mates) = (Duty::new(rules, skew), Mates::new(mates::Party::Client, who, skew));
         let holding = Holding::new(holding::Party::Client, (me, who), skew).up_to(most);
-        let (busy, withdrew, is_back, seen) = (false, false, false, None);
-        Self { who, side, me, mind, duty, mates, holding, withdrew, is_back, busy, seen }
+        let (busy, withdrew, is_back, gave_up, seen) = (false, false, false, false, None);
+        Self { who, side, me, mind, duty, mates, holding, withdrew, is_back, gave_up, busy, seen }
     }
 
     /// Whether a provider gets inputs from it.
@@ -85,6 +87,7 @@ impl Client {
         }
         let jobs: Vec<JobId> = self.jobs(scene).collect();
         for job in jobs {
+            self.cancel(job, scene);
             self.expire(job, scene);
             self.acknowledge(job, scene);
             self.withdraw(job, scene);
@@ -188,10 +191,19 @@ impl Client {
         }
     }
 
+    /// Stops its job once. What is claimed is still judged and paid.
+    fn cancel(&mut self, job: JobId, scene: &mut Scene) {
+        if !self.gave_up && self.mind.cancels(job, &scene.public) {
+            self.send(job, &JobBook::cancelCall { jobId: job.0 }, scene);
+            self.gave_up = true;
+        }
+    }
+
     fn acknowledge(&mut self, job: JobId, scene: &mut Scene) {
         if !self.mind.acknowledges() {
             return;
         }
+        let is_audited = scene.public.jobs[&job].terms.audited;
         let waits = self.mind.waits_for_asks();
         let served = |who: &Address| !scene.keeps_outputs.get(who).copied().unwrap_or(false);
         let seqs: Vec<u32> = ranges(job, scene)
@@ -199,7 +211,7 @@ impl Client {
                 range.state == RangeState::Submitted
                     && served(&range.provider)
                     && (!waits || scene.public.asked.contains(*id))
-                    && self.duty.may_be_paid(**id)
+                    && (!is_audited || self.duty.may_be_paid(**id))
             })
             .map(|(id, _)| id.seq)
             .collect();

@@ -1,5 +1,7 @@
 //! The end of a world: everybody takes out what is theirs, and the accounts are made up.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::B256;
 use tilth_contracts::{Auditors, Audits, EntryState, JobBook, JobState, Registry, Waiting};
 use tilth_protocol::JobId;
@@ -47,6 +49,7 @@ impl World {
         let trace = self.trace();
         self.check_jobs()?;
         self.check_lines()?;
+        self.oracle.check_disputes();
         self.oracle.check_keeps(&mut self.scene)?;
         self.oracle.check_cuts();
         self.take_out()?;
@@ -63,16 +66,20 @@ impl World {
             moves: self.scene.version,
             trace,
         };
+        let mut known = BTreeSet::new();
         for (who, side, role, executed) in self.people() {
-            let money = self.scene.farm.money(who)?;
-            let cost = u128::from(executed) * COST;
-            let won = signed(money) - signed(self.oracle.funded(&who)) - signed(cost);
-            *match (side, role) {
+            let of = match (side, role) {
                 (Side::Foe, _) => &mut outcome.foes,
                 (Side::Honest, Role::Client) => &mut outcome.clients,
                 (Side::Honest, Role::Provider) => &mut outcome.providers,
                 (Side::Honest, Role::Auditor) => &mut outcome.auditors,
-            } += won;
+            };
+            *of -= signed(u128::from(executed) * COST);
+            // Whoever is two things has the money of one account.
+            if !known.insert(who) {
+                continue;
+            }
+            *of += signed(self.scene.farm.money(who)?) - signed(self.oracle.funded(&who));
             outcome.owed += self.scene.farm.read(at.audits, &Audits::owedCall { owner: who })?;
             if role == Role::Client {
                 self.oracle.counts.compensation += self.oracle.given(&who);
@@ -94,7 +101,8 @@ impl World {
                 self.oracle.blame(text);
             }
             let undone = facts.terms.taskCount - facts.settledTasks;
-            if undone != 0 && !self.oracle.allowed().undone {
+            let is_given_up = self.oracle.bills.is_cancelled(job);
+            if undone != 0 && !is_given_up && !self.oracle.allowed().undone {
                 self.oracle.blame(format!("{job} ended with {undone} tasks undone"));
             }
         }

@@ -21,6 +21,9 @@ pub struct Counts {
     pub honest_ranges: u64,
     /// Cases that came to a verdict.
     pub verdicts: u64,
+    /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
+    /// how many of all these were paid.
+    pub cancelled: [u64; 4],
     /// Blocks with transactions that were taken back.
     pub undone_blocks: u64,
     /// Replicas that came to each `ReplicaOutcome`, by its number.
@@ -44,6 +47,10 @@ pub struct Counts {
     pub unserved: Sample,
     /// Absences in audits that cost something.
     pub absences: u64,
+    /// Disputes that somebody was drawn for, and that nobody had drawn in time.
+    pub disputes: [u64; 2],
+    /// Votes in disputes whose mate is an auditor, too: none of them was its own.
+    pub left_out: u64,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
     /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
@@ -67,6 +74,7 @@ impl Counts {
         self.honest_unpaid += other.honest_unpaid;
         self.honest_ranges += other.honest_ranges;
         self.verdicts += other.verdicts;
+        self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
         self.undone_blocks += other.undone_blocks;
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);
@@ -77,6 +85,8 @@ impl Counts {
         self.served.merge(&other.served);
         self.unserved.merge(&other.unserved);
         self.absences += other.absences;
+        self.disputes.iter_mut().zip(other.disputes).for_each(|(sum, more)| *sum += more);
+        self.left_out += other.left_out;
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

@@ -251,6 +251,10 @@ pub trait ClientMind {
     fn draws(&self) -> bool {
         true
     }
+    /// Whether it cancels a job of its now. Nobody asks again once it has.
+    fn cancels(&self, _job: JobId, _public: &Public) -> bool {
+        false
+    }
 }
 
 /// How the producer of blocks decides.

@@ -40,6 +40,7 @@ pub fn come(
     let now = scene.farm.now;
     for log in &logs {
         scene.public.read(&at, log);
+        oracle.read(log, scene);
         oracle.read_keeps(log, (now, false), scene);
     }
     let me = Actor::Client(number);

@@ -12,9 +12,11 @@ use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{arithmetic::Share, audit::positions, walk::DISPUTED_RATE};
 
 use super::{
+    bills::Bills,
     cast::{Allowed, Side},
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
+    disputes::Disputes,
     keeps::Keeps,
     pairs::Pairs,
     public::range,
@@ -41,8 +43,8 @@ pub(super) struct Seen {
     /// Whether a wrong leaf was among those drawn.
     pub(super) hit: Option<bool>,
     /// How many seats it has, and those of them that nobody came to, seat 0 lowest.
-    given: u8,
-    absent: u16,
+    pub(super) given: u8,
+    pub(super) absent: u16,
 }
 
 /// See the module's head.
@@ -66,6 +68,10 @@ pub struct Oracle {
     pub(super) disputed: BTreeSet<JobId>,
     given: BTreeMap<Address, u128>,
     pub(super) cuts: Cuts,
+    /// What jobs cost their clients.
+    pub(super) bills: Bills,
+    /// When disputes are drawn.
+    pub(super) disputes: Disputes,
 }
 
 impl Oracle {
@@ -84,6 +90,8 @@ impl Oracle {
             disputed: BTreeSet::new(),
             given: BTreeMap::new(),
             cuts: Cuts::default(),
+            bills: Bills::default(),
+            disputes: Disputes::default(),
         }
     }
 
@@ -132,6 +140,8 @@ impl Oracle {
         } else if log.address == at.job_book
             && let Ok(event) = JobBookEvents::decode_log(log)
         {
+            self.bills.read(&event.data, scene, &mut self.counts);
+            self.faults.append(&mut self.bills.faults);
             self.read_job(&event.data, scene);
         }
     }
@@ -140,6 +150,14 @@ impl Oracle {
     pub fn read_pairs(&mut self, log: &Log, time: u64, scene: &Scene) {
         self.pairs.read(log, time, scene, &mut self.counts);
         self.faults.append(&mut self.pairs.faults);
+        self.disputes.read(log, time, scene, &mut self.counts);
+        self.faults.append(&mut self.disputes.faults);
+    }
+
+    /// No dispute is open in the end.
+    pub fn check_disputes(&mut self) {
+        self.disputes.check();
+        self.faults.append(&mut self.disputes.faults);
     }
 
     /// The same, about kept ranges; `acknowledged`: the log is of a client's acknowledgement.
@@ -222,37 +240,6 @@ impl Oracle {
                 self.miss(range(e.jobId, e.seq), e.seat, e.cut);
             }
             _ => {}
-        }
-    }
-
-    /// Nobody came to a seat: that is noticed first, and costs something when the votes have decided, if no more people
-    /// were absent than came. Whether others hold what they need makes no difference: it may be more than they can
-    /// execute.
-    fn miss(&mut self, id: RangeId, seat: u8, cut: u128) {
-        let Some(seen) = self.cases.get_mut(&id) else { return };
-        if cut == 0 {
-            seen.absent |= 1_u16.checked_shl(seat.into()).unwrap_or(0);
-            return;
-        }
-        self.counts.absences += 1;
-        let (absent, given) = (seen.absent.count_ones(), u32::from(seen.given));
-        if 2 * absent > given {
-            self.blame(format!("{absent} of {given} were absent in {id}, and one of them paid"));
-        }
-    }
-
-    /// Who is drawn to judge a range has no part in it: neither its client nor its provider, and in a dispute not its
-    /// mate either, who loses all or nothing by it.
-    fn seat(&mut self, id: RangeId, auditor: u32, seat: u8, scene: &Scene) {
-        let Some(seen) = self.cases.get_mut(&id) else { return };
-        seen.given = seen.given.max(seat.saturating_add(1));
-        let is_dispute = seen.rate == DISPUTED_RATE;
-        let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
-        let provider = scene.public.ranges.get(&id).map(|facts| facts.provider);
-        let mate = if is_dispute { self.pairs.mate_of(id) } else { None };
-        let who = self.keeps.holder(auditor).map(|one| one.who);
-        if who.is_some() && [client, provider, mate].contains(&who) {
-            self.blame(format!("{auditor} judges {id} and has a part in it: {who:?}"));
         }
     }
 

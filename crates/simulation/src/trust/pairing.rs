@@ -1,17 +1,17 @@
-//! A provider's part in replicated ranges: it waits to be drawn, does what its ranges' primaries have done, commits,
-//! shows its roots.
+//! A provider's part in replicated ranges: it does what its ranges' primaries have done, and what its machine asks for.
+//! What it sends about a range is beside this file (`mate_moves`), and so is how it waits to be drawn (`queueing`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use alloy_primitives::{Address, B256, aliases::U96};
+use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolCall;
 use tilth_client::{
     audit::Millis,
-    mates::{Effect, Event, Move, Part, Party, Role},
+    mates::{Effect, Event, Part, Party, Role},
 };
-use tilth_contracts::{EntryState, ReplicaState, Replicas, Waiting};
+use tilth_contracts::Waiting;
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::replica::{DRAW_SPAN_S, Found, Sealer};
+use tilth_verification::replica::{Found, Sealer};
 
 use super::{
     auditor::CHAIN_ID,
@@ -48,19 +48,19 @@ pub struct Name {
 pub struct Pairing {
     /// Units it has executed as a mate, and that were not asked for.
     pub executed: u64,
-    name: Name,
+    pub(super) name: Name,
     /// With which it waits, base units; 0: it does not.
-    bond: u128,
-    sealer: Sealer,
-    mates: Mates,
+    pub(super) bond: u128,
+    pub(super) sealer: Sealer,
+    pub(super) mates: Mates,
     /// What it has found as a mate; on disk.
     copies: Works,
     /// Whether a transaction about a line is under way.
-    queueing: bool,
+    pub(super) queueing: bool,
     /// Jobs in which it was refused a place.
-    turned_away: BTreeSet<JobId>,
+    pub(super) turned_away: BTreeSet<JobId>,
     /// From when on it can have a bond back, by the chain's clock, seconds.
-    free_from: Option<u64>,
+    pub(super) free_from: Option<u64>,
 }
 
 impl Pairing {
@@ -246,126 +246,5 @@ impl Pairing {
         let ends = scene.now + self.name.pace * u64::from(part.count);
         self.mates.later(ends, Event::Found { range, part, found });
         None
-    }
-
-    /// Whether it was sent: as the real one, it looks once more before.
-    fn commit(
-        &self,
-        (range, part): (RangeId, Part),
-        found: &Found,
-        mind: &dyn ProviderMind,
-        scene: &mut Scene,
-    ) -> Result<bool, FarmError> {
-        let Name { me, who, number, .. } = self.name;
-        let seen = scene.look_at_pair(range, self.mates.local(scene.now))?;
-        let role = seen.role(Party::Provider(number));
-        if seen.state != ReplicaState::Working || seen.part != part || role != Role::Mate {
-            return Ok(false);
-        }
-        let own = self.sealer.seal(range, found);
-        let primary = scene.public.ranges.get(&range).map(|facts| facts.root);
-        let sealed_ = primary.filter(|_| mind.copies()).unwrap_or(own);
-        let call = Replicas::commitCall { jobId: range.job.0, seq: range.seq, sealed_ };
-        let replicas = scene.farm.addresses().replicas;
-        scene.send(me, who, replicas, &call, What::Mate(range));
-        Ok(true)
-    }
-
-    fn reveal(
-        &self,
-        (range, role): (RangeId, Role),
-        found: Found,
-        mind: &dyn ProviderMind,
-        scene: &mut Scene,
-    ) {
-        let own = (found, self.sealer.salt(range, &found));
-        if role == Role::Primary {
-            scene.openings.insert(range, own);
-        }
-        let copied = scene.openings.get(&range).copied().filter(|_| mind.copies());
-        let (Found { root, units, failures }, salt) = copied.unwrap_or(own);
-        let RangeId { job, seq } = range;
-        let call = Replicas::revealCall { jobId: job.0, seq, root, units, failures, salt };
-        let replicas = scene.farm.addresses().replicas;
-        scene.send(self.name.me, self.name.who, replicas, &call, What::Mate(range));
-    }
-
-    /// Whether a move of a walk is under way: what it has found has such a place.
-    fn walk(
-        &self,
-        effect: &Effect,
-        work: Option<&Work>,
-        mind: &dyn ProviderMind,
-        scene: &mut Scene,
-    ) -> bool {
-        let range = effect.range();
-        let level = match effect {
-            Effect::Post { at, .. } => at.level,
-            _ => 0,
-        };
-        if !mind.walks(level) {
-            // Silence: the machine waits for an end that does not come.
-            return true;
-        }
-        let Some(made) = work.and_then(|work| Move::of(effect, &work.hand_in.leaves)) else {
-            return false;
-        };
-        let replicas = scene.farm.addresses().replicas;
-        let Name { me, who, .. } = self.name;
-        match made {
-            Move::Walk(call) => scene.send(me, who, replicas, &call, What::Mate(range)),
-            Move::Show(call) => scene.send(me, who, replicas, &call, What::Mate(range)),
-        }
-        true
-    }
-
-    /// Waits where it wants to, and leaves where it does not; when a job is over, it wants its bond back.
-    fn queue(&mut self, mind: &mut dyn ProviderMind, scene: &mut Scene) -> Result<(), FarmError> {
-        self.free_from = None;
-        if self.bond == 0 || self.queueing {
-            return Ok(());
-        }
-        let replicated = scene.public.jobs.iter().filter(|(_, facts)| facts.terms.replicas != 0);
-        let jobs: Vec<(JobId, bool)> = replicated
-            .filter(|(job, facts)| facts.over || scene.serves_providers(**job, self.name.who))
-            .map(|(job, facts)| (*job, facts.over))
-            .collect();
-        for (job, over) in jobs {
-            let entry = scene.entry(job, self.name.number)?;
-            let state = EntryState::try_from(entry.state).unwrap_or(EntryState::Nobody);
-            let may = !over && !self.turned_away.contains(&job);
-            let wants = may && mind.waits(job, &scene.public);
-            let free_from = entry.leftAt.to::<u64>() + u64::from(DRAW_SPAN_S) + 1;
-            let is_bound = state == EntryState::Left && over && entry.busy == 0;
-            if is_bound && scene.farm.now < free_from {
-                let others = self.free_from.unwrap_or(free_from);
-                self.free_from = Some(free_from.min(others));
-                continue;
-            }
-            match state {
-                EntryState::Nobody if wants => self.wait(job, scene),
-                EntryState::Left if wants && mind.comes_back() => self.wait(job, scene),
-                EntryState::Waiting if !wants => self.leave(job, scene),
-                EntryState::Left if is_bound => self.leave(job, scene),
-                _ => continue,
-            }
-            break;
-        }
-        Ok(())
-    }
-
-    fn wait(&mut self, job: JobId, scene: &mut Scene) {
-        let bond = U96::saturating_from(self.bond);
-        self.send(&Waiting::waitCall { jobId: job.0, bond, minPrice: U96::ZERO }, job, scene);
-    }
-
-    fn leave(&mut self, job: JobId, scene: &mut Scene) {
-        self.send(&Waiting::leaveCall { jobId: job.0 }, job, scene);
-    }
-
-    fn send<C: SolCall>(&mut self, call: &C, job: JobId, scene: &mut Scene) {
-        let waiting = scene.farm.addresses().waiting;
-        scene.send(self.name.me, self.name.who, waiting, call, What::Line(job));
-        self.queueing = true;
     }
 }

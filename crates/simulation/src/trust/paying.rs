@@ -5,7 +5,12 @@ use tilth_contracts::{JobBook::JobBookEvents, Ledger, WGrain};
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{audit::MAX_RANGE_TIMEOUT_S, walk::DISPUTED_RATE};
 
-use super::{cast::Side, oracle::Oracle, public::range, scene::Scene};
+use super::{
+    cast::{Allowed, Side},
+    oracle::Oracle,
+    public::range,
+    scene::Scene,
+};
 use crate::farm::{FarmError, TREASURY};
 
 /// Seconds after a job's deadline by which its last range is judged: it is claimed at the deadline, and its case asks
@@ -63,7 +68,8 @@ impl Oracle {
                 self.count_case(id);
                 if scene.handed.get(&id).is_some_and(|handed| !handed.by_foe) {
                     self.counts.honest_unpaid += 1;
-                    if !self.allowed.bought_votes && !self.allowed.idle_votes {
+                    let Allowed { bought_votes, idle_votes, .. } = self.allowed;
+                    if !bought_votes && !idle_votes && !self.is_left_undrawn(id) {
                         self.blame(format!("honest work is not paid: {id}"));
                     }
                 }

@@ -1,4 +1,5 @@
-//! A provider: claims, works, hands in, plays its part in audits, sees to its pay.
+//! A provider: claims, works, hands in, plays its part in audits. How it sees to its pay is beside this file
+//! (`earning`).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use tilth_client::{
     audit::{Effect, Event, Millis, Party},
     holding,
 };
-use tilth_contracts::{Audits, JobBook, RangeState};
+use tilth_contracts::{Audits, JobBook};
 use tilth_protocol::{JobId, RangeId};
 
 use super::{
@@ -40,16 +41,16 @@ pub struct Provider {
     pub side: Side,
     /// Units it has executed.
     pub executed: u64,
-    me: Actor,
+    pub(super) me: Actor,
     slots: usize,
     /// Milliseconds for a task.
     pace: Millis,
     mind: Box<dyn ProviderMind>,
-    duty: Duty,
+    pub(super) duty: Duty,
     pairing: Pairing,
-    holding: Holding,
+    pub(super) holding: Holding,
     held: Vec<Held>,
-    work: BTreeMap<RangeId, Work>,
+    pub(super) work: BTreeMap<RangeId, Work>,
     claiming: bool,
     /// As of which [moment](Scene::moment) a job had nothing for it.
     refused: BTreeMap<JobId, (u64, u64)>,
@@ -243,45 +244,6 @@ impl Provider {
             self.work.insert(range, work);
             let book = scene.farm.addresses().job_book;
             scene.send(self.me, self.who, book, &call, What::Submit(range));
-        }
-    }
-
-    /// From when on anybody may have a range paid.
-    fn payable_from(&self, range: RangeId, scene: &Scene) -> Option<Millis> {
-        let facts = scene.public.ranges.get(&range)?;
-        let paying = self.work.get(&range).is_none_or(|work| work.paying);
-        if facts.state != RangeState::Submitted || paying || !self.duty.may_be_paid(range) {
-            return None;
-        }
-        let terms = &scene.public.jobs.get(&range.job)?.terms;
-        if terms.kept && !self.holding.may_be_paid(range) {
-            return None;
-        }
-        Some((facts.at + u64::from(terms.window)).saturating_mul(1_000))
-    }
-
-    fn see_to_pay(&mut self, scene: &mut Scene) {
-        let judged = |range: &RangeId| {
-            let facts = scene.public.ranges.get(range);
-            facts.is_none_or(|facts| {
-                !matches!(facts.state, RangeState::Claimed | RangeState::Submitted)
-            })
-        };
-        self.work.retain(|range, _| !judged(range));
-        let clock = scene.farm.now.saturating_mul(1_000);
-        let due: Vec<RangeId> = self
-            .work
-            .keys()
-            .copied()
-            .filter(|range| self.payable_from(*range, scene).is_some_and(|from| from <= clock))
-            .collect();
-        for range in due {
-            if let Some(work) = self.work.get_mut(&range) {
-                work.paying = true;
-            }
-            let call = JobBook::settleCall { jobId: range.job.0, seqs: vec![range.seq] };
-            let book = scene.farm.addresses().job_book;
-            scene.send(self.me, self.who, book, &call, What::Pay(vec![range]));
         }
     }
 

@@ -45,6 +45,11 @@ impl Row {
         self.counts.replicas.iter().any(|closed| *closed != 0)
     }
 
+    /// Whether jobs were cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.counts.cancelled[0] != 0
+    }
+
     /// Whether there were kept jobs.
     pub(super) fn is_kept(&self) -> bool {
         self.counts.holds.iter().chain(&self.counts.inputs).any(|asks| *asks != 0)
@@ -222,6 +227,15 @@ mod tests {
         assert_eq!(both.render().lines().count(), 8);
         let of = ALL[56].name;
         let last = format!("| {of} | 1 | 9 | 1 | 100.0 % of 10 | 100.0 % | 25.0 % of 4 | 25.0 % |");
+        assert_eq!(both.render().lines().last(), Some(last.as_str()));
+    }
+
+    #[test]
+    fn jobs_that_were_cancelled_have_a_table_of_their_own() {
+        let mut both = report(0, |counts| counts.audits.add(1, false));
+        both.merge(report(25, |counts| counts.cancelled = [5, 3, 4, 7]));
+        assert_eq!(both.render().lines().count(), 8);
+        let last = format!("| {} | 1 | 5 | 3 | 4 | 7 |", ALL[25].name);
         assert_eq!(both.render().lines().last(), Some(last.as_str()));
     }
 

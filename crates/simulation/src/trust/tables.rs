@@ -7,12 +7,17 @@ use super::{
 use crate::adversary::ALL;
 
 impl Report {
-    /// As Markdown: GRAIN per world, what became of replicated and of kept ranges, and of those who hold.
+    /// As Markdown: GRAIN per world, what became of replicated ranges, of jobs that were cancelled, of kept ranges, and
+    /// of those who hold.
     pub fn render(&self) -> String {
         let mut text = self.render_money();
         if self.rows.values().any(Row::is_replicated) {
             text.push('\n');
             text.push_str(&self.render_replicas());
+        }
+        if self.rows.values().any(Row::is_cancelled) {
+            text.push('\n');
+            text.push_str(&self.render_cancelled());
         }
         if self.rows.values().any(Row::is_kept) {
             text.push('\n');
@@ -36,6 +41,22 @@ impl Report {
             let (came, should) = often(row.counts.matches);
             text.push_str(&format!(
                 "| {} | {} | {matched} | {alone} | {unequal} | {silent} | {came} | {should} |\n",
+                ALL[*place].name, row.worlds,
+            ));
+        }
+        text
+    }
+
+    /// What was out in jobs that were cancelled, and whether it was paid, all worlds together.
+    fn render_cancelled(&self) -> String {
+        let mut text = String::from(
+            "| adversary | worlds | jobs cancelled | ranges in work then | handed in then | of those paid |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: |\n",
+        );
+        for (place, row) in self.rows.iter().filter(|(_, row)| row.is_cancelled()) {
+            let [jobs, in_work, handed_in, paid] = row.counts.cancelled;
+            text.push_str(&format!(
+                "| {} | {} | {jobs} | {in_work} | {handed_in} | {paid} |\n",
                 ALL[*place].name, row.worlds,
             ));
         }
