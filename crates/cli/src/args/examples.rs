@@ -57,6 +57,7 @@ pub const VERIFY: &str = "\
 Examples:
   tilth verify 7
   tilth verify 7:2
+  tilth verify 8 --gpu hardware   # a job with a GPU program
   tilth verify --receipt answer.json --model model.blob";
 
 pub const ACCOUNT: &str = "\
