@@ -82,6 +82,7 @@ pub const AUDITOR: &str = "\
 Examples:
   tilth auditor judy --stake 100
   tilth auditor status judy
+  tilth auditor collect judy
   tilth auditor leave judy
 What is not given is as the configuration file has it; `tilth auditor config` prints all defaults.";
 
