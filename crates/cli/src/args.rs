@@ -305,6 +305,9 @@ pub struct Verify {
     /// The job, or one range of it as JOB:RANGE, for example 7:2; without a range all that have results.
     #[arg(required_unless_present = "receipt", value_name = "JOB[:RANGE]")]
     pub what: Option<String>,
+    /// Of a job with a GPU program: the GPU on which it is executed again.
+    #[arg(long, value_enum, default_value_t = Gpu::Off, conflicts_with = "receipt")]
+    pub gpu: Gpu,
     /// A receipt of `tilth chat --receipts`, or an answer of a gateway (JSON), instead of a job; needs no network.
     #[arg(long, value_name = "FILE", conflicts_with = "what", requires = "model")]
     pub receipt: Option<PathBuf>,

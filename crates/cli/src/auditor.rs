@@ -54,7 +54,12 @@ pub async fn auditor(common: Common, args: args::Auditor) -> Ended {
             let (_, owner) = open(&common, &name)?;
             let paid = auditor::collect(&owner, owner.address()).await.map_err(told)?;
             let paid = paid.unwrap_or_default();
-            say(&common, &format!("{paid} GRAIN of fees were paid to {name}"))?;
+            let text = collected(&name, paid);
+            if common.json {
+                print_json(&json!({ "done": text, "paid": paid }))?;
+            } else {
+                println!("{text}");
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -72,6 +77,17 @@ fn say(common: &Common, text: &str) -> Result<(), Problem> {
     }
     println!("{text}");
     Ok(())
+}
+
+/// What came of collecting an auditor's fees.
+fn collected(name: &str, paid: Amount) -> String {
+    if paid > Amount::ZERO {
+        return format!("{paid} GRAIN of fees were paid to {name}");
+    }
+    format!(
+        "nothing was paid to {name}: no fees are owed, or the purse of the audits has nothing for now; \
+         see: tilth auditor status {name}"
+    )
 }
 
 async fn status(common: &Common, name: &str) -> Ended {
@@ -201,6 +217,15 @@ mod tests {
     use tilth_protocol::{JobId, RangeId};
 
     use super::*;
+
+    #[test]
+    fn whoever_collects_hears_how_much_or_that_there_is_nothing() {
+        let paid = collected("alice", "1.25".parse().unwrap());
+        assert_eq!(paid, "1.25 GRAIN of fees were paid to alice");
+        let nothing = collected("alice", Amount::ZERO);
+        assert!(nothing.starts_with("nothing was paid to alice: no fees are owed"), "{nothing}");
+        assert!(nothing.ends_with("tilth auditor status alice"), "{nothing}");
+    }
 
     #[test]
     fn what_is_held_is_said_with_its_size_and_the_time_of_the_last() {

@@ -29,6 +29,7 @@ mod progress;
 mod provider;
 mod providers;
 mod quote;
+mod referee;
 mod relay;
 mod run;
 mod stages;

@@ -1,19 +1,20 @@
 //! `tilth providers`: who is registered, with what, how much of it is in use, and what audits and replicas have found.
 
-pub mod audits;
+mod audits;
+mod cuts;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
 use alloy::primitives::Address;
 use serde_json::{Value, json};
 use tilth_client::replicas::Record;
-use tilth_contracts::{Audits, Provider, Registry};
+use tilth_contracts::{Provider, Registry};
 use tilth_protocol::{
     Amount,
     challenge::class::{self, Measure},
 };
 
-use self::audits::Found;
+use self::audits::{Found, Standing};
 use crate::{
     Ended,
     args::{self, Common},
@@ -37,14 +38,12 @@ pub async fn providers(common: Common, args: args::Providers) -> Ended {
         rows.push(provider);
     }
     let found = audits::found(&place).await?;
-    let mut rates = Vec::new();
+    let mut standings = Vec::new();
     for provider in &rows {
-        let call = Audits::rateOfCall { provider: provider.number };
-        let rate = place.link.read(place.network.contracts.audits, call).await;
-        rates.push(rate.map_err(|error| error.problem())?.saturating_to::<u64>());
+        standings.push(audits::standing(&place, provider.number).await?);
     }
     let mated = audits::mated(&place).await?;
-    let seen = Seen { rows, rates, found, mated, names: place.keys.list()? };
+    let seen = Seen { rows, standings, found, mated, names: place.keys.list()? };
     if common.json {
         print_json(&seen.json())?;
     } else {
@@ -56,8 +55,8 @@ pub async fn providers(common: Common, args: args::Providers) -> Ended {
 /// What there is to be shown of all providers.
 struct Seen {
     rows: Vec<Provider>,
-    /// How often each is audited, billionths.
-    rates: Vec<u64>,
+    /// How each stands with the auditors, in the same order.
+    standings: Vec<Standing>,
     found: BTreeMap<u32, Found>,
     /// What its replicas have come to.
     mated: BTreeMap<u32, Record>,
@@ -70,9 +69,10 @@ impl Seen {
         found.map_or_else(String::new, |(name, _)| name.clone())
     }
 
-    fn each(&self) -> impl Iterator<Item = (&Provider, u64, Found)> {
+    fn each(&self) -> impl Iterator<Item = (&Provider, Standing, Found)> {
         let found = |number: u32| self.found.get(&number).copied().unwrap_or_default();
-        self.rows.iter().zip(&self.rates).map(move |(row, rate)| (row, *rate, found(row.number)))
+        let all = self.rows.iter().zip(&self.standings);
+        all.map(move |(row, standing)| (row, *standing, found(row.number)))
     }
 
     fn mated(&self, number: u32) -> Record {
@@ -81,7 +81,7 @@ impl Seen {
 
     fn json(&self) -> Vec<Value> {
         self.each()
-            .map(|(provider, rate, found)| {
+            .map(|(provider, standing, found)| {
                 let Record { matched, unequal, late, silent, wrong } = self.mated(provider.number);
                 json!({
                     "number": provider.number,
@@ -96,8 +96,8 @@ impl Seen {
                     "unbonding": Amount(provider.unbonding),
                     "classes": class::names_of(provider.attributes.classBits),
                     "vram-mib": provider.attributes.vramMib,
-                    "audit-rate-billionths": rate,
-                    "record": Amount(found.record),
+                    "audit-rate-billionths": standing.rate,
+                    "record": Amount(standing.record),
                     "audits": {
                         "upheld": found.upheld,
                         "overturned": found.overturned,
@@ -129,11 +129,12 @@ impl Seen {
             ("overturned", Align::Right),
             ("replicas", Align::Left),
             ("slashed", Align::Right),
+            ("record", Align::Right),
             ("audited", Align::Right),
             ("strongest", Align::Left),
             ("", Align::Left),
         ]);
-        for (provider, rate, found) in self.each() {
+        for (provider, standing, found) in self.each() {
             table.row([
                 provider.number.to_string(),
                 self.name(provider.owner),
@@ -146,7 +147,8 @@ impl Seen {
                 found.overturned.to_string(),
                 replicas(self.mated(provider.number)),
                 format!("{:.4}", Amount(found.slashed)),
-                percent(rate),
+                format!("{:.4}", Amount(standing.record)),
+                percent(standing.rate),
                 strongest(provider.attributes.classBits),
                 if provider.paused { "paused".to_owned() } else { String::new() },
             ]);
@@ -184,7 +186,65 @@ fn strongest(class_bits: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::{FixedBytes, aliases::U40};
+    use tilth_contracts::Attributes;
+    use tilth_protocol::amount::GRAIN;
+
     use super::*;
+
+    fn provider(number: u32) -> Provider {
+        Provider {
+            number,
+            owner: Address::repeat_byte(u8::try_from(number).unwrap()),
+            node: Address::ZERO,
+            slots: 2,
+            held: 0,
+            paused: false,
+            stake: 40 * GRAIN,
+            exposure: 0,
+            unbonding: 0,
+            unbondingReadyAt: U40::ZERO,
+            attributes: Attributes {
+                classBits: 0,
+                memoryMib: 0,
+                vramMib: 0,
+                region: FixedBytes::ZERO,
+            },
+            endpointId: FixedBytes::ZERO,
+        }
+    }
+
+    #[test]
+    fn what_was_found_of_a_provider_stands_in_its_row() {
+        let fair = Standing { rate: 55_000_000, record: 7 * GRAIN / 2 };
+        // Its record ended without an event that says so.
+        let punished = Standing { rate: 1_000_000_000, record: 0 };
+        let slashed = Found { upheld: 3, overturned: 1, undecided: 0, slashed: 10 * GRAIN };
+        let seen = Seen {
+            rows: vec![provider(1), provider(2), provider(3)],
+            standings: vec![fair, punished, Standing::default()],
+            found: [(1, Found { upheld: 4, ..Found::default() }), (2, slashed)].into(),
+            mated: BTreeMap::new(),
+            names: vec![("garage".to_owned(), Address::repeat_byte(2))],
+        };
+        let all = seen.json();
+        let told = |key: &str| all.iter().map(|one| one[key].clone()).collect::<Vec<_>>();
+        assert_eq!(told("record"), ["3500000000000000000", "0", "0"]);
+        assert_eq!(told("slashed"), ["0", "10000000000000000000", "0"]);
+        assert_eq!(told("audit-rate-billionths"), [55_000_000, 1_000_000_000, 0]);
+        assert_eq!(told("name"), ["", "garage", ""]);
+        assert_eq!(all[1]["audits"], json!({ "upheld": 3, "overturned": 1, "undecided": 0 }));
+
+        let shown = seen.table().render();
+        let lines: Vec<_> = shown.lines().collect();
+        let [_, first, second, _] = &lines[..] else { panic!("{shown}") };
+        let has = |line: &str, words: &[&str]| {
+            let cells: Vec<_> = line.split("  ").map(str::trim).collect();
+            words.iter().all(|word| cells.contains(word))
+        };
+        assert!(has(first, &["4", "0", "3.5", "5.5 %"]), "{shown}");
+        assert!(has(second, &["garage", "3", "1", "10", "0", "100.0 %"]), "{shown}");
+    }
 
     #[test]
     fn of_replicas_only_what_happened_is_said() {

@@ -16,6 +16,7 @@ use crate::{
     args::{self, Common},
     place::Place,
     print_json,
+    referee::referee,
     run::say_notes,
     table::{Align, Table},
 };
@@ -27,6 +28,8 @@ struct Shown<'a> {
     #[serde(flatten)]
     quote: &'a Quote,
     audited: bool,
+    /// Who decides about its results; of a plain job nobody.
+    referee: Option<&'static str>,
     /// What `tilth run` locks unless it is told otherwise.
     locked: Option<Amount>,
     /// What it locks besides for auditors who hold the results, in a job that is kept.
@@ -59,7 +62,8 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
     if common.json {
         let deposit = held.map(|deposit| deposit.amount);
         let audited = prepared.offer.audited;
-        print_json(&Shown { quote: &quote, audited, locked, deposit })?;
+        let referee = audited.then_some("auditors");
+        print_json(&Shown { quote: &quote, audited, referee, locked, deposit })?;
     } else {
         print(&quote, &prepared.unit());
         println!();
@@ -68,9 +72,9 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Who is paid out of these sums, and what a job locks at first.
+/// Who decides about a job's results, who is paid out of these sums, and what it locks at first.
 fn paid(offer: &Offer, locked: Option<Amount>, held: Option<Deposit>) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = vec![format!("referee: {}", referee(offer.audited))];
     if let replicas @ 2.. = offer.replicas {
         lines.push(format!(
             "replicas: every range is paid to {replicas} providers, and the sums are for all of \
@@ -222,16 +226,18 @@ mod tests {
     fn who_is_paid_by_the_sums_is_said() {
         let locked = Some("1.6".parse().unwrap());
         let plain = paid(&offer(false, 1), locked, None);
-        assert!(plain.len() == 1 && plain[0].contains("locks 1.6 GRAIN"), "{plain:?}");
+        assert!(plain.len() == 2 && plain[1].contains("locks 1.6 GRAIN"), "{plain:?}");
+        assert!(plain[0].starts_with("referee: none"), "{plain:?}");
         let audited = paid(&offer(true, 1), locked, None);
-        assert!(audited.len() == 2 && audited[0].contains("a newcomer's"), "{audited:?}");
+        assert!(audited.len() == 3 && audited[1].contains("a newcomer's"), "{audited:?}");
+        assert_eq!(audited[0], "referee: auditors, 10 of 15 or a lead of 5");
         let both = paid(&offer(true, 2), None, None);
-        assert!(both.len() == 2 && both[0].contains("paid to 2 providers"), "{both:?}");
+        assert!(both.len() == 3 && both[1].contains("paid to 2 providers"), "{both:?}");
         let (per_mib, per_mib_day, amount) = (Amount(1), Amount(1), "0.5".parse().unwrap());
         let deposit = Deposit { keep_s: 604_800, max_mib: 3, per_mib, per_mib_day, amount };
         let kept = paid(&offer(true, 1), locked, Some(deposit));
         let said = kept.last().unwrap();
-        assert!(kept.len() == 3 && said.contains("deposit: 0.5"), "{kept:?}");
+        assert!(kept.len() == 4 && said.contains("deposit: 0.5"), "{kept:?}");
         assert!(said.contains("for 7 d 0 h") && said.contains("up to 3 MiB"), "{said}");
     }
 

@@ -10,7 +10,11 @@ use std::{
 use alloy::primitives::Address;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tilth_client::{Agreed, Jobs, Progress, Tend, job_file, merge};
+use tilth_client::{
+    Agreed, Jobs, Progress, Tend,
+    job_file::{self, Stage},
+    merge,
+};
 use tilth_contracts::HoldState;
 use tilth_protocol::{Harmless, JobId, Output, Price, Problem, Units};
 use tilth_service::StopSignals;
@@ -21,6 +25,7 @@ use crate::{
     place::Place,
     print_json,
     progress::{Display, name, ranges},
+    referee::referee,
     stages::{self, Drive},
     store::Store,
     table::{Align, Table},
@@ -34,6 +39,9 @@ pub async fn run(common: Common, args: Run) -> Ended {
     say_notes(&loaded.notes);
     for stage in &mut loaded.stages {
         args.judged.add_to(&mut stage.job.offer)?;
+    }
+    if !common.json {
+        say_referees(&loaded.stages);
     }
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;
@@ -74,6 +82,15 @@ pub async fn run(common: Common, args: Run) -> Ended {
 pub fn say_notes(notes: &[String]) {
     for note in notes {
         eprintln!("note: {}", Harmless(note));
+    }
+}
+
+/// Who decides about the results of each job, before money moves.
+fn say_referees(stages: &[Stage]) {
+    let count = stages.len();
+    for (number, stage) in (1..).zip(stages) {
+        let which = if count > 1 { format!("stage {number} of {count}, ") } else { String::new() };
+        eprintln!("{which}referee: {}", referee(stage.job.offer.audited));
     }
 }
 

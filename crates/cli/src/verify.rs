@@ -11,9 +11,9 @@ use crate::{
 };
 
 pub async fn verify(common: Common, args: Verify) -> Ended {
-    let Verify { what, receipt, model, question, choice } = args;
+    let Verify { what, gpu, receipt, model, question, choice } = args;
     match (what, receipt, model) {
-        (Some(what), None, _) => job::verify(&common, &what).await,
+        (Some(what), None, _) => job::verify(&common, &what, gpu.into()).await,
         (_, Some(receipt), Some(model)) => {
             let answer = receipt::Answer { receipt, model, question, choice };
             receipt::verify(&common, answer).await

@@ -170,14 +170,15 @@ impl Chain {
         not_released(self.standing(range).await)
     }
 
-    /// Has ranges paid. True: done, or there is nothing left to do.
+    /// Has ranges paid. True: it was carried out. False: it failed, or the chain had nothing to do of that; whoever asks looks at
+    /// the logs and asks again after a pause, which grows.
     pub(crate) async fn settle(&self, job: JobId, seqs: Vec<u32>) -> bool {
         let call = JobBook::settleCall { jobId: job.0, seqs };
         let sent = self.node.execute(self.job_book(), call).await;
         self.is_done(sent, "settling").await
     }
 
-    /// Takes late ranges back. True: done, or there is nothing left to do.
+    /// Takes late ranges back. True and false: as for [`Chain::settle`].
     pub(crate) async fn expire(&self, job: JobId, seqs: Vec<u32>) -> bool {
         let call = JobBook::expireCall { jobId: job.0, seqs };
         let sent = self.node.execute(self.job_book(), call).await;
@@ -186,7 +187,8 @@ impl Chain {
 
     async fn is_done(&self, sent: Result<TransactionReceipt, ChainError>, what: &str) -> bool {
         let Err(error) = sent else { return true };
-        // Not yet due by the chain's clock, or done by somebody else: the logs will tell which.
+        // Nothing to do: not yet due by the chain's clock, or done by somebody else. The logs will tell which, so nobody need
+        // be told; taken for done, what is not due yet would be asked for without a pause that grows.
         if !matches!(contract_error(&error), Some(JobBookErrors::NothingToDo(_))) {
             self.note(&error, what).await;
         }

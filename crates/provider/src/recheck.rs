@@ -7,7 +7,10 @@ use alloy::signers::local::PrivateKeySigner;
 use tilth_blobs::{Blobs, BlobsError};
 use tilth_client::{Account, Contacts, Link, Network};
 use tilth_contracts::{JobBook, RangeState};
-use tilth_protocol::{RangeId, Tally};
+use tilth_protocol::{
+    GpuProgram, RangeId, Tally, TaskIndex, Workload,
+    gpu::{GPU_MAGIC, GpuClass, MAX_GPU_PROGRAM_BYTES},
+};
 use tilth_sandbox::{CommandLine, GpuAccess, GpuUse};
 use tilth_verification::{MerkleSum, Root};
 
@@ -38,8 +41,12 @@ pub struct Rechecked {
     pub claimed: Root,
     /// What this machine has found.
     pub found: Root,
-    /// Number of leaves.
+    /// Number of leaves: one for each task, and one for the prepare phase where there is one.
     pub leaves: u32,
+    /// First task.
+    pub from: TaskIndex,
+    /// Number of tasks.
+    pub count: u32,
     /// Where the range stands.
     pub state: RangeState,
 }
@@ -84,7 +91,8 @@ impl Recheck {
     /// Executes a range and compares. All of its leaves: the root covers each.
     ///
     /// # Errors
-    /// [`ProviderError::Recheck`]: the range has no results, or cannot be executed here.
+    /// [`ProviderError::Recheck`]: the range has no results, cannot be executed here, or is one of a GPU program that says
+    /// nothing here about what it has made elsewhere.
     pub async fn range(&self, range: RangeId) -> Result<Rechecked, ProviderError> {
         let link = &self.shop.chain.link;
         let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
@@ -98,6 +106,7 @@ impl Recheck {
         let (shop, contacts, first_block) = (&self.shop, &self.contacts, self.first_block);
         let place = Place { shop, contacts, first_block, at_stake: false };
         make_ready(&place, range).await.map_err(|error| failed(range, error))?;
+        self.can_be_compared(range).await?;
         let executed = execute(&place, range, |leaves| (0..leaves).collect()).await;
         let leaves = executed.map_err(|error| failed(range, error))?;
         let tree = MerkleSum::build(range.job, &leaves);
@@ -107,8 +116,27 @@ impl Recheck {
             claimed: Root { hash: claimed.root, tally },
             found: tree.root(),
             leaves: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
+            from: claimed.from,
+            count: claimed.count,
             state,
         })
+    }
+
+    /// Whether what this machine finds says anything about what others have found. Only of GPU programs it may not.
+    async fn can_be_compared(&self, range: RangeId) -> Result<(), ProviderError> {
+        let ready = self.shop.ready(range.job);
+        let Some(ready) = ready.filter(|ready| ready.spec.workload == Workload::Gpu) else {
+            return Ok(());
+        };
+        let most = MAX_GPU_PROGRAM_BYTES.saturating_add(GPU_MAGIC.len()) as u64;
+        let bytes = self.shop.blobs.read(ready.spec.program.hash, most).await?;
+        let program = GpuProgram::from_bytes(&bytes);
+        let program = program.map_err(|error| refused(range, &error, REPORT))?;
+        let gpu = &self.shop.gpu;
+        match incomparable(program.class, gpu.is_usable(), &gpu.missing) {
+            None => Ok(()),
+            Some((why, advice)) => Err(refused(range, &why, advice)),
+        }
     }
 
     /// Closes the content store.
@@ -128,6 +156,30 @@ const NEWER: &str =
 /// For files that nobody gave.
 const HOLDERS: &str =
     "its files are with its client and its providers: try again when one of them is online";
+
+/// Why what a GPU program makes here would say nothing, and what can be done about that.
+fn incomparable(
+    class: GpuClass,
+    has_gpu: bool,
+    missing: &[String],
+) -> Option<(String, &'static str)> {
+    match (class, has_gpu, missing) {
+        (GpuClass::Plain, ..) => Some((
+            "its GPU program is a plain one, which may make other bits on every device".to_owned(),
+            "nobody can find out whether it is right; have it done with a program of the exact class",
+        )),
+        (GpuClass::Exact, true, _) => None,
+        (GpuClass::Exact, false, []) => {
+            let why = "it has a GPU program, and no GPU is to be used".to_owned();
+            Some((why, "choose the GPU that it is to run on: tilth verify --gpu hardware"))
+        }
+        (GpuClass::Exact, false, missing) => {
+            let missing = missing.join("; ");
+            let why = format!("it has a GPU program, and no GPU can be used here: {missing}");
+            Some((why, "verify it on a machine whose GPU `tilth doctor` finds to be exact"))
+        }
+    }
+}
 
 fn refused(range: RangeId, why: &dyn Display, advice: impl Into<String>) -> ProviderError {
     ProviderError::Recheck { detail: format!("range {range}: {why}"), advice: advice.into() }
@@ -169,6 +221,27 @@ mod tests {
     use tilth_protocol::{ContentHash, JobId};
 
     use super::*;
+
+    #[test]
+    fn a_gpu_program_is_compared_only_where_its_bits_are_the_same() {
+        let (none, missing) = ([], ["no GPU: /dev/dri".to_owned()]);
+        assert_eq!(incomparable(GpuClass::Exact, true, &none), None);
+        // Some of its drivers may be missing as long as one is there.
+        assert_eq!(incomparable(GpuClass::Exact, true, &missing), None);
+        let refusal = |class, has_gpu, missing: &[String]| {
+            let (why, advice) = incomparable(class, has_gpu, missing).unwrap();
+            let range = RangeId { job: JobId(7), seq: 2 };
+            refused(range, &why, advice).problem()
+        };
+        let off = refusal(GpuClass::Exact, false, &none);
+        assert!(off.advice.contains("--gpu hardware") && off.detail.contains("range 7"), "{off}");
+        let without = refusal(GpuClass::Exact, false, &missing);
+        assert!(without.detail.contains("/dev/dri"), "{without}");
+        assert!(without.advice.contains("tilth doctor"), "{without}");
+        // Another root would accuse somebody who was honest.
+        let plain = refusal(GpuClass::Plain, true, &none);
+        assert!(plain.detail.contains("plain") && plain.advice.contains("exact"), "{plain}");
+    }
 
     #[test]
     fn advice_is_about_what_went_wrong() {

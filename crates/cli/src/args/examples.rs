@@ -57,6 +57,7 @@ pub const VERIFY: &str = "\
 Examples:
   tilth verify 7
   tilth verify 7:2
+  tilth verify 8 --gpu hardware   # a job with a GPU program
   tilth verify --receipt answer.json --model model.blob";
 
 pub const ACCOUNT: &str = "\
@@ -81,6 +82,7 @@ pub const AUDITOR: &str = "\
 Examples:
   tilth auditor judy --stake 100
   tilth auditor status judy
+  tilth auditor collect judy
   tilth auditor leave judy
 What is not given is as the configuration file has it; `tilth auditor config` prints all defaults.";
 

@@ -20,6 +20,7 @@ use crate::{
     Ended,
     place::Place,
     print_json,
+    referee::referee,
     run::open_jobs,
     store::Store,
     table::{Align, Table},
@@ -91,16 +92,6 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
         print!("\n{}", events_table(&seen.told).render());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Who decides when two say different things of a range. On every chain that is a committee of auditors: none executes a
-/// disputed step itself.
-fn referee(audited: bool) -> &'static str {
-    if audited {
-        "auditors, by their votes"
-    } else {
-        "none: what was handed in is paid after the window, as in every plain job"
-    }
 }
 
 impl Seen {

@@ -6,9 +6,9 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::B256,
     rpc::types::{Filter, Log},
-    sol_types::SolEvent,
+    sol_types::SolEvent as _,
 };
 use serde_json::{Value, json};
 use tilth_client::replicas;
@@ -16,6 +16,10 @@ use tilth_contracts::{AuditOutcome, Audits, Registry};
 use tilth_protocol::{Amount, Problem};
 use tilth_verification::walk::DISPUTED_RATE;
 
+use super::{
+    cuts::{self, Cut},
+    percent,
+};
 use crate::{
     Ended,
     args::Common,
@@ -30,10 +34,29 @@ pub struct Found {
     pub upheld: u32,
     pub overturned: u32,
     pub undecided: u32,
-    /// Value of upheld audits since it was last overturned, base units.
-    pub record: u128,
     /// What its stake was cut by, base units.
     pub slashed: u128,
+}
+
+/// How a provider stands with the auditors, as the contract has it now: not all that ends a record is said by an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How often it is audited, billionths.
+    pub rate: u64,
+    /// Value of its upheld audits since it was last found to be wrong or silent, base units.
+    pub record: u128,
+}
+
+/// Reads that of the provider with this number.
+///
+/// # Errors
+/// Those of the chain.
+pub async fn standing(place: &Place, provider: u32) -> Result<Standing, Problem> {
+    let audits = place.network.contracts.audits;
+    let rate = place.link.read(audits, Audits::rateOfCall { provider }).await;
+    let rate = rate.map_err(|error| error.problem())?.saturating_to::<u64>();
+    let record = place.link.read(audits, Audits::recordCall { provider }).await;
+    Ok(Standing { rate, record: record.map_err(|error| error.problem())? })
 }
 
 /// One thing that happened.
@@ -54,7 +77,6 @@ pub async fn found(place: &Place) -> Result<BTreeMap<u32, Found>, Problem> {
     let mut all: BTreeMap<u32, Found> = BTreeMap::new();
     for Closed { event, of_leaf, .. } in closed(place).await? {
         let found = all.entry(event.provider).or_default();
-        found.record = event.record;
         // The range's own audit follows, and is the one that counts.
         if of_leaf && event.outcome == u8::from(AuditOutcome::Upheld) {
             continue;
@@ -67,7 +89,7 @@ pub async fn found(place: &Place) -> Result<BTreeMap<u32, Found>, Problem> {
         };
         *count = count.saturating_add(1);
     }
-    for (event, _) in slashed(place, None).await? {
+    for event in slashed(place).await? {
         let registry = place.network.contracts.registry;
         let call = Registry::providerCall { owner: event.owner };
         let known = place.link.read(registry, call).await.map_err(|error| error.problem())?;
@@ -109,18 +131,13 @@ pub async fn show(common: &Common, place: &Place, which: &str) -> Ended {
             "`tilth providers` lists them",
         ));
     }
-    let mut entries = Vec::new();
-    for closed in closed(place).await? {
-        let Closed { event, log, .. } = &closed;
-        if event.provider == known.number {
-            let (job, range) = (Some(event.jobId), Some(event.seq));
-            entries.push(entry(closed.words(), job, range, None, log));
-        }
-    }
-    for (event, log) in slashed(place, Some(known.owner)).await? {
-        let cut = event.toBeneficiary.saturating_add(event.burned);
-        entries.push(entry("stake cut".to_owned(), None, None, Some(cut), &log));
-    }
+    let standing = standing(place, known.number).await?;
+    let mut over = closed(place).await?;
+    over.retain(|closed| closed.event.provider == known.number);
+    let mut entries: Vec<_> = over.iter().map(audit).collect();
+    let over = over.into_iter().map(|closed| closed.log).collect();
+    let cuts = cuts::of(place, (known.owner, known.number), over).await?;
+    entries.extend(cuts.iter().map(cut));
     let told = replicas::of_provider(&told(place).await?, known.number);
     let replicas: Vec<_> = told.iter().map(replica).collect();
     entries.sort_by_key(|entry| entry.block);
@@ -128,11 +145,14 @@ pub async fn show(common: &Common, place: &Place, which: &str) -> Ended {
         let all = |entries: &[Entry]| entries.iter().map(Entry::json).collect::<Vec<_>>();
         let (audits, replicas) = (all(&entries), all(&replicas));
         print_json(&json!({
-            "number": known.number, "owner": known.owner, "audits": audits, "replicas": replicas,
+            "number": known.number, "owner": known.owner,
+            "record": Amount(standing.record), "audit-rate-billionths": standing.rate,
+            "audits": audits, "replicas": replicas,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     println!("provider {} ({})", known.number, known.owner);
+    println!("{}", record(standing));
     print!("{}", table(&together(entries, replicas)).render());
     Ok(ExitCode::SUCCESS)
 }
@@ -173,6 +193,26 @@ fn table(entries: &[Entry]) -> Table {
     table
 }
 
+/// What its record is, and how often that has it audited.
+fn record(standing: Standing) -> String {
+    let Standing { rate, record } = standing;
+    let rate = percent(rate);
+    format!("record {:.4} GRAIN of upheld audits; {rate} of its ranges are audited", Amount(record))
+}
+
+/// The end of an audit.
+fn audit(closed: &Closed) -> Entry {
+    let Closed { event, log, .. } = closed;
+    entry(closed.words(), Some(event.jobId), Some(event.seq), None, log)
+}
+
+/// A cut of the stake, with the range that it was for where the chain says which.
+fn cut(cut: &Cut) -> Entry {
+    let range = cut.cause.map(|cause| cause.range);
+    let (job, range) = (range.map(|range| range.job.0), range.map(|range| range.seq));
+    entry(cut.words(), job, range, Some(cut.amount), &cut.log)
+}
+
 fn entry(
     what: String,
     job: Option<u64>,
@@ -192,7 +232,7 @@ fn together(mut entries: Vec<Entry>, replicas: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// What cut a stake for a replica is said twice: here, and with the cuts of stakes, which have no range.
+/// What cut a stake for a replica is said twice: here, and with the cuts of stakes.
 fn replica(told: &replicas::Entry) -> Entry {
     let replicas::Entry { range, what, block, transaction } = *told;
     Entry {
@@ -250,34 +290,24 @@ fn cases(logs: Vec<Log>) -> Vec<Closed> {
     over
 }
 
-/// Cuts of stakes, of one owner or of all, oldest first.
-///
-/// # Errors
-/// Those of the chain.
-pub async fn slashed(
-    place: &Place,
-    owner: Option<Address>,
-) -> Result<Vec<(Registry::StakeSlashed, Log)>, Problem> {
-    let mut filter = Filter::new()
+/// Cuts of all stakes, oldest first.
+async fn slashed(place: &Place) -> Result<Vec<Registry::StakeSlashed>, Problem> {
+    let filter = Filter::new()
         .address(place.network.contracts.registry)
         .event_signature(Registry::StakeSlashed::SIGNATURE_HASH);
-    if let Some(owner) = owner {
-        filter = filter.topic1(owner.into_word());
-    }
-    events(place, filter).await
-}
-
-async fn events<E: SolEvent>(place: &Place, filter: Filter) -> Result<Vec<(E, Log)>, Problem> {
     let logs = place.link.scan(&filter, place.network.first_block).await;
     let logs = logs.map_err(|error| error.problem())?;
-    let read = |log: Log| Some((E::decode_log(&log.inner).ok()?.data, log));
-    Ok(logs.into_iter().filter_map(read).collect())
+    let read = |log: &Log| Some(Registry::StakeSlashed::decode_log(&log.inner).ok()?.data);
+    Ok(logs.iter().filter_map(read).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use alloy::{primitives::Address, sol_types::SolEvent};
     use tilth_client::replicas::What;
     use tilth_protocol::{JobId, RangeId};
+
+    use super::cuts::Cause;
 
     use super::*;
 
@@ -312,6 +342,13 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_said_with_what_it_does() {
+        let standing = Standing { rate: 512_000_000, record: 1_234_500_000_000_000_000 };
+        let said = "record 1.2345 GRAIN of upheld audits; 51.2 % of its ranges are audited";
+        assert_eq!(record(standing), said);
+    }
+
+    #[test]
     fn a_cut_for_a_replica_is_in_the_sums_once() {
         let range = RangeId { job: JobId(7), seq: 2 };
         let transaction = B256::repeat_byte(5);
@@ -322,10 +359,16 @@ mod tests {
         assert_eq!(replicas[1].amount, Some(70), "for programs, which have them apart");
         let (block_number, transaction_hash) = (Some(9), Some(transaction));
         let log = Log { block_number, transaction_hash, ..Log::default() };
-        let cut = entry("stake cut".to_owned(), None, None, Some(70), &log);
+        let cause = Some(Cause { why: "late as a mate", range });
+        let cut = cut(&Cut { cause, amount: 70, log });
+        assert_eq!((cut.job, cut.range), (Some(7), Some(2)), "the cut itself names neither");
         let all = together(vec![cut], replicas);
         let seen: Vec<_> = all.iter().map(|entry| (entry.what.as_str(), entry.amount)).collect();
-        let expected = [("drawn as mate", None), ("stake cut", Some(70)), ("mate was late", None)];
+        let expected = [
+            ("drawn as mate", None),
+            ("stake cut: late as a mate", Some(70)),
+            ("mate was late", None),
+        ];
         assert_eq!(seen, expected);
         assert!(all[1..].iter().all(|entry| entry.transaction == transaction));
     }

@@ -1,15 +1,18 @@
 //! `tilth verify JOB[:RANGE]`: anybody re-executes what was submitted, and compares.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tilth_client::{
     Chronicle, Jobs,
     replicas::{self, Replica},
 };
 use tilth_contracts::ReplicaState;
-use tilth_protocol::{JobId, Problem, RangeId, Units};
-use tilth_provider::{ProviderError, Recheck};
+use tilth_protocol::{Harmless, JobId, Problem, RangeId, Units};
+use tilth_provider::{ProviderError, Recheck, Rechecked};
 use tilth_sandbox::GpuUse;
 
 use crate::{
@@ -22,7 +25,8 @@ use crate::{
     up::own_command,
 };
 
-pub(super) async fn verify(common: &Common, what: &str) -> Ended {
+/// `gpu`: what GPU programs run on.
+pub(super) async fn verify(common: &Common, what: &str, gpu: GpuUse) -> Ended {
     let place = Place::open(common)?;
     let (job, seq) = read(what)?;
     let Chosen { ranges, sealed, replicas } = choose(&place, job, seq).await?;
@@ -31,7 +35,7 @@ pub(super) async fn verify(common: &Common, what: &str) -> Ended {
     }
     let dir = place.dir.join("verify");
     let worker = own_command("worker")?;
-    let (init, gpu) = (own_command("sandbox-init")?, GpuUse::Off);
+    let init = own_command("sandbox-init")?;
     let recheck = Recheck::open(&dir, &place.network, worker, init, gpu);
     let done = match recheck.await {
         Ok(recheck) => compare(common, recheck, job, ranges, &replicas).await,
@@ -55,60 +59,122 @@ async fn compare(
     ranges: Vec<u32>,
     replicas: &BTreeMap<RangeId, Replica>,
 ) -> Ended {
-    let (mut wrong, mut failed) = (0_usize, 0_usize);
-    let mut shown = Vec::new();
-    let mut table = Table::new(&[
-        ("range", Align::Right),
-        ("leaves", Align::Right),
-        ("units claimed", Align::Right),
-        ("found", Align::Right),
-        ("is", Align::Left),
-        ("", Align::Left),
-    ]);
+    let mut all = Vec::with_capacity(ranges.len());
     for seq in ranges {
-        let done = match recheck.range(RangeId { job, seq }).await {
-            Ok(done) => done,
-            // The others can be had all the same.
-            Err(error) => {
-                failed += 1;
-                let problem = error.problem();
-                let nothing = String::new;
-                let why = format!("{}: {}", problem.what, problem.detail);
-                table.row([seq.to_string(), nothing(), nothing(), nothing(), nothing(), why]);
-                shown.push(json!({ "seq": seq, "failed": problem.to_string() }));
-                continue;
-            }
-        };
-        let replica = replicas.get(&RangeId { job, seq });
-        wrong += usize::from(!done.is_right());
-        let verdict = if done.is_right() { "right" } else { "WRONG: another root" };
-        table.row([
-            seq.to_string(),
-            done.leaves.to_string(),
-            Units(done.claimed.tally.units).to_gfuel(),
-            Units(done.found.tally.units).to_gfuel(),
-            done.state.to_string(),
-            format!("{verdict}{}", replica.map_or_else(String::new, found_by)),
-        ]);
-        shown.push(json!({
-            "seq": seq,
-            "leaves": done.leaves,
-            "state": done.state.to_string(),
-            "right": done.is_right(),
-            "claimed-root": done.claimed.hash,
-            "found-root": done.found.hash,
-            "claimed-units": done.claimed.tally.units,
-            "found-units": done.found.tally.units,
-            "replica": replica.map(replica_json),
-        }));
+        // Where one cannot be had the others can all the same.
+        let done = recheck.range(RangeId { job, seq }).await;
+        all.push((seq, done.map_err(|error| error.problem())));
     }
     recheck.close().await.map_err(|error| error.problem())?;
+    let verdict = Verdict::of(job, &all, replicas);
     if common.json {
-        print_json(&json!({ "job": job, "ranges": shown, "wrong": wrong, "failed": failed }))?;
+        print_json(&verdict.json)?;
     } else {
-        print!("{}", table.render());
+        print!("{}", verdict.table.render());
+        for advice in &verdict.advice {
+            eprintln!("to do: {}", Harmless(advice));
+        }
     }
-    Ok(if wrong == 0 && failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(verdict.status())
+}
+
+/// What is said of ranges that were executed again, and of those that could not be.
+struct Verdict {
+    /// For people.
+    table: Table,
+    /// What people can do about what was not found out, each said once.
+    advice: BTreeSet<String>,
+    /// For programs.
+    json: Value,
+    /// Ranges of which something else was found.
+    wrong: usize,
+    /// Ranges of which nothing was found out.
+    failed: usize,
+}
+
+impl Verdict {
+    fn of(
+        job: JobId,
+        all: &[(u32, Result<Rechecked, Problem>)],
+        replicas: &BTreeMap<RangeId, Replica>,
+    ) -> Self {
+        let (mut wrong, mut failed) = (0_usize, 0_usize);
+        let mut shown = Vec::with_capacity(all.len());
+        let mut advice = BTreeSet::new();
+        let mut table = Table::new(&[
+            ("range", Align::Right),
+            ("leaves", Align::Right),
+            ("units claimed", Align::Right),
+            ("found", Align::Right),
+            ("is", Align::Left),
+            ("", Align::Left),
+        ]);
+        for (seq, done) in all {
+            let replica = replicas.get(&RangeId { job, seq: *seq });
+            match done {
+                Ok(done) => {
+                    wrong = wrong.saturating_add(usize::from(!done.is_right()));
+                    table.row(row(*seq, done, replica));
+                    shown.push(range_json(*seq, done, replica));
+                }
+                Err(problem) => {
+                    failed = failed.saturating_add(1);
+                    let nothing = String::new;
+                    let why = format!("{}: {}", Harmless(&problem.what), Harmless(&problem.detail));
+                    table.row([seq.to_string(), nothing(), nothing(), nothing(), nothing(), why]);
+                    advice.insert(problem.advice.clone());
+                    shown.push(json!({ "seq": seq, "failed": problem.to_string() }));
+                }
+            }
+        }
+        let json = json!({ "job": job, "ranges": shown, "wrong": wrong, "failed": failed });
+        Self { table, advice, json, wrong, failed }
+    }
+
+    /// Success says that everything that was asked about is right.
+    fn status(&self) -> ExitCode {
+        if self.wrong == 0 && self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+fn row(seq: u32, done: &Rechecked, replica: Option<&Replica>) -> [String; 6] {
+    let verdict = if done.is_right() {
+        "right".to_owned()
+    } else {
+        format!("WRONG: another root of {}", tasks(done.from, done.count))
+    };
+    [
+        seq.to_string(),
+        done.leaves.to_string(),
+        Units(done.claimed.tally.units).to_gfuel(),
+        Units(done.found.tally.units).to_gfuel(),
+        done.state.to_string(),
+        format!("{verdict}{}", replica.map_or_else(String::new, found_by)),
+    ]
+}
+
+fn range_json(seq: u32, done: &Rechecked, replica: Option<&Replica>) -> Value {
+    json!({
+        "seq": seq,
+        "from": done.from,
+        "count": done.count,
+        "leaves": done.leaves,
+        "state": done.state.to_string(),
+        "right": done.is_right(),
+        "claimed-root": done.claimed.hash,
+        "found-root": done.found.hash,
+        "claimed-units": done.claimed.tally.units,
+        "found-units": done.found.tally.units,
+        "replica": replica.map(replica_json),
+    })
+}
+
+/// Which tasks a range has, for people.
+fn tasks(from: u32, count: u32) -> String {
+    match from.saturating_add(count).saturating_sub(1) {
+        last if last <= from => format!("task {from}"),
+        last => format!("tasks {from} to {last}"),
+    }
 }
 
 /// `JOB` or `JOB:RANGE`.
@@ -187,9 +253,76 @@ fn with_results(chronicle: &Chronicle) -> Result<(Vec<u32>, usize), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use tilth_contracts::ReplicaOutcome;
+    use alloy::primitives::B256;
+    use tilth_contracts::{RangeState, ReplicaOutcome};
+    use tilth_protocol::Tally;
+    use tilth_verification::Root;
 
     use super::*;
+
+    /// A range of these tasks: what its provider claims, and what is found here.
+    fn done((from, count): (u32, u32), claimed: (u8, u64), found: (u8, u64)) -> Rechecked {
+        let root = |(byte, units): (u8, u64)| Root {
+            hash: B256::repeat_byte(byte),
+            tally: Tally { units, failures: 0 },
+        };
+        let (claimed, found, state) = (root(claimed), root(found), RangeState::Settled);
+        Rechecked { claimed, found, leaves: count, from, count, state }
+    }
+
+    fn verdict(all: &[(u32, Result<Rechecked, Problem>)]) -> Verdict {
+        let closed = ReplicaState::Closed;
+        let mate = Some(4);
+        let replica = Replica { primary: 5, mate, state: closed, outcome: ReplicaOutcome::Matched };
+        Verdict::of(JobId(7), all, &[(RangeId { job: JobId(7), seq: 1 }, replica)].into())
+    }
+
+    fn is_success(verdict: &Verdict) -> bool {
+        format!("{:?}", verdict.status()) == format!("{:?}", ExitCode::SUCCESS)
+    }
+
+    #[test]
+    fn one_wrong_range_among_right_ones_is_named_counted_and_fails_the_command() {
+        let right = done((1, 4), (5, 30), (5, 30));
+        assert!(is_success(&verdict(&[(0, Ok(right)), (1, Ok(right))])));
+
+        let flipped = done((0, 1), (5, 30), (6, 30));
+        let told = verdict(&[(0, Ok(flipped)), (1, Ok(right))]);
+        assert!(!is_success(&told));
+        let shown = told.table.render();
+        let lines: Vec<_> = shown.lines().collect();
+        let [_, wrong, fine] = &lines[..] else { panic!("{shown}") };
+        assert!(wrong.ends_with("WRONG: another root of task 0"), "{shown}");
+        assert!(fine.ends_with("right, matched with mate #4"), "{shown}");
+        let json = &told.json;
+        assert_eq!((&json["wrong"], &json["failed"]), (&1.into(), &0.into()), "{json}");
+        let [wrong, fine] = &json["ranges"].as_array().unwrap()[..] else { panic!("{json}") };
+        assert_eq!((&wrong["right"], &fine["right"]), (&false.into(), &true.into()), "{json}");
+        assert_ne!(wrong["claimed-root"], wrong["found-root"], "{json}");
+        assert_eq!((&wrong["from"], &wrong["count"]), (&0.into(), &1.into()), "{json}");
+
+        // Units are in the root, and are paid for.
+        let dearer = done((4, 16), (5, 31), (5, 30));
+        let told = verdict(&[(2, Ok(dearer))]);
+        assert!(!is_success(&told) && told.json["wrong"] == 1);
+        let shown = told.table.render();
+        assert!(shown.contains("WRONG: another root of tasks 4 to 19"), "{shown}");
+    }
+
+    #[test]
+    fn what_could_not_be_found_out_is_no_success_and_accuses_nobody() {
+        let away = Problem::new("it is away", "nobody answered", "try again");
+        let right = done((1, 4), (5, 30), (5, 30));
+        let told = verdict(&[(0, Err(away.clone())), (1, Ok(right)), (2, Err(away))]);
+        assert!(!is_success(&told));
+        let json = &told.json;
+        assert_eq!((&json["wrong"], &json["failed"]), (&0.into(), &2.into()), "{json}");
+        assert_eq!(told.advice, BTreeSet::from(["try again".to_owned()]), "said once");
+        assert!(json["ranges"][0]["failed"].as_str().unwrap().contains("try again"), "{json}");
+        let shown = told.table.render();
+        assert!(shown.contains("it is away: nobody answered"), "{shown}");
+        assert!(!shown.contains("WRONG"), "{shown}");
+    }
 
     #[test]
     fn who_found_the_same_is_said_when_it_is_known() {

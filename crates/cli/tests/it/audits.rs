@@ -1,14 +1,22 @@
 //! Audited jobs with the real worker: paid after their audit, re-executed by anybody, shown with their proof.
 
-use crate::{guests, net::Net};
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{
+    guests,
+    net::{Net, base_units, tilth},
+};
+
+/// No range is paid before its client has seen what its audit came to, however slow the machine is: `upheld` is all.
+const PATIENT: &str = "[verification]\nwindow = \"1h\"\n";
 
 #[test]
 fn an_audited_job_is_upheld_verified_and_shown() {
     let net = Net::start_with(1, &["--auditors", "7"]);
     assert_eq!(net.about["auditors"], 7);
-    // No range is paid before its client has seen what its audit came to, however slow the machine is: `upheld` is all.
-    let patient = "[verification]\nwindow = \"1h\"\n";
-    let job = net.job("index", &guests::index(), &guests::job(40, 20.0, patient));
+    let job = net.job("index", &guests::index(), &guests::job(40, 20.0, PATIENT));
     let result = net.json(&["run", &job, "--audited"]);
     assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
     let upheld = result["audits"]["upheld"].as_u64().unwrap();
@@ -17,11 +25,18 @@ fn an_audited_job_is_upheld_verified_and_shown() {
     let verified = net.json(&["verify", "1"]);
     assert_eq!(verified["wrong"], 0, "{verified}");
     assert!(verified["ranges"].as_array().unwrap().iter().all(|range| range["right"] == true));
+    anybody_verifies_a_range(&net, &verified["ranges"][0]);
 
     let providers = net.json(&["providers"]);
     assert_eq!(providers[0]["audits"]["upheld"].as_u64(), Some(upheld), "{providers}");
     assert_eq!(providers[0]["audits"]["overturned"], 0);
+    let record = base_units(&providers[0]["record"]);
+    assert!(record > 0, "what was upheld is its record: {providers}");
+    let rate = providers[0]["audit-rate-billionths"].as_u64().unwrap();
+    assert!(rate < 1_000_000_000, "and a record has it audited less: {providers}");
     let shown = net.json(&["providers", "1"]);
+    assert_eq!((base_units(&shown["record"]), base_units(&providers[0]["slashed"])), (record, 0));
+    assert_eq!(shown["audit-rate-billionths"], rate, "{shown}");
     let entries = shown["audits"].as_array().unwrap();
     assert_eq!(entries.len() as u64, upheld, "{shown}");
     assert!(
@@ -34,6 +49,97 @@ fn an_audited_job_is_upheld_verified_and_shown() {
     let left = net.json(&["auditor", "status", "auditor-2"]);
     assert_eq!(left["leaving"].as_str(), Some("100000000000000000000"), "{left}");
     assert!(!net.tilth(&["auditor", "withdraw", "auditor-2"]).problem().is_empty());
+}
+
+/// From a folder with nothing but the network's file: no key, no stake, nothing of the job.
+fn anybody_verifies_a_range(net: &Net, known: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(net.dir.path().join("network.json"), folder.path().join("network.json")).unwrap();
+    let verify = |what: &str, more: &[&str]| {
+        let at = ["--dir", folder.path().to_str().unwrap()];
+        tilth(&[&["verify", what][..], &at[..], more].concat())
+    };
+    let which = format!("1:{}", known["seq"]);
+    let found = verify(&which, &["--json"]).json();
+    assert_eq!((&found["wrong"], &found["failed"]), (&0.into(), &0.into()), "{found}");
+    assert_eq!(found["ranges"].as_array().unwrap().as_slice(), [known.clone()], "{found}");
+    let said = verify(&which, &[]);
+    assert!(said.status.success() && said.stdout.contains("right"), "{said:#?}");
+    // What was never claimed is neither right nor wrong, and no success.
+    let said = verify("1:4000000", &[]);
+    assert!(said.problem().contains("name another range"), "{said:#?}");
+    assert!(said.stdout.contains("there are no results of it"), "{said:#?}");
+    assert!(!folder.path().join("accounts").exists() && !folder.path().join("verify").exists());
+}
+
+/// What an auditor has of fees: owed by the purse of the audits, and paid.
+fn fees(net: &Net, name: &str) -> (u128, u128) {
+    let owed = base_units(&net.json(&["auditor", "status", name])["owed"]);
+    (owed, base_units(&net.json(&["account", "show", name])["free"]))
+}
+
+/// Has small audited jobs done until the auditor has earned something.
+fn jobs_until_it_is_paid(net: &Net, job: &str, name: &str) {
+    for tried in 1.. {
+        let result = net.json(&["run", job, "--audited"]);
+        assert_eq!((&result["state"], &result["missing"]), (&"done".into(), &0.into()), "{result}");
+        let audits = &result["audits"];
+        assert!(audits["upheld"].as_u64().unwrap() > 0 || tried > 1, "a newcomer is: {result}");
+        assert_eq!(audits["overturned"], 0, "{result}");
+        if fees(net, name) != (0, 0) {
+            return;
+        }
+        // It has six of every ten votes, and so small a record spares hardly any range an audit: by chance once in a
+        // billion times.
+        assert!(tried < 20, "it is never drawn: {result}");
+    }
+}
+
+#[test]
+fn the_seventh_auditor_is_a_process_of_its_own_that_votes_and_collects() {
+    let net = Net::start_with(1, &["--auditors", "6"]);
+    let job = net.job("index", &guests::index(), &guests::job(40, 20.0, PATIENT));
+    let said = net.tilth(&["run", &job, "--audited"]);
+    assert!(said.problem().contains("auditors on this chain"), "six are too few: {said:#?}");
+
+    let name = "alice";
+    net.json(&["account", "new", name]);
+    net.json(&["account", "new", "alice-node"]);
+    let said = net.tilth(&["auditor", "status", name]);
+    assert!(said.problem().contains("no auditor"), "{said:#?}");
+    net.json(&["account", "withdraw", "client", "930"]);
+    net.json(&["account", "send", "client", name, "920"]);
+    let args = ["auditor", name, "--stake", "900", "--set", "bind=127.0.0.1:0", "--json"];
+    let mut auditor = net.spawn(&args);
+    let line = auditor.first_line();
+    let ready: Value = serde_json::from_str(&line)
+        .unwrap_or_else(|error| panic!("{error}: {line:?}\n{}", net.log()));
+    assert_eq!((&ready["auditor"], &ready["number"]), (&name.into(), &7.into()), "{ready}");
+    assert_eq!(ready["ready"], true, "{ready}");
+    assert_eq!(fees(&net, name), (0, 0), "all that it has put in is stake");
+
+    jobs_until_it_is_paid(&net, &job, name);
+    // Nothing is open any more, and whoever is stopped collects nothing by itself meanwhile.
+    auditor.signal("INT");
+    assert!(auditor.wait().success(), "{}", net.log());
+    let (owed, free) = fees(&net, name);
+    assert!(owed + free > 0);
+    let collected = net.json(&["auditor", "collect", name]);
+    let paid = base_units(&collected["paid"]);
+    // As far as the purse of the audits reaches.
+    assert!(paid <= owed, "{collected}");
+    assert_eq!(fees(&net, name), (owed - paid, free + paid), "{collected}");
+    let again = net.tilth(&["auditor", "collect", name]);
+    assert!(again.status.success(), "{again:#?}");
+    if paid == owed {
+        assert!(again.stdout.contains("nothing was paid to alice"), "{again:#?}");
+    }
+    let stands = net.json(&["auditor", "status", name]);
+    assert_eq!(
+        stands["stake"].as_str(),
+        Some("900000000000000000000"),
+        "nothing is lost: {stands}"
+    );
 }
 
 #[test]

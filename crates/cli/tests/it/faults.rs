@@ -1,10 +1,10 @@
 //! Kills, restarts and full disks: jobs complete, results are the same, nobody is paid twice.
 
-use std::{fs, process::Command};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use crate::{
     guests,
-    net::{Net, Process, eventually},
+    net::{Net, Process, base_units, eventually},
 };
 
 /// A node alone in one process and providers in processes of their own.
@@ -158,8 +158,30 @@ fn range_of_a_provider_that_never_comes_back_goes_to_another() {
     assert!(run.wait().success(), "{}", apart.net.log());
     assert_complete(&apart.net, 80);
     let shown = apart.net.json(&["job", "show", "1"]);
-    let mut ranges = shown["ranges"].as_array().unwrap().iter();
-    assert!(ranges.any(|range| range["state"] == "expired"), "{shown}");
+    cuts_are_told_with_their_ranges(&apart.net, &shown);
+}
+
+/// What being late has cost the first provider is in the table, and each cut is shown with its range and its proof.
+fn cuts_are_told_with_their_ranges(net: &Net, job: &serde_json::Value) {
+    let owner = net.json(&["account", "show", "provider-1"])["address"].clone();
+    let is_late =
+        |range: &&serde_json::Value| range["state"] == "expired" && range["provider"] == owner;
+    let late = job["ranges"].as_array().unwrap().iter().filter(is_late);
+    let late: BTreeSet<_> = late.map(|range| range["seq"].as_u64().unwrap()).collect();
+    assert!(!late.is_empty(), "{job}");
+
+    let told = net.json(&["providers", "provider-1"]);
+    let cuts = told["audits"].as_array().unwrap();
+    let is_proved = |cut: &serde_json::Value| cut["job"] == 1 && cut["transaction"].is_string();
+    assert!(cuts.iter().all(is_proved), "{told}");
+    let of = cuts.iter().filter(|cut| cut["what"] == "stake cut: handed in too late");
+    let of: BTreeSet<_> = of.map(|cut| cut["range"].as_u64().unwrap()).collect();
+    assert_eq!(of, late, "{told}");
+    let sum: u128 = cuts.iter().map(|cut| base_units(&cut["amount"])).sum();
+    assert!(sum > 0, "{told}");
+    let all = net.json(&["providers"]);
+    let row = all.as_array().unwrap().iter().find(|row| row["name"] == "provider-1").unwrap();
+    assert_eq!(base_units(&row["slashed"]), sum, "{all}");
 }
 
 #[test]

@@ -128,6 +128,12 @@ fn a_gpu_job_runs_on_providers_and_survives_a_hung_one() {
     assert!(shown.stdout.contains("megapixel-samples"), "{shown:#?}");
     let listed = net.json(&["job", "show", about]);
     assert_eq!(listed["totals"]["units"], 12 * 103, "{listed}");
+    // Anybody with a GPU finds the same bits; without one nothing is said of anybody.
+    let verified = net.json(&["verify", about, "--gpu", "software"]);
+    assert_eq!((&verified["wrong"], &verified["failed"]), (&0.into(), &0.into()), "{verified}");
+    let refused = net.tilth(&["verify", about]);
+    assert!(refused.problem().contains("--gpu hardware"), "{refused:#?}");
+    assert!(!refused.stdout.contains("WRONG"), "{refused:#?}");
     let jobs = net.json(&["job", "ls"]);
     let endless = jobs.as_array().unwrap().iter().find(|job| job["name"] == "endless").unwrap();
     assert_eq!(endless["settled"], 0, "{jobs}");

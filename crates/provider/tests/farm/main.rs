@@ -11,6 +11,7 @@ mod jobs;
 mod kept;
 mod mates;
 mod owner;
+mod recheck;
 #[path = "../../fixture/script.rs"]
 mod script;
 mod spots;
