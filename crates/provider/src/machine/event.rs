@@ -126,14 +126,14 @@ pub enum Event {
     SettleEnded {
         /// The job.
         job: JobId,
-        /// Whether the transaction was carried out, or was not needed any more.
+        /// Whether the transaction was carried out; what was not due yet, or done by somebody else, counts as not.
         done: bool,
     },
     /// An attempt to expire others' ranges has ended; what expired is told by chain events.
     ExpireEnded {
         /// The job.
         job: JobId,
-        /// Whether the transaction was carried out, or was not needed any more.
+        /// Whether the transaction was carried out; what was not due yet, or done by somebody else, counts as not.
         done: bool,
     },
     /// An attempt to withdraw earnings has ended.
