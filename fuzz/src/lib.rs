@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "the fixture serves the tests, too")]
 mod fixture;
 pub mod challenges;
+pub mod infer;
 #[cfg(feature = "client")]
 pub mod job_files;
 pub mod models;
