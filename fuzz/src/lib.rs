@@ -13,6 +13,7 @@ pub mod models;
 pub mod mutate;
 #[cfg(feature = "vm")]
 pub mod programs;
+pub mod published;
 pub mod targets;
 pub mod words;
 
