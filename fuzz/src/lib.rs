@@ -4,6 +4,8 @@
 #[expect(dead_code, reason = "the fixture serves the tests, too")]
 mod fixture;
 pub mod challenges;
+#[cfg(feature = "client")]
+pub mod contracts;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod infer;
