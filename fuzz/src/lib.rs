@@ -5,6 +5,8 @@
 mod fixture;
 pub mod challenges;
 #[cfg(feature = "client")]
+pub mod content;
+#[cfg(feature = "client")]
 pub mod contracts;
 #[cfg(feature = "gateway")]
 pub mod gateway;

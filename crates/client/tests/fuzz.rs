@@ -1,6 +1,8 @@
 //! The client's fuzz targets without libFuzzer; see `fuzz/README.md`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails with the reason")]
 
+#[path = "../../../fuzz/src/content.rs"]
+mod content;
 #[path = "../../../fuzz/src/contracts.rs"]
 mod contracts;
 #[path = "../../../fuzz/src/job_files.rs"]
@@ -54,6 +56,14 @@ fn seeds_of_contracts_are_taken() {
     }
     let odd = hostile::explain(b"neither of them");
     assert!(odd.detail.starts_with("calling was refused"), "{odd}");
+}
+
+#[test]
+fn parts_of_sequences() {
+    smoke::smoke(content::TARGETS, "parts", 2_000);
+    let found: Vec<_> = smoke::seeds("parts").iter().map(|seed| content::wanted(seed)).collect();
+    // In the order of their names: all, far, list, sizes, some.
+    assert_eq!(found, [Some(true), None, Some(false), Some(true), Some(true)].map(Some));
 }
 
 /// Mutations get past the first line only if the seeds they are made of are sound.
