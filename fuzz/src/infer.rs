@@ -2,10 +2,11 @@
 //! that are not WebAssembly. Like `words`, plain functions of bytes; `tests/fuzz.rs` of `tilth-verification` runs them
 //! in every test run.
 
+use serde_json::Value;
 use tilth_protocol::{
     GpuProgram, decode, encode,
     infer::{
-        SignedReceipt, check_question,
+        Prompt, SignedReceipt, check_question,
         message::{MAX_QUESTION_BYTES, MAX_REPLY_BYTES, Question, Reply},
         program::InferProgram,
         receipt::MAX_RECEIPT_BYTES,
@@ -19,8 +20,19 @@ use tilth_verification::receipt::{check_charge, signer};
 pub const TARGETS: &[super::mutate::Target] =
     &[("infer", infer), ("infer_program", infer_program), ("gpu_program", gpu_program)];
 
-/// Questions, replies and receipts: one value has one encoding, and what may be asked is counted. Receipts come as JSON,
-/// too, in files that anybody may have written.
+/// What JSON says, if it says such a thing. Written out, it says the same.
+macro_rules! same_as_json {
+    ($said:ty, $json:expr) => {
+        serde_json::from_value::<$said>($json.clone()).ok().inspect(|said| {
+            let shown = serde_json::to_string(said).expect("it is JSON");
+            let read: $said = serde_json::from_str(&shown).expect("it was shown");
+            assert_eq!(&read, said);
+        })
+    };
+}
+
+/// Questions, replies and receipts: one value has one encoding, and what may be asked is counted. Receipts and
+/// prompts come as JSON, too, in files that anybody may have written.
 pub fn infer(data: &[u8]) {
     if let Ok(question) = decode::<Question>(data, MAX_QUESTION_BYTES) {
         assert_eq!(encode(&question), data, "another encoding of the same question");
@@ -38,11 +50,17 @@ pub fn infer(data: &[u8]) {
         assert_eq!(encode(&signed), data, "another encoding of the same receipt");
         receipt(&signed);
     }
-    if let Ok(signed) = serde_json::from_slice::<SignedReceipt>(data) {
-        let shown = serde_json::to_string(&signed).expect("it is JSON");
-        let read: SignedReceipt = serde_json::from_str(&shown).expect("it was shown");
-        assert_eq!(read, signed);
-        receipt(&signed);
+    let Ok(file) = serde_json::from_slice::<Value>(data) else { return };
+    for place in [&file, &file["receipt"]] {
+        if let Some(signed) = same_as_json!(SignedReceipt, place) {
+            receipt(&signed);
+        }
+    }
+    // As it is kept beside a receipt.
+    if let Some(prompt) = same_as_json!(Prompt, file["prompt"])
+        && prompt.check().is_ok()
+    {
+        assert!(prompt.most_tokens() > 0, "{prompt:?}");
     }
 }
 

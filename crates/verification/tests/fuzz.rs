@@ -16,11 +16,12 @@ mod words;
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use tilth_protocol::{
     Contact, DecodeError, GpuProgram, JobSpec, RangeManifest,
     challenge::{self, Transcript},
     decode,
-    infer::{FromModel, SignedReceipt, ToModel, message, program::InferProgram},
+    infer::{FromModel, Prompt, SignedReceipt, ToModel, message, program::InferProgram},
     worker::{FromWorker, MAX_FRAME_BYTES, ToWorker},
 };
 
@@ -151,4 +152,11 @@ fn conversations_have_a_seed_of_every_message() {
             || serde_json::from_slice::<SignedReceipt>(seed).is_ok()
     });
     assert_eq!(receipts.count(), 2, "one as bytes, one as JSON");
+    let kept = of_models.iter().filter_map(|seed| serde_json::from_slice::<Value>(seed).ok());
+    let kept = kept.filter(|file| {
+        let (prompt, receipt) = (file["prompt"].clone(), file["receipt"].clone());
+        serde_json::from_value::<Prompt>(prompt).is_ok()
+            && serde_json::from_value::<SignedReceipt>(receipt).is_ok()
+    });
+    assert_eq!(kept.count(), 1, "a receipt beside its prompt");
 }

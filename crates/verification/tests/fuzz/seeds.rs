@@ -109,6 +109,9 @@ fn infer() -> Vec<(&'static str, Vec<u8>)> {
     let offers = vec![offer(4, "small", Makes::Text, 4096), offer(5, "encoder", encoder, 512)];
     let inputs = vec![Input::Text("once".to_owned()), Input::Tokens(vec![5, 6])];
     let (why, text) = (Refusal::TooLong { left: 9 }, "too long".to_owned());
+    let (prompt, signed) =
+        (serde_json::to_string(&chat()).unwrap(), serde_json::to_string(&receipt()).unwrap());
+    let kept = format!(r#"{{"prompt":{prompt},"receipt":{signed}}}"#);
     let ended = Reply::Ended { end: End::Length, receipt: Box::new(receipt()) };
     vec![
         ("infer/who", encode(&Question::Who)),
@@ -122,7 +125,9 @@ fn infer() -> Vec<(&'static str, Vec<u8>)> {
         ("infer/ended", encode(&ended)),
         ("infer/refused", encode(&Reply::Refused { why, text })),
         ("infer/receipt", encode(&receipt())),
-        ("infer/receipt.json", serde_json::to_vec(&receipt()).unwrap()),
+        ("infer/receipt.json", signed.into_bytes()),
+        // As `tilth chat` keeps it.
+        ("infer/kept.json", kept.into_bytes()),
     ]
 }
 
