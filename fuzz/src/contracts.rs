@@ -65,9 +65,9 @@ impl Script<'_> {
     /// A small number, the largest one, one bit, or any.
     fn word(&mut self) -> Option<B256> {
         Some(match self.below(4)? {
-            0 => U256::from(self.byte()?).into(),
+            0 => B256::from(U256::from(self.byte()?)),
             1 => B256::repeat_byte(0xff),
-            2 => (U256::from(1) << usize::from(self.byte()?)).into(),
+            2 => B256::from(U256::from(1) << usize::from(self.byte()?)),
             _ => {
                 let (word, rest) = self.0.split_first_chunk::<32>()?;
                 self.0 = rest;

@@ -302,7 +302,7 @@ mod tests {
     fn word() -> impl Strategy<Value = B256> {
         prop_oneof![
             4 => Just(B256::ZERO),
-            2 => any::<u8>().prop_map(|number| U256::from(number).into()),
+            2 => any::<u8>().prop_map(|number| B256::from(U256::from(number))),
             1 => any::<[u8; 32]>().prop_map(B256::from),
         ]
     }
