@@ -60,7 +60,7 @@ fn seeds_of_contracts_are_taken() {
 
 #[test]
 fn parts_of_sequences() {
-    smoke::smoke(content::TARGETS, "parts", 2_000);
+    smoke::smoke(content::TARGETS, "parts", 1_000);
     let found: Vec<_> = smoke::seeds("parts").iter().map(|seed| content::wanted(seed)).collect();
     // In the order of their names: all, far, list, sizes, some.
     assert_eq!(found, [Some(true), None, Some(false), Some(true), Some(true)].map(Some));
