@@ -7,8 +7,8 @@ use tilth_blobs::hostile;
 #[allow(dead_code, reason = "libFuzzer names each of them")]
 pub const TARGETS: &[super::mutate::Target] = &[("parts", parts)];
 
-/// Requests for parts of sequences, as JSON in the place of their own encoding: how many places further each begins, and
-/// which of its chunks by turns are left out and wanted. What is found to be wanted is what these say.
+/// Requests for parts of sequences, as JSON in the place of their own encoding: how many places further each begins,
+/// and which of its chunks by turns are left out and wanted. What is found to be wanted is what these say.
 pub fn parts(data: &[u8]) {
     wanted(data);
 }

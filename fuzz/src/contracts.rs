@@ -18,8 +18,8 @@ pub const TARGETS: &[super::mutate::Target] = &[("events", events), ("refusals",
 const LOGS_MAX: usize = 256;
 const WORDS_MAX: usize = 64;
 
-/// Logs of contracts. The bytes are a script of them: the event, its further topics, how many words of data, which of them
-/// are not zero.
+/// Logs of contracts. The bytes are a script of them: the event, its further topics, how many words of data, which of
+/// them are not zero.
 pub fn events(data: &[u8]) {
     read(data);
 }

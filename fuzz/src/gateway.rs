@@ -1,5 +1,5 @@
-//! What is fuzzed of the gateway: bodies of questions and of the operator's commands. Runs as a test of `tilth-gateway`,
-//! and under libFuzzer with `--features gateway`.
+//! What is fuzzed of the gateway: bodies of questions and of the operator's commands. Runs as a test of
+//! `tilth-gateway`, and under libFuzzer with `--features gateway`.
 
 use serde_json::Value;
 use tilth_gateway::{hostile, parameters_with, prompt_with};
@@ -38,8 +38,8 @@ pub fn gateway(data: &[u8]) {
     again(data);
 }
 
-/// What is JSON is looked at once more the way this program writes it: then no field is there twice, of which readers of
-/// some of the fields take no notice and others do.
+/// What is JSON is looked at once more the way this program writes it: then no field is there twice, of which readers
+/// of some of the fields take no notice and others do.
 fn again(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(data) else { return };
     if !value.is_object() {

@@ -1,13 +1,13 @@
 //! Fuzz targets and what libFuzzer needs of them. The bodies run as ordinary tests, too: see `README.md`.
 
-#[path = "../../crates/chain/tests/it/fixture.rs"]
-#[expect(dead_code, reason = "the fixture serves the tests, too")]
-mod fixture;
 pub mod challenges;
 #[cfg(feature = "client")]
 pub mod content;
 #[cfg(feature = "client")]
 pub mod contracts;
+#[path = "../../crates/chain/tests/it/fixture.rs"]
+#[expect(dead_code, reason = "the fixture serves the tests, too")]
+mod fixture;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod infer;

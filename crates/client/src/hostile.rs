@@ -1,5 +1,5 @@
-//! Doors for fuzzing: readers of what contracts say, which on a stranger's node may be anything. What a reader refuses is
-//! no fault; what makes it panic is.
+//! Doors for fuzzing: readers of what contracts say, which on a stranger's node may be anything. What a reader refuses
+//! is no fault; what makes it panic is.
 
 use std::collections::BTreeSet;
 
@@ -37,8 +37,8 @@ pub fn events() -> Vec<B256> {
     all.concat().into_iter().map(B256::from).collect()
 }
 
-/// Reads logs as everything does that follows contracts, and a job's history out of them. Gives the first topics of those
-/// that are events.
+/// Reads logs as everything does that follows contracts, and a job's history out of them. Gives the first topics of
+/// those that are events.
 pub fn logs(logs: &[Log]) -> BTreeSet<B256> {
     let mut read = BTreeSet::new();
     let mut history = Vec::new();

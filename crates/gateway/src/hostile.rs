@@ -13,8 +13,8 @@ use crate::{
 /// A question as it was understood: its prompt, how it is to be answered, and how often. Or the refusal as it is sent.
 pub type Read = Result<(Prompt, Parameters, u32), Value>;
 
-/// A body as the three paths for questions read it: chats, texts, embeddings. `fresh` is the seed of questions that name
-/// none.
+/// A body as the three paths for questions read it: chats, texts, embeddings. `fresh` is the seed of questions that
+/// name none.
 pub fn questions(body: &[u8], fresh: u64) -> [Read; 3] {
     let shown = |read: Result<Wanted, ApiError>| {
         read.map(|wanted| (wanted.prompt, wanted.parameters, wanted.n)).map_err(|no| no.body())

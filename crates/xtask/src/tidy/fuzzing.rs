@@ -1,5 +1,5 @@
-//! Every fuzz target has seeds, a line in `fuzz/README.md`, and runs in the tests, too: a body that only libFuzzer is given
-//! is a body that nobody has compiled.
+//! Every fuzz target has seeds, a line in `fuzz/README.md`, and runs in the tests, too: a body that only libFuzzer is
+//! given is a body that nobody has compiled.
 
 use std::{fs, io, path::Path};
 
