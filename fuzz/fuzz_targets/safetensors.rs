@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tilth_fuzz::models::safetensors(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tilth_fuzz::published::safetensors(data));

@@ -1,15 +1,23 @@
 //! Fuzz targets and what libFuzzer needs of them. The bodies run as ordinary tests, too: see `README.md`.
 
+pub mod challenges;
+#[cfg(feature = "client")]
+pub mod content;
+#[cfg(feature = "client")]
+pub mod contracts;
 #[path = "../../crates/chain/tests/it/fixture.rs"]
 #[expect(dead_code, reason = "the fixture serves the tests, too")]
 mod fixture;
-pub mod challenges;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+pub mod infer;
 #[cfg(feature = "client")]
 pub mod job_files;
 pub mod models;
 pub mod mutate;
 #[cfg(feature = "vm")]
 pub mod programs;
+pub mod published;
 pub mod targets;
 pub mod words;
 

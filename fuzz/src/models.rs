@@ -1,4 +1,5 @@
-//! What is fuzzed of models: the files they come in, and what is run after a file was taken.
+//! What is fuzzed of models: files that hold all of one, and what is run after it was taken. `published` has the files
+//! that come in several.
 
 use std::sync::Arc;
 
@@ -14,8 +15,7 @@ use tilth_tensor::{
 
 /// All of them.
 #[allow(dead_code, reason = "libFuzzer names each of them")]
-pub const TARGETS: &[super::mutate::Target] =
-    &[("gguf", gguf), ("safetensors", safetensors), ("model", model)];
+pub const TARGETS: &[super::mutate::Target] = &[("gguf", gguf), ("model", model)];
 
 /// The most memory that a cache of a fuzzed model may take; a service bounds it by configuration.
 const CACHE_BYTES_MAX: usize = 16 << 20;
@@ -29,17 +29,6 @@ pub fn gguf(data: &[u8]) {
     }
 }
 
-/// A safetensors file beside a sound configuration and tokenizer.
-pub fn safetensors(data: &[u8]) {
-    let config = br#"{"model_type":"llama","num_hidden_layers":1,"hidden_size":32,"num_attention_heads":2,
-        "num_key_value_heads":1,"intermediate_size":32,"max_position_embeddings":64,"rms_norm_eps":1e-5}"#;
-    let tokenizer = br#"{"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#;
-    let mut blob = vec![];
-    if import::safetensors(data, config, tokenizer, None, Quantiser::default(), &mut blob).is_ok() {
-        run(&Blob::open(Arc::new(blob)).expect("what was written is read"));
-    }
-}
-
 /// A model blob: refused, or opened and run for a token.
 pub fn model(data: &[u8]) {
     if let Ok(blob) = Blob::open(Arc::new(data.to_vec())) {
@@ -47,11 +36,25 @@ pub fn model(data: &[u8]) {
     }
 }
 
-fn run(blob: &Blob) {
+/// Cuts texts into tokens. What their bytes are as text is not longer than each of them replaced.
+pub fn cut(tokenizer: &Tokenizer) {
+    let text = "a the<|im_end|>\u{1f33e} 1\n\n e\u{301}";
+    for tokens in [
+        tokenizer.encode_template(text).expect("short"),
+        tokenizer.encode_template(&tokenizer.guard(text)).expect("short"),
+        tokenizer.encode(text).expect("short"),
+        tokenizer.encode_input(text).expect("short"),
+    ] {
+        let bytes: usize = tokens.iter().map(|token| tokenizer.token(*token).len()).sum();
+        assert!(tokenizer.decode(&tokens).len() <= 3 * bytes, "{tokens:?}");
+    }
+}
+
+/// Runs what a blob holds for a token.
+pub fn run(blob: &Blob) {
     if let Ok(tokenizer) = Vocabulary::open(blob).and_then(|vocabulary| Tokenizer::new(&vocabulary))
     {
-        let tokens = tokenizer.encode_template("a the<|im_end|>\u{1f33e} 1").expect("short");
-        assert!(tokenizer.decode(&tokens).len() <= 3 * 64);
+        cut(&tokenizer);
     }
     let machine = Machine::new(1).expect("one thread");
     if let Ok(encoder) = Encoder::open(blob) {

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::{guard::Guard, holders::EndpointKey};
 
 /// Most parts of a sequence that is served with its parts: the outputs of the longest range, and its manifest.
-const MAX_PARTS: u64 = MAX_RANGE_TASKS as u64 + 1;
+pub const MAX_PARTS: u64 = MAX_RANGE_TASKS as u64 + 1;
 /// Bytes of a hash.
 const HASH: u64 = 32;
 /// Bytes of a list of hashes that are in memory at a time.
@@ -97,7 +97,7 @@ impl Admission {
 
 /// Whether a request wants parts of a sequence. `None`: it names places beyond all sequences, and whoever looks for them
 /// one by one never ends.
-fn wants_parts(ranges: &ChunkRangesSeq) -> Option<bool> {
+pub(crate) fn wants_parts(ranges: &ChunkRangesSeq) -> Option<bool> {
     let mut ranges = ranges.iter_infinite();
     // The list itself.
     ranges.next();

@@ -27,6 +27,8 @@ mod error;
 mod fetch;
 mod guard;
 mod holders;
+#[doc(hidden)]
+pub mod hostile;
 mod local;
 mod pace;
 mod piece;

@@ -21,6 +21,8 @@ mod follow;
 pub mod gpu_program;
 pub mod handover;
 pub mod holding;
+#[doc(hidden)]
+pub mod hostile;
 pub mod infer;
 pub mod infer_program;
 pub mod job_file;

@@ -294,7 +294,7 @@ async fn of_jobs(
 }
 
 /// The settled ranges among the events of one job.
-fn settled(logs: &[Log]) -> Vec<Sample> {
+pub(crate) fn settled(logs: &[Log]) -> Vec<Sample> {
     let mut open = BTreeMap::new();
     let mut samples = Vec::new();
     for log in logs {

@@ -210,7 +210,7 @@ pub async fn read(
     Ok(logs.iter().filter_map(entry).collect())
 }
 
-fn entry(log: &Log) -> Option<Entry> {
+pub(crate) fn entry(log: &Log) -> Option<Entry> {
     let at = |job: u64, seq: u32| RangeId { job: JobId(job), seq };
     let (range, what) = match ReplicasEvents::decode_log(&log.inner).ok()?.data {
         ReplicasEvents::MateDue(e) => (at(e.jobId, e.seq), What::Sealed { provider: e.provider }),

@@ -110,6 +110,16 @@ fn key_id(text: &str) -> Result<KeyId, ApiError> {
     Ok(id)
 }
 
+/// For fuzzing, see [`crate::hostile`]: which of the bodies that are read here this is.
+pub(crate) fn is_one_of(body: &[u8]) -> [bool; 3] {
+    [parse::<NewKey>(body).is_ok(), parse::<NewBudget>(body).is_ok(), parse::<Payer>(body).is_ok()]
+}
+
+/// For fuzzing, see [`crate::hostile`]: a key's id.
+pub(crate) fn id_of(text: &str) -> Option<KeyId> {
+    key_id(text).ok()
+}
+
 /// What is owed, as it is at the moment: a page of it from the beginning, or behind one that was seen. So what is owed
 /// all the time is on one page, and on no other, whatever comes between.
 async fn owed(books: &Books, settling: &Settling, after: Option<Group>) -> Result<Value, ApiError> {

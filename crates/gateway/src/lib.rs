@@ -16,6 +16,8 @@ pub mod books;
 pub mod budget;
 mod error;
 mod handle;
+#[doc(hidden)]
+pub mod hostile;
 mod market;
 mod measure;
 mod names;

@@ -203,9 +203,10 @@ fn terms(terms: &Offered, opened_s: u64) -> Terms {
 mod tests {
     use alloy::sol_types::SolEvent;
     use alloy_primitives::{
-        Address, B256, Log as Plain,
+        Address, B256, Log as Plain, LogData, U256,
         aliases::{U40, U96},
     };
+    use proptest::{collection::vec, prelude::*};
     use tilth_contracts::{JobBook, Waiting};
 
     use super::*;
@@ -295,5 +296,38 @@ mod tests {
     #[test]
     fn logs_of_other_contracts_are_not_heard() {
         assert!(hear(&Log { block_number: Some(1), ..Log::default() }).is_none());
+    }
+
+    /// A word as contracts write them, and as they never do.
+    fn word() -> impl Strategy<Value = B256> {
+        prop_oneof![
+            4 => Just(B256::ZERO),
+            2 => any::<u8>().prop_map(|number| B256::from(U256::from(number))),
+            1 => any::<[u8; 32]>().prop_map(B256::from),
+        ]
+    }
+
+    proptest! {
+        /// The node is somebody else's.
+        #[test]
+        fn whatever_a_log_says_is_heard_or_passed_over(
+            which in any::<prop::sample::Index>(),
+            topics in vec(word(), 0..4),
+            words in vec(word(), 0..48),
+        ) {
+            let known = [JobBookEvents::SELECTORS, WaitingEvents::SELECTORS].concat();
+            let topics = [vec![B256::from(*which.get(&known))], topics].concat();
+            let words: Vec<u8> = words.iter().flat_map(|word| word.0).collect();
+            let data = LogData::new_unchecked(topics, words.into());
+            let inner = Plain { address: Address::ZERO, data };
+            let log = Log { inner, block_number: Some(9), ..Log::default() };
+            if let Some(heard) = hear(&log) {
+                prop_assert_eq!(heard.block, 9);
+                // Of a number that is none of a job's, no more than that it is read.
+                if let Ok(job) = u64::try_from(U256::from_be_bytes(log.inner.data.topics()[1].0)) {
+                    prop_assert_eq!(heard.job(), JobId(job));
+                }
+            }
+        }
     }
 }

@@ -11,4 +11,7 @@ mod smoke;
 #[test]
 fn programs_are_admitted_or_refused() {
     smoke::smoke(programs::TARGETS, "program", 50_000);
+    for seed in smoke::seeds("program") {
+        tilth_vm::admission::admit(&seed).unwrap();
+    }
 }

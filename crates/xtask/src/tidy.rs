@@ -1,5 +1,7 @@
 //! Rules of the house that a machine can check.
 
+mod fuzzing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -29,6 +31,7 @@ pub fn run() -> anyhow::Result<()> {
     }
     links(&mut wrong)?;
     fuzz_lock(&mut wrong)?;
+    fuzzing::check(&mut wrong)?;
     if wrong.is_empty() {
         eprintln!("tidy: nothing wrong");
         return Ok(());
