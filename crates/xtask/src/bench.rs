@@ -3,6 +3,7 @@
 //! Wall times on shared machines mean little; every bench therefore prints CPU seconds or a ratio as
 //! well. Results worth keeping go to `docs/measurements/` with command, machine and date.
 
+mod audits;
 mod blobs;
 mod challenge;
 mod dispatch;
@@ -19,6 +20,7 @@ mod perplexity;
 mod process;
 mod relay;
 mod sandbox;
+mod settling;
 
 use anyhow::{Context as _, bail};
 
@@ -45,6 +47,7 @@ const BENCHES: &[(&str, Bench, &[&str])] = &[
     ("perplexity", perplexity::run_perplexity, &["tilth-tensor"]),
     ("gateway", gateway::run, &["tilth-tensor", "tilth-cli"]),
     ("gpu", gpu::run, &[]),
+    ("audits", audits::run, &["tilth-cli", "tilth-simulation"]),
     ("lennard-jones", lennard_jones::run, &["tilth-cli"]),
 ];
 /// Those that take so long that they run only when they are named.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Kernel clock ticks per second: `USER_HZ` is 100 on every architecture we run on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -144,9 +144,14 @@ pub fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// One JSON-RPC call over HTTP.
+/// One JSON-RPC call over HTTP that asks for nothing in particular.
 pub fn rpc(address: SocketAddr, method: &str) -> anyhow::Result<Value> {
-    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[]}}"#);
+    call(address, method, &json!([]))
+}
+
+/// One JSON-RPC call over HTTP; the whole answer.
+pub fn call(address: SocketAddr, method: &str, params: &Value) -> anyhow::Result<Value> {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(
