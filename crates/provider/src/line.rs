@@ -152,7 +152,13 @@ fn is_bound(entry: &WaitingEntry, now: u64) -> bool {
 
 /// On which terms to wait at a second, with a bond of at most so many base units: at most half of the room, or what we had
 /// offered before, as long as that binds us. `None`: on none that the contract takes.
-pub fn terms(entry: &WaitingEntry, now: u64, bond: u128, min_price: U96, room: u128) -> Option<Terms> {
+pub fn terms(
+    entry: &WaitingEntry,
+    now: u64,
+    bond: u128,
+    min_price: U96,
+    room: u128,
+) -> Option<Terms> {
     let has_left = EntryState::try_from(entry.state) == Ok(EntryState::Left);
     if has_left && is_bound(entry, now) {
         let old = Terms { bond: entry.bond, min_price: entry.minPrice };

@@ -19,6 +19,8 @@ pub struct Counts {
     pub honest_unpaid: u64,
     /// Honest ranges.
     pub honest_ranges: u64,
+    /// Ranges that were handed in by the machine of the real program.
+    pub by_machine: u64,
     /// Cases that came to a verdict.
     pub verdicts: u64,
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
@@ -69,6 +71,7 @@ impl Counts {
         self.honest_cut += other.honest_cut;
         self.honest_unpaid += other.honest_unpaid;
         self.honest_ranges += other.honest_ranges;
+        self.by_machine += other.by_machine;
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
         self.undone_blocks += other.undone_blocks;

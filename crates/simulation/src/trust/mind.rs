@@ -155,6 +155,11 @@ pub trait ProviderMind {
     fn pace(&self) -> Option<Millis> {
         None
     }
+    /// Whether the real program's machine decides what it claims, runs, hands in and has paid: then it finds what there is
+    /// to be found, and is not asked about any of that.
+    fn works_by_machine(&self) -> bool {
+        false
+    }
     /// How long it lives between two crashes; each loses what is not on disk. `None`: it does not crash.
     fn life(&self) -> Option<Millis> {
         None
@@ -289,7 +294,11 @@ pub trait Stranger {
 #[derive(Clone, Copy, Debug)]
 pub struct Honest;
 
-impl ProviderMind for Honest {}
+impl ProviderMind for Honest {
+    fn works_by_machine(&self) -> bool {
+        true
+    }
+}
 impl AuditorMind for Honest {}
 impl ClientMind for Honest {}
 impl Proposer for Honest {}

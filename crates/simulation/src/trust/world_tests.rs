@@ -22,6 +22,9 @@ fn what_is_taken_back_waits_again_and_comes_under_another_beacon() {
     let mut random = Random::new(7);
     let cast = proposing::reorganising(&mut random);
     let mut world = World::new(&Farm::new().unwrap(), cast, random).unwrap();
+    // First they try a task.
+    world.act().unwrap();
+    world.block().unwrap();
     world.act().unwrap();
     let sent: Vec<_> = world.scene.pool.iter().map(|tx| (tx.from, tx.data.clone())).collect();
     assert!(sent.len() > 1, "providers claim");
