@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use alloy_primitives::{B256, aliases::U96};
 use alloy_sol_types::SolCall;
 use tilth_client::mates::Part;
-use tilth_contracts::{HoldState, Holders, JobBook};
+use tilth_contracts::{HoldState, JobBook};
 use tilth_protocol::{JobId, RangeId};
 use tilth_provider::{
     machine::{Ask, Commitment, Effect, Event, Refusal, Trouble},
@@ -146,11 +146,7 @@ impl Provider {
     /// Whether it would get a range of a job, if it had its files.
     fn may_begin(&self, job: JobId, scene: &mut Scene) -> Result<Result<(), Refusal>, FarmError> {
         if scene.public.jobs.get(&job).is_some_and(|facts| facts.terms.kept) {
-            let holders = scene.farm.addresses().holders;
-            let keep = scene.farm.read(holders, &Holders::keptCall { jobId: job.0 })?;
-            if keep.maxMib == 0 {
-                return Ok(Err(Refusal::Later));
-            }
+            // Without a deposit nobody asks; that it is looked for first makes no difference.
             let ask = scene.ask(RangeId::inputs(job))?;
             let held = HoldState::try_from(ask.state).unwrap_or(HoldState::None);
             if let Err(why) = words::inputs_held(held) {
