@@ -45,6 +45,8 @@ pub struct Counts {
     pub served: Sample,
     /// The same for holders that do not serve.
     pub unserved: Sample,
+    /// Votes in audits that went to whom the beacon draws.
+    pub seats: u64,
     /// Absences in audits that cost something.
     pub absences: u64,
     /// Disputes that somebody was drawn for, and that nobody had drawn in time.
@@ -84,6 +86,7 @@ impl Counts {
         self.spots.iter_mut().zip(other.spots).for_each(|(sum, more)| *sum += more);
         self.served.merge(&other.served);
         self.unserved.merge(&other.unserved);
+        self.seats += other.seats;
         self.absences += other.absences;
         self.disputes.iter_mut().zip(other.disputes).for_each(|(sum, more)| *sum += more);
         self.left_out += other.left_out;
