@@ -24,6 +24,14 @@ pub struct Counts {
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
     /// how many of all these were paid.
     pub cancelled: [u64; 4],
+    /// Tries to have something paid that were refused.
+    pub refused_pay: u64,
+    /// Transactions that a block left out, once for each block.
+    pub left_waiting: u64,
+    /// Seconds that blocks were ahead of the true time, all together.
+    pub ahead: u64,
+    /// Transactions of strangers that have changed something.
+    pub strangers: u64,
     /// Blocks with transactions that were taken back.
     pub undone_blocks: u64,
     /// Replicas that came to each `ReplicaOutcome`, by its number.
@@ -77,6 +85,10 @@ impl Counts {
         self.honest_ranges += other.honest_ranges;
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
+        self.refused_pay += other.refused_pay;
+        self.left_waiting += other.left_waiting;
+        self.ahead += other.ahead;
+        self.strangers += other.strangers;
         self.undone_blocks += other.undone_blocks;
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);

@@ -45,7 +45,7 @@ pub struct Provider {
     slots: usize,
     /// Milliseconds for a task.
     pace: Millis,
-    mind: Box<dyn ProviderMind>,
+    pub(super) mind: Box<dyn ProviderMind>,
     pub(super) duty: Duty,
     pairing: Pairing,
     pub(super) holding: Holding,
