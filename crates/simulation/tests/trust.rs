@@ -11,6 +11,9 @@ use tilth_simulation::{
     },
 };
 
+#[path = "trust/plain.rs"]
+mod plain;
+
 /// Worlds of each adversary.
 const TURNS: u64 = 10;
 /// So many trials of something that comes once in six times tell that it does, and not always.
@@ -85,6 +88,7 @@ fn what_is_promised_holds_in_all_worlds() {
     check_looks(&report);
     check_cancelled(&report);
     check_disputes(&report);
+    plain::check_plain(&report);
     // The two chains that reorganise have really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     for name in ["reorganising proposer", "reorganising proposer, kept"] {
