@@ -11,6 +11,9 @@ use tilth_simulation::{
     },
 };
 
+#[path = "trust/plain.rs"]
+mod plain;
+
 /// Worlds of each adversary.
 const TURNS: u64 = 10;
 /// So many trials of something that comes once in six times tell that it does, and not always.
@@ -85,6 +88,8 @@ fn what_is_promised_holds_in_all_worlds() {
     check_looks(&report);
     check_cancelled(&report);
     check_machines(&report);
+    check_disputes(&report);
+    plain::check_plain(&report);
     // The two chains that reorganise have really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     for name in ["reorganising proposer", "reorganising proposer, kept"] {
@@ -236,4 +241,24 @@ fn check_cancelled(report: &Report) {
     assert_eq!(inputs.counts.cancelled, [2 * TURNS, 0, 0, 0]);
     let due = i128::try_from(u128::from(TURNS) * INPUTS_LOST * least_fee()).unwrap();
     assert_eq!(inputs.won[0], -due);
+}
+
+/// Whoever is the mate of a range does not judge the dispute about it, though half of all votes would be its own.
+fn check_disputes(report: &Report) {
+    let kin = row(report, "mate that is an auditor");
+    let Counts { left_out, replicas, honest_cut, honest_unpaid, .. } = kin.counts;
+    assert!(left_out >= ENOUGH && replicas[2] > 0, "{:?}", kin.counts);
+    assert_eq!((replicas[3], honest_cut, honest_unpaid), (0, 0, 0));
+    assert!(kin.won[0] < 0, "{:?}", kin.won);
+    // Half of its time is enough for a dispute: its primary is paid, and its mate loses all.
+    let half = row(report, "framing mate, others down");
+    assert_eq!((half.counts.disputes, half.counts.replicas[2]), ([TURNS, 0], TURNS));
+    assert_eq!((half.counts.honest_cut, half.counts.honest_unpaid), (0, 0));
+    assert!(half.won[0] < 0, "{:?}", half.won);
+    // Without anybody for all of it nothing is decided: the range is not paid, and nobody loses anything.
+    let whole = row(report, "framing mate, others down too long");
+    assert_eq!((whole.counts.disputes, whole.counts.replicas[3]), ([0, TURNS], TURNS));
+    assert_eq!((whole.counts.honest_cut, whole.counts.honest_unpaid), (0, TURNS));
+    assert_eq!(whole.won[0], 0, "{:?}", whole.won);
+    assert!(whole.won[2] < half.won[2], "{:?} {:?}", whole.won, half.won);
 }

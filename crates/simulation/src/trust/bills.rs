@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alloy_primitives::Address;
 use tilth_contracts::{JobBook::JobBookEvents, JobState, RangeState};
 use tilth_protocol::{JobId, RangeId};
 
@@ -52,7 +53,7 @@ impl Bills {
                 self.settle(range(e.jobId, e.seq), e.paid + e.fee, scene, counts);
             }
             // Nobody's part goes back to the job.
-            JobBookEvents::MateSettled(e) if !e.provider.is_zero() => {
+            JobBookEvents::MateSettled(e) if e.provider != Address::ZERO => {
                 if let Some(bill) = self.jobs.get_mut(&JobId(e.jobId)) {
                     bill.paid += e.paid + e.fee;
                 }

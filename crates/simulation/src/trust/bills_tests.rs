@@ -1,7 +1,7 @@
 //! What jobs cost, by logs alone.
 
 use alloy_primitives::{
-    Address, B256,
+    B256,
     aliases::{U40, U96},
 };
 use tilth_contracts::JobBook;

@@ -67,6 +67,8 @@ pub struct Plan<M: ?Sized> {
     pub slots: u16,
     /// With which it waits in replicated jobs, base units; 0: it does not. Of no meaning for auditors.
     pub bond: u128,
+    /// An auditor's: place of the provider whose account it has; none: one of its own.
+    pub account_of: Option<usize>,
     /// Added to its clock, milliseconds.
     pub skew: i64,
     /// How it decides.
@@ -87,6 +89,8 @@ pub struct Allowed {
     pub bonds: bool,
     /// Jobs may end with tasks undone.
     pub undone: bool,
+    /// Disputes may find nobody who draws them in time: then honest work is not paid, and nothing more.
+    pub late_disputes: bool,
 }
 
 /// Everybody.
@@ -101,6 +105,8 @@ pub struct Cast {
     pub proposer: Box<dyn Proposer>,
     /// Somebody else.
     pub stranger: Option<Box<dyn Stranger>>,
+    /// For so many seconds from the first dispute on the machines of all who mean well are down; none: never.
+    pub outage: Option<u64>,
     /// What may happen.
     pub allowed: Allowed,
 }
@@ -114,6 +120,7 @@ impl Cast {
             auditors: Vec::new(),
             proposer: Box::new(Honest),
             stranger: None,
+            outage: None,
             allowed: Allowed::default(),
         };
         cast.client(Side::Honest, tasks, Honest);
@@ -144,19 +151,22 @@ impl Cast {
     /// Adds a provider with a stake in GRAIN.
     pub fn provider(&mut self, side: Side, stake: u128, mind: impl ProviderMind + 'static) {
         let (stake, mind) = (stake * GRAIN, Box::new(mind));
-        self.providers.push(Plan { side, stake, slots: 1, bond: 0, skew: 0, mind });
+        let (account_of, skew) = (None, 0);
+        self.providers.push(Plan { side, stake, slots: 1, bond: 0, account_of, skew, mind });
     }
 
     /// Adds a provider with a stake and a bond in GRAIN: it waits in replicated jobs.
     pub fn mate(&mut self, side: Side, stake: u128, bond: u128, mind: impl ProviderMind + 'static) {
         let (stake, bond, mind) = (stake * GRAIN, bond * GRAIN, Box::new(mind));
-        self.providers.push(Plan { side, stake, slots: 1, bond, skew: 0, mind });
+        let (account_of, skew) = (None, 0);
+        self.providers.push(Plan { side, stake, slots: 1, bond, account_of, skew, mind });
     }
 
     /// Adds an auditor with a stake in GRAIN.
     pub fn auditor(&mut self, side: Side, stake: u128, mind: impl AuditorMind + 'static) {
         let (stake, mind) = (stake * GRAIN, Box::new(mind));
-        self.auditors.push(Plan { side, stake, slots: 0, bond: 0, skew: 0, mind });
+        let (account_of, skew) = (None, 0);
+        self.auditors.push(Plan { side, stake, slots: 0, bond: 0, account_of, skew, mind });
     }
 }
 

@@ -1,5 +1,7 @@
 //! The end of a world: everybody takes out what is theirs, and the accounts are made up.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::B256;
 use tilth_contracts::{Auditors, Audits, EntryState, JobBook, JobState, Registry, Waiting};
 use tilth_protocol::JobId;
@@ -48,6 +50,7 @@ impl World {
         let trace = self.trace();
         self.check_jobs()?;
         self.check_lines()?;
+        self.oracle.check_disputes();
         self.oracle.check_keeps(&mut self.scene)?;
         self.oracle.check_cuts();
         self.take_out()?;
@@ -66,16 +69,20 @@ impl World {
             moves: self.scene.version,
             trace,
         };
+        let mut known = BTreeSet::new();
         for (who, side, role, executed) in self.people() {
-            let money = self.scene.farm.money(who)?;
-            let cost = u128::from(executed) * COST;
-            let won = signed(money) - signed(self.oracle.funded(&who)) - signed(cost);
-            *match (side, role) {
+            let of = match (side, role) {
                 (Side::Foe, _) => &mut outcome.foes,
                 (Side::Honest, Role::Client) => &mut outcome.clients,
                 (Side::Honest, Role::Provider) => &mut outcome.providers,
                 (Side::Honest, Role::Auditor) => &mut outcome.auditors,
-            } += won;
+            };
+            *of -= signed(u128::from(executed) * COST);
+            // Whoever is two things has the money of one account.
+            if !known.insert(who) {
+                continue;
+            }
+            *of += signed(self.scene.farm.money(who)?) - signed(self.oracle.funded(&who));
             outcome.owed += self.scene.farm.read(at.audits, &Audits::owedCall { owner: who })?;
             if role == Role::Client {
                 self.oracle.counts.compensation += self.oracle.given(&who);

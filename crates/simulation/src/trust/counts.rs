@@ -26,6 +26,14 @@ pub struct Counts {
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
     /// how many of all these were paid.
     pub cancelled: [u64; 4],
+    /// Tries to have something paid that were refused.
+    pub refused_pay: u64,
+    /// Transactions that a block left out, once for each block.
+    pub left_waiting: u64,
+    /// Seconds that blocks were ahead of the true time, all together.
+    pub ahead: u64,
+    /// Transactions of strangers that have changed something.
+    pub strangers: u64,
     /// Blocks with transactions that were taken back.
     pub undone_blocks: u64,
     /// Replicas that came to each `ReplicaOutcome`, by its number.
@@ -47,8 +55,14 @@ pub struct Counts {
     pub served: Sample,
     /// The same for holders that do not serve.
     pub unserved: Sample,
+    /// Votes in audits that went to whom the beacon draws.
+    pub seats: u64,
     /// Absences in audits that cost something.
     pub absences: u64,
+    /// Disputes that somebody was drawn for, and that nobody had drawn in time.
+    pub disputes: [u64; 2],
+    /// Votes in disputes whose mate is an auditor, too: none of them was its own.
+    pub left_out: u64,
     /// False ranges found so and upheld all the same, against the chance that all who were drawn first were bought.
     pub bought: Sample,
     /// Ranges of which no wrong leaf was drawn, voted down, against [`FRAMED`](super::oracle::FRAMED).
@@ -74,6 +88,10 @@ impl Counts {
         self.by_machine += other.by_machine;
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
+        self.refused_pay += other.refused_pay;
+        self.left_waiting += other.left_waiting;
+        self.ahead += other.ahead;
+        self.strangers += other.strangers;
         self.undone_blocks += other.undone_blocks;
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);
@@ -83,7 +101,10 @@ impl Counts {
         self.spots.iter_mut().zip(other.spots).for_each(|(sum, more)| *sum += more);
         self.served.merge(&other.served);
         self.unserved.merge(&other.unserved);
+        self.seats += other.seats;
         self.absences += other.absences;
+        self.disputes.iter_mut().zip(other.disputes).for_each(|(sum, more)| *sum += more);
+        self.left_out += other.left_out;
         self.bought.merge(&other.bought);
         self.framed.merge(&other.framed);
         self.no_lead.merge(&other.no_lead);

@@ -45,8 +45,9 @@ impl Oracle {
             self.cuts.misjudged(id, owner.filter(|_| overturned));
         }
         let Allowed { bought_votes, idle_votes, absences, .. } = self.allowed;
-        // Where nobody who can look is kept from it, somebody decides.
-        let undecided = outcome == AuditOutcome::Undecided && !(by_foe && absences);
+        // Where nobody who can look is kept from it, somebody decides, if it is asked in time.
+        let unasked = self.is_left_undrawn(id);
+        let undecided = outcome == AuditOutcome::Undecided && !(by_foe && absences) && !unasked;
         if silent {
             if !by_foe {
                 self.blame(format!("{id} was overturned as if its provider had been silent"));
@@ -62,6 +63,11 @@ impl Oracle {
         } else if wrong || undecided && !idle_votes {
             self.blame(format!("{id}, by a foe: {by_foe}, hit: {hit:?}, came to {outcome}"));
         }
+    }
+
+    /// Whether nobody was drawn for a dispute about a range, where that may be.
+    pub(super) fn is_left_undrawn(&self, id: RangeId) -> bool {
+        self.allowed.late_disputes && self.disputes.is_undrawn(id)
     }
 
     /// The chance that all who are drawn first for a range are bought, billionths.

@@ -151,6 +151,11 @@ pub trait ProviderMind {
     fn draws(&self, _lost: bool) -> bool {
         true
     }
+    /// Whether it tries to have its ranges paid from the moment on in which they are handed in, in every block, instead of
+    /// when they may be.
+    fn is_impatient(&self) -> bool {
+        false
+    }
     /// Milliseconds for a task, if not what its machine happens to need.
     fn pace(&self) -> Option<Millis> {
         None
@@ -246,6 +251,10 @@ pub trait ClientMind {
     }
     /// Whether it acknowledges kept results only when their provider has had to ask for holders.
     fn waits_for_asks(&self) -> bool {
+        false
+    }
+    /// Whether it acknowledges what nobody has looked into yet, in every block.
+    fn is_impatient(&self) -> bool {
         false
     }
     /// Whether it takes back what of its deposit is free, and fills it up no more, as soon as a range is handed in.

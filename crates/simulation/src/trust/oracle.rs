@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, Log};
-use alloy_sol_types::SolEventInterface;
+use alloy_sol_types::{SolEvent, SolEventInterface};
 use tilth_contracts::{
     AuditOutcome, Auditors::AuditorsEvents, Audits::AuditsEvents, JobBook::JobBookEvents,
-    Registry::RegistryEvents, SeatState,
+    Registry::RegistryEvents, SeatState, SoloRandomness,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{arithmetic::Share, audit::positions, walk::DISPUTED_RATE};
@@ -16,11 +16,13 @@ use super::{
     cast::{Allowed, Side},
     counts::Counts,
     cuts::{Cut, Cuts, Stake},
+    disputes::Disputes,
     keeps::Keeps,
     pairs::Pairs,
     public::range,
     sample::detection,
     scene::Scene,
+    seats::Panel,
 };
 use crate::farm::FarmError;
 
@@ -37,13 +39,15 @@ pub const NO_LEAD: u32 = 40_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) rate: u32,
-    outcome: Option<AuditOutcome>,
+    /// The beacon's round that decides whether it is audited, and draws by whom.
+    pub(super) round: u64,
+    pub(super) outcome: Option<AuditOutcome>,
     pub(super) audited: bool,
     /// Whether a wrong leaf was among those drawn.
     pub(super) hit: Option<bool>,
     /// How many seats it has, and those of them that nobody came to, seat 0 lowest.
-    given: u8,
-    absent: u16,
+    pub(super) given: u8,
+    pub(super) absent: u16,
 }
 
 /// See the module's head.
@@ -63,12 +67,18 @@ pub struct Oracle {
     pub(super) people: BTreeMap<Address, Side>,
     pub(super) funded: BTreeMap<Address, u128>,
     pub(super) cases: BTreeMap<RangeId, Seen>,
+    /// Who sits in them.
+    pub(super) panels: BTreeMap<RangeId, Panel>,
+    /// Rounds of the beacon that nobody kept in time.
+    pub(super) moved: BTreeSet<u64>,
     /// Jobs in which a leaf was disputed.
     pub(super) disputed: BTreeSet<JobId>,
     given: BTreeMap<Address, u128>,
     pub(super) cuts: Cuts,
     /// What jobs cost their clients.
     pub(super) bills: Bills,
+    /// When disputes are drawn.
+    pub(super) disputes: Disputes,
 }
 
 impl Oracle {
@@ -84,10 +94,13 @@ impl Oracle {
             people: BTreeMap::new(),
             funded: BTreeMap::new(),
             cases: BTreeMap::new(),
+            panels: BTreeMap::new(),
+            moved: BTreeSet::new(),
             disputed: BTreeSet::new(),
             given: BTreeMap::new(),
             cuts: Cuts::default(),
             bills: Bills::default(),
+            disputes: Disputes::default(),
         }
     }
 
@@ -133,6 +146,10 @@ impl Oracle {
             && let Ok(event) = AuditsEvents::decode_log(log)
         {
             self.read_audit(&event.data, scene);
+        } else if log.address == at.randomness
+            && let Ok(event) = SoloRandomness::Moved::decode_log(log)
+        {
+            self.moved.insert(event.data.round);
         } else if log.address == at.job_book
             && let Ok(event) = JobBookEvents::decode_log(log)
         {
@@ -146,6 +163,14 @@ impl Oracle {
     pub fn read_pairs(&mut self, log: &Log, time: u64, scene: &Scene) {
         self.pairs.read(log, time, scene, &mut self.counts);
         self.faults.append(&mut self.pairs.faults);
+        self.disputes.read(log, time, scene, &mut self.counts);
+        self.faults.append(&mut self.disputes.faults);
+    }
+
+    /// No dispute is open in the end.
+    pub fn check_disputes(&mut self) {
+        self.disputes.check();
+        self.faults.append(&mut self.disputes.faults);
     }
 
     /// The same, about kept ranges; `acknowledged`: the log is of a client's acknowledgement.
@@ -183,7 +208,13 @@ impl Oracle {
 
     fn read_audit(&mut self, event: &AuditsEvents, scene: &Scene) {
         match event {
-            AuditsEvents::AuditDue(e) => self.begin(range(e.jobId, e.seq), e.rate),
+            AuditsEvents::AuditDue(e) => {
+                let id = range(e.jobId, e.seq);
+                self.begin(id, e.rate);
+                if let Some(seen) = self.cases.get_mut(&id) {
+                    seen.round = e.round;
+                }
+            }
             AuditsEvents::AuditBegun(e) => {
                 if let Some(seen) = self.cases.get_mut(&range(e.jobId, e.seq)) {
                     seen.audited = true;
@@ -222,43 +253,18 @@ impl Oracle {
             }
             AuditsEvents::WrongAudit(e) => self.cuts.voted(range(e.jobId, e.seq), e.cut),
             AuditsEvents::SeatGiven(e) => {
-                self.seat(range(e.jobId, e.seq), e.auditor, e.seat, scene);
+                let id = range(e.jobId, e.seq);
+                self.seat(id, e.auditor, e.seat, scene);
+                self.check_draw(id, e.auditor, (e.seat, e.stage), scene);
             }
-            AuditsEvents::SeatLost(e) if SeatState::try_from(e.state) == Ok(SeatState::Absent) => {
-                self.miss(range(e.jobId, e.seq), e.seat, e.cut);
+            AuditsEvents::SeatLost(e) => {
+                let id = range(e.jobId, e.seq);
+                self.lose(id, e.seat);
+                if SeatState::try_from(e.state) == Ok(SeatState::Absent) {
+                    self.miss(id, e.seat, e.cut);
+                }
             }
             _ => {}
-        }
-    }
-
-    /// Nobody came to a seat: that is noticed first, and costs something when the votes have decided, if no more people
-    /// were absent than came. Whether others hold what they need makes no difference: it may be more than they can
-    /// execute.
-    fn miss(&mut self, id: RangeId, seat: u8, cut: u128) {
-        let Some(seen) = self.cases.get_mut(&id) else { return };
-        if cut == 0 {
-            seen.absent |= 1_u16.checked_shl(seat.into()).unwrap_or(0);
-            return;
-        }
-        self.counts.absences += 1;
-        let (absent, given) = (seen.absent.count_ones(), u32::from(seen.given));
-        if 2 * absent > given {
-            self.blame(format!("{absent} of {given} were absent in {id}, and one of them paid"));
-        }
-    }
-
-    /// Who is drawn to judge a range has no part in it: neither its client nor its provider, and in a dispute not its
-    /// mate either, who loses all or nothing by it.
-    fn seat(&mut self, id: RangeId, auditor: u32, seat: u8, scene: &Scene) {
-        let Some(seen) = self.cases.get_mut(&id) else { return };
-        seen.given = seen.given.max(seat.saturating_add(1));
-        let is_dispute = seen.rate == DISPUTED_RATE;
-        let client = scene.public.jobs.get(&id.job).map(|facts| facts.client);
-        let provider = scene.public.ranges.get(&id).map(|facts| facts.provider);
-        let mate = if is_dispute { self.pairs.mate_of(id) } else { None };
-        let who = self.keeps.holder(auditor).map(|one| one.who);
-        if who.is_some() && [client, provider, mate].contains(&who) {
-            self.blame(format!("{auditor} judges {id} and has a part in it: {who:?}"));
         }
     }
 
@@ -269,6 +275,7 @@ impl Oracle {
             self.disputed.insert(id.job);
         }
         let before = self.cases.insert(id, Seen { rate, ..Seen::default() });
+        self.panels.insert(id, Panel::default());
         let upheld =
             |seen: Seen| seen.rate == DISPUTED_RATE && seen.outcome == Some(AuditOutcome::Upheld);
         if before.is_some_and(|seen| is_dispute || !upheld(seen)) {

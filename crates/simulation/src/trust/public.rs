@@ -195,10 +195,11 @@ impl Public {
 
     /// How often holders were asked for of a range, or of inputs.
     pub fn asks(&self, id: RangeId) -> usize {
-        let is_ask = |event: &holding::Event| {
-            matches!(event, holding::Event::Asked { range, .. } if *range == id)
-        };
-        self.holds.iter().filter(|(_, event)| is_ask(event)).count()
+        let asks = self.holds.iter().filter(|(_, event)| match event {
+            holding::Event::Asked { range, .. } => *range == id,
+            _ => false,
+        });
+        asks.count()
     }
 
     fn enter(&mut self, id: RangeId, state: RangeState) {

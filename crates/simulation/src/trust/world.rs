@@ -15,6 +15,7 @@ use super::{
     mind::{Proposer, Stranger},
     opening,
     oracle::Oracle,
+    outage::Outage,
     provider::Provider,
     scene::{Actor, Scene},
 };
@@ -45,6 +46,7 @@ pub struct World {
     pub oracle: Oracle,
     pub(super) proposer: Box<dyn Proposer>,
     stranger: Option<Box<dyn Stranger>>,
+    outage: Option<Outage>,
     /// Covers every transaction with what became of it.
     pub(super) trace: B256,
     /// Blocks that may still be taken back, the oldest first.
@@ -91,7 +93,7 @@ impl World {
         let at = *scene.farm.addresses();
         let mut auditors = Vec::new();
         for (n, plan) in cast.auditors.into_iter().enumerate() {
-            let who = address(AUDITOR, n);
+            let who = plan.account_of.map_or_else(|| address(AUDITOR, n), provider_address);
             scene.farm.fund(who, plan.stake)?;
             let call = Auditors::joinCall { node: who, stake: plan.stake };
             let number = scene.farm.send(who, at.auditors, &call)?.0;
@@ -120,9 +122,19 @@ impl World {
         for (n, plan) in cast.clients.into_iter().enumerate() {
             clients.push(opening::come(n, plan, &providers, &mut scene, &mut oracle)?);
         }
-        let (proposer, stranger, made) = (cast.proposer, cast.stranger, VecDeque::new());
-        scene.reach = proposer.reach();
-        Ok(Self { scene, clients, providers, auditors, oracle, proposer, stranger, trace, made })
+        scene.reach = cast.proposer.reach();
+        Ok(Self {
+            scene,
+            clients,
+            providers,
+            auditors,
+            oracle,
+            proposer: cast.proposer,
+            stranger: cast.stranger,
+            outage: cast.outage.map(Outage::new),
+            trace,
+            made: VecDeque::new(),
+        })
     }
 
     /// Lets everybody do what they like until nobody wants anything any more.
@@ -152,14 +164,19 @@ impl World {
     }
 
     fn act(&mut self) -> Result<(), FarmError> {
-        let scene = &mut self.scene;
-        for client in &mut self.clients {
+        let now = self.scene.now;
+        if let Some(outage) = self.outage.as_mut().filter(|_| !self.oracle.disputed.is_empty()) {
+            outage.begin(now);
+        }
+        let (scene, outage) = (&mut self.scene, self.outage);
+        let is_up = |side: Side| outage.is_none_or(|outage| outage.is_up(side, now));
+        for client in self.clients.iter_mut().filter(|one| is_up(one.side)) {
             client.act(scene)?;
         }
-        for provider in &mut self.providers {
+        for provider in self.providers.iter_mut().filter(|one| is_up(one.side)) {
             provider.act(scene)?;
         }
-        for auditor in &mut self.auditors {
+        for auditor in self.auditors.iter_mut().filter(|one| is_up(one.side)) {
             auditor.act(scene)?;
         }
         if let Some(stranger) = &mut self.stranger {
@@ -170,11 +187,13 @@ impl World {
 
     /// When somebody acts next, if there is no news.
     pub(super) fn due(&self) -> Option<Millis> {
-        let scene = &self.scene;
-        let clients = self.clients.iter().filter_map(|client| client.due(scene));
-        let providers = self.providers.iter().filter_map(|provider| provider.due(scene));
-        let auditors = self.auditors.iter().filter_map(Auditor::due);
-        clients.chain(providers).chain(auditors).min()
+        let (scene, outage) = (&self.scene, self.outage);
+        let up = |side: Side, at: Millis| outage.map_or(at, |outage| outage.delay(side, at));
+        let clients = self.clients.iter().map(|one| (one.side, one.due(scene)));
+        let providers = self.providers.iter().map(|one| (one.side, one.due(scene)));
+        let auditors = self.auditors.iter().map(|one| (one.side, one.due()));
+        let all = clients.chain(providers).chain(auditors);
+        all.filter_map(|(side, due)| due.map(|at| up(side, at))).min()
     }
 
     /// The trace so far.
