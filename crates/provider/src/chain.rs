@@ -12,10 +12,7 @@ use alloy::{
 };
 use alloy_primitives::{Address, B256, U256, aliases::U96};
 use tilth_client::{Account, ChainError, Link, MoneyError, Network, money};
-use tilth_contracts::{
-    JobBook::{self, JobBookErrors},
-    Range as OnChain, RangeState, Refusal as Contract,
-};
+use tilth_contracts::JobBook::{self, JobBookErrors};
 use tilth_protocol::{Amount, JobId, RangeId};
 use tokio::{
     sync::{Mutex, mpsc},
@@ -26,6 +23,7 @@ use tracing::{debug, info, warn};
 use crate::{
     config::GasReserve,
     machine::{Ask, Claim, Commitment, Event, Millis, MoveFailure, Refusal},
+    words::{self, Standing, claim_refused, is_refused, not_released, not_submitted, standing},
 };
 
 /// How often it is looked what the owner has free, if that is moved to its wallet.
@@ -67,11 +65,7 @@ impl Chain {
             debug!(%job, %error, "asking for claimable ranges failed");
             Refusal::Later
         })?;
-        match Contract::try_from(answer.why) {
-            Ok(Contract::None | Contract::NoFreeSlot) => Ok(()),
-            Ok(why) => Err(refusal(why)),
-            Err(_) => Err(Refusal::Later),
-        }
+        words::would_give(answer.why)
     }
 
     /// Claims a range.
@@ -85,10 +79,8 @@ impl Chain {
     }
 
     async fn claim_failed(&self, error: &ChainError) -> Refusal {
-        if let Some(JobBookErrors::ClaimRefused(refused)) = contract_error(error)
-            && let Ok(why) = Contract::try_from(refused.why)
-        {
-            return refusal(why);
+        if let Some(why) = contract_error(error).as_ref().and_then(claim_refused) {
+            return why;
         }
         self.note(error, "claiming").await;
         Refusal::Later
@@ -141,22 +133,9 @@ impl Chain {
                 (at, given)
             }
             Err(error) => {
-                let refused = contract_error(&error).is_some_and(|error| {
-                    matches!(
-                        error,
-                        JobBookErrors::TooManyUnits(_)
-                            | JobBookErrors::TooManyFailures(_)
-                            | JobBookErrors::EmptyRoot(_)
-                            | JobBookErrors::SubmittedLate(_)
-                    )
-                });
+                let refused = contract_error(&error).as_ref().is_some_and(is_refused);
                 self.note(&error, "submitting").await;
-                let outcome = match self.standing(range).await {
-                    Standing::Delivered(at) => Ok(at),
-                    Standing::Ours if refused => Err(MoveFailure::Refused),
-                    Standing::Ours | Standing::Unknown => Err(MoveFailure::Later),
-                    Standing::Gone => Err(MoveFailure::Gone),
-                };
+                let outcome = not_submitted(self.standing(range).await, refused);
                 (outcome, ask.map(|_| Err(Refusal::Later)))
             }
         }
@@ -282,62 +261,6 @@ impl Chain {
     }
 }
 
-/// A refusal in the machine's words.
-fn refusal(why: Contract) -> Refusal {
-    match why {
-        Contract::NothingLeft => Refusal::NoWork,
-        Contract::Dry => Refusal::NoFunds,
-        Contract::NoExposure => Refusal::Exposure,
-        Contract::NoSuchJob | Contract::NotOpen | Contract::DeadlinePassed => Refusal::Closed,
-        Contract::NotQualified => Refusal::Unfit,
-        Contract::PriceTooLow => Refusal::Price,
-        Contract::None
-        | Contract::NotRegistered
-        | Contract::ProviderPaused
-        | Contract::NoFreeSlot
-        | Contract::WantZero => Refusal::Later,
-    }
-}
-
-/// Where a range of ours stands, by what a node says of it.
-fn standing(now: &OnChain, owner: Address) -> Standing {
-    let state = RangeState::try_from(now.state);
-    // We were given it, so a state without it is older than that: a node that is late. Work must not be
-    // thrown away for that.
-    if matches!(state, Ok(RangeState::None)) {
-        return Standing::Unknown;
-    }
-    if now.provider != owner {
-        return Standing::Gone;
-    }
-    match state {
-        Ok(RangeState::Claimed) => Standing::Ours,
-        Ok(RangeState::Submitted | RangeState::Settled) => {
-            Standing::Delivered(now.at.to::<u64>().saturating_mul(1_000))
-        }
-        Ok(RangeState::Released | RangeState::Expired | RangeState::Rejected) => Standing::Gone,
-        Ok(RangeState::None) | Err(_) => Standing::Unknown,
-    }
-}
-
-/// What has become of a range that could not be given back. A transaction of an earlier life can have delivered it:
-/// then its journal is what proves it.
-fn not_released(standing: Standing) -> Result<Option<Millis>, MoveFailure> {
-    match standing {
-        Standing::Delivered(at) => Ok(Some(at)),
-        Standing::Ours | Standing::Unknown => Err(MoveFailure::Later),
-        Standing::Gone => Err(MoveFailure::Gone),
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    Ours,
-    Delivered(Millis),
-    Gone,
-    Unknown,
-}
-
 fn contract_error(error: &ChainError) -> Option<JobBookErrors> {
     JobBookErrors::abi_decode(error.revert_data()?).ok()
 }
@@ -349,46 +272,4 @@ fn submitted_at(receipt: &TransactionReceipt, range: RangeId) -> Option<Millis> 
         .map(|log| log.data)
         .find(|event| event.jobId == range.job.0 && event.seq == range.seq)
         .map(|event| event.at.to::<u64>().saturating_mul(1_000))
-}
-
-#[cfg(test)]
-mod tests {
-    use alloy_primitives::aliases::U40;
-
-    use super::*;
-
-    #[test]
-    fn a_node_that_is_late_does_not_make_us_throw_work_away() {
-        let owner = Address::repeat_byte(7);
-        let range = |state: RangeState, provider: Address| OnChain {
-            provider,
-            state: state.into(),
-            from: 0,
-            count: 1,
-            units: 0,
-            failures: 0,
-            at: U40::from(5),
-            price: U96::ZERO,
-            root: B256::ZERO,
-        };
-        let ours = |state| standing(&range(state, owner), owner);
-        let nothing = range(RangeState::None, Address::ZERO);
-        assert_eq!(standing(&nothing, owner), Standing::Unknown, "not claimed yet");
-        assert_eq!(ours(RangeState::Claimed), Standing::Ours);
-        assert_eq!(ours(RangeState::Submitted), Standing::Delivered(5_000));
-        assert_eq!(ours(RangeState::Settled), Standing::Delivered(5_000));
-        assert_eq!(ours(RangeState::Expired), Standing::Gone);
-        assert_eq!(ours(RangeState::Released), Standing::Gone);
-        let other = range(RangeState::Claimed, Address::repeat_byte(8));
-        assert_eq!(standing(&other, owner), Standing::Gone);
-    }
-
-    #[test]
-    fn what_an_earlier_life_has_delivered_is_not_taken_for_given_back() {
-        assert_eq!(not_released(Standing::Delivered(5_000)), Ok(Some(5_000)));
-        assert_eq!(not_released(Standing::Gone), Err(MoveFailure::Gone));
-        for standing in [Standing::Ours, Standing::Unknown] {
-            assert_eq!(not_released(standing), Err(MoveFailure::Later));
-        }
-    }
 }

@@ -16,9 +16,8 @@ use std::{
 use tilth_blobs::{Blobs, BlobsError, Tag};
 use tilth_client::{
     ChainError,
-    holding::{holders_of, inputs_state, is_unserved, least_fee, prices_of},
+    holding::{holders_of, inputs_state, least_fee, prices_of},
 };
-use tilth_contracts::HoldState;
 use tilth_protocol::{
     Contact, ContentRef, JobId, JobSpec, RangeId, SpecError, spec::MAX_SPEC_BYTES,
 };
@@ -34,6 +33,7 @@ use crate::{
     machine::{MAX_FETCHES, Refusal, Trouble},
     news::Opening,
     shop::{Ready, Shop},
+    words::inputs_held,
 };
 
 /// Time for a blob in any case.
@@ -272,16 +272,14 @@ async fn prices(shop: &Shop, job: JobId) -> Result<(Prices, u128), FetchError> {
 /// Whether auditors hold the inputs of a job. Whoever works on it before has no room there; and where they were not held in
 /// time nobody ever has.
 async fn are_inputs_held(shop: &Shop, job: JobId) -> Result<(), FetchError> {
-    let why = match inputs_state(&shop.chain.link, job).await {
-        Ok(HoldState::Held) => return Ok(()),
-        Ok(state) if is_unserved(state) => Refusal::Closed,
-        Ok(_) => Refusal::Unheld,
+    let held = match inputs_state(&shop.chain.link, job).await {
+        Ok(state) => inputs_held(state),
         Err(error) => {
             debug!(%job, %error, "whether the inputs of a job are held is not known");
-            Refusal::Later
+            Err(Refusal::Later)
         }
     };
-    Err(FetchError::Refused(why))
+    held.map_err(FetchError::Refused)
 }
 
 /// Whether nothing that a job's program is to see is kept from anybody.

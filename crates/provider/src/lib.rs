@@ -1,7 +1,8 @@
 //! The provider: the agent that offers a machine, claims ranges of jobs, has them run in the sandbox,
 //! submits what came out, serves it, and is paid.
 //!
-//! Decisions are in [`machine`], a pure state machine; everything else carries out what it says:
+//! Decisions are in [`machine`], a pure state machine, and what the chain says comes to it in [`words`]; everything else
+//! carries out what it says:
 //! `agent` (the loop), `chain` (moves), `fetch` and `compile` (getting jobs ready), `slot` and `hand`
 //! (running ranges in workers), [`journal`] and `store` (results), `enroll` (registration and stake),
 //! `openings` (the provider's part in audits of its ranges), `mates` and `line` (that in replicated ranges), `holding` (that in kept ones),
@@ -58,6 +59,7 @@ pub mod stake;
 mod status;
 mod store;
 mod sweep;
+pub mod words;
 
 pub use auditor::{Auditor, AuditorConfig};
 pub use config::{Comfort, Config, GasReserve, Limits, Offer, Power};

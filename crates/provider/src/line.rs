@@ -9,11 +9,13 @@ use tracing::{debug, info, warn};
 
 use crate::{chain::Chain, machine::Place};
 
-/// What somebody waits for: the bond and the least price.
+/// What somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Terms {
-    bond: U96,
-    min_price: U96,
+pub struct Terms {
+    /// What is bound to it, base units; not zero.
+    pub bond: U96,
+    /// Least price of a unit, base units.
+    pub min_price: U96,
 }
 
 impl Chain {
@@ -105,11 +107,10 @@ pub(crate) async fn leave(
     let link = node.link();
     let before = entry(link, job, number).await?;
     let now = link.next_time().await?;
-    let place = match EntryState::try_from(before.state) {
-        Ok(EntryState::Nobody) => return Ok(Some(Place::Off)),
-        Ok(EntryState::Left) if is_bound(&before, now) => return Ok(None),
-        Ok(EntryState::Left) => Place::Off,
-        _ => Place::Left,
+    let place = match on_leaving(&before, now) {
+        Leaving::Needless => return Ok(Some(Place::Off)),
+        Leaving::Early => return Ok(None),
+        Leaving::To(place) => place,
     };
     let call = Waiting::leaveCall { jobId: job.0 };
     node.execute(link.addresses().waiting, call).await?;
@@ -117,7 +118,29 @@ pub(crate) async fn leave(
     Ok(Some(place))
 }
 
-fn is_in_line(entry: &WaitingEntry) -> bool {
+/// What comes of leaving a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// We are not in it.
+    Needless,
+    /// We have left it, and the bond is not free yet.
+    Early,
+    /// We are there then.
+    To(Place),
+}
+
+/// What comes of leaving a line in which we stand so, at a second.
+pub fn on_leaving(entry: &WaitingEntry, now: u64) -> Leaving {
+    match EntryState::try_from(entry.state) {
+        Ok(EntryState::Nobody) => Leaving::Needless,
+        Ok(EntryState::Left) if is_bound(entry, now) => Leaving::Early,
+        Ok(EntryState::Left) => Leaving::To(Place::Off),
+        Ok(EntryState::Waiting) | Err(_) => Leaving::To(Place::Left),
+    }
+}
+
+/// Whether an entry is one of somebody who waits.
+pub fn is_in_line(entry: &WaitingEntry) -> bool {
     EntryState::try_from(entry.state) == Ok(EntryState::Waiting)
 }
 
@@ -127,9 +150,15 @@ fn is_bound(entry: &WaitingEntry, now: u64) -> bool {
     entry.busy != 0 || now <= until
 }
 
-/// On which terms to wait: at most half of the room, or what we had offered before, as long as that binds us. `None`:
-/// on none that the contract takes.
-fn terms(entry: &WaitingEntry, now: u64, bond: u128, min_price: U96, room: u128) -> Option<Terms> {
+/// On which terms to wait at a second, with a bond of at most so many base units: at most half of the room, or what we had
+/// offered before, as long as that binds us. `None`: on none that the contract takes.
+pub fn terms(
+    entry: &WaitingEntry,
+    now: u64,
+    bond: u128,
+    min_price: U96,
+    room: u128,
+) -> Option<Terms> {
     let has_left = EntryState::try_from(entry.state) == Ok(EntryState::Left);
     if has_left && is_bound(entry, now) {
         let old = Terms { bond: entry.bond, min_price: entry.minPrice };
@@ -172,5 +201,15 @@ mod tests {
         assert_eq!(on(&entry(EntryState::Left, 10_000 - 3_600, 0), 80, 100), None, "to the second");
         assert_eq!(on(&entry(EntryState::Left, 0, 1), 80, 100), None, "it has a range");
         assert!(is_in_line(&entry(EntryState::Waiting, 0, 1)) && !is_in_line(&left));
+    }
+
+    #[test]
+    fn who_leaves_is_bound_for_an_hour_and_has_its_bond_back_then() {
+        let on = |state, left_at, busy| on_leaving(&entry(state, left_at, busy), 10_000);
+        assert_eq!(on(EntryState::Nobody, 0, 0), Leaving::Needless);
+        assert_eq!(on(EntryState::Waiting, 0, 1), Leaving::To(Place::Left));
+        assert_eq!(on(EntryState::Left, 6_400, 0), Leaving::Early, "to the second");
+        assert_eq!(on(EntryState::Left, 6_399, 1), Leaving::Early, "it has a range");
+        assert_eq!(on(EntryState::Left, 6_399, 0), Leaving::To(Place::Off));
     }
 }

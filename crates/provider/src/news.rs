@@ -1,6 +1,7 @@
 //! The contracts' logs in the words of the machine. Pure.
 
 use alloy::{rpc::types::Log, sol_types::SolEventInterface};
+use alloy_primitives::Log as Plain;
 use tilth_contracts::{JobBook::JobBookEvents, Terms as Offered, Waiting::WaitingEvents};
 use tilth_protocol::{Amount, Clock, ContentHash, JobId, Price, RangeId};
 
@@ -87,9 +88,25 @@ impl Heard {
 /// Reads a log of the `JobBook` or of `Waiting`. `None`: it does not concern providers.
 pub(crate) fn hear(log: &Log) -> Option<Heard> {
     let block = log.block_number?;
-    let Ok(event) = JobBookEvents::decode_log(&log.inner) else { return hear_line(log, block) };
+    let (event, more) = read(&log.inner)?;
+    Some(Heard { event, block, more })
+}
+
+/// What a log of the `JobBook` or of `Waiting` says to the machine; where that is a place in a line, with the number of the
+/// provider whose it is, who alone is told. `None`: it does not concern providers.
+pub fn heard(log: &Plain) -> Option<(ChainEvent, Option<u32>)> {
+    let (event, more) = read(log)?;
+    let number = match more {
+        More::Line { number } => Some(number),
+        More::Nothing | More::Opened(_) | More::Submitted { .. } | More::Settled { .. } => None,
+    };
+    Some((event, number))
+}
+
+fn read(log: &Plain) -> Option<(ChainEvent, More)> {
+    let Ok(event) = JobBookEvents::decode_log(log) else { return read_line(log) };
     let event = event.data;
-    let nothing = |event| Some(Heard { event, block, more: More::Nothing });
+    let nothing = |event| Some((event, More::Nothing));
     match event {
         JobBookEvents::JobOpened(e) => {
             let job = JobId(e.jobId);
@@ -106,7 +123,7 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
                 contact: e.terms.contact.to_vec(),
             };
             let event = ChainEvent::Opened { job, terms: terms(&e.terms, e.at.to()) };
-            Some(Heard { event, block, more: More::Opened(opening) })
+            Some((event, More::Opened(opening)))
         }
         JobBookEvents::JobFunded(e) => nothing(ChainEvent::ToppedUp { job: JobId(e.jobId) }),
         JobBookEvents::JobDraining(e) => nothing(ChainEvent::Draining { job: JobId(e.jobId) }),
@@ -125,13 +142,12 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
         JobBookEvents::RangeSubmitted(e) => {
             let at = seconds(e.at.to::<u64>());
             let event = ChainEvent::Submitted { range: range(e.jobId, e.seq), at };
-            let more = More::Submitted { provider: e.provider, units: e.units };
-            Some(Heard { event, block, more })
+            Some((event, More::Submitted { provider: e.provider, units: e.units }))
         }
         JobBookEvents::RangeSettled(e) => {
             let range = range(e.jobId, e.seq);
             let event = ChainEvent::Settled { range, paid: Amount(e.paid) };
-            Some(Heard { event, block, more: More::Settled { provider: e.provider } })
+            Some((event, More::Settled { provider: e.provider }))
         }
         JobBookEvents::RangeReleased(e) => {
             nothing(ChainEvent::Released { range: range(e.jobId, e.seq) })
@@ -155,14 +171,13 @@ pub(crate) fn hear(log: &Log) -> Option<Heard> {
 }
 
 /// Reads a log of `Waiting`: somebody's place in a line.
-fn hear_line(log: &Log, block: u64) -> Option<Heard> {
-    let (job, number, place) = match WaitingEvents::decode_log(&log.inner).ok()?.data {
+fn read_line(log: &Plain) -> Option<(ChainEvent, More)> {
+    let (job, number, place) = match WaitingEvents::decode_log(log).ok()?.data {
         WaitingEvents::ProviderWaits(e) => (e.jobId, e.number, Place::On),
         WaitingEvents::ProviderLeft(e) => (e.jobId, e.number, Place::Left),
         WaitingEvents::BondFreed(e) => (e.jobId, e.number, Place::Off),
     };
-    let event = ChainEvent::Line { job: JobId(job), place };
-    Some(Heard { event, block, more: More::Line { number } })
+    Some((ChainEvent::Line { job: JobId(job), place }, More::Line { number }))
 }
 
 fn range(job: u64, seq: u32) -> RangeId {
@@ -291,6 +306,8 @@ mod tests {
             assert_eq!(heard.event, ChainEvent::Line { job: JobId(4), place });
             assert!(matches!(heard.more, More::Line { number: 3 }), "{heard:?}");
         }
+        let place = ChainEvent::Line { job: JobId(4), place: Place::Left };
+        assert_eq!(super::heard(&log(&left).inner), Some((place, Some(3))));
     }
 
     #[test]

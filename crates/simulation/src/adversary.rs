@@ -15,6 +15,7 @@ pub mod friends;
 pub mod griefing;
 pub mod hoarding;
 pub mod holders;
+pub mod impatient;
 pub mod inflating;
 pub mod inputs;
 pub mod kin;
@@ -71,7 +72,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 66] = [
+pub const ALL: [Adversary; 70] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -98,6 +99,7 @@ pub const ALL: [Adversary; 66] = [
     Adversary { name: "clock liar", cast: clock::cast },
     Adversary { name: "most of them at once", cast: mixture::cast },
     Adversary { name: "canceller", cast: cancelling::cast },
+    Adversary { name: "impatient", cast: impatient::cast },
     Adversary { name: "nobody, replicated", cast: honest_mates },
     Adversary { name: "friends, a tenth of the bonds", cast: friends::tenth },
     Adversary { name: "friends, a third of the bonds", cast: friends::third },
@@ -118,6 +120,8 @@ pub const ALL: [Adversary; 66] = [
     Adversary { name: "mate that is an auditor", cast: kin::cast },
     Adversary { name: "framing mate, others down", cast: outages::half },
     Adversary { name: "framing mate, others down too long", cast: outages::whole },
+    Adversary { name: "impatient, replicated", cast: impatient::mates },
+    Adversary { name: "griefing stranger, replicated", cast: griefing::mates },
     Adversary { name: "nobody, kept", cast: holders::honest },
     Adversary { name: "nobody, replicated and kept", cast: holders::mates },
     Adversary { name: "provider that serves nobody", cast: holders::nobody },
@@ -138,4 +142,5 @@ pub const ALL: [Adversary; 66] = [
     Adversary { name: "reorganising proposer, kept", cast: spotters::reorganising },
     Adversary { name: "canceller, kept", cast: cancelling::holders },
     Adversary { name: "client that gives its inputs up", cast: cancelling::inputs },
+    Adversary { name: "griefing stranger, kept", cast: griefing::holders },
 ];

@@ -116,6 +116,11 @@ impl Farm {
         self.db.cache.block_hashes.insert(U256::from(block), hash);
     }
 
+    /// The hash of a block; `None` if nobody has said what it is, nor asked for it.
+    pub fn hash(&self, block: u64) -> Option<B256> {
+        self.db.cache.block_hashes.get(&U256::from(block)).copied()
+    }
+
     /// One transaction with any data; a refusal is no error.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! The protocol of audits as a game: honest people and adversaries on the real contracts, under virtual
 //! time, from one seed.
 //!
-//! A [`World`] is a chain with a [`Cast`] on it. Providers, auditors and clients follow the machine that the real ones
+//! A [`World`] is a chain with a [`Cast`] on it. What honest providers work at is decided by the machine of the real program
+//! (`tilth_provider::machine`). Providers, auditors and clients follow the machine that the real ones
 //! follow (`tilth_client::audit`, `tilth_client::mates` where jobs are replicated, and `tilth_client::holding` where they
 //! are kept), in front of it stands a mind
 //! ([`mind`]) that may mean well or not ([`crate::adversary`]). Execution is free ([`workload`]), transactions cost no
@@ -10,6 +11,9 @@
 //! The same seed gives the same [`Outcome`] and trace on every machine: no floating point, no threads, no
 //! wall clock.
 
+mod agent;
+mod agent_ends;
+mod agent_moves;
 mod asking;
 pub mod asks;
 pub mod auditor;
@@ -19,6 +23,7 @@ pub mod cast;
 pub mod client;
 pub mod closing;
 pub mod counts;
+mod crashing;
 pub mod cuts;
 mod deposits;
 pub mod disputes;
@@ -37,6 +42,7 @@ mod kept_play;
 mod lead;
 mod lines;
 mod mate_moves;
+mod mate_work;
 pub mod mates;
 pub mod mind;
 pub mod opening;

@@ -11,6 +11,9 @@ use tilth_simulation::{
     },
 };
 
+#[path = "trust/plain.rs"]
+mod plain;
+
 /// Worlds of each adversary.
 const TURNS: u64 = 10;
 /// So many trials of something that comes once in six times tell that it does, and not always.
@@ -84,7 +87,9 @@ fn what_is_promised_holds_in_all_worlds() {
     check_inputs(&report);
     check_looks(&report);
     check_cancelled(&report);
+    check_machines(&report);
     check_disputes(&report);
+    plain::check_plain(&report);
     // The two chains that reorganise have really done so, and no other.
     let undone: Vec<u64> = report.rows.values().map(|row| row.counts.undone_blocks).collect();
     for name in ["reorganising proposer", "reorganising proposer, kept"] {
@@ -169,6 +174,13 @@ fn check_looks(report: &Report) {
     assert!(row(report, "auditors that do not look").counts.spots[0] > 0);
     let Sample { came, trials, .. } = row(report, "reorganising proposer, kept").counts.served;
     assert!(trials >= TURNS && came == trials, "{came} of {trials}");
+}
+
+/// Honest providers work by the real program's machine, but where they are there to be mates only.
+fn check_machines(report: &Report) {
+    let without = report.rows.iter().filter(|(_, row)| row.counts.by_machine == 0);
+    let names: Vec<_> = without.map(|(place, _)| ALL[*place].name).collect();
+    assert_eq!(names, ["exhauster"]);
 }
 
 /// Kept ranges have come to all that they can come to.

@@ -19,7 +19,28 @@ impl ProviderMind for CrashLooper {
     }
 }
 
-/// Two of them.
+/// The same of one that works by the machine of the real program, and has its journals on disk: that costs it nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Restarter;
+
+impl ProviderMind for Restarter {
+    fn works_by_machine(&self) -> bool {
+        true
+    }
+
+    fn life(&self) -> Option<Millis> {
+        Some(60_000)
+    }
+}
+
+/// Two of these, and nobody else who works.
+pub fn restarting(_: &mut Random) -> Cast {
+    let mut cast = Cast::honest(TASKS, 0, AUDITORS);
+    (0..2).for_each(|_| cast.provider(Side::Honest, 200, Restarter));
+    cast
+}
+
+/// Two that lose what they work at.
 pub fn cast(_: &mut Random) -> Cast {
     let mut cast = Cast::honest(TASKS, PROVIDERS, AUDITORS);
     cast.provider(Side::Honest, 200, CrashLooper);

@@ -37,6 +37,7 @@ impl World {
         }
         let Scene { pool, now, random, .. } = &mut self.scene;
         let taken = self.proposer.take(pool, *now, random);
+        self.oracle.counts.left_waiting += pool.len() as u64;
         if self.scene.reach == 0 {
             for tx in taken {
                 let receipt = self.transact(&tx)?;
@@ -106,6 +107,7 @@ impl World {
         farm.block += 1;
         let stamp = self.proposer.stamp(self.scene.now / 1_000, &mut self.scene.random);
         farm.now = stamp.max(farm.now + 1);
+        self.oracle.counts.ahead += farm.now.saturating_sub(self.scene.now / 1_000);
     }
 
     /// Everybody hears of a transaction that was in the block of this number and time.
@@ -127,6 +129,10 @@ impl World {
         self.trace = keccak256(parts.concat());
         let at = *scene.farm.addresses();
         let acknowledged = tx.call == JobBook::acknowledgeCall::SIGNATURE;
+        let pays = acknowledged || tx.call == JobBook::settleCall::SIGNATURE;
+        let counts = &mut self.oracle.counts;
+        counts.refused_pay += u64::from(pays && !receipt.success);
+        counts.strangers += u64::from(tx.by == Actor::Stranger && !receipt.logs.is_empty());
         self.oracle.keeps.block = block;
         for log in &receipt.logs {
             scene.public.read(&at, log);

@@ -203,7 +203,8 @@ impl Client {
         if !self.mind.acknowledges() {
             return;
         }
-        let is_audited = scene.public.jobs[&job].terms.audited;
+        let is_patient = !self.mind.is_impatient();
+        let looks = scene.public.jobs[&job].terms.audited && is_patient;
         let waits = self.mind.waits_for_asks();
         let served = |who: &Address| !scene.keeps_outputs.get(who).copied().unwrap_or(false);
         let seqs: Vec<u32> = ranges(job, scene)
@@ -211,7 +212,7 @@ impl Client {
                 range.state == RangeState::Submitted
                     && served(&range.provider)
                     && (!waits || scene.public.asked.contains(*id))
-                    && (!is_audited || self.duty.may_be_paid(**id))
+                    && (!looks || self.duty.may_be_paid(**id))
             })
             .map(|(id, _)| id.seq)
             .collect();

@@ -9,6 +9,7 @@ use tilth_protocol::JobId;
 use super::{
     cast::{COST, Side},
     counts::Counts,
+    provider::Provider,
     world::{Role, World},
 };
 use crate::farm::FarmError;
@@ -54,6 +55,8 @@ impl World {
         self.oracle.check_cuts();
         self.take_out()?;
         self.oracle.check_money(&mut self.scene)?;
+        self.oracle.counts.by_machine =
+            self.providers.iter().map(Provider::handed_in_by_machine).sum();
         let at = *self.scene.farm.addresses();
         let mut outcome = Outcome {
             faults: Vec::new(),

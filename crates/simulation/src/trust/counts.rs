@@ -19,11 +19,21 @@ pub struct Counts {
     pub honest_unpaid: u64,
     /// Honest ranges.
     pub honest_ranges: u64,
+    /// Ranges that were handed in by the machine of the real program.
+    pub by_machine: u64,
     /// Cases that came to a verdict.
     pub verdicts: u64,
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
     /// how many of all these were paid.
     pub cancelled: [u64; 4],
+    /// Tries to have something paid that were refused.
+    pub refused_pay: u64,
+    /// Transactions that a block left out, once for each block.
+    pub left_waiting: u64,
+    /// Seconds that blocks were ahead of the true time, all together.
+    pub ahead: u64,
+    /// Transactions of strangers that have changed something.
+    pub strangers: u64,
     /// Blocks with transactions that were taken back.
     pub undone_blocks: u64,
     /// Replicas that came to each `ReplicaOutcome`, by its number.
@@ -45,6 +55,8 @@ pub struct Counts {
     pub served: Sample,
     /// The same for holders that do not serve.
     pub unserved: Sample,
+    /// Votes in audits that went to whom the beacon draws.
+    pub seats: u64,
     /// Absences in audits that cost something.
     pub absences: u64,
     /// Disputes that somebody was drawn for, and that nobody had drawn in time.
@@ -73,8 +85,13 @@ impl Counts {
         self.honest_cut += other.honest_cut;
         self.honest_unpaid += other.honest_unpaid;
         self.honest_ranges += other.honest_ranges;
+        self.by_machine += other.by_machine;
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
+        self.refused_pay += other.refused_pay;
+        self.left_waiting += other.left_waiting;
+        self.ahead += other.ahead;
+        self.strangers += other.strangers;
         self.undone_blocks += other.undone_blocks;
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);
@@ -84,6 +101,7 @@ impl Counts {
         self.spots.iter_mut().zip(other.spots).for_each(|(sum, more)| *sum += more);
         self.served.merge(&other.served);
         self.unserved.merge(&other.unserved);
+        self.seats += other.seats;
         self.absences += other.absences;
         self.disputes.iter_mut().zip(other.disputes).for_each(|(sum, more)| *sum += more);
         self.left_out += other.left_out;

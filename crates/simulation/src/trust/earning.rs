@@ -10,12 +10,15 @@ use super::{
 };
 
 impl Provider {
-    /// From when on anybody may have a range paid.
+    /// From when on anybody may have a range paid, or this provider tries to.
     pub(super) fn payable_from(&self, range: RangeId, scene: &Scene) -> Option<Millis> {
         let facts = scene.public.ranges.get(&range)?;
         let paying = self.work.get(&range).is_none_or(|work| work.paying);
         if facts.state != RangeState::Submitted || paying {
             return None;
+        }
+        if self.mind.is_impatient() {
+            return Some(facts.at.saturating_mul(1_000));
         }
         let terms = &scene.public.jobs.get(&range.job)?.terms;
         let waits = terms.audited && !self.duty.may_be_paid(range)

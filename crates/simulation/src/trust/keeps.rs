@@ -34,6 +34,8 @@ pub struct Keeps {
     at: u64,
     /// Their stakes in the second before that.
     pub(super) before: Vec<u128>,
+    /// The same of each audited range that was handed in: in the second before that.
+    pub(super) lines: BTreeMap<RangeId, Vec<u128>>,
     pub(super) deposits: BTreeMap<JobId, Deposit>,
     /// Ranges that were handed in, and inputs that were asked for.
     pub(super) ranges: BTreeMap<RangeId, Seen>,
@@ -134,8 +136,12 @@ impl Keeps {
             JobBookEvents::RangeSubmitted(e) => {
                 let id = range(e.jobId, e.seq);
                 let terms = scene.public.jobs.get(&id.job).map(|facts| &facts.terms);
-                let Some(terms) = terms.filter(|terms| terms.kept) else { return };
+                let Some(terms) = terms.filter(|terms| terms.audited) else { return };
                 self.pass(time);
+                self.lines.insert(id, self.before.clone());
+                if !terms.kept {
+                    return;
+                }
                 let window_end = time + u64::from(terms.window);
                 self.ranges.insert(id, Seen::new(self.before.clone(), window_end));
             }

@@ -8,6 +8,7 @@ use tilth_client::{
     audit::Millis,
     mates::{Effect, Event, Machine, Party, Rules},
 };
+use tilth_protocol::RangeId;
 
 use super::{
     duty::{POKE_AFTER, SPREAD},
@@ -109,6 +110,11 @@ impl Mates {
     pub fn due(&self) -> Option<Millis> {
         let wake = self.machine.next_wake().map(|wake| wake.saturating_add_signed(-self.skew));
         self.later.iter().map(|(at, _)| *at).chain(wake).min()
+    }
+
+    /// Ranges that it follows; a provider's: those that it answers for.
+    pub fn cases(&self) -> impl Iterator<Item = RangeId> + '_ {
+        self.machine.cases()
     }
 
     /// Whether it would lose something if it did not come back.

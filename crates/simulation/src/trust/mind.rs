@@ -151,9 +151,19 @@ pub trait ProviderMind {
     fn draws(&self, _lost: bool) -> bool {
         true
     }
+    /// Whether it tries to have its ranges paid from the moment on in which they are handed in, in every block, instead of
+    /// when they may be.
+    fn is_impatient(&self) -> bool {
+        false
+    }
     /// Milliseconds for a task, if not what its machine happens to need.
     fn pace(&self) -> Option<Millis> {
         None
+    }
+    /// Whether the real program's machine decides what it claims, runs, hands in and has paid: then it finds what there is
+    /// to be found, and is not asked about any of that.
+    fn works_by_machine(&self) -> bool {
+        false
     }
     /// How long it lives between two crashes; each loses what is not on disk. `None`: it does not crash.
     fn life(&self) -> Option<Millis> {
@@ -243,6 +253,10 @@ pub trait ClientMind {
     fn waits_for_asks(&self) -> bool {
         false
     }
+    /// Whether it acknowledges what nobody has looked into yet, in every block.
+    fn is_impatient(&self) -> bool {
+        false
+    }
     /// Whether it takes back what of its deposit is free, and fills it up no more, as soon as a range is handed in.
     fn withdraws(&self) -> bool {
         false
@@ -289,7 +303,11 @@ pub trait Stranger {
 #[derive(Clone, Copy, Debug)]
 pub struct Honest;
 
-impl ProviderMind for Honest {}
+impl ProviderMind for Honest {
+    fn works_by_machine(&self) -> bool {
+        true
+    }
+}
 impl AuditorMind for Honest {}
 impl ClientMind for Honest {}
 impl Proposer for Honest {}

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, Log};
-use alloy_sol_types::SolEventInterface;
+use alloy_sol_types::{SolEvent, SolEventInterface};
 use tilth_contracts::{
     AuditOutcome, Auditors::AuditorsEvents, Audits::AuditsEvents, JobBook::JobBookEvents,
-    Registry::RegistryEvents, SeatState,
+    Registry::RegistryEvents, SeatState, SoloRandomness,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::{arithmetic::Share, audit::positions, walk::DISPUTED_RATE};
@@ -22,6 +22,7 @@ use super::{
     public::range,
     sample::detection,
     scene::Scene,
+    seats::Panel,
 };
 use crate::farm::FarmError;
 
@@ -38,7 +39,9 @@ pub const NO_LEAD: u32 = 40_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) rate: u32,
-    outcome: Option<AuditOutcome>,
+    /// The beacon's round that decides whether it is audited, and draws by whom.
+    pub(super) round: u64,
+    pub(super) outcome: Option<AuditOutcome>,
     pub(super) audited: bool,
     /// Whether a wrong leaf was among those drawn.
     pub(super) hit: Option<bool>,
@@ -64,6 +67,10 @@ pub struct Oracle {
     pub(super) people: BTreeMap<Address, Side>,
     pub(super) funded: BTreeMap<Address, u128>,
     pub(super) cases: BTreeMap<RangeId, Seen>,
+    /// Who sits in them.
+    pub(super) panels: BTreeMap<RangeId, Panel>,
+    /// Rounds of the beacon that nobody kept in time.
+    pub(super) moved: BTreeSet<u64>,
     /// Jobs in which a leaf was disputed.
     pub(super) disputed: BTreeSet<JobId>,
     given: BTreeMap<Address, u128>,
@@ -87,6 +94,8 @@ impl Oracle {
             people: BTreeMap::new(),
             funded: BTreeMap::new(),
             cases: BTreeMap::new(),
+            panels: BTreeMap::new(),
+            moved: BTreeSet::new(),
             disputed: BTreeSet::new(),
             given: BTreeMap::new(),
             cuts: Cuts::default(),
@@ -137,6 +146,10 @@ impl Oracle {
             && let Ok(event) = AuditsEvents::decode_log(log)
         {
             self.read_audit(&event.data, scene);
+        } else if log.address == at.randomness
+            && let Ok(event) = SoloRandomness::Moved::decode_log(log)
+        {
+            self.moved.insert(event.data.round);
         } else if log.address == at.job_book
             && let Ok(event) = JobBookEvents::decode_log(log)
         {
@@ -195,7 +208,13 @@ impl Oracle {
 
     fn read_audit(&mut self, event: &AuditsEvents, scene: &Scene) {
         match event {
-            AuditsEvents::AuditDue(e) => self.begin(range(e.jobId, e.seq), e.rate),
+            AuditsEvents::AuditDue(e) => {
+                let id = range(e.jobId, e.seq);
+                self.begin(id, e.rate);
+                if let Some(seen) = self.cases.get_mut(&id) {
+                    seen.round = e.round;
+                }
+            }
             AuditsEvents::AuditBegun(e) => {
                 if let Some(seen) = self.cases.get_mut(&range(e.jobId, e.seq)) {
                     seen.audited = true;
@@ -234,10 +253,16 @@ impl Oracle {
             }
             AuditsEvents::WrongAudit(e) => self.cuts.voted(range(e.jobId, e.seq), e.cut),
             AuditsEvents::SeatGiven(e) => {
-                self.seat(range(e.jobId, e.seq), e.auditor, e.seat, scene);
+                let id = range(e.jobId, e.seq);
+                self.seat(id, e.auditor, e.seat, scene);
+                self.check_draw(id, e.auditor, (e.seat, e.stage), scene);
             }
-            AuditsEvents::SeatLost(e) if SeatState::try_from(e.state) == Ok(SeatState::Absent) => {
-                self.miss(range(e.jobId, e.seq), e.seat, e.cut);
+            AuditsEvents::SeatLost(e) => {
+                let id = range(e.jobId, e.seq);
+                self.lose(id, e.seat);
+                if SeatState::try_from(e.state) == Ok(SeatState::Absent) {
+                    self.miss(id, e.seat, e.cut);
+                }
             }
             _ => {}
         }
@@ -250,6 +275,7 @@ impl Oracle {
             self.disputed.insert(id.job);
         }
         let before = self.cases.insert(id, Seen { rate, ..Seen::default() });
+        self.panels.insert(id, Panel::default());
         let upheld =
             |seen: Seen| seen.rate == DISPUTED_RATE && seen.outcome == Some(AuditOutcome::Upheld);
         if before.is_some_and(|seen| is_dispute || !upheld(seen)) {

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use alloy_sol_types::SolEvent;
-use tilth_contracts::{Audits, RangeState};
+use tilth_contracts::{Auditors, Audits, RangeState, Registry, SoloRandomness};
 
 use super::*;
 use crate::{
@@ -214,4 +214,56 @@ fn nobody_judges_what_it_has_a_part_in() {
             assert_eq!(oracle.cases[&ID].given, 7);
         }
     }
+}
+
+#[test]
+fn of_every_cut_half_is_burned_at_least() {
+    let scene = scene();
+    let [owner, beneficiary, ..] = PARTIES;
+    let at = *scene.farm.addresses();
+    for (given, burned, is_right) in
+        [(50, 50, true), (0, 100, true), (49, 50, true), (51, 49, false), (1, 0, false)]
+    {
+        let provider = Registry::StakeSlashed {
+            owner,
+            beneficiary,
+            toBeneficiary: given,
+            burned,
+            stake: 0,
+            unbonding: 0,
+        };
+        let auditor = Auditors::AuditorSlashed {
+            owner,
+            beneficiary,
+            toBeneficiary: given,
+            burned,
+            stake: 0,
+            leaving: 0,
+        };
+        for (address, data) in
+            [(at.registry, provider.encode_log_data()), (at.auditors, auditor.encode_log_data())]
+        {
+            let mut oracle = Oracle::new(Allowed::default(), Share::new(0));
+            oracle.meet(owner, Side::Foe, 100);
+            oracle.read(&Log { address, data }, &scene);
+            assert_eq!(oracle.faults.is_empty(), is_right, "{given} {burned}: {:?}", oracle.faults);
+            assert_eq!((oracle.given(&beneficiary), oracle.counts.honest_cut), (given, 0));
+        }
+    }
+}
+
+#[test]
+fn a_case_goes_by_its_own_round_and_by_whether_that_has_moved() {
+    let scene = scene();
+    let at = *scene.farm.addresses();
+    let mut oracle = Oracle::new(Allowed::default(), Share::new(0));
+    let due = Audits::AuditDue { jobId: 1, seq: 0, round: 7, provider: 1, rate: 5 };
+    let moved = SoloRandomness::Moved { round: 7, to: 9 };
+    for (address, data) in
+        [(at.audits, due.encode_log_data()), (at.randomness, moved.encode_log_data())]
+    {
+        oracle.read(&Log { address, data }, &scene);
+    }
+    assert_eq!((oracle.cases[&ID].round, oracle.cases[&ID].rate), (7, 5));
+    assert!(oracle.moved.contains(&7) && !oracle.moved.contains(&9));
 }

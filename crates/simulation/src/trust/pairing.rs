@@ -15,6 +15,7 @@ use tilth_verification::replica::{Found, Sealer};
 
 use super::{
     auditor::CHAIN_ID,
+    mate_work::Drawn,
     mates::Mates,
     mind::ProviderMind,
     scene::{Actor, Scene, Tx, What},
@@ -28,7 +29,7 @@ use crate::farm::{FarmError, Receipt};
 const LAST_MOMENT: Millis = 300_000;
 
 /// What it has handed in as a primary, or found as a mate.
-type Works = BTreeMap<RangeId, Work>;
+pub(super) type Works = BTreeMap<RangeId, Work>;
 
 /// Who a provider is.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,9 @@ pub struct Pairing {
     pub(super) sealer: Sealer,
     pub(super) mates: Mates,
     /// What it has found as a mate; on disk.
-    copies: Works,
+    pub(super) copies: Works,
+    /// Of one whose machine runs what it is drawn for: what is still to be run. `None`: it runs that itself.
+    pub(super) drawn: Option<BTreeMap<RangeId, Drawn>>,
     /// Whether a transaction about a line is under way.
     pub(super) queueing: bool,
     /// Jobs in which it was refused a place.
@@ -75,6 +78,7 @@ impl Pairing {
             sealer: Sealer::new(CHAIN_ID, replicas, name.who, secret),
             mates: Mates::new(Party::Provider(name.number), name.who, skew),
             copies: BTreeMap::new(),
+            drawn: None,
             queueing: false,
             turned_away: BTreeSet::new(),
             free_from: None,
@@ -89,6 +93,7 @@ impl Pairing {
     /// Its machine starts again.
     pub fn restart(&mut self) {
         self.mates.restart();
+        self.drawn.iter_mut().for_each(BTreeMap::clear);
     }
 
     /// Whether it would lose something if it did not come back.
@@ -145,7 +150,7 @@ impl Pairing {
         }
     }
 
-    fn perform(
+    pub(super) fn perform(
         &mut self,
         effects: Vec<Effect>,
         mind: &mut dyn ProviderMind,
@@ -163,6 +168,9 @@ impl Pairing {
                     Some(work) => Event::Found { range, part, found: work.found() },
                     None => Event::Ended { range, done: false },
                 }),
+                Effect::Run { part, left, .. } if self.drawn.is_some() => {
+                    self.hand_on(range, Drawn { part, due: scene.now.saturating_add(left) })
+                }
                 Effect::Run { part, .. } => self.run(range, part, mind, scene),
                 Effect::Commit { part, found, .. } => {
                     let sent = self.commit((range, part), &found, mind, scene)?;
@@ -183,6 +191,8 @@ impl Pairing {
                     let sent = self.walk(&effect, works.get(&range), mind, scene);
                     (!sent).then_some(Event::Ended { range, done: false })
                 }
+                // What a machine has run goes when that says so.
+                Effect::Forget { .. } if self.drawn.is_some() => None,
                 Effect::Forget { .. } => {
                     self.copies.remove(&range);
                     None

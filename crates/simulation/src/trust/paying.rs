@@ -1,13 +1,18 @@
 //! What must hold of jobs and of all money: what is paid for, when jobs end, and that nothing is made or lost.
 
-use alloy_primitives::U256;
-use tilth_contracts::{JobBook::JobBookEvents, Ledger, WGrain};
+use alloy_primitives::{B256, U256, keccak256};
+use tilth_contracts::{AuditOutcome, JobBook::JobBookEvents, Ledger, WGrain};
 use tilth_protocol::{JobId, RangeId};
-use tilth_verification::{audit::MAX_RANGE_TIMEOUT_S, walk::DISPUTED_RATE};
+use tilth_verification::{
+    arithmetic::Share,
+    audit::{Decision, MAX_RANGE_TIMEOUT_S, decide},
+    draw::Seed,
+    walk::DISPUTED_RATE,
+};
 
 use super::{
     cast::{Allowed, Side},
-    oracle::Oracle,
+    oracle::{Oracle, Seen},
     public::range,
     scene::Scene,
 };
@@ -30,7 +35,49 @@ fn most_worth(id: RangeId, scene: &Scene) -> u128 {
     scene.public.ranges.get(&id).map_or(0, of) * u128::from(cap)
 }
 
+/// The value of a beacon's round by the hash of the block with its number: `SoloRandomness.value`.
+fn beacon(round: u64, hash: B256) -> B256 {
+    keccak256([&round.to_be_bytes()[..], hash.as_slice()].concat())
+}
+
 impl Oracle {
+    /// Whether nobody looks into a range, as everybody could see in the block of what is told now: by the first value of its
+    /// round, kept or not. Who waited for another one is audited whatever that says.
+    fn is_spared(&self, id: RangeId, seen: Seen, scene: &Scene) -> bool {
+        let round = seen.round;
+        let kept = self.keeps.beacons.get(&round).copied();
+        let value = kept.or_else(|| scene.farm.hash(round).map(|hash| beacon(round, hash)));
+        let is_known = round < self.keeps.block && !self.moved.contains(&round);
+        value.filter(|_| is_known).is_some_and(|value| {
+            decide(Seed::new(value, id, 0), Share::new(seen.rate)) == Decision::Unaudited
+        })
+    }
+
+    /// An audited range is paid when auditors have upheld it, or when the beacon has spared it; never before one or the other.
+    /// Whether others must have found the same or hold it, too, is seen to beside this file (`pairs`, `keeps`).
+    fn check_pay(&mut self, id: RangeId, scene: &Scene) {
+        if scene.public.jobs.get(&id.job).is_some_and(|job| !job.terms.audited) {
+            return;
+        }
+        let Some(seen) = self.cases.get(&id).copied() else {
+            return self.blame(format!("{id} was paid before there was a case about it"));
+        };
+        // What was found of one leaf says nothing of the others.
+        if seen.rate == DISPUTED_RATE {
+            return self.blame(format!("{id} was paid for what was found of one leaf"));
+        }
+        let may = match seen.outcome {
+            Some(AuditOutcome::Upheld) => seen.audited,
+            None | Some(AuditOutcome::Unaudited) => {
+                !seen.audited && self.is_spared(id, seen, scene)
+            }
+            Some(AuditOutcome::Open | AuditOutcome::Overturned | AuditOutcome::Undecided) => false,
+        };
+        if !may {
+            self.blame(format!("{id} was paid, and nobody has upheld it: {seen:?}"));
+        }
+    }
+
     /// Whether a range was audited as often as its rate says. A dispute is no matter of chance.
     fn count_case(&mut self, id: RangeId) {
         if let Some(seen) = self.cases.get(&id).filter(|seen| seen.rate != DISPUTED_RATE) {
@@ -58,10 +105,7 @@ impl Oracle {
                     self.counts.paid_for_nothing += u128::from(units) * facts.price;
                 }
                 self.count_case(id);
-                // What was found of one leaf says nothing of the others.
-                if self.cases.get(&id).is_some_and(|seen| seen.rate == DISPUTED_RATE) {
-                    self.blame(format!("{id} was paid for what was found of one leaf"));
-                }
+                self.check_pay(id, scene);
             }
             JobBookEvents::RangeRejected(e) => {
                 let id = range(e.jobId, e.seq);
@@ -133,3 +177,7 @@ impl Oracle {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "paying_tests.rs"]
+mod tests;

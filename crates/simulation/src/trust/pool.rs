@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, Bytes};
 use tilth_protocol::{JobId, RangeId};
+use tilth_provider::machine::Effect;
 
 /// Who sent a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum What {
     Claim(JobId),
     /// Results.
     Submit(RangeId),
+    /// Ends an effect of its machine of work, in the life of that number.
+    Work(u32, Box<Effect>),
     /// Payment of ranges.
     Pay(Vec<RangeId>),
     /// Anything else about a job.

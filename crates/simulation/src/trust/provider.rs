@@ -1,5 +1,5 @@
 //! A provider: claims, works, hands in, plays its part in audits. How it sees to its pay is beside this file
-//! (`earning`).
+//! (`earning`). Whoever works by a machine (`agent`) leaves all but its part in audits to that.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use tilth_contracts::{Audits, JobBook};
 use tilth_protocol::{JobId, RangeId};
 
 use super::{
+    agent::Agent,
     cast::Side,
     duty::{Duty, rules},
     holding::Holding,
@@ -26,7 +27,7 @@ use crate::farm::{FarmError, Receipt};
 
 /// A range in work.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+pub(super) struct Held {
     range: RangeId,
     from: u32,
     count: u32,
@@ -45,16 +46,18 @@ pub struct Provider {
     slots: usize,
     /// Milliseconds for a task.
     pace: Millis,
-    mind: Box<dyn ProviderMind>,
+    pub(super) mind: Box<dyn ProviderMind>,
     pub(super) duty: Duty,
-    pairing: Pairing,
+    pub(super) pairing: Pairing,
     pub(super) holding: Holding,
-    held: Vec<Held>,
+    pub(super) held: Vec<Held>,
     pub(super) work: BTreeMap<RangeId, Work>,
     claiming: bool,
     /// As of which [moment](Scene::moment) a job had nothing for it.
     refused: BTreeMap<JobId, (u64, u64)>,
-    dies: Option<Millis>,
+    pub(super) dies: Option<Millis>,
+    /// What works for it, if that is the real one's machine.
+    pub(super) agent: Option<Box<Agent>>,
 }
 
 impl Provider {
@@ -78,6 +81,12 @@ impl Provider {
         let replicas = scene.farm.addresses().replicas;
         let holding = Holding::new(holding::Party::Provider(who), (me, who), skew);
         let holding = holding.asking(mind.asks_for_holders());
+        let agent = mind.works_by_machine().then(|| Box::new(Agent::new(name, slots, bond)));
+        let pairing = match agent {
+            // It waits in lines by itself.
+            Some(_) => Pairing::new(name, 0, skew, replicas).by_machine(),
+            None => Pairing::new(name, bond, skew, replicas),
+        };
         Self {
             who,
             side,
@@ -87,13 +96,14 @@ impl Provider {
             pace,
             mind,
             duty: Duty::new(rules, skew),
-            pairing: Pairing::new(name, bond, skew, replicas),
+            pairing,
             holding,
             held: Vec::new(),
             work: BTreeMap::new(),
             claiming: false,
             refused: BTreeMap::new(),
             dies,
+            agent,
         }
     }
 
@@ -108,6 +118,11 @@ impl Provider {
         self.pairing.act(&mut *self.mind, &self.work, scene)?;
         self.executed += std::mem::take(&mut self.pairing.executed);
         self.holding.act(scene)?;
+        if let Some(mut agent) = self.agent.take() {
+            let done = self.work_by_machine(&mut agent, scene);
+            self.agent = Some(agent);
+            return done;
+        }
         self.hand_in(scene);
         self.see_to_pay(scene);
         self.claim(scene)
@@ -118,16 +133,16 @@ impl Provider {
         let ready = self.held.iter().map(|held| held.ready);
         let pay = self.work.keys().filter_map(|range| self.payable_from(*range, scene));
         let duties = self.duty.due().into_iter().chain(self.pairing.due());
-        let duties = duties.chain(self.holding.due());
-        ready.chain(pay).chain(duties).chain(self.next_death()).min()
+        let duties = duties.chain(self.holding.due()).chain(self.next_death());
+        if let Some(agent) = &self.agent {
+            return duties.chain(agent.due()).chain(self.pairing.missed_from()).min();
+        }
+        ready.chain(pay).chain(duties).min()
     }
 
-    /// When it crashes next, while there is something to lose. Who only looks back at what is over would begin anew at each crash, and
-    /// the world would never be idle.
-    fn next_death(&self) -> Option<Millis> {
-        let at_stake = self.duty.is_at_stake() || self.pairing.is_at_stake();
-        let at_stake = at_stake || self.holding.is_at_stake();
-        self.dies.filter(|_| !self.held.is_empty() || at_stake)
+    /// Ranges that were handed in because a machine said so.
+    pub fn handed_in_by_machine(&self) -> u64 {
+        self.agent.as_ref().map_or(0, |agent| agent.submitted)
     }
 
     /// A transaction of its has ended.
@@ -145,6 +160,13 @@ impl Provider {
                 self.pairing.done((tx, receipt), &mut *self.mind, &self.work, scene)?;
             }
             What::Hold(_) => self.holding.done(tx, receipt, scene)?,
+            What::Work(..) => {
+                if let Some(mut agent) = self.agent.take() {
+                    let done = self.answer_machine(&mut agent, (tx, receipt), scene);
+                    self.agent = Some(agent);
+                    return done;
+                }
+            }
             What::Claim(job) => {
                 self.claiming = false;
                 let given = JobBook::claimCall::abi_decode_returns(&receipt.output).ok();
@@ -171,19 +193,6 @@ impl Provider {
             _ => {}
         }
         Ok(())
-    }
-
-    /// What is in work is lost, and so is all that its machine knows; journals are on disk.
-    fn crash(&mut self, scene: &mut Scene) {
-        if let (Some(dies), Some(life)) = (self.next_death(), self.mind.life())
-            && scene.now >= dies
-        {
-            self.held.clear();
-            self.duty.restart();
-            self.pairing.restart();
-            self.holding.restart();
-            self.dies = Some(scene.now + life / 2 + scene.random.below(life));
-        }
     }
 
     fn perform(&mut self, effects: Vec<Effect>, scene: &mut Scene) {

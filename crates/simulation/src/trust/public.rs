@@ -13,6 +13,7 @@ use tilth_contracts::{
     Replicas::ReplicasEvents, Spots::SpotsEvents, Terms,
 };
 use tilth_protocol::{JobId, RangeId};
+use tilth_provider::{machine::ChainEvent, words};
 
 /// A job.
 #[derive(Clone, Debug)]
@@ -72,6 +73,8 @@ pub struct Public {
     pub answers: BTreeMap<RangeId, Vec<B256>>,
     /// What the opened leaves say.
     pub claimed: BTreeMap<RangeId, B256>,
+    /// All that providers work by, as their machines take it; of a place in a line with the number of whose it is.
+    pub works: Vec<(ChainEvent, Option<u32>)>,
     /// All that was said about audits, as the machines take it.
     pub audits: Vec<Event>,
     /// Replicated ranges that were submitted.
@@ -104,6 +107,9 @@ pub(super) fn range(job: u64, seq: u32) -> RangeId {
 impl Public {
     /// Takes in a log.
     pub fn read(&mut self, at: &Addresses, log: &Log) {
+        if log.address == at.job_book || log.address == at.waiting {
+            self.works.extend(words::heard(log));
+        }
         if log.address == at.job_book
             && let Ok(event) = JobBookEvents::decode_log(log)
         {
