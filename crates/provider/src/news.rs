@@ -218,7 +218,7 @@ fn terms(terms: &Offered, opened_s: u64) -> Terms {
 mod tests {
     use alloy::sol_types::SolEvent;
     use alloy_primitives::{
-        Address, B256, Log as Plain, LogData, U256,
+        Address, B256, LogData, U256,
         aliases::{U40, U96},
     };
     use proptest::{collection::vec, prelude::*};

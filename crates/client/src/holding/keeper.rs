@@ -4,7 +4,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
 use tilth_contracts::JobBook;
+<<<<<<< HEAD
 use tilth_protocol::{JobId, Problem, RangeId};
+=======
+use tilth_protocol::{JobId, RangeId};
+use tilth_verification::holding::ASK_FIRST_S;
+>>>>>>> e591a43696df0d1768f959f01edc3fa9e7a7e5c1
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, warn};
 
@@ -25,8 +30,8 @@ use crate::{
     keeping::{Firsts, Reader, finished, pace},
 };
 
-/// So long a client gives the provider of a range to ask for holders itself, milliseconds.
-const ASK_AFTER: Millis = 600_000;
+/// So long a client gives the provider of a range to ask for holders itself, milliseconds: as the contract does.
+const ASK_AFTER: Millis = ASK_FIRST_S * 1_000;
 
 /// A party's keeper of kept ranges.
 #[derive(Debug)]

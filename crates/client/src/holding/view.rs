@@ -57,6 +57,9 @@ pub struct View {
     pub free: u128,
     /// What must be free for an ask of the largest size; 0 for inputs, without which there is nothing.
     pub cost: u128,
+    /// What must be free for the job to give out another range: `cost` for it and for each that is out. Where it has none
+    /// left to give out, `cost`.
+    pub rest: u128,
     /// The beacon's value of that round, if it is known. Of what is held only who looks is drawn by it.
     pub beacon: Option<B256>,
     /// How often the beacon's value was not kept in time.
@@ -110,7 +113,8 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
     };
     let deposit = keep.deposit.to::<u128>();
     let (now, wall) = (link.now().await?, clock::wall().as_secs());
-    let Subject { range, part, provider, window_end, may_pay } = subject;
+    let Subject { range, part, provider, window_end, may_pay, out } = subject;
+    let cost = u128::try_from(cost).unwrap_or(u128::MAX);
     Ok(View {
         range,
         part,
@@ -130,7 +134,8 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         asked: ask.asked,
         deposit,
         free: deposit.saturating_sub(keep.reserved.to::<u128>()),
-        cost: u128::try_from(cost).unwrap_or(u128::MAX),
+        cost,
+        rest: cost.saturating_mul(out.into()),
         beacon: (!beacon.is_zero()).then_some(beacon),
         lapses,
         block,
@@ -147,6 +152,68 @@ async fn beacon_of(link: &Link, round: u64) -> Result<(B256, u8), ChainError> {
     Ok((value, lapses))
 }
 
+<<<<<<< HEAD
+=======
+/// What holders are asked for, but for the ask.
+struct Subject {
+    range: RangeState,
+    part: Part,
+    provider: Address,
+    window_end: Millis,
+    may_pay: bool,
+    /// For how many ranges the deposit must reach for the job to give out another one; 1 where it has none left.
+    out: u32,
+}
+
+impl Subject {
+    async fn range(link: &Link, range: RangeId) -> Result<Self, ChainError> {
+        let at = link.addresses();
+        let (job, seq) = (range.job.0, range.seq);
+        let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
+        let shown = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?;
+        let open = known(JobState::try_from(shown.state))? == JobState::Open;
+        let out = if open { shown.outstanding.saturating_add(1) } else { 1 };
+        let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
+        let bill = Audits::billCall { jobId: job, seq, value };
+        let bill = link.read(at.audits, bill).await?;
+        let submitted = record.at.to::<u64>();
+        Ok(Self {
+            range: known(RangeState::try_from(record.state))?,
+            part: Part { from: record.from, count: record.count, root: record.root },
+            provider: record.provider,
+            window_end: submitted.saturating_add(shown.terms.window.into()).saturating_mul(SECOND),
+            may_pay: bill.mayPay,
+            out,
+        })
+    }
+
+    async fn inputs(link: &Link, job: JobId) -> Result<Self, ChainError> {
+        let call = JobBook::jobCall { jobId: job.0 };
+        let shown = link.read(link.addresses().job_book, call).await?;
+        let state = known(JobState::try_from(shown.state))?;
+        Ok(Self {
+            range: stands(state),
+            part: Part { root: shown.terms.specHash, ..Part::default() },
+            provider: Address::ZERO,
+            window_end: 0,
+            may_pay: true,
+            out: 0,
+        })
+    }
+}
+
+/// How inputs stand, as if they were a range: by the state of their job.
+fn stands(job: JobState) -> RangeState {
+    match job {
+        JobState::None => RangeState::None,
+        JobState::Open | JobState::Draining => RangeState::Submitted,
+        // Ranges of before are still judged.
+        JobState::Cancelling => RangeState::Settled,
+        JobState::Done | JobState::Cancelled => RangeState::Rejected,
+    }
+}
+
+>>>>>>> e591a43696df0d1768f959f01edc3fa9e7a7e5c1
 /// The draws that name a party.
 fn draws_of(named: &[u32], party: Party) -> u16 {
     let Party::Auditor(us) = party else { return 0 };
