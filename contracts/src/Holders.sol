@@ -369,13 +369,22 @@ contract Holders is IHolders {
         ledger.slash(client, client, 0, cut);
     }
 
-    /// @dev A range that nobody could hold does not count, at a tenth of its value.
+    /// @dev A range that nobody could hold does not count, at a tenth of its value besides what it owes its audit.
     function _punish(uint64 jobId, uint32 seq, address client) private returns (uint128) {
         bench.reject(jobId, seq);
         IJobBook.Range memory range = jobBook.range(jobId, seq);
         uint32 number = registry.standingOf(range.provider).number;
+        _payAudit(jobId, seq, range, number);
         uint256 penalty = uint256(range.units) * range.price * Parameters.NOT_HELD / Parameters.ONE;
         return bench.punish(number, _share(number, penalty), client);
+    }
+
+    /// @dev The audit has promised its auditors what the range would have brought the purse, so stake brings it: twice as much,
+    /// for half of a cut is burned. And nobody gets a record by ranges that are never paid.
+    function _payAudit(uint64 jobId, uint32 seq, IJobBook.Range memory range, uint32 number) private {
+        (, uint256 charge) = audits.bill(jobId, seq, uint256(range.units) * range.price);
+        bench.punish(number, _share(number, 2 * charge), address(audits));
+        bench.forget(number);
     }
 
     /// @dev Nobody need hold it any more. What was not spent never will be. Who gives up its inputs when it has asked for them

@@ -37,6 +37,9 @@ contract Tally {
     mapping(address payer => mapping(bytes32 book => mapping(uint32 provider => uint256))) public tab;
     mapping(uint256 key => address) internal matePaid;
     mapping(uint256 key => bool) internal disputed;
+    /// @dev Cases at their providers' cost, and what of their fees nothing but their ranges' charges brings in.
+    mapping(uint256 key => bool) internal dear;
+    mapping(uint256 key => uint256) internal booked;
     /// @dev What is left of a kept job's deposit, and how many ranges and inputs were held, lost and looked at.
     mapping(uint64 id => uint256) public deposit;
     mapping(IHolders.State => uint256) public asks;
@@ -52,6 +55,7 @@ contract Tally {
     uint256 internal worth;
     address internal overturned;
     bool internal lapsed;
+    uint256 internal upheld;
 
     constructor(Replica replica, Registry registry, address[7] memory at, uint256 fee) {
         (REPLICA, REGISTRY, FEE) = (replica, registry, fee);
@@ -61,7 +65,7 @@ contract Tally {
 
     /// @dev The logs of one transaction, after the replica has read them.
     function feed(Vm.Log[] calldata logs) external {
-        (earned, slashed, worth, overturned, lapsed) = (0, 0, 0, address(0), false);
+        (earned, slashed, worth, overturned, lapsed, upheld) = (0, 0, 0, address(0), false, 0);
         for (uint256 i = 0; i < logs.length; ++i) {
             Vm.Log calldata log = logs[i];
             bytes32 kind = log.topics[0];
@@ -75,6 +79,7 @@ contract Tally {
             else if (log.emitter == address(REGISTRY) && kind == IRegistry.StakeSlashed.selector) onSlashed(log);
         }
         require(earned <= worth / 2 + slashed, "a case costs the purse no more than it brings in");
+        if (dear[upheld] && earned > slashed) booked[upheld] = earned - slashed;
         if (overturned == address(0)) return;
         IRegistry.Provider memory p = REGISTRY.provider(overturned);
         require(p.stake == 0 && p.unbonding == 0, "who is overturned has no stake left");
@@ -90,6 +95,8 @@ contract Tally {
         } else if (kind == IAudits.AuditDue.selector) {
             (,, uint32 rate) = abi.decode(log.data, (uint64, uint32, uint32));
             onDue(keyOf(log), rate == Parameters.DISPUTED);
+        } else if (kind == IAudits.AuditBegun.selector) {
+            (dear[keyOf(log)],) = abi.decode(log.data, (bool, uint40));
         } else if (kind == IAudits.AuditDelayed.selector) {
             lapsed = true;
         } else if (kind == IAudits.FeeEarned.selector) {
@@ -128,7 +135,10 @@ contract Tally {
         closed[outcome] += 1;
         (uint64 id, uint32 seq) = (uint64(key >> 32), uint32(key));
         worth = REPLICA.value(id, seq);
-        if (outcome == IAudits.Outcome.Upheld && !disputed[key]) record[provider] += worth;
+        if (outcome == IAudits.Outcome.Upheld && !disputed[key]) {
+            record[provider] += worth;
+            upheld = key;
+        }
         // Delayed and closed at once: its beacon is lost.
         if (outcome == IAudits.Outcome.Overturned || lapsed) record[provider] = 0;
         require(after_ == record[provider], "record");
@@ -209,7 +219,18 @@ contract Tally {
             asks[state] += 1;
             // A provider's cut is not of the deposit.
             if (uint32(uint256(log.topics[2])) == type(uint32).max) deposit[id] -= cut;
+            else if (state == IHolders.State.Lost) onLost(keyOf(log));
         }
+    }
+
+    /// @dev A range that nobody could hold brings the purse no less than if it were paid, as far as its provider's stake goes; and the
+    /// record is gone.
+    function onLost(uint256 key) internal {
+        (uint64 id, uint32 seq) = (uint64(key >> 32), uint32(key));
+        IRegistry.Provider memory p = REGISTRY.provider(REPLICA.range(id, seq).provider);
+        bool isWhole = slashed >= booked[key] && slashed >= REPLICA.value(id, seq) / 50;
+        require(isWhole || p.stake + p.unbonding == 0, "what nobody could hold costs the purse nothing");
+        record[p.number] = 0;
     }
 
     /// @dev A tab only grows, and what it grows by is paid.
