@@ -37,9 +37,6 @@ contract Tally {
     mapping(address payer => mapping(bytes32 book => mapping(uint32 provider => uint256))) public tab;
     mapping(uint256 key => address) internal matePaid;
     mapping(uint256 key => bool) internal disputed;
-    /// @dev Cases at their providers' cost, and what of their fees nothing but their ranges' charges brings in.
-    mapping(uint256 key => bool) internal dear;
-    mapping(uint256 key => uint256) internal booked;
     /// @dev What is left of a kept job's deposit, and how many ranges and inputs were held, lost and looked at.
     mapping(uint64 id => uint256) public deposit;
     mapping(IHolders.State => uint256) public asks;
@@ -49,6 +46,9 @@ contract Tally {
     uint256 public purse;
     uint256 public fullest;
     uint256 public collected;
+    /// @dev Cases at their providers' cost, and what of their fees nothing but their ranges' charges brings in.
+    mapping(uint256 key => bool) internal dear;
+    mapping(uint256 key => uint256) internal booked;
     /// @dev Within one transaction.
     uint256 internal earned;
     uint256 internal slashed;
