@@ -369,7 +369,7 @@ contract Holders is IHolders {
         ledger.slash(client, client, 0, cut);
     }
 
-    /// @dev A range that nobody could hold does not count, at a tenth of its value besides what it owes its audit.
+    /// @dev A range that nobody could hold does not count, at a tenth of its value.
     function _punish(uint64 jobId, uint32 seq, address client) private returns (uint128) {
         bench.reject(jobId, seq);
         IJobBook.Range memory range = jobBook.range(jobId, seq);
