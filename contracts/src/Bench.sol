@@ -105,8 +105,8 @@ contract Bench is IBench {
         onlyKnown(flags, JOB_FLAGS)
         returns (uint256)
     {
-        // Whoever claims must know that its tasks can be had, and what others get for holding what it makes.
-        if (flags & Flags.KEPT != 0 && !holders.areInputsHeld(jobId)) return 0;
+        // Whoever claims must know that its tasks can be had, and that others are paid for holding what it makes.
+        if (flags & Flags.KEPT != 0 && !holders.mayGiveOut(jobId)) return 0;
         return audits.room(provider);
     }
 

@@ -129,8 +129,13 @@ contract Holders is IHolders {
         address provider = address(0);
         if (seq == Parameters.INPUTS) _askForInputs(k, jobId, a, job, mib);
         else provider = _askForRange(k, jobId, seq, a, job, mib);
+        uint256 fee = _feeOf(k, jobId, seq, mib);
         if (a.state == State.None) {
-            k.reserved += HoldRules.cost(_feeOf(k, jobId, seq, mib), _least()).toUint96();
+            k.reserved += HoldRules.cost(fee, _least()).toUint96();
+        } else {
+            // A smaller size than before: votes that are still to come cost less.
+            uint256 left = Parameters.HOLDERS + Parameters.MOST_HELD - a.votes;
+            k.reserved -= (left * (_feeOf(k, jobId, seq, a.mib) - fee)).toUint96();
         }
         (a.round, a.mib, a.from) = (randomness.roundNow(), mib, 0);
         // What the votes of the ask before have cost stays spent.
@@ -297,6 +302,13 @@ contract Holders is IHolders {
     }
 
     /// @inheritdoc IHolders
+    function mayGiveOut(uint64 jobId) external view returns (bool) {
+        if (_asks[_key(jobId, Parameters.INPUTS)].state != State.Held) return false;
+        Keep memory k = _kept[jobId];
+        return k.deposit - k.reserved >= (jobBook.outstanding(jobId) + 1) * _cost(k, k.maxMib);
+    }
+
+    /// @inheritdoc IHolders
     function mayPay(uint64 jobId, uint32 seq) external view returns (bool) {
         State state = _asks[_key(jobId, seq)].state;
         return state == State.Held || state == State.None && _isWaived(_kept[jobId]);
@@ -312,14 +324,15 @@ contract Holders is IHolders {
     {
         IJobBook.Range memory range = jobBook.range(jobId, seq);
         if (!_isPayable(jobId, seq, range, job.terms.window)) revert NotPayable(jobId, seq);
-        uint256 due = k.maxMib;
+        uint256 due = a.state == State.Again ? a.mib : k.maxMib;
         if (registry.nodeOwner(msg.sender) != range.provider) {
             // The client knows no size, and pays for what it does not know.
             if (msg.sender != job.client) revert NotYours(msg.sender);
+            uint256 since = a.state == State.Again ? a.from : range.at + job.terms.window;
+            if (block.timestamp < since + Parameters.ASK_FIRST) revert TooEarly(since + Parameters.ASK_FIRST);
         } else if (mib != 0 && mib < due) {
             due = mib;
         }
-        if (a.state == State.Again) due = a.mib;
         if (mib != due) revert BadSize(mib, due);
         if (a.state == State.None && _isWaived(k)) revert IsWaived(jobId, seq);
         return range.provider;
@@ -348,7 +361,7 @@ contract Holders is IHolders {
         Subject memory subject = _subject(jobId, seq);
         if (!subject.due) return _drop(jobId, seq, a);
         if (a.asked < Parameters.HOLD_ASKS) {
-            a.state = State.Again;
+            (a.from, a.state) = (block.timestamp.toUint40(), State.Again);
             emit HoldFailed(jobId, seq, State.Again, 0);
             return;
         }
@@ -369,13 +382,14 @@ contract Holders is IHolders {
         ledger.slash(client, client, 0, cut);
     }
 
-    /// @dev A range that nobody could hold does not count, at a tenth of its value.
+    /// @dev A range that nobody could hold does not count, at a tenth of its value, and at least what lost inputs cost: an open range
+    /// of an audited job takes more than that of its provider's exposure, so its stake has it.
     function _punish(uint64 jobId, uint32 seq, address client) private returns (uint128) {
         bench.reject(jobId, seq);
         IJobBook.Range memory range = jobBook.range(jobId, seq);
         uint32 number = registry.standingOf(range.provider).number;
         _payAudit(jobId, seq, range, number);
-        uint256 penalty = uint256(range.units) * range.price * Parameters.NOT_HELD / Parameters.ONE;
+        uint256 penalty = HoldRules.lost(uint256(range.units) * range.price, _least());
         return bench.punish(number, _share(number, penalty), client);
     }
 
@@ -481,7 +495,8 @@ contract Holders is IHolders {
         (mayBePaid,) = audits.bill(jobId, seq, uint256(range.units) * range.price);
     }
 
-    /// @dev Nobody could be paid for holding the next range, whatever its size.
+    /// @dev Nobody could be paid for holding the next range, whatever its size. `mayGiveOut` lets it come to that by `close` alone: an
+    /// ask takes no more than what was free for its range when that was claimed.
     function _isWaived(Keep memory k) private view returns (bool) {
         return k.maxMib == 0 || k.deposit - k.reserved < _cost(k, k.maxMib);
     }

@@ -130,6 +130,11 @@ abstract contract JobStore is JobLayout, IJobBook {
     }
 
     /// @inheritdoc IJobBook
+    function outstanding(uint64 jobId) external view returns (uint256) {
+        return Slots.unpackHot(_jobs[jobId].hot).outstanding;
+    }
+
+    /// @inheritdoc IJobBook
     function pace(uint64 jobId, address provider) external view returns (Pace memory) {
         return Slots.unpackPace(_jobs[jobId].paces[_registry.standingOf(provider).number]);
     }

@@ -43,7 +43,9 @@ contract Registry is IRegistry, EIP712 {
     /// @inheritdoc IRegistry
     uint256 public constant EXPOSURE_BPS = 10_000;
     /// @inheritdoc IRegistry
-    /// @dev Longer than the longest window plus the longest range timeout of the JobBook (3 + 1 days).
+    /// @dev Longer than the longest window and the longest time for a range of the JobBook together; longer than from a claim in an
+    /// audited job to the end of the longest case about its range, after a dispute, too; and longer than both asks for holders of
+    /// a kept range take after its window. AuditDraws.t.sol reckons it from their constants.
     uint40 public constant UNBONDING = 7 days;
     /// @inheritdoc IRegistry
     uint16 public constant MAX_SLOTS = 4096;

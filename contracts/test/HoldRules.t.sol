@@ -28,10 +28,12 @@ contract HoldRulesTest is T {
 
     function test_parametersAreThoseOfRust() public view {
         eq(Parameters.HOLD_TIME, parameter("holdTime"), "time");
+        eq(Parameters.ASK_FIRST, parameter("askFirst"), "time of the provider alone");
         eq(Parameters.FIRST_HOLDERS, parameter("firstHolders"), "first");
         eq(Parameters.HOLDERS, parameter("holders"), "all");
         eq(Parameters.HOLD_ASKS, parameter("asks"), "asks");
         eq(Parameters.NOT_HELD, parameter("notHeld"), "penalty");
+        eq(Parameters.INPUTS_LOST, parameter("inputsLost"), "lost inputs, and the least for a range");
         eq(Parameters.MAX_KEEP, parameter("maxKeep"), "longest time");
         eq(Parameters.MOST_MIB, parameter("mostMib"), "largest content of a range");
         eq(Parameters.MOST_INPUTS_MIB, parameter("mostInputsMib"), "largest inputs");
@@ -71,6 +73,16 @@ contract HoldRulesTest is T {
             uint256 got = HoldRules.openDraws(elapsed[i]);
             eq(got, open[i], "draws");
             ok(HoldRules.isMajority(votes[i], got) == (held[i] == 1), "majority");
+        }
+    }
+
+    function test_whatALostRangeCostsIsThatOfRust() public view {
+        uint256[] memory value = column("lost", "value");
+        uint256[] memory least = column("lost", "least");
+        uint256[] memory due = column("lost", "due");
+        ok(due.length >= 20, "there are vectors");
+        for (uint256 i = 0; i < due.length; ++i) {
+            eq(HoldRules.lost(value[i], least[i]), due[i], "what it costs");
         }
     }
 

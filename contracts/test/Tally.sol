@@ -3,21 +3,33 @@ pragma solidity 0.8.37;
 
 import {Replica} from "./Replica.sol";
 import {Vm} from "./T.sol";
+import {Audits} from "../src/Audits.sol";
 import {Registry} from "../src/Registry.sol";
 import {IAuditors} from "../src/interfaces/IAuditors.sol";
 import {IAudits} from "../src/interfaces/IAudits.sol";
 import {IHolders} from "../src/interfaces/IHolders.sol";
 import {IJobBook} from "../src/interfaces/IJobBook.sol";
+import {IRandomness} from "../src/interfaces/IRandomness.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IReplicas} from "../src/interfaces/IReplicas.sol";
 import {ISpots} from "../src/interfaces/ISpots.sol";
 import {ITabs} from "../src/interfaces/ITabs.sol";
+import {AuditRules} from "../src/libraries/AuditRules.sol";
+import {Draw} from "../src/libraries/Draw.sol";
 import {Parameters} from "../src/libraries/Parameters.sol";
 
 /// @dev What became of audits and of kept ranges, reckoned from events alone: outcomes, records, what auditors are owed, and what the purse got and
 /// gave. What one transaction may not do is refused at once; the rest is compared with the contracts by the invariants.
 contract Tally {
+    /// @dev What a case waits for: the beacon's round, 0 without a case, and the rate it decides by. `begun`: it has, and there is an audit.
+    struct Due {
+        uint64 round;
+        uint32 rate;
+        bool begun;
+    }
+
     Replica internal immutable REPLICA;
+    IRandomness internal immutable RANDOMNESS;
     Registry internal immutable REGISTRY;
     address internal immutable BOOK;
     address internal immutable AUDITORS;
@@ -37,6 +49,7 @@ contract Tally {
     mapping(address payer => mapping(bytes32 book => mapping(uint32 provider => uint256))) public tab;
     mapping(uint256 key => address) internal matePaid;
     mapping(uint256 key => bool) internal disputed;
+    mapping(uint256 key => Due) internal dueOf;
     /// @dev What is left of a kept job's deposit, and how many ranges and inputs were held, lost and looked at.
     mapping(uint64 id => uint256) public deposit;
     mapping(IHolders.State => uint256) public asks;
@@ -61,6 +74,7 @@ contract Tally {
         (REPLICA, REGISTRY, FEE) = (replica, registry, fee);
         (BOOK, AUDITORS, AUDITS, REPLICAS, TABS) = (at[0], at[1], at[2], at[3], at[4]);
         (HOLDERS, SPOTS) = (at[5], at[6]);
+        RANDOMNESS = Audits(at[2]).randomness();
     }
 
     /// @dev The logs of one transaction, after the replica has read them.
@@ -93,9 +107,11 @@ contract Tally {
         if (kind == IAudits.AuditClosed.selector) {
             onClosed(log);
         } else if (kind == IAudits.AuditDue.selector) {
-            (,, uint32 rate) = abi.decode(log.data, (uint64, uint32, uint32));
+            (uint64 round,, uint32 rate) = abi.decode(log.data, (uint64, uint32, uint32));
             onDue(keyOf(log), rate == Parameters.DISPUTED);
+            dueOf[keyOf(log)] = Due(round, rate, false);
         } else if (kind == IAudits.AuditBegun.selector) {
+            dueOf[keyOf(log)].begun = true;
             (dear[keyOf(log)],) = abi.decode(log.data, (bool, uint40));
         } else if (kind == IAudits.AuditDelayed.selector) {
             lapsed = true;
@@ -151,9 +167,28 @@ contract Tally {
         (uint64 id, uint32 seq) = (uint64(uint256(log.topics[1])), uint32(uint256(log.topics[2])));
         uint256 value = REPLICA.value(id, seq);
         uint256 charge = fee - value * FEE / 10_000;
-        if (REPLICA.job(id).terms.audited) require(value / 50 <= charge && charge <= value / 2, "charge");
-        else require(charge == 0, "plain work pays no audits");
+        if (REPLICA.job(id).terms.audited) {
+            require(value / 50 <= charge && charge <= value / 2, "charge");
+            require(isCleared(id, seq), "paid before its audit has upheld it, and not spared one");
+        } else {
+            require(charge == 0, "plain work pays no audits");
+        }
         gets(charge);
+    }
+
+    /// @dev Whether a range may be paid as far as audits go: its own has upheld it, whatever a dispute about one leaf has, or the
+    /// beacon has spared it one, which needs no transaction. Never while a case is open, or when it was overturned or undecided.
+    function isCleared(uint64 id, uint32 seq) internal view returns (bool) {
+        uint256 key = uint256(id) << 32 | seq;
+        Due memory d = dueOf[key];
+        if (d.round == 0 || disputed[key]) return false;
+        IAudits.Outcome outcome = outcomeOf[key];
+        if (outcome != IAudits.Outcome.Open) {
+            return outcome == IAudits.Outcome.Upheld || outcome == IAudits.Outcome.Unaudited;
+        }
+        bytes32 beacon = RANDOMNESS.value(d.round);
+        if (d.begun || beacon == 0 || RANDOMNESS.lapses(d.round) != 0) return false;
+        return AuditRules.decide(Draw.seedOf(beacon, id, seq, 0), d.rate) == AuditRules.Decision.Unaudited;
     }
 
     /// @dev A mate pays its share of the audits, and none of its primary's.

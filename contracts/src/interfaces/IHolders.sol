@@ -9,8 +9,9 @@ pragma solidity ^0.8.30;
 ///   Asked, Open, Again -fail, the range is paid or rejected already, or the job gives out none any more-> Dropped
 ///   A range of a kept job whose client does not acknowledge it is paid when a majority of drawn auditors have signed
 ///   that they have fetched its content and keep it. Its provider asks for that when the range could be paid otherwise.
-///   Holders are paid out of a deposit of the client's; where that does not cover an ask of the largest size, the range
-///   is paid as if its job were not kept (waived).
+///   Holders are paid out of a deposit of the client's. No range is given out for which it does not reach, whatever sizes
+///   are asked for; where the client has taken it back and it does not cover an ask of the largest size, the range is paid as
+///   if its job were not kept (waived).
 ///   The inputs of a kept job (spec, program, files) are asked for by its client, in the same way: their number is
 ///   Parameters.INPUTS (2^32 - 1). No range of the job is given out before they are held. Lost, or given up
 ///   when they were asked for twice, they cost their client INPUTS_LOST, and the job stays without work.
@@ -54,7 +55,7 @@ interface IHolders {
 
     /// @notice An ask, for reading and as stored (one word).
     /// @param round of the beacon that draws
-    /// @param from Unix seconds: when the draws were known and holders may sign; 0 before
+    /// @param from Unix seconds: when the draws were known and holders may sign; in Again when it failed; 0 before
     /// @param until Unix seconds up to which it is kept; 0 until held
     /// @param mib size of the content, rounded up
     /// @param bits draws that have signed, draw 0 lowest
@@ -126,7 +127,7 @@ interface IHolders {
     /// @notice The caller is neither the node key of the range's provider nor the client, who alone asks for the inputs.
     error NotYours(address caller);
     /// @notice The size is none, or another one than it must be: at most the largest (of inputs: MOST_INPUTS_MIB); of the
-    /// client's ask the largest (but for the inputs); the second time that of the first.
+    /// client's ask the largest (but for the inputs); the second time that of the first, or a smaller one of the provider's.
     error BadSize(uint256 mib, uint256 due);
     /// @notice The range is not submitted, its window is not over, or its audit or replica does not let it be paid yet.
     error NotPayable(uint64 jobId, uint32 seq);
@@ -147,7 +148,7 @@ interface IHolders {
     error NotHolder(address caller);
     /// @notice The auditor has lost or taken out all of its stake since it was on the line.
     error NothingAtStake(uint32 auditor);
-    /// @notice The time of holders is not over.
+    /// @notice The time of holders, or that in which a range's provider alone asks, is not over.
     error TooEarly(uint256 end);
     /// @notice Only Spots may do this.
     error NotSpots(address caller);
@@ -161,11 +162,12 @@ interface IHolders {
     function fund(uint64 jobId, Prices calldata prices, uint96 amount) external;
 
     /// @notice Client: takes back what of the deposit is free, at any time. What is submitted then is paid without
-    /// holders.
+    /// holders, and nothing more is given out before it is funded again.
     function close(uint64 jobId) external returns (uint96 amount);
 
     /// @notice Node key of the range's provider, when all but holders let the range be paid: asks for holders of its
-    /// content, `mib` MiB large. The client may, too, for the largest size, where the provider does not.
+    /// content, `mib` MiB large; the second time no larger than the first. The client may, too, ASK_FIRST later, for the largest
+    /// size, or the second time for that of the first.
     /// For the inputs (`seq` INPUTS) the client, of any size up to MOST_INPUTS_MIB: until they are held its job has no room for
     /// anybody.
     function ask(uint64 jobId, uint32 seq, uint32 mib) external;
@@ -216,6 +218,11 @@ interface IHolders {
 
     /// @notice Whether the inputs of a kept job are held: before that nobody gets a range of it.
     function areInputsHeld(uint64 jobId) external view returns (bool);
+
+    /// @notice Whether a kept job may give out a range: its inputs are held, and what is free of the deposit pays for holders of that
+    /// one and of all that are claimed or submitted, each of the largest size. So nobody who splits a job and overstates sizes
+    /// brings it about that others' ranges, or its own, are paid without holders; the job waits for its client instead.
+    function mayGiveOut(uint64 jobId) external view returns (bool);
 
     /// @notice Whether a range may be paid without its client's acknowledgement as far as holders go: it is held, or
     /// nobody can be paid for holding it.

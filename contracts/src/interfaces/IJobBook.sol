@@ -351,6 +351,9 @@ interface IJobBook {
     /// @notice What a judge needs to know of a job: its client, and how many leaves besides its tasks every range has (0 or 1).
     function subjectOf(uint64 jobId) external view returns (address client, uint256 prepareLeaves);
 
+    /// @notice Ranges of a job that are claimed or submitted: neither paid nor come back.
+    function outstanding(uint64 jobId) external view returns (uint256);
+
     function job(uint64 jobId) external view returns (Job memory);
     function range(uint64 jobId, uint32 seq) external view returns (Range memory);
     function pace(uint64 jobId, address provider) external view returns (Pace memory);

@@ -25,7 +25,8 @@ interface IJudge {
     function bill(uint64 jobId, uint32 seq, uint256 value, uint8 flags) external view returns (Bill memory);
 
     /// @notice Value that a provider may still take on in a job that asks for this: what its stake carries at its audit rate,
-    /// less its exposure; in a kept job 0 until its inputs are held. The Registry's own bound holds besides.
+    /// less its exposure; in a kept job 0 until its inputs are held, and while its deposit does not reach for one more range. The Registry's own
+    /// bound holds besides.
     function room(uint64 jobId, uint32 provider, uint8 flags) external view returns (uint256);
 }
 

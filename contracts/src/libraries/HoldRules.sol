@@ -30,6 +30,16 @@ library HoldRules {
         return (Parameters.HOLDERS + Parameters.MOST_HELD) * fee_ + Parameters.SPOTTERS * least;
     }
 
+    /// @notice What a provider loses whose range nobody could hold in two asks: a tenth of its value (NOT_HELD), and at least what
+    /// those who came for it would have earned (INPUTS_LOST least fees); base units.
+    /// @param value of the range, base units, below 2^96
+    /// @param least least fee of an audit, base units, below 2^96
+    function lost(uint256 value, uint256 least) internal pure returns (uint256 due) {
+        due = value * Parameters.NOT_HELD / Parameters.ONE;
+        uint256 floor = Parameters.INPUTS_LOST * least;
+        if (due < floor) due = floor;
+    }
+
     /// @notice Which draws of holders have been seen to serve: by most of those who looked, if a majority of all did.
     /// @param seen by how many each was seen, 4 bits a draw, draw 0 lowest
     /// @param votes how many looked

@@ -146,8 +146,12 @@ library Parameters {
     uint256 internal constant HOLDERS = 15;
     /// @notice Asks for one range: too many may be away once.
     uint256 internal constant HOLD_ASKS = 2;
+    /// @notice So long after it could ask for holders of its range a provider alone does, the first time and the second one, seconds: only it
+    /// knows the size. The client states the largest one; where holders have no room for that, a client that is always first takes
+    /// work for nothing.
+    uint256 internal constant ASK_FIRST = 1 hours;
     /// @notice What a provider loses whose range nobody could hold, billionths of the range's value: what a claimed range costs that is
-    /// not handed in (JobBook.BOND_BPS).
+    /// not handed in (JobBook.BOND_BPS); at least INPUTS_LOST least fees, for those who are drawn come twice for a range of dust, too.
     uint256 internal constant NOT_HELD = ONE / 10;
     /// @notice Of a holder's fee one of so many parts is paid when it signs, and the other one when it is seen to serve in the end.
     uint256 internal constant HOLD_PARTS = 2;

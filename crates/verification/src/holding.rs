@@ -48,8 +48,14 @@ pub const SPOT_DUE_S: u64 = 86_400;
 /// Size of the piece that they fetch, bytes: content is cut into pieces blob by blob, in the order in which its blobs
 /// are named, and the last piece of a blob is shorter.
 pub const PIECE_BYTES: u64 = 16 << 10;
-/// What a provider loses whose range nobody could hold, of the range's value.
+/// So long after it could ask for holders of its range a provider alone does, the first time and the second one, seconds:
+/// only it knows the size, and its client would state the largest one.
+pub const ASK_FIRST_S: u64 = 3_600;
+/// What a provider loses whose range nobody could hold, of the range's value; at least [`INPUTS_LOST`] least fees.
 pub const NOT_HELD: Share = Share(ONE.0 / 10);
+/// What a client loses whose inputs nobody could hold, and the least that a provider does whose range nobody could, least
+/// fees of an audit: what those who came for it would have earned.
+pub const INPUTS_LOST: u128 = MOST_HELD as u128;
 /// Longest time for which a range is kept, seconds.
 pub const MAX_KEEP_S: u32 = 366 * 86_400;
 /// What stands for a job's inputs where a range is named otherwise.
@@ -153,6 +159,17 @@ pub const fn open_draws(elapsed: u64) -> usize {
 /// Whether so many votes of so many are enough: 4 of 7, 8 of 15.
 pub const fn is_majority(votes: usize, open: usize) -> bool {
     open != 0 && votes > open / 2
+}
+
+/// What a provider loses whose range nobody could hold in two asks, base units, up to its stake: a part of the range's value
+/// ([`NOT_HELD`]), and at least what those who came for it would have earned.
+///
+/// `value`: the range's, base units; `least`: least fee of an audit, base units.
+pub fn lost(value: u128, least: u128) -> u128 {
+    let part = U256::from(value) * U256::from(NOT_HELD.0) / U256::from(ONE.0);
+    // A part of 128 bits.
+    let part = u128::try_from(part).unwrap_or(u128::MAX);
+    part.max(least.saturating_mul(INPUTS_LOST))
 }
 
 /// Which draws of holders have been seen to serve, draw 0 lowest: by most of those who looked, if a majority of all did.
@@ -275,6 +292,16 @@ mod tests {
         assert!(!is_majority(3, 7) && is_majority(4, 7));
         assert!(!is_majority(7, 15) && is_majority(8, 15));
         assert!(!is_majority(0, 0) && !is_majority(9, 0), "nobody can sign any more");
+    }
+
+    #[test]
+    fn a_range_of_dust_costs_what_its_holders_would_have_earned() {
+        let least = 10_u128.pow(16);
+        assert_eq!(lost(0, least), 8 * least);
+        assert_eq!(lost(80 * least + 9, least), 8 * least, "a tenth of it, rounded down");
+        assert_eq!(lost(80 * least + 10, least), 8 * least + 1);
+        assert_eq!(lost(u128::MAX, 0), u128::MAX / 10);
+        assert_eq!(lost(0, u128::MAX), u128::MAX, "more than anybody has");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde_json::{Value, json};
-use tilth_protocol::{JobId, Leaf, RangeId, Status};
+use tilth_protocol::{JobId, Leaf, RangeId, Status, amount::GRAIN};
 use tilth_verification::{
     MerkleSum,
     arithmetic::{Fault, MAX_AMOUNT, ONE, Share, detection, exposure, rate_for},
@@ -206,6 +206,21 @@ fn holders(people: &[Person<u8>]) -> Value {
     table.json()
 }
 
+/// What a range costs its provider that nobody could hold.
+fn lost() -> Value {
+    let mut table = Table::default();
+    for value in [0, 1, 9, 10, 800, 809, 810, 7 * GRAIN, 1 << 95] {
+        for least in [0, 1, 10, GRAIN / 100] {
+            table.row(&[
+                ("value", value.to_string()),
+                ("least", least.to_string()),
+                ("due", holding::lost(value, least).to_string()),
+            ]);
+        }
+    }
+    table.json()
+}
+
 /// What kept ranges cost, and how many must sign when.
 fn kept() -> Value {
     let prices = [
@@ -258,7 +273,9 @@ fn kept() -> Value {
     }
     json!({
         "parameters": {
+            "askFirst": holding::ASK_FIRST_S.to_string(),
             "holdTime": holding::HOLD_TIME_S.to_string(),
+            "inputsLost": holding::INPUTS_LOST.to_string(),
             "firstHolders": holding::FIRST_HOLDERS.to_string(),
             "holders": holding::HOLDERS.to_string(),
             "asks": holding::ASKS.to_string(),
@@ -276,6 +293,7 @@ fn kept() -> Value {
             "spotDue": holding::SPOT_DUE_S.to_string(),
         },
         "served": served.json(),
+        "lost": lost(),
         "fees": fees.json(),
         "majorities": majorities.json(),
     })
