@@ -35,7 +35,7 @@ contract AuditPurseTest is AuditWorld {
             drawn(id, seq);
             ok(case_(id, seq).state == IAudits.State.Naming, "a newcomer is always audited");
             isDear = case_(id, seq).atProvidersCost;
-            ok(isDear == (decided(seq) >= Parameters.FLOOR_RATE), "above the floor at the provider's cost, and only there");
+            ok(isDear == (decided(seq) >= Parameters.FLOOR_RATE), "at the provider's cost above the floor alone");
         }
         named(id, seq);
         while (case_(id, seq).state != IAudits.State.Closed) {
