@@ -123,7 +123,7 @@ contract Bench is IBench {
     }
 
     /// @inheritdoc IBench
-    function forget(uint32 number) external onlyReplicas {
+    function forget(uint32 number) external onlyTheBench {
         audits.forget(number);
     }
 

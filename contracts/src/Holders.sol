@@ -388,8 +388,17 @@ contract Holders is IHolders {
         bench.reject(jobId, seq);
         IJobBook.Range memory range = jobBook.range(jobId, seq);
         uint32 number = registry.standingOf(range.provider).number;
+        _payAudit(jobId, seq, range, number);
         uint256 penalty = HoldRules.lost(uint256(range.units) * range.price, _least());
         return bench.punish(number, _share(number, penalty), client);
+    }
+
+    /// @dev The audit has promised its auditors what the range would have brought the purse, so stake brings it: twice as much,
+    /// for half of a cut is burned. And nobody gets a record by ranges that are never paid.
+    function _payAudit(uint64 jobId, uint32 seq, IJobBook.Range memory range, uint32 number) private {
+        (, uint256 charge) = audits.bill(jobId, seq, uint256(range.units) * range.price);
+        bench.punish(number, _share(number, 2 * charge), address(audits));
+        bench.forget(number);
     }
 
     /// @dev Nobody need hold it any more. What was not spent never will be. Who gives up its inputs when it has asked for them

@@ -146,6 +146,60 @@ contract AuditVotesTest is AuditWorld {
         ok(most >= 2, "once it had more than one vote");
     }
 
+    // ---------------------------------------------------------------- a full committee
+
+    /// @dev Five of the fifteen votes are sold and say what the forger says: never five fewer than the others, until the last one
+    /// is cast. A vote more of theirs decides nothing, and the next range is handed in.
+    function test_tenOfFifteenOverturnAndSlash() public {
+        someAuditors(40, 100 ether);
+        (uint32 seq, uint256 liars, uint256 lies) = (0, 0, 6);
+        for (uint256 i = 0; i < 24 && lies != 5; ++i) {
+            seq = work(id, true);
+            (liars, lies) = divided(seq);
+            bool isLed = case_(id, seq).outcome != IAudits.Outcome.Undecided;
+            ok(isLed == (lies == 5), "nine of fifteen are no lead of five");
+        }
+        eq(lies, 5, "ten to five");
+        IAudits.Case memory c = case_(id, seq);
+        ok(c.outcome == IAudits.Outcome.Overturned, "overturned");
+        eq(c.votes, 15, "by a full committee");
+        ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "rejected");
+        eq(registry.provider(ownerOf(1)).stake, 0, "the provider's stake is gone");
+        for (uint256 n = 1; n <= 40; ++n) {
+            eq(stakeOf(n), liars >> n & 1 == 1 ? 50 ether : 100 ether, "who upheld it loses half, and nobody else");
+        }
+    }
+
+    /// @dev A case in which of all votes after each stage one, three and five are sold, as far as new seats allow. Whose they
+    /// are, and how many votes they have in the end.
+    function divided(uint32 seq) internal returns (uint256 liars, uint256 lies) {
+        drawn(id, seq);
+        named(id, seq);
+        for (uint256 most = 1; !closed(seq); most = most < 5 ? most + 2 : 5) {
+            liars = bought(seq, liars, most);
+            seals(seq, liars);
+        }
+        lies = votesOf(seq, liars);
+    }
+
+    /// @dev Liars so far, and of the new seats as many as have no more than `most` votes together with them.
+    function bought(uint32 seq, uint256 liars, uint256 most) internal view returns (uint256) {
+        uint8[] memory seats = seatsIn(id, seq, IAudits.SeatState.Drawn);
+        for (uint256 i = 0; i < seats.length; ++i) {
+            uint256 more = liars | 1 << audits.seat(id, seq, seats[i]).auditor;
+            if (votesOf(seq, more) <= most) liars = more;
+        }
+        return liars;
+    }
+
+    function votesOf(uint32 seq, uint256 who) internal view returns (uint256 votes) {
+        uint8 given = case_(id, seq).given;
+        for (uint8 i = 0; i < given; ++i) {
+            IAudits.Seat memory s = audits.seat(id, seq, i);
+            if (who >> s.auditor & 1 == 1) votes += s.votes;
+        }
+    }
+
     // ---------------------------------------------------------------- nobody can look into it
 
     /// @dev One accomplice among the drawn says what the liar says; the others cannot fetch the tasks. They pay nothing.

@@ -528,10 +528,19 @@ contract AuditsTest is AuditWorld {
         vm.stopPrank();
     }
 
+    /// @dev Who commits has not seen the leaves.
+    function staysShut(uint32 seq, IAudits.State state) internal {
+        (MerkleSum.Leaf[] memory list, MerkleSum.Sibling[][] memory proofs) = openings(id, seq, false);
+        wrongState(seq, state);
+        audits.open(id, seq, list, proofs);
+    }
+
     function test_wrongCommitmentsAndRevealsAreRefused() public {
         someAuditors(7, 100 ether);
         uint32 seq = drawnTwo(id, false);
+        staysShut(seq, IAudits.State.Naming);
         named(id, seq);
+        staysShut(seq, IAudits.State.Committing);
         vm.expectRevert(abi.encodeWithSelector(IAudits.NotSeatHolder.selector, address(this)));
         audits.commit(id, seq, 0, LIE);
         vm.expectRevert(abi.encodeWithSelector(IAudits.WrongSeat.selector, 2));
@@ -546,6 +555,7 @@ contract AuditsTest is AuditWorld {
         audits.commit(id, seq, 0, LIE);
         wrongState(seq, IAudits.State.Committing);
         audits.reveal(id, seq, 0, LIE, SALT);
+        staysShut(seq, IAudits.State.Committing);
         commit(id, seq, 1, truth(id, seq));
         // The first one's seal, copied: nobody can open it as its own.
         opened(id, seq, false);

@@ -80,22 +80,37 @@ contract BenchTest is AuditWorld {
         eq(registry.provider(ownerOf(1)).stake, 750 ether, "punished");
     }
 
-    function test_onlyReplicasUnsealAndForget() public {
+    function test_onlyReplicasUnseal() public {
         uint32 seq = work(id, false);
         address[4] memory others = [address(audits), address(waiting), address(book), CLIENT];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.startPrank(others[i]);
-            bytes memory no = abi.encodeWithSelector(IBench.NotReplicas.selector, others[i]);
-            vm.expectRevert(no);
+            vm.expectRevert(abi.encodeWithSelector(IBench.NotReplicas.selector, others[i]));
             bench.audit(id, seq, 1, LIE, 0);
-            vm.expectRevert(no);
-            bench.forget(1);
             vm.stopPrank();
         }
         vm.prank(address(replicas));
         bench.audit(id, seq, 1, LIE, Parameters.ONE);
         eq(book.range(id, seq).root, LIE, "the root");
         eq(case_(id, seq).rate, Parameters.ONE, "the rate");
+    }
+
+    function test_onlyWhoJudgesTakesARecord() public {
+        address[4] memory others = [address(waiting), address(book), address(registry), CLIENT];
+        address[2] memory judges = [address(replicas), address(holders)];
+        for (uint256 i = 0; i < judges.length; ++i) {
+            audit(id, work(id, false), false, 0);
+            ok(audits.record(1) != 0, "a record");
+            for (uint256 j = 0; j < others.length; ++j) {
+                vm.prank(others[j]);
+                vm.expectRevert(abi.encodeWithSelector(IBench.NotOnTheBench.selector, others[j]));
+                bench.forget(1);
+            }
+            ok(audits.record(1) != 0, "still there");
+            vm.prank(judges[i]);
+            bench.forget(1);
+            eq(audits.record(1), 0, "gone");
+        }
     }
 
     function test_onlyWaitingTakesExposure() public {

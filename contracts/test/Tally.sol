@@ -61,12 +61,16 @@ contract Tally {
     uint256 public purse;
     uint256 public fullest;
     uint256 public collected;
+    /// @dev Cases at their providers' cost, and what of their fees nothing but their ranges' charges brings in.
+    mapping(uint256 key => bool) internal dear;
+    mapping(uint256 key => uint256) internal booked;
     /// @dev Within one transaction.
     uint256 internal earned;
     uint256 internal slashed;
     uint256 internal worth;
     address internal overturned;
     bool internal lapsed;
+    uint256 internal upheld;
 
     constructor(Replica replica, Registry registry, address[7] memory at, uint256 fee) {
         (REPLICA, REGISTRY, FEE) = (replica, registry, fee);
@@ -77,7 +81,7 @@ contract Tally {
 
     /// @dev The logs of one transaction, after the replica has read them.
     function feed(Vm.Log[] calldata logs) external {
-        (earned, slashed, worth, overturned, lapsed) = (0, 0, 0, address(0), false);
+        (earned, slashed, worth, overturned, lapsed, upheld) = (0, 0, 0, address(0), false, 0);
         for (uint256 i = 0; i < logs.length; ++i) {
             Vm.Log calldata log = logs[i];
             bytes32 kind = log.topics[0];
@@ -91,6 +95,7 @@ contract Tally {
             else if (log.emitter == address(REGISTRY) && kind == IRegistry.StakeSlashed.selector) onSlashed(log);
         }
         require(earned <= worth / 2 + slashed, "a case costs the purse no more than it brings in");
+        if (dear[upheld] && earned > slashed) booked[upheld] = earned - slashed;
         if (overturned == address(0)) return;
         IRegistry.Provider memory p = REGISTRY.provider(overturned);
         require(p.stake == 0 && p.unbonding == 0, "who is overturned has no stake left");
@@ -109,6 +114,7 @@ contract Tally {
             dueOf[keyOf(log)] = Due(round, rate, false);
         } else if (kind == IAudits.AuditBegun.selector) {
             dueOf[keyOf(log)].begun = true;
+            (dear[keyOf(log)],) = abi.decode(log.data, (bool, uint40));
         } else if (kind == IAudits.AuditDelayed.selector) {
             lapsed = true;
         } else if (kind == IAudits.FeeEarned.selector) {
@@ -147,7 +153,10 @@ contract Tally {
         closed[outcome] += 1;
         (uint64 id, uint32 seq) = (uint64(key >> 32), uint32(key));
         worth = REPLICA.value(id, seq);
-        if (outcome == IAudits.Outcome.Upheld && !disputed[key]) record[provider] += worth;
+        if (outcome == IAudits.Outcome.Upheld && !disputed[key]) {
+            record[provider] += worth;
+            upheld = key;
+        }
         // Delayed and closed at once: its beacon is lost.
         if (outcome == IAudits.Outcome.Overturned || lapsed) record[provider] = 0;
         require(after_ == record[provider], "record");
@@ -248,7 +257,18 @@ contract Tally {
             asks[state] += 1;
             // A provider's cut is not of the deposit.
             if (uint32(uint256(log.topics[2])) == type(uint32).max) deposit[id] -= cut;
+            else if (state == IHolders.State.Lost) onLost(keyOf(log));
         }
+    }
+
+    /// @dev A range that nobody could hold brings the purse no less than if it were paid, as far as its provider's stake goes; and the
+    /// record is gone.
+    function onLost(uint256 key) internal {
+        (uint64 id, uint32 seq) = (uint64(key >> 32), uint32(key));
+        IRegistry.Provider memory p = REGISTRY.provider(REPLICA.range(id, seq).provider);
+        bool isWhole = slashed >= booked[key] && slashed >= REPLICA.value(id, seq) / 50;
+        require(isWhole || p.stake + p.unbonding == 0, "what nobody could hold costs the purse nothing");
+        record[p.number] = 0;
     }
 
     /// @dev A tab only grows, and what it grows by is paid.

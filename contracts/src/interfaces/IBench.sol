@@ -29,7 +29,8 @@ interface IBench is IJudge {
     /// @return cut what was taken
     function punish(uint32 number, uint256 severity, address beneficiary) external returns (uint128 cut);
 
-    /// @notice Replicas only: a provider lost all of its stake because it was silent; its record in audits goes, too.
+    /// @notice Who judges only: a provider's record in audits is gone, because it was silent and lost all of its stake, or because
+    /// nobody could hold what it has made.
     function forget(uint32 number) external;
 
     /// @notice Replicas only: a replicated range has this root, and its audit begins, at a rate of at least `rate` (billionths; 0: as

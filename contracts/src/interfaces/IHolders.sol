@@ -103,8 +103,9 @@ interface IHolders {
     event Held(uint64 indexed jobId, uint32 indexed seq, uint32 indexed number, uint8 draw, uint96 fee);
     /// @notice Enough have signed: the range may be paid, and those whose draws are in `bits` keep it until then.
     event RangeHeld(uint64 indexed jobId, uint32 indexed seq, uint16 bits, uint40 until);
-    /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider
-    /// (of inputs: burned from the deposit); or Dropped, because the range was over (of inputs that were asked for twice: the same).
+    /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider, besides what gives
+    /// the purse of the audits as much as if the range were paid (of inputs: burned from the deposit); or Dropped, because the range was
+    /// over (of inputs that were asked for twice: the same).
     event HoldFailed(uint64 indexed jobId, uint32 indexed seq, State state, uint128 cut);
     /// @notice Where clients find what an auditor holds (opaque).
     event HolderContact(uint32 indexed number, bytes contact);
