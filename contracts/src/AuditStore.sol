@@ -41,7 +41,9 @@ abstract contract AuditStore is AuditLayout, IAudits {
     function rateNow(uint32 provider) public view returns (uint256 rate) {
         // What was claimed at a higher rate, or before stake was lost, is audited at the rate that the exposure asks for.
         (uint256 stake,, uint256 exposure) = _backing(provider);
-        uint256 needed = AuditRules.rateFor(stake, exposure);
+        uint256 needed = AuditRules.rateFor(stake, exposure) * Parameters.ONE;
+        needed = (needed + Parameters.HONEST_FIRST - 1) / Parameters.HONEST_FIRST;
+        if (needed > Parameters.ONE) needed = Parameters.ONE;
         rate = rateOf(provider);
         if (rate < needed) rate = needed;
     }

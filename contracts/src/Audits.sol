@@ -94,7 +94,7 @@ contract Audits is AuditStore {
         if (stake < smallValue / Parameters.MIN_STAKE_PART) return 0;
         // Too few to overturn anybody: there are no audits yet, so nothing is claimed under them.
         if (auditors.staked() < Parameters.MIN_AUDITORS) return 0;
-        uint256 carried = AuditRules.exposure(stake, rateOf(provider));
+        uint256 carried = AuditRules.exposure(stake, rateOf(provider) * Parameters.HONEST_FIRST / Parameters.ONE);
         return carried > exposure ? carried - exposure : 0;
     }
 

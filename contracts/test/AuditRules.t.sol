@@ -55,6 +55,7 @@ contract AuditRulesTest is T {
     function test_parametersAreThoseOfRust() public view {
         eq(Parameters.ONE, parameter("one"), "one");
         eq(Parameters.FLOOR_RATE, parameter("floorRate"), "floor rate");
+        eq(Parameters.HONEST_FIRST, parameter("honestFirst"), "what counts of an audit");
         eq(Parameters.HALF_RECORD_SMALL_VALUES, parameter("halfRecordSmallValues"), "half record");
         eq(Parameters.SAMPLES, parameter("samples"), "samples");
         eq(Parameters.LEAD, parameter("lead"), "lead");

@@ -384,13 +384,15 @@ contract AuditsTest is AuditWorld {
 
     function test_recordLowersWhatAStakeCarriesInAuditedJobs() public {
         someAuditors(7, 100 ether);
-        eq(audits.room(1), type(uint96).max, "a newcomer is always audited");
+        // A newcomer is always audited, and two thirds of that count: a little less than two stakes.
+        uint256 most = 2 * 1_000 ether;
+        ok(audits.room(1) < most && audits.room(1) > most - most / 1e8, "two stakes");
         for (uint256 i = 0; i < 3; ++i) {
             uint32 seq = work(id, false);
             audit(id, seq, false, 0);
             acknowledge(id, seq);
         }
-        uint256 carried = AuditRules.exposure(1_000 ether, audits.rateOf(1));
+        uint256 carried = AuditRules.exposure(1_000 ether, counted(audits.rateOf(1)));
         eq(audits.room(1), carried, "nothing exposed");
         uint32 more = work(id, false);
         eq(audits.room(1), carried - value(more), "less what is exposed");
@@ -424,8 +426,18 @@ contract AuditsTest is AuditWorld {
         book.submit(id, seq, root, uint64(tally), 0, "content");
         uint256 rate = case_(id, seq).rate;
         ok(rate > usual, "more than the record says");
-        eq(rate, AuditRules.rateFor(40 ether, value(seq)), "what the exposure needs");
-        ok(AuditRules.exposure(40 ether, rate) >= value(seq), "the stake carries it at that rate");
+        ok(rate <= Parameters.ONE, "no oftener than always");
+        if (rate == Parameters.ONE) {
+            ok(AuditRules.exposure(40 ether, counted(rate)) <= value(seq), "not even that would carry more");
+        } else {
+            ok(AuditRules.exposure(40 ether, counted(rate)) >= value(seq), "the stake carries it at that rate");
+            ok(AuditRules.exposure(40 ether, counted(rate - 2)) <= value(seq), "and at none below");
+        }
+    }
+
+    /// @dev What of a rate counts where part of the auditors may be bought.
+    function counted(uint256 rate) private pure returns (uint256) {
+        return rate * Parameters.HONEST_FIRST / Parameters.ONE;
     }
 
     // ---------------------------------------------------------------- jobs that failures drain

@@ -497,6 +497,7 @@ fn parameters() -> Value {
     json!({
         "one": ONE.0.to_string(),
         "floorRate": audit::FLOOR_RATE.0.to_string(),
+        "honestFirst": audit::HONEST_FIRST.0.to_string(),
         "halfRecordSmallValues": audit::HALF_RECORD_SMALL_VALUES.to_string(),
         "samples": audit::SAMPLES.to_string(),
         "lead": audit::LEAD.to_string(),
