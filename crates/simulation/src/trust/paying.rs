@@ -66,16 +66,19 @@ impl Oracle {
         if seen.rate == DISPUTED_RATE {
             return self.blame(format!("{id} was paid for what was found of one leaf"));
         }
-        let may = match seen.outcome {
-            Some(AuditOutcome::Upheld) => seen.audited,
-            None | Some(AuditOutcome::Unaudited) => {
-                !seen.audited && self.is_spared(id, seen, scene)
+        let by = match seen.outcome {
+            Some(AuditOutcome::Upheld) if seen.audited => 0,
+            None | Some(AuditOutcome::Unaudited)
+                if !seen.audited && self.is_spared(id, seen, scene) =>
+            {
+                1
             }
-            Some(AuditOutcome::Open | AuditOutcome::Overturned | AuditOutcome::Undecided) => false,
+            _ => {
+                let text = format!("{id} was paid, and nobody has upheld it: {seen:?}");
+                return self.blame(text);
+            }
         };
-        if !may {
-            self.blame(format!("{id} was paid, and nobody has upheld it: {seen:?}"));
-        }
+        self.counts.paid[by] += 1;
     }
 
     /// Whether a range was audited as often as its rate says. A dispute is no matter of chance.
