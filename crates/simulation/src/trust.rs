@@ -42,6 +42,7 @@ pub mod mind;
 pub mod opening;
 pub mod oracle;
 mod outage;
+mod outsiders;
 mod owed;
 pub mod pairing;
 pub mod pairs;
