@@ -106,7 +106,7 @@ fn check_chains(report: &Report) {
         assert!(strangers > 0, "{name} has changed nothing");
         assert_eq!((honest_cut, honest_unpaid), (0, 0), "{name}");
     }
-    for name in ["impatient", "impatient, replicated"] {
+    for name in ["impatient", "impatient, replicated", "impatient, kept"] {
         let Counts { refused_pay, honest_cut, .. } = row(report, name).counts;
         // In every block until somebody has looked.
         assert!(refused_pay >= 5 * TURNS, "{name}: {refused_pay}");
