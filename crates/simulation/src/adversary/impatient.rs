@@ -1,5 +1,5 @@
-//! Whoever wants to be paid before anybody has looked: a provider that tries to have its ranges paid in every block from when
-//! they are handed in on, and a client that acknowledges what has not been judged.
+//! Whoever wants to be paid before anybody has looked: a provider that tries to have its ranges paid in every block from
+//! when they are handed in on, and a client that acknowledges what has not been judged.
 
 use tilth_protocol::{Leaf, RangeId};
 

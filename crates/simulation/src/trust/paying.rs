@@ -41,8 +41,8 @@ fn beacon(round: u64, hash: B256) -> B256 {
 }
 
 impl Oracle {
-    /// Whether nobody looks into a range, as everybody could see in the block of what is told now: by the first value of its
-    /// round, kept or not. Who waited for another one is audited whatever that says.
+    /// Whether nobody looks into a range, as everybody could see in the block of what is told now: by the first value of
+    /// its round, kept or not. Who waited for another one is audited whatever that says.
     fn is_spared(&self, id: RangeId, seen: Seen, scene: &Scene) -> bool {
         let round = seen.round;
         let kept = self.keeps.beacons.get(&round).copied();
@@ -53,8 +53,8 @@ impl Oracle {
         })
     }
 
-    /// An audited range is paid when auditors have upheld it, or when the beacon has spared it; never before one or the other.
-    /// Whether others must have found the same or hold it, too, is seen to beside this file (`pairs`, `keeps`).
+    /// An audited range is paid when auditors have upheld it, or when the beacon has spared it; never before one or the
+    /// other. Whether others must have found the same or hold it, too, is seen to beside this file (`pairs`, `keeps`).
     fn check_pay(&mut self, id: RangeId, scene: &Scene) {
         if scene.public.jobs.get(&id.job).is_some_and(|job| !job.terms.audited) {
             return;
