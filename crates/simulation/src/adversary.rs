@@ -72,7 +72,7 @@ fn honest_mates(_: &mut Random) -> Cast {
 }
 
 /// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 70] = [
+pub const ALL: [Adversary; 71] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
@@ -143,4 +143,5 @@ pub const ALL: [Adversary; 70] = [
     Adversary { name: "canceller, kept", cast: cancelling::holders },
     Adversary { name: "client that gives its inputs up", cast: cancelling::inputs },
     Adversary { name: "griefing stranger, kept", cast: griefing::holders },
+    Adversary { name: "impatient, kept", cast: impatient::holders },
 ];

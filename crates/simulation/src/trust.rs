@@ -48,6 +48,7 @@ pub mod mind;
 pub mod opening;
 pub mod oracle;
 mod outage;
+mod outsiders;
 mod owed;
 pub mod pairing;
 pub mod pairs;

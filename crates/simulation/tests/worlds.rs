@@ -23,8 +23,8 @@ fn the_same_seed_gives_the_same_world() {
     }
 }
 
-/// The trace of seed 0 with "most of them at once", on every machine. It changes with everything that people or contracts do
-/// otherwise than before, and with how chance is asked: then this is what the test prints, once it is known why.
+/// The trace of seed 0 with "most of them at once", on every machine. It changes with everything that people or contracts
+/// do otherwise than before, and with how chance is asked: then this is what the test prints, once it is known why.
 const TRACE: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Counts {
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
     /// how many of all these were paid.
     pub cancelled: [u64; 4],
+    /// Audited ranges that were paid because auditors have upheld them, and because the beacon has spared them.
+    pub paid: [u64; 2],
     /// Tries to have something paid that were refused.
     pub refused_pay: u64,
     /// Transactions that a block left out, once for each block.
@@ -88,6 +90,7 @@ impl Counts {
         self.by_machine += other.by_machine;
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
+        self.paid.iter_mut().zip(other.paid).for_each(|(sum, more)| *sum += more);
         self.refused_pay += other.refused_pay;
         self.left_waiting += other.left_waiting;
         self.ahead += other.ahead;

@@ -41,8 +41,8 @@ fn beacon(round: u64, hash: B256) -> B256 {
 }
 
 impl Oracle {
-    /// Whether nobody looks into a range, as everybody could see in the block of what is told now: by the first value of its
-    /// round, kept or not. Who waited for another one is audited whatever that says.
+    /// Whether nobody looks into a range, as everybody could see in the block of what is told now: by the first value of
+    /// its round, kept or not. Who waited for another one is audited whatever that says.
     fn is_spared(&self, id: RangeId, seen: Seen, scene: &Scene) -> bool {
         let round = seen.round;
         let kept = self.keeps.beacons.get(&round).copied();
@@ -53,8 +53,8 @@ impl Oracle {
         })
     }
 
-    /// An audited range is paid when auditors have upheld it, or when the beacon has spared it; never before one or the other.
-    /// Whether others must have found the same or hold it, too, is seen to beside this file (`pairs`, `keeps`).
+    /// An audited range is paid when auditors have upheld it, or when the beacon has spared it; never before one or the
+    /// other. Whether others must have found the same or hold it, too, is seen to beside this file (`pairs`, `keeps`).
     fn check_pay(&mut self, id: RangeId, scene: &Scene) {
         if scene.public.jobs.get(&id.job).is_some_and(|job| !job.terms.audited) {
             return;
@@ -66,16 +66,19 @@ impl Oracle {
         if seen.rate == DISPUTED_RATE {
             return self.blame(format!("{id} was paid for what was found of one leaf"));
         }
-        let may = match seen.outcome {
-            Some(AuditOutcome::Upheld) => seen.audited,
-            None | Some(AuditOutcome::Unaudited) => {
-                !seen.audited && self.is_spared(id, seen, scene)
+        let by = match seen.outcome {
+            Some(AuditOutcome::Upheld) if seen.audited => 0,
+            None | Some(AuditOutcome::Unaudited)
+                if !seen.audited && self.is_spared(id, seen, scene) =>
+            {
+                1
             }
-            Some(AuditOutcome::Open | AuditOutcome::Overturned | AuditOutcome::Undecided) => false,
+            _ => {
+                let text = format!("{id} was paid, and nobody has upheld it: {seen:?}");
+                return self.blame(text);
+            }
         };
-        if !may {
-            self.blame(format!("{id} was paid, and nobody has upheld it: {seen:?}"));
-        }
+        self.counts.paid[by] += 1;
     }
 
     /// Whether a range was audited as often as its rate says. A dispute is no matter of chance.

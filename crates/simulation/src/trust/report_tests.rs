@@ -3,6 +3,9 @@
 use super::*;
 use crate::trust::{oracle::FRAMED, sample::Sample};
 
+/// One of the samples.
+type Pick = fn(&mut Counts) -> &mut Sample;
+
 fn report(place: usize, fill: impl Fn(&mut Counts)) -> Report {
     let mut row = Row { worlds: 1, ..Row::default() };
     fill(&mut row.counts);
@@ -97,7 +100,7 @@ fn a_place_without_an_adversary_is_nobody_elses() {
 #[test]
 fn rows_are_judged_together() {
     // Twenty of each in every row: too few for any row alone, whatever came of them.
-    let rows = |pick: fn(&mut Counts) -> &mut Sample, chance: u32, came: u64| {
+    let rows = |pick: Pick, chance: u32, came: u64| {
         let mut all = Report::default();
         for place in 0..20 {
             all.merge(report(place, |counts| {
@@ -107,8 +110,8 @@ fn rows_are_judged_together() {
         all.check();
         all.faults
     };
-    let (audits, hits): (fn(&mut Counts) -> &mut Sample, fn(&mut Counts) -> &mut Sample) =
-        (|counts| &mut counts.audits, |counts| &mut counts.hits);
+    let audits: Pick = |counts| &mut counts.audits;
+    let hits: Pick = |counts| &mut counts.hits;
     for (what, pick) in [("audits", audits), ("hits", hits)] {
         assert_eq!(rows(pick, 800_000_000, 16), [], "{what}: as many as are due");
         let half = rows(pick, 800_000_000, 8);

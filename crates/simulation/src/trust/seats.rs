@@ -66,7 +66,7 @@ impl Oracle {
             let seed = Seed::new(*beacon, id, stage);
             let is_out = |who: &Address| out.contains(who);
             let votes = seed.votes(Purpose::Auditor, panel.next(stage), 1, &line, is_out);
-            u32::try_from(votes.members.first()? + 1).ok()
+            u32::try_from(*votes.members.first()? + 1).ok()
         });
         let place = panel.take(auditor, stage);
         if drawn != Some(auditor) || place != usize::from(seat) {

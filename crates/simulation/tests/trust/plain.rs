@@ -82,6 +82,16 @@ fn check_withholders(report: &Report) {
     assert!(row(report, "claim-hoarder").counts.compensation > 0);
 }
 
+/// Ranges are paid when auditors have upheld them, or when nobody was to look into them: whoever has a record sees both.
+fn check_paid(report: &Report) {
+    let [upheld, spared] = row(report, "wash trader").counts.paid;
+    assert!(upheld >= TURNS && spared >= TURNS, "{upheld} {spared}");
+    for name in ["nobody", "nobody, replicated", "nobody, kept"] {
+        let [upheld, spared] = row(report, name).counts.paid;
+        assert!(upheld >= TURNS && upheld + spared >= 4 * TURNS, "{name}: {upheld} {spared}");
+    }
+}
+
 /// Who makes blocks, and whoever is in front of them, has really been in the way, and nobody else is.
 fn check_chains(report: &Report) {
     let quiet = row(report, "nobody").counts;
@@ -96,7 +106,7 @@ fn check_chains(report: &Report) {
         assert!(strangers > 0, "{name} has changed nothing");
         assert_eq!((honest_cut, honest_unpaid), (0, 0), "{name}");
     }
-    for name in ["impatient", "impatient, replicated"] {
+    for name in ["impatient", "impatient, replicated", "impatient, kept"] {
         let Counts { refused_pay, honest_cut, .. } = row(report, name).counts;
         // In every block until somebody has looked.
         assert!(refused_pay >= 5 * TURNS, "{name}: {refused_pay}");
@@ -109,5 +119,6 @@ pub(super) fn check_plain(report: &Report) {
     check_forgers(report);
     check_voters(report);
     check_withholders(report);
+    check_paid(report);
     check_chains(report);
 }
