@@ -170,9 +170,12 @@ impl Subject {
         let at = link.addresses();
         let (job, seq) = (range.job.0, range.seq);
         let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
-        let shown = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?;
-        let open = known(JobState::try_from(shown.state))? == JobState::Open;
-        let out = if open { shown.outstanding.saturating_add(1) } else { 1 };
+        let (window, out) = {
+            let shown = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?;
+            let is_open = known(JobState::try_from(shown.state))? == JobState::Open;
+            let out = if is_open { shown.outstanding.saturating_add(1) } else { 1 };
+            (shown.terms.window, out)
+        };
         let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
         let bill = Audits::billCall { jobId: job, seq, value };
         let bill = link.read(at.audits, bill).await?;
@@ -181,7 +184,7 @@ impl Subject {
             range: known(RangeState::try_from(record.state))?,
             part: Part { from: record.from, count: record.count, root: record.root },
             provider: record.provider,
-            window_end: submitted.saturating_add(shown.terms.window.into()).saturating_mul(SECOND),
+            window_end: submitted.saturating_add(window.into()).saturating_mul(SECOND),
             may_pay: bill.mayPay,
             out,
         })
