@@ -9,13 +9,8 @@ use tilth_verification::holding::{
 use super::{
     party::Party,
     spotting::SpotView,
-<<<<<<< HEAD
     words::Effect,
-    world::{DUE, KEPT, MAX_MIB, MIB, SPOT_ROUND, SPOTS, World, cost},
-=======
-    words::{Effect, Party},
     world::{DUE, KEPT, MAX_MIB, MIB, SPOT_ROUND, SPOTS, World, cost, rules},
->>>>>>> e591a43696df0d1768f959f01edc3fa9e7a7e5c1
 };
 use crate::{audit::Millis, cases::REACH};
 

@@ -4,12 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
 use tilth_contracts::JobBook;
-<<<<<<< HEAD
 use tilth_protocol::{JobId, Problem, RangeId};
-=======
-use tilth_protocol::{JobId, RangeId};
 use tilth_verification::holding::ASK_FIRST_S;
->>>>>>> e591a43696df0d1768f959f01edc3fa9e7a7e5c1
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, warn};
 

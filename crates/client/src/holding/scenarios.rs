@@ -4,19 +4,13 @@ use alloy::primitives::B256;
 use tilth_contracts::{HoldState, RangeState};
 
 use super::{
-<<<<<<< HEAD
-    party::Party,
+    machine::Machine,
+    party::{Party, Rules},
     said::Standing,
     words::{Effect, Event},
-    world::{AUDITOR, HOUR, KEPT, MAX_MIB, MIB, MOST, PROVIDER, START, WINDOW, World, at, cost},
-=======
-    machine::Machine,
-    words::{Effect, Event, Part, Party, Rules, Standing},
     world::{
-        AUDITOR, DUE, HOUR, KEPT, MAX_MIB, MIB, MOST, OURS, PROVIDER, START, WINDOW, World, at,
-        cost, rules,
+        AUDITOR, HOUR, KEPT, MAX_MIB, MIB, MOST, PROVIDER, START, WINDOW, World, at, cost, rules,
     },
->>>>>>> e591a43696df0d1768f959f01edc3fa9e7a7e5c1
 };
 
 pub(super) const NOTHING: [Effect; 0] = [];

@@ -17,6 +17,8 @@ pub(super) struct Subject {
     pub(super) provider: Address,
     pub(super) window_end: Millis,
     pub(super) may_pay: bool,
+    /// For how many ranges the deposit must reach for the job to give out another one; 1 where it has none left.
+    pub(super) out: u32,
 }
 
 impl Subject {
@@ -24,7 +26,10 @@ impl Subject {
         let at = link.addresses();
         let (job, seq) = (range.job.0, range.seq);
         let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
-        let terms = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?.terms;
+        let shown = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?;
+        let is_open = known(JobState::try_from(shown.state))? == JobState::Open;
+        let out = if is_open { shown.outstanding.saturating_add(1) } else { 1 };
+        let window = shown.terms.window;
         let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
         let bill = Audits::billCall { jobId: job, seq, value };
         let bill = link.read(at.audits, bill).await?;
@@ -33,8 +38,9 @@ impl Subject {
             range: known(RangeState::try_from(record.state))?,
             part: Part { from: record.from, count: record.count, root: record.root },
             provider: record.provider,
-            window_end: submitted.saturating_add(terms.window.into()).saturating_mul(SECOND),
+            window_end: submitted.saturating_add(window.into()).saturating_mul(SECOND),
             may_pay: bill.mayPay,
+            out,
         })
     }
 
@@ -48,6 +54,7 @@ impl Subject {
             provider: Address::ZERO,
             window_end: 0,
             may_pay: true,
+            out: 0,
         })
     }
 }

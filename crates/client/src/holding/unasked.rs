@@ -61,25 +61,18 @@ impl Case {
     }
 
     /// Our range, or our inputs.
-<<<<<<< HEAD
     fn ask(&mut self, range: RangeId, view: &View) -> Act {
-        if view.state == HoldState::Again {
-            return Act::Do(Effect::Ask { range, mib: view.mib });
-        }
-        if self.unpaid == Some(view.free) {
-            // It would be refused again. That it costs less the nearer the job's deadline is, is not waited for.
-            return Act::Wait(LOOK_AGAIN);
-        }
-        self.free = view.free;
-=======
-    fn ask(&self, range: RangeId, view: &View) -> Act {
         let is_again = view.state == HoldState::Again;
         if is_again && range.is_inputs() {
             return Act::Do(Effect::Ask { range, mib: view.mib });
         }
+        if !is_again && self.unpaid == Some(view.free) {
+            // It would be refused again. That it costs less the nearer the job's deadline is, is not waited for.
+            return Act::Wait(LOOK_AGAIN);
+        }
+        self.free = view.free;
         // The second time the size may be a smaller one: the first may have been the client's, who knows none.
         let most = if is_again { view.mib } else { view.max_mib };
->>>>>>> e591a43696df0d1768f959f01edc3fa9e7a7e5c1
         match self.sized.filter(|(part, _)| *part == view.part) {
             None => Act::Do(Effect::Size { range, part: view.part }),
             Some((_, mib)) if mib <= most => Act::Do(Effect::Ask { range, mib }),

@@ -30,7 +30,8 @@ fn who_is_killed_loses_the_task_in_flight_and_nothing_else() {
     assert_eq!(agent.due(), Some(START + 11_000));
     assert_eq!(agent.ended(START + 10_999), []);
     let ended = agent.ended(START + 11_000);
-    let [Event::RangeComplete { slot: 0, range: RANGE, pace: Some(pace) }] = ended.as_slice() else {
+    let [Event::RangeComplete { slot: 0, range: RANGE, pace: Some(pace) }] = ended.as_slice()
+    else {
         panic!("{ended:?}");
     };
     assert_eq!((pace.tasks, pace.micros, agent.executed), (6, 6_000_000, units(10)));
