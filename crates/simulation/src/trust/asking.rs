@@ -7,7 +7,7 @@ use tilth_protocol::RangeId;
 use tilth_verification::{
     arithmetic::ONE,
     draw::Purpose,
-    holding::{ASKS, HOLDERS, INPUTS_AFTER_S, is_majority},
+    holding::{ASKS, HOLDERS, INPUTS_AFTER_S, MOST_HELD, is_majority},
 };
 
 use super::{
@@ -58,11 +58,20 @@ impl Keeps {
         let may = match seen.state {
             HoldState::None if id.is_inputs() => deposit.free() >= cost,
             HoldState::None => !deposit.is_waived(),
-            HoldState::Again => seen.asked < ASKS && e.mib == seen.mib,
+            HoldState::Again => {
+                let is_smaller = e.mib < seen.mib && !id.is_inputs();
+                seen.asked < ASKS && (e.mib == seen.mib || is_smaller)
+            }
             _ => false,
         };
         if is_first {
             deposit.reserved += cost;
+        } else if e.mib < seen.mib && !id.is_inputs() {
+            // The votes that are still to come cost less.
+            let fee = deposit.fee(e.mib);
+            let left = (HOLDERS + MOST_HELD).saturating_sub(seen.votes()) as u128;
+            deposit.reserved -= (left * seen.fee.saturating_sub(fee)).min(deposit.reserved);
+            seen.fee = fee;
         }
         let reserved = e.reserved.to::<u128>();
         let is_due = seen.over_at.is_none() && time >= seen.window_end;

@@ -69,6 +69,7 @@ impl Scene {
         let spot = spot.map(|spot| self.spot_view(id, us, &spot)).transpose()?;
         let deposit = keep.deposit.to::<u128>();
         let (max_mib, cost) = if id.is_inputs() { (u32::MAX, 0) } else { (keep.maxMib, cost) };
+        let rest = cost.saturating_mul(self.out(id, party)?.into());
         Ok(View {
             range,
             part,
@@ -89,6 +90,7 @@ impl Scene {
             deposit,
             free: deposit.saturating_sub(keep.reserved.to::<u128>()),
             cost,
+            rest,
             beacon: (!beacon.is_zero()).then_some(beacon),
             lapses,
             block: self.farm.block,
@@ -120,14 +122,29 @@ impl Scene {
     }
 
     fn job_state(&mut self, job: JobId) -> Result<JobState, FarmError> {
-        if let Some((_, state)) = self.states.get(&job).filter(|(seen, _)| *seen == self.version) {
-            return Ok(*state);
+        Ok(self.standing(job)?.0)
+    }
+
+    /// For how many ranges a deposit must reach for its job to give out another one; only a client wants to know it.
+    fn out(&mut self, id: RangeId, party: Party) -> Result<u32, FarmError> {
+        if party != Party::Client || id.is_inputs() {
+            return Ok(0);
+        }
+        let (state, outstanding) = self.standing(id.job)?;
+        Ok(if state == JobState::Open { outstanding.saturating_add(1) } else { 1 })
+    }
+
+    /// Where a job stands, and how many of its ranges are out.
+    fn standing(&mut self, job: JobId) -> Result<(JobState, u32), FarmError> {
+        if let Some((_, known)) = self.states.get(&job).filter(|(seen, _)| *seen == self.version) {
+            return Ok(*known);
         }
         let book = self.farm.addresses().job_book;
-        let state = self.farm.read(book, &JobBook::jobCall { jobId: job.0 })?.state;
-        let state = JobState::try_from(state).unwrap_or(JobState::None);
-        self.states.insert(job, (self.version, state));
-        Ok(state)
+        let shown = self.farm.read(book, &JobBook::jobCall { jobId: job.0 })?;
+        let state = JobState::try_from(shown.state).unwrap_or(JobState::None);
+        let known = (state, shown.outstanding);
+        self.states.insert(job, (self.version, known));
+        Ok(known)
     }
 
     /// How looking at who holds something stands.

@@ -11,6 +11,7 @@ use tilth_client::{
 };
 use tilth_contracts::{HoldState, Holders};
 use tilth_protocol::RangeId;
+use tilth_verification::holding::ASK_FIRST_S;
 
 use super::{
     duty::{POKE_AFTER, SPREAD},
@@ -21,7 +22,7 @@ use super::{
 use crate::farm::{FarmError, Receipt};
 
 /// So long a client gives a provider to ask for holders itself, milliseconds.
-const ASK_AFTER: Millis = 600_000;
+const ASK_AFTER: Millis = ASK_FIRST_S * 1_000;
 /// Milliseconds until an attempt to fetch fails: the real one gives a minute and four seconds a MiB.
 pub(super) const FETCH_FAILS: Millis = 120_000;
 

@@ -187,7 +187,9 @@ impl Keeps {
             return;
         }
         counts.holds[0] += 1;
-        let is_waived = self.deposits.entry(id.job).or_default().is_waived();
+        // No range is given out for which the deposit does not reach, unless its client takes it back.
+        let deposit = self.deposits.entry(id.job).or_default();
+        let is_waived = deposit.is_waived() && deposit.closed > 0;
         if seen.state != HoldState::None || !is_waived {
             self.faults.push(format!("{id} is paid, and nobody holds it: {seen:?}"));
         }

@@ -94,7 +94,7 @@ pub struct Scene {
     pub(super) spots: BTreeMap<RangeId, (u64, Spot)>,
     /// The same as of holders, by the round that draws them.
     pub(super) spotters: BTreeMap<RangeId, (u64, Vec<u32>)>,
-    pub(super) states: BTreeMap<JobId, (u64, JobState)>,
+    pub(super) states: BTreeMap<JobId, (u64, (JobState, u32))>,
 }
 
 impl Scene {
