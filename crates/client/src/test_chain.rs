@@ -139,6 +139,12 @@ impl TestChain {
         all.filter(|tx| tx.ours && tx.succeeds).count()
     }
 
+    /// The most that one of ours in a block offers for gas.
+    pub(crate) fn dearest(&self) -> u128 {
+        let all = self.blocks.iter().flat_map(|block| &block.transactions);
+        all.map(|tx| tx.fees[0]).max().unwrap_or(0)
+    }
+
     /// Goes on: mostly by a block, now and then by others in the place of the last ones.
     pub(crate) fn step(&mut self) {
         if let Some(told) = self.told.take() {

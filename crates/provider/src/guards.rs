@@ -85,11 +85,10 @@ impl Results {
     }
 
     /// What a journal comes to; `None` if there is none, or none of this range, or not all of it.
-    fn of_journal(folder: &Folder, range: RangeId) -> Option<Self> {
+    fn of_journal(folder: &Folder, range: RangeId, salt: [u8; 32]) -> Option<Self> {
         let journal = Journal::read(&folder.journal(range)).ok().flatten()?;
         let extent = *journal.extent();
         let leaves = journal.complete().filter(|_| extent.range == range)?;
-        let salt = folder.manifest_salt(range).ok()?;
         let manifest = RangeManifest { range, from: extent.from, salt, leaves };
         Some(Self::new(&manifest.to_bytes(), manifest.blobs().collect()))
     }
@@ -138,7 +137,8 @@ pub(crate) fn kept(folder: &Folder) -> Result<Vec<Kept>, ProviderError> {
 
 fn kept_of(folder: &Folder, range: RangeId) -> Result<Kept, ProviderError> {
     let path = folder.guard(range);
-    let results = Results::of_journal(folder, range);
+    let salt = folder.manifest_salt(range)?;
+    let results = Results::of_journal(folder, range, salt);
     match (read_json::<Guard>(&path, MAX_BYTES), results) {
         (Ok(guard), Some(results)) => Ok(guard.kept(range, results.outputs)),
         (Ok(guard), None) => {
@@ -272,14 +272,16 @@ mod tests {
         let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let heads = |dir: &Path| {
             let (folder, results) = folder(dir);
-            let again = Results::of_journal(&folder, RANGE).unwrap();
+            let salt = folder.manifest_salt(RANGE).unwrap();
+            let again = Results::of_journal(&folder, RANGE, salt).unwrap();
             assert_eq!(again, results);
             results.heads()
         };
         let [ours, others] = [heads(first.path()), heads(second.path())];
         assert!(ours[0] != others[0] && ours[1] != others[1]);
         let next_life = Folder::open(first.path()).unwrap();
-        assert_eq!(Results::of_journal(&next_life, RANGE).unwrap().heads(), ours);
+        let salt = next_life.manifest_salt(RANGE).unwrap();
+        assert_eq!(Results::of_journal(&next_life, RANGE, salt).unwrap().heads(), ours);
     }
 
     #[test]

@@ -20,6 +20,11 @@ const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// How many nonces are tried when another program with the same key keeps being faster.
 const NONCES: u32 = 32;
+/// How often a fee is raised where a node has another transaction under the same nonce, of which nobody knows what it pays:
+/// 1.2^12 is about nine times what the next blocks ask for.
+pub(super) const BIDS: u32 = 12;
+/// A fee is raised up to so many times what the next blocks ask for.
+const ENOUGH: u128 = 10;
 /// Pause after a nonce was refused, times the number of refusals.
 const NONCE_PAUSE: Duration = Duration::from_millis(2);
 
@@ -46,7 +51,7 @@ pub(super) struct Sent {
     pub(super) raw: Vec<u8>,
     /// Hashes of all versions, the latest last.
     pub(super) hashes: Vec<B256>,
-    pub(super) _flying: InFlight,
+    pub(super) flying: InFlight,
 }
 
 /// What handing in again came to.
@@ -59,26 +64,32 @@ enum Pushed {
 impl Account {
     /// Signs with the next nonce and hands in; the nonce is used up only if the node took it.
     pub(super) async fn hand_in(&self, order: &Order) -> Result<Sent, ChainError> {
-        let mut fees = self.link.fees().await?;
+        let market = self.link.fees().await?;
+        let (mut fees, mut bids) = (market, 0);
         let mut next = self.nonce.lock().await;
+        // All that was signed: what the node has refused may have reached another one behind the same address.
+        let mut signed: Vec<(u64, B256)> = Vec::new();
         let mut outbid = None;
         for attempt in 1..=NONCES {
             let nonce = match *next {
                 Some(nonce) => nonce,
-                None => self.next_nonce().await?,
+                None => self.flying.free_from(self.next_nonce().await?),
             };
-            if outbid == Some(nonce) {
+            if outbid != Some(nonce) {
+                (fees, bids) = (market, 0);
+            } else if bids < BIDS {
                 // The node has another one under it that it does not count: it pays less than a block asks for now.
-                fees = fees.raised();
+                (fees, bids) = (fees.raised(), bids + 1);
             }
             let flying = self.flying.begin(nonce);
             let (hash, raw) = self.sign(order, nonce, fees).await?;
+            signed.push((nonce, hash));
             match self.link.send_raw(&raw).await {
                 Ok(()) => {}
                 Err(error) if is_known(&error) => {}
                 Err(error) if is_stale(&error) => {
                     // It may be our own: taken and mined while the node's answer got lost.
-                    if self.link.receipt(hash).await?.is_none() {
+                    if self.first_receipt(under(nonce, &signed)).await?.is_none() {
                         *next = None;
                         outbid = is_outbid(&error).then_some(nonce);
                         tokio::time::sleep(NONCE_PAUSE.saturating_mul(attempt)).await;
@@ -92,7 +103,8 @@ impl Account {
                 }
             }
             *next = Some(nonce.saturating_add(1));
-            return Ok(Sent { nonce, fees, raw, hashes: vec![hash], _flying: flying });
+            let hashes = under(nonce, &signed).collect();
+            return Ok(Sent { nonce, fees, raw, hashes, flying });
         }
         Err(ChainError::Refused {
             action: "sending a transaction",
@@ -159,8 +171,15 @@ impl Account {
 
     /// The receipt of whichever version got into a block.
     pub(super) async fn look(&self, sent: &Sent) -> Result<Option<TransactionReceipt>, ChainError> {
-        for hash in sent.hashes.iter().rev() {
-            if let Some(receipt) = self.link.receipt(*hash).await? {
+        self.first_receipt(sent.hashes.iter().rev().copied()).await
+    }
+
+    async fn first_receipt(
+        &self,
+        hashes: impl Iterator<Item = B256> + Send,
+    ) -> Result<Option<TransactionReceipt>, ChainError> {
+        for hash in hashes {
+            if let Some(receipt) = self.link.receipt(hash).await? {
                 return Ok(Some(receipt));
             }
         }
@@ -197,9 +216,14 @@ impl Account {
         Ok(self.look(sent).await?.is_none())
     }
 
-    /// Signs again with at least 20 % more fee; nodes ask for 10 %.
+    /// Signs again with at least 20 % more fee; nodes ask for 10 %. What pays [`ENOUGH`] times what the next blocks ask for
+    /// does not wait for its fee.
     async fn raise(&self, order: &Order, sent: &mut Sent) -> Result<(), ChainError> {
-        sent.fees = sent.fees.raised().at_least(self.link.fees().await?);
+        let market = self.link.fees().await?;
+        if sent.fees.max >= market.max.saturating_mul(ENOUGH) {
+            return Ok(());
+        }
+        sent.fees = sent.fees.raised().at_least(market);
         let (hash, raw) = self.sign(order, sent.nonce, sent.fees).await?;
         sent.hashes.push(hash);
         sent.raw = raw;
@@ -230,6 +254,11 @@ impl Account {
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
         Ok((*envelope.tx_hash(), envelope.encoded_2718()))
     }
+}
+
+/// Hashes of what was signed with a nonce.
+fn under(nonce: u64, signed: &[(u64, B256)]) -> impl Iterator<Item = B256> + Send {
+    signed.iter().filter(move |(of, _)| *of == nonce).map(|(_, hash)| *hash)
 }
 
 /// The node has this very transaction already.

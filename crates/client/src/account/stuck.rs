@@ -15,23 +15,25 @@ use alloy::{
     eips::BlockNumberOrTag,
     primitives::{Bytes, TxKind, U256},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Account,
-    sent::{is_known, is_outbid, is_stale},
+    sent::{BIDS, is_known, is_outbid, is_stale},
 };
-use crate::ChainError;
+use crate::{ChainError, link::Fees};
 
 /// So many are overtaken at one look; more are overtaken at the next.
 const MOST: u64 = 16;
-/// How often the fee of one that overtakes is raised at one look: 1.2^12 is about nine times what the next blocks ask for.
-const BIDS: u32 = 12;
 
-/// Nonces of the transactions that this process waits for, and how many for each: of two only one comes to pass. Clones
-/// share them.
+/// Nonces of the transactions that this process waits for. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Flying(Arc<Mutex<BTreeMap<u64, u32>>>);
+pub(super) struct Flying {
+    /// How many wait for each: of two only one comes to pass.
+    waits: Arc<Mutex<BTreeMap<u64, u32>>>,
+    /// What those pay that overtake. One at a time looks after them, for all that wait, or they would bid against each other.
+    bids: Arc<tokio::sync::Mutex<BTreeMap<u64, Fees>>>,
+}
 
 /// That one of them is waited for, until it is dropped.
 pub(super) struct InFlight {
@@ -42,15 +44,28 @@ pub(super) struct InFlight {
 impl Flying {
     /// From now on this one is waited for.
     pub(super) fn begin(&self, nonce: u64) -> InFlight {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = all.entry(nonce).or_default();
         *waiting = waiting.saturating_add(1);
         InFlight { nonce, all: self.clone() }
     }
 
+    /// The first nonce from one on that nobody waits for: what a node does not count is ours all the same.
+    pub(super) fn free_from(&self, nonce: u64) -> u64 {
+        let all = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = nonce;
+        for taken in all.range(nonce..).map(|(taken, _)| *taken) {
+            if taken != free {
+                break;
+            }
+            free = free.saturating_add(1);
+        }
+        free
+    }
+
     /// Nonces from one to before another that nobody waits for, the first ones.
     fn missing(&self, from: u64, to: u64) -> Vec<u64> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         let end = to.min(from.saturating_add(MOST));
         (from..end).filter(|nonce| !all.contains_key(nonce)).collect()
     }
@@ -58,7 +73,7 @@ impl Flying {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.waits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(waiting) = all.get_mut(&self.nonce) {
             *waiting = waiting.saturating_sub(1);
             if *waiting == 0 {
@@ -72,39 +87,44 @@ impl Account {
     /// Overtakes what nobody here waits for under nonces that are due before this one. What does not come off is tried again
     /// at the next look.
     pub(super) async fn clear_the_way(&self, before: u64) {
-        let due = match self.link.nonce(self.address(), BlockNumberOrTag::Latest).await {
-            Ok(due) => due,
-            Err(error) => {
-                warn!(account = %self.address(), %error, "what is in the way cannot be asked for");
-                return;
-            }
-        };
-        for nonce in self.flying.missing(due, before) {
-            match self.overtake(nonce).await {
-                Ok(()) => info!(account = %self.address(), nonce, "overtook what was in the way"),
-                Err(error) => {
-                    warn!(account = %self.address(), nonce, %error, "something stays in the way");
-                    return;
-                }
-            }
+        if let Err(error) = self.overtake_all(before).await {
+            warn!(account = %self.address(), %error, "something stays in the way of later transactions");
         }
     }
 
-    /// Has nothing happen under a nonce. That it is in a block, or just was, is success.
-    async fn overtake(&self, nonce: u64) -> Result<(), ChainError> {
+    async fn overtake_all(&self, before: u64) -> Result<(), ChainError> {
+        let mut bids = self.flying.bids.lock().await;
+        let due = self.link.nonce(self.address(), BlockNumberOrTag::Latest).await?;
+        bids.retain(|nonce, _| *nonce >= due);
+        for nonce in self.flying.missing(due, before) {
+            let market = self.link.fees().await?;
+            // What is there is ours already, and pays enough.
+            if bids.get(&nonce).is_some_and(|bid| bid.at_least(market) == *bid) {
+                continue;
+            }
+            let Some(fees) = self.overtake(nonce, market).await? else { continue };
+            info!(account = %self.address(), nonce, "overtook what was in the way");
+            bids.insert(nonce, fees);
+        }
+        Ok(())
+    }
+
+    /// Has nothing happen under a nonce; what is paid for that. `None`: it was used meanwhile.
+    async fn overtake(&self, nonce: u64, mut fees: Fees) -> Result<Option<Fees>, ChainError> {
         let order = self.order(TxKind::Call(self.address()), Bytes::new(), U256::ZERO).await?;
-        let mut fees = self.link.fees().await?;
         let mut bids = 0;
         loop {
             let (_, raw) = self.sign(&order, nonce, fees).await?;
             match self.link.send_raw(&raw).await {
+                Ok(()) => return Ok(Some(fees)),
+                Err(error) if is_known(&error) => return Ok(Some(fees)),
                 Err(error) if is_outbid(&error) && bids < BIDS => {
+                    debug!(account = %self.address(), nonce, bids, "what is in the way pays more");
                     fees = fees.raised();
                     bids += 1;
                 }
-                Err(error) if is_outbid(&error) => return Err(error),
-                Err(error) if !is_known(&error) && !is_stale(&error) => return Err(error),
-                Ok(()) | Err(_) => return Ok(()),
+                Err(error) if is_stale(&error) && !is_outbid(&error) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -8,6 +8,8 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 
+use tokio::task::JoinSet;
+
 use super::*;
 use crate::{Link, account::sent::Pace, test_chain::TestChain};
 
@@ -53,6 +55,27 @@ async fn what_an_earlier_life_has_left_is_overtaken() {
     assert_eq!(chain.successes(), 2, "ours, and one that does nothing");
 }
 
+/// They all look for what is in their way, and do not bid against each other.
+#[tokio::test]
+async fn all_that_wait_have_it_overtaken_once() {
+    let chain = Arc::new(Mutex::new(TestChain::with_spike(4, true)));
+    let link = TestChain::link(&chain, 0).await;
+    leave_one(&link).await;
+    let account = new_life(&link);
+    let mut sends = JoinSet::new();
+    for _ in 0..6 {
+        let account = account.clone();
+        sends.spawn(async move { account.send(Address::ZERO, Bytes::new(), U256::ZERO).await });
+    }
+    while let Some(sent) = sends.join_next().await {
+        assert!(sent.unwrap().unwrap().status());
+    }
+    let chain = chain.lock().unwrap();
+    assert_eq!(chain.successes(), 7);
+    // Ten times what blocks ask for, twice 200 and 1, and a fifth.
+    assert!(chain.dearest() <= 401 * 12 + 1, "more than enough: {}", chain.dearest());
+}
+
 /// Some nodes do not count what no block would take now: the nonce that they name is that of the other one.
 #[tokio::test]
 async fn what_is_not_counted_is_outbid() {
@@ -77,4 +100,6 @@ fn what_is_waited_for_twice_is_waited_for_until_both_are_over() {
     assert_eq!(flying.missing(3, 8), [3, 4, 5, 6, 7]);
     assert_eq!(flying.missing(8, 8), [0; 0]);
     assert_eq!(flying.missing(0, u64::MAX).len(), 16);
+    let _ours = [5, 6, 7, 9].map(|nonce| flying.begin(nonce));
+    assert_eq!([4, 5, 7, 8, 9, 10].map(|nonce| flying.free_from(nonce)), [4, 8, 8, 8, 10, 10]);
 }

@@ -172,7 +172,10 @@ impl Holder {
             match shop.blobs.unpin(&tag).await {
                 Ok(()) => holds.forget(range),
                 // The note stays as the reminder; the next start tries again.
-                Err(error) => warn!(%range, %error, "what was held cannot be unpinned"),
+                Err(error) => {
+                    holds.stays(range);
+                    warn!(%range, %error, "what was held cannot be unpinned");
+                }
             }
         });
     }

@@ -241,14 +241,16 @@ impl Holds {
         self.save(&inner)
     }
 
-    /// Sets disk aside for a range of this size, until [`Holds::came`] or [`Holds::left`]. False: there is not so much left.
+    /// Sets disk aside for a range of this size, until [`Holds::came`] or [`Holds::left`]. False: there is not so much left, or what
+    /// is here of it is being unpinned, and would take what is fetched meanwhile along: it is tried again.
     /// Inputs of jobs get the half of it at most: whoever asks for these has little to lose, and the place of ranges, whose
     /// providers have, is not theirs.
     pub(super) fn admit(&self, range: RangeId, mib: u32) -> bool {
         let mut inner = self.lock();
         let with = |others: u64| u64::from(mib).saturating_mul(MIB).saturating_add(others);
         let inputs = inner.taken_besides(range, |of| of.is_inputs());
-        let fits = with(inner.taken_besides(range, |_| true)) <= self.most
+        let fits = !inner.going.contains(&range)
+            && with(inner.taken_besides(range, |_| true)) <= self.most
             && (!range.is_inputs() || with(inputs) <= self.most / 2);
         if fits {
             inner.coming.insert(range, mib);
@@ -261,7 +263,11 @@ impl Holds {
     pub(super) fn came(&self, range: RangeId, mib: u32) -> io::Result<()> {
         let mut inner = self.lock();
         inner.coming.remove(&range);
-        inner.going.remove(&range);
+        if inner.going.contains(&range) {
+            return Err(io::Error::other(
+                "it is being removed: it is fetched anew when that is done",
+            ));
+        }
         let RangeId { job, seq } = range;
         let until = inner.held.get(&range).map_or(0, |held| held.until);
         inner.held.insert(range, Held { job, seq, mib, until });
@@ -297,6 +303,11 @@ impl Holds {
     /// pass in this life, the next one takes it up again, and has it let go.
     pub(super) fn let_go(&self, range: RangeId) {
         self.lock().going.insert(range);
+    }
+
+    /// It could not be unpinned, and stays.
+    pub(super) fn stays(&self, range: RangeId) {
+        self.lock().going.remove(&range);
     }
 
     /// The range need not be held any more; its content is unpinned already.

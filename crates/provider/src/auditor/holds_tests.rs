@@ -68,7 +68,14 @@ fn a_later_block_is_noted_with_the_ranges_that_are_taken_up_without_logs() {
     assert_eq!(holds.next_block(), 900);
     holds.let_go(range(1));
     holds.forget(range(1));
+    // What is being unpinned would take along what is fetched meanwhile.
     holds.let_go(range(2));
+    assert!(!holds.admit(range(2), 2) && holds.came(range(2), 2).is_err());
+    holds.stays(range(2));
+    assert_eq!(holds.noted(), BTreeSet::from([range(2)]), "it could not be unpinned");
+    holds.let_go(range(2));
+    holds.forget(range(2));
+    assert!(holds.admit(range(2), 2));
     holds.came(range(2), 2).unwrap();
     assert_eq!(holds.noted(), BTreeSet::from([range(2)]), "fetched again");
     drop(holds);
