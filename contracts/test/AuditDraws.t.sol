@@ -339,8 +339,29 @@ contract AuditDrawsTest is AuditWorld {
         ok(case_(id, seq).outcome == IAudits.Outcome.Undecided, "nobody is asked any more");
         ok(book.range(id, seq).state == IJobBook.RangeState.Rejected, "not paid");
         eq(registry.provider(ownerOf(1)).stake, 1_000 ether, "the provider lost nothing");
-        uint256 longest = Parameters.DRAW_TIME + Parameters.NAME_TIME + Parameters.OPEN_TIME + Parameters.COMMITTEE
-            * (Parameters.COMMIT_TIME + Parameters.REVEAL_TIME);
+    }
+
+    // ---------------------------------------------------------------- how long all of it may last
+
+    /// @dev Whoever may have to pay at the end of a case, and whoever must have the inputs then, is bound from before it begins: of a
+    /// dispute and the audit that follows it, too.
+    function test_noCaseOutlivesWhatAnswersForIt() public view {
+        // Fifteen people, one after the other.
+        uint256 votes = Parameters.COMMITTEE * (Parameters.COMMIT_TIME + Parameters.REVEAL_TIME);
+        // In a dispute nothing is named or opened.
+        ok(Parameters.DISPUTE_DRAW_TIME + votes < Parameters.DRAW_TIME, "the audit after a dispute can be drawn");
+        uint256 longest = Parameters.DRAW_TIME + Parameters.NAME_TIME + Parameters.OPEN_TIME + votes;
         ok(longest < Parameters.THAWING, "stake that leaves after a submission is there until the end");
+        // From the claim on the provider's stake carries the range.
+        uint256 range = Parameters.COMMIT_TIME / Parameters.SAMPLES / Parameters.SLOWNESS;
+        uint256 unbonding = registry.UNBONDING();
+        ok(range + longest < unbonding, "so is a provider's that leaves after its claim");
+        ok(range + longest < Parameters.INPUTS_AFTER, "inputs are kept until the end for a range claimed at the deadline");
+        uint256 window = book.MAX_WINDOW();
+        ok(window + book.MAX_RANGE_TIMEOUT() < unbonding, "a plain range is settled while the stake is there");
+        // Whoever withholds a kept range has something to lose when its second ask fails, though its client asks both times.
+        uint256 asks = Parameters.HOLD_ASKS * (Parameters.ASK_FIRST + 2 * Parameters.HOLD_TIME);
+        ok(range + window + asks < unbonding, "a provider's stake is there for what its range is not held");
+        ok(window + asks < Parameters.THAWING, "and auditors' that are drawn to hold it");
     }
 }

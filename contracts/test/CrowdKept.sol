@@ -102,11 +102,14 @@ contract CrowdKept is Crowd {
         if (p.id == 0) return;
         uint32 most = HOLDERS.kept(p.id).maxMib;
         IHolders.Ask memory a = HOLDERS.asked(p.id, p.seq);
-        if (what % 4 != 0) windowPasses(p);
+        if (what % 4 != 0 || what % 16 == 8) windowPasses(p);
+        // Its client has to wait for its provider. Seldom, for it is long.
+        if (what % 16 == 8) now_ += uint40(Parameters.ASK_FIRST);
         // Mostly a size that there may be.
         mib = uint32(bound(mib, what % 16 == 2 ? 0 : 1, uint256(most) + (what % 16 == 3 ? 1 : 0)));
         if (what % 8 < 2) mib = most;
-        if (a.state == IHolders.State.Again) mib = a.mib;
+        // The second time as large as the first, or smaller.
+        if (a.state == IHolders.State.Again) mib = what % 8 == 2 ? uint32(bound(mib, 1, a.mib)) : a.mib;
         asks(what % 8 == 0 ? clientOf(p.id, who) : what % 8 == 1 ? node(who) : holderOf(p), p, mib);
     }
 

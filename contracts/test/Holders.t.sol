@@ -231,13 +231,15 @@ contract HoldersTest is HoldWorld {
     // ---------------------------------------------------------------- waived
 
     function test_whereNobodyCanBePaidForHoldingARangeIsPaidWithout() public {
-        // For one ask of the largest size, or three of this one.
-        uint96 least = uint96(cost(MAX_FEE));
-        id = keptJob(40, least);
+        // For two asks of the largest size, or six of this one.
+        id = keptJob(40, uint96(2 * cost(MAX_FEE)));
         uint32 seq = ripe(id);
         uint32 other = ripe(id);
         ok(!holders.mayPay(id, seq) && !settles(id, seq), "it can be held");
         asks(id, seq, MIB);
+        ok(!holders.mayPay(id, other) && !settles(id, other), "so can the other one");
+        vm.prank(CLIENT);
+        holders.close(id);
         ok(holders.mayPay(id, other), "nothing is left for this one");
         vm.prank(nodeOf(1));
         vm.expectRevert(abi.encodeWithSelector(IHolders.IsWaived.selector, id, other));
@@ -266,14 +268,18 @@ contract HoldersTest is HoldWorld {
         vm.expectRevert(abi.encodeWithSelector(IHolders.NothingFree.selector, id));
         holders.close(id);
         ok(holders.mayPay(id, other), "nothing is left");
+        vm.prank(nodeOf(1));
+        refused(id, IJobBook.Refusal.NoExposure);
+        book.claim(id, 40, 0);
+        // For what is out, which counts whether it was asked for or not, and for one more.
+        fund_(id, uint96(3 * cost(MAX_FEE)));
+        ok(!holders.mayPay(id, other), "there is something again");
         (uint32 next,,) = claim(id, 1, 40);
         ok(next > other, "work goes on");
-        fund_(id, uint96(cost(MAX_FEE)));
-        ok(!holders.mayPay(id, other), "there is something again");
         begun(id, seq);
         sign(id, seq, 0, 4);
         vm.prank(CLIENT);
-        eq(holders.close(id), 15 * FEE + cost(MAX_FEE), "the rest");
+        eq(holders.close(id), 15 * FEE + 3 * cost(MAX_FEE), "the rest");
         eq(lockedByHolders(), second(4, FEE) + forInputs[id], "nothing but what holders may still earn");
         address[2] memory others = [ownerOf(1), nodeOf(1)];
         for (uint256 i = 0; i < 2; ++i) {
@@ -417,6 +423,7 @@ contract HoldersTest is HoldWorld {
             vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, bad[i], 100));
             holders.ask(id, seq, bad[i]);
         }
+        vm.warp(book.range(id, seq).at + 3600 + Parameters.ASK_FIRST);
         vm.prank(CLIENT);
         vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, 99, 100));
         holders.ask(id, seq, 99);
@@ -426,8 +433,8 @@ contract HoldersTest is HoldWorld {
         begun(id, seq);
         nobodyMore(id, seq);
         vm.prank(nodeOf(1));
-        vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, MIB, 100));
-        holders.ask(id, seq, MIB);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.BadSize.selector, 101, 100));
+        holders.ask(id, seq, 101);
         asks(id, seq, 100);
         begun(id, seq);
         nobodyMore(id, seq);
@@ -573,7 +580,7 @@ contract HoldersTest is HoldWorld {
     /// the unit, and in the end nothing of it is reserved.
     function testFuzz_depositsAreFeesAndRefunds(uint256 luck) public {
         uint256 others = DEPOSIT + forInputs[id];
-        uint256 funded = cost(MAX_FEE) + 40 ether;
+        uint256 funded = 3 * cost(MAX_FEE) + 40 ether;
         id = keptJob(20, uint96(funded));
         uint256 theirs = auditorsMoney();
         uint256 refunds = 0;
@@ -635,8 +642,9 @@ contract HoldersTest is HoldWorld {
         if (submitted && luck & 15 == 1) return void(settles(id, seq));
         if (state == IHolders.State.None || state == IHolders.State.Again) {
             if (!submitted || state == IHolders.State.None && holders.mayPay(id, seq)) return;
-            uint32 mib = state == IHolders.State.Again ? ask_(id, seq).mib : uint32(1 + (luck >> 8) % 100);
-            return asks(id, seq, mib);
+            // The second time as large as the first, or smaller.
+            uint256 most = state == IHolders.State.Again ? ask_(id, seq).mib : 100;
+            return asks(id, seq, uint32(luck & 64 == 0 ? most : 1 + (luck >> 8) % most));
         }
         if (state == IHolders.State.Asked) {
             passBlocks(luck & 64 == 0 ? 3 : 300);

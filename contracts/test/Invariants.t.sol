@@ -197,10 +197,17 @@ contract InvariantsTest is Network {
         eq(k.deposit, tally.deposit(id), "deposit from events");
         ok(k.reserved <= k.deposit, "what is reserved is there");
         uint256 reserved = reservedFor(id, Parameters.INPUTS, holders.inputs(id).fee);
+        uint256 unasked = 0;
         for (uint32 seq = 0; seq < replica.job(id).ranges; ++seq) {
-            reserved += reservedFor(id, seq, holders.feeFor(id, holders.asked(id, seq).mib));
+            IHolders.Ask memory a = holders.asked(id, seq);
+            reserved += reservedFor(id, seq, holders.feeFor(id, a.mib));
+            IJobBook.RangeState state = replica.range(id, seq).state;
+            bool isOut = state == IJobBook.RangeState.Claimed || state == IJobBook.RangeState.Submitted;
+            if (isOut && a.state == IHolders.State.None) ++unasked;
         }
         eq(k.reserved, reserved, "reserved for what is asked for");
+        bool covered = k.deposit - k.reserved >= unasked * holders.costFor(id, k.maxMib);
+        ok(covered || tally.takenBack(id), "what is out can be asked for, unless its client has taken the deposit back");
         if (replica.job(id).ranges != 0) ok(holders.areInputsHeld(id), "nobody works where inputs are not held");
     }
 

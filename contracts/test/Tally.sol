@@ -53,6 +53,8 @@ contract Tally {
     /// @dev What is left of a kept job's deposit, and how many ranges and inputs were held, lost and looked at.
     mapping(uint64 id => uint256) public deposit;
     mapping(IHolders.State => uint256) public asks;
+    /// @dev Whether its client has ever taken something of it back.
+    mapping(uint64 id => bool) public takenBack;
     uint256 public looked;
     uint256 public served;
     /// @dev What the purse has, the most that it ever had, and what it has given.
@@ -232,6 +234,7 @@ contract Tally {
         } else if (kind == IHolders.KeepClosed.selector) {
             (uint96 amount, uint96 left) = abi.decode(log.data, (uint96, uint96));
             deposit[id] -= amount;
+            takenBack[id] = true;
             require(left == deposit[id], "the deposit after it was closed");
         } else if (kind == IHolders.Held.selector) {
             (, uint96 fee) = abi.decode(log.data, (uint8, uint96));

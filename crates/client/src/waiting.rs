@@ -96,7 +96,10 @@ pub fn explain(market: &Market) -> Problem {
         Refusal::Dry => "put more money into the job (tilth job top-up)",
         Refusal::DeadlinePassed => "submit the job again with a later deadline",
         Refusal::NotQualified => "lower the job's requirements, or wait for better machines",
-        Refusal::NoFreeSlot | Refusal::NoExposure => "wait: they are busy with other work",
+        Refusal::NoFreeSlot => "wait: they are busy with other work",
+        Refusal::NoExposure => {
+            "wait: they are busy with other work; of a kept job the deposit may not reach for another range, then keep this program running, which fills it up"
+        }
         _ => "wait, or submit the job again with other terms",
     };
     let detail = format!("{why} ({looked} providers asked)");

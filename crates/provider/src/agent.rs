@@ -596,7 +596,7 @@ fn tell(note: &Note) {
             warn!(%range, "an audit rejected a range: it is not paid; see `tilth providers` for the stake");
         }
         Note::StakeTooLow { job } => {
-            warn!(%job, "the stake does not cover a single task of this job, or the job is audited and there are too few auditors; stake more to work on it");
+            warn!(%job, "the stake does not cover a single task of this job, or the job is audited and there are too few auditors, or it is kept and its client has to fill up its deposit; stake more to work on it in the first case");
         }
         Note::GaveUp { range, deaths } => warn!(%range, deaths, "giving a range back"),
         Note::Missed { range } => {

@@ -104,6 +104,7 @@ impl World {
                 let due = match case.state {
                     HoldState::None if ours => MIB,
                     HoldState::None => MAX_MIB,
+                    HoldState::Again if ours => MIB.min(case.mib),
                     HoldState::Again => case.mib,
                     state => panic!("asks for what is {state}"),
                 };

@@ -9,7 +9,7 @@ use tilth_verification::holding::{
 use super::{
     spotting::SpotView,
     words::{Effect, Party},
-    world::{DUE, KEPT, MAX_MIB, MIB, SPOT_ROUND, SPOTS, World, cost},
+    world::{DUE, KEPT, MAX_MIB, MIB, SPOT_ROUND, SPOTS, World, cost, rules},
 };
 use crate::{audit::Millis, cases::REACH};
 
@@ -119,18 +119,23 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, seq: usize, mib: u32) {
-        let free = self.free();
+        let (free, client) = (self.free(), self.party == Party::Client);
+        let alone = rules(self.party).ask_after;
         let case = &mut self.cases[seq];
-        let payable = case.may_pay && self.now >= case.window_end;
         let again = case.state == HoldState::Again;
+        // So long the provider alone asks, which knows the size.
+        let since = if again { case.from } else { case.window_end };
+        let wait = if client { alone } else { 0 };
+        let payable = case.may_pay && self.now >= case.window_end && self.now >= since + wait;
         if !payable || !again && free < cost(MAX_MIB) {
             return;
         }
-        if !again && case.state != HoldState::None || again && mib != case.mib {
+        let too_large = again && (mib > case.mib || client && mib != case.mib);
+        if !again && case.state != HoldState::None || too_large {
             return;
         }
         (case.state, case.mib, case.bits, case.beacon) = (HoldState::Asked, mib, 0, None);
-        case.asked += 1;
+        (case.asked, case.from) = (case.asked + 1, 0);
     }
 
     pub(super) fn draw(&mut self, seq: usize) {
@@ -149,7 +154,7 @@ impl World {
         if case.range != RangeState::Submitted {
             case.state = HoldState::Dropped;
         } else if case.asked < ASKS {
-            case.state = HoldState::Again;
+            (case.state, case.from) = (HoldState::Again, now);
         } else {
             (case.state, case.range, case.ended_at) =
                 (HoldState::Lost, RangeState::Rejected, Some(now));

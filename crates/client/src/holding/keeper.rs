@@ -9,6 +9,7 @@ use alloy::{
 };
 use tilth_contracts::JobBook;
 use tilth_protocol::{JobId, RangeId};
+use tilth_verification::holding::ASK_FIRST_S;
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, warn};
 
@@ -26,8 +27,8 @@ use crate::{
     keeping::{Firsts, Reader, finished, pace},
 };
 
-/// So long a client gives the provider of a range to ask for holders itself, milliseconds.
-const ASK_AFTER: Millis = 600_000;
+/// So long a client gives the provider of a range to ask for holders itself, milliseconds: as the contract does.
+const ASK_AFTER: Millis = ASK_FIRST_S * 1_000;
 
 /// What only one party can do, and what it wants to know.
 pub trait Hand: Send + Sync + 'static {

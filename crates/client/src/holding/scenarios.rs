@@ -4,10 +4,11 @@ use alloy::primitives::{Address, B256};
 use tilth_contracts::{HoldState, RangeState, SpotState};
 
 use super::{
-    words::{Effect, Event, Part, Party, Standing},
+    machine::Machine,
+    words::{Effect, Event, Part, Party, Rules, Standing},
     world::{
         AUDITOR, DUE, HOUR, KEPT, MAX_MIB, MIB, MOST, OURS, PROVIDER, START, WINDOW, World, at,
-        cost,
+        cost, rules,
     },
 };
 use crate::audit::FINAL;
@@ -90,6 +91,22 @@ fn a_provider_asks_with_the_size_of_what_it_has() {
     assert_eq!(world.cases[0].state, HoldState::Asked);
 }
 
+/// The first time its client has asked, who knows no size.
+#[test]
+fn a_provider_says_the_second_time_how_large_its_range_is() {
+    let mut world = one(Party::Provider(PROVIDER), HoldState::Again);
+    world.cases[0].mib = MAX_MIB;
+    world.introduce();
+    world.end(0, true);
+    let part = world.cases[0].part;
+    assert_eq!(world.under_way, [Effect::Size { range: at(0), part }]);
+    world.end(0, true);
+    world.end(0, true);
+    assert_eq!(world.under_way, [Effect::Ask { range: at(0), mib: MIB }]);
+    world.end(0, true);
+    assert_eq!((world.cases[0].state, world.cases[0].mib), (HoldState::Asked, MIB));
+}
+
 #[test]
 fn nothing_is_asked_for_before_all_else_lets_it_be_paid() {
     let parties = [Party::Provider(PROVIDER), Party::Client];
@@ -139,9 +156,20 @@ fn a_deposit_is_filled_up_within_what_was_set() {
         world.introduce();
         asked_for(&mut world, 2)
     };
+    // For this range and for the next one, without which the job gives out none.
+    let due = 2 * cost(MAX_MIB);
+    for deposit in [100, cost(MAX_MIB), due - 1] {
+        let amount = due - deposit;
+        assert_eq!(fills_up(deposit), [Effect::Fund { range: at(0), amount }], "what is missing");
+    }
+    assert_eq!(fills_up(due), NOTHING, "it reaches");
+    // What was set does not reach for the next one, but for this one.
+    let mut world = World::new(Party::Client, 1);
+    (world.now, world.deposit) = (START, 100);
+    world.machine = Machine::new(Rules { most: due - 1, ..rules(Party::Client) });
+    world.introduce();
     let amount = cost(MAX_MIB) - 100;
-    assert_eq!(fills_up(100), [Effect::Fund { range: at(0), amount }], "what is missing");
-    assert_eq!(fills_up(cost(MAX_MIB)), NOTHING, "it reaches");
+    assert_eq!(asked_for(&mut world, 2), [Effect::Fund { range: at(0), amount }]);
     // All that was set is reserved for another range.
     let mut world = World::new(Party::Client, 2);
     (world.now, world.deposit) = (START + WINDOW, MOST);

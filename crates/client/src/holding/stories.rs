@@ -40,6 +40,7 @@ fn view(state: HoldState, now: Millis) -> View {
         deposit: 900,
         free: 900,
         cost: 0,
+        rest: 0,
         beacon: (asked > 0).then_some(B256::repeat_byte(9)),
         lapses: 0,
         block: ROUND + 1,

@@ -26,11 +26,12 @@ impl Case {
         if view.state == HoldState::Again && matches!(role, Role::Holder | Role::Anybody) {
             return self.await_another(view, now);
         }
+        let fills_up = role == Role::Client && (view.is_waived() || !view.is_payable());
+        if fills_up && let Some(fund) = fund(rules, range, view) {
+            return Act::Do(fund);
+        }
         if view.is_waived() {
-            return match role {
-                Role::Client => fund(rules, range, view),
-                _ => Act::Wait(LOOK_AGAIN),
-            };
+            return Act::Wait(LOOK_AGAIN);
         }
         if !view.is_payable() {
             let wait = view.window_end.checked_sub(view.next).filter(|wait| *wait > 0);
@@ -55,12 +56,15 @@ impl Case {
 
     /// Our range, or our inputs.
     fn ask(&self, range: RangeId, view: &View) -> Act {
-        if view.state == HoldState::Again {
+        let is_again = view.state == HoldState::Again;
+        if is_again && range.is_inputs() {
             return Act::Do(Effect::Ask { range, mib: view.mib });
         }
+        // The second time the size may be a smaller one: the first may have been the client's, who knows none.
+        let most = if is_again { view.mib } else { view.max_mib };
         match self.sized.filter(|(part, _)| *part == view.part) {
             None => Act::Do(Effect::Size { range, part: view.part }),
-            Some((_, mib)) if mib <= view.max_mib => Act::Do(Effect::Ask { range, mib }),
+            Some((_, mib)) if mib <= most => Act::Do(Effect::Ask { range, mib }),
             // Nobody would hold it; only the client can take it.
             Some(_) => Act::Wait(LOOK_AGAIN),
         }
@@ -77,12 +81,14 @@ impl Case {
     }
 }
 
-/// The deposit does not reach for this range: the client adds what is missing, within what it has set.
-fn fund(rules: Rules, range: RangeId, view: &View) -> Act {
-    let amount = view.cost.saturating_sub(view.free);
-    let after = view.deposit.checked_add(amount).filter(|after| *after <= rules.most);
-    match after {
-        Some(_) if view.max_mib != 0 => Act::Do(Effect::Fund { range, amount }),
-        _ => Act::Wait(LOOK_AGAIN),
-    }
+/// What the client adds to a deposit, within what it has set: what is missing for all that are out and the next range, or the job
+/// gives out none; or else what is missing for this range, which is paid without holders otherwise.
+fn fund(rules: Rules, range: RangeId, view: &View) -> Option<Effect> {
+    let missing = |due: u128| {
+        let amount = due.checked_sub(view.free).filter(|amount| *amount != 0)?;
+        let after = view.deposit.checked_add(amount)?;
+        let may = after <= rules.most && view.max_mib != 0 && !range.is_inputs();
+        may.then_some(Effect::Fund { range, amount })
+    };
+    missing(view.rest).or_else(|| missing(view.cost))
 }

@@ -55,6 +55,9 @@ pub struct View {
     pub free: u128,
     /// What must be free for an ask of the largest size; 0 for inputs, without which there is nothing.
     pub cost: u128,
+    /// What must be free for the job to give out another range: `cost` for it and for each that is out. Where it has none
+    /// left to give out, `cost`.
+    pub rest: u128,
     /// The beacon's value of that round, if it is known. Of what is held only who looks is drawn by it.
     pub beacon: Option<B256>,
     /// How often the beacon's value was not kept in time.
@@ -108,7 +111,8 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
     };
     let deposit = keep.deposit.to::<u128>();
     let (now, wall) = (link.now().await?, clock::wall().as_secs());
-    let Subject { range, part, provider, window_end, may_pay } = subject;
+    let Subject { range, part, provider, window_end, may_pay, out } = subject;
+    let cost = u128::try_from(cost).unwrap_or(u128::MAX);
     Ok(View {
         range,
         part,
@@ -128,7 +132,8 @@ pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, Cha
         asked: ask.asked,
         deposit,
         free: deposit.saturating_sub(keep.reserved.to::<u128>()),
-        cost: u128::try_from(cost).unwrap_or(u128::MAX),
+        cost,
+        rest: cost.saturating_mul(out.into()),
         beacon: (!beacon.is_zero()).then_some(beacon),
         lapses,
         block,
@@ -152,6 +157,8 @@ struct Subject {
     provider: Address,
     window_end: Millis,
     may_pay: bool,
+    /// For how many ranges the deposit must reach for the job to give out another one; 1 where it has none left.
+    out: u32,
 }
 
 impl Subject {
@@ -159,7 +166,12 @@ impl Subject {
         let at = link.addresses();
         let (job, seq) = (range.job.0, range.seq);
         let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
-        let terms = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?.terms;
+        let (window, out) = {
+            let shown = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?;
+            let is_open = known(JobState::try_from(shown.state))? == JobState::Open;
+            let out = if is_open { shown.outstanding.saturating_add(1) } else { 1 };
+            (shown.terms.window, out)
+        };
         let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
         let bill = Audits::billCall { jobId: job, seq, value };
         let bill = link.read(at.audits, bill).await?;
@@ -168,8 +180,9 @@ impl Subject {
             range: known(RangeState::try_from(record.state))?,
             part: Part { from: record.from, count: record.count, root: record.root },
             provider: record.provider,
-            window_end: submitted.saturating_add(terms.window.into()).saturating_mul(SECOND),
+            window_end: submitted.saturating_add(window.into()).saturating_mul(SECOND),
             may_pay: bill.mayPay,
+            out,
         })
     }
 
@@ -183,6 +196,7 @@ impl Subject {
             provider: Address::ZERO,
             window_end: 0,
             may_pay: true,
+            out: 0,
         })
     }
 }

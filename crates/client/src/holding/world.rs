@@ -171,6 +171,12 @@ impl World {
         self.deposit - self.reserved()
     }
 
+    /// What must be free for the job to give out another range.
+    pub(super) fn rest(&self) -> u128 {
+        let out = self.cases.iter().filter(|case| case.range == RangeState::Submitted).count();
+        cost(MAX_MIB) * (out as u128 + 1)
+    }
+
     /// What a log says of how a range stands.
     pub(super) fn told(&self, seq: usize) -> Event {
         let (range, provider) = (at(seq), PROVIDER);
@@ -254,6 +260,7 @@ impl World {
             deposit: self.deposit,
             free: self.free(),
             cost: cost(MAX_MIB),
+            rest: self.rest(),
             beacon,
             lapses: case.lapses,
             block: case.block,
