@@ -74,6 +74,13 @@ contract Audits is AuditStore {
     }
 
     /// @inheritdoc IAudits
+    function strike(uint32 provider, uint256 value) external onlyBench {
+        // It may have been lost since, and begun anew.
+        uint256 sum = _record[provider];
+        _record[provider] = sum > value ? (sum - value).toUint128() : 0;
+    }
+
+    /// @inheritdoc IAudits
     function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge) {
         Case storage c = _cases[_key(jobId, seq)];
         if (c.state == State.Submitted) {

@@ -123,8 +123,13 @@ contract Bench is IBench {
     }
 
     /// @inheritdoc IBench
-    function forget(uint32 number) external onlyTheBench {
+    function forget(uint32 number) external onlyReplicas {
         audits.forget(number);
+    }
+
+    /// @inheritdoc IBench
+    function strike(uint32 number, uint256 value) external onlyTheBench {
+        audits.strike(number, value);
     }
 
     /// @inheritdoc IBench

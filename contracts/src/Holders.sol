@@ -382,8 +382,9 @@ contract Holders is IHolders {
         ledger.slash(client, client, 0, cut);
     }
 
-    /// @dev A range that nobody could hold does not count, at a tenth of its value, and at least what lost inputs cost: an open range
-    /// of an audited job takes more than that of its provider's exposure, so its stake has it.
+    /// @dev A range that nobody could hold does not count, at a tenth of its value, and at least what lost inputs cost. That comes after
+    /// what is due for its audit: with both, a small range that was audited at its provider's cost may cost more than it takes of the
+    /// exposure, so a stake that is exposed to the last unit may not have all of it.
     function _punish(uint64 jobId, uint32 seq, address client) private returns (uint128) {
         bench.reject(jobId, seq);
         IJobBook.Range memory range = jobBook.range(jobId, seq);
@@ -394,11 +395,13 @@ contract Holders is IHolders {
     }
 
     /// @dev The audit has promised its auditors what the range would have brought the purse, so stake brings it: twice as much,
-    /// for half of a cut is burned. And nobody gets a record by ranges that are never paid.
+    /// for half of a cut is burned. And what the range has added to its provider's record goes: nobody gets one by ranges that are
+    /// never paid. No more than that goes: fifteen others may have had no room for it, through no fault of its provider's.
     function _payAudit(uint64 jobId, uint32 seq, IJobBook.Range memory range, uint32 number) private {
-        (, uint256 charge) = audits.bill(jobId, seq, uint256(range.units) * range.price);
+        uint256 value = uint256(range.units) * range.price;
+        (, uint256 charge) = audits.bill(jobId, seq, value);
         bench.punish(number, _share(number, 2 * charge), address(audits));
-        bench.forget(number);
+        if (audits.auditCase(jobId, seq).outcome == IAudits.Outcome.Upheld) bench.strike(number, value);
     }
 
     /// @dev Nobody need hold it any more. What was not spent never will be. Who gives up its inputs when it has asked for them

@@ -363,5 +363,8 @@ contract AuditDrawsTest is AuditWorld {
         uint256 asks = Parameters.HOLD_ASKS * (Parameters.ASK_FIRST + 2 * Parameters.HOLD_TIME);
         ok(range + window + asks < unbonding, "a provider's stake is there for what its range is not held");
         ok(window + asks < Parameters.THAWING, "and auditors' that are drawn to hold it");
+        // The audit may end long after the window.
+        ok(range + longest + asks < unbonding, "so is a provider's after the longest case");
+        ok(longest + asks < Parameters.THAWING, "and auditors'");
     }
 }

@@ -66,6 +66,10 @@ abstract contract AuditWorld is Network {
     /// @dev Provider 1 claims and submits a range.
     function work(uint64 id, bool forged) internal returns (uint32 seq) {
         (seq,,) = claim(id, 1, book.job(id).terms.firstRange);
+        submitWork(id, seq, forged);
+    }
+
+    function submitWork(uint64 id, uint32 seq, bool forged) internal {
         (bytes32 root, uint128 tally) = MerkleSum.recomputeRoot(leaves(id, seq, forged));
         vm.prank(nodeOf(1));
         book.submit(id, seq, root, uint64(tally), 0, "content");

@@ -505,6 +505,8 @@ contract AuditsTest is AuditWorld {
         audits.submitted(id, 0, 1, 0);
         vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(this)));
         audits.forget(1);
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NotBench.selector, address(this)));
+        audits.strike(1, 1);
         vm.startPrank(address(audits));
         vm.expectRevert(abi.encodeWithSelector(IJobBook.NotJudge.selector, address(audits)));
         book.reject(id, 0);

@@ -95,22 +95,42 @@ contract BenchTest is AuditWorld {
         eq(case_(id, seq).rate, Parameters.ONE, "the rate");
     }
 
-    function test_onlyWhoJudgesTakesARecord() public {
-        address[4] memory others = [address(waiting), address(book), address(registry), CLIENT];
-        address[2] memory judges = [address(replicas), address(holders)];
-        for (uint256 i = 0; i < judges.length; ++i) {
-            audit(id, work(id, false), false, 0);
-            ok(audits.record(1) != 0, "a record");
-            for (uint256 j = 0; j < others.length; ++j) {
-                vm.prank(others[j]);
-                vm.expectRevert(abi.encodeWithSelector(IBench.NotOnTheBench.selector, others[j]));
-                bench.forget(1);
-            }
-            ok(audits.record(1) != 0, "still there");
-            vm.prank(judges[i]);
+    function test_onlyReplicasTakeARecord() public {
+        audit(id, work(id, false), false, 0);
+        ok(audits.record(1) != 0, "a record");
+        address[5] memory others = [address(audits), address(holders), address(waiting), address(book), CLIENT];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.prank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(IBench.NotReplicas.selector, others[i]));
             bench.forget(1);
-            eq(audits.record(1), 0, "gone");
         }
+        ok(audits.record(1) != 0, "still there");
+        vm.prank(address(replicas));
+        bench.forget(1);
+        eq(audits.record(1), 0, "gone");
+    }
+
+    function test_onlyWhoJudgesTakesAPartOfARecord() public {
+        audit(id, work(id, false), false, 0);
+        uint256 record = audits.record(1);
+        ok(record > 2, "a record");
+        address[4] memory others = [address(waiting), address(book), address(registry), CLIENT];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.prank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(IBench.NotOnTheBench.selector, others[i]));
+            bench.strike(1, 1);
+        }
+        eq(audits.record(1), record, "all of it");
+        vm.startPrank(address(holders));
+        bench.strike(1, 1);
+        eq(audits.record(1), record - 1, "a part of it");
+        eq(audits.record(2), 0, "nobody else's");
+        // What it was may have been lost before.
+        bench.strike(1, record);
+        eq(audits.record(1), 0, "no less than nothing");
+        bench.strike(1, type(uint256).max);
+        eq(audits.record(1), 0, "nor then");
+        vm.stopPrank();
     }
 
     function test_onlyWaitingTakesExposure() public {

@@ -109,20 +109,25 @@ contract HoldPurseTest is HoldWorld {
             seq = ripe(id);
         }
         uint256 worth = value(id, seq);
+        uint256 record = audits.record(1);
+        ok(record != 0, "what was audited before");
         Money memory before = money();
         lost(seq);
         Money memory now_ = money();
         about(now_.purse - before.purse, worth / 50, "its share");
         about(now_.client - before.client, worth / 20, "half of a tenth");
+        eq(audits.record(1), record, "it has added nothing, and takes nothing");
     }
 
-    /// @dev Else a record would cost a twentieth of what it says, and no work that anybody has seen.
+    /// @dev Else a record would cost a twentieth of what it says, and no work that anybody has seen. And whose range holders had no
+    /// room for, as others fill their disks, keeps what it has earned before.
     function test_aRangeThatNobodyCouldHoldIsOnNoRecord() public {
         uint32 paid = ripe(id);
         acknowledge(id, paid);
         (uint32 seq,) = dear();
         uint256 record = audits.record(1);
-        ok(record >= value(id, paid) + value(id, seq), "upheld is on record");
+        uint256 worth = value(id, seq);
+        ok(worth != 0 && record >= value(id, paid) + worth, "upheld is on record");
         opened(id, seq);
         nobodyMore(id, seq);
         stands(id, seq, IHolders.State.Again);
@@ -131,7 +136,17 @@ contract HoldPurseTest is HoldWorld {
         opened(id, seq);
         nobodyMore(id, seq);
         stands(id, seq, IHolders.State.Lost);
-        eq(audits.record(1), 0, "a newcomer again");
+        eq(audits.record(1), record - worth, "what it was before");
+        ok(audits.rateOf(1) < Parameters.ONE, "no newcomer");
+    }
+
+    /// @dev What the range has added may be gone already: overturned elsewhere in the meantime, it begins anew.
+    function test_aRecordThatWasLostMeanwhileIsNoneThen() public {
+        (uint32 seq,) = dear();
+        vm.prank(address(replicas));
+        bench.forget(1);
+        lost(seq);
+        eq(audits.record(1), 0, "a newcomer");
         eq(audits.rateOf(1), Parameters.ONE, "always audited");
     }
 }

@@ -97,11 +97,12 @@ contract HostileHoldersTest is HoldWorld {
         for (uint256 step = 0; step < 16; ++step) {
             luck = uint256(keccak256(abi.encode(luck)));
             (uint32 count,,) = book.claimable(id, ownerOf(1));
-            if (luck & 1 == 0 && count != 0 && n < 8) seqs[n++] = ripe(id);
+            if (luck & 1 == 0 && count != 0 && n < 8) seqs[n++] = luck & 2 == 0 ? ripe(id) : claimed();
             else if (n != 0) moves(seqs[(luck >> 8) % n], luck >> 16);
             uint256 unasked = 0;
             for (uint256 i = 0; i < n; ++i) {
-                if (!isSubmitted(seqs[i]) || ask_(id, seqs[i]).state != IHolders.State.None) continue;
+                bool isOut = isClaimed(seqs[i]) || isSubmitted(seqs[i]);
+                if (!isOut || ask_(id, seqs[i]).state != IHolders.State.None) continue;
                 ok(!holders.mayPay(id, seqs[i]), "it can be asked for");
                 ++unasked;
             }
@@ -113,8 +114,29 @@ contract HostileHoldersTest is HoldWorld {
         return book.range(id, seq).state == IJobBook.RangeState.Submitted;
     }
 
-    /// @dev The next thing with a range that was handed in.
+    function isClaimed(uint32 seq) internal view returns (bool) {
+        return book.range(id, seq).state == IJobBook.RangeState.Claimed;
+    }
+
+    function claimed() internal returns (uint32 seq) {
+        (seq,,) = claim(id, 1, 4);
+    }
+
+    /// @dev Handed in if there is still time for it, mostly, or never.
+    function worksOrNot(uint32 seq, uint256 luck) internal {
+        uint256 end = book.range(id, seq).at + 225;
+        if (luck & 3 != 0 && vm.getBlockTimestamp() <= end) {
+            submitWork(id, seq, false);
+            audit(id, seq, false, 0);
+            return windowOver(id, seq);
+        }
+        if (vm.getBlockTimestamp() <= end) vm.warp(end + 1);
+        book.expire(id, one(seq));
+    }
+
+    /// @dev The next thing with a range.
     function moves(uint32 seq, uint256 luck) internal {
+        if (isClaimed(seq)) return worksOrNot(seq, luck);
         IHolders.Ask memory a = ask_(id, seq);
         bool isOpen = a.state != IHolders.State.None && a.state < IHolders.State.Held;
         if (!isSubmitted(seq)) {
@@ -178,6 +200,32 @@ contract HostileHoldersTest is HoldWorld {
         sign(id, seq, 0, 4);
         ok(settles(id, seq), "held");
         isMoney(id, DEPOSIT - 3 * MAX_FEE - 4 * FEE, second(4, FEE));
+    }
+
+    /// @dev The client's hour begins with the end of the window, whenever the audit ends. After a late one it may be first; the next
+    /// hour is its provider's, which says how large it is.
+    function test_whoseAuditEndsLateHasTheSecondAsk() public {
+        id = keptJob(40, DEPOSIT);
+        uint32 seq = work(id, false);
+        passBlocks(3);
+        randomness.note(case_(id, seq).round);
+        vm.warp(clientsTurn(seq));
+        vm.prank(CLIENT);
+        vm.expectRevert(abi.encodeWithSelector(IHolders.NotPayable.selector, id, seq));
+        holders.ask(id, seq, MOST);
+        audit(id, seq, false, 0);
+        clientAsks(seq, MOST);
+        begun(id, seq);
+        nobodyMore(id, seq);
+        stands(id, seq, IHolders.State.Again);
+        uint256 turn = vm.getBlockTimestamp() + Parameters.ASK_FIRST;
+        vm.prank(CLIENT);
+        tooEarly(turn);
+        holders.ask(id, seq, MOST);
+        opened(id, seq);
+        eq(ask_(id, seq).mib, MIB, "the true size");
+        sign(id, seq, 0, 4);
+        ok(settles(id, seq), "held");
     }
 
     /// @dev A range for which its provider never asks does not stay as it is for ever.

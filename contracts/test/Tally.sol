@@ -53,7 +53,7 @@ contract Tally {
     /// @dev What is left of a kept job's deposit, and how many ranges and inputs were held, lost and looked at.
     mapping(uint64 id => uint256) public deposit;
     mapping(IHolders.State => uint256) public asks;
-    /// @dev Whether its client has ever taken something of it back.
+    /// @dev Whether its client has taken something of it back, and neither anything was given out since nor has it funded all that is out.
     mapping(uint64 id => bool) public takenBack;
     uint256 public looked;
     uint256 public served;
@@ -88,6 +88,8 @@ contract Tally {
             if (log.emitter == AUDITS) onAudits(kind, log);
             else if (log.emitter == BOOK && kind == IJobBook.RangeSettled.selector) onSettled(log);
             else if (log.emitter == BOOK && kind == IJobBook.MateSettled.selector) onMateSettled(log);
+            // Given out only where the deposit reaches for it and for all that are out: from now on what is out can be asked for.
+            else if (log.emitter == BOOK && kind == IJobBook.RangeClaimed.selector) takenBack[idOf(log)] = false;
             else if (log.emitter == REPLICAS) onReplicas(kind, log);
             else if (log.emitter == TABS) onTabs(log);
             else if (log.emitter == HOLDERS || log.emitter == SPOTS) onHolders(kind, log);
@@ -99,6 +101,10 @@ contract Tally {
         if (overturned == address(0)) return;
         IRegistry.Provider memory p = REGISTRY.provider(overturned);
         require(p.stake == 0 && p.unbonding == 0, "who is overturned has no stake left");
+    }
+
+    function idOf(Vm.Log calldata log) internal pure returns (uint64) {
+        return uint64(uint256(log.topics[1]));
     }
 
     function keyOf(Vm.Log calldata log) internal pure returns (uint256) {
@@ -226,11 +232,12 @@ contract Tally {
 
     /// @dev A deposit is what was funded, less fees, less what came back. What of it is reserved, the invariants say.
     function onHolders(bytes32 kind, Vm.Log calldata log) internal {
-        uint64 id = uint64(uint256(log.topics[1]));
+        uint64 id = idOf(log);
         if (kind == IHolders.KeepFunded.selector) {
             (, uint96 amount, uint96 left) = abi.decode(log.data, (IHolders.Prices, uint96, uint96));
             deposit[id] += amount;
             require(left == deposit[id], "the deposit after it was funded");
+            if (reaches(id)) takenBack[id] = false;
         } else if (kind == IHolders.KeepClosed.selector) {
             (uint96 amount, uint96 left) = abi.decode(log.data, (uint96, uint96));
             deposit[id] -= amount;
@@ -261,14 +268,24 @@ contract Tally {
         }
     }
 
-    /// @dev A range that nobody could hold brings the purse no less than if it were paid, as far as its provider's stake goes; and the
-    /// record is gone.
+    /// @dev Whether what is free of a deposit reaches for all that is out and one more, each as large as there may be.
+    function reaches(uint64 id) internal view returns (bool) {
+        IHolders holders = IHolders(HOLDERS);
+        IHolders.Keep memory k = holders.kept(id);
+        return k.deposit - k.reserved >= (IJobBook(BOOK).outstanding(id) + 1) * holders.costFor(id, k.maxMib);
+    }
+
+    /// @dev A range that nobody could hold brings the purse no less than if it were paid, as far as its provider's stake goes; and what
+    /// its audit has added to the record is gone, if it was audited.
     function onLost(uint256 key) internal {
         (uint64 id, uint32 seq) = (uint64(key >> 32), uint32(key));
         IRegistry.Provider memory p = REGISTRY.provider(REPLICA.range(id, seq).provider);
-        bool isWhole = slashed >= booked[key] && slashed >= REPLICA.value(id, seq) / 50;
+        uint256 value = REPLICA.value(id, seq);
+        bool isWhole = slashed >= booked[key] && slashed >= value / 50;
         require(isWhole || p.stake + p.unbonding == 0, "what nobody could hold costs the purse nothing");
-        record[p.number] = 0;
+        if (outcomeOf[key] != IAudits.Outcome.Upheld) return;
+        uint256 sum = record[p.number];
+        record[p.number] = sum > value ? sum - value : 0;
     }
 
     /// @dev A tab only grows, and what it grows by is paid.

@@ -177,6 +177,10 @@ interface IAudits {
     /// @notice Bench only: a provider was silent where it had to show what it had committed to. Its record begins anew.
     function forget(uint32 provider) external;
 
+    /// @notice Bench only: nobody could hold an upheld range worth `value` (base units), so it is on its provider's record no more. What
+    /// else is on it stays.
+    function strike(uint32 provider, uint256 value) external;
+
     /// @notice Whether a submitted range worth `value` may be paid as far as its audit goes, and what of it goes to the purse.
     function bill(uint64 jobId, uint32 seq, uint256 value) external view returns (bool mayPay, uint256 charge);
 
@@ -213,7 +217,7 @@ interface IAudits {
     function auditCase(uint64 jobId, uint32 seq) external view returns (Case memory);
     function seat(uint64 jobId, uint32 seq, uint8 number) external view returns (Seat memory);
 
-    /// @notice Value of a provider's upheld audits since it was last overturned; base units.
+    /// @notice Value of a provider's upheld audits since it was last overturned, less that of ranges that nobody could hold; base units.
     function record(uint32 provider) external view returns (uint128);
 
     /// @notice How often a provider is audited now; billionths.

@@ -29,9 +29,11 @@ interface IBench is IJudge {
     /// @return cut what was taken
     function punish(uint32 number, uint256 severity, address beneficiary) external returns (uint128 cut);
 
-    /// @notice Who judges only: a provider's record in audits is gone, because it was silent and lost all of its stake, or because
-    /// nobody could hold what it has made.
+    /// @notice Replicas only: a provider's record in audits is gone, because it was silent and lost all of its stake.
     function forget(uint32 number) external;
+
+    /// @notice Who judges only: a provider's record in audits is smaller by the value (base units) of a range that nobody could hold.
+    function strike(uint32 number, uint256 value) external;
 
     /// @notice Replicas only: a replicated range has this root, and its audit begins, at a rate of at least `rate` (billionths; 0: as
     /// its provider's record and exposure ask).

@@ -104,8 +104,8 @@ interface IHolders {
     /// @notice Enough have signed: the range may be paid, and those whose draws are in `bits` keep it until then.
     event RangeHeld(uint64 indexed jobId, uint32 indexed seq, uint16 bits, uint40 until);
     /// @notice An ask has failed. `state` is what became of it: Again; Lost, and `cut` was taken from the provider, besides what gives
-    /// the purse of the audits as much as if the range were paid (of inputs: burned from the deposit); or Dropped, because the range was
-    /// over (of inputs that were asked for twice: the same).
+    /// the purse of the audits as much as if the range were paid, as far as the stake goes (not what its mate would be charged; of
+    /// inputs: burned from the deposit); or Dropped, because the range was over (of inputs that were asked for twice: the same).
     event HoldFailed(uint64 indexed jobId, uint32 indexed seq, State state, uint128 cut);
     /// @notice Where clients find what an auditor holds (opaque).
     event HolderContact(uint32 indexed number, bytes contact);
@@ -166,8 +166,9 @@ interface IHolders {
     function close(uint64 jobId) external returns (uint96 amount);
 
     /// @notice Node key of the range's provider, when all but holders let the range be paid: asks for holders of its
-    /// content, `mib` MiB large; the second time no larger than the first. The client may, too, ASK_FIRST later, for the largest
-    /// size, or the second time for that of the first.
+    /// content, `mib` MiB large; the second time no larger than the first. The client may, too: for the largest
+    /// size ASK_FIRST after the window (where the audit ends later than that, at once), or for that of the first ask ASK_FIRST after
+    /// that has failed.
     /// For the inputs (`seq` INPUTS) the client, of any size up to MOST_INPUTS_MIB: until they are held its job has no room for
     /// anybody.
     function ask(uint64 jobId, uint32 seq, uint32 mib) external;

@@ -31,7 +31,7 @@ library HoldRules {
     }
 
     /// @notice What a provider loses whose range nobody could hold in two asks: a tenth of its value (NOT_HELD), and at least what
-    /// those who came for it would have earned (INPUTS_LOST least fees); base units.
+    /// those who came for it would have earned (INPUTS_LOST least fees); base units. Twice what it is charged for audits comes before.
     /// @param value of the range, base units, below 2^96
     /// @param least least fee of an audit, base units, below 2^96
     function lost(uint256 value, uint256 least) internal pure returns (uint256 due) {

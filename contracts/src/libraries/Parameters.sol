@@ -150,12 +150,14 @@ library Parameters {
     uint256 internal constant HOLDERS = 15;
     /// @notice Asks for one range: too many may be away once.
     uint256 internal constant HOLD_ASKS = 2;
-    /// @notice So long after it could ask for holders of its range a provider alone does, the first time and the second one, seconds: only it
-    /// knows the size. The client states the largest one; where holders have no room for that, a client that is always first takes
-    /// work for nothing.
+    /// @notice So long after the window of its range, and again after a first ask has failed, a provider alone asks for holders,
+    /// seconds: only it knows the size. The client states the largest one; where holders have no room for that, a client that is
+    /// always first takes work for nothing. Where the audit ends later than this after the window, the client may be first, and the
+    /// second ask is the provider's.
     uint256 internal constant ASK_FIRST = 1 hours;
     /// @notice What a provider loses whose range nobody could hold, billionths of the range's value: what a claimed range costs that is
     /// not handed in (JobBook.BOND_BPS); at least INPUTS_LOST least fees, for those who are drawn come twice for a range of dust, too.
+    /// Twice what the range is charged for audits comes before it, half for the purse.
     uint256 internal constant NOT_HELD = ONE / 10;
     /// @notice Of a holder's fee one of so many parts is paid when it signs, and the other one when it is seen to serve in the end.
     uint256 internal constant HOLD_PARTS = 2;

@@ -48,13 +48,15 @@ pub const SPOT_DUE_S: u64 = 86_400;
 /// Size of the piece that they fetch, bytes: content is cut into pieces blob by blob, in the order in which its blobs
 /// are named, and the last piece of a blob is shorter.
 pub const PIECE_BYTES: u64 = 16 << 10;
-/// So long after it could ask for holders of its range a provider alone does, the first time and the second one, seconds:
-/// only it knows the size, and its client would state the largest one.
+/// So long after the window of its range, and again after a first ask has failed, a provider alone asks for holders,
+/// seconds: only it knows the size, and its client would state the largest one. Where the audit ends later than this
+/// after the window the client may be first.
 pub const ASK_FIRST_S: u64 = 3_600;
 /// What a provider loses whose range nobody could hold, of the range's value; at least [`INPUTS_LOST`] least fees.
+/// Twice what the range is charged for audits comes before it: see [`lost`].
 pub const NOT_HELD: Share = Share(ONE.0 / 10);
-/// What a client loses whose inputs nobody could hold, and the least that a provider does whose range nobody could, least
-/// fees of an audit: what those who came for it would have earned.
+/// What a client loses whose inputs nobody could hold, and the least that is [`lost`] by a provider whose range nobody
+/// could, least fees of an audit: what those who came for it would have earned.
 pub const INPUTS_LOST: u128 = MOST_HELD as u128;
 /// Longest time for which a range is kept, seconds.
 pub const MAX_KEEP_S: u32 = 366 * 86_400;
@@ -161,8 +163,13 @@ pub const fn is_majority(votes: usize, open: usize) -> bool {
     open != 0 && votes > open / 2
 }
 
-/// What a provider loses whose range nobody could hold in two asks, base units, up to its stake: a part of the range's value
-/// ([`NOT_HELD`]), and at least what those who came for it would have earned.
+/// What a provider loses whose range nobody could hold in two asks, base units: a part of the range's value
+/// ([`NOT_HELD`]), and at least what those who came for it would have earned; half of it is the client's.
+///
+/// That is not all. Before it, twice what the range is charged for audits (the contract's `bill`) is cut, so that half
+/// of it gives the purse what the range would have: 4 % of the value, and up to all of it where the audit was at the
+/// provider's cost. Both come out of the stake as far as it goes. And what the range has added to the provider's record
+/// is gone.
 ///
 /// `value`: the range's, base units; `least`: least fee of an audit, base units.
 pub fn lost(value: u128, least: u128) -> u128 {
