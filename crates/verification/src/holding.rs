@@ -51,7 +51,8 @@ pub const PIECE_BYTES: u64 = 16 << 10;
 /// So long after it could ask for holders of its range a provider alone does, the first time and the second one, seconds:
 /// only it knows the size, and its client would state the largest one.
 pub const ASK_FIRST_S: u64 = 3_600;
-/// What a provider loses whose range nobody could hold, of the range's value; at least [`INPUTS_LOST`] least fees.
+/// What a provider loses whose range nobody could hold, of the range's value, besides what its audit costs; at least
+/// [`INPUTS_LOST`] least fees.
 pub const NOT_HELD: Share = Share(ONE.0 / 10);
 /// What a client loses whose inputs nobody could hold, and the least that a provider does whose range nobody could, least
 /// fees of an audit: what those who came for it would have earned.
@@ -161,8 +162,9 @@ pub const fn is_majority(votes: usize, open: usize) -> bool {
     open != 0 && votes > open / 2
 }
 
-/// What a provider loses whose range nobody could hold in two asks, base units, up to its stake: a part of the range's value
-/// ([`NOT_HELD`]), and at least what those who came for it would have earned.
+/// What a provider loses for a range that nobody could hold in two asks, base units: a part of the range's value ([`NOT_HELD`]),
+/// and at least what those who came for it would have earned. Before that it loses twice what the range's audit would have had
+/// of it, half of which goes to the purse. Both only up to its stake, and each rounded up to a billionth of that.
 ///
 /// `value`: the range's, base units; `least`: least fee of an audit, base units.
 pub fn lost(value: u128, least: u128) -> u128 {
