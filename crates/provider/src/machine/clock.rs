@@ -21,11 +21,10 @@ impl Machine {
             if let Phase::Seen { not_before } = &mut job.phase {
                 earlier(not_before);
             }
-            match &mut job.sleep {
-                Some(Sleep::Until(time) | Sleep::Inputs(time) | Sleep::Settlement(time)) => {
-                    earlier(time);
-                }
-                Some(Sleep::Work | Sleep::Funds) | None => {}
+            if let Some(Sleep::Until(time) | Sleep::Inputs(time) | Sleep::Settlement(time)) =
+                &mut job.sleep
+            {
+                earlier(time);
             }
             earlier(&mut job.settle_not_before);
             earlier(&mut job.expire_not_before);
