@@ -162,9 +162,10 @@ pub const fn is_majority(votes: usize, open: usize) -> bool {
     open != 0 && votes > open / 2
 }
 
-/// What a provider loses for a range that nobody could hold in two asks, base units: a part of the range's value ([`NOT_HELD`]),
-/// and at least what those who came for it would have earned. Before that it loses twice what the range's audit would have had
-/// of it, half of which goes to the purse. Both only up to its stake, and each rounded up to a billionth of that.
+/// What a provider loses for a range that nobody could hold in two asks, base units: a part of the range's value
+/// ([`NOT_HELD`]), and at least what those who came for it would have earned. Before that it loses twice what the
+/// range's audit would have had of it, half of which goes to the purse. Both only up to its stake, and each rounded up
+/// to a billionth of that.
 ///
 /// `value`: the range's, base units; `least`: least fee of an audit, base units.
 pub fn lost(value: u128, least: u128) -> u128 {

@@ -113,8 +113,8 @@ fn explained(logs: &[Log], purse: Address) -> Vec<Cut> {
     cuts
 }
 
-/// Says of the cuts for a range that nobody held what they were for: of that with the size that `log` says, and of the purse's
-/// just before it. Where the stake ends with that, it is the only one.
+/// Says of the cuts for a range that nobody held what they were for: of that with the size that `log` says, and of the
+/// purse's just before it. Where the stake ends with that, it is the only one.
 fn mark_lost(cuts: &mut [Cut], log: &Log, (cause, size): (Cause, u128), purse: Address) {
     let is_open =
         |cut: &Cut| cut.cause.is_none() && cut.log.transaction_hash == log.transaction_hash;

@@ -162,8 +162,8 @@ impl Deposit {
         account.execute(account.link().addresses().holders, call).await.map(drop)
     }
 
-    /// What has to be added for what is out of a job and for the next range it has to give out, base units; 0: nothing, or more
-    /// than may be locked at a time.
+    /// What has to be added for what is out of a job and for the next range it has to give out, base units; 0:
+    /// nothing, or more than may be locked at a time.
     async fn missing(&self, link: &Link, job: JobId, prices: &Prices) -> Result<u128, ChainError> {
         let (holders, book) = (link.addresses().holders, link.addresses().job_book);
         let shown = link.read(book, JobBook::jobCall { jobId: job.0 }).await?;
@@ -177,8 +177,8 @@ impl Deposit {
         Ok(self.lacks(prices.cost(least, prices.max_mib), ranges, kept))
     }
 
-    /// The same by what one range costs at most, by for how many it must reach, and by what is left of the deposit and reserved
-    /// of that.
+    /// The same by what one range costs at most, by for how many it must reach, and by what is left of the deposit and
+    /// reserved of that.
     fn lacks(&self, each: u128, ranges: u32, (left, reserved): (u128, u128)) -> u128 {
         let due = each.saturating_mul(ranges.into());
         let amount = due.saturating_sub(left.saturating_sub(reserved));
@@ -186,8 +186,8 @@ impl Deposit {
         after.map_or(0, |_| amount)
     }
 
-    /// What a client offers whose offer is not known here: the prices that the chain has, and as much as is usual for them, but
-    /// for the job's inputs, which are paid for by then.
+    /// What a client offers whose offer is not known here: the prices that the chain has, and as much as is usual for
+    /// them, but for the job's inputs, which are paid for by then.
     ///
     /// `least`: least fee of an audit, base units; `tasks` and `parallelism`: the job's.
     pub fn by_chain(prices: &Prices, least: u128, (tasks, parallelism): (u32, u16)) -> Self {

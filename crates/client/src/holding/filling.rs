@@ -7,8 +7,8 @@ use tracing::warn;
 use super::{Deposit, least_fee, prices_of};
 use crate::{Account, Agreed, ChainError, Link};
 
-/// Locks what a client offers those who are to hold its job, or fills it up, as [`Deposit::lock`] does. Nobody else may, and
-/// then nothing is done.
+/// Locks what a client offers those who are to hold its job, or fills it up, as [`Deposit::lock`] does. Nobody else
+/// may, and then nothing is done.
 ///
 /// `offer`: what the job's folder says. Where that is elsewhere, what the chain says is put there.
 ///

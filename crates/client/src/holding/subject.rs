@@ -58,8 +58,8 @@ impl Subject {
     }
 }
 
-/// For how many ranges a job's deposit must reach, as the job stands: for those that are out, and for the next one as long as
-/// it has one to give out. One that comes back is one less that is out. 0: nothing need be free for it.
+/// For how many ranges a job's deposit must reach, as the job stands: for those that are out, and for the next one as
+/// long as it has one to give out. One that comes back is one less that is out. 0: nothing need be free for it.
 pub(super) async fn ranges_due(link: &Link, job: &Job) -> Result<u32, ChainError> {
     if known(JobState::try_from(job.state))? != JobState::Open {
         return Ok(0);

@@ -57,8 +57,8 @@ pub struct View {
     pub free: u128,
     /// What must be free for an ask of the largest size; 0 for inputs, without which there is nothing.
     pub cost: u128,
-    /// What must be free for all that is out and for the next range, or the job does not give it out: `cost` for each. Where
-    /// there is no next one, for what is out; where none is given out at all any more, `cost`.
+    /// What must be free for all that is out and for the next range, or the job does not give it out: `cost` for each.
+    /// Where there is no next one, for what is out; where none is given out at all any more, `cost`.
     pub rest: u128,
     /// The beacon's value of that round, if it is known. Of what is held only who looks is drawn by it.
     pub beacon: Option<B256>,

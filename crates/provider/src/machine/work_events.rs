@@ -17,8 +17,9 @@ use super::{
 const FETCH_PAUSE: (Millis, Millis) = (2_000, 300_000);
 /// First and longest pause after the chain could not be asked or told.
 const CHAIN_PAUSE: (Millis, Millis) = (250, 30_000);
-/// Pause before a job is asked again that had no room for us, if nothing of ours is settled before: auditors may have come,
-/// the client of a kept job may have filled up its deposit or acknowledged what others have made, and stake may be added.
+/// Pause before a job is asked again that had no room for us, if nothing of ours is settled before: auditors may have
+/// come, the client of a kept job may have filled up its deposit or acknowledged what others have made, and stake may
+/// be added.
 const ROOM_PAUSE: Millis = 600_000;
 /// First and longest pause after a failure of our own disk or processes.
 const LOCAL_PAUSE: (Millis, Millis) = (1_000, 120_000);

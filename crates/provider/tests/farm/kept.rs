@@ -190,8 +190,8 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value_and_th
     }
     assert_eq!(state_of(&link, range).await, RangeState::Rejected);
     let cut = 50 * GRAIN - stake_of(&link, owner).await;
-    // First twice what the purse would have had, for half of all that is cut is burned; then what the client has half of. Each
-    // is a share of the stake, rounded up: by less than a billionth of it.
+    // First twice what the purse would have had, for half of all that is cut is burned; then what the client has half
+    // of. Each is a share of the stake, rounded up: by less than a billionth of it.
     let dues = [2 * charge, lost(value, least_fee(&link).await.unwrap())];
     let rounding = 50 * GRAIN / 1_000_000_000;
     let cuts = slashed(&link, owner).await;

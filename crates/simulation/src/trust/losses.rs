@@ -1,6 +1,6 @@
-//! Watches over what it costs that nobody holds something. A provider loses twice what the audit of its range would have had of
-//! it, of which the purse has half, and then a part of the range's value, of which the client has half; the rest of both is
-//! burned. Of inputs it is their client that pays.
+//! Watches over what it costs that nobody holds something. A provider loses twice what the audit of its range would
+//! have had of it, of which the purse has half, and then a part of the range's value, of which the client has half;
+//! the rest of both is burned. Of inputs it is their client that pays.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ use super::{
     scene::Scene,
 };
 
-/// The part of a range's value that its audit has of it at least, and at most: `Parameters.AUDIT_SHARE` and `MAX_CHARGE`.
+/// The part of a range's value that its audit has of it at least, and at most: `Parameters.AUDIT_SHARE` and
+/// `MAX_CHARGE`.
 const BILL: (Share, Share) = (Share(ONE.0 / 50), Share(ONE.0 / 2));
 
 /// A cut of a provider's stake, base units.
@@ -32,8 +33,8 @@ struct Loss {
 }
 
 impl Loss {
-    /// Whether so much was to be cut, up to how finely shares of a stake are told apart and to all that was left, and half of it
-    /// given away.
+    /// Whether so much was to be cut, up to how finely shares of a stake are told apart and to all that was left, and
+    /// half of it given away.
     fn is(&self, (least, most): (u128, u128)) -> bool {
         let reach = self.left + self.sum;
         let most = most.saturating_add(reach / u128::from(ONE.0) + 1);
@@ -65,8 +66,8 @@ impl Losses {
         self.cuts.push(Loss { owner, to, given, sum, left });
     }
 
-    /// Whether that is what it costs that nobody holds this, of which `Holders` says that it was `cut`: of a range what its client
-    /// has half of.
+    /// Whether that is what it costs that nobody holds this, of which `Holders` says that it was `cut`: of a range
+    /// what its client has half of.
     pub(super) fn are_due(&self, id: RangeId, cut: u128, scene: &Scene) -> bool {
         if id.is_inputs() {
             return cut == INPUTS_LOST * least_fee();
