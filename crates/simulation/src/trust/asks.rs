@@ -125,7 +125,8 @@ impl Scene {
         Ok(self.standing(job)?.0)
     }
 
-    /// For how many ranges a deposit must reach, as its client sees it: of a range for 1 at least. Nobody else wants to know it.
+    /// For how many ranges a deposit must reach, as its client sees it: of a range for 1 at least. Nobody else wants to
+    /// know it.
     fn out(&mut self, id: RangeId, party: Party) -> Result<u32, FarmError> {
         if party != Party::Client || id.is_inputs() {
             return Ok(0);
