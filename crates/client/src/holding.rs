@@ -16,6 +16,7 @@ mod checks;
 #[cfg(test)]
 mod contract;
 mod deposit;
+mod filling;
 mod found;
 mod hand;
 mod heard;
@@ -49,6 +50,7 @@ mod world;
 
 pub(crate) use self::{
     deposit::likely_ranges,
+    filling::{fill_up, locked},
     inputs::{unserved, why_no_work},
 };
 pub use self::{

@@ -41,6 +41,7 @@ mod kept_play;
 #[cfg(test)]
 mod lead;
 mod lines;
+mod losses;
 mod mate_moves;
 mod mate_work;
 pub mod mates;

@@ -69,7 +69,7 @@ pub async fn of(
         logs.extend(found.map_err(|error| error.problem())?);
     }
     logs.sort_by_key(|log| (log.block_number, log.log_index));
-    Ok(explained(&logs))
+    Ok(explained(&logs, at.audits))
 }
 
 /// What an event says of cuts.
@@ -78,10 +78,12 @@ enum Told {
     Following(Cause),
     /// The one before it was for this; with its size, where that is said.
     Before(Cause, Option<u128>),
+    /// The one before it, of this size, was for this, and so was what its audit has cost, before that.
+    Lost(Cause, u128),
 }
 
-/// The cuts in logs, which are in the order of the chain.
-fn explained(logs: &[Log]) -> Vec<Cut> {
+/// The cuts in logs, which are in the order of the chain. `purse`: who has what an audit costs.
+fn explained(logs: &[Log], purse: Address) -> Vec<Cut> {
     let mut cuts: Vec<Cut> = Vec::new();
     let mut verdict: Option<(&Log, Cause)> = None;
     for log in logs {
@@ -104,10 +106,35 @@ fn explained(logs: &[Log]) -> Vec<Cut> {
                     cut.cause = Some(cause);
                 }
             }
+            Some(Told::Lost(cause, size)) => mark_lost(&mut cuts, log, (cause, size), purse),
             None => {}
         }
     }
     cuts
+}
+
+/// Says of the cuts for a range that nobody held what they were for: of that with the size that `log` says, and of the
+/// purse's just before it. Where the stake ends with that, it is the only one.
+fn mark_lost(cuts: &mut [Cut], log: &Log, (cause, size): (Cause, u128), purse: Address) {
+    let is_open =
+        |cut: &Cut| cut.cause.is_none() && cut.log.transaction_hash == log.transaction_hash;
+    let found = cuts.iter().rposition(|cut| is_open(cut) && cut.amount == size);
+    let end = match found {
+        Some(at) => at,
+        None if size == 0 => cuts.len(),
+        // Another provider's.
+        None => return,
+    };
+    if let Some(cut) = found.and_then(|at| cuts.get_mut(at)) {
+        cut.cause = Some(cause);
+    }
+    let before = end.checked_sub(1).and_then(|at| cuts.get_mut(at));
+    if let Some(cut) = before
+        && is_open(cut)
+        && Registry::StakeSlashed::decode_log(&cut.log.inner).is_ok_and(|e| e.beneficiary == purse)
+    {
+        cut.cause = Some(cause);
+    }
 }
 
 fn told(log: &Log) -> Option<Told> {
@@ -130,7 +157,7 @@ fn told(log: &Log) -> Option<Told> {
     if let Ok(e) = Holders::HoldFailed::decode_log(&log.inner) {
         let is_lost = HoldState::try_from(e.state) == Ok(HoldState::Lost);
         let cause = cause("its results were not held", (e.jobId, e.seq));
-        return is_lost.then_some(Told::Before(cause, Some(e.cut)));
+        return is_lost.then_some(Told::Lost(cause, e.cut));
     }
     if let Ok(e) = Replicas::MateLost::decode_log(&log.inner) {
         // As `IReplicas.Fault` counts them.
@@ -168,8 +195,15 @@ mod tests {
         Log { inner, transaction_hash, ..Log::default() }
     }
 
+    const PURSE: Address = Address::repeat_byte(6);
+
     fn cut(transaction: u8, amount: u128) -> Log {
-        let (owner, beneficiary) = (Address::ZERO, Address::ZERO);
+        cut_for(Address::ZERO, transaction, amount)
+    }
+
+    /// A cut that somebody has half of.
+    fn cut_for(beneficiary: Address, transaction: u8, amount: u128) -> Log {
+        let owner = Address::ZERO;
         let (to_beneficiary, stake, unbonding) = (amount / 2, 0, 0);
         let event = Registry::StakeSlashed {
             owner,
@@ -190,7 +224,7 @@ mod tests {
 
     fn words(logs: &[Log]) -> Vec<(String, Option<u32>, u128)> {
         let seq = |cut: &Cut| cut.cause.map(|cause| cause.range.seq);
-        explained(logs).iter().map(|cut| (cut.words(), seq(cut), cut.amount)).collect()
+        explained(logs, PURSE).iter().map(|cut| (cut.words(), seq(cut), cut.amount)).collect()
     }
 
     #[test]
@@ -254,6 +288,53 @@ mod tests {
             ("stake cut: given back once too often", Some(3), 11),
             ("stake cut: its results were not held", Some(5), 9),
             ("stake cut", None, 9),
+        ];
+        assert_eq!(told, expected.map(|(what, seq, cut)| (what.to_owned(), seq, cut)));
+    }
+
+    #[test]
+    fn what_a_lost_range_has_cost_is_said_with_its_audit() {
+        let unheld = |seq, cut| {
+            let state = HoldState::Lost.into();
+            Holders::HoldFailed { jobId: 7, seq, state, cut }
+        };
+        let told = words(&[
+            // As much for the one as for the other; and twice in a transaction.
+            cut_for(PURSE, 1, 9),
+            cut(1, 9),
+            log(1, &unheld(1, 9)),
+            cut_for(PURSE, 1, 4),
+            cut(1, 80),
+            log(1, &unheld(2, 80)),
+            // The audit's was all that was left.
+            cut_for(PURSE, 2, 5),
+            log(2, &unheld(3, 0)),
+            // Nothing was left before.
+            log(3, &unheld(4, 0)),
+            // The purse's, but of something else.
+            cut_for(PURSE, 4, 3),
+            cut(5, 7),
+            log(5, &unheld(5, 7)),
+            // Another provider's, beside a cut for something else.
+            cut_for(PURSE, 6, 2),
+            log(6, &unheld(6, 8)),
+            // What somebody else has is not the purse's.
+            cut(7, 1),
+            cut(7, 6),
+            log(7, &unheld(7, 6)),
+        ]);
+        let lost = "stake cut: its results were not held";
+        let expected = [
+            (lost, Some(1), 9),
+            (lost, Some(1), 9),
+            (lost, Some(2), 4),
+            (lost, Some(2), 80),
+            (lost, Some(3), 5),
+            ("stake cut", None, 3),
+            (lost, Some(5), 7),
+            ("stake cut", None, 2),
+            ("stake cut", None, 1),
+            (lost, Some(7), 6),
         ];
         assert_eq!(told, expected.map(|(what, seq, cut)| (what.to_owned(), seq, cut)));
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use alloy::primitives::{U256, aliases::U96};
 use serde::{Deserialize, Serialize};
-use tilth_contracts::{HoldPrices, Holders, JobBook, JobState};
+use tilth_contracts::{HoldPrices, Holders, JobBook};
 use tilth_protocol::{Amount, JobId, JobSpec, Limits, Problem};
 use tilth_verification::holding::{
     MAX_KEEP_S, MIN_KEEP_S, MOST_MIB, Prices, inputs_mib, largest_mib,
 };
 
+use super::subject::ranges_due;
 use crate::{Account, ChainError, Link};
 
 /// An audit's least fee is this part (1/x) of the deployment's small value (`MIN_FEE_PART`).
@@ -161,33 +162,44 @@ impl Deposit {
         account.execute(account.link().addresses().holders, call).await.map(drop)
     }
 
-    /// What has to be added for an open job to give out its next range, base units; 0: nothing, or more than may be locked at a
-    /// time.
+    /// What has to be added for what is out of a job and for the next range it has to give out, base units; 0:
+    /// nothing, or more than may be locked at a time.
     async fn missing(&self, link: &Link, job: JobId, prices: &Prices) -> Result<u128, ChainError> {
         let (holders, book) = (link.addresses().holders, link.addresses().job_book);
         let shown = link.read(book, JobBook::jobCall { jobId: job.0 }).await?;
-        if JobState::try_from(shown.state) != Ok(JobState::Open) {
+        let ranges = ranges_due(link, &shown).await?;
+        if ranges == 0 {
             return Ok(0);
         }
         let least = least_fee(link).await?;
         let keep = link.read(holders, Holders::keptCall { jobId: job.0 }).await?;
         let kept = (keep.deposit.to::<u128>(), keep.reserved.to::<u128>());
-        Ok(self.lacks(prices.cost(least, prices.max_mib), shown.outstanding, kept))
+        Ok(self.lacks(prices.cost(least, prices.max_mib), ranges, kept))
     }
 
-    /// The same by what one range costs at most, by how many are out, and by what is left of the deposit and reserved of that.
-    fn lacks(&self, each: u128, out: u32, (left, reserved): (u128, u128)) -> u128 {
-        let due = each.saturating_mul(u128::from(out).saturating_add(1));
+    /// The same by what one range costs at most, by for how many it must reach, and by what is left of the deposit and
+    /// reserved of that.
+    fn lacks(&self, each: u128, ranges: u32, (left, reserved): (u128, u128)) -> u128 {
+        let due = each.saturating_mul(ranges.into());
         let amount = due.saturating_sub(left.saturating_sub(reserved));
         let after = left.checked_add(amount).filter(|after| *after <= self.most());
         after.map_or(0, |_| amount)
     }
 
-    /// What a client fills a job's deposit up to whose offer is not known here: as much again as was locked at first, by
-    /// the prices that the chain has.
-    pub fn most_of(prices: &Prices, least: u128, (tasks, parallelism): (u32, u16)) -> u128 {
-        let ranges = u128::from(likely_ranges(tasks, parallelism)).saturating_mul(2);
-        prices.cost(least, prices.max_mib).saturating_mul(ranges)
+    /// What a client offers whose offer is not known here: the prices that the chain has, and as much as is usual for
+    /// them, but for the job's inputs, which are paid for by then.
+    ///
+    /// `least`: least fee of an audit, base units; `tasks` and `parallelism`: the job's.
+    pub fn by_chain(prices: &Prices, least: u128, (tasks, parallelism): (u32, u16)) -> Self {
+        let ranges = u128::from(likely_ranges(tasks, parallelism));
+        let amount = prices.cost(least, prices.max_mib).saturating_mul(ranges).min(MAX_AMOUNT);
+        Self {
+            keep_s: prices.keep_seconds,
+            max_mib: prices.max_mib,
+            per_mib: Amount(prices.per_mib),
+            per_mib_day: Amount(prices.per_mib_day),
+            amount: Amount(amount),
+        }
     }
 }
 
@@ -282,19 +294,21 @@ mod tests {
         let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (3, 50)).unwrap();
         let all = deposit.amount.0;
         let each = all / 3;
-        assert_eq!(deposit.lacks(each, 2, (all, 0)), 0, "it reaches for all three");
-        assert_eq!(deposit.lacks(each, 2, (all, 1)), 1);
-        assert_eq!(deposit.lacks(each, 0, (all, all)), each, "others may still earn all of it");
-        assert_eq!(deposit.lacks(each, 0, (0, 0)), each, "all of it was spent");
-        assert_eq!(deposit.lacks(each, 2, (all, all)), all, "as much again");
-        assert_eq!(deposit.lacks(each, 3, (all, all)), 0, "but no more than that");
+        assert_eq!(deposit.lacks(each, 3, (all, 0)), 0, "it reaches for all three");
+        assert_eq!(deposit.lacks(each, 3, (all, 1)), 1);
+        assert_eq!(deposit.lacks(each, 1, (all, all)), each, "others may still earn all of it");
+        assert_eq!(deposit.lacks(each, 1, (0, 0)), each, "all of it was spent");
+        assert_eq!(deposit.lacks(each, 3, (all, all)), all, "as much again");
+        assert_eq!(deposit.lacks(each, 4, (all, all)), 0, "but no more than that");
         assert_eq!(deposit.lacks(each, u32::MAX, (u128::MAX, u128::MAX)), 0);
     }
 
     #[test]
-    fn what_is_locked_at_a_time_is_the_same_by_the_chain_alone() {
+    fn what_is_offered_is_the_same_by_the_chain_alone() {
         let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (1_000, 50)).unwrap();
         let prices = Prices::usual(LEAST, deposit.max_mib, deposit.keep_s);
-        assert_eq!(Deposit::most_of(&prices, LEAST, (1_000, 50)), deposit.most());
+        assert_eq!(Deposit::by_chain(&prices, LEAST, (1_000, 50)), deposit);
+        let most = Deposit::by_chain(&prices, u128::MAX, (1_000, 50)).amount;
+        assert_eq!(most, Amount(MAX_AMOUNT), "no more than the contract takes");
     }
 }

@@ -1,7 +1,7 @@
 //! What holders are asked for, as the chain shows it: a range, or the inputs of a job.
 
 use alloy::primitives::{Address, U256};
-use tilth_contracts::{Audits, JobBook, JobState, RangeState};
+use tilth_contracts::{Audits, Job, JobBook, JobState, RangeState};
 use tilth_protocol::{JobId, RangeId};
 
 use super::{
@@ -17,7 +17,7 @@ pub(super) struct Subject {
     pub(super) provider: Address,
     pub(super) window_end: Millis,
     pub(super) may_pay: bool,
-    /// For how many ranges the deposit must reach for the job to give out another one; 1 where it has none left.
+    /// For how many ranges the deposit must reach ([`ranges_due`]); of a range for 1 at least.
     pub(super) out: u32,
 }
 
@@ -27,8 +27,7 @@ impl Subject {
         let (job, seq) = (range.job.0, range.seq);
         let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
         let shown = link.read(at.job_book, JobBook::jobCall { jobId: job }).await?;
-        let is_open = known(JobState::try_from(shown.state))? == JobState::Open;
-        let out = if is_open { shown.outstanding.saturating_add(1) } else { 1 };
+        let out = ranges_due(link, &shown).await?.max(1);
         let window = shown.terms.window;
         let value = U256::from(record.units).saturating_mul(U256::from(record.price.to::<u128>()));
         let bill = Audits::billCall { jobId: job, seq, value };
@@ -57,6 +56,16 @@ impl Subject {
             out: 0,
         })
     }
+}
+
+/// For how many ranges a job's deposit must reach, as the job stands: for those that are out, and for the next one as
+/// long as it has one to give out. One that comes back is one less that is out. 0: nothing need be free for it.
+pub(super) async fn ranges_due(link: &Link, job: &Job) -> Result<u32, ChainError> {
+    if known(JobState::try_from(job.state))? != JobState::Open {
+        return Ok(0);
+    }
+    let gives = job.unclaimed != 0 && link.now().await? <= job.terms.deadline.to::<u64>();
+    Ok(job.outstanding.saturating_add(u32::from(gives)))
 }
 
 /// How inputs stand, as if they were a range: by the state of their job.

@@ -57,8 +57,8 @@ pub struct View {
     pub free: u128,
     /// What must be free for an ask of the largest size; 0 for inputs, without which there is nothing.
     pub cost: u128,
-    /// What must be free for the job to give out another range: `cost` for it and for each that is out. Where it has none
-    /// left to give out, `cost`.
+    /// What must be free for all that is out and for the next range, or the job does not give it out: `cost` for each.
+    /// Where there is no next one, for what is out; where none is given out at all any more, `cost`.
     pub rest: u128,
     /// The beacon's value of that round, if it is known. Of what is held only who looks is drawn by it.
     pub beacon: Option<B256>,

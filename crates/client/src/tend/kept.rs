@@ -16,13 +16,15 @@ use crate::{
     Agreed, ChainError, Jobs, RangeView,
     audit::Millis,
     holding::{
-        self, Deposit, Hand, Keeper, Part, Party, Post, Standing, holders_of, is_unserved,
-        least_fee, prices_of, unserved,
+        self, Hand, Keeper, Part, Party, Post, Standing, fill_up, holders_of, is_unserved, locked,
+        unserved,
     },
 };
 
 /// How often it is tried to lock a deposit while the chain does not answer.
 const LOCK_AGAIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether the deposit has to be filled up, whatever has become of that before.
+const FILL_AGAIN: Duration = Duration::from_secs(600);
 
 /// Kept ranges of a job in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -109,44 +111,30 @@ impl Hand for Onlooker {
 /// Sees to the inputs and the kept ranges of a job, from its deposit on.
 pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(), ChainError> {
     let (account, job) = (jobs.account().clone(), agreed.job);
+    let mut offer = jobs.deposit_of(job);
     // Before that there are no ranges, so nobody waits for this but those who would work.
-    let most = loop {
-        match locked(&jobs, &agreed).await {
-            Ok(most) => break most,
-            Err(error) => {
-                warn!(%job, %error, "nothing is locked for those who are to hold the results, so nobody works on the job");
-                // Of what is refused for good another try makes nothing else.
-                if !error.is_temporary() {
-                    break 0;
-                }
-            }
+    while let Err(error) = Box::pin(locked(&account, &agreed, &mut offer)).await {
+        warn!(%job, %error, "nothing is locked for those who are to hold the results, so nobody works on the job");
+        // What is refused is refused again, until something is different.
+        if !error.is_temporary() {
+            break;
         }
         tokio::time::sleep(LOCK_AGAIN).await;
-    };
+    }
     let post = Post {
-        account,
+        account: account.clone(),
         party: Party::Client,
         from_block: agreed.opened_block,
         job: Some(job),
-        most,
+        most: offer.map_or(0, |deposit| deposit.most()),
     };
     let hand = Onlooker { told, spec: Arc::clone(&agreed.spec) };
-    Box::pin(Keeper::new(post, Arc::new(hand)).keep()).await
-}
-
-/// Locks the deposit, if that was not done before; up to how much it may be filled up.
-async fn locked(jobs: &Jobs, agreed: &Agreed) -> Result<u128, ChainError> {
-    let (account, job) = (jobs.account(), agreed.job);
-    if let Some(deposit) = jobs.deposit_of(job) {
-        deposit.lock(account, job).await?;
-        return Ok(deposit.most());
+    let keeper = Box::pin(Keeper::new(post, Arc::new(hand)).keep());
+    tokio::select! {
+        ended = keeper => ended,
+        // It does not end.
+        () = fill_up(&account, &agreed, offer, FILL_AGAIN) => Ok(()),
     }
-    // The job was opened from another folder.
-    let link = account.link();
-    let Some(prices) = prices_of(link, agreed.job).await? else { return Ok(0) };
-    let least = least_fee(link).await?;
-    let job = (agreed.terms.taskCount, agreed.terms.parallelism);
-    Ok(Deposit::most_of(&prices, least, job))
 }
 
 /// Who holds a range, if anybody does and the chain answers.

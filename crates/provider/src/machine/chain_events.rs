@@ -249,7 +249,7 @@ impl Machine {
     fn rouse_for_exposure(&mut self) {
         let jobs: Vec<_> = self.jobs.keys().copied().collect();
         for job in jobs {
-            self.rouse(job, |sleep| matches!(sleep, Sleep::Settlement));
+            self.rouse(job, |sleep| matches!(sleep, Sleep::Settlement(_)));
         }
     }
 

@@ -21,7 +21,9 @@ impl Machine {
             if let Phase::Seen { not_before } = &mut job.phase {
                 earlier(not_before);
             }
-            if let Some(Sleep::Until(time) | Sleep::Inputs(time)) = &mut job.sleep {
+            if let Some(Sleep::Until(time) | Sleep::Inputs(time) | Sleep::Settlement(time)) =
+                &mut job.sleep
+            {
                 earlier(time);
             }
             earlier(&mut job.settle_not_before);

@@ -33,8 +33,8 @@ pub(super) enum Sleep {
     Work,
     /// Until escrow comes back or is added.
     Funds,
-    /// Until some work of ours, in any job, is settled.
-    Settlement,
+    /// Until some work of ours, in any job, is settled, or a time: there may be room for another reason.
+    Settlement(Millis),
 }
 
 /// A range that has been given out and not been submitted.

@@ -295,8 +295,10 @@ impl Machine {
     fn is_awake(&mut self, sleep: Option<Sleep>, now: Millis) -> bool {
         match sleep {
             None => true,
-            Some(Sleep::Until(time) | Sleep::Inputs(time)) => self.is_due(time, now),
-            Some(Sleep::Work | Sleep::Funds | Sleep::Settlement) => false,
+            Some(Sleep::Until(time) | Sleep::Inputs(time) | Sleep::Settlement(time)) => {
+                self.is_due(time, now)
+            }
+            Some(Sleep::Work | Sleep::Funds) => false,
         }
     }
 

@@ -65,7 +65,7 @@ impl Machine {
         match (job.phase, job.sleep) {
             (_, Some(Sleep::Work)) => Some(Wait::Work),
             (_, Some(Sleep::Funds)) => Some(Wait::Funds),
-            (_, Some(Sleep::Settlement)) => Some(Wait::Stake),
+            (_, Some(Sleep::Settlement(time))) if time > now => Some(Wait::Stake),
             _ if job.remaining() == 0 => Some(Wait::Work),
             (_, Some(Sleep::Until(time))) if time > now => Some(Wait::Retry),
             (_, Some(Sleep::Inputs(time))) if time > now => Some(Wait::Holders),
@@ -79,17 +79,18 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
-    use tilth_protocol::{JobId, RangeId};
+    use tilth_protocol::{Amount, JobId, RangeId};
 
     use super::{
         super::{
-            ChainEvent, Claim, Effect, Event, Machine, Pace, Refusal,
+            ChainEvent, Claim, Effect, Event, Machine, Pace, Refusal, Terms,
             sample::{self, START},
         },
         *,
     };
 
     const JOB: JobId = JobId(1);
+    const DAY: Millis = 86_400_000;
 
     fn waits(machine: &Machine) -> Vec<(Wait, usize)> {
         machine.waits().into_iter().collect()
@@ -132,5 +133,67 @@ mod tests {
         assert_eq!(waits(&machine), [(Wait::Work, 1)]);
         machine.step(Event::Chain(ChainEvent::Closed { job: JOB }), START);
         assert_eq!(waits(&machine), []);
+    }
+
+    /// A machine with a range of which the window lasts for days, and an ask of another job's, whose room is taken.
+    fn without_room(now: Millis) -> Machine {
+        let deadline = START + 7 * DAY;
+        let rules = sample::rules(1);
+        let provider = rules.owner;
+        let mut machine = Machine::new(rules);
+        let range = RangeId { job: JobId(2), seq: 0 };
+        let terms = Terms { window_ms: 3 * DAY, deadline, ..sample::terms(10) };
+        let claim = Claim { range, from: 0, count: 10, at: START };
+        for event in [
+            ChainEvent::Opened { job: range.job, terms },
+            ChainEvent::Claimed { provider, claim },
+            ChainEvent::Submitted { range, at: START },
+        ] {
+            machine.step(Event::Chain(event), now);
+        }
+        machine.step(Event::CaughtUp, now);
+        assert_eq!(machine.standing().unsettled, 1);
+        let terms = Terms { audited: true, deadline, ..sample::terms(100) };
+        machine.step(Event::Chain(ChainEvent::Opened { job: JOB, terms }), now);
+        machine.step(Event::Fetched { job: JOB }, now);
+        let pace = Pace { tasks: 1, units: 10, micros: 100_000, load_micros: 0 };
+        let effects = machine.step(Event::Calibrated { slot: 0, job: JOB, pace }, now);
+        let epoch = effects.iter().find_map(|effect| match effect {
+            Effect::Claim(ask) => Some(ask.epoch),
+            _ => None,
+        });
+        let epoch = epoch.unwrap();
+        let refused = Event::ClaimRefused { job: JOB, epoch, why: Refusal::Exposure };
+        let effects = machine.step(refused, now);
+        assert!(!asks_for(&effects), "{effects:?}");
+        assert!(waits(&machine).contains(&(Wait::Stake, 1)), "{machine:?}");
+        machine
+    }
+
+    fn asks_for(effects: &[Effect]) -> bool {
+        effects.iter().any(|effect| matches!(effect, Effect::Claim(ask) if ask.job == JOB))
+    }
+
+    /// Others' ranges are acknowledged, or a deposit is filled up, and nothing tells of it.
+    #[test]
+    fn room_is_asked_for_again_though_nothing_of_ours_is_settled() {
+        // The clock may have been a day ahead.
+        for ahead in [0, DAY] {
+            let mut machine = without_room(START + ahead);
+            machine.step(Event::Tick, START);
+            let wake = machine.next_wake().unwrap();
+            assert!((START + 60_000..START + 3_000_000).contains(&wake), "in minutes, not at once");
+            assert!(!asks_for(&machine.step(Event::Tick, wake - 1)), "{machine:?}");
+            let effects = machine.step(Event::Tick, wake);
+            assert!(asks_for(&effects), "{ahead}: {effects:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_settled_makes_room_at_once() {
+        let mut machine = without_room(START);
+        let range = RangeId { job: JobId(2), seq: 0 };
+        let settled = Event::Chain(ChainEvent::Settled { range, paid: Amount(70) });
+        assert!(asks_for(&machine.step(settled, START)));
     }
 }

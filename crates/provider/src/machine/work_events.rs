@@ -17,8 +17,10 @@ use super::{
 const FETCH_PAUSE: (Millis, Millis) = (2_000, 300_000);
 /// First and longest pause after the chain could not be asked or told.
 const CHAIN_PAUSE: (Millis, Millis) = (250, 30_000);
-/// Pause before an audited job is asked again that had no room for us although nothing of ours is unsettled.
-const AUDITORS_PAUSE: Millis = 600_000;
+/// Pause before a job is asked again that had no room for us, if nothing of ours is settled before: auditors may have
+/// come, the client of a kept job may have filled up its deposit or acknowledged what others have made, and stake may
+/// be added.
+const ROOM_PAUSE: Millis = 600_000;
 /// First and longest pause after a failure of our own disk or processes.
 const LOCAL_PAUSE: (Millis, Millis) = (1_000, 120_000);
 /// First and longest pause after a job killed its worker so often that a range was given back.
@@ -208,9 +210,9 @@ impl Machine {
             Refusal::NoFunds => Sleep::Funds,
             // In audited jobs it may also be for want of auditors, who may come.
             Refusal::Exposure if job.terms.audited && nothing_to_wait_for => {
-                Sleep::Until(now.saturating_add(AUDITORS_PAUSE))
+                Sleep::Until(now.saturating_add(ROOM_PAUSE))
             }
-            Refusal::Exposure => Sleep::Settlement,
+            Refusal::Exposure => Sleep::Settlement(now.saturating_add(ROOM_PAUSE)),
             Refusal::Unheld | Refusal::Later => {
                 job.refusals = job.refusals.saturating_add(1);
                 let until = now.saturating_add(pause(CHAIN_PAUSE.0, job.refusals, CHAIN_PAUSE.1));

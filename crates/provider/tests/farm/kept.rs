@@ -3,7 +3,10 @@
 
 use std::mem;
 
-use alloy::{rpc::types::Filter, sol_types::SolEvent};
+use alloy::{
+    rpc::types::{Filter, Log},
+    sol_types::SolEvent,
+};
 use alloy_primitives::{Address, U256};
 use tilth_client::{
     Link,
@@ -56,6 +59,17 @@ pub async fn is_upheld(link: &Link, range: RangeId) -> bool {
 async fn stake_of(link: &Link, owner: Address) -> u128 {
     let call = Registry::providerCall { owner };
     link.read(link.addresses().registry, call).await.unwrap().stake
+}
+
+/// The cuts of a provider's stake, oldest first.
+async fn slashed(link: &Link, owner: Address) -> Vec<Registry::StakeSlashed> {
+    let filter = Filter::new()
+        .address(link.addresses().registry)
+        .event_signature(Registry::StakeSlashed::SIGNATURE_HASH)
+        .topic1(owner.into_word());
+    let logs = link.scan(&filter, 0).await.unwrap();
+    let cut = |log: &Log| Registry::StakeSlashed::decode_log(&log.inner).unwrap().data;
+    logs.iter().map(cut).collect()
 }
 
 /// The signatures for a range, or for the inputs.
@@ -139,7 +153,7 @@ async fn what_its_client_does_not_fetch_is_held_and_paid_and_had_from_holders() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
+async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value_and_the_audit() {
     let stage = Stage::set().await;
     let provider = stage.world.provider(2, 1).expect("up");
     let agreed = stage.client.submit(&stage.world, &order("2h")).await;
@@ -152,6 +166,11 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
     let record = link.read(link.addresses().job_book, call).await.unwrap();
     let value = u128::from(record.units) * record.price.to::<u128>();
+    // What the range would have brought the purse, out of which its auditors are paid.
+    let audits = link.addresses().audits;
+    let call = Audits::billCall { jobId: range.job.0, seq: range.seq, value: U256::from(value) };
+    let charge = link.read(audits, call).await.unwrap().charge.to::<u128>();
+    assert!(charge > 0 && charge <= value / 2, "{charge} of {value}");
     provider.kill();
 
     stage.pass(7_300).await;
@@ -159,7 +178,7 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     let mib = link.read(link.addresses().holders, call).await.unwrap().maxMib;
     for (asked, ended) in [(1, HoldState::Again), (2, HoldState::Lost)] {
         // Its provider has an hour to ask itself, each time.
-        pass(&clock, &account, ASK_FIRST_S + 100).await;
+        stage.pass(ASK_FIRST_S + 100).await;
         let call = Holders::askCall { jobId: range.job.0, seq: range.seq, mib };
         account.execute(link.addresses().holders, call).await.unwrap();
         wait("holders are drawn", async || is_in(&link, range, HoldState::Open).await).await;
@@ -171,12 +190,20 @@ async fn whoever_serves_nobody_is_not_paid_and_loses_a_tenth_of_the_value() {
     }
     assert_eq!(state_of(&link, range).await, RangeState::Rejected);
     let cut = 50 * GRAIN - stake_of(&link, owner).await;
-    // Besides, twice what the range would have brought the purse of the audits: half of a cut is burned.
-    let call = Audits::billCall { jobId: range.job.0, seq: range.seq, value: U256::from(value) };
-    let bill = link.read(link.addresses().audits, call).await.unwrap();
-    let due = lost(value, least_fee(&link).await.unwrap()) + 2 * bill.charge.to::<u128>();
-    // Shares of the stake are cut, each rounded up: by less than a billionth of it.
-    assert!((due..=due + 2 * GRAIN * 50 / 1_000_000_000).contains(&cut), "{cut} and not {due}");
+    // First twice what the purse would have had, for half of all that is cut is burned; then what the client has half
+    // of. Each is a share of the stake, rounded up: by less than a billionth of it.
+    let dues = [2 * charge, lost(value, least_fee(&link).await.unwrap())];
+    let rounding = 50 * GRAIN / 1_000_000_000;
+    let cuts = slashed(&link, owner).await;
+    let [purse, client] = &cuts[..] else { panic!("{cuts:?}") };
+    assert_eq!((purse.beneficiary, client.beneficiary), (audits, account.address()));
+    for (one, due) in [purse, client].into_iter().zip(dues) {
+        let sum = one.toBeneficiary + one.burned;
+        assert!((due..=due + rounding).contains(&sum), "{sum} and not {due}");
+        assert_eq!(one.toBeneficiary, sum / 2, "the rest is burned");
+    }
+    let all: u128 = cuts.iter().map(|one| one.toBeneficiary + one.burned).sum();
+    assert_eq!(cut, all, "{cuts:?}");
     assert!(signed(&link, range).await.is_empty());
     stop(stage.auditors).await;
 }

@@ -14,7 +14,7 @@ use super::{
     counts::Counts,
     deposits::Deposit,
     keeps::Keeps,
-    kept::{Holder, LATE, Seen, is_due},
+    kept::{Holder, LATE, Seen},
     public::range,
     sample::held,
     scene::Scene,
@@ -185,7 +185,7 @@ impl Keeps {
         counts: &mut Counts,
     ) {
         let id = range(e.jobId, e.seq);
-        let is_due = is_due(id, e.cut, scene);
+        let is_due = self.losses.are_due(id, e.cut, scene);
         let deposit = self.deposits.entry(id.job).or_default();
         let Some(seen) = self.ranges.get_mut(&id) else {
             return self.faults.push(format!("{id} is not held and was never handed in"));

@@ -125,16 +125,17 @@ impl Scene {
         Ok(self.standing(job)?.0)
     }
 
-    /// For how many ranges a deposit must reach for its job to give out another one; only a client wants to know it.
+    /// For how many ranges a deposit must reach, as its client sees it: of a range for 1 at least. Nobody else wants to
+    /// know it.
     fn out(&mut self, id: RangeId, party: Party) -> Result<u32, FarmError> {
         if party != Party::Client || id.is_inputs() {
             return Ok(0);
         }
-        let (state, outstanding) = self.standing(id.job)?;
-        Ok(if state == JobState::Open { outstanding.saturating_add(1) } else { 1 })
+        let (state, due) = self.standing(id.job)?;
+        Ok(if state == JobState::Open { due.max(1) } else { 1 })
     }
 
-    /// Where a job stands, and how many of its ranges are out.
+    /// Where a job stands, and how many of its ranges are out, with the next one as long as it has one to give out.
     fn standing(&mut self, job: JobId) -> Result<(JobState, u32), FarmError> {
         if let Some((_, known)) = self.states.get(&job).filter(|(seen, _)| *seen == self.version) {
             return Ok(*known);
@@ -142,7 +143,8 @@ impl Scene {
         let book = self.farm.addresses().job_book;
         let shown = self.farm.read(book, &JobBook::jobCall { jobId: job.0 })?;
         let state = JobState::try_from(shown.state).unwrap_or(JobState::None);
-        let known = (state, shown.outstanding);
+        let gives = shown.unclaimed != 0 && self.farm.now <= shown.terms.deadline.to::<u64>();
+        let known = (state, shown.outstanding.saturating_add(u32::from(gives)));
         self.states.insert(job, (self.version, known));
         Ok(known)
     }

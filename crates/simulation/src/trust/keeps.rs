@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::{SolEvent, SolEventInterface};
 use tilth_contracts::{
     Auditors::AuditorsEvents, HoldState, Holders, Holders::HoldersEvents, JobBook::JobBookEvents,
-    SoloRandomness, SpotState, Spots, Spots::SpotsEvents,
+    Registry, SoloRandomness, SpotState, Spots, Spots::SpotsEvents,
 };
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::holding::Prices;
@@ -16,6 +16,7 @@ use super::{
     counts::Counts,
     deposits::Deposit,
     kept::{Holder, Seen},
+    losses::Losses,
     mind::{Conduct, Sight},
     owed::Owed,
     public::range,
@@ -51,6 +52,8 @@ pub struct Keeps {
     pub(super) burned: u128,
     /// What it owes, and what it has paid.
     pub(super) owed: Owed,
+    /// What providers have lost.
+    pub(super) losses: Losses,
 }
 
 impl Keeps {
@@ -109,6 +112,10 @@ impl Keeps {
             if let Some(one) = self.people.iter_mut().find(|one| one.who == e.owner) {
                 one.stake = e.stake;
             }
+        } else if log.address == at.registry
+            && let Ok(event) = Registry::StakeSlashed::decode_log(log)
+        {
+            self.losses.cut(&event.data);
         } else if log.address == at.job_book
             && let Ok(event) = JobBookEvents::decode_log(log)
         {
@@ -148,7 +155,10 @@ impl Keeps {
             JobBookEvents::RangeSettled(e) => {
                 self.pay(range(e.jobId, e.seq), (time, acknowledged), counts);
             }
-            JobBookEvents::RangeRejected(e) => self.end(range(e.jobId, e.seq), time),
+            JobBookEvents::RangeRejected(e) => {
+                self.losses.begin();
+                self.end(range(e.jobId, e.seq), time);
+            }
             JobBookEvents::JobCancelled(e) => self.give_up(JobId(e.jobId), time),
             JobBookEvents::JobDone(e) => {
                 self.done.insert(JobId(e.jobId));

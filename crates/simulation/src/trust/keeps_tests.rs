@@ -15,9 +15,6 @@ use crate::trust::{
     sample::held,
 };
 
-/// A tenth of what the range is worth.
-const TENTH: u128 = 1_000;
-
 #[test]
 fn four_of_seven_hold_a_range_and_it_is_paid() {
     let mut play = Play::drawn(Service::Anybody, 0);
@@ -154,10 +151,12 @@ fn every_ask_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn what_nobody_holds_twice_costs_a_tenth() {
+fn what_nobody_holds_twice_costs_what_its_holders_would_have_earned() {
+    // More than a tenth of what it is worth.
+    let due = 8 * least_fee();
     let first = DUE + 11 + 2 * HOLD_TIME_S;
     let second = first + 11 + 2 * HOLD_TIME_S;
-    for (cut, is_right) in [(TENTH, true), (TENTH - 1, false), (2 * TENTH, false), (0, false)] {
+    for (cut, is_right) in [(due, true), (due - 1, false), (2 * due, false), (0, false)] {
         let mut play = Play::drawn(Service::Nobody, 0);
         play.fail(first, HoldState::Again, 0);
         play.ask(first, 2);
@@ -169,7 +168,7 @@ fn what_nobody_holds_twice_costs_a_tenth() {
         assert_eq!(play.counts.holds, [0, 0, 0, 1, 0, 1, 0]);
     }
     let mut once = Play::drawn(Service::Nobody, 0);
-    once.fail(first, HoldState::Lost, TENTH);
+    once.fail(first, HoldState::Lost, due);
     assert!(!once.is_right(), "it was asked for once");
 }
 

@@ -5,11 +5,10 @@ use tilth_contracts::HoldState;
 use tilth_protocol::RangeId;
 use tilth_verification::{
     draw::{Person, Purpose, Seed},
-    holding::{HOLD_TIME_S, lost, open_draws},
+    holding::{HOLD_TIME_S, open_draws},
 };
 
 use super::{
-    cast::{INPUTS_LOST, least_fee},
     keeps::Keeps,
     mind::{Conduct, Service, Sight},
     scene::Scene,
@@ -162,16 +161,4 @@ impl Keeps {
         let place = usize::try_from(number).ok()?.checked_sub(1)?;
         self.people.get(place)
     }
-}
-
-/// Whether it is what nobody's holding a range costs its provider: a part of the range's value or what holders would have earned, up
-/// to how finely shares of a stake are told apart. Of inputs: what that costs their client, to the unit.
-pub(super) fn is_due(id: RangeId, cut: u128, scene: &Scene) -> bool {
-    if id.is_inputs() {
-        return cut == INPUTS_LOST * least_fee();
-    }
-    let units = scene.handed.get(&id).map_or(0, |handed| handed.units);
-    let price = scene.public.ranges.get(&id).map_or(0, |facts| facts.price);
-    let due = lost(u128::from(units) * price, least_fee());
-    (due..=due + due / 1_000 + 1).contains(&cut)
 }

@@ -6,8 +6,10 @@ use alloy_primitives::{
     keccak256,
 };
 use alloy_sol_types::SolEvent;
-use tilth_contracts::{HoldState, Holders, JobBook, Ledger, RangeState, SoloRandomness, Spots};
-use tilth_protocol::{JobId, RangeId};
+use tilth_contracts::{
+    HoldState, Holders, JobBook, Ledger, RangeState, Registry, SoloRandomness, Spots,
+};
+use tilth_protocol::{JobId, RangeId, amount::GRAIN};
 use tilth_verification::{
     draw::Purpose,
     holding::{INPUTS_AFTER_S, Prices, SPOT_TIME_S, SPOTTERS},
@@ -26,8 +28,11 @@ use super::{
 use crate::{farm::Farm, random::Random};
 
 pub(super) const ID: RangeId = RangeId { job: JobId(1), seq: 0 };
-const CLIENT: Address = Address::repeat_byte(1);
+pub(super) const CLIENT: Address = Address::repeat_byte(1);
 pub(super) const PROVIDER: Address = Address::repeat_byte(2);
+/// What it has at stake, and what the purse's cut of that is when nobody holds its range: twice 2 % of that.
+const STAKE: u128 = 1_000 * GRAIN;
+const BILL: u128 = 400;
 /// Size of what is asked for, MiB, and when the window of the range is over: it is handed in at 10.
 const MIB: u32 = 2;
 pub(super) const DUE: u64 = 610;
@@ -228,9 +233,34 @@ impl Play {
         self.tell(time, &Holders::RangeHeld { jobId: 1, seq, bits, until });
     }
 
+    /// An ask has come to nothing. Of a range that is lost the provider has lost the bill of its audit, and so much.
     pub(super) fn fail(&mut self, time: u64, state: HoldState, cut: u128) {
+        if state == HoldState::Lost && !self.id.is_inputs() {
+            let rejected =
+                JobBook::RangeRejected { jobId: 1, seq: 0, provider: PROVIDER, escrow: 0 };
+            self.tell_of_jobs(time, &rejected, false);
+            let purse = self.scene.farm.addresses().audits;
+            self.cut(time, (purse, BILL), STAKE - BILL);
+            if cut != 0 {
+                self.cut(time, (CLIENT, cut), STAKE - BILL - cut);
+            }
+        }
         let (seq, state) = (self.id.seq, state.into());
         self.tell(time, &Holders::HoldFailed { jobId: 1, seq, state, cut });
+    }
+
+    /// The provider has lost so much for somebody, and has so much left.
+    fn cut(&mut self, time: u64, (beneficiary, sum): (Address, u128), stake: u128) {
+        let at = self.scene.farm.addresses().registry;
+        let slashed = Registry::StakeSlashed {
+            owner: PROVIDER,
+            beneficiary,
+            toBeneficiary: sum / 2,
+            burned: sum - sum / 2,
+            stake,
+            unbonding: 0,
+        };
+        self.log(at, (time, false), &slashed);
     }
 
     pub(super) fn settle(&mut self, time: u64, acknowledged: bool) {
