@@ -76,8 +76,8 @@ async fn what_is_not_deep_enough_in_time_is_said_to_be_so() {
     let account = account(&chain, 10).await;
     assert_eq!(account.patience(), PATIENCE + Duration::from_secs(300));
     let fees = Fees { max: 2, priority: 1 };
-    let (raw, hashes, flying) = (Vec::new(), Vec::new(), account.flying.begin(0));
-    let sent = Sent { nonce: 0, fees, raw, hashes, flying };
+    let (raw, hashes, _flying) = (Vec::new(), Vec::new(), account.flying.begin(0));
+    let sent = Sent { nonce: 0, fees, raw, hashes, _flying };
     let waited = account.patience();
     let error = account.not_done(&sent, true, waited);
     assert!(matches!(error, ChainError::NotConfirmed { confirmations: 10, .. }), "{error}");

@@ -77,7 +77,7 @@ impl Account {
             fees: Fees { max: signed.max_fee, priority: signed.priority_fee },
             raw: signed.raw.to_vec(),
             hashes: vec![signed.hash],
-            flying: self.flying.begin(signed.nonce),
+            _flying: self.flying.begin(signed.nonce),
         };
         match self.wait(&order, sent, Instant::now() + self.patience()).await? {
             Some(receipt) if receipt.status() => Ok(Some(receipt)),

@@ -51,7 +51,8 @@ pub(super) struct Sent {
     pub(super) raw: Vec<u8>,
     /// Hashes of all versions, the latest last.
     pub(super) hashes: Vec<B256>,
-    pub(super) flying: InFlight,
+    /// Counts it among what is waited for.
+    pub(super) _flying: InFlight,
 }
 
 /// What handing in again came to.
@@ -104,7 +105,7 @@ impl Account {
             }
             *next = Some(nonce.saturating_add(1));
             let hashes = under(nonce, &signed).collect();
-            return Ok(Sent { nonce, fees, raw, hashes, flying });
+            return Ok(Sent { nonce, fees, raw, hashes, _flying: flying });
         }
         Err(ChainError::Refused {
             action: "sending a transaction",
