@@ -144,7 +144,7 @@ pub(super) mod tests {
         let garbage = log(5, 130, vec![255]);
         let found = hear(&mut announced, &[2, 5, 7], &[said(7, 125, 6), garbage], 140);
         let due = [(2, contact(2)), (5, contact(4)), (7, contact(6))];
-        assert_eq!(found, BTreeMap::from(due));
+        assert_eq!(found, BTreeMap::from(due.clone()));
         assert_eq!(hear(&mut announced, &[2, 5, 7], &[], 140), BTreeMap::from(due));
     }
 
