@@ -89,7 +89,8 @@ abstract contract AuditWorld is Network {
         audits.draw(id, seq);
     }
 
-    function positions(uint64 id, uint32 seq) internal view returns (uint32[] memory list) {
+    /// @dev Public, or the compiler puts it whole into its only caller, whose stack is then too deep.
+    function positions(uint64 id, uint32 seq) public view returns (uint32[] memory list) {
         MerkleSum.Leaf[] memory all = leaves(id, seq, false);
         IJobBook.Range memory r = book.range(id, seq);
         bytes32 seed = Draw.seedOf(randomness.value(case_(id, seq).round), id, seq, 0);

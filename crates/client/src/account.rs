@@ -173,8 +173,8 @@ impl Account {
         let mut failures = 0;
         let deadline = Instant::now() + self.patience();
         for _ in 0..STARTS {
-            let sent = self.hand_in(&order).await?;
-            match self.wait(&order, sent, deadline).await? {
+            let sent = Box::pin(self.hand_in(&order)).await?;
+            match Box::pin(self.wait(&order, sent, deadline)).await? {
                 Some(receipt) if receipt.status() => return Ok(receipt),
                 Some(receipt) => {
                     if let Some(refusal) = self.refusal(&order, &receipt).await {

@@ -4,7 +4,7 @@
 //! What is noted names the endpoint, manifest and content; outputs are read from the range's journal. If the note cannot
 //! be read, the journal says what results there are, and they are nobody's.
 
-use std::{collections::BTreeSet, io, path::Path};
+use std::{collections::BTreeSet, io};
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -197,7 +197,7 @@ pub(crate) fn others(shop: &Shop, open: &[RangeId]) -> Vec<RangeId> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use tilth_protocol::Leaf;
 

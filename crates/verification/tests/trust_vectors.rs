@@ -221,6 +221,24 @@ fn lost() -> Value {
     table.json()
 }
 
+/// Which draws of holders were seen to serve.
+fn served() -> Value {
+    let mut served = Table::default();
+    for votes in 0..=holding::SPOTTERS {
+        for n in 0..4_u64 {
+            // By how many each draw was seen: no more than have looked, and all different things.
+            let by = |draw: u64| (draw * 5 + n * 3) % (votes as u64 + 1);
+            let seen = (0..15).fold(0_u64, |seen, draw| seen | by(draw) << (4 * draw));
+            served.row(&[
+                ("seen", seen.to_string()),
+                ("votes", votes.to_string()),
+                ("bits", holding::served(seen, votes).to_string()),
+            ]);
+        }
+    }
+    served.json()
+}
+
 /// What kept ranges cost, and how many must sign when.
 fn kept() -> Value {
     let prices = [
@@ -258,19 +276,6 @@ fn kept() -> Value {
             ]);
         }
     }
-    let mut served = Table::default();
-    for votes in 0..=holding::SPOTTERS {
-        for n in 0..4_u64 {
-            // By how many each draw was seen: no more than have looked, and all different things.
-            let by = |draw: u64| (draw * 5 + n * 3) % (votes as u64 + 1);
-            let seen = (0..15).fold(0_u64, |seen, draw| seen | by(draw) << (4 * draw));
-            served.row(&[
-                ("seen", seen.to_string()),
-                ("votes", votes.to_string()),
-                ("bits", holding::served(seen, votes).to_string()),
-            ]);
-        }
-    }
     json!({
         "parameters": {
             "askFirst": holding::ASK_FIRST_S.to_string(),
@@ -292,7 +297,7 @@ fn kept() -> Value {
             "spotTime": holding::SPOT_TIME_S.to_string(),
             "spotDue": holding::SPOT_DUE_S.to_string(),
         },
-        "served": served.json(),
+        "served": served(),
         "lost": lost(),
         "fees": fees.json(),
         "majorities": majorities.json(),

@@ -267,7 +267,7 @@ mod tests {
             // A file of three, and a little more.
             assert_eq!((inputs.mib, &inputs.spec), (4, &spec(3)));
             assert_eq!(inputs.bytes, spec(3).to_bytes());
-            assert_eq!(inputs.client, [client.clone()]);
+            assert_eq!(inputs.client, std::slice::from_ref(&client));
         }
         assert!(matches!(read(3, 3), Err(HoldError::Large)), "nobody pays for that");
         let most = u64::from(MOST_MIB);
