@@ -38,6 +38,8 @@ contract AuditPurseTest is AuditWorld {
             ok(isDear == (decided(seq) >= Parameters.FLOOR_RATE), "at the provider's cost above the floor alone");
         }
         named(id, seq);
+        // Called at two places, or the compiler puts it whole into this function, whose stack is then too deep.
+        stage(id, seq, false, 0);
         while (case_(id, seq).state != IAudits.State.Closed) {
             stage(id, seq, false, 0);
         }
