@@ -62,7 +62,11 @@ fn anybody_verifies_a_range(net: &Net, known: &Value) {
     let which = format!("1:{}", known["seq"]);
     let found = verify(&which, &["--json"]).json();
     assert_eq!((&found["wrong"], &found["failed"]), (&0.into(), &0.into()), "{found}");
-    assert_eq!(found["ranges"].as_array().unwrap().as_slice(), std::slice::from_ref(known), "{found}");
+    assert_eq!(
+        found["ranges"].as_array().unwrap().as_slice(),
+        std::slice::from_ref(known),
+        "{found}"
+    );
     let said = verify(&which, &[]);
     assert!(said.status.success() && said.stdout.contains("right"), "{said:#?}");
     // What was never claimed is neither right nor wrong, and no success.

@@ -29,11 +29,17 @@ fn keys(count: u8) -> std::ops::Range<u8> {
 /// Starts them, and waits until what is submitted can be audited by all of them: they are drawn from the line as of the
 /// second before.
 pub async fn auditors(world: &World, count: u8) -> Vec<Auditor> {
+    let auditors = started(world, count).await;
+    on_the_line(world).await;
+    auditors
+}
+
+/// Starts them where they are on the line already.
+pub async fn started(world: &World, count: u8) -> Vec<Auditor> {
     let mut auditors = Vec::new();
     for key in keys(count) {
         auditors.push(world.auditor(key).await);
     }
-    on_the_line(world).await;
     auditors
 }
 

@@ -7,7 +7,7 @@ use tilth_protocol::{RangeId, amount::GRAIN};
 use tilth_provider::auditor;
 
 use crate::{
-    audits::{LEAST, auditors, order, stake_of, stop},
+    audits::{LEAST, order, stake_of, started, stop},
     stage::Stage,
     world::wait,
 };
@@ -45,7 +45,7 @@ async fn whoever_is_down_for_half_of_its_time_answers_when_it_is_up() {
         .await;
     provider.kill();
     if case_of(&stage, range).await.0 == AuditState::Submitted {
-        let running = auditors(&stage.world, LEAST).await;
+        let running = started(&stage.world, LEAST).await;
         reaches(&stage, range, AuditState::Naming).await;
         stop(running).await;
     }
@@ -58,7 +58,7 @@ async fn whoever_is_down_for_half_of_its_time_answers_when_it_is_up() {
         provider.kill();
     }
     lose_half(&stage, range, AuditState::Committing).await;
-    let running = auditors(&stage.world, LEAST).await;
+    let running = started(&stage.world, LEAST).await;
     reaches(&stage, range, AuditState::Opening).await;
     stop(running).await;
 
@@ -67,7 +67,7 @@ async fn whoever_is_down_for_half_of_its_time_answers_when_it_is_up() {
     reaches(&stage, range, AuditState::Revealing).await;
 
     lose_half(&stage, range, AuditState::Revealing).await;
-    let running = auditors(&stage.world, LEAST).await;
+    let running = started(&stage.world, LEAST).await;
     let progress = stage.client.finish(stage.client.tend(&agreed)).await;
     let audits = progress.audits.as_ref().expect("an audited job");
     assert_eq!((audits.upheld, audits.overturned, audits.undecided), (1, 0, 0), "{progress:?}");
