@@ -89,7 +89,9 @@ impl GpuProgram {
                 format!("one of {} buffers, each once", self.buffers.len()),
             )?;
         }
-        let size = step.workgroup.map(u64::from).iter().product::<u64>();
+        // What anybody may send: three sides do not fit into 64 bits.
+        let sides = step.workgroup.iter();
+        let size = sides.fold(1_u64, |size, side| size.saturating_mul(u64::from(*side)));
         // Along z devices promise no more than 64.
         let sides = step.workgroup.iter().all(|side| *side <= MAX_WORKGROUP_SIZE)
             && step.workgroup[2] <= 64;
@@ -230,6 +232,7 @@ mod tests {
         refused(&|p| p.dispatches[0].workgroup = [16, 32, 1], "workgroup");
         refused(&|p| p.dispatches[0].workgroup = [1, 0, 1], "workgroup");
         refused(&|p| p.dispatches[0].workgroup = [1, 1, 128], "along z");
+        refused(&|p| p.dispatches[0].workgroup = [u32::MAX; 3], "workgroup");
         refused(&|p| p.dispatches[0].workgroups = [1, 1, 65_536], "number of workgroups");
         refused(&|p| p.dispatches[0].repeat = 0, "repetitions");
         let endless = |p: &mut GpuProgram| {
