@@ -356,7 +356,10 @@ contract AuditDrawsTest is AuditWorld {
         uint256 range = Parameters.COMMIT_TIME / Parameters.SAMPLES / Parameters.SLOWNESS;
         uint256 unbonding = registry.UNBONDING();
         ok(range + longest < unbonding, "so is a provider's that leaves after its claim");
-        ok(range + longest < Parameters.INPUTS_AFTER, "inputs are kept until the end for a range claimed at the deadline");
+        ok(
+            range + longest < Parameters.INPUTS_AFTER,
+            "inputs are kept until the end for a range claimed at the deadline"
+        );
         uint256 window = book.MAX_WINDOW();
         ok(window + book.MAX_RANGE_TIMEOUT() < unbonding, "a plain range is settled while the stake is there");
         // Whoever withholds a kept range has something to lose when its second ask fails, though its client asks both times.
