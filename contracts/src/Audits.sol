@@ -365,17 +365,18 @@ contract Audits is AuditStore {
     }
 
     /// @dev Punishes who voted otherwise than the winner, and gives everybody who earned it for each vote the fee or an equal part
-    /// of the budget, whichever is less. Half of what is punished adds to the budget. Who was absent pays if no more people
-    /// were absent than came: then they could have come, too.
+    /// of the budget, whichever is less. Half of what is punished adds to the budget. Who was absent pays if others hold what
+    /// the tasks need and no more people were absent than came: then they could have come, too.
     function _pay(uint64 jobId, uint32 seq, Case storage c, Earners memory e) private {
         mapping(uint256 => Seat) storage seats = _seats[_key(jobId, seq)];
+        bool isFault = c.absent != 0 && 2 * uint256(c.absent) <= c.given && jobBook.isKept(jobId);
         for (uint8 i = 0; i < c.given && e.winner != 0; ++i) {
             Seat storage s = seats[i];
             if (s.state == SeatState.Revealed && s.word != e.winner) {
                 uint128 cut = _cut(s.auditor, Parameters.WRONG_AUDIT);
                 e.budget += cut / 2;
                 emit WrongAudit(jobId, seq, i, cut);
-            } else if (s.state == SeatState.Absent && 2 * uint256(c.absent) <= c.given) {
+            } else if (isFault && s.state == SeatState.Absent) {
                 uint128 cut = _cut(s.auditor, Parameters.ABSENT);
                 emit SeatLost(jobId, seq, i, SeatState.Absent, cut);
             }

@@ -130,6 +130,11 @@ abstract contract JobStore is JobLayout, IJobBook {
     }
 
     /// @inheritdoc IJobBook
+    function isKept(uint64 jobId) external view returns (bool) {
+        return Slots.unpackCost(_jobs[jobId].cost).flags & Flags.KEPT != 0;
+    }
+
+    /// @inheritdoc IJobBook
     function outstanding(uint64 jobId) external view returns (uint256) {
         return Slots.unpackHot(_jobs[jobId].hot).outstanding;
     }

@@ -121,7 +121,7 @@ contract AuditDrawsTest is AuditWorld {
         same(play(0), seats);
     }
 
-    function test_whoLeavesIsDrawnAllTheSameAndPaysForItsAbsence() public {
+    function test_whoLeavesIsDrawnAllTheSame() public {
         afterTheBeacon();
         uint32[] memory seats = undisturbed();
         uint256 state = vm.snapshotState();
@@ -131,7 +131,7 @@ contract AuditDrawsTest is AuditWorld {
         eq(auditors.total(), 0, "nobody is on the line any more");
         same(play(0), seats);
         ok(vm.revertToState(state), "back");
-        // The same, but the first one who left does not come: it pays, and its vote is taken by the next draw.
+        // The same, but the first one who left does not come: its vote is taken by the next draw.
         leave(seats[0]);
         audits.draw(id, seq);
         named(id, seq);
@@ -141,7 +141,7 @@ contract AuditDrawsTest is AuditWorld {
         ok(audits.seat(id, seq, 2).auditor != seats[0], "somebody else");
         stage(id, seq, false, 0);
         ok(case_(id, seq).outcome == IAudits.Outcome.Upheld, "upheld by those who came");
-        eq(auditors.auditor(seats[0]).leaving, 99.9 ether, "what is leaving pays");
+        eq(auditors.auditor(seats[0]).leaving, 100 ether, "an absence costs nothing where nobody holds the inputs");
     }
 
     function test_stakeThatIsMovedAndMovedBackChangesNothing() public {

@@ -120,8 +120,10 @@ contract CrowdKept is Crowd {
 
     /// @dev One of those handed in last whose jobs are kept, if there is one.
     function handedInKept(uint256 j) internal view returns (Piece memory p) {
-        for (uint256 i = 0; i < 24 && i < handed.length; ++i) {
-            p = handed[handed.length - 1 - (j + i) % (handed.length < 24 ? handed.length : 24)];
+        uint256 most = handed.length < 24 ? handed.length : 24;
+        for (uint256 i = 0; i < most; ++i) {
+            // What comes from the fuzzer may be the largest number there is.
+            p = handed[handed.length - 1 - (j % most + i) % most];
             bool submitted = replica.range(p.id, p.seq).state == IJobBook.RangeState.Submitted;
             if (submitted && replica.job(p.id).terms.kept) return p;
         }
@@ -142,7 +144,9 @@ contract CrowdKept is Crowd {
         } else if (a.state == IHolders.State.Open) {
             if (waits) now_ += uint40(Parameters.HOLD_TIME);
             signs(p, bits);
-            if (what % 32 == 16) now_ = a.from + uint40(2 * Parameters.HOLD_TIME + 1);
+            // Time never runs backwards.
+            uint40 over = a.from + uint40(2 * Parameters.HOLD_TIME + 1);
+            if (what % 32 == 16 && now_ < over) now_ = over;
             if (waits || what % 8 == 2) fails(p);
         } else if (a.state == IHolders.State.Again) {
             bool isInputs = p.seq == Parameters.INPUTS;
@@ -254,7 +258,8 @@ contract CrowdKept is Crowd {
         begins(p);
         signs(p, 0x7f);
         act(address(0xE), address(book), abi.encodeCall(IJobBook.settle, (id, new uint32[](1))));
-        now_ = HOLDERS.asked(id, 0).until + 1;
+        uint40 until = HOLDERS.asked(id, 0).until;
+        if (now_ <= until) now_ = until + 1;
         act(address(0xE), address(SPOTS), abi.encodeCall(ISpots.check, (id, 0)));
         block_ += 3;
         // All see all, or three come and see nobody.

@@ -233,4 +233,39 @@ contract HoldInputsTest is HoldWorld {
         sign(id, INPUTS, 0, 4);
         eq(ask_(id, INPUTS).until, vm.getBlockTimestamp() + 7 days, "until");
     }
+
+    // ---------------------------------------------------------------- who does not come though it could
+
+    /// @dev Others hold what it needs: who is drawn and stays away pays a thousandth, here the floor, out of what is leaving if all is.
+    function test_whoStaysAwayPaysWhereInputsAreHeld() public {
+        uint64 kept = keptJob(40, DEPOSIT);
+        uint32 seq = drawnTwo(kept, false);
+        named(kept, seq);
+        uint32 absent = audits.seat(kept, seq, 0).auditor;
+        vm.prank(auditorOwner(absent));
+        auditors.unstake(100 ether);
+        commit(kept, seq, 1, truth(kept, seq));
+        late(kept, seq);
+        eq(auditors.auditor(absent).leaving, 100 ether, "whether that counts is not known yet");
+        stage(kept, seq, false, 0);
+        ok(case_(kept, seq).outcome == IAudits.Outcome.Upheld, "upheld by those who came");
+        eq(auditors.auditor(absent).leaving, 99.9 ether, "a thousandth");
+        eq(audits.owed(auditorOwner(absent)), 0, "no fee");
+    }
+
+    /// @dev Where more people were absent than came nobody pays here, either: what can be had may be more than can be executed.
+    function test_whereMostStayAwayNobodyPays() public {
+        uint64 kept = keptJob(40, DEPOSIT);
+        uint32 seq = drawnTwo(kept, false);
+        named(kept, seq);
+        late(kept, seq);
+        late(kept, seq);
+        stage(kept, seq, false, 0);
+        IAudits.Case memory c = case_(kept, seq);
+        ok(c.outcome == IAudits.Outcome.Upheld, "upheld by those who came");
+        ok(2 * uint256(c.absent) > c.given, "more were absent");
+        for (uint256 n = 1; n <= 20; ++n) {
+            eq(stakeOf(n), 100 ether, "nobody pays");
+        }
+    }
 }

@@ -465,6 +465,49 @@ contract InvariantsTest is Network {
         ok(tally.looked() > 0 && tally.served() > 0, "holders are looked at and serve");
     }
 
+    /// @dev A fuzzer likes the largest numbers there are. Where the crowd's own arithmetic cannot take them, what fails says nothing
+    /// of the contracts.
+    function test_theCrowdTakesTheLargestNumbers() public {
+        uint256 most = type(uint256).max;
+        for (uint256 i = 0; i < 4; ++i) {
+            crowd.claimMore(152_448, 5188 + i, 45_056);
+            crowd.submitAndClaim(most - i, 0, type(uint64).max, type(uint32).max, type(uint32).max);
+        }
+        for (uint8 what = 0; what < 32; ++what) {
+            uint256 n = most - what;
+            crowd.keeps(most, n, most);
+            crowd.deposits(most, n, type(uint96).max, what);
+            crowd.asksFor(most, n, type(uint32).max, what);
+            crowd.holdOn(n, most, what);
+            crowd.mate(most, n, type(uint96).max, what);
+            crowd.second(n, most, what);
+            crowd.audit(n, most, what, type(uint8).max);
+            crowd.stake(most, type(uint96).max, what);
+            crowd.auditorsStake(most, type(uint96).max, what);
+        }
+        for (uint256 i = 0; i < 8; ++i) {
+            uint256 n = most - i;
+            crowd.open(n, n, type(uint96).max);
+            crowd.topUp(n, n, type(uint96).max);
+            crowd.claim(n, n, type(uint32).max);
+            crowd.submit(n, n, n, type(uint64).max, type(uint32).max);
+            crowd.release(n, n);
+            crowd.expire(n, n);
+            crowd.acknowledge(n, n, n);
+            crowd.settle(n, n);
+            crowd.secondOn(n, n);
+            crowd.auditOn(n, n);
+            crowd.judge(n, type(uint8).max);
+            crowd.settleTabs(n, n);
+            crowd.changeProvider(n, type(uint16).max, type(uint64).max);
+            crowd.collect(n);
+            crowd.withdraw(n, type(uint96).max);
+            crowd.finish(n);
+            crowd.wait_(n);
+        }
+        invariant_everything();
+    }
+
     /// @dev The crowd goes on until it has reached everything, as far as there is gas for it and for what comes after it.
     function goesOn(uint256 i) internal view returns (bool) {
         return gasleft() > 4e8 && (i < 2_000 || i % 50 != 0 || bytes(unseen()).length != 0);

@@ -351,6 +351,9 @@ interface IJobBook {
     /// @notice What a judge needs to know of a job: its client, and how many leaves besides its tasks every range has (0 or 1).
     function subjectOf(uint64 jobId) external view returns (address client, uint256 prepareLeaves);
 
+    /// @notice Whether drawn auditors hold a job's inputs, and its ranges are paid without the client only when such hold them.
+    function isKept(uint64 jobId) external view returns (bool);
+
     /// @notice Ranges of a job that are claimed or submitted: neither paid nor come back.
     function outstanding(uint64 jobId) external view returns (uint256);
 

@@ -54,8 +54,9 @@ library Parameters {
     /// @notice An auditor committed and did not reveal: what a wrong vote costs. The leaves are open before it must reveal, so
     /// whoever sees that it was wrong would rather be silent if that were cheaper.
     uint256 internal constant NOT_REVEALED = WRONG_AUDIT;
-    /// @notice A drawn auditor did not commit: a machine may be down; a hundred absences cost a tenth. Only where votes decide
-    /// and no more people were absent than came: it may be that nobody could fetch what the tasks need.
+    /// @notice A drawn auditor did not commit: a machine may be down; a hundred absences cost a tenth. Only in kept jobs, for
+    /// elsewhere whoever has the inputs may not have served them, and only where votes decide and no more people were absent than
+    /// came: it may be that nobody could execute the tasks.
     uint256 internal constant ABSENT = ONE / 1_000;
     /// @notice No fault costs less than this part (1/x) of the least stake: dust is not worth a case.
     uint256 internal constant FLOOR_PART = 100;
