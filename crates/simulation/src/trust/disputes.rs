@@ -63,7 +63,7 @@ fn answer_of_one(leaf: &Leaf) -> B256 {
         &leaf.size.to_be_bytes(),
         &leaf.units.to_be_bytes(),
     ];
-    keccak256(keccak256(parts.concat()).repeat(SAMPLES as usize))
+    keccak256(keccak256(parts.concat()).0.repeat(SAMPLES as usize))
 }
 
 /// See the module's head.
