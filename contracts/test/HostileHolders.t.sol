@@ -93,7 +93,10 @@ contract HostileHoldersTest is HoldWorld {
     function testFuzz_nothingThatIsOutIsEverWaived(uint256 luck) public {
         id = keptJob(4, uint96(2 * cost(MAX_FEE) + 50 ether));
         uint32[8] memory seqs;
-        uint256 n = 0;
+        // Whatever luck says, one is out.
+        seqs[0] = claimed();
+        uint256 n = 1;
+        ok(!holders.mayPay(id, seqs[0]), "the first one can be asked for");
         for (uint256 step = 0; step < 16; ++step) {
             luck = uint256(keccak256(abi.encode(luck)));
             (uint32 count,,) = book.claimable(id, ownerOf(1));

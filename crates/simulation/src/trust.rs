@@ -30,6 +30,7 @@ pub mod disputes;
 mod draws;
 pub mod duty;
 mod earning;
+mod giving;
 mod hands;
 pub mod holding;
 mod judging;

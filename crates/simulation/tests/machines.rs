@@ -21,7 +21,9 @@ fn honest_jobs_are_done_by_the_machine_of_the_real_program() {
     for name in ["nobody", "nobody, replicated", "nobody, kept", "reorganising proposer"] {
         let adversary = ALL.iter().find(|adversary| adversary.name == name).unwrap();
         for seed in 0..3 {
-            check(&run_seed(&farm, seed, adversary).unwrap(), name);
+            let outcome = run_seed(&farm, seed, adversary).unwrap();
+            check(&outcome, name);
+            assert_eq!(outcome.counts.restarts, [0, 0], "{name}: nobody dies");
         }
     }
 }
@@ -29,9 +31,15 @@ fn honest_jobs_are_done_by_the_machine_of_the_real_program() {
 #[test]
 fn who_is_killed_again_and_again_loses_nothing_by_it() {
     let farm = Farm::new().unwrap();
+    let mut all = Counts::default();
     for seed in 0..5 {
         let mut random = Random::new(seed);
         let cast = crash::restarting(&mut random);
-        check(&World::new(&farm, cast, random).unwrap().finish().unwrap(), "restarting");
+        let outcome = World::new(&farm, cast, random).unwrap().finish().unwrap();
+        check(&outcome, "restarting");
+        assert!(outcome.counts.restarts[0] > 0, "{seed}: nobody was killed");
+        all.merge(&outcome.counts);
     }
+    let [died, since] = all.restarts;
+    assert!(died >= 5 && since > 0, "killed {died} times, and {since} ranges came after that");
 }

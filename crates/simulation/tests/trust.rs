@@ -4,12 +4,9 @@
 
 use tilth_simulation::{
     adversary::{ALL, Adversary},
-    trust::{
-        Counts, Report, Row,
-        cast::{INPUTS_LOST, least_fee},
-        sample::Sample,
-    },
+    trust::{Counts, Report, Row, cast::least_fee, sample::Sample},
 };
+use tilth_verification::holding::INPUTS_LOST;
 
 #[path = "trust/plain.rs"]
 mod plain;

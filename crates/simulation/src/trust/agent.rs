@@ -53,8 +53,9 @@ pub(super) struct Agent {
     pub(super) machine: Machine,
     /// Counts its lives: nobody waits for the ends of what an earlier one has begun.
     pub(super) life: u32,
-    /// Ranges that it has handed in.
+    /// Ranges that it has handed in, and those of them that it has in a later life than its first.
     pub(super) submitted: u64,
+    pub(super) submitted_later: u64,
     /// Units that it has executed.
     pub(super) executed: u64,
     rules: Rules,
@@ -90,6 +91,7 @@ impl Agent {
             machine: Machine::new(rules.clone()),
             life: 0,
             submitted: 0,
+            submitted_later: 0,
             executed: 0,
             rules,
             read: 0,

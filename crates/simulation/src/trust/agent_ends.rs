@@ -24,6 +24,8 @@ impl Provider {
         scene: &mut Scene,
     ) -> Result<(), FarmError> {
         let What::Work(life, effect) = &tx.what else { return Ok(()) };
+        let is_later = *life != 0 && matches!(**effect, Effect::Submit { .. });
+        agent.submitted_later += u64::from(is_later && receipt.success);
         let events = self.outcome(agent, effect, receipt, scene)?;
         if *life == agent.life { self.tell(agent, events, scene) } else { Ok(()) }
     }

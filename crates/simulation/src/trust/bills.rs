@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 use tilth_contracts::{JobBook::JobBookEvents, JobState, RangeState};
 use tilth_protocol::{JobId, RangeId};
 
-use super::{counts::Counts, public::range, scene::Scene};
+use super::{counts::Counts, public::range, scene::Scene, workload::worth};
 
 /// Base units.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ impl Bills {
         if bill.out.remove(&id) {
             counts.cancelled[3] += 1;
         }
-        if sum != u128::from(units) * price {
+        if sum != worth(units, price) {
             self.faults.push(format!("{id}, {units} units at {price}, cost {sum}"));
         }
     }

@@ -5,6 +5,7 @@ use alloy_sol_types::SolCall;
 use tilth_contracts::JobBook;
 
 use super::{
+    cast::Side,
     scene::{Actor, Scene, Tx},
     world::{BLOCK_S, World},
 };
@@ -117,7 +118,6 @@ impl World {
         receipt: &Receipt,
         (block, time): (u64, u64),
     ) -> Result<(), FarmError> {
-        let scene = &mut self.scene;
         let head = [block, time, u64::from(receipt.success)];
         let mut parts = vec![self.trace.to_vec(), tx.from.to_vec(), tx.to.to_vec()];
         parts.extend(head.map(|number| number.to_be_bytes().to_vec()));
@@ -127,12 +127,10 @@ impl World {
             parts.push(log.data.data.to_vec());
         }
         self.trace = keccak256(parts.concat());
+        self.count(tx, receipt);
+        let scene = &mut self.scene;
         let at = *scene.farm.addresses();
         let acknowledged = tx.call == JobBook::acknowledgeCall::SIGNATURE;
-        let pays = acknowledged || tx.call == JobBook::settleCall::SIGNATURE;
-        let counts = &mut self.oracle.counts;
-        counts.refused_pay += u64::from(pays && !receipt.success);
-        counts.strangers += u64::from(tx.by == Actor::Stranger && !receipt.logs.is_empty());
         self.oracle.keeps.block = block;
         for log in &receipt.logs {
             scene.public.read(&at, log);
@@ -145,6 +143,38 @@ impl World {
             Actor::Provider(n) => self.providers[n].done(tx, receipt, scene),
             Actor::Auditor(n) => self.auditors[n].done(tx, receipt, scene),
             Actor::Stranger => Ok(()),
+        }
+    }
+
+    /// Counts what foes could not have paid, and what strangers have changed.
+    fn count(&mut self, tx: &Tx, receipt: &Receipt) {
+        let at = self.scene.farm.addresses();
+        let counts = &mut self.oracle.counts;
+        let pays = [JobBook::acknowledgeCall::SIGNATURE, JobBook::settleCall::SIGNATURE];
+        let is_refused = pays.contains(&tx.call) && !receipt.success;
+        match tx.by {
+            Actor::Client(n) if self.clients[n].side == Side::Foe => {
+                counts.refused_pay[0] += u64::from(is_refused);
+            }
+            Actor::Provider(n) if self.providers[n].side == Side::Foe => {
+                counts.refused_pay[1] += u64::from(is_refused);
+            }
+            Actor::Stranger if !receipt.logs.is_empty() => {
+                // As `CONTRACTS` names them.
+                let all = [
+                    at.job_book,
+                    at.audits,
+                    at.randomness,
+                    at.replicas,
+                    at.waiting,
+                    at.holders,
+                    at.spots,
+                ];
+                for (count, contract) in counts.strangers.iter_mut().zip(all) {
+                    *count += u64::from(contract == tx.to);
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use tilth_contracts::{DeployParams, HoldPrices, Terms};
 use tilth_protocol::amount::GRAIN;
 use tilth_verification::{
     audit::MAX_RANGE_TIMEOUT_S,
-    holding::{MIN_KEEP_S, MOST_HELD, Prices},
+    holding::{MIN_KEEP_S, Prices},
 };
 
 use super::{
@@ -20,8 +20,6 @@ pub const PRICE: u128 = GRAIN / 100;
 pub const COST: u128 = PRICE / 3;
 /// The least fee of an audit is this part (1/x) of the small value: `Parameters.MIN_FEE_PART`.
 pub(super) const MIN_FEE_PART: u128 = 10_000;
-/// What a client loses whose inputs nobody could hold, least fees: `Parameters.INPUTS_LOST`.
-pub const INPUTS_LOST: u128 = MOST_HELD as u128;
 /// Seconds a job has.
 pub const JOB_TIME: u64 = 86_400;
 

@@ -57,6 +57,10 @@ impl World {
         self.oracle.check_money(&mut self.scene)?;
         self.oracle.counts.by_machine =
             self.providers.iter().map(Provider::handed_in_by_machine).sum();
+        for [died, since] in self.providers.iter().map(Provider::restarts) {
+            self.oracle.counts.restarts[0] += died;
+            self.oracle.counts.restarts[1] += since;
+        }
         let at = *self.scene.farm.addresses();
         let mut outcome = Outcome {
             faults: Vec::new(),

@@ -2,6 +2,10 @@
 
 use super::sample::Sample;
 
+/// What a stranger may change something of, in the order of [`Counts::strangers`].
+pub const CONTRACTS: [&str; 7] =
+    ["JobBook", "Audits", "SoloRandomness", "Replicas", "Waiting", "Holders", "Spots"];
+
 /// Numbers of a world, or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -21,6 +25,8 @@ pub struct Counts {
     pub honest_ranges: u64,
     /// Ranges that were handed in by the machine of the real program.
     pub by_machine: u64,
+    /// How often such machines died with something at stake, and ranges that were handed in by one that had died before.
+    pub restarts: [u64; 2],
     /// Cases that came to a verdict.
     pub verdicts: u64,
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
@@ -28,14 +34,14 @@ pub struct Counts {
     pub cancelled: [u64; 4],
     /// Audited ranges that were paid because auditors have upheld them, and because the beacon has spared them.
     pub paid: [u64; 2],
-    /// Tries to have something paid that were refused.
-    pub refused_pay: u64,
+    /// Tries of foes to have something paid that were refused: of clients, and of providers.
+    pub refused_pay: [u64; 2],
     /// Transactions that a block left out, once for each block.
     pub left_waiting: u64,
     /// Seconds that blocks were ahead of the true time, all together.
     pub ahead: u64,
-    /// Transactions of strangers that have changed something.
-    pub strangers: u64,
+    /// Transactions of strangers that have changed something, by [`CONTRACTS`].
+    pub strangers: [u64; CONTRACTS.len()],
     /// Blocks with transactions that were taken back.
     pub undone_blocks: u64,
     /// Replicas that came to each `ReplicaOutcome`, by its number.
@@ -88,13 +94,14 @@ impl Counts {
         self.honest_unpaid += other.honest_unpaid;
         self.honest_ranges += other.honest_ranges;
         self.by_machine += other.by_machine;
+        self.restarts.iter_mut().zip(other.restarts).for_each(|(sum, more)| *sum += more);
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
         self.paid.iter_mut().zip(other.paid).for_each(|(sum, more)| *sum += more);
-        self.refused_pay += other.refused_pay;
+        self.refused_pay.iter_mut().zip(other.refused_pay).for_each(|(sum, more)| *sum += more);
         self.left_waiting += other.left_waiting;
         self.ahead += other.ahead;
-        self.strangers += other.strangers;
+        self.strangers.iter_mut().zip(other.strangers).for_each(|(sum, more)| *sum += more);
         self.undone_blocks += other.undone_blocks;
         self.replicas.iter_mut().zip(other.replicas).for_each(|(sum, more)| *sum += more);
         self.matches.merge(&other.matches);

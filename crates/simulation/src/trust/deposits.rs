@@ -12,6 +12,8 @@ pub(super) struct Deposit {
     pub(super) funded: u128,
     pub(super) fees: u128,
     pub(super) closed: u128,
+    /// Whether some of it went back since a range was claimed last: by nothing else it comes not to reach for one that is out.
+    pub(super) is_taken_back: bool,
     /// What it has lost because nobody could hold the job's inputs.
     pub(super) burned: u128,
     /// What asks may still cost, and those who look.
@@ -42,7 +44,13 @@ impl Deposit {
 
     /// Whether it does not pay for holding one more range.
     pub(super) fn is_waived(&self) -> bool {
-        self.prices.is_none_or(|prices| self.free() < prices.cost(least_fee(), prices.max_mib))
+        !self.reaches_for(1)
+    }
+
+    /// Whether it pays for holding so many more ranges, as large as can be.
+    pub(super) fn reaches_for(&self, ranges: u128) -> bool {
+        self.prices
+            .is_some_and(|prices| self.free() >= ranges * prices.cost(least_fee(), prices.max_mib))
     }
 
     /// What an ask whose votes earn so much may cost: two halves of votes, and seven who look.

@@ -1,9 +1,10 @@
 //! When disputes are drawn and how they end, by logs alone.
 
-use alloy_primitives::{Address, B256, U256, aliases::U40};
+use alloy_primitives::{Address, U256, aliases::U40};
 use alloy_sol_types::SolEvent;
 use tilth_contracts::{Audits, RangeState, Replicas};
-use tilth_protocol::JobId;
+use tilth_protocol::{JobId, Leaf as Told, Status};
+use tilth_verification::audit::answer;
 
 use super::*;
 use crate::{farm::Farm, random::Random, trust::public::Range};
@@ -13,6 +14,14 @@ const ID: RangeId = RangeId { job: JobId(1), seq: 0 };
 const AT: u64 = 1_000;
 /// The last second in which it can be drawn.
 const LAST: u64 = AT + DISPUTE_DRAW_TIME_S;
+
+/// What its primary shows, what its mate does, and what neither has found.
+const LEAVES: [&[u8]; 3] = [b"primary", b"mate", b"neither"];
+
+/// What auditors say who find such an output in the leaf that is in dispute.
+fn found(output: &[u8]) -> B256 {
+    answer(ID.job, &[Told::finished(7, output, 50); SAMPLES as usize])
+}
 
 struct Play {
     disputes: Disputes,
@@ -36,6 +45,9 @@ impl Play {
         scene.public.ranges.insert(ID, range);
         let (disputes, counts) = (Disputes::default(), Counts::default());
         let mut play = Self { disputes, counts, scene };
+        // The mate first, whose number is the greater one.
+        play.show(2, LEAVES[1]);
+        play.show(1, LEAVES[0]);
         play.begin(AT + 60, DISPUTED_RATE);
         play
     }
@@ -43,6 +55,20 @@ impl Play {
     fn tell<E: SolEvent>(&mut self, address: Address, time: u64, event: &E) {
         let log = Log { address, data: event.encode_log_data() };
         self.disputes.read(&log, time, &self.scene, &mut self.counts);
+    }
+
+    fn show(&mut self, number: u32, output: &[u8]) {
+        let told = Told::finished(7, output, 50);
+        let leaf = Leaf {
+            job: ID.job.0,
+            index: told.index,
+            status: told.status as u8,
+            output: told.output.into(),
+            size: told.size,
+            units: told.units,
+        };
+        let replicas = self.scene.farm.addresses().replicas;
+        self.tell(replicas, AT + 50, &Replicas::LeafShown { jobId: 1, seq: 0, number, leaf });
     }
 
     fn begin(&mut self, time: u64, rate: u32) {
@@ -58,13 +84,23 @@ impl Play {
         self.tell(audits, time, &stage);
     }
 
+    /// Auditors find what that says, if it is one of both.
     fn decide(&mut self, time: u64, outcome: AuditOutcome) {
+        let answer = match outcome {
+            AuditOutcome::Upheld => found(LEAVES[0]),
+            AuditOutcome::Overturned => found(LEAVES[1]),
+            _ => B256::ZERO,
+        };
+        self.decide_as(time, outcome, answer);
+    }
+
+    fn decide_as(&mut self, time: u64, outcome: AuditOutcome, answer: B256) {
         let audits = self.scene.farm.addresses().audits;
         let closed = Audits::AuditClosed {
             jobId: 1,
             seq: 0,
             outcome: outcome.into(),
-            answer: B256::ZERO,
+            answer,
             provider: 1,
             record: 0,
         };
@@ -139,6 +175,9 @@ fn a_replica_ends_as_its_dispute_has() {
             if let Some(decided) = decided {
                 play.decide(AT + 80, decided);
             }
+            if decided == Some(AuditOutcome::Upheld) {
+                play.lose(AT + 85);
+            }
             assert_eq!(play.disputes.faults, Vec::<String>::new());
             play.close(AT + 90, outcome);
             assert_eq!(play.is_right(), due == Some(outcome), "{decided:?} {outcome}");
@@ -147,17 +186,65 @@ fn a_replica_ends_as_its_dispute_has() {
 }
 
 #[test]
-fn nobody_loses_by_what_was_not_decided() {
-    for (decided, is_right) in [
-        (AuditOutcome::Upheld, true),
-        (AuditOutcome::Overturned, true),
-        (AuditOutcome::Undecided, false),
+fn a_mate_loses_when_something_else_is_found_and_by_nothing_else() {
+    let [primary, mate, neither] = LEAVES.map(found);
+    for (decided, is_wrong) in [
+        (Some((AuditOutcome::Upheld, primary)), true),
+        (Some((AuditOutcome::Overturned, mate)), false),
+        (Some((AuditOutcome::Overturned, neither)), true),
+        (Some((AuditOutcome::Undecided, B256::ZERO)), false),
+        // Nothing is decided yet.
+        (None, false),
     ] {
-        let mut play = Play::new();
-        play.draw(AT + 70);
-        play.decide(AT + 80, decided);
-        play.lose(AT + 90);
-        assert_eq!(play.is_right(), is_right, "{decided}");
+        for loses in [false, true] {
+            let mut play = Play::new();
+            play.draw(AT + 70);
+            if let Some((outcome, answer)) = decided {
+                play.decide_as(AT + 80, outcome, answer);
+            }
+            if loses {
+                play.lose(AT + 90);
+                assert_eq!(play.is_right(), is_wrong, "{decided:?}");
+                let before = play.disputes.faults.len();
+                play.lose(AT + 90);
+                assert_eq!(play.disputes.faults.len(), before + 1, "{decided:?}: twice");
+                continue;
+            }
+            let Some((outcome, _)) = decided else { continue };
+            let upheld = outcome == AuditOutcome::Upheld;
+            let end = if upheld { ReplicaOutcome::Alone } else { ReplicaOutcome::Unequal };
+            play.close(AT + 90, end);
+            assert_eq!(play.is_right(), !is_wrong, "{decided:?}: it costs nothing");
+        }
+    }
+    let mut late = Play::new();
+    late.draw(AT + 70);
+    late.decide(AT + 80, AuditOutcome::Upheld);
+    late.lose(AT + 85);
+    late.close(AT + 90, ReplicaOutcome::Alone);
+    assert!(late.is_right());
+    late.lose(AT + 95);
+    assert!(!late.is_right(), "its replica is closed");
+}
+
+#[test]
+fn both_have_shown_a_leaf_before_that_is_disputed() {
+    let mut play = Play::new();
+    let by_mate = play.disputes.all[&ID].by_mate;
+    assert_eq!(by_mate, Some(found(LEAVES[1])));
+    play.disputes.shown.clear();
+    play.show(1, LEAVES[0]);
+    play.begin(AT + 60, DISPUTED_RATE);
+    assert_eq!(play.disputes.faults.len(), 1);
+}
+
+#[test]
+fn a_leaf_comes_to_what_its_auditors_say() {
+    for (status, code) in [(Status::Ok, 0), (Status::Trap, 1)] {
+        let told = Told { status, ..Told::finished(9, b"output", 30) };
+        let output = told.output.into();
+        let leaf = Leaf { job: 1, index: 9, status: code, output, size: 6, units: 30 };
+        assert_eq!(answer_of_one(&leaf), answer(ID.job, &[told; SAMPLES as usize]));
     }
 }
 
@@ -168,6 +255,7 @@ fn the_audit_that_follows_has_its_time() {
         let mut play = Play::new();
         play.draw(LAST);
         play.decide(time, AuditOutcome::Upheld);
+        play.lose(time);
         play.close(time, ReplicaOutcome::Alone);
         play.begin(time, 1);
         assert_eq!(play.is_right(), is_right, "{time}");
@@ -187,6 +275,7 @@ fn every_dispute_ends() {
             play.decide(AT + 80, AuditOutcome::Upheld);
         }
         if closed {
+            play.lose(AT + 85);
             play.close(AT + 90, ReplicaOutcome::Alone);
         }
         assert!(play.is_right());

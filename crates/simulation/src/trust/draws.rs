@@ -10,7 +10,7 @@ use tilth_verification::{
     replica::{self, Asked, REPLICA_TRIES, Waiter},
 };
 
-use super::{cast::Side, pairs::Pairs, scene::Scene};
+use super::{cast::Side, pairs::Pairs, scene::Scene, workload::worth};
 
 impl Pairs {
     pub(super) fn person(&self, number: u32) -> Option<&(Address, Side, u128)> {
@@ -39,7 +39,7 @@ impl Pairs {
     fn waiters(&self, id: RangeId, scene: &Scene) -> Option<(Vec<Waiter<u32>>, Asked)> {
         let (seen, handed) = (self.ranges.get(&id)?, scene.handed.get(&id)?);
         let price = scene.public.ranges.get(&id)?.price;
-        let asked = Asked { value: u128::from(handed.units) * price, price };
+        let asked = Asked { value: worth(handed.units, price), price };
         let waiter = |(number, bond): (&u32, &u128)| {
             let reach = self.person(*number).map_or(0, |(.., reach)| *reach);
             // Nobody here has a least price.

@@ -9,6 +9,7 @@ use super::{
     cast::Allowed,
     oracle::{FRAMED, NO_LEAD, Oracle},
     scene::{Handed, Scene},
+    workload::worth,
 };
 use crate::farm::TREASURY;
 
@@ -74,7 +75,7 @@ impl Oracle {
     fn chance_to_buy(&self, id: RangeId, handed: &Handed, scene: &Scene) -> u32 {
         let small = DeployParams::standard(TREASURY).small_value;
         let price = scene.public.ranges.get(&id).map_or(0, |facts| facts.price);
-        let first = first_votes(u128::from(handed.units) * price, small);
+        let first = first_votes(worth(handed.units, price), small);
         (1..first).fold(self.bought, |chance, _| chance.of(self.bought)).0
     }
 }

@@ -1,5 +1,5 @@
 //! Watches over kept jobs: the deposit, ranges and inputs, and how all of it ends. What becomes of asks is beside
-//! this file (`asking`), and who looks at holders, too (`spots`).
+//! this file (`asking`), and so is who looks at holders (`spots`), and what is given out and paid (`giving`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -168,14 +168,6 @@ impl Keeps {
         }
     }
 
-    /// Nobody works in a kept job before its inputs are held.
-    fn claim(&mut self, id: RangeId, scene: &Scene) {
-        let is_kept = scene.public.jobs.get(&id.job).is_some_and(|facts| facts.terms.kept);
-        if is_kept && !self.are_inputs_held(id.job) {
-            self.faults.push(format!("{id} is claimed, and nobody holds its inputs"));
-        }
-    }
-
     /// A job gives out no range any more: nobody need hold its inputs.
     fn give_up(&mut self, job: JobId, time: u64) {
         self.over.entry(job).or_insert(time);
@@ -183,25 +175,9 @@ impl Keeps {
     }
 
     /// A range is paid or rejected, or the job gives out none any more of which these are the inputs.
-    fn end(&mut self, id: RangeId, time: u64) {
+    pub(super) fn end(&mut self, id: RangeId, time: u64) {
         if let Some(seen) = self.ranges.get_mut(&id) {
             seen.over_at.get_or_insert(time);
-        }
-    }
-
-    /// Without its client a range is paid when it is held, or when nobody could be paid for holding it.
-    fn pay(&mut self, id: RangeId, (time, acknowledged): (u64, bool), counts: &mut Counts) {
-        self.end(id, time);
-        let Some(seen) = self.ranges.get(&id) else { return };
-        if acknowledged || seen.state == HoldState::Held {
-            return;
-        }
-        counts.holds[0] += 1;
-        // No range is given out for which the deposit does not reach, unless its client takes it back.
-        let deposit = self.deposits.entry(id.job).or_default();
-        let is_waived = deposit.is_waived() && deposit.closed > 0;
-        if seen.state != HoldState::None || !is_waived {
-            self.faults.push(format!("{id} is paid, and nobody holds it: {seen:?}"));
         }
     }
 
@@ -211,6 +187,7 @@ impl Keeps {
             HoldersEvents::KeepClosed(e) => {
                 let deposit = self.deposits.entry(JobId(e.jobId)).or_default();
                 deposit.closed += e.amount.to::<u128>();
+                deposit.is_taken_back = true;
                 let left = e.deposit.to::<u128>();
                 if left != deposit.left() || left != deposit.reserved {
                     self.faults.push(format!("{e:?} was left of {deposit:?}"));

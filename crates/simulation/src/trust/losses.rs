@@ -9,13 +9,10 @@ use tilth_contracts::Registry;
 use tilth_protocol::RangeId;
 use tilth_verification::{
     arithmetic::{ONE, Share},
-    holding::lost,
+    holding::{INPUTS_LOST, lost},
 };
 
-use super::{
-    cast::{INPUTS_LOST, least_fee},
-    scene::Scene,
-};
+use super::{cast::least_fee, scene::Scene, workload::worth};
 
 /// The part of a range's value that its audit has of it at least, and at most: `Parameters.AUDIT_SHARE` and
 /// `MAX_CHARGE`.
@@ -78,7 +75,7 @@ impl Losses {
             return false;
         };
         let units = scene.handed.get(&id).map_or(0, |handed| handed.units);
-        let value = u128::from(units) * facts.price;
+        let value = worth(units, facts.price);
         let bills = (2 * BILL.0.of_amount(value), 2 * BILL.1.of_amount(value));
         let due = lost(value, least_fee());
         let purse = scene.farm.addresses().audits;

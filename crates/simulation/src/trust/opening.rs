@@ -8,6 +8,7 @@ use super::{
     oracle::Oracle,
     provider::Provider,
     scene::{Actor, Scene},
+    workload::worth,
     world::client_address,
 };
 use crate::farm::FarmError;
@@ -25,7 +26,7 @@ pub fn come(
 ) -> Result<Client, FarmError> {
     let (who, at) = (client_address(number), *scene.farm.addresses());
     let terms = terms(&plan, scene.farm.now);
-    let cap = terms.price.to::<u128>() * u128::from(terms.unitCap);
+    let cap = worth(terms.unitCap, terms.price.to::<u128>());
     let funds = cap * u128::from(plan.tasks) * if plan.replicated { 2 } else { 1 };
     // It may fill its deposit up to the double.
     let amount = deposit(&plan);

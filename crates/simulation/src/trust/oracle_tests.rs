@@ -207,9 +207,8 @@ fn nobody_judges_what_it_has_a_part_in() {
     {
         for (rate, is_right) in [(1, audited), (DISPUTED_RATE, disputed)] {
             let mut oracle = begun(&mut scene, rate);
-            let given = Audits::SeatGiven { jobId: 1, seq: 0, auditor, seat: 6, stage: 0 };
-            let address = scene.farm.addresses().audits;
-            oracle.read(&Log { address, data: given.encode_log_data() }, &scene);
+            // Whom the beacon draws is seen to beside this (`seats_tests`).
+            oracle.seat(ID, auditor, 6, &scene);
             assert_eq!(oracle.faults.is_empty(), is_right, "{auditor} at {rate}");
             assert_eq!(oracle.cases[&ID].given, 7);
         }

@@ -7,32 +7,36 @@ use tilth_verification::{
     arithmetic::Share,
     audit::{Decision, MAX_RANGE_TIMEOUT_S, decide},
     draw::Seed,
+    holding::{ASK_FIRST_S, ASKS, HOLD_TIME_S},
     walk::DISPUTED_RATE,
 };
 
 use super::{
     cast::{Allowed, Side},
+    kept::LATE,
     oracle::{Oracle, Seen},
     public::range,
     scene::Scene,
+    workload::worth,
 };
 use crate::farm::{FarmError, TREASURY};
 
 /// Seconds after a job's deadline by which its last range is judged: it is claimed at the deadline, and its case asks
-/// fifteen auditors one after the other.
-const LONGEST_CASE: u64 = MAX_RANGE_TIMEOUT_S as u64 + 600 + 86_400;
+/// fifteen auditors one after the other, which is half an hour less than a day. Its window is over long before.
+const LONGEST_CASE: u64 = MAX_RANGE_TIMEOUT_S as u64 + 86_400;
 /// So much longer if it is replicated, seconds.
 const LONGEST_REPLICA: u64 = 36_000;
 /// And if a leaf of it is disputed, whose case comes before its own.
 const LONGEST_DISPUTE: u64 = 86_400;
-/// And if it is kept: two asks of two hours each, and what is between them.
-const LONGEST_HOLD: u64 = 18_000;
+/// And if it is kept: two asks, each of which its client begins when the hour is over that is its provider's alone, and two
+/// hours of holders each. Who asks, draws and ends them is late at most.
+const LONGEST_HOLD: u64 = ASKS as u64 * (ASK_FIRST_S + 2 * HOLD_TIME_S + 3 * LATE);
 
 /// The most that a range can come to, base units.
 fn most_worth(id: RangeId, scene: &Scene) -> u128 {
     let cap = scene.public.jobs.get(&id.job).map_or(0, |job| job.terms.unitCap);
-    let of = |facts: &super::public::Range| u128::from(facts.count) * facts.price;
-    scene.public.ranges.get(&id).map_or(0, of) * u128::from(cap)
+    let facts = scene.public.ranges.get(&id);
+    facts.map_or(0, |facts| worth(u64::from(facts.count).saturating_mul(cap), facts.price))
 }
 
 /// The value of a beacon's round by the hash of the block with its number: `SoloRandomness.value`.
@@ -105,7 +109,7 @@ impl Oracle {
                 let (count, units) = handed.faults();
                 if count != 0 {
                     self.counts.false_paid += 1;
-                    self.counts.paid_for_nothing += u128::from(units) * facts.price;
+                    self.counts.paid_for_nothing += worth(units, facts.price);
                 }
                 self.count_case(id);
                 self.check_pay(id, scene);

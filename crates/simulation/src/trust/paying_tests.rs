@@ -177,6 +177,28 @@ fn honest_providers_are_late_only_where_their_machines_die() {
 }
 
 #[test]
+fn our_times_are_the_contracts() {
+    let parameters = include_str!("../../../../contracts/src/libraries/Parameters.sol");
+    for (name, value) in [
+        ("ASK_FIRST", "1 hours"),
+        ("HOLD_TIME", "1 hours"),
+        ("HOLD_ASKS", "2"),
+        ("COMMITTEE", "15"),
+        ("COMMIT_TIME", "1 hours"),
+        ("REVEAL_TIME", "30 minutes"),
+        ("NAME_TIME", "30 minutes"),
+        ("OPEN_TIME", "30 minutes"),
+    ] {
+        assert!(parameters.contains(&format!(" constant {name} = {value};")), "{name}");
+    }
+    // Three hours each, and a quarter of one for who is late.
+    assert_eq!(LONGEST_HOLD, 2 * (3 * 3_600 + 900));
+    let half_hour = 1_800;
+    let case = 15 * (3_600 + half_hour) + half_hour + half_hour;
+    assert_eq!(LONGEST_CASE, 225 + case + half_hour);
+}
+
+#[test]
 fn jobs_end_in_time() {
     type Change = fn(&mut Cast);
     let rows: [(Change, bool, u64); 4] = [

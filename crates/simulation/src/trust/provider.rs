@@ -145,6 +145,11 @@ impl Provider {
         self.agent.as_ref().map_or(0, |agent| agent.submitted)
     }
 
+    /// How often its machine died with something at stake, and ranges that this has handed in since.
+    pub fn restarts(&self) -> [u64; 2] {
+        self.agent.as_ref().map_or([0; 2], |agent| [agent.life.into(), agent.submitted_later])
+    }
+
     /// A transaction of its has ended.
     ///
     /// # Errors

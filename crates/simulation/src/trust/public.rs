@@ -268,9 +268,15 @@ impl Public {
 
     /// Whether a range's tasks are with its provider, or its result is not judged.
     pub fn is_outstanding(&self, job: JobId) -> bool {
+        self.outstanding(job) != 0
+    }
+
+    /// How many such ranges a job has.
+    pub fn outstanding(&self, job: JobId) -> u128 {
         let all = RangeId { job, seq: 0 }..=RangeId { job, seq: u32::MAX };
-        self.ranges
-            .range(all)
-            .any(|(_, found)| matches!(found.state, RangeState::Claimed | RangeState::Submitted))
+        let out = self.ranges.range(all).filter(|(_, found)| {
+            matches!(found.state, RangeState::Claimed | RangeState::Submitted)
+        });
+        out.count() as u128
     }
 }

@@ -51,14 +51,17 @@ impl Oracle {
         (seat, stage): (u8, u8),
         scene: &Scene,
     ) {
+        // All that is audited was handed in before, and has a case.
         let (Some(line), Some(seen)) = (self.keeps.lines.get(&id), self.cases.get(&id)) else {
-            return;
+            return self.blame(format!("{auditor} sits in {id}, which has no line or no case"));
         };
         let people = self.keeps.people.iter().zip(line);
         let line: Vec<Person<Address>> =
             people.map(|(one, stake)| Person { owner: one.who, stake: *stake }).collect();
         let parties = self.parties(id, scene);
-        let Some(panel) = self.panels.get_mut(&id) else { return };
+        let Some(panel) = self.panels.get_mut(&id) else {
+            return self.blame(format!("{auditor} sits in {id}, which has no panel"));
+        };
         let silent = panel.silent.iter().filter_map(|number| self.keeps.holder(*number));
         let out: Vec<Address> =
             parties.into_iter().flatten().chain(silent.map(|one| one.who)).collect();

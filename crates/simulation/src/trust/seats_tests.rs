@@ -160,6 +160,25 @@ fn anybody_else_at_any_other_place_is_a_fault() {
 }
 
 #[test]
+fn nobody_sits_where_nothing_was_handed_in_or_there_is_no_case() {
+    let drawn = named(0, 0, 1, &[1, 2])[0];
+    type Change = fn(&mut Oracle);
+    let rows: [(Change, usize); 4] = [
+        (|_| {}, 0),
+        (|oracle| oracle.keeps.lines.clear(), 1),
+        (|oracle| oracle.cases.clear(), 1),
+        (|oracle| oracle.panels.clear(), 1),
+    ];
+    for (place, (change, faults)) in rows.into_iter().enumerate() {
+        let mut play = Play::new(ONE.0);
+        change(&mut play.oracle);
+        play.give(drawn, 0, 0);
+        assert_eq!(play.oracle.faults.len(), faults, "{place}: {:?}", play.oracle.faults);
+        assert_eq!(play.oracle.counts.seats, u64::from(faults == 0), "{place}");
+    }
+}
+
+#[test]
 fn the_line_is_that_of_the_second_before_a_range_is_handed_in() {
     let mut play = Play::new(ONE.0);
     // By the stakes that they have now the last one would have nearly all votes.

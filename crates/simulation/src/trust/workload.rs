@@ -36,3 +36,8 @@ pub fn mib(count: u32) -> u32 {
 pub fn units(leaves: &[Leaf]) -> u64 {
     leaves.iter().map(|leaf| leaf.units).fold(0, u64::saturating_add)
 }
+
+/// What so many units come to at a price in base units.
+pub fn worth(units: u64, price: u128) -> u128 {
+    u128::from(units) * price
+}

@@ -1,6 +1,6 @@
 //! That adversaries have done what they are here for: one that does nothing harms nobody, and proves nothing.
 
-use tilth_simulation::trust::{Counts, Report};
+use tilth_simulation::trust::{Counts, Report, counts::CONTRACTS};
 
 use super::{TURNS, row};
 
@@ -95,23 +95,40 @@ fn check_paid(report: &Report) {
 /// Who makes blocks, and whoever is in front of them, has really been in the way, and nobody else is.
 fn check_chains(report: &Report) {
     let quiet = row(report, "nobody").counts;
-    assert_eq!((quiet.left_waiting, quiet.ahead, quiet.strangers), (0, 0, 0));
+    assert_eq!((quiet.left_waiting, quiet.ahead, quiet.strangers), (0, 0, [0; 7]));
     let Counts { left_waiting, .. } = row(report, "censoring proposer").counts;
     assert!(left_waiting >= TURNS, "{left_waiting}");
     // Half a minute a block.
     let Counts { ahead, .. } = row(report, "clock liar").counts;
     assert!(ahead >= 100 * TURNS, "{ahead}");
-    for name in ["griefing stranger", "griefing stranger, replicated", "griefing stranger, kept"] {
-        let Counts { strangers, honest_cut, honest_unpaid, .. } = row(report, name).counts;
-        assert!(strangers > 0, "{name} has changed nothing");
-        assert_eq!((honest_cut, honest_unpaid), (0, 0), "{name}");
-    }
+    check_strangers(report);
     for name in ["impatient", "impatient, replicated", "impatient, kept"] {
         let Counts { refused_pay, honest_cut, .. } = row(report, name).counts;
-        // In every block until somebody has looked.
-        assert!(refused_pay >= 5 * TURNS, "{name}: {refused_pay}");
+        // In every block until somebody has looked, whoever of both it is.
+        assert!(refused_pay.iter().all(|tries| *tries >= 2 * TURNS), "{name}: {refused_pay:?}");
+        assert!(refused_pay.iter().sum::<u64>() >= 5 * TURNS, "{name}: {refused_pay:?}");
         assert_eq!(honest_cut, 0, "{name}");
     }
+}
+
+/// A stranger was really the first to do something about each contract of which that is allowed, and nobody honest has lost by it.
+fn check_strangers(report: &Report) {
+    let mut all = [0; CONTRACTS.len()];
+    for (name, touched) in [
+        ("griefing stranger", &["Audits", "SoloRandomness"][..]),
+        ("griefing stranger, replicated", &["Audits", "SoloRandomness", "Replicas"][..]),
+        ("griefing stranger, kept", &["Audits", "SoloRandomness", "Holders", "Spots"][..]),
+    ] {
+        let Counts { strangers, honest_cut, honest_unpaid, .. } = row(report, name).counts;
+        for (contract, count) in CONTRACTS.into_iter().zip(strangers) {
+            let must = touched.contains(&contract);
+            assert!(!must || count > 0, "{name} has changed nothing of {contract}: {strangers:?}");
+        }
+        all.iter_mut().zip(strangers).for_each(|(sum, more)| *sum += more);
+        assert_eq!((honest_cut, honest_unpaid), (0, 0), "{name}");
+    }
+    // A range is paid, and a job ended, once, by whoever is first: it comes to that in one of three worlds.
+    assert!(all[0] > 0, "nothing was paid or ended: {all:?}");
 }
 
 /// See the module's head; what rows of kept jobs have come to is checked beside it.

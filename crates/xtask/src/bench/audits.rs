@@ -207,6 +207,10 @@ fn gas_of(report: &mut Report, who: &str, gas: &Gas, rate: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::*;
 
     fn rules() -> Rules {
@@ -245,13 +249,56 @@ mod tests {
         assert_eq!((tiny.fees, tiny.client + tiny.provider), (495_000_000, 476_000_000));
     }
 
+    /// What is recorded of each step of an audit of two votes.
+    const STEPS: [&str; 7] = [
+        "audited: draw, two seats",
+        "audited: name",
+        "audited: commit",
+        "audited: commit, last",
+        "audited: open, 8 leaves of 1,000",
+        "audited: reveal",
+        "audited: reveal, last, upheld",
+    ];
+
     #[test]
     fn the_recorded_steps_are_those_of_a_whole_audit() {
-        let gas = Gas::read(&gas::recorded().unwrap()).unwrap();
-        let newcomer = gas.per_range(ONE);
-        let all: u64 = newcomer.iter().sum();
-        let audit = gas.draw + gas.provider + gas.auditors;
-        assert_eq!(all, audit + gas.handing_in + gas.acknowledging[1]);
-        assert_eq!(gas.per_range(0), [gas.handing_in, gas.acknowledging[0], 0, 0]);
+        let recorded = gas::recorded().unwrap();
+        // Forge has added them up by itself.
+        let whole = recorded["audited: whole audit, two auditors agree"];
+        let beyond = |name: &str, plain: &str| {
+            recorded[&format!("audited: {name}")].checked_sub(recorded[plain]).unwrap()
+        };
+        let handed_in = beyond("claim", "claim") + beyond("submit", "submit");
+        let [spared, upheld] = ["not drawn", "upheld"]
+            .map(|how| beyond(&format!("acknowledge 1, {how}"), "acknowledge 1"));
+        let gas = Gas::read(&recorded).unwrap();
+        assert_eq!(gas.per_range(ONE).iter().sum::<u64>(), whole + handed_in + upheld);
+        assert_eq!(gas.per_range(0), [handed_in, spared, 0, 0]);
+        // Whoever leaves one out, or counts another one, is told so.
+        for step in STEPS {
+            let mut other = recorded.clone();
+            other.insert(step.to_owned(), recorded[step] + 1);
+            assert!(Gas::read(&other).is_err(), "{step}");
+            other.remove(step);
+            assert!(Gas::read(&other).is_err(), "{step}");
+        }
+    }
+
+    #[test]
+    fn every_move_of_the_contract_is_a_step() {
+        let path = root().join("contracts/artifacts/Audits.json");
+        let artifact: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let changes = |entry: &&Value| {
+            entry["type"] == "function" && entry["stateMutability"] == "nonpayable"
+        };
+        let changing = artifact["abi"].as_array().unwrap().iter().filter(changes);
+        let names = changing.map(|entry| entry["name"].as_str().unwrap());
+        // What the Bench alone may call, and what belongs to no audit in which everybody is on time.
+        let others = ["advance", "collect", "dispute", "forget", "strike", "submitted"];
+        let moves: BTreeSet<&str> = names.filter(|name| !others.contains(name)).collect();
+        let step = |name: &'static str| {
+            name.strip_prefix("audited: ").and_then(|rest| rest.split(',').next()).unwrap()
+        };
+        assert_eq!(moves, BTreeSet::from(STEPS.map(step)));
     }
 }

@@ -22,8 +22,10 @@ const TASKS: u32 = 50;
 const SUBMITTED: &str =
     "RangeSubmitted(uint64,uint32,address,bytes32,uint64,uint32,bytes32,uint128,uint40)";
 const SETTLED: &str = "RangeSettled(uint64,uint32,address,uint128,uint128,bytes32)";
-/// Fourteen worlds of each adversary, a minute of one core or so.
-const SEEDS: u32 = 994;
+/// The simulator's adversaries take turns, seed by seed: so many as its `adversary::ALL` has, which this crate cannot name.
+const ADVERSARIES: u32 = 71;
+/// Fourteen worlds of each of them, a minute of one core or so.
+const SEEDS: u32 = 14 * ADVERSARIES;
 
 pub fn run(report: &mut Report) -> anyhow::Result<()> {
     ranges(report)?;
@@ -209,6 +211,14 @@ mod tests {
         let job: Value = toml::from_str(&job_file()).unwrap();
         assert!(job["tasks"] == TASKS && job["schedule"]["first-range"] == TASKS, "{job}");
         assert!(root().join(job["program"].as_str().unwrap()).exists(), "{job}");
+    }
+
+    #[test]
+    fn every_adversary_plays_as_often_as_any_other() {
+        let path = root().join("crates/simulation/src/adversary.rs");
+        let text = fs::read_to_string(path).unwrap();
+        let of = format!("pub const ALL: [Adversary; {ADVERSARIES}] = [");
+        assert!(text.contains(&of), "there are more or fewer than {ADVERSARIES}");
     }
 
     #[test]
