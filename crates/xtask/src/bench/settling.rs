@@ -23,7 +23,7 @@ const SUBMITTED: &str =
     "RangeSubmitted(uint64,uint32,address,bytes32,uint64,uint32,bytes32,uint128,uint40)";
 const SETTLED: &str = "RangeSettled(uint64,uint32,address,uint128,uint128,bytes32)";
 /// Fourteen worlds of each adversary, a minute of one core or so.
-const SEEDS: u32 = 994;
+const SEEDS: u32 = 1_008;
 
 pub fn run(report: &mut Report) -> anyhow::Result<()> {
     ranges(report)?;
