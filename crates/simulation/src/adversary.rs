@@ -1,17 +1,40 @@
 //! Named adversaries: who plays them, against whom, and what may happen to honest people then.
 //!
-//! Left out, because the contracts do not have what they attack: griefing challengers in the sense of disputes (nobody
-//! can dispute a leaf; [`griefing`] calls what anybody may call).
+//! | adversary | file |
+//! | --- | --- |
+//! | forger: one wrong leaf, a part of all leaves | [`forging`] |
+//! | unit inflater | [`inflating`] |
+//! | lazy provider | [`lazy_provider`] |
+//! | copier | [`copying`]: a provider, an auditor; a mate in [`mates`] |
+//! | withholding provider | [`withholding_provider`]; where ranges are kept, [`holders`] |
+//! | withholding client | [`withholding_client`]; where inputs are kept, [`inputs`] |
+//! | crash-looper | [`crash`] |
+//! | claim-hoarder | [`hoarding`] |
+//! | wash trader on own jobs | [`wash`] |
+//! | sybil swarm | [`swarm`]; of auditors, [`cartel`] |
+//! | colluding replicas | [`colluding`]; with all others at work, [`exhausting`]; without a beacon, [`lapsing`] |
+//! | lazy auditor | [`lazy_auditor`] |
+//! | bribed auditor | [`bribe`] |
+//! | auditor cartel | [`cartel`] |
+//! | griefing challenger | [`challenging`] |
+//! | censoring or reorganising proposer | [`proposing`] |
+//! | clock liar | [`clock`] |
+//! | most of these at once | [`mixture`] |
+//! | mates that are silent, late, wrong or in the way | [`mates`]; as auditors, [`kin`]; with nobody else there, [`outages`] |
+//! | holders that delete, auditors that lie about them | [`spotters`] |
+//! | strangers that call what anybody may call | [`griefing`] |
+//! | clients that cancel, people who cannot wait | [`cancelling`], [`impatient`] |
 
 pub mod bribe;
 pub mod cancelling;
 pub mod cartel;
+pub mod challenging;
 pub mod clock;
+pub mod colluding;
 pub mod copying;
 pub mod crash;
 pub mod exhausting;
 pub mod forging;
-pub mod friends;
 pub mod griefing;
 pub mod hoarding;
 pub mod holders;
@@ -20,7 +43,8 @@ pub mod inflating;
 pub mod inputs;
 pub mod kin;
 pub mod lapsing;
-pub mod laziness;
+pub mod lazy_auditor;
+pub mod lazy_provider;
 pub mod mates;
 pub mod mixture;
 pub mod outages;
@@ -28,7 +52,8 @@ pub mod proposing;
 pub mod spotters;
 pub mod swarm;
 pub mod wash;
-pub mod withholding;
+pub mod withholding_client;
+pub mod withholding_provider;
 
 use tilth_protocol::amount::GRAIN;
 
@@ -71,24 +96,25 @@ fn honest_mates(_: &mut Random) -> Cast {
     replicated(40)
 }
 
-/// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last.
-pub const ALL: [Adversary; 71] = [
+/// All of them, in the order of seeds; those of replicated jobs and then those of kept ones come last. What was added
+/// since stands behind them, so that the first world of each is what it was.
+pub const ALL: [Adversary; 72] = [
     Adversary { name: "nobody", cast: honest },
     Adversary { name: "forger, one leaf", cast: forging::one_leaf },
     Adversary { name: "forger, a tenth", cast: forging::tenth },
     Adversary { name: "forger, everything", cast: forging::everything },
     Adversary { name: "unit inflater", cast: inflating::cast },
-    Adversary { name: "lazy provider", cast: laziness::provider },
+    Adversary { name: "lazy provider", cast: lazy_provider::cast },
     Adversary { name: "copying provider", cast: copying::provider },
     Adversary { name: "copying auditor", cast: copying::auditor },
-    Adversary { name: "withholding provider", cast: withholding::provider },
-    Adversary { name: "withholding client", cast: withholding::client },
-    Adversary { name: "client and provider withhold", cast: withholding::both },
+    Adversary { name: "withholding provider", cast: withholding_provider::cast },
+    Adversary { name: "withholding client", cast: withholding_client::cast },
+    Adversary { name: "client and provider withhold", cast: withholding_client::both },
     Adversary { name: "crash-looper", cast: crash::cast },
     Adversary { name: "claim-hoarder", cast: hoarding::cast },
     Adversary { name: "wash trader", cast: wash::cast },
     Adversary { name: "sybil swarm", cast: swarm::cast },
-    Adversary { name: "lazy auditor", cast: laziness::auditor },
+    Adversary { name: "lazy auditor", cast: lazy_auditor::cast },
     Adversary { name: "bribed auditor", cast: bribe::cast },
     Adversary { name: "auditor cartel", cast: cartel::upholding },
     Adversary { name: "framing cartel", cast: cartel::framing },
@@ -101,16 +127,16 @@ pub const ALL: [Adversary; 71] = [
     Adversary { name: "canceller", cast: cancelling::cast },
     Adversary { name: "impatient", cast: impatient::cast },
     Adversary { name: "nobody, replicated", cast: honest_mates },
-    Adversary { name: "friends, a tenth of the bonds", cast: friends::tenth },
-    Adversary { name: "friends, a third of the bonds", cast: friends::third },
-    Adversary { name: "friends, all bonds", cast: friends::all },
-    Adversary { name: "friend that joins late", cast: friends::late },
-    Adversary { name: "primary silent at its mate", cast: friends::fickle },
+    Adversary { name: "friends, a tenth of the bonds", cast: colluding::tenth },
+    Adversary { name: "friends, a third of the bonds", cast: colluding::third },
+    Adversary { name: "friends, all bonds", cast: colluding::all },
+    Adversary { name: "friend that joins late", cast: colluding::late },
+    Adversary { name: "primary silent at its mate", cast: colluding::fickle },
     Adversary { name: "copying mate", cast: mates::copying },
     Adversary { name: "absent mate", cast: mates::absent },
     Adversary { name: "silent mate", cast: mates::silent },
     Adversary { name: "framing mate", cast: mates::framing },
-    Adversary { name: "primary that stops in a walk", cast: friends::stopping },
+    Adversary { name: "primary that stops in a walk", cast: colluding::stopping },
     Adversary { name: "mate that stops in a walk", cast: mates::stopping },
     Adversary { name: "inflating mate", cast: mates::inflating },
     Adversary { name: "queue hoarder", cast: mates::squatting },
@@ -144,4 +170,5 @@ pub const ALL: [Adversary; 71] = [
     Adversary { name: "client that gives its inputs up", cast: cancelling::inputs },
     Adversary { name: "griefing stranger, kept", cast: griefing::holders },
     Adversary { name: "impatient, kept", cast: impatient::holders },
+    Adversary { name: "griefing challenger", cast: challenging::cast },
 ];

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn only_what_is_understood_is_done() {
-        assert_eq!(read(""), Ok(Options { seeds: 0..710, only: None }));
+        assert_eq!(read(""), Ok(Options { seeds: 0..720, only: None }));
         assert_eq!(read("--only nobody --seeds 3..5"), Ok(Options { seeds: 3..5, only: Some(0) }));
         for wrong in [
             "--seeds 5",

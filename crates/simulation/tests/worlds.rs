@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tilth_simulation::{
     Farm, Random,
     adversary::{self, ALL, Adversary, cartel::Framer},
-    trust::{Allowed, Counts, Outcome, Report, Side, World, run_seed},
+    trust::{Allowed, Cast, Counts, Outcome, Report, Side, World, run_seed},
 };
 
 #[test]
@@ -125,6 +125,22 @@ fn oracles_see_what_is_not_paid_because_nobody_was_there() {
     let outcome = World::new(&farm, cast, random).unwrap().finish().unwrap();
     let has = |text: &str| outcome.faults.iter().any(|fault| fault.contains(text));
     assert!(has("honest work is not paid") && has("came to undecided"), "{:?}", outcome.faults);
+}
+
+#[test]
+fn challengers_take_all_the_time_that_there_is() {
+    let farm = Farm::new().unwrap();
+    let end = |cast: fn(&mut Random) -> Cast| {
+        let mut random = Random::new(5);
+        let cast = cast(&mut random);
+        let mut world = World::new(&farm, cast, random).unwrap();
+        world.run().unwrap();
+        assert_eq!(world.oracle.faults, Vec::<String>::new());
+        world.scene.now
+    };
+    // Others make their moves within a minute; here the root, each step down and the leaf take 25 minutes each.
+    let (quick, late) = (end(adversary::mates::framing), end(adversary::challenging::cast));
+    assert!(late > quick + 2_400_000, "{quick} {late}");
 }
 
 /// In the casts above hardly any verdict costs somebody honest a stake; here nearly all do.

@@ -6,8 +6,8 @@ use tilth_verification::replica::MATE_DUTIES;
 
 use super::{
     AUDITORS, PROVIDERS,
+    colluding::{agree, next_number},
     forging::forge,
-    friends::{agree, next_number},
     mates::Standby,
 };
 use crate::{

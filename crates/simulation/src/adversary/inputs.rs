@@ -5,7 +5,7 @@ use alloy_primitives::Address;
 use super::{
     PROVIDERS, TASKS,
     holders::{ENOUGH, client, kept},
-    withholding::Keeper,
+    withholding_provider::Keeper,
 };
 use crate::{
     random::Random,

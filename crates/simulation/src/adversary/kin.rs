@@ -3,7 +3,7 @@
 
 use tilth_verification::audit::answer;
 
-use super::{forging::forge, friends::next_number, mates::Mate, replicated};
+use super::{colluding::next_number, forging::forge, mates::Mate, replicated};
 use crate::{
     random::Random,
     trust::{

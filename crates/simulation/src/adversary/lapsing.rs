@@ -4,7 +4,7 @@
 use alloy_primitives::Address;
 use tilth_protocol::{JobId, Leaf, RangeId};
 
-use super::{TASKS, friends::Friend, replicated};
+use super::{TASKS, colluding::Friend, replicated};
 use crate::{
     random::Random,
     trust::{

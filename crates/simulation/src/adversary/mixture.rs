@@ -8,9 +8,10 @@ use super::{
     griefing::Griefer,
     hoarding::Hoarder,
     inflating::Inflater,
-    laziness::{Idler, Sleeper},
+    lazy_auditor::Sleeper,
+    lazy_provider::Idler,
     proposing::{Backwards, Censor},
-    withholding::Keeper,
+    withholding_provider::Keeper,
 };
 use crate::{
     random::Random,

@@ -5,7 +5,7 @@ use alloy_primitives::Address;
 use tilth_client::audit::Millis;
 use tilth_protocol::{JobId, Leaf, RangeId};
 
-use super::{AUDITORS, PROVIDERS, TASKS, forging::forge, withholding::Miser};
+use super::{AUDITORS, PROVIDERS, TASKS, forging::forge, withholding_client::Miser};
 use crate::{
     random::Random,
     trust::{

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Random,
-    adversary::laziness::{self, Sleeper},
+    adversary::lazy_auditor::{self, Sleeper},
 };
 
 /// What the provider claims, and execution finds.
@@ -138,7 +138,7 @@ fn play(n: u32, first: u32, people: &[Person<usize>], sleepers: &[Option<Sleeper
 
 #[test]
 fn people_who_do_not_execute_leave_no_lead_as_often_as_is_allowed_for() {
-    let cast = laziness::auditor(&mut Random::new(0));
+    let cast = lazy_auditor::cast(&mut Random::new(0));
     let (mut people, mut sleepers) = (Vec::new(), Vec::new());
     let mut kinds = Sleeper::ALL.into_iter();
     for (owner, plan) in cast.auditors.iter().enumerate() {

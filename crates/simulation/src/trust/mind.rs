@@ -148,6 +148,10 @@ pub trait ProviderMind {
     fn walks(&self, _level: u32) -> bool {
         true
     }
+    /// Whether it makes its moves in a walk as late as it can.
+    fn walks_late(&self) -> bool {
+        false
+    }
     /// Whether it has the mate of its range drawn; `lost`: nobody kept the beacon.
     fn draws(&self, _lost: bool) -> bool {
         true

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::farm::{FarmError, Receipt};
 
-/// Whoever shows its root late does it so long before it would be too late, milliseconds: after half a minute at most its
-/// machine asks again.
+/// Whoever shows its root late, or makes its moves in a walk late, does it so long before it would be too late,
+/// milliseconds: after half a minute at most its machine asks again.
 const LAST_MOMENT: Millis = 300_000;
 
 /// What it has handed in as a primary, or found as a mate.
@@ -186,6 +186,11 @@ impl Pairing {
                     // Silence otherwise: the machine waits for an end that does not come.
                     None
                 }
+                Effect::Post { .. } | Effect::Open { .. }
+                    if mind.walks_late() && self.has_time(range, scene)? =>
+                {
+                    Some(Event::Ended { range, done: false })
+                }
                 Effect::Post { role, .. } | Effect::Open { role, .. } => {
                     let works = if role == Role::Primary { work } else { &self.copies };
                     let sent = self.walk(&effect, works.get(&range), mind, scene);
@@ -230,6 +235,11 @@ impl Pairing {
         if !mind.holds_back(range, role, &scene.public) {
             return Ok(false);
         }
+        self.has_time(range, scene)
+    }
+
+    /// Whether there is time until its next move would be too late.
+    fn has_time(&self, range: RangeId, scene: &mut Scene) -> Result<bool, FarmError> {
         let seen = scene.look_at_pair(range, self.mates.local(scene.now))?;
         Ok(seen.now.saturating_add(LAST_MOMENT) < seen.due)
     }

@@ -1,4 +1,5 @@
-//! Providers of one person in a replicated job: whoever of them is the mate of another finds what that one has made up.
+//! Colluding replicas, or friends: providers of one person in a replicated job. Whoever of them is the mate of another
+//! finds what that one has made up.
 
 use tilth_client::mates::Role;
 use tilth_protocol::{JobId, Leaf, RangeId};

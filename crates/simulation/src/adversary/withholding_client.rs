@@ -1,44 +1,12 @@
-//! Not serving what others need, and not saying what must be said.
+//! Clients that do not serve what others need, or do not acknowledge what they have.
 
 use alloy_primitives::Address;
 
-use super::{AUDITORS, PROVIDERS, TASKS};
+use super::{AUDITORS, PROVIDERS, TASKS, withholding_provider::Keeper};
 use crate::{
     random::Random,
-    trust::{
-        Cast, Side,
-        mind::{ClientMind, ProviderMind},
-        world,
-    },
+    trust::{Cast, Side, mind::ClientMind, world},
 };
-
-/// What a provider keeps to itself. It has executed everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
-    /// Where the drawn leaves are.
-    Places,
-    /// The drawn leaves.
-    Leaves,
-    /// The inputs that auditors ask for.
-    Inputs,
-    /// The outputs that its client has paid for.
-    Outputs,
-}
-
-impl ProviderMind for Keeper {
-    fn names(&self) -> bool {
-        *self != Self::Places
-    }
-    fn opens(&self) -> bool {
-        *self != Self::Leaves
-    }
-    fn serves_inputs(&self) -> bool {
-        *self != Self::Inputs
-    }
-    fn serves_outputs(&self) -> bool {
-        *self != Self::Outputs
-    }
-}
 
 /// What a client does not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,17 +37,8 @@ impl ClientMind for Miser {
     }
 }
 
-/// A provider that keeps quiet, in one way or another, and one that keeps its outputs.
-pub fn provider(random: &mut Random) -> Cast {
-    let mut cast = Cast::honest(TASKS, PROVIDERS, AUDITORS);
-    let silent = if random.below(2) == 0 { Keeper::Places } else { Keeper::Leaves };
-    cast.provider(Side::Foe, 200, silent);
-    cast.provider(Side::Foe, 200, Keeper::Outputs);
-    cast
-}
-
 /// Three clients beside an honest one.
-pub fn client(_: &mut Random) -> Cast {
+pub fn cast(_: &mut Random) -> Cast {
     let mut cast = Cast::honest(TASKS / 2, PROVIDERS, AUDITORS);
     for mind in [Miser::NoInputs, Miser::NoAuditors, Miser::NoThanks] {
         cast.client(Side::Foe, TASKS / 4, mind);

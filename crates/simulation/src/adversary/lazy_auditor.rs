@@ -1,44 +1,16 @@
-//! Providers and auditors that do not execute.
+//! Auditors that do not execute.
 
 use alloy_primitives::{B256, U256};
-use tilth_protocol::{Leaf, RangeId, Status};
 
 use super::{AUDITORS, PROVIDERS, TASKS};
 use crate::{
     random::Random,
     trust::{
         Cast, Side,
-        mind::{AuditorMind, HandIn, ProviderMind, Question, Reply},
+        mind::{AuditorMind, Question, Reply},
         public::Public,
-        workload::UNIT_CAP,
     },
 };
-
-/// What it says without having looked.
-#[derive(Clone, Copy, Debug)]
-pub enum Idler {
-    /// All came to nothing, at the average price.
-    Zeros,
-    /// All trapped, which is charged at the cap and may stop the job.
-    Traps,
-}
-
-impl ProviderMind for Idler {
-    fn hand_in(
-        &mut self,
-        _: RangeId,
-        truth: &[Leaf],
-        _: &Public,
-        _: &mut Random,
-    ) -> Option<HandIn> {
-        let made_up = |leaf: &Leaf| match self {
-            Self::Zeros => Leaf::finished(leaf.index, &[0; 32], UNIT_CAP / 2),
-            Self::Traps => Leaf::failed(leaf.index, Status::Trap, UNIT_CAP),
-        };
-        let leaves = truth.iter().map(made_up).collect();
-        Some(HandIn { leaves, executed: 0, instead: None })
-    }
-}
 
 /// What an auditor that does not execute does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +46,8 @@ impl AuditorMind for Sleeper {
     }
 }
 
-/// Two providers that execute nothing, in a job that stops after some failures.
-pub fn provider(_: &mut Random) -> Cast {
-    let mut cast = Cast::honest(TASKS, PROVIDERS, AUDITORS);
-    cast.provider(Side::Foe, 200, Idler::Zeros);
-    cast.provider(Side::Foe, 200, Idler::Traps);
-    cast.clients[0].max_failures = TASKS / 6;
-    cast
-}
-
 /// Four auditors among honest ones, one of each kind.
-pub fn auditor(_: &mut Random) -> Cast {
+pub fn cast(_: &mut Random) -> Cast {
     let mut cast = Cast::honest(TASKS, PROVIDERS, AUDITORS);
     for mind in Sleeper::ALL {
         cast.auditor(Side::Foe, 25, mind);
