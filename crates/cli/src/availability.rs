@@ -11,6 +11,7 @@ const fn majority(open: usize) -> usize {
     (open / 2).saturating_add(1)
 }
 
+/// What `--keep` asks for, and what follows without it.
 pub fn availability(kept: bool) -> String {
     if kept {
         format!(
