@@ -10,6 +10,7 @@ mod lines;
 mod account;
 mod args;
 mod auditor;
+mod availability;
 mod bench;
 mod challenge;
 mod chat;

@@ -14,6 +14,7 @@ use tilth_protocol::{Amount, Price, Problem, Units};
 use crate::{
     Ended,
     args::{self, Common},
+    availability::{availability, holders},
     place::Place,
     print_json,
     referee::referee,
@@ -30,6 +31,8 @@ struct Shown<'a> {
     audited: bool,
     /// Who decides about its results; of a plain job nobody.
     referee: Option<&'static str>,
+    /// Who must have what its client does not acknowledge before it is paid; of a job that is not kept nobody.
+    availability: Option<&'static str>,
     /// What `tilth run` locks unless it is told otherwise.
     locked: Option<Amount>,
     /// What it locks besides for auditors who hold the results, in a job that is kept.
@@ -63,7 +66,8 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
         let deposit = held.map(|deposit| deposit.amount);
         let audited = prepared.offer.audited;
         let referee = audited.then_some("auditors");
-        print_json(&Shown { quote: &quote, audited, referee, locked, deposit })?;
+        let availability = holders(prepared.offer.keep_s.is_some());
+        print_json(&Shown { quote: &quote, audited, referee, availability, locked, deposit })?;
     } else {
         print(&quote, &prepared.unit());
         println!();
@@ -72,9 +76,12 @@ pub async fn quote(common: Common, args: args::Quote) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Who decides about a job's results, who is paid out of these sums, and what it locks at first.
+/// Who decides about a job's results, who must have them, who is paid out of these sums, and what it locks at first.
 fn paid(offer: &Offer, locked: Option<Amount>, held: Option<Deposit>) -> Vec<String> {
-    let mut lines = vec![format!("referee: {}", referee(offer.audited))];
+    let mut lines = vec![
+        format!("referee: {}", referee(offer.audited)),
+        format!("availability: {}", availability(offer.keep_s.is_some())),
+    ];
     if let replicas @ 2.. = offer.replicas {
         lines.push(format!(
             "replicas: every range is paid to {replicas} providers, and the sums are for all of \
@@ -226,18 +233,24 @@ mod tests {
     fn who_is_paid_by_the_sums_is_said() {
         let locked = Some("1.6".parse().unwrap());
         let plain = paid(&offer(false, 1), locked, None);
-        assert!(plain.len() == 2 && plain[1].contains("locks 1.6 GRAIN"), "{plain:?}");
+        assert!(plain.len() == 3 && plain[2].contains("locks 1.6 GRAIN"), "{plain:?}");
         assert!(plain[0].starts_with("referee: none"), "{plain:?}");
+        assert!(plain[1].starts_with("availability: none: after the window"), "{plain:?}");
         let audited = paid(&offer(true, 1), locked, None);
-        assert!(audited.len() == 3 && audited[1].contains("a newcomer's"), "{audited:?}");
+        assert!(audited.len() == 4 && audited[2].contains("a newcomer's"), "{audited:?}");
         assert_eq!(audited[0], "referee: auditors, 10 of 15 or a lead of 5");
+        assert_eq!(audited[1], plain[1], "an audit asks for no results");
         let both = paid(&offer(true, 2), None, None);
-        assert!(both.len() == 3 && both[1].contains("paid to 2 providers"), "{both:?}");
+        assert!(both.len() == 4 && both[2].contains("paid to 2 providers"), "{both:?}");
         let (per_mib, per_mib_day, amount) = (Amount(1), Amount(1), "0.5".parse().unwrap());
         let deposit = Deposit { keep_s: 604_800, max_mib: 3, per_mib, per_mib_day, amount };
-        let kept = paid(&offer(true, 1), locked, Some(deposit));
+        let keeping = Offer { keep_s: Some(604_800), ..offer(true, 1) };
+        let kept = paid(&keeping, locked, Some(deposit));
         let said = kept.last().unwrap();
-        assert!(kept.len() == 4 && said.contains("deposit: 0.5"), "{kept:?}");
+        assert!(kept.len() == 5 && said.contains("deposit: 0.5"), "{kept:?}");
+        let held =
+            "availability: held by 4 of 7 drawn holders within an hour, or 8 of 15 within two";
+        assert_eq!((kept[0].as_str(), kept[1].as_str()), (audited[0].as_str(), held));
         assert!(said.contains("for 7 d 0 h") && said.contains("up to 3 MiB"), "{said}");
     }
 

@@ -22,6 +22,7 @@ use tilth_service::StopSignals;
 use crate::{
     DETACHED, Ended,
     args::{Common, Results, Run},
+    availability::availability,
     place::Place,
     print_json,
     progress::{Display, name, ranges},
@@ -41,7 +42,7 @@ pub async fn run(common: Common, args: Run) -> Ended {
         args.judged.add_to(&mut stage.job.offer)?;
     }
     if !common.json {
-        say_referees(&loaded.stages);
+        say_assurances(&loaded.stages);
     }
     let store = Store::open_at(&place.dir, None, args.serving.bind).await?;
     let jobs = open_jobs(&place, &args.account, &store)?;
@@ -85,12 +86,14 @@ pub fn say_notes(notes: &[String]) {
     }
 }
 
-/// Who decides about the results of each job, before money moves.
-fn say_referees(stages: &[Stage]) {
+/// Who decides about the results of each job, and who must have them, before money moves.
+fn say_assurances(stages: &[Stage]) {
     let count = stages.len();
     for (number, stage) in (1..).zip(stages) {
         let which = if count > 1 { format!("stage {number} of {count}, ") } else { String::new() };
-        eprintln!("{which}referee: {}", referee(stage.job.offer.audited));
+        let offer = &stage.job.offer;
+        eprintln!("{which}referee: {}", referee(offer.audited));
+        eprintln!("{which}availability: {}", availability(offer.keep_s.is_some()));
     }
 }
 

@@ -102,7 +102,7 @@ fn row<'a>(report: &'a Report, name: &str) -> &'a Row {
 }
 
 /// Whoever serves, signs or looks as it likes in a kept job, nobody honest loses anything: neither of its stake nor of its
-/// pay. Only where an adversary's friends pass for holders absences cost something, as they do where nothing is kept.
+/// pay. Only where an adversary's friends pass for holders absences cost something; where nothing is kept they never do.
 fn check_nobody_honest_loses(report: &Report) {
     let mut kept = Vec::new();
     for (place, row) in &report.rows {

@@ -144,8 +144,8 @@ pub enum Fault {
     /// An auditor committed and did not reveal. It must cost what a wrong vote costs: the leaves are open by then, and
     /// whoever sees that it was wrong would rather be silent.
     NotRevealed,
-    /// An auditor that was drawn did not commit, where votes decided and no more people were absent than came: elsewhere
-    /// it may be that nobody could fetch what the tasks need.
+    /// An auditor that was drawn did not commit, in a kept job, where votes decided and no more people were absent than
+    /// came: elsewhere it may be that whoever has what the tasks need did not serve it.
     Absent,
 }
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Ended,
+    availability::{availability, holders},
     place::Place,
     print_json,
     referee::referee,
@@ -56,32 +57,37 @@ pub(super) async fn show(place: &Place, job: JobId, json: bool) -> Ended {
     let seen = Seen { replicas: replicas::standings(&told), history, unit, told, held };
     let pipelines = pipeline::list(&pipeline::folder(&place.dir));
     let part_of = place_in(&pipelines, job).map(|(shown, _)| shown);
-    let audited = seen.history.terms.audited;
+    let (audited, is_kept) = (seen.history.terms.audited, seen.history.terms.kept);
     if json {
         print_json(&json!({
             "pipeline": part_of, "job": job, "client": state.client, "state": shown.to_string(), "dry": state.dry,
             "result-root": state.resultRoot, "totals": totals, "unit": seen.unit,
             "replicas": seen.history.terms.replicas.max(1),
-            "audited": audited, "referee": audited.then_some("auditors"), "kept": seen.history.terms.kept, "deposit": deposit, "reserved": reserved,
+            "audited": audited, "referee": audited.then_some("auditors"), "availability": holders(is_kept),
+            "kept": is_kept, "deposit": deposit, "reserved": reserved,
             "inputs": inputs.as_ref().map(|inputs| inputs.state.to_string()),
             "inputs-look": inputs.as_ref().and_then(Held::look_json),
             "ranges": seen.ranges(), "events": seen.events(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("job      {job}, {shown}{}", if state.dry { ", out of money" } else { "" });
-    println!("client   {}", state.client);
-    println!("referee  {}", referee(audited));
-    println!("tasks    {} of {} settled, {} failed", totals.settled, totals.tasks, totals.failures);
-    println!("cost     {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
-    println!("escrow   {:.9} GRAIN not reserved", Amount(state.escrow));
+    println!("job           {job}, {shown}{}", if state.dry { ", out of money" } else { "" });
+    println!("client        {}", state.client);
+    println!("referee       {}", referee(audited));
+    println!("availability  {}", availability(is_kept));
+    println!(
+        "tasks         {} of {} settled, {} failed",
+        totals.settled, totals.tasks, totals.failures
+    );
+    println!("cost          {:.9} GRAIN paid, {:.9} GRAIN fee", totals.paid, totals.fees);
+    println!("escrow        {:.9} GRAIN not reserved", Amount(state.escrow));
     if let (Some(deposit), Some(reserved)) = (deposit, reserved) {
         println!(
-            "deposit  {deposit:.9} GRAIN for those who hold its inputs and its results, {reserved:.9} GRAIN of it reserved"
+            "deposit       {deposit:.9} GRAIN for those who hold its inputs and its results, {reserved:.9} GRAIN of it reserved"
         );
     }
     if let Some(inputs) = inputs {
-        println!("inputs   {inputs}");
+        println!("inputs        {inputs}");
     }
     println!();
     if let Some(shown) = part_of {

@@ -105,6 +105,7 @@ fn the_seventh_auditor_is_a_process_of_its_own_that_votes_and_collects() {
     let job = net.job("index", &guests::index(), &guests::job(40, 20.0, PATIENT));
     let said = net.tilth(&["run", &job, "--audited"]);
     assert!(said.problem().contains("auditors on this chain"), "six are too few: {said:#?}");
+    assert!(said.problem().contains("`tilth up --auditors 7`"), "what to do is said: {said:#?}");
 
     let name = "alice";
     net.json(&["account", "new", name]);

@@ -126,25 +126,32 @@ fn an_audited_job_on_an_existing_chain_has_its_referee_and_is_upheld() {
     let referee = "auditors, 10 of 15 or a lead of 5";
     let quoted = net.tilth(&["quote", &job, "--audited"]);
     assert!(quoted.stdout.contains(&format!("referee: {referee}")), "{quoted:#?}");
+    assert!(quoted.stdout.contains("availability: none"), "{quoted:#?}");
     let ran = net.tilth(&["run", &job, "--audited"]);
     assert!(ran.status.success(), "{ran:#?}\n{}", net.log());
     let said = |words: &str| ran.stderr.find(words).unwrap_or_else(|| panic!("{words}: {ran:#?}"));
     assert!(said(&format!("referee: {referee}")) < said("job 1 is open"), "{ran:#?}");
+    assert!(said("availability: none") < said("job 1 is open"), "{ran:#?}");
     let shown = net.tilth(&["job", "show", "1"]);
-    assert!(shown.stdout.contains(&format!("referee  {referee}\n")), "{shown:#?}");
+    assert!(shown.stdout.contains(&format!("referee       {referee}\n")), "{shown:#?}");
+    assert!(shown.stdout.contains("availability  none"), "{shown:#?}");
     let fetched = net.json(&["job", "fetch", "1"]);
     let audits = &fetched["audits"];
     assert!(audits["upheld"].as_u64().unwrap() > 0, "a newcomer is audited always: {fetched}");
     assert_eq!((&audits["overturned"], &audits["open"]), (&0.into(), &0.into()), "{fetched}");
-    assert_eq!(net.json(&["job", "show", "1"])["referee"], "auditors");
+    let shown = net.json(&["job", "show", "1"]);
+    assert!(shown["referee"] == "auditors" && shown["availability"].is_null(), "{shown}");
     let verified = net.json(&["verify", "1"]);
     assert_eq!((&verified["wrong"], &verified["failed"]), (&0.into(), &0.into()), "{verified}");
 
     let job = net.job("plain", &guests::index(), &guests::job(10, 0.001, ""));
     let ran = net.tilth(&["run", &job]);
     assert!(ran.status.success() && ran.stderr.contains("referee: none"), "{ran:#?}");
+    assert!(ran.stderr.contains("availability: none"), "{ran:#?}");
     let plain = net.json(&["job", "show", "2"]);
     assert!(plain["referee"].is_null() && plain["audited"] == false, "{plain}");
+    assert!(plain["availability"].is_null(), "{plain}");
     let shown = net.tilth(&["job", "show", "2"]);
-    assert!(shown.stdout.contains("referee  none"), "{shown:#?}");
+    assert!(shown.stdout.contains("referee       none"), "{shown:#?}");
+    assert!(shown.stdout.contains("availability  none"), "{shown:#?}");
 }

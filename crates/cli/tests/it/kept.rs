@@ -12,6 +12,10 @@ fn a_kept_job_locks_a_deposit_that_is_shown() {
     let net = Net::start_with(0, &["--auditors", "7"]);
     let job = net.job("kept", &guests::index(), &guests::job(4, 20.0, JUDGED));
     let quote = net.json(&["quote", &job, "--keep", "7"]);
+    assert_eq!(
+        (&quote["referee"], &quote["availability"]),
+        (&"auditors".into(), &"holders".into())
+    );
     let _following = net.spawn(&["run", &job, "--keep", "7"]);
     let shown = eventually("its deposit is locked", || {
         let jobs = net.json(&["job", "ls"]);
@@ -19,11 +23,16 @@ fn a_kept_job_locks_a_deposit_that_is_shown() {
         (base_units(&shown["deposit"]) > 0).then_some(shown)
     });
     assert_eq!((&shown["kept"], &shown["referee"]), (&true.into(), &"auditors".into()), "{shown}");
+    assert_eq!(shown["availability"], "holders", "{shown}");
+    let said = net.tilth(&["job", "show", "1"]);
+    let held = "availability  held by 4 of 7 drawn holders within an hour, or 8 of 15 within two\n";
+    assert!(said.stdout.contains(held), "{said:#?}");
     // What auditors have earned for the inputs is gone already.
     let (left, quoted) = (base_units(&shown["deposit"]), base_units(&quote["deposit"]));
     assert!(left <= quoted && left > quoted / 4 * 3, "as it was quoted: {quote}, {shown}");
     let plain = net.json(&["quote", &job]);
     assert!(plain["deposit"].is_null() && plain["locked"] == quote["locked"], "{plain}");
+    assert!(plain["availability"].is_null(), "{plain}");
 }
 
 #[test]

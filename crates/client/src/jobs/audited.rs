@@ -39,7 +39,10 @@ impl Jobs {
                 format!(
                     "{staked} have staked, and nothing is given out before it is {MIN_AUDITORS}"
                 ),
-                "start more (tilth auditor NAME), or leave out `audited`",
+                format!(
+                    "start more (`tilth up --auditors {MIN_AUDITORS}` with a network of one's own, `tilth auditor NAME` \
+                     elsewhere), or leave out `audited`"
+                ),
             )));
         }
         Ok(())

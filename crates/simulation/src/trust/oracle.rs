@@ -261,7 +261,7 @@ impl Oracle {
                 let id = range(e.jobId, e.seq);
                 self.lose(id, e.seat);
                 if SeatState::try_from(e.state) == Ok(SeatState::Absent) {
-                    self.miss(id, e.seat, e.cut);
+                    self.miss(id, e.seat, e.cut, scene);
                 }
             }
             _ => {}

@@ -145,18 +145,25 @@ fn where_votes_may_be_wrong_each_kind_of_error_is_counted() {
 }
 
 #[test]
-fn where_most_were_absent_none_of_them_pays() {
-    for (absent, given, is_fault) in
-        [(1, 3, false), (1, 2, false), (1, 1, true), (2, 4, false), (2, 3, true)]
-    {
+fn where_most_were_absent_or_nobody_holds_the_inputs_none_of_them_pays() {
+    for (absent, given, is_kept, is_fault) in [
+        (1, 3, true, false),
+        (1, 3, false, true),
+        (1, 2, true, false),
+        (1, 1, true, true),
+        (2, 4, true, false),
+        (2, 4, false, true),
+        (2, 3, true, true),
+    ] {
         let mut oracle = Oracle::new(Allowed::default(), Share::new(0));
         oracle.cases.insert(ID, Seen { given, ..Seen::default() });
-        (0..absent).for_each(|seat| oracle.miss(ID, seat, 0));
+        (0..absent).for_each(|seat| oracle.miss_in(ID, seat, 0, is_kept));
         // That nothing was left to be cut is not another absence.
-        oracle.miss(ID, 0, 0);
+        oracle.miss_in(ID, 0, 0, is_kept);
         assert_eq!(oracle.counts.absences, 0, "it was noticed, and has cost nothing yet");
-        oracle.miss(ID, 0, 5);
-        assert_eq!(!oracle.faults.is_empty(), is_fault, "{absent} of {given}");
+        oracle.miss_in(ID, 0, 5, is_kept);
+        let seen = format!("{absent} of {given}, kept: {is_kept}");
+        assert_eq!(!oracle.faults.is_empty(), is_fault, "{seen}: {:?}", oracle.faults);
         assert_eq!(oracle.counts.absences, 1);
     }
 }

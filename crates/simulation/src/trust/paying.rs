@@ -1,4 +1,7 @@
 //! What must hold of jobs and of all money: what is paid for, when jobs end, and that nothing is made or lost.
+//!
+//! A deadline ends what a job gives out: nothing is claimed after it. What was claimed by then is handed in, judged and paid
+//! after it, so a job is over by its deadline and the longest time of such a range, if somebody moves it on.
 
 use alloy_primitives::{B256, U256, keccak256};
 use tilth_contracts::{AuditOutcome, JobBook::JobBookEvents, Ledger, WGrain};
@@ -133,6 +136,7 @@ impl Oracle {
                 let kept = terms.filter(|terms| terms.kept).map_or(0, |_| LONGEST_HOLD);
                 let dispute =
                     if self.disputed.contains(&JobId(e.jobId)) { LONGEST_DISPUTE } else { 0 };
+                // The last range may be claimed at the deadline itself, and all of this come one after the other.
                 let last = deadline + replica + dispute + kept + LONGEST_CASE;
                 if scene.farm.now > last {
                     self.blame(format!("job {} ended long after its deadline", e.jobId));

@@ -1,5 +1,5 @@
 //! Watches over who sits in a case: whom the beacon draws, nobody with a part in it, and nobody pays for an absence where
-//! most were absent.
+//! nobody holds what is needed, or most were absent.
 
 use std::collections::BTreeSet;
 
@@ -94,10 +94,16 @@ impl Oracle {
         [client, provider, if is_dispute { self.pairs.mate_of(id) } else { None }]
     }
 
-    /// Nobody came to a seat: that is noticed first, and costs something when the votes have decided, if no more people
-    /// were absent than came. Whether others hold what they need makes no difference: it may be more than they can
+    /// Nobody came to a seat of a range: whether that may cost something is seen by its job.
+    pub(super) fn miss(&mut self, id: RangeId, seat: u8, cut: u128, scene: &Scene) {
+        let is_kept = scene.public.jobs.get(&id.job).is_some_and(|facts| facts.terms.kept);
+        self.miss_in(id, seat, cut, is_kept);
+    }
+
+    /// An absence is noticed first. It costs something when the votes have decided, in a job whose inputs others hold, if no
+    /// more people were absent than came: elsewhere they may not have been served, and there it may be more than they can
     /// execute.
-    pub(super) fn miss(&mut self, id: RangeId, seat: u8, cut: u128) {
+    pub(super) fn miss_in(&mut self, id: RangeId, seat: u8, cut: u128, is_kept: bool) {
         let Some(seen) = self.cases.get_mut(&id) else { return };
         if cut == 0 {
             seen.absent |= 1_u16.checked_shl(seat.into()).unwrap_or(0);
@@ -107,6 +113,11 @@ impl Oracle {
         let (absent, given) = (seen.absent.count_ones(), u32::from(seen.given));
         if 2 * absent > given {
             self.blame(format!("{absent} of {given} were absent in {id}, and one of them paid"));
+        }
+        if !is_kept {
+            self.blame(format!(
+                "somebody paid for not coming to {id}, of which nobody holds the inputs"
+            ));
         }
     }
 
