@@ -63,7 +63,9 @@ impl HoldError {
     /// What is to be done about it by whom it is told, where more is known than how it is.
     pub(super) fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Going => Some("nothing is to be done: it is tried again as long as it is asked for"),
+            Self::Going => {
+                Some("nothing is to be done: it is tried again as long as it is asked for")
+            }
             Self::Note(_) => Some(
                 "make room on the disk and check who may write to the auditor's folder: it is tried again",
             ),
