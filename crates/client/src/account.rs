@@ -8,6 +8,7 @@
 //! as the network says: see `depth`.
 
 mod depth;
+mod offer;
 mod once;
 mod sent;
 mod stuck;

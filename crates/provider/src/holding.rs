@@ -3,8 +3,8 @@
 //!
 //! The size is that of the range's journal, which stays until the range is paid or rejected: what holders may fetch at most
 //! they are told before they fetch anything. If the journal is lost it is that of what was published, as long as all
-//! of that is in the content store: of what is not nobody could fetch anything, and asks that nobody can meet cost a
-//! tenth of the range's value.
+//! of that is in the content store: of what is not nobody could fetch anything, and asks that nobody can meet cost
+//! twice what the range was charged for audits and a tenth of its value.
 
 use std::sync::Arc;
 
@@ -110,13 +110,15 @@ impl Hand for Asker {
         match standing {
             Standing::Open(HoldState::Again) => warn!(
                 %range,
-                "too few auditors could fetch a range of ours in time; they are asked once more, and then it costs a tenth of its value"
+                detail = "they are asked once more; if it fails again it is not paid, and costs twice what it was charged for audits and a tenth of its value",
+                advice = "stay up, and see whether others can reach this provider's address, and how fast its line is",
+                "too few auditors could fetch a range of ours in time"
             ),
             Standing::Over(HoldState::Lost) => error!(
                 %range,
                 detail = "in two asks too few auditors have fetched it from here",
                 advice = "see whether others can reach this provider's address, and how fast its line is",
-                "a range was not held by anybody and is not paid, at the cost of a tenth of its value"
+                "a range was not held by anybody and is not paid; it costs twice what it was charged for audits and a tenth of its value"
             ),
             standing => info!(%range, ?standing, "a kept range of ours"),
         }

@@ -57,7 +57,8 @@ pub struct Status {
     /// Replicated ranges that are open, of which it is provider or mate. Those that are among `mates` are not committed to;
     /// to be away for half an hour costs the stake for the others. `None` until that is known.
     pub replicas: Option<usize>,
-    /// Its kept ranges that are handed in and not held yet: to be away for some hours costs a tenth of their value.
+    /// Its kept ranges that are handed in and not held yet: to be away for some hours costs twice what they were charged for
+    /// audits and a tenth of their value.
     pub kept: Option<usize>,
     /// Open jobs that it would work on, by what they wait for.
     pub waiting: BTreeMap<Wait, usize>,

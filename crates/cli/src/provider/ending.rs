@@ -20,6 +20,9 @@ const AWAY_MOST: u64 = 1_500;
 /// What a mate pays that has not committed in time (`MATE_LATE`).
 const LATE: &str = "one that is late costs a tenth of its value";
 
+/// What a range costs that nobody could hold: twice its `bill`, and `NOT_HELD`.
+pub(super) const UNHELD: &str = "costs twice what was charged for audits and a tenth of its value";
+
 /// How a provider is to end.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -162,7 +165,7 @@ impl Left {
         if kept > 0 {
             lines.push(format!(
                 "{kept} ranges are to be fetched here by auditors who hold them for their clients: one \
-                 that too few of them get in some hours is not paid, and costs a tenth of its value"
+                 that too few of them get in some hours is not paid, and {UNHELD}"
             ));
         }
         if held > 0 {
@@ -218,6 +221,7 @@ mod tests {
             lines.len() == 1 && lines[0].starts_with("2 ranges are to be fetched"),
             "{lines:?}"
         );
+        assert!(lines[0].contains("twice what was charged for audits and a tenth"), "{lines:?}");
     }
 
     #[test]
@@ -273,6 +277,8 @@ mod tests {
         ] {
             assert!(text.contains(line), "what a mate owes is not what is said: no {line:?}");
         }
+        let line = "constant NOT_HELD = ONE / 10;";
+        assert!(text.contains(line), "an unheld range costs not what is said: no {line:?}");
     }
 
     #[test]

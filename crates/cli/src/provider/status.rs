@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{
     command::{Answer, reasons, tell, text},
+    ending::UNHELD,
     stake::moment,
 };
 use crate::{
@@ -103,8 +104,7 @@ fn replicas(status: &Value) -> Vec<String> {
     }
     if let open @ 1.. = number(status, "kept") {
         lines.push(format!(
-            "kept       {open} to be fetched by holders: to be away for some hours costs a tenth of \
-             their value"
+            "kept       {open} to be fetched by holders, within some hours: one that is not {UNHELD}"
         ));
     }
     if mates > 0 {
@@ -268,7 +268,8 @@ mod tests {
     fn replicas_are_shown_to_whom_has_to_do_with_them() {
         let none = json!({ "replicas": null, "mates": 0, "lines": 0, "bonds": 0, "kept": 0 });
         assert_eq!(replicas(&none), Vec::<String>::new());
-        assert!(replicas(&json!({ "kept": 2 }))[0].contains("2 to be fetched by holders"));
+        let kept = replicas(&json!({ "kept": 2 })).remove(0);
+        assert!(kept.contains("2 to be fetched by holders") && kept.ends_with(UNHELD), "{kept}");
         let some = json!({ "replicas": 3, "mates": 1, "lines": 2, "bonds": 0 });
         let lines = replicas(&some);
         assert!(lines[0].contains("2 open") && lines[0].contains("whole stake"), "{lines:?}");

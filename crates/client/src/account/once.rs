@@ -38,11 +38,11 @@ impl Account {
         let input = Bytes::from(call.abi_encode());
         let order = self.order(TxKind::Call(to), input.clone(), U256::ZERO).await?;
         let fees = self.link.fees().await?;
-        // Never a nonce that this process has given out already.
+        // Never a nonce that this process has given out already, or waits for: a node may not count it.
         let next = self.nonce.lock().await;
         let nonce = match *next {
             Some(nonce) => nonce,
-            None => self.next_nonce().await?,
+            None => self.flying.free_from(self.next_nonce().await?),
         };
         drop(next);
         let (hash, raw) = self.sign(&order, nonce, fees).await?;
@@ -88,3 +88,7 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "once_tests.rs"]
+mod tests;

@@ -11,7 +11,11 @@ use alloy::{
 };
 use tracing::warn;
 
-use super::{Account, Order, stuck::InFlight};
+use super::{
+    Account, Order,
+    offer::{Offer, pause_after},
+    stuck::InFlight,
+};
 use crate::{ChainError, link::Fees};
 
 /// First pause between two looks for a receipt; doubles up to [`LONGEST_LOOK`].
@@ -20,13 +24,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// How many nonces are tried when another program with the same key keeps being faster.
 const NONCES: u32 = 32;
-/// How often a fee is raised where a node has another transaction under the same nonce, of which nobody knows what it pays:
-/// 1.2^12 is about nine times what the next blocks ask for.
-pub(super) const BIDS: u32 = 12;
 /// A fee is raised up to so many times what the next blocks ask for.
 const ENOUGH: u128 = 10;
-/// Pause after a nonce was refused, times the number of refusals.
-const NONCE_PAUSE: Duration = Duration::from_millis(2);
 
 /// After how long in no block something is done about a transaction.
 #[derive(Clone, Copy, Debug)]
@@ -65,26 +64,21 @@ enum Pushed {
 impl Account {
     /// Signs with the next nonce and hands in; the nonce is used up only if the node took it.
     pub(super) async fn hand_in(&self, order: &Order) -> Result<Sent, ChainError> {
-        let market = self.link.fees().await?;
-        let (mut fees, mut bids) = (market, 0);
+        let mut offer = Offer::new(self.link.fees().await?);
         let mut next = self.nonce.lock().await;
         // All that was signed: what the node has refused may have reached another one behind the same address.
         let mut signed: Vec<(u64, B256)> = Vec::new();
-        let mut outbid = None;
         for attempt in 1..=NONCES {
             let nonce = match *next {
                 Some(nonce) => nonce,
                 None => self.flying.free_from(self.next_nonce().await?),
             };
-            if outbid != Some(nonce) {
-                (fees, bids) = (market, 0);
-            } else if bids < BIDS {
-                // The node has another one under it that it does not count: it pays less than a block asks for now.
-                (fees, bids) = (fees.raised(), bids + 1);
-            }
+            let fees = offer.under(nonce);
             let flying = self.flying.begin(nonce);
             let (hash, raw) = self.sign(order, nonce, fees).await?;
-            signed.push((nonce, hash));
+            if !signed.contains(&(nonce, hash)) {
+                signed.push((nonce, hash));
+            }
             match self.link.send_raw(&raw).await {
                 Ok(()) => {}
                 Err(error) if is_known(&error) => {}
@@ -92,8 +86,9 @@ impl Account {
                     // It may be our own: taken and mined while the node's answer got lost.
                     if self.first_receipt(under(nonce, &signed)).await?.is_none() {
                         *next = None;
-                        outbid = is_outbid(&error).then_some(nonce);
-                        tokio::time::sleep(NONCE_PAUSE.saturating_mul(attempt)).await;
+                        let in_a_row = offer.refuse(nonce, is_outbid(&error));
+                        let pause = pause_after(attempt, in_a_row, self.link.is_local());
+                        tokio::time::sleep(pause).await;
                         continue;
                     }
                 }

@@ -19,7 +19,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     Account,
-    sent::{BIDS, is_known, is_outbid, is_stale},
+    offer::BIDS,
+    sent::{is_known, is_outbid, is_stale},
 };
 use crate::{ChainError, link::Fees};
 

@@ -40,6 +40,8 @@ pub(super) struct Case {
     pub(super) kept: Option<(Part, Millis)>,
     /// In which state it could be asked for, and since when.
     pub(super) askable: Since<HoldState>,
+    /// Whether we have seen that its audit or its replica did not let it be paid although its window was over.
+    pub(super) held_up: bool,
     /// The head when the beacon was found missing, and since when it is that.
     head: Since<u64>,
     draws: Turn,

@@ -41,8 +41,8 @@ pub struct Rules {
     pub spread: Millis,
     /// If no block comes for so long while the beacon is awaited, we make one.
     pub poke_after: Millis,
-    /// A client's: so long it gives a provider to ask itself, which knows the size and is cheaper for it; the contract
-    /// gives it `ASK_FIRST_S`.
+    /// A client's: so long after the window, or after a failed ask, it gives a provider to ask itself, which knows the size
+    /// and is cheaper for it; the contract gives it `ASK_FIRST_S`.
     pub ask_after: Millis,
     /// A client's: its deposit is filled up as long as it stays within this, base units.
     pub most: u128,

@@ -25,7 +25,7 @@ pub(super) fn one(party: Party, state: HoldState) -> World {
     if state != HoldState::None {
         (case.mib, case.asked, case.beacon) = (MIB, 1, BEACON);
     }
-    if matches!(state, HoldState::Open | HoldState::Held) {
+    if matches!(state, HoldState::Open | HoldState::Held | HoldState::Again) {
         case.from = world.now;
     }
     if state == HoldState::Held {

@@ -24,6 +24,7 @@ impl Case {
         now: Millis,
     ) -> Act {
         let role = view.role(rules.party);
+        self.held_up |= !view.may_pay && view.next >= view.window_end;
         if view.state == HoldState::Again && matches!(role, Role::Holder | Role::Anybody) {
             return self.await_another(view, now);
         }
@@ -81,14 +82,22 @@ impl Case {
         }
     }
 
-    /// The client's range that its provider does not ask for: without an ask it would stay as it is for ever.
+    /// The client's range that its provider does not ask for: without an ask it would stay as it is for ever. How long
+    /// the provider has had the chain says, and not for how long we have looked: who runs for less than that at a time
+    /// would never ask. Only where we have seen that its audit ended late it has as long from then on.
     fn ask_for(&mut self, rules: Rules, range: RangeId, view: &View, now: Millis) -> Act {
-        let since = self.askable.note(view.state, now);
-        match since.saturating_add(rules.ask_after).checked_sub(now).filter(|wait| *wait > 0) {
-            Some(wait) => Act::Wait(wait.min(LOOK_AGAIN)),
-            None if view.state == HoldState::Again => Act::Do(Effect::Ask { range, mib: view.mib }),
-            None => Act::Do(Effect::Ask { range, mib: view.max_mib }),
+        let is_again = view.state == HoldState::Again;
+        let since = if is_again { view.from } else { view.window_end };
+        let mut wait = since.saturating_add(rules.ask_after).saturating_sub(view.next);
+        if self.held_up && !is_again {
+            let seen = self.askable.note(view.state, now);
+            wait = wait.max(seen.saturating_add(rules.ask_after).saturating_sub(now));
         }
+        if wait > 0 {
+            return Act::Wait(wait.min(LOOK_AGAIN));
+        }
+        let mib = if is_again { view.mib } else { view.max_mib };
+        Act::Do(Effect::Ask { range, mib })
     }
 }
 
@@ -103,3 +112,7 @@ fn fund(rules: Rules, range: RangeId, view: &View) -> Option<Effect> {
     };
     missing(view.rest).or_else(|| missing(view.cost))
 }
+
+#[cfg(test)]
+#[path = "unasked_tests.rs"]
+mod tests;

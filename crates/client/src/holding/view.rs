@@ -33,7 +33,7 @@ pub struct View {
     pub state: HoldState,
     /// The beacon's round: of the ask, and when there are any of those who look.
     pub round: u64,
-    /// Since when holders may sign; 0: not yet.
+    /// Since when holders may sign, or when the first ask has failed, if it must be asked again; 0: not yet.
     pub from: Millis,
     /// Up to when it is kept; 0: it is not held.
     pub until: Millis,

@@ -51,8 +51,27 @@ pub(super) enum HoldError {
     Large,
     #[error("{0} MiB are more than what is left of hold-bytes")]
     Full(u32),
+    #[error(
+        "what was here of it before is being removed, and would take what is fetched meanwhile along"
+    )]
+    Going,
     #[error("noting that it is here: {0}")]
     Note(#[from] std::io::Error),
+}
+
+impl HoldError {
+    /// What is to be done about it by whom it is told, where more is known than how it is.
+    pub(super) fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Going => {
+                Some("nothing is to be done: it is tried again as long as it is asked for")
+            }
+            Self::Note(_) => Some(
+                "make room on the disk and check who may write to the auditor's folder: it is tried again",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl From<BlobsError> for HoldError {

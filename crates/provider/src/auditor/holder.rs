@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    mem::{Discriminant, discriminant},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -55,8 +56,8 @@ pub(super) struct Holder {
     /// Places for those who ask holders for a piece, and for those who read what pieces there are.
     pub(super) asking: Arc<Semaphore>,
     pub(super) reading: Semaphore,
-    /// The range of which was last said why it is not held, so that it is not said all the time.
-    told: Mutex<Option<RangeId>>,
+    /// The range of which was last said that it is not held, and why, so that it is not said all the time.
+    told: Mutex<Option<(RangeId, Discriminant<HoldError>)>>,
     /// What goes on beside the ranges ends with the auditor.
     tasks: Spawner,
 }
@@ -124,9 +125,7 @@ impl Holder {
             None
         };
         let size = inputs.as_ref().map_or(mib, |inputs| inputs.mib);
-        if !self.holds.admit(range, size) {
-            return Err(HoldError::Full(size));
-        }
+        self.holds.admit(range, size)?;
         let had = Box::pin(self.fetch_all(range, part, mib, inputs, deadline)).await;
         if had.is_err() {
             self.holds.left(range);
@@ -134,7 +133,7 @@ impl Holder {
         // What is here, not what was asked for: else small ranges that are said to be large would fill the disk.
         let had = had?;
         // Noted before it is signed for: what is noted is never unpinned before its time.
-        Ok(self.holds.came(range, had)?)
+        self.holds.came(range, had)
     }
 
     async fn look_at_prices(&self, job: JobId) -> Result<(), HoldError> {
@@ -143,20 +142,22 @@ impl Holder {
         if prices.are_fair(least) { Ok(()) } else { Err(HoldError::Cheap) }
     }
 
-    /// Tells people why a range is not held, once for each.
+    /// Tells people why a range is not held, once for each reason in a row.
     fn tell(&self, range: RangeId, error: &HoldError) {
+        let why = (range, discriminant(error));
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.replace(range) == Some(range) {
+        if told.replace(why) == Some(why) {
             debug!(%range, %error, "what we were drawn to hold is not held");
-        } else if let HoldError::Note(_) = error {
-            error!(
-                %range,
-                detail = %error,
-                advice = "make room on the disk and check who may write to the auditor's folder: it is tried again",
-                "what we were drawn to hold is not held"
-            );
-        } else {
-            warn!(%range, %error, "what we were drawn to hold is not held");
+            return;
+        }
+        match (error, error.advice()) {
+            (HoldError::Going, Some(advice)) => {
+                info!(%range, detail = %error, advice, "what we were drawn to hold is not held yet");
+            }
+            (_, Some(advice)) => {
+                error!(%range, detail = %error, advice, "what we were drawn to hold is not held");
+            }
+            (_, None) => warn!(%range, %error, "what we were drawn to hold is not held"),
         }
     }
 

@@ -29,6 +29,7 @@ use tilth_protocol::{JobId, RangeId};
 use tilth_service::files::write_whole;
 use tracing::warn;
 
+use super::content::HoldError;
 use crate::{ProviderError, folder::read_json};
 
 /// Where it is in an auditor's folder.
@@ -241,37 +242,44 @@ impl Holds {
         self.save(&inner)
     }
 
-    /// Sets disk aside for a range of this size, until [`Holds::came`] or [`Holds::left`]. False: there is not so much left, or what
-    /// is here of it is being unpinned, and would take what is fetched meanwhile along: it is tried again.
+    /// Sets disk aside for a range of this size, until [`Holds::came`] or [`Holds::left`].
     /// Inputs of jobs get the half of it at most: whoever asks for these has little to lose, and the place of ranges, whose
     /// providers have, is not theirs.
-    pub(super) fn admit(&self, range: RangeId, mib: u32) -> bool {
+    ///
+    /// # Errors
+    /// [`HoldError::Full`]: there is not so much left. [`HoldError::Going`]: what is here of it is being unpinned, and would
+    /// take what is fetched meanwhile along. It is tried again in either case.
+    pub(super) fn admit(&self, range: RangeId, mib: u32) -> Result<(), HoldError> {
         let mut inner = self.lock();
+        if inner.going.contains(&range) {
+            return Err(HoldError::Going);
+        }
         let with = |others: u64| u64::from(mib).saturating_mul(MIB).saturating_add(others);
         let inputs = inner.taken_besides(range, |of| of.is_inputs());
-        let fits = !inner.going.contains(&range)
-            && with(inner.taken_besides(range, |_| true)) <= self.most
+        let fits = with(inner.taken_besides(range, |_| true)) <= self.most
             && (!range.is_inputs() || with(inputs) <= self.most / 2);
-        if fits {
-            inner.coming.insert(range, mib);
-            inner.tried.insert(range);
+        if !fits {
+            return Err(HoldError::Full(mib));
         }
-        fits
+        inner.coming.insert(range, mib);
+        inner.tried.insert(range);
+        Ok(())
     }
 
     /// The range is here for good.
-    pub(super) fn came(&self, range: RangeId, mib: u32) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// [`HoldError::Going`]: it has been let go meanwhile. [`HoldError::Note`]: that cannot be noted.
+    pub(super) fn came(&self, range: RangeId, mib: u32) -> Result<(), HoldError> {
         let mut inner = self.lock();
         inner.coming.remove(&range);
         if inner.going.contains(&range) {
-            return Err(io::Error::other(
-                "it is being removed: it is fetched anew when that is done",
-            ));
+            return Err(HoldError::Going);
         }
         let RangeId { job, seq } = range;
         let until = inner.held.get(&range).map_or(0, |held| held.until);
         inner.held.insert(range, Held { job, seq, mib, until });
-        self.save(&inner)
+        Ok(self.save(&inner)?)
     }
 
     /// The range could not be had.

@@ -12,13 +12,17 @@ fn open(root: &Path) -> Holds {
     Holds::open(root, SHELF, 5, 10 * MIB).unwrap()
 }
 
+fn fits(holds: &Holds, range: RangeId, mib: u32) -> bool {
+    holds.admit(range, mib).is_ok()
+}
+
 #[test]
 fn what_is_held_is_known_to_the_next_life() {
     let dir = tempfile::tempdir().unwrap();
     let holds = open(dir.path());
-    assert!(holds.admit(range(1), 4) && holds.admit(range(2), 4));
-    assert!(!holds.admit(range(3), 3), "both are coming");
-    assert!(holds.admit(range(2), 6), "instead of what it was");
+    assert!(fits(&holds, range(1), 4) && fits(&holds, range(2), 4));
+    assert!(!fits(&holds, range(3), 3), "both are coming");
+    assert!(fits(&holds, range(2), 6), "instead of what it was");
     holds.came(range(1), 4).unwrap();
     holds.left(range(2));
     assert!(holds.has(range(2)), "what came of it is still to be removed");
@@ -37,7 +41,7 @@ fn what_is_held_is_known_to_the_next_life() {
     assert_eq!((holds.all(), holds.next_block()), (vec![range(1)], 205));
     assert!(holds.is_announced(&[1, 2]) && !holds.is_announced(&[]));
     assert!(holds.has(range(1)) && !holds.has(range(2)));
-    assert!(holds.admit(range(4), 6) && !holds.admit(range(4), 7));
+    assert!(fits(&holds, range(4), 6) && !fits(&holds, range(4), 7));
     // What was fetched again is kept for as long as before.
     holds.came(range(1), 4).unwrap();
     assert_eq!(holds.lock().held[&range(1)].until, 9_000);
@@ -52,7 +56,7 @@ fn a_later_block_is_noted_with_the_ranges_that_are_taken_up_without_logs() {
     let dir = tempfile::tempdir().unwrap();
     let holds = open(dir.path());
     assert!(holds.noted().is_empty());
-    assert!(holds.admit(range(1), 2) && holds.admit(range(2), 2));
+    assert!(fits(&holds, range(1), 2) && fits(&holds, range(2), 2));
     assert!(holds.noted().is_empty(), "they are not here yet");
     holds.came(range(1), 2).unwrap();
     holds.came(range(2), 2).unwrap();
@@ -70,12 +74,12 @@ fn a_later_block_is_noted_with_the_ranges_that_are_taken_up_without_logs() {
     holds.forget(range(1));
     // What is being unpinned would take along what is fetched meanwhile.
     holds.let_go(range(2));
-    assert!(!holds.admit(range(2), 2) && holds.came(range(2), 2).is_err());
+    assert!(!fits(&holds, range(2), 2) && holds.came(range(2), 2).is_err());
     holds.stays(range(2));
     assert_eq!(holds.noted(), BTreeSet::from([range(2)]), "it could not be unpinned");
     holds.let_go(range(2));
     holds.forget(range(2));
-    assert!(holds.admit(range(2), 2));
+    assert!(fits(&holds, range(2), 2));
     holds.came(range(2), 2).unwrap();
     assert_eq!(holds.noted(), BTreeSet::from([range(2)]), "fetched again");
     drop(holds);
@@ -84,18 +88,35 @@ fn a_later_block_is_noted_with_the_ranges_that_are_taken_up_without_logs() {
     assert_eq!((holds.noted(), holds.next_block()), (BTreeSet::new(), 5), "by the logs alone");
 }
 
+/// That is over soon, and no room on the disk helps.
+#[test]
+fn what_is_being_removed_is_not_said_to_find_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let holds = open(dir.path());
+    assert!(fits(&holds, range(1), 4));
+    holds.let_go(range(1));
+    for error in [holds.came(range(1), 4), holds.admit(range(1), 4)].map(Result::unwrap_err) {
+        assert!(matches!(error, HoldError::Going), "{error}");
+        assert!(error.advice().unwrap().contains("tried again"), "{error}");
+    }
+    let error = holds.admit(range(2), 11).unwrap_err();
+    assert!(matches!(error, HoldError::Full(11)), "{error}");
+    holds.forget(range(1));
+    assert!(fits(&holds, range(1), 4), "it is over");
+}
+
 #[test]
 fn inputs_leave_half_of_the_disk_to_ranges() {
     let dir = tempfile::tempdir().unwrap();
     let holds = open(dir.path());
     let inputs = |job| RangeId::inputs(JobId(job));
-    assert!(!holds.admit(inputs(1), 6), "half of ten");
-    assert!(holds.admit(inputs(1), 3) && holds.admit(inputs(2), 2));
-    assert!(!holds.admit(inputs(3), 1), "both together have it");
-    assert!(holds.admit(range(1), 5) && !holds.admit(range(2), 1));
+    assert!(!fits(&holds, inputs(1), 6), "half of ten");
+    assert!(fits(&holds, inputs(1), 3) && fits(&holds, inputs(2), 2));
+    assert!(!fits(&holds, inputs(3), 1), "both together have it");
+    assert!(fits(&holds, range(1), 5) && !fits(&holds, range(2), 1));
     holds.left(inputs(2));
     holds.came(inputs(1), 3).unwrap();
-    assert!(holds.admit(range(2), 2) && !holds.admit(inputs(2), 1), "now nothing is left");
+    assert!(fits(&holds, range(2), 2) && !fits(&holds, inputs(2), 1), "now nothing is left");
 }
 
 #[test]
