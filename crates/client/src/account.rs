@@ -11,6 +11,7 @@ mod depth;
 mod once;
 mod sent;
 mod stuck;
+mod turns;
 
 use std::{
     sync::Arc,
@@ -33,6 +34,7 @@ pub use self::once::Signed;
 use self::{
     sent::{Pace, is_known, is_stale},
     stuck::Flying,
+    turns::Turns,
 };
 use crate::{ChainError, Link};
 
@@ -57,6 +59,8 @@ pub struct Account {
     nonce: Arc<Mutex<Option<u64>>>,
     /// Nonces of what is waited for.
     flying: Flying,
+    /// Who adds to what is locked for a job.
+    turns: Turns,
     pace: Pace,
 }
 
@@ -73,7 +77,8 @@ impl Account {
     /// An account on a chain.
     pub fn new(link: Link, signer: PrivateKeySigner) -> Self {
         let (signer, nonce) = (Arc::new(signer), Arc::default());
-        Self { link, signer, nonce, flying: Flying::default(), pace: Pace::default() }
+        let (flying, turns) = (Flying::default(), Turns::default());
+        Self { link, signer, nonce, flying, turns, pace: Pace::default() }
     }
 
     /// Its address.
