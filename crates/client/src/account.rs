@@ -12,6 +12,7 @@ mod offer;
 mod once;
 mod sent;
 mod stuck;
+mod turns;
 
 use std::{
     sync::Arc,
@@ -34,6 +35,7 @@ pub use self::once::Signed;
 use self::{
     sent::{Pace, is_known, is_stale},
     stuck::Flying,
+    turns::Turns,
 };
 use crate::{ChainError, Link};
 
@@ -58,6 +60,8 @@ pub struct Account {
     nonce: Arc<Mutex<Option<u64>>>,
     /// Nonces of what is waited for.
     flying: Flying,
+    /// Who adds to what is locked for a job.
+    turns: Turns,
     pace: Pace,
 }
 
@@ -74,7 +78,8 @@ impl Account {
     /// An account on a chain.
     pub fn new(link: Link, signer: PrivateKeySigner) -> Self {
         let (signer, nonce) = (Arc::new(signer), Arc::default());
-        Self { link, signer, nonce, flying: Flying::default(), pace: Pace::default() }
+        let (flying, turns) = (Flying::default(), Turns::default());
+        Self { link, signer, nonce, flying, turns, pace: Pace::default() }
     }
 
     /// Its address.

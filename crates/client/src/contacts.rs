@@ -148,16 +148,12 @@ fn latest(announced: impl Iterator<Item = Contact>) -> Vec<Contact> {
 mod tests {
     use alloy::rpc::types::Log;
     use serde_json::{Value, json};
-    use tilth_contracts::Addresses;
 
     use super::{
         announced::tests::{contact, log},
         *,
     };
-    use crate::{
-        Network,
-        test_node::{Said, serve},
-    };
+    use crate::test_node::{Said, linked_deep};
 
     #[test]
     fn every_endpoint_of_a_provider_is_known_by_its_latest_addresses() {
@@ -183,15 +179,7 @@ mod tests {
         async fn link(node: &Arc<Mutex<Self>>, confirmations: u32) -> Link {
             let node = Arc::clone(node);
             let says = move |asked: Value| std::future::ready(node.lock().unwrap().hear(&asked));
-            let network = Network {
-                rpc_url: serve(says).await,
-                chain_id: 7,
-                contracts: Addresses::predeployed().into(),
-                first_block: 0,
-                wraps_native: false,
-                confirmations,
-            };
-            Link::to(&network).unwrap()
+            linked_deep(says, confirmations).await
         }
 
         /// Other blocks come in the place of the last ones; what they say instead.

@@ -28,6 +28,8 @@ mod keeper;
 mod lives;
 mod machine;
 mod moves;
+#[cfg(test)]
+mod node;
 mod party;
 #[cfg(test)]
 mod properties;
@@ -50,7 +52,7 @@ mod world;
 
 pub(crate) use self::{
     deposit::likely_ranges,
-    filling::{fill_up, locked},
+    filling::{Filling, fill_up},
     inputs::{unserved, why_no_work},
 };
 pub use self::{

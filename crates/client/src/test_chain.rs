@@ -9,11 +9,10 @@ use alloy::{
     primitives::{Address, B256, hex, keccak256},
 };
 use serde_json::{Value, json};
-use tilth_contracts::Addresses;
 
 use crate::{
-    Link, Network,
-    test_node::{Said, serve},
+    Link,
+    test_node::{Said, linked_deep},
 };
 
 /// Inclusions of ours that fail, in all.
@@ -109,15 +108,7 @@ impl TestChain {
     pub(crate) async fn link(chain: &Arc<Mutex<Self>>, confirmations: u32) -> Link {
         let chain = Arc::clone(chain);
         let says = move |asked: Value| std::future::ready(chain.lock().unwrap().hear(&asked));
-        let network = Network {
-            rpc_url: serve(says).await,
-            chain_id: 7,
-            contracts: Addresses::predeployed().into(),
-            first_block: 0,
-            wraps_native: false,
-            confirmations,
-        };
-        Link::to(&network).unwrap()
+        linked_deep(says, confirmations).await
     }
 
     /// Numbers and hashes of the blocks from the first on, without that one and up to this one.

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tilth_contracts::Addresses;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
 };
 
+use crate::{Link, Network};
+
 /// What it says to a request: a result, or an error.
 pub(crate) type Said = Result<Value, Value>;
 
 /// Says to every request what is made of it, until the test is over. Gives its address.
-pub(crate) async fn serve<S, F>(says: S) -> String
+async fn serve<S, F>(says: S) -> String
 where
     S: Fn(Value) -> F + Send + Sync + 'static,
     F: Future<Output = Said> + Send + 'static,
@@ -26,6 +29,32 @@ where
         }
     });
     url
+}
+
+/// A link to one, of a network that is not known.
+pub(crate) async fn linked<S, F>(says: S) -> Link
+where
+    S: Fn(Value) -> F + Send + Sync + 'static,
+    F: Future<Output = Said> + Send + 'static,
+{
+    Link::open(&serve(says).await, Addresses::predeployed()).unwrap()
+}
+
+/// A link to one, of a network with so many confirmations.
+pub(crate) async fn linked_deep<S, F>(says: S, confirmations: u32) -> Link
+where
+    S: Fn(Value) -> F + Send + Sync + 'static,
+    F: Future<Output = Said> + Send + 'static,
+{
+    let network = Network {
+        rpc_url: serve(says).await,
+        chain_id: 7,
+        contracts: Addresses::predeployed().into(),
+        first_block: 0,
+        wraps_native: false,
+        confirmations,
+    };
+    Link::to(&network).unwrap()
 }
 
 /// Answers on one connection.

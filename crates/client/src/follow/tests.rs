@@ -4,12 +4,11 @@ use std::sync::{
 };
 
 use serde_json::{Value, json};
-use tilth_contracts::Addresses;
 
 use super::*;
 use crate::{
     test_chain::TestChain,
-    test_node::{Said, serve},
+    test_node::{Said, linked},
 };
 
 /// A node that has no logs, or one.
@@ -50,8 +49,7 @@ impl Node {
 /// Starts a node and follows it.
 async fn follow_one(node: &Arc<Node>) -> Follow {
     let node = Arc::clone(node);
-    let url = serve(move |asked| std::future::ready(node.say(&asked))).await;
-    let link = Link::open(&url, Addresses::predeployed()).unwrap();
+    let link = linked(move |asked| std::future::ready(node.say(&asked))).await;
     Follow::new(&link, Scope::default())
 }
 

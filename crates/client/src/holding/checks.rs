@@ -129,8 +129,12 @@ impl World {
                 let bit = 1_u16 << draw;
                 assert_eq!(OURS & !case.bits & bit, bit, "signs for another's draw");
             }
-            Effect::Fund { amount, .. } => {
-                assert!(client && self.deposit + amount <= MOST, "more than was set");
+            Effect::Fund { due, .. } => {
+                let amount = due - self.free();
+                assert!(
+                    client && amount != 0 && self.deposit + amount <= MOST,
+                    "more than was set"
+                );
                 let funds = |other: &Effect| matches!(other, Effect::Fund { .. });
                 assert!(!self.under_way.iter().any(funds), "fills it up twice");
             }

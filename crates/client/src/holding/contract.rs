@@ -7,10 +7,11 @@ use tilth_verification::holding::{
 };
 
 use super::{
+    filling::{Lack, lack},
     party::Party,
     spotting::SpotView,
     words::Effect,
-    world::{DUE, KEPT, MAX_MIB, MIB, SPOT_ROUND, SPOTS, World, cost, rules},
+    world::{DUE, KEPT, MAX_MIB, MIB, MOST, SPOT_ROUND, SPOTS, World, cost, rules},
 };
 use crate::{audit::Millis, cases::REACH};
 
@@ -221,7 +222,11 @@ impl World {
             {
                 self.cases[seq].spot.state = SpotState::Over;
             }
-            Effect::Fund { amount, .. } => self.deposit += amount,
+            Effect::Fund { due, .. } => {
+                if let Lack::Within(amount) = lack(*due, (self.deposit, self.reserved()), MOST) {
+                    self.deposit += amount;
+                }
+            }
             _ => {}
         }
     }

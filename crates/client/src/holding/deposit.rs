@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use alloy::primitives::{U256, aliases::U96};
 use serde::{Deserialize, Serialize};
-use tilth_contracts::{HoldPrices, Holders, JobBook};
+use tilth_contracts::{HoldPrices, Holders};
 use tilth_protocol::{Amount, JobId, JobSpec, Limits, Problem};
 use tilth_verification::holding::{
     MAX_KEEP_S, MIN_KEEP_S, MOST_MIB, Prices, inputs_mib, largest_mib,
 };
 
-use super::subject::ranges_due;
-use crate::{Account, ChainError, Link};
+use crate::{ChainError, Link};
 
 /// An audit's least fee is this part (1/x) of the deployment's small value (`MIN_FEE_PART`).
 const MIN_FEE_PART: u64 = 10_000;
@@ -134,56 +133,13 @@ impl Deposit {
         self.amount.0.saturating_mul(2)
     }
 
-    fn prices(&self) -> HoldPrices {
+    pub(super) fn prices(&self) -> HoldPrices {
         HoldPrices {
             maxMib: self.max_mib,
             perMib: U96::saturating_from(self.per_mib.0),
             perMibDay: U96::saturating_from(self.per_mib_day.0),
             keepSeconds: self.keep_s,
         }
-    }
-
-    /// Locks it, if that was not done before: a command that ended between opening a job and this left it without. What was locked
-    /// and has been used up since is filled up: the job gives out no range for which it does not reach, and without one that
-    /// is out nobody else sees to that.
-    ///
-    /// # Errors
-    /// Those of [`Account::send`].
-    pub async fn lock(&self, account: &Account, job: JobId) -> Result<(), ChainError> {
-        let amount = match prices_of(account.link(), job).await? {
-            None => self.amount.0,
-            Some(prices) => self.missing(account.link(), job, &prices).await?,
-        };
-        if amount == 0 {
-            return Ok(());
-        }
-        let (prices, amount) = (self.prices(), U96::saturating_from(amount));
-        let call = Holders::fundCall { jobId: job.0, prices, amount };
-        account.execute(account.link().addresses().holders, call).await.map(drop)
-    }
-
-    /// What has to be added for what is out of a job and for the next range it has to give out, base units; 0:
-    /// nothing, or more than may be locked at a time.
-    async fn missing(&self, link: &Link, job: JobId, prices: &Prices) -> Result<u128, ChainError> {
-        let (holders, book) = (link.addresses().holders, link.addresses().job_book);
-        let shown = link.read(book, JobBook::jobCall { jobId: job.0 }).await?;
-        let ranges = ranges_due(link, &shown).await?;
-        if ranges == 0 {
-            return Ok(0);
-        }
-        let least = least_fee(link).await?;
-        let keep = link.read(holders, Holders::keptCall { jobId: job.0 }).await?;
-        let kept = (keep.deposit.to::<u128>(), keep.reserved.to::<u128>());
-        Ok(self.lacks(prices.cost(least, prices.max_mib), ranges, kept))
-    }
-
-    /// The same by what one range costs at most, by for how many it must reach, and by what is left of the deposit and
-    /// reserved of that.
-    fn lacks(&self, each: u128, ranges: u32, (left, reserved): (u128, u128)) -> u128 {
-        let due = each.saturating_mul(ranges.into());
-        let amount = due.saturating_sub(left.saturating_sub(reserved));
-        let after = left.checked_add(amount).filter(|after| *after <= self.most());
-        after.map_or(0, |_| amount)
     }
 
     /// What a client offers whose offer is not known here: the prices that the chain has, and as much as is usual for
@@ -287,20 +243,6 @@ mod tests {
         assert!(refused(86_400, larger(3 << 30)).contains("too large"), "for those who hold");
         let dear = Deposit::usual(10_u128.pow(28), WEEK, &larger(1 << 30), (4, 1)).unwrap_err();
         assert!(dear.what.contains("costs too much"), "{dear}");
-    }
-
-    #[test]
-    fn what_was_used_up_is_filled_up_for_what_is_out_and_the_next_range() {
-        let deposit = Deposit::usual(LEAST, WEEK, &LIMITS, (3, 50)).unwrap();
-        let all = deposit.amount.0;
-        let each = all / 3;
-        assert_eq!(deposit.lacks(each, 3, (all, 0)), 0, "it reaches for all three");
-        assert_eq!(deposit.lacks(each, 3, (all, 1)), 1);
-        assert_eq!(deposit.lacks(each, 1, (all, all)), each, "others may still earn all of it");
-        assert_eq!(deposit.lacks(each, 1, (0, 0)), each, "all of it was spent");
-        assert_eq!(deposit.lacks(each, 3, (all, all)), all, "as much again");
-        assert_eq!(deposit.lacks(each, 4, (all, all)), 0, "but no more than that");
-        assert_eq!(deposit.lacks(each, u32::MAX, (u128::MAX, u128::MAX)), 0);
     }
 
     #[test]

@@ -1,213 +1,66 @@
-//! What is locked of a deposit, of a node that says what contracts would and refuses every transaction.
+//! What is locked of a deposit, and what is said when that cannot be.
 
-use std::sync::Arc;
-
-use alloy::{
-    primitives::{
-        Address, B256, Bytes, U256,
-        aliases::{U40, U96},
-        hex,
-    },
-    rpc::types::Block,
-    signers::local::PrivateKeySigner,
-    sol_types::SolCall,
-};
-use serde_json::{Value, json};
-use tilth_contracts::{Addresses, Holders, Job, JobBook, JobState, Keep, Terms};
-use tilth_protocol::{
-    Amount, ContentHash, ContentRef, JobId, JobSpec, Limits, Output, RangeId, Workload,
-};
-use tilth_verification::holding::Prices;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tilth_contracts::JobState;
 
 use super::*;
-use crate::{
-    holding::subject::Subject,
-    test_node::{Said, serve},
+use crate::holding::{
+    hand::Post,
+    node::{LATER, LEAST, NOW, RANGE, TASKS, account, agreed, each, job, keep, prices},
+    party::Party,
+    subject::Subject,
+    words::Effect,
 };
 
-const LEAST: u128 = 10_u128.pow(16);
-/// An audit's least fee is this part of the small value.
-const FEE_PART: u128 = 10_000;
-const TASKS: u32 = 4;
-const MIB: u32 = 2;
-const RANGE: RangeId = RangeId { job: JobId(1), seq: 0 };
-/// The time of the latest block, and one that is still to come.
-const NOW: u64 = 1_790_000_000;
-const LATER: u64 = NOW + 1;
-
-fn prices() -> Prices {
-    Prices::usual(LEAST, MIB, 604_800)
-}
-
-/// What a range can cost.
-fn each() -> u128 {
-    prices().cost(LEAST, MIB)
-}
-
-fn terms(deadline: u64) -> Terms {
-    Terms {
-        specHash: B256::ZERO,
-        taskCount: TASKS,
-        unitCap: 1,
-        prepareCap: 0,
-        price: U96::from(1),
-        floorPrice: U96::ZERO,
-        finishSeconds: 0,
-        window: 600,
-        rangeTimeout: 60,
-        targetSeconds: 10,
-        parallelism: 1,
-        firstRange: 1,
-        deadline: U40::from(deadline),
-        maxFailures: 0,
-        requiredClass: 0,
-        minVramMib: 0,
-        afterJob: 0,
-        audited: true,
-        replicas: 0,
-        kept: true,
-        callback: Address::ZERO,
-        program: B256::ZERO,
-        contact: Bytes::new(),
-    }
-}
-
-/// A job with so many tasks to claim, and so many ranges that are out.
-fn job(state: JobState, (unclaimed, outstanding): (u32, u32), deadline: u64) -> Job {
-    Job {
-        client: Address::ZERO,
-        state: state.into(),
-        dry: false,
-        resultRoot: B256::ZERO,
-        unclaimed,
-        settledTasks: 0,
-        ranges: outstanding,
-        outstanding,
-        failures: 0,
-        price: U96::from(1),
-        escrow: 0,
-        terms: terms(deadline),
-    }
-}
-
-/// What is locked for it, all of which is free.
-fn keep(free: u128) -> Keep {
-    let prices = prices();
-    Keep {
-        deposit: U96::saturating_from(free),
-        reserved: U96::ZERO,
-        maxMib: prices.max_mib,
-        perMib: U96::saturating_from(prices.per_mib),
-        perMibDay: U96::saturating_from(prices.per_mib_day),
-        keepSeconds: prices.keep_seconds,
-    }
-}
-
-fn agreed(client: Address) -> Agreed {
-    let limits = Limits { unit_cap: 1, prepare_cap: 0, memory_bytes: 1 << 20, output_bytes: 64 };
-    let spec = JobSpec {
-        name: "a job".into(),
-        workload: Workload::Wasm,
-        program: ContentRef { hash: ContentHash([1; 32]), size: 64 },
-        inputs: Vec::new(),
-        task_count: TASKS,
-        limits,
-        output: Output::Values,
-    };
-    let (spec, terms) = (Arc::new(spec), terms(LATER));
-    Agreed { job: RANGE.job, client, spec, terms, opened_block: 0 }
-}
-
-/// What a contract says when it is asked this; zeros to all else.
-fn answer(job: &Job, keep: &Keep, input: &[u8]) -> Vec<u8> {
-    if input.starts_with(&JobBook::jobCall::SELECTOR) {
-        JobBook::jobCall::abi_encode_returns(job)
-    } else if input.starts_with(&Holders::keptCall::SELECTOR) {
-        Holders::keptCall::abi_encode_returns(keep)
-    } else if input.starts_with(&Holders::smallValueCall::SELECTOR) {
-        Holders::smallValueCall::abi_encode_returns(&U256::from(LEAST * FEE_PART))
-    } else {
-        vec![0; 4_096]
-    }
-}
-
-/// An account on such a chain, and the amounts that it tries to lock.
-async fn account(job: Job, keep: Keep) -> (Account, UnboundedReceiver<u128>) {
-    let (tell, told) = unbounded_channel();
-    let says = move |question: Value| {
-        let request = &question["params"][0];
-        let input = || {
-            let text = request["input"].as_str().or(request["data"].as_str());
-            hex::decode(text.unwrap()).unwrap()
-        };
-        let said: Said = match question["method"].as_str() {
-            Some("eth_call") => Ok(hex::encode_prefixed(answer(&job, &keep, &input())).into()),
-            Some("eth_getBlockByNumber") => {
-                let mut block: Block = Block::default();
-                block.header.inner.timestamp = NOW;
-                Ok(json!(block))
-            }
-            Some("eth_estimateGas") => {
-                let call = Holders::fundCall::abi_decode(&input()).unwrap();
-                // A test that has heard enough is over.
-                let _ = tell.send(call.amount.to::<u128>());
-                Err(json!({ "code": 3, "message": "execution reverted" }))
-            }
-            _ => Err(json!({ "code": -32_601, "message": "not available" })),
-        };
-        std::future::ready(said)
-    };
-    let link = Link::open(&serve(says).await, Addresses::predeployed()).unwrap();
-    (Account::new(link, PrivateKeySigner::random()), told)
-}
+const OPEN: JobState = JobState::Open;
 
 /// The deposit is used up, nothing is out, and the job was opened from another folder: nobody else sees to it.
 #[tokio::test]
 async fn what_could_not_be_locked_is_tried_again_also_from_another_folder() {
-    let (account, mut told) = account(job(JobState::Open, (1, 0), LATER), keep(0)).await;
+    let (account, node) = account(job(OPEN, (1, 0), LATER), keep(0, 0), false).await;
     let agreed = agreed(account.address());
     let tried = async {
-        for _ in 0..3 {
-            assert_eq!(told.recv().await, Some(each()));
+        while node.lock().unwrap().tried.len() < 3 {
+            tokio::task::yield_now().await;
         }
     };
     let filling = async {
+        let every = Duration::from_millis(1);
         tokio::select! {
-            () = fill_up(&account, &agreed, None, Duration::from_millis(1)) => unreachable!(),
+            () = fill_up(&account, &agreed, Filling::new(None), every) => unreachable!(),
             () = tried => {}
         }
     };
     tokio::time::timeout(Duration::from_secs(120), Box::pin(filling)).await.expect("again");
+    assert_eq!(node.lock().unwrap().tried[..3], [each(); 3]);
 }
 
 #[tokio::test]
 async fn only_what_a_range_can_need_is_locked() {
-    let open = JobState::Open;
     // What is to be claimed and what is out, until when; what is free, what is added, and for how many it must reach.
     for (state, ranges, deadline, free, adds, due) in [
-        (open, (1, 0), LATER, 0, 1, 1),
-        (open, (1, 0), NOW, 0, 1, 1),
-        (open, (1, 1), LATER, 1, 1, 2),
-        (open, (1, 1), LATER, 2, 0, 2),
+        (OPEN, (1, 0), LATER, 0, 1, 1),
+        (OPEN, (1, 0), NOW, 0, 1, 1),
+        (OPEN, (1, 1), LATER, 1, 1, 2),
+        (OPEN, (1, 1), LATER, 2, 0, 2),
         // All is claimed: the last range has what it needs, or the last two have not.
-        (open, (0, 1), LATER, 1, 0, 1),
-        (open, (0, 2), LATER, 1, 1, 2),
-        (open, (0, 0), LATER, 0, 0, 1),
+        (OPEN, (0, 1), LATER, 1, 0, 1),
+        (OPEN, (0, 2), LATER, 1, 1, 2),
+        (OPEN, (0, 0), LATER, 0, 0, 1),
         // Nothing can be claimed any more.
-        (open, (1, 1), NOW - 1, 1, 0, 1),
-        (open, (1, 0), NOW - 1, 0, 0, 1),
+        (OPEN, (1, 1), NOW - 1, 1, 0, 1),
+        (OPEN, (1, 0), NOW - 1, 0, 0, 1),
         (JobState::Draining, (1, 3), LATER, 1, 0, 1),
         (JobState::Done, (0, 0), LATER, 0, 0, 1),
     ] {
         let shown = job(state, ranges, deadline);
-        let (account, mut told) = account(shown, keep(free * each())).await;
-        let mut offer = None;
-        let done = Box::pin(locked(&account, &agreed(account.address()), &mut offer)).await;
+        let (account, node) = account(shown, keep(free * each(), 0), false).await;
+        let mut filling = Filling::new(None);
+        let done = Box::pin(filling.lock(&account, &agreed(account.address()))).await;
         let text = format!("{state} {ranges:?} {deadline} {free}");
         assert_eq!(done.is_err(), adds != 0, "{text}: {done:?}");
-        assert_eq!(told.try_recv().ok(), (adds != 0).then_some(adds * each()), "{text}");
-        assert_eq!(offer.map(|deposit| deposit.amount), Some(Amount(u128::from(TASKS) * each())));
+        let tried = node.lock().unwrap().tried.clone();
+        assert_eq!(tried.first().copied(), (adds != 0).then_some(adds * each()), "{text}");
+        assert_eq!(filling.most(), 2 * u128::from(TASKS) * each());
         let subject = Subject::range(account.link(), RANGE).await.unwrap();
         assert_eq!(subject.out, due, "{text}");
     }
@@ -215,9 +68,120 @@ async fn only_what_a_range_can_need_is_locked() {
 
 #[tokio::test]
 async fn nobody_but_its_client_locks_anything() {
-    let (account, mut told) = account(job(JobState::Open, (1, 0), LATER), keep(0)).await;
-    let mut offer = Some(Deposit::by_chain(&prices(), LEAST, (TASKS, 1)));
-    let others = agreed(Address::repeat_byte(9));
-    Box::pin(locked(&account, &others, &mut offer)).await.unwrap();
-    assert_eq!((offer, told.try_recv().ok()), (None, None));
+    let (account, node) = account(job(OPEN, (1, 0), LATER), keep(0, 0), false).await;
+    let mut filling = Filling::new(Some(Deposit::by_chain(&prices(), LEAST, (TASKS, 1))));
+    let others = agreed(alloy::primitives::Address::repeat_byte(9));
+    Box::pin(filling.see_to(&account, &others)).await.unwrap();
+    assert_eq!((filling.offer, node.lock().unwrap().tried.len()), (None, 0));
+}
+
+#[test]
+fn what_was_used_up_is_filled_up_for_what_is_out_and_the_next_range() {
+    let (each, all) = (7, 21);
+    let most = 2 * all;
+    assert_eq!(lack(3 * each, (all, 0), most), Lack::Nothing, "it reaches for all three");
+    assert_eq!(lack(3 * each, (all, 1), most), Lack::Within(1));
+    assert_eq!(lack(each, (all, all), most), Lack::Within(each), "others may still earn it");
+    assert_eq!(lack(each, (0, 0), most), Lack::Within(each), "all of it was spent");
+    assert_eq!(lack(3 * each, (all, all), most), Lack::Within(all), "as much again");
+    assert_eq!(lack(4 * each, (all, all), most), Lack::Beyond(4 * each), "but no more than that");
+    let all = lack(u128::MAX, (u128::MAX, u128::MAX), most);
+    assert_eq!(all, Lack::Beyond(u128::MAX));
+}
+
+/// The keeper of its ranges, who has seen one that needs it, what fills it up now and then, and another command here.
+#[tokio::test]
+async fn however_many_fill_it_up_at_a_time_it_is_filled_up_once() {
+    let (account, node) = account(job(OPEN, (1, 1), LATER), keep(0, 0), true).await;
+    let deposit = Deposit::by_chain(&prices(), LEAST, (TASKS, 1));
+    let post = Post {
+        account: account.clone(),
+        party: Party::Client,
+        from_block: 0,
+        job: Some(RANGE.job),
+        most: deposit.most(),
+    };
+    let agreed = agreed(account.address());
+    let mut filling = Filling::new(Some(deposit));
+    let fund = Effect::Fund { range: RANGE, due: 2 * each() };
+    let (first, second, third) = tokio::join!(
+        Box::pin(post.send(RANGE, &fund)),
+        Box::pin(filling.see_to(&account, &agreed)),
+        Box::pin(deposit.lock(&account, RANGE.job)),
+    );
+    first.and(second).and(third).unwrap();
+    let node = node.lock().unwrap();
+    assert_eq!(node.sent.len(), 1, "{:?}", node.sent);
+    assert_eq!((&node.tried[..], node.keep.deposit.to::<u128>()), (&[2 * each()][..], 2 * each()));
+}
+
+/// What a range was seen to need before others had what they did not earn then.
+#[tokio::test]
+async fn a_deposit_does_not_grow_above_its_limit_by_what_was_seen_before() {
+    let deposit = Deposit::by_chain(&prices(), LEAST, (TASKS, 1));
+    let most = deposit.most();
+    for (left, reserved, adds) in [
+        (most, most, None),
+        (most - each() + 1, most - each() + 1, None),
+        (most - each(), most - each(), Some(each())),
+        (most - each(), most - 2 * each(), None),
+    ] {
+        let shown = job(OPEN, (0, 1), LATER);
+        let (account, node) = account(shown, keep(left, reserved), true).await;
+        let (party, job) = (Party::Client, Some(RANGE.job));
+        let post = Post { account, party, from_block: 0, job, most };
+        let fund = Effect::Fund { range: RANGE, due: each() };
+        Box::pin(post.send(RANGE, &fund)).await.unwrap();
+        let node = node.lock().unwrap();
+        assert_eq!(node.tried.first().copied(), adds, "{left} {reserved}");
+        assert!(node.keep.deposit.to::<u128>() <= most);
+    }
+}
+
+#[tokio::test]
+async fn that_a_deposit_may_not_grow_any_more_is_said_once() {
+    let most = Deposit::by_chain(&prices(), LEAST, (TASKS, 1)).most();
+    for (unclaimed, what) in [(1, "gives out no more ranges"), (0, "paid without being held")] {
+        // All but one base unit of what the last range needs is reserved.
+        let shown = job(OPEN, (unclaimed, 1), LATER);
+        let (account, node) = account(shown, keep(most, most - each() + 1), false).await;
+        let agreed = agreed(account.address());
+        let mut filling = Filling::new(None);
+        let told = Box::pin(filling.lock(&account, &agreed)).await.unwrap().expect("it is said");
+        let ranges = u128::from(unclaimed) + 1;
+        let [lacks, due, limit] =
+            [ranges * each() - (each() - 1), ranges * each(), most].map(Amount);
+        assert!(told.what.contains("job 1") && told.what.contains(what), "{told}");
+        assert!(told.detail.contains(&format!("lacks {lacks} GRAIN of the {due} GRAIN")), "{told}");
+        assert!(told.detail.contains(&format!("limit of {limit} GRAIN")), "{told}");
+        assert!(told.advice.contains("tilth job cancel 1"), "{told}");
+        for _ in 0..3 {
+            assert_eq!(Box::pin(filling.lock(&account, &agreed)).await.unwrap(), None);
+        }
+        assert_eq!(node.lock().unwrap().tried.len(), 0, "above what is set");
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_done_is_said_as_it_is() {
+    let shown = job(OPEN, (1, 0), LATER);
+    let (account, node) = account(shown, keep(0, 0), false).await;
+    let agreed = agreed(account.address());
+    let mut filling = Filling::new(Some(Deposit::by_chain(&prices(), LEAST, (TASKS, 1))));
+    // What is locked is used up; nothing is; and that is not known.
+    for (is_locked, is_mute, what) in [
+        (true, false, "the deposit of job 1 cannot be filled up"),
+        (false, false, "nothing is locked"),
+        (true, true, "cannot be looked at"),
+    ] {
+        {
+            let mut node = node.lock().unwrap();
+            node.keep.maxMib = if is_locked { prices().max_mib } else { 0 };
+            node.is_mute = is_mute;
+        }
+        let error = Box::pin(filling.lock(&account, &agreed)).await.unwrap_err();
+        let told = filling.failed(agreed.job, &error);
+        assert!(told.what.contains(what), "{told}");
+        assert_eq!(told.detail, error.to_string());
+    }
 }

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use alloy::{
     primitives::{
-        Address, B256, Bytes, U256,
+        Address, B256, U256,
         aliases::{U40, U96},
     },
     signers::local::PrivateKeySigner,
@@ -13,7 +13,7 @@ use tilth_contracts::{Addresses, Holders, Spots, Terms};
 use super::*;
 use crate::{
     Account, Link,
-    holding::{moves::tests::refused, words::Part},
+    holding::{moves::tests::refused, node::terms, words::Part},
 };
 
 const US: Address = Address::repeat_byte(5);
@@ -77,31 +77,7 @@ fn log<E: SolEvent>(event: &E) -> Log {
 }
 
 fn opened(job: u64, kept: bool) -> Log {
-    let terms = Terms {
-        specHash: B256::ZERO,
-        taskCount: 9,
-        unitCap: 1,
-        prepareCap: 0,
-        price: U96::from(1),
-        floorPrice: U96::ZERO,
-        finishSeconds: 0,
-        window: 600,
-        rangeTimeout: 60,
-        targetSeconds: 10,
-        parallelism: 1,
-        firstRange: 1,
-        deadline: U40::from(9),
-        maxFailures: 0,
-        requiredClass: 0,
-        minVramMib: 0,
-        afterJob: 0,
-        audited: true,
-        replicas: 0,
-        kept,
-        callback: Address::ZERO,
-        program: B256::ZERO,
-        contact: Bytes::new(),
-    };
+    let terms = Terms { kept, ..terms(9) };
     log(&JobBook::JobOpened {
         jobId: job,
         client: US,

@@ -12,6 +12,7 @@ use tilth_protocol::RangeId;
 use tracing::{debug, info};
 
 use super::{
+    filling::{Lack, lack},
     hand::Post,
     view::look,
     words::{Effect, Part},
@@ -42,7 +43,7 @@ impl Post {
             Effect::Check { .. } => self.check(range).await,
             Effect::Spot { draw, seen, .. } => self.spot(range, *draw, *seen).await,
             Effect::Conclude { .. } => self.conclude(range).await,
-            Effect::Fund { amount, .. } => self.fund(range, *amount).await,
+            Effect::Fund { due, .. } => self.fund(range, *due).await,
             // They are carried out elsewhere.
             Effect::Look { .. }
             | Effect::Size { .. }
@@ -148,10 +149,15 @@ impl Post {
         }
     }
 
-    async fn fund(&self, range: RangeId, amount: u128) -> Result<(), ChainError> {
+    /// Adds to the deposit what it lacks when it is our turn: what else fills it up may have been quicker, and that counts
+    /// as done. So does that it may not grow so much any more: the look that follows shows how it stands.
+    async fn fund(&self, range: RangeId, due: u128) -> Result<(), ChainError> {
         let (link, job) = (self.account.link(), range.job.0);
         let holders = link.addresses().holders;
+        let _turn = self.account.turn(range.job).await;
         let keep = link.read(holders, Holders::keptCall { jobId: job }).await?;
+        let kept = (keep.deposit.to::<u128>(), keep.reserved.to::<u128>());
+        let Lack::Within(amount) = lack(due, kept, self.most) else { return Ok(()) };
         // The prices of a job stay what they are.
         let prices = HoldPrices {
             maxMib: keep.maxMib,

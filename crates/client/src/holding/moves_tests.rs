@@ -6,14 +6,13 @@ use alloy::{
     sol_types::SolError,
 };
 use serde_json::{Value, json};
-use tilth_contracts::Addresses;
 use tilth_protocol::{JobId, Problem};
 
 use super::*;
 use crate::{
     Account,
     holding::party::Party,
-    test_node::{Said, serve},
+    test_node::{Said, linked},
 };
 
 const US: Address = Address::repeat_byte(5);
@@ -58,7 +57,7 @@ async fn what_somebody_else_has_had_noted_is_not_noted_again() {
         };
         std::future::ready(told)
     };
-    let link = Link::open(&serve(says).await, Addresses::predeployed()).unwrap();
+    let link = linked(says).await;
     assert!(is_noted(&link, 12).await);
     assert!(!is_noted(&link, 13).await);
     // The node takes no transaction.

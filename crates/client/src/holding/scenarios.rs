@@ -159,8 +159,7 @@ fn a_deposit_is_filled_up_within_what_was_set() {
     // For this range and for the next one, without which the job gives out none.
     let due = 2 * cost(MAX_MIB);
     for deposit in [100, cost(MAX_MIB), due - 1] {
-        let amount = due - deposit;
-        assert_eq!(fills_up(deposit), [Effect::Fund { range: at(0), amount }], "what is missing");
+        assert_eq!(fills_up(deposit), [Effect::Fund { range: at(0), due }], "{deposit}");
     }
     assert_eq!(fills_up(due), NOTHING, "it reaches");
     // What was set does not reach for the next one, but for this one.
@@ -168,8 +167,8 @@ fn a_deposit_is_filled_up_within_what_was_set() {
     (world.now, world.deposit) = (START, 100);
     world.machine = Machine::new(Rules { most: due - 1, ..rules(Party::Client) });
     world.introduce();
-    let amount = cost(MAX_MIB) - 100;
-    assert_eq!(asked_for(&mut world, 2), [Effect::Fund { range: at(0), amount }]);
+    let this = Effect::Fund { range: at(0), due: cost(MAX_MIB) };
+    assert_eq!(asked_for(&mut world, 2), [this]);
     // All that was set is reserved for another range.
     let mut world = World::new(Party::Client, 2);
     (world.now, world.deposit) = (START + WINDOW, MOST);

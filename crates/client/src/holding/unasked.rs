@@ -5,6 +5,7 @@ use tilth_protocol::RangeId;
 
 use super::{
     case::{Act, Case},
+    filling::{Lack, lack},
     party::{Role, Rules},
     view::View,
     words::Effect,
@@ -104,13 +105,13 @@ impl Case {
 /// What the client adds to a deposit, within what it has set: what is missing for all that are out and the next range, or the job
 /// gives out none; or else what is missing for this range, which is paid without holders otherwise.
 fn fund(rules: Rules, range: RangeId, view: &View) -> Option<Effect> {
-    let missing = |due: u128| {
-        let amount = due.checked_sub(view.free).filter(|amount| *amount != 0)?;
-        let after = view.deposit.checked_add(amount)?;
-        let may = after <= rules.most && view.max_mib != 0 && !range.is_inputs();
-        may.then_some(Effect::Fund { range, amount })
-    };
-    missing(view.rest).or_else(|| missing(view.cost))
+    if view.max_mib == 0 || range.is_inputs() {
+        return None;
+    }
+    let kept = (view.deposit, view.deposit.saturating_sub(view.free));
+    let may = |due: &u128| matches!(lack(*due, kept, rules.most), Lack::Within(_));
+    let due = [view.rest, view.cost].into_iter().find(may)?;
+    Some(Effect::Fund { range, due })
 }
 
 #[cfg(test)]

@@ -229,12 +229,12 @@ pub enum Effect {
         /// The range.
         range: RangeId,
     },
-    /// As the client: add so much to the deposit.
+    /// As the client: add to the deposit what is missing when this is carried out.
     Fund {
         /// The range that would be paid without holders otherwise.
         range: RangeId,
-        /// Base units.
-        amount: u128,
+        /// So much of it must be free, base units.
+        due: u128,
     },
     /// As the client: take back what of the deposit is free. Ends with `Closed`.
     Close,

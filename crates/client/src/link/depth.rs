@@ -41,13 +41,13 @@ mod tests {
 
     use alloy::primitives::hex;
     use serde_json::{Value, json};
-    use tilth_contracts::{Addresses, JobBook};
+    use tilth_contracts::JobBook;
     use tilth_protocol::{JobId, RangeId};
 
     use super::*;
     use crate::{
-        Network, audit, mates,
-        test_node::{Said, serve},
+        audit, mates,
+        test_node::{Said, linked_deep},
     };
 
     /// The blocks of which contracts were asked, in the node's words.
@@ -68,15 +68,7 @@ mod tests {
             };
             std::future::ready(told)
         };
-        let network = Network {
-            rpc_url: serve(says).await,
-            chain_id: 7,
-            contracts: Addresses::predeployed().into(),
-            first_block: 0,
-            wraps_native: false,
-            confirmations,
-        };
-        (Link::to(&network).unwrap(), asked)
+        (linked_deep(says, confirmations).await, asked)
     }
 
     #[tokio::test]

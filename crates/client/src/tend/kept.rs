@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use tilth_contracts::{HoldState, JobState};
 use tilth_protocol::{Contact, ContentHash, JobSpec, Problem, RangeId};
 use tilth_verification::holding::inputs_mib;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     Tender,
@@ -16,7 +16,7 @@ use crate::{
     Agreed, ChainError, Jobs, RangeView,
     audit::Millis,
     holding::{
-        self, Hand, Keeper, Part, Party, Post, Standing, fill_up, holders_of, is_unserved, locked,
+        self, Filling, Hand, Keeper, Part, Party, Post, Standing, fill_up, holders_of, is_unserved,
         unserved,
     },
 };
@@ -111,10 +111,9 @@ impl Hand for Onlooker {
 /// Sees to the inputs and the kept ranges of a job, from its deposit on.
 pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(), ChainError> {
     let (account, job) = (jobs.account().clone(), agreed.job);
-    let mut offer = jobs.deposit_of(job);
+    let mut filling = Filling::new(jobs.deposit_of(job));
     // Before that there are no ranges, so nobody waits for this but those who would work.
-    while let Err(error) = Box::pin(locked(&account, &agreed, &mut offer)).await {
-        warn!(%job, %error, "nothing is locked for those who are to hold the results, so nobody works on the job");
+    while let Err(error) = Box::pin(filling.see_to(&account, &agreed)).await {
         // What is refused is refused again, until something is different.
         if !error.is_temporary() {
             break;
@@ -126,14 +125,14 @@ pub(super) async fn follow(jobs: Jobs, agreed: Agreed, told: Told) -> Result<(),
         party: Party::Client,
         from_block: agreed.opened_block,
         job: Some(job),
-        most: offer.map_or(0, |deposit| deposit.most()),
+        most: filling.most(),
     };
     let hand = Onlooker { told, spec: Arc::clone(&agreed.spec) };
     let keeper = Box::pin(Keeper::new(post, Arc::new(hand)).keep());
     tokio::select! {
         ended = keeper => ended,
         // It does not end.
-        () = fill_up(&account, &agreed, offer, FILL_AGAIN) => Ok(()),
+        () = fill_up(&account, &agreed, filling, FILL_AGAIN) => Ok(()),
     }
 }
 
