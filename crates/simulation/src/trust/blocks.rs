@@ -5,6 +5,7 @@ use alloy_sol_types::SolCall;
 use tilth_contracts::JobBook;
 
 use super::{
+    cast::Side,
     scene::{Actor, Scene, Tx},
     world::{BLOCK_S, World},
 };
@@ -132,6 +133,8 @@ impl World {
         let pays = acknowledged || tx.call == JobBook::settleCall::SIGNATURE;
         let counts = &mut self.oracle.counts;
         counts.refused_pay += u64::from(pays && !receipt.success);
+        let is_honest = matches!(tx.by, Actor::Client(n) if self.clients[n].side == Side::Honest);
+        counts.acknowledged[0] += u64::from(acknowledged && is_honest);
         counts.strangers += u64::from(tx.by == Actor::Stranger && !receipt.logs.is_empty());
         self.oracle.keeps.block = block;
         for log in &receipt.logs {

@@ -8,6 +8,7 @@ use tilth_protocol::JobId;
 
 use super::{
     cast::{COST, Side},
+    client::Client,
     counts::Counts,
     provider::Provider,
     world::{Role, World},
@@ -57,6 +58,8 @@ impl World {
         self.oracle.check_money(&mut self.scene)?;
         self.oracle.counts.by_machine =
             self.providers.iter().map(Provider::handed_in_by_machine).sum();
+        self.oracle.counts.acknowledged[1] =
+            self.clients.iter().map(Client::acknowledged_by_machine).sum();
         let at = *self.scene.farm.addresses();
         let mut outcome = Outcome {
             faults: Vec::new(),

@@ -21,6 +21,8 @@ pub struct Counts {
     pub honest_ranges: u64,
     /// Ranges that were handed in by the machine of the real program.
     pub by_machine: u64,
+    /// Acknowledgements of honest clients, and how many of them the machine of the real program has asked for.
+    pub acknowledged: [u64; 2],
     /// Cases that came to a verdict.
     pub verdicts: u64,
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
@@ -88,6 +90,7 @@ impl Counts {
         self.honest_unpaid += other.honest_unpaid;
         self.honest_ranges += other.honest_ranges;
         self.by_machine += other.by_machine;
+        self.acknowledged.iter_mut().zip(other.acknowledged).for_each(|(sum, more)| *sum += more);
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
         self.paid.iter_mut().zip(other.paid).for_each(|(sum, more)| *sum += more);
