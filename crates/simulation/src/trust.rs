@@ -1,12 +1,12 @@
 //! The protocol of audits as a game: honest people and adversaries on the real contracts, under virtual
 //! time, from one seed.
 //!
-//! A [`World`] is a chain with a [`Cast`] on it. What honest providers work at is decided by the machine of the real program
-//! (`tilth_provider::machine`). Providers, auditors and clients follow the machine that the real ones
-//! follow (`tilth_client::audit`, `tilth_client::mates` where jobs are replicated, and `tilth_client::holding` where they
-//! are kept), in front of it stands a mind
-//! ([`mind`]) that may mean well or not ([`crate::adversary`]). Execution is free ([`workload`]), transactions cost no
-//! gas. The [`oracle::Oracle`] knows what everybody did and compares.
+//! A [`World`] is a chain with a [`Cast`] on it. What honest providers work at is decided by the machine of the real
+//! program (`tilth_provider::machine`), and what honest clients acknowledge and when they end their jobs by that of the
+//! real client (`tilth_client::attention`). Providers, auditors and clients follow the machine that the real ones follow
+//! (`tilth_client::audit`, `tilth_client::mates` where jobs are replicated, and `tilth_client::holding` where they are
+//! kept), in front of it stands a mind ([`mind`]) that may mean well or not ([`crate::adversary`]). Execution is free
+//! ([`workload`]), transactions cost no gas. The [`oracle::Oracle`] knows what everybody did and compares.
 //!
 //! The same seed gives the same [`Outcome`] and trace on every machine: no floating point, no threads, no
 //! wall clock.
@@ -47,6 +47,7 @@ mod mate_moves;
 mod mate_work;
 pub mod mates;
 pub mod mind;
+mod minding;
 pub mod opening;
 pub mod oracle;
 mod outage;
@@ -67,6 +68,7 @@ mod seats;
 pub mod serving;
 mod spots;
 mod tables;
+mod tending;
 pub mod work;
 pub mod workload;
 pub mod world;

@@ -177,11 +177,20 @@ fn check_looks(report: &Report) {
     assert!(trials >= TURNS && came == trials, "{came} of {trials}");
 }
 
-/// Honest providers work by the real program's machine, but where they are there to be mates only.
+/// Honest providers work by the real program's machine, but where they are there to be mates only; and so do honest
+/// clients.
 fn check_machines(report: &Report) {
     let without = report.rows.iter().filter(|(_, row)| row.counts.by_machine == 0);
     let names: Vec<_> = without.map(|(place, _)| ALL[*place].name).collect();
     assert_eq!(names, ["exhauster"]);
+    // And honest clients acknowledge what that of the real client says: all that they do, wherever they are.
+    for (place, row) in &report.rows {
+        let [sent, ordered] = row.counts.acknowledged;
+        assert_eq!(sent, ordered, "{}", ALL[*place].name);
+    }
+    for name in ["nobody", "nobody, replicated", "nobody, kept", "most of them at once"] {
+        assert!(row(report, name).counts.acknowledged[1] >= TURNS, "{name}");
+    }
 }
 
 /// Kept ranges have come to all that they can come to.

@@ -90,6 +90,25 @@ fn honest_people_live_from_kept_jobs() {
 }
 
 #[test]
+fn honest_clients_acknowledge_what_the_machine_of_the_real_program_says_and_nothing_else() {
+    let farm = Farm::new().unwrap();
+    for name in [
+        "nobody",
+        "canceller",
+        "reorganising proposer",
+        "nobody, replicated",
+        "nobody, kept",
+        "client that acknowledges late",
+    ] {
+        let adversary = ALL.iter().find(|adversary| adversary.name == name).unwrap();
+        let outcome = run_seed(&farm, 0, adversary).unwrap();
+        assert_eq!(outcome.faults, Vec::<String>::new(), "{name}");
+        let [sent, ordered] = outcome.counts.acknowledged;
+        assert!(ordered > 0 && sent == ordered, "{name}: {sent} of {ordered}");
+    }
+}
+
+#[test]
 fn oracles_see_who_signs_for_what_it_has_not() {
     let farm = Farm::new().unwrap();
     let play = |seed| -> Outcome {

@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Counts what foes could not have paid, and what strangers have changed.
+    /// Counts what foes could not have paid, what honest clients acknowledge, and what strangers have changed.
     fn count(&mut self, tx: &Tx, receipt: &Receipt) {
         let at = self.scene.farm.addresses();
         let counts = &mut self.oracle.counts;
@@ -155,6 +155,9 @@ impl World {
         match tx.by {
             Actor::Client(n) if self.clients[n].side == Side::Foe => {
                 counts.refused_pay[0] += u64::from(is_refused);
+            }
+            Actor::Client(n) if self.clients[n].side == Side::Honest => {
+                counts.acknowledged[0] += u64::from(tx.call == pays[0]);
             }
             Actor::Provider(n) if self.providers[n].side == Side::Foe => {
                 counts.refused_pay[1] += u64::from(is_refused);

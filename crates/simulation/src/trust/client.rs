@@ -1,13 +1,15 @@
-//! A client: opens its jobs, accepts what may be paid, has late ranges expired, ends what is over.
+//! A client: opens its jobs, accepts what may be paid, has late ranges expired, ends what is over. What an honest one
+//! accepts and ends is decided by the real one's machine (`tending`), what others do by their minds (`minding`).
 
 use std::collections::VecDeque;
 
 use alloy_primitives::Address;
+use alloy_sol_types::SolCall;
 use tilth_client::{
     audit::{Event, Millis, Party},
     holding, mates,
 };
-use tilth_contracts::{Holders, JobBook, JobState, RangeState};
+use tilth_contracts::{JobBook, RangeState};
 use tilth_protocol::{JobId, RangeId};
 
 use super::{
@@ -18,6 +20,7 @@ use super::{
     mind::ClientMind,
     public::Kept,
     scene::{Actor, Scene, Tx, What},
+    tending::Tending,
 };
 use crate::farm::{FarmError, Receipt};
 
@@ -30,20 +33,22 @@ pub struct Client {
     pub who: Address,
     /// Whether it means well.
     pub side: Side,
-    me: Actor,
-    mind: Box<dyn ClientMind>,
-    duty: Duty,
+    pub(super) me: Actor,
+    pub(super) mind: Box<dyn ClientMind>,
+    pub(super) duty: Duty,
     mates: Mates,
     holding: Holding,
+    /// What sees to its jobs, if that is the real one's machine.
+    tending: Option<Tending>,
     /// Whether it has asked for its deposit back before its time.
-    withdrew: bool,
+    pub(super) withdrew: bool,
     /// Whether it has come back for what was not free when its job was over.
     is_back: bool,
     /// Whether it has cancelled its job.
-    gave_up: bool,
-    busy: bool,
+    pub(super) gave_up: bool,
+    pub(super) busy: bool,
     /// The [moment](Scene::moment) as of which nothing was to be done.
-    seen: Option<(u64, u64)>,
+    pub(super) seen: Option<(u64, u64)>,
 }
 
 impl Client {
@@ -60,8 +65,22 @@ impl Client {
         let rules = rules(Party::Client, who);
         let (duty, mates) = (Duty::new(rules, skew), Mates::new(mates::Party::Client, who, skew));
         let holding = Holding::new(holding::Party::Client, (me, who), skew).up_to(most);
-        let (busy, withdrew, is_back, gave_up, seen) = (false, false, false, false, None);
-        Self { who, side, me, mind, duty, mates, holding, withdrew, is_back, gave_up, busy, seen }
+        let tending = mind.tends_by_machine().then(|| Tending::new(me, who, scene.now));
+        Self {
+            who,
+            side,
+            me,
+            mind,
+            duty,
+            mates,
+            holding,
+            tending,
+            withdrew: false,
+            is_back: false,
+            gave_up: false,
+            busy: false,
+            seen: None,
+        }
     }
 
     /// Whether a provider gets inputs from it.
@@ -82,11 +101,19 @@ impl Client {
         self.go_on(effects, scene)?;
         self.come_back(scene);
         self.holding.act(scene)?;
+        if let Some(tending) = &mut self.tending {
+            tending.act(|range| self.duty.may_be_paid(range), scene);
+        }
         if self.busy {
             return Ok(());
         }
         let jobs: Vec<JobId> = self.jobs(scene).collect();
         for job in jobs {
+            if self.tending.is_some() {
+                // The real program leaves this to providers that want the tasks. Not everybody here does so.
+                self.expire(job, scene);
+                continue;
+            }
             self.cancel(job, scene);
             self.expire(job, scene);
             self.acknowledge(job, scene);
@@ -109,7 +136,13 @@ impl Client {
             .filter(|job| !scene.public.is_outstanding(*job))
             .map(|job| deadline(job, scene).saturating_add(1).saturating_mul(1_000));
         let duties = self.duty.due().into_iter().chain(self.mates.due()).chain(self.holding.due());
-        late.chain(over).chain(duties).chain(self.back_at(scene)).min()
+        let tended = self.tending.as_ref().and_then(|tending| tending.due(scene.now));
+        late.chain(over).chain(duties).chain(tended).chain(self.back_at(scene)).min()
+    }
+
+    /// Acknowledgements that it has sent because a machine said so.
+    pub fn acknowledged_by_machine(&self) -> u64 {
+        self.tending.as_ref().map_or(0, Tending::acknowledged)
     }
 
     /// A later command of its, when nobody looks at what is held any more: what was reserved for that is free now.
@@ -151,6 +184,11 @@ impl Client {
                 self.go_on(effects, scene)?;
             }
             What::Hold(_) | What::Close(_) => self.holding.done(tx, receipt, scene)?,
+            What::Acknowledge(_) | What::Finish(_) => {
+                if let Some(tending) = &mut self.tending {
+                    tending.done(tx, receipt);
+                }
+            }
             _ => self.busy = false,
         }
         Ok(())
@@ -191,77 +229,16 @@ impl Client {
         }
     }
 
-    /// Stops its job once. What is claimed is still judged and paid.
-    fn cancel(&mut self, job: JobId, scene: &mut Scene) {
-        if !self.gave_up && self.mind.cancels(job, &scene.public) {
-            self.send(job, &JobBook::cancelCall { jobId: job.0 }, scene);
-            self.gave_up = true;
-        }
-    }
-
-    fn acknowledge(&mut self, job: JobId, scene: &mut Scene) {
-        if !self.mind.acknowledges() {
-            return;
-        }
-        let is_patient = !self.mind.is_impatient();
-        let looks = scene.public.jobs[&job].terms.audited && is_patient;
-        let waits = self.mind.waits_for_asks();
-        let served = |who: &Address| !scene.keeps_outputs.get(who).copied().unwrap_or(false);
-        let seqs: Vec<u32> = ranges(job, scene)
-            .filter(|(id, range)| {
-                range.state == RangeState::Submitted
-                    && served(&range.provider)
-                    && (!waits || scene.public.asked.contains(*id))
-                    && (!looks || self.duty.may_be_paid(**id))
-            })
-            .map(|(id, _)| id.seq)
-            .collect();
-        if !seqs.is_empty() {
-            let call = JobBook::acknowledgeCall { jobId: job.0, seqs };
-            self.send(job, &call, scene);
-        }
-    }
-
-    /// Takes its deposit back once there is something that it was meant for.
-    fn withdraw(&mut self, job: JobId, scene: &mut Scene) {
-        if !self.mind.withdraws() || self.withdrew {
-            return;
-        }
-        if !ranges(job, scene).any(|(_, range)| range.state == RangeState::Submitted) {
-            return;
-        }
-        let holders = scene.farm.addresses().holders;
-        let call = Holders::closeCall { jobId: job.0 };
-        scene.send(self.me, self.who, holders, &call, What::Job(job));
-        (self.withdrew, self.busy) = (true, true);
-    }
-
-    fn finish(&mut self, job: JobId, scene: &mut Scene) -> Result<(), FarmError> {
-        let seen = self.seen == Some(scene.moment());
-        if self.busy || seen && scene.farm.now <= deadline(job, scene) {
-            return Ok(());
-        }
-        self.seen = Some(scene.moment());
-        if scene.public.is_outstanding(job) {
-            return Ok(());
-        }
-        let book = scene.farm.addresses().job_book;
-        let state = scene.farm.read(book, &JobBook::jobCall { jobId: job.0 })?.state;
-        let may_claim = JobState::try_from(state) == Ok(JobState::Open);
-        if !may_claim || scene.farm.now > deadline(job, scene) {
-            self.send(job, &JobBook::finishCall { jobId: job.0 }, scene);
-        }
-        Ok(())
-    }
-
-    fn send<C: alloy_sol_types::SolCall>(&mut self, job: JobId, call: &C, scene: &mut Scene) {
+    /// Sends something about a job. Until it has ended nothing more is done.
+    pub(super) fn send<C: SolCall>(&mut self, job: JobId, call: &C, scene: &mut Scene) {
         let book = scene.farm.addresses().job_book;
         scene.send(self.me, self.who, book, call, What::Job(job));
         self.busy = true;
     }
 }
 
-fn ranges(
+/// The ranges of a job.
+pub(super) fn ranges(
     job: JobId,
     scene: &Scene,
 ) -> impl Iterator<Item = (&RangeId, &super::public::Range)> + '_ {
@@ -269,6 +246,7 @@ fn ranges(
     scene.public.ranges.range(all)
 }
 
-fn deadline(job: JobId, scene: &Scene) -> u64 {
+/// When nothing of it is given out any more, by the chain's clock, seconds.
+pub(super) fn deadline(job: JobId, scene: &Scene) -> u64 {
     scene.public.jobs[&job].terms.deadline.to()
 }

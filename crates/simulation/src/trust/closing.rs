@@ -8,6 +8,7 @@ use tilth_protocol::JobId;
 
 use super::{
     cast::{COST, Side},
+    client::Client,
     counts::Counts,
     provider::Provider,
     world::{Role, World},
@@ -61,6 +62,8 @@ impl World {
             self.oracle.counts.restarts[0] += died;
             self.oracle.counts.restarts[1] += since;
         }
+        self.oracle.counts.acknowledged[1] =
+            self.clients.iter().map(Client::acknowledged_by_machine).sum();
         let at = *self.scene.farm.addresses();
         let mut outcome = Outcome {
             faults: Vec::new(),

@@ -27,6 +27,8 @@ pub struct Counts {
     pub by_machine: u64,
     /// How often such machines died with something at stake, and ranges that were handed in by one that had died before.
     pub restarts: [u64; 2],
+    /// Acknowledgements of honest clients, and how many of them the machine of the real program has asked for.
+    pub acknowledged: [u64; 2],
     /// Cases that came to a verdict.
     pub verdicts: u64,
     /// Jobs that were cancelled, ranges of them that were in work then, ranges that were handed in and not judged, and
@@ -95,6 +97,7 @@ impl Counts {
         self.honest_ranges += other.honest_ranges;
         self.by_machine += other.by_machine;
         self.restarts.iter_mut().zip(other.restarts).for_each(|(sum, more)| *sum += more);
+        self.acknowledged.iter_mut().zip(other.acknowledged).for_each(|(sum, more)| *sum += more);
         self.verdicts += other.verdicts;
         self.cancelled.iter_mut().zip(other.cancelled).for_each(|(sum, more)| *sum += more);
         self.paid.iter_mut().zip(other.paid).for_each(|(sum, more)| *sum += more);

@@ -1,12 +1,12 @@
 //! What everybody can read of kept jobs from the chain's logs.
 
-use alloy_primitives::{Log, U256};
+use alloy_primitives::Log;
 use tilth_client::holding;
 use tilth_contracts::{Holders::HoldersEvents, Spots::SpotsEvents};
 use tilth_protocol::{JobId, RangeId};
 use tilth_verification::holding::SPOT_DUE_S;
 
-use super::public::{Kept, Public, range};
+use super::public::{Kept, Public, job_of, range};
 
 impl Public {
     /// Takes in what becomes of contents that are held, and of the deposit without which nobody is asked to.
@@ -43,12 +43,9 @@ impl Public {
         }
     }
 
-    /// Takes in what a log of the `JobBook`, of `Holders` or of `Spots` says of kept ranges: all name the job first.
+    /// Takes in what a log of the `JobBook`, of `Holders` or of `Spots` says of kept ranges.
     pub(super) fn read_hold(&mut self, log: &Log) {
-        let named = log.data.topics().get(1);
-        let Some(job) = named.map(|job| JobId(U256::from_be_bytes(job.0).saturating_to())) else {
-            return;
-        };
+        let Some(job) = job_of(log) else { return };
         let is_kept = self.jobs.get(&job).is_some_and(|facts| facts.terms.kept);
         let Some(event) = holding::heard(log).filter(|_| is_kept) else { return };
         if let holding::Event::Asked { range, .. } = event {

@@ -274,6 +274,11 @@ pub trait ClientMind {
     fn cancels(&self, _job: JobId, _public: &Public) -> bool {
         false
     }
+    /// Whether the real program's machine decides what it acknowledges, and when it ends its jobs: then it is not asked
+    /// about that, and neither takes its deposit back before its time nor cancels.
+    fn tends_by_machine(&self) -> bool {
+        false
+    }
 }
 
 /// Whoever keeps to the rules.
@@ -286,5 +291,9 @@ impl ProviderMind for Honest {
     }
 }
 impl AuditorMind for Honest {}
-impl ClientMind for Honest {}
+impl ClientMind for Honest {
+    fn tends_by_machine(&self) -> bool {
+        true
+    }
+}
 impl Proposer for Honest {}

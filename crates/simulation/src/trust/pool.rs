@@ -36,6 +36,10 @@ pub enum What {
     Submit(RangeId),
     /// Ends an effect of its machine of work, in the life of that number.
     Work(u32, Box<Effect>),
+    /// Ends an acknowledgement that its machine of jobs has asked for.
+    Acknowledge(JobId),
+    /// Ends a `finish` that the same has asked for.
+    Finish(JobId),
     /// Payment of ranges.
     Pay(Vec<RangeId>),
     /// Anything else about a job.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256, Log};
+use alloy_primitives::{Address, B256, Log, U256};
 use alloy_sol_types::SolEventInterface;
 use tilth_client::{
     audit::{Event, heard},
@@ -73,6 +73,8 @@ pub struct Public {
     pub answers: BTreeMap<RangeId, Vec<B256>>,
     /// What the opened leaves say.
     pub claimed: BTreeMap<RangeId, B256>,
+    /// All that the `JobBook` said, and of which job: what clients go by.
+    pub book: Vec<(JobId, JobBookEvents)>,
     /// All that providers work by, as their machines take it; of a place in a line with the number of whose it is.
     pub works: Vec<(ChainEvent, Option<u32>)>,
     /// All that was said about audits, as the machines take it.
@@ -104,6 +106,12 @@ pub(super) fn range(job: u64, seq: u32) -> RangeId {
     RangeId { job: JobId(job), seq }
 }
 
+/// The job that a log of the `JobBook`, of `Holders` or of `Spots` is about: all name it first.
+pub(super) fn job_of(log: &Log) -> Option<JobId> {
+    let named = log.data.topics().get(1);
+    named.map(|job| JobId(U256::from_be_bytes(job.0).saturating_to()))
+}
+
 impl Public {
     /// Takes in a log.
     pub fn read(&mut self, at: &Addresses, log: &Log) {
@@ -115,6 +123,7 @@ impl Public {
         {
             self.read_job(&event.data);
             self.read_hold(log);
+            self.book.extend(job_of(log).map(|job| (job, event.data)));
         } else if log.address == at.audits
             && let Ok(event) = AuditsEvents::decode_log(log)
         {
