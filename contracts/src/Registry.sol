@@ -9,9 +9,10 @@ import {IRegistry} from "./interfaces/IRegistry.sol";
 import {AuditRules} from "./libraries/AuditRules.sol";
 
 /// @title Who offers machines: keys, slots, attributes, stake.
-/// @dev Claim, submit and settle write one slot per provider (`Hot`). Exposure is allowed up to S*p*d/(1 - p*d) for
-/// stake S, audit rate p and detection d: a cheat that is caught with probability p*d and then loses its stake does not
-/// pay. With p = 1/2 and d = 1 that is 1.0 x stake. The bond of a range is a share of its value, so the stake that
+/// @dev Claim, submit and settle write one slot per provider (`Hot`). Whatever a provider has claimed and was not paid for is worth its
+/// stake at most. In audited jobs it is worth less: the judge's `room`, up to S*p*d/(1 - p*d) for stake S, audit rate p and detection d,
+/// so that a cheat that is caught with probability p*d and then loses its stake does not pay. In plain jobs nobody is caught but by
+/// the client, and this bounds what one provider can be paid for nothing. The bond of a range is a share of its value, so the stake that
 /// carries the exposure carries all bonds too; no separate book of bonds is needed.
 contract Registry is IRegistry, EIP712 {
     using SafeCast for uint256;
