@@ -12,13 +12,13 @@ use crate::{
     world::wait,
 };
 
-async fn case_of(stage: &Stage, range: RangeId) -> (AuditState, u64) {
+pub async fn case_of(stage: &Stage, range: RangeId) -> (AuditState, u64) {
     let call = Audits::auditCaseCall { jobId: range.job.0, seq: range.seq };
     let case = stage.link().read(stage.link().addresses().audits, call).await.unwrap();
     (AuditState::try_from(case.state).unwrap(), case.deadline.to())
 }
 
-async fn reaches(stage: &Stage, range: RangeId, state: AuditState) {
+pub async fn reaches(stage: &Stage, range: RangeId, state: AuditState) {
     let what = format!("its audit is {state:?}");
     wait(&what, async || case_of(stage, range).await.0 == state).await;
 }
