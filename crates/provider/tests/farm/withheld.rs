@@ -6,12 +6,11 @@ use std::mem;
 use tilth_client::{Agreed, holding::least_fee, money};
 use tilth_contracts::{AuditOutcome, AuditState, Audits, JobBook, RangeState};
 use tilth_protocol::{RangeId, amount::GRAIN};
-use tilth_provider::auditor;
 use tilth_verification::audit::COMMITTEE;
 
 use crate::{
     audits::{LEAST, order, stake_of, started, stop},
-    downtime::{case_of, reaches},
+    downtime::{case_of, no_auditor_has_lost_anything, reaches},
     kept::{is_upheld, slashed, state_of},
     stage::Stage,
     world::{Running, wait},
@@ -33,14 +32,6 @@ async fn outcome_of(stage: &Stage, range: RangeId) -> AuditOutcome {
     let call = Audits::auditCaseCall { jobId: range.job.0, seq: range.seq };
     let case = stage.link().read(stage.link().addresses().audits, call).await.unwrap();
     AuditOutcome::try_from(case.outcome).unwrap()
-}
-
-async fn no_auditor_has_lost_anything(stage: &Stage) {
-    for key in 10..10 + LEAST {
-        let owner = stage.world.account(key).address();
-        let known = auditor::standing(stage.link(), owner).await.unwrap();
-        assert_eq!(known.stake, 20 * GRAIN, "auditor {key}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
