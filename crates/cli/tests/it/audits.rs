@@ -1,12 +1,12 @@
 //! Audited jobs with the real worker: paid after their audit, re-executed by anybody, shown with their proof.
 
-use std::fs;
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use serde_json::Value;
 
 use crate::{
     guests,
-    net::{Net, base_units, tilth},
+    net::{Net, Process, base_units, eventually, tilth},
 };
 
 /// No range is paid before its client has seen what its audit came to, however slow the machine is: `upheld` is all.
@@ -74,6 +74,103 @@ fn anybody_verifies_a_range(net: &Net, known: &Value) {
     assert!(said.problem().contains("name another range"), "{said:#?}");
     assert!(said.stdout.contains("there are no results of it"), "{said:#?}");
     assert!(!folder.path().join("accounts").exists() && !folder.path().join("verify").exists());
+}
+
+/// Starts a provider that was here before, in a process of its own.
+fn provider(net: &Net, name: &str) -> Process {
+    let args = ["provider", name, "--stake", "500", "--bind", "127.0.0.1:0", "--json"];
+    let mut provider = net.spawn(&args);
+    let line = provider.first_line();
+    assert!(line.contains("ready"), "{line:?}\n{}", net.log());
+    provider
+}
+
+/// What the first provider has compiled.
+fn compiled(net: &Net) -> BTreeSet<PathBuf> {
+    let engines = fs::read_dir(net.dir.path().join("providers/provider-1/artifacts")).unwrap();
+    engines
+        .flat_map(|engine| fs::read_dir(engine.unwrap().path()).unwrap())
+        .map(|program| program.unwrap().path())
+        .collect()
+}
+
+/// Has the only provider do a job of one task as it should be done, and then puts another program in the place of what it
+/// has compiled: one that flips a bit in task 0. Gives what is right.
+fn spoil_the_program(net: &Net) -> Value {
+    let rest = guests::job(1, 20.0, "");
+    let right = net.json(&["run", &net.job("index", &guests::index(), &rest)]);
+    let kept = compiled(net);
+    let flips = guests::guest(
+        "(i32.store (i32.const 16) (i32.xor (local.get $i) (i32.eqz (local.get $i))))
+         (call $emit (i32.const 16) (i32.const 4))",
+    );
+    let wrong = net.json(&["run", &net.job("flips", &flips, &rest)]);
+    assert_ne!(wrong["sha256"], right["sha256"], "{wrong}");
+    let both = compiled(net);
+    let other = both.difference(&kept).next().unwrap();
+    let place = kept.first().unwrap();
+    assert_eq!((kept.len(), both.len()), (1, 2), "{both:?}");
+    fs::remove_file(place).unwrap();
+    fs::copy(other, place).unwrap();
+    right["sha256"].clone()
+}
+
+/// The verdict is shown with its range, and all that it has cost by the transaction that proves both.
+fn the_verdict_and_its_cuts_are_shown(net: &Net, told: &Value) {
+    let entries = told["audits"].as_array().unwrap();
+    let verdict = entries.iter().find(|entry| entry["what"] == "overturned").unwrap();
+    assert_eq!((&verdict["job"], &verdict["range"]), (&3.into(), &0.into()), "{told}");
+    assert!(verdict["transaction"].is_string(), "{told}");
+    let cuts: Vec<_> = entries.iter().filter(|entry| entry["amount"].is_string()).collect();
+    for cut in &cuts {
+        assert_eq!(cut["what"], "stake cut: overturned by auditors", "{told}");
+        for key in ["job", "range", "transaction"] {
+            assert_eq!(cut[key], verdict[key], "{told}");
+        }
+    }
+    let lost: u128 = cuts.iter().map(|cut| base_units(&cut["amount"])).sum();
+    assert!(lost > 0, "{told}");
+    let all = net.json(&["providers"]);
+    let row = all.as_array().unwrap().iter().find(|row| row["name"] == "provider-1").unwrap();
+    assert_eq!((base_units(&row["slashed"]), base_units(&row["stake"])), (lost, 0), "{all}");
+    assert_eq!((&row["audits"]["overturned"], &row["record"]), (&1.into(), &"0".into()), "{all}");
+}
+
+#[test]
+fn one_flipped_bit_costs_the_stake_is_shown_with_its_proof_and_another_ends_the_job() {
+    // A first start with everything in one process registers and funds the providers.
+    let mut net = Net::start(2);
+    net.up.as_ref().unwrap().signal("TERM");
+    assert!(net.up.as_mut().unwrap().wait().success(), "{}", net.log());
+    net.up(0, &["--auditors", "7"]);
+    let _cheat = provider(&net, "provider-1");
+    let right = spoil_the_program(&net);
+
+    // A range of one leaf, so every draw hits the wrong one; and a newcomer is audited always.
+    let job = net.job("index", &guests::index(), &guests::job(1, 20.0, PATIENT));
+    let mut run = net.spawn(&["run", &job, "--audited"]);
+    let told = eventually("its result is overturned", || {
+        let told = net.json(&["providers", "provider-1"]);
+        let mut entries = told["audits"].as_array().unwrap().iter();
+        let is_over = entries.any(|entry| entry["what"] == "overturned");
+        is_over.then_some(told)
+    });
+    the_verdict_and_its_cuts_are_shown(&net, &told);
+    // Anybody finds the same.
+    let said = net.tilth(&["verify", "3"]);
+    assert!(!said.status.success(), "{said:#?}");
+    assert!(said.stdout.contains("WRONG: another root of task 0"), "{said:#?}");
+
+    let _honest = provider(&net, "provider-2");
+    assert!(run.wait().success(), "{}", net.log());
+    let fetched = net.json(&["job", "fetch", "3"]);
+    assert_eq!((&fetched["state"], &fetched["missing"]), (&"done".into(), &0.into()), "{fetched}");
+    assert_eq!(fetched["sha256"], right, "{fetched}");
+    let audits = &fetched["audits"];
+    assert_eq!((&audits["upheld"], &audits["overturned"]), (&1.into(), &1.into()), "{fetched}");
+    let all = net.json(&["providers"]);
+    let row = all.as_array().unwrap().iter().find(|row| row["name"] == "provider-2").unwrap();
+    assert_eq!((&row["slashed"], &row["audits"]["upheld"]), (&"0".into(), &1.into()), "{all}");
 }
 
 /// What an auditor has of fees: owed by the purse of the audits, and paid.

@@ -5,9 +5,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     guests,
-    net::{Net, eventually, repository},
+    net::{Net, Process, base_units, eventually, repository},
+    running::http,
 };
 
 /// A tool from the npm packages of `contracts/`. `cargo xtask setup` installs them.
@@ -64,9 +67,14 @@ struct Anvil(std::process::Child, String);
 
 impl Anvil {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(tool("anvil"))
             .args(["--silent", "--port", &port.to_string()])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -76,6 +84,35 @@ impl Anvil {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
         });
         anvil
+    }
+
+    fn rpc(&self, method: &str, params: Value) -> Value {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let (status, reply) = http(&self.1, "POST", "/", &request.to_string());
+        let mut reply: Value = serde_json::from_str(&reply).unwrap();
+        assert!(status == 200 && reply["error"].is_null(), "{method}: {reply}");
+        reply["result"].take()
+    }
+
+    /// Number of the last block, and how many transactions are in it.
+    fn last(&self) -> (u64, usize) {
+        let block = self.rpc("eth_getBlockByNumber", json!(["latest", false]));
+        let number = block["number"].as_str().unwrap().trim_start_matches("0x");
+        let transactions = block["transactions"].as_array().unwrap().len();
+        (u64::from_str_radix(number, 16).unwrap(), transactions)
+    }
+
+    /// Puts an empty block in the place of the last one, if that is not empty: what was in it is lost, and in no pool.
+    fn take_back(&self) -> bool {
+        // No block comes between the look and the rest.
+        self.rpc("evm_setIntervalMining", json!([0]));
+        let (number, transactions) = self.last();
+        if transactions > 0 {
+            self.rpc("anvil_reorg", json!([1, []]));
+            assert_eq!(self.last(), (number, 0));
+        }
+        self.rpc("evm_setIntervalMining", json!([1]));
+        transactions > 0
     }
 }
 
@@ -154,4 +191,51 @@ fn an_audited_job_on_an_existing_chain_has_its_referee_and_is_upheld() {
     let shown = net.tilth(&["job", "show", "2"]);
     assert!(shown.stdout.contains("referee       none"), "{shown:#?}");
     assert!(shown.stdout.contains("availability  none"), "{shown:#?}");
+}
+
+/// Takes back one of several blocks until the job is over; how many.
+fn take_back_while_it_runs(anvil: &Anvil, net: &Net, run: &mut Process) -> u32 {
+    let (mut taken, mut next) = (0, 0);
+    let status = eventually("the job is over", || {
+        let (number, transactions) = anvil.last();
+        // What was lost gets into a later block, and is believed before another one goes.
+        if transactions > 0 && number >= next && taken < 8 && anvil.take_back() {
+            (taken, next) = (taken + 1, number + 4);
+        }
+        run.child.try_wait().unwrap()
+    });
+    assert!(status.success(), "{taken} blocks were taken back\n{}", net.log());
+    taken
+}
+
+#[test]
+fn what_a_foreign_chain_takes_back_is_sent_anew_and_costs_nobody_anything() {
+    let anvil = Anvil::start_with(&["--block-time", "1"]);
+    let deep = ["--rpc", &anvil.1, "--confirmations", "2", "--auditors", "7"];
+    let net = Net::start_with(1, &deep);
+    let patient = "[verification]\nwindow = \"1h\"\n";
+    let job = net.job("index", &guests::index(), &guests::job(1, 20.0, patient));
+    let mut run = net.spawn(&["run", &job, "--audited"]);
+    let taken = take_back_while_it_runs(&anvil, &net, &mut run);
+    // It is opened, claimed, handed in, drawn, named, committed to, opened, voted on and paid in as many blocks at least.
+    assert!(taken > 2, "{taken} blocks were taken back");
+
+    let fetched = net.json(&["job", "fetch", "1"]);
+    assert_eq!((&fetched["state"], &fetched["missing"]), (&"done".into(), &0.into()), "{fetched}");
+    let audits = &fetched["audits"];
+    assert_eq!((&audits["upheld"], &audits["overturned"]), (&1.into(), &0.into()), "{fetched}");
+    assert_eq!((&audits["undecided"], &audits["open"]), (&0.into(), &0.into()), "{fetched}");
+    let shown = net.json(&["job", "show", "1"]);
+    let ranges = shown["ranges"].as_array().unwrap().iter();
+    let paid: Vec<_> = ranges.filter(|range| range["state"] == "settled").collect();
+    assert_eq!(paid.len(), 1, "paid once: {shown}");
+    assert_eq!(base_units(&paid[0]["paid"]), base_units(&fetched["paid"]), "{shown}");
+    assert_eq!(net.json(&["account", "show", "client"])["locked"], "0");
+
+    let providers = net.json(&["providers"]);
+    assert_eq!(providers[0]["slashed"], "0", "{providers}");
+    for number in 1..=7 {
+        let status = net.json(&["auditor", "status", &format!("auditor-{number}")]);
+        assert_eq!(status["stake"], "100000000000000000000", "{status}");
+    }
 }

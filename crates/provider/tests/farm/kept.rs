@@ -62,7 +62,7 @@ async fn stake_of(link: &Link, owner: Address) -> u128 {
 }
 
 /// The cuts of a provider's stake, oldest first.
-async fn slashed(link: &Link, owner: Address) -> Vec<Registry::StakeSlashed> {
+pub async fn slashed(link: &Link, owner: Address) -> Vec<Registry::StakeSlashed> {
     let filter = Filter::new()
         .address(link.addresses().registry)
         .event_signature(Registry::StakeSlashed::SIGNATURE_HASH)

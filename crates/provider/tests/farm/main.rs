@@ -17,4 +17,5 @@ mod script;
 mod spots;
 mod stage;
 mod trouble;
+mod withheld;
 mod world;

@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// The primary has shown its root, and the mate has.
-const SHOWN: (u8, u8) = (1, 2);
+pub const SHOWN: (u8, u8) = (1, 2);
 /// `IReplicas.Fault`: the auditors have found another answer than the mate's.
-const WRONG: u8 = 2;
+pub const WRONG: u8 = 2;
 
 impl Stage {
     /// A provider that waits for the clock of replicated jobs.
-    fn provider(&self, key: u8) -> Running {
+    pub fn provider(&self, key: u8) -> Running {
         self.world.provider_that(key, 1, &["choosy"]).expect("up")
     }
 
@@ -36,7 +36,7 @@ impl Stage {
     }
 
     /// `prepare`: every range has a leaf more, so different roots are not a leaf's.
-    async fn order(&self, tasks: u32, prepare: bool) -> (Order, Agreed) {
+    pub async fn order(&self, tasks: u32, prepare: bool) -> (Order, Agreed) {
         let script = Script { output: 100, ..Script::default() };
         let (window, timeout) = ("2h", "200s");
         let usual = Order::new(tasks, script);
@@ -47,7 +47,7 @@ impl Stage {
     }
 
     /// Waits until so many wait to be drawn in a job.
-    async fn wait_for_line(&self, agreed: &Agreed, count: u64) {
+    pub async fn wait_for_line(&self, agreed: &Agreed, count: u64) {
         let at = self.world.network.contracts.waiting;
         wait("they are in the line", async || {
             let now = U40::from(self.link().now().await.unwrap());
@@ -58,11 +58,11 @@ impl Stage {
     }
 
     /// The clock of the job pays its cap from now on, and those who are in its line were so a while ago.
-    async fn let_them_claim(&self) {
+    pub async fn let_them_claim(&self) {
         self.pass(60).await;
     }
 
-    async fn state(&self, agreed: &Agreed, seq: u32) -> (ReplicaState, ReplicaOutcome, u8) {
+    pub async fn state(&self, agreed: &Agreed, seq: u32) -> (ReplicaState, ReplicaOutcome, u8) {
         let call = Replicas::pairCall { jobId: agreed.job.0, seq };
         let pair = self.link().read(self.world.network.contracts.replicas, call).await.unwrap();
         let state = ReplicaState::try_from(pair.state).unwrap();
@@ -70,7 +70,7 @@ impl Stage {
     }
 
     /// Waits until the first range's replica stands so, and those have shown what is asked for there.
-    async fn reaches(&self, agreed: &Agreed, state: ReplicaState, shown: u8) {
+    pub async fn reaches(&self, agreed: &Agreed, state: ReplicaState, shown: u8) {
         wait(&format!("{state}, shown by {shown}"), async || {
             let (now, _, by) = self.state(agreed, 0).await;
             (now, by) == (state, shown)
@@ -96,7 +96,7 @@ impl Stage {
     }
 
     /// What a contract has said about a job.
-    async fn said<E: SolEvent>(&self, contract: Address, agreed: &Agreed) -> Vec<E> {
+    pub async fn said<E: SolEvent>(&self, contract: Address, agreed: &Agreed) -> Vec<E> {
         let filter = Filter::new()
             .address(contract)
             .event_signature(E::SIGNATURE_HASH)
