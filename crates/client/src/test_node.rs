@@ -15,7 +15,7 @@ use crate::{Link, Network};
 pub(crate) type Said = Result<Value, Value>;
 
 /// Says to every request what is made of it, until the test is over. Gives its address.
-async fn serve<S, F>(says: S) -> String
+pub(crate) async fn serve<S, F>(says: S) -> String
 where
     S: Fn(Value) -> F + Send + Sync + 'static,
     F: Future<Output = Said> + Send + 'static,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::books::{Denied, tests::charge};
 
+#[allow(dead_code, reason = "the client's own tests use more of it")]
 #[path = "../../client/src/test_node.rs"]
 pub(super) mod test_node;
 

@@ -271,11 +271,11 @@ fn check_disputes(report: &Report) {
     assert_eq!((whole.counts.honest_cut, whole.counts.honest_unpaid), (0, TURNS));
     assert_eq!(whole.won[0], 0, "{:?}", whole.won);
     assert!(whole.won[2] < half.won[2], "{:?} {:?}", whole.won, half.won);
-    // Whoever contests what is right carries several ranges of each world to their votes, and pays with its stake: in each
+    // Whoever contests what is right carries ranges of most worlds to their votes, and pays with its stake: in each
     // world one of them at least. Their primaries are paid for all of these, and lose nothing.
     let grief = row(report, "griefing challenger");
     let Counts { disputes, replicas, honest_cut, honest_unpaid, .. } = grief.counts;
-    assert!(disputes[0] > 2 * TURNS && disputes[1] == 0, "{:?}", grief.counts);
+    assert!(disputes[0] > TURNS && disputes[1] == 0, "{:?}", grief.counts);
     assert!(replicas[2] >= disputes[0] && replicas[3..] == [0, 0], "{replicas:?}");
     assert_eq!((honest_cut, honest_unpaid), (0, 0));
     let cut = i128::try_from(u128::from(TURNS) * STAKE * GRAIN).unwrap();

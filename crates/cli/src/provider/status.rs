@@ -104,7 +104,7 @@ fn replicas(status: &Value) -> Vec<String> {
     }
     if let open @ 1.. = number(status, "kept") {
         lines.push(format!(
-            "kept       {open} to be fetched by holders, within some hours: one that is not {UNHELD}"
+            "kept       {open} to be fetched by holders within some hours: each that they do not get {UNHELD}"
         ));
     }
     if mates > 0 {

@@ -48,8 +48,9 @@ async fn a_client_that_serves_no_auditor_burns_nobody_and_pays() {
     // Nobody acknowledges anything; the window is over by the chain's clock alone.
     stage.pass(7_300).await;
     let call = JobBook::settleCall { jobId: range.job.0, seqs: vec![range.seq] };
-    account.execute(link.addresses().job_book, call).await.unwrap();
-    assert_eq!(state_of(&link, range).await, RangeState::Settled);
+    // Its provider may be quicker.
+    let _ = account.execute(link.addresses().job_book, call).await;
+    wait("it is paid", async || state_of(&link, range).await == RangeState::Settled).await;
     assert!(money::balances(&link, provider.address).await.unwrap().free > free, "it is paid");
     assert_eq!(stake_of(&stage.world, &provider).await, 50 * GRAIN);
     no_auditor_has_lost_anything(&stage).await;

@@ -48,7 +48,8 @@ pub fn cast(_: &mut Random) -> Cast {
     cast
 }
 
-/// A client and its own provider withhold the inputs of their job from all auditors, whom each absence costs.
+/// A client and its own provider withhold the inputs of their job from all auditors: each is absent, which delays the case and
+/// costs nobody any stake.
 pub fn both(_: &mut Random) -> Cast {
     let mut cast = Cast::honest(TASKS / 2, PROVIDERS, AUDITORS);
     cast.provider(Side::Foe, 200, Keeper::Inputs);

@@ -95,15 +95,21 @@ impl Holding {
         self.later.push((ends, Event::Inspected { range, draw, seen }));
     }
 
-    /// As a client: the prices of a job stay what they are.
+    /// As a client: what is missing now for so much to be free, within what it has set; the prices of a job stay what they are.
     pub(super) fn fund(
         &self,
         range: RangeId,
-        amount: u128,
+        due: u128,
         scene: &mut Scene,
-    ) -> Result<(), FarmError> {
+    ) -> Result<Option<Event>, FarmError> {
         let (holders, job) = (scene.farm.addresses().holders, range.job.0);
         let keep = scene.farm.read(holders, &Holders::keptCall { jobId: job })?;
+        let (deposit, reserved) = (keep.deposit.to::<u128>(), keep.reserved.to::<u128>());
+        let amount = due.saturating_sub(deposit.saturating_sub(reserved));
+        let fits = deposit.checked_add(amount).is_some_and(|after| after <= self.rules.most);
+        if amount == 0 || !fits {
+            return Ok(Some(Event::Ended { range, done: true }));
+        }
         let prices = HoldPrices {
             maxMib: keep.maxMib,
             perMib: keep.perMib,
@@ -113,7 +119,7 @@ impl Holding {
         let amount = U96::saturating_from(amount);
         let call = Holders::fundCall { jobId: job, prices, amount };
         scene.send(self.me, self.who, holders, &call, What::Hold(range));
-        Ok(())
+        Ok(None)
     }
 
     pub(super) fn close(&self, scene: &mut Scene) {

@@ -226,7 +226,7 @@ impl Holding {
                 self.later.push((scene.now + FETCH_FAILS, Event::Ended { range, done: false }));
                 Ok(None)
             }
-            Effect::Fund { range, amount } => self.fund(range, amount, scene).map(|()| None),
+            Effect::Fund { range, due } => self.fund(range, due, scene),
             Effect::Close => {
                 self.close(scene);
                 Ok(None)
