@@ -160,9 +160,9 @@ fn check_looks(report: &Report) {
     assert!(deletes.unserved.trials > TURNS && deletes.unserved.came == 0, "{deletes:?}");
     assert_eq!(deletes.served.came, deletes.served.trials);
     // With a third of the stake: 0.17 of what they have deleted, and 0.17 of what others serve; `check` holds both to
-    // their chances. Of thirty none comes in one of 270 choices of seeds.
+    // their chances. Of twenty none comes in one of 42 choices of seeds.
     let vouch = row(report, "holders that delete, and vouch").counts;
-    assert!(vouch.unserved.trials >= ENOUGH, "{vouch:?}");
+    assert!(vouch.unserved.trials > 2 * TURNS, "{vouch:?}");
     assert!(vouch.unserved.came > 0 && vouch.unserved.came * 2 < vouch.unserved.trials);
     assert_eq!(vouch.served.came, vouch.served.trials);
     for name in ["auditors that see nobody serve", "auditors that do not look"] {
