@@ -36,7 +36,7 @@ contract InvariantsTest is Network {
     function setUp() public override {
         super.setUp();
         bytes memory args = abi.encode(ledger, registry, book, waiting, small());
-        replica = Replica(created("Replica", args));
+        replica = Replica(helper("Replica", args));
         address[7] memory at = [
             address(book),
             address(auditors),
@@ -46,9 +46,9 @@ contract InvariantsTest is Network {
             address(holders),
             address(spots)
         ];
-        tally = Tally(created("Tally", abi.encode(replica, registry, at, FEE_BPS)));
+        tally = Tally(helper("Tally", abi.encode(replica, registry, at, FEE_BPS)));
         args = abi.encode(ledger, registry, book, replica, auditors, audits, tally, replicas, tabs, holders, spots);
-        crowd = CrowdKept(created("CrowdKept", args));
+        crowd = CrowdKept(helper("CrowdKept", args));
         vm.recordLogs();
         for (uint256 i = 0; i < crowd.AUDITORS(); ++i) {
             address auditor = crowd.auditorOf(i);

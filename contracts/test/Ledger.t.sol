@@ -98,7 +98,7 @@ contract LedgerTest is T {
     function setUp() public {
         vm.warp(1_000_000);
         alice = vm.addr(KEY);
-        token = new WGrain();
+        token = WGrain(payable(created("WGrain", "")));
         ledger = make(address(token));
         vm.deal(alice, 100 ether);
         vm.startPrank(alice);
@@ -112,7 +112,7 @@ contract LedgerTest is T {
         ILedger.Grant[] memory grants = new ILedger.Grant[](2);
         grants[0] = ILedger.Grant(MODULE, 1000 ether);
         grants[1] = ILedger.Grant(SMALL, 5 ether);
-        return new Ledger(token_, grants);
+        return Ledger(created("Ledger", abi.encode(token_, grants)));
     }
 
     function free(address who) internal view returns (uint256) {
@@ -408,9 +408,9 @@ contract LedgerTest is T {
         grants[0] = ILedger.Grant(MODULE, 1);
         grants[1] = ILedger.Grant(MODULE, 1);
         vm.expectRevert(abi.encodeWithSelector(ILedger.BadAddress.selector, MODULE));
-        new Ledger(address(token), grants);
+        created("Ledger", abi.encode(token, grants));
         vm.expectRevert(abi.encodeWithSelector(ILedger.BadAddress.selector, BOB));
-        new Ledger(BOB, new ILedger.Grant[](0));
+        created("Ledger", abi.encode(BOB, new ILedger.Grant[](0)));
     }
 
     function testFuzz_moneyIsConserved(uint96 lock_, uint96 pay, uint96 cut, uint96 back) public {

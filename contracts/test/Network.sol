@@ -96,15 +96,6 @@ abstract contract Network is T {
         fund(CLIENT, 1_000_000 ether);
     }
 
-    /// @dev Creates a contract from what forge built; zero if its constructor refuses. With `new`, the compiler would build all of them
-    /// anew inside every test contract, which takes minutes.
-    function created(string memory name, bytes memory args) internal returns (address at) {
-        bytes memory code = abi.encodePacked(vm.getCode(string.concat(name, ".sol:", name)), args);
-        assembly ("memory-safe") {
-            at := create(0, add(code, 0x20), mload(code))
-        }
-    }
-
     /// @dev A ledger that lets what this contract creates next lock so much.
     function ledgerOfNext(uint128 cap) internal returns (ILedger) {
         ILedger.Grant[] memory grants = new ILedger.Grant[](1);

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {Network} from "./Network.sol";
-import {Registry} from "../src/Registry.sol";
 import {ILedger} from "../src/interfaces/ILedger.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 
@@ -299,9 +298,9 @@ contract RegistryTest is Network {
 
     function test_constructionChecksTheLedger() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.BadLedger.selector, address(ledger)));
-        new Registry(ledger, address(book), address(audits));
+        created("Registry", abi.encode(ledger, book, audits));
         vm.expectRevert(abi.encodeWithSelector(IRegistry.NotJudge.selector, address(0)));
-        new Registry(ledger, address(book), address(0));
+        created("Registry", abi.encode(ledger, book, address(0)));
     }
 
     function test_onlyTheJudgeTakesAndFreesExposureAndNeverMoreThanTheStakeCarries() public {

@@ -6,7 +6,7 @@ import {SoloRandomness} from "../src/SoloRandomness.sol";
 
 /// @dev When rounds get their values, and what happens to those that nobody kept.
 contract SoloRandomnessTest is T {
-    SoloRandomness internal beacon = new SoloRandomness();
+    SoloRandomness internal beacon = SoloRandomness(created("SoloRandomness", ""));
 
     function setUp() public {
         vm.roll(1_000);

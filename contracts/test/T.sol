@@ -69,6 +69,24 @@ abstract contract T {
         vm.assertEq(a, b, why);
     }
 
+    /// @dev Creates a contract of src from the code that ships, whichever profile the tests are compiled with; zero if its constructor
+    /// refuses. With `new` it would be other code, and the compiler would build it anew inside every test contract.
+    function created(string memory name, bytes memory args) internal returns (address) {
+        return createdFrom(string.concat("out/", name, ".sol/", name, ".json"), args);
+    }
+
+    /// @dev The same for a contract of the tests.
+    function helper(string memory name, bytes memory args) internal returns (address) {
+        return createdFrom(string.concat(name, ".sol:", name), args);
+    }
+
+    function createdFrom(string memory what, bytes memory args) private returns (address at) {
+        bytes memory code = abi.encodePacked(vm.getCode(what), args);
+        assembly ("memory-safe") {
+            at := create(0, add(code, 0x20), mload(code))
+        }
+    }
+
     /// @dev Lets time pass. The compiler takes the time for the same all through a function, so it is asked for anew.
     function passSeconds(uint256 n) internal {
         vm.warp(vm.getBlockTimestamp() + n);

@@ -21,7 +21,7 @@ contract WGrainTest is T {
     function setUp() public {
         vm.warp(1_000_000);
         alice = vm.addr(KEY);
-        token = new WGrain();
+        token = WGrain(payable(created("WGrain", "")));
         vm.deal(alice, 10 ether);
         vm.prank(alice);
         token.deposit{value: 10 ether}();

@@ -84,7 +84,7 @@ pub fn outputs(contracts: &Path) -> anyhow::Result<File> {
         eprintln!("another checkout compiles contracts into {}: waiting for it", kept.display());
         lock.lock()?;
     }
-    for name in ["out", "cache"] {
+    for name in ["out", "cache", "out-test", "cache-test"] {
         let (link, place) = (contracts.join(name), kept.join(name));
         fs::create_dir_all(&place)?;
         // A folder of before goes: forge would take the one of the two for what belongs to the other.
@@ -96,6 +96,14 @@ pub fn outputs(contracts: &Path) -> anyhow::Result<File> {
         symlink(&place, &link).with_context(|| link.display().to_string())?;
     }
     Ok(lock)
+}
+
+/// Runs `forge test`, in the profile that compiles the tests fast; they deploy the code that ships, which is built first, in the
+/// profile of its own, for nothing if it is there. `outputs` is to be held meanwhile.
+pub fn tests(contracts: &Path, args: &[&str]) -> anyhow::Result<()> {
+    let forge = forge()?;
+    run_in(contracts, &forge, &["build", "src"], &[])?;
+    run_in(contracts, &forge, &[&["test"][..], args].concat(), &[("FOUNDRY_PROFILE", "test")])
 }
 
 /// Builds, then writes the artifacts, or with `check` compares them with the committed ones.
