@@ -26,7 +26,7 @@ use tilth_protocol::{Contact, ContentHash};
 use tracing::{info, warn};
 
 use crate::{
-    BlobsError, Tag,
+    BlobsError, Doing, Tag,
     dial::Dialer,
     disk::{self, Disk},
     door::Door,
@@ -181,47 +181,51 @@ impl Blobs {
     /// # Errors
     /// [`BlobsError::Open`] for the folder, [`BlobsError::Bind`] for the socket,
     /// [`BlobsError::DiskFull`] when less than the reserve is free.
-    pub async fn spawn(config: Config) -> Result<Self, BlobsError> {
-        let Config { dir, secret, bind, advertise, relays, lines, kept, keep_found, limits } =
-            config;
-        let dir = std::path::absolute(&dir).map_err(|error| open_error(&dir, error))?;
-        std::fs::create_dir_all(&dir).map_err(|error| open_error(&dir, error))?;
-        let disk = Disk::new(dir.clone(), limits.disk_reserve, limits.store_bytes);
-        disk.admit_free(0)?;
-        let store = open_store(&dir, limits.gc_interval).await?;
-        let found = sweep(&store, &dir).await?;
-        let guard = Guard::new(kept);
-        let spared = if keep_found { Some(keep_all(&guard, &dir, &found)?) } else { None };
+    pub fn spawn(config: Config) -> Doing<'static, Result<Self, BlobsError>> {
+        Box::pin(async move {
+            let Config { dir, secret, bind, advertise, relays, lines, kept, keep_found, limits } =
+                config;
+            let dir = std::path::absolute(&dir).map_err(|error| open_error(&dir, error))?;
+            std::fs::create_dir_all(&dir).map_err(|error| open_error(&dir, error))?;
+            let disk = Disk::new(dir.clone(), limits.disk_reserve, limits.store_bytes);
+            disk.admit_free(0)?;
+            let store = open_store(&dir, limits.gc_interval).await?;
+            let found = sweep(&store, &dir).await?;
+            let guard = Guard::new(kept);
+            let spared = if keep_found { Some(keep_all(&guard, &dir, &found)?) } else { None };
 
-        let endpoint = listen(&dir, secret, bind, &relays).await?;
-        let addresses = if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
-        let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
-        let (protocol, porter) = serve::protocol(&store, Pace::new(limits.upload), guard.clone());
-        let door = Door::new(protocol, serve::places(&limits));
-        let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door);
-        let with =
-            |router: RouterBuilder, line: Line| router.accept(line.alpn, LineDoor::new(line));
-        let router = lines.into_iter().fold(router, with).spawn();
-        wait_for_relay(&endpoint, &relays).await;
-        let dialer = Arc::new(Dialer::new(endpoint, relays));
-        let sweeper = tokio::spawn(close_idle(Arc::clone(&dialer))).abort_handle();
-        let helpers = vec![porter, sweeper];
-        info!(dir = %dir.display(), addresses = ?contact.addresses, "content store is open");
-        let (liars, download) = (Mutex::default(), Pace::new(limits.download));
-        Ok(Self {
-            inner: Arc::new(Inner {
-                store,
-                disk,
-                limits,
-                router,
-                dialer,
-                liars,
-                contact,
-                download,
-                guard,
-                spared,
-                helpers,
-            }),
+            let endpoint = listen(&dir, secret, bind, &relays).await?;
+            let addresses =
+                if advertise.is_empty() { addresses(&endpoint).await } else { advertise };
+            let contact = Contact { endpoint: *endpoint.id().as_bytes(), addresses };
+            let (protocol, porter) =
+                serve::protocol(&store, Pace::new(limits.upload), guard.clone());
+            let door = Door::new(protocol, serve::places(&limits));
+            let router = Router::builder(endpoint.clone()).accept(iroh_blobs::ALPN, door);
+            let with =
+                |router: RouterBuilder, line: Line| router.accept(line.alpn, LineDoor::new(line));
+            let router = lines.into_iter().fold(router, with).spawn();
+            wait_for_relay(&endpoint, &relays).await;
+            let dialer = Arc::new(Dialer::new(endpoint, relays));
+            let sweeper = tokio::spawn(close_idle(Arc::clone(&dialer))).abort_handle();
+            let helpers = vec![porter, sweeper];
+            info!(dir = %dir.display(), addresses = ?contact.addresses, "content store is open");
+            let (liars, download) = (Mutex::default(), Pace::new(limits.download));
+            Ok(Self {
+                inner: Arc::new(Inner {
+                    store,
+                    disk,
+                    limits,
+                    router,
+                    dialer,
+                    liars,
+                    contact,
+                    download,
+                    guard,
+                    spared,
+                    helpers,
+                }),
+            })
         })
     }
 
@@ -245,9 +249,15 @@ impl Blobs {
     /// # Errors
     /// [`TalkError::Unreachable`], or the other side closes at once because it does not know the protocol or
     /// has no place free, or [`TalkError::Silent`]: it takes the connection and lets nobody begin.
-    pub async fn call(&self, contact: &Contact, alpn: &[u8]) -> Result<Talk, TalkError> {
-        let dialed = self.inner.dialer.dial(contact, alpn).await;
-        Talk::begin(dialed.map_err(TalkError::Unreachable)?).await
+    pub fn call<'a>(
+        &'a self,
+        contact: &'a Contact,
+        alpn: &'a [u8],
+    ) -> Doing<'a, Result<Talk, TalkError>> {
+        Box::pin(async move {
+            let dialed = self.inner.dialer.dial(contact, alpn).await;
+            Talk::begin(dialed.map_err(TalkError::Unreachable)?).await
+        })
     }
 
     /// Serves content to nobody but one endpoint from now on, alone or as part of any sequence. It is not remembered over a
@@ -308,9 +318,11 @@ impl Blobs {
     ///
     /// # Errors
     /// A failing store.
-    pub async fn sync(&self) -> Result<(), BlobsError> {
-        let synced = self.store().sync_db().await;
-        synced.map_err(|error| self.disk().explain("syncing", error))
+    pub fn sync(&self) -> Doing<'_, Result<(), BlobsError>> {
+        Box::pin(async move {
+            let synced = self.store().sync_db().await;
+            synced.map_err(|error| self.disk().explain("syncing", error))
+        })
     }
 
     /// Waits until the store has failed for good, and says how: its database does not outlive a failed
@@ -330,11 +342,13 @@ impl Blobs {
     ///
     /// # Errors
     /// None of them matter for the content; they say what could not be closed in order.
-    pub async fn shutdown(&self) -> Result<(), BlobsError> {
-        self.inner.helpers.iter().for_each(tokio::task::AbortHandle::abort);
-        let closing = |detail: String| BlobsError::Store { action: "closing", detail };
-        self.store().sync_db().await.map_err(|error| closing(error.to_string()))?;
-        self.inner.router.shutdown().await.map_err(|error| closing(error.to_string()))
+    pub fn shutdown(&self) -> Doing<'_, Result<(), BlobsError>> {
+        Box::pin(async move {
+            self.inner.helpers.iter().for_each(tokio::task::AbortHandle::abort);
+            let closing = |detail: String| BlobsError::Store { action: "closing", detail };
+            self.store().sync_db().await.map_err(|error| closing(error.to_string()))?;
+            self.inner.router.shutdown().await.map_err(|error| closing(error.to_string()))
+        })
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -7,7 +7,7 @@ use tilth_protocol::{Contact, ContentHash, ContentRef};
 use tracing::{debug, warn};
 
 use crate::{
-    Blobs, BlobsError, Tag,
+    Blobs, BlobsError, Doing, Tag,
     holders::{Choice, Failure, Search},
     local::{iroh_hash, named},
     transfer::{Allowed, Receiver, TransferError},
@@ -105,28 +105,30 @@ impl Blobs {
         self.fetch(Want::Sequence(hash, bounds), holders, tag, deadline).await
     }
 
-    async fn fetch(
-        &self,
+    fn fetch<'a>(
+        &'a self,
         want: Want,
-        holders: &[Contact],
-        tag: &Tag,
+        holders: &'a [Contact],
+        tag: &'a Tag,
         deadline: Instant,
-    ) -> Result<(), BlobsError> {
-        // Held until the tag is written: garbage collection must not eat what just came in.
-        let pin = self.store().tags().temp_tag(want.pin()).await;
-        let pin = pin.map_err(|error| self.disk().explain("pinning content", error))?;
-        if !self.is_here(want).await? {
-            let mut last = "nobody answered".to_owned();
-            let search = self.search(want, holders, tag, &mut last);
-            let Ok(result) = tokio::time::timeout_at(deadline.into(), search).await else {
-                let (hash, holders) = (want.hash(), holders.len());
-                return Err(BlobsError::Unavailable { hash, holders, last });
-            };
-            result?;
-        }
-        self.pin(want.pin(), tag).await?;
-        drop(pin);
-        Ok(())
+    ) -> Doing<'a, Result<(), BlobsError>> {
+        Box::pin(async move {
+            // Held until the tag is written: garbage collection must not eat what just came in.
+            let pin = self.store().tags().temp_tag(want.pin()).await;
+            let pin = pin.map_err(|error| self.disk().explain("pinning content", error))?;
+            if !self.is_here(want).await? {
+                let mut last = "nobody answered".to_owned();
+                let search = self.search(want, holders, tag, &mut last);
+                let Ok(result) = tokio::time::timeout_at(deadline.into(), search).await else {
+                    let (hash, holders) = (want.hash(), holders.len());
+                    return Err(BlobsError::Unavailable { hash, holders, last });
+                };
+                result?;
+            }
+            self.pin(want.pin(), tag).await?;
+            drop(pin);
+            Ok(())
+        })
     }
 
     /// Asks holders until one delivers everything or nobody is left. `last` says how the latest

@@ -22,6 +22,7 @@ mod admission;
 mod blobs;
 mod dial;
 mod disk;
+mod doing;
 mod door;
 mod error;
 mod fetch;
@@ -41,6 +42,7 @@ mod talk;
 mod transfer;
 
 pub use blobs::{Blobs, Config, Limits};
+pub(crate) use doing::Doing;
 pub use error::{Answer, BlobsError};
 pub use fetch::SequenceBounds;
 pub use guard::Kept;

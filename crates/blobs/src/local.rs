@@ -10,7 +10,7 @@ use iroh_blobs::{
 use tilth_protocol::{ContentHash, ContentRef};
 use tokio::task::JoinSet;
 
-use crate::{Blobs, BlobsError, Tag};
+use crate::{Blobs, BlobsError, Doing, Tag};
 
 /// How many puts of [`Blobs::put_many`] are in the store's hands at once.
 const TOGETHER: usize = 64;
@@ -103,15 +103,17 @@ impl Blobs {
     ///
     /// # Errors
     /// As [`Blobs::put`]. The parts need not be here, but only those that are can be served.
-    pub async fn put_sequence(
-        &self,
-        parts: &[ContentHash],
-        tag: &Tag,
-    ) -> Result<ContentHash, BlobsError> {
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.0).collect();
-        let (reference, _guard) = self.add(bytes.into(), BlobFormat::HashSeq).await?;
-        self.pin(HashAndFormat::hash_seq(iroh_hash(reference.hash)), tag).await?;
-        Ok(reference.hash)
+    pub fn put_sequence<'a>(
+        &'a self,
+        parts: &'a [ContentHash],
+        tag: &'a Tag,
+    ) -> Doing<'a, Result<ContentHash, BlobsError>> {
+        Box::pin(async move {
+            let bytes: Vec<u8> = parts.iter().flat_map(|part| part.0).collect();
+            let (reference, _guard) = self.add(bytes.into(), BlobFormat::HashSeq).await?;
+            self.pin(HashAndFormat::hash_seq(iroh_hash(reference.hash)), tag).await?;
+            Ok(reference.hash)
+        })
     }
 
     /// Pins content that is here under another tag, too.
@@ -128,43 +130,49 @@ impl Blobs {
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn unpin(&self, tag: &Tag) -> Result<(), BlobsError> {
-        let removed = self.store().tags().delete_prefix(tag.entries()).await;
-        removed.map(|_| ()).map_err(|error| self.disk().explain("unpinning content", error))
+    pub fn unpin<'a>(&'a self, tag: &'a Tag) -> Doing<'a, Result<(), BlobsError>> {
+        Box::pin(async move {
+            let removed = self.store().tags().delete_prefix(tag.entries()).await;
+            removed.map(|_| ()).map_err(|error| self.disk().explain("unpinning content", error))
+        })
     }
 
     /// Whether content is here completely.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn has(&self, hash: ContentHash) -> Result<bool, BlobsError> {
-        Ok(self.size(hash).await?.is_some())
+    pub fn has(&self, hash: ContentHash) -> Doing<'_, Result<bool, BlobsError>> {
+        Box::pin(async move { Ok(self.size(hash).await?.is_some()) })
     }
 
     /// The size of content that is here completely, in bytes.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn size(&self, hash: ContentHash) -> Result<Option<u64>, BlobsError> {
-        match self.store().status(iroh_hash(hash)).await {
-            Ok(BlobStatus::Complete { size }) => Ok(Some(size)),
-            Ok(_) => Ok(None),
-            Err(error) => Err(self.disk().explain("looking for content", error)),
-        }
+    pub fn size(&self, hash: ContentHash) -> Doing<'_, Result<Option<u64>, BlobsError>> {
+        Box::pin(async move {
+            match self.store().status(iroh_hash(hash)).await {
+                Ok(BlobStatus::Complete { size }) => Ok(Some(size)),
+                Ok(_) => Ok(None),
+                Err(error) => Err(self.disk().explain("looking for content", error)),
+            }
+        })
     }
 
     /// Reads a blob into memory.
     ///
     /// # Errors
     /// [`BlobsError::NotHere`], [`BlobsError::TooLarge`] above `max_bytes` (nothing is read then).
-    pub async fn read(&self, hash: ContentHash, max_bytes: u64) -> Result<Bytes, BlobsError> {
-        let size = self.size(hash).await?.ok_or(BlobsError::NotHere { hash })?;
-        if size > max_bytes {
-            let content = named(hash);
-            return Err(BlobsError::TooLarge { content, size, max: max_bytes });
-        }
-        let bytes = self.store().get_bytes(iroh_hash(hash)).await;
-        bytes.map_err(|error| self.disk().explain("reading content", error))
+    pub fn read(&self, hash: ContentHash, max_bytes: u64) -> Doing<'_, Result<Bytes, BlobsError>> {
+        Box::pin(async move {
+            let size = self.size(hash).await?.ok_or(BlobsError::NotHere { hash })?;
+            if size > max_bytes {
+                let content = named(hash);
+                return Err(BlobsError::TooLarge { content, size, max: max_bytes });
+            }
+            let bytes = self.store().get_bytes(iroh_hash(hash)).await;
+            bytes.map_err(|error| self.disk().explain("reading content", error))
+        })
     }
 
     /// Reads the hashes of a sequence's parts.
@@ -172,21 +180,23 @@ impl Blobs {
     /// # Errors
     /// [`BlobsError::NotHere`]; [`BlobsError::NotASequence`] when there are more than `max_items` or
     /// the content is not a list of hashes.
-    pub async fn read_sequence(
+    pub fn read_sequence(
         &self,
         hash: ContentHash,
         max_items: u32,
-    ) -> Result<Vec<ContentHash>, BlobsError> {
-        let max_bytes = u64::from(max_items).saturating_mul(32);
-        let bytes = match self.read(hash, max_bytes).await {
-            Ok(bytes) if bytes.len() % 32 == 0 => bytes,
-            Ok(_) | Err(BlobsError::TooLarge { .. }) => {
-                return Err(BlobsError::NotASequence { hash, max_items });
-            }
-            Err(error) => return Err(error),
-        };
-        let (parts, _) = bytes.as_chunks::<32>();
-        Ok(parts.iter().map(|part| ContentHash(*part)).collect())
+    ) -> Doing<'_, Result<Vec<ContentHash>, BlobsError>> {
+        Box::pin(async move {
+            let max_bytes = u64::from(max_items).saturating_mul(32);
+            let bytes = match self.read(hash, max_bytes).await {
+                Ok(bytes) if bytes.len() % 32 == 0 => bytes,
+                Ok(_) | Err(BlobsError::TooLarge { .. }) => {
+                    return Err(BlobsError::NotASequence { hash, max_items });
+                }
+                Err(error) => return Err(error),
+            };
+            let (parts, _) = bytes.as_chunks::<32>();
+            Ok(parts.iter().map(|part| ContentHash(*part)).collect())
+        })
     }
 
     /// Writes a blob to a file (a reflink where the file system can, else a copy), never leaving a
@@ -232,10 +242,16 @@ impl Blobs {
         tokio::fs::rename(&passing, &path).await.map_err(file)
     }
 
-    pub(crate) async fn pin(&self, content: HashAndFormat, tag: &Tag) -> Result<(), BlobsError> {
-        let entry = tag.entry(ContentHash(*content.hash.as_bytes()));
-        let pinned = self.store().tags().set(entry, content).await;
-        pinned.map_err(|error| self.disk().explain("pinning content", error))
+    pub(crate) fn pin<'a>(
+        &'a self,
+        content: HashAndFormat,
+        tag: &'a Tag,
+    ) -> Doing<'a, Result<(), BlobsError>> {
+        Box::pin(async move {
+            let entry = tag.entry(ContentHash(*content.hash.as_bytes()));
+            let pinned = self.store().tags().set(entry, content).await;
+            pinned.map_err(|error| self.disk().explain("pinning content", error))
+        })
     }
 
     /// Adds bytes; they are safe from collection while the guard lives.

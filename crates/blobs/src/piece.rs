@@ -14,7 +14,7 @@ use tilth_protocol::{Contact, ContentHash, ContentRef};
 use tracing::warn;
 
 use crate::{
-    Answer, Blobs, BlobsError,
+    Answer, Blobs, BlobsError, Doing,
     door::BUSY,
     local::{iroh_hash, named},
     pace::Pace,
@@ -36,21 +36,27 @@ impl Blobs {
     /// # Errors
     /// [`BlobsError::NotServed`]: there is no such piece, or the holder was not reached, is busy, too slow, does not have
     /// it or sent something else; [`BlobsError::TooLarge`]: it says that the blob has another size.
-    pub async fn get_piece(
-        &self,
+    pub fn get_piece<'a>(
+        &'a self,
         blob: ContentRef,
         piece: u64,
-        holder: &Contact,
+        holder: &'a Contact,
         deadline: Instant,
-    ) -> Result<Bytes, BlobsError> {
-        let Some(length) = length(blob, piece) else {
-            let detail = format!("there is no piece {piece} of it");
-            return Err(not_served(blob.hash, Answer::Other, detail));
-        };
-        let (hash, allowed) = (blob.hash, Allowed::Exactly(blob.size));
-        let bytes = self.look_at(hash, range(piece), allowed, holder, deadline).await?;
-        let is_whole = bytes.len() as u64 == length;
-        if is_whole { Ok(bytes) } else { Err(not_served(hash, Answer::Other, NOT_THERE.into())) }
+    ) -> Doing<'a, Result<Bytes, BlobsError>> {
+        Box::pin(async move {
+            let Some(length) = length(blob, piece) else {
+                let detail = format!("there is no piece {piece} of it");
+                return Err(not_served(blob.hash, Answer::Other, detail));
+            };
+            let (hash, allowed) = (blob.hash, Allowed::Exactly(blob.size));
+            let bytes = self.look_at(hash, range(piece), allowed, holder, deadline).await?;
+            let is_whole = bytes.len() as u64 == length;
+            if is_whole {
+                Ok(bytes)
+            } else {
+                Err(not_served(hash, Answer::Other, NOT_THERE.into()))
+            }
+        })
     }
 
     /// Fetches a whole blob from one holder into memory, and checks it against its hash. It is not stored, and nothing
@@ -61,15 +67,17 @@ impl Blobs {
     /// # Errors
     /// [`BlobsError::NotServed`]: the holder was not reached, is busy, too slow, does not have it or sent something else;
     /// [`BlobsError::TooLarge`]: it says that the blob is larger.
-    pub async fn peek(
-        &self,
+    pub fn peek<'a>(
+        &'a self,
         hash: ContentHash,
         max_bytes: u64,
-        holder: &Contact,
+        holder: &'a Contact,
         deadline: Instant,
-    ) -> Result<Bytes, BlobsError> {
-        let allowed = Allowed::UpTo(max_bytes);
-        self.look_at(hash, ChunkRanges::all(), allowed, holder, deadline).await
+    ) -> Doing<'a, Result<Bytes, BlobsError>> {
+        Box::pin(async move {
+            let allowed = Allowed::UpTo(max_bytes);
+            self.look_at(hash, ChunkRanges::all(), allowed, holder, deadline).await
+        })
     }
 
     async fn look_at(
@@ -116,19 +124,21 @@ impl Blobs {
     ///
     /// # Errors
     /// Failures of the store. A piece that cannot be read, or is not what it was, is none: it is not here.
-    pub async fn has_piece(&self, blob: ContentRef, piece: u64) -> Result<bool, BlobsError> {
-        let Some(length) = length(blob, piece) else { return Ok(false) };
-        if self.size(blob.hash).await? != Some(blob.size) {
-            return Ok(false);
-        }
-        let read = self.store().export_bao(iroh_hash(blob.hash), range(piece));
-        match read.data_to_bytes().await {
-            Ok(bytes) => Ok(bytes.len() as u64 == length),
-            Err(error) => {
-                warn!(hash = %blob.hash, piece, %error, "content in the store cannot be read");
-                Ok(false)
+    pub fn has_piece(&self, blob: ContentRef, piece: u64) -> Doing<'_, Result<bool, BlobsError>> {
+        Box::pin(async move {
+            let Some(length) = length(blob, piece) else { return Ok(false) };
+            if self.size(blob.hash).await? != Some(blob.size) {
+                return Ok(false);
             }
-        }
+            let read = self.store().export_bao(iroh_hash(blob.hash), range(piece));
+            match read.data_to_bytes().await {
+                Ok(bytes) => Ok(bytes.len() as u64 == length),
+                Err(error) => {
+                    warn!(hash = %blob.hash, piece, %error, "content in the store cannot be read");
+                    Ok(false)
+                }
+            }
+        })
     }
 }
 

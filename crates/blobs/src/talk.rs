@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::{
+    Doing,
     dial::DIAL,
     door::BUSY,
     places::{Place, Places},
@@ -108,33 +109,45 @@ impl Talk {
     ///
     /// # Errors
     /// [`TalkError`].
-    pub async fn say(&mut self, frame: &[u8], patience: Duration) -> Result<(), TalkError> {
-        let length = u32::try_from(frame.len())
-            .map_err(|_| TalkError::TooLong { length: frame.len(), most: u32::MAX as usize })?;
-        within(patience, async {
-            self.send.write_all(&length.to_le_bytes()).await.map_err(|error| gone(&error))?;
-            self.send.write_all(frame).await.map_err(|error| gone(&error))
+    pub fn say<'a>(
+        &'a mut self,
+        frame: &'a [u8],
+        patience: Duration,
+    ) -> Doing<'a, Result<(), TalkError>> {
+        Box::pin(async move {
+            let length = u32::try_from(frame.len())
+                .map_err(|_| TalkError::TooLong { length: frame.len(), most: u32::MAX as usize })?;
+            within(patience, async {
+                self.send.write_all(&length.to_le_bytes()).await.map_err(|error| gone(&error))?;
+                self.send.write_all(frame).await.map_err(|error| gone(&error))
+            })
+            .await
         })
-        .await
     }
 
     /// Hears a frame of at most `most` bytes.
     ///
     /// # Errors
     /// [`TalkError`].
-    pub async fn hear(&mut self, most: usize, patience: Duration) -> Result<Vec<u8>, TalkError> {
-        within(patience, async {
-            let mut length = [0; 4];
-            self.receive.read_exact(&mut length).await.map_err(|error| gone(&error))?;
-            let length = u32::from_le_bytes(length) as usize;
-            if length > most {
-                return Err(TalkError::TooLong { length, most });
-            }
-            let mut frame = vec![0; length];
-            self.receive.read_exact(&mut frame).await.map_err(|error| gone(&error))?;
-            Ok(frame)
+    pub fn hear(
+        &mut self,
+        most: usize,
+        patience: Duration,
+    ) -> Doing<'_, Result<Vec<u8>, TalkError>> {
+        Box::pin(async move {
+            within(patience, async {
+                let mut length = [0; 4];
+                self.receive.read_exact(&mut length).await.map_err(|error| gone(&error))?;
+                let length = u32::from_le_bytes(length) as usize;
+                if length > most {
+                    return Err(TalkError::TooLong { length, most });
+                }
+                let mut frame = vec![0; length];
+                self.receive.read_exact(&mut frame).await.map_err(|error| gone(&error))?;
+                Ok(frame)
+            })
+            .await
         })
-        .await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Log, LogData};
 use serde_json::Value;
+use tilth_service::Doing;
 use tokio::io::AsyncRead;
 
 use crate::{
@@ -30,8 +31,8 @@ pub fn trie_record_again(record: &[u8], at: &Prefix) -> Option<Vec<u8>> {
 }
 
 /// The answer to a message of a connection that can carry subscriptions; those are ended at once.
-pub async fn in_session(chain: &Chain, body: &[u8]) -> Vec<u8> {
-    chain.server.answer_in_session(body).await
+pub fn in_session<'a>(chain: &'a Chain, body: &'a [u8]) -> Doing<'a, Vec<u8>> {
+    Box::pin(async move { chain.server.answer_in_session(body).await })
 }
 
 /// Reads frames until the peer ends or breaks the protocol; messages, and what was pinged.

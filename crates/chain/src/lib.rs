@@ -51,7 +51,7 @@ use std::{
 
 use alloy_primitives::B256;
 use tilth_protocol::Problem;
-use tilth_service::{OnFailure, Readiness, Registry, Scope};
+use tilth_service::{Doing, OnFailure, Readiness, Registry, Scope};
 
 pub use block::{Block, SealedHeader};
 pub use clock::Clock;
@@ -123,35 +123,37 @@ impl ChainError {
 }
 
 /// Opens or creates a chain and starts to serve and to mine it.
-pub async fn spawn(config: Config) -> Result<Chain, ChainError> {
-    let (rpc, production, access) = (config.rpc, config.production, config.access.clone());
-    let dir = config.dir.clone();
-    let opened = tokio::task::spawn_blocking(move || open(config)).await;
-    let node = Arc::new(opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?);
-    metrics::register(&node, dir.as_ref().map(|dir| dir.join(DATABASE)));
-    if let Some(dir) = dir.clone() {
-        attach_journal(&node, dir).await?;
-    }
-    let server = rpc::serve(Arc::clone(&node), rpc, &access)
-        .await
-        .map_err(|source| ChainError::Rpc { address: rpc, source })?;
-    let scope = Scope::new("chain");
-    let producer = solo::produce(Arc::clone(&node), production);
-    let stop = scope.token();
-    scope.spawn("producer", OnFailure::StopAll, async move {
-        tokio::select! {
-            () = producer => {}
-            () = stop.cancelled() => {}
+pub fn spawn(config: Config) -> Doing<'static, Result<Chain, ChainError>> {
+    Box::pin(async move {
+        let (rpc, production, access) = (config.rpc, config.production, config.access.clone());
+        let dir = config.dir.clone();
+        let opened = tokio::task::spawn_blocking(move || open(config)).await;
+        let node = Arc::new(opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?);
+        metrics::register(&node, dir.as_ref().map(|dir| dir.join(DATABASE)));
+        if let Some(dir) = dir.clone() {
+            attach_journal(&node, dir).await?;
         }
-    });
-    let (idle, stop) = (Arc::clone(&node), scope.token());
-    scope.spawn("pool", OnFailure::StopAll, async move {
-        tokio::select! {
-            () = solo::keep_pool(idle) => {}
-            () = stop.cancelled() => {}
-        }
-    });
-    Ok(Chain { node, server, scope, production, dir })
+        let server = rpc::serve(Arc::clone(&node), rpc, &access)
+            .await
+            .map_err(|source| ChainError::Rpc { address: rpc, source })?;
+        let scope = Scope::new("chain");
+        let producer = solo::produce(Arc::clone(&node), production);
+        let stop = scope.token();
+        scope.spawn("producer", OnFailure::StopAll, async move {
+            tokio::select! {
+                () = producer => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        let (idle, stop) = (Arc::clone(&node), scope.token());
+        scope.spawn("pool", OnFailure::StopAll, async move {
+            tokio::select! {
+                () = solo::keep_pool(idle) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(Chain { node, server, scope, production, dir })
+    })
 }
 
 /// Takes back into the pool what waited when the chain stopped.
@@ -253,9 +255,11 @@ impl Chain {
 
     /// Makes one block now from what waits, empty if nothing does, and returns its header. Works
     /// with every kind of production.
-    pub async fn mine(&self) -> Result<SealedHeader, ChainError> {
-        let made = solo::make_block(&self.node, true).await?;
-        Ok(made.map_or_else(|| self.head(), |head| head.header.clone()))
+    pub fn mine(&self) -> Doing<'_, Result<SealedHeader, ChainError>> {
+        Box::pin(async move {
+            let made = solo::make_block(&self.node, true).await?;
+            Ok(made.map_or_else(|| self.head(), |head| head.header.clone()))
+        })
     }
 
     /// Waits until the head's number is at least `number`.
@@ -281,8 +285,8 @@ impl Chain {
     /// Answers a JSON-RPC request or batch as the server would, without a socket. At most
     /// [`Limits::batch_max`] requests and the time and size limits hold as over HTTP; the answer to
     /// nothing but notifications is empty.
-    pub async fn answer(&self, body: &[u8]) -> Vec<u8> {
-        self.server.answer(body).await
+    pub fn answer<'a>(&'a self, body: &'a [u8]) -> Doing<'a, Vec<u8>> {
+        Box::pin(async move { self.server.answer(body).await })
     }
 
     /// Names of the JSON-RPC methods, sorted.
@@ -291,30 +295,35 @@ impl Chain {
     }
 
     /// Stops serving and mining, waits for what is in progress, and closes the database.
-    pub async fn shutdown(self) {
-        let Self { node, server, scope, .. } = self;
-        scope.shutdown(SHUTDOWN).await;
-        if tokio::time::timeout(SHUTDOWN, server.stop()).await.is_err() {
-            tracing::warn!("some requests did not end in time");
-        }
-        let last = Arc::clone(&node);
-        let written = tokio::task::spawn_blocking(move || last.rewrite_journal()).await;
-        if let Ok(Err(error)) = written {
-            tracing::warn!(cause = chain_of_causes(&error), "the pool could not be written down");
-        }
-        let last = Arc::clone(&node);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || last.save_tries()).await {
-            tracing::warn!(cause = chain_of_causes(&error), "the tries could not be saved");
-        }
-        // A block or request on a thread of its own still holds the node; the database is closed,
-        // and the folder free for the next start, when the last of them lets go.
-        let closed = async {
-            while Arc::strong_count(&node) > 1 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+    pub fn shutdown(self) -> Doing<'static, ()> {
+        Box::pin(async move {
+            let Self { node, server, scope, .. } = self;
+            scope.shutdown(SHUTDOWN).await;
+            if tokio::time::timeout(SHUTDOWN, server.stop()).await.is_err() {
+                tracing::warn!("some requests did not end in time");
             }
-        };
-        if tokio::time::timeout(SHUTDOWN, closed).await.is_err() {
-            tracing::warn!("the database is still in use");
-        }
+            let last = Arc::clone(&node);
+            let written = tokio::task::spawn_blocking(move || last.rewrite_journal()).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(
+                    cause = chain_of_causes(&error),
+                    "the pool could not be written down"
+                );
+            }
+            let last = Arc::clone(&node);
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || last.save_tries()).await {
+                tracing::warn!(cause = chain_of_causes(&error), "the tries could not be saved");
+            }
+            // A block or request on a thread of its own still holds the node; the database is closed,
+            // and the folder free for the next start, when the last of them lets go.
+            let closed = async {
+                while Arc::strong_count(&node) > 1 {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            if tokio::time::timeout(SHUTDOWN, closed).await.is_err() {
+                tracing::warn!("the database is still in use");
+            }
+        })
     }
 }

@@ -28,6 +28,7 @@ use alloy::{
     sol_types::SolCall,
 };
 use tilth_contracts::{Consent, consent_digest};
+use tilth_service::Doing;
 use tokio::sync::Mutex;
 use tracing::debug;
 
@@ -159,50 +160,56 @@ impl Account {
     ///
     /// # Errors
     /// [`ChainError::Signing`], and those of [`Link`], which is asked for the chain's id and time.
-    pub async fn agree_to_work_for(&self, owner: Address) -> Result<Consent, ChainError> {
-        let chain_id = self.link.chain_id().await?;
-        let deadline = self.link.next_time().await?.saturating_add(CONSENT_SECONDS);
-        let digest = consent_digest(chain_id, self.link.addresses().registry, owner, deadline);
-        let signature = self.signer.sign_hash_sync(&digest);
-        let signature = signature.map_err(|error| ChainError::Signing(error.to_string()))?;
-        let signature = Bytes::from(signature.as_bytes());
-        Ok(Consent { deadline: U256::from(deadline), signature })
+    pub fn agree_to_work_for(&self, owner: Address) -> Doing<'_, Result<Consent, ChainError>> {
+        Box::pin(async move {
+            let chain_id = self.link.chain_id().await?;
+            let deadline = self.link.next_time().await?.saturating_add(CONSENT_SECONDS);
+            let digest = consent_digest(chain_id, self.link.addresses().registry, owner, deadline);
+            let signature = self.signer.sign_hash_sync(&digest);
+            let signature = signature.map_err(|error| ChainError::Signing(error.to_string()))?;
+            let signature = Bytes::from(signature.as_bytes());
+            Ok(Consent { deadline: U256::from(deadline), signature })
+        })
     }
 
-    async fn deliver(
+    fn deliver(
         &self,
         to: TxKind,
         input: Bytes,
         value: U256,
-    ) -> Result<TransactionReceipt, ChainError> {
-        let mut order = self.order(to, input.clone(), value).await?;
-        let mut failures = 0;
-        let deadline = Instant::now() + self.patience();
-        for _ in 0..STARTS {
-            let sent = Box::pin(self.hand_in(&order)).await?;
-            match Box::pin(self.wait(&order, sent, deadline)).await? {
-                Some(receipt) if receipt.status() => return Ok(receipt),
-                Some(receipt) => {
-                    if let Some(refusal) = self.refusal(&order, &receipt).await {
-                        return Err(refusal);
+    ) -> Doing<'_, Result<TransactionReceipt, ChainError>> {
+        Box::pin(async move {
+            let mut order = self.order(to, input.clone(), value).await?;
+            let mut failures = 0;
+            let deadline = Instant::now() + self.patience();
+            for _ in 0..STARTS {
+                let sent = Box::pin(self.hand_in(&order)).await?;
+                match Box::pin(self.wait(&order, sent, deadline)).await? {
+                    Some(receipt) if receipt.status() => return Ok(receipt),
+                    Some(receipt) => {
+                        if let Some(refusal) = self.refusal(&order, &receipt).await {
+                            return Err(refusal);
+                        }
+                        failures += 1;
+                        if failures == FAILURES {
+                            return Err(overtaken(&receipt));
+                        }
+                        // What failed changed nothing, and would not fail now: the state had moved since the simulation,
+                        // most often by more than the spare gas. Simulated anew it is refused, or gets what it needs.
+                        debug!(account = %self.address(), hash = %receipt.transaction_hash, "failed, sending anew");
+                        order = self.order(to, input.clone(), value).await?;
                     }
-                    failures += 1;
-                    if failures == FAILURES {
-                        return Err(overtaken(&receipt));
+                    // Another program used the nonce, so ours can never happen: send it anew.
+                    None => {
+                        debug!(account = %self.address(), "nonce was used elsewhere, sending anew")
                     }
-                    // What failed changed nothing, and would not fail now: the state had moved since the simulation,
-                    // most often by more than the spare gas. Simulated anew it is refused, or gets what it needs.
-                    debug!(account = %self.address(), hash = %receipt.transaction_hash, "failed, sending anew");
-                    order = self.order(to, input.clone(), value).await?;
                 }
-                // Another program used the nonce, so ours can never happen: send it anew.
-                None => debug!(account = %self.address(), "nonce was used elsewhere, sending anew"),
             }
-        }
-        Err(ChainError::Refused {
-            action: "sending a transaction",
-            code: 0,
-            message: "another program keeps using this account's nonces".to_owned(),
+            Err(ChainError::Refused {
+                action: "sending a transaction",
+                code: 0,
+                message: "another program keeps using this account's nonces".to_owned(),
+            })
         })
     }
 

@@ -17,6 +17,7 @@ use tilth_protocol::{
     },
     decode, encode,
 };
+use tilth_service::Doing;
 use tilth_verification::challenge::{
     Course, Fault,
     asking::{Asking, Finding, Try, is_in_time},
@@ -198,18 +199,20 @@ fn stranger(error: &DecodeError) -> ChallengeError {
 ///
 /// # Errors
 /// Those of [`Link`].
-pub async fn announced(
+pub fn announced(
     link: &Link,
     owner: Address,
     contact: Contact,
-) -> Result<Announced, ChainError> {
-    let registry = link.addresses().registry;
-    let record = link.read(registry, Registry::providerCall { owner }).await?;
-    Ok(Announced {
-        node: record.node,
-        contact,
-        class_bits: record.attributes.classBits,
-        vram_mib: record.attributes.vramMib,
+) -> Doing<'_, Result<Announced, ChainError>> {
+    Box::pin(async move {
+        let registry = link.addresses().registry;
+        let record = link.read(registry, Registry::providerCall { owner }).await?;
+        Ok(Announced {
+            node: record.node,
+            contact,
+            class_bits: record.attributes.classBits,
+            vram_mib: record.attributes.vramMib,
+        })
     })
 }
 
@@ -229,55 +232,58 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// The provider cannot be asked at all; a provider that breaks off while it works has been asked.
-    pub async fn challenge(
-        &self,
-        of: &Announced,
-        device: Option<&str>,
+    pub fn challenge<'a>(
+        &'a self,
+        of: &'a Announced,
+        device: Option<&'a str>,
         wish: Wish,
-    ) -> Result<Report, ChallengeError> {
-        let (mut talk, devices, mut round_trip_ms) = self.meet(of).await?;
-        let Choice { device: offer, class, task } = choose(devices, device, of.into(), wish)?;
-        task.check()?;
-        let (needed_mib, offered_mib) = (task.memory_bytes().div_ceil(1 << 20), offer.memory_mib);
-        if needed_mib > offered_mib.into() {
-            return Err(ChallengeError::TooLarge { needed_mib, offered_mib });
-        }
-        let deadline = class.map(|class| class.deadline(&task));
-        if let (Some(class), Some(deadline)) = (class, deadline) {
-            let due_ms = deadline.work_ms();
-            if due_ms > MAX_WORK_MS {
-                return Err(ChallengeError::TooLong { class: class.name, due_ms });
+    ) -> Doing<'a, Result<Report, ChallengeError>> {
+        Box::pin(async move {
+            let (mut talk, devices, mut round_trip_ms) = self.meet(of).await?;
+            let Choice { device: offer, class, task } = choose(devices, device, of.into(), wish)?;
+            task.check()?;
+            let (needed_mib, offered_mib) =
+                (task.memory_bytes().div_ceil(1 << 20), offer.memory_mib);
+            if needed_mib > offered_mib.into() {
+                return Err(ChallengeError::TooLarge { needed_mib, offered_mib });
             }
-        }
-        let mut asking = Asking::new(class.is_some());
-        let (mut tries, mut waits) = (Vec::new(), 0);
-        loop {
-            let statement = self.statement(of, &offer, task).await?;
-            let tried = self.attempt(&mut talk, statement, deadline, round_trip_ms).await;
-            // It may not have noticed yet that the try before is over.
-            let wait = tried.outcome == Try::Busy && !tries.is_empty() && waits < WAITS;
-            if wait {
-                waits += 1;
-                tokio::time::sleep(WAIT).await;
-                continue;
+            let deadline = class.map(|class| class.deadline(&task));
+            if let (Some(class), Some(deadline)) = (class, deadline) {
+                let due_ms = deadline.work_ms();
+                if due_ms > MAX_WORK_MS {
+                    return Err(ChallengeError::TooLong { class: class.name, due_ms });
+                }
             }
-            let finding = asking.heard(tried.outcome);
-            tries.push(tried);
-            if let Some(finding) = finding {
-                return Ok(Report { finding, class, deadline, task, device: offer, tries });
-            }
-            drop(talk);
-            (talk, _, round_trip_ms) = match self.meet(of).await {
-                Ok(met) => met,
-                // Gone after it had begun; what was heard stands.
-                Err(ChallengeError::Away(error)) => {
-                    tries.push(silent(Try::Busy, &error, Times::default()));
-                    let finding = asking.heard(Try::Busy).unwrap_or(Finding::Unknown);
+            let mut asking = Asking::new(class.is_some());
+            let (mut tries, mut waits) = (Vec::new(), 0);
+            loop {
+                let statement = self.statement(of, &offer, task).await?;
+                let tried = self.attempt(&mut talk, statement, deadline, round_trip_ms).await;
+                // It may not have noticed yet that the try before is over.
+                let wait = tried.outcome == Try::Busy && !tries.is_empty() && waits < WAITS;
+                if wait {
+                    waits += 1;
+                    tokio::time::sleep(WAIT).await;
+                    continue;
+                }
+                let finding = asking.heard(tried.outcome);
+                tries.push(tried);
+                if let Some(finding) = finding {
                     return Ok(Report { finding, class, deadline, task, device: offer, tries });
                 }
-                Err(error) => return Err(error),
-            };
-        }
+                drop(talk);
+                (talk, _, round_trip_ms) = match self.meet(of).await {
+                    Ok(met) => met,
+                    // Gone after it had begun; what was heard stands.
+                    Err(ChallengeError::Away(error)) => {
+                        tries.push(silent(Try::Busy, &error, Times::default()));
+                        let finding = asking.heard(Try::Busy).unwrap_or(Finding::Unknown);
+                        return Ok(Report { finding, class, deadline, task, device: offer, tries });
+                    }
+                    Err(error) => return Err(error),
+                };
+            }
+        })
     }
 
     /// Calls; the devices, and milliseconds of a round trip.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tilth_blobs::{Blobs, BlobsError, SequenceBounds, Tag};
 use tilth_protocol::{Contact, ContentHash, JobSpec, Leaf, RangeManifest};
+use tilth_service::Doing;
 use tilth_verification::{RangeClaim, check_manifest};
 
 /// Why a range's results are not here.
@@ -46,17 +47,19 @@ pub struct Shelf<'a> {
 ///
 /// # Errors
 /// [`CollectError::Wrong`] or [`CollectError::Missing`].
-pub async fn collect(
-    blobs: &Blobs,
-    spec: &JobSpec,
-    claim: &RangeClaim,
+pub fn collect<'a>(
+    blobs: &'a Blobs,
+    spec: &'a JobSpec,
+    claim: &'a RangeClaim,
     content: ContentHash,
-    holders: &[Contact],
+    holders: &'a [Contact],
     deadline: Instant,
-) -> Result<Vec<Leaf>, CollectError> {
-    let tag = &Tag::range(claim.range.job, claim.range.seq);
-    let shelf = Shelf { tag, most_bytes: u64::MAX };
-    Box::pin(collect_on(shelf, blobs, spec, claim, content, holders, deadline)).await
+) -> Doing<'a, Result<Vec<Leaf>, CollectError>> {
+    Box::pin(async move {
+        let tag = &Tag::range(claim.range.job, claim.range.seq);
+        let shelf = Shelf { tag, most_bytes: u64::MAX };
+        Box::pin(collect_on(shelf, blobs, spec, claim, content, holders, deadline)).await
+    })
 }
 
 /// Fetches a submitted range's content and checks it: bounds, manifest against root, sums, indices,
@@ -64,61 +67,65 @@ pub async fn collect(
 ///
 /// # Errors
 /// [`CollectError::Wrong`] or [`CollectError::Missing`].
-pub async fn collect_on(
-    shelf: Shelf<'_>,
-    blobs: &Blobs,
-    spec: &JobSpec,
-    claim: &RangeClaim,
+pub fn collect_on<'a>(
+    shelf: Shelf<'a>,
+    blobs: &'a Blobs,
+    spec: &'a JobSpec,
+    claim: &'a RangeClaim,
     content: ContentHash,
-    holders: &[Contact],
+    holders: &'a [Contact],
     deadline: Instant,
-) -> Result<Vec<Leaf>, CollectError> {
-    let leaves = leaf_count(spec, claim);
-    let manifest_bytes = RangeManifest::max_bytes(leaves) as u64;
-    let bounds = SequenceBounds {
-        max_total_bytes: u64::from(claim.count)
-            .saturating_mul(spec.limits.output_bytes)
-            .saturating_add(manifest_bytes)
-            .min(shelf.most_bytes),
-        max_items: leaves.saturating_add(1),
-    };
-    blobs.get_sequence(content, bounds, holders, shelf.tag, deadline).await?;
-    let manifest = read(blobs, spec, claim, content).await?;
-    for leaf in &manifest.leaves {
-        let Some(hash) = leaf.blob() else { continue };
-        let size = blobs.size(hash).await?.ok_or(BlobsError::NotHere { hash })?;
-        if size != leaf.size {
-            let (index, claimed) = (leaf.index, leaf.size);
-            let detail =
-                format!("the output of task {index} has {size} bytes, {claimed} are claimed");
-            return Err(CollectError::Wrong(detail));
+) -> Doing<'a, Result<Vec<Leaf>, CollectError>> {
+    Box::pin(async move {
+        let leaves = leaf_count(spec, claim);
+        let manifest_bytes = RangeManifest::max_bytes(leaves) as u64;
+        let bounds = SequenceBounds {
+            max_total_bytes: u64::from(claim.count)
+                .saturating_mul(spec.limits.output_bytes)
+                .saturating_add(manifest_bytes)
+                .min(shelf.most_bytes),
+            max_items: leaves.saturating_add(1),
+        };
+        blobs.get_sequence(content, bounds, holders, shelf.tag, deadline).await?;
+        let manifest = read(blobs, spec, claim, content).await?;
+        for leaf in &manifest.leaves {
+            let Some(hash) = leaf.blob() else { continue };
+            let size = blobs.size(hash).await?.ok_or(BlobsError::NotHere { hash })?;
+            if size != leaf.size {
+                let (index, claimed) = (leaf.index, leaf.size);
+                let detail =
+                    format!("the output of task {index} has {size} bytes, {claimed} are claimed");
+                return Err(CollectError::Wrong(detail));
+            }
         }
-    }
-    Ok(manifest.leaves)
+        Ok(manifest.leaves)
+    })
 }
 
 /// Reads the manifest of a range whose content is here, checked against the chain's record.
 ///
 /// # Errors
 /// As [`collect`].
-pub async fn read(
-    blobs: &Blobs,
-    spec: &JobSpec,
-    claim: &RangeClaim,
+pub fn read<'a>(
+    blobs: &'a Blobs,
+    spec: &'a JobSpec,
+    claim: &'a RangeClaim,
     content: ContentHash,
-) -> Result<RangeManifest, CollectError> {
-    let leaves = leaf_count(spec, claim);
-    let parts = blobs.read_sequence(content, leaves.saturating_add(1)).await?;
-    let Some((first, outputs)) = parts.split_first() else {
-        return Err(CollectError::Wrong("the content is empty".to_owned()));
-    };
-    let bytes = blobs.read(*first, RangeManifest::max_bytes(leaves) as u64).await?;
-    let wrong = |detail: String| CollectError::Wrong(detail);
-    let manifest =
-        RangeManifest::from_bytes(&bytes, leaves).map_err(|error| wrong(error.to_string()))?;
-    check_manifest(&manifest, claim, &spec.limits).map_err(|error| wrong(error.to_string()))?;
-    if !manifest.blobs().eq(outputs.iter().copied()) {
-        return Err(wrong("the published outputs are not those of the leaves".to_owned()));
-    }
-    Ok(manifest)
+) -> Doing<'a, Result<RangeManifest, CollectError>> {
+    Box::pin(async move {
+        let leaves = leaf_count(spec, claim);
+        let parts = blobs.read_sequence(content, leaves.saturating_add(1)).await?;
+        let Some((first, outputs)) = parts.split_first() else {
+            return Err(CollectError::Wrong("the content is empty".to_owned()));
+        };
+        let bytes = blobs.read(*first, RangeManifest::max_bytes(leaves) as u64).await?;
+        let wrong = |detail: String| CollectError::Wrong(detail);
+        let manifest =
+            RangeManifest::from_bytes(&bytes, leaves).map_err(|error| wrong(error.to_string()))?;
+        check_manifest(&manifest, claim, &spec.limits).map_err(|error| wrong(error.to_string()))?;
+        if !manifest.blobs().eq(outputs.iter().copied()) {
+            return Err(wrong("the published outputs are not those of the leaves".to_owned()));
+        }
+        Ok(manifest)
+    })
 }

@@ -16,6 +16,7 @@ use alloy::{
 };
 use tilth_contracts::{Holders, Registry};
 use tilth_protocol::Contact;
+use tilth_service::Doing;
 
 use self::announced::Announced;
 use crate::{ChainError, Link, follow::DEEP};
@@ -51,8 +52,14 @@ impl Contacts {
     ///
     /// # Errors
     /// Those of [`Link`].
-    pub async fn of(&self, provider: Address, fresh: bool) -> Result<Vec<Contact>, ChainError> {
-        self.not_older(provider, if fresh { Duration::ZERO } else { Duration::MAX }).await
+    pub fn of(
+        &self,
+        provider: Address,
+        fresh: bool,
+    ) -> Doing<'_, Result<Vec<Contact>, ChainError>> {
+        Box::pin(async move {
+            self.not_older(provider, if fresh { Duration::ZERO } else { Duration::MAX }).await
+        })
     }
 
     /// As [`Contacts::of`]; the chain is asked if what is remembered is older than that.
@@ -94,30 +101,33 @@ impl Contacts {
     ///
     /// # Errors
     /// Those of [`Link`].
-    pub async fn of_holders(
-        &self,
-        numbers: &BTreeSet<u32>,
-    ) -> Result<BTreeMap<u32, Contact>, ChainError> {
-        let mut found = BTreeMap::new();
-        if numbers.is_empty() {
-            return Ok(found);
-        }
-        // The head before the logs: what lies deep enough below it is the same in all that is read after that.
-        let head = self.link.block_number().await?;
-        let unsure = DEEP.saturating_add(self.link.confirmations().into());
-        let certain = head.saturating_add(1).saturating_sub(unsure);
-        let unread = self.announced().unread(numbers, self.first_block);
-        for (from, words) in unread {
-            // Never without topics: the filter would name everybody.
-            let topics: Vec<B256> = words.keys().map(|number| U256::from(*number).into()).collect();
-            let filter = Filter::new()
-                .address(self.link.addresses().holders)
-                .event_signature(Holders::HolderContact::SIGNATURE_HASH)
-                .topic1(topics);
-            let logs = self.link.scan_to(&filter, from, head).await?;
-            found.extend(self.announced().hear(words, &logs, certain));
-        }
-        Ok(found)
+    pub fn of_holders<'a>(
+        &'a self,
+        numbers: &'a BTreeSet<u32>,
+    ) -> Doing<'a, Result<BTreeMap<u32, Contact>, ChainError>> {
+        Box::pin(async move {
+            let mut found = BTreeMap::new();
+            if numbers.is_empty() {
+                return Ok(found);
+            }
+            // The head before the logs: what lies deep enough below it is the same in all that is read after that.
+            let head = self.link.block_number().await?;
+            let unsure = DEEP.saturating_add(self.link.confirmations().into());
+            let certain = head.saturating_add(1).saturating_sub(unsure);
+            let unread = self.announced().unread(numbers, self.first_block);
+            for (from, words) in unread {
+                // Never without topics: the filter would name everybody.
+                let topics: Vec<B256> =
+                    words.keys().map(|number| U256::from(*number).into()).collect();
+                let filter = Filter::new()
+                    .address(self.link.addresses().holders)
+                    .event_signature(Holders::HolderContact::SIGNATURE_HASH)
+                    .topic1(topics);
+                let logs = self.link.scan_to(&filter, from, head).await?;
+                found.extend(self.announced().hear(words, &logs, certain));
+            }
+            Ok(found)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

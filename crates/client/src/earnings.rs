@@ -15,6 +15,7 @@ use alloy::{
 };
 use tilth_contracts::{JobBook, JobBook::JobBookEvents, Registry, Replicas, Tabs};
 use tilth_protocol::{Amount, ContentHash, JobId, RangeId};
+use tilth_service::Doing;
 
 use self::{
     cuts::{Cut, cuts},
@@ -153,60 +154,66 @@ pub fn sums(entries: &[Entry], key: impl Fn(&Entry) -> String) -> Option<Vec<Row
 ///
 /// # Errors
 /// Those of the chain.
-pub async fn of(link: &Link, first_block: u64, owner: Address) -> Result<Vec<Entry>, ChainError> {
-    let slashed = Filter::new()
-        .address(link.addresses().registry)
-        .event_signature(Registry::StakeSlashed::SIGNATURE_HASH)
-        .topic1(owner.into_word());
-    // First: so of every cut that is seen, the event of its range is seen, too.
-    let slashed = link.scan(&slashed, first_block).await?;
-    let filter = Filter::new().address(link.addresses().job_book);
-    let own = [
-        JobBook::RangeClaimed::SIGNATURE_HASH,
-        JobBook::RangeSubmitted::SIGNATURE_HASH,
-        JobBook::RangeSettled::SIGNATURE_HASH,
-        JobBook::MateSettled::SIGNATURE_HASH,
-        JobBook::RangeReleased::SIGNATURE_HASH,
-        JobBook::RangeExpired::SIGNATURE_HASH,
-        JobBook::RangeRejected::SIGNATURE_HASH,
-    ];
-    let own = filter.clone().event_signature(own.to_vec()).topic3(owner.into_word());
-    let logs = link.scan(&own, first_block).await?;
-    let as_mate = lost_as_mate(link, first_block, owner).await?;
-    let as_holder = signed(link, first_block, owner).await?;
-    let jobs = jobs_of(logs.iter().chain(&as_mate).chain(&as_holder));
-    let filter = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
-    let mut opened = Vec::new();
-    for jobs in jobs.chunks(MAX_TOPICS) {
-        opened.extend(link.scan(&filter.clone().topic1(jobs.to_vec()), first_block).await?);
-    }
-    let answers = Filter::new()
-        .address(link.addresses().tabs)
-        .event_signature(Tabs::TabSettled::SIGNATURE_HASH)
-        .topic3(owner.into_word());
-    let answers = link.scan(&answers, first_block).await?;
-    let mut times = HashMap::new();
-    for log in logs.iter().chain(&answers).chain(&slashed).chain(&as_holder) {
-        let block = log.block_number.unwrap_or(0);
-        if let (None, false) = (log.block_timestamp, times.contains_key(&block)) {
-            // Not every node says the time with the log.
-            times.insert(block, link.time_of(block).await?);
+pub fn of(
+    link: &Link,
+    first_block: u64,
+    owner: Address,
+) -> Doing<'_, Result<Vec<Entry>, ChainError>> {
+    Box::pin(async move {
+        let slashed = Filter::new()
+            .address(link.addresses().registry)
+            .event_signature(Registry::StakeSlashed::SIGNATURE_HASH)
+            .topic1(owner.into_word());
+        // First: so of every cut that is seen, the event of its range is seen, too.
+        let slashed = link.scan(&slashed, first_block).await?;
+        let filter = Filter::new().address(link.addresses().job_book);
+        let own = [
+            JobBook::RangeClaimed::SIGNATURE_HASH,
+            JobBook::RangeSubmitted::SIGNATURE_HASH,
+            JobBook::RangeSettled::SIGNATURE_HASH,
+            JobBook::MateSettled::SIGNATURE_HASH,
+            JobBook::RangeReleased::SIGNATURE_HASH,
+            JobBook::RangeExpired::SIGNATURE_HASH,
+            JobBook::RangeRejected::SIGNATURE_HASH,
+        ];
+        let own = filter.clone().event_signature(own.to_vec()).topic3(owner.into_word());
+        let logs = link.scan(&own, first_block).await?;
+        let as_mate = lost_as_mate(link, first_block, owner).await?;
+        let as_holder = signed(link, first_block, owner).await?;
+        let jobs = jobs_of(logs.iter().chain(&as_mate).chain(&as_holder));
+        let filter = filter.event_signature(JobBook::JobOpened::SIGNATURE_HASH);
+        let mut opened = Vec::new();
+        for jobs in jobs.chunks(MAX_TOPICS) {
+            opened.extend(link.scan(&filter.clone().topic1(jobs.to_vec()), first_block).await?);
         }
-    }
-    let time = |log: &Log| {
-        let known = log.block_number.and_then(|block| times.get(&block).copied());
-        log.block_timestamp.or(known).unwrap_or(0)
-    };
-    let programs = programs(&opened);
-    let mut all = entries(&logs, &programs, time);
-    all.extend(answered(&answers, time));
-    all.extend(held(&as_holder, &programs, time));
-    let mut explained: Vec<&Log> = slashed.iter().chain(&logs).chain(&as_mate).collect();
-    explained.sort_by_key(|log| (log.block_number, log.log_index));
-    all.extend(lost(&cuts(&explained), &programs, time));
-    // Each of them is in the chain's order already.
-    all.sort_by_key(|entry| entry.block);
-    Ok(all)
+        let answers = Filter::new()
+            .address(link.addresses().tabs)
+            .event_signature(Tabs::TabSettled::SIGNATURE_HASH)
+            .topic3(owner.into_word());
+        let answers = link.scan(&answers, first_block).await?;
+        let mut times = HashMap::new();
+        for log in logs.iter().chain(&answers).chain(&slashed).chain(&as_holder) {
+            let block = log.block_number.unwrap_or(0);
+            if let (None, false) = (log.block_timestamp, times.contains_key(&block)) {
+                // Not every node says the time with the log.
+                times.insert(block, link.time_of(block).await?);
+            }
+        }
+        let time = |log: &Log| {
+            let known = log.block_number.and_then(|block| times.get(&block).copied());
+            log.block_timestamp.or(known).unwrap_or(0)
+        };
+        let programs = programs(&opened);
+        let mut all = entries(&logs, &programs, time);
+        all.extend(answered(&answers, time));
+        all.extend(held(&as_holder, &programs, time));
+        let mut explained: Vec<&Log> = slashed.iter().chain(&logs).chain(&as_mate).collect();
+        explained.sort_by_key(|log| (log.block_number, log.log_index));
+        all.extend(lost(&cuts(&explained), &programs, time));
+        // Each of them is in the chain's order already.
+        all.sort_by_key(|entry| entry.block);
+        Ok(all)
+    })
 }
 
 /// Only the jobs that a provider had to do with, also those of which it has nothing but a loss: a chain can have far more.

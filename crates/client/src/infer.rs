@@ -22,6 +22,7 @@ use tilth_protocol::{
         message::{ALPN, Ask, MAX_OFFERS, MAX_REPLY_BYTES},
     },
 };
+use tilth_service::Doing;
 use tilth_verification::receipt::Fault;
 
 pub use answering::{Answering, Heard, MAX_ANSWER_BYTES};
@@ -206,14 +207,16 @@ impl Asker {
     ///
     /// # Errors
     /// It does not answer in fifteen seconds, or is not the node that the chain names.
-    pub async fn who(
-        &self,
+    pub fn who<'a>(
+        &'a self,
         owner: Address,
         node: Address,
-        contact: &Contact,
-    ) -> Result<Seller, AskError> {
-        let answered = tokio::time::timeout(WHO, self.ask_who(owner, node, contact)).await;
-        answered.map_err(|_| TalkError::Silent(WHO))?
+        contact: &'a Contact,
+    ) -> Doing<'a, Result<Seller, AskError>> {
+        Box::pin(async move {
+            let answered = tokio::time::timeout(WHO, self.ask_who(owner, node, contact)).await;
+            answered.map_err(|_| TalkError::Silent(WHO))?
+        })
     }
 
     async fn ask_who(
@@ -263,22 +266,28 @@ impl Asker {
     ///
     /// # Errors
     /// Nothing of an answer has come then.
-    pub async fn ask(&self, seller: &Seller, ask: Ask) -> Result<Answering, AskError> {
-        check_question(&ask.prompt, &ask.parameters)?;
-        let kept = self.take(&seller.contact.endpoint);
-        let was_kept = kept.is_some();
-        let talk = match kept {
-            Some(talk) => talk,
-            None => self.inner.blobs.call(&seller.contact, ALPN).await?,
-        };
-        match Answering::begin(self, seller, talk, ask).await {
-            // A call that was kept may have ended meanwhile. One that is only silent has had its time.
-            Err((AskError::Away(TalkError::Gone(_)), ask)) if was_kept => {
-                let talk = self.inner.blobs.call(&seller.contact, ALPN).await?;
-                Answering::begin(self, seller, talk, ask).await.map_err(|(error, _)| error)
+    pub fn ask<'a>(
+        &'a self,
+        seller: &'a Seller,
+        ask: Ask,
+    ) -> Doing<'a, Result<Answering, AskError>> {
+        Box::pin(async move {
+            check_question(&ask.prompt, &ask.parameters)?;
+            let kept = self.take(&seller.contact.endpoint);
+            let was_kept = kept.is_some();
+            let talk = match kept {
+                Some(talk) => talk,
+                None => self.inner.blobs.call(&seller.contact, ALPN).await?,
+            };
+            match Answering::begin(self, seller, talk, ask).await {
+                // A call that was kept may have ended meanwhile. One that is only silent has had its time.
+                Err((AskError::Away(TalkError::Gone(_)), ask)) if was_kept => {
+                    let talk = self.inner.blobs.call(&seller.contact, ALPN).await?;
+                    Answering::begin(self, seller, talk, ask).await.map_err(|(error, _)| error)
+                }
+                begun => begun.map_err(|(error, _)| error),
             }
-            begun => begun.map_err(|(error, _)| error),
-        }
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tilth_blobs::{Blobs, BlobsError};
 use tilth_contracts::{JobBook, Ledger, Terms};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
+use tilth_service::Doing;
 
 pub(crate) use self::submit::too_much;
 use crate::{Account, ChainError, contacts::Contacts, holding::Deposit};
@@ -227,15 +228,18 @@ impl Jobs {
     ///
     /// # Errors
     /// [`JobError::TooLittleBalance`], those of [`Account::send`].
-    pub async fn top_up(&self, job: JobId, funds: Amount) -> Result<(), JobError> {
-        let (link, owner) = (self.account.link(), self.account.address());
-        let free = link.read(link.addresses().ledger, Ledger::accountCall { owner }).await?.free;
-        if Amount(free) < funds {
-            return Err(JobError::TooLittleBalance { needed: funds, free: Amount(free) });
-        }
-        let call = JobBook::topUpCall { jobId: job.0, funds: funds.0 };
-        self.account.execute(link.addresses().job_book, call).await?;
-        Ok(())
+    pub fn top_up(&self, job: JobId, funds: Amount) -> Doing<'_, Result<(), JobError>> {
+        Box::pin(async move {
+            let (link, owner) = (self.account.link(), self.account.address());
+            let free =
+                link.read(link.addresses().ledger, Ledger::accountCall { owner }).await?.free;
+            if Amount(free) < funds {
+                return Err(JobError::TooLittleBalance { needed: funds, free: Amount(free) });
+            }
+            let call = JobBook::topUpCall { jobId: job.0, funds: funds.0 };
+            self.account.execute(link.addresses().job_book, call).await?;
+            Ok(())
+        })
     }
 
     /// Stops new claims and gets the unreserved escrow back. Ranges already claimed are still judged
@@ -243,10 +247,12 @@ impl Jobs {
     ///
     /// # Errors
     /// Those of [`Account::send`].
-    pub async fn cancel(&self, job: JobId) -> Result<(), JobError> {
-        let to = self.account.link().addresses().job_book;
-        self.account.execute(to, JobBook::cancelCall { jobId: job.0 }).await?;
-        Ok(())
+    pub fn cancel(&self, job: JobId) -> Doing<'_, Result<(), JobError>> {
+        Box::pin(async move {
+            let to = self.account.link().addresses().job_book;
+            self.account.execute(to, JobBook::cancelCall { jobId: job.0 }).await?;
+            Ok(())
+        })
     }
 }
 

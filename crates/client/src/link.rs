@@ -23,6 +23,7 @@ use alloy::{
     transports::{RpcError, TransportError, TransportResult},
 };
 use tilth_contracts::Addresses;
+use tilth_service::Doing;
 use tokio::sync::OnceCell;
 use tracing::debug;
 
@@ -152,19 +153,21 @@ impl Link {
     ///
     /// # Errors
     /// [`ChainError::NoContracts`], [`ChainError::Unreachable`].
-    pub async fn check(&self) -> Result<u64, ChainError> {
-        let chain_id = self.chain_id().await?;
-        for address in self.inner.addresses.all() {
-            let provider = &self.inner.provider;
-            let code = self
-                .ask("reading code", || async move { provider.get_code_at(address).await })
-                .await?;
-            if code.is_empty() {
-                let url = self.inner.url.clone();
-                return Err(ChainError::NoContracts { url, chain_id, address });
+    pub fn check(&self) -> Doing<'_, Result<u64, ChainError>> {
+        Box::pin(async move {
+            let chain_id = self.chain_id().await?;
+            for address in self.inner.addresses.all() {
+                let provider = &self.inner.provider;
+                let code = self
+                    .ask("reading code", || async move { provider.get_code_at(address).await })
+                    .await?;
+                if code.is_empty() {
+                    let url = self.inner.url.clone();
+                    return Err(ChainError::NoContracts { url, chain_id, address });
+                }
             }
-        }
-        Ok(chain_id)
+            Ok(chain_id)
+        })
     }
 
     /// Where the contracts are.
@@ -187,19 +190,21 @@ impl Link {
     /// # Errors
     /// [`ChainError::OtherChain`]; [`ChainError::Unreachable`] and the node's refusals, as for every
     /// call below.
-    pub async fn chain_id(&self) -> Result<u64, ChainError> {
-        let provider = &self.inner.provider;
-        let ask = || async move { provider.get_chain_id().await };
-        let id = self.inner.chain_id.get_or_try_init(|| async {
-            let found = self.ask("asking for the chain id", ask).await?;
-            match self.inner.expected {
-                Some(expected) if expected != found => {
-                    Err(ChainError::OtherChain { url: self.inner.url.clone(), expected, found })
+    pub fn chain_id(&self) -> Doing<'_, Result<u64, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            let ask = || async move { provider.get_chain_id().await };
+            let id = self.inner.chain_id.get_or_try_init(|| async {
+                let found = self.ask("asking for the chain id", ask).await?;
+                match self.inner.expected {
+                    Some(expected) if expected != found => {
+                        Err(ChainError::OtherChain { url: self.inner.url.clone(), expected, found })
+                    }
+                    _ => Ok(found),
                 }
-                _ => Ok(found),
-            }
-        });
-        id.await.copied()
+            });
+            id.await.copied()
+        })
     }
 
     /// Calls a view function on the latest state; of a link that was [`confirmed`](Link::confirmed) on that of its
@@ -221,26 +226,36 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::read`].
-    pub(crate) async fn simulate(
-        &self,
+    pub(crate) fn simulate<'a>(
+        &'a self,
         action: &'static str,
         request: TransactionRequest,
         at: BlockNumberOrTag,
-    ) -> Result<Bytes, ChainError> {
-        let provider = &self.inner.provider;
-        let request = &request;
-        self.ask(action, || async move { provider.call(request.clone()).block(at.into()).await })
+    ) -> Doing<'a, Result<Bytes, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            let request = &request;
+            self.ask(
+                action,
+                || async move { provider.call(request.clone()).block(at.into()).await },
+            )
             .await
+        })
     }
 
     /// The number of the latest block.
     ///
     /// # Errors
     /// As every call.
-    pub async fn block_number(&self) -> Result<u64, ChainError> {
-        let provider = &self.inner.provider;
-        self.ask("asking for the latest block", || async move { provider.get_block_number().await })
+    pub fn block_number(&self) -> Doing<'_, Result<u64, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            self.ask(
+                "asking for the latest block",
+                || async move { provider.get_block_number().await },
+            )
             .await
+        })
     }
 
     /// The chain's clock: timestamp of the latest block, seconds since 1970.
@@ -260,15 +275,18 @@ impl Link {
         Ok((header.number, header.hash))
     }
 
-    async fn latest(&self) -> Result<Block, ChainError> {
-        let action = "reading the latest block";
-        let provider = &self.inner.provider;
-        let latest = BlockNumberOrTag::Latest;
-        let block =
-            self.ask(action, || async move { provider.get_block_by_number(latest).await }).await?;
-        block.ok_or_else(|| ChainError::BadAnswer {
-            action,
-            detail: "there is no latest block".to_owned(),
+    fn latest(&self) -> Doing<'_, Result<Block, ChainError>> {
+        Box::pin(async move {
+            let action = "reading the latest block";
+            let provider = &self.inner.provider;
+            let latest = BlockNumberOrTag::Latest;
+            let block = self
+                .ask(action, || async move { provider.get_block_by_number(latest).await })
+                .await?;
+            block.ok_or_else(|| ChainError::BadAnswer {
+                action,
+                detail: "there is no latest block".to_owned(),
+            })
         })
     }
 
@@ -276,17 +294,20 @@ impl Link {
     ///
     /// # Errors
     /// As every call; [`ChainError::BadAnswer`] when there is no such block.
-    pub async fn time_of(&self, block: u64) -> Result<u64, ChainError> {
-        let action = "reading a block";
-        let provider = &self.inner.provider;
-        let number = BlockNumberOrTag::Number(block);
-        let found =
-            self.ask(action, || async move { provider.get_block_by_number(number).await }).await?;
-        let found = found.ok_or_else(|| ChainError::BadAnswer {
-            action,
-            detail: format!("there is no block {block}"),
-        })?;
-        Ok(found.header.timestamp)
+    pub fn time_of(&self, block: u64) -> Doing<'_, Result<u64, ChainError>> {
+        Box::pin(async move {
+            let action = "reading a block";
+            let provider = &self.inner.provider;
+            let number = BlockNumberOrTag::Number(block);
+            let found = self
+                .ask(action, || async move { provider.get_block_by_number(number).await })
+                .await?;
+            let found = found.ok_or_else(|| ChainError::BadAnswer {
+                action,
+                detail: format!("there is no block {block}"),
+            })?;
+            Ok(found.header.timestamp)
+        })
     }
 
     /// The time the next block will have at least: an idle chain's latest block can be old.
@@ -301,18 +322,23 @@ impl Link {
     ///
     /// # Errors
     /// As every call.
-    pub async fn balance(&self, account: Address) -> Result<U256, ChainError> {
-        let provider = &self.inner.provider;
-        self.ask("reading a balance", || async move { provider.get_balance(account).await }).await
+    pub fn balance(&self, account: Address) -> Doing<'_, Result<U256, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            self.ask("reading a balance", || async move { provider.get_balance(account).await })
+                .await
+        })
     }
 
     /// Logs that match a filter, in chain order.
     ///
     /// # Errors
     /// As every call.
-    pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, ChainError> {
-        let provider = &self.inner.provider;
-        self.ask("reading events", || async move { provider.get_logs(filter).await }).await
+    pub fn logs<'a>(&'a self, filter: &'a Filter) -> Doing<'a, Result<Vec<Log>, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            self.ask("reading events", || async move { provider.get_logs(filter).await }).await
+        })
     }
 
     /// All logs that match a filter from a block up to now, however far back that is: in pieces that
@@ -326,71 +352,86 @@ impl Link {
     }
 
     /// As [`Link::scan`], up to the block that was asked for as the latest before.
-    pub(crate) async fn scan_to(
-        &self,
-        filter: &Filter,
+    pub(crate) fn scan_to<'a>(
+        &'a self,
+        filter: &'a Filter,
         from_block: u64,
         latest: u64,
-    ) -> Result<Vec<Log>, ChainError> {
-        let (mut next, mut step) = (from_block, SCAN);
-        let mut all = Vec::new();
-        while next <= latest {
-            let to = latest.min(next.saturating_add(step - 1));
-            match self.logs(&filter.clone().from_block(next).to_block(to)).await {
-                Ok(logs) => {
-                    all.extend(logs);
-                    next = to.saturating_add(1);
+    ) -> Doing<'a, Result<Vec<Log>, ChainError>> {
+        Box::pin(async move {
+            let (mut next, mut step) = (from_block, SCAN);
+            let mut all = Vec::new();
+            while next <= latest {
+                let to = latest.min(next.saturating_add(step - 1));
+                match self.logs(&filter.clone().from_block(next).to_block(to)).await {
+                    Ok(logs) => {
+                        all.extend(logs);
+                        next = to.saturating_add(1);
+                    }
+                    Err(ChainError::Refused { .. }) if step > 1 => step = (step / 4).max(1),
+                    Err(error) => return Err(error),
                 }
-                Err(ChainError::Refused { .. }) if step > 1 => step = (step / 4).max(1),
-                Err(error) => return Err(error),
             }
-        }
-        Ok(all)
+            Ok(all)
+        })
     }
 
     /// A mined transaction's receipt.
     ///
     /// # Errors
     /// As every call.
-    pub async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, ChainError> {
-        let provider = &self.inner.provider;
-        let ask = || async move { provider.get_transaction_receipt(hash).await };
-        self.ask("asking for a receipt", ask).await
+    pub fn receipt(&self, hash: B256) -> Doing<'_, Result<Option<TransactionReceipt>, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            let ask = || async move { provider.get_transaction_receipt(hash).await };
+            self.ask("asking for a receipt", ask).await
+        })
     }
 
     /// Number of transactions an account has sent, with or without those that wait.
-    pub(crate) async fn nonce(
+    pub(crate) fn nonce(
         &self,
         account: Address,
         at: BlockNumberOrTag,
-    ) -> Result<u64, ChainError> {
-        let provider = &self.inner.provider;
-        let ask =
-            || async move { provider.get_transaction_count(account).block_id(at.into()).await };
-        self.ask("asking for the next nonce", ask).await
+    ) -> Doing<'_, Result<u64, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            let ask =
+                || async move { provider.get_transaction_count(account).block_id(at.into()).await };
+            self.ask("asking for the next nonce", ask).await
+        })
     }
 
     /// What the next blocks will charge: twice the base fee, and the usual tip.
-    pub(crate) async fn fees(&self) -> Result<Fees, ChainError> {
-        let provider = &self.inner.provider;
-        let ask = || async move { provider.estimate_eip1559_fees().await };
-        let fees = self.ask("asking for fees", ask).await?;
-        Ok(Fees { max: fees.max_fee_per_gas, priority: fees.max_priority_fee_per_gas })
+    pub(crate) fn fees(&self) -> Doing<'_, Result<Fees, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            let ask = || async move { provider.estimate_eip1559_fees().await };
+            let fees = self.ask("asking for fees", ask).await?;
+            Ok(Fees { max: fees.max_fee_per_gas, priority: fees.max_priority_fee_per_gas })
+        })
     }
 
     /// Gas a transaction would use now.
-    pub(crate) async fn estimate(&self, request: TransactionRequest) -> Result<u64, ChainError> {
-        let provider = &self.inner.provider;
-        let request = &request;
-        let ask = || async move { provider.estimate_gas(request.clone()).await };
-        self.ask("estimating gas", ask).await
+    pub(crate) fn estimate(
+        &self,
+        request: TransactionRequest,
+    ) -> Doing<'_, Result<u64, ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            let request = &request;
+            let ask = || async move { provider.estimate_gas(request.clone()).await };
+            self.ask("estimating gas", ask).await
+        })
     }
 
     /// Hands in a signed transaction. Handing in the same one twice is harmless.
-    pub(crate) async fn send_raw(&self, raw: &[u8]) -> Result<(), ChainError> {
-        let provider = &self.inner.provider;
-        let ask = || async move { provider.send_raw_transaction(raw).await.map(drop) };
-        self.ask("sending a transaction", ask).await
+    pub(crate) fn send_raw<'a>(&'a self, raw: &'a [u8]) -> Doing<'a, Result<(), ChainError>> {
+        Box::pin(async move {
+            let provider = &self.inner.provider;
+            let ask = || async move { provider.send_raw_transaction(raw).await.map(drop) };
+            self.ask("sending a transaction", ask).await
+        })
     }
 
     /// Asks until there is an answer or patience ends.

@@ -4,6 +4,7 @@ use alloy::primitives::{Address, Bytes, U256};
 use serde::Serialize;
 use tilth_contracts::{Ledger, WGrain};
 use tilth_protocol::{Amount, Problem};
+use tilth_service::Doing;
 
 use crate::{Account, ChainError, Link};
 
@@ -77,17 +78,19 @@ fn amount(value: U256) -> Amount {
 ///
 /// # Errors
 /// Those of [`Link`].
-pub async fn balances(link: &Link, owner: Address) -> Result<Balances, ChainError> {
-    let addresses = link.addresses();
-    let native = link.balance(owner);
-    let token = link.read(addresses.token, WGrain::balanceOfCall { account: owner });
-    let ledger = link.read(addresses.ledger, Ledger::accountCall { owner });
-    let (native, token, ledger) = tokio::try_join!(native, token, ledger)?;
-    Ok(Balances {
-        native: amount(native),
-        token: amount(token),
-        free: Amount(ledger.free),
-        locked: Amount(ledger.locked),
+pub fn balances(link: &Link, owner: Address) -> Doing<'_, Result<Balances, ChainError>> {
+    Box::pin(async move {
+        let addresses = link.addresses();
+        let native = link.balance(owner);
+        let token = link.read(addresses.token, WGrain::balanceOfCall { account: owner });
+        let ledger = link.read(addresses.ledger, Ledger::accountCall { owner });
+        let (native, token, ledger) = tokio::try_join!(native, token, ledger)?;
+        Ok(Balances {
+            native: amount(native),
+            token: amount(token),
+            free: Amount(ledger.free),
+            locked: Amount(ledger.locked),
+        })
     })
 }
 
@@ -105,71 +108,85 @@ pub async fn free(link: &Link, owner: Address) -> Result<Amount, ChainError> {
 ///
 /// # Errors
 /// [`MoneyError::TooLittle`], those of [`Account::send`].
-pub async fn deposit(
+pub fn deposit(
     account: &Account,
     amount: Amount,
     wraps_native: bool,
-) -> Result<(), MoneyError> {
-    let owner = account.address();
-    let addresses = *account.link().addresses();
-    let have = balances(account.link(), owner).await?;
-    if wraps_native {
-        if have.native < amount {
-            let place = "in the wallet";
-            return Err(MoneyError::TooLittle { needed: amount, available: have.native, place });
+) -> Doing<'_, Result<(), MoneyError>> {
+    Box::pin(async move {
+        let owner = account.address();
+        let addresses = *account.link().addresses();
+        let have = balances(account.link(), owner).await?;
+        if wraps_native {
+            if have.native < amount {
+                let place = "in the wallet";
+                return Err(MoneyError::TooLittle {
+                    needed: amount,
+                    available: have.native,
+                    place,
+                });
+            }
+            let call = Ledger::depositNativeCall { account_: owner };
+            let input = Bytes::from(alloy::sol_types::SolCall::abi_encode(&call));
+            account.send(addresses.ledger, input, U256::from(amount.0)).await?;
+            return Ok(());
         }
-        let call = Ledger::depositNativeCall { account_: owner };
-        let input = Bytes::from(alloy::sol_types::SolCall::abi_encode(&call));
-        account.send(addresses.ledger, input, U256::from(amount.0)).await?;
-        return Ok(());
-    }
-    if have.token < amount {
-        let place = "of the payment token in the wallet";
-        return Err(MoneyError::TooLittle { needed: amount, available: have.token, place });
-    }
-    let allowance = WGrain::allowanceCall { owner, spender: addresses.ledger };
-    let allowed = account.link().read(addresses.token, allowance).await?;
-    if allowed < U256::from(amount.0) {
-        let value = U256::from(amount.0);
-        let approve = WGrain::approveCall { spender: addresses.ledger, value };
-        account.execute(addresses.token, approve).await?;
-    }
-    account.execute(addresses.ledger, Ledger::depositCall { amount: amount.0 }).await?;
-    Ok(())
+        if have.token < amount {
+            let place = "of the payment token in the wallet";
+            return Err(MoneyError::TooLittle { needed: amount, available: have.token, place });
+        }
+        let allowance = WGrain::allowanceCall { owner, spender: addresses.ledger };
+        let allowed = account.link().read(addresses.token, allowance).await?;
+        if allowed < U256::from(amount.0) {
+            let value = U256::from(amount.0);
+            let approve = WGrain::approveCall { spender: addresses.ledger, value };
+            account.execute(addresses.token, approve).await?;
+        }
+        account.execute(addresses.ledger, Ledger::depositCall { amount: amount.0 }).await?;
+        Ok(())
+    })
 }
 
 /// Takes free money out of the Ledger, as native coin where the payment token wraps it.
 ///
 /// # Errors
 /// [`MoneyError::TooLittle`], those of [`Account::send`].
-pub async fn withdraw(
+pub fn withdraw(
     account: &Account,
     amount: Amount,
     wraps_native: bool,
-) -> Result<(), MoneyError> {
-    let addresses = *account.link().addresses();
-    let have = balances(account.link(), account.address()).await?;
-    if have.free < amount {
-        let place = "free in the Ledger";
-        return Err(MoneyError::TooLittle { needed: amount, available: have.free, place });
-    }
-    account.execute(addresses.ledger, Ledger::withdrawCall { amount: amount.0 }).await?;
-    if wraps_native {
-        let unwrap = WGrain::withdrawCall { amount: U256::from(amount.0) };
-        account.execute(addresses.token, unwrap).await?;
-    }
-    Ok(())
+) -> Doing<'_, Result<(), MoneyError>> {
+    Box::pin(async move {
+        let addresses = *account.link().addresses();
+        let have = balances(account.link(), account.address()).await?;
+        if have.free < amount {
+            let place = "free in the Ledger";
+            return Err(MoneyError::TooLittle { needed: amount, available: have.free, place });
+        }
+        account.execute(addresses.ledger, Ledger::withdrawCall { amount: amount.0 }).await?;
+        if wraps_native {
+            let unwrap = WGrain::withdrawCall { amount: U256::from(amount.0) };
+            account.execute(addresses.token, unwrap).await?;
+        }
+        Ok(())
+    })
 }
 
 /// Sends native coin to another account.
 ///
 /// # Errors
 /// [`MoneyError::TooLittle`], those of [`Account::send`].
-pub async fn send(account: &Account, to: Address, amount: Amount) -> Result<(), MoneyError> {
-    let available = self::amount(account.link().balance(account.address()).await?);
-    if available < amount {
-        return Err(MoneyError::TooLittle { needed: amount, available, place: "in the wallet" });
-    }
-    account.send(to, Bytes::new(), U256::from(amount.0)).await?;
-    Ok(())
+pub fn send(account: &Account, to: Address, amount: Amount) -> Doing<'_, Result<(), MoneyError>> {
+    Box::pin(async move {
+        let available = self::amount(account.link().balance(account.address()).await?);
+        if available < amount {
+            return Err(MoneyError::TooLittle {
+                needed: amount,
+                available,
+                place: "in the wallet",
+            });
+        }
+        account.send(to, Bytes::new(), U256::from(amount.0)).await?;
+        Ok(())
+    })
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use tilth_blobs::Tag;
 use tilth_contracts::{JobBook, JobState};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem, Status};
+use tilth_service::Doing;
 
 use self::{
     plan::{Endings, Standing, Step, Stop, judge, step},
@@ -116,22 +117,28 @@ pub fn list(dir: &Path) -> Vec<Shown> {
 ///
 /// # Errors
 /// Those of the chain.
-pub async fn of_job(jobs: &Jobs, dir: &Path, job: JobId) -> Result<Option<u32>, JobError> {
-    let mut opening = Vec::new();
-    for folder in Folder::all(dir) {
-        let Ok(record) = folder.read() else { continue };
-        if record.jobs().any(|known| known == job) {
-            return Ok(Some(folder.number));
+pub fn of_job<'a>(
+    jobs: &'a Jobs,
+    dir: &'a Path,
+    job: JobId,
+) -> Doing<'a, Result<Option<u32>, JobError>> {
+    Box::pin(async move {
+        let mut opening = Vec::new();
+        for folder in Folder::all(dir) {
+            let Ok(record) = folder.read() else { continue };
+            if record.jobs().any(|known| known == job) {
+                return Ok(Some(folder.number));
+            }
+            let signed = record.stages.iter().filter(|stage| stage.standing == Standing::Opening);
+            let hashes = signed.filter_map(|stage| stage.signed.as_ref()?.spec_hash());
+            opening.extend(hashes.map(|hash| (hash, folder.number)));
         }
-        let signed = record.stages.iter().filter(|stage| stage.standing == Standing::Opening);
-        let hashes = signed.filter_map(|stage| stage.signed.as_ref()?.spec_hash());
-        opening.extend(hashes.map(|hash| (hash, folder.number)));
-    }
-    if opening.is_empty() {
-        return Ok(None);
-    }
-    let spec = ContentHash(jobs.state(job).await?.terms.specHash.0);
-    Ok(opening.into_iter().find(|(hash, _)| *hash == spec).map(|(_, number)| number))
+        if opening.is_empty() {
+            return Ok(None);
+        }
+        let spec = ContentHash(jobs.state(job).await?.terms.specHash.0);
+        Ok(opening.into_iter().find(|(hash, _)| *hash == spec).map(|(_, number)| number))
+    })
 }
 
 /// Ends a pipeline: no further job is opened, those that are open are cancelled, and `job`, by which it was
@@ -140,37 +147,39 @@ pub async fn of_job(jobs: &Jobs, dir: &Path, job: JobId) -> Result<Option<u32>, 
 ///
 /// # Errors
 /// All of its jobs are over, or the folder or the chain does not answer.
-pub async fn cancel(
-    jobs: &Jobs,
-    dir: &Path,
+pub fn cancel<'a>(
+    jobs: &'a Jobs,
+    dir: &'a Path,
     number: u32,
     job: JobId,
-) -> Result<Vec<JobId>, JobError> {
-    let folder = Folder::at(dir, number);
-    let standings = folder.read()?.stages.into_iter().map(|stage| stage.standing);
-    if matches!(step(&standings.collect::<Vec<_>>(), false), Step::Over(_)) {
-        return Err(JobError::Told(Problem::new(
-            "the pipeline is over",
-            format!("pipeline {number} of job {job}"),
-            "nothing is left to cancel; `tilth job fetch` gets its results",
-        )));
-    }
-    // First the mark: whoever opens a job looks for it afterwards.
-    folder.mark_cancelled()?;
-    let record = folder.read()?;
-    let mut cancelled = Vec::new();
-    let open = record.stages.iter().filter_map(|stage| match stage.standing {
-        Standing::Open { job } => Some(job),
-        _ => None,
-    });
-    // One that a dead client has opened stands nowhere yet.
-    let unknown = record.jobs().all(|known| known != job).then_some(job);
-    for job in open.chain(unknown) {
-        if end_job(jobs, job).await? {
-            cancelled.push(job);
+) -> Doing<'a, Result<Vec<JobId>, JobError>> {
+    Box::pin(async move {
+        let folder = Folder::at(dir, number);
+        let standings = folder.read()?.stages.into_iter().map(|stage| stage.standing);
+        if matches!(step(&standings.collect::<Vec<_>>(), false), Step::Over(_)) {
+            return Err(JobError::Told(Problem::new(
+                "the pipeline is over",
+                format!("pipeline {number} of job {job}"),
+                "nothing is left to cancel; `tilth job fetch` gets its results",
+            )));
         }
-    }
-    Ok(cancelled)
+        // First the mark: whoever opens a job looks for it afterwards.
+        folder.mark_cancelled()?;
+        let record = folder.read()?;
+        let mut cancelled = Vec::new();
+        let open = record.stages.iter().filter_map(|stage| match stage.standing {
+            Standing::Open { job } => Some(job),
+            _ => None,
+        });
+        // One that a dead client has opened stands nowhere yet.
+        let unknown = record.jobs().all(|known| known != job).then_some(job);
+        for job in open.chain(unknown) {
+            if end_job(jobs, job).await? {
+                cancelled.push(job);
+            }
+        }
+        Ok(cancelled)
+    })
 }
 
 /// Cancels a job, or finds that somebody else has; says whether it is cancelled, and not over in another way.
@@ -200,58 +209,66 @@ impl Pipeline {
     ///
     /// # Errors
     /// The balance is too small for all jobs together, a file changed, or folder, store or chain fail.
-    pub async fn begin(
-        jobs: &Jobs,
-        dir: &Path,
-        stages: &[Stage],
+    pub fn begin<'a>(
+        jobs: &'a Jobs,
+        dir: &'a Path,
+        stages: &'a [Stage],
         funds: Option<Amount>,
-    ) -> Result<Self, JobError> {
-        let mut needed = Amount::ZERO;
-        let mut records = Vec::with_capacity(stages.len());
-        for (index, stage) in stages.iter().enumerate() {
-            let funds = funds.filter(|_| index == 0);
-            let most = funds.or_else(|| Jobs::usual_funds(&stage.job)).ok_or_else(too_much)?;
-            let held = jobs.deposit(&stage.job).await?.map_or(0, |deposit| deposit.amount.0);
-            let all = needed.0.checked_add(most.0).and_then(|all| all.checked_add(held));
-            needed = Amount(all.ok_or_else(too_much)?);
-            let PreparedJob { spec, offer, .. } = &stage.job;
-            records.push(StageRecord::new(spec, offer.clone(), stage.failed_tasks, funds));
-        }
-        jobs.check_free(needed).await?;
-        let chain_id = jobs.account().link().chain_id().await?;
-        let folder = Folder::create(dir)?;
-        let lock = folder.lock()?;
-        let tag = tag(&folder)?;
-        for stage in stages {
-            jobs.store_inputs(&stage.job, &tag).await?;
-        }
-        jobs.blobs().sync().await?;
-        let record = Record::new(chain_id, jobs.account(), records);
-        folder.write(&record)?;
-        Ok(Self { jobs: jobs.clone(), folder, record, tag, _lock: lock })
+    ) -> Doing<'a, Result<Self, JobError>> {
+        Box::pin(async move {
+            let mut needed = Amount::ZERO;
+            let mut records = Vec::with_capacity(stages.len());
+            for (index, stage) in stages.iter().enumerate() {
+                let funds = funds.filter(|_| index == 0);
+                let most = funds.or_else(|| Jobs::usual_funds(&stage.job)).ok_or_else(too_much)?;
+                let held = jobs.deposit(&stage.job).await?.map_or(0, |deposit| deposit.amount.0);
+                let all = needed.0.checked_add(most.0).and_then(|all| all.checked_add(held));
+                needed = Amount(all.ok_or_else(too_much)?);
+                let PreparedJob { spec, offer, .. } = &stage.job;
+                records.push(StageRecord::new(spec, offer.clone(), stage.failed_tasks, funds));
+            }
+            jobs.check_free(needed).await?;
+            let chain_id = jobs.account().link().chain_id().await?;
+            let folder = Folder::create(dir)?;
+            let lock = folder.lock()?;
+            let tag = tag(&folder)?;
+            for stage in stages {
+                jobs.store_inputs(&stage.job, &tag).await?;
+            }
+            jobs.blobs().sync().await?;
+            let record = Record::new(chain_id, jobs.account(), records);
+            folder.write(&record)?;
+            Ok(Self { jobs: jobs.clone(), folder, record, tag, _lock: lock })
+        })
     }
 
     /// Takes a pipeline up again.
     ///
     /// # Errors
     /// Another process drives it, it is not this account's or not of this chain, its record is broken.
-    pub async fn resume(jobs: &Jobs, dir: &Path, number: u32) -> Result<Self, JobError> {
-        let folder = Folder::at(dir, number);
-        let lock = folder.lock()?;
-        let record = folder.read()?;
-        let account = jobs.account();
-        let same = record.chain_id == account.link().chain_id().await?
-            && record.job_book == account.link().addresses().job_book
-            && record.client == account.address();
-        if !same {
-            return Err(JobError::Told(Problem::new(
-                "the pipeline belongs to another account or chain",
-                format!("{} on chain {}", record.client, record.chain_id),
-                "use the folder and the account that it was begun with",
-            )));
-        }
-        let tag = tag(&folder)?;
-        Ok(Self { jobs: jobs.clone(), folder, record, tag, _lock: lock })
+    pub fn resume<'a>(
+        jobs: &'a Jobs,
+        dir: &'a Path,
+        number: u32,
+    ) -> Doing<'a, Result<Self, JobError>> {
+        Box::pin(async move {
+            let folder = Folder::at(dir, number);
+            let lock = folder.lock()?;
+            let record = folder.read()?;
+            let account = jobs.account();
+            let same = record.chain_id == account.link().chain_id().await?
+                && record.job_book == account.link().addresses().job_book
+                && record.client == account.address();
+            if !same {
+                return Err(JobError::Told(Problem::new(
+                    "the pipeline belongs to another account or chain",
+                    format!("{} on chain {}", record.client, record.chain_id),
+                    "use the folder and the account that it was begun with",
+                )));
+            }
+            let tag = tag(&folder)?;
+            Ok(Self { jobs: jobs.clone(), folder, record, tag, _lock: lock })
+        })
     }
 
     /// Its number in its folder.
@@ -278,60 +295,64 @@ impl Pipeline {
     ///
     /// # Errors
     /// Those of opening a job; the pipeline can be taken up again after each of them.
-    pub async fn next(&mut self) -> Result<Next, JobError> {
-        let mut fresh = false;
-        loop {
-            let standings: Vec<_> =
-                self.record.stages.iter().map(|stage| stage.standing.clone()).collect();
-            match step(&standings, self.folder.is_cancelled()) {
-                Step::Sign(stage) => self.sign(stage).await?,
-                Step::HandIn(stage) => fresh = self.hand_in(stage).await?,
-                Step::Follow(stage, job) => {
-                    // Whoever cancels looks at the record after marking; whoever opens looks at the mark after
-                    // noting, and again whenever it is taken up.
-                    if self.folder.is_cancelled() {
-                        end_job(&self.jobs, job).await?;
+    pub fn next(&mut self) -> Doing<'_, Result<Next, JobError>> {
+        Box::pin(async move {
+            let mut fresh = false;
+            loop {
+                let standings: Vec<_> =
+                    self.record.stages.iter().map(|stage| stage.standing.clone()).collect();
+                match step(&standings, self.folder.is_cancelled()) {
+                    Step::Sign(stage) => self.sign(stage).await?,
+                    Step::HandIn(stage) => fresh = self.hand_in(stage).await?,
+                    Step::Follow(stage, job) => {
+                        // Whoever cancels looks at the record after marking; whoever opens looks at the mark after
+                        // noting, and again whenever it is taken up.
+                        if self.folder.is_cancelled() {
+                            end_job(&self.jobs, job).await?;
+                        }
+                        let agreed = Box::new(self.jobs.attach(job).await?);
+                        return Ok(Next::Follow { stage, agreed, fresh });
                     }
-                    let agreed = Box::new(self.jobs.attach(job).await?);
-                    return Ok(Next::Follow { stage, agreed, fresh });
-                }
-                Step::Over(end) => {
-                    self.jobs.blobs().unpin(&self.tag).await?;
-                    return Ok(Next::Over(end));
+                    Step::Over(end) => {
+                        self.jobs.blobs().unpin(&self.tag).await?;
+                        return Ok(Next::Over(end));
+                    }
                 }
             }
-        }
+        })
     }
 
     /// Notes how a followed job ended.
     ///
     /// # Errors
     /// Results or folder cannot be read or written.
-    pub async fn ended(
-        &mut self,
+    pub fn ended<'a>(
+        &'a mut self,
         stage: usize,
-        agreed: &Agreed,
-        progress: &Progress,
-    ) -> Result<(), JobError> {
-        let leaves = self.jobs.leaves(agreed).await?;
-        let tasks = agreed.spec.task_count;
-        let ok = leaves.values().filter(|leaf| leaf.status == Status::Ok).count();
-        let known = u32::try_from(leaves.len()).unwrap_or(tasks);
-        let ok = u32::try_from(ok).unwrap_or(known);
-        let endings = Endings {
-            cancelled: progress.state == JobState::Cancelled.to_string(),
-            ok,
-            failed: known.saturating_sub(ok),
-            missing: tasks.saturating_sub(known),
-        };
-        let next: Option<FailedTasks> =
-            self.record.stages.get(stage + 1).map(|next| next.failed_tasks);
-        let job = agreed.job;
-        let standing = match judge(endings, next) {
-            Ok(()) => Standing::Complete { job },
-            Err(why) => Standing::Stopped { job: Some(job), why },
-        };
-        self.stand(stage, standing)
+        agreed: &'a Agreed,
+        progress: &'a Progress,
+    ) -> Doing<'a, Result<(), JobError>> {
+        Box::pin(async move {
+            let leaves = self.jobs.leaves(agreed).await?;
+            let tasks = agreed.spec.task_count;
+            let ok = leaves.values().filter(|leaf| leaf.status == Status::Ok).count();
+            let known = u32::try_from(leaves.len()).unwrap_or(tasks);
+            let ok = u32::try_from(ok).unwrap_or(known);
+            let endings = Endings {
+                cancelled: progress.state == JobState::Cancelled.to_string(),
+                ok,
+                failed: known.saturating_sub(ok),
+                missing: tasks.saturating_sub(known),
+            };
+            let next: Option<FailedTasks> =
+                self.record.stages.get(stage + 1).map(|next| next.failed_tasks);
+            let job = agreed.job;
+            let standing = match judge(endings, next) {
+                Ok(()) => Standing::Complete { job },
+                Err(why) => Standing::Stopped { job: Some(job), why },
+            };
+            self.stand(stage, standing)
+        })
     }
 
     fn stand(&mut self, stage: usize, standing: Standing) -> Result<(), JobError> {

@@ -17,6 +17,7 @@ use alloy::{
 use serde::{Serialize, Serializer};
 use tilth_contracts::{JobBook, JobBook::JobBookEvents};
 use tilth_protocol::{Amount, Clock, ContentHash, Price, Units, clock::TOP};
+use tilth_service::Doing;
 
 use crate::{ChainError, Jobs, Link, job_file::PreparedJob};
 
@@ -251,25 +252,27 @@ impl Case<'_> {
 ///
 /// # Errors
 /// Those of [`Link`].
-pub async fn going(
+pub fn going(
     link: &Link,
     first_block: u64,
     program: ContentHash,
-) -> Result<Option<Going>, ChainError> {
-    let opened = Filter::new()
-        .address(link.addresses().job_book)
-        .event_signature(JobBook::JobOpened::SIGNATURE_HASH);
-    let of_program = opened.topic3(alloy::primitives::B256::from(program.0));
-    let logs = link.scan(&of_program, first_block).await?;
-    let jobs = logs.iter().filter_map(|log| JobBook::JobOpened::decode_log(&log.inner).ok());
-    let jobs: Vec<u64> = jobs.map(|log| log.jobId).collect();
-    if let Some(going) = of_jobs(link, first_block, &jobs, true).await? {
-        return Ok(Some(going));
-    }
-    let count = link.read(link.addresses().job_book, JobBook::jobCountCall {}).await?;
-    let newest = count.saturating_sub(MAX_JOBS as u64)..count;
-    let jobs: Vec<u64> = newest.map(|number| number.saturating_add(1)).collect();
-    of_jobs(link, first_block, &jobs, false).await
+) -> Doing<'_, Result<Option<Going>, ChainError>> {
+    Box::pin(async move {
+        let opened = Filter::new()
+            .address(link.addresses().job_book)
+            .event_signature(JobBook::JobOpened::SIGNATURE_HASH);
+        let of_program = opened.topic3(alloy::primitives::B256::from(program.0));
+        let logs = link.scan(&of_program, first_block).await?;
+        let jobs = logs.iter().filter_map(|log| JobBook::JobOpened::decode_log(&log.inner).ok());
+        let jobs: Vec<u64> = jobs.map(|log| log.jobId).collect();
+        if let Some(going) = of_jobs(link, first_block, &jobs, true).await? {
+            return Ok(Some(going));
+        }
+        let count = link.read(link.addresses().job_book, JobBook::jobCountCall {}).await?;
+        let newest = count.saturating_sub(MAX_JOBS as u64)..count;
+        let jobs: Vec<u64> = newest.map(|number| number.saturating_add(1)).collect();
+        of_jobs(link, first_block, &jobs, false).await
+    })
 }
 
 /// `jobs`: oldest first.

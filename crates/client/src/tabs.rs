@@ -13,6 +13,7 @@ use alloy::{
 use serde::{Deserialize, Serialize};
 use tilth_contracts::{Registry, TabLine, Tabs};
 use tilth_protocol::Amount;
+use tilth_service::Doing;
 
 use crate::{Account, ChainError, Link, MoneyError, money};
 
@@ -102,23 +103,25 @@ impl Statement {
 ///
 /// # Errors
 /// Those of [`Link`].
-pub async fn settled(
-    link: &Link,
+pub fn settled<'a>(
+    link: &'a Link,
     payer: Address,
     book: B256,
-    providers: &[u32],
-) -> Result<Vec<Amount>, ChainError> {
-    let mut all = Vec::with_capacity(providers.len());
-    for some in providers.chunks(MAX_LINES) {
-        let call = Tabs::settledOfCall { payer, book, providers: some.to_vec() };
-        let totals = link.read(link.addresses().tabs, call).await?;
-        if totals.len() != some.len() {
-            let detail = format!("{} totals of {} tabs", totals.len(), some.len());
-            return Err(ChainError::BadAnswer { action: "reading tabs", detail });
+    providers: &'a [u32],
+) -> Doing<'a, Result<Vec<Amount>, ChainError>> {
+    Box::pin(async move {
+        let mut all = Vec::with_capacity(providers.len());
+        for some in providers.chunks(MAX_LINES) {
+            let call = Tabs::settledOfCall { payer, book, providers: some.to_vec() };
+            let totals = link.read(link.addresses().tabs, call).await?;
+            if totals.len() != some.len() {
+                let detail = format!("{} totals of {} tabs", totals.len(), some.len());
+                return Err(ChainError::BadAnswer { action: "reading tabs", detail });
+            }
+            all.extend(totals.into_iter().map(Amount));
         }
-        all.extend(totals.into_iter().map(Amount));
-    }
-    Ok(all)
+        Ok(all)
+    })
 }
 
 /// Settles what is due, one transaction per [`MAX_LINES`] tabs, from the account's free balance in the Ledger. What
@@ -127,56 +130,58 @@ pub async fn settled(
 /// # Errors
 /// [`MoneyError::TooLittle`] when the balance does not cover all of it: then nothing is paid. Those of
 /// [`Account::send`]: then some batches may have been paid, and doing it again pays the others.
-pub async fn settle(
-    account: &Account,
-    statement: &Statement,
+pub fn settle<'a>(
+    account: &'a Account,
+    statement: &'a Statement,
     least: Amount,
-) -> Result<Settlement, MoneyError> {
-    settle_within(account, statement, least, None).await
+) -> Doing<'a, Result<Settlement, MoneyError>> {
+    Box::pin(async move { settle_within(account, statement, least, None).await })
 }
 
 /// As [`settle`], if no more than `most` is due in all: a statement is what somebody else's books say.
 ///
 /// # Errors
 /// Those of [`settle`], and [`MoneyError::TooMuch`]: then nothing is paid.
-pub async fn settle_within(
-    account: &Account,
-    statement: &Statement,
+pub fn settle_within<'a>(
+    account: &'a Account,
+    statement: &'a Statement,
     least: Amount,
     most: Option<Amount>,
-) -> Result<Settlement, MoneyError> {
-    let (link, payer) = (account.link(), account.address());
-    let providers: Vec<u32> = statement.lines.iter().map(|line| line.provider).collect();
-    let known = settled(link, payer, statement.book, &providers).await?;
-    let open = statement.open(&known, least);
-    let too_much = ChainError::BadAnswer {
-        action: "adding up tabs",
-        detail: "they are more than any amount can be".to_owned(),
-    };
-    let needed = open.due().ok_or(too_much)?;
-    let mut done = Settlement::default();
-    if needed == Amount::ZERO {
-        return Ok(done);
-    }
-    if let Some(most) = most.filter(|most| needed > *most) {
-        return Err(MoneyError::TooMuch { due: needed, most });
-    }
-    let available = money::balances(link, payer).await?.free;
-    if available < needed {
-        return Err(MoneyError::TooLittle { needed, available, place: "free in the Ledger" });
-    }
-    let tabs = link.addresses().tabs;
-    for call in open.calls() {
-        let receipt = account.execute(tabs, call).await?;
-        for log in receipt.inner.logs().iter().filter(|log| log.address() == tabs) {
-            let Ok(event) = Tabs::TabSettled::decode_log(&log.inner) else { continue };
-            done.paid = Amount(done.paid.0.saturating_add(event.paid));
-            done.fees = Amount(done.fees.0.saturating_add(event.fee));
-            done.tabs = done.tabs.saturating_add(1);
+) -> Doing<'a, Result<Settlement, MoneyError>> {
+    Box::pin(async move {
+        let (link, payer) = (account.link(), account.address());
+        let providers: Vec<u32> = statement.lines.iter().map(|line| line.provider).collect();
+        let known = settled(link, payer, statement.book, &providers).await?;
+        let open = statement.open(&known, least);
+        let too_much = ChainError::BadAnswer {
+            action: "adding up tabs",
+            detail: "they are more than any amount can be".to_owned(),
+        };
+        let needed = open.due().ok_or(too_much)?;
+        let mut done = Settlement::default();
+        if needed == Amount::ZERO {
+            return Ok(done);
         }
-        done.transactions.push(receipt.transaction_hash);
-    }
-    Ok(done)
+        if let Some(most) = most.filter(|most| needed > *most) {
+            return Err(MoneyError::TooMuch { due: needed, most });
+        }
+        let available = money::balances(link, payer).await?.free;
+        if available < needed {
+            return Err(MoneyError::TooLittle { needed, available, place: "free in the Ledger" });
+        }
+        let tabs = link.addresses().tabs;
+        for call in open.calls() {
+            let receipt = account.execute(tabs, call).await?;
+            for log in receipt.inner.logs().iter().filter(|log| log.address() == tabs) {
+                let Ok(event) = Tabs::TabSettled::decode_log(&log.inner) else { continue };
+                done.paid = Amount(done.paid.0.saturating_add(event.paid));
+                done.fees = Amount(done.fees.0.saturating_add(event.fee));
+                done.tabs = done.tabs.saturating_add(1);
+            }
+            done.transactions.push(receipt.transaction_hash);
+        }
+        Ok(done)
+    })
 }
 
 /// The number of the provider that a node key works for, or worked for before its owner took another one: receipts are
@@ -184,33 +189,35 @@ pub async fn settle_within(
 ///
 /// # Errors
 /// Those of [`Link`].
-pub async fn provider_of(
+pub fn provider_of(
     link: &Link,
     first_block: u64,
     node: Address,
-) -> Result<Option<u32>, ChainError> {
-    let registry = link.addresses().registry;
-    let mut owner = link.read(registry, Registry::nodeOwnerCall { node }).await?;
-    if owner == Address::ZERO {
-        let filter = Filter::new().address(registry);
-        let changed = filter.clone().event_signature(Registry::NodeChanged::SIGNATURE_HASH);
-        let changed = link.scan(&changed.topic2(node.into_word()), first_block).await?;
-        let begun = filter.event_signature(Registry::ProviderRegistered::SIGNATURE_HASH);
-        let begun = link.scan(&begun.topic3(node.into_word()), first_block).await?;
-        // The latest who took it. A key changes hands at most by its own consent.
-        let mut taken = BTreeMap::new();
-        for log in changed.iter().chain(&begun) {
-            if let Some(word) = log.topics().get(1) {
-                taken.insert((log.block_number, log.log_index), Address::from_word(*word));
+) -> Doing<'_, Result<Option<u32>, ChainError>> {
+    Box::pin(async move {
+        let registry = link.addresses().registry;
+        let mut owner = link.read(registry, Registry::nodeOwnerCall { node }).await?;
+        if owner == Address::ZERO {
+            let filter = Filter::new().address(registry);
+            let changed = filter.clone().event_signature(Registry::NodeChanged::SIGNATURE_HASH);
+            let changed = link.scan(&changed.topic2(node.into_word()), first_block).await?;
+            let begun = filter.event_signature(Registry::ProviderRegistered::SIGNATURE_HASH);
+            let begun = link.scan(&begun.topic3(node.into_word()), first_block).await?;
+            // The latest who took it. A key changes hands at most by its own consent.
+            let mut taken = BTreeMap::new();
+            for log in changed.iter().chain(&begun) {
+                if let Some(word) = log.topics().get(1) {
+                    taken.insert((log.block_number, log.log_index), Address::from_word(*word));
+                }
+            }
+            match taken.pop_last() {
+                Some((_, last)) => owner = last,
+                None => return Ok(None),
             }
         }
-        match taken.pop_last() {
-            Some((_, last)) => owner = last,
-            None => return Ok(None),
-        }
-    }
-    let number = link.read(registry, Registry::providerCall { owner }).await?.number;
-    Ok((number != 0).then_some(number))
+        let number = link.read(registry, Registry::providerCall { owner }).await?.number;
+        Ok((number != 0).then_some(number))
+    })
 }
 
 /// Whether the provider with this number has this node, or had it before its owner took another one.

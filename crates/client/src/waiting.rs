@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tilth_contracts::{JobBook, Refusal, Registry};
 use tilth_protocol::{JobId, Problem};
+use tilth_service::Doing;
 
 use crate::{
     ChainError, Link,
@@ -17,11 +18,13 @@ const LOOK_AT: u32 = 64;
 ///
 /// # Errors
 /// Those of [`Link`].
-pub async fn why(link: &Link, job: JobId, kept: bool) -> Result<Problem, ChainError> {
-    if kept && let Some(problem) = why_no_work(job, inputs_state(link, job).await?) {
-        return Ok(problem);
-    }
-    Ok(explain(&look(link, job).await?))
+pub fn why(link: &Link, job: JobId, kept: bool) -> Doing<'_, Result<Problem, ChainError>> {
+    Box::pin(async move {
+        if kept && let Some(problem) = why_no_work(job, inputs_state(link, job).await?) {
+            return Ok(problem);
+        }
+        Ok(explain(&look(link, job).await?))
+    })
 }
 
 /// What the providers on the chain would get if they claimed now.
@@ -41,26 +44,28 @@ pub struct Market {
 ///
 /// # Errors
 /// Those of [`Link`].
-pub async fn look(link: &Link, job: JobId) -> Result<Market, ChainError> {
-    let addresses = link.addresses();
-    let registered = link.read(addresses.registry, Registry::providerCountCall {}).await?;
-    let mut market = Market { registered, ..Market::default() };
-    for number in 1..=registered.min(LOOK_AT) {
-        let call = Registry::providerByNumberCall { number };
-        let provider = link.read(addresses.registry, call).await?;
-        if provider.paused {
-            market.paused += 1;
-            continue;
+pub fn look(link: &Link, job: JobId) -> Doing<'_, Result<Market, ChainError>> {
+    Box::pin(async move {
+        let addresses = link.addresses();
+        let registered = link.read(addresses.registry, Registry::providerCountCall {}).await?;
+        let mut market = Market { registered, ..Market::default() };
+        for number in 1..=registered.min(LOOK_AT) {
+            let call = Registry::providerByNumberCall { number };
+            let provider = link.read(addresses.registry, call).await?;
+            if provider.paused {
+                market.paused += 1;
+                continue;
+            }
+            let call = JobBook::claimableCall { jobId: job.0, provider: provider.owner };
+            let claimable = link.read(addresses.job_book, call).await?;
+            if claimable.why == u8::from(Refusal::None) {
+                market.welcome += 1;
+            } else {
+                *market.refused.entry(claimable.why).or_default() += 1;
+            }
         }
-        let call = JobBook::claimableCall { jobId: job.0, provider: provider.owner };
-        let claimable = link.read(addresses.job_book, call).await?;
-        if claimable.why == u8::from(Refusal::None) {
-            market.welcome += 1;
-        } else {
-            *market.refused.entry(claimable.why).or_default() += 1;
-        }
-    }
-    Ok(market)
+        Ok(market)
+    })
 }
 
 /// What to tell a person whose job nobody claims.

@@ -31,6 +31,7 @@ use tilth_provider::{
     Auditor, Comfort, GasReserve, IdleRules, Limits, Offer, Provider, infer::Model,
 };
 use tilth_sandbox::{CommandLine, GpuUse};
+use tilth_service::Doing;
 use tokio::task::JoinSet;
 
 pub use genesis::CHAIN_ID;
@@ -111,33 +112,35 @@ impl Devnet {
     /// # Errors
     /// The folder is in use or cannot be written, the port is taken, the chain cannot be reached, the
     /// funder cannot pay, or a provider cannot start.
-    pub async fn start(topology: Topology) -> Result<Self, Problem> {
-        let folder = folder::Folder::take(&topology.dir, topology.fresh)?;
-        let keys = Keys::of(folder.path());
-        let treasury = keys.open_or_create(TREASURY)?.address();
-        let (chain, network, funder) = match &topology.chain {
-            ChainChoice::Own { listen, interval } => {
-                let funder = keys.open_or_create(FUNDER)?;
-                let (chain, network) =
-                    own_chain(&folder, *listen, *interval, funder.address(), treasury).await?;
-                (Some(chain), network, funder)
-            }
-            ChainChoice::External { url, funder, confirmations } => {
-                let mut network = external_chain(&folder, url, funder, treasury).await?;
-                network.confirmations = confirmations.unwrap_or(network.confirmations);
-                (None, network, funder.clone())
-            }
-        };
-        network.save(folder.path())?;
-        let link = Link::to(&network).map_err(|error| error.problem())?;
-        let funder = Account::new(link, funder);
-        fund_client(&funder, &keys).await?;
-        let (accounts, providers, auditors) = (Vec::new(), Vec::new(), Vec::new());
-        let mut devnet = Self { network, accounts, providers, auditors, chain, folder };
-        devnet.start_providers(&topology, &funder, &keys).await?;
-        devnet.auditors = auditors::start(&topology, devnet.place(), &funder, &keys).await?;
-        devnet.accounts = keys.list()?;
-        Ok(devnet)
+    pub fn start(topology: Topology) -> Doing<'static, Result<Self, Problem>> {
+        Box::pin(async move {
+            let folder = folder::Folder::take(&topology.dir, topology.fresh)?;
+            let keys = Keys::of(folder.path());
+            let treasury = keys.open_or_create(TREASURY)?.address();
+            let (chain, network, funder) = match &topology.chain {
+                ChainChoice::Own { listen, interval } => {
+                    let funder = keys.open_or_create(FUNDER)?;
+                    let (chain, network) =
+                        own_chain(&folder, *listen, *interval, funder.address(), treasury).await?;
+                    (Some(chain), network, funder)
+                }
+                ChainChoice::External { url, funder, confirmations } => {
+                    let mut network = external_chain(&folder, url, funder, treasury).await?;
+                    network.confirmations = confirmations.unwrap_or(network.confirmations);
+                    (None, network, funder.clone())
+                }
+            };
+            network.save(folder.path())?;
+            let link = Link::to(&network).map_err(|error| error.problem())?;
+            let funder = Account::new(link, funder);
+            fund_client(&funder, &keys).await?;
+            let (accounts, providers, auditors) = (Vec::new(), Vec::new(), Vec::new());
+            let mut devnet = Self { network, accounts, providers, auditors, chain, folder };
+            devnet.start_providers(&topology, &funder, &keys).await?;
+            devnet.auditors = auditors::start(&topology, devnet.place(), &funder, &keys).await?;
+            devnet.accounts = keys.list()?;
+            Ok(devnet)
+        })
     }
 
     async fn start_providers(
@@ -259,11 +262,12 @@ impl Devnet {
     /// Stops softly: providers finish and submit what they run and answer the audits of it, then auditors reveal what they
     /// have sealed, then the chain closes its database. What would cost stake if it stayed open is waited for, within
     /// bounds, and said.
-    pub async fn shutdown(self) {
-        let hearsay = if self.chain.is_some() { audits::HEARSAY.0 } else { audits::HEARSAY.1 };
-        let mut stopping = JoinSet::new();
-        for (number, provider) in (1..).zip(self.providers) {
-            stopping.spawn(async move {
+    pub fn shutdown(self) -> Doing<'static, ()> {
+        Box::pin(async move {
+            let hearsay = if self.chain.is_some() { audits::HEARSAY.0 } else { audits::HEARSAY.1 };
+            let mut stopping = JoinSet::new();
+            for (number, provider) in (1..).zip(self.providers) {
+                stopping.spawn(async move {
                 if let Err(error) = provider.deliver().await {
                     tracing::warn!(%error, "a provider stopped before everything was delivered");
                 }
@@ -273,22 +277,23 @@ impl Devnet {
                     tracing::warn!(%error, "a provider did not stop cleanly");
                 }
             });
-        }
-        stopping.join_all().await;
-        let mut stopping = JoinSet::new();
-        for auditor in self.auditors {
-            stopping.spawn(async move {
-                let name = format!("auditor-{}", auditor.number());
-                audits::settled(&name, auditor.at_stake(), audits::AUDITOR, hearsay).await;
-                if let Err(error) = auditor.stop().await {
-                    tracing::warn!(%error, "an auditor did not stop cleanly");
-                }
-            });
-        }
-        stopping.join_all().await;
-        if let Some(chain) = self.chain {
-            chain.shutdown().await;
-        }
+            }
+            stopping.join_all().await;
+            let mut stopping = JoinSet::new();
+            for auditor in self.auditors {
+                stopping.spawn(async move {
+                    let name = format!("auditor-{}", auditor.number());
+                    audits::settled(&name, auditor.at_stake(), audits::AUDITOR, hearsay).await;
+                    if let Err(error) = auditor.stop().await {
+                        tracing::warn!(%error, "an auditor did not stop cleanly");
+                    }
+                });
+            }
+            stopping.join_all().await;
+            if let Some(chain) = self.chain {
+                chain.shutdown().await;
+            }
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tilth_service::Doing;
 use tokio::{
     net::{UnixListener, UnixStream},
     time::timeout,
@@ -59,14 +60,16 @@ pub enum CallError {
 ///
 /// # Errors
 /// [`CallError`].
-pub async fn call(
-    dir: &Path,
+pub fn call<'a>(
+    dir: &'a Path,
     method: Method,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<Value, CallError> {
-    let asked = timeout(PATIENCE, ask(dir, method, path, body)).await;
-    asked.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    path: &'a str,
+    body: Option<&'a Value>,
+) -> Doing<'a, Result<Value, CallError>> {
+    Box::pin(async move {
+        let asked = timeout(PATIENCE, ask(dir, method, path, body)).await;
+        asked.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    })
 }
 
 /// Where the operator is heard.

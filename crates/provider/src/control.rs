@@ -19,6 +19,7 @@ use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tilth_client::clock::{now, until};
+use tilth_service::Doing;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -124,30 +125,32 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn tell(&self, wish: Wish) -> Result<Option<Box<RawValue>>, ControlError> {
-        let failed = |path: PathBuf, source| ControlError::File { path, source };
-        if let Some(end) = wish.paused_until() {
-            mark(&self.dir, end).map_err(|source| failed(self.dir.join(MARK), source))?;
-        }
-        let path = self.dir.join(SOCKET);
-        let connected = short_path(&self.dir).map(|(folder, path)| (folder, path.join(SOCKET)));
-        let (_folder, short) = connected.map_err(|source| failed(path.clone(), source))?;
-        let stream = match UnixStream::connect(&short).await {
-            Ok(stream) => stream,
-            // The socket of one that was killed stays behind.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) =>
-            {
-                return Ok(None);
+    pub fn tell(&self, wish: Wish) -> Doing<'_, Result<Option<Box<RawValue>>, ControlError>> {
+        Box::pin(async move {
+            let failed = |path: PathBuf, source| ControlError::File { path, source };
+            if let Some(end) = wish.paused_until() {
+                mark(&self.dir, end).map_err(|source| failed(self.dir.join(MARK), source))?;
             }
-            Err(source) => return Err(failed(path, source)),
-        };
-        let asked = timeout(PATIENCE + CARRY_OUT, ask(stream, wish)).await;
-        let answer = asked.map_err(|_| ControlError::Answer("it takes too long".into()))?;
-        answer.map(Some).map_err(|source| ControlError::Answer(source.to_string()))
+            let path = self.dir.join(SOCKET);
+            let connected = short_path(&self.dir).map(|(folder, path)| (folder, path.join(SOCKET)));
+            let (_folder, short) = connected.map_err(|source| failed(path.clone(), source))?;
+            let stream = match UnixStream::connect(&short).await {
+                Ok(stream) => stream,
+                // The socket of one that was killed stays behind.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                    ) =>
+                {
+                    return Ok(None);
+                }
+                Err(source) => return Err(failed(path, source)),
+            };
+            let asked = timeout(PATIENCE + CARRY_OUT, ask(stream, wish)).await;
+            let answer = asked.map_err(|_| ControlError::Answer("it takes too long".into()))?;
+            answer.map(Some).map_err(|source| ControlError::Answer(source.to_string()))
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tilth_protocol::{GpuReport, worker::FromWorker};
 use tilth_sandbox::{CommandLine, Confinement, GpuAccess, Limits as Cage, Program};
+use tilth_service::Doing;
 
 use crate::hand::{Hand, HandError, Leash};
 
@@ -21,13 +22,15 @@ const VECTOR_BUFFERS: u64 = 2 << 20;
 ///
 /// # Errors
 /// What went wrong, in one line: the worker did not start, died, or hung.
-pub async fn inspect_gpu(
-    confinement: &Confinement,
-    worker: &CommandLine,
-    access: &GpuAccess,
-) -> Result<Option<GpuReport>, String> {
-    let report = look(confinement, worker, access).await.map_err(|error| error.to_string())?;
-    Ok(report)
+pub fn inspect_gpu<'a>(
+    confinement: &'a Confinement,
+    worker: &'a CommandLine,
+    access: &'a GpuAccess,
+) -> Doing<'a, Result<Option<GpuReport>, String>> {
+    Box::pin(async move {
+        let report = look(confinement, worker, access).await.map_err(|error| error.to_string())?;
+        Ok(report)
+    })
 }
 
 async fn look(

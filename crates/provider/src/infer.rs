@@ -23,7 +23,7 @@ use tilth_protocol::{
         End, ModelOffer, Parameters, Prices, Prompt, Refusal, Room, Said, message::MAX_OFFERS,
     },
 };
-use tilth_service::Spawner;
+use tilth_service::{Doing, Spawner};
 
 use crate::{ProviderError, challenge::Start};
 pub(crate) use desk::{Desk, LINE_CALLS, SharesOfModels as Shares};
@@ -182,57 +182,62 @@ impl From<String> for NotComputed {
 ///
 /// # Errors
 /// [`NotComputed`].
-pub async fn compute(
+pub fn compute(
     start: Start,
     model: Model,
     prompt: Prompt,
     parameters: Parameters,
-) -> Result<Computed, NotComputed> {
-    let scope = tilth_service::Scope::new("computing an answer again");
-    let (engine, ready) = Engine::start(start, model, Yielding::never(), &scope.spawner());
-    let about =
-        tokio::time::timeout(LOAD, ready).await.map_err(|_| "the model was not loaded in time")?;
-    about.map_err(|_| "the worker is gone")??;
-    let inputs = match &prompt {
-        Prompt::Inputs(inputs) => Some(inputs.len()),
-        Prompt::Text(_) | Prompt::Chat(_) => None,
-    };
-    let mut call = engine.ask(prompt, parameters).map_err(|no| no.to_string())?;
-    let (mut prompt_tokens, mut said, mut text) = (0, Vec::new(), String::new());
-    let mut embeddings = Vec::new();
-    while let Some(event) = call.next().await {
-        match event {
-            Event::Begun(tokens) => prompt_tokens = tokens,
-            Event::Piece(piece) => {
-                said.extend(piece.said);
-                text.push_str(&piece.text);
+) -> Doing<'static, Result<Computed, NotComputed>> {
+    Box::pin(async move {
+        let scope = tilth_service::Scope::new("computing an answer again");
+        let (engine, ready) = Engine::start(start, model, Yielding::never(), &scope.spawner());
+        let about = tokio::time::timeout(LOAD, ready)
+            .await
+            .map_err(|_| "the model was not loaded in time")?;
+        about.map_err(|_| "the worker is gone")??;
+        let inputs = match &prompt {
+            Prompt::Inputs(inputs) => Some(inputs.len()),
+            Prompt::Text(_) | Prompt::Chat(_) => None,
+        };
+        let mut call = engine.ask(prompt, parameters).map_err(|no| no.to_string())?;
+        let (mut prompt_tokens, mut said, mut text) = (0, Vec::new(), String::new());
+        let mut embeddings = Vec::new();
+        while let Some(event) = call.next().await {
+            match event {
+                Event::Begun(tokens) => prompt_tokens = tokens,
+                Event::Piece(piece) => {
+                    said.extend(piece.said);
+                    text.push_str(&piece.text);
+                }
+                Event::Embedding(embedding) => embeddings.push(embedding),
+                Event::Ended(end) => {
+                    let made = match inputs {
+                        None => Made::Text { said, text, end },
+                        Some(inputs) if inputs == embeddings.len() => Made::Embeddings(embeddings),
+                        Some(_) => return Err("the worker does not embed every input".into()),
+                    };
+                    return Ok(Computed { prompt_tokens, made });
+                }
+                Event::Refused { why: Refusal::TooLong { .. } | Refusal::Invalid, text } => {
+                    return Err(NotComputed::NoAnswer(text));
+                }
+                Event::Refused { text, .. } => return Err(text.into()),
             }
-            Event::Embedding(embedding) => embeddings.push(embedding),
-            Event::Ended(end) => {
-                let made = match inputs {
-                    None => Made::Text { said, text, end },
-                    Some(inputs) if inputs == embeddings.len() => Made::Embeddings(embeddings),
-                    Some(_) => return Err("the worker does not embed every input".into()),
-                };
-                return Ok(Computed { prompt_tokens, made });
-            }
-            Event::Refused { why: Refusal::TooLong { .. } | Refusal::Invalid, text } => {
-                return Err(NotComputed::NoAnswer(text));
-            }
-            Event::Refused { text, .. } => return Err(text.into()),
         }
-    }
-    Err("the worker has failed".into())
+        Err("the worker has failed".into())
+    })
 }
 
 /// Starts workers in this machine's sandbox; what a provider does at its start.
 ///
 /// # Errors
 /// Nothing can be run here.
-pub async fn start_here(
+pub fn start_here(
     worker: tilth_sandbox::CommandLine,
     sandbox_init: tilth_sandbox::CommandLine,
-) -> Result<Start, ProviderError> {
-    let confinement = tilth_sandbox::Confinement::probe(sandbox_init).await?;
-    Ok(Start { confinement: Arc::new(confinement), worker })
+) -> Doing<'static, Result<Start, ProviderError>> {
+    Box::pin(async move {
+        let confinement = tilth_sandbox::Confinement::probe(sandbox_init).await?;
+        Ok(Start { confinement: Arc::new(confinement), worker })
+    })
 }

@@ -12,6 +12,7 @@ use tilth_protocol::{
     gpu::{GPU_MAGIC, GpuClass, MAX_GPU_PROGRAM_BYTES},
 };
 use tilth_sandbox::{CommandLine, GpuAccess, GpuUse};
+use tilth_service::Doing;
 use tilth_verification::{MerkleSum, Root};
 
 use crate::{
@@ -63,29 +64,32 @@ impl Recheck {
     ///
     /// # Errors
     /// The folder, the sandbox, the worker or the network cannot be used.
-    pub async fn open(
-        dir: &Path,
-        network: &Network,
+    pub fn open<'a>(
+        dir: &'a Path,
+        network: &'a Network,
         worker: CommandLine,
         sandbox_init: CommandLine,
         gpu: GpuUse,
-    ) -> Result<Self, ProviderError> {
-        let Workshop { folder, confinement, engine } =
-            Workshop::open(dir, &worker, &sandbox_init).await?;
-        let link = Link::to(network)?;
-        link.check().await?;
-        // Nothing is ever sent.
-        let nobody = Account::new(link.clone(), PrivateKeySigner::random());
-        let chain = Chain::new(nobody.clone(), nobody, network, GasReserve::default());
-        let anywhere = ([0, 0, 0, 0], 0).into();
-        let store = tilth_blobs::Config::new(folder.content(), folder.endpoint_secret()?, anywhere);
-        let blobs = Blobs::spawn(store).await?;
-        let gpu = GpuAccess::find(&worker.program, gpu);
-        let limits = Limits::default();
-        let shop =
-            Shop::new(folder, blobs.clone(), chain, confinement, worker, gpu, engine, limits);
-        let first_block = network.first_block;
-        Ok(Self { shop, contacts: Contacts::new(link, first_block), first_block, blobs })
+    ) -> Doing<'a, Result<Self, ProviderError>> {
+        Box::pin(async move {
+            let Workshop { folder, confinement, engine } =
+                Workshop::open(dir, &worker, &sandbox_init).await?;
+            let link = Link::to(network)?;
+            link.check().await?;
+            // Nothing is ever sent.
+            let nobody = Account::new(link.clone(), PrivateKeySigner::random());
+            let chain = Chain::new(nobody.clone(), nobody, network, GasReserve::default());
+            let anywhere = ([0, 0, 0, 0], 0).into();
+            let store =
+                tilth_blobs::Config::new(folder.content(), folder.endpoint_secret()?, anywhere);
+            let blobs = Blobs::spawn(store).await?;
+            let gpu = GpuAccess::find(&worker.program, gpu);
+            let limits = Limits::default();
+            let shop =
+                Shop::new(folder, blobs.clone(), chain, confinement, worker, gpu, engine, limits);
+            let first_block = network.first_block;
+            Ok(Self { shop, contacts: Contacts::new(link, first_block), first_block, blobs })
+        })
     }
 
     /// Executes a range and compares. All of its leaves: the root covers each.
@@ -93,32 +97,38 @@ impl Recheck {
     /// # Errors
     /// [`ProviderError::Recheck`]: the range has no results, cannot be executed here, or is one of a GPU program that says
     /// nothing here about what it has made elsewhere.
-    pub async fn range(&self, range: RangeId) -> Result<Rechecked, ProviderError> {
-        let link = &self.shop.chain.link;
-        let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
-        let claimed = link.read(link.addresses().job_book, call).await?;
-        let state = RangeState::try_from(claimed.state);
-        let state = state.map_err(|error| refused(range, &error, NEWER))?;
-        if claimed.root.is_zero() {
-            let why = format!("there are no results of it (it is {state})");
-            return Err(refused(range, &why, "wait until it is submitted, or name another range"));
-        }
-        let (shop, contacts, first_block) = (&self.shop, &self.contacts, self.first_block);
-        let place = Place { shop, contacts, first_block, at_stake: false };
-        make_ready(&place, range).await.map_err(|error| failed(range, error))?;
-        self.can_be_compared(range).await?;
-        let executed = execute(&place, range, |leaves| (0..leaves).collect()).await;
-        let leaves = executed.map_err(|error| failed(range, error))?;
-        let tree = MerkleSum::build(range.job, &leaves);
-        let tree = tree.map_err(|error| refused(range, &error, REPORT))?;
-        let tally = Tally { units: claimed.units, failures: claimed.failures };
-        Ok(Rechecked {
-            claimed: Root { hash: claimed.root, tally },
-            found: tree.root(),
-            leaves: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
-            from: claimed.from,
-            count: claimed.count,
-            state,
+    pub fn range(&self, range: RangeId) -> Doing<'_, Result<Rechecked, ProviderError>> {
+        Box::pin(async move {
+            let link = &self.shop.chain.link;
+            let call = JobBook::rangeCall { jobId: range.job.0, seq: range.seq };
+            let claimed = link.read(link.addresses().job_book, call).await?;
+            let state = RangeState::try_from(claimed.state);
+            let state = state.map_err(|error| refused(range, &error, NEWER))?;
+            if claimed.root.is_zero() {
+                let why = format!("there are no results of it (it is {state})");
+                return Err(refused(
+                    range,
+                    &why,
+                    "wait until it is submitted, or name another range",
+                ));
+            }
+            let (shop, contacts, first_block) = (&self.shop, &self.contacts, self.first_block);
+            let place = Place { shop, contacts, first_block, at_stake: false };
+            make_ready(&place, range).await.map_err(|error| failed(range, error))?;
+            self.can_be_compared(range).await?;
+            let executed = execute(&place, range, |leaves| (0..leaves).collect()).await;
+            let leaves = executed.map_err(|error| failed(range, error))?;
+            let tree = MerkleSum::build(range.job, &leaves);
+            let tree = tree.map_err(|error| refused(range, &error, REPORT))?;
+            let tally = Tally { units: claimed.units, failures: claimed.failures };
+            Ok(Rechecked {
+                claimed: Root { hash: claimed.root, tally },
+                found: tree.root(),
+                leaves: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
+                from: claimed.from,
+                count: claimed.count,
+                state,
+            })
         })
     }
 
@@ -143,8 +153,8 @@ impl Recheck {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn close(self) -> Result<(), ProviderError> {
-        Ok(self.blobs.shutdown().await?)
+    pub fn close(self) -> Doing<'static, Result<(), ProviderError>> {
+        Box::pin(async move { Ok(self.blobs.shutdown().await?) })
     }
 }
 

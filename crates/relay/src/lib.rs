@@ -28,7 +28,7 @@ use iroh_relay::server::{
     CertConfig, ClientRateLimit, QuicConfig, RelayConfig, RelayService, Server, ServerConfig,
     SpawnError, TlsConfig,
 };
-use tilth_service::{Readiness, Registry};
+use tilth_service::{Doing, Readiness, Registry};
 use tokio::task::JoinHandle;
 use tracing::info;
 
@@ -129,43 +129,47 @@ impl Relay {
     ///
     /// # Errors
     /// [`RelayError`].
-    pub async fn spawn(config: Config) -> Result<Self, RelayError> {
-        let listen = chosen(config.listen)?;
-        let (rule, watch) = rule(config.access)?;
-        let places = Places {
-            connections: config.limits.connections,
-            of_endpoint: config.limits.connections_per_endpoint,
-        };
-        let gate = Arc::new(Gate::new(rule, places));
-        let mut relay = RelayConfig::new(listen);
-        relay.access = Arc::clone(&gate) as _;
-        relay.limits.client_rx = config.limits.client_bytes_per_second.map(ClientRateLimit::new);
-        let mut server = ServerConfig::default();
-        let secure = matches!(config.door, Door::Secure(_));
-        match &config.door {
-            Door::Secure(identity) => {
-                let tls = certificate::server_config(identity).await?;
-                // A probe that our endpoints do not make; it stays inside the machine.
-                relay.http_bind_addr = SocketAddr::from(([127, 0, 0, 1], 0));
-                relay.tls = Some(TlsConfig::new(listen, CertConfig::Manual { server_config: tls }));
-                server.quic = Some(QuicConfig::new(listen));
+    pub fn spawn(config: Config) -> Doing<'static, Result<Self, RelayError>> {
+        Box::pin(async move {
+            let listen = chosen(config.listen)?;
+            let (rule, watch) = rule(config.access)?;
+            let places = Places {
+                connections: config.limits.connections,
+                of_endpoint: config.limits.connections_per_endpoint,
+            };
+            let gate = Arc::new(Gate::new(rule, places));
+            let mut relay = RelayConfig::new(listen);
+            relay.access = Arc::clone(&gate) as _;
+            relay.limits.client_rx =
+                config.limits.client_bytes_per_second.map(ClientRateLimit::new);
+            let mut server = ServerConfig::default();
+            let secure = matches!(config.door, Door::Secure(_));
+            match &config.door {
+                Door::Secure(identity) => {
+                    let tls = certificate::server_config(identity).await?;
+                    // A probe that our endpoints do not make; it stays inside the machine.
+                    relay.http_bind_addr = SocketAddr::from(([127, 0, 0, 1], 0));
+                    relay.tls =
+                        Some(TlsConfig::new(listen, CertConfig::Manual { server_config: tls }));
+                    server.quic = Some(QuicConfig::new(listen));
+                }
+                Door::Plain { discovery: Some((address, identity)) } => {
+                    let mut quic = QuicConfig::new(*address);
+                    quic.server_config = Some(certificate::server_config(identity).await?);
+                    server.quic = Some(quic);
+                }
+                Door::Plain { discovery: None } => {}
             }
-            Door::Plain { discovery: Some((address, identity)) } => {
-                let mut quic = QuicConfig::new(*address);
-                quic.server_config = Some(certificate::server_config(identity).await?);
-                server.quic = Some(quic);
-            }
-            Door::Plain { discovery: None } => {}
-        }
-        server.relay = Some(relay);
-        let failed = |error: SpawnError| RelayError::Listen {
-            address: listen,
-            detail: format!("{error:#}"),
-        };
-        let server = Server::spawn(server).await.map_err(failed)?;
-        let mut relay = Self { server, gate, watch, watching: None, address: listen, secure };
-        relay.begin_watching()?;
-        Ok(relay)
+            server.relay = Some(relay);
+            let failed = |error: SpawnError| RelayError::Listen {
+                address: listen,
+                detail: format!("{error:#}"),
+            };
+            let server = Server::spawn(server).await.map_err(failed)?;
+            let mut relay = Self { server, gate, watch, watching: None, address: listen, secure };
+            relay.begin_watching()?;
+            Ok(relay)
+        })
     }
 
     /// Follows the chain, if there is one, and sends away those who may not stay.
@@ -212,19 +216,23 @@ impl Relay {
     }
 
     /// Waits until it stops by itself, which it only does when something is wrong.
-    pub async fn failure(&mut self) -> RelayError {
-        match self.server.join().await {
-            Ok(Ok(())) => RelayError::Stopped("it was told to stop".into()),
-            Ok(Err(error)) => RelayError::Stopped(format!("{error:#}")),
-            Err(error) => RelayError::Stopped(error.to_string()),
-        }
+    pub fn failure(&mut self) -> Doing<'_, RelayError> {
+        Box::pin(async move {
+            match self.server.join().await {
+                Ok(Ok(())) => RelayError::Stopped("it was told to stop".into()),
+                Ok(Err(error)) => RelayError::Stopped(format!("{error:#}")),
+                Err(error) => RelayError::Stopped(error.to_string()),
+            }
+        })
     }
 
     /// Stops it in order: those who are connected are told.
-    pub async fn stop(self) {
-        drop(self.watching);
-        // What is wrong at the end of a process that keeps nothing is nobody's concern.
-        let _ = self.server.shutdown().await;
+    pub fn stop(self) -> Doing<'static, ()> {
+        Box::pin(async move {
+            drop(self.watching);
+            // What is wrong at the end of a process that keeps nothing is nobody's concern.
+            let _ = self.server.shutdown().await;
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+mod doing;
 mod door;
 pub mod files;
 pub mod logs;
@@ -21,6 +22,7 @@ mod signals;
 mod steady;
 
 pub use config::ConfigError;
+pub use doing::Doing;
 pub use door::Door;
 pub use logs::{LogError, LogFormat};
 pub use metrics::Registry;

@@ -11,6 +11,7 @@ use alloy::{
     sol_types::SolCall,
 };
 use serde::{Deserialize, Serialize};
+use tilth_service::Doing;
 
 use super::{Account, Order, is_known, is_stale, overtaken, sent::Sent};
 use crate::{ChainError, link::Fees};
@@ -58,34 +59,37 @@ impl Account {
     /// # Errors
     /// [`ChainError::Reverted`] when it is in a block and failed; as [`Account::send`] otherwise. It may
     /// still happen then, and can be handed in again.
-    pub async fn hand_in_signed(
-        &self,
-        signed: &Signed,
-    ) -> Result<Option<TransactionReceipt>, ChainError> {
-        let to = TxKind::Call(signed.to);
-        let order = Order { to, input: signed.input.clone(), value: U256::ZERO, gas: signed.gas };
-        match self.link.send_raw(&signed.raw).await {
-            Ok(()) => {}
-            // In a block, in the pool, or overtaken: waiting tells which.
-            Err(error) if is_known(&error) || is_stale(&error) => {}
-            Err(error) => return Err(self.name(error)),
-        }
-        // Other transactions of this process ask the chain for what comes after it.
-        *self.nonce.lock().await = None;
-        let sent = Sent {
-            nonce: signed.nonce,
-            fees: Fees { max: signed.max_fee, priority: signed.priority_fee },
-            raw: signed.raw.to_vec(),
-            hashes: vec![signed.hash],
-            _flying: self.flying.begin(signed.nonce),
-        };
-        match self.wait(&order, sent, Instant::now() + self.patience()).await? {
-            Some(receipt) if receipt.status() => Ok(Some(receipt)),
-            Some(receipt) => {
-                Err(self.refusal(&order, &receipt).await.unwrap_or_else(|| overtaken(&receipt)))
+    pub fn hand_in_signed<'a>(
+        &'a self,
+        signed: &'a Signed,
+    ) -> Doing<'a, Result<Option<TransactionReceipt>, ChainError>> {
+        Box::pin(async move {
+            let to = TxKind::Call(signed.to);
+            let order =
+                Order { to, input: signed.input.clone(), value: U256::ZERO, gas: signed.gas };
+            match self.link.send_raw(&signed.raw).await {
+                Ok(()) => {}
+                // In a block, in the pool, or overtaken: waiting tells which.
+                Err(error) if is_known(&error) || is_stale(&error) => {}
+                Err(error) => return Err(self.name(error)),
             }
-            None => Ok(None),
-        }
+            // Other transactions of this process ask the chain for what comes after it.
+            *self.nonce.lock().await = None;
+            let sent = Sent {
+                nonce: signed.nonce,
+                fees: Fees { max: signed.max_fee, priority: signed.priority_fee },
+                raw: signed.raw.to_vec(),
+                hashes: vec![signed.hash],
+                _flying: self.flying.begin(signed.nonce),
+            };
+            match self.wait(&order, sent, Instant::now() + self.patience()).await? {
+                Some(receipt) if receipt.status() => Ok(Some(receipt)),
+                Some(receipt) => {
+                    Err(self.refusal(&order, &receipt).await.unwrap_or_else(|| overtaken(&receipt)))
+                }
+                None => Ok(None),
+            }
+        })
     }
 }
 

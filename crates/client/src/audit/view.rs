@@ -5,6 +5,7 @@ use tilth_contracts::{
     AuditOutcome, AuditState, Audits, JobBook, RangeState, SeatState, SoloRandomness,
 };
 use tilth_protocol::RangeId;
+use tilth_service::Doing;
 use tilth_verification::{
     arithmetic::Share,
     audit::{SAMPLES, positions},
@@ -53,48 +54,50 @@ pub struct View {
 ///
 /// # Errors
 /// Those of [`Link::read`]; [`ChainError::BadAnswer`] for states that this version does not know.
-pub async fn look(
+pub fn look(
     link: &Link,
     range: RangeId,
     seated: Option<(u32, u8)>,
-) -> Result<View, ChainError> {
-    let at = *link.addresses();
-    let (job, seq) = (range.job.0, range.seq);
-    // What is shown on the strength of a view stays shown: leaves, answers and salts are in the open as soon as they
-    // are sent. Were the commitment taken back that had come before, whoever made it could make another one with what
-    // it has read. So nothing is seen that could be taken back. Deadlines do not wait for that: time and head are of
-    // now.
-    let link = &link.confirmed().await?;
-    // The head first: where nothing is taken back, what is read after it is at least as new.
-    let block = link.block_number().await?;
-    // The range before its case: the verdict that ends a range closes its case, and a case that is read later is not older.
-    let state = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?.state;
-    let case = link.read(at.audits, Audits::auditCaseCall { jobId: job, seq }).await?;
-    let value = SoloRandomness::valueCall { round: case.round };
-    let beacon = link.read(at.randomness, value).await?;
-    let lapses = SoloRandomness::lapsesCall { round: case.round };
-    let lapses = link.read(at.randomness, lapses).await?;
-    let seat = match seated {
-        Some(seated) => our_seat(link, range, case.given, seated).await?,
-        None => None,
-    };
-    let state = RangeState::try_from(state);
-    let (now, wall) = (link.now().await?, clock::wall().as_secs());
-    Ok(View {
-        state: known(AuditState::try_from(case.state))?,
-        outcome: known(AuditOutcome::try_from(case.outcome))?,
-        deadline: case.deadline.to::<u64>().saturating_mul(1_000),
-        round: case.round,
-        rate: Share::new(case.rate),
-        disputed: case.rate == DISPUTED_RATE,
-        positions: positions(case.positions),
-        seat,
-        beacon: (!beacon.is_zero()).then_some(beacon),
-        lapses,
-        block,
-        now: now.saturating_mul(1_000),
-        next: now.max(wall).saturating_mul(1_000),
-        range_over: matches!(state, Ok(RangeState::Settled | RangeState::Rejected)),
+) -> Doing<'_, Result<View, ChainError>> {
+    Box::pin(async move {
+        let at = *link.addresses();
+        let (job, seq) = (range.job.0, range.seq);
+        // What is shown on the strength of a view stays shown: leaves, answers and salts are in the open as soon as they
+        // are sent. Were the commitment taken back that had come before, whoever made it could make another one with what
+        // it has read. So nothing is seen that could be taken back. Deadlines do not wait for that: time and head are of
+        // now.
+        let link = &link.confirmed().await?;
+        // The head first: where nothing is taken back, what is read after it is at least as new.
+        let block = link.block_number().await?;
+        // The range before its case: the verdict that ends a range closes its case, and a case that is read later is not older.
+        let state = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?.state;
+        let case = link.read(at.audits, Audits::auditCaseCall { jobId: job, seq }).await?;
+        let value = SoloRandomness::valueCall { round: case.round };
+        let beacon = link.read(at.randomness, value).await?;
+        let lapses = SoloRandomness::lapsesCall { round: case.round };
+        let lapses = link.read(at.randomness, lapses).await?;
+        let seat = match seated {
+            Some(seated) => our_seat(link, range, case.given, seated).await?,
+            None => None,
+        };
+        let state = RangeState::try_from(state);
+        let (now, wall) = (link.now().await?, clock::wall().as_secs());
+        Ok(View {
+            state: known(AuditState::try_from(case.state))?,
+            outcome: known(AuditOutcome::try_from(case.outcome))?,
+            deadline: case.deadline.to::<u64>().saturating_mul(1_000),
+            round: case.round,
+            rate: Share::new(case.rate),
+            disputed: case.rate == DISPUTED_RATE,
+            positions: positions(case.positions),
+            seat,
+            beacon: (!beacon.is_zero()).then_some(beacon),
+            lapses,
+            block,
+            now: now.saturating_mul(1_000),
+            next: now.max(wall).saturating_mul(1_000),
+            range_over: matches!(state, Ok(RangeState::Settled | RangeState::Rejected)),
+        })
     })
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
 use tilth_contracts::JobBook;
 use tilth_protocol::{JobId, Problem, RangeId};
+use tilth_service::Doing;
 use tilth_verification::holding::ASK_FIRST_S;
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, warn};
@@ -92,19 +93,21 @@ impl<H: Hand> Keeper<H> {
     ///
     /// # Errors
     /// [`ChainError::Rewound`]: the chain is another one than it was. [`ChainError::Unread`]: it is not read any more.
-    pub async fn keep(self) -> Result<(), ChainError> {
-        let link = self.post.account.link().clone();
-        let at = *link.addresses();
-        // An auditor looks at what is asked for. What becomes of the ranges themselves it sees when it looks.
-        let contracts = match self.post.party {
-            Party::Auditor(_) => vec![at.holders, at.spots],
-            Party::Client | Party::Provider(_) => vec![at.holders, at.spots, at.job_book],
-        };
-        let mut scope = Scope::contracts(contracts, self.post.from_block);
-        if let Some(job) = self.post.job {
-            scope = scope.job(job);
-        }
-        self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
+    pub fn keep(self) -> Doing<'static, Result<(), ChainError>> {
+        Box::pin(async move {
+            let link = self.post.account.link().clone();
+            let at = *link.addresses();
+            // An auditor looks at what is asked for. What becomes of the ranges themselves it sees when it looks.
+            let contracts = match self.post.party {
+                Party::Auditor(_) => vec![at.holders, at.spots],
+                Party::Client | Party::Provider(_) => vec![at.holders, at.spots, at.job_book],
+            };
+            let mut scope = Scope::contracts(contracts, self.post.from_block);
+            if let Some(job) = self.post.job {
+                scope = scope.job(job);
+            }
+            self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
+        })
     }
 
     async fn keep_reading(mut self, follow: Following) -> Result<(), ChainError> {

@@ -3,6 +3,7 @@
 use alloy::primitives::{Address, B256, U256};
 use tilth_contracts::{HoldState, Holders, RangeState, SoloRandomness};
 use tilth_protocol::RangeId;
+use tilth_service::Doing;
 use tilth_verification::holding::{HOLD_TIME_S, HOLDERS, open_draws};
 
 use super::{
@@ -76,71 +77,74 @@ pub struct View {
 ///
 /// # Errors
 /// Those of [`Link::read`]; [`ChainError::BadAnswer`] for states that this version does not know.
-pub async fn look(link: &Link, range: RangeId, party: Party) -> Result<View, ChainError> {
-    let at = *link.addresses();
-    let (job, seq) = (range.job.0, range.seq);
-    // As of audits, nothing is seen that could be taken back: who is drawn says so with its own signature, and what it is
-    // paid for is fetched first.
-    let link = &link.confirmed().await?;
-    // The head first: where nothing is taken back, what is read after it is at least as new.
-    let block = link.block_number().await?;
-    let subject = if range.is_inputs() {
-        Subject::inputs(link, range.job).await?
-    } else {
-        Subject::range(link, range).await?
-    };
-    let ask = link.read(at.holders, Holders::askedCall { jobId: job, seq }).await?;
-    let state = known(HoldState::try_from(ask.state))?;
-    let keep = link.read(at.holders, Holders::keptCall { jobId: job }).await?;
-    let (max_mib, cost) = if range.is_inputs() {
-        (u32::MAX, U256::ZERO)
-    } else {
-        let call = Holders::costForCall { jobId: job, mib: keep.maxMib };
-        (keep.maxMib, link.read(at.holders, call).await?)
-    };
-    let (spot, of_spot) = match state {
-        HoldState::Held => spot_of(link, range, party).await?,
-        _ => (SpotView::default(), None),
-    };
-    let round = of_spot.unwrap_or(ask.round);
-    // Who holds it is known, and who looks not before they are called for.
-    let is_awaited = state != HoldState::Held || of_spot.is_some();
-    let (beacon, lapses) = if is_awaited { beacon_of(link, round).await? } else { (B256::ZERO, 0) };
-    let named = Holders::namedCall { jobId: job, seq };
-    let named = match party {
-        Party::Auditor(_) => link.read(at.holders, named).await?,
-        Party::Client | Party::Provider(_) => Vec::new(),
-    };
-    let deposit = keep.deposit.to::<u128>();
-    let (now, wall) = (link.now().await?, clock::wall().as_secs());
-    let Subject { range, part, provider, window_end, may_pay, out } = subject;
-    let cost = u128::try_from(cost).unwrap_or(u128::MAX);
-    Ok(View {
-        range,
-        part,
-        provider,
-        window_end,
-        may_pay,
-        state,
-        round,
-        from: ask.from.to::<u64>().saturating_mul(SECOND),
-        until: ask.until.to::<u64>().saturating_mul(SECOND),
-        mib: ask.mib,
-        max_mib,
-        bits: ask.bits,
-        draws: draws_of(&named, party),
-        named: in_order(&named),
-        spot,
-        asked: ask.asked,
-        deposit,
-        free: deposit.saturating_sub(keep.reserved.to::<u128>()),
-        cost,
-        rest: cost.saturating_mul(out.into()),
-        beacon: (!beacon.is_zero()).then_some(beacon),
-        lapses,
-        block,
-        now: now.saturating_mul(SECOND),
-        next: now.max(wall).saturating_mul(SECOND),
+pub fn look(link: &Link, range: RangeId, party: Party) -> Doing<'_, Result<View, ChainError>> {
+    Box::pin(async move {
+        let at = *link.addresses();
+        let (job, seq) = (range.job.0, range.seq);
+        // As of audits, nothing is seen that could be taken back: who is drawn says so with its own signature, and what it is
+        // paid for is fetched first.
+        let link = &link.confirmed().await?;
+        // The head first: where nothing is taken back, what is read after it is at least as new.
+        let block = link.block_number().await?;
+        let subject = if range.is_inputs() {
+            Subject::inputs(link, range.job).await?
+        } else {
+            Subject::range(link, range).await?
+        };
+        let ask = link.read(at.holders, Holders::askedCall { jobId: job, seq }).await?;
+        let state = known(HoldState::try_from(ask.state))?;
+        let keep = link.read(at.holders, Holders::keptCall { jobId: job }).await?;
+        let (max_mib, cost) = if range.is_inputs() {
+            (u32::MAX, U256::ZERO)
+        } else {
+            let call = Holders::costForCall { jobId: job, mib: keep.maxMib };
+            (keep.maxMib, link.read(at.holders, call).await?)
+        };
+        let (spot, of_spot) = match state {
+            HoldState::Held => spot_of(link, range, party).await?,
+            _ => (SpotView::default(), None),
+        };
+        let round = of_spot.unwrap_or(ask.round);
+        // Who holds it is known, and who looks not before they are called for.
+        let is_awaited = state != HoldState::Held || of_spot.is_some();
+        let (beacon, lapses) =
+            if is_awaited { beacon_of(link, round).await? } else { (B256::ZERO, 0) };
+        let named = Holders::namedCall { jobId: job, seq };
+        let named = match party {
+            Party::Auditor(_) => link.read(at.holders, named).await?,
+            Party::Client | Party::Provider(_) => Vec::new(),
+        };
+        let deposit = keep.deposit.to::<u128>();
+        let (now, wall) = (link.now().await?, clock::wall().as_secs());
+        let Subject { range, part, provider, window_end, may_pay, out } = subject;
+        let cost = u128::try_from(cost).unwrap_or(u128::MAX);
+        Ok(View {
+            range,
+            part,
+            provider,
+            window_end,
+            may_pay,
+            state,
+            round,
+            from: ask.from.to::<u64>().saturating_mul(SECOND),
+            until: ask.until.to::<u64>().saturating_mul(SECOND),
+            mib: ask.mib,
+            max_mib,
+            bits: ask.bits,
+            draws: draws_of(&named, party),
+            named: in_order(&named),
+            spot,
+            asked: ask.asked,
+            deposit,
+            free: deposit.saturating_sub(keep.reserved.to::<u128>()),
+            cost,
+            rest: cost.saturating_mul(out.into()),
+            beacon: (!beacon.is_zero()).then_some(beacon),
+            lapses,
+            block,
+            now: now.saturating_mul(SECOND),
+            next: now.max(wall).saturating_mul(SECOND),
+        })
     })
 }
 

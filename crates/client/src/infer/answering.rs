@@ -7,6 +7,7 @@ use tilth_protocol::infer::{
     Candidate, End, MAX_TOKEN_BYTES, Makes, Piece, Prompt, Question, Reply, Said, SignedReceipt,
     message::{Ask, MAX_PIECE_TOKENS, MAX_TEXT_CHARS},
 };
+use tilth_service::Doing;
 use tilth_verification::receipt::{self, Asked};
 
 use super::{AskError, Asker, Seller, hear, say};
@@ -117,30 +118,32 @@ impl Answering {
     ///
     /// # Errors
     /// [`AskError`]; nothing is owed then.
-    pub async fn next(&mut self) -> Result<Heard, AskError> {
-        let Some(mut talk) = self.talk.take() else {
-            return Err(AskError::Nonsense("nothing more comes".into()));
-        };
-        // Others have their turns between two embeddings, and each is computed as a prompt is.
-        let patience = if self.said.is_empty() { FIRST } else { NEXT };
-        match hear(&mut talk, patience).await? {
-            Reply::Piece(piece) => {
-                self.take(&piece)?;
-                self.talk = Some(talk);
-                Ok(Heard::Piece(piece))
+    pub fn next(&mut self) -> Doing<'_, Result<Heard, AskError>> {
+        Box::pin(async move {
+            let Some(mut talk) = self.talk.take() else {
+                return Err(AskError::Nonsense("nothing more comes".into()));
+            };
+            // Others have their turns between two embeddings, and each is computed as a prompt is.
+            let patience = if self.said.is_empty() { FIRST } else { NEXT };
+            match hear(&mut talk, patience).await? {
+                Reply::Piece(piece) => {
+                    self.take(&piece)?;
+                    self.talk = Some(talk);
+                    Ok(Heard::Piece(piece))
+                }
+                Reply::Embedding(embedding) => {
+                    self.take_embedding(&embedding)?;
+                    self.talk = Some(talk);
+                    Ok(Heard::Embedding(embedding))
+                }
+                Reply::Ended { end, receipt } => {
+                    self.judge(end, &receipt)?;
+                    self.asker.keep(self.endpoint, talk);
+                    Ok(Heard::Ended { end, receipt })
+                }
+                other => Err(unexpected(other)),
             }
-            Reply::Embedding(embedding) => {
-                self.take_embedding(&embedding)?;
-                self.talk = Some(talk);
-                Ok(Heard::Embedding(embedding))
-            }
-            Reply::Ended { end, receipt } => {
-                self.judge(end, &receipt)?;
-                self.asker.keep(self.endpoint, talk);
-                Ok(Heard::Ended { end, receipt })
-            }
-            other => Err(unexpected(other)),
-        }
+        })
     }
 
     fn take(&mut self, piece: &Piece) -> Result<(), AskError> {

@@ -7,6 +7,7 @@ use std::{
 
 use alloy::primitives::Address;
 use tilth_contracts::Registry;
+use tilth_service::Doing;
 use tokio::task::{JoinError, JoinSet};
 use tracing::debug;
 
@@ -40,28 +41,30 @@ struct Registered {
 ///
 /// # Errors
 /// Those of the chain.
-pub async fn find(
-    link: &Link,
-    contacts: &Contacts,
-    asker: &Asker,
-) -> Result<Vec<Seller>, ChainError> {
-    let mut due = registered(link).await?;
-    let now = Instant::now();
-    {
-        let quiet = asker.quiet();
-        due.retain(|provider| quiet.is_due(provider.owner, now));
-        due.sort_by_key(|provider| !quiet.is_good(provider.owner));
-    }
-    let (mut found, mut waiting) = (Vec::new(), BTreeSet::new());
-    let asking = ask_all(contacts, asker, due, &mut waiting, &mut found);
-    if tokio::time::timeout(ALL, asking).await.is_err() {
-        debug!("not everybody was asked in time");
-    }
-    for owner in waiting {
-        asker.quiet().silent(owner, Instant::now());
-    }
-    found.sort_by_key(|seller| seller.owner);
-    Ok(found)
+pub fn find<'a>(
+    link: &'a Link,
+    contacts: &'a Contacts,
+    asker: &'a Asker,
+) -> Doing<'a, Result<Vec<Seller>, ChainError>> {
+    Box::pin(async move {
+        let mut due = registered(link).await?;
+        let now = Instant::now();
+        {
+            let quiet = asker.quiet();
+            due.retain(|provider| quiet.is_due(provider.owner, now));
+            due.sort_by_key(|provider| !quiet.is_good(provider.owner));
+        }
+        let (mut found, mut waiting) = (Vec::new(), BTreeSet::new());
+        let asking = ask_all(contacts, asker, due, &mut waiting, &mut found);
+        if tokio::time::timeout(ALL, asking).await.is_err() {
+            debug!("not everybody was asked in time");
+        }
+        for owner in waiting {
+            asker.quiet().silent(owner, Instant::now());
+        }
+        found.sort_by_key(|seller| seller.owner);
+        Ok(found)
+    })
 }
 
 /// What comes of asking one.

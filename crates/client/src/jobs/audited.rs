@@ -3,6 +3,7 @@
 
 use tilth_contracts::{Auditors, Audits};
 use tilth_protocol::{Amount, Problem, Units, Workload};
+use tilth_service::Doing;
 use tilth_verification::audit::{MAX_RANGE_TIMEOUT_S, MIN_AUDITORS};
 
 use super::{JobError, Jobs};
@@ -20,13 +21,18 @@ impl Jobs {
     /// # Errors
     /// Those of [`Offer::check`](crate::job_file::Offer::check), a broken rule of the contracts for audited jobs, those
     /// of [`Link`].
-    pub async fn check_rules(link: &Link, prepared: &PreparedJob) -> Result<(), JobError> {
-        prepared.offer.check().map_err(JobError::Told)?;
-        if !prepared.offer.audited {
-            return Ok(());
-        }
-        let small_value = small_value(link).await?;
-        check(prepared, small_value).map_err(JobError::Told)
+    pub fn check_rules<'a>(
+        link: &'a Link,
+        prepared: &'a PreparedJob,
+    ) -> Doing<'a, Result<(), JobError>> {
+        Box::pin(async move {
+            prepared.offer.check().map_err(JobError::Told)?;
+            if !prepared.offer.audited {
+                return Ok(());
+            }
+            let small_value = small_value(link).await?;
+            check(prepared, small_value).map_err(JobError::Told)
+        })
     }
 
     /// Whether there is who would audit.

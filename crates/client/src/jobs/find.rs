@@ -14,6 +14,7 @@ use alloy::{
 use tilth_blobs::Tag;
 use tilth_contracts::{JobBook, JobBook::JobBookEvents, JobState};
 use tilth_protocol::{Amount, Contact, ContentHash, JobId, JobSpec, spec::MAX_SPEC_BYTES};
+use tilth_service::Doing;
 
 use super::{Agreed, JobError, Jobs, Listed, Note};
 use crate::{ChainError, Chronicle, Link, holding::Deposit};
@@ -30,36 +31,38 @@ impl Jobs {
     ///
     /// # Errors
     /// [`JobError::NoSuchJob`], [`JobError::BadSpec`], those of chain and store.
-    pub async fn attach(&self, job: JobId) -> Result<Agreed, JobError> {
-        let opened = self.opened(Some(job), &[]).await?;
-        let Some((opened, log)) = opened.into_iter().next_back() else {
-            return Err(JobError::NoSuchJob(job));
-        };
-        let bad = |detail: String| JobError::BadSpec { job, detail };
-        let hash = ContentHash(opened.terms.specHash.0);
-        if !self.blobs.has(hash).await? {
-            let contact = Contact::from_bytes(&opened.terms.contact)
-                .map_err(|error| bad(format!("nobody says where it is: {error}")))?;
-            self.fetch_spec(job, hash, contact).await?;
-        }
-        let bytes = self.blobs.read(hash, MAX_SPEC_BYTES as u64).await?;
-        let spec = JobSpec::from_bytes(&bytes).map_err(|error| bad(error.to_string()))?;
-        let terms = &opened.terms;
-        let agree = spec.task_count == terms.taskCount
-            && spec.limits.unit_cap == terms.unitCap
-            && spec.limits.prepare_cap == terms.prepareCap;
-        if !agree {
-            return Err(bad("it does not agree with the terms on chain".to_owned()));
-        }
-        let agreed = Agreed {
-            job,
-            client: opened.client,
-            spec: Arc::new(spec),
-            terms: opened.terms.clone(),
-            opened_block: log.block_number.unwrap_or(self.first_block),
-        };
-        self.adopt(&agreed, None).await?;
-        Ok(agreed)
+    pub fn attach(&self, job: JobId) -> Doing<'_, Result<Agreed, JobError>> {
+        Box::pin(async move {
+            let opened = self.opened(Some(job), &[]).await?;
+            let Some((opened, log)) = opened.into_iter().next_back() else {
+                return Err(JobError::NoSuchJob(job));
+            };
+            let bad = |detail: String| JobError::BadSpec { job, detail };
+            let hash = ContentHash(opened.terms.specHash.0);
+            if !self.blobs.has(hash).await? {
+                let contact = Contact::from_bytes(&opened.terms.contact)
+                    .map_err(|error| bad(format!("nobody says where it is: {error}")))?;
+                self.fetch_spec(job, hash, contact).await?;
+            }
+            let bytes = self.blobs.read(hash, MAX_SPEC_BYTES as u64).await?;
+            let spec = JobSpec::from_bytes(&bytes).map_err(|error| bad(error.to_string()))?;
+            let terms = &opened.terms;
+            let agree = spec.task_count == terms.taskCount
+                && spec.limits.unit_cap == terms.unitCap
+                && spec.limits.prepare_cap == terms.prepareCap;
+            if !agree {
+                return Err(bad("it does not agree with the terms on chain".to_owned()));
+            }
+            let agreed = Agreed {
+                job,
+                client: opened.client,
+                spec: Arc::new(spec),
+                terms: opened.terms.clone(),
+                opened_block: log.block_number.unwrap_or(self.first_block),
+            };
+            self.adopt(&agreed, None).await?;
+            Ok(agreed)
+        })
     }
 
     /// A spec's size is not on chain, so it comes as a sequence of one is not possible either: it is
@@ -103,36 +106,40 @@ impl Jobs {
     ///
     /// # Errors
     /// Those of the chain.
-    pub async fn list(&self, clients: &[Address]) -> Result<Vec<Listed>, JobError> {
-        let opened = self.opened(None, clients).await?;
-        let mut listed = Vec::new();
-        for (event, _) in opened.into_iter().rev().take(MAX_LISTED) {
-            let job = JobId(event.jobId);
-            let now = self.state(job).await?;
-            let state = JobState::try_from(now.state).unwrap_or(JobState::None);
-            listed.push(Listed {
-                job,
-                client: event.client,
-                name: self.name(job, ContentHash(event.terms.specHash.0)).await,
-                state: if now.dry { "dry".to_owned() } else { state.to_string() },
-                tasks: event.terms.taskCount,
-                settled: now.settledTasks,
-                replicas: event.terms.replicas.max(1),
-                escrow: Amount(now.escrow),
-                opened_at: event.at.to::<u64>(),
-            });
-        }
-        Ok(listed)
+    pub fn list<'a>(&'a self, clients: &'a [Address]) -> Doing<'a, Result<Vec<Listed>, JobError>> {
+        Box::pin(async move {
+            let opened = self.opened(None, clients).await?;
+            let mut listed = Vec::new();
+            for (event, _) in opened.into_iter().rev().take(MAX_LISTED) {
+                let job = JobId(event.jobId);
+                let now = self.state(job).await?;
+                let state = JobState::try_from(now.state).unwrap_or(JobState::None);
+                listed.push(Listed {
+                    job,
+                    client: event.client,
+                    name: self.name(job, ContentHash(event.terms.specHash.0)).await,
+                    state: if now.dry { "dry".to_owned() } else { state.to_string() },
+                    tasks: event.terms.taskCount,
+                    settled: now.settledTasks,
+                    replicas: event.terms.replicas.max(1),
+                    escrow: Amount(now.escrow),
+                    opened_at: event.at.to::<u64>(),
+                });
+            }
+            Ok(listed)
+        })
     }
 
     /// A job's present state on chain.
     ///
     /// # Errors
     /// Those of the chain.
-    pub async fn state(&self, job: JobId) -> Result<tilth_contracts::Job, JobError> {
-        let link = self.account.link();
-        let call = JobBook::jobCall { jobId: job.0 };
-        Ok(link.read(link.addresses().job_book, call).await?)
+    pub fn state(&self, job: JobId) -> Doing<'_, Result<tilth_contracts::Job, JobError>> {
+        Box::pin(async move {
+            let link = self.account.link();
+            let call = JobBook::jobCall { jobId: job.0 };
+            Ok(link.read(link.addresses().job_book, call).await?)
+        })
     }
 
     async fn name(&self, job: JobId, spec: ContentHash) -> Option<String> {
@@ -169,25 +176,27 @@ impl Jobs {
     ///
     /// # Errors
     /// As [`Jobs::history`].
-    pub async fn chronicle(
+    pub fn chronicle(
         link: &Link,
         job: JobId,
         first_block: u64,
-    ) -> Result<Chronicle, JobError> {
-        let filter = Filter::new().address(link.addresses().job_book).topic1(U256::from(job.0));
-        let logs = link.scan(&filter, first_block).await?;
-        let mut chronicle: Option<Chronicle> = None;
-        for event in logs.iter().filter_map(|log| JobBookEvents::decode_log(&log.inner).ok()) {
-            match &mut chronicle {
-                None => chronicle = Chronicle::begin(&event.data),
-                Some(chronicle) => {
-                    chronicle.apply(&event.data).map_err(|error| {
-                        let detail = error.to_string();
-                        ChainError::BadAnswer { action: "reading events", detail }
-                    })?;
+    ) -> Doing<'_, Result<Chronicle, JobError>> {
+        Box::pin(async move {
+            let filter = Filter::new().address(link.addresses().job_book).topic1(U256::from(job.0));
+            let logs = link.scan(&filter, first_block).await?;
+            let mut chronicle: Option<Chronicle> = None;
+            for event in logs.iter().filter_map(|log| JobBookEvents::decode_log(&log.inner).ok()) {
+                match &mut chronicle {
+                    None => chronicle = Chronicle::begin(&event.data),
+                    Some(chronicle) => {
+                        chronicle.apply(&event.data).map_err(|error| {
+                            let detail = error.to_string();
+                            ChainError::BadAnswer { action: "reading events", detail }
+                        })?;
+                    }
                 }
             }
-        }
-        chronicle.ok_or(JobError::NoSuchJob(job))
+            chronicle.ok_or(JobError::NoSuchJob(job))
+        })
     }
 }

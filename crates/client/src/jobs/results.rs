@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use tilth_blobs::{Blobs, BlobsError};
 use tilth_protocol::{Leaf, PREPARE_INDEX, Status, TaskIndex};
+use tilth_service::Doing;
 
 use super::{Agreed, JobError, Jobs};
 use crate::{
@@ -18,48 +19,61 @@ impl Jobs {
     ///
     /// # Errors
     /// The results cannot be read or written.
-    pub async fn merge(&self, agreed: &Agreed, path: &Path) -> Result<Merged, JobError> {
-        let leaves = self.leaves(agreed).await?;
-        let (blobs, spec) = (self.blobs.clone(), Arc::clone(&agreed.spec));
-        let path = path.to_owned();
-        let runtime = tokio::runtime::Handle::current();
-        let merging = tokio::task::spawn_blocking(move || {
-            merge::merge(&spec, &path, |index| match leaves.get(&index) {
-                None => Ok(None),
-                Some(leaf) => runtime.block_on(output(&blobs, leaf)).map_err(io::Error::other),
-            })
-        });
-        let merged = merging
-            .await
-            .map_err(|error| JobError::Incomplete { job: agreed.job, detail: error.to_string() })?;
-        merged.map_err(JobError::Told)
+    pub fn merge<'a>(
+        &'a self,
+        agreed: &'a Agreed,
+        path: &'a Path,
+    ) -> Doing<'a, Result<Merged, JobError>> {
+        Box::pin(async move {
+            let leaves = self.leaves(agreed).await?;
+            let (blobs, spec) = (self.blobs.clone(), Arc::clone(&agreed.spec));
+            let path = path.to_owned();
+            let runtime = tokio::runtime::Handle::current();
+            let merging = tokio::task::spawn_blocking(move || {
+                merge::merge(&spec, &path, |index| match leaves.get(&index) {
+                    None => Ok(None),
+                    Some(leaf) => runtime.block_on(output(&blobs, leaf)).map_err(io::Error::other),
+                })
+            });
+            let merged = merging.await.map_err(|error| JobError::Incomplete {
+                job: agreed.job,
+                detail: error.to_string(),
+            })?;
+            merged.map_err(JobError::Told)
+        })
     }
 
     /// What is known about each task from the ranges that are here, checked against the chain.
     ///
     /// # Errors
     /// The chain or the store cannot be read.
-    pub async fn leaves(&self, agreed: &Agreed) -> Result<BTreeMap<TaskIndex, Leaf>, JobError> {
-        let history = self.history(agreed.job).await?;
-        let mut leaves = BTreeMap::new();
-        for range in history.ranges.values().filter(|range| range.can_be_checked()) {
-            let claim = range.claim(agreed.job);
-            if !self.blobs.has(range.content).await? {
-                continue;
-            }
-            match read(&self.blobs, &agreed.spec, &claim, range.content).await {
-                Ok(manifest) => {
-                    let tasks = manifest.leaves.into_iter().filter(|l| l.index != PREPARE_INDEX);
-                    leaves.extend(tasks.map(|leaf| (leaf.index, leaf)));
+    pub fn leaves<'a>(
+        &'a self,
+        agreed: &'a Agreed,
+    ) -> Doing<'a, Result<BTreeMap<TaskIndex, Leaf>, JobError>> {
+        Box::pin(async move {
+            let history = self.history(agreed.job).await?;
+            let mut leaves = BTreeMap::new();
+            for range in history.ranges.values().filter(|range| range.can_be_checked()) {
+                let claim = range.claim(agreed.job);
+                if !self.blobs.has(range.content).await? {
+                    continue;
                 }
-                Err(CollectError::Missing(BlobsError::NotHere { .. })) => {}
-                Err(CollectError::Missing(error)) => return Err(error.into()),
-                Err(CollectError::Wrong(detail)) => {
-                    tracing::warn!(job = %agreed.job, seq = range.seq, detail, "a range is left out");
+                match read(&self.blobs, &agreed.spec, &claim, range.content).await {
+                    Ok(manifest) => {
+                        let tasks =
+                            manifest.leaves.into_iter().filter(|l| l.index != PREPARE_INDEX);
+                        leaves.extend(tasks.map(|leaf| (leaf.index, leaf)));
+                    }
+                    Err(CollectError::Missing(BlobsError::NotHere { .. })) => {}
+                    Err(CollectError::Missing(error)) => return Err(error.into()),
+                    Err(CollectError::Wrong(detail)) => {
+                        tracing::warn!(job = %agreed.job, seq = range.seq, detail, "a range is left out");
+                    }
                 }
             }
-        }
-        Ok(leaves)
+            Ok(leaves)
+        })
     }
 }
 

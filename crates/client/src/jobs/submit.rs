@@ -13,6 +13,7 @@ use alloy::{
 use tilth_blobs::Tag;
 use tilth_contracts::{JobBook, Ledger, Terms};
 use tilth_protocol::{Amount, ContentHash, JobId, JobSpec, Problem};
+use tilth_service::Doing;
 
 use super::{Agreed, JobError, Jobs, Note, write_whole};
 use crate::{
@@ -99,21 +100,24 @@ impl Jobs {
     /// # Errors
     /// [`JobError::TooLittleBalance`], [`JobError::WindowTooShort`], [`JobError::FileChanged`], those
     /// of the store and of [`Account::send`].
-    pub async fn submit(
-        &self,
-        prepared: &PreparedJob,
+    pub fn submit<'a>(
+        &'a self,
+        prepared: &'a PreparedJob,
         funds: Option<Amount>,
-    ) -> Result<Agreed, JobError> {
-        let money = self.money(prepared, funds).await?;
-        let draft = Tag::new(format!("draft/{}", prepared.spec.hash()))?;
-        self.store_inputs(prepared, &draft).await?;
-        let call = self.opening(prepared, money, &draft).await?;
-        // Asked before: once the job is open nothing may keep its deposit from being noted.
-        let deposit = self.deposit(prepared).await?;
-        let receipt = self.account.execute(self.account.link().addresses().job_book, call).await?;
-        let agreed = self.opened_by(prepared, &receipt, deposit).await?;
-        self.blobs.unpin(&draft).await?;
-        Ok(agreed)
+    ) -> Doing<'a, Result<Agreed, JobError>> {
+        Box::pin(async move {
+            let money = self.money(prepared, funds).await?;
+            let draft = Tag::new(format!("draft/{}", prepared.spec.hash()))?;
+            self.store_inputs(prepared, &draft).await?;
+            let call = self.opening(prepared, money, &draft).await?;
+            // Asked before: once the job is open nothing may keep its deposit from being noted.
+            let deposit = self.deposit(prepared).await?;
+            let receipt =
+                self.account.execute(self.account.link().addresses().job_book, call).await?;
+            let agreed = self.opened_by(prepared, &receipt, deposit).await?;
+            self.blobs.unpin(&draft).await?;
+            Ok(agreed)
+        })
     }
 
     /// What a job locks and how long its window is, checked against the balance and the contract.

@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc};
 use alloy::{primitives::Log, rpc::types::Log as ReadLog, sol_types::SolEvent};
 use tilth_contracts::{ReplicaState, Replicas, SoloRandomness};
 use tilth_protocol::{JobId, Leaf, RangeId};
+use tilth_service::Doing;
 use tilth_verification::replica::{Found, Sealer};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, info, warn};
@@ -106,13 +107,15 @@ impl<H: Hand> Keeper<H> {
     ///
     /// # Errors
     /// [`ChainError::Rewound`]: the chain is another one than it was. [`ChainError::Unread`]: it is not read any more.
-    pub async fn keep(self) -> Result<(), ChainError> {
-        let link = self.post.account.link().clone();
-        let mut scope = Scope::contracts([link.addresses().replicas], self.post.from_block);
-        if let Some(job) = self.post.job {
-            scope = scope.job(job);
-        }
-        self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
+    pub fn keep(self) -> Doing<'static, Result<(), ChainError>> {
+        Box::pin(async move {
+            let link = self.post.account.link().clone();
+            let mut scope = Scope::contracts([link.addresses().replicas], self.post.from_block);
+            if let Some(job) = self.post.job {
+                scope = scope.job(job);
+            }
+            self.keep_reading(Follow::new(&link, scope).twice().spawn()).await
+        })
     }
 
     async fn keep_reading(mut self, follow: Following) -> Result<(), ChainError> {

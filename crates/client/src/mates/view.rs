@@ -6,6 +6,7 @@ use tilth_contracts::{
     SoloRandomness,
 };
 use tilth_protocol::RangeId;
+use tilth_service::Doing;
 use tilth_verification::walk::Place;
 
 use super::words::{Part, Party, Role};
@@ -58,47 +59,49 @@ pub struct View {
 ///
 /// # Errors
 /// Those of [`Link::read`]; [`ChainError::BadAnswer`] for states that this version does not know.
-pub async fn look(link: &Link, range: RangeId) -> Result<View, ChainError> {
-    let at = *link.addresses();
-    let (job, seq) = (range.job.0, range.seq);
-    // As of audits, nothing is seen that could be taken back: a mate whose commitment was taken back after the primary
-    // had shown its root could commit to that.
-    let link = &link.confirmed().await?;
-    // The head first: where nothing is taken back, what is read after it is at least as new.
-    let block = link.block_number().await?;
-    // The range before its replica: what ends a range closes its replica first, and what is read later is not older.
-    let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
-    let pair = link.read(at.replicas, Replicas::pairCall { jobId: job, seq }).await?;
-    let value = SoloRandomness::valueCall { round: pair.round };
-    let beacon = link.read(at.randomness, value).await?;
-    let lapses = SoloRandomness::lapsesCall { round: pair.round };
-    let lapses = link.read(at.randomness, lapses).await?;
-    let standing = known(ReplicaState::try_from(pair.state))?;
-    let decided = standing == ReplicaState::Disputed && {
-        let case = Audits::auditCaseCall { jobId: job, seq };
-        let case = link.read(at.audits, case).await?;
-        known(AuditOutcome::try_from(case.outcome))? != AuditOutcome::Open
-    };
-    let state = RangeState::try_from(record.state);
-    let (now, wall) = (link.now().await?, clock::wall().as_secs());
-    Ok(View {
-        state: standing,
-        outcome: known(ReplicaOutcome::try_from(pair.outcome))?,
-        due: pair.due.to::<u64>().saturating_mul(1_000),
-        part: Part { from: record.from, count: record.count },
-        round: pair.round,
-        primary: pair.primary,
-        mate: pair.mate,
-        shown: pair.shown,
-        at: Place { level: u32::from(pair.level), index: pair.index },
-        decided,
-        tries: pair.tries,
-        beacon: (!beacon.is_zero()).then_some(beacon),
-        lapses,
-        block,
-        now: now.saturating_mul(1_000),
-        next: now.max(wall).saturating_mul(1_000),
-        range_over: matches!(state, Ok(RangeState::Settled | RangeState::Rejected)),
+pub fn look(link: &Link, range: RangeId) -> Doing<'_, Result<View, ChainError>> {
+    Box::pin(async move {
+        let at = *link.addresses();
+        let (job, seq) = (range.job.0, range.seq);
+        // As of audits, nothing is seen that could be taken back: a mate whose commitment was taken back after the primary
+        // had shown its root could commit to that.
+        let link = &link.confirmed().await?;
+        // The head first: where nothing is taken back, what is read after it is at least as new.
+        let block = link.block_number().await?;
+        // The range before its replica: what ends a range closes its replica first, and what is read later is not older.
+        let record = link.read(at.job_book, JobBook::rangeCall { jobId: job, seq }).await?;
+        let pair = link.read(at.replicas, Replicas::pairCall { jobId: job, seq }).await?;
+        let value = SoloRandomness::valueCall { round: pair.round };
+        let beacon = link.read(at.randomness, value).await?;
+        let lapses = SoloRandomness::lapsesCall { round: pair.round };
+        let lapses = link.read(at.randomness, lapses).await?;
+        let standing = known(ReplicaState::try_from(pair.state))?;
+        let decided = standing == ReplicaState::Disputed && {
+            let case = Audits::auditCaseCall { jobId: job, seq };
+            let case = link.read(at.audits, case).await?;
+            known(AuditOutcome::try_from(case.outcome))? != AuditOutcome::Open
+        };
+        let state = RangeState::try_from(record.state);
+        let (now, wall) = (link.now().await?, clock::wall().as_secs());
+        Ok(View {
+            state: standing,
+            outcome: known(ReplicaOutcome::try_from(pair.outcome))?,
+            due: pair.due.to::<u64>().saturating_mul(1_000),
+            part: Part { from: record.from, count: record.count },
+            round: pair.round,
+            primary: pair.primary,
+            mate: pair.mate,
+            shown: pair.shown,
+            at: Place { level: u32::from(pair.level), index: pair.index },
+            decided,
+            tries: pair.tries,
+            beacon: (!beacon.is_zero()).then_some(beacon),
+            lapses,
+            block,
+            now: now.saturating_mul(1_000),
+            next: now.max(wall).saturating_mul(1_000),
+            range_over: matches!(state, Ok(RangeState::Settled | RangeState::Rejected)),
+        })
     })
 }
 

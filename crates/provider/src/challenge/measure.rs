@@ -10,6 +10,7 @@ use tilth_protocol::challenge::{
     answer::{commit_digest, ends_digest, openings_digest, signing_hash, statement_digest},
     class::{self, Measure},
 };
+use tilth_service::Doing;
 use tilth_verification::challenge::check;
 use tracing::debug;
 
@@ -101,26 +102,28 @@ pub fn rate(work: u64, time: Duration) -> u64 {
 ///
 /// # Errors
 /// In one line: its worker fails, or it computes wrong.
-pub async fn measure(start: &Start, device: &Device) -> Result<Measured, String> {
-    let look = run(start, device, Task::Products(LOOK)).await?;
-    let mut int8 = rate(LOOK.operations(), look.commit);
-    let mut check_products = look.check;
-    if let Some(class) = class::strongest(Measure::Int8, class::bits(Measure::Int8, int8)) {
-        let task = class.products(SAMPLES);
-        if device.fits(&Task::Products(task)) {
-            let went = run(start, device, Task::Products(task)).await?;
-            int8 = rate(task.operations(), went.commit);
-            check_products = went.check;
+pub fn measure<'a>(start: &'a Start, device: &'a Device) -> Doing<'a, Result<Measured, String>> {
+    Box::pin(async move {
+        let look = run(start, device, Task::Products(LOOK)).await?;
+        let mut int8 = rate(LOOK.operations(), look.commit);
+        let mut check_products = look.check;
+        if let Some(class) = class::strongest(Measure::Int8, class::bits(Measure::Int8, int8)) {
+            let task = class.products(SAMPLES);
+            if device.fits(&Task::Products(task)) {
+                let went = run(start, device, Task::Products(task)).await?;
+                int8 = rate(task.operations(), went.commit);
+                check_products = went.check;
+            }
         }
-    }
-    let mut measured = Measured {
-        int8_per_second: int8,
-        check_products_ms: millis(check_products),
-        ..Measured::default()
-    };
-    fill(start, device, &mut measured).await.map_err(|error| about(device, &error))?;
-    measured.class_bits = measured.classes(device);
-    Ok(measured)
+        let mut measured = Measured {
+            int8_per_second: int8,
+            check_products_ms: millis(check_products),
+            ..Measured::default()
+        };
+        fill(start, device, &mut measured).await.map_err(|error| about(device, &error))?;
+        measured.class_bits = measured.classes(device);
+        Ok(measured)
+    })
 }
 
 /// Fills as much as the device is said to hold, or as it does hold. The rates are those of the largest fill. A GPU whose memory
@@ -147,8 +150,14 @@ async fn fill(start: &Start, device: &Device, measured: &mut Measured) -> Result
 ///
 /// # Errors
 /// In one line: its worker fails, or it computes wrong.
-pub async fn run(start: &Start, device: &Device, task: Task) -> Result<Went, String> {
-    converse(start, device, task).await.map_err(|error| about(device, &error))
+pub fn run<'a>(
+    start: &'a Start,
+    device: &'a Device,
+    task: Task,
+) -> Doing<'a, Result<Went, String>> {
+    Box::pin(
+        async move { converse(start, device, task).await.map_err(|error| about(device, &error)) },
+    )
 }
 
 fn about(device: &Device, error: &Failed) -> String {
