@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     bench,
+    guests::NATIVE,
     run::{root, run_in, said_in, step},
     test::WORKSPACE,
 };
@@ -25,7 +26,7 @@ pub fn tracer(class: &str, settings: &str) -> anyhow::Result<String> {
     let name = settings.rsplit('/').next().unwrap_or(settings).trim_end_matches(".json");
     let out = root().join(TRACER).join(format!("{name}-{class}"));
     let out = out.to_str().context("the checkout's path is not text")?.to_owned();
-    path_tracer(settings, &["--gpu", class, "--out", &out])?;
+    path_tracer(NATIVE, settings, &["--gpu", class, "--out", &out])?;
     Ok(out)
 }
 
@@ -35,10 +36,10 @@ pub fn golden() -> anyhow::Result<String> {
     tracer("exact", GOLDEN)
 }
 
-/// Runs the native path tracer on the render example's scene; what it says.
-pub fn path_tracer(settings: &str, more: &[&str]) -> anyhow::Result<String> {
+/// Runs the native path tracer, built with a profile, on the render example's scene; what it says.
+pub fn path_tracer(profile: &str, settings: &str, more: &[&str]) -> anyhow::Result<String> {
     std::fs::create_dir_all(root().join(TRACER))?;
-    let mut args = vec!["run", "--release", "--locked", "--package", "path-tracer", "--"];
+    let mut args = vec!["run", "--profile", profile, "--locked", "--bin", "path-tracer", "--"];
     args.extend(["--scene", SCENE, "--environment", ENVIRONMENT, "--settings", settings]);
     args.extend(more);
     said_in(&root().join("guests"), "cargo", &args)

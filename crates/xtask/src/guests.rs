@@ -30,6 +30,9 @@ const OWNERS: &[&str] = &["/usr/bin/rustc", "/usr/bin/cargo"];
 /// Sources of the standard library.
 const STD_SOURCE: &str = "/usr/lib/rustlib/src/rust";
 const TARGET: &str = "wasm32-unknown-unknown";
+/// Profile of `guests/Cargo.toml` for native programs of which only the bytes they give matter: without the optimization of
+/// whole programs, which costs more than all of the tests.
+pub const NATIVE: &str = "native";
 /// Package, and the name of its module.
 const PROGRAMS: &[&str] =
     &["path-tracer", "noop", "starter", "lennard-jones", "language-model", "conformance"];
@@ -67,7 +70,7 @@ pub fn run(check: bool) -> anyhow::Result<()> {
     rebuild_and_compare(&dir)?;
     step("guests: native tests");
     run_in(&dir, "cargo", &["fmt", "--all", "--check"], &[])?;
-    run_in(&dir, "cargo", &["test", "--release", "--locked"], &[])?;
+    run_in(&dir, "cargo", &["test", "--profile", NATIVE, "--locked"], &[])?;
     scene_is_generated(&dir)?;
     step("guests: WebAssembly gives the native picture");
     same_picture(&dir)
@@ -231,9 +234,8 @@ fn scene_is_generated(dir: &Path) -> anyhow::Result<()> {
     let out = dir.join("target/scene.glb");
     // Not there yet where cargo builds elsewhere.
     fs::create_dir_all(dir.join("target"))?;
-    let args =
-        ["run", "--release", "--locked", "--package", "still-life", "--", "target/scene.glb"];
-    run_in(dir, "cargo", &args, &[])?;
+    let args = ["run", "--profile", NATIVE, "--locked", "--bin", "still-life", "--"];
+    run_in(dir, "cargo", &[&args[..], &["target/scene.glb"]].concat(), &[])?;
     ensure!(
         fs::read(out)? == fs::read(root().join("examples/render/scene.glb"))?,
         "examples/render/scene.glb is not what guests/still-life writes: run it again"

@@ -92,7 +92,8 @@ fn is_exact() -> anyhow::Result<Option<bool>> {
 fn native() -> anyhow::Result<Cost> {
     let out = root().join("target/gpu-tracer/native.png");
     let out = out.to_str().context("the checkout's path is not text")?;
-    let render = |threads: &str| path_tracer(MEASURED, &["--threads", threads, "--out", out]);
+    let render =
+        |threads: &str| path_tracer("release", MEASURED, &["--threads", threads, "--out", out]);
     // The first run builds the program.
     render("1")?;
     let said = render("1")?;
