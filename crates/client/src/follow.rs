@@ -15,7 +15,6 @@ use alloy::{
     primitives::{Address, B256},
     rpc::types::{Filter, Log},
 };
-use tilth_service::Doing;
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -152,8 +151,8 @@ impl Drop for Following {
 impl Following {
     /// Waits for news; can be cancelled without loss. `None` after [`News::Rewound`], or if the task has failed
     /// ([`ChainError::Unread`]).
-    pub fn next(&mut self) -> Doing<'_, Option<News>> {
-        Box::pin(async move { self.news.recv().await })
+    pub async fn next(&mut self) -> Option<News> {
+        self.news.recv().await
     }
 
     /// One whose task is gone.
@@ -210,25 +209,23 @@ impl Follow {
 
     /// Waits for news. Dropping the future loses no news, only the look that was under way; next to
     /// other work use [`Follow::spawn`].
-    pub fn next(&mut self) -> Doing<'_, News> {
-        Box::pin(async move {
-            loop {
-                if self.rest {
-                    let pause = if self.away.is_some() { self.outage_pause } else { self.pause };
-                    tokio::time::sleep(pause).await;
-                }
-                self.rest = true;
-                match self.look().await {
-                    Ok(Some(news)) => return news,
-                    Ok(None) => {}
-                    Err(error) => {
-                        if let Some(news) = self.note_failure(&error) {
-                            return news;
-                        }
+    pub async fn next(&mut self) -> News {
+        loop {
+            if self.rest {
+                let pause = if self.away.is_some() { self.outage_pause } else { self.pause };
+                tokio::time::sleep(pause).await;
+            }
+            self.rest = true;
+            match self.look().await {
+                Ok(Some(news)) => return news,
+                Ok(None) => {}
+                Err(error) => {
+                    if let Some(news) = self.note_failure(&error) {
+                        return news;
                     }
                 }
             }
-        })
+        }
     }
 
     /// One look at the chain. It is back when logs could be read again: a node that says its height and gives none,

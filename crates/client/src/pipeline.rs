@@ -295,7 +295,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// Those of opening a job; the pipeline can be taken up again after each of them.
-    pub fn next(&mut self) -> Doing<'_, Result<Next, JobError>> {
+    pub async fn next(&mut self) -> Result<Next, JobError> {
+        self.step().await
+    }
+
+    fn step(&mut self) -> Doing<'_, Result<Next, JobError>> {
         Box::pin(async move {
             let mut fresh = false;
             loop {

@@ -118,7 +118,11 @@ impl Answering {
     ///
     /// # Errors
     /// [`AskError`]; nothing is owed then.
-    pub fn next(&mut self) -> Doing<'_, Result<Heard, AskError>> {
+    pub async fn next(&mut self) -> Result<Heard, AskError> {
+        self.hear_next().await
+    }
+
+    fn hear_next(&mut self) -> Doing<'_, Result<Heard, AskError>> {
         Box::pin(async move {
             let Some(mut talk) = self.talk.take() else {
                 return Err(AskError::Nonsense("nothing more comes".into()));
