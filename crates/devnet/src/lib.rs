@@ -113,34 +113,36 @@ impl Devnet {
     /// The folder is in use or cannot be written, the port is taken, the chain cannot be reached, the
     /// funder cannot pay, or a provider cannot start.
     pub fn start(topology: Topology) -> Doing<'static, Result<Self, Problem>> {
-        Box::pin(async move {
-            let folder = folder::Folder::take(&topology.dir, topology.fresh)?;
-            let keys = Keys::of(folder.path());
-            let treasury = keys.open_or_create(TREASURY)?.address();
-            let (chain, network, funder) = match &topology.chain {
-                ChainChoice::Own { listen, interval } => {
-                    let funder = keys.open_or_create(FUNDER)?;
-                    let (chain, network) =
-                        own_chain(&folder, *listen, *interval, funder.address(), treasury).await?;
-                    (Some(chain), network, funder)
-                }
-                ChainChoice::External { url, funder, confirmations } => {
-                    let mut network = external_chain(&folder, url, funder, treasury).await?;
-                    network.confirmations = confirmations.unwrap_or(network.confirmations);
-                    (None, network, funder.clone())
-                }
-            };
-            network.save(folder.path())?;
-            let link = Link::to(&network).map_err(|error| error.problem())?;
-            let funder = Account::new(link, funder);
-            fund_client(&funder, &keys).await?;
-            let (accounts, providers, auditors) = (Vec::new(), Vec::new(), Vec::new());
-            let mut devnet = Self { network, accounts, providers, auditors, chain, folder };
-            devnet.start_providers(&topology, &funder, &keys).await?;
-            devnet.auditors = auditors::start(&topology, devnet.place(), &funder, &keys).await?;
-            devnet.accounts = keys.list()?;
-            Ok(devnet)
-        })
+        Box::pin(Self::begin(topology))
+    }
+
+    async fn begin(topology: Topology) -> Result<Self, Problem> {
+        let folder = folder::Folder::take(&topology.dir, topology.fresh)?;
+        let keys = Keys::of(folder.path());
+        let treasury = keys.open_or_create(TREASURY)?.address();
+        let (chain, network, funder) = match &topology.chain {
+            ChainChoice::Own { listen, interval } => {
+                let funder = keys.open_or_create(FUNDER)?;
+                let (chain, network) =
+                    own_chain(&folder, *listen, *interval, funder.address(), treasury).await?;
+                (Some(chain), network, funder)
+            }
+            ChainChoice::External { url, funder, confirmations } => {
+                let mut network = external_chain(&folder, url, funder, treasury).await?;
+                network.confirmations = confirmations.unwrap_or(network.confirmations);
+                (None, network, funder.clone())
+            }
+        };
+        network.save(folder.path())?;
+        let link = Link::to(&network).map_err(|error| error.problem())?;
+        let funder = Account::new(link, funder);
+        fund_client(&funder, &keys).await?;
+        let (accounts, providers, auditors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut devnet = Self { network, accounts, providers, auditors, chain, folder };
+        devnet.start_providers(&topology, &funder, &keys).await?;
+        devnet.auditors = auditors::start(&topology, devnet.place(), &funder, &keys).await?;
+        devnet.accounts = keys.list()?;
+        Ok(devnet)
     }
 
     async fn start_providers(

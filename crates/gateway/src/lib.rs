@@ -175,75 +175,77 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`]; what was started is stopped.
     pub fn spawn(config: Config, registry: &Registry) -> Doing<'_, Result<Self, GatewayError>> {
-        Box::pin(async move {
-            let dir = &config.dir;
-            let folder = |path: &Path| {
-                let path = path.to_owned();
-                move |source| GatewayError::Folder { path, source }
-            };
-            fs::create_dir_all(dir).map_err(folder(dir))?;
-            let books = Books::open(&dir.join("books.redb"))?;
-            if let Some(payer) = &config.payer {
-                books.adopt(payer.address()).await?;
-            }
-            let operators = operator::listen(dir)
-                .map_err(|source| GatewayError::Operator { path: dir.join("operator"), source })?;
-            let path = dir.join("endpoint.key");
-            let endpoint = kept_secret(&path)
-                .map_err(|source| GatewayError::Key { path: path.clone(), source })?;
-            let link = Link::to(&config.network)?;
-            let chain_id = link.check().await?;
-            let mut store = tilth_blobs::Config::new(dir.join("content"), endpoint, config.bind);
-            store.relays = config.relays.clone();
-            let listen = |source| GatewayError::Listen { address: config.listen, source };
-            let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-            let address = listener.local_addr().map_err(listen)?;
-            let blobs = Blobs::spawn(store).await?;
-            let settling = Settling::new(&link, config.network.first_block, books.clone());
-            settling.watch(registry);
-            let contacts = Contacts::new(link.clone(), config.network.first_block);
-            let asker = Asker::new(blobs.clone(), chain_id);
-            let market = Arc::new(Market::new(asker, link.clone(), contacts, config.names));
-            let measures = Measures::new(registry);
-            Measures::watch(registry, &market);
-            let limits = config.limits;
-            let scope = Scope::new("gateway");
-            let payer = config.payer.map(|payer| Account::new(link, payer));
-            keep_settling(&scope, &settling, payer, &limits, &measures);
-            let service = Arc::new(Service {
-                counter: Counter {
-                    market: Arc::clone(&market),
-                    books,
-                    measures,
-                    space: Space::new(limits.answer_bytes_max),
-                    tokens_max: limits.answer_tokens_max,
-                },
-                body_bytes: limits.body_bytes_max,
-                body_time: handle::BODY_TIME,
-                questions: Arc::new(Semaphore::new(
-                    limits.questions_max.clamp(1, Semaphore::MAX_PERMITS),
-                )),
-                questions_each: limits.questions_each(),
-                answer_time: limits.answer_time_max,
-                settling,
-                spawner: scope.spawner(),
-            });
-            spawn(&scope, "operator", server::serve_operator(operators, Arc::clone(&service)));
-            let serving =
-                server::serve(listener, service, limits.connections_max, limits.idle_time_max);
-            spawn(&scope, "http", serving);
-            let (looked, first) = oneshot::channel();
-            let looking = Arc::clone(&market);
-            spawn(&scope, "market", async move {
-                looking.refresh().await;
-                // Who starts it may have waited long enough.
-                let _ = looked.send(());
-                looking.keep(limits.refresh).await;
-            });
-            // Most who start a gateway ask at once. Providers that do not answer keep nobody waiting for long.
-            let _ = tokio::time::timeout(FIRST_LOOK, first).await;
-            Ok(Self { dir: config.dir, address, scope, blobs, market })
-        })
+        Box::pin(Self::begin(config, registry))
+    }
+
+    async fn begin(config: Config, registry: &Registry) -> Result<Self, GatewayError> {
+        let dir = &config.dir;
+        let folder = |path: &Path| {
+            let path = path.to_owned();
+            move |source| GatewayError::Folder { path, source }
+        };
+        fs::create_dir_all(dir).map_err(folder(dir))?;
+        let books = Books::open(&dir.join("books.redb"))?;
+        if let Some(payer) = &config.payer {
+            books.adopt(payer.address()).await?;
+        }
+        let operators = operator::listen(dir)
+            .map_err(|source| GatewayError::Operator { path: dir.join("operator"), source })?;
+        let path = dir.join("endpoint.key");
+        let endpoint = kept_secret(&path)
+            .map_err(|source| GatewayError::Key { path: path.clone(), source })?;
+        let link = Link::to(&config.network)?;
+        let chain_id = link.check().await?;
+        let mut store = tilth_blobs::Config::new(dir.join("content"), endpoint, config.bind);
+        store.relays = config.relays.clone();
+        let listen = |source| GatewayError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let blobs = Blobs::spawn(store).await?;
+        let settling = Settling::new(&link, config.network.first_block, books.clone());
+        settling.watch(registry);
+        let contacts = Contacts::new(link.clone(), config.network.first_block);
+        let asker = Asker::new(blobs.clone(), chain_id);
+        let market = Arc::new(Market::new(asker, link.clone(), contacts, config.names));
+        let measures = Measures::new(registry);
+        Measures::watch(registry, &market);
+        let limits = config.limits;
+        let scope = Scope::new("gateway");
+        let payer = config.payer.map(|payer| Account::new(link, payer));
+        keep_settling(&scope, &settling, payer, &limits, &measures);
+        let service = Arc::new(Service {
+            counter: Counter {
+                market: Arc::clone(&market),
+                books,
+                measures,
+                space: Space::new(limits.answer_bytes_max),
+                tokens_max: limits.answer_tokens_max,
+            },
+            body_bytes: limits.body_bytes_max,
+            body_time: handle::BODY_TIME,
+            questions: Arc::new(Semaphore::new(
+                limits.questions_max.clamp(1, Semaphore::MAX_PERMITS),
+            )),
+            questions_each: limits.questions_each(),
+            answer_time: limits.answer_time_max,
+            settling,
+            spawner: scope.spawner(),
+        });
+        spawn(&scope, "operator", server::serve_operator(operators, Arc::clone(&service)));
+        let serving =
+            server::serve(listener, service, limits.connections_max, limits.idle_time_max);
+        spawn(&scope, "http", serving);
+        let (looked, first) = oneshot::channel();
+        let looking = Arc::clone(&market);
+        spawn(&scope, "market", async move {
+            looking.refresh().await;
+            // Who starts it may have waited long enough.
+            let _ = looked.send(());
+            looking.keep(limits.refresh).await;
+        });
+        // Most who start a gateway ask at once. Providers that do not answer keep nobody waiting for long.
+        let _ = tokio::time::timeout(FIRST_LOOK, first).await;
+        Ok(Self { dir: config.dir, address, scope, blobs, market })
     }
 
     /// Where HTTP is served.

@@ -115,70 +115,71 @@ impl Auditor {
     /// # Errors
     /// [`ProviderError`], with [`ProviderError::problem`] for people. What was started is stopped.
     pub fn spawn(config: AuditorConfig) -> Doing<'static, Result<Self, ProviderError>> {
-        Box::pin(async move {
-            let workshop =
-                Workshop::open(&config.dir, &config.worker, &config.sandbox_init).await?;
-            let Workshop { folder, confinement, engine } = workshop;
-            let network = &config.network;
-            let link = Link::to(network)?;
-            let chain_id = link.check().await?;
-            compare_clocks(&link).await?;
-            let audits = link.addresses().audits;
-            let place = Place { chain_id, audits };
-            let seals = Seals::open(folder.root(), place, network.first_block)?;
-            let shelf = Shelf { chain_id, holders: link.addresses().holders };
-            let most = config.limits.hold;
-            let holds = Holds::open(folder.root(), shelf, network.first_block, most)?;
-            let owner = Account::new(link.clone(), config.owner.clone());
-            let node = Account::new(link.clone(), config.node.clone());
-            let chain = Chain::new(owner, node.clone(), network, config.gas);
-            let number = enroll(&chain, config.stake).await?;
+        Box::pin(Self::begin(config))
+    }
 
-            let secret = folder.endpoint_secret()?;
-            let mut store = tilth_blobs::Config::new(folder.content(), secret, config.bind);
-            store.relays = config.relays.clone();
-            store.limits.upload = config.upload;
-            store.limits.download = config.download;
-            store.limits.store_bytes = config.content_bytes;
-            if config.content_bytes.is_some() {
-                store.limits.gc_interval = CAPPED_GC;
-            }
-            let blobs = Blobs::spawn(store).await?;
-            // What GPU programs compute is not asked in audits: other devices may compute other bits.
-            let gpu = GpuAccess::find(&config.worker.program, GpuUse::Off);
-            let (worker, limits) = (config.worker.clone(), config.limits);
-            let shop =
-                Shop::new(folder, blobs.clone(), chain, confinement, worker, gpu, engine, limits);
-            let (from_block, kept) = (seals.next_block(), seals.all()?);
-            let running = Running::new(format!("auditor {}", config.owner.address()), blobs);
-            let closed = Arc::new(Notify::new());
-            let shop = Arc::new(shop);
-            let contacts = Contacts::new(link.clone(), network.first_block);
-            let holder = Holder::new(
-                number,
-                Arc::clone(&shop),
-                (contacts.clone(), network.first_block),
-                holds,
-                running.scope.spawner(),
-            );
-            let hand = Arc::new(AuditorHand::new(
-                number,
-                shop,
-                (contacts, network.first_block),
-                seals,
-                Arc::clone(&closed),
-                running.scope.spawner(),
-            ));
-            let post = Post {
-                account: node,
-                party: Party::Auditor(number),
-                from_block,
-                job: None,
-                seals: kept,
-            };
-            info!(owner = %config.owner.address(), number, "the auditor is up");
-            Ok(start(running, (hand, holder), post, closed, number))
-        })
+    async fn begin(config: AuditorConfig) -> Result<Self, ProviderError> {
+        let workshop = Workshop::open(&config.dir, &config.worker, &config.sandbox_init).await?;
+        let Workshop { folder, confinement, engine } = workshop;
+        let network = &config.network;
+        let link = Link::to(network)?;
+        let chain_id = link.check().await?;
+        compare_clocks(&link).await?;
+        let audits = link.addresses().audits;
+        let place = Place { chain_id, audits };
+        let seals = Seals::open(folder.root(), place, network.first_block)?;
+        let shelf = Shelf { chain_id, holders: link.addresses().holders };
+        let most = config.limits.hold;
+        let holds = Holds::open(folder.root(), shelf, network.first_block, most)?;
+        let owner = Account::new(link.clone(), config.owner.clone());
+        let node = Account::new(link.clone(), config.node.clone());
+        let chain = Chain::new(owner, node.clone(), network, config.gas);
+        let number = enroll(&chain, config.stake).await?;
+
+        let secret = folder.endpoint_secret()?;
+        let mut store = tilth_blobs::Config::new(folder.content(), secret, config.bind);
+        store.relays = config.relays.clone();
+        store.limits.upload = config.upload;
+        store.limits.download = config.download;
+        store.limits.store_bytes = config.content_bytes;
+        if config.content_bytes.is_some() {
+            store.limits.gc_interval = CAPPED_GC;
+        }
+        let blobs = Blobs::spawn(store).await?;
+        // What GPU programs compute is not asked in audits: other devices may compute other bits.
+        let gpu = GpuAccess::find(&config.worker.program, GpuUse::Off);
+        let (worker, limits) = (config.worker.clone(), config.limits);
+        let shop =
+            Shop::new(folder, blobs.clone(), chain, confinement, worker, gpu, engine, limits);
+        let (from_block, kept) = (seals.next_block(), seals.all()?);
+        let running = Running::new(format!("auditor {}", config.owner.address()), blobs);
+        let closed = Arc::new(Notify::new());
+        let shop = Arc::new(shop);
+        let contacts = Contacts::new(link.clone(), network.first_block);
+        let holder = Holder::new(
+            number,
+            Arc::clone(&shop),
+            (contacts.clone(), network.first_block),
+            holds,
+            running.scope.spawner(),
+        );
+        let hand = Arc::new(AuditorHand::new(
+            number,
+            shop,
+            (contacts, network.first_block),
+            seals,
+            Arc::clone(&closed),
+            running.scope.spawner(),
+        ));
+        let post = Post {
+            account: node,
+            party: Party::Auditor(number),
+            from_block,
+            job: None,
+            seals: kept,
+        };
+        info!(owner = %config.owner.address(), number, "the auditor is up");
+        Ok(start(running, (hand, holder), post, closed, number))
     }
 
     /// Its number among the auditors.

@@ -68,86 +68,81 @@ impl Provider {
     /// # Errors
     /// [`ProviderError`], with [`ProviderError::problem`] for people. What was started is stopped.
     pub fn spawn(config: Config) -> Doing<'static, Result<Self, ProviderError>> {
-        Box::pin(async move {
-            check(&config)?;
-            let workshop =
-                Workshop::open(&config.dir, &config.worker, &config.sandbox_init).await?;
-            let Workshop { folder, confinement, engine } = workshop;
-            let gpu = GpuAccess::find(&config.worker.program, config.gpu);
-            let report = Box::pin(look_at_gpu(&confinement, &config, &gpu)).await?;
-            let seen = report.map(|report| (report, gpu.clone()));
-            let found = Capability::find(&config, &folder, &confinement, &engine, seen);
-            let found = Box::pin(found).await;
+        Box::pin(Self::begin(config))
+    }
 
-            let network = &config.network;
-            let link = Link::to(network)?;
-            let chain_id = link.check().await?;
-            compare_clocks(&link).await?;
-            let job_book = link.addresses().job_book;
-            let path = folder.bookmark();
-            let mut bookmark = Bookmark::open(&path, chain_id, job_book, network.first_block)?;
-            let owner = Account::new(link.clone(), config.owner.clone());
-            let node = Account::new(link.clone(), config.node.clone());
-            let chain = Chain::new(owner, node, network, config.gas);
+    async fn begin(config: Config) -> Result<Self, ProviderError> {
+        check(&config)?;
+        let workshop = Workshop::open(&config.dir, &config.worker, &config.sandbox_init).await?;
+        let Workshop { folder, confinement, engine } = workshop;
+        let gpu = GpuAccess::find(&config.worker.program, config.gpu);
+        let report = Box::pin(look_at_gpu(&confinement, &config, &gpu)).await?;
+        let seen = report.map(|report| (report, gpu.clone()));
+        let found = Capability::find(&config, &folder, &confinement, &engine, seen);
+        let found = Box::pin(found).await;
 
-            let (blobs, calls) = Box::pin(open_content(&config, &folder)).await?;
-            let contact = blobs.contact();
-            let running =
-                Running::new(format!("provider {}", config.owner.address()), blobs.clone());
-            let tasks = running.scope.spawner();
-            let begin =
-                Start { confinement: Arc::clone(&confinement), worker: config.worker.clone() };
-            let (status, shown) = watch::channel(first_status(&config, contact.clone()));
-            let (signer, devices) = (config.node.clone(), found.devices.clone());
-            let desk = Desk::new(begin.clone(), signer, contact.endpoint, devices, shown.clone());
-            spawn(&tasks, "challenges", desk.answer(calls.challenges));
-            let yielding = match config.comfort.idle.when_busy.0 {
-                Rest::Release => infer::Yielding::while_resting(shown.clone()),
-                Rest::Freeze | Rest::Finish => infer::Yielding::never(),
-            };
-            let opening = Box::pin(infer::open(&config.offer.models, &begin, &yielding, &tasks));
-            let registry = chain.link.addresses().registry;
-            let of_owner = || Registry::providerCall { owner: config.owner.address() };
-            // Before anything is promised on chain: a model that cannot be sold is for its owner to see first. Whoever has
-            // promised something already stands for it meanwhile: to be away from an audit for long costs the stake.
-            let is_new = chain.link.read(registry, of_owner()).await?.number == 0;
-            let (mut models, opening) =
-                if is_new { (opening.await?, None) } else { (Vec::new(), Some(opening)) };
-            Box::pin(enroll(&chain, &config, &contact, bookmark.published(), &found)).await?;
-            bookmark.publish(encoded(&contact));
-            let saved = bookmark.save(&path, 0);
-            saved.map_err(|source| ProviderError::Folder {
-                action: "cannot write",
-                path,
-                source,
-            })?;
-            let number = chain.link.read(registry, of_owner()).await?.number;
-            let (replicas, salts) = (chain.link.addresses().replicas, folder.replica_secret()?);
-            let sealer = Sealer::new(chain_id, replicas, config.owner.address(), salts);
+        let network = &config.network;
+        let link = Link::to(network)?;
+        let chain_id = link.check().await?;
+        compare_clocks(&link).await?;
+        let job_book = link.addresses().job_book;
+        let path = folder.bookmark();
+        let mut bookmark = Bookmark::open(&path, chain_id, job_book, network.first_block)?;
+        let owner = Account::new(link.clone(), config.owner.clone());
+        let node = Account::new(link.clone(), config.node.clone());
+        let chain = Chain::new(owner, node, network, config.gas);
 
-            let ear = listen(&folder, &shown)?;
-            let (worker, limits) = (config.worker.clone(), limits_of(&config));
-            let running = (running, blobs.clone());
-            let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
-            let partner = Partner { number, sealer };
-            info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
-            let provider =
-                start(&config, &found, (shop, partner), bookmark, (status, shown), running, ear);
-            if let Some(opening) = opening {
-                // What stands on the chain is worth more than what could be sold besides.
-                models = opening.await.unwrap_or_else(|error| {
-                    error!(error = %error.problem(), "no models are sold until the next start");
-                    Vec::new()
-                });
-            }
-            if !models.is_empty() {
-                let (signer, status) = (config.node.clone(), provider.status());
-                let shares = infer::Shares::default();
-                let desk = infer::Desk { models, signer, chain_id, status, shares };
-                spawn(&tasks, "language models", desk.answer(calls.models));
-            }
-            Ok(provider)
-        })
+        let (blobs, calls) = Box::pin(open_content(&config, &folder)).await?;
+        let contact = blobs.contact();
+        let running = Running::new(format!("provider {}", config.owner.address()), blobs.clone());
+        let tasks = running.scope.spawner();
+        let begin = Start { confinement: Arc::clone(&confinement), worker: config.worker.clone() };
+        let (status, shown) = watch::channel(first_status(&config, contact.clone()));
+        let (signer, devices) = (config.node.clone(), found.devices.clone());
+        let desk = Desk::new(begin.clone(), signer, contact.endpoint, devices, shown.clone());
+        spawn(&tasks, "challenges", desk.answer(calls.challenges));
+        let yielding = match config.comfort.idle.when_busy.0 {
+            Rest::Release => infer::Yielding::while_resting(shown.clone()),
+            Rest::Freeze | Rest::Finish => infer::Yielding::never(),
+        };
+        let opening = Box::pin(infer::open(&config.offer.models, &begin, &yielding, &tasks));
+        let registry = chain.link.addresses().registry;
+        let of_owner = || Registry::providerCall { owner: config.owner.address() };
+        // Before anything is promised on chain: a model that cannot be sold is for its owner to see first. Whoever has
+        // promised something already stands for it meanwhile: to be away from an audit for long costs the stake.
+        let is_new = chain.link.read(registry, of_owner()).await?.number == 0;
+        let (mut models, opening) =
+            if is_new { (opening.await?, None) } else { (Vec::new(), Some(opening)) };
+        Box::pin(enroll(&chain, &config, &contact, bookmark.published(), &found)).await?;
+        bookmark.publish(encoded(&contact));
+        let saved = bookmark.save(&path, 0);
+        saved.map_err(|source| ProviderError::Folder { action: "cannot write", path, source })?;
+        let number = chain.link.read(registry, of_owner()).await?.number;
+        let (replicas, salts) = (chain.link.addresses().replicas, folder.replica_secret()?);
+        let sealer = Sealer::new(chain_id, replicas, config.owner.address(), salts);
+
+        let ear = listen(&folder, &shown)?;
+        let (worker, limits) = (config.worker.clone(), limits_of(&config));
+        let running = (running, blobs.clone());
+        let shop = Shop::new(folder, blobs, chain, confinement, worker, gpu, engine, limits);
+        let partner = Partner { number, sealer };
+        info!(owner = %config.owner.address(), slots = config.offer.slots, "the provider is up");
+        let provider =
+            start(&config, &found, (shop, partner), bookmark, (status, shown), running, ear);
+        if let Some(opening) = opening {
+            // What stands on the chain is worth more than what could be sold besides.
+            models = opening.await.unwrap_or_else(|error| {
+                error!(error = %error.problem(), "no models are sold until the next start");
+                Vec::new()
+            });
+        }
+        if !models.is_empty() {
+            let (signer, status) = (config.node.clone(), provider.status());
+            let shares = infer::Shares::default();
+            let desk = infer::Desk { models, signer, chain_id, status, shares };
+            spawn(&tasks, "language models", desk.answer(calls.models));
+        }
+        Ok(provider)
     }
 
     /// The provider as it is now; [`watch::Receiver::changed`] tells of changes.
