@@ -265,11 +265,14 @@ impl Devnet {
     /// have sealed, then the chain closes its database. What would cost stake if it stayed open is waited for, within
     /// bounds, and said.
     pub fn shutdown(self) -> Doing<'static, ()> {
-        Box::pin(async move {
-            let hearsay = if self.chain.is_some() { audits::HEARSAY.0 } else { audits::HEARSAY.1 };
-            let mut stopping = JoinSet::new();
-            for (number, provider) in (1..).zip(self.providers) {
-                stopping.spawn(async move {
+        Box::pin(self.end())
+    }
+
+    async fn end(self) {
+        let hearsay = if self.chain.is_some() { audits::HEARSAY.0 } else { audits::HEARSAY.1 };
+        let mut stopping = JoinSet::new();
+        for (number, provider) in (1..).zip(self.providers) {
+            stopping.spawn(async move {
                 if let Err(error) = provider.deliver().await {
                     tracing::warn!(%error, "a provider stopped before everything was delivered");
                 }
@@ -279,23 +282,22 @@ impl Devnet {
                     tracing::warn!(%error, "a provider did not stop cleanly");
                 }
             });
-            }
-            stopping.join_all().await;
-            let mut stopping = JoinSet::new();
-            for auditor in self.auditors {
-                stopping.spawn(async move {
-                    let name = format!("auditor-{}", auditor.number());
-                    audits::settled(&name, auditor.at_stake(), audits::AUDITOR, hearsay).await;
-                    if let Err(error) = auditor.stop().await {
-                        tracing::warn!(%error, "an auditor did not stop cleanly");
-                    }
-                });
-            }
-            stopping.join_all().await;
-            if let Some(chain) = self.chain {
-                chain.shutdown().await;
-            }
-        })
+        }
+        stopping.join_all().await;
+        let mut stopping = JoinSet::new();
+        for auditor in self.auditors {
+            stopping.spawn(async move {
+                let name = format!("auditor-{}", auditor.number());
+                audits::settled(&name, auditor.at_stake(), audits::AUDITOR, hearsay).await;
+                if let Err(error) = auditor.stop().await {
+                    tracing::warn!(%error, "an auditor did not stop cleanly");
+                }
+            });
+        }
+        stopping.join_all().await;
+        if let Some(chain) = self.chain {
+            chain.shutdown().await;
+        }
     }
 }
 
