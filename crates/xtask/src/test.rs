@@ -45,8 +45,21 @@ pub fn run_tests(rust_only: bool, nextest: &[String]) -> anyhow::Result<()> {
     args.extend(TESTED);
     args.extend(nextest.iter().map(String::as_str));
     let published = published.iter().flatten().map(|(variable, value)| (*variable, value.as_str()));
-    let env: Vec<(&str, &str)> = required.into_iter().flatten().chain(published).collect();
+    let at_once = at_once();
+    let threads = at_once.as_deref().map(|threads| (THREADS, threads));
+    let env: Vec<(&str, &str)> =
+        required.into_iter().flatten().chain(published).chain(threads).collect();
     run_in(&root(), "cargo", &args, &env)
+}
+
+/// The variable by which nextest is told how many tests run at once.
+const THREADS: &str = "NEXTEST_TEST_THREADS";
+
+/// How many tests run at once: two a core, since the long ones wait for blocks and windows most of their time. `None`: whoever
+/// runs them has said so in the environment.
+fn at_once() -> Option<String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::env::var_os(THREADS).is_none().then(|| cores.saturating_mul(2).to_string())
 }
 
 fn lint() -> anyhow::Result<()> {
